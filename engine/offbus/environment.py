@@ -1,0 +1,84 @@
+"""What a run acts on, as the engine sees it. The engine never looks inside.
+
+An environment type is registered under the entry point group `offbus.environments`; it brings its own options,
+guards and target schema. `offbus_steps.cluster` narrows `Environment` to the port that steps use.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from offbus.step import Recorder
+
+__all__ = ["Environment", "EnvironmentType", "Guards", "Opener", "Options", "RunHandle"]
+
+
+class Options(BaseModel):
+    """Base of an environment's options: what stands beside `uses` in the scenario, and `--env-set`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Guards(BaseModel):
+    """Base of an environment's guards. What an environment cannot enforce is not in its model, hence refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class RunHandle(Recorder, Protocol):
+    """What the engine gives an environment for the length of a run or a recovery."""
+
+    def opened(self, state: Mapping[str, Any]) -> None:
+        """Journal (fsync) what `reopen` needs. Called before the first change to the world, and again when it grows."""
+
+    def abort(self, reason: str) -> None:
+        """A guard no longer holds, or a lease was lost: stop the run, undo, exit 3. May be called from a task."""
+
+    def progress(self, text: str) -> None:
+        """For the live view, while the environment is opened or closed."""
+
+
+class Environment(Protocol):
+    """An open environment."""
+
+    async def fingerprint(self) -> dict[str, Any]:
+        """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
+
+        Taken before the first step and after the last undo; a difference that no undo reported is residue.
+        Names that the platform makes up (pods, uids, resource versions) do not occur in it.
+        """
+
+    async def close(self, *, finished: bool) -> None:
+        """Called once, last, in a bounded shield. `finished`: nothing is left to undo, so what `open` started for
+        this run alone may end; otherwise it must stay for `offbus recover`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentType:
+    """A registered environment. `open` and `reopen` are async context managers that run inside the run's task group."""
+
+    name: str
+    summary: str
+    options: type[Options]
+    guards: type[Guards]
+    opener: "Opener"
+
+
+class Opener(Protocol):
+    """How an environment is opened."""
+
+    def open(
+        self, options: Any, guards: Any, run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Connect, start what must be started, check guards. Raises GuardRefused, CouldNotRun."""
+
+    def reopen(
+        self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Connect again from journaled state, for `recover`. Raises CouldNotRun if it cannot be reached."""
+
+    def identity(self, options: Any) -> str:
+        """Names the place, so that two runs on one place exclude each other ("local:/path", "kubernetes:ctx")."""

@@ -1,0 +1,92 @@
+"""The errors of the engine; the class of an error is its policy.
+
+    OffbusError
+    ├── UsageError            the user asked for something impossible: exit 2, nothing was touched
+    ├── CouldNotRun           a refused guard, a leftover run, a run folder that cannot be written: exit 3
+    │   ├── GuardRefused
+    │   └── JournalError      the journal cannot be written (or read): inject nothing, undo what is done
+    └── StepProblem           raised by steps and undos
+        ├── StepFailed        the world did not do what was expected          -> outcome failed,  exit 1
+        ├── StepError         we could not do it; a refused call              -> outcome errored, exit 3
+        └── Retryable(after)  like StepError, but a further attempt makes sense
+
+Anything else that a step raises is a bug: it is reported as one, with its traceback in the log, never on the
+screen alone, and the run ends as errored.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+__all__ = [
+    "CouldNotRun",
+    "GuardRefused",
+    "JournalError",
+    "OffbusError",
+    "Retryable",
+    "StepError",
+    "StepFailed",
+    "StepProblem",
+    "UsageError",
+]
+
+
+class OffbusError(Exception):
+    """The root. `message` says what and why; `hint` says how to mend it."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(OffbusError):
+    """Raised when what the user asked for cannot be done; exit code 2."""
+
+
+class CouldNotRun(OffbusError):
+    """Raised when a run cannot start or go on for reasons outside the scenario's steps; exit code 3."""
+
+
+class GuardRefused(CouldNotRun):
+    """Raised by an environment when a guard does not hold; `message` names the guard and the shortage."""
+
+
+class JournalError(CouldNotRun):
+    """Raised when the journal cannot be written or read back."""
+
+
+class StepProblem(OffbusError):
+    """What a step raises. `evidence` is journaled with the outcome (JSON values only, no secrets)."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, evidence: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.evidence: Mapping[str, Any] = evidence or {}
+
+
+class StepFailed(StepProblem):
+    """Raised when the world did not do what was expected, an effect that did not show included."""
+
+
+class StepError(StepProblem):
+    """Raised when we could not do it: a refused call, an unreachable agent."""
+
+
+class Retryable(StepError):
+    """Raised when a further attempt makes sense, not before `after`."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: timedelta = timedelta(0),
+        hint: str | None = None,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint, evidence=evidence)
+        self.after = after

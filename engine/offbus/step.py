@@ -1,0 +1,220 @@
+"""What a step type is, and what a step may do: the engine's face to step authors.
+
+A step type is a frozen `StepType` registered under the entry point group `offbus.steps`. Its `run` is
+`async run(ctx, params) -> outputs`; it is an *action* (changes the world) or an *observation* (only looks).
+Before it changes the world it calls `await ctx.undo(SomeUndo(...))`; afterwards it reads the world back and
+proves that the change took effect. It raises `StepFailed`, `StepError` or `Retryable` (offbus.errors).
+
+    class GreetParams(Params):
+        name: str = "world"
+
+    class GreetOutputs(Outputs):
+        greeting: str
+
+    async def greet(ctx: Context, params: GreetParams) -> GreetOutputs:
+        return GreetOutputs(greeting=f"hello, {params.name}")
+
+    GREET = StepType(name="greet", kind=Kind.OBSERVATION, summary="Say hello.",
+                     params=GreetParams, outputs=GreetOutputs, run=greet)
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from offbus.environment import Environment
+    from offbus.undo import Undo
+
+__all__ = [
+    "Context",
+    "Expr",
+    "FromAncestor",
+    "Kind",
+    "Moment",
+    "Outputs",
+    "Params",
+    "Recorded",
+    "Recorder",
+    "StepType",
+]
+
+
+class Kind(StrEnum):
+    """Whether a step changes the world; decides what its timeout means (a timed-out observation is a failed drill)."""
+
+    ACTION = "action"
+    OBSERVATION = "observation"
+
+
+class Params(BaseModel):
+    """Base of all params models: strict about unknown keys. Every field needs a description (it becomes the docs)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Outputs(BaseModel):
+    """Base of all outputs models.
+
+    Fields of type bool, int, float, str, timedelta, list, dict, or nested `BaseModel` become typed CEL names
+    `outputs.x` (in the step's own `expect`) and `steps.ID.outputs.x`. A field left None was never set: using it
+    in an expression is an error, never false.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FromAncestor:
+    """Marks a params field that, when the scenario omits it, takes the output of that name of an ancestor.
+
+        target: Annotated[Target | None, FromAncestor("target")] = None
+
+    Exactly one ancestor (through `needs`) must output it; none or two is a finding at load, unless `optional`
+    (then none leaves the field's default).
+    """
+
+    output: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """Marks a params field of type str that holds a boolean CEL expression over `variables` (name -> CEL type name).
+
+        expr: Annotated[str, Expr({"node.cordoned": "bool"})]
+
+    Type names: bool, int, double, string, duration, list, map. The expression is compiled and typed at load.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Recorder(Protocol):
+    """Writes to the journal of the run. All methods are synchronous, cheap, and return the event's `seq`."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id; it marks kernel lines, labels and annotations."""
+
+    @property
+    def epoch(self) -> int:
+        """How many owners the run has had; agents refuse lower ones. 1 for the run itself, +1 per `recover`."""
+
+    def observed(
+        self,
+        *,
+        lane: str,
+        subject: str,
+        to: str,
+        was: str | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        at: "Moment | None" = None,
+    ) -> "Recorded":
+        """Something in the world changed. Lanes: node, pod, workload, fault, requests, responder, lease, process."""
+
+    def metric(self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()) -> None:
+        """A measurement; a timedelta is journaled in seconds with unit "s"."""
+
+    def fault_declared(self, *, fault: str, subject: str, planes: Sequence[str]) -> "Recorded":
+        """A fault is about to be injected; the run's verdict needs a `fault_proven` for each plane."""
+
+    def fault_proven(self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None) -> "Recorded":
+        """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time read on another clock, mapped to the runner's monotonic clock with its error bound, both in ns."""
+
+    mono_ns: int
+    error_ns: int
+    clock: str
+    """Whose clock it was: a boot id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where and when something was journaled."""
+
+    seq: int
+    mono_ns: int
+    """CLOCK_BOOTTIME-like monotonic nanoseconds of the runner (see offbus.journal.writer)."""
+
+
+class Context(Recorder, Protocol):
+    """What a step is given."""
+
+    @property
+    def step(self) -> str:
+        """This step's id."""
+
+    @property
+    def environment(self) -> "Environment":
+        """What the run acts on; steps narrow it with their own port (offbus_steps.cluster.cluster_of)."""
+
+    @property
+    def scenario_dir(self) -> str:
+        """The folder of the scenario file: relative paths in params are relative to it."""
+
+    @property
+    def run_dir(self) -> str:
+        """The run's own folder, mode 0700: collected logs and artefacts go below it."""
+
+    @property
+    def log(self) -> "FilteringBoundLogger":
+        """A structlog logger with run and step bound."""
+
+    async def undo(self, undo: "Undo") -> None:
+        """Journal (fsync) and acknowledge an undo *before* the effect. Raises StepError if it may not go ahead."""
+
+    def ready(self) -> None:
+        """A background step is ready: steps that need it may start."""
+
+    async def stopped(self) -> None:
+        """Wait until a background step is asked to stop. Returns then; the step ends by itself, bounded by 10 s."""
+
+    def progress(self, text: str) -> None:
+        """What this step is doing or waiting for, for the live view. Not journaled."""
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Let time pass on the engine's clock (virtual in tests)."""
+
+    def now_ns(self) -> int:
+        """The runner's monotonic clock, as in `Recorded.mono_ns`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepType:
+    """A registered type of step. Checked when made: a mistake is an error at import, naming the type."""
+
+    name: str
+    kind: Kind
+    summary: str
+    """One line; the module or function docstring of `run` is the long text of `offbus steps NAME`."""
+    params: type[Params]
+    outputs: type[Outputs]
+    run: Callable[[Any, Any], Awaitable[Any]]
+    timeout: timedelta = timedelta(minutes=5)
+    """Default; covers all attempts."""
+    injects: bool = False
+    """Injects a fault: never retried unless asked, and counted for the vacuous verdict."""
+    background: bool = False
+    """May (and usually does) run with `background: true`: calls `ctx.ready()`, ends soon after `ctx.stopped()`."""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Metrics that it emits: name -> CEL type name (double, int, duration). They become `metrics.NAME`."""
+    examples: Sequence[str] = ()
+    """YAML snippets for the docs; each is loaded by a test."""
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier() or not self.name.islower():
+            raise ValueError(f"step type {self.name!r}: the name must be a lower-case identifier")
+        for what, model, base in (("params", self.params, Params), ("outputs", self.outputs, Outputs)):
+            if not issubclass(model, base):
+                raise TypeError(f"step type {self.name}: {what} must be a subclass of {base.__name__}")

@@ -1,0 +1,92 @@
+"""Undo: a typed, serialisable, idempotent compensation, in the journal before its effect (design.md, section 4).
+
+An undo type is a frozen pydantic model registered under the entry point group `offbus.undos`. Its fields are
+everything that is needed to undo from another process, on another machine, after `kill -9`: names, uids, and
+`before` / `intended` of only the fields that the step set. No secrets.
+
+`undo()` decides three ways by reading the world:
+
+- now = intended          -> restore what was before               -> `UndoResult.restored()`
+- now = before, or gone   -> nothing to do                          -> `UndoResult.nothing(why)`
+- anything else           -> a conflict: somebody else changed it   -> `UndoResult.conflict(what)`, left alone
+
+A conflict is residue. Raising (any exception) means that the undo failed: it is tried again within its budget
+and is residue in the end. It must be idempotent: `offbus recover` may run it again after a crash in its middle.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from offbus.environment import Environment
+    from offbus.step import Recorder
+
+__all__ = ["Phase", "Undo", "UndoContext", "UndoResult"]
+
+
+class Phase(StrEnum):
+    """Which of the two passes an undo belongs to: all of DISARM run at once and first, RESTORE in reverse order."""
+
+    DISARM = "disarm"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    """What an undo did, read back from the world; `evidence` is journaled."""
+
+    result: Literal["restored", "nothing", "conflict"]
+    detail: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def restored(cls, detail: str = "", **evidence: Any) -> Self:
+        """The world was as intended and is now as before; read back."""
+        return cls("restored", detail, evidence)
+
+    @classmethod
+    def nothing(cls, detail: str, **evidence: Any) -> Self:
+        """Already as before, or the object is gone or was replaced."""
+        return cls("nothing", detail, evidence)
+
+    @classmethod
+    def conflict(cls, detail: str, **evidence: Any) -> Self:
+        """Somebody else changed our field: left alone, reported as residue."""
+        return cls("conflict", detail, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class UndoContext:
+    """What an undo may use. The same whether the runner, `cleanup`, `recover` or the reaper undoes."""
+
+    run: str
+    """The run's id."""
+    step: str
+    """The step that registered the undo."""
+    environment: "Environment"
+    recorder: "Recorder"
+    """Where observations, metrics and proofs go (the run's journal)."""
+
+
+class Undo(BaseModel, ABC):
+    """Base of all undo types. Subclass, add fields, implement `describe` and `undo`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    phase: ClassVar[Phase] = Phase.RESTORE
+    timeout: ClassVar[timedelta] = timedelta(seconds=30)
+    """For one attempt; what remains of `undo_timeout` bounds it too."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One line for people: what will be undone, naming the object ("uncordon node-2")."""
+
+    @abstractmethod
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        """Undo, idempotently, and read back. Raises on failure (any exception)."""

@@ -1,0 +1,1 @@
+"""Step types, their undos, the environment port, and what speaks to a cluster through it."""

@@ -1,0 +1,249 @@
+"""The environment port: everything that steps, probes and the stand-in responder need of a cluster.
+
+Objects are plain dicts in Kubernetes' own shapes (camelCase, `apiVersion`, `kind`, `metadata`), the same from
+every adapter: `kubernetes` maps the port to kubernetes-asyncio, `local` to its supervisor. One conformance suite
+(`offbus_steps.conformance`) runs against each of them.
+
+Errors are `PortError` and below, never an HTTP library's. Every call may raise `Unavailable` (try again).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from offbus.errors import Retryable, StepError
+
+__all__ = [
+    "Agents",
+    "ApiResource",
+    "Conflict",
+    "Forbidden",
+    "Gone",
+    "Invalid",
+    "KINDS",
+    "NotFound",
+    "Object",
+    "ObjectList",
+    "Objects",
+    "Port",
+    "PortError",
+    "Ref",
+    "Reply",
+    "TooManyDisruptions",
+    "Traffic",
+    "Unavailable",
+    "WatchEvent",
+    "WatchType",
+]
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResource:
+    """Where a kind is served."""
+
+    kind: str
+    api_version: str
+    plural: str
+    namespaced: bool
+
+
+KINDS: Mapping[str, ApiResource] = {
+    r.kind: r
+    for r in (
+        ApiResource("Node", "v1", "nodes", namespaced=False),
+        ApiResource("Namespace", "v1", "namespaces", namespaced=False),
+        ApiResource("Pod", "v1", "pods", namespaced=True),
+        ApiResource("Event", "v1", "events", namespaced=True),
+        ApiResource("ConfigMap", "v1", "configmaps", namespaced=True),
+        ApiResource("Lease", "coordination.k8s.io/v1", "leases", namespaced=True),
+        ApiResource("Deployment", "apps/v1", "deployments", namespaced=True),
+        ApiResource("ReplicaSet", "apps/v1", "replicasets", namespaced=True),
+        ApiResource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", namespaced=True),
+        ApiResource("DynamoGraphDeployment", "nvidia.com/v1alpha1", "dynamographdeployments", namespaced=True),
+        ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
+        ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
+    )
+}
+"""The kinds that offbus uses; adapters refuse others with `Invalid`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names one object. `namespace` is "" for cluster-scoped kinds."""
+
+    kind: str
+    name: str
+    namespace: str = ""
+
+    @classmethod
+    def of(cls, obj: Mapping[str, Any]) -> "Ref":
+        """The reference of an object."""
+        meta = obj["metadata"]
+        return cls(obj["kind"], meta["name"], meta.get("namespace", ""))
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.namespace + '/' if self.namespace else ''}{self.name}"
+
+
+class PortError(StepError):
+    """Root of what a port raises."""
+
+
+class NotFound(PortError):
+    """Raised when the object does not exist."""
+
+
+class Conflict(PortError):
+    """Raised by create when it exists already, and by patch or delete when resourceVersion or uid differ (409)."""
+
+
+class Gone(PortError):
+    """Raised by a watch whose resource version is too old (410): list again."""
+
+
+class Invalid(PortError):
+    """Raised when the object or the call is not acceptable (400, 422)."""
+
+
+class Forbidden(PortError):
+    """Raised when the caller may not do that (401, 403)."""
+
+
+class TooManyDisruptions(PortError, Retryable):
+    """Raised by evict when a disruption budget does not allow it now (429)."""
+
+
+class Unavailable(PortError, Retryable):
+    """Raised when the server cannot be reached or cannot answer now (5xx, connection errors)."""
+
+
+class WatchType(StrEnum):
+    """The kinds of watch events."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change. For BOOKMARK only `metadata.resourceVersion` of the object is set."""
+
+    type: WatchType
+    object: Object
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList:
+    """All items (paging is the adapter's matter), and the version to watch from."""
+
+    items: Sequence[Object]
+    resource_version: str
+
+
+class Objects(Protocol):
+    """The object store of a cluster."""
+
+    async def get(self, ref: Ref) -> Object:
+        """One object. Raises NotFound."""
+
+    async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
+        """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes equality selector "a=b,c"."""
+
+    def watch(
+        self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, for ever; ends only by Gone, Unavailable or cancellation."""
+
+    async def create(self, obj: Mapping[str, Any]) -> Object:
+        """Create. Raises Conflict when it exists."""
+
+    async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
+        """JSON merge patch. With `metadata.resourceVersion` in the patch it is conditional (Conflict).
+
+        With `status`, only `status` of the patch is applied; without, `status` is left as it is. Lists are
+        replaced whole, as RFC 7396 says: read, change, patch with the resourceVersion, retry on Conflict.
+        """
+
+    async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
+        """Ask for deletion (pods end asynchronously). `uid` is a precondition (Conflict). Raises NotFound."""
+
+    async def evict(self, ref: Ref, *, uid: str = "") -> None:
+        """Evict a pod through the Eviction API. Raises TooManyDisruptions, NotFound, Conflict."""
+
+    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
+        """A pod's log (stdout and stderr). Raises NotFound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises PortError when it is not."""
+        import json
+
+        try:
+            return json.loads(self.body)
+        except ValueError as err:
+            raise PortError(f"the answer is not JSON: {self.body[:200]!r}") from err
+
+
+class Agents(Protocol):
+    """HTTP to the node agents."""
+
+    async def request(
+        self, node: str, method: str, path: str, *, json: Any = None, timeout: float = 10.0
+    ) -> Reply:
+        """One request to the node's agent, with the token. Raises Unavailable (no agent, no answer)."""
+
+
+class Traffic(Protocol):
+    """HTTP to a target, the way its clients reach it."""
+
+    def stream(
+        self, to: Ref, method: str, path: str, *, port: int, json: Any = None, timeout: float
+    ) -> AbstractAsyncContextManager["StreamingReply"]:
+        """A request to a Service-like workload frontend or to one Pod (`to.kind` is "Pod"); the body streams.
+
+        Raises Unavailable when the *path* to the target fails (never counted as a failed request), and
+        `offbus_steps.port.PortError` when the target refused or broke the connection.
+        """
+
+
+class StreamingReply(Protocol):
+    """An HTTP answer whose body arrives in pieces."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def lines(self) -> AsyncIterator[str]:
+        """The body's lines as they arrive, without line ends. Raises PortError when it breaks off."""
+
+    async def read(self) -> bytes:
+        """The whole body. Raises PortError when it breaks off."""
+
+
+class Port(Protocol):
+    """An adapter: the three parts together, and what steps must know of the place."""
+
+    objects: Objects
+    agents: Agents
+    traffic: Traffic
+
+    def host_path(self, path: str) -> str:
+        """How a path on the node (below a hostPath mount) is spelt in a container's environment variables.
+
+        In a cluster that is the mount path itself; in `local`, where nodes are folders,
+        "$(OFFBUS_NODE_ROOT)" + path, which its kubelet expands as Kubernetes expands $(VAR).
+        """
