@@ -122,8 +122,12 @@ class Recorder(Protocol):
     def metric(self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()) -> None:
         """A measurement; a timedelta is journaled in seconds with unit "s"."""
 
-    def fault_declared(self, *, fault: str, subject: str, planes: Sequence[str]) -> "Recorded":
-        """A fault is about to be injected; the run's verdict needs a `fault_proven` for each plane."""
+    def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> "Recorded":
+        """A fault is about to be injected; the run's verdict needs a `fault_proven` for each plane.
+
+        `planes` maps each plane to what is missing when it has no proof ("no faulted CUDA call by a process of
+        the target was seen"): the engine does not know what planes are.
+        """
 
     def fault_proven(self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None) -> "Recorded":
         """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""

@@ -64,7 +64,9 @@ KINDS: Mapping[str, ApiResource] = {
         ApiResource("Deployment", "apps/v1", "deployments", namespaced=True),
         ApiResource("ReplicaSet", "apps/v1", "replicasets", namespaced=True),
         ApiResource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", namespaced=True),
-        ApiResource("DynamoGraphDeployment", "nvidia.com/v1alpha1", "dynamographdeployments", namespaced=True),
+        ApiResource(
+            "DynamoGraphDeployment", "nvidia.com/v1alpha1", "dynamographdeployments", namespaced=True
+        ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
     )

@@ -1,0 +1,206 @@
+"""What each XID looks like: its kernel text, and the results that processes see.
+
+Job: the hand-written half of the catalogue (the other half is NVIDIA's own table, `data/xid_catalog.csv`).
+It must not know expectations or write anything. An XID without a row here has only its kernel line, made
+from its title.
+
+Kernel texts are those of the driver's source (open-gpu-kernel-modules 595.45.04) or of public driver logs;
+process ids are given as the driver gives them when it knows none, so that no line blames a process that did
+nothing. Codes follow cuda.h, nvml.h and public reports (docs/reference/agent.md); where they vary by
+driver, or no GPU was at hand to confirm them, the row says so in `note`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Plane"]
+
+
+class Plane(StrEnum):
+    """Where a fault shows."""
+
+    KERNEL = "kernel"
+    CUDA = "cuda"
+    NVML = "nvml"
+
+
+class Mode(StrEnum):
+    """How faulted calls behave: they fail, block until disarmed, come late, or the whole GPU is gone."""
+
+    ERROR = "error"
+    HANG = "hang"
+    DELAY = "delay"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """How one XID shows on a node."""
+
+    text: str
+    """The kernel line after `NVRM: Xid (PCI:...): `: the number, a comma, words; `{gpu}` is an index."""
+    cuda: int | None = None
+    """CUresult of running processes; None when they see nothing."""
+    nvml: int | None = None
+    """nvmlReturn_t when the nvml plane is asked for; None when no sensible one exists."""
+    sticky: bool = True
+    """The process keeps failing until it ends (cuda.h: "the process must be terminated and relaunched")."""
+    new_processes: bool = False
+    """Processes that start while the fault lasts are faulted too."""
+    mode: Mode = Mode.ERROR
+    nvml_usually: bool = False
+    """On real hardware NVML calls fail too; if not, `nvml` is what the plane answers when asked for."""
+    note: str = ""
+
+
+UNKNOWN_PROCESS = "pid='<unknown>', name=<unknown>, "
+"""What the driver prints before the message when it knows no process (older drivers; newer omit it)."""
+
+NVLINK5_XIDS = range(144, 151)
+"""XIDs whose lines have the NVLink 5 shape; `nvlink5` reads them."""
+
+
+def _nvlink5(text: str, *, fatal: bool) -> Effect:
+    if not fatal:
+        return Effect(text=text, sticky=False, note="non-fatal form: only counters move")
+    return Effect(text=text, cuda=220, nvml=16, new_processes=True)
+
+
+_ZEROES = " ".join(["0x00000000"] * 4)
+
+EFFECTS: Mapping[int, Effect] = {
+    13: Effect(
+        text=f"13, {UNKNOWN_PROCESS}Graphics SM Warp Exception on (GPC 1, TPC 3, SM 0): Out Of Range Address",
+        cuda=719,
+    ),
+    31: Effect(
+        text=f"31, {UNKNOWN_PROCESS}Ch 00000007, intr 00000000. MMU Fault: ENGINE GRAPHICS"
+        " GPCCLIENT_T1_0 faulted @ 0x7fc1_23456000. Fault is of type FAULT_PDE ACCESS_TYPE_VIRT_READ",
+        cuda=700,
+    ),
+    43: Effect(text=f"43, {UNKNOWN_PROCESS}Ch 00000008", cuda=719),
+    45: Effect(
+        text=f"45, {UNKNOWN_PROCESS}Ch 00000001",
+        cuda=719,
+        note="has no code of its own: processes see that of the root cause",
+    ),
+    48: Effect(
+        text=f"48, {UNKNOWN_PROCESS}An uncorrectable double bit error (DBE) has been detected on GPU in the"
+        " framebuffer at physAddr 0x18f31d80 partition 16, subpartition 3.",
+        cuda=214,
+        nvml=16,
+        new_processes=True,
+    ),
+    63: Effect(
+        text="63, Row Remapper: New row (0x0000000018f31d80) marked for remapping, reset gpu to activate.",
+        sticky=False,
+    ),
+    64: Effect(
+        text="64, Row Remapper Error: (0x0000000018f31d80) - All reserved rows for bank are remapped",
+        sticky=False,
+    ),
+    74: Effect(
+        text=f"74, {UNKNOWN_PROCESS}NVLink: fatal error detected on link 14"
+        "(0x0, 0x0, 0x10000, 0x0, 0x0, 0x0, 0x0)",
+        cuda=220,
+        nvml=16,
+        note="single-GPU work goes on on real hardware; collectives fail or hang",
+    ),
+    79: Effect(
+        text=f"79, {UNKNOWN_PROCESS}GPU has fallen off the bus.",
+        cuda=719,
+        nvml=15,
+        new_processes=True,
+        mode=Mode.LOST,
+        nvml_usually=True,
+        note="719 or 999, by driver",
+    ),
+    92: Effect(
+        text="92, Disabling ECC single-bit error interrupts in framebuffer at logical partition 3,"
+        " due to high error rate",
+        sticky=False,
+    ),
+    94: Effect(
+        text=f"94, {UNKNOWN_PROCESS}Contained: SM (0x1). RST: No, D-RST: No",
+        cuda=226,
+        note="older drivers answer 214",
+    ),
+    95: Effect(
+        text=f"95, {UNKNOWN_PROCESS}Uncontained: LTC TAG (0x2, 0x1). RST: Yes, D-RST: No",
+        cuda=719,
+        nvml=16,
+        new_processes=True,
+        nvml_usually=True,
+        note="214 or 719 in every process of the GPU",
+    ),
+    109: Effect(
+        text=f"109, {UNKNOWN_PROCESS}Ch 00000008, errorString CTX SWITCH TIMEOUT, Info 0x58005",
+        cuda=719,
+        nvml=16,
+        note="code not confirmed on hardware",
+    ),
+    110: Effect(
+        text="110, SEC_FAULT: _FAULT_FUSE_POD",
+        cuda=719,
+        nvml=15,
+        new_processes=True,
+        mode=Mode.LOST,
+        nvml_usually=True,
+        note="only a cold reset helps, as with 79",
+    ),
+    119: Effect(
+        text=f"119, {UNKNOWN_PROCESS}Timeout after 6s of waiting for RPC response from GPU{{gpu}} GSP!"
+        " Expected function 76 (GSP_RM_CONTROL) (0x20803032 0x58c).",
+        cuda=999,
+        nvml=999,
+        new_processes=True,
+        nvml_usually=True,
+        note="real calls block 6 s (data centre) or 45 s each before they fail: mode hang rehearses that",
+    ),
+    120: Effect(
+        text="120, GSP task exception: load access page fault (cause:0xd) @ pc:0x140ca4a,"
+        " partition:4#0, task:3",
+        cuda=999,
+        nvml=999,
+        new_processes=True,
+        nvml_usually=True,
+        note="code not confirmed on hardware",
+    ),
+    137: Effect(text="137, RLW_RXPIPE interrupt hit on link 11 on GPU{gpu}: PRIV Error", cuda=226),
+    140: Effect(
+        text="140, An uncorrectable ECC error detected (possible firmware handling failure)"
+        " DRAM:2, LTC:0, MMU:0, PCIE:0",
+        cuda=214,
+        nvml=16,
+        new_processes=True,
+    ),
+    143: Effect(
+        text="143, Error status 0x65 while polling for FSP boot complete, 0x0, 0x9f, 0x110186, 0x1103c0, 0x5",
+        cuda=999,
+        nvml=999,
+        new_processes=True,
+        nvml_usually=True,
+        note="the GPU does not initialise: new processes answer 100 or 999",
+    ),
+    144: _nvlink5(f"144, SAW_MVB Fatal XC0 i0 Link 00 (0x00000001 0x00000002 {_ZEROES})", fatal=True),
+    145: _nvlink5(
+        "145, RLW_RXPIPE Nonfatal XC0 i0 Link 13"
+        " (0x0409a0c2 0x00000008 0x00000001 0x00000000 0x00100000 0x00000004)",
+        fatal=False,
+    ),
+    146: _nvlink5(f"146, TLW_RX_PIPE0 Fatal XC0 i0 Link 03 (0x0000000a 0x00000004 {_ZEROES})", fatal=True),
+    147: _nvlink5(f"147, TREX Nonfatal XC0 i0 Link 00 (0x0000000e 0x80000000 {_ZEROES})", fatal=False),
+    148: _nvlink5(f"148, NVLPW_CTRL Nonfatal XC0 i0 Link 05 (0x0000000f 0x80000000 {_ZEROES})", fatal=False),
+    # The intrInfo word of 149 is composed for drivers from R575 on; public logs show the older layout.
+    149: _nvlink5(
+        f"149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 09 (0x02500011 0x00000000 {_ZEROES})", fatal=True
+    ),
+    150: _nvlink5(f"150, MSE_WATCHDOG Fatal XC0 i0 Link 00 (0x00000000 0x00000000 {_ZEROES})", fatal=True),
+    154: Effect(
+        text="154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)", sticky=False
+    ),
+}
+
+GUIDE_CUDA: Mapping[int, int] = {79: 100, 48: 214, 94: 214, 95: 999, 43: 702, 74: 217}
+"""CUDA codes of the published user guide ("Supported XID Types"), used with `codes: guide`."""

@@ -1,0 +1,138 @@
+"""Which GPUs a node has, and how their PCI addresses are spelt there.
+
+Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the
+node's root, without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's
+metadata file where that knows the GPU: NVSentinel clears a fault only on the same spelling. Files that
+cannot be understood raise `GpuDiscoveryError` naming file and reason; a node without a driver has no GPUs.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "discover"]
+
+METADATA = Path("var/lib/nvsentinel/gpu_metadata.json")
+"""NVSentinel's metadata file, below the node's root."""
+
+_LARGEST_FILE = 1 << 20
+_PCI = re.compile(r"([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.[0-9a-fA-F])?")
+_UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,60}")
+
+
+class GpuDiscoveryError(Exception):
+    """Raised when a file that lists GPUs cannot be read or understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU. `pci` is spelt dddd:bb:dd as in the node's metadata, without function digit."""
+
+    index: int
+    uuid: str
+    pci: str
+    name: str
+    memory_bytes: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its JSON form."""
+        return asdict(self)
+
+
+def discover(root: Path) -> tuple[Gpu, ...]:
+    """The node's GPUs by index. Raises GpuDiscoveryError."""
+    listed = root / "gpus.json"
+    gpus = _from_list(listed) if listed.exists() else _from_driver(root / "proc/driver/nvidia/gpus")
+    spelt = _spelling(root / METADATA)
+    known = [replace(gpu, pci=spelt.get(gpu.uuid, gpu.pci)) for gpu in gpus]
+    return tuple(sorted(known, key=lambda gpu: gpu.index))
+
+
+def _from_list(path: Path) -> list[Gpu]:
+    items = _json(path).get("gpus")
+    if not isinstance(items, list):
+        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
+    return [_listed(path, item) for item in items]
+
+
+def _listed(path: Path, item: Any) -> Gpu:
+    try:
+        memory = item.get("memory_bytes")
+        return Gpu(
+            index=int(item["index"]),
+            uuid=_uuid(str(item["uuid"])),
+            pci=_without_function(str(item["pci"])),
+            name=str(item["name"]),
+            memory_bytes=None if memory is None else int(memory),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise GpuDiscoveryError(f"{path}: a GPU needs index, uuid, pci and name: {item!r} ({err!r})") from err
+
+
+def _from_driver(folder: Path) -> Iterator[Gpu]:
+    """Format: nv-procfs.c of the driver, `Key:<tabs> value` lines; `Device Minor` is the GPU's number."""
+    if not folder.is_dir():
+        return
+    for entry in sorted(folder.iterdir()):
+        fields = _fields(entry / "information")
+        try:
+            yield Gpu(
+                index=int(fields["Device Minor"]),
+                uuid=_uuid(fields["GPU UUID"]),
+                pci=_without_function(fields.get("Bus Location", entry.name)),
+                name=fields["Model"],
+            )
+        except (KeyError, ValueError) as err:
+            raise GpuDiscoveryError(f"{entry / 'information'}: not understood ({err!r})") from err
+
+
+def _fields(path: Path) -> dict[str, str]:
+    pairs = (line.partition(":") for line in _text(path).splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _spelling(path: Path) -> dict[str, str]:
+    """uuid -> address as in NVSentinel's metadata; empty when there is no such file."""
+    if not path.exists():
+        return {}
+    items = _json(path).get("gpus")
+    if not isinstance(items, list):
+        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
+    try:
+        return {str(item["uuid"]): _without_function(str(item["pci_address"])) for item in items}
+    except (KeyError, TypeError, ValueError) as err:
+        raise GpuDiscoveryError(f"{path}: a GPU needs uuid and pci_address ({err!r})") from err
+
+
+def _without_function(address: str) -> str:
+    found = _PCI.fullmatch(address)
+    if found is None:
+        raise ValueError(f"{address!r} is no PCI address (dddd:bb:dd)")
+    return found[1]
+
+
+def _uuid(text: str) -> str:
+    if not _UUID.fullmatch(text):
+        raise ValueError(f"{text!r} is no GPU UUID")
+    return text
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except ValueError as err:
+        raise GpuDiscoveryError(f"{path}: not JSON ({err})") from err
+    if not isinstance(value, dict):
+        raise GpuDiscoveryError(f"{path}: expected an object")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_LARGEST_FILE)
+    except (OSError, UnicodeDecodeError) as err:
+        raise GpuDiscoveryError(f"cannot read {path}: {err}") from err

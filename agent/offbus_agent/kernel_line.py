@@ -1,0 +1,80 @@
+"""The text of a kernel line: dialects, and the one check that every line passes.
+
+Job: build `NVRM: Xid (PCI:dddd:bb:dd): N, ...` as detectors accept it, and guarantee that one text is one
+record. Nothing that a caller sends reaches the log unless `checked` let it through: printable ASCII without
+backslash (the kernel shows anything else as \\xNN, so it could not be read back as written), no line end,
+under 900 bytes with its prefix. It must not open files. Violations raise `UnsafeLine`.
+
+Dialects (docs/reference/agent.md has the measured table of who accepts which):
+
+    marked     offbus=ID ;NVRM: Xid ...   gpud, DCGM, NVSentinel; carries the drill's id; the default
+    bare       NVRM: Xid ...              gpud, DCGM; journald eats the first word, so not NVSentinel
+    double     NVRM: NVRM: Xid ...        gpud, NVSentinel; the form of the published guides
+    kernel     kernel: NVRM: Xid ...      gpud, NVSentinel, node-problem-detector, syslog greps
+    timestamp  [SECONDS] NVRM: Xid ...    gpud, NVSentinel; the form of NVSentinel's own acceptance test
+"""
+
+import re
+from enum import StrEnum
+
+__all__ = ["LIMIT", "Dialect", "UnsafeLine", "checked", "xid_line"]
+
+LIMIT = 900
+"""Bytes of one write to the kernel log, prefix and line end included; older kernels refuse from 976 on."""
+
+_PRINTABLE = re.compile(r"[ -\[\]-~]+")
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}")
+_PREFIX_ROOM = len("<15>\n")
+
+
+class UnsafeLine(ValueError):
+    """Raised when a text would not be exactly one readable record; the message shows it quoted."""
+
+
+class Dialect(StrEnum):
+    """How the line starts, which decides who recognises it."""
+
+    MARKED = "marked"
+    BARE = "bare"
+    DOUBLE = "double"
+    KERNEL = "kernel"
+    TIMESTAMP = "timestamp"
+
+
+def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) -> str:
+    """The whole line, checked. `pci` is spelt as in the node's metadata, without function digit.
+
+    `text` starts with the XID and a comma; `at_s` is CLOCK_BOOTTIME in seconds, for the timestamp dialect.
+    Raises UnsafeLine.
+    """
+    if not _ID.fullmatch(fault):
+        raise UnsafeLine(f"fault id {fault!r} may only hold letters, digits and . _ - (at most 63)")
+    if not _PCI.fullmatch(pci):
+        raise UnsafeLine(f"PCI address {pci!r} is not spelt dddd:bb:dd")
+    if not re.match(r"\d+, ", text):
+        raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM want it")
+    return checked(_opening(dialect, fault, at_s) + f"NVRM: Xid (PCI:{pci}): {text}")
+
+
+def checked(line: str) -> str:
+    """`line` itself, if it is exactly one record wherever it is written. Raises UnsafeLine."""
+    if not _PRINTABLE.fullmatch(line):
+        raise UnsafeLine(f"a kernel line may only hold printable ASCII without backslash: {line!r}")
+    if len(line) + _PREFIX_ROOM >= LIMIT:
+        raise UnsafeLine(f"a kernel line must stay under {LIMIT} bytes with its prefix, this has {len(line)}")
+    return line
+
+
+def _opening(dialect: Dialect, fault: str, at_s: float) -> str:
+    match dialect:
+        case Dialect.MARKED:
+            return f"offbus={fault} ;"
+        case Dialect.DOUBLE:
+            return "NVRM: "
+        case Dialect.KERNEL:
+            return "kernel: "
+        case Dialect.TIMESTAMP:
+            return f"[{at_s:.6f}] "
+        case Dialect.BARE:
+            return ""

@@ -1,0 +1,110 @@
+"""One interface over a node's kernel log: `/dev/kmsg`, or the record file of a `local` node.
+
+Job: write one line and prove that it is there, by reading the record back with its sequence number. A line
+that does not show is `NotShown`, never success; what cannot be opened or written is `KernelLogError`. Both
+name path, reason and cure. Neither implementation creates a file, keeps one open between lines, or sends
+more than one record.
+"""
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+__all__ = [
+    "FACILITY_USER",
+    "KernelLog",
+    "KernelLogError",
+    "KernelRecord",
+    "NotShown",
+    "open_kernel_log",
+    "parse_record",
+]
+
+FACILITY_USER = 1
+"""What the kernel forces on records from user space that name no other facility."""
+
+_RECORD = re.compile(r"(\d+),(\d+),(\d+),([^;]*);(.*)")
+
+
+class KernelLogError(Exception):
+    """Raised when the kernel log cannot be used; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class NotShown(KernelLogError):
+    """Raised when a line was written and did not come back: no detector can have seen it either."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRecord:
+    """A record that was read back."""
+
+    seq: int
+    at_ns: int
+    """CLOCK_BOOTTIME of the write; /dev/kmsg's own stamp is another clock (it stops in suspend)."""
+    text: str
+
+
+class KernelLog(Protocol):
+    """A kernel log that can be written and read back."""
+
+    path: Path
+
+    def write(self, line: str, level: int = 4) -> KernelRecord:
+        """Write one line (`kernel_line.checked`) at a syslog level 0-7 and read it back.
+
+        Bounded by a few seconds; blocking, so call it in a thread. Raises NotShown, KernelLogError,
+        UnsafeLine.
+        """
+
+    def check(self) -> None:
+        """Raises KernelLogError when a write would fail now."""
+
+
+def open_kernel_log(path: Path) -> KernelLog:
+    """The log at `path`: a character device or a regular file. Raises KernelLogError for anything else."""
+    from offbus_agent.kmsg_device import KmsgDevice
+    from offbus_agent.record_file import RecordFile
+
+    mode = stat_log(path).st_mode
+    if stat.S_ISCHR(mode):
+        return KmsgDevice(path)
+    if stat.S_ISREG(mode):
+        return RecordFile(path)
+    raise KernelLogError(
+        f"{path} is neither a character device nor a regular file",
+        "give /dev/kmsg, or a local node's record file",
+    )
+
+
+def stat_log(path: Path) -> os.stat_result:
+    """`os.stat` with our error."""
+    try:
+        return path.stat()
+    except OSError as err:
+        raise KernelLogError(
+            f"no kernel log at {path}: {err.strerror}", "it is never created here; mount the host's /dev/kmsg"
+        ) from err
+
+
+def check_access(path: Path) -> None:
+    """Raises KernelLogError unless `path` may be read (to prove a line) and written."""
+    stat_log(path)
+    for access, word in ((os.R_OK, "read"), (os.W_OK, "written")):
+        if not os.access(path, access):
+            raise KernelLogError(
+                f"{path} cannot be {word} by uid {os.getuid()}", "run the agent privileged, as root"
+            )
+
+
+def parse_record(raw: str) -> tuple[int, str] | None:
+    """(seq, text) of `<prefix>,<seq>,<usec>,<flags>;<text>`, first line only; None when it is no record."""
+    found = _RECORD.match(raw)
+    return (int(found[2]), found[5]) if found else None

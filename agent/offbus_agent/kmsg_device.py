@@ -1,0 +1,108 @@
+"""The kernel log behind `/dev/kmsg`.
+
+Job: one open-write-close per line (the kernel drops what exceeds 10 records per 5 s *per open file*), then
+read from the position taken before the write until the record appears. Waiting is poll(2) on the device. A
+device that answers end-of-file or something else than records is not a kernel log, and says so.
+"""
+
+import os
+import select
+import time
+from pathlib import Path
+
+from offbus_agent.kernel_line import checked
+from offbus_agent.kernel_log import KernelLogError, KernelRecord, NotShown, check_access, parse_record
+
+__all__ = ["KmsgDevice"]
+
+_BOUND_S = 3.0
+_RECORD_SIZE = 8192
+"""Largest record that the kernel delivers (CONSOLE_EXT_LOG_MAX)."""
+
+
+class KmsgDevice:
+    """`KernelLog` over a character device."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self) -> None:
+        """Raises KernelLogError when it cannot be read or written."""
+        check_access(self.path)
+
+    def write(self, line: str, level: int = 4) -> KernelRecord:
+        """See `KernelLog.write`."""
+        data = f"<{level}>{checked(line)}\n".encode("ascii")
+        reader = self._open(os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self._seek_end(reader)
+            at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            self._write_once(data)
+            return KernelRecord(self._read_back(reader, line), at_ns, line)
+        finally:
+            os.close(reader)
+
+    def _open(self, flags: int) -> int:
+        try:
+            return os.open(self.path, flags | os.O_CLOEXEC)
+        except OSError as err:
+            raise KernelLogError(
+                f"cannot open {self.path}: {err.strerror}", "run the agent privileged"
+            ) from err
+
+    def _seek_end(self, reader: int) -> None:
+        try:
+            os.lseek(reader, 0, os.SEEK_END)
+        except OSError as err:
+            raise KernelLogError(f"{self.path} is no kernel log: {err.strerror}", "give /dev/kmsg") from err
+
+    def _write_once(self, data: bytes) -> None:
+        writer = self._open(os.O_WRONLY)
+        try:
+            written = os.write(writer, data)
+        except OSError as err:
+            raise KernelLogError(f"cannot write to {self.path}: {err.strerror}") from err
+        finally:
+            os.close(writer)
+        if written != len(data):
+            raise KernelLogError(f"{self.path} took {written} of {len(data)} bytes")
+
+    def _read_back(self, reader: int, line: str) -> int:
+        deadline = time.monotonic() + _BOUND_S
+        poller = select.poll()
+        poller.register(reader, select.POLLIN)
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                raw = os.read(reader, _RECORD_SIZE)
+            except BlockingIOError:
+                poller.poll(left * 1000)
+            except BrokenPipeError:
+                continue  # records were overwritten before we read them; the next read gives the oldest
+            except OSError as err:
+                raise KernelLogError(f"cannot read {self.path}: {err.strerror}") from err
+            else:
+                seq = self._match(raw, line)
+                if seq is not None:
+                    return seq
+        raise NotShown(
+            f"the line was written to {self.path} and did not come back within {_BOUND_S:g} s", _why()
+        )
+
+    def _match(self, raw: bytes, line: str) -> int | None:
+        record = parse_record(raw.decode("ascii", errors="replace"))
+        if record is None:
+            raise NotShown(
+                f"{self.path} took the line and does not give it back: it is no kernel log", "give /dev/kmsg"
+            )
+        return record[0] if record[1] == line else None
+
+
+def _why() -> str:
+    setting = Path("/proc/sys/kernel/printk_devkmsg")
+    try:
+        value = setting.read_text(encoding="ascii").strip()
+    except OSError as err:
+        return f"kernel.printk_devkmsg cannot be read ({err.strerror})"
+    if value == "off":
+        return "kernel.printk_devkmsg is off: the kernel drops what user space writes; set it to ratelimit"
+    return f"kernel.printk_devkmsg is {value}; is the log flooded?"

@@ -1,0 +1,229 @@
+"""The shapes that cross the agent's HTTP interface (docs/architecture.md, seam 3), and that its store keeps.
+
+Job: shape only. Unknown keys are refused, so that a typing error never becomes a default. All `*_ns` are
+CLOCK_BOOTTIME of the node, in nanoseconds.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus_agent.effects import Mode, Plane
+from offbus_agent.kernel_line import Dialect
+
+__all__ = [
+    "Counts",
+    "ErrorAnswer",
+    "EventsAnswer",
+    "Fault",
+    "FaultEvent",
+    "FaultList",
+    "FaultRequest",
+    "FirstFaulted",
+    "GpuShape",
+    "Health",
+    "InjectXidRequest",
+    "KernelEntry",
+    "LeaseRequest",
+    "OwnerRequest",
+    "PlaneHealth",
+    "ProcessSeen",
+    "State",
+]
+
+MAX_TTL_S = 86_400
+"""A day: whoever wants a fault for longer must still be there to renew it."""
+
+FaultId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$")]
+"""At most 31 characters: the page keeps it with a closing NUL in 32 bytes."""
+RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
+Ttl = Annotated[float, Field(gt=0, le=MAX_TTL_S, allow_inf_nan=False, description="Seconds from now.")]
+Epoch = Annotated[
+    int, Field(ge=0, le=2**53, description="How many owners the run has had; lower ones are refused.")
+]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+
+class State(StrEnum):
+    """A fault's state. `lapsed` is final."""
+
+    ARMED = "armed"
+    DISARMED = "disarmed"
+    LAPSED = "lapsed"
+
+
+class FaultRequest(_Shape):
+    """A fault to make: which GPUs, which XID, on which planes, and for how long at most."""
+
+    id: FaultId
+    run: RunId
+    epoch: Epoch
+    xid: int
+    gpus: Annotated[list[str], Field(min_length=1, max_length=16, description="GPU UUIDs.")]
+    planes: Annotated[list[Plane], Field(min_length=1, max_length=3)]
+    ttl_s: Ttl
+    armed: bool = Field(True, description="False: make the fault, and leave arming to a later call.")
+    dialect: Dialect = Field(Dialect.MARKED, description="How the kernel line starts.")
+    codes: Literal["driver", "guide"] = Field(
+        "driver", description="Whose CUDA code: the driver's (default) or the published user guide's."
+    )
+    cuda_code: int | None = Field(None, description="CUresult instead of the catalogue's.")
+    nvml_code: int | None = Field(None, description="nvmlReturn_t instead of the catalogue's.")
+    mode: Mode | None = Field(None, description="Instead of the catalogue's.")
+
+
+class OwnerRequest(_Shape):
+    """Who asks; `ttl_s` is accepted and ignored, so that every call on a fault can have one body."""
+
+    run: RunId
+    epoch: Epoch
+    ttl_s: Ttl | None = None
+
+
+class LeaseRequest(_Shape):
+    """Who asks, and how long the fault may live from now."""
+
+    run: RunId
+    epoch: Epoch
+    ttl_s: Ttl
+
+
+class InjectXidRequest(_Shape):
+    """The published guides' request: one kernel line for one GPU, given by its index."""
+
+    fault_id: FaultId
+    xid_type: int
+    gpu_id: Annotated[int, Field(ge=0)] = 0
+
+
+class KernelEntry(_Shape):
+    """A line that was read back from the kernel log."""
+
+    seq: int
+    at_ns: int
+    line: str
+
+
+class FirstFaulted(_Shape):
+    """The first call that one process saw fail on one plane, as its shim reported it."""
+
+    plane: Plane
+    function: str
+    code: int
+    code_name: str
+    pid: int
+    host_pid: int | None
+    tid: int
+    gpu: str
+    at_ns: int
+
+
+class Counts(_Shape):
+    """Calls of all processes since they loaded the shim (intercepted while armed), and those that were faulted."""
+
+    intercepted: int = 0
+    faulted: int = 0
+
+
+class ProcessSeen(_Shape):
+    """A process that has the page mapped. `host_pid` is None when it ended before it could be found in /proc."""
+
+    pid: int
+    host_pid: int | None
+    start_ns: int
+    faulted: int
+    first_faulted: FirstFaulted | None = None
+
+
+class Fault(_Shape):
+    """A fault, its lease and its evidence."""
+
+    id: str
+    run: str
+    epoch: int
+    xid: int
+    mnemonic: str
+    gpus: list[str]
+    planes: list[Plane]
+    state: State
+    generation: int = 0
+    created_ns: int
+    armed_ns: int | None = None
+    expires_ns: int
+    kernel: list[KernelEntry] = []
+    first_faulted: list[FirstFaulted] = []
+    counts: Counts = Counts()
+    processes: list[ProcessSeen] = []
+
+
+class FaultList(_Shape):
+    """All faults that were not recovered yet."""
+
+    faults: list[Fault]
+
+
+class FaultEvent(BaseModel):
+    """Something happened to a fault. `seq` counts per fault from 1; further keys depend on `kind`."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    seq: int
+    at_ns: int
+    kind: Literal["kernel_line", "armed", "first_faulted", "disarmed", "lapsed"]
+
+
+class EventsAnswer(_Shape):
+    """Events after `since`; ask again with `since=next`."""
+
+    next: int
+    events: list[FaultEvent]
+
+
+class GpuShape(_Shape):
+    """A GPU of the node."""
+
+    index: int
+    uuid: str
+    pci: str
+    name: str
+    memory_bytes: int | None = None
+
+
+class PlaneHealth(_Shape):
+    """Whether a plane could be used now; `why` says why not."""
+
+    ok: bool
+    path: str
+    why: str = ""
+
+
+class Health(_Shape):
+    """The agent and its node."""
+
+    node: str
+    version: str
+    boot_id: str
+    now_ns: int
+    gpus: list[GpuShape]
+    faults: int
+    armed: int
+    planes: dict[Plane, PlaneHealth]
+
+
+class _Error(BaseModel):
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    code: str
+    message: str
+    hint: str = ""
+    fields: list[dict[str, Any]] | None = None
+
+
+class ErrorAnswer(_Shape):
+    """Every answer but 2xx."""
+
+    error: _Error

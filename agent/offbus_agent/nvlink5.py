@@ -1,0 +1,59 @@
+"""What NVSentinel concludes from an NVLink 5 line (XIDs 144-150).
+
+Job: match the two words in the parentheses against the "Xid 144-150 Decode" sheet of NVIDIA's catalogue
+(`data/xid_nvlink5_decode.csv`) as NVSentinel's parser does: by number, intrInfo bit pattern and error status;
+the driver's version chooses between two pattern columns. A line of another shape raises `NotNvlink5`.
+"""
+
+import csv
+import re
+from functools import cache
+from importlib import resources
+
+__all__ = ["FIRST_R575", "NotNvlink5", "bucket"]
+
+FIRST_R575 = 575
+"""First driver branch with the newer intrInfo layout (sub-code in bits 6:0; before it in bits 9:5)."""
+
+_LINE = re.compile(
+    r"^(14[4-9]|150), (\w+)\s+(\w+)\s+(\w+)\s+(\w+)\s+Link\s+(-?\d+)\s+\((0x[0-9a-fA-F]+)\s+(0x[0-9a-fA-F]+)"
+)
+
+
+class NotNvlink5(ValueError):
+    """Raised when a text has not the NVLink 5 shape; NVSentinel then falls back to CONTACT_SUPPORT."""
+
+
+def bucket(text: str, *, driver: int = FIRST_R575) -> str | None:
+    """The action of the first rule that matches `text` (from its number on), None when no rule does.
+
+    `driver` is the driver's major version (580 for 580.82.07). Raises NotNvlink5.
+    """
+    found = _LINE.match(text)
+    if found is None:
+        raise NotNvlink5(f"not an NVLink 5 line: {text!r}")
+    xid, info, status = int(found[1]), int(found[7], 16), found[8].lower()
+    column = "intrinfo_r575" if driver >= FIRST_R575 else "intrinfo_pre_r575"
+    for rule in _rules():
+        if int(rule["xid"]) == xid and _bits_match(rule[column], info) and _status_matches(rule, status):
+            return rule["action"]
+    return None
+
+
+@cache
+def _rules() -> tuple[dict[str, str], ...]:
+    with (
+        resources.files("offbus_agent").joinpath("data/xid_nvlink5_decode.csv").open(encoding="utf-8") as file
+    ):
+        return tuple(csv.DictReader(file))
+
+
+def _bits_match(pattern: str, word: int) -> bool:
+    bits = f"{word:0{len(pattern)}b}"
+    return all(want in ("-", have) for want, have in zip(pattern, bits[-len(pattern) :], strict=True))
+
+
+def _status_matches(rule: dict[str, str], status: str) -> bool:
+    """Compared as text, as NVSentinel does; a cell may hold several, and an empty one admits any."""
+    wanted = rule["error_status"].lower()
+    return not wanted or status in wanted.split("/")

@@ -1,0 +1,105 @@
+"""What this node allows: which XIDs, how many faults at once, how often, and one owner a GPU.
+
+Job: say no, with the reason and the way out; it changes nothing but its own token bucket. It must not look at
+planes or at the page.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from offbus_agent.effects import Plane
+from offbus_agent.models import FaultRequest, State
+from offbus_agent.refusals import Refusal
+from offbus_agent.store import StoredFault
+
+__all__ = ["Policy", "TokenBucket", "is_live"]
+
+_PAGE_PLANES = {Plane.CUDA, Plane.NVML}
+
+
+@dataclass(slots=True)
+class TokenBucket:
+    """`burst` injections at once, then `per_minute`. Times are CLOCK_BOOTTIME nanoseconds."""
+
+    burst: int = 10
+    per_minute: float = 30
+    _tokens: float = field(init=False, default=0)
+    _at_ns: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._tokens = self.burst
+
+    def take(self, now_ns: int) -> float:
+        """0 when a token was taken, else the seconds until there is one."""
+        earned = (now_ns - self._at_ns) / 60e9 * self.per_minute if self._at_ns else 0
+        self._tokens, self._at_ns = min(self.burst, self._tokens + earned), now_ns
+        if self._tokens < 1:
+            return (1 - self._tokens) * 60 / self.per_minute
+        self._tokens -= 1
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits of one node. `xids` None allows the whole catalogue."""
+
+    xids: frozenset[int] | None = None
+    max_faults: int = 8
+    bucket: TokenBucket = field(default_factory=TokenBucket)
+
+    def admit(self, request: FaultRequest, others: Iterable[StoredFault], now_ns: int) -> None:
+        """Raises Refusal unless the request may be armed beside `others`. Takes a token last."""
+        self._xid(request.xid)
+        live = [other for other in others if is_live(other) and other.fault.id != request.id]
+        if len(live) >= self.max_faults:
+            names = ", ".join(other.fault.id for other in live)
+            raise Refusal(
+                409,
+                "too_many_faults",
+                f"{len(live)} faults are armed here ({names}), and {self.max_faults} is this node's limit",
+                "disarm one, or start the agent with a higher --max-faults",
+            )
+        self._gpus(request, live)
+        self._rate(now_ns)
+
+    def _xid(self, xid: int) -> None:
+        if self.xids is not None and xid not in self.xids:
+            allowed = ", ".join(str(number) for number in sorted(self.xids))
+            raise Refusal(
+                403,
+                "xid_not_allowed",
+                f"XID {xid} is not on this node's allow-list ({allowed})",
+                "start the agent with --allow-xid",
+            )
+
+    def _gpus(self, request: FaultRequest, live: Iterable[StoredFault]) -> None:
+        """Two faults on one page slot's GPU would hide each other; kernel lines alone do not."""
+        if not _PAGE_PLANES & set(request.planes):
+            return
+        for other in live:
+            shared = set(request.gpus) & set(other.fault.gpus)
+            if shared and _PAGE_PLANES & set(other.fault.planes):
+                raise Refusal(
+                    409,
+                    "gpu_busy",
+                    f"{', '.join(sorted(shared))} is held by fault {other.fault.id} of run {other.fault.run}"
+                    f" (XID {other.fault.xid})",
+                    "disarm that fault first, or choose another GPU",
+                    fault=other.fault.id,
+                )
+
+    def _rate(self, now_ns: int) -> None:
+        wait_s = self.bucket.take(now_ns)
+        if wait_s > 0:
+            raise Refusal(
+                429,
+                "rate_limited",
+                f"this node takes {self.bucket.burst} injections at once and {self.bucket.per_minute:g} a minute",
+                f"try again in {wait_s:.1f} s",
+                retry_after_s=round(wait_s, 3),
+            )
+
+
+def is_live(stored: StoredFault) -> bool:
+    """Armed, or being armed just now."""
+    return stored.fault.state is State.ARMED or stored.phase == "applying"

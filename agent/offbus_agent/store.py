@@ -1,0 +1,153 @@
+"""The agent's memory: its faults, in one file that survives it.
+
+Job: write before every effect, whole and atomically (temporary file, fsync, rename, fsync of the folder),
+and read at the start. A file that cannot be written is a `StoreError`, and then nothing may be injected. A
+file that cannot be understood is put aside under another name and reported by `load`: an agent that refuses
+to start could not be asked to disarm. It knows no planes and no leases.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from offbus_agent.models import Fault, FaultEvent, FaultRequest
+
+__all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault"]
+
+_KEEP_FORGOTTEN = 64
+_KEEP_EPOCHS = 1000
+
+
+class StoreError(Exception):
+    """Raised when the state cannot be written: no effect may follow."""
+
+
+class AlreadyRunningError(StoreError):
+    """Raised when another agent owns this state folder."""
+
+
+class StoredFault(BaseModel):
+    """A fault with what its answers do not show."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    request: FaultRequest fault: Fault phase: Literal["applying", "settled", "interrupted"] = "settled"
+    """`applying` is on disk while planes are being changed; found at a start, it means the agent died in
+    between."""
+    forgotten: bool = False
+    """Recovered: no longer listed, kept for a while so that a repeated recover gets the same answer."""
+    events: list[FaultEvent] = []
+
+
+class _Content(BaseModel):
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    version: Literal[1] = 1
+    boot_id: str
+    epochs: dict[str, int] = {}
+    faults: dict[str, StoredFault] = {}
+
+
+class Store:
+    """All faults by id, and the highest epoch of every run."""
+
+    def __init__(self, folder: Path, boot_id: str) -> None:
+        self._path = folder / "faults.json"
+        self._content = _Content(boot_id=boot_id)
+        self._lock = _own(folder)
+
+    def load(self) -> str | None:
+        """Read what a former agent left. Returns a warning when the file had to be put aside."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as err:
+            return self._put_aside(str(err))
+        try:
+            found = _Content.model_validate_json(text)
+        except ValidationError as err:
+            return self._put_aside(f"{err.error_count()} errors, first: {err.errors()[0]['msg']}")
+        self._content.epochs, self._content.faults = found.epochs, found.faults
+        self.from_other_boot = found.boot_id != self._content.boot_id
+        return None
+
+    from_other_boot = False
+    """What was loaded was written before the last boot: nothing of it can be armed any more."""
+
+    def save(self) -> None:
+        """Persist everything. Raises StoreError."""
+        self._trim()
+        temporary = self._path.with_suffix(".new")
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(self._content.model_dump_json())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+            _sync_folder(self._path.parent)
+        except OSError as err:
+            raise StoreError(f"cannot write {self._path}: {err.strerror}") from err
+
+    def __iter__(self) -> Iterator[StoredFault]:
+        return (stored for stored in self._content.faults.values() if not stored.forgotten)
+
+    def get(self, fault: str) -> StoredFault | None:
+        """The fault of that id, forgotten ones too."""
+        return self._content.faults.get(fault)
+
+    def put(self, stored: StoredFault) -> None:
+        """Add or replace; call `save` for it to count."""
+        self._content.faults[stored.fault.id] = stored
+
+    def remove(self, fault: str) -> None:
+        """Drop a fault that never took effect."""
+        self._content.faults.pop(fault, None)
+
+    def epoch(self, run: str) -> int:
+        """The highest epoch that this node has seen of a run; 0 for none."""
+        return self._content.epochs.get(run, 0)
+
+    def raise_epoch(self, run: str, epoch: int) -> None:
+        """Remember an epoch; the last touched runs are kept."""
+        self._content.epochs.pop(run, None)
+        self._content.epochs[run] = epoch
+
+    def close(self) -> None:
+        """Give the folder up."""
+        os.close(self._lock)
+
+    def _trim(self) -> None:
+        forgotten = [name for name, stored in self._content.faults.items() if stored.forgotten]
+        for name in forgotten[:-_KEEP_FORGOTTEN]:
+            del self._content.faults[name]
+        for run in list(self._content.epochs)[:-_KEEP_EPOCHS]:
+            del self._content.epochs[run]
+
+    def _put_aside(self, why: str) -> str:
+        aside = self._path.with_suffix(f".unreadable-{os.getpid()}")
+        self._path.replace(aside)
+        return f"{self._path} is not readable ({why}); kept as {aside.name}, starting with no faults"
+
+
+def _own(folder: Path) -> int:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise AlreadyRunningError(f"another agent runs on {folder}") from None
+    return fd
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,6 @@
+"""`python -m offbus`."""
+
+from offbus.cli.main import main
+
+if __name__ == "__main__":
+    main()

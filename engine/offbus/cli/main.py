@@ -1,0 +1,128 @@
+"""The `offbus` command: finds subcommands lazily, turns errors into one message and an exit code.
+
+Built-in commands stand in a table with their one-line help, so that `offbus --help` imports none of them. Further
+ones come from the entry points `offbus.commands`, like step types and environments do.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from offbus import __version__
+from offbus.plugins import COMMANDS, installed
+
+__all__ = ["cli", "main"]
+
+BUILT_IN = {
+    "run": ("offbus.cli.run:run", "Run a scenario; undo everything; prove what happened."),
+    "validate": ("offbus.cli.validate:validate", "Check scenarios and show every finding at once."),
+    "plan": ("offbus.cli.plan:plan", "Show what a run would do, without doing it."),
+    "recover": ("offbus.cli.recover:recover", "Undo what an unfinished run left behind."),
+    "report": ("offbus.cli.report:report", "Show the report of a run, finished or not."),
+    "steps": ("offbus.cli.steps:steps", "List the step types, or explain one."),
+    "schema": ("offbus.cli.schema:schema", "Print the JSON schema of scenarios, reports or journals."),
+    "completion": ("offbus.cli.completion:completion", "Print the completion script for your shell."),
+}
+"""Command -> where it is, and its line in `--help`."""
+
+EPILOG = """\b
+Examples:
+  offbus run scenarios/xid79.yaml
+  offbus run scenarios/xid79.yaml --set backend=sglang
+  offbus validate scenarios/*.yaml
+  offbus recover latest
+
+\b
+Exit codes: 0 passed, 1 failed, 2 wrong use, 3 could not run, 4 residue, 130 interrupted and clean.
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called, and no other."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, built-in ones first."""
+        return [*BUILT_IN, *(name for name in _plugged() if name not in BUILT_IN)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name in BUILT_IN:
+            return _load(BUILT_IN[cmd_name][0])
+        if cmd_name not in _plugged():
+            return None
+        command = installed().command(cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of commands, without importing the built-in ones."""
+        rows = [(name, help_line) for name, (_, help_line) in BUILT_IN.items()]
+        for name in _plugged():
+            command = self.get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(80)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click, with a suggestion for a mistyped command."""
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and self.get_command(ctx, name) is None:
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, self.list_commands(ctx), n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"There is no command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="offbus")
+def cli() -> None:
+    """GPU failure drills for the Kubernetes clusters that serve models."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `offbus` script. Never returns."""
+    try:
+        code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as problem:
+        problem.show()
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("offbus: interrupted before anything was changed", err=True)
+        code = 130
+    except BrokenPipeError:
+        code = 0
+    except Exception as error:  # noqa: BLE001  the last border: one message, never a traceback
+        from offbus.cli.problems import tell
+
+        code = tell(error)
+    _leave(int(code or 0))
+
+
+def _leave(code: int) -> None:
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError, OSError):
+        # The reader has gone; pointing the descriptor elsewhere keeps the interpreter from telling so at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
+
+
+def _plugged() -> list[str]:
+    return list(installed().names(COMMANDS))
+
+
+def _load(place: str) -> click.Command:
+    module, _, attribute = place.partition(":")
+    command: Any = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command

@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+__all__ = ["env_option", "env_set_option", "runs_option", "set_option"]
+
+
+def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", param=parameter)
+        pairs[name] = text
+    return pairs
+
+
+def _option(*names: str, **settings: Any) -> Any:
+    return click.option(*names, **settings)
+
+
+set_option = _option(
+    "--set", "sets", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set an input of the scenario."
+)
+env_option = _option("--env", metavar="NAME", help="Use this environment instead of the scenario's.")
+env_set_option = _option(
+    "--env-set",
+    "env_sets",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="Set an option of the environment.",
+)
+runs_option = _option(
+    "--runs",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="OFFBUS_RUNS",
+    help="Where run folders are kept.  [default: $XDG_STATE_HOME/offbus/runs]",
+)

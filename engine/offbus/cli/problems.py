@@ -1,0 +1,36 @@
+"""How errors look on the screen, and which exit code each has."""
+
+import os
+import tempfile
+import traceback
+from pathlib import Path
+
+import click
+
+from offbus import __version__
+from offbus.errors import OffbusError, UsageError
+from offbus.exits import Exit
+
+__all__ = ["tell"]
+
+
+def tell(error: Exception) -> int:
+    """Print one message for an error and return the exit code."""
+    if os.environ.get("OFFBUS_DEBUG") == "1":
+        traceback.print_exception(error)
+    if isinstance(error, OffbusError):
+        click.echo(f"offbus: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  {error.hint}", err=True)
+        return Exit.INVALID if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
+    place = _keep(error)
+    click.echo(f"offbus: internal error: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  this is a bug in offbus {__version__}; details are in {place}", err=True)
+    return Exit.COULD_NOT_RUN
+
+
+def _keep(error: Exception) -> str:
+    text = f"offbus {__version__}\n" + "".join(traceback.format_exception(error))
+    with tempfile.NamedTemporaryFile("w", prefix="offbus-bug-", suffix=".txt", delete=False) as file:
+        file.write(text)
+    return str(Path(file.name))

@@ -1,0 +1,87 @@
+"""What `offbus recover` does."""
+
+import asyncio
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from offbus.cli.problems import tell
+from offbus.cli.views import View, make_view
+from offbus.errors import OffbusError
+from offbus.exits import Exit, worst
+from offbus.recovery import Recovery, plan_recovery, recover
+from offbus.report.model import Report
+from offbus.runner.clock import SystemClock
+from offbus.runner.finish import write_report
+from offbus.runner.signals import stop_on_signals
+from offbus.runs import RunFolder, default_runs, find_run, unfinished_runs
+
+__all__ = ["recover_runs"]
+
+
+def recover_runs(wanted: str, *, every: bool, plan_only: bool, runs: Path | None) -> int:
+    """Recover one run, or all unfinished ones; the exit code."""
+    base = (runs or default_runs()).resolve()
+    folders = list(unfinished_runs(base)) if every else [find_run(base, wanted)]
+    if not folders:
+        click.echo(f"nothing to recover: no unfinished run in {base}")
+        return Exit.PASSED
+    return worst(*(_show(folder) if plan_only else _recover(folder) for folder in folders))
+
+
+def _recover(folder: RunFolder) -> Exit:
+    plan = plan_recovery(folder)
+    if plan.finished:
+        folder.unfinished.unlink(missing_ok=True)
+        click.echo(f"run {folder.id} finished and left nothing behind: nothing to recover")
+        return Exit.PASSED
+    name = plan.fold.first["data"]["name"] if plan.fold.first else folder.id
+    try:
+        with make_view("lines", name, []) as view:
+            report = anyio.run(partial(_finish, folder, view))
+    except OffbusError as err:
+        return Exit(tell(err))
+    return _tell(folder, report)
+
+
+def _tell(folder: RunFolder, report: Report) -> Exit:
+    write_report(report, folder.report)
+    for one in report.residue:
+        click.echo(f"residue: {one.item}: {one.detail}\n  mend: {one.mend}")
+    undone = sum(undo.result == "restored" for undo in report.undos)
+    left = f"{len(report.residue)} left" if report.residue else "residue: none"
+    click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {left}")
+    click.echo(f"report: {folder.report}")
+    return Exit.RESIDUE if report.residue else Exit.PASSED
+
+
+async def _finish(folder: RunFolder, view: View) -> Report:
+    loop = asyncio.get_running_loop()
+    parting = f"offbus: left before everything was undone; finish with: offbus recover {folder.path}"
+
+    def told(signal: str) -> None:
+        view.progress(None, f"{signal}: the undo goes on; a second Ctrl-C leaves at once")
+
+    with stop_on_signals(loop.call_soon_threadsafe, told, lambda: parting):
+        return await recover(folder, SystemClock(), listeners=[view.event], progress=view.progress)
+
+
+def _show(folder: RunFolder) -> Exit:
+    plan = plan_recovery(folder)
+    todo = [*_lines(plan)]
+    click.echo(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
+    for line in todo:
+        click.echo(f"  {line}")
+    return Exit.PASSED
+
+
+def _lines(plan: Recovery) -> list[str]:
+    """First all disarms, then the rest in reverse order, as they would be played."""
+    ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
+    missing = [
+        f"{event['data']['describe']} (needs the package {event['data']['distribution']})"
+        for event in plan.missing
+    ]
+    return [*(f"{entry.undo.describe()} ({entry.undo.phase})" for entry in ordered), *missing]

@@ -1,0 +1,101 @@
+"""Durations as people write them: "90s", "1h30m", "500ms".
+
+    duration := (number unit)+        units d, h, m, s, ms, us: each at most once, largest first
+    number   := digits, or digits "." digits for the last unit alone
+
+What `format_duration` prints, `parse_duration` reads back to the same value. Raises ValueError with a message for
+people; finer than a microsecond, negative or longer than ten years is refused, never rounded.
+"""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+__all__ = ["LONGEST", "PATTERN", "Duration", "format_duration", "parse_duration"]
+
+PATTERN = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+us)?$"
+"""For JSON Schema and editors: close to, and never narrower than, what `parse_duration` accepts."""
+
+LONGEST = timedelta(days=3650)
+"""Longer than that is a mistake, and far from where timedelta overflows."""
+
+_UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+_PART = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?(d|h|ms|m|s|us)", re.ASCII)
+_ISO = re.compile(r"P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,15})(?:\.([0-9]{1,6}))?S)?)?")
+_HOW = 'write it like "90s", "1h30m" or "500ms"'
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration that `text` names. Raises ValueError saying what is wrong and how to write it."""
+    if not text:
+        raise ValueError(f"a duration is empty; {_HOW}")
+    micros, at, order = 0, 0, list(_UNITS)
+    while at < len(text):
+        match = _PART.match(text, at)
+        if match is None:
+            raise ValueError(f"{text!r} is not a duration; {_HOW}")
+        whole, fraction, unit = match.groups()
+        if unit not in order:
+            raise ValueError(f"{text!r} is not a duration: units go from large to small, each once; {_HOW}")
+        if fraction and match.end() != len(text):
+            raise ValueError(f"{text!r} is not a duration: only its last part may have a fraction; {_HOW}")
+        order = order[order.index(unit) + 1 :]
+        micros += _micros(text, whole, fraction or "", _UNITS[unit])
+        at = match.end()
+    return _bounded(text, micros)
+
+
+def _micros(text: str, whole: str, fraction: str, unit: int) -> int:
+    """`whole.fraction` times `unit`, exactly."""
+    parts, rest = divmod(int(fraction or "0") * unit, 10 ** len(fraction))
+    if rest:
+        raise ValueError(f"{text!r} is finer than a microsecond")
+    return int(whole) * unit + parts
+
+
+def _bounded(text: str, micros: int) -> timedelta:
+    if micros > LONGEST // timedelta(microseconds=1):
+        raise ValueError(f"{text!r} is longer than {LONGEST.days} days")
+    return timedelta(microseconds=micros)
+
+
+def format_duration(value: timedelta) -> str:
+    """The shortest spelling that `parse_duration` reads back to the same value. Raises ValueError for negatives."""
+    micros = value // timedelta(microseconds=1)
+    if micros < 0:
+        raise ValueError(f"a duration is not negative: {value!r}")
+    parts = []
+    for unit, size in _UNITS.items():
+        count, micros = divmod(micros, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def _read(value: Any) -> timedelta:
+    """What the `Duration` type accepts: text, a timedelta, and the ISO 8601 that pydantic writes into JSON."""
+    if isinstance(value, timedelta):
+        return _bounded(str(value), value // timedelta(microseconds=1)) if value >= timedelta(0) else _refuse(value)
+    if not isinstance(value, str):
+        raise ValueError(f"a duration is text with a unit, not {value!r}; {_HOW}")  # noqa: TRY004 (pydantic wants ValueError)
+    iso = _ISO.fullmatch(value)
+    if iso is None or not any(iso.groups()):
+        return parse_duration(value)
+    days, hours, minutes, seconds, fraction = (part or "0" for part in iso.groups())
+    micros = sum(int(n) * _UNITS[u] for n, u in ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")))
+    return _bounded(value, micros + int(fraction.ljust(6, "0")))
+
+
+def _refuse(value: timedelta) -> timedelta:
+    raise ValueError(f"a duration is not negative: {value!r}")
+
+
+Duration = Annotated[
+    timedelta,
+    PlainValidator(_read),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["90s", "1h30m", "500ms"]}),
+]
+"""The type for a duration in a pydantic model: "90s" in YAML and JSON, a timedelta in Python."""

@@ -1,0 +1,104 @@
+"""Appends events to a journal file. One writer a journal: whoever holds the run's lock.
+
+Every event is one write(2); events that a later undo depends on are fsynced before `append` returns. When a write
+or fsync fails, the journal is *broken*: events that must be durable are refused with JournalError (so nothing more
+is injected), the others go on to the listeners, so that what was done can still be undone and reported.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from offbus.errors import JournalError
+from offbus.journal.codec import encode
+from offbus.journal.events import VERSION, Event, EventKind
+
+__all__ = ["JournalWriter", "Listener"]
+
+Listener = Callable[[Event], None]
+"""Called with every event, in order, after it was written."""
+
+
+class WriterClock(Protocol):
+    """What the writer needs of a clock (offbus.runner.clock.Clock)."""
+
+    boot_id: str
+
+    def mono_ns(self) -> int: ...
+    def utc(self) -> str: ...
+
+
+class JournalWriter:
+    """The open end of a journal."""
+
+    def __init__(self, path: Path, run: str, clock: WriterClock, *, next_seq: int = 1) -> None:
+        self.path = path
+        self.run = run
+        self.broken: str | None = None
+        """Why nothing more can be written, once that is so."""
+        self._clock = clock
+        self._seq = next_seq
+        self._listeners: list[Listener] = []
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as err:
+            raise JournalError(f"cannot open the journal {path}: {err.strerror}") from err
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every further event."""
+        self._listeners.append(listener)
+
+    def append(
+        self, kind: EventKind, data: Mapping[str, Any], *, step: str | None = None, durable: bool = False
+    ) -> Event:
+        """Write an event. With `durable` it is fsynced, and JournalError is raised when it could not be."""
+        event = self._event(kind, data, step)
+        self._write(encode(event), durable=durable)
+        self._seq += 1
+        for listener in self._listeners:
+            listener(event)
+        return event
+
+    def close(self) -> None:
+        """Fsync and close; a failure shows in `broken`."""
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        try:
+            os.fsync(fd)
+        except OSError as err:
+            self.broken = self.broken or f"the journal {self.path} cannot be written: {err.strerror}"
+        finally:
+            os.close(fd)
+
+    def _event(self, kind: EventKind, data: Mapping[str, Any], step: str | None) -> Event:
+        event: dict[str, Any] = {
+            "v": VERSION,
+            "seq": self._seq,
+            "run": self.run,
+            "t": self._clock.utc(),
+            "mono_ns": self._clock.mono_ns(),
+            "clock": self._clock.boot_id,
+            "kind": kind.value,
+        }
+        if step is not None:
+            event["step"] = step
+        event["data"] = data
+        return event  # type: ignore[return-value]  # built key by key: the order of keys is the file's
+
+    def _write(self, line: bytes, *, durable: bool) -> None:
+        if self.broken is None:
+            try:
+                self._write_all(line)
+                if durable:
+                    os.fsync(self._fd)
+            except OSError as err:
+                self.broken = f"the journal {self.path} cannot be written: {err.strerror}"
+        if self.broken is not None and durable:
+            raise JournalError(self.broken, hint="nothing more is changed; what was done is undone")
+
+    def _write_all(self, line: bytes) -> None:
+        view = memoryview(line)
+        while view:
+            view = view[os.write(self._fd, view) :]

@@ -1,0 +1,170 @@
+"""A scenario file as a tree of nodes that know their places. Strict: what is doubtful is a finding, never a guess.
+
+Parsed from libyaml's events (PyYAML's C parser where it is built in, else its Python one: same events, slower), so
+no YAML object constructor ever runs. The tree is built without recursion, in one pass, linear in the file's size.
+All findings about scalars and keys are collected; a syntax error ends the reading, except for the commonest one, an
+unquoted `${{ }}` in flow style, which is mended in memory so that the rest can be checked too (`unquoted`).
+
+Raises UsageError if the file cannot be read at all. Nothing here knows what a scenario is.
+"""
+
+import gc
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from offbus.errors import UsageError
+from offbus.findings import Finding, Position
+from offbus.language import tree, unquoted
+from offbus.language.tree import Node
+
+__all__ = ["LARGEST", "Source", "collecting_less", "read"]
+
+LARGEST = 4 * 1024 * 1024
+"""Bytes. A generated scenario of 10,000 steps has about one MiB."""
+_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was read. `root` is None if its findings left nothing to look at."""
+
+    path: Path
+    text: str
+    digest: str
+    """sha256 of the bytes, hexadecimal."""
+    root: Node | None
+    findings: tuple[Finding, ...]
+    lines: tuple[str, ...]
+
+
+@contextmanager
+def collecting_less() -> Iterator[None]:
+    """Without the cyclic garbage collector: a load makes many objects, no rubbish, and the collector would cost half of it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def read(path: Path) -> Source:
+    """Read and parse a file. Raises UsageError if it cannot be opened."""
+    data = _bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if len(data) > LARGEST:
+        message = f"the file has more than {LARGEST // 1024 // 1024} MiB, which no scenario needs"
+        return Source(path, "", digest, None, (Finding(code="OB101", message=message, where=Position(str(path))),), ())
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        return Source(path, "", digest, None, (_not_utf8(path, data, err),), ())
+    return _parse(path, text, digest)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LARGEST + 1)
+    except FileNotFoundError as err:
+        raise UsageError(f"{path}: there is no such file") from err
+    except OSError as err:
+        raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
+
+
+def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
+    before = data[: err.start]
+    line = before.count(b"\n") + 1
+    column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
+    message = f"byte 0x{data[err.start]:02x} is not UTF-8 ({err.reason})"
+    return Finding(code="OB100", message=message, where=Position(str(path), line, column, line, column + 1), hint="save the file as UTF-8")
+
+
+def _parse(path: Path, text: str, digest: str) -> Source:
+    """Parse; after an unquoted `${{ }}` was mended, once more."""
+    mends: dict[int, str] = {}
+    lines = tuple(text.split("\n"))
+    mended = text
+    while True:
+        builder = tree.Builder(str(path), lines, mends)
+        loader = _PARSER(mended)
+        try:
+            root = builder.build(loader.get_event)
+        except tree.Stop:
+            root = None
+        except yaml.reader.ReaderError as err:
+            root = None
+            builder.findings.append(_control_character(path, lines, text, err))
+        except yaml.MarkedYAMLError as err:
+            mark = err.problem_mark
+            mend = unquoted.mend(mended, mark.index) if mark is not None else None
+            if mend is not None:
+                mended = mend.text
+                mends[mend.start] = mend.was
+                continue
+            root = None
+            builder.findings.append(_syntax(path, lines, err))
+        finally:
+            loader.dispose()
+        mending = [unquoted.finding(was, place(path, text, start, len(was)), lines) for start, was in mends.items()]
+        return Source(path, text, digest, root, (*builder.findings, *mending), lines)
+
+
+def place(path: Path, text: str, start: int, length: int) -> Position:
+    """The position of `text[start : start + length]`, which is on one line."""
+    line = text.count("\n", 0, start) + 1
+    column = start - (text.rfind("\n", 0, start) + 1) + 1
+    return Position(str(path), line, column, line, column + length)
+
+
+def _control_character(path: Path, lines: tuple[str, ...], text: str, err: yaml.reader.ReaderError) -> Finding:
+    """YAML allows no control characters; the reader says which, and at which character of the text."""
+    bad = next((n for n, c in enumerate(text) if not _printable(c)), 0)
+    where = place(path, text, bad, 1)
+    message = f"the control character U+{ord(text[bad]):04X} is not allowed in YAML"
+    return Finding(code="OB100", message=message, where=where, hint=f"remove it ({err.reason})", frame=lines[where.line - 1])
+
+
+def _printable(char: str) -> bool:
+    """YAML 1.1, section 4.1.1: the characters that a stream may hold."""
+    code = ord(char)
+    return (
+        char in "\t\n\r\x85"
+        or 0x20 <= code <= 0x7E
+        or 0xA0 <= code <= 0xD7FF
+        or 0xE000 <= code <= 0xFFFD
+        or code >= 0x10000
+    )
+
+
+def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Finding:
+    """A syntax error in our words where the parser's own are hard to understand."""
+    mark = err.problem_mark or err.context_mark
+    if mark is not None and err.context_mark is not None and not any(map(str.strip, lines[mark.line :])):
+        mark = err.context_mark  # at the end of the file there is nothing to see; show what was not closed
+    line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+    frame = lines[line - 1] if line <= len(lines) else ""
+    where = Position(str(path), line, column, line, column + 1)
+    problem = str(err.problem or err.context or "not YAML")
+    if "\t" in frame[: column + 1] and not frame[:column].strip():
+        hint = "indent with spaces"
+        return Finding(code="OB104", message="a tab indents this line; YAML allows only spaces", where=where, hint=hint, frame=frame)
+    context = f"{err.context}, which began on line {err.context_mark.line + 1}: " if err.context and err.context_mark else ""
+    return Finding(code="OB102", message=f"not YAML: {context}{problem}", where=where, hint=_syntax_hint(problem, frame), frame=frame)
+
+
+def _syntax_hint(problem: str, frame: str) -> str | None:
+    if "mapping values are not allowed" in problem:
+        return 'a text with ": " in it must be quoted; else check the indentation'
+    if "cannot start any token" in problem:
+        return "a text that begins with this character must be quoted"
+    if "undefined alias" in problem:
+        return "a text that begins with * must be quoted"
+    return "check that brackets, braces and quotes are closed" if any(c in frame for c in "{}[]\"'") else None

@@ -1,0 +1,215 @@
+"""From YAML events to a tree of nodes that know their places.
+
+One pass, no recursion, no constructors. Findings are collected and building goes on; only what is nested too deeply
+or contains itself raises `Stop`. Errors of the YAML parser pass through.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import yaml
+
+from offbus.findings import Finding, Position
+from offbus.language import braces, scalars
+
+__all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Node", "Stop", "span"]
+
+DEEPEST = 64
+"""Levels of nesting; a scenario needs about six."""
+MOST_ALIASED = 10_000
+"""Nodes that aliases may add in all; a "billion laughs" has more."""
+
+_STR = "tag:yaml.org,2002:str"
+_NO_TAGS = (None, "!")
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A value in the file and where it stands. Marks are PyYAML's: `line`, `column` and `index` count from 0."""
+
+    kind: Literal["scalar", "mapping", "sequence"]
+    start: Any
+    end: Any
+    value: Any
+    """Plain Python data; a collection's holds its children's."""
+    style: str | None = None
+    """Of scalars: None is plain, else the quote, | or >."""
+    keys: "dict[str, Node]" = field(default_factory=dict)
+    children: "dict[Any, Node]" = field(default_factory=dict)
+    """By key, or by index."""
+    size: int = 1
+    """Nodes in it, itself included; what an alias to it adds."""
+    templated: bool = False
+    """Whether a `${{` occurs in it."""
+    spoiled: bool = False
+    """Whether it already has a finding, so that its value means nothing."""
+    closed: bool = True
+    pending: "tuple[str, Node] | None" = None
+    """While a mapping is being built: the key that waits for its value."""
+
+
+class Stop(Exception):  # noqa: N818 (a signal, not an error)
+    """Raised when building cannot go on; the finding is noted."""
+
+
+def span(file: str, node: Node) -> Position:
+    """A node's position; for a collection that spans lines, up to the end of its first line."""
+    start, end = node.start, node.end
+    if end.line != start.line:
+        return Position(file, start.line + 1, start.column + 1, start.line + 1, 1 << 20)
+    return Position(file, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+
+
+class Builder:
+    """Builds the tree of one document. `mends` maps the index of a mended text to what stood there (`unquoted`)."""
+
+    def __init__(self, file: str, lines: tuple[str, ...], mends: Mapping[int, str]) -> None:
+        self.findings: list[Finding] = []
+        self._file, self._lines, self._mends = file, lines, mends
+        self._anchors: dict[str, Node] = {}
+        self._aliased = 0
+        self._resolved: dict[str, scalars.Scalar | scalars.Ambiguous] = {}
+
+    def build(self, get_event: Callable[[], Any]) -> Node | None:
+        """The root node, None for an empty document. Raises Stop, and the parser's errors."""
+        stack: list[Node] = []
+        root: Node | None = None
+        while True:
+            event = get_event()
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                node = self._scalar(event)
+            elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+                node = self._collection(event, kind is yaml.MappingStartEvent, len(stack))
+            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+                self._close(stack, event)
+                continue
+            elif kind is yaml.AliasEvent:
+                node = self._alias(event)
+            elif kind is yaml.StreamEndEvent:
+                return root
+            elif kind is yaml.DocumentStartEvent and root is not None:
+                self._second_document(event)
+                return root
+            else:
+                continue
+            if stack:
+                self._put(stack[-1], node)
+            else:
+                root = node
+            if not node.closed:
+                stack.append(node)
+
+    def _scalar(self, event: Any) -> Node:
+        text, style, start = event.value, event.style or None, event.start_mark  # the C parser says "" for plain
+        if style is None and start.index in self._mends:
+            text, style = self._mends[start.index], "mended"
+        node = Node("scalar", start, event.end_mark, text, style)
+        if style is None:
+            self._plain(node, text)
+        if braces.OPEN in text:
+            node.templated = True
+        if event.tag is not None or event.anchor is not None:
+            self._properties(node, event)
+        return node
+
+    def _plain(self, node: Node, text: str) -> None:
+        try:
+            value = self._resolved[text]
+        except KeyError:
+            value = self._resolved[text] = scalars.resolve(text)
+        if isinstance(value, scalars.Ambiguous):
+            self._note(value.code, value.why, node, value.hint)
+        else:
+            node.value = value
+
+    def _collection(self, event: Any, mapping: bool, depth: int) -> Node:
+        value: dict[str, Any] | list[Any] = {} if mapping else []
+        node = Node("mapping" if mapping else "sequence", event.start_mark, event.end_mark, value, closed=False)
+        if event.tag is not None or event.anchor is not None:
+            self._properties(node, event)
+        if depth >= DEEPEST:
+            self._note("OB112", f"nested more than {DEEPEST} levels deep", node)
+            raise Stop
+        return node
+
+    def _properties(self, node: Node, event: Any) -> None:
+        """Tags are refused; an anchor is remembered."""
+        if event.tag not in _NO_TAGS:
+            self._note("OB111", f"the YAML tag {event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed", node, "leave it out; quote what is text")
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+
+    def _alias(self, event: Any) -> Node:
+        """The anchored node itself: places in it are those of the anchor."""
+        node = self._anchors.get(event.anchor)
+        here = Node("scalar", event.start_mark, event.end_mark, None)
+        if node is None:
+            self._note("OB102", f"the alias *{event.anchor} has no anchor above it", here, "a text that begins with * must be quoted")
+            return here
+        if not node.closed:
+            self._note("OB109", f"the alias *{event.anchor} is inside the value that it stands for", here)
+            raise Stop
+        self._aliased += node.size
+        if self._aliased > MOST_ALIASED:
+            self._note("OB109", f"aliases add more than {MOST_ALIASED} values in all", here, "write the values out, or fewer of them")
+            raise Stop
+        return node
+
+    def _put(self, parent: Node, node: Node) -> None:
+        """Into its parent: the next item, the next key, or the waiting key's value."""
+        if parent.kind == "sequence":
+            parent.children[len(parent.children)] = node
+            parent.value.append(node.value)
+        elif parent.pending is None:
+            parent.pending = (self._key(parent, node), node)
+            return
+        else:
+            name, key = parent.pending
+            parent.pending = None
+            if key.spoiled and name not in parent.value:
+                node.spoiled = True
+            elif not key.spoiled:
+                parent.keys[name] = key
+                parent.children[name] = node
+                parent.value[name] = node.value
+        if node.closed:
+            self._count(parent, node)
+
+    def _key(self, parent: Node, node: Node) -> str:
+        """The name of a key; the node is spoiled if it cannot be one."""
+        name = node.value
+        if not isinstance(name, str):
+            found = "empty" if name is None else f"a {'list' if node.kind == 'sequence' else node.kind}" if node.kind != "scalar" else str(name)
+            self._note("OB113", f"a key must be text, and this one is {found}", node, "quote it")
+        elif name == "<<" and node.style is None:
+            self._note("OB110", "merge keys (<<) are not allowed", node, "write the keys out, or use *alias for the whole value")
+        elif name in parent.keys:
+            first = parent.keys[name].start.line + 1
+            self._note("OB106", f"the key {name!r} occurs twice here, first on line {first}", node, "remove one of them")
+        else:
+            return name
+        node.spoiled = True
+        return str(name)
+
+    def _close(self, stack: list[Node], event: Any) -> None:
+        node = stack.pop()
+        node.closed, node.end = True, event.end_mark
+        if stack:
+            self._count(stack[-1], node)
+
+    def _count(self, parent: Node, node: Node) -> None:
+        parent.size += node.size
+        if node.templated:
+            parent.templated = True
+
+    def _second_document(self, event: Any) -> None:
+        here = Node("scalar", event.start_mark, event.end_mark, None)
+        self._note("OB105", "a second document begins here; a scenario file holds one", here, "put it into a file of its own")
+
+    def _note(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
+        node.spoiled = True
+        where = span(self._file, node)
+        frame = self._lines[where.line - 1] if where.line <= len(self._lines) else ""
+        self.findings.append(Finding(code=code, message=message, where=where, hint=hint, frame=frame))

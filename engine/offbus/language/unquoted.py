@@ -1,0 +1,60 @@
+"""An unquoted `${{ }}` inside `{…}` or `[…]`: YAML's parser fails there, with a message about a missing comma.
+
+In flow style `{` begins a mapping, so `{xid: ${{ inputs.xid }}}` is not YAML. `mend` replaces the expression by as many
+harmless letters, so that parsing can go on with all places kept and the rest of the file is checked too.
+"""
+
+from dataclasses import dataclass
+
+from offbus.findings import Finding, Position
+from offbus.language import braces
+
+__all__ = ["Mend", "finding", "mend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """The text with one expression replaced, where it began, and what it was."""
+
+    text: str
+    start: int
+    was: str
+
+
+def mend(text: str, error_at: int) -> Mend | None:
+    """Mend the last `${{ … }}` that begins on the line of the error and not after it; None if that is not the trouble."""
+    line_start = text.rfind("\n", 0, error_at) + 1
+    line_end = text.find("\n", error_at)
+    line_end = len(text) if line_end < 0 else line_end
+    start = text.rfind(braces.OPEN, line_start, min(error_at + len(braces.OPEN), line_end))
+    close = braces.end_of(text, start, line_end) if start >= 0 else -1
+    if close < 0 or _quoted(text[line_start:start]):
+        return None
+    start, end = _whole_scalar(text, line_start, start, close, line_end)
+    return Mend(text[:start] + "x" * (end - start) + text[end:], start, text[start:end])
+
+
+def _whole_scalar(text: str, line_start: int, start: int, end: int, line_end: int) -> tuple[int, int]:
+    """Widened to the whole plain scalar: `a/${{ b }}.yaml` is one text."""
+    while start > line_start and text[start - 1] not in " \t,[]{}\n":
+        start -= 1
+    while end < line_end and text[end] not in ",[]{}":
+        end += 1
+    return start, start + len(text[start:end].rstrip())
+
+
+def _quoted(before: str) -> bool:
+    """Whether a quote is open at the end of `before`, roughly: the error is then another one."""
+    return before.count('"') % 2 == 1 or before.count("'") % 2 == 1
+
+
+def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:
+    """What to say about a mended expression."""
+    quoted = f'"{was}"' if '"' not in was else f"'{was}'" if "'" not in was else "put it on a line of its own, without { }"
+    return Finding(
+        code="OB103",
+        message="an unquoted ${{ }} inside {…} or […] is not YAML: there, { begins a mapping",
+        where=where,
+        hint=f"quote it: {quoted}",
+        frame=lines[where.line - 1],
+    )

@@ -1,0 +1,1 @@
+"""Reports: pure folds of a journal."""

@@ -1,0 +1,120 @@
+"""The verdict: passed only with every step, expectation, proof and undo in place (design.md, section 4).
+
+Pure: it reads the folded state and says passed, failed, errored or aborted, why, and the exit code.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from offbus.exits import Exit, worst
+
+if TYPE_CHECKING:
+    from offbus.report.fold import Fold
+    from offbus.report.model import StepReport
+
+__all__ = ["Stop", "Verdict", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run stopped early."""
+
+    cause: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a run says in the end."""
+
+    verdict: Literal["passed", "failed", "errored", "aborted"]
+    vacuous: bool
+    reasons: tuple[str, ...]
+    exit: Exit
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One thing that keeps a run from passing."""
+
+    reason: str
+    exit: Exit
+
+
+SKIPPED_ON_PURPOSE = "when"
+"""`because` of a step whose `when` was false: it counts as passed."""
+
+
+def judge(state: "Fold", *, finishing: bool = False) -> Verdict:
+    """The verdict over everything folded so far; `finishing` when all that is missing is run_ended itself."""
+    found = [*_stops(state), *_steps(state), *_expectations(state), *_faults(state), *_residue(state)]
+    vacuous = not any(fault.proven for fault in state.faults.values())
+    if vacuous:
+        found.append(_Fault("vacuous: no fault was proven, so the drill shows nothing", Exit.FAILED))
+    exit_code = worst(*(one.exit for one in found))
+    reasons = tuple(dict.fromkeys(one.reason for one in found))
+    if state.ended is None and not finishing:
+        return Verdict("aborted", vacuous, ("the run did not finish", *reasons), worst(exit_code, Exit.COULD_NOT_RUN))
+    return Verdict(_word(found), vacuous, reasons, exit_code)
+
+
+def _word(found: list[_Fault]) -> Literal["passed", "failed", "errored"]:
+    if not found:
+        return "passed"
+    codes = {one.exit for one in found}
+    return "errored" if codes & {Exit.COULD_NOT_RUN, Exit.INTERRUPTED} else "failed"
+
+
+def _stops(state: "Fold") -> Iterator[_Fault]:
+    for stop in state.stops:
+        code = Exit.INTERRUPTED if stop.cause == "signal" else Exit.COULD_NOT_RUN
+        yield _Fault(stop.reason, code)
+
+
+def _steps(state: "Fold") -> Iterator[_Fault]:
+    """Steps that were only dragged along are named when there is no culprit to name."""
+    bad = [step for step in state.steps.values() if not _satisfied(step)]
+    culprits = [step for step in bad if step.outcome not in DRAGGED]
+    for step in culprits or ([] if state.stops else bad):
+        yield _Fault(_why(step), _step_exit(step))
+
+
+DRAGGED = ("skipped", "cancelled", "pending", "running")
+
+
+def _satisfied(step: "StepReport") -> bool:
+    return step.outcome == "passed" or (step.outcome == "skipped" and step.because == SKIPPED_ON_PURPOSE)
+
+
+def _why(step: "StepReport") -> str:
+    detail = step.message or step.because
+    return f"step {step.id} {step.outcome.replace('_', ' ')}" + (f": {detail}" if detail else "")
+
+
+def _step_exit(step: "StepReport") -> Exit:
+    if step.outcome == "errored" or (step.outcome == "timed_out" and step.kind == "action"):
+        return Exit.COULD_NOT_RUN
+    return Exit.FAILED
+
+
+def _expectations(state: "Fold") -> Iterator[_Fault]:
+    for one in state.expectations:
+        if one.result != "true":
+            yield _Fault(f"expected {one.text}: {one.detail or one.result}", Exit.FAILED)
+
+
+def _faults(state: "Fold") -> Iterator[_Fault]:
+    for fault in state.faults.values():
+        for plane, missing in fault.missing.items():
+            why = missing or "no proof was seen"
+            yield _Fault(f"fault on {fault.subject} not proven on plane {plane}: {why}", Exit.FAILED)
+
+
+def _residue(state: "Fold") -> Iterator[_Fault]:
+    for one in state.residue:
+        yield _Fault(f"residue: {one.item}: {one.detail}", Exit.RESIDUE)
+    reported = {one.item for one in state.residue}
+    for undo in state.pending_undos():
+        if undo.describe not in reported:
+            yield _Fault(f"not undone: {undo.describe}", Exit.RESIDUE)

@@ -1,0 +1,96 @@
+"""One step from its first attempt to its outcome. The only place where an exception becomes an outcome."""
+
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+
+from offbus.errors import JournalError, OffbusError, Retryable, StepError, StepFailed, StepProblem
+from offbus.journal.events import Outcome
+from offbus.report.verdict import SKIPPED_ON_PURPOSE
+from offbus.step import Outputs
+
+if TYPE_CHECKING:
+    from offbus.language.scenario import Scope, Step
+    from offbus.runner.context import StepContext
+
+__all__ = ["Result", "attempt", "play_step"]
+
+
+@dataclass(slots=True)
+class Result:
+    """How an attempt, and in the end the step, came out."""
+
+    outcome: Outcome
+    message: str = ""
+    hint: str | None = None
+    because: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Outputs | None = None
+    bug: bool = False
+    retry_after: timedelta | None = None
+    """Set when a further attempt makes sense."""
+
+    @property
+    def satisfies(self) -> bool:
+        """Whether steps that need this one may run."""
+        return self.outcome is Outcome.PASSED or self.because == SKIPPED_ON_PURPOSE
+
+
+async def attempt(step: "Step", context: "StepContext", scope: "Scope") -> Result:
+    """Run the step's type once. Never raises anything but cancellation."""
+    try:
+        if step.when is not None and not step.when.evaluate(scope):
+            return Result(Outcome.SKIPPED, because=SKIPPED_ON_PURPOSE)
+        params = step.params.static
+        if params is None:
+            params = step.params.resolve(scope)
+        outputs = await step.type.run(context, params)
+    except Exception as error:  # noqa: BLE001  this is where policies are read off the class
+        return outcome_of(error)
+    if not isinstance(outputs, step.type.outputs):
+        return _bug(f"{step.uses} returned {type(outputs).__name__}, not {step.type.outputs.__name__}", "")
+    return Result(Outcome.PASSED, outputs=outputs)
+
+
+def outcome_of(error: Exception) -> Result:
+    """The policy of an error, read off its class."""
+    match error:
+        case BaseExceptionGroup() if len(error.exceptions) == 1 and isinstance(error.exceptions[0], Exception):
+            return outcome_of(error.exceptions[0])
+        case StepFailed():
+            return _told(Outcome.FAILED, error)
+        case Retryable():
+            return _told(Outcome.ERRORED, error, retry_after=error.after)
+        case StepError():
+            return _told(Outcome.ERRORED, error)
+        case JournalError() | OffbusError():
+            return Result(Outcome.ERRORED, error.message, error.hint)
+    return _bug(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+
+
+async def play_step(
+    step: "Step",
+    once: Callable[[int], Awaitable[Result]],
+    between: Callable[[int, Result, timedelta], Awaitable[None]],
+) -> Result:
+    """All attempts of a step; `once` runs one, `between` undoes and waits before the next."""
+    number = 1
+    while True:
+        result = await once(number)
+        if result.satisfies or result.bug or number >= step.retry.attempts:
+            return result
+        pause = max(step.retry.backoff * 2 ** (number - 1), result.retry_after or timedelta(0))
+        await between(number, result, pause)
+        number += 1
+
+
+def _told(outcome: Outcome, error: StepProblem, *, retry_after: timedelta | None = None) -> Result:
+    return Result(outcome, error.message, error.hint, evidence=dict(error.evidence), retry_after=retry_after)
+
+
+def _bug(message: str, trace: str) -> Result:
+    evidence = {"traceback": trace} if trace else {}
+    return Result(Outcome.ERRORED, f"bug: {message}", evidence=evidence, bug=True)

@@ -1,0 +1,44 @@
+"""The runner's clocks, behind one small face so that tests run on virtual time."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Clock", "SystemClock"]
+
+
+class Clock(Protocol):
+    """Where the times in a journal come from."""
+
+    boot_id: str
+
+    def mono_ns(self) -> int:
+        """A clock that never goes back, in nanoseconds; it goes on while the machine is suspended."""
+
+    def utc(self) -> str:
+        """Now, as journals write it."""
+
+
+class SystemClock:
+    """CLOCK_BOOTTIME where there is one (Linux), else the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        self.boot_id = _boot_id()
+
+    def mono_ns(self) -> int:
+        """Nanoseconds since boot."""
+        return time.clock_gettime_ns(self._id)
+
+    def utc(self) -> str:
+        """UTC with microseconds."""
+        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _boot_id() -> str:
+    source = Path("/proc/sys/kernel/random/boot_id")
+    try:
+        return source.read_text().strip()
+    except OSError:
+        return "unknown"

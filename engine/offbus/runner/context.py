@@ -1,0 +1,114 @@
+"""What a step is given: the engine's side of offbus.step.Context."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+import anyio.lowlevel
+
+from offbus.environment import Environment
+from offbus.journal.writer import JournalWriter
+from offbus.runner.clock import Clock
+from offbus.runner.recording import JournalRecorder, MetricValues
+from offbus.undo import Undo
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+__all__ = ["Services", "StepContext"]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the run gives to all of its contexts."""
+
+    journal: JournalWriter
+    epoch: int
+    metrics: MetricValues
+    environment: Environment
+    clock: Clock
+    scenario_dir: str
+    run_dir: str
+    register: Callable[[str, Undo], None]
+    """Journals an undo; raises StepError when it may not go ahead."""
+    undo_now: Callable[[str, Sequence[str]], Awaitable[None]]
+    """Stops and undoes other steps for a cleanup step."""
+    progress: Callable[[str | None, str], None]
+
+
+class Stoppable(Protocol):
+    """Where a background step learns that it should end; the event is only made when it is asked for."""
+
+    @property
+    def stop(self) -> anyio.Event: ...
+
+
+class StepContext(JournalRecorder):
+    """One attempt of one step."""
+
+    def __init__(self, services: Services, step: str, on_ready: Callable[[], None], place: Stoppable) -> None:
+        super().__init__(services.journal, services.epoch, services.metrics, step)
+        self._services = services
+        self._name = step
+        self._on_ready = on_ready
+        self._place = place
+
+    @property
+    def step(self) -> str:
+        """This step's id."""
+        return self._name
+
+    @property
+    def environment(self) -> Environment:
+        """What the run acts on."""
+        return self._services.environment
+
+    @property
+    def scenario_dir(self) -> str:
+        """The folder of the scenario file."""
+        return self._services.scenario_dir
+
+    @property
+    def run_dir(self) -> str:
+        """The run's own folder."""
+        return self._services.run_dir
+
+    @cached_property
+    def log(self) -> "FilteringBoundLogger":
+        """A structlog logger with run and step bound."""
+        import structlog
+
+        bound: Any = structlog.get_logger().bind(run=self.run_id, step=self._name)
+        return bound  # type: ignore[no-any-return]  # structlog's bind() is typed Any
+
+    async def undo(self, undo: Undo) -> None:
+        """Journal an undo before its effect; a cancelled step gets no further than here."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        self._services.register(self._name, undo)
+
+    async def undo_now(self, steps: Sequence[str]) -> None:
+        """For `cleanup`: stop these steps if they run, then undo them now. Raises StepProblem if one stays open."""
+        await self._services.undo_now(self._name, steps)
+
+    def ready(self) -> None:
+        """A background step is ready."""
+        self._on_ready()
+
+    async def stopped(self) -> None:
+        """Wait until a background step is asked to stop."""
+        await self._place.stop.wait()
+
+    def progress(self, text: str) -> None:
+        """For the live view."""
+        self._services.progress(self._name, text)
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Let time pass on the engine's clock."""
+        await anyio.sleep(duration.total_seconds())
+
+    def now_ns(self) -> int:
+        """The runner's monotonic clock."""
+        return self._services.clock.mono_ns()

@@ -1,0 +1,214 @@
+"""Plays the DAG: starts every step whose needs are satisfied, in one task group, by events and never by polling.
+
+Guarantees (each has a test in tests/engine/test_scheduler.py):
+
+ 1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready.
+ 2. Every step ends with exactly one outcome.
+ 3. After an outcome that satisfies nothing, its descendants are skipped, nothing new starts and what runs is
+    cancelled; with `keep_going` only the descendants are skipped.
+ 4. Background steps are asked to stop when the last other step has ended, and have `GRACE` to do so.
+ 5. `halt` cancels what runs and skips what has not started, each with the reason.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+
+from offbus.journal.events import Outcome
+from offbus.runner.attempts import Result
+
+if TYPE_CHECKING:
+    from offbus.language.scenario import Step
+
+__all__ = ["GRACE", "Scheduler", "Slot"]
+
+GRACE = timedelta(seconds=10)
+"""How long a background step may take to end once it was asked to."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """A step's place in the run."""
+
+    step: "Step"
+    open_needs: int = 0
+    dependents: list["Slot"] = field(default_factory=list)
+    started: bool = False
+    satisfied: bool = False
+    result: Result | None = None
+    scope: anyio.CancelScope | None = None
+    cancelled_because: str | None = None
+    _stop: anyio.Event | None = None
+    _ended: anyio.Event | None = None
+
+    @property
+    def stop(self) -> anyio.Event:
+        """Set when a background step should end."""
+        if self._stop is None:
+            self._stop = anyio.Event()
+        return self._stop
+
+    @property
+    def ended(self) -> anyio.Event:
+        """Set when the step has its outcome."""
+        if self._ended is None:
+            self._ended = anyio.Event()
+        return self._ended
+
+    def mark_ended(self) -> None:
+        """The step has its outcome."""
+        if self._ended is not None:
+            self._ended.set()
+
+
+class Scheduler:
+    """Plays some of a scenario's steps: those of the main part, or those marked `always`."""
+
+    def __init__(
+        self,
+        steps: Iterable["Step"],
+        play: Callable[[Slot], Awaitable[Result]],
+        ended: Callable[[Slot, Result], None],
+        slots: dict[str, Slot],
+    ) -> None:
+        self.slots: Mapping[str, Slot] = slots
+        self._play = play
+        self._told = ended
+        self._mine = [slots.setdefault(step.id, Slot(step)) for step in steps]
+        self._unended = len(self._mine)
+        self._foreground = sum(not slot.step.background for slot in self._mine)
+        self._halted: str | None = None
+        self._tasks: TaskGroup | None = None
+        for slot in self._mine:
+            self._connect(slot)
+
+    @property
+    def halted(self) -> str | None:
+        """Why nothing new starts, once that is so."""
+        return self._halted
+
+    async def play(self) -> None:
+        """Run until every step has its outcome."""
+        async with anyio.create_task_group() as self._tasks:
+            for slot in self._mine:
+                if slot.open_needs == 0 and not slot.started and slot.result is None:
+                    self._start(slot)
+            self._stop_background_if_alone()
+        self._tasks = None
+
+    def halt(self, because: str) -> None:
+        """Cancel what runs, skip what has not started."""
+        if self._halted is not None:
+            return
+        self._halted = because
+        for slot in self._mine:
+            self._skip_or_cancel(slot, because)
+
+    def ready(self, slot: Slot) -> None:
+        """A background step is ready: what needs it may start, and only its stop bounds it from now on."""
+        if slot.satisfied or slot.result is not None:
+            return
+        if slot.scope is not None:
+            slot.scope.deadline = float("inf")
+        self._satisfy(slot)
+
+    def stop(self, slot: Slot) -> None:
+        """Ask a running background step to end, within GRACE."""
+        slot.stop.set()
+        if slot.scope is not None:
+            slot.scope.deadline = anyio.current_time() + GRACE.total_seconds()
+
+    def _connect(self, slot: Slot) -> None:
+        for need in slot.step.needs:
+            other = self.slots.get(need)
+            if other is not None and other.result is None:
+                other.dependents.append(slot)
+                slot.open_needs += 1
+
+    def _start(self, slot: Slot) -> None:
+        if self._tasks is None or self._halted is not None:
+            return
+        slot.started = True
+        self._tasks.start_soon(self._run, slot, name=slot.step.id)
+
+    async def _run(self, slot: Slot) -> None:
+        slot.scope = anyio.CancelScope(deadline=anyio.current_time() + slot.step.timeout.total_seconds())
+        result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment broke down")
+        try:
+            if slot.cancelled_because is None:
+                with slot.scope:
+                    result = await self._play(slot)
+            if slot.scope.cancelled_caught:
+                result = self._cut_off(slot)
+        finally:
+            self._end(slot, result)
+
+    def _cut_off(self, slot: Slot) -> Result:
+        if slot.cancelled_because is not None:
+            return Result(Outcome.CANCELLED, because=slot.cancelled_because)
+        if slot.stop.is_set():
+            return Result(Outcome.TIMED_OUT, f"did not stop within {GRACE.total_seconds():g} s of being asked")
+        seen = "was not seen" if slot.step.type.kind == "observation" else "did not end"
+        return Result(Outcome.TIMED_OUT, f"{seen} within {slot.step.timeout.total_seconds():g} s")
+
+    def _end(self, slot: Slot, result: Result) -> None:
+        slot.result = result
+        self._unended -= 1
+        self._foreground -= not slot.step.background
+        self._told(slot, result)
+        slot.mark_ended()
+        if result.satisfies:
+            self._satisfy(slot)
+        else:
+            self._fail(slot, result)
+        self._stop_background_if_alone()
+
+    def _satisfy(self, slot: Slot) -> None:
+        if slot.satisfied:
+            return
+        slot.satisfied = True
+        for dependent in slot.dependents:
+            dependent.open_needs -= 1
+            if dependent.open_needs == 0 and not dependent.started and dependent.result is None:
+                self._start(dependent)
+
+    def _fail(self, slot: Slot, result: Result) -> None:
+        because = f"step {slot.step.id} {result.outcome.value.replace('_', ' ')}"
+        self._skip_descendants(slot, because)
+        if not slot.step.keep_going:
+            self.halt(because)
+
+    def _skip_descendants(self, slot: Slot, because: str) -> None:
+        todo = list(slot.dependents)
+        while todo:
+            other = todo.pop()
+            if other.result is None and not other.started:
+                todo.extend(other.dependents)
+                self._end_unstarted(other, because)
+
+    def _skip_or_cancel(self, slot: Slot, because: str) -> None:
+        if slot.result is not None:
+            return
+        if not slot.started:
+            self._end_unstarted(slot, because)
+        elif slot.cancelled_because is None:
+            slot.cancelled_because = because
+            if slot.scope is not None:
+                slot.scope.cancel()
+
+    def _end_unstarted(self, slot: Slot, because: str) -> None:
+        slot.result = Result(Outcome.SKIPPED, because=because)
+        self._unended -= 1
+        self._foreground -= not slot.step.background
+        self._told(slot, slot.result)
+        slot.mark_ended()
+
+    def _stop_background_if_alone(self) -> None:
+        if self._foreground == 0 and self._unended:
+            for slot in self._mine:
+                if slot.step.background and slot.result is None and slot.started:
+                    self.stop(slot)

@@ -1,0 +1,113 @@
+"""Plays undos: in two passes, each in its own bounded shield, all of them even if one fails (design.md, section 4).
+
+Used by the end of a run, by `cleanup`, between the attempts of a step, and by `recover`, which gives it entries that
+were read from a journal. An entry is settled when its undo said `restored` or `nothing`; a conflict or a failure stays
+open and is residue in the end.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import anyio
+
+from offbus.environment import Environment
+from offbus.errors import JournalError, OffbusError
+from offbus.journal.events import EventKind
+from offbus.journal.writer import JournalWriter
+from offbus.runner.recording import JournalRecorder
+from offbus.undo import Phase, Undo, UndoContext, UndoResult
+
+__all__ = ["ATTEMPTS", "Undoer", "UndoEntry"]
+
+ATTEMPTS = 3
+"""Tries of an undo that fails, within one call."""
+BACKOFF = timedelta(milliseconds=250)
+"""Before the second try; doubled before the third."""
+LEAST = 1.0
+"""Seconds that an undo may take even when the whole budget is spent: every undo is tried."""
+
+
+@dataclass(slots=True)
+class UndoEntry:
+    """A recorded undo and what became of it."""
+
+    number: int
+    step: str | None
+    undo: Undo
+    attempts: int = 0
+    result: UndoResult | None = None
+    error: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to do."""
+        return self.result is not None and self.result.result != "conflict"
+
+
+class Undoer:
+    """Undoes entries in an open environment, writing every try into the journal."""
+
+    def __init__(self, journal: JournalWriter, recorder: JournalRecorder, environment: Environment) -> None:
+        self._journal = journal
+        self._recorder = recorder
+        self._environment = environment
+
+    async def undo(self, entries: Iterable[UndoEntry], *, by: str, budget: timedelta) -> None:
+        """Undo what is not settled: all disarms at once, then the rest in reverse order of their records."""
+        due = [entry for entry in entries if not entry.settled]
+        deadline = anyio.current_time() + budget.total_seconds()
+        async with anyio.create_task_group() as together:
+            for entry in due:
+                if entry.undo.phase is Phase.DISARM:
+                    together.start_soon(self._settle, entry, by, deadline)
+        for entry in _newest_first(due):
+            if entry.undo.phase is Phase.RESTORE:
+                await self._settle(entry, by, deadline)
+
+    async def _settle(self, entry: UndoEntry, by: str, deadline: float) -> None:
+        for attempt in range(ATTEMPTS):
+            await self._try(entry, by, deadline)
+            if entry.error is None or attempt == ATTEMPTS - 1:
+                return
+            pause = BACKOFF.total_seconds() * 2**attempt
+            if anyio.current_time() + pause >= deadline:
+                return
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(pause)
+
+    async def _try(self, entry: UndoEntry, by: str, deadline: float) -> None:
+        entry.attempts += 1
+        started = {"undo": entry.number, "attempt": entry.attempts, "by": by}
+        self._journal.append(EventKind.UNDO_STARTED, started, step=entry.step)
+        bound = max(LEAST, min(entry.undo.timeout.total_seconds(), deadline - anyio.current_time()))
+        entry.result, entry.error = None, f"it did not end within {bound:.0f} s"
+        with anyio.move_on_after(bound, shield=True):
+            entry.result, entry.error = await self._outcome(entry)
+        self._journal.append(EventKind.UNDO_ENDED, _ended(entry), step=entry.step)
+
+    async def _outcome(self, entry: UndoEntry) -> tuple[UndoResult | None, str | None]:
+        context = UndoContext(
+            run=self._journal.run,
+            step=entry.step or "",
+            environment=self._environment,
+            recorder=self._recorder.for_step(entry.step),
+        )
+        try:
+            return await entry.undo.undo(context), None
+        except (OffbusError, JournalError) as err:
+            return None, str(err)
+        except Exception as err:  # noqa: BLE001  a bug in one undo must not keep the others from being played
+            return None, f"bug in undo {type(entry.undo).__name__}: {type(err).__name__}: {err}"
+
+
+def _newest_first(entries: Sequence[UndoEntry]) -> list[UndoEntry]:
+    return sorted(entries, key=lambda entry: -entry.number)
+
+
+def _ended(entry: UndoEntry) -> dict[str, object]:
+    base: dict[str, object] = {"undo": entry.number, "attempt": entry.attempts}
+    if entry.result is None:
+        return base | {"result": "failed", "detail": entry.error or "", "evidence": {}}
+    result = entry.result
+    return base | {"result": result.result, "detail": result.detail, "evidence": dict(result.evidence)}

@@ -1,0 +1,119 @@
+"""Run folders: where a run's journal, report and lock live.
+
+`$XDG_STATE_HOME/offbus/runs/<utc>-<name>-<id>/`, mode 0700, unless `--runs` says otherwise. A file `unfinished`
+stands in the folder from before the first change to the world until everything is undone.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from offbus.errors import CouldNotRun, UsageError
+from offbus.journal.lock import FileLock, HeldElsewhere
+
+__all__ = ["RunFolder", "create_run", "default_runs", "find_run", "place_lock", "runs_in", "unfinished_runs"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """One run's folder."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id: the last part of the folder's name."""
+        return self.path.name.rpartition("-")[2]
+
+    @property
+    def journal(self) -> Path:
+        """The journal."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The report, a fold of the journal."""
+        return self.path / "report.json"
+
+    @property
+    def unfinished(self) -> Path:
+        """Stands while something may be left to undo."""
+        return self.path / "unfinished"
+
+    def lock(self) -> FileLock:
+        """The right to write this run's journal and to undo."""
+        return FileLock(self.path / "lock", f"run {self.id}")
+
+    def in_use(self) -> bool:
+        """Whether a living process holds the run."""
+        try:
+            with self.lock():
+                return False
+        except HeldElsewhere:
+            return True
+
+
+def default_runs() -> Path:
+    """Where runs are kept when nothing else is said."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state, "offbus", "runs")
+
+
+def create_run(base: Path, name: str) -> RunFolder:
+    """Make a new run's folder. Raises CouldNotRun when that is not possible."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    folder = RunFolder(base / f"{stamp}-{name}-{secrets.token_hex(4)}")
+    try:
+        base.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.path.mkdir(mode=0o700)
+        folder.unfinished.touch(mode=0o600)
+    except OSError as err:
+        raise CouldNotRun(
+            f"cannot make the run's folder below {base}: {err.strerror}",
+            hint="choose another place with --runs DIR",
+        ) from err
+    return folder
+
+
+def runs_in(base: Path) -> list[RunFolder]:
+    """All runs, oldest first."""
+    if not base.is_dir():
+        return []
+    return [RunFolder(path) for path in sorted(base.iterdir()) if (path / "journal.jsonl").exists()]
+
+
+def unfinished_runs(base: Path) -> Iterator[RunFolder]:
+    """Runs that did not finish and that no living process holds, oldest first."""
+    for folder in runs_in(base):
+        if folder.unfinished.exists() and not folder.in_use():
+            yield folder
+
+
+def find_run(base: Path, wanted: str) -> RunFolder:
+    """The run of an id, a folder's name, or a path; "latest" is the newest. Raises UsageError."""
+    if "/" in wanted or Path(wanted, "journal.jsonl").exists():
+        folder = RunFolder(Path(wanted).resolve())
+        if folder.journal.exists():
+            return folder
+        raise UsageError(f"there is no run in {wanted}", hint="it has no journal.jsonl")
+    runs = runs_in(base)
+    if wanted == "latest":
+        if runs:
+            return runs[-1]
+        raise UsageError(f"there is no run in {base}", hint="choose another place with --runs DIR")
+    found = [run for run in runs if run.id.startswith(wanted) or run.path.name == wanted]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(run.id for run in runs[-5:]) or "none"
+    what = "names several runs" if found else "names no run"
+    raise UsageError(f"{wanted!r} {what} in {base}", hint=f"newest runs: {known}")
+
+
+def place_lock(base: Path, identity: str) -> FileLock:
+    """Two runs on one place exclude each other."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return FileLock(base / ".locks" / digest, f"the environment {identity}")

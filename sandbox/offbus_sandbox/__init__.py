@@ -1,0 +1,1 @@
+"""The embedded environment: supervisor, nodes, workload and stand-in responder."""

@@ -1,0 +1,163 @@
+"""The objects' routes: list, watch, create, get, patch, status, delete, for every kind of the port.
+
+Bodies are bounded and must be JSON objects; every refusal is a Kubernetes `Status` (offbus_sandbox.wire).
+"""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from offbus_steps.port import KINDS, ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from offbus_sandbox.store.selector import Selector, parse_selector
+from offbus_sandbox.store.store import Store, in_scope
+from offbus_sandbox.wire import collection_path, object_path, status_of
+
+__all__ = ["ObjectRoutes", "read_body"]
+
+LARGEST_BODY = 1_572_864
+"""Bytes: what etcd takes by default (1.5 MiB), so a cluster refuses the same."""
+BOOKMARK_AFTER = 100
+"""Changes that a watch may pass over before it is told how far it is."""
+
+
+class ObjectRoutes:
+    """The routes of one kind."""
+
+    def __init__(self, store: Store, resource: ApiResource) -> None:
+        """For `resource`, on `store`."""
+        self._store = store
+        self._resource = resource
+
+    @classmethod
+    def for_all(cls, store: Store) -> list[Route]:
+        """The routes of every kind."""
+        return [route for resource in KINDS.values() for route in cls(store, resource).routes()]
+
+    def routes(self) -> list[Route]:
+        """This kind's routes."""
+        everywhere = collection_path(self._resource)
+        scope = "{namespace}" if self._resource.namespaced else ""
+        inside = collection_path(self._resource, scope)
+        one = object_path(self._resource, scope, "{name}")
+        lists = [Route(everywhere, self.list, methods=["GET"])] if scope else []
+        return [
+            *lists,
+            Route(inside, self.list, methods=["GET"]),
+            Route(inside, self.create, methods=["POST"]),
+            Route(one, self.get, methods=["GET"]),
+            Route(one, self.patch, methods=["PATCH"]),
+            Route(one, self.delete, methods=["DELETE"]),
+            Route(f"{one}/status", self.patch_status, methods=["PATCH"]),
+        ]
+
+    async def list(self, request: Request) -> Response:
+        """All objects, or with `watch` their changes."""
+        namespace = request.path_params.get("namespace", "")
+        labels = request.query_params.get("labelSelector", "")
+        if request.query_params.get("watch") in {"1", "true"}:
+            return self._watch(request, namespace, labels)
+        found = self._store.list(self._resource.kind, namespace=namespace, labels=labels)
+        meta = {"resourceVersion": found.resource_version}
+        return JSONResponse({"kind": f"{self._resource.kind}List", "metadata": meta, "items": list(found.items)})
+
+    def _watch(self, request: Request, namespace: str, labels: str) -> Response:
+        version = request.query_params.get("resourceVersion", "")
+        if not version.isdecimal():
+            raise Invalid(f"resourceVersion is {version!r}; a watch needs the one of a list")
+        selects = parse_selector(labels)
+        self._store.history.since(int(version))  # Gone is an answer of its own when it is known at once
+        lines = self._lines(namespace, selects, int(version))
+        return StreamingResponse(lines, media_type="application/json")
+
+    async def _lines(self, namespace: str, selects: Selector, version: int) -> AsyncIterator[str]:
+        passed = 0
+        try:
+            async for batch in self._store.history.follow(version):
+                seen = list(in_scope(batch, self._resource.kind, namespace, selects))
+                for change in seen:
+                    yield line(change.type.value, change.object)
+                passed = 0 if seen else passed + len(batch)
+                if passed >= BOOKMARK_AFTER:
+                    passed = 0
+                    yield line(WatchType.BOOKMARK.value, self._bookmark(batch[-1].version))
+        except Gone as err:
+            yield line("ERROR", status_of(err))
+
+    def _bookmark(self, version: int) -> Object:
+        resource = self._resource
+        meta = {"resourceVersion": str(version)}
+        return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
+
+    async def create(self, request: Request) -> Response:
+        """A new object."""
+        body = await read_body(request)
+        meta = body.get("metadata")
+        namespace = request.path_params.get("namespace", "")
+        if isinstance(meta, dict) and meta.get("namespace", namespace) != namespace:
+            raise Invalid(f"metadata.namespace is {meta['namespace']!r}, the path says {namespace!r}")
+        if isinstance(meta, dict) and namespace:
+            body = {**body, "metadata": {**meta, "namespace": namespace}}
+        if body.get("kind") != self._resource.kind:
+            raise Invalid(f"kind is {body.get('kind')!r}, the path is that of {self._resource.kind}")
+        return JSONResponse(self._store.create(body), status_code=201)
+
+    async def get(self, request: Request) -> Response:
+        """One object."""
+        return JSONResponse(self._store.get(self._ref(request)))
+
+    async def patch(self, request: Request) -> Response:
+        """JSON merge patch of everything but the status."""
+        return JSONResponse(self._store.patch(self._ref(request), await read_body(request)))
+
+    async def patch_status(self, request: Request) -> Response:
+        """JSON merge patch of the status alone."""
+        body = await read_body(request)
+        return JSONResponse(self._store.patch(self._ref(request), body, status=True))
+
+    async def delete(self, request: Request) -> Response:
+        """Ask for deletion; the body is Kubernetes' `DeleteOptions`."""
+        options = await read_body(request, optional=True)
+        uid, grace = delete_options(options)
+        return JSONResponse(self._store.delete(self._ref(request), uid=uid, grace_seconds=grace))
+
+    def _ref(self, request: Request) -> Ref:
+        params = request.path_params
+        return Ref(self._resource.kind, params["name"], params.get("namespace", ""))
+
+
+def delete_options(options: dict[str, Any]) -> tuple[str, int | None]:
+    """uid and grace of `DeleteOptions`. Raises Invalid, and Conflict for a version that cannot be checked."""
+    preconditions = options.get("preconditions") or {}
+    if preconditions.get("resourceVersion"):
+        raise Conflict("a resourceVersion precondition of a deletion is not supported here; give the uid")
+    grace = options.get("gracePeriodSeconds")
+    if grace is not None and (not isinstance(grace, int) or grace < 0):
+        raise Invalid(f"gracePeriodSeconds is {grace!r}, not a whole number from 0")
+    return str(preconditions.get("uid") or ""), grace
+
+
+async def read_body(request: Request, *, optional: bool = False) -> dict[str, Any]:
+    """The request's JSON object, bounded. Raises Invalid."""
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > LARGEST_BODY:
+            raise Invalid(f"the body is longer than {LARGEST_BODY} bytes")
+    if not raw and optional:
+        return {}
+    try:
+        body = json.loads(raw)
+    except ValueError as err:
+        raise Invalid(f"the body is not JSON: {err}") from err
+    if not isinstance(body, dict):
+        raise Invalid("the body is not a JSON object")
+    return body
+
+
+def line(kind: str, obj: Object) -> str:
+    """One event of a watch, as Kubernetes streams them."""
+    return json.dumps({"type": kind, "object": obj}, separators=(",", ":")) + "\n"

@@ -1,0 +1,67 @@
+"""A sandbox's configuration: what `offbus local up`, the environment's options and tests choose."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["Backoff", "ResponderConfig", "SandboxConfig"]
+
+
+class Backoff(BaseModel):
+    """How long a container that keeps failing waits: the first restart is at once, then base, base * 2, …
+
+    The kubelet's own numbers are 10 s, factor 2, 300 s, forgotten after 600 s; a drill on a laptop should not wait
+    that long, so the shape is kept and the scale is not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_s: float = Field(default=1.0, gt=0)
+    factor: float = Field(default=2.0, ge=1)
+    cap_s: float = Field(default=10.0, gt=0)
+    forget_after_s: float = Field(default=20.0, gt=0)
+    """A container that ran this long starts afresh."""
+
+
+class ResponderConfig(BaseModel):
+    """The stand-in responder: on or off, and its own settings (offbus_sandbox.responder), passed on untouched."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class SandboxConfig(BaseModel):
+    """Everything that a supervisor needs to know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nodes: int = Field(default=3, ge=1, le=64)
+    gpus_per_node: int = Field(default=2, ge=0, le=8)
+    responder: ResponderConfig = ResponderConfig()
+    driver: Literal["standin"] = "standin"
+    agents: bool = True
+    """Run a node agent on every node; only tests of the object store go without."""
+    backoff: Backoff = Backoff()
+    probe_period_s: float = Field(default=0.2, gt=0)
+    """The longest pause between two probes of a container; a pod that asks for shorter ones gets them."""
+    idle_s: float = Field(default=1800.0, gt=0)
+    """Without a client for this long, the sandbox disarms all faults and ends."""
+    kept_changes: int = Field(default=10_000, ge=1)
+    """How many changes a watch can resume over."""
+
+    @property
+    def node_names(self) -> list[str]:
+        """The names of the nodes."""
+        return [f"node-{number}" for number in range(1, self.nodes + 1)]
+
+    def save(self, path: Path) -> None:
+        """Write it for a supervisor to read."""
+        path.write_text(self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "SandboxConfig":
+        """Read what `save` wrote. Raises FileNotFoundError, pydantic.ValidationError."""
+        return cls.model_validate_json(path.read_text())

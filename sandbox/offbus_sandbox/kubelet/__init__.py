@@ -1,0 +1,1 @@
+"""The kubelet of a local node: pods are real processes."""

@@ -1,0 +1,179 @@
+"""One container: started, probed, restarted with back-off, ended; every change is reported to its pod.
+
+Failing to start (no such program, a bad reference) is a state of the container, never an error of the kubelet.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from offbus_steps.port import Object
+
+from offbus_sandbox.kubelet.backoff import CrashLoop
+from offbus_sandbox.kubelet.host import Host
+from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
+from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
+from offbus_sandbox.processes.child import Child, Command, ExitStatus
+from offbus_sandbox.store.rules import now
+
+__all__ = ["Container", "PodView"]
+
+UNKNOWN = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": "the supervisor was restarted"}
+"""What the kubelet says of a container whose end it did not see."""
+
+
+class PodView:
+    """What a container needs to know of its pod; `changed` is called whenever a container's status is new."""
+
+    def __init__(self, host: Host, pod: Object, ip: str, changed: Callable[[], None]) -> None:
+        self.host = host
+        self.pod = pod
+        self.ip = ip
+        self.changed = changed
+        self.grace_s = float(pod["spec"]["terminationGracePeriodSeconds"])
+
+
+class Container:
+    """The life of one container of one pod."""
+
+    def __init__(self, view: PodView, spec: Mapping[str, Any], gpus: Sequence[str], *, policy: str) -> None:
+        """`policy` is the restart policy: Always, OnFailure or Never."""
+        self._view = view
+        self._spec = spec
+        self._gpus = gpus
+        self._policy = policy
+        self._crashes = CrashLoop(view.host.config.backoff)
+        self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
+        self._last: dict[str, Any] = {}
+        self._ready = False
+        self._restarts = 0
+        self._child: Child | None = None
+
+    def take_over(self, old: Mapping[str, Any]) -> None:
+        """Continue the count of a status that an earlier supervisor wrote: its process was ended unseen."""
+        running = old["state"].get("running")
+        ended = {**UNKNOWN, "startedAt": running["startedAt"], "finishedAt": now()} if running else None
+        self._last = {"terminated": ended} if ended else dict(old.get("lastState") or {})
+        self._restarts = old["restartCount"] + bool(running)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The entry of `containerStatuses`."""
+        status = {
+            "name": self._spec["name"],
+            "image": self._spec.get("image", ""),
+            "ready": self._ready,
+            "started": "running" in self._state,
+            "restartCount": self._restarts,
+            "state": self._state,
+            "lastState": self._last,
+        }
+        return {**status, "allocatedResourcesStatus": self._devices()} if self._gpus else status
+
+    def kill(self) -> None:
+        """End the process now; used when a pod's remaining grace was taken away."""
+        if self._child:
+            self._child.kill()
+
+    async def run(self) -> int:
+        """Live until the restart policy is content: the last exit code. Cancelled: end the process with grace."""
+        while True:
+            begun = time.monotonic()
+            code = await self._once()
+            if self._policy == "Never" or (self._policy == "OnFailure" and code == 0):
+                return code
+            await self._back_off(self._crashes.delay(time.monotonic() - begun))
+            self._restarts += 1
+
+    async def _once(self) -> int:
+        try:
+            child = self._child = self._start()
+        except (ConfigError, OSError, ValueError) as err:
+            return self._refused(err)
+        self._set({"running": {"startedAt": now()}}, ready=self._spec.get("readinessProbe") is None)
+        grace = 0.0
+        try:
+            await self._probed(child)
+        except anyio.get_cancelled_exc_class():
+            grace = self._view.grace_s
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):  # bounded: grace, then SIGKILL
+                status = await child.end(grace)
+            self._child = None
+            self._ended(status)
+        return status.code
+
+    def _start(self) -> Child:
+        host, pod = self._view.host, self._view.pod
+        env = container_env(pod, self._spec, host.environment(pod, self._view.ip, self._gpus), host.store.find)
+        folder = host.log_folder(pod, self._spec["name"])
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        home = host.pod_folder(pod)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        cwd = home / self._spec["workingDir"] if self._spec.get("workingDir") else home
+        log = folder / f"{self._restarts}.log"
+        return Child.start(Command(container_argv(self._spec, env), env, log, cwd), host.layout.processes)
+
+    def _refused(self, err: Exception) -> int:
+        reason = "CreateContainerConfigError" if isinstance(err, ConfigError) else "RunContainerError"
+        self._last = {"terminated": {"exitCode": 128, "reason": reason, "message": str(err), "finishedAt": now()}}
+        self._set({"waiting": {"reason": reason, "message": str(err)}}, ready=False)
+        return 128
+
+    async def _probed(self, child: Child) -> None:
+        """Until the process has ended, by itself or because its liveness probe had it killed."""
+        async with anyio.create_task_group() as probes:
+            probes.start_soon(self._probe, child)
+            await child.wait()
+            probes.cancel_scope.cancel()
+
+    async def _probe(self, child: Child) -> None:
+        client = self._view.host.probes
+        startup = self._find_probe("startupProbe")
+        if startup and not await until_started(startup, client):
+            child.kill()
+            return
+        async with anyio.create_task_group() as group:
+            if readiness := self._find_probe("readinessProbe"):
+                group.start_soon(lambda: watch_probe(readiness, client, self._set_ready, start=False))
+            if liveness := self._find_probe("livenessProbe"):
+                group.start_soon(lambda: watch_probe(liveness, client, lambda _: child.kill(), start=True))
+
+    def _find_probe(self, name: str) -> Probe | None:
+        spec = self._spec.get(name)
+        if spec is None:
+            return None
+        return Probe.of(spec, self._spec, self._view.ip, self._view.host.config.probe_period_s)
+
+    def _set_ready(self, ready: bool) -> None:
+        self._set(self._state, ready=ready)
+
+    def _ended(self, status: ExitStatus) -> None:
+        started = self._state["running"]["startedAt"]
+        reason = "Completed" if status.code == 0 else "Error"
+        ended: dict[str, Any] = {"exitCode": status.code, "reason": reason, "startedAt": started, "finishedAt": now()}
+        if status.signal:
+            ended["signal"] = status.signal
+        self._set({"terminated": ended}, ready=False)
+
+    async def _back_off(self, delay_s: float) -> None:
+        ended = self._state.get("terminated")
+        if ended:
+            self._last = {"terminated": ended}
+        if delay_s > 0:
+            name = self._spec["name"]
+            message = f"back-off {delay_s:g}s restarting failed container={name} pod={self._view.pod['metadata']['name']}"
+            self._set({"waiting": {"reason": "CrashLoopBackOff", "message": message}}, ready=False)
+        await anyio.sleep(delay_s)
+
+    def _set(self, state: dict[str, Any], *, ready: bool) -> None:
+        self._state, self._ready = state, ready
+        self._view.changed()
+
+    def _devices(self) -> list[dict[str, Any]]:
+        """Kubernetes' `allocatedResourcesStatus` (feature ResourceHealthStatus): which devices the container holds."""
+        devices = [{"resourceID": uuid, "health": "Healthy"} for uuid in self._gpus]
+        return [{"name": "nvidia.com/gpu", "resources": devices}]

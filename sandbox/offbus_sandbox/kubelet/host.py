@@ -1,0 +1,86 @@
+"""What a node offers to the pods on it: folders, addresses, GPUs, and the environment that every container gets."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offbus_steps.port import Object
+
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.kubelet.probe import ProbeClient
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.nodes.registration import GPU_RESOURCE
+from offbus_sandbox.processes.table import MARK
+from offbus_sandbox.store.store import Store
+
+__all__ = ["GPUS_ANNOTATION", "Host", "gpu_request", "graph_of"]
+
+GPUS_ANNOTATION = "local.offbus/gpus"
+"""On a pod: the UUIDs of the GPUs that it holds, as the scheduler chose them, separated by commas."""
+GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One node, as its kubelet knows it."""
+
+    name: str
+    layout: Layout
+    config: SandboxConfig
+    store: Store
+    probes: ProbeClient
+    driver: Path | None
+    """The folder of the stand-in driver's libraries; None when it was not built."""
+
+    @property
+    def root(self) -> Path:
+        """The node's folder."""
+        return self.layout.node(self.name)
+
+    def pod_folder(self, pod: Object) -> Path:
+        """Where a pod's processes start, and their home."""
+        return self.root / "pods" / str(pod["metadata"]["uid"])
+
+    def log_folder(self, pod: Object, container: str) -> Path:
+        """A container's logs, one file for each start."""
+        meta = pod["metadata"]
+        return self.root / "log" / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
+
+    def environment(self, pod: Object, ip: str, gpus: Sequence[str]) -> dict[str, str]:
+        """What every container gets, before its own settings; nothing of the user's environment."""
+        meta = pod["metadata"]
+        return {
+            "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+            "HOME": str(self.pod_folder(pod)),
+            "HOSTNAME": meta["name"],
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "POD_IP": ip,
+            MARK: self.layout.id,
+            "OFFBUS_NODE_ROOT": str(self.root),
+            "OFFBUS_NODE_NAME": self.name,
+            "OFFBUS_ENDPOINTS": str(self.layout.endpoints(meta["namespace"], graph_of(pod))),
+            **self.gpu_environment(gpus),
+        }
+
+    def gpu_environment(self, gpus: Sequence[str]) -> dict[str, str]:
+        """As NVIDIA's container runtime: the devices, and the driver only where there are devices."""
+        if not gpus:
+            return {"NVIDIA_VISIBLE_DEVICES": "void"}
+        env = {"NVIDIA_VISIBLE_DEVICES": ",".join(gpus), "OFFBUS_STANDIN_GPUS": str(self.root / "gpus.txt")}
+        return {**env, "LD_LIBRARY_PATH": str(self.driver)} if self.driver else env
+
+
+def graph_of(pod: Object) -> str:
+    """The name of the workload whose pods find one another: a graph, a deployment, or the pod alone."""
+    labels = pod["metadata"].get("labels") or {}
+    return str(labels.get(GRAPH_LABEL) or labels.get("app") or pod["metadata"]["name"])
+
+
+def gpu_request(container: Mapping[str, Any]) -> int:
+    """How many GPUs a container asks for (extended resources: request equals limit)."""
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return int(limits.get(GPU_RESOURCE) or 0)

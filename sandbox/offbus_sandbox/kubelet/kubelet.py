@@ -1,0 +1,104 @@
+"""A node's kubelet: follows the pods that are bound to its node and keeps a worker for each."""
+
+import shutil
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from offbus_steps.port import Object, Ref, WatchType
+
+from offbus_sandbox.kubelet.addresses import Addresses
+from offbus_sandbox.kubelet.host import Host
+from offbus_sandbox.kubelet.pod import PodWorker
+from offbus_sandbox.store.history import Change
+
+__all__ = ["Kubelet"]
+
+LAST_GRACE_S = 5.0
+"""How long pods may take to end when the whole sandbox ends."""
+
+
+class Kubelet:
+    """Pods of one node. Starts with `run`; `stop` ends all pods and returns when none is left."""
+
+    def __init__(self, host: Host, addresses: Addresses) -> None:
+        """For `host`'s node."""
+        self._host = host
+        self._addresses = addresses
+        self._workers: dict[str, PodWorker] = {}
+        self._group: TaskGroup | None = None
+        self._empty = anyio.Event()
+        self._log = structlog.get_logger().bind(node=host.name)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            self._host.store.listen(self._on_change)
+            for pod in list(self._host.store.each("Pod")):
+                self._look_at(pod)
+            await anyio.sleep_forever()
+
+    async def stop(self) -> None:
+        """End all pods' processes; their objects stay, for a supervisor that comes later."""
+        self._group_closed = True
+        for worker in self._workers.values():
+            worker.stop(LAST_GRACE_S)
+        while self._workers:
+            self._empty = anyio.Event()
+            await self._empty.wait()
+
+    _group_closed = False
+
+    def _on_change(self, change: Change) -> None:
+        if change.object["kind"] != "Pod":
+            return
+        if change.type is WatchType.DELETED:
+            worker = self._workers.get(change.object["metadata"]["uid"])
+            if worker:
+                worker.stop(0)
+        else:
+            self._look_at(change.object)
+
+    def _look_at(self, pod: Object) -> None:
+        if pod["spec"].get("nodeName") != self._host.name or self._group is None or self._group_closed:
+            return
+        meta = pod["metadata"]
+        worker = self._workers.get(meta["uid"])
+        if meta.get("deletionTimestamp"):
+            self._end(pod, worker)
+        elif worker is None and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
+            self._begin(pod)
+
+    def _begin(self, pod: Object) -> None:
+        assert self._group is not None  # noqa: S101  # _look_at checked
+        worker = PodWorker(self._host, pod, self._addresses.next())
+        self._workers[pod["metadata"]["uid"]] = worker
+        self._group.start_soon(self._live, pod, worker)
+
+    def _end(self, pod: Object, worker: PodWorker | None) -> None:
+        if worker:
+            worker.stop(float(pod["metadata"]["deletionGracePeriodSeconds"]))
+        elif self._group:
+            self._group.start_soon(self._forget, pod)
+
+    async def _live(self, pod: Object, worker: PodWorker) -> None:
+        try:
+            await worker.run()
+        except Exception:
+            # a worker's bug must not take the node's other pods with it; the pod shows as it was
+            self._log.exception("pod worker failed", pod=str(Ref.of(pod)))
+        del self._workers[pod["metadata"]["uid"]]
+        self._empty.set()
+        if not self._group_closed:
+            await self._forget(pod)
+
+    async def _forget(self, pod: Object) -> None:
+        """Take an ended pod that was deleted out of the store: nobody sees it gone before its processes are."""
+        ref, uid = Ref.of(pod), pod["metadata"]["uid"]
+        now = self._host.store.find(ref)
+        if now is None or now["metadata"]["uid"] != uid or now["metadata"].get("deletionTimestamp"):
+            shutil.rmtree(self._host.pod_folder(pod), ignore_errors=True)
+            if now is not None and now["metadata"]["uid"] == uid:
+                self._host.store.remove(ref)

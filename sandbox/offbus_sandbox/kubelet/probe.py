@@ -1,0 +1,102 @@
+"""Probes: the one place where looking again and again is the protocol.
+
+A kubelet's probe of 10 s would make every local drill minutes long; here a probe comes at least every
+`probe_period_s` (0.2 s by default), and thresholds are the pod's own.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import httpx
+
+__all__ = ["Probe", "ProbeClient", "until_started", "watch_probe"]
+
+ProbeClient = httpx.AsyncClient
+Report = Callable[[bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A container's probe, with the container's ports resolved."""
+
+    spec: Mapping[str, Any]
+    host: str
+    port: int
+    period_s: float
+    timeout_s: float
+    successes: int
+    failures: int
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], container: Mapping[str, Any], host: str, longest_s: float) -> "Probe":
+        """From the pod's spec; Kubernetes' defaults are 10 s, 1 s, 1 and 3. Raises ValueError for an unknown port."""
+        where = spec.get("httpGet") or spec.get("tcpSocket")
+        if where is None:
+            raise ValueError("only httpGet and tcpSocket probes are served on a local node")
+        return cls(
+            spec=spec,
+            host=str(where.get("host") or host),
+            port=port_of(where["port"], container),
+            period_s=min(float(spec.get("periodSeconds", 10)), longest_s),
+            timeout_s=float(spec.get("timeoutSeconds", 1)),
+            successes=int(spec.get("successThreshold", 1)),
+            failures=int(spec.get("failureThreshold", 3)),
+        )
+
+    async def once(self, client: ProbeClient) -> bool:
+        """Whether it succeeds now. As for the kubelet, 200 to 399 is success."""
+        http = self.spec.get("httpGet")
+        look = self._http(client, http) if http is not None else self._tcp()
+        try:
+            with anyio.fail_after(self.timeout_s):
+                return await look
+        except (TimeoutError, OSError, httpx.HTTPError):
+            return False
+
+    async def _http(self, client: ProbeClient, http: Mapping[str, Any]) -> bool:
+        path = str(http.get("path") or "/")
+        url = httpx.URL(scheme="http", host=self.host, port=self.port, raw_path=path.encode())
+        headers = [(h["name"], h["value"]) for h in http.get("httpHeaders") or ()]
+        answer = await client.get(url, headers=headers)
+        return 200 <= answer.status_code < 400
+
+    async def _tcp(self) -> bool:
+        _, writer = await asyncio.open_connection(self.host, self.port)
+        writer.close()
+        return True
+
+
+async def watch_probe(probe: Probe, client: ProbeClient, report: Report, *, start: bool) -> None:
+    """Probe for ever; call `report` whenever the verdict changes from what it was (`start` at first)."""
+    verdict, streak = start, 0
+    while True:
+        good = await probe.once(client)
+        streak = streak + 1 if good != verdict else 0
+        if streak >= (probe.successes if good else probe.failures):
+            verdict, streak = good, 0
+            report(verdict)
+        await anyio.sleep(probe.period_s)
+
+
+async def until_started(probe: Probe, client: ProbeClient) -> bool:
+    """The startup probe: True at its first success, False when it failed too often."""
+    for _ in range(probe.failures):
+        if await probe.once(client):
+            return True
+        await anyio.sleep(probe.period_s)
+    return False
+
+
+def port_of(port: Any, container: Mapping[str, Any]) -> int:
+    """A probe's port: a number, or the name of one of the container's ports."""
+    if isinstance(port, int):
+        return port
+    for candidate in container.get("ports") or ():
+        if candidate.get("name") == port:
+            return int(candidate["containerPort"])
+    raise ValueError(f"probe port {port!r} is no port of container {container['name']}")
+
+

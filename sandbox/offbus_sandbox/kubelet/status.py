@@ -1,0 +1,66 @@
+"""A pod's status, as the kubelet reports it. Pure functions of what is known about the containers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offbus_steps.port import Object
+
+from offbus_sandbox.store.rules import now
+
+__all__ = ["condition", "pod_status", "with_condition"]
+
+Status = dict[str, Any]
+
+
+def condition(kind: str, value: bool, reason: str = "", message: str = "") -> Status:
+    """A pod condition without its time."""
+    made = {"type": kind, "status": "True" if value else "False"}
+    if reason:
+        made |= {"reason": reason, "message": message}
+    return made
+
+
+def with_condition(conditions: Sequence[Status], new: Status) -> list[Status]:
+    """`conditions` with `new` in it; its transition time moves only when its status does."""
+    old = next((c for c in conditions if c["type"] == new["type"]), None)
+    at = old["lastTransitionTime"] if old and old["status"] == new["status"] else now()
+    return [*(c for c in conditions if c["type"] != new["type"]), {**new, "lastTransitionTime": at}]
+
+
+def pod_status(
+    pod: Object, ip: str, containers: Sequence[Status], inits: Sequence[Status], *, initialized: bool
+) -> Status:
+    """The whole status of a pod that a kubelet holds; conditions that others own are kept."""
+    old = pod.get("status", {})
+    ending = "deletionTimestamp" in pod["metadata"]
+    ready = bool(containers) and all(c["ready"] for c in containers) and not ending
+    conditions = old.get("conditions", [])
+    for new in (condition("Initialized", initialized), condition("ContainersReady", ready), condition("Ready", ready)):
+        conditions = with_condition(conditions, new)
+    status = {
+        **old,
+        "phase": phase(pod, containers, inits),
+        "conditions": conditions,
+        "hostIP": "127.0.0.1",
+        "podIP": ip,
+        "podIPs": [{"ip": ip}],
+        "startTime": old.get("startTime") or now(),
+        "containerStatuses": list(containers),
+    }
+    return {**status, "initContainerStatuses": list(inits)} if inits else status
+
+
+def phase(pod: Object, containers: Sequence[Status], inits: Sequence[Status]) -> str:
+    """Kubernetes' pod phase."""
+    if failed(inits):
+        return "Failed"
+    states = [c["state"] for c in containers]
+    if states and all("terminated" in s for s in states) and pod["spec"]["restartPolicy"] != "Always":
+        return "Failed" if failed(containers) else "Succeeded"
+    begun = any("running" in c["state"] or c["restartCount"] or "terminated" in c["state"] for c in containers)
+    return "Running" if begun else "Pending"
+
+
+def failed(statuses: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a container has ended badly and will not be started again."""
+    return any(s["state"].get("terminated", {}).get("exitCode", 0) for s in statuses)

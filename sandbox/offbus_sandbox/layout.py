@@ -1,0 +1,134 @@
+"""Where a sandbox keeps its files: one folder, the same names for supervisor, adapter, command line and tests.
+
+    DIR/                  mode 0700
+      api.sock            the port, for runners and people (a client here keeps the sandbox alive)
+      internal.sock       the same, for the sandbox's own programs (they do not keep it alive)
+      sandbox.json        its configuration        store.sqlite   its objects
+      lock                held by the supervisor   token          of the node agents, mode 0600
+      log/                the programs' own logs   processes/     one record for every process it started
+      endpoints/          ready addresses, by graph
+      nodes/NAME/         a node (docs/architecture.md)
+
+A Unix socket's path may be 107 bytes long (unix(7)), and run folders are longer than that. `Layout.of` therefore
+hands out the folder under a short alias, a symbolic link in a private folder, whenever the real path is long;
+every program of a sandbox uses the alias, so that paths agree.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from offbus.errors import CouldNotRun
+
+__all__ = ["Layout"]
+
+LONGEST = 60
+"""Bytes that the folder may have before it needs an alias: the longest socket below it adds 40."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of one sandbox. `root` is the folder by the name that its programs use; `real` is where it is."""
+
+    root: Path
+    real: Path
+
+    @classmethod
+    def of(cls, folder: Path) -> "Layout":
+        """The layout of `folder`, which need not exist yet. Raises CouldNotRun when no alias can be made."""
+        real = folder.resolve()
+        if len(os.fsencode(real)) <= LONGEST:
+            return cls(real, real)
+        return cls(alias_of(real), real)
+
+    @property
+    def id(self) -> str:
+        """Marks the processes of this sandbox (environment variable `OFFBUS_SANDBOX`)."""
+        return hashlib.sha256(os.fsencode(self.real)).hexdigest()[:16]
+
+    @property
+    def api(self) -> Path:
+        """The port's socket for clients."""
+        return self.root / "api.sock"
+
+    @property
+    def internal(self) -> Path:
+        """The port's socket for the sandbox's own programs."""
+        return self.root / "internal.sock"
+
+    @property
+    def config(self) -> Path:
+        """The configuration that the supervisor was started with."""
+        return self.root / "sandbox.json"
+
+    @property
+    def store(self) -> Path:
+        """The database of objects."""
+        return self.root / "store.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Locked for as long as a supervisor lives."""
+        return self.root / "lock"
+
+    @property
+    def token(self) -> Path:
+        """The token of the node agents."""
+        return self.root / "token"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the sandbox's own programs."""
+        return self.root / "log"
+
+    @property
+    def processes(self) -> Path:
+        """Records of the processes that the supervisor started."""
+        return self.root / "processes"
+
+    def endpoints(self, namespace: str, graph: str) -> Path:
+        """The ready addresses of one graph's pods."""
+        return self.root / "endpoints" / f"{namespace}.{graph}.json"
+
+    def node(self, name: str) -> Path:
+        """The folder that is one node's root."""
+        return self.root / "nodes" / name
+
+    def agent(self, node: str) -> Path:
+        """The socket of a node's agent."""
+        return self.node(node) / "agent.sock"
+
+    def make(self) -> None:
+        """Make the folders that everything else lies in, for their owner alone."""
+        for folder in (self.real, self.logs, self.processes, self.root / "endpoints", self.root / "nodes"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.real.chmod(0o700)
+
+    def forget_alias(self) -> None:
+        """Remove the short name, when there is one."""
+        if self.root != self.real:
+            self.root.unlink(missing_ok=True)
+
+
+def alias_of(real: Path) -> Path:
+    """A short symbolic link to `real` in a folder that only this user can write."""
+    home = Path(tempfile.gettempdir(), f"offbus-{os.getuid()}")
+    home.mkdir(mode=0o700, exist_ok=True)
+    refuse_foreign(home)
+    alias = home / hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    try:
+        alias.symlink_to(real)
+    except FileExistsError:
+        if alias.readlink() != real:
+            raise CouldNotRun(f"{alias} does not lead to {real}", hint=f"remove {alias}") from None
+    return alias
+
+
+def refuse_foreign(home: Path) -> None:
+    """Somebody else's folder of that name could lead our programs anywhere."""
+    seen = home.lstat()
+    if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
+        raise CouldNotRun(f"{home} is not a folder of mode 0700 of yours", hint="remove it, or set TMPDIR")

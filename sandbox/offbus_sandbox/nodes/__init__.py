@@ -1,0 +1,1 @@
+"""Nodes: folders with stand-in GPUs, a kernel log and an agent."""

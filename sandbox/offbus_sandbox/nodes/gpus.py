@@ -1,0 +1,79 @@
+"""The stand-in GPUs of a node: the same names every time, no name twice on one machine's nodes.
+
+The nodes of a sandbox share one kernel, so each has PCI addresses of its own (design.md, section 9). Addresses are
+spelt alike in every file: NVSentinel clears a fault only on the spelling that it saw (reference/nvsentinel.md §1.4).
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from offbus_sandbox.store.rules import now
+
+__all__ = ["DRIVER_VERSION", "Gpu", "gpus_of", "write_gpu_files"]
+
+NAME = "NVIDIA H100 80GB HBM3"
+MEMORY = 85_520_809_984
+"""Bytes, as `nvidia-smi` tells of that model (81559 MiB)."""
+DRIVER_VERSION = "570.133.20"
+NAMESPACE = uuid.UUID("8a6f3a0e-6d0a-5e0c-9a52-0ffb05000000")
+NODES_PER_DOMAIN = 16
+FIRST_BUS = 0x10
+BUSES_PER_NODE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One stand-in GPU. `pci` is spelt `dddd:bb:dd.f`."""
+
+    index: int
+    uuid: str
+    pci: str
+    name: str = NAME
+    memory_bytes: int = MEMORY
+
+
+def gpus_of(node: str, position: int, count: int) -> list[Gpu]:
+    """The GPUs of the node at `position` (from 0)."""
+    domain, place = divmod(position, NODES_PER_DOMAIN)
+    bus = FIRST_BUS + place * BUSES_PER_NODE
+    return [
+        Gpu(i, f"GPU-{uuid.uuid5(NAMESPACE, f'{node}/{i}')}", f"{domain:04x}:{bus + i:02x}:00.0")
+        for i in range(count)
+    ]
+
+
+def write_gpu_files(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
+    """The three files that describe a node's GPUs: for the agent, for the stand-in driver, for NVSentinel."""
+    listed = [{"index": g.index, "uuid": g.uuid, "pci": g.pci, "name": g.name, "memory_bytes": g.memory_bytes} for g in gpus]
+    (root / "gpus.json").write_text(json.dumps({"gpus": listed}, indent=2) + "\n")
+    (root / "gpus.txt").write_text("".join(f"{g.uuid} {g.pci} {g.memory_bytes} {g.name}\n" for g in gpus))
+    metadata = root / "var/lib/nvsentinel/gpu_metadata.json"
+    metadata.parent.mkdir(parents=True, exist_ok=True)
+    metadata.write_text(json.dumps(nvsentinel_metadata(node, gpus), indent=2) + "\n")
+
+
+def nvsentinel_metadata(node: str, gpus: Sequence[Gpu]) -> dict[str, object]:
+    """What NVSentinel's metadata collector writes (reference/nvsentinel.md §1.4)."""
+    listed = [
+        {
+            "gpu_id": g.index,
+            "uuid": g.uuid,
+            "pci_address": g.pci,
+            "serial_number": str(uuid.uuid5(NAMESPACE, g.uuid).int % 10**13),
+            "device_name": g.name,
+            "nvlinks": [],
+        }
+        for g in gpus
+    ]
+    return {
+        "version": "1.0",
+        "timestamp": now(),
+        "node_name": node,
+        "chassis_serial": None,
+        "driver_version": DRIVER_VERSION,
+        "gpus": listed,
+        "nvswitches": [],
+    }

@@ -1,0 +1,75 @@
+"""The Node objects: what a kubelet registers about its node."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from offbus_steps.port import Object, Ref
+
+from offbus_sandbox.nodes.gpus import Gpu
+from offbus_sandbox.store.rules import now
+from offbus_sandbox.store.store import Store
+
+__all__ = ["GPU_RESOURCE", "register_node"]
+
+GPU_RESOURCE = "nvidia.com/gpu"
+"""The extended resource of NVIDIA's device plugin."""
+MAX_PODS = "110"
+"""The kubelet's default."""
+
+
+def register_node(store: Store, name: str, gpus: Sequence[Gpu]) -> None:
+    """Make the node's object, or, after a restart, leave what others wrote on it and renew the status."""
+    ref = Ref("Node", name)
+    if store.find(ref) is None:
+        store.create(node_object(name, gpus))
+    old = store.get(ref).get("status", {})
+    others = [c for c in old.get("conditions", ()) if c["type"] != "Ready"]
+    store.set_status(ref, {**old, **node_status(name, gpus), "conditions": [*others, ready_condition()]})
+
+
+def node_object(name: str, gpus: Sequence[Gpu]) -> Object:
+    """The node as it is created."""
+    labels = {
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+    }
+    if gpus:
+        labels |= {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": str(len(gpus))}
+        labels["nvidia.com/gpu.product"] = gpus[0].name.replace(" ", "-")
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+
+
+def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
+    """Capacity and facts. Only GPUs and the number of pods limit what is scheduled: pods share this machine."""
+    capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory_kib()}Ki", "pods": MAX_PODS}
+    if gpus:
+        capacity[GPU_RESOURCE] = str(len(gpus))
+    addresses = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": "127.0.0.1"}]
+    info = {
+        "bootID": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "kernelVersion": os.uname().release,
+        "osImage": "offbus local node",
+        "operatingSystem": "linux",
+    }
+    return {"capacity": capacity, "allocatable": dict(capacity), "addresses": addresses, "nodeInfo": info}
+
+
+def ready_condition() -> dict[str, str]:
+    """A local node is ready whenever its supervisor lives: they are one process."""
+    at = now()
+    return {
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "offbus local node",
+        "lastHeartbeatTime": at,
+        "lastTransitionTime": at,
+    }
+
+
+def memory_kib() -> int:
+    """This machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024

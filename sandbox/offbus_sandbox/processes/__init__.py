@@ -1,0 +1,1 @@
+"""Real processes: starting, watching, ending, and finding again those of a sandbox."""

@@ -1,0 +1,134 @@
+"""A child process in a session of its own, its output in a file, its end an event.
+
+It is recorded in a file before anybody relies on it, and carries the sandbox's mark in its environment, so a
+supervisor that comes after a killed one finds it. Nothing here uses a shell.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from offbus_sandbox.processes.ending import end_all, of_session
+from offbus_sandbox.processes.table import ProcessId
+
+__all__ = ["Child", "Command", "ExitStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to start. `argv[0]` is looked up in the PATH of `env`."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log: Path
+    """Receives stdout and stderr, appended."""
+    cwd: Path
+    pass_fds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended, as a container runtime tells it: 128 + signal for a killed one."""
+
+    code: int
+    signal: int
+
+    @classmethod
+    def of(cls, returncode: int) -> "ExitStatus":
+        """From `subprocess`'s return code, negative for signals."""
+        return cls(128 - returncode, -returncode) if returncode < 0 else cls(returncode, 0)
+
+
+class Child:
+    """A running child. Made by `start`; always `end` it, also after it has exited (its descendants may not have)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, record: Path) -> None:
+        """Use `start`."""
+        self.id = identity
+        self.exited = anyio.Event()
+        self._process = process
+        self._record = record
+        self._pidfd = os.pidfd_open(process.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
+
+    @classmethod
+    def start(cls, command: Command, records: Path) -> "Child":
+        """Start it. Raises OSError when it cannot be (no such program, no such folder)."""
+        with command.log.open("ab") as log:
+            process = subprocess.Popen(
+                resolved(command),
+                env=dict(command.env),
+                cwd=command.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=command.pass_fds,
+                start_new_session=True,
+            )
+        identity = ProcessId.of(process.pid)
+        assert identity is not None, "a child stays in the table until it is waited for"  # noqa: S101
+        record = records / str(identity.pid)
+        record.write_text(f"{identity.start}\n")
+        return cls(process, identity, record)
+
+    @property
+    def status(self) -> ExitStatus | None:
+        """How it ended; None while it runs."""
+        code = self._process.returncode
+        return None if code is None else ExitStatus.of(code)
+
+    async def wait(self) -> ExitStatus:
+        """Until it has ended by itself."""
+        await self.exited.wait()
+        return ExitStatus.of(self._process.returncode)
+
+    def kill(self) -> None:
+        """SIGKILL, now; `end` cleans up after it."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def end(self, grace_s: float) -> ExitStatus:
+        """SIGTERM to it, `grace_s` seconds, then SIGKILL to its whole session; returns when nobody is left."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            with anyio.move_on_after(grace_s):
+                await self.exited.wait()
+        self.kill()
+        await end_all(lambda: of_session(self.id))
+        await self.exited.wait()
+        self._record.unlink(missing_ok=True)
+        return ExitStatus.of(self._process.returncode)
+
+    def _on_exit(self) -> None:
+        if self._process.poll() is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self.exited.set()
+
+
+def resolved(command: Command) -> list[str]:
+    """argv with the program found in the *child's* PATH: subprocess would search ours."""
+    import shutil
+
+    program = command.argv[0]
+    found = program if "/" in program else shutil.which(program, path=command.env.get("PATH", ""))
+    if found is None:
+        raise FileNotFoundError(f"{program} is not in PATH {command.env.get('PATH', '')}")
+    return [found, *command.argv[1:]]
+
+
+def recorded(records: Path) -> list[ProcessId]:
+    """The processes that records name, alive or not."""
+    found = []
+    for record in records.iterdir():
+        with suppress(ValueError, FileNotFoundError):  # a record torn by a kill is covered by the mark
+            found.append(ProcessId(int(record.name), int(record.read_text())))
+    return found

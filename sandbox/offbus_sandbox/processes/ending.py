@@ -1,0 +1,65 @@
+"""Ending processes for certain: signal, wait for the kernel to say so, look again until nobody is left."""
+
+import os
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+import anyio
+
+from offbus_sandbox.processes.table import MARK, Process, ProcessId, processes, signal_process
+
+__all__ = ["end_all", "marked", "of_session", "wait_gone"]
+
+Find = Callable[[], Sequence[Process]]
+
+
+def of_session(leader: ProcessId) -> list[Process]:
+    """The members of the session that `leader` made: not those of a later session with the same number."""
+    return [p for p in processes() if p.session == leader.pid and p.id.start >= leader.start]
+
+
+def marked(sandbox: str) -> list[Process]:
+    """The processes that carry a sandbox's mark, wherever they were forked to; the caller never is one."""
+    return [p for p in processes() if p.id.pid != os.getpid() and p.environment().get(MARK) == sandbox]
+
+
+async def wait_gone(process: ProcessId) -> None:
+    """Return when that process has ended. A pidfd becomes readable then (pidfd_open(2))."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        while process.alive:
+            await anyio.wait_readable(fd)
+    finally:
+        os.close(fd)
+
+
+async def wait_all_gone(gone: Iterable[ProcessId]) -> None:
+    """Return when all of them have ended."""
+    async with anyio.create_task_group() as group:
+        for process in gone:
+            group.start_soon(wait_gone, process)
+
+
+async def end_all(find: Find, *, grace_s: float = 0.0) -> None:
+    """End everything that `find` finds, until it finds nothing: SIGTERM, `grace_s` seconds, SIGKILL.
+
+    A process that forks while it is being killed is found by the next round.
+    """
+    victims = [p.id for p in find()]
+    if victims and grace_s > 0:
+        with anyio.move_on_after(grace_s):
+            await signalled(victims, signal.SIGTERM)
+    while victims := [p.id for p in find()]:
+        await signalled(victims, signal.SIGKILL)
+
+
+async def signalled(victims: Sequence[ProcessId], number: signal.Signals) -> None:
+    """Send the signal to all, then wait for all."""
+    for victim in victims:
+        with suppress(PermissionError):  # not ours after all; `find` shows it, and the caller reports it
+            signal_process(victim, number)
+    await wait_all_gone(victims)

@@ -1,0 +1,104 @@
+"""The kernel's process table, as far as a sandbox needs it: who is alive, who belongs to us.
+
+A pid alone names nobody: it is reused. `ProcessId` adds the start time, and a signal goes through a pidfd that was
+opened before the start time was compared, so it cannot hit a stranger.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["MARK", "Process", "ProcessId", "processes", "signal_process"]
+
+MARK = "OFFBUS_SANDBOX"
+"""Environment variable that every process of a sandbox carries, with `Layout.id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process for ever. `start` is in clock ticks since boot (`/proc/PID/stat`, field 22)."""
+
+    pid: int
+    start: int
+
+    @classmethod
+    def of(cls, pid: int) -> "ProcessId | None":
+        """The process that has `pid` now; None when there is none."""
+        process = Process.read(pid)
+        return process.id if process else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; one that ended and waits to be reaped does not."""
+        process = Process.read(self.pid)
+        return process is not None and process.id == self and not process.ended
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What `/proc/PID/stat` says."""
+
+    id: ProcessId
+    session: int
+    ended: bool
+    """A zombie, or on its way out."""
+
+    @classmethod
+    def read(cls, pid: int) -> "Process | None":
+        """The process of that pid; None when there is none (any more)."""
+        try:
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        fields = text[text.rindex(")") + 2 :].split()  # the name before may hold anything, spaces and ")" too
+        return cls(ProcessId(pid, int(fields[19])), int(fields[3]), fields[0] in "ZX")
+
+    def environment(self) -> dict[str, str]:
+        """Its environment when it was started; empty when it is not ours to read, or has ended."""
+        try:
+            raw = Path(f"/proc/{self.id.pid}/environ").read_bytes()
+        except OSError:
+            return {}
+        pairs = (item.partition("=") for item in os.fsdecode(raw).split("\0") if "=" in item)
+        return {name: value for name, _, value in pairs}
+
+    def command(self) -> str:
+        """Its command line, for people."""
+        try:
+            raw = Path(f"/proc/{self.id.pid}/cmdline").read_bytes()
+        except OSError:
+            return ""
+        return os.fsdecode(raw).replace("\0", " ").strip()
+
+
+def processes() -> Iterator[Process]:
+    """All processes that run now."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            process = Process.read(int(entry.name))
+            if process and not process.ended:
+                yield process
+
+
+@contextmanager
+def opened(process: ProcessId) -> Iterator[int | None]:
+    """A pidfd of exactly that process; None when it has gone."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield fd if ProcessId.of(process.pid) == process else None
+    finally:
+        os.close(fd)
+
+
+def signal_process(process: ProcessId, number: signal.Signals) -> None:
+    """Send a signal; nothing happens when the process has gone."""
+    with opened(process) as fd, suppress(ProcessLookupError):
+        if fd is not None:
+            signal.pidfd_send_signal(fd, number)

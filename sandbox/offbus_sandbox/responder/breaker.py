@@ -1,0 +1,62 @@
+"""The circuit breaker: stops quarantines when too large a share of the GPU nodes was cordoned within a window.
+
+NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks until
+somebody sets it to something else. Off by default (docs/responder.md). Cordons are counted in memory, as there.
+Must not: uncordon anything.
+"""
+
+import logging
+import time
+
+from offbus_sandbox.responder import config, terms
+from offbus_sandbox.responder.node_view import is_managed
+from offbus_steps.port import Conflict, NotFound, Objects, Ref
+
+__all__ = ["CircuitBreaker"]
+
+TRIPPED = "TRIPPED"
+_log = logging.getLogger(__name__)
+
+
+class CircuitBreaker:
+    """One controller's breaker."""
+
+    def __init__(self, objects: Objects, settings: config.Breaker) -> None:
+        self._objects = objects
+        self._settings = settings
+        self._ref = Ref("ConfigMap", terms.BREAKER, settings.namespace)
+        self._cordoned: dict[str, float] = {}
+
+    async def admits(self, node: str) -> bool:
+        """Whether the node may be quarantined now; counts it when it may."""
+        if not self._settings.enabled:
+            return True
+        if await self._is_tripped():
+            _log.error("the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node)
+            return False
+        self._cordoned[node] = time.monotonic()
+        if await self._share() > self._settings.percentage:
+            await self._trip()
+        return True
+
+    async def _is_tripped(self) -> bool:
+        try:
+            found = await self._objects.get(self._ref)
+        except NotFound:
+            return False
+        return (found.get("data") or {}).get("status") == TRIPPED
+
+    async def _share(self) -> float:
+        since = time.monotonic() - self._settings.duration_s
+        recent = {node for node, at in self._cordoned.items() if at > since}
+        nodes = [n for n in (await self._objects.list("Node")).items if is_managed(n)]
+        return 100.0 * len(recent) / max(len(nodes), 1)
+
+    async def _trip(self) -> None:
+        _log.error("more than %.0f %% of the GPU nodes were cordoned: breaker tripped", self._settings.percentage)
+        metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": TRIPPED}}
+        try:
+            await self._objects.create(made)
+        except Conflict:
+            await self._objects.patch(self._ref, {"data": {"status": TRIPPED}})

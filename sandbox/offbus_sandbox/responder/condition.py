@@ -1,0 +1,101 @@
+"""How health events change a node condition: pure functions over the condition's dict.
+
+Format and rules: NVSentinel platform-connectors `K8sConnector`. A fault adds or replaces its entry; a healthy event
+drops the entries that it clears; the last one gone makes the condition healthy. Over 1024 characters the entries
+lose their raw text, then the whole is cut. Must not: talk to the cluster.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.health_event import (
+    NO_FAILURES,
+    HealthEvent,
+    entry_text,
+    parse_entry,
+    split_entries,
+)
+
+__all__ = ["faults_of", "kube_time", "updated_conditions"]
+
+MAX_MESSAGE = 1024
+"""NVSentinel: `maxNodeConditionMessageLength`."""
+_UNHEALTHY = "IsNotHealthy"
+
+
+def kube_time(moment: datetime) -> str:
+    """A time as Kubernetes writes it: UTC, whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
+    """Every fault that the node's conditions tell of, in their order. Text that is no entry is passed over."""
+    name = node["metadata"]["name"]
+    found: list[HealthEvent] = []
+    for condition in node.get("status", {}).get("conditions", []):
+        if condition.get("status") == terms.TRUE and str(condition.get("reason", "")).endswith(_UNHEALTHY):
+            found += _faults(condition, name)
+    return found
+
+
+def updated_conditions(
+    conditions: Iterable[Mapping[str, Any]], event: HealthEvent, now: datetime
+) -> list[dict[str, Any]]:
+    """The node's conditions after the event: all others as they are, the check's own last."""
+    kept = [dict(c) for c in conditions]
+    old = next((c for c in kept if c["type"] == event.checkName), {})
+    return [*(c for c in kept if c is not old), _after(old, event, kube_time(now))]
+
+
+def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, Any]:
+    entries = _entries_after(old, event)
+    status = terms.TRUE if entries else "False"
+    changed = old.get("status") != status
+    return {
+        "type": event.checkName,
+        "status": status,
+        "reason": f"{event.checkName}{_UNHEALTHY if entries else 'IsHealthy'}",
+        "message": _fit(entries) if entries else NO_FAILURES,
+        "lastHeartbeatTime": now,
+        "lastTransitionTime": now if changed else old.get("lastTransitionTime", now),
+    }
+
+
+def _entries_after(old: Mapping[str, Any], event: HealthEvent) -> list[str]:
+    was = split_entries(old.get("message", "")) if old.get("status") == terms.TRUE else ()
+    if event.isHealthy:
+        return [entry for entry in was if not _cleared(entry, event)]
+    return [*(entry for entry in was if not _same_fault(entry, event)), entry_text(event).rstrip(";")]
+
+
+def _cleared(entry: str, event: HealthEvent) -> bool:
+    if not event.entitiesImpacted and not event.errorCode:
+        return True
+    fault = parse_entry(entry, node=event.nodeName, check=event.checkName)
+    return fault is not None and event.clears(fault)
+
+
+def _same_fault(entry: str, event: HealthEvent) -> bool:
+    fault = parse_entry(entry, node=event.nodeName, check=event.checkName)
+    return fault is not None and fault.key == event.key
+
+
+def _faults(condition: Mapping[str, Any], node: str) -> list[HealthEvent]:
+    entries = split_entries(str(condition.get("message", "")))
+    parsed = (parse_entry(entry, node=node, check=condition["type"]) for entry in entries)
+    return [fault for fault in parsed if fault is not None]
+
+
+def _fit(entries: Sequence[str]) -> str:
+    text = "".join(f"{entry};" for entry in entries)
+    if len(text) <= MAX_MESSAGE:
+        return text
+    text = "".join(_compacted(entry) for entry in entries)
+    return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
+
+
+def _compacted(entry: str) -> str:
+    fault = parse_entry(entry, node="", check="")
+    return entry_text(fault, compact=True) if fault is not None else f"{entry};"

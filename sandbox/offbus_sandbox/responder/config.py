@@ -1,0 +1,143 @@
+"""Every knob of the stand-in responder, in one model, read from one JSON file by both programs.
+
+Times are seconds. The defaults suit `local`: everything within half a second; NVSentinel's own numbers stand
+in each description. A file that cannot be read, an unknown key or a wrong type is one `UsageError` naming the
+file. Must not: read the environment, or change while a program runs.
+"""
+
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from offbus.errors import UsageError
+
+__all__ = ["Breaker", "DrainMode", "DrainPolicy", "JanitorMode", "ResponderConfig", "load_config"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DrainMode(StrEnum):
+    """NVSentinel's eviction modes, spelt as in its node-drainer configuration."""
+
+    IMMEDIATE = "Immediate"
+    ALLOW_COMPLETION = "AllowCompletion"
+    DELETE_AFTER_TIMEOUT = "DeleteAfterTimeout"
+
+
+class JanitorMode(StrEnum):
+    """What the controller does about the maintenance resources that it created."""
+
+    SIMULATE = "simulate"
+    MANUAL = "manual"
+
+
+class DrainPolicy(_Model):
+    """Which namespaces are drained, and how (NVSentinel: `userNamespaces`)."""
+
+    name: str = Field(description="Namespace name or shell pattern.", examples=["drill-*"])
+    mode: DrainMode = Field(description="How its pods leave the node.")
+
+
+class Breaker(_Model):
+    """The circuit breaker against cordoning a whole cluster."""
+
+    enabled: bool = Field(
+        default=False, description="NVSentinel: on. Off here: one node of three is near any useful share."
+    )
+    percentage: float = Field(
+        default=50, gt=0, le=100, description="Share of GPU nodes cordoned within `duration_s` that trips it."
+    )
+    duration_s: float = Field(default=300, gt=0, description="The window. NVSentinel: 5m.")
+    namespace: str = Field(default="nvsentinel", description="Where the ConfigMap `circuit-breaker` lives.")
+
+
+class ResponderConfig(_Model):
+    """All settings; every field has a default."""
+
+    poll_s: float = Field(
+        default=0,
+        ge=0,
+        description="Detector: 0 follows the kernel log by events. NVSentinel polls every 15 s.",
+    )
+    detect_delay_s: float = Field(
+        default=0.1,
+        ge=0,
+        description="Detector: from a batch of kernel lines to the condition. NVSentinel: 0-15 s.",
+    )
+    dedup_window_s: float = Field(
+        default=180, ge=0, description="Detector: repeats of a fault within this are dropped. NVSentinel: 3m."
+    )
+    only_known_gpus: bool = Field(
+        default=False,
+        description="Detector: ignore lines about PCI addresses that the node's metadata does not list, for nodes "
+        "that share one kernel. NVSentinel has no such filter.",
+    )
+    quarantine_delay_s: float = Field(
+        default=0.1, ge=0, description="Condition to cordon. NVSentinel: 2.9 s (p50 of a 200-node burst)."
+    )
+    drain_delay_s: float = Field(
+        default=0.1,
+        ge=0,
+        description="Cordon to first eviction. NVSentinel: 16.2 s cordon to drained (same burst).",
+    )
+    remediate_delay_s: float = Field(
+        default=0.2, ge=0, description="Drained to maintenance resource. NVSentinel: 3.2 s (same burst)."
+    )
+    janitor: JanitorMode = Field(
+        default=JanitorMode.SIMULATE,
+        description="simulate: complete the maintenance resource and report the repaired GPU to the detector; "
+        "manual: leave it for somebody else, as NVSentinel's `janitor.config.manualMode`.",
+    )
+    janitor_delay_s: float = Field(
+        default=0.5,
+        ge=0,
+        description="Maintenance resource to its completion. NVSentinel: 46.5 s (a kwok reboot).",
+    )
+    uncordon_delay_s: float = Field(
+        default=0.1, ge=0, description="Last fault cleared to uncordon. NVSentinel: at once, after the event."
+    )
+    drain: tuple[DrainPolicy, ...] = Field(
+        default=(DrainPolicy(name="*", mode=DrainMode.IMMEDIATE),),
+        description="Policies; on overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace that "
+        "none names is not drained. NVSentinel's documented default is AllowCompletion for `*`: it waits for ever.",
+    )
+    delete_after_timeout_s: float = Field(
+        default=3600,
+        ge=0,
+        description="DeleteAfterTimeout: force delete this long after the fault. NVSentinel: 60m.",
+    )
+    not_ready_timeout_s: float = Field(
+        default=300, ge=0, description="Pods not ready for longer are not waited for. NVSentinel: 5m."
+    )
+    system_namespaces: str = Field(
+        default=r"^(nvsentinel|kube-system|gpu-operator|gmp-system|network-operator|skyhook)$",
+        description="Regular expression of namespaces never drained (NVSentinel's own).",
+    )
+    circuit_breaker: Breaker = Field(default=Breaker(), description="See Breaker.")
+
+    def drain_mode(self, namespace: str) -> DrainMode | None:
+        """How pods of a namespace are drained; None: not at all."""
+        wanted = {policy.mode for policy in self.drain if fnmatchcase(namespace, policy.name)}
+        precedence = (DrainMode.IMMEDIATE, DrainMode.DELETE_AFTER_TIMEOUT, DrainMode.ALLOW_COMPLETION)
+        return next((mode for mode in precedence if mode in wanted), None)
+
+
+def load_config(path: str | None) -> ResponderConfig:
+    """The settings of a JSON file; all defaults without one. Raises UsageError."""
+    if path is None:
+        return ResponderConfig()
+    try:
+        return ResponderConfig.model_validate_json(Path(path).read_bytes())
+    except OSError as err:
+        raise UsageError(f"responder configuration {path} cannot be read: {err.strerror}") from err
+    except ValidationError as err:
+        first = err.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise UsageError(
+            f"responder configuration {path}: {where}: {first['msg']}",
+            hint="docs/responder.md lists every setting",
+        ) from err

@@ -1,0 +1,103 @@
+"""The detector: follows one node's kernel log and says in the node's condition what NVSentinel would say.
+
+One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the position.
+A first start marks the log's end and handles nothing before it; a later start goes on where it was. A changed boot
+id clears the check. Failures: an unreachable API holds the loop up (nothing is skipped); an unreadable log ends the
+program. Must not: read anything of the node agent's but the kernel log itself.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import anyio
+
+from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.responder.dedup import Dedup
+from offbus_sandbox.responder.detector_state import StateFile
+from offbus_sandbox.responder.gpu_metadata import MetadataFile
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.inotify import Folder
+from offbus_sandbox.responder.journald import journal_entry
+from offbus_sandbox.responder.kernel_log import Device, open_kernel_log
+from offbus_sandbox.responder.publisher import Publisher
+from offbus_sandbox.responder.xid_monitor import XidMonitor
+from offbus_steps.port import Port
+
+__all__ = ["Detector", "boot_id"]
+
+_MACHINE_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID = "boot_id"
+"""Below a local node's root: the node's own boot id, which the simulated reboot rewrites."""
+_log = logging.getLogger(__name__)
+
+
+def boot_id(root: Path) -> str:
+    """The node's boot id: its own file's, else the machine's."""
+    try:
+        return (root / BOOT_ID).read_text().strip()
+    except FileNotFoundError:
+        return _MACHINE_BOOT_ID.read_text().strip()
+
+
+class Detector:
+    """One node's detector. `root` is the node's folder ("/" in a cluster); `log` its kernel log."""
+
+    def __init__(self, node: str, root: Path, log: Path, port: Port, config: ResponderConfig) -> None:
+        self._root = root
+        self._config = config
+        self._log = open_kernel_log(log)
+        self._state = StateFile(root)
+        metadata = MetadataFile(root)
+        self._monitor = XidMonitor(node, metadata.current, only_known_gpus=config.only_known_gpus)
+        self._dedup = Dedup(config.dedup_window_s, time.monotonic)
+        self._publisher = Publisher(port.objects, node)
+        self._boot_id = ""
+        self._cursor = -1
+
+    async def run(self) -> None:
+        """Follow the log for ever."""
+        with Folder(self._root) as folder:
+            await self._start()
+            async for _ in self._wakes(folder):
+                await self._round()
+
+    async def _start(self) -> None:
+        was = self._state.load()
+        self._boot_id = was.boot_id
+        self._cursor = self._log.last() if was.cursor is None else was.cursor
+        await self._round()
+        _log.info("following the kernel log after record %d", self._cursor)
+
+    async def _wakes(self, folder: Folder) -> AsyncIterator[None]:
+        while True:
+            if self._config.poll_s:
+                await anyio.sleep(self._config.poll_s)
+            elif isinstance(self._log, Device):
+                await anyio.wait_readable(self._log.fileno())
+            else:
+                await folder.changed()
+            yield
+
+    async def _round(self) -> None:
+        # The boot id first: what the log holds when a new one is seen belongs to the boot before, and is cleared.
+        now = boot_id(self._root)
+        cursor = self._cursor
+        events: list[HealthEvent] = []
+        for record in self._log.read(cursor):
+            events += self._monitor.process(journal_entry(record).message)
+            cursor = record.seq
+        if now != self._boot_id:
+            events.append(self._monitor.rebooted())
+        await self._publish(events)
+        if (now, cursor) != (self._boot_id, self._cursor):
+            self._state.save(boot_id=now, cursor=cursor)
+        self._boot_id, self._cursor = now, cursor
+
+    async def _publish(self, events: Sequence[HealthEvent]) -> None:
+        news = [event for event in events if self._dedup.admits(event)]
+        if news and self._config.detect_delay_s:
+            await anyio.sleep(self._config.detect_delay_s)
+        for event in news:
+            await self._publisher.publish(event)

@@ -1,0 +1,58 @@
+"""Where the detector was: its position in the kernel log and the boot id it last saw, in NVSentinel's state file.
+
+Below the node's root, `var/run/nvsentinel/syslog_monitor/state.json`:
+`{"version": 1, "boot_id": …, "check_last_cursors": {check: cursor}}`. Written atomically after the events were
+published, so that a restart repeats at most what the dedup (or the condition itself) absorbs. A missing or broken
+file is a first start. Must not: be read by anything else.
+"""
+
+import logging
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from offbus_sandbox.responder import terms
+
+__all__ = ["DetectorState", "StateFile"]
+
+PATH = "var/run/nvsentinel/syslog_monitor/state.json"
+_log = logging.getLogger(__name__)
+
+
+class DetectorState(BaseModel):
+    """The file's content; a cursor is the sequence number of the last record handled."""
+
+    version: Literal[1] = 1
+    boot_id: str = ""
+    check_last_cursors: dict[str, int] = {}
+
+    @property
+    def cursor(self) -> int | None:
+        """The XID check's position; None before the first one."""
+        return self.check_last_cursors.get(terms.XID_CHECK)
+
+
+class StateFile:
+    """The state file below a node's root."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / PATH
+
+    def load(self) -> DetectorState:
+        """What was saved; an empty state when nothing usable is there."""
+        try:
+            return DetectorState.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return DetectorState()
+        except (OSError, ValidationError) as err:
+            _log.error("%s cannot be used, starting anew: %s", self._path, err)
+            return DetectorState()
+
+    def save(self, *, boot_id: str, cursor: int) -> None:
+        """Replace the file. Raises OSError."""
+        state = DetectorState(boot_id=boot_id, check_last_cursors={terms.XID_CHECK: cursor})
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        new.write_text(state.model_dump_json())
+        new.replace(self._path)

@@ -1,0 +1,49 @@
+"""Kubernetes Events that say what a drain waits for, as NVSentinel's node-drainer writes them.
+
+Namespace `default`, source `nvsentinel-node-drainer`. One Event per node, reason and list of pods: a drain that still
+waits for the same pods is not repeated. Must not: decide what is waited for.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+
+from offbus_sandbox.responder.condition import kube_time
+from offbus_sandbox.responder.draining import DrainGroup
+from offbus_sandbox.responder.node_view import NodeView
+from offbus_steps.port import Conflict, Objects
+
+__all__ = ["DrainEvents"]
+
+
+class DrainEvents:
+    """Writes the Events; remembers the last one of each node."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._last: dict[str, str] = {}
+
+    async def record(self, node: NodeView, reason: str, group: DrainGroup) -> None:
+        """Say that the node's drain waits for these pods, unless that was said last."""
+        message = f"Waiting for following pods to finish: {group}"
+        if self._last.get(node.name) == message:
+            return
+        now = datetime.now(UTC)
+        name = hashlib.sha256(f"{reason} {message} {now.timestamp()}".encode()).hexdigest()[:16]
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{node.name}.{name}", "namespace": "default"},
+            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node.name},
+            "type": "NodeDraining",
+            "reason": reason,
+            "message": message,
+            "source": {"component": "nvsentinel-node-drainer"},
+            "firstTimestamp": kube_time(now),
+            "lastTimestamp": kube_time(now),
+            "count": 1,
+        }
+        try:
+            await self._objects.create(event)
+        except Conflict as err:
+            raise RuntimeError(f"an Event of this name was made in this very instant: {name}") from err
+        self._last[node.name] = message

@@ -1,0 +1,65 @@
+"""Which pods must leave a quarantined node, and how. Pure: decides on pod objects; the controller acts.
+
+NVSentinel's node-drainer: system namespaces, DaemonSet pods, static pods, finished pods and pods that have not been
+ready for long are not waited for. Work is ordered Immediate, DeleteAfterTimeout, AllowCompletion: a group starts
+when the one before is gone. Differs: no partial drain of single GPUs; an eviction's grace is the pod's own.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from offbus_sandbox.responder.config import DrainMode, ResponderConfig
+from offbus_steps.port import Object
+
+__all__ = ["DrainGroup", "next_group"]
+
+_ORDER = (DrainMode.IMMEDIATE, DrainMode.DELETE_AFTER_TIMEOUT, DrainMode.ALLOW_COMPLETION)
+_FINISHED = ("Succeeded", "Failed")
+_MIRROR = "kubernetes.io/config.mirror"
+
+
+@dataclass(frozen=True, slots=True)
+class DrainGroup:
+    """The pods to deal with next, and how."""
+
+    mode: DrainMode
+    pods: Sequence[Object]
+
+    def __str__(self) -> str:
+        """As NVSentinel lists pods in its Events."""
+        names = (f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in self.pods)
+        return f"[{' '.join(sorted(names))}]"
+
+
+def next_group(pods: Iterable[Object], node: str, config: ResponderConfig, now: datetime) -> DrainGroup | None:
+    """The first group that still has pods on the node; None when it is drained."""
+    here = [pod for pod in pods if pod.get("spec", {}).get("nodeName") == node]
+    waited_for = [pod for pod in here if _must_leave(pod, config, now)]
+    for mode in _ORDER:
+        group = [pod for pod in waited_for if config.drain_mode(pod["metadata"]["namespace"]) is mode]
+        if group:
+            return DrainGroup(mode, group)
+    return None
+
+
+def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) -> bool:
+    meta = pod["metadata"]
+    if re.search(config.system_namespaces, meta["namespace"]) or _MIRROR in (meta.get("annotations") or {}):
+        return False
+    if any(owner.get("kind") == "DaemonSet" for owner in meta.get("ownerReferences") or []):
+        return False
+    if pod.get("status", {}).get("phase") in _FINISHED:
+        return False
+    return not _unready_since(pod, now - timedelta(seconds=config.not_ready_timeout_s))
+
+
+def _unready_since(pod: Mapping[str, Any], before: datetime) -> bool:
+    """Not ready, and so for longer than we wait."""
+    for condition in pod.get("status", {}).get("conditions") or []:
+        if condition.get("type") == "Ready" and condition.get("status") == "False":
+            changed = condition.get("lastTransitionTime")
+            return bool(changed) and datetime.fromisoformat(changed) < before
+    return False

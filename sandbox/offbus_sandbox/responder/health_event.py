@@ -1,0 +1,124 @@
+"""A health event: what the detector says about the node, and how it shows in a node condition.
+
+Field names are those of NVSentinel's protobuf `HealthEvent` (data-models/protobufs/health_event.proto) in the
+JSON that its fault-quarantine writes into `quarantineHealthEvent`. The condition's text is the seam between
+detector and controller, so this module both writes an entry and reads it back. Must not: decide anything.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.terms import RecommendedAction
+
+__all__ = ["Entity", "HealthEvent", "entry_text", "parse_entry", "split_entries"]
+
+NO_FAILURES = "No Health Failures"
+_ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+)")
+_ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Entity(_Model):
+    """One thing that is affected: `PCI 0000:3b:00`, `GPU_UUID GPU-…`."""
+
+    entityType: str  # noqa: N815 - the protobuf's JSON name
+    entityValue: str  # noqa: N815
+
+
+class HealthEvent(_Model):
+    """One event. Healthy events have no error code; without entities they speak for the whole check."""
+
+    version: int = 1
+    agent: str = terms.AGENT
+    componentClass: str = "GPU"  # noqa: N815
+    checkName: str = terms.XID_CHECK  # noqa: N815
+    isFatal: bool = False  # noqa: N815
+    isHealthy: bool = False  # noqa: N815
+    message: str = ""
+    recommendedAction: RecommendedAction = RecommendedAction.NONE  # noqa: N815
+    errorCode: tuple[str, ...] = ()  # noqa: N815
+    entitiesImpacted: tuple[Entity, ...] = ()  # noqa: N815
+    metadata: dict[str, str] = Field(default_factory=dict)
+    generatedTimestamp: datetime | None = None  # noqa: N815
+    nodeName: str = ""  # noqa: N815
+    id: str = ""
+    """The document's id in NVSentinel's database; here made up by whoever quarantines."""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two events the same fault (NVSentinel: healthEventsAnnotation, platform-connectors' dedup)."""
+        entities = sorted((e.entityType, e.entityValue) for e in self.entitiesImpacted)
+        return (self.nodeName, self.checkName, tuple(entities), self.errorCode)
+
+    def value_of(self, entity_type: str) -> str:
+        """The value of the first entity of that type; "" when there is none."""
+        return next((e.entityValue for e in self.entitiesImpacted if e.entityType == entity_type), "")
+
+    def clears(self, other: "HealthEvent") -> bool:
+        """Whether this healthy event ends that fault (K8sConnector: all entities of the healthy event must match;
+        GPU_UUID is not compared when the GPU's PCI address is there)."""
+        if not self.isHealthy or self.checkName != other.checkName:
+            return False
+        if self.errorCode and self.errorCode != other.errorCode:
+            return False
+        return _compared(self.entitiesImpacted) <= _compared(other.entitiesImpacted)
+
+
+def _compared(entities: Iterable[Entity]) -> set[tuple[str, str]]:
+    pairs = {(e.entityType, e.entityValue) for e in entities}
+    has_place = any(kind in ("PCI", "GPU") for kind, _ in pairs)
+    return {pair for pair in pairs if not (has_place and pair[0] == "GPU_UUID")}
+
+
+def entry_text(event: HealthEvent, *, compact: bool = False) -> str:
+    """The event's entry in the condition's message, with its closing `;` (K8sConnector's format)."""
+    words = [f"ErrorCode:{code}" for code in event.errorCode]
+    words += [f"{e.entityType}:{e.entityValue}" for e in event.entitiesImpacted]
+    if not compact:
+        words.append(event.message.replace(";", "."))
+    words.append(f"Recommended Action={event.recommendedAction.name};")
+    return " ".join(words)
+
+
+def split_entries(message: str) -> Sequence[str]:
+    """The entries of a condition's message, without `;`; none for a healthy or an empty message."""
+    if message == NO_FAILURES:
+        return ()
+    return tuple(part.strip() for part in message.split(";") if part.strip())
+
+
+def parse_entry(entry: str, *, node: str, check: str) -> HealthEvent | None:
+    """The fault that an entry describes; None for one that was cut off or is somebody else's text."""
+    action = _ACTION.search(entry)
+    if action is None or action.group(1) not in RecommendedAction.__members__:
+        return None
+    codes: list[str] = []
+    entities: list[Entity] = []
+    rest = entry[: action.start()].rstrip()
+    while found := _ENTITY_WORD.match(rest) or _error_code(rest):
+        kind, value = found.groups()
+        rest = rest[found.end() :].lstrip(" ")
+        if kind == "ErrorCode":
+            codes.append(value)
+        else:
+            entities.append(Entity(entityType=kind, entityValue=value))
+    return HealthEvent(
+        checkName=check,
+        isFatal=True,
+        message=rest,
+        recommendedAction=RecommendedAction[action.group(1)],
+        errorCode=tuple(codes),
+        entitiesImpacted=tuple(entities),
+        nodeName=node,
+    )
+
+
+def _error_code(text: str) -> re.Match[str] | None:
+    return re.match(r"(ErrorCode):(\S+)", text)

@@ -1,0 +1,111 @@
+"""Reads a node's kernel log forward from a position: the record file of a local node, or `/dev/kmsg`.
+
+Both give records in the same form; a position is the sequence number of the last record seen. `read` returns
+what is there now and never waits. A line that is not a record is skipped (continuation lines are none of
+ours); records that the kernel overwrote before they were read are lost, and logged. Must not: write, or
+interpret a record's text.
+"""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from offbus_sandbox.responder.journald import Record, parse_record
+
+__all__ = ["Device", "KernelLog", "RecordFile", "open_kernel_log"]
+
+_RECORD_BYTES = 8192
+"""More than the kernel's longest record (printk's limit is below 2048)."""
+_log = logging.getLogger(__name__)
+
+
+class KernelLog(Protocol):
+    """A kernel log, opened."""
+
+    def read(self, after: int) -> Iterator[Record]:
+        """The records whose sequence number is greater than `after`, oldest first."""
+
+    def last(self) -> int:
+        """The sequence number of the newest record; -1 when there is none."""
+
+
+def open_kernel_log(path: Path) -> KernelLog:
+    """By what the path is: a character device is the kernel's own, anything else a record file."""
+    try:
+        is_device = stat.S_ISCHR(path.stat().st_mode)
+    except FileNotFoundError:
+        is_device = False
+    return Device(path) if is_device else RecordFile(path)
+
+
+class RecordFile:
+    """One record a line (docs/architecture.md). The file may appear later, and be replaced: then it is read anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._inode = 0
+        self._offset = 0
+
+    def read(self, after: int) -> Iterator[Record]:
+        """See KernelLog. A last line without its end is left for the next call."""
+        try:
+            with self._path.open("rb") as file:
+                self._seek(file.fileno())
+                file.seek(self._offset)
+                lines = file.readlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if not line.endswith(b"\n"):
+                return
+            self._offset += len(line)
+            record = parse_record(line.decode("utf-8", "replace").rstrip("\n"))
+            if record is not None and record.seq > after:
+                yield record
+
+    def _seek(self, fd: int) -> None:
+        now = os.fstat(fd)
+        if now.st_ino != self._inode or now.st_size < self._offset:
+            self._inode, self._offset = now.st_ino, 0
+
+    def last(self) -> int:
+        """See KernelLog."""
+        return max((record.seq for record in self.read(-1)), default=-1)
+
+
+class Device:
+    """`/dev/kmsg`: one read is one record; the kernel keeps the position of the open descriptor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Readable when there are records to read."""
+        return self._fd
+
+    def read(self, after: int) -> Iterator[Record]:
+        """See KernelLog."""
+        while (line := self._read_one()) is not None:
+            record = parse_record(line.partition("\n")[0])
+            if record is not None and record.seq > after:
+                yield record
+
+    def _read_one(self) -> str | None:
+        while True:
+            try:
+                return os.read(self._fd, _RECORD_BYTES).decode("utf-8", "replace")
+            except BlockingIOError:
+                return None
+            except OSError as err:
+                if err.errno != errno.EPIPE:
+                    raise
+                _log.warning("%s: records were overwritten before they were read", self._path)
+
+    def last(self) -> int:
+        """See KernelLog. Reads everything that is there."""
+        return max((record.seq for record in self.read(-1)), default=-1)

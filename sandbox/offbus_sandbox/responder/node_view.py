@@ -1,0 +1,102 @@
+"""One node as the controller sees it: what the cluster's object says of the fault and of what was done about it.
+
+Everything that the controller knows is read from here, which is what makes it resumable after `kill -9`. Broken
+annotations are treated as absent, and logged. Must not: change anything.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.condition import faults_of
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.terms import NodeState
+from offbus_steps.port import Object, Ref
+
+__all__ = ["NodeView", "is_managed"]
+
+_EVENTS = TypeAdapter(list[HealthEvent])
+_log = logging.getLogger(__name__)
+
+
+def is_managed(node: Mapping[str, Any]) -> bool:
+    """Whether NVSentinel would look at the node: it has GPUs and did not opt out."""
+    labels = node["metadata"].get("labels") or {}
+    return labels.get(terms.GPU_PRESENT) == "true" and not any(labels.get(key) == "false" for key in terms.OPT_OUT)
+
+
+class NodeView:
+    """A node object, read."""
+
+    def __init__(self, node: Object) -> None:
+        self.object = node
+        self.ref = Ref.of(node)
+        self.name = self.ref.name
+        self.version: str = node["metadata"]["resourceVersion"]
+        self.labels: Mapping[str, str] = node["metadata"].get("labels") or {}
+        self.annotations: Mapping[str, str] = node["metadata"].get("annotations") or {}
+
+    @property
+    def unschedulable(self) -> bool:
+        """Cordoned, by whomever."""
+        return bool(self.object.get("spec", {}).get("unschedulable"))
+
+    @property
+    def state(self) -> str:
+        """The state label; "" without one."""
+        return self.labels.get(terms.STATE, "")
+
+    @property
+    def is_quarantined(self) -> bool:
+        """We hold the node."""
+        return terms.QUARANTINE_EVENTS in self.annotations
+
+    @property
+    def was_cordoned_before(self) -> bool:
+        """Somebody had cordoned the node before we took it."""
+        return self.annotations.get(terms.CORDON_PRE_EXISTING) == terms.TRUE
+
+    @property
+    def is_uncordoned_by_hand(self) -> bool:
+        """Somebody uncordoned a node that we had cordoned (NVSentinel: handleManualUncordon)."""
+        return self.annotations.get(terms.CORDONED_BY_US) == terms.TRUE and not self.unschedulable
+
+    @property
+    def is_cancelled(self) -> bool:
+        """A hand ended the last quarantine: its faults are no news."""
+        return self.annotations.get(terms.MANUALLY_UNCORDONED) == terms.TRUE
+
+    @cached_property
+    def faults(self) -> Sequence[HealthEvent]:
+        """What the conditions tell now."""
+        return faults_of(self.object)
+
+    @cached_property
+    def tracked(self) -> Sequence[HealthEvent]:
+        """The faults for which the node was quarantined."""
+        text = self.annotations.get(terms.QUARANTINE_EVENTS, "[]")
+        try:
+            return _EVENTS.validate_json(text)
+        except ValidationError:
+            _log.error("%s: annotation %s cannot be read: taken as empty", self.ref, terms.QUARANTINE_EVENTS)
+            return []
+
+    @cached_property
+    def remediations(self) -> Mapping[str, Mapping[str, str]]:
+        """The maintenance resources made so far, by equivalence group."""
+        try:
+            state = json.loads(self.annotations.get(terms.REMEDIATION_STATE, "{}"))
+            groups = state.get("equivalenceGroups", {})
+            return {str(k): dict(v) for k, v in groups.items()}
+        except (ValueError, AttributeError, TypeError):
+            _log.error("%s: annotation %s cannot be read: taken as empty", self.ref, terms.REMEDIATION_STATE)
+            return {}
+
+    def in_state(self, *states: NodeState) -> bool:
+        """Whether the state label is one of these."""
+        return self.state in states

@@ -1,0 +1,102 @@
+"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the rest.
+
+NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; a conflict reads
+again. While the API cannot be reached it tries again, waiting up to 5 s between attempts, and nothing is lost or
+reordered. Any other refusal is raised: it is a bug or a missing right. Must not: decide whether an event is news.
+"""
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+from offbus.errors import Retryable
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.condition import kube_time, updated_conditions
+from offbus_sandbox.responder.health_event import HealthEvent, entry_text
+from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
+
+__all__ = ["Publisher"]
+
+EVENT_NAMESPACE = "default"
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Speaks for one node."""
+
+    def __init__(self, objects: Objects, node: str) -> None:
+        self._objects = objects
+        self._node = Ref("Node", node)
+
+    async def publish(self, event: HealthEvent) -> None:
+        """Write the event; returns when the cluster shows it."""
+        if event.isFatal or event.isHealthy:
+            await _until_reached(lambda: self._set_condition(event))
+        else:
+            await _until_reached(lambda: self._record_event(event))
+        _log.info("published: %s", entry_text(event) if not event.isHealthy else f"{event.checkName} healthy")
+
+    async def _set_condition(self, event: HealthEvent) -> None:
+        while True:
+            node = await self._objects.get(self._node)
+            conditions = updated_conditions(node.get("status", {}).get("conditions", []), event, datetime.now(UTC))
+            version = node["metadata"]["resourceVersion"]
+            patch = {"metadata": {"resourceVersion": version}, "status": {"conditions": conditions}}
+            try:
+                await self._objects.patch(self._node, patch, status=True)
+            except Conflict:
+                continue
+            return
+
+    async def _record_event(self, event: HealthEvent) -> None:
+        made = self._event_object(event)
+        try:
+            await self._objects.create(made)
+        except Conflict:
+            await self._count_again(Ref.of(made), made)
+
+    async def _count_again(self, ref: Ref, made: Object) -> None:
+        """A repeat: NVSentinel raises `count` and `lastTimestamp` of the Event that is there."""
+        try:
+            there = await self._objects.get(ref)
+        except NotFound:
+            await self._objects.create(made)
+            return
+        again = {"count": int(there.get("count", 1)) + 1, "lastTimestamp": made["lastTimestamp"]}
+        await self._objects.patch(ref, again)
+
+    def _event_object(self, event: HealthEvent) -> Object:
+        now = kube_time(datetime.now(UTC))
+        digest = hashlib.sha256(repr(event.key).encode()).hexdigest()[:16]
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{self._node.name}.{digest}", "namespace": EVENT_NAMESPACE},
+            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": self._node.name},
+            "type": event.checkName,
+            "reason": f"{event.checkName}IsNotHealthy",
+            "message": entry_text(event),
+            "source": {"component": terms.AGENT, "host": self._node.name},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+
+
+async def _until_reached(attempt: Callable[[], Awaitable[Any]]) -> None:
+    wait = _FIRST_WAIT_S
+    while True:
+        try:
+            await attempt()
+        except Retryable as err:
+            _log.warning("the API cannot be reached, trying again in %.1f s: %s", wait, err)
+            await anyio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_S)
+        else:
+            return

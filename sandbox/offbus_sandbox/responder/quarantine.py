@@ -1,0 +1,126 @@
+"""Cordon and uncordon: which fields of the node say that it is quarantined. Pure: they build merge patches.
+
+NVSentinel's fault-quarantine. A node that was cordoned already keeps its cordon, gets no cordon labels, and is not
+uncordoned at the end. Every patch carries the resource version that it was decided on. Must not: evict, or wait.
+"""
+
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.node_view import NodeView
+from offbus_sandbox.responder.terms import NodeState
+
+__all__ = ["cancel_patch", "events_json", "quarantine_patch", "release_patch", "state_patch", "track_patch"]
+
+_REASON_LENGTH = 55
+"""NVSentinel cuts the reason so that "-removed" still fits into a label value of 63 characters."""
+_NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
+
+
+def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str, Any]:
+    """Cordon the node for these faults, with ids of their own; NVSentinel's are document ids of 24 hex digits."""
+    annotations = {
+        terms.QUARANTINE_EVENTS: events_json([_with_identity(fault) for fault in faults]),
+        terms.CORDONED_BY_US: terms.TRUE,
+        terms.MANUALLY_UNCORDONED: None,
+    }
+    labels: dict[str, str | None] = {terms.STATE: NodeState.QUARANTINED}
+    if node.unschedulable:
+        annotations[terms.CORDON_PRE_EXISTING] = terms.TRUE
+    else:
+        labels |= _cordon_labels()
+    return _patch(node, annotations, labels, unschedulable=True)
+
+
+def track_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str, Any]:
+    """The node stays quarantined, but for other faults: those that are still told of keep their ids."""
+    known = {fault.key: fault for fault in node.tracked}
+    tracked = [known.get(fault.key) or _with_identity(fault) for fault in faults]
+    return _patch(node, {terms.QUARANTINE_EVENTS: events_json(tracked)}, {})
+
+
+def release_patch(node: NodeView) -> dict[str, Any]:
+    """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
+    if node.was_cordoned_before:
+        return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None})
+    return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None, **_uncordon_labels(node)}, unschedulable=None)
+
+
+def cancel_patch(node: NodeView) -> dict[str, Any]:
+    """Somebody uncordoned the node by hand: let go, and say so."""
+    annotations: dict[str, str | None] = {**dict.fromkeys(_OURS), terms.MANUALLY_UNCORDONED: terms.TRUE}
+    return _patch(node, annotations, {terms.STATE: None})
+
+
+def state_patch(node: NodeView, state: NodeState, *, remediation: str | None = None) -> dict[str, Any]:
+    """Move the state label on, together with the remediation's record when there is a new one."""
+    annotations: dict[str, str | None] = {}
+    if remediation is not None:
+        annotations[terms.REMEDIATION_STATE] = remediation
+    return _patch(node, annotations, {terms.STATE: state})
+
+
+def events_json(events: Sequence[HealthEvent]) -> str:
+    """The array of events of the annotation, in the protobuf's JSON names."""
+    return "[" + ",".join(event.model_dump_json() for event in events) + "]"
+
+
+_OURS = (
+    terms.QUARANTINE_EVENTS,
+    terms.CORDONED_BY_US,
+    terms.CORDON_PRE_EXISTING,
+    terms.REMEDIATION_STATE,
+)
+
+
+def _with_identity(fault: HealthEvent) -> HealthEvent:
+    """The condition does not carry a fault's id and time; quarantine is when they are first needed."""
+    return fault.model_copy(update={"id": secrets.token_hex(12), "generatedTimestamp": datetime.now(UTC)})
+
+
+def _cordon_labels() -> dict[str, str | None]:
+    return {
+        terms.CORDON_BY: terms.SERVICE,
+        terms.CORDON_REASON: _NOT_IN_LABEL.sub("-", terms.RULESET),
+        terms.CORDON_TIMESTAMP: _label_time(),
+        terms.UNCORDON_BY: None,
+        terms.UNCORDON_REASON: None,
+        terms.UNCORDON_TIMESTAMP: None,
+    }
+
+
+def _uncordon_labels(node: NodeView) -> dict[str, str | None]:
+    reason = node.labels.get(terms.CORDON_REASON, "")[:_REASON_LENGTH]
+    return {
+        terms.CORDON_BY: None,
+        terms.CORDON_REASON: None,
+        terms.CORDON_TIMESTAMP: None,
+        terms.UNCORDON_BY: terms.SERVICE,
+        terms.UNCORDON_REASON: f"{reason}-removed",
+        terms.UNCORDON_TIMESTAMP: _label_time(),
+    }
+
+
+def _label_time() -> str:
+    """A time that is a valid label value."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+
+
+_KEEP: Any = object()
+
+
+def _patch(
+    node: NodeView,
+    annotations: dict[str, str | None],
+    labels: dict[str, str | None],
+    *,
+    unschedulable: bool | None = _KEEP,
+) -> dict[str, Any]:
+    metadata = {"resourceVersion": node.version, "annotations": annotations, "labels": labels}
+    spec = {} if unschedulable is _KEEP else {"spec": {"unschedulable": unschedulable}}
+    return {"metadata": {key: value for key, value in metadata.items() if value}, **spec}

@@ -1,0 +1,185 @@
+"""One look at one node: decides what its fault asks for now, and does the next thing.
+
+The state machine of NVSentinel's fault-quarantine, node-drainer and fault-remediation together: quarantined,
+draining, drain-succeeded, remediating, remediation-succeeded or -failed; a cleared fault ends it from any state.
+Level-triggered: everything is read from the cluster, every step may be repeated, so a killed controller goes on.
+`look` returns in how many seconds it wants to look again, or None for "when something changes". Conflicts and
+unreachable APIs are raised to the caller, which looks again.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from offbus_sandbox.responder.breaker import CircuitBreaker
+from offbus_sandbox.responder.config import DrainMode, ResponderConfig
+from offbus_sandbox.responder.drain_events import DrainEvents
+from offbus_sandbox.responder.draining import DrainGroup, next_group
+from offbus_sandbox.responder.due import Due
+from offbus_sandbox.responder.node_view import NodeView, is_managed
+from offbus_sandbox.responder.quarantine import (
+    cancel_patch,
+    quarantine_patch,
+    release_patch,
+    state_patch,
+    track_patch,
+)
+from offbus_sandbox.responder.remediation import record_json, remediations
+from offbus_sandbox.responder.terms import NodeState
+from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptions
+
+__all__ = ["Reconciler"]
+
+NOW = 0.0
+_log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Acts on the nodes of one cluster. `clock` is monotonic, in seconds."""
+
+    def __init__(self, objects: Objects, config: ResponderConfig, clock: Callable[[], float]) -> None:
+        self._objects = objects
+        self._config = config
+        self._due = Due(clock)
+        self._breaker = CircuitBreaker(objects, config.circuit_breaker)
+        self._events = DrainEvents(objects)
+        self._cancelled: dict[str, set[tuple[object, ...]]] = {}
+
+    async def look(self, name: str) -> float | None:
+        """Do the next thing for a node."""
+        try:
+            node = NodeView(await self._objects.get(Ref("Node", name)))
+        except NotFound:
+            self._due.forget(name)
+            return None
+        if not is_managed(node.object):
+            return None
+        return await (self._held(node) if node.is_quarantined else self._free(node))
+
+    async def _free(self, node: NodeView) -> float | None:
+        """Not quarantined: is there news? Faults that a hand has cancelled are none, while they last."""
+        old = self._cancelled.setdefault(node.name, {f.key for f in node.faults} if node.is_cancelled else set())
+        old &= {fault.key for fault in node.faults}
+        news = [fault for fault in node.faults if fault.key not in old]
+        if not news:
+            self._due.forget(node.name)
+            return None
+        return await self._after("quarantine", self._config.quarantine_delay_s, node, self._quarantine)
+
+    async def _held(self, node: NodeView) -> float | None:
+        if node.is_uncordoned_by_hand:
+            return await self._cancel(node)
+        if not node.faults:
+            return await self._after("uncordon", self._config.uncordon_delay_s, node, self._release)
+        if {fault.key for fault in node.faults} != {fault.key for fault in node.tracked}:
+            await self._patch(node, track_patch(node, node.faults))
+            return NOW
+        if node.in_state(NodeState.QUARANTINED):
+            return await self._after("drain", self._config.drain_delay_s, node, self._drain)
+        if node.in_state(NodeState.DRAINING):
+            return await self._drain(node)
+        return await self._repair(node)
+
+    async def _repair(self, node: NodeView) -> float | None:
+        wanted, mapped = remediations(node)
+        if node.in_state(NodeState.DRAIN_SUCCEEDED):
+            return await self._after("remediate", self._config.remediate_delay_s, node, self._start_remediation)
+        ended = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
+        if wanted or not node.in_state(ended):
+            return await self._remediate(node)
+        return None
+
+    async def _quarantine(self, node: NodeView) -> float | None:
+        if not await self._breaker.admits(node.name):
+            return None
+        await self._patch(node, quarantine_patch(node, node.faults))
+        self._cancelled.pop(node.name, None)
+        _log.info("%s quarantined: %s", node.ref, ", ".join(code for f in node.faults for code in f.errorCode))
+        return NOW
+
+    async def _cancel(self, node: NodeView) -> float | None:
+        self._cancelled[node.name] = {fault.key for fault in node.faults}
+        await self._patch(node, cancel_patch(node))
+        _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
+        return None
+
+    async def _release(self, node: NodeView) -> float | None:
+        await self._patch(node, release_patch(node))
+        _log.info("%s released%s", node.ref, ", its older cordon stays" if node.was_cordoned_before else "")
+        return None
+
+    async def _drain(self, node: NodeView) -> float | None:
+        pods = (await self._objects.list("Pod")).items
+        now = datetime.now(UTC)
+        group = next_group(pods, node.name, self._config, now)
+        if group is None:
+            await self._patch(node, state_patch(node, NodeState.DRAIN_SUCCEEDED))
+            _log.info("%s drained", node.ref)
+            return NOW
+        if not node.in_state(NodeState.DRAINING):
+            await self._patch(node, state_patch(node, NodeState.DRAINING))
+            return NOW
+        if group.mode is DrainMode.IMMEDIATE:
+            return await self._evict(group)
+        if group.mode is DrainMode.ALLOW_COMPLETION:
+            await self._events.record(node, "AwaitingPodCompletion", group)
+            return None
+        return await self._delete_in_time(node, group, now)
+
+    async def _evict(self, group: DrainGroup) -> float | None:
+        """Ask once for each pod; one that a disruption budget protects now is asked for again later."""
+        again: list[float] = []
+        for pod in group.pods:
+            if pod["metadata"].get("deletionTimestamp"):
+                continue
+            try:
+                await self._objects.evict(Ref.of(pod), uid=pod["metadata"]["uid"])
+            except TooManyDisruptions as err:
+                again.append(err.after.total_seconds())
+            except (NotFound, Conflict):
+                _log.info("%s went by itself", Ref.of(pod))
+        return min(again, default=None)
+
+    async def _delete_in_time(self, node: NodeView, group: DrainGroup, now: datetime) -> float | None:
+        started = min((f.generatedTimestamp for f in node.tracked if f.generatedTimestamp), default=now)
+        left = (started + timedelta(seconds=self._config.delete_after_timeout_s) - now).total_seconds()
+        if left > 0:
+            await self._events.record(node, "WaitingBeforeForceDelete", group)
+            return left
+        for pod in group.pods:
+            try:
+                await self._objects.delete(Ref.of(pod), uid=pod["metadata"]["uid"], grace_seconds=0)
+            except (NotFound, Conflict):
+                _log.info("%s went by itself", Ref.of(pod))
+        return None
+
+    async def _start_remediation(self, node: NodeView) -> float | None:
+        await self._patch(node, state_patch(node, NodeState.REMEDIATING))
+        return NOW
+
+    async def _remediate(self, node: NodeView) -> float | None:
+        """Make what is missing, then say so: a crash in between makes the same objects again, by name."""
+        wanted, mapped = remediations(node)
+        for one in wanted:
+            try:
+                await self._objects.create(one.object)
+            except Conflict:
+                _log.info("%s was made before", Ref.of(one.object))
+        state = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
+        record = record_json(node, wanted, datetime.now(UTC)) if wanted else None
+        await self._patch(node, state_patch(node, state, remediation=record))
+        _log.info("%s %s: %s", node.ref, state, ", ".join(str(Ref.of(one.object)) for one in wanted) or "nothing")
+        return NOW
+
+    async def _after(
+        self,
+        transition: str,
+        delay_s: float,
+        node: NodeView,
+        act: Callable[[NodeView], Awaitable[float | None]],
+    ) -> float | None:
+        return self._due.remaining(node.name, transition, delay_s) or await act(node)
+
+    async def _patch(self, node: NodeView, patch: dict[str, Any]) -> None:
+        await self._objects.patch(node.ref, patch)

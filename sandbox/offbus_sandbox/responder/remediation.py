@@ -1,0 +1,89 @@
+"""Which maintenance resources a node's faults ask for. Pure: builds the objects and the annotation.
+
+NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET asks for a GPUReset of that
+GPU, RESTART_VM and RESTART_BM for a RebootNode; a reboot covers resets. An action without a mapping
+(CONTACT_SUPPORT) cannot be remediated. Must not: create anything.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.condition import kube_time
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.node_view import NodeView
+from offbus_sandbox.responder.terms import RecommendedAction
+from offbus_steps.port import KINDS, Object
+
+__all__ = ["COMPLETE_CONDITION", "Remediation", "record_json", "remediations"]
+
+RESTART_GROUP = "restart"
+COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
+"""The condition that tells that a maintenance resource is done (NVSentinel: completeConditionType)."""
+_REBOOTS = (RecommendedAction.RESTART_VM, RecommendedAction.RESTART_BM)
+
+
+@dataclass(frozen=True, slots=True)
+class Remediation:
+    """One maintenance resource to make."""
+
+    group: str
+    action: RecommendedAction
+    object: Object
+
+
+def remediations(node: NodeView) -> tuple[Sequence[Remediation], bool]:
+    """What is still to be made, by group; and whether every fault has a remediation (made, to be made, or covered)."""
+    wanted: dict[str, Remediation] = {}
+    mapped = True
+    for fault in sorted(node.tracked, key=_reboots_first):
+        found = _for_fault(node, fault)
+        mapped = mapped and found is not None
+        if found is not None and not {found.group, RESTART_GROUP} & (wanted.keys() | node.remediations.keys()):
+            wanted[found.group] = found
+    return list(wanted.values()), mapped
+
+
+def record_json(node: NodeView, made: Sequence[Remediation], now: datetime) -> str:
+    """The annotation `latestFaultRemediationState` with these added."""
+    groups: dict[str, Mapping[str, str]] = dict(node.remediations)
+    for one in made:
+        groups[one.group] = {
+            "maintenanceCR": one.object["metadata"]["name"],
+            "createdAt": kube_time(now),
+            "actionName": one.action.name,
+        }
+    return json.dumps({"equivalenceGroups": groups})
+
+
+def _reboots_first(fault: HealthEvent) -> bool:
+    return fault.recommendedAction not in _REBOOTS
+
+
+def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:
+    action = fault.recommendedAction
+    if action in _REBOOTS:
+        return Remediation(RESTART_GROUP, action, _object("RebootNode", node, fault, {"force": False}))
+    uuid = fault.value_of("GPU_UUID")
+    if action is RecommendedAction.COMPONENT_RESET and uuid:
+        made = _object("GPUReset", node, fault, {"selector": {"uuids": [uuid]}})
+        return Remediation(f"reset-{uuid}", action, made)
+    return None
+
+
+def _object(kind: str, node: NodeView, fault: HealthEvent, spec: Mapping[str, Any]) -> Object:
+    key, value = terms.MANAGED_BY
+    owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.object["metadata"]["uid"]}
+    return {
+        "apiVersion": KINDS[kind].api_version,
+        "kind": kind,
+        "metadata": {
+            "name": f"maintenance-{node.name}-{fault.id}",
+            "labels": {key: value},
+            "ownerReferences": [owner],
+        },
+        "spec": {"nodeName": node.name, **spec},
+    }

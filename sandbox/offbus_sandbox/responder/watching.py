@@ -1,0 +1,67 @@
+"""Follows all objects of a kind: a list, then a watch from its version, and a new list when the watch is too old.
+
+`follow` yields every object that was there or changed, and deletions; it never ends but by cancellation. When the
+API cannot be reached it tries again, waiting up to 5 s. An object that vanished between two lists is reported as
+deleted. Must not: poll, or keep more than names and versions.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import anyio
+
+from offbus.errors import Retryable
+from offbus_steps.port import Gone, Object, Objects, Ref, WatchType
+
+__all__ = ["Seen", "follow"]
+
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object as it is now; `object` is None when it is gone."""
+
+    ref: Ref
+    object: Object | None
+
+
+async def follow(objects: Objects, kind: str) -> AsyncIterator[Seen]:
+    """All objects of a kind, now and for ever."""
+    known: set[Ref] = set()
+    wait = _FIRST_WAIT_S
+    while True:
+        try:
+            async for seen in _from_list(objects, kind, known):
+                yield seen
+                wait = _FIRST_WAIT_S
+        except Gone:
+            _log.info("the watch of %s is too old, listing again", kind)
+        except Retryable as err:
+            _log.warning("%s cannot be watched, trying again in %.1f s: %s", kind, wait, err)
+            await anyio.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_S)
+
+
+async def _from_list(objects: Objects, kind: str, known: set[Ref]) -> AsyncIterator[Seen]:
+    listed = await objects.list(kind)
+    now = {Ref.of(item): item for item in listed.items}
+    for gone in known - now.keys():
+        yield Seen(gone, None)
+    known.clear()
+    known.update(now)
+    for ref, item in now.items():
+        yield Seen(ref, item)
+    async for event in objects.watch(kind, resource_version=listed.resource_version):
+        if event.type is WatchType.BOOKMARK:
+            continue
+        ref = Ref.of(event.object)
+        if event.type is WatchType.DELETED:
+            known.discard(ref)
+            yield Seen(ref, None)
+        else:
+            known.add(ref)
+            yield Seen(ref, event.object)

@@ -1,0 +1,120 @@
+"""Reads the driver's lines in a journal MESSAGE with NVSentinel's own patterns (Go RE2, unanchored).
+
+Sources: health-monitors/syslog-health-monitor/pkg/patterns/xid.go, pkg/xid/types.go, pkg/xid/parser/csv.go.
+The newest reset pattern is not published; its two groups and text form are (the GPU reset job's `logger`
+line). Text that matches nothing gives None. Must not: know the node, its GPUs or the cluster.
+"""
+
+import re
+from dataclasses import dataclass
+
+from offbus_sandbox.responder import xid_actions
+from offbus_sandbox.responder.health_event import Entity
+from offbus_sandbox.responder.terms import RecommendedAction
+
+__all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
+
+_XID = re.compile(
+    r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+)(?:, pid=(\d+))?(?:, name=([^,]+))?(?:, Ch ([0-9a-fA-F]+))?"
+)
+_NVLINK5 = re.compile(
+    r"NVRM: Xid \(PCI:([^)]+)\): (\d+)(?:, pid=[^,]*)?(?:, name=[^,]*)?, (\w+)\s+(\w+)\s+(\w+)\s+(\w+)\s+"
+    r"Link\s+(-?\d+)\s+\((0x[0-9a-fA-F]+)\s+(0x[0-9a-fA-F]+)"
+)
+_NVLINK5_NUMBERS = ("144", "145", "146", "147", "148", "149", "150")
+_XID_74 = re.compile(r"link\s+(\d+)\(" + r",\s*".join([r"(0x[0-9a-fA-F]+)"] * 7) + r"\)")
+_XID_13 = re.compile(r"\(GPC\s+(\d+),\s*TPC\s+(\d+),\s*SM\s+(\d+)\)")
+_ADDRESS = re.compile(r"NVRM: GPU at PCI:([0-9a-fA-F:.]+): (GPU-[0-9a-fA-F-]+)")
+_RESET = re.compile(r"GPU reset executed: (GPU-[0-9a-fA-F-]+), success: (true|false)")
+
+
+@dataclass(frozen=True, slots=True)
+class XidReport:
+    """One XID line."""
+
+    pci: str
+    """As the line spells it, without the function."""
+    number: int
+    code: str
+    """"79", or "145.RLW_REMAP" for NVLink5."""
+    action: RecommendedAction
+    details: tuple[Entity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpuAddress:
+    """The driver's line that names a GPU's UUID before its first XID."""
+
+    pci: str
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReset:
+    """The line that a GPU reset job leaves."""
+
+    uuid: str
+    success: bool
+
+
+def parse_gpu_address(message: str) -> GpuAddress | None:
+    """`NVRM: GPU at PCI:0000:3b:00: GPU-…`."""
+    found = _ADDRESS.search(message)
+    return GpuAddress(found.group(1), found.group(2)) if found else None
+
+
+def parse_gpu_reset(message: str) -> GpuReset | None:
+    """`GPU reset executed: GPU-…, success: true`."""
+    found = _RESET.search(message)
+    return GpuReset(found.group(1), found.group(2) == "true") if found else None
+
+
+def parse_xid(message: str, *, driver: str) -> XidReport | None:
+    """An XID line of any shape; the NVLink5 shape is tried first."""
+    return _nvlink5(message, driver) or _standard(message)
+
+
+def _nvlink5(message: str, driver: str) -> XidReport | None:
+    found = _NVLINK5.search(message)
+    if found is None or found.group(2) not in _NVLINK5_NUMBERS:
+        return None
+    pci, number, unit, *words, link, info, status = found.groups()
+    text = f"{number}, {unit} {' '.join(words)} Link {link} ({info} {status})"
+    action = xid_actions.nvlink_action(text, driver)
+    return XidReport(_without_function(pci), int(number), f"{number}.{unit}", action)
+
+
+def _standard(message: str) -> XidReport | None:
+    found = _XID.search(message)
+    if found is None:
+        return None
+    number = int(found.group(2))
+    pci = _without_function(found.group(1))
+    return XidReport(pci, number, str(number), _action(number, message), _details(number, message))
+
+
+def _action(number: int, message: str) -> RecommendedAction:
+    opened, closed = message.rfind("("), message.rfind(")")
+    if number == 154 and opened < closed:
+        return xid_actions.action_of_recovery(message[opened + 1 : closed])
+    return xid_actions.action_of_xid(number)
+
+
+def _details(number: int, message: str) -> tuple[Entity, ...]:
+    if number == 13 and (found := _XID_13.search(message)):
+        return tuple(
+            Entity(entityType=k, entityValue=v)
+            for k, v in zip(("GPC", "TPC", "SM"), found.groups(), strict=True)
+        )
+    if number == 74 and (found := _XID_74.search(message)):
+        link, *registers = found.groups()
+        bits = [f"{int(register, 16):032b}" for register in registers]
+        return (
+            Entity(entityType="NVLINK", entityValue=link),
+            *(Entity(entityType=f"REG{i}", entityValue=value) for i, value in enumerate(bits)),
+        )
+    return ()
+
+
+def _without_function(pci: str) -> str:
+    return pci.partition(".")[0]

@@ -1,0 +1,100 @@
+"""From a journal entry to health events: NVSentinel's XID handler, without I/O but for the metadata it is
+given.
+
+Order as in its syslog-health-monitor/pkg/xid/xid_handler.go: address line, reset line, XID. A reset line for
+a GPU that the metadata does not list is logged and dropped (NVSentinel retries such an entry for ever). Must
+not: dedupe or publish.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from offbus_sandbox.responder.gpu_metadata import Gpu, Metadata, normalise_pci
+from offbus_sandbox.responder.health_event import NO_FAILURES, Entity, HealthEvent
+from offbus_sandbox.responder.terms import RecommendedAction
+from offbus_sandbox.responder.xid_line import XidReport, parse_gpu_address, parse_gpu_reset, parse_xid
+
+__all__ = ["XidMonitor"]
+
+_CANCELS = {162: "163"}
+"""NVSentinel's shipped cancellations.toml: 162 on the same entities ends 163."""
+_log = logging.getLogger(__name__)
+
+
+class XidMonitor:
+    """Knows one node. `metadata` is asked anew for every entry."""
+
+    def __init__(self, node: str, metadata: Callable[[], Metadata], *, only_known_gpus: bool) -> None:
+        self._node = node
+        self._metadata = metadata
+        self._only_known = only_known_gpus
+        self._seen_uuids: dict[str, str] = {}
+
+    def process(self, message: str) -> Sequence[HealthEvent]:
+        """The events of one entry's MESSAGE, in order; mostly none."""
+        if (address := parse_gpu_address(message)) is not None:
+            self._seen_uuids[normalise_pci(address.pci)] = address.uuid
+            return ()
+        if (reset := parse_gpu_reset(message)) is not None:
+            return self._reset(reset.uuid, success=reset.success)
+        metadata = self._metadata()
+        report = parse_xid(message, driver=metadata.driver_version)
+        if report is None or (self._only_known and metadata.at(report.pci) is None):
+            return ()
+        return self._xid(report, message, metadata)
+
+    def rebooted(self) -> HealthEvent:
+        """The healthy event after the node's boot id changed: it speaks for the whole check."""
+        return self._event(isHealthy=True, message=NO_FAILURES)
+
+    def _xid(self, report: XidReport, message: str, metadata: Metadata) -> Sequence[HealthEvent]:
+        gpu = metadata.at(report.pci)
+        entities = (*self._gpu_entities(report.pci, gpu), *report.details)
+        action = report.action
+        if action is RecommendedAction.COMPONENT_RESET and gpu is None:
+            action = RecommendedAction.RESTART_VM
+        fault = self._event(
+            isFatal=action is not RecommendedAction.NONE,
+            message=f"MESSAGE={message}",  # sdjournal hands the field out with its name, and NVSentinel keeps it
+            recommendedAction=action,
+            errorCode=(report.code,),
+            entitiesImpacted=entities,
+            metadata=dict(metadata.labels),
+        )
+        return (fault, *self._cancelled_by(report, entities))
+
+    def _cancelled_by(self, report: XidReport, entities: tuple[Entity, ...]) -> Sequence[HealthEvent]:
+        cancelled = _CANCELS.get(report.number)
+        if cancelled is None:
+            return ()
+        healthy = self._event(
+            isHealthy=True, message=NO_FAILURES, errorCode=(cancelled,), entitiesImpacted=entities
+        )
+        return (healthy,)
+
+    def _gpu_entities(self, pci: str, gpu: Gpu | None) -> tuple[Entity, ...]:
+        uuid = gpu.uuid if gpu is not None else self._seen_uuids.get(normalise_pci(pci), "")
+        place = Entity(entityType="PCI", entityValue=pci)
+        return (place, Entity(entityType="GPU_UUID", entityValue=uuid)) if uuid else (place,)
+
+    def _reset(self, uuid: str, *, success: bool) -> Sequence[HealthEvent]:
+        gpu = self._metadata().of_uuid(uuid)
+        if gpu is None:
+            _log.error("a reset of %s was logged, but the metadata does not list that GPU: ignored", uuid)
+            return ()
+        entities = self._gpu_entities(gpu.pci_address.partition(".")[0], gpu)
+        if success:
+            return (self._event(isHealthy=True, message=NO_FAILURES, entitiesImpacted=entities),)
+        failed = self._event(
+            isFatal=True,
+            message="GPU reset failed, proceeding with a node reboot",
+            recommendedAction=RecommendedAction.RESTART_VM,
+            errorCode=("GPU_RESET_FAILURE",),
+            entitiesImpacted=entities,
+        )
+        return (failed,)
+
+    def _event(self, **fields: object) -> HealthEvent:
+        made = {"nodeName": self._node, "generatedTimestamp": datetime.now(UTC), **fields}
+        return HealthEvent.model_validate(made)

@@ -1,0 +1,118 @@
+"""What the API server checks and sets when an object is written, apart from the particulars of each kind.
+
+Names end up in paths of files, so their form is also what keeps a hostile object inside the sandbox's folder.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from offbus_steps.port import KINDS, ApiResource, Conflict, Invalid, Object, Ref
+
+__all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new", "resource_of"]
+
+WITHOUT_STATUS = frozenset({"ConfigMap", "Event", "Lease"})
+"""Kinds that have no status subresource (Kubernetes API reference)."""
+
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+FIXED = ("name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "selfLink")
+
+
+def now() -> str:
+    """A time as Kubernetes writes it (`metav1.Time`: whole seconds, UTC)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def resource_of(kind: Any) -> ApiResource:
+    """Where a kind is served. Raises Invalid for one that offbus does not use."""
+    resource = KINDS.get(kind) if isinstance(kind, str) else None
+    if resource is None:
+        raise Invalid(f"kind {kind!r} is not served here", hint=f"served are {', '.join(sorted(KINDS))}")
+    return resource
+
+
+def prepare_new(obj: Mapping[str, Any]) -> Object:
+    """The object as it is stored at first: checked, with uid, time and generation, without status."""
+    resource = resource_of(obj.get("kind"))
+    if obj.get("apiVersion") != resource.api_version:
+        raise Invalid(f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {resource.api_version!r}")
+    meta = prepare_meta(resource, obj.get("metadata"))
+    body = {key: value for key, value in obj.items() if key != "status"}
+    return {**body, "metadata": meta}
+
+
+def prepare_meta(resource: ApiResource, given: Any) -> dict[str, Any]:
+    """The metadata of a new object."""
+    if not isinstance(given, Mapping):
+        raise Invalid(f"{resource.kind} has no metadata")
+    if given.get("resourceVersion"):
+        raise Invalid("metadata.resourceVersion must not be set on an object that is created")
+    meta = {key: value for key, value in given.items() if key not in {"managedFields", "deletionTimestamp"}}
+    meta["name"] = name_of(resource, given)
+    if resource.namespaced:
+        meta["namespace"] = checked(LABEL, given.get("namespace") or "default", "metadata.namespace")
+    elif meta.pop("namespace", ""):
+        raise Invalid(f"{resource.kind} is not in a namespace, but metadata.namespace is set")
+    check_labels(meta)
+    return {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
+
+
+def name_of(resource: ApiResource, meta: Mapping[str, Any]) -> str:
+    """The given name, or one made from `generateName`."""
+    prefix = meta.get("generateName")
+    name = meta.get("name") or (f"{prefix}{uuid.uuid4().hex[:5]}" if prefix else None)
+    return checked(SUBDOMAIN, name, f"metadata.name of {resource.kind}")
+
+
+def checked(form: re.Pattern[str], value: Any, what: str) -> str:
+    """`value` when it has the form that Kubernetes wants of such a name. Raises Invalid."""
+    if not isinstance(value, str) or form.fullmatch(value) is None or ".." in value:
+        raise Invalid(f"{what} is {value!r}", hint="use lower-case letters, digits, '-' (and '.' in names)")
+    return value
+
+
+def check_labels(meta: Mapping[str, Any]) -> None:
+    """Labels and annotations are maps of strings. Raises Invalid."""
+    for field in ("labels", "annotations"):
+        for key, value in (meta.get(field) or {}).items():
+            if not isinstance(value, str):
+                raise Invalid(f"metadata.{field}[{key}] is {value!r}, not a string", hint="quote it")
+
+
+def apply_patch(old: Object, merged: Object, *, status: bool) -> Object:
+    """`merged` as it may be stored over `old`: the other half is kept, fixed fields are checked.
+
+    Raises Conflict when resourceVersion or uid do not match, Invalid when a fixed field would change.
+    """
+    check_preconditions(old, merged)
+    if status:
+        return {**old, "status": merged.get("status", {})}
+    check_fixed(old, merged)
+    new = {key: value for key, value in merged.items() if key != "status"}
+    if "status" in old:
+        new["status"] = old["status"]
+    changed = any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status"})
+    generation = old["metadata"]["generation"] + changed
+    return {**new, "metadata": {**merged["metadata"], "generation": generation}}
+
+
+def check_preconditions(old: Object, merged: Object) -> None:
+    """A patch that names a version or uid is for that one alone."""
+    for field in ("resourceVersion", "uid"):
+        have, want = old["metadata"][field], merged["metadata"].get(field)
+        if want != have:
+            raise Conflict(f"{Ref.of(old)} has {field} {have}, the patch is for {want}", hint="read it again")
+
+
+def check_fixed(old: Object, merged: Object) -> None:
+    """Fields that nobody may change."""
+    for field in FIXED:
+        if merged["metadata"].get(field) != old["metadata"].get(field):
+            raise Invalid(f"metadata.{field} of {Ref.of(old)} cannot be changed")
+    for field in ("kind", "apiVersion"):
+        if merged.get(field) != old[field]:
+            raise Invalid(f"{field} of {Ref.of(old)} cannot be changed")
+    check_labels(merged["metadata"])

@@ -1,0 +1,68 @@
+"""How the port travels between adapter and supervisor: paths and errors, one table for both ends.
+
+Paths are Kubernetes' own (`/api/v1/…`, `/apis/GROUP/VERSION/…`). An error is Kubernetes' `Status` object with the
+`reason` below; the adapter raises the very class that the supervisor raised.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from offbus_steps.port import (
+    ApiResource,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    PortError,
+    TooManyDisruptions,
+    Unavailable,
+)
+
+__all__ = ["collection_path", "error_of", "object_path", "status_of"]
+
+REASONS: Mapping[str, tuple[int, type[PortError]]] = {
+    "NotFound": (404, NotFound),
+    "Conflict": (409, Conflict),
+    "Expired": (410, Gone),
+    "Invalid": (422, Invalid),
+    "Forbidden": (403, Forbidden),
+    "TooManyRequests": (429, TooManyDisruptions),
+    "ServiceUnavailable": (503, Unavailable),
+    "InternalError": (500, PortError),
+}
+"""Kubernetes' reasons (`metav1.StatusReason`), their HTTP codes, and the port's errors."""
+
+
+def prefix_of(api_version: str) -> str:
+    """Where an API version is rooted: the core group is special, as in Kubernetes."""
+    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+
+def collection_path(resource: ApiResource, namespace: str = "") -> str:
+    """The path of all objects of a kind, in one namespace or ("") in all."""
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{prefix_of(resource.api_version)}{scope}/{resource.plural}"
+
+
+def object_path(resource: ApiResource, namespace: str, name: str) -> str:
+    """The path of one object."""
+    return f"{collection_path(resource, namespace)}/{name}"
+
+
+def status_of(err: PortError) -> dict[str, Any]:
+    """The `Status` object for an error."""
+    for reason, (code, error) in REASONS.items():
+        if type(err) is error:
+            break
+    else:
+        reason, code = "InternalError", 500
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": err.message}
+    return {**body, "reason": reason, "code": code, "details": {"hint": err.hint} if err.hint else {}}
+
+
+def error_of(status: Mapping[str, Any]) -> PortError:
+    """The error that a `Status` object stands for."""
+    _, error = REASONS.get(str(status.get("reason")), (500, PortError))
+    details = status.get("details") or {}
+    return error(str(status.get("message", "the supervisor gave no reason")), hint=details.get("hint"))

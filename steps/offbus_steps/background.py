@@ -1,0 +1,37 @@
+"""Tasks that run beside the steps: watches, leases, followers of faults.
+
+One that breaks stops the run (`abort`); it never cancels the run from below, because then nothing would be undone.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from anyio.abc import TaskGroup
+from typing_extensions import TypeVarTuple, Unpack
+
+from offbus.environment import RunHandle
+from offbus.errors import StepError
+
+__all__ = ["Background"]
+
+Args = TypeVarTuple("Args")
+
+
+class Background:
+    """Starts tasks in the environment's task group."""
+
+    def __init__(self, tasks: TaskGroup, run: RunHandle) -> None:
+        self._tasks = tasks
+        self._run = run
+
+    def start(self, func: Callable[[Unpack[Args]], Awaitable[None]], *args: Unpack[Args], name: str) -> None:
+        """Run `func(*args)` until it ends or the environment is closed; `name` stands in messages."""
+
+        async def task() -> None:
+            try:
+                await func(*args)
+            except StepError as err:
+                self._run.abort(f"{name}: {err}")
+            except Exception as err:  # noqa: BLE001  whatever broke, the run is stopped and undone, not torn down
+                self._run.abort(f"bug in {name}: {type(err).__name__}: {err}")
+
+        self._tasks.start_soon(task, name=name)

@@ -1,0 +1,114 @@
+"""An open cluster: the environment of a run, as steps and undos use it.
+
+It holds the port and, for the length of the run, the observer's watches, the leases and the followers of faults, all
+in one task group. A background task that breaks stops the run (`abort`) instead of cancelling it from below, so that
+the undo is always played. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from offbus.environment import RunHandle
+from offbus.errors import StepError
+from offbus_steps.answers import Answers
+from offbus_steps.background import Background
+from offbus_steps.clock import NodeClocks
+from offbus_steps.faults import Faults
+from offbus_steps.fingerprint import fingerprint
+from offbus_steps.guards import ClusterGuards
+from offbus_steps.leases import Leases
+from offbus_steps.node_agent import NodeAgents
+from offbus_steps.observer import Observer
+from offbus_steps.port import Port
+
+if TYPE_CHECKING:
+    from offbus.step import Context
+    from offbus.undo import UndoContext
+
+__all__ = ["Cluster", "cluster_of", "open_cluster"]
+
+OnClose = Callable[[bool], Awaitable[None]]
+ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Cluster:
+    """Implements offbus.environment.Environment over a port."""
+
+    def __init__(
+        self,
+        port: Port,
+        run: RunHandle,
+        guards: ClusterGuards,
+        tasks: Background,
+        on_close: OnClose,
+        extra_fingerprint: ExtraFingerprint,
+    ) -> None:
+        self.port = port
+        self.run = run
+        self.guards = guards
+        self.clocks = NodeClocks()
+        self.agents = NodeAgents(port.agents, run, self.clocks)
+        self.observer = Observer(port, run, tasks)
+        self.log = self.observer.log
+        self.leases = Leases(self.agents, run, tasks)
+        self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
+        self.answers = Answers()
+        self._on_close = on_close
+        self._extra = extra_fingerprint
+
+    async def start(self) -> None:
+        """Watch the nodes and hold the guards from here on.
+
+        Guards that do not hold already are left to the injecting steps, which refuse: a recovery must go on.
+        """
+        await self.observer.watch("Node")
+        if self.guards.broken(self.log.world) is None:
+            self.observer.check(self._hold_guards)
+
+    async def fingerprint(self) -> dict[str, Any]:
+        """Everything that a run may touch (offbus_steps.fingerprint), and what the adapter adds."""
+        own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
+        return own | await self._extra()
+
+    async def close(self, *, finished: bool) -> None:
+        """End what was started for this run; the adapter decides what stays for a recovery."""
+        await self._on_close(finished)
+
+    def _hold_guards(self) -> None:
+        broken = self.guards.broken(self.log.world)
+        if broken:
+            self.run.abort(broken)
+
+
+@asynccontextmanager
+async def open_cluster(
+    port: Port,
+    run: RunHandle,
+    guards: ClusterGuards,
+    *,
+    on_close: OnClose,
+    extra_fingerprint: ExtraFingerprint,
+) -> AsyncIterator[Cluster]:
+    """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint)
+        try:
+            await cluster.start()
+            yield cluster
+        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+            failure = err
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def cluster_of(ctx: "Context | UndoContext") -> Cluster:
+    """The cluster that a step or an undo acts on. Raises StepError when the environment is none."""
+    environment = ctx.environment
+    if not isinstance(environment, Cluster):
+        raise StepError(f"this step needs a cluster, not a {type(environment).__name__}")
+    return environment

@@ -1,0 +1,136 @@
+"""Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
+
+Left out is what the platform itself keeps changing: heartbeats and messages of conditions, names that it makes up,
+bookkeeping annotations. Pods are counted by the workload that owns them.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps import pods
+from offbus_steps.guards import ClusterGuards
+from offbus_steps.node_agent import NodeAgents
+from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
+
+__all__ = ["RUN_LABEL", "fingerprint"]
+
+RUN_LABEL = "offbus.dev/run"
+"""On everything that a run creates."""
+LABELLED_KINDS = ("Namespace", "ConfigMap", "PodDisruptionBudget", *WORKLOAD_KINDS)
+"""What `deploy` may create."""
+
+KEPT_BY_THE_PLATFORM = (
+    "deployment.kubernetes.io/",
+    "kubectl.kubernetes.io/",
+    "node.alpha.kubernetes.io/",
+    "volumes.kubernetes.io/",
+    "csi.volume.kubernetes.io/",
+    "kubeadm.alpha.kubernetes.io/",
+)
+"""Annotations that controllers write on their own."""
+
+
+async def fingerprint(
+    objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str
+) -> dict[str, Any]:
+    """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
+    items: dict[str, Any] = {}
+    nodes = (await objects.list("Node")).items
+    for node in nodes:
+        items.update(_node({**node, "kind": "Node"}))
+        items.update(await _faults(agents, node))
+    for kind in WORKLOAD_KINDS:
+        for obj in await _listed(objects, kind):
+            if guards.allows_namespace(obj["metadata"]["namespace"]):
+                items[f"{Ref.of({**obj, 'kind': kind})} spec"] = obj.get("spec")
+    items.update(await _pods(objects, guards))
+    items.update(await _leftovers(objects, run))
+    return items
+
+
+def _node(node: Object) -> Iterator[tuple[str, Any]]:
+    name, meta, spec = str(Ref.of(node)), node["metadata"], node.get("spec") or {}
+    yield f"{name} spec.unschedulable", bool(spec.get("unschedulable"))
+    taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
+    yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
+    for what in ("labels", "annotations"):
+        for key, value in (meta.get(what) or {}).items():
+            if not key.startswith(KEPT_BY_THE_PLATFORM):
+                yield f"{name} metadata.{what}[{key}]", value
+    for one in (node.get("status") or {}).get("conditions") or ():
+        yield f"{name} condition {one['type']}", [one["status"], one.get("reason", "")]
+
+
+async def _faults(agents: NodeAgents, node: Object) -> dict[str, Any]:
+    """The faults that a node's agent knows; nodes without GPUs have no agent."""
+    if not int(((node.get("status") or {}).get("allocatable") or {}).get(pods.GPU_RESOURCE, 0)):
+        return {}
+    name = node["metadata"]["name"]
+    try:
+        found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
+    except StepError as err:
+        return {f"Agent/{name}": f"cannot be asked: {type(err).__name__}"}
+    return {f"Agent/{name} faults": sorted(found)}
+
+
+async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:
+    """All objects of a kind; none when the cluster does not serve it."""
+    try:
+        return (await objects.list(kind, labels=labels)).items
+    except (NotFound, Invalid):
+        return ()
+
+
+async def _pods(objects: Objects, guards: ClusterGuards) -> dict[str, Any]:
+    owners = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
+        for one in await _listed(objects, "ReplicaSet")
+    }
+    count: Counter[str] = Counter()
+    ready: Counter[str] = Counter()
+    preloaded: Counter[str] = Counter()
+    for pod in await _listed(objects, "Pod"):
+        if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
+            continue
+        owner = _owner(pod, owners)
+        count[owner] += 1
+        ready[owner] += pods.is_ready(pod)
+        preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
+    return {
+        f"Pods of {owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
+        for owner in count
+    }
+
+
+def _owner(pod: Object, owners: Mapping[tuple[str, str], str]) -> str:
+    meta = pod["metadata"]
+    graph = (meta.get("labels") or {}).get(GRAPH_LABEL)
+    if graph:
+        return f"DynamoGraphDeployment/{meta['namespace']}/{graph}"
+    owner = _controller(meta)
+    kind, _, name = owner.partition("/")
+    if kind == "ReplicaSet":
+        owner = owners.get((meta["namespace"], name)) or owner
+    return (
+        f"{owner.partition('/')[0]}/{meta['namespace']}/{owner.partition('/')[2]}"
+        if owner
+        else str(Ref("Pod", meta["name"], meta["namespace"]))
+    )
+
+
+def _controller(meta: Mapping[str, Any]) -> str:
+    for one in meta.get("ownerReferences") or ():
+        if one.get("controller"):
+            return f"{one['kind']}/{one['name']}"
+    return ""
+
+
+async def _leftovers(objects: Objects, run: str) -> dict[str, Any]:
+    found = {}
+    for kind in LABELLED_KINDS:
+        for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
+            found[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
+    return found

@@ -1,0 +1,91 @@
+"""The guards of a cluster: what a drill may at most do to it, before and during the run.
+
+    guards: {max_cordoned_nodes: 1, namespaces: ["drill-*"], real_remediation: forbid}
+
+Before: `deploy` and the injecting steps ask here and are refused with GuardRefused (exit 3) that names the guard and
+the shortage. During: the observer asks after every change; a guard that no longer holds stops the run, which undoes.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import Field
+
+from offbus.environment import Guards
+from offbus.errors import GuardRefused
+from offbus_steps.observations import World
+
+__all__ = ["SYSTEM_NAMESPACES", "ClusterGuards"]
+
+SYSTEM_NAMESPACES = frozenset(
+    {"nvsentinel", "kube-system", "gpu-operator", "gmp-system", "network-operator", "skyhook"}
+)
+"""Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
+
+SIMULATED_PROVIDERS = ("kind://", "kwok://", "offbus://")
+"""Nodes of these providers cannot really be rebooted by a responder: its janitor only pretends."""
+
+
+class ClusterGuards(Guards):
+    """Guards that every environment with a cluster can enforce."""
+
+    max_cordoned_nodes: int = Field(
+        default=1, ge=0, description="How many nodes may be cordoned at once, whoever cordoned them."
+    )
+    namespaces: tuple[str, ...] = Field(
+        default=("*",),
+        description="Shell patterns of the namespaces that belong to the drill; pods of others on the faulted node "
+        "(DaemonSets and system pods aside) refuse the fault.",
+    )
+    real_remediation: Literal["forbid", "allow"] = Field(
+        default="forbid",
+        description="Whether a responder may really reboot or reset the faulted node because of a drill.",
+    )
+
+    def allows_namespace(self, namespace: str) -> bool:
+        """Whether a namespace belongs to the drill."""
+        return any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
+
+    def require_namespace(self, namespace: str) -> None:
+        """Raises GuardRefused when the drill may not touch a namespace."""
+        if not self.allows_namespace(namespace):
+            patterns = ", ".join(self.namespaces)
+            raise GuardRefused(
+                f"guard namespaces: {namespace!r} is not among {patterns}",
+                hint="widen guards.namespaces, or use a target inside it",
+            )
+
+    def require_cordon_room(self, world: World, node: str) -> None:
+        """Raises GuardRefused when one more cordoned node would be too many."""
+        cordoned = {one.ref.name for one in world.nodes() if one.cordoned}
+        after = cordoned | {node}
+        if len(after) > self.max_cordoned_nodes:
+            raise GuardRefused(
+                f"guard max_cordoned_nodes: {len(after)} nodes ({_names(after)}) would be cordoned, "
+                f"{self.max_cordoned_nodes} may be",
+                hint="uncordon what is cordoned already, or raise guards.max_cordoned_nodes",
+            )
+
+    def require_no_real_remediation(self, node: Mapping[str, Any], action: str) -> None:
+        """Raises GuardRefused when the fault would make a responder really reboot or reset the node."""
+        provider = str((node.get("spec") or {}).get("providerID", ""))
+        if self.real_remediation == "allow" or not action or provider.startswith(SIMULATED_PROVIDERS):
+            return
+        raise GuardRefused(
+            f"guard real_remediation: a responder would really do {action} to {node['metadata']['name']}",
+            hint="set guards.real_remediation to allow if that is wanted, or use an XID without a remediation",
+        )
+
+    def broken(self, world: World) -> str | None:
+        """Why the guards do not hold now; None while they do."""
+        cordoned = sorted(one.ref.name for one in world.nodes() if one.cordoned)
+        if len(cordoned) > self.max_cordoned_nodes:
+            return (
+                f"guard max_cordoned_nodes: {_names(cordoned)} are cordoned, {self.max_cordoned_nodes} may be"
+            )
+        return None
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

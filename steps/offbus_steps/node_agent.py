@@ -1,0 +1,106 @@
+"""Speaks to the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
+
+An agent's refusal keeps its code, message and hint. `FaultGone` means that the agent does not know the fault (any
+more), `FaultLapsed` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus.step import Recorder
+from offbus_steps.clock import NodeClocks, now_ns
+from offbus_steps.port import Agents, Reply
+
+__all__ = ["AgentRefused", "FaultGone", "FaultLapsed", "NodeAgents"]
+
+LONG_POLL_S = 20
+
+
+class AgentRefused(StepError):
+    """Raised when an agent refuses a call; `code` is the agent's own."""
+
+    def __init__(self, message: str, *, code: str, status: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, evidence={"code": code, "status": status})
+        self.code = code
+        self.status = status
+
+
+class FaultGone(AgentRefused):
+    """Raised when the agent knows no such fault (404)."""
+
+
+class FaultLapsed(AgentRefused):
+    """Raised when the fault's lease has run out (410)."""
+
+
+class NodeAgents:
+    """The agents of all nodes, for one run."""
+
+    def __init__(self, agents: Agents, run: Recorder, clocks: NodeClocks) -> None:
+        self._agents = agents
+        self._run = run
+        self._clocks = clocks
+
+    async def health(self, node: str) -> dict[str, Any]:
+        """`GET /health`."""
+        sent = now_ns()
+        health = await self._call(node, "GET", "/health")
+        self._clocks.learn(
+            node, boot_id=health["boot_id"], node_ns=health["now_ns"], sent_ns=sent, back_ns=now_ns()
+        )
+        return health
+
+    async def create(self, node: str, fault: Mapping[str, Any]) -> dict[str, Any]:
+        """`POST /faults`: one request for all planes."""
+        return await self._call(node, "POST", "/faults", {**self._owner(), **fault})
+
+    async def fault(self, node: str, fault: str) -> dict[str, Any]:
+        """`GET /faults/{id}`."""
+        return await self._call(node, "GET", f"/faults/{fault}")
+
+    async def faults(self, node: str) -> list[dict[str, Any]]:
+        """`GET /faults`."""
+        listed: list[dict[str, Any]] = (await self._call(node, "GET", "/faults"))["faults"]
+        return listed
+
+    async def renew(self, node: str, fault: str, ttl_s: float) -> dict[str, Any]:
+        """`POST /faults/{id}/renew`. Raises FaultLapsed."""
+        return await self._call(node, "POST", f"/faults/{fault}/renew", {**self._owner(), "ttl_s": ttl_s})
+
+    async def act(self, node: str, fault: str, action: str) -> dict[str, Any]:
+        """`POST /faults/{id}/{disarm,recover,clear}`."""
+        return await self._call(node, "POST", f"/faults/{fault}/{action}", self._owner())
+
+    async def events(self, node: str, fault: str, since: int) -> dict[str, Any]:
+        """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing came in time."""
+        path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
+        return await self._call(node, "GET", path, timeout=LONG_POLL_S + 10.0)
+
+    def _owner(self) -> dict[str, Any]:
+        return {"run": self._run.run_id, "epoch": self._run.epoch}
+
+    async def _call(
+        self, node: str, method: str, path: str, body: Any = None, *, timeout: float = 10.0
+    ) -> dict[str, Any]:
+        reply = await self._agents.request(node, method, path, json=body, timeout=timeout)
+        if reply.status >= 400:
+            raise _refusal(node, method, path, reply)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+def _refusal(node: str, method: str, path: str, reply: Reply) -> AgentRefused:
+    code, message, hint = _error(reply)
+    kind = {404: FaultGone, 410: FaultLapsed}.get(reply.status, AgentRefused)
+    text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
+    return kind(text, code=code, status=reply.status, hint=hint)
+
+
+def _error(reply: Reply) -> tuple[str, str, str | None]:
+    """Code, message and hint of an error answer, whatever stands in between and answered instead of the agent."""
+    try:
+        error = reply.json()["error"]
+        return str(error["code"]), str(error["message"]), error.get("hint")
+    except (StepError, KeyError, TypeError, AttributeError):
+        return "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None

@@ -1,0 +1,166 @@
+"""Watches the cluster for a run: list, then watch, for ever; never a poll.
+
+Every change becomes an `observed` event of the run and a transition in the log. A watch that is Gone lists again (the
+difference to what was known is observed like any change); one that is Unavailable goes on where it stopped, with a
+growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped.
+Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from offbus.environment import RunHandle
+from offbus_steps.background import Background
+from offbus_steps.observations import Observations, Transition
+from offbus_steps.port import Gone, Invalid, NotFound, Object, Port, Ref, Unavailable, WatchType
+from offbus_steps.transitions import Change, changes
+from offbus_steps.views import NodeView, PodView, View, project
+
+if TYPE_CHECKING:
+    from offbus_steps.target import Target
+
+__all__ = ["Observer"]
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+BLIND_AFTER = 60.0
+"""Seconds without an answer after which a watch counts as lost."""
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One watch: a kind, in a namespace ("" for all)."""
+
+    kind: str
+    namespace: str
+    listed: anyio.Event = field(default_factory=anyio.Event)
+    unserved: bool = False
+    version: str = ""
+    known: set[Ref] = field(default_factory=set)
+    pause: float = FIRST_PAUSE
+    heard: float = field(default_factory=anyio.current_time)
+
+
+class Observer:
+    """The run's eyes. Starts its watches in the environment's task group."""
+
+    def __init__(self, port: Port, run: RunHandle, tasks: Background) -> None:
+        self.log = Observations()
+        self._port = port
+        self._run = run
+        self._tasks = tasks
+        self._scopes: dict[tuple[str, str], _Scope] = {}
+        self._checks: list[Callable[[], None]] = []
+
+    def check(self, guard: Callable[[], None]) -> None:
+        """Call `guard` after every update: guards hold during the run, too."""
+        self._checks.append(guard)
+
+    async def watch(self, kind: str, namespace: str = "") -> None:
+        """See to it that a kind is watched; returns when its first list is in."""
+        scope = self._scopes.get((kind, namespace))
+        if scope is None:
+            scope = self._scopes[kind, namespace] = _Scope(kind, namespace)
+            self._tasks.start(self._go_on, scope, name=f"watch {kind} {namespace}")
+        await scope.listed.wait()
+        if scope.unserved:
+            raise Invalid(
+                f"the cluster does not serve {kind}", hint="install its operator, or use another target"
+            )
+
+    async def watch_target(self, target: "Target") -> None:
+        """Watch everything that belongs to a target."""
+        await self.watch(target.kind, target.namespace)
+        await self.watch("Pod", target.namespace)
+
+    async def _go_on(self, scope: _Scope) -> None:
+        while not scope.unserved:
+            try:
+                await self._list(scope)
+                await self._follow(scope)
+            except Gone:
+                scope.version = ""
+            except (NotFound, Invalid):
+                scope.unserved = True
+                scope.listed.set()
+            except Unavailable as err:
+                await self._rest(scope, str(err))
+
+    async def _rest(self, scope: _Scope, why: str) -> None:
+        if anyio.current_time() - scope.heard > BLIND_AFTER:
+            self._run.abort(f"{scope.kind} objects cannot be watched any more: {why}")
+        await anyio.sleep(scope.pause)
+        scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
+
+    async def _list(self, scope: _Scope) -> None:
+        if scope.version:
+            return
+        listing = await self._port.objects.list(scope.kind, namespace=scope.namespace)
+        views = {view.ref: view for view in map(_view_of(scope.kind), listing.items)}
+        for ref in scope.known - views.keys():
+            self._take(scope, ref, None)
+        for ref, view in views.items():
+            if scope.listed.is_set():
+                self._take(scope, ref, view)
+            else:
+                self.log.seed(view)
+                scope.known.add(ref)
+        scope.version = listing.resource_version
+        self._heard(scope)
+        scope.listed.set()
+
+    async def _follow(self, scope: _Scope) -> None:
+        watch = self._port.objects.watch(
+            scope.kind, namespace=scope.namespace, resource_version=scope.version
+        )
+        async for event in watch:
+            self._heard(scope)
+            scope.version = event.object["metadata"]["resourceVersion"]
+            if event.type is WatchType.BOOKMARK:
+                continue
+            view = _view_of(scope.kind)(event.object)
+            self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
+
+    def _heard(self, scope: _Scope) -> None:
+        scope.heard, scope.pause = anyio.current_time(), FIRST_PAUSE
+
+    def _take(self, scope: _Scope, ref: Ref, now: View | None) -> None:
+        was = self.log.world.views.get(ref)
+        if was == now:
+            return
+        if _replaced(was, now):
+            self._take(scope, ref, None)
+            was = None
+        (scope.known.discard if now is None else scope.known.add)(ref)
+        order = self.log.mark()
+        found = tuple(self._record(order, ref, change) for change in changes(was, now))
+        self.log.append(ref, was, now, found)
+        for check in self._checks:
+            check()
+
+    def _record(self, order: int, ref: Ref, change: Change) -> Transition:
+        recorded = self._run.observed(
+            lane=_LANES.get(ref.kind, "workload"),
+            subject=str(ref),
+            was=change.was,
+            to=change.to,
+            evidence=change.evidence,
+        )
+        return Transition(order, ref, change, recorded.seq, recorded.mono_ns)
+
+
+_LANES = {"Node": "node", "Pod": "pod"}
+
+
+def _view_of(kind: str) -> Callable[[Object], View]:
+    """Items of lists may lack their kind (Kubernetes leaves it out); the scope knows it."""
+    return lambda obj: project({**obj, "kind": kind})
+
+
+def _replaced(was: View | None, now: View | None) -> bool:
+    if was is None or now is None or isinstance(was, NodeView) or isinstance(now, NodeView):
+        return False
+    return isinstance(was, PodView) and was.uid != now.uid
