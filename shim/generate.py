@@ -75,17 +75,17 @@ def parse(line: str, place: str) -> Function:
 
 def thunks(functions: list[Function]) -> str:
     """One assembly macro call per function; the macro is in preload/thunk.h."""
-    lines = ['#include "thunk.h"']
-    lines += [f"THUNK({f.name}, {i})" for i, f in enumerate(functions) if f.trait != "hook"]
-    return "\n".join([*lines, "THUNKS_END", ""])
+    lines = [f"{'HOOK' if f.trait == 'hook' else 'THUNK'}({f.name}, {i})" for i, f in enumerate(functions)]
+    lines += [f"HOOK({name}, {len(functions) + i})" for i, name in enumerate(INTERPOSED)]
+    return "\n".join(['#include "thunk.h"', "THUNKS_BEGIN", *lines, "THUNKS_END", ""])
 
 
 def table(functions: list[Function]) -> str:
     """The constant table of functions, in the order of the thunks."""
     rows = [
-        f'  {{"{f.name}", {f.name}, {mask(f)}, {device(f)}, TRAIT_{(f.trait or "none").upper()}}},' for f in functions
+        f'  {{"{f.name}", entry_{f.name}, {mask(f)}, {device(f)}, TRAIT_{(f.trait or "none").upper()}}},' for f in functions
     ]
-    externs = [f"extern char {f.name}[];" for f in functions]
+    externs = [f"extern char entry_{f.name}[];" for f in functions]
     return "\n".join(
         [
             '#include "functions.h"',

@@ -35,8 +35,8 @@ __all__ = [
 MAX_TTL_S = 86_400
 """A day: whoever wants a fault for longer must still be there to renew it."""
 
-FaultId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,30}$")]
-"""At most 31 characters: the page keeps it with a closing NUL in 32 bytes."""
+FaultId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,38}$")]
+"""At most 39 characters: the page keeps it with a closing NUL in 40 bytes."""
 RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 Ttl = Annotated[float, Field(gt=0, le=MAX_TTL_S, allow_inf_nan=False, description="Seconds from now.")]
 Epoch = Annotated[
@@ -123,14 +123,14 @@ class FirstFaulted(_Shape):
 
 
 class Counts(_Shape):
-    """Calls of all processes since they loaded the shim (intercepted while armed), and those that were faulted."""
+    """Calls on the fault's GPUs by all processes while it was armed, and those of them that were faulted."""
 
     intercepted: int = 0
     faulted: int = 0
 
 
 class ProcessSeen(_Shape):
-    """A process that has the page mapped. `host_pid` is None when it ended before it could be found in /proc."""
+    """A process that made calls while the fault was armed. `host_pid` is None when it ended unseen."""
 
     pid: int
     host_pid: int | None

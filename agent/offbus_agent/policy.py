@@ -94,7 +94,7 @@ class Policy:
             raise Refusal(
                 429,
                 "rate_limited",
-                f"this node takes {self.bucket.burst} injections at once and {self.bucket.per_minute:g} a minute",
+                f"this node takes {self.bucket.burst} injections at once, {self.bucket.per_minute:g} a minute",
                 f"try again in {wait_s:.1f} s",
                 retry_after_s=round(wait_s, 3),
             )

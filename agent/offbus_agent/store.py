@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from offbus_agent.effects import Plane
 from offbus_agent.models import Fault, FaultEvent, FaultRequest
 
 __all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault"]
@@ -35,11 +36,14 @@ class StoredFault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
-    request: FaultRequest fault: Fault phase: Literal["applying", "settled", "interrupted"] = "settled"
-    """`applying` is on disk while planes are being changed; found at a start, it means the agent died in
-    between."""
+    request: FaultRequest
+    fault: Fault
+    phase: Literal["applying", "settled", "interrupted"] = "settled"
+    """`applying` is on disk while planes are being changed; found at a start, the agent died in between."""
     forgotten: bool = False
     """Recovered: no longer listed, kept for a while so that a repeated recover gets the same answer."""
+    codes: dict[Plane, int] = {}
+    """What faulted calls answer, per plane asked for; 0 in the modes hang and delay, which make the call."""
     events: list[FaultEvent] = []
 
 

@@ -157,7 +157,9 @@ def _way(came_from: Mapping[str, str], start: str, end: str) -> tuple[str, ...]:
     return (start, *reversed(back), start)
 
 
-def _chains(order: Sequence[str], needs: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, _Place], list[str]]:
+def _chains(
+    order: Sequence[str], needs: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, _Place], list[str]]:
     """Splits the graph into chains: a step continues the chain of its only need, if no other step did before it."""
     places: dict[str, _Place] = {}
     heads: list[str] = []

@@ -9,9 +9,11 @@ people; finer than a microsecond, negative or longer than ten years is refused, 
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 __all__ = ["LONGEST", "PATTERN", "Duration", "format_duration", "parse_duration"]
 
@@ -23,10 +25,13 @@ LONGEST = timedelta(days=3650)
 
 _UNITS = {"d": 86_400_000_000, "h": 3_600_000_000, "m": 60_000_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 _PART = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?(d|h|ms|m|s|us)", re.ASCII)
-_ISO = re.compile(r"P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,15})(?:\.([0-9]{1,6}))?S)?)?")
+_ISO = re.compile(
+    r"P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,15})(?:\.([0-9]{1,6}))?S)?)?"
+)
 _HOW = 'write it like "90s", "1h30m" or "500ms"'
 
 
+@lru_cache(maxsize=256)
 def parse_duration(text: str) -> timedelta:
     """The duration that `text` names. Raises ValueError saying what is wrong and how to write it."""
     if not text:
@@ -49,7 +54,7 @@ def parse_duration(text: str) -> timedelta:
 
 def _micros(text: str, whole: str, fraction: str, unit: int) -> int:
     """`whole.fraction` times `unit`, exactly."""
-    parts, rest = divmod(int(fraction or "0") * unit, 10 ** len(fraction))
+    parts, rest = divmod(int(fraction or "0") * unit, int(10 ** len(fraction)))
     if rest:
         raise ValueError(f"{text!r} is finer than a microsecond")
     return int(whole) * unit + parts
@@ -76,20 +81,21 @@ def format_duration(value: timedelta) -> str:
 
 def _read(value: Any) -> timedelta:
     """What the `Duration` type accepts: text, a timedelta, and the ISO 8601 that pydantic writes into JSON."""
-    if isinstance(value, timedelta):
-        return _bounded(str(value), value // timedelta(microseconds=1)) if value >= timedelta(0) else _refuse(value)
-    if not isinstance(value, str):
-        raise ValueError(f"a duration is text with a unit, not {value!r}; {_HOW}")  # noqa: TRY004 (pydantic wants ValueError)
+    if not isinstance(value, str | timedelta):
+        raise PydanticCustomError("duration_type", "a duration is text with a unit; {how}", {"how": _HOW})
+    try:
+        return _from_text(format_duration(value) if isinstance(value, timedelta) else value)
+    except ValueError as err:
+        raise PydanticCustomError("duration", "{problem}", {"problem": str(err)}) from err
+
+
+def _from_text(value: str) -> timedelta:
     iso = _ISO.fullmatch(value)
     if iso is None or not any(iso.groups()):
         return parse_duration(value)
     days, hours, minutes, seconds, fraction = (part or "0" for part in iso.groups())
     micros = sum(int(n) * _UNITS[u] for n, u in ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")))
     return _bounded(value, micros + int(fraction.ljust(6, "0")))
-
-
-def _refuse(value: timedelta) -> timedelta:
-    raise ValueError(f"a duration is not negative: {value!r}")
 
 
 Duration = Annotated[

@@ -11,7 +11,17 @@ from typing import Any
 
 from offbus.errors import UsageError
 
-__all__ = ["CODES", "Finding", "InvalidScenario", "Position", "Severity", "closest", "in_order", "render", "wants_colour"]
+__all__ = [
+    "CODES",
+    "Finding",
+    "InvalidScenario",
+    "Position",
+    "Severity",
+    "closest",
+    "in_order",
+    "render",
+    "wants_colour",
+]
 
 CODES: Mapping[str, str] = {
     # reading YAML
@@ -193,7 +203,10 @@ def _render(finding: Finding, paint: _Paint) -> str:
     gutter = " " * 6
     if finding.frame is not None and finding.where.line:
         source, caret = _window(finding)
-        lines += [paint(f"{finding.where.line:5} | ", _BLUE) + source, paint(f"{gutter}| ", _BLUE) + paint(caret, hue, _BOLD)]
+        lines += [
+            paint(f"{finding.where.line:5} | ", _BLUE) + source,
+            paint(f"{gutter}| ", _BLUE) + paint(caret, hue, _BOLD),
+        ]
     lines += [paint(f"{gutter}= ", _BLUE) + text for text in _advice(finding)]
     return "\n".join(lines)
 

@@ -55,7 +55,9 @@ class Plugin:
             found: Any = importlib.import_module(module)
             for part in filter(None, attribute.split(".")):
                 found = getattr(found, part)
-        except Exception as err:  # an import runs foreign code: anything may come, all of it is this package's fault
+        except (
+            Exception
+        ) as err:  # an import runs foreign code: anything may come, all of it is this package's fault
             raise PluginError(
                 f"{self.group} {self.name!r} of package {self.package} {self.version} cannot be loaded: "
                 f"{type(err).__name__}: {err}",
@@ -70,7 +72,9 @@ class Registry:
     Loading is cached per registry.
     """
 
-    def __init__(self, plugins: Mapping[tuple[str, str], Plugin], loaded: Mapping[tuple[str, str], Any] | None = None) -> None:
+    def __init__(
+        self, plugins: Mapping[tuple[str, str], Plugin], loaded: Mapping[tuple[str, str], Any] | None = None
+    ) -> None:
         self._plugins = plugins
         self._loaded: dict[tuple[str, str], Any] = dict(loaded or {})
 
@@ -101,13 +105,15 @@ class Registry:
         """The step type of that name. Raises PluginError."""
         from offbus.step import StepType
 
-        return self._checked(STEPS, name, StepType)
+        found: StepType = self._checked(STEPS, name, StepType)
+        return found
 
     def environment_type(self, name: str) -> "EnvironmentType":
         """The environment type of that name. Raises PluginError."""
         from offbus.environment import EnvironmentType
 
-        return self._checked(ENVIRONMENTS, name, EnvironmentType)
+        found: EnvironmentType = self._checked(ENVIRONMENTS, name, EnvironmentType)
+        return found
 
     def undo_type(self, name: str) -> "type[Undo]":
         """The undo type of that name. Raises PluginError."""
@@ -150,7 +156,9 @@ class Registry:
     def _wrong(self, group: str, name: str, wanted: str, found: Any) -> PluginError:
         plugin = self._plugins[group, name]
         return PluginError(
-            f"{group} {name!r} of package {plugin.package} {plugin.version} is not {wanted}, but {found!r}"[:500],
+            f"{group} {name!r} of package {plugin.package} {plugin.version} is not {wanted}, but {found!r}"[
+                :500
+            ],
             hint=f"it is {plugin.target}; mend or uninstall {plugin.package}",
         )
 

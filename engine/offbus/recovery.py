@@ -26,7 +26,7 @@ from offbus.report.model import Report
 from offbus.runner.clock import Clock
 from offbus.runner.finish import end_run, settle_place
 from offbus.runner.recording import RunRecorder
-from offbus.runner.undoing import Undoer, UndoEntry
+from offbus.runner.undoing import UndoEntry, Undoer
 from offbus.runs import RunFolder
 
 __all__ = ["Recovery", "plan_recovery", "recover"]

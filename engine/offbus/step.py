@@ -119,7 +119,9 @@ class Recorder(Protocol):
     ) -> "Recorded":
         """Something in the world changed. Lanes: node, pod, workload, fault, requests, responder, lease, process."""
 
-    def metric(self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()) -> None:
+    def metric(
+        self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
+    ) -> None:
         """A measurement; a timedelta is journaled in seconds with unit "s"."""
 
     def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> "Recorded":
@@ -129,7 +131,9 @@ class Recorder(Protocol):
         the target was seen"): the engine does not know what planes are.
         """
 
-    def fault_proven(self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None) -> "Recorded":
+    def fault_proven(
+        self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None
+    ) -> "Recorded":
         """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""
 
 

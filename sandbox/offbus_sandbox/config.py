@@ -1,11 +1,13 @@
 """A sandbox's configuration: what `offbus local up`, the environment's options and tests choose."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Backoff", "ResponderConfig", "SandboxConfig"]
+from offbus_sandbox.responder.config import ResponderConfig
+
+__all__ = ["Backoff", "SandboxConfig"]
 
 
 class Backoff(BaseModel):
@@ -24,15 +26,6 @@ class Backoff(BaseModel):
     """A container that ran this long starts afresh."""
 
 
-class ResponderConfig(BaseModel):
-    """The stand-in responder: on or off, and its own settings (offbus_sandbox.responder), passed on untouched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = True
-    settings: dict[str, Any] = Field(default_factory=dict)
-
-
 class SandboxConfig(BaseModel):
     """Everything that a supervisor needs to know."""
 
@@ -40,8 +33,10 @@ class SandboxConfig(BaseModel):
 
     nodes: int = Field(default=3, ge=1, le=64)
     gpus_per_node: int = Field(default=2, ge=0, le=8)
-    responder: ResponderConfig = ResponderConfig()
+    responder: ResponderConfig | None = ResponderConfig()
+    """The stand-in responder's settings; None runs the sandbox without one."""
     driver: Literal["standin"] = "standin"
+    """Which CUDA driver pods load."""
     agents: bool = True
     """Run a node agent on every node; only tests of the object store go without."""
     backoff: Backoff = Backoff()

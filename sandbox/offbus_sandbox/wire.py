@@ -19,7 +19,14 @@ from offbus_steps.port import (
     Unavailable,
 )
 
-__all__ = ["collection_path", "error_of", "object_path", "status_of"]
+__all__ = ["AGENT_PATH", "CONTROL_PATH", "REFUSED", "collection_path", "error_of", "object_path", "status_of"]
+
+AGENT_PATH = "/api/v1/nodes/{node}/proxy/agent/{path}"
+"""An agent, behind the node's proxy."""
+CONTROL_PATH = "/sandbox"
+"""The sandbox itself."""
+REFUSED = "x-offbus-refused"
+"""Header of what the proxy answers itself, instead of an agent."""
 
 REASONS: Mapping[str, tuple[int, type[PortError]]] = {
     "NotFound": (404, NotFound),
@@ -52,11 +59,8 @@ def object_path(resource: ApiResource, namespace: str, name: str) -> str:
 
 def status_of(err: PortError) -> dict[str, Any]:
     """The `Status` object for an error."""
-    for reason, (code, error) in REASONS.items():
-        if type(err) is error:
-            break
-    else:
-        reason, code = "InternalError", 500
+    known = ((reason, code) for reason, (code, error) in REASONS.items() if type(err) is error)
+    reason, code = next(known, ("InternalError", 500))
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": err.message}
     return {**body, "reason": reason, "code": code, "details": {"hint": err.hint} if err.hint else {}}
 

@@ -46,6 +46,8 @@ class Asked:
     outcome: Outcome
     why: str
     """Why it was not good: status, error event, or how the connection broke; "" when it was."""
+    status: int
+    """The HTTP status; 0 when none came."""
 
 
 @dataclass(slots=True)
@@ -53,37 +55,29 @@ class Answers:
     """All frontend answers of the run, in the order in which they ended; shared by the steps that ask."""
 
     ended: list[Outcome] = field(default_factory=list)
+    model: str = ""
+    """The model that the target lists, once it is known."""
 
-    def good_in_a_row(self) -> int:
-        """How many good answers came last without a failure between them."""
-        count = 0
-        for one in reversed(self.ended):
-            if one.path_error:
-                continue
-            if not one.good:
-                break
-            count += 1
-        return count
-
-    def failed_since(self, begun_ns: int) -> list[Outcome]:
-        """Requests that ended after `begun_ns` and failed."""
-        return [one for one in self.ended if one.ended_ns >= begun_ns and not one.good and not one.path_error]
+    def since(self, begun_ns: int) -> list[Outcome]:
+        """Counted requests (path errors left out) that ended after `begun_ns`."""
+        return [one for one in self.ended if one.ended_ns >= begun_ns and not one.path_error]
 
 
 async def ask(traffic: Traffic, to: Ref, port: int, question: Question, timeout_s: float) -> Asked:
     """Ask once. Never raises for what the target or the path does; that is the answer."""
     begun = now_ns()
-    why, path_error = "", False
+    why, path_error, status = "", False, 0
     try:
         async with traffic.stream(
             to, "POST", CHAT, port=port, json=question.body(), timeout=timeout_s
         ) as reply:
+            status = reply.status
             why = await _flaw(reply, streamed=question.stream)
     except Unavailable as err:
         why, path_error = err.message, True
     except PortError as err:
         why = err.message
-    return Asked(Outcome(begun, now_ns(), not why, path_error), why)
+    return Asked(Outcome(begun, now_ns(), not why, path_error), why, status)
 
 
 async def model_of(traffic: Traffic, to: Ref, port: int, timeout_s: float) -> str:

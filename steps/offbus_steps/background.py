@@ -4,9 +4,9 @@ One that breaks stops the run (`abort`); it never cancels the run from below, be
 """
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVarTuple
 
 from anyio.abc import TaskGroup
-from typing_extensions import TypeVarTuple, Unpack
 
 from offbus.environment import RunHandle
 from offbus.errors import StepError
@@ -23,7 +23,7 @@ class Background:
         self._tasks = tasks
         self._run = run
 
-    def start(self, func: Callable[[Unpack[Args]], Awaitable[None]], *args: Unpack[Args], name: str) -> None:
+    def start(self, func: Callable[[*Args], Awaitable[None]], *args: *Args, name: str) -> None:
         """Run `func(*args)` until it ends or the environment is closed; `name` stands in messages."""
 
         async def task() -> None:

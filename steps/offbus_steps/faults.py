@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio import sleep
+from anyio import Event, sleep
 from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.step import Recorder
@@ -59,6 +59,8 @@ class LiveFault:
     """When it was disarmed; None while it is armed."""
     proven: set[tuple[str, int, str]] = field(default_factory=set)
     """(plane, pid, function) that were recorded."""
+    seen: Event = field(default_factory=Event)
+    """Set when the first call was proven to be the target's."""
 
 
 class Faults:
@@ -94,6 +96,7 @@ class Faults:
         if pod is None:
             return False
         live.proven.add(key)
+        live.seen.set()
         record_call(self._run, self._clocks, live.fault, call, pod)
         return True
 

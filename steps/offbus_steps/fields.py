@@ -9,6 +9,7 @@ given in is never changed.
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -127,7 +128,7 @@ def _step(obj: Any, segment: Segment) -> Any:
 
 
 def _write(obj: Any, path: Sequence[Segment], value: Any) -> None:
-    for segment, following in zip(path, path[1:], strict=False):
+    for segment, following in pairwise(path):
         inner = _step(obj, segment)
         if inner is MISSING or inner is None:
             inner = [] if isinstance(following, tuple) else {}

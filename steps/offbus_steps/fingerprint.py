@@ -44,7 +44,7 @@ async def fingerprint(
         items.update(await _faults(agents, node))
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
-            if guards.allows_namespace(obj["metadata"]["namespace"]):
+            if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 items[f"{Ref.of({**obj, 'kind': kind})} spec"] = obj.get("spec")
     items.update(await _pods(objects, guards))
     items.update(await _leftovers(objects, run))

@@ -75,15 +75,15 @@ class NodeAgents:
     async def events(self, node: str, fault: str, since: int) -> dict[str, Any]:
         """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing came in time."""
         path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
-        return await self._call(node, "GET", path, timeout=LONG_POLL_S + 10.0)
+        return await self._call(node, "GET", path, within_s=LONG_POLL_S + 10.0)
 
     def _owner(self) -> dict[str, Any]:
         return {"run": self._run.run_id, "epoch": self._run.epoch}
 
     async def _call(
-        self, node: str, method: str, path: str, body: Any = None, *, timeout: float = 10.0
+        self, node: str, method: str, path: str, body: Any = None, *, within_s: float = 10.0
     ) -> dict[str, Any]:
-        reply = await self._agents.request(node, method, path, json=body, timeout=timeout)
+        reply = await self._agents.request(node, method, path, json=body, timeout=within_s)
         if reply.status >= 400:
             raise _refusal(node, method, path, reply)
         answer: dict[str, Any] = reply.json()

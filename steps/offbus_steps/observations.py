@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import anyio
 
+from offbus_steps.clock import now_ns
 from offbus_steps.port import Ref
 from offbus_steps.transitions import Change, What
 from offbus_steps.views import NodeView, PodView, View, WorkloadView
@@ -47,6 +48,8 @@ class Update:
     was: View | None
     now: View | None
     transitions: tuple[Transition, ...]
+    mono_ns: int
+    """When the runner saw it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Observations:
             self._views.pop(ref, None)
         else:
             self._views[ref] = now
-        self._updates.append(Update(len(self._updates), ref, was, now, transitions))
+        self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
         news, self._news = self._news, anyio.Event()
         news.set()
 
@@ -131,6 +134,25 @@ class Observations:
         """Wait until there are more than `seen` updates."""
         while len(self._updates) <= seen:
             await self._news.wait()
+
+    def since_when(self, holds: Callable[[World], bool], *, after: int) -> int | None:
+        """When the newest stretch began in which `holds` is true, the runner's clock in ns.
+
+        0 when it was true at the mark and ever since; None when it is not true now.
+        """
+        began: int | None = None
+        times = [0, *(update.mono_ns for update in self._updates[after:])]
+        for at, world in zip(times, self.replay(after), strict=True):
+            true = holds(world)
+            began = (at if began is None else began) if true else None
+        return began
+
+    async def ever(self, holds: Callable[[World], bool], *, after: int) -> None:
+        """Wait until `holds` was true at the mark or after any later update: replayed, then waited for."""
+        seen = after
+        while not any(holds(world) for world in self.replay(seen)):
+            seen = self.mark()
+            await self.more(seen)
 
     async def first(self, wanted: Callable[[Transition], bool], *, after: int) -> Transition:
         """The first transition after the mark that is wanted: replayed, then waited for."""

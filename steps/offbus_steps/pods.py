@@ -45,13 +45,21 @@ def _container_gpus(container: Mapping[str, Any]) -> int:
 
 
 def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
-    """UUIDs of the GPUs that the pod holds; empty when its annotation is absent or unreadable."""
+    """UUIDs of the GPUs that the pod holds, by its annotation, else by its containers' `allocatedResourcesStatus`
+    (Kubernetes' feature ResourceHealthStatus); empty when neither says."""
     text = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
     try:
         devices = json.loads(text)["devices"][GPU_RESOURCE]
     except (ValueError, KeyError, TypeError):
-        return ()
+        devices = list(_allocated(pod))
     return tuple(str(uuid) for uuid in devices) if isinstance(devices, list) else ()
+
+
+def _allocated(pod: Mapping[str, Any]) -> Iterator[str]:
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        for resource in container.get("allocatedResourcesStatus") or ():
+            if resource.get("name") == GPU_RESOURCE:
+                yield from (one["resourceID"] for one in resource.get("resources") or ())
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:

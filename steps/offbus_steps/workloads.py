@@ -14,7 +14,7 @@ from offbus.errors import StepError
 from offbus_steps import fields, pods
 from offbus_steps.port import Object, Ref
 
-__all__ = ["GRAPH_LABEL", "Template", "Workload", "WORKLOAD_KINDS", "workload_of"]
+__all__ = ["GRAPH_LABEL", "WORKLOAD_KINDS", "Template", "Workload", "workload_of"]
 
 GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
 """On every pod of a graph, whatever its operator's version."""

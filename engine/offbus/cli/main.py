@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 import click
 
@@ -123,6 +122,5 @@ def _plugged() -> list[str]:
 
 def _load(place: str) -> click.Command:
     module, _, attribute = place.partition(":")
-    command: Any = getattr(import_module(module), attribute)
-    assert isinstance(command, click.Command)
+    command: click.Command = getattr(import_module(module), attribute)
     return command

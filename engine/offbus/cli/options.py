@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -18,12 +19,20 @@ def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[st
     return pairs
 
 
-def _option(*names: str, **settings: Any) -> Any:
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, **settings)
 
 
 set_option = _option(
-    "--set", "sets", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set an input of the scenario."
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="Set an input of the scenario.",
 )
 env_option = _option("--env", metavar="NAME", help="Use this environment instead of the scenario's.")
 env_set_option = _option(

@@ -74,7 +74,9 @@ async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: V
         progress=view.progress,
     )
     loop = asyncio.get_running_loop()
-    with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: _parting(folder)):
+    with stop_on_signals(
+        lambda call: loop.call_soon_threadsafe(call), session.stop, lambda: _parting(folder)
+    ):
         async with anyio.create_task_group() as beside:
             beside.start_soon(_tick, view)
             report = await session.run()

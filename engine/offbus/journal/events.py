@@ -16,9 +16,9 @@ The engine's kinds are closed: a journal folds without any plugin. What steps ha
 """
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 __all__ = ["DATA", "VERSION", "Event", "EventKind", "Outcome"]
 

@@ -20,7 +20,7 @@ DEEPEST = 64
 MOST_ALIASED = 10_000
 """Nodes that aliases may add in all; a "billion laughs" has more."""
 
-_STR = "tag:yaml.org,2002:str"
+_NONE: "dict[Any, Node]" = {}
 _NO_TAGS = (None, "!")
 
 
@@ -35,9 +35,10 @@ class Node:
     """Plain Python data; a collection's holds its children's."""
     style: str | None = None
     """Of scalars: None is plain, else the quote, | or >."""
-    keys: "dict[str, Node]" = field(default_factory=dict)
-    children: "dict[Any, Node]" = field(default_factory=dict)
-    """By key, or by index."""
+    keys: "dict[str, Node]" = field(default_factory=lambda: _NONE)
+    """A mapping's keys, by name; of others empty and shared."""
+    children: "dict[Any, Node]" = field(default_factory=lambda: _NONE)
+    """By key, or by index; a scalar's is empty and shared."""
     size: int = 1
     """Nodes in it, itself included; what an alias to it adds."""
     templated: bool = False
@@ -126,7 +127,8 @@ class Builder:
 
     def _collection(self, event: Any, mapping: bool, depth: int) -> Node:
         value: dict[str, Any] | list[Any] = {} if mapping else []
-        node = Node("mapping" if mapping else "sequence", event.start_mark, event.end_mark, value, closed=False)
+        kind: Literal["mapping", "sequence"] = "mapping" if mapping else "sequence"
+        node = Node(kind, event.start_mark, event.end_mark, value, None, {}, {}, closed=False)
         if event.tag is not None or event.anchor is not None:
             self._properties(node, event)
         if depth >= DEEPEST:

@@ -123,7 +123,13 @@ def _entry(state: Fold, event: Event, lane: str, subject: str, what: str, **more
     more.setdefault("step", event.get("step"))
     state.timeline.append(
         TimelineEntry(
-            seq=event["seq"], t=event["t"], mono_ns=event["mono_ns"], lane=lane, subject=subject, what=what, **more
+            seq=event["seq"],
+            t=event["t"],
+            mono_ns=event["mono_ns"],
+            lane=lane,
+            subject=subject,
+            what=what,
+            **more,
         )
     )
 

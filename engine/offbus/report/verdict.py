@@ -55,7 +55,9 @@ def judge(state: "Fold", *, finishing: bool = False) -> Verdict:
     exit_code = worst(*(one.exit for one in found))
     reasons = tuple(dict.fromkeys(one.reason for one in found))
     if state.ended is None and not finishing:
-        return Verdict("aborted", vacuous, ("the run did not finish", *reasons), worst(exit_code, Exit.COULD_NOT_RUN))
+        return Verdict(
+            "aborted", vacuous, ("the run did not finish", *reasons), worst(exit_code, Exit.COULD_NOT_RUN)
+        )
     return Verdict(_word(found), vacuous, reasons, exit_code)
 
 

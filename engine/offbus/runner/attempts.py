@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-
 from offbus.errors import JournalError, OffbusError, Retryable, StepError, StepFailed, StepProblem
 from offbus.journal.events import Outcome
 from offbus.report.verdict import SKIPPED_ON_PURPOSE
@@ -58,7 +57,9 @@ async def attempt(step: "Step", context: "StepContext", scope: "Scope") -> Resul
 def outcome_of(error: Exception) -> Result:
     """The policy of an error, read off its class."""
     match error:
-        case BaseExceptionGroup() if len(error.exceptions) == 1 and isinstance(error.exceptions[0], Exception):
+        case BaseExceptionGroup() if len(error.exceptions) == 1 and isinstance(
+            error.exceptions[0], Exception
+        ):
             return outcome_of(error.exceptions[0])
         case StepFailed():
             return _told(Outcome.FAILED, error)

@@ -15,7 +15,12 @@ __all__ = ["judge_all"]
 
 
 def judge_all(
-    journal: JournalWriter, expect: Sequence["Expectation"], scope: "Scope", result: Result, *, step: str | None
+    journal: JournalWriter,
+    expect: Sequence["Expectation"],
+    scope: "Scope",
+    result: Result,
+    *,
+    step: str | None,
 ) -> Result:
     """`result`, or the same as failed when an expectation is false or cannot be evaluated. All are evaluated."""
     unmet = [why for one in expect if (why := _judge(journal, one, scope, step)) is not None]
@@ -32,9 +37,14 @@ def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str
         word = "true" if held else "false"
     except EvaluationError as err:
         word, detail = "error", str(err)
-    values = one.expression.explain(scope) if word == "false" else ""
+    values = _values(one, scope) if word == "false" else ""
     data = {"text": one.text, "result": word, "detail": detail or values}
     journal.append(EventKind.EXPECTATION, data, step=step)
     if word == "true":
         return None
     return f"expected {one.text}, but {detail or values or 'it is false'}"
+
+
+def _values(one: "Expectation", scope: "Scope") -> str:
+    """What the names in a false expectation stood for."""
+    return ", ".join(f"{name.path} is {name.fetch(scope)}" for name in one.expression.names)

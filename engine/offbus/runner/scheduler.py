@@ -151,7 +151,9 @@ class Scheduler:
         if slot.cancelled_because is not None:
             return Result(Outcome.CANCELLED, because=slot.cancelled_because)
         if slot.stop.is_set():
-            return Result(Outcome.TIMED_OUT, f"did not stop within {GRACE.total_seconds():g} s of being asked")
+            return Result(
+                Outcome.TIMED_OUT, f"did not stop within {GRACE.total_seconds():g} s of being asked"
+            )
         seen = "was not seen" if slot.step.type.kind == "observation" else "did not end"
         return Result(Outcome.TIMED_OUT, f"{seen} within {slot.step.timeout.total_seconds():g} s")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from offbus import __version__
+from offbus.dag import build
 from offbus.environment import Environment
 from offbus.errors import GuardRefused, OffbusError
 from offbus.journal.events import EventKind, Outcome
@@ -132,7 +133,7 @@ class Session:
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
             register=undos.register,
-            undo_now=lambda by, steps: stepper.undo_now(by, steps),
+            undo_now=lambda by, steps: stepper.undo_now(by, steps),  # noqa: PLW0108  stepper is made below
             progress=self._progress,
         )
         stepper = Stepper(self._scenario, services, undos)
@@ -214,7 +215,7 @@ class Session:
             "environment": scenario.environment.type.name,
             "identity": self._identity,
             "versions": versions(),
-            "steps": [_planned(step) for step in scenario.steps],
+            "steps": [_planned(step) for step in _plan_order(scenario.steps)],
             "expect": [one.text for one in scenario.expect],
             "timeout_s": scenario.timeout.total_seconds(),
             "undo_timeout_s": scenario.undo_timeout.total_seconds(),
@@ -230,6 +231,11 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
+
+
+def _plan_order(steps: Iterable["Step"]) -> list["Step"]:
+    by_id = {step.id: step for step in steps}
+    return [by_id[name] for name in build({step.id: step.needs for step in by_id.values()}).order]
 
 
 def _planned(step: "Step") -> dict[str, Any]:

@@ -10,21 +10,27 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Protocol
 
 from offbus.exits import Exit
 
 __all__ = ["STOPPING", "stop_on_signals"]
 
+
+class Wake(Protocol):
+    """Hands a call to the event loop from a signal handler: `loop.call_soon_threadsafe`."""
+
+    def __call__(self, call: Callable[[], None], /) -> object: ...
+
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def stop_on_signals(
-    wake: Callable[[Callable[[], None]], None], stop: Callable[[str], None], parting: Callable[[], str]
-) -> Iterator[None]:
+def stop_on_signals(wake: Wake, stop: Callable[[str], None], parting: Callable[[], str]) -> Iterator[None]:
     """While the block runs, the first signal calls `stop(name)` inside the event loop.
 
-    `wake` hands a call to the loop from a signal handler (loop.call_soon_threadsafe). `parting` makes the text that
+    `parting` makes the text that
     is printed when a second SIGINT ends the process with exit code 4.
     """
     seen: list[int] = []

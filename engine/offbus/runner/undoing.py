@@ -18,7 +18,7 @@ from offbus.journal.writer import JournalWriter
 from offbus.runner.recording import JournalRecorder
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
-__all__ = ["ATTEMPTS", "Undoer", "UndoEntry"]
+__all__ = ["ATTEMPTS", "UndoEntry", "Undoer"]
 
 ATTEMPTS = 3
 """Tries of an undo that fails, within one call."""

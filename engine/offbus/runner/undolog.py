@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from offbus.errors import JournalError, StepError, StepFailed
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
-from offbus.runner.undoing import Undoer, UndoEntry
+from offbus.runner.undoing import UndoEntry, Undoer
 from offbus.undo import Undo
 
 if TYPE_CHECKING:

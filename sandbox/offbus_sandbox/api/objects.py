@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from offbus_steps.port import KINDS, ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -15,6 +14,7 @@ from starlette.routing import Route
 from offbus_sandbox.store.selector import Selector, parse_selector
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_sandbox.wire import collection_path, object_path, status_of
+from offbus_steps.port import KINDS, ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
 
 __all__ = ["ObjectRoutes", "read_body"]
 
@@ -62,7 +62,9 @@ class ObjectRoutes:
             return self._watch(request, namespace, labels)
         found = self._store.list(self._resource.kind, namespace=namespace, labels=labels)
         meta = {"resourceVersion": found.resource_version}
-        return JSONResponse({"kind": f"{self._resource.kind}List", "metadata": meta, "items": list(found.items)})
+        return JSONResponse(
+            {"kind": f"{self._resource.kind}List", "metadata": meta, "items": list(found.items)}
+        )
 
     def _watch(self, request: Request, namespace: str, labels: str) -> Response:
         version = request.query_params.get("resourceVersion", "")

@@ -50,4 +50,6 @@ def claim(wanted: int) -> tuple[socket.socket, int]:
                 raise CouldNotRun(f"pods cannot get addresses in 127.0.0.0/8: {err}") from err
         else:
             return claimed, octet
-    raise CouldNotRun("all networks for pods are taken by other sandboxes", hint="end some: offbus local down")
+    raise CouldNotRun(
+        "all networks for pods are taken by other sandboxes", hint="end some: offbus local down"
+    )

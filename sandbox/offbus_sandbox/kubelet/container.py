@@ -9,14 +9,13 @@ from typing import Any
 
 import anyio
 
-from offbus_steps.port import Object
-
 from offbus_sandbox.kubelet.backoff import CrashLoop
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
 from offbus_sandbox.processes.child import Child, Command, ExitStatus
 from offbus_sandbox.store.rules import now
+from offbus_steps.port import Object
 
 __all__ = ["Container", "PodView"]
 
@@ -56,7 +55,7 @@ class Container:
         running = old["state"].get("running")
         ended = {**UNKNOWN, "startedAt": running["startedAt"], "finishedAt": now()} if running else None
         self._last = {"terminated": ended} if ended else dict(old.get("lastState") or {})
-        self._restarts = old["restartCount"] + bool(running)
+        self._restarts = old["restartCount"] + ("waiting" not in old["state"])
 
     @property
     def status(self) -> dict[str, Any]:
@@ -98,6 +97,7 @@ class Container:
             await self._probed(child)
         except anyio.get_cancelled_exc_class():
             grace = self._view.grace_s
+            self._set_ready(False)  # no new requests for a container that is about to end
             raise
         finally:
             with anyio.CancelScope(shield=True):  # bounded: grace, then SIGKILL
@@ -108,7 +108,9 @@ class Container:
 
     def _start(self) -> Child:
         host, pod = self._view.host, self._view.pod
-        env = container_env(pod, self._spec, host.environment(pod, self._view.ip, self._gpus), host.store.find)
+        env = container_env(
+            pod, self._spec, host.environment(pod, self._view.ip, self._gpus), host.store.find
+        )
         folder = host.log_folder(pod, self._spec["name"])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         home = host.pod_folder(pod)
@@ -119,7 +121,9 @@ class Container:
 
     def _refused(self, err: Exception) -> int:
         reason = "CreateContainerConfigError" if isinstance(err, ConfigError) else "RunContainerError"
-        self._last = {"terminated": {"exitCode": 128, "reason": reason, "message": str(err), "finishedAt": now()}}
+        self._last = {
+            "terminated": {"exitCode": 128, "reason": reason, "message": str(err), "finishedAt": now()}
+        }
         self._set({"waiting": {"reason": reason, "message": str(err)}}, ready=False)
         return 128
 
@@ -154,7 +158,12 @@ class Container:
     def _ended(self, status: ExitStatus) -> None:
         started = self._state["running"]["startedAt"]
         reason = "Completed" if status.code == 0 else "Error"
-        ended: dict[str, Any] = {"exitCode": status.code, "reason": reason, "startedAt": started, "finishedAt": now()}
+        ended: dict[str, Any] = {
+            "exitCode": status.code,
+            "reason": reason,
+            "startedAt": started,
+            "finishedAt": now(),
+        }
         if status.signal:
             ended["signal"] = status.signal
         self._set({"terminated": ended}, ready=False)
@@ -164,8 +173,8 @@ class Container:
         if ended:
             self._last = {"terminated": ended}
         if delay_s > 0:
-            name = self._spec["name"]
-            message = f"back-off {delay_s:g}s restarting failed container={name} pod={self._view.pod['metadata']['name']}"
+            pod, name = self._view.pod["metadata"]["name"], self._spec["name"]
+            message = f"back-off {delay_s:g}s restarting failed container={name} pod={pod}"
             self._set({"waiting": {"reason": "CrashLoopBackOff", "message": message}}, ready=False)
         await anyio.sleep(delay_s)
 

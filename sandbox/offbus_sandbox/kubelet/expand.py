@@ -1,4 +1,4 @@
-"""`$(VAR)` in container values, exactly as Kubernetes expands it (k8s.io/kubernetes/third_party/forked/golang/expansion).
+"""`$(VAR)` in container values, exactly as Kubernetes expands it (its package third_party/forked/golang/expansion).
 
 `$$` is a literal `$`; a reference that is not known stays as it is written; nothing else is special.
 """

@@ -1,25 +1,22 @@
 """What a node offers to the pods on it: folders, addresses, GPUs, and the environment that every container gets."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from offbus_steps.port import Object
 
 from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.controllers.owners import HASH_LABEL, controller_of
 from offbus_sandbox.kubelet.probe import ProbeClient
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.nodes.registration import GPU_RESOURCE
 from offbus_sandbox.processes.table import MARK
+from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store
+from offbus_steps.port import Object
+from offbus_steps.workloads import GRAPH_LABEL
 
-__all__ = ["GPUS_ANNOTATION", "Host", "gpu_request", "graph_of"]
+__all__ = ["Host", "graph_of", "log_folder"]
 
-GPUS_ANNOTATION = "local.offbus/gpus"
-"""On a pod: the UUIDs of the GPUs that it holds, as the scheduler chose them, separated by commas."""
-GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -46,8 +43,7 @@ class Host:
 
     def log_folder(self, pod: Object, container: str) -> Path:
         """A container's logs, one file for each start."""
-        meta = pod["metadata"]
-        return self.root / "log" / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
+        return log_folder(self.root, pod, container)
 
     def environment(self, pod: Object, ip: str, gpus: Sequence[str]) -> dict[str, str]:
         """What every container gets, before its own settings; nothing of the user's environment."""
@@ -74,13 +70,18 @@ class Host:
         return {**env, "LD_LIBRARY_PATH": str(self.driver)} if self.driver else env
 
 
+def log_folder(node: Path, pod: Object, container: str) -> Path:
+    """A container's logs below a node's folder, one file for each start."""
+    meta = pod["metadata"]
+    return node / "log" / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
+
+
 def graph_of(pod: Object) -> str:
-    """The name of the workload whose pods find one another: a graph, a deployment, or the pod alone."""
-    labels = pod["metadata"].get("labels") or {}
-    return str(labels.get(GRAPH_LABEL) or labels.get("app") or pod["metadata"]["name"])
-
-
-def gpu_request(container: Mapping[str, Any]) -> int:
-    """How many GPUs a container asks for (extended resources: request equals limit)."""
-    limits = (container.get("resources") or {}).get("limits") or {}
-    return int(limits.get(GPU_RESOURCE) or 0)
+    """The name of the workload whose pods find one another: the graph, or what made the pod, or the pod alone."""
+    labels = labels_of(pod)
+    if GRAPH_LABEL in labels:
+        return labels[GRAPH_LABEL]
+    owner = controller_of(pod)
+    if owner is None:
+        return str(pod["metadata"]["name"])
+    return owner.name.removesuffix(f"-{labels.get(HASH_LABEL)}")  # a Deployment's ReplicaSet is NAME-HASH

@@ -6,12 +6,11 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from offbus_steps.port import Object, Ref, WatchType
-
 from offbus_sandbox.kubelet.addresses import Addresses
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.pod import PodWorker
 from offbus_sandbox.store.history import Change
+from offbus_steps.port import Object, Ref, WatchType
 
 __all__ = ["Kubelet"]
 
@@ -29,6 +28,7 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._group: TaskGroup | None = None
         self._empty = anyio.Event()
+        self._stopping = False
         self._log = structlog.get_logger().bind(node=host.name)
 
     async def run(self) -> None:
@@ -42,14 +42,12 @@ class Kubelet:
 
     async def stop(self) -> None:
         """End all pods' processes; their objects stay, for a supervisor that comes later."""
-        self._group_closed = True
+        self._stopping = True
         for worker in self._workers.values():
             worker.stop(LAST_GRACE_S)
         while self._workers:
             self._empty = anyio.Event()
             await self._empty.wait()
-
-    _group_closed = False
 
     def _on_change(self, change: Change) -> None:
         if change.object["kind"] != "Pod":
@@ -62,7 +60,7 @@ class Kubelet:
             self._look_at(change.object)
 
     def _look_at(self, pod: Object) -> None:
-        if pod["spec"].get("nodeName") != self._host.name or self._group is None or self._group_closed:
+        if pod["spec"].get("nodeName") != self._host.name or self._group is None or self._stopping:
             return
         meta = pod["metadata"]
         worker = self._workers.get(meta["uid"])
@@ -86,12 +84,11 @@ class Kubelet:
     async def _live(self, pod: Object, worker: PodWorker) -> None:
         try:
             await worker.run()
-        except Exception:
-            # a worker's bug must not take the node's other pods with it; the pod shows as it was
+        except Exception:  # noqa: BLE001  # a bug in one pod's worker must not end the others
             self._log.exception("pod worker failed", pod=str(Ref.of(pod)))
         del self._workers[pod["metadata"]["uid"]]
         self._empty.set()
-        if not self._group_closed:
+        if not self._stopping:
             await self._forget(pod)
 
     async def _forget(self, pod: Object) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import anyio
 
-from offbus_steps.port import NotFound, Object, Ref
-
 from offbus_sandbox.kubelet.container import Container, PodView
-from offbus_sandbox.kubelet.host import GPUS_ANNOTATION, Host, gpu_request
+from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.status import pod_status
+from offbus_steps.pods import gpu_request, held_gpus
+from offbus_steps.port import NotFound, Object, Ref
 
 __all__ = ["PodWorker"]
 
@@ -57,13 +57,14 @@ class PodWorker:
 
     def _make(self, pod: Object) -> tuple[list[Container], list[Container]]:
         spec = pod["spec"]
-        given = (pod["metadata"].get("annotations") or {}).get(GPUS_ANNOTATION, "")
-        gpus = [uuid for uuid in given.split(",") if uuid]
+        gpus = list(held_gpus(pod))
         inits_policy = "Never" if spec["restartPolicy"] == "Never" else "OnFailure"
-        inits = [self._container(c, gpus[: gpu_request(c)], inits_policy) for c in spec.get("initContainers") or ()]
+        inits = [
+            self._container(c, gpus[: gpus_of(c)], inits_policy) for c in spec.get("initContainers") or ()
+        ]
         containers = []
         for container in spec["containers"]:
-            count = gpu_request(container)
+            count = gpus_of(container)
             containers.append(self._container(container, gpus[:count], spec["restartPolicy"]))
             gpus = gpus[count:]
         return inits, containers
@@ -85,3 +86,8 @@ class PodWorker:
         status = pod_status(pod, self._view.ip, containers, inits, initialized=self._initialized)
         with suppress(NotFound):
             self._host.store.set_status(self._ref, status)
+
+
+def gpus_of(container: Mapping[str, Any]) -> int:
+    """How many GPUs one container asks for."""
+    return gpu_request({"containers": [container]})

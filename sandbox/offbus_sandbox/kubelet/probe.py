@@ -31,7 +31,9 @@ class Probe:
     failures: int
 
     @classmethod
-    def of(cls, spec: Mapping[str, Any], container: Mapping[str, Any], host: str, longest_s: float) -> "Probe":
+    def of(
+        cls, spec: Mapping[str, Any], container: Mapping[str, Any], host: str, longest_s: float
+    ) -> "Probe":
         """From the pod's spec; Kubernetes' defaults are 10 s, 1 s, 1 and 3. Raises ValueError for an unknown port."""
         where = spec.get("httpGet") or spec.get("tcpSocket")
         if where is None:
@@ -98,5 +100,3 @@ def port_of(port: Any, container: Mapping[str, Any]) -> int:
         if candidate.get("name") == port:
             return int(candidate["containerPort"])
     raise ValueError(f"probe port {port!r} is no port of container {container['name']}")
-
-

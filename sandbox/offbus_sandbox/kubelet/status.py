@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
 
-from offbus_sandbox.store.rules import now
-
-__all__ = ["condition", "pod_status", "with_condition"]
+__all__ = ["Status", "condition", "pod_status", "with_condition"]
 
 Status = dict[str, Any]
 
@@ -35,7 +34,11 @@ def pod_status(
     ending = "deletionTimestamp" in pod["metadata"]
     ready = bool(containers) and all(c["ready"] for c in containers) and not ending
     conditions = old.get("conditions", [])
-    for new in (condition("Initialized", initialized), condition("ContainersReady", ready), condition("Ready", ready)):
+    for new in (
+        condition("Initialized", initialized),
+        condition("ContainersReady", ready),
+        condition("Ready", ready),
+    ):
         conditions = with_condition(conditions, new)
     status = {
         **old,
@@ -57,7 +60,9 @@ def phase(pod: Object, containers: Sequence[Status], inits: Sequence[Status]) ->
     states = [c["state"] for c in containers]
     if states and all("terminated" in s for s in states) and pod["spec"]["restartPolicy"] != "Always":
         return "Failed" if failed(containers) else "Succeeded"
-    begun = any("running" in c["state"] or c["restartCount"] or "terminated" in c["state"] for c in containers)
+    begun = any(
+        "running" in c["state"] or c["restartCount"] or "terminated" in c["state"] for c in containers
+    )
     return "Running" if begun else "Pending"
 
 

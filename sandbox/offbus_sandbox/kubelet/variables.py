@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from offbus_steps.port import Object, Ref
-
 from offbus_sandbox.kubelet.expand import expand
+from offbus_steps.port import Object, Ref
 
 __all__ = ["ConfigError", "container_argv", "container_env"]
 
@@ -15,7 +14,7 @@ LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 class ConfigError(Exception):
-    """Raised when a container cannot be configured; the message is what its status shows (CreateContainerConfigError)."""
+    """Raised when a container cannot be configured; its status shows the message."""
 
 
 def container_env(
@@ -40,7 +39,9 @@ def container_argv(container: Mapping[str, Any], env: Mapping[str, str]) -> list
     """The command line, without a shell. Raises ConfigError when there is none: there is no image to supply it."""
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     if not words:
-        raise ConfigError(f"container {container['name']} has no command; images are not pulled on a local node")
+        raise ConfigError(
+            f"container {container['name']} has no command; images are not pulled on a local node"
+        )
     return [expand(word, env) for word in words]
 
 

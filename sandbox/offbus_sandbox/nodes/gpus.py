@@ -47,7 +47,10 @@ def gpus_of(node: str, position: int, count: int) -> list[Gpu]:
 
 def write_gpu_files(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
     """The three files that describe a node's GPUs: for the agent, for the stand-in driver, for NVSentinel."""
-    listed = [{"index": g.index, "uuid": g.uuid, "pci": g.pci, "name": g.name, "memory_bytes": g.memory_bytes} for g in gpus]
+    listed = [
+        {"index": g.index, "uuid": g.uuid, "pci": g.pci, "name": g.name, "memory_bytes": g.memory_bytes}
+        for g in gpus
+    ]
     (root / "gpus.json").write_text(json.dumps({"gpus": listed}, indent=2) + "\n")
     (root / "gpus.txt").write_text("".join(f"{g.uuid} {g.pci} {g.memory_bytes} {g.name}\n" for g in gpus))
     metadata = root / "var/lib/nvsentinel/gpu_metadata.json"

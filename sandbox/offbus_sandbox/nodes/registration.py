@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from offbus_steps.port import Object, Ref
-
 from offbus_sandbox.nodes.gpus import Gpu
 from offbus_sandbox.store.rules import now
 from offbus_sandbox.store.store import Store
+from offbus_steps.pods import GPU_RESOURCE
+from offbus_steps.port import Object, Ref
 
-__all__ = ["GPU_RESOURCE", "register_node"]
+__all__ = ["register_node"]
 
-GPU_RESOURCE = "nvidia.com/gpu"
-"""The extended resource of NVIDIA's device plugin."""
 MAX_PODS = "110"
 """The kubelet's default."""
 
@@ -34,12 +32,16 @@ def node_object(name: str, gpus: Sequence[Gpu]) -> Object:
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
-        "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
+        "kubernetes.io/arch": {"x86_64": "amd64", "aarch64": "arm64"}.get(
+            os.uname().machine, os.uname().machine
+        ),
     }
     if gpus:
         labels |= {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": str(len(gpus))}
         labels["nvidia.com/gpu.product"] = gpus[0].name.replace(" ", "-")
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {}}
+    meta = {"name": name, "labels": labels}
+    # a provider that ClusterGuards knows to be simulated: nothing here can really be rebooted
+    return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {"providerID": f"offbus://{name}"}}
 
 
 def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:

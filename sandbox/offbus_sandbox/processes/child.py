@@ -6,6 +6,8 @@ supervisor that comes after a killed one finds it. Nothing here uses a shell.
 
 import asyncio
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,10 +17,10 @@ from pathlib import Path
 
 import anyio
 
-from offbus_sandbox.processes.ending import end_all, of_session
-from offbus_sandbox.processes.table import ProcessId
+from offbus_sandbox.processes.ending import end_all, family
+from offbus_sandbox.processes.table import CHILD_MARK, ProcessId
 
-__all__ = ["Child", "Command", "ExitStatus"]
+__all__ = ["Child", "Command", "ExitStatus", "recorded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,12 @@ class ExitStatus:
 class Child:
     """A running child. Made by `start`; always `end` it, also after it has exited (its descendants may not have)."""
 
-    def __init__(self, process: subprocess.Popen[bytes], identity: ProcessId, record: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], identity: ProcessId, mark: str, record: Path
+    ) -> None:
         """Use `start`."""
         self.id = identity
+        self.mark = mark
         self.exited = anyio.Event()
         self._process = process
         self._record = record
@@ -61,10 +66,11 @@ class Child:
     @classmethod
     def start(cls, command: Command, records: Path) -> "Child":
         """Start it. Raises OSError when it cannot be (no such program, no such folder)."""
+        mark = secrets.token_hex(8)
         with command.log.open("ab") as log:
             process = subprocess.Popen(
                 resolved(command),
-                env=dict(command.env),
+                env={**command.env, CHILD_MARK: mark},
                 cwd=command.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -75,8 +81,8 @@ class Child:
         identity = ProcessId.of(process.pid)
         assert identity is not None, "a child stays in the table until it is waited for"  # noqa: S101
         record = records / str(identity.pid)
-        record.write_text(f"{identity.start}\n")
-        return cls(process, identity, record)
+        record.write_text(f"{identity.start} {mark}\n")
+        return cls(process, identity, mark, record)
 
     @property
     def status(self) -> ExitStatus | None:
@@ -101,7 +107,7 @@ class Child:
             with anyio.move_on_after(grace_s):
                 await self.exited.wait()
         self.kill()
-        await end_all(lambda: of_session(self.id))
+        await end_all(lambda: family(self.id, self.mark))
         await self.exited.wait()
         self._record.unlink(missing_ok=True)
         return ExitStatus.of(self._process.returncode)
@@ -116,8 +122,6 @@ class Child:
 
 def resolved(command: Command) -> list[str]:
     """argv with the program found in the *child's* PATH: subprocess would search ours."""
-    import shutil
-
     program = command.argv[0]
     found = program if "/" in program else shutil.which(program, path=command.env.get("PATH", ""))
     if found is None:
@@ -125,10 +129,13 @@ def resolved(command: Command) -> list[str]:
     return [found, *command.argv[1:]]
 
 
-def recorded(records: Path) -> list[ProcessId]:
-    """The processes that records name, alive or not."""
+def recorded(records: Path) -> list[tuple[ProcessId, str]]:
+    """The children that records name, alive or not, each with its mark."""
     found = []
     for record in records.iterdir():
-        with suppress(ValueError, FileNotFoundError):  # a record torn by a kill is covered by the mark
-            found.append(ProcessId(int(record.name), int(record.read_text())))
+        with suppress(
+            ValueError, FileNotFoundError
+        ):  # a record torn by a kill is covered by the sandbox's mark
+            start, mark = record.read_text().split()
+            found.append((ProcessId(int(record.name), int(start)), mark))
     return found

@@ -7,16 +7,23 @@ from contextlib import suppress
 
 import anyio
 
-from offbus_sandbox.processes.table import MARK, Process, ProcessId, processes, signal_process
+from offbus_sandbox.processes.table import CHILD_MARK, MARK, Process, ProcessId, processes, signal_process
 
-__all__ = ["end_all", "marked", "of_session", "wait_gone"]
+__all__ = ["belongs", "end_all", "family", "marked", "wait_gone"]
 
 Find = Callable[[], Sequence[Process]]
 
 
-def of_session(leader: ProcessId) -> list[Process]:
-    """The members of the session that `leader` made: not those of a later session with the same number."""
-    return [p for p in processes() if p.session == leader.pid and p.id.start >= leader.start]
+def family(leader: ProcessId, mark: str) -> list[Process]:
+    """A child and its descendants: its session, and whoever left that but still carries its mark."""
+    return [p for p in processes() if belongs(p, leader, mark)]
+
+
+def belongs(process: Process, leader: ProcessId, mark: str) -> bool:
+    """Whether a process is of that family. A later session with the same number is not: it is younger than `leader`
+    can be, who leads it for as long as a member lives."""
+    in_session = process.session == leader.pid and process.id.start >= leader.start
+    return in_session or (mark != "" and process.environment().get(CHILD_MARK) == mark)
 
 
 def marked(sandbox: str) -> list[Process]:

@@ -11,10 +11,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "Process", "ProcessId", "processes", "signal_process"]
+__all__ = ["CHILD_MARK", "MARK", "Process", "ProcessId", "processes", "signal_process"]
 
 MARK = "OFFBUS_SANDBOX"
 """Environment variable that every process of a sandbox carries, with `Layout.id`."""
+CHILD_MARK = "OFFBUS_CHILD"
+"""Environment variable that a child and all its descendants carry, each child with a value of its own."""
 
 
 @dataclass(frozen=True, slots=True)

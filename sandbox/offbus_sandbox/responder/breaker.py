@@ -1,8 +1,9 @@
-"""The circuit breaker: stops quarantines when too large a share of the GPU nodes was cordoned within a window.
+"""The circuit breaker: stops quarantines when too large a share of the GPU nodes was cordoned within a
+window.
 
-NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks until
-somebody sets it to something else. Off by default (docs/responder.md). Cordons are counted in memory, as there.
-Must not: uncordon anything.
+NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks
+until somebody sets it to something else. Off by default (docs/responder.md). Cordons are counted in memory,
+as there. Must not: uncordon anything.
 """
 
 import logging
@@ -32,7 +33,9 @@ class CircuitBreaker:
         if not self._settings.enabled:
             return True
         if await self._is_tripped():
-            _log.error("the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node)
+            _log.error(
+                "the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node
+            )
             return False
         self._cordoned[node] = time.monotonic()
         if await self._share() > self._settings.percentage:
@@ -53,7 +56,9 @@ class CircuitBreaker:
         return 100.0 * len(recent) / max(len(nodes), 1)
 
     async def _trip(self) -> None:
-        _log.error("more than %.0f %% of the GPU nodes were cordoned: breaker tripped", self._settings.percentage)
+        _log.error(
+            "more than %.0f %% of the GPU nodes were cordoned: breaker tripped", self._settings.percentage
+        )
         metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": TRIPPED}}
         try:

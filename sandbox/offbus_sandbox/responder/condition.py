@@ -1,8 +1,8 @@
 """How health events change a node condition: pure functions over the condition's dict.
 
-Format and rules: NVSentinel platform-connectors `K8sConnector`. A fault adds or replaces its entry; a healthy event
-drops the entries that it clears; the last one gone makes the condition healthy. Over 1024 characters the entries
-lose their raw text, then the whole is cut. Must not: talk to the cluster.
+Format and rules: NVSentinel platform-connectors `K8sConnector`. A fault adds or replaces its entry; a healthy
+event drops the entries that it clears; the last one gone makes the condition healthy. Over 1024 characters
+the entries lose their raw text, then the whole is cut. Must not: talk to the cluster.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ def kube_time(moment: datetime) -> str:
 
 
 def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
-    """Every fault that the node's conditions tell of, in their order. Text that is no entry is passed over."""
+    """Every fault that the node's conditions tell of; text that is no entry is passed over."""
     name = node["metadata"]["name"]
     found: list[HealthEvent] = []
     for condition in node.get("status", {}).get("conditions", []):

@@ -73,7 +73,7 @@ class ResponderConfig(_Model):
     )
     only_known_gpus: bool = Field(
         default=False,
-        description="Detector: ignore lines about PCI addresses that the node's metadata does not list, for nodes "
+        description="Detector: ignore lines about PCI addresses not in the node's metadata, for nodes "
         "that share one kernel. NVSentinel has no such filter.",
     )
     quarantine_delay_s: float = Field(
@@ -89,7 +89,7 @@ class ResponderConfig(_Model):
     )
     janitor: JanitorMode = Field(
         default=JanitorMode.SIMULATE,
-        description="simulate: complete the maintenance resource and report the repaired GPU to the detector; "
+        description="simulate: complete maintenance resources and report the repair as the node would; "
         "manual: leave it for somebody else, as NVSentinel's `janitor.config.manualMode`.",
     )
     janitor_delay_s: float = Field(
@@ -102,8 +102,8 @@ class ResponderConfig(_Model):
     )
     drain: tuple[DrainPolicy, ...] = Field(
         default=(DrainPolicy(name="*", mode=DrainMode.IMMEDIATE),),
-        description="Policies; on overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace that "
-        "none names is not drained. NVSentinel's documented default is AllowCompletion for `*`: it waits for ever.",
+        description="On overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace that "
+        "none names is not drained. NVSentinel's default is AllowCompletion for `*`: it waits for ever.",
     )
     delete_after_timeout_s: float = Field(
         default=3600,

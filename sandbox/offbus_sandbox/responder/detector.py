@@ -1,18 +1,19 @@
 """The detector: follows one node's kernel log and says in the node's condition what NVSentinel would say.
 
-One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the position.
-A first start marks the log's end and handles nothing before it; a later start goes on where it was. A changed boot
-id clears the check. Failures: an unreachable API holds the loop up (nothing is skipped); an unreadable log ends the
-program. Must not: read anything of the node agent's but the kernel log itself.
+One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the
+position. A first start marks the log's end and handles nothing before it; a later start goes on where it was.
+A changed boot id clears the check. Failures: an unreachable API holds the loop up (nothing is skipped); an
+unreadable log ends the program. Must not: read anything of the node agent's but the kernel log itself.
 """
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import anyio
 
+from offbus_sandbox.responder.boot_id import read_boot_id
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.dedup import Dedup
 from offbus_sandbox.responder.detector_state import StateFile
@@ -25,20 +26,9 @@ from offbus_sandbox.responder.publisher import Publisher
 from offbus_sandbox.responder.xid_monitor import XidMonitor
 from offbus_steps.port import Port
 
-__all__ = ["Detector", "boot_id"]
+__all__ = ["Detector"]
 
-_MACHINE_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-BOOT_ID = "boot_id"
-"""Below a local node's root: the node's own boot id, which the simulated reboot rewrites."""
 _log = logging.getLogger(__name__)
-
-
-def boot_id(root: Path) -> str:
-    """The node's boot id: its own file's, else the machine's."""
-    try:
-        return (root / BOOT_ID).read_text().strip()
-    except FileNotFoundError:
-        return _MACHINE_BOOT_ID.read_text().strip()
 
 
 class Detector:
@@ -56,10 +46,11 @@ class Detector:
         self._boot_id = ""
         self._cursor = -1
 
-    async def run(self) -> None:
-        """Follow the log for ever."""
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Follow the log for ever; `ready` is called once every later line will be handled."""
         with Folder(self._root) as folder:
             await self._start()
+            ready()
             async for _ in self._wakes(folder):
                 await self._round()
 
@@ -81,8 +72,8 @@ class Detector:
             yield
 
     async def _round(self) -> None:
-        # The boot id first: what the log holds when a new one is seen belongs to the boot before, and is cleared.
-        now = boot_id(self._root)
+        # The boot id first: what the log holds when a new one is seen is of the old boot, and is cleared.
+        now = read_boot_id(self._root)
         cursor = self._cursor
         events: list[HealthEvent] = []
         for record in self._log.read(cursor):

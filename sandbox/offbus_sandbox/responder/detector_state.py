@@ -1,9 +1,10 @@
-"""Where the detector was: its position in the kernel log and the boot id it last saw, in NVSentinel's state file.
+"""Where the detector was: its position in the kernel log and the boot id it last saw, in NVSentinel's state
+file.
 
-Below the node's root, `var/run/nvsentinel/syslog_monitor/state.json`:
-`{"version": 1, "boot_id": …, "check_last_cursors": {check: cursor}}`. Written atomically after the events were
-published, so that a restart repeats at most what the dedup (or the condition itself) absorbs. A missing or broken
-file is a first start. Must not: be read by anything else.
+Below the node's root, `var/run/nvsentinel/syslog_monitor/state.json`: `{"version": 1, "boot_id": …,
+"check_last_cursors": {check: cursor}}`. Written atomically after the events were published, so that a restart
+repeats at most what the dedup (or the condition itself) absorbs. A missing or broken file is a first start.
+Must not: be read by anything else.
 """
 
 import logging

@@ -1,16 +1,16 @@
 """Kubernetes Events that say what a drain waits for, as NVSentinel's node-drainer writes them.
 
-Namespace `default`, source `nvsentinel-node-drainer`. One Event per node, reason and list of pods: a drain that still
-waits for the same pods is not repeated. Must not: decide what is waited for.
+Namespace `default`, source `nvsentinel-node-drainer`. One Event per node, reason and list of pods: a drain
+that still waits for the same pods is not repeated. Must not: decide what is waited for.
 """
 
-import hashlib
+import secrets
 from datetime import UTC, datetime
 
 from offbus_sandbox.responder.condition import kube_time
 from offbus_sandbox.responder.draining import DrainGroup
 from offbus_sandbox.responder.node_view import NodeView
-from offbus_steps.port import Conflict, Objects
+from offbus_steps.port import Objects
 
 __all__ = ["DrainEvents"]
 
@@ -28,11 +28,10 @@ class DrainEvents:
         if self._last.get(node.name) == message:
             return
         now = datetime.now(UTC)
-        name = hashlib.sha256(f"{reason} {message} {now.timestamp()}".encode()).hexdigest()[:16]
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{node.name}.{name}", "namespace": "default"},
+            "metadata": {"name": f"{node.name}.{secrets.token_hex(8)}", "namespace": "default"},
             "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node.name},
             "type": "NodeDraining",
             "reason": reason,
@@ -42,8 +41,5 @@ class DrainEvents:
             "lastTimestamp": kube_time(now),
             "count": 1,
         }
-        try:
-            await self._objects.create(event)
-        except Conflict as err:
-            raise RuntimeError(f"an Event of this name was made in this very instant: {name}") from err
+        await self._objects.create(event)
         self._last[node.name] = message

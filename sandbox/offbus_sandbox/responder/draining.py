@@ -1,8 +1,9 @@
 """Which pods must leave a quarantined node, and how. Pure: decides on pod objects; the controller acts.
 
-NVSentinel's node-drainer: system namespaces, DaemonSet pods, static pods, finished pods and pods that have not been
-ready for long are not waited for. Work is ordered Immediate, DeleteAfterTimeout, AllowCompletion: a group starts
-when the one before is gone. Differs: no partial drain of single GPUs; an eviction's grace is the pod's own.
+NVSentinel's node-drainer: system namespaces, DaemonSet pods, static pods, finished pods and pods that have
+not been ready for long are not waited for. Work is ordered Immediate, DeleteAfterTimeout, AllowCompletion: a
+group starts when the one before is gone. Differs: no partial drain of single GPUs; an eviction's grace is the
+pod's own.
 """
 
 import re
@@ -34,7 +35,9 @@ class DrainGroup:
         return f"[{' '.join(sorted(names))}]"
 
 
-def next_group(pods: Iterable[Object], node: str, config: ResponderConfig, now: datetime) -> DrainGroup | None:
+def next_group(
+    pods: Iterable[Object], node: str, config: ResponderConfig, now: datetime
+) -> DrainGroup | None:
     """The first group that still has pods on the node; None when it is drained."""
     here = [pod for pod in pods if pod.get("spec", {}).get("nodeName") == node]
     waited_for = [pod for pod in here if _must_leave(pod, config, now)]

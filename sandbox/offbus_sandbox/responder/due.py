@@ -1,7 +1,8 @@
-"""When a transition that was decided on may happen: the settable delays, without sleeping through what changes.
+"""When a transition that was decided on may happen: the settable delays, without sleeping through what
+changes.
 
-A node wants one transition at a time. The first time it is wanted starts its delay; wanting another one forgets it.
-Must not: run anything.
+A node wants one transition at a time. The first time it is wanted starts its delay; wanting another one
+forgets it. Must not: run anything.
 """
 
 from collections.abc import Callable

@@ -53,7 +53,7 @@ class HealthEvent(_Model):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes two events the same fault (NVSentinel: healthEventsAnnotation, platform-connectors' dedup)."""
+        """What makes two events the same fault (as in NVSentinel's platform-connectors dedup)."""
         entities = sorted((e.entityType, e.entityValue) for e in self.entitiesImpacted)
         return (self.nodeName, self.checkName, tuple(entities), self.errorCode)
 
@@ -62,7 +62,7 @@ class HealthEvent(_Model):
         return next((e.entityValue for e in self.entitiesImpacted if e.entityType == entity_type), "")
 
     def clears(self, other: "HealthEvent") -> bool:
-        """Whether this healthy event ends that fault (K8sConnector: all entities of the healthy event must match;
+        """Whether this healthy event ends that fault (K8sConnector: all of its entities must match;
         GPU_UUID is not compared when the GPU's PCI address is there)."""
         if not self.isHealthy or self.checkName != other.checkName:
             return False

@@ -39,7 +39,7 @@ class Entry:
 
 
 def parse_record(line: str) -> Record | None:
-    """`<prefix>,<seq>,<usec>,<flags>[,…];<text>`; None when it is not a record (continuation lines are not)."""
+    """`<prefix>,<seq>,<usec>,<flags>[,…];<text>`; None when it is no record (a continuation line is none)."""
     head, semicolon, text = line.partition(";")
     fields = head.split(",")
     if not semicolon or len(fields) < 4 or not all(f.isascii() and f.isdigit() for f in fields[:3]):

@@ -43,7 +43,7 @@ def open_kernel_log(path: Path) -> KernelLog:
 
 
 class RecordFile:
-    """One record a line (docs/architecture.md). The file may appear later, and be replaced: then it is read anew."""
+    """One record a line (docs/architecture.md). The file may appear later; a replaced one is read anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

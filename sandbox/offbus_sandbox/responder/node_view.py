@@ -1,7 +1,8 @@
-"""One node as the controller sees it: what the cluster's object says of the fault and of what was done about it.
+"""One node as the controller sees it: what the cluster's object says of the fault and of what was done about
+it.
 
-Everything that the controller knows is read from here, which is what makes it resumable after `kill -9`. Broken
-annotations are treated as absent, and logged. Must not: change anything.
+Everything that the controller knows is read from here, which is what makes it resumable after `kill -9`.
+Broken annotations are treated as absent, and logged. Must not: change anything.
 """
 
 import json
@@ -27,7 +28,9 @@ _log = logging.getLogger(__name__)
 def is_managed(node: Mapping[str, Any]) -> bool:
     """Whether NVSentinel would look at the node: it has GPUs and did not opt out."""
     labels = node["metadata"].get("labels") or {}
-    return labels.get(terms.GPU_PRESENT) == "true" and not any(labels.get(key) == "false" for key in terms.OPT_OUT)
+    return labels.get(terms.GPU_PRESENT) == "true" and not any(
+        labels.get(key) == "false" for key in terms.OPT_OUT
+    )
 
 
 class NodeView:

@@ -1,8 +1,10 @@
-"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the rest.
+"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the
+rest.
 
-NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; a conflict reads
-again. While the API cannot be reached it tries again, waiting up to 5 s between attempts, and nothing is lost or
-reordered. Any other refusal is raised: it is a bug or a missing right. Must not: decide whether an event is news.
+NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; a conflict
+reads again. While the API cannot be reached it tries again, waiting up to 5 s between attempts, and nothing
+is lost or reordered. Any other refusal is raised: it is a bug or a missing right. Must not: decide whether an
+event is news.
 """
 
 import hashlib
@@ -45,7 +47,9 @@ class Publisher:
     async def _set_condition(self, event: HealthEvent) -> None:
         while True:
             node = await self._objects.get(self._node)
-            conditions = updated_conditions(node.get("status", {}).get("conditions", []), event, datetime.now(UTC))
+            conditions = updated_conditions(
+                node.get("status", {}).get("conditions", []), event, datetime.now(UTC)
+            )
             version = node["metadata"]["resourceVersion"]
             patch = {"metadata": {"resourceVersion": version}, "status": {"conditions": conditions}}
             try:

@@ -1,7 +1,8 @@
 """Cordon and uncordon: which fields of the node say that it is quarantined. Pure: they build merge patches.
 
-NVSentinel's fault-quarantine. A node that was cordoned already keeps its cordon, gets no cordon labels, and is not
-uncordoned at the end. Every patch carries the resource version that it was decided on. Must not: evict, or wait.
+NVSentinel's fault-quarantine. A node that was cordoned already keeps its cordon, gets no cordon labels, and
+is not uncordoned at the end. Every patch carries the resource version that it was decided on. Must not:
+evict, or wait.
 """
 
 import re
@@ -23,7 +24,7 @@ _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
 
 
 def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str, Any]:
-    """Cordon the node for these faults, with ids of their own; NVSentinel's are document ids of 24 hex digits."""
+    """Cordon the node for these faults, with ids of their own; 24 hex digits as NVSentinel's."""
     annotations = {
         terms.QUARANTINE_EVENTS: events_json([_with_identity(fault) for fault in faults]),
         terms.CORDONED_BY_US: terms.TRUE,
@@ -48,7 +49,9 @@ def release_patch(node: NodeView) -> dict[str, Any]:
     """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
     if node.was_cordoned_before:
         return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None})
-    return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None, **_uncordon_labels(node)}, unschedulable=None)
+    return _patch(
+        node, dict.fromkeys(_OURS), {terms.STATE: None, **_uncordon_labels(node)}, unschedulable=None
+    )
 
 
 def cancel_patch(node: NodeView) -> dict[str, Any]:

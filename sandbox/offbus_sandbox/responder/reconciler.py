@@ -1,10 +1,10 @@
 """One look at one node: decides what its fault asks for now, and does the next thing.
 
 The state machine of NVSentinel's fault-quarantine, node-drainer and fault-remediation together: quarantined,
-draining, drain-succeeded, remediating, remediation-succeeded or -failed; a cleared fault ends it from any state.
-Level-triggered: everything is read from the cluster, every step may be repeated, so a killed controller goes on.
-`look` returns in how many seconds it wants to look again, or None for "when something changes". Conflicts and
-unreachable APIs are raised to the caller, which looks again.
+draining, drain-succeeded, remediating, remediation-succeeded or -failed; a cleared fault ends it from any
+state. Level-triggered: everything is read from the cluster, every step may be repeated, so a killed
+controller goes on. `look` returns in how many seconds it wants to look again, or None for "when something
+changes". Conflicts and unreachable APIs are raised to the caller, which looks again.
 """
 
 import logging
@@ -32,6 +32,14 @@ from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptio
 __all__ = ["Reconciler"]
 
 NOW = 0.0
+_EVICT_AGAIN_S = 0.5
+"""Pause after a disruption budget refused an eviction (NVSentinel backs off from 10 s)."""
+_DRAINED = (
+    NodeState.DRAIN_SUCCEEDED,
+    NodeState.REMEDIATING,
+    NodeState.REMEDIATION_SUCCEEDED,
+    NodeState.REMEDIATION_FAILED,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -59,7 +67,9 @@ class Reconciler:
 
     async def _free(self, node: NodeView) -> float | None:
         """Not quarantined: is there news? Faults that a hand has cancelled are none, while they last."""
-        old = self._cancelled.setdefault(node.name, {f.key for f in node.faults} if node.is_cancelled else set())
+        old = self._cancelled.setdefault(
+            node.name, {f.key for f in node.faults} if node.is_cancelled else set()
+        )
         old &= {fault.key for fault in node.faults}
         news = [fault for fault in node.faults if fault.key not in old]
         if not news:
@@ -75,16 +85,18 @@ class Reconciler:
         if {fault.key for fault in node.faults} != {fault.key for fault in node.tracked}:
             await self._patch(node, track_patch(node, node.faults))
             return NOW
-        if node.in_state(NodeState.QUARANTINED):
-            return await self._after("drain", self._config.drain_delay_s, node, self._drain)
+        if node.in_state(*_DRAINED):
+            return await self._repair(node)
         if node.in_state(NodeState.DRAINING):
             return await self._drain(node)
-        return await self._repair(node)
+        return await self._after("drain", self._config.drain_delay_s, node, self._drain)
 
     async def _repair(self, node: NodeView) -> float | None:
-        wanted, mapped = remediations(node)
         if node.in_state(NodeState.DRAIN_SUCCEEDED):
-            return await self._after("remediate", self._config.remediate_delay_s, node, self._start_remediation)
+            return await self._after(
+                "remediate", self._config.remediate_delay_s, node, self._start_remediation
+            )
+        wanted, mapped = remediations(node)
         ended = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
         if wanted or not node.in_state(ended):
             return await self._remediate(node)
@@ -95,7 +107,9 @@ class Reconciler:
             return None
         await self._patch(node, quarantine_patch(node, node.faults))
         self._cancelled.pop(node.name, None)
-        _log.info("%s quarantined: %s", node.ref, ", ".join(code for f in node.faults for code in f.errorCode))
+        _log.info(
+            "%s quarantined: %s", node.ref, ", ".join(code for f in node.faults for code in f.errorCode)
+        )
         return NOW
 
     async def _cancel(self, node: NodeView) -> float | None:
@@ -136,7 +150,7 @@ class Reconciler:
             try:
                 await self._objects.evict(Ref.of(pod), uid=pod["metadata"]["uid"])
             except TooManyDisruptions as err:
-                again.append(err.after.total_seconds())
+                again.append(max(err.after.total_seconds(), _EVICT_AGAIN_S))
             except (NotFound, Conflict):
                 _log.info("%s went by itself", Ref.of(pod))
         return min(again, default=None)
@@ -169,7 +183,9 @@ class Reconciler:
         state = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
         record = record_json(node, wanted, datetime.now(UTC)) if wanted else None
         await self._patch(node, state_patch(node, state, remediation=record))
-        _log.info("%s %s: %s", node.ref, state, ", ".join(str(Ref.of(one.object)) for one in wanted) or "nothing")
+        _log.info(
+            "%s %s: %s", node.ref, state, ", ".join(str(Ref.of(one.object)) for one in wanted) or "nothing"
+        )
         return NOW
 
     async def _after(

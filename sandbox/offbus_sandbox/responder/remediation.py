@@ -1,7 +1,7 @@
 """Which maintenance resources a node's faults ask for. Pure: builds the objects and the annotation.
 
-NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET asks for a GPUReset of that
-GPU, RESTART_VM and RESTART_BM for a RebootNode; a reboot covers resets. An action without a mapping
+NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET asks for a GPUReset of
+that GPU, RESTART_VM and RESTART_BM for a RebootNode; a reboot covers resets. An action without a mapping
 (CONTACT_SUPPORT) cannot be remediated. Must not: create anything.
 """
 
@@ -36,13 +36,15 @@ class Remediation:
 
 
 def remediations(node: NodeView) -> tuple[Sequence[Remediation], bool]:
-    """What is still to be made, by group; and whether every fault has a remediation (made, to be made, or covered)."""
+    """What is still to be made; and whether every fault has a remediation (made, to be made, or covered)."""
     wanted: dict[str, Remediation] = {}
     mapped = True
     for fault in sorted(node.tracked, key=_reboots_first):
         found = _for_fault(node, fault)
         mapped = mapped and found is not None
-        if found is not None and not {found.group, RESTART_GROUP} & (wanted.keys() | node.remediations.keys()):
+        if found is not None and not {found.group, RESTART_GROUP} & (
+            wanted.keys() | node.remediations.keys()
+        ):
             wanted[found.group] = found
     return list(wanted.values()), mapped
 

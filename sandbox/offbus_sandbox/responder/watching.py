@@ -1,12 +1,13 @@
-"""Follows all objects of a kind: a list, then a watch from its version, and a new list when the watch is too old.
+"""Follows all objects of a kind: a list, then a watch from its version, and a new list when the watch is too
+old.
 
-`follow` yields every object that was there or changed, and deletions; it never ends but by cancellation. When the
-API cannot be reached it tries again, waiting up to 5 s. An object that vanished between two lists is reported as
-deleted. Must not: poll, or keep more than names and versions.
+`follow` yields every object that was there or changed, and deletions; it never ends but by cancellation. When
+the API cannot be reached it tries again, waiting up to 5 s. An object that vanished between two lists is
+reported as deleted. Must not: poll, or keep more than names and versions.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -29,13 +30,19 @@ class Seen:
     object: Object | None
 
 
-async def follow(objects: Objects, kind: str) -> AsyncIterator[Seen]:
-    """All objects of a kind, now and for ever."""
+def _nothing() -> None:
+    """The caller does not want to know."""
+
+
+async def follow(
+    objects: Objects, kind: str, *, listed: Callable[[], None] = _nothing
+) -> AsyncIterator[Seen]:
+    """All objects of a kind, now and for ever; `listed` is called whenever those of a list were handed out."""
     known: set[Ref] = set()
     wait = _FIRST_WAIT_S
     while True:
         try:
-            async for seen in _from_list(objects, kind, known):
+            async for seen in _from_list(objects, kind, known, listed):
                 yield seen
                 wait = _FIRST_WAIT_S
         except Gone:
@@ -46,16 +53,19 @@ async def follow(objects: Objects, kind: str) -> AsyncIterator[Seen]:
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
 
-async def _from_list(objects: Objects, kind: str, known: set[Ref]) -> AsyncIterator[Seen]:
-    listed = await objects.list(kind)
-    now = {Ref.of(item): item for item in listed.items}
+async def _from_list(
+    objects: Objects, kind: str, known: set[Ref], listed: Callable[[], None]
+) -> AsyncIterator[Seen]:
+    found = await objects.list(kind)
+    now = {Ref.of(item): item for item in found.items}
     for gone in known - now.keys():
         yield Seen(gone, None)
     known.clear()
     known.update(now)
     for ref, item in now.items():
         yield Seen(ref, item)
-    async for event in objects.watch(kind, resource_version=listed.resource_version):
+    listed()
+    async for event in objects.watch(kind, resource_version=found.resource_version):
         if event.type is WatchType.BOOKMARK:
             continue
         ref = Ref.of(event.object)

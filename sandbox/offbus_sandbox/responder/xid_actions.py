@@ -50,7 +50,7 @@ def action_of_recovery(text: str) -> RecommendedAction:
 
 
 def nvlink_action(text: str, driver: str) -> RecommendedAction:
-    """The decode sheet's action for `144, UNIT … Link NN (0x… 0x…`; no rule that matches is NONE (the enum's zero).
+    """The decode sheet's action for `144, UNIT … Link NN (0x… 0x…`; no match is NONE (the enum's zero).
 
     `driver` is the metadata's version ("580.82.07"); an unknown one counts as the newest.
     """

@@ -56,7 +56,7 @@ class XidMonitor:
             action = RecommendedAction.RESTART_VM
         fault = self._event(
             isFatal=action is not RecommendedAction.NONE,
-            message=f"MESSAGE={message}",  # sdjournal hands the field out with its name, and NVSentinel keeps it
+            message=f"MESSAGE={message}",  # sdjournal hands the name out too, NVSentinel keeps it
             recommendedAction=action,
             errorCode=(report.code,),
             entitiesImpacted=entities,

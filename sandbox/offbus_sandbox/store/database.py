@@ -16,7 +16,9 @@ from offbus_steps.port import Ref
 __all__ = ["Database"]
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS objects (kind TEXT, namespace TEXT, name TEXT, body TEXT, PRIMARY KEY (kind, namespace, name));
+CREATE TABLE IF NOT EXISTS objects (
+    kind TEXT, namespace TEXT, name TEXT, body TEXT, PRIMARY KEY (kind, namespace, name)
+);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER);
 """
 

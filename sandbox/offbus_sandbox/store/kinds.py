@@ -6,10 +6,9 @@ Only what the sandbox relies on is checked; a real API server checks more.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from offbus_steps.port import Invalid, Object, Ref
-
 from offbus_sandbox.store.rules import LABEL, checked
 from offbus_sandbox.store.selector import matches_spec
+from offbus_steps.port import Invalid, Object, Ref
 
 __all__ = ["check_kind", "default_kind"]
 

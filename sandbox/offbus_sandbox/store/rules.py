@@ -38,7 +38,9 @@ def prepare_new(obj: Mapping[str, Any]) -> Object:
     """The object as it is stored at first: checked, with uid, time and generation, without status."""
     resource = resource_of(obj.get("kind"))
     if obj.get("apiVersion") != resource.api_version:
-        raise Invalid(f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {resource.api_version!r}")
+        raise Invalid(
+            f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {resource.api_version!r}"
+        )
     meta = prepare_meta(resource, obj.get("metadata"))
     body = {key: value for key, value in obj.items() if key != "status"}
     return {**body, "metadata": meta}

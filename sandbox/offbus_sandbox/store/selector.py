@@ -29,7 +29,9 @@ def parse_term(term: str) -> Selector:
     """One requirement of a selector."""
     found = TERM.fullmatch(term)
     if found is None or (found["no"] and found["op"]):
-        raise Invalid(f"label selector term {term!r} is not understood", hint='write "a=b", "a!=b", "a" or "!a"')
+        raise Invalid(
+            f"label selector term {term!r} is not understood", hint='write "a=b", "a!=b", "a" or "!a"'
+        )
     key, op, value = found["key"], found["op"], found["value"]
     if op is None:
         return (lambda labels: key not in labels) if found["no"] else (lambda labels: key in labels)

@@ -7,14 +7,13 @@ object, commits it, adds it to the history, then tells the listeners (which only
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from offbus_steps.port import Conflict, NotFound, Object, ObjectList, Ref, WatchType
-
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change, History
 from offbus_sandbox.store.kinds import check_kind, default_kind
 from offbus_sandbox.store.merge import merge
 from offbus_sandbox.store.rules import WITHOUT_STATUS, apply_patch, now, prepare_new, resource_of
 from offbus_sandbox.store.selector import Selector, labels_of, parse_selector
+from offbus_steps.port import Conflict, NotFound, Object, ObjectList, Ref, WatchType
 
 __all__ = ["Store", "in_scope"]
 
@@ -85,6 +84,16 @@ class Store:
         stored = self._commit(WatchType.MODIFIED, ref, new)
         return self._finish_if_released(stored)
 
+    def replace_spec(self, ref: Ref, spec: Mapping[str, Any]) -> Object:
+        """Replace the whole spec, for the controller that owns it (what PUT does in Kubernetes)."""
+        old = self.get(ref)
+        if old["spec"] == spec:
+            return old
+        meta = {**old["metadata"], "generation": old["metadata"]["generation"] + 1}
+        new = {**old, "spec": dict(spec), "metadata": meta}
+        check_kind(new, old)
+        return self._commit(WatchType.MODIFIED, ref, new)
+
     def set_status(self, ref: Ref, status: Mapping[str, Any]) -> Object:
         """Replace the whole status, for the controller that owns it."""
         old = self.get(ref)
@@ -95,7 +104,10 @@ class Store:
         """What the Binding subresource does: a pod gets its node, once."""
         old = self.get(ref)
         spec = {**old["spec"], "nodeName": node}
-        meta = {**old["metadata"], "annotations": {**(old["metadata"].get("annotations") or {}), **annotations}}
+        meta = {
+            **old["metadata"],
+            "annotations": {**(old["metadata"].get("annotations") or {}), **annotations},
+        }
         return self._commit(WatchType.MODIFIED, ref, {**old, "spec": spec, "metadata": meta})
 
     def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> Object:

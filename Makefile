@@ -1,0 +1,84 @@
+# Everything that a user of the repository or its CI needs; `make` alone lists it.
+#
+# Stamps below .venv/stamps say what was done, so that a second `make drill` starts the drill at once: pip runs again
+# only when the packaging changed, and a change in shim/ rebuilds the C parts and nothing else. Paths are relative, so
+# that a checkout below a folder with spaces in its name works.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:  # two pips in one environment do not go well, also under `make -j`
+.PHONY: help drill test test-all check generate bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+PACKAGING := pyproject.toml shim/hatch_build.py engine/offbus/__init__.py
+NATIVE := agent/offbus_agent/native
+NATIVE_SOURCES := $(shell find shim -type f \( -name '*.[chS]' -o -name '*.def' -o -name '*.map' -o -name '*.py' -o -name Makefile \) -not -path '*/build/*')
+
+SCENARIO ?= scenarios/xid79.yaml
+ARGS ?=
+
+help:  ## List what make can do
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+drill: $(STAMPS)/run $(STAMPS)/native  ## Play a whole drill on this machine (SCENARIO=…, ARGS="--set xid=48")
+	@exec $(BIN)/offbus run "$(SCENARIO)" $(ARGS)
+
+test: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests, without the slow ones (ARGS="-k undo")
+	@exec $(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python docs/generate.py --check
+
+generate: $(STAMPS)/run  ## Write the generated files anew (docs/steps, schemas)
+	@$(BIN)/python docs/generate.py
+
+bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets, side by side with Chaos Toolkit
+	@exec .venv-bench/bin/python benchmarks/bench.py $(ARGS)
+
+clean:  ## Remove everything that make made
+	@[ ! -f shim/Makefile ] || $(MAKE) --no-print-directory -s -C shim clean
+	@rm -rf $(VENV) .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find $(NATIVE) -type f -not -name README.md -delete 2>/dev/null || true
+
+$(STAMPS)/venv:
+	@command -v $(firstword $(CC)) >/dev/null || \
+	  { echo "offbus: there is no C compiler ($(firstword $(CC))); install one (Debian, Ubuntu: apt install gcc)" >&2; exit 1; }
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11) none; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; \
+	[ "$$python" != none ] || \
+	  { echo "offbus: there is no Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	"$$python" -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "offbus: $$python has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
+	"$$python" -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: $(PACKAGING) | $(STAMPS)/venv
+	@echo "offbus: installing into $(VENV) (once)"
+	@$(BIN)/python $(PIP_INSTALL) -e .
+	@touch $@
+
+$(STAMPS)/dev: $(PACKAGING) | $(STAMPS)/venv
+	@echo "offbus: installing into $(VENV), with the tools for development (once)"
+	@$(BIN)/python $(PIP_INSTALL) -e '.[dev]'
+	@touch $@ $(STAMPS)/run
+
+$(STAMPS)/native: $(NATIVE_SOURCES) | $(STAMPS)/venv
+	@[ "$$(uname)" != Linux ] || $(MAKE) --no-print-directory -s -C shim install NATIVE=../$(NATIVE) PYTHON=../$(BIN)/python
+	@touch $@
+
+.venv-bench/stamps/bench: $(PACKAGING) benchmarks/requirements.txt $(wildcard benchmarks/plugin/*) | $(STAMPS)/venv
+	@echo "offbus: installing offbus and Chaos Toolkit into .venv-bench (once)"
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/python $(PIP_INSTALL) -r benchmarks/requirements.txt
+	@mkdir -p .venv-bench/stamps && touch $@

@@ -1,0 +1,133 @@
+"""The program `offbus-agent`.
+
+Job: turn the command line into one call, and every expected failure into one line on stderr. Exit codes are those
+of offbus: 2 for a command line that cannot work (a bad token file among it), 3 for a node where the agent cannot run
+(a port in use, no kernel log, another agent). Imports stay inside, so that `--help` is quick.
+"""
+
+from pathlib import Path
+
+import click
+
+__all__ = ["main"]
+
+INVALID = 2
+COULD_NOT_RUN = 3
+
+_EXAMPLES = """
+\b
+Examples:
+  On a node (as the DaemonSet runs it):
+    offbus-agent serve --node $NODE_NAME --token-file /etc/offbus/token --host 0.0.0.0
+  A node of `local`, on a Unix socket:
+    offbus-agent serve --node node-1 --root nodes/node-1 --uds nodes/node-1/agent.sock --token-file token
+  Only XIDs 79 and 94, one fault at a time:
+    offbus-agent serve --node n --token-file token --allow-xid 79 --allow-xid 94 --max-faults 1
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The offbus node agent: it owns the faults of one node."""
+
+
+@main.command(epilog=_EXAMPLES)
+@click.option("--node", required=True, help="The node's name, as Kubernetes knows it.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    default="/",
+    show_default=True,
+    help="The node's root: its /proc, /run and GPU files are looked for below it.",
+)
+@click.option("--uds", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8083, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Holds the token that every write needs; not readable by everybody.",
+)
+@click.option(
+    "--kmsg",
+    type=click.Path(path_type=Path),
+    help="The kernel log. Default: ROOT/kmsg beside a ROOT/gpus.json, else ROOT/dev/kmsg.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="Where the faults are kept, across restarts. Default: ROOT/var/lib/offbus.",
+)
+@click.option(
+    "--allow-xid", type=int, multiple=True, help="Only this XID (repeatable). Default: the whole catalogue."
+)
+@click.option(
+    "--max-faults",
+    type=click.IntRange(1, 16),
+    default=8,
+    show_default=True,
+    help="Faults that may be armed at once.",
+)
+@click.option(
+    "--rate",
+    type=click.IntRange(1, 6000),
+    default=30,
+    show_default=True,
+    help="Injections a minute, after a burst of as many as --burst.",
+)
+@click.option(
+    "--burst", type=click.IntRange(1, 1000), default=10, show_default=True, help="Injections at once."
+)
+@click.option("--ready-fd", type=int, help="Write one byte to this descriptor when requests are answered.")
+def serve(
+    node: str,
+    root: Path,
+    uds: Path | None,
+    host: str,
+    port: int,
+    token_file: Path,
+    kmsg: Path | None,
+    state: Path | None,
+    allow_xid: tuple[int, ...],
+    max_faults: int,
+    rate: int,
+    burst: int,
+    ready_fd: int | None,
+) -> None:
+    """Serve one node's faults over HTTP, until SIGTERM or SIGINT.
+
+    Faults that are armed when the agent ends are left to their lease; their page heals at once when the agent's
+    heartbeat is missed, and an agent that starts again goes on with those whose lease still runs.
+    """
+    from offbus_agent.agent import NodePlace
+    from offbus_agent.policy import Policy, TokenBucket
+    from offbus_agent.program import CannotServeError, InvalidOptionError, Options, run
+
+    usual = root / "kmsg" if (root / "gpus.json").exists() else root / "dev/kmsg"
+    options = Options(
+        place=NodePlace(node, root, kmsg or usual, state or root / "var/lib/offbus"),
+        policy=Policy(frozenset(allow_xid) or None, max_faults, TokenBucket(burst=burst, per_minute=rate)),
+        token_file=token_file,
+        uds=uds,
+        host=host,
+        port=port,
+        ready_fd=ready_fd,
+    )
+    try:
+        run(options)
+    except InvalidOptionError as err:
+        _leave(err, INVALID)
+    except CannotServeError as err:
+        _leave(err, COULD_NOT_RUN)
+
+
+def _leave(err: Exception, code: int) -> None:
+    click.echo(f"offbus-agent: {err}", err=True)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

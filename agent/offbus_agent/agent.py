@@ -1,0 +1,106 @@
+"""One node's agent, put together: what its HTTP face and its program call.
+
+Job: wiring, health, and the published guides' form of injection. It decides nothing that its parts decide.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from offbus_agent.effects import Plane
+from offbus_agent.evidence import Evidence
+from offbus_agent.faults import Faults
+from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
+from offbus_agent.kernel_log import open_kernel_log
+from offbus_agent.leases import boot_id, boottime_ns
+from offbus_agent.models import Fault, FaultRequest, GpuShape, Health, InjectXidRequest, PlaneHealth
+from offbus_agent.node_page import NodePage
+from offbus_agent.planes import Planes
+from offbus_agent.policy import Policy
+from offbus_agent.refusals import Refusal
+from offbus_agent.store import Store
+
+__all__ = ["Agent", "NodePlace", "open_agent"]
+
+GUIDE_RUN = "inject-xid"
+"""The run that faults made by `/inject-xid` belong to."""
+GUIDE_TTL_S = 300.0
+"""Their lease: the published request has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlace:
+    """Where a node's things are: its root folder, its kernel log, the agent's own state."""
+
+    node: str
+    root: Path
+    kmsg: Path
+    state: Path
+
+
+class Agent:
+    """The agent of one node."""
+
+    def __init__(self, place: NodePlace, page: NodePage, planes: Planes, faults: Faults) -> None:
+        self.page = page
+        self.faults = faults
+        self.version = version("offbus")
+        self._place = place
+        self._planes = planes
+        self._boot_id = boot_id()
+
+    def health(self) -> Health:
+        """The node, its GPUs, and which planes work. Raises Refusal when the GPUs cannot be listed."""
+        return Health(
+            node=self._place.node,
+            version=self.version,
+            boot_id=self._boot_id,
+            now_ns=boottime_ns(),
+            gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._place.root)],
+            faults=len(self.faults.all()),
+            armed=len(self.faults.armed()),
+            planes={plane: self._plane(plane) for plane in Plane},
+        )
+
+    async def inject_xid(self, request: InjectXidRequest) -> tuple[Fault, bool]:
+        """The kernel plane alone, on the GPU of that index, ended by its lease. Raises Refusal."""
+        here = {gpu.index: gpu for gpu in gpus_of(self._place.root)}
+        if request.gpu_id not in here:
+            known = ", ".join(str(index) for index in here) or "none"
+            raise Refusal(
+                422, "unknown_gpu", f"no GPU {request.gpu_id} on this node", f"indices here: {known}"
+            )
+        return await self.faults.create(
+            FaultRequest(
+                id=request.fault_id,
+                run=GUIDE_RUN,
+                epoch=0,
+                xid=request.xid_type,
+                gpus=[here[request.gpu_id].uuid],
+                planes=[Plane.KERNEL],
+                ttl_s=GUIDE_TTL_S,
+            )
+        )
+
+    def _plane(self, plane: Plane) -> PlaneHealth:
+        why = self._planes.why_not(plane)
+        return PlaneHealth(ok=not why, path=self._planes.path(plane), why=why)
+
+
+def gpus_of(root: Path) -> tuple[Gpu, ...]:
+    """The node's GPUs now. Raises Refusal when the files that list them make no sense."""
+    try:
+        return discover(root)
+    except GpuDiscoveryError as err:
+        raise Refusal(500, "gpus_unknown", str(err), "mend the file that lists the GPUs") from err
+
+
+def open_agent(place: NodePlace, policy: Policy, store: Store) -> Agent:
+    """The agent of a node, its former faults restored. Raises KernelLogError, NodePageError."""
+    kernel = open_kernel_log(place.kmsg)
+    kernel.check()
+    page = NodePage.prepare(place.root)
+    planes = Planes(kernel, page)
+    faults = Faults(store, planes, Evidence(page), policy, lambda: gpus_of(place.root))
+    faults.restore()
+    return Agent(place, page, planes, faults)

@@ -1,0 +1,43 @@
+"""Wakes the agent when a process reports its first faulted call.
+
+Job: an inotify watch on the events file. The shim rings by pwrite(2) after it filled a record, because stores to
+shared memory wake nobody. A doorbell that cannot be had is a `DoorbellError`; the keeper then looks by itself.
+"""
+
+import ctypes
+import os
+from pathlib import Path
+
+__all__ = ["Doorbell", "DoorbellError"]
+
+_IN_MODIFY = 0x2
+_BUFFER = 64 * 1024
+
+
+class DoorbellError(Exception):
+    """Raised when the kernel gives no inotify instance or watch."""
+
+
+class Doorbell:
+    """One inotify descriptor; readable when somebody rang."""
+
+    def __init__(self, path: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise DoorbellError(f"no inotify instance: {os.strerror(ctypes.get_errno())}")
+        if libc.inotify_add_watch(self.fd, os.fsencode(path), _IN_MODIFY) < 0:
+            why = os.strerror(ctypes.get_errno())
+            self.close()
+            raise DoorbellError(f"no inotify watch on {path}: {why}")
+
+    def silence(self) -> None:
+        """Take in all rings so far."""
+        try:
+            os.read(self.fd, _BUFFER)
+        except BlockingIOError:
+            return
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)

@@ -1,0 +1,171 @@
+"""What the agent can be asked over HTTP: one table, from which server and OpenAPI document are both made.
+
+Job: translate a checked request into one call of `Agent`, and nothing else. Paths and shapes are seam 3 of
+docs/architecture.md.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from offbus_agent.agent import Agent
+from offbus_agent.models import (
+    EventsAnswer,
+    Fault,
+    FaultList,
+    FaultRequest,
+    Health,
+    InjectXidRequest,
+    LeaseRequest,
+    OwnerRequest,
+)
+
+__all__ = ["ENDPOINTS", "LONGEST_WAIT_S", "Call", "Endpoint"]
+
+LONGEST_WAIT_S = 60.0
+"""How long a long poll may wait; longer wishes are cut to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, checked: the fault's id from the path, the body, the query."""
+
+    agent: Agent
+    fault: str
+    body: Any
+    since: int
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One operation. `run` answers (status, body)."""
+
+    method: str
+    path: str
+    summary: str
+    run: Callable[[Call], Awaitable[tuple[int, BaseModel]]]
+    answer: type[BaseModel]
+    body: type[BaseModel] | None = None
+    statuses: tuple[int, ...] = (200,)
+    polls: bool = False
+    """Takes `since` and `wait_s`."""
+
+
+async def _health(call: Call) -> tuple[int, BaseModel]:
+    return 200, call.agent.health()
+
+
+async def _list(call: Call) -> tuple[int, BaseModel]:
+    return 200, FaultList(faults=call.agent.faults.all())
+
+
+async def _get(call: Call) -> tuple[int, BaseModel]:
+    return 200, call.agent.faults.get(call.fault)
+
+
+async def _events(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.events(call.fault, call.since, call.wait_s)
+
+
+async def _create(call: Call) -> tuple[int, BaseModel]:
+    fault, new = await call.agent.faults.create(call.body)
+    return (201 if new else 200), fault
+
+
+async def _inject_xid(call: Call) -> tuple[int, BaseModel]:
+    fault, new = await call.agent.inject_xid(call.body)
+    return (201 if new else 200), fault
+
+
+async def _arm(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.arm(call.fault, call.body)
+
+
+async def _renew(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.renew(call.fault, call.body)
+
+
+async def _disarm(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.disarm(call.fault, call.body)
+
+
+async def _recover(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.recover(call.fault, call.body)
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint(
+        method="GET",
+        path="/health",
+        summary="The agent, its node and its planes.",
+        run=_health,
+        answer=Health,
+    ),
+    Endpoint(
+        method="GET", path="/faults", summary="All faults not yet recovered.", run=_list, answer=FaultList
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults",
+        summary="Make a fault on all its planes at once; idempotent by id.",
+        run=_create,
+        body=FaultRequest,
+        answer=Fault,
+        statuses=(201, 200),
+    ),
+    Endpoint(
+        method="GET", path="/faults/{id}", summary="One fault with its evidence.", run=_get, answer=Fault
+    ),
+    Endpoint(
+        method="GET",
+        path="/faults/{id}/events",
+        summary="Long poll: what happened to a fault after `since`.",
+        run=_events,
+        answer=EventsAnswer,
+        polls=True,
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults/{id}/arm",
+        summary="Arm, or renew.",
+        run=_arm,
+        body=LeaseRequest,
+        answer=Fault,
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults/{id}/renew",
+        summary="Give an armed fault a new lease; a lapsed one is 410.",
+        run=_renew,
+        body=LeaseRequest,
+        answer=Fault,
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults/{id}/disarm",
+        summary="Disarm.",
+        run=_disarm,
+        body=OwnerRequest,
+        answer=Fault,
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults/{id}/recover",
+        summary="Disarm, hand over the evidence, forget.",
+        run=_recover,
+        body=OwnerRequest,
+        answer=Fault,
+    ),
+    Endpoint(
+        method="POST",
+        path="/inject-xid",
+        summary="The published guides' form: one kernel line, by GPU index.",
+        run=_inject_xid,
+        body=InjectXidRequest,
+        answer=Fault,
+        statuses=(201, 200),
+    ),
+)

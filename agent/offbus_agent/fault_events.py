@@ -1,0 +1,41 @@
+"""What happened to each fault, in order, and waking those who wait for it.
+
+Job: number and append events, answer "what came after N", and let long polls sleep until something comes. It keeps
+nothing itself: events live in the stored fault, and whoever appends saves the store.
+"""
+
+import asyncio
+from typing import Any, Literal
+
+from offbus_agent.leases import boottime_ns
+from offbus_agent.models import EventsAnswer, FaultEvent
+from offbus_agent.store import StoredFault
+
+__all__ = ["EventLog", "Kind"]
+
+Kind = Literal["kernel_line", "armed", "first_faulted", "disarmed", "lapsed"]
+
+
+class EventLog:
+    """The event lists of all faults, with one alarm for each fault that somebody waits for."""
+
+    def __init__(self) -> None:
+        self._alarms: dict[str, asyncio.Event] = {}
+
+    def append(self, stored: StoredFault, kind: Kind, at_ns: int | None = None, **facts: Any) -> None:
+        """Add an event and wake who waits."""
+        at = boottime_ns() if at_ns is None else at_ns
+        stored.events.append(FaultEvent(seq=len(stored.events) + 1, at_ns=at, kind=kind, **facts))
+        alarm = self._alarms.pop(stored.fault.id, None)
+        if alarm is not None:
+            alarm.set()
+
+    async def after(self, stored: StoredFault, since: int, wait_s: float) -> EventsAnswer:
+        """Events with a `seq` above `since`; waits up to `wait_s` for the first."""
+        if len(stored.events) <= since and wait_s > 0:
+            alarm = self._alarms.setdefault(stored.fault.id, asyncio.Event())
+            try:
+                await asyncio.wait_for(alarm.wait(), wait_s)
+            except TimeoutError:
+                return EventsAnswer(next=since, events=[])
+        return EventsAnswer(next=max(since, len(stored.events)), events=stored.events[since:])

@@ -1,0 +1,72 @@
+"""The agent's listening socket.
+
+Job: bind a Unix socket or a TCP port before anything else is changed, so that a port in use is found at once. A
+Unix socket that a dead agent left is replaced; one that answers is not. Failures are `ListenError`.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+__all__ = ["ListenError", "listen_tcp", "listen_unix", "name_of"]
+
+_BACKLOG = 128
+_LONGEST_PATH = 107
+"""sun_path has 108 bytes with its NUL (unix(7))."""
+
+
+class ListenError(Exception):
+    """Raised when the socket cannot be had; the message says why and what to do."""
+
+
+def listen_tcp(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one. Raises ListenError."""
+    try:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    except (OSError, OverflowError) as err:
+        raise ListenError(
+            f"cannot listen on {host}:{port}: {err}; choose another --port, or stop who has it"
+        ) from err
+
+
+def listen_unix(path: Path) -> socket.socket:
+    """A listening Unix socket at `path`, mode 0600. Raises ListenError."""
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ListenError(
+            f"the socket path {path} is longer than {_LONGEST_PATH} bytes; choose a shorter --uds"
+        )
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+        sock.listen(_BACKLOG)
+    except OSError as err:
+        sock.close()
+        raise ListenError(f"cannot listen on {path}: {err.strerror}") from err
+    finally:
+        os.umask(before)
+    return sock
+
+
+def name_of(sock: socket.socket) -> str:
+    """The address as people write it: http://HOST:PORT or unix:PATH."""
+    address = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    host = f"[{address[0]}]" if ":" in address[0] else address[0]
+    return f"http://{host}:{address[1]}"
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.is_socket():
+        if path.exists():
+            raise ListenError(f"{path} exists and is no socket; choose another --uds")
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise ListenError(f"another program listens on {path}; stop it, or choose another --uds")

@@ -1,0 +1,82 @@
+"""Who may do what to a fault: the rules of ids, runs, epochs and ended leases.
+
+Job: refuse, with the reason. Pure; it neither reads nor changes the store. An epoch says how many owners a run has
+had, so that a runner that was believed dead cannot change what its successor cleans up.
+"""
+
+from offbus_agent.models import Fault, FaultRequest, LeaseRequest, OwnerRequest, State
+from offbus_agent.refusals import Refusal
+from offbus_agent.store import StoredFault
+
+__all__ = ["not_found", "refuse_ended", "refuse_stale", "refuse_stranger", "same"]
+
+
+def refuse_stale(run: str, epoch: int, newest: int) -> None:
+    """Raises Refusal 409 when the run has had a later owner than the one that asks."""
+    if epoch < newest:
+        raise Refusal(
+            409,
+            "stale_epoch",
+            f"run {run} has an owner of epoch {newest}; this request is of epoch {epoch}",
+            "another process took the run over: stop",
+        )
+
+
+def same(known: StoredFault, request: FaultRequest) -> Fault:
+    """The known fault, if this is the request that made it (of the same or a later owner).
+
+    Raises Refusal 409 when the id was used for something else.
+    """
+    if known.phase == "interrupted":
+        raise Refusal(
+            409,
+            "interrupted",
+            f"the agent was restarted while it applied fault {request.id}",
+            "use another id",
+        )
+    if known.forgotten:
+        raise Refusal(
+            409, "id_used", f"fault {request.id} was recovered; an id is used once", "use another id"
+        )
+    if known.request.model_copy(update={"epoch": request.epoch}) != request:
+        raise Refusal(
+            409,
+            "id_used",
+            f"fault {request.id} exists with another body",
+            "use another id, or recover it first",
+        )
+    return known.fault
+
+
+def refuse_ended(stored: StoredFault) -> None:
+    """Raises Refusal 410 for a lapsed fault, 409 for one that a restart interrupted."""
+    if stored.fault.state is State.LAPSED:
+        raise Refusal(
+            410,
+            "lapsed",
+            f"the lease of fault {stored.fault.id} has lapsed, which is final",
+            "make a new fault",
+        )
+    if stored.phase == "interrupted":
+        raise Refusal(
+            409,
+            "interrupted",
+            f"the agent was restarted while it applied fault {stored.fault.id}",
+            "make a new one",
+        )
+
+
+def refuse_stranger(stored: StoredFault, owner: OwnerRequest | LeaseRequest) -> None:
+    """Raises Refusal 409 when the fault is another run's."""
+    if owner.run != stored.fault.run:
+        raise Refusal(
+            409,
+            "other_run",
+            f"fault {stored.fault.id} belongs to run {stored.fault.run}, not to {owner.run}",
+            "name the fault's own run",
+        )
+
+
+def not_found(fault: str) -> Refusal:
+    """The 404 for a fault that is not here (any more)."""
+    return Refusal(404, "no_such_fault", f"no fault {fault} on this node", "GET /faults lists them")

@@ -1,0 +1,98 @@
+"""What a request comes to: the codes, the mode and the text that its fault will show.
+
+Job: join a `FaultRequest` with the catalogue, and refuse what cannot show: an unknown XID or GPU, a plane that has
+nothing to show for that XID, a code that no driver returns. Pure; it changes nothing.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from offbus_agent.catalogue import UnknownXid, Xid, lookup
+from offbus_agent.codes import Code, UnknownCode, cuda_code, nvml_code
+from offbus_agent.effects import Mode, Plane
+from offbus_agent.gpus import Gpu
+from offbus_agent.kernel_line import UnsafeLine, xid_line
+from offbus_agent.models import FaultRequest
+from offbus_agent.refusals import Refusal
+
+__all__ = ["Plan", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A fault, worked out. A code is None when its plane was not asked for."""
+
+    xid: Xid
+    gpus: tuple[Gpu, ...]
+    planes: frozenset[Plane]
+    cuda: Code | None
+    nvml: Code | None
+    mode: Mode
+
+
+def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
+    """The plan for `request` on a node with these GPUs. Raises Refusal 422."""
+    xid = _xid(request.xid)
+    chosen = _gpus(request.gpus, {gpu.uuid: gpu for gpu in gpus})
+    planes = frozenset(request.planes)
+    usual_cuda = xid.guide_cuda if request.codes == "guide" else xid.cuda
+    made = Plan(
+        xid=xid,
+        gpus=chosen,
+        planes=planes,
+        cuda=_code(request, Plane.CUDA, usual_cuda),
+        nvml=_code(request, Plane.NVML, xid.nvml),
+        mode=request.mode or xid.mode,
+    )
+    if Plane.KERNEL in planes:
+        for gpu in chosen:
+            line(made, gpu, request, at_s=0)
+    return made
+
+
+def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
+    """The kernel line for one GPU. Raises Refusal 422 when it would not be one record."""
+    text = made.xid.text.format(gpu=gpu.index)
+    try:
+        return xid_line(dialect=request.dialect, fault=request.id, pci=gpu.pci, text=text, at_s=at_s)
+    except UnsafeLine as err:
+        raise Refusal(422, "unsafe_line", str(err)) from err
+
+
+def _xid(number: int) -> Xid:
+    try:
+        return lookup(number)
+    except UnknownXid as err:
+        raise Refusal(422, "unknown_xid", err.message) from err
+
+
+def _gpus(wanted: list[str], here: dict[str, Gpu]) -> tuple[Gpu, ...]:
+    unknown = [uuid for uuid in wanted if uuid not in here]
+    if unknown or len(set(wanted)) != len(wanted):
+        what = f"no GPU {', '.join(unknown)} on this node" if unknown else "a GPU is named twice"
+        raise Refusal(422, "unknown_gpu", what, f"GPUs here: {', '.join(here) or 'none'}")
+    return tuple(here[uuid] for uuid in wanted)
+
+
+def _code(request: FaultRequest, plane: Plane, usual: Code | None) -> Code | None:
+    given, known = (request.cuda_code, cuda_code) if plane is Plane.CUDA else (request.nvml_code, nvml_code)
+    if plane not in request.planes:
+        if given is not None:
+            raise Refusal(
+                422, "code_without_plane", f"{plane}_code is set, but plane {plane} is not asked for"
+            )
+        return None
+    try:
+        code = usual if given is None else known(given)
+    except UnknownCode as err:
+        raise Refusal(422, "unknown_code", str(err)) from err
+    if code is None:
+        raise Refusal(
+            422,
+            "nothing_to_show",
+            f"XID {request.xid} has no {plane} code"
+            + (" in the published guide" if request.codes == "guide" and plane is Plane.CUDA else ""),
+            f"leave plane {plane} out, or give {plane}_code",
+            plane=plane.value,
+        )
+    return code

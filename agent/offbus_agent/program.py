@@ -1,0 +1,162 @@
+"""The running agent: checks what it was given, opens the node, serves until it is told to stop.
+
+Job: order. Token, catalogue options and socket are checked before the node is touched; the keeper runs beside the
+server; SIGTERM and SIGINT end both. Failures that a person can mend are `InvalidOptionError` or `CannotServeError`
+with one line; anything else is a bug and keeps its traceback.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from offbus_agent.agent import Agent, NodePlace, open_agent
+from offbus_agent.catalogue import UnknownXid, lookup
+from offbus_agent.credentials import TokenError, TokenFile
+from offbus_agent.keeper import keep
+from offbus_agent.kernel_log import KernelLogError
+from offbus_agent.leases import boot_id
+from offbus_agent.listen import ListenError, listen_tcp, listen_unix, name_of
+from offbus_agent.node_page import NodePageError
+from offbus_agent.policy import Policy
+from offbus_agent.server import application
+from offbus_agent.store import Store, StoreError
+
+__all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]
+
+_GRACE_S = 2
+"""How long requests (long polls mostly) may still be answered after a signal."""
+
+
+class InvalidOptionError(Exception):
+    """Raised when the command line cannot work."""
+
+
+class CannotServeError(Exception):
+    """Raised when the node does not let the agent run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command line, parsed."""
+
+    place: NodePlace
+    policy: Policy
+    token_file: Path
+    uds: Path | None
+    host: str
+    port: int
+    ready_fd: int | None
+
+
+def run(options: Options) -> None:
+    """Serve until a signal. Raises InvalidOptionError, CannotServeError."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    token = _checked_token(options)
+    try:
+        sock = listen_unix(options.uds) if options.uds else listen_tcp(options.host, options.port)
+    except ListenError as err:
+        raise CannotServeError(str(err)) from err
+    with sock, _opened(options) as agent:
+        asyncio.run(_serve(agent, token, sock, options))
+
+
+def _checked_token(options: Options) -> TokenFile:
+    token = TokenFile(options.token_file)
+    try:
+        token.read()
+        for xid in options.policy.xids or ():
+            lookup(xid)
+    except (TokenError, UnknownXid) as err:
+        raise InvalidOptionError(str(err)) from err
+    _check_descriptor(options.ready_fd)
+    return token
+
+
+def _check_descriptor(fd: int | None) -> None:
+    try:
+        if fd is not None:
+            os.fstat(fd)
+    except (OSError, OverflowError) as err:
+        raise InvalidOptionError(f"--ready-fd {fd} is no open descriptor") from err
+
+
+@contextmanager
+def _opened(options: Options) -> Iterator[Agent]:
+    try:
+        store = Store(options.place.state, boot_id())
+    except (OSError, StoreError) as err:
+        raise CannotServeError(f"cannot use --state {options.place.state}: {err}") from err
+    try:
+        warning = store.load()
+        if warning:
+            logging.getLogger(__name__).warning("%s", warning)
+        yield _agent(options, store)
+    finally:
+        store.close()
+
+
+def _agent(options: Options, store: Store) -> Agent:
+    try:
+        return open_agent(options.place, options.policy, store)
+    except KernelLogError as err:
+        raise CannotServeError(f"{err.message}; {err.hint}" if err.hint else err.message) from err
+    except NodePageError as err:
+        raise CannotServeError(str(err)) from err
+
+
+async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: Options) -> None:
+    server = _Server(agent, token, sock, options.ready_fd)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    async with asyncio.TaskGroup() as tasks:
+        keeper = tasks.create_task(keep(agent))
+        await server.serve(sockets=[sock])
+        keeper.cancel()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn on our socket; signals are ours, and readiness is told once requests are answered."""
+
+    def __init__(self, agent: Agent, token: TokenFile, sock: socket.socket, ready_fd: int | None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application(agent, token),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self._name = name_of(sock)
+        self._ready_fd = ready_fd
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        print(f"offbus-agent: ready on {self._name}", flush=True)  # noqa: T201 - it is the program's output
+        if self._ready_fd is not None:
+            os.write(self._ready_fd, b"\n")
+            os.close(self._ready_fd)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_serve`: uvicorn would raise them again at the end."""
+        yield
+
+    def stop(self) -> None:
+        """Ask for the end."""
+        self.should_exit = True

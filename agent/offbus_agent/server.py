@@ -1,0 +1,130 @@
+"""The agent's HTTP face, on starlette.
+
+Job: authorise, read, check, call, answer. A write without the token is refused before its body is read. Everything
+but a 2xx has the body `{"error": {"code", "message", "hint"}}`, unknown paths and bugs included (a bug's traceback
+goes to the log, never to the caller). It holds no state of its own.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from offbus_agent.agent import Agent
+from offbus_agent.credentials import TokenError, TokenFile
+from offbus_agent.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
+from offbus_agent.refusals import Refusal
+
+__all__ = ["application"]
+
+_LARGEST_BODY = 64 * 1024
+_log = logging.getLogger(__name__)
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def application(agent: Agent, token: TokenFile) -> Starlette:
+    """The ASGI application."""
+    routes = [Route(e.path, _handler(e, agent, token), methods=[e.method]) for e in ENDPOINTS]
+    routes.append(Route("/openapi.json", _openapi(agent), methods=["GET"]))
+    return Starlette(
+        routes=routes, exception_handlers={Refusal: _refused, HTTPException: _unknown, Exception: _bug}
+    )
+
+
+def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
+    async def handle(request: Request) -> Response:
+        if endpoint.method != "GET":
+            _authorise(request, token)
+        call = Call(
+            agent=agent,
+            fault=request.path_params.get("id", ""),
+            body=None if endpoint.body is None else await _body(request, endpoint.body),
+            since=int(_number(request, "since", 2**53)) if endpoint.polls else 0,
+            wait_s=_number(request, "wait_s", LONGEST_WAIT_S) if endpoint.polls else 0,
+        )
+        status, answer = await endpoint.run(call)
+        return Response(answer.model_dump_json(), status, media_type="application/json")
+
+    return handle
+
+
+def _openapi(agent: Agent) -> _Handler:
+    async def handle(_request: Request) -> Response:
+        from offbus_agent.openapi import document
+
+        return JSONResponse(document(agent.version))
+
+    return handle
+
+
+def _authorise(request: Request, token: TokenFile) -> None:
+    try:
+        admitted = token.admits(request.headers)
+    except TokenError as err:
+        raise Refusal(
+            503, "no_token", str(err), "nothing can be changed before the token file is in order"
+        ) from err
+    if not admitted:
+        raise Refusal(401, "unauthorized", "a write needs the node's token", "send it in X-Offbus-Token")
+
+
+async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
+    raw = b""
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > _LARGEST_BODY:
+            raise Refusal(413, "body_too_large", f"a body has at most {_LARGEST_BODY} bytes")
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as err:
+        raise _invalid(err) from err
+
+
+def _invalid(err: ValidationError) -> Refusal:
+    fields = [
+        {"where": ".".join(str(part) for part in e["loc"]) or "body", "what": e["msg"]}
+        for e in err.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    words = "; ".join(f"{field['where']}: {field['what']}" for field in fields)
+    return Refusal(422, "invalid_body", words, "GET /openapi.json describes every body", fields=fields)
+
+
+def _number(request: Request, name: str, most: float) -> float:
+    text = request.query_params.get(name, "0")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not value >= 0:
+        raise Refusal(422, "invalid_query", f"{name}={text!r} is not a number from 0")
+    return min(value, most)
+
+
+async def _refused(_request: Request, err: Exception) -> Response:
+    if not isinstance(err, Refusal):
+        raise err
+    headers = {"Retry-After": "1"} if err.status == 429 else None
+    return JSONResponse(err.body(), err.status, headers=headers)
+
+
+async def _unknown(request: Request, err: Exception) -> Response:
+    if not isinstance(err, HTTPException):
+        raise err
+    known = ", ".join(sorted({f"{e.method} {e.path}" for e in ENDPOINTS}))
+    code = "no_such_path" if err.status_code == 404 else "method_not_allowed"
+    refusal = Refusal(
+        err.status_code, code, f"{request.method} {request.url.path}: {err.detail}", f"known: {known}"
+    )
+    return JSONResponse(refusal.body(), refusal.status, headers=err.headers)
+
+
+async def _bug(request: Request, err: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=err)
+    refusal = Refusal(500, "bug", f"the agent failed: {type(err).__name__}", "its log has the traceback")
+    return JSONResponse(refusal.body(), 500)

@@ -1,0 +1,147 @@
+"""`make bench`: offbus and Chaos Toolkit side by side, in one run on one machine, against the budgets.
+
+Rounds of all subjects are interleaved, and what is compared is compared within a round; medians of the rounds are
+told. The cost of a step is what a run of N steps takes longer than a run of one, divided by the steps between, so
+that start-up is not in it. Writes benchmarks/results/latest.md.
+
+    make bench                    everything, some ten minutes
+    make bench ARGS=--quick       fewer rounds, and no run of 10,000 steps
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from subjects import ENGINES, cold_start, run_of, validation
+from timing import Samples, fsync_ms, interleaved
+
+RESULTS = Path(__file__).parent / "results" / "latest.md"
+HELP_BUDGET_S = 0.12
+VALIDATE_BUDGET_S = 0.30
+STEP_BUDGET_S = 0.0002
+LINEAR_WITHIN = 1.5
+"""A step of a long run may cost this many times what one of a shorter run costs and still count as linear."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    ours: Samples
+    peer: Samples | None = None
+    budget_s: float | None = None
+
+    def cells(self) -> list[str]:
+        """As Markdown cells."""
+        ratio = self.peer and self.peer.paired(self.ours, lambda its, mine: its / mine).median
+        return [
+            self.what,
+            milliseconds(self.ours),
+            milliseconds(self.peer) if self.peer else "",
+            f"{ratio:.1f} ×" if ratio else "",
+            f"{self.budget_s * 1000:g} ms" if self.budget_s else "",
+            "" if self.budget_s is None else "ok" if self.ours.median <= self.budget_s else "**over**",
+        ]
+
+
+def milliseconds(samples: Samples) -> str:
+    """Median, and what it ranged over."""
+    low, high = samples.spread
+    digits = 1 if samples.median >= 0.01 else 3
+    return f"{samples.median * 1000:.{digits}f} ms ({low * 1000:.{digits}f} to {high * 1000:.{digits}f})"
+
+
+def starting(folder: Path, rounds: int) -> Iterator[Row]:
+    """Cold start and validation."""
+    for what, subjects, budget in (
+        ("`--help`, cold", cold_start(), HELP_BUDGET_S),
+        ("`validate`, 20 steps, cold", validation(folder), VALIDATE_BUDGET_S),
+    ):
+        taken = interleaved(subjects, rounds, folder)
+        yield Row(what, taken["offbus"], taken["chaos toolkit"], budget)
+
+
+def stepping(folder: Path, steps: int, rounds: int) -> Iterator[Row]:
+    """What a step costs in a run of that many."""
+    subjects = [run_of(folder, engine, count) for engine in ENGINES for count in (1, steps)]
+    taken = interleaved(subjects, rounds, folder)
+    cost = {
+        engine: taken[f"{engine}/{steps}"].paired(
+            taken[f"{engine}/1"], lambda many, one: (many - one) / (steps - 1)
+        )
+        for engine in ENGINES
+    }
+    plain, with_undo, peer = (cost[engine] for engine in ENGINES)
+    yield Row(f"a no-op step, of {steps:,}", plain, peer)
+    yield Row(f"a no-op step with an fsynced undo, of {steps:,}", with_undo, peer, STEP_BUDGET_S)
+
+
+def machine(folder: Path) -> str:
+    """What it was measured on, without saying whose machine it was."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {model or platform.machine()}, {os.cpu_count()} CPUs, "
+        f"{platform.system()} {platform.release()}, Python {platform.python_version()}, "
+        f"append and fsync of 300 bytes {fsync_ms(folder):.2f} ms; "
+        f"offbus {version('offbus')}, Chaos Toolkit {version('chaostoolkit')}"
+    )
+
+
+def linear(rows: list[Row]) -> str:
+    """Whether a step of the longest run costs what one of the run before does."""
+    costs = [row.ours.median for row in rows if "fsynced undo" in row.what]
+    times = costs[-1] / costs[-2]
+    return f"Linear: a step of the longest run costs {times:.2f} × one of the run before it: " + (
+        "ok" if times <= LINEAR_WITHIN else "**over**"
+    )
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, no run of 10,000 steps")
+    quick = parser.parse_args().quick
+    plan = [(10, 5), (1000, 2)] if quick else [(10, 15), (1000, 5), (10_000, 3)]
+    folder = Path(
+        tempfile.mkdtemp(prefix="bench-", dir=Path(sys.prefix))
+    )  # on the disk of the checkout, no tmpfs
+    try:
+        where = machine(folder)
+        rows = list(starting(folder, 5 if quick else 15))
+        for steps, rounds in plan:
+            rows += stepping(folder, steps, rounds)
+    finally:
+        shutil.rmtree(folder)
+    report(where, rows, keep=not quick)
+
+
+def report(where: str, rows: list[Row], *, keep: bool) -> None:
+    """Print the table; keep it when everything was measured."""
+    head = ["", "offbus", "Chaos Toolkit", "ratio", "budget", ""]
+    table = [head, ["---"] * len(head), *(row.cells() for row in rows)]
+    text = "\n".join("| " + " | ".join(cells) + " |" for cells in table)
+    note = (
+        "Medians of interleaved rounds, with the smallest and the largest; the ratio is taken round by round."
+    )
+    whole = f"# Benchmark\n\n{where}.\n\n{text}\n\n{linear(rows)}\n\n{note} `make bench` makes this file.\n"
+    print(whole)
+    if keep:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(whole)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the benchmark runs: nothing, through each engine's own plug-in interface."""

@@ -1,0 +1,109 @@
+"""What a view of a run is, and what all of ours share.
+
+A view is a listener of the journal: whatever it shows stands in the journal, and a view that breaks takes nothing with
+it. Its methods are called inside the event loop, return at once and never raise.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from offbus.cli.views.board import Board
+from offbus.cli.views.screen import Screen
+from offbus.journal.events import Event
+from offbus.report.closing import closing_lines
+from offbus.report.model import Report
+from offbus.report.spans import Line, Tone, clean, coloured, line, plain
+
+__all__ = ["BoardView", "View"]
+
+
+class View(Protocol):
+    """Shows a run while it goes on. A context manager: leaving it gives the terminal back."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def event(self, event: Event) -> None:
+        """Take the journal's next event."""
+
+    def progress(self, step: str | None, text: str) -> None:
+        """What a step (None: the run) is doing or waiting for."""
+
+    def tick(self) -> None:
+        """Time goes on; call it about once a second."""
+
+    def finish(self, report: Report, report_path: Path) -> None:
+        """Print the closing lines. The last call."""
+
+
+class BoardView(ABC):
+    """Keeps the board, survives its own bugs, prints the closing lines."""
+
+    def __init__(self, board: Board, screen: Screen, *, colour: bool) -> None:
+        self.board = board
+        self.screen = screen
+        self.colour = colour
+        self.held = ExitStack()
+        self._flaw: Exception | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.held.close()
+
+    def past(self, events: Iterable[Event]) -> None:
+        """Take in what happened before, without showing it: for a run that is taken over."""
+        for event in events:
+            self._guarded(lambda event=event: self.board.apply(event))  # type: ignore[misc]  # a default binds it now
+
+    def event(self, event: Event) -> None:
+        """See View."""
+        self._guarded(lambda: self.take(event))
+
+    def progress(self, step: str | None, text: str) -> None:
+        """See View."""
+        self._guarded(lambda: self.note(step, clean(text)))
+
+    def tick(self) -> None:
+        """See View."""
+        self._guarded(self.beat)
+
+    def finish(self, report: Report, report_path: Path) -> None:
+        """See View."""
+        self.held.close()
+        closing = [line(""), *closing_lines(report, report_path)]
+        if self._flaw is not None:
+            closing.insert(0, self._confession(self._flaw))
+        self.screen.write((coloured if self.colour else plain)(closing))
+        self.screen.flush()
+
+    @abstractmethod
+    def take(self, event: Event) -> None:
+        """Apply the event to the board and show what it says."""
+
+    def note(self, step: str | None, text: str) -> None:
+        """Keep what a step is doing."""
+        self.board.progress[step] = text
+
+    def beat(self) -> None:  # noqa: B027  most views have nothing to do
+        """Time went on."""
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as err:  # noqa: BLE001  a bug here must never stop a run or an undo; `finish` tells it
+            self._flaw = self._flaw or err
+
+    def _confession(self, flaw: Exception) -> Line:
+        what = clean(f"{type(flaw).__name__}: {flaw}")
+        return line((f"bug in this view ({what}); the journal and the report are not affected", Tone.CAUTION))

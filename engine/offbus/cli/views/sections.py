@@ -1,0 +1,209 @@
+"""The parts of the live screen, in lines that may be too long and too many; `layout` fits them. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from offbus.cli.views.board import Board, Subject
+from offbus.cli.views.words import OUTCOMES, PHASES, Glyphs, tone_of
+from offbus.report.figures import figure, in_short, seconds, stopwatch
+from offbus.report.model import FaultReport, StepReport
+from offbus.report.spans import Line, Span, Tone, clean, line
+
+__all__ = ["Section", "header", "sections"]
+
+FEWEST_STEPS = 3
+WORST_FIRST = (Tone.BAD, Tone.CAUTION, Tone.GOOD)
+SETTLED = ("restored", "nothing")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled part of the screen."""
+
+    title: str
+    rows: list[Line]
+    least: int = 1
+    """Rows that it keeps on a small screen."""
+    focus: int = 0
+    """The row that must stay in sight."""
+
+
+def header(board: Board) -> Line:
+    """Scenario, run, elapsed time, phase."""
+    run = f"  run {board.run}" if board.run else ""
+    phase = PHASES.get(board.phase, board.phase)
+    tone = Tone.PLAIN
+    if board.fold.ended is not None:
+        phase = f"ended, {board.fold.ended['data']['verdict']}"
+    elif board.fold.stops:
+        phase, tone = f"stopping, {phase}: {clean(board.fold.stops[0].reason)}", Tone.CAUTION
+    if board.progress.get(None):
+        phase = f"{phase}: {board.progress[None]}"
+    return line(
+        (clean(board.name), Tone.STRONG), (run, Tone.DIM), f"  {stopwatch(board.elapsed())}  ", (phase, tone)
+    )
+
+
+def sections(board: Board, glyphs: Glyphs) -> list[Section]:
+    """All parts that have something to say, from top to bottom."""
+    found = [
+        _steps(board, glyphs),
+        Section("faults", list(_faults(board, glyphs)), least=2),
+        _world(board, "nodes", "node", glyphs),
+        _world(board, "pods", "pod", glyphs),
+        Section("traffic", list(_traffic(board))),
+        Section("undo", list(_undos(board, glyphs))),
+        Section("residue", list(_residue(board, glyphs))),
+    ]
+    return [one for one in found if one.rows]
+
+
+def _steps(board: Board, glyphs: Glyphs) -> Section:
+    steps = list(board.fold.steps.values())
+    if not steps:
+        waiting = [line((f"{glyphs.waiting} {step}", Tone.DIM)) for step, _ in board.plan]
+        return Section("steps", waiting, least=FEWEST_STEPS)
+    width = min(20, max(len(one.id) for one in steps))
+    rows = [_step(board, one, width, glyphs) for one in steps]
+    live = [i for i, one in enumerate(steps) if board.waits(one)]
+    ended = [i for i, one in enumerate(steps) if one.ended is not None]
+    focus = (live or ended or [0])[-1]
+    return Section("steps", rows, least=FEWEST_STEPS, focus=focus)
+
+
+def _step(board: Board, step: StepReport, width: int, glyphs: Glyphs) -> Line:
+    tone, glyph = OUTCOMES[step.outcome]
+    time = seconds(step.duration_s) if step.duration_s is not None else ""
+    if step.outcome == "running":
+        time = stopwatch(board.running_for(step.id))
+    word = step.outcome.replace("_", " ")
+    return line(
+        (f"{getattr(glyphs, glyph)} ", tone),
+        f"{step.id:<{width}}  ",
+        (f"{word:<9} ", tone),
+        f"{time:>7}  ",
+        (_about(board, step), Tone.DIM if step.outcome in ("pending", "skipped") else Tone.PLAIN),
+    )
+
+
+def _about(board: Board, step: StepReport) -> str:
+    """What a step waits for, or why it ended so; for the others, what they are."""
+    attempt = f"attempt {step.attempts}, " if step.attempts > 1 else ""
+    if step.outcome == "running":
+        ready = "ready, " if step.id in board.ready else ""
+        return (attempt + ready + board.progress.get(step.id, "")).removesuffix(", ")
+    if step.outcome == "skipped":
+        return clean(step.because or "")
+    if step.outcome == "pending":
+        return step.uses if step.uses != step.id else ""
+    return attempt + clean(step.message or step.because or "")
+
+
+def _faults(board: Board, glyphs: Glyphs) -> Iterator[Line]:
+    for fault in board.fold.faults.values():
+        yield line(clean(fault.subject), (_fault_state(board, fault), Tone.CAUTION))
+        width = max((len(plane) for plane in fault.planes), default=0)
+        for plane, proof in fault.planes.items():
+            name = f"{clean(plane):<{width}} "
+            if proof is not None:
+                short = in_short(proof.evidence)
+                yield line((f"{glyphs.good} ", Tone.GOOD), name, ("proven   ", Tone.GOOD), short)
+            else:
+                why = (clean(fault.missing.get(plane, "")), Tone.DIM)
+                yield line((f"{glyphs.active} ", Tone.CAUTION), name, ("waiting  ", Tone.CAUTION), why)
+
+
+def _fault_state(board: Board, fault: FaultReport) -> str:
+    """The newest word of the lane "fault" about it."""
+    said = board.lanes.get("fault", {}).get(fault.id)
+    return f"  {clean(said.statements[-1])}" if said else ""
+
+
+def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
+    """A row for each subject that something happened to, and one for all that are gone or as they were."""
+    subjects = board.lane(lane)
+    here = [one for one in subjects if one.seq and not _gone(one)]
+    names = max((len(_short_name(one)) for one in here), default=0)
+    places = max((len(one.place) for one in here), default=0)
+    rows = [_subject(one, min(34, names), min(24, places), glyphs) for one in here]
+    for word, some in (
+        ("deleted", filter(_gone, subjects)),
+        ("unchanged", (one for one in subjects if not one.seq)),
+    ):
+        if found := [_short_name(one) for one in some]:
+            rows.append(line((f"{glyphs.skipped} {_some(found)} {word}", Tone.DIM)))
+    newest = max(range(len(here)), key=lambda number: here[number].seq, default=0)
+    return Section(title, rows, focus=newest)
+
+
+def _subject(subject: Subject, names: int, places: int, glyphs: Glyphs) -> Line:
+    said = [Span(clean(one), tone_of(one)) for one in reversed(subject.statements)]
+    worst = next((tone for tone in WORST_FIRST if any(one.tone is tone for one in said)), Tone.PLAIN)
+    glyph = {Tone.GOOD: glyphs.good, Tone.BAD: glyphs.bad, Tone.CAUTION: glyphs.active}.get(
+        worst, glyphs.waiting
+    )
+    place = f"{clean(subject.place):<{places}}  " if places else ""
+    restarts = f"  restarts {subject.restarts}" if subject.restarts else ""
+    return line(
+        (f"{glyph} ", worst),
+        f"{_short_name(subject):<{names}}  ",
+        (place, Tone.DIM),
+        *_joined([one for one in said if one.tone is not Tone.DIM] or said[:1]),
+        (restarts, Tone.DIM),
+    )
+
+
+def _joined(spans: list[Span]) -> Iterator[Span]:
+    for number, span in enumerate(spans):
+        if number:
+            yield Span(", ")
+        yield span
+
+
+def _gone(subject: Subject) -> bool:
+    return "deleted" in subject.statements
+
+
+def _short_name(subject: Subject) -> str:
+    return clean(subject.name.rpartition("/")[2])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
+
+
+def _traffic(board: Board) -> Iterator[Line]:
+    metrics = {
+        name.removeprefix("requests."): figure(name, one.value, one.unit)
+        for name, one in board.fold.metrics.items()
+        if name.startswith("requests.")
+    }
+    if metrics:
+        yield line(", ".join(f"{clean(name).replace('_', ' ')} {value}" for name, value in metrics.items()))
+    for one in sorted(board.lane("requests"), key=lambda subject: -subject.seq):
+        newest = one.statements[-1]
+        yield line(f"{clean(one.name)} ", (clean(newest), tone_of(newest)), (_said(one), Tone.DIM))
+
+
+def _said(subject: Subject) -> str:
+    short = in_short(subject.evidence)
+    return f"  {short}" if short else ""
+
+
+def _undos(board: Board, glyphs: Glyphs) -> Iterator[Line]:
+    undos = list(board.fold.undos.values())
+    settled = sum(one.result in SETTLED for one in undos)
+    if not undos or (board.phase not in ("undo", "close") and not board.undoing and not settled):
+        return
+    now = [clean(one.describe) for one in undos if one.undo in board.undoing]
+    bad = [one for one in undos if one.result in ("conflict", "failed") and one.undo not in board.undoing]
+    tone = Tone.GOOD if settled == len(undos) else Tone.PLAIN
+    yield line((f"{settled} of {len(undos)} undone", tone), f"  now: {_some(now)}" if now else "")
+    for one in bad:
+        detail = one.tries[-1].detail if one.tries else ""
+        yield line((f"{glyphs.bad} {one.result}: ", Tone.BAD), f"{clean(one.describe)}: {clean(detail)}")
+
+
+def _residue(board: Board, glyphs: Glyphs) -> Iterator[Line]:
+    for one in board.fold.residue:
+        yield line((f"{glyphs.bad} {clean(one.item)}", Tone.BAD), f": {clean(one.detail)}")

@@ -1,0 +1,225 @@
+"""From a tree of nodes to a `Scenario`: shape first, then meaning; every finding is noted, none ends the checking.
+
+The order: format version; the header's shape; inputs; steps (shape, type, needs, cycles); conditions and params of each
+step; expectations; environment, options, guards. What a broken part would have said is left out of later checks, so that
+one mistake makes one finding. Pure but for loading the step types and the environment that are used.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from offbus.findings import Severity
+from offbus.language import celtypes, shape
+from offbus.language.celtypes import CelType
+from offbus.language.complaints import Subject, complain
+from offbus.language.conditions import Conditions
+from offbus.language.format import FORMAT, HeaderModel
+from offbus.language.inputs import Inputs, read_inputs
+from offbus.language.params import ParamsChecker
+from offbus.language.places import Places
+from offbus.language.scenario import Expectation, Retry, Scenario, Scope, Step
+from offbus.language.settings import Settings, read_settings
+from offbus.language.steps import Graph, RawStep, Types, arrange, read_steps
+from offbus.language.tree import Node
+from offbus.language.vocabulary import Unknown, Vocabulary
+from offbus.plugins import Registry
+from offbus.step import Outputs, StepType
+
+__all__ = ["Overrides", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says: `--set`, `--env`, `--env-set`."""
+
+    sets: Mapping[str, str]
+    env: str | None
+    env_sets: Mapping[str, str]
+
+
+def check(root: Node, places: Places, registry: Registry, overrides: Overrides) -> Scenario | None:
+    """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `places`."""
+    if not _version(root, places):
+        return None
+    header = _header(root, places)
+    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, places)
+    types = Types(registry, places)
+    graph = arrange(read_steps(root.children.get("steps"), places, types), places)
+    conditions = Conditions(places, Scope(inputs=inputs.values))
+    meaning = _Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
+    steps = meaning.steps()
+    expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
+    vocabulary = Vocabulary(inputs=inputs.types)
+    settings = read_settings(root, places, conditions, vocabulary, registry, overrides.env, overrides.env_sets)
+    if places.findings or settings.environment is None:
+        return None
+    _unused_inputs(root, inputs, conditions, places)
+    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, places)
+
+
+def _scenario(
+    header: HeaderModel, inputs: Inputs, settings: Settings, steps: tuple[Step, ...], expect: tuple[Expectation, ...], places: Places
+) -> Scenario:
+    if settings.environment is None:
+        raise AssertionError("checked by the caller")
+    return Scenario(
+        name=header.name,
+        summary=header.summary,
+        format=FORMAT,
+        inputs=inputs.values,
+        environment=settings.environment,
+        env_name=settings.environment.type.name,
+        guards=settings.guards,
+        timeout=header.timeout,
+        undo_timeout=header.undo_timeout,
+        steps=steps,
+        expect=expect,
+        path=places.source.path,
+        digest=places.source.digest,
+        warnings=tuple(places.findings),
+    )
+
+
+def _version(root: Node, places: Places) -> bool:
+    """Whether this is a scenario of our format. Checked first: of another one nothing can be said."""
+    found = root.children.get("offbus")
+    if found is not None and found.value == FORMAT and not isinstance(found.value, bool):
+        return True
+    if found is None:
+        hint = f"begin the file with offbus: {FORMAT}"
+        places.note("OB200", "the format version is missing, so this is not a scenario", places.start_of(root), hint=hint)
+    elif not found.spoiled:
+        hint = f"this version of offbus reads offbus: {FORMAT}"
+        places.note("OB200", f"the format version {found.value!r} is unknown", places.of(found), hint=hint)
+    return False
+
+
+_FALLBACK: Mapping[str, Any] = {"offbus": FORMAT, "name": "unnamed", "steps": [None]}
+"""What stands in for a broken part of the header, so that the rest can be checked."""
+
+
+def _header(root: Node, places: Places) -> HeaderModel:
+    try:
+        header = HeaderModel.model_validate(root.value)
+    except ValidationError as err:
+        errors = shape.errors_of(err)
+        complain(errors, root, places, Subject("the scenario", HeaderModel, places.start_of(root)))
+        bad = {str(error["loc"][0]) for error in errors if error["loc"]}
+        good = {key: value for key, value in root.value.items() if key not in bad}
+        if "inputs" in bad:
+            good["inputs"] = _good_inputs(root.value.get("inputs"), errors)
+        header = HeaderModel.model_validate({**_FALLBACK, **good})
+    if header.matrix is not None:
+        hint = "run the scenario once per cell, with --set"
+        places.note("OB207", "`matrix` is not yet supported by this version", places.key(root, "matrix"), hint=hint)
+    for key, value in (("timeout", header.timeout), ("undo_timeout", header.undo_timeout)):
+        if not value:
+            places.note("OB204", f"{key}: it must be longer than 0", places.value(root, key))
+    return header
+
+
+def _good_inputs(value: Any, errors: list[Any]) -> dict[str, Any]:
+    """The inputs without findings."""
+    if not isinstance(value, dict):
+        return {}
+    bad = {error["loc"][1] for error in errors if len(error["loc"]) > 1 and error["loc"][0] == "inputs"}
+    return {name: item for name, item in value.items() if name not in bad}
+
+
+def _metrics(types: Types, places: Places, root: Node) -> Mapping[str, CelType]:
+    """The metrics of all step types that are used."""
+    declared: dict[str, tuple[CelType, StepType]] = {}
+    for step_type in types.used():
+        for name, of in step_type.metrics.items():
+            found = celtypes.NAMED[of]
+            known, by = declared.setdefault(name, (found, step_type))
+            if known != found:
+                message = f"the metric {name!r} is {known} for step type {by.name} and {found} for {step_type.name}"
+                places.note("OB411", message, places.key(root, "steps"), hint="this is a mistake of their packages")
+    return {name: found for name, (found, _) in declared.items()}
+
+
+def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, places: Places) -> None:
+    for name in inputs.types.keys() - conditions.used_inputs:
+        where = places.key(root.children["inputs"], name)
+        places.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)
+
+
+class _Meaning:
+    """What the steps mean, each seen from its place in the DAG."""
+
+    def __init__(self, graph: Graph, inputs: Inputs, metrics: Mapping[str, CelType], places: Places, conditions: Conditions) -> None:
+        self._graph, self._inputs, self._metrics = graph, inputs, metrics
+        self._places, self._conditions = places, conditions
+        self._outputs = {key: None if step.type is None else step.type.outputs for key, step in graph.steps.items()}
+        self._untyped = any(step.type is None for step in graph.steps.values())
+        self._params = ParamsChecker(graph, places, conditions)
+
+    def steps(self) -> list[Step | None]:
+        """All steps in file order; None for what has findings."""
+        return [self._step(step) for step in self._graph.steps.values()]
+
+    def at_the_end(self) -> Vocabulary:
+        """What the scenario's own `expect` may use: everything, all steps have ended."""
+        return self._vocabulary(lambda _: None)
+
+    def _vocabulary(self, reachable: Callable[[str], Unknown | None], outputs: type[Outputs] | None = None) -> Vocabulary:
+        return Vocabulary(self._inputs.types, self._metrics, self._outputs, reachable, outputs, self._untyped)
+
+    def _step(self, step: RawStep) -> Step | None:
+        node, model = step.node, step.model
+        before = self._vocabulary(lambda other: self._refusal(step, other))
+        when_node = node.children.get("when")
+        usable = when_node is not None and model.when is not None
+        when = self._conditions.condition(when_node, before) if usable and when_node is not None else None
+        if step.type is None:
+            return None
+        params = self._params.check(step, step.type, before)
+        expect: tuple[Expectation, ...] = ()
+        if model.expect:
+            after = self._vocabulary(lambda other: self._refusal(step, other), step.type.outputs)
+            expect = self._conditions.expectations(node.children["expect"], after)
+        self._options(step, step.type)
+        return None if params is None else Step(
+            id=model.id,
+            uses=model.uses,
+            type=step.type,
+            needs=step.needs,
+            background=model.background,
+            always=model.always,
+            keep_going=model.keep_going,
+            when=when,
+            timeout=model.timeout if model.timeout is not None else step.type.timeout,
+            retry=Retry() if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
+            params=params,
+            expect=expect,
+            position=self._places.start_of(node),
+        )
+
+    def _refusal(self, step: RawStep, other: str) -> Unknown | None:
+        """Why `step` may not use what `other` gives; None if it may."""
+        if other == step.key:
+            return Unknown("OB405", f"step {other!r} is this step itself", "in `expect`, write outputs.NAME")
+        if not self._graph.dag.is_ancestor(other, step.key):
+            needs = ", ".join([*step.needs, other])
+            return Unknown("OB405", f"step {other!r} is not an ancestor of step {step.key!r}: it may not have ended", f"write needs: [{needs}]")
+        if other in self._graph.background and not (step.model.always or step.model.background):
+            message = f"step {other!r} runs in the background and has not ended yet when step {step.key!r} starts"
+            return Unknown("OB412", message, "use it in the scenario's own `expect`")
+        return None
+
+    def _options(self, step: RawStep, step_type: StepType) -> None:
+        model, node, note = step.model, step.node, self._places.note
+        if model.background and not step_type.background:
+            hint = f"{step_type.name} ends by itself; leave `background` out"
+            note("OB309", f"step type {step_type.name} cannot run in the background", self._places.key(node, "background"), hint=hint)
+        if model.background and model.always:
+            message = "a background step is stopped before `always` steps run, so it cannot be both"
+            note("OB309", message, self._places.key(node, "always"), hint="leave one of them out")
+        if model.timeout is not None and not model.timeout:
+            note("OB204", "timeout: it must be longer than 0", self._places.value(node, "timeout"))
+
+

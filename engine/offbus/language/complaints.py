@@ -1,0 +1,202 @@
+"""Pydantic's validation errors as findings: our words, the place in the file, what is allowed, what was probably meant."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from offbus.findings import Position, closest
+from offbus.language import celtypes
+from offbus.language.places import Places
+from offbus.language.tree import Node
+
+__all__ = ["Subject", "complain", "key_of", "keys_of"]
+
+_WANTED = {
+    "string": "text", "int": "an integer", "float": "a number", "bool": "true or false", "decimal": "a number",
+    "list": "a list", "tuple": "a list", "set": "a list", "frozen_set": "a list", "dict": "a mapping",
+    "model": "a mapping", "model_attributes": "a mapping", "dataclass": "a mapping", "time_delta": "a duration", "duration": "a duration",
+    "none": "left out",
+}  # fmt: skip
+"""What a field wants, by the beginning of pydantic's error types (`int_type`, `int_parsing`, `int_from_float`)."""
+_KIND = re.compile(r"^(.+?)_(type|parsing|from_float|parsing_size|required)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is being validated, for the words of a finding."""
+
+    name: str
+    """ "step type deploy", "environment local"."""
+    model: type[BaseModel]
+    missing: Position
+    """Where to say that a key at the top is missing."""
+    unknown: tuple[str, str] = ("OB202", "{name} has no key {key!r}")
+    """Code and words for an unknown key at the top."""
+
+
+def key_of(model: type[BaseModel], field: str) -> str:
+    """How a field is spelt in the file."""
+    return model.model_fields[field].alias or field
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """How all fields are spelt in the file."""
+    return [key_of(model, field) for field in model.model_fields]
+
+
+def complain(
+    errors: Sequence[ErrorDetails],
+    node: Node,
+    places: Places,
+    subject: Subject,
+    ignore: Callable[[ErrorDetails], bool] = lambda _: False,
+) -> None:
+    """Note a finding for each error; several at one value (a union's branches) become one."""
+    by_place: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for error in errors:
+        at, taken = places.follow(node, error["loc"])
+        if ignore(error) or _spoiled(at):
+            continue
+        if error["type"] == "missing":
+            _missing(error, at, taken, places, subject)
+        elif error["type"] == "extra_forbidden":
+            _unknown(error, node, places, subject)
+        else:
+            by_place.setdefault(taken, []).append(error)
+    for path, group in by_place.items():
+        _value(group, path, places.follow(node, path)[0], places, subject)
+
+
+def _spoiled(node: Node) -> bool:
+    return node.spoiled
+
+
+def _missing(error: ErrorDetails, parent: Node, taken: Sequence[int | str], places: Places, subject: Subject) -> None:
+    key = error["loc"][-1]
+    model = _model_at(subject.model, error["loc"][:-1])
+    where = places.start_of(parent) if taken else subject.missing
+    what = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
+    text = _describe_field(model, str(key))
+    places.note("OB201", f"{what} needs the key {key!r}", where, hint=text)
+
+
+def _describe_field(model: type[BaseModel] | None, key: str) -> str | None:
+    for field, info in model.model_fields.items() if model is not None else ():
+        if (info.alias or field) == key and info.description:
+            return f"{key}: {info.description}"
+    return None
+
+
+def _unknown(error: ErrorDetails, node: Node, places: Places, subject: Subject) -> None:
+    *path, key = error["loc"]
+    parent, taken = places.follow(node, path)
+    model = _model_at(subject.model, path)
+    allowed = keys_of(model) if model is not None else []
+    code, words = subject.unknown if not taken else ("OB202", "{name} has no key {key!r}")
+    name = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
+    places.note(
+        code,
+        words.format(name=name, key=key),
+        places.key(parent, str(key)),
+        hint=f"allowed: {', '.join(sorted(allowed))}" if allowed else "it takes no keys",
+        suggestion=closest(str(key), allowed),
+    )
+
+
+def _model_at(model: type[BaseModel] | None, path: Sequence[int | str]) -> type[BaseModel] | None:
+    """The model of the mapping that `path` leads to, through lists and optional fields."""
+    for step in path:
+        if isinstance(step, int) or model is None:
+            continue
+        info = next((i for f, i in model.model_fields.items() if (i.alias or f) == step), None)
+        if info is not None:
+            model = _nested(info.annotation)
+    return model
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, itself or in a list or mapping."""
+    plain = celtypes.unwrap(annotation)
+    if isinstance(plain, type) and issubclass(plain, BaseModel):
+        return plain
+    return next(filter(None, map(_nested, get_args(plain))), None)
+
+
+def _value(group: Sequence[ErrorDetails], path: Sequence[int | str], node: Node, places: Places, subject: Subject) -> None:
+    error, name = group[0], f"{_spelt(path)}: "
+    wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
+    if wanted:
+        code = "OB205" if wanted == ["a duration"] else "OB203"
+        message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node)}"
+        places.note(code, message, places.of(node), hint=_type_hint(wanted, node))
+        return
+    code, message, hint, suggestion = _other(error, node)
+    if not error["loc"]:  # a validator of the whole model
+        places.note("OB204", f"{subject.name}: {_said(error)}", subject.missing)
+        return
+    places.note(code, f"{name}{message}", places.of(node), hint=hint, suggestion=suggestion)
+
+
+def _wanted(error: ErrorDetails) -> str | None:
+    """What the field wants, if the value is of the wrong type."""
+    match = _KIND.match(error["type"])
+    return _WANTED.get(match[1]) if match else None
+
+
+def _spelt(path: Sequence[int | str]) -> str:
+    """A path in the data as people write it: "target.name", "planes[0]"."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def _found(node: Node) -> str:
+    if node.kind != "scalar":
+        return "a list" if node.kind == "sequence" else "a mapping"
+    value = node.value
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return f"the boolean {'true' if value else 'false'}"
+    if isinstance(value, str):
+        return f"the text {value!r}" if len(value) < 60 else "a text"
+    return f"the {'integer' if isinstance(value, int) else 'number'} {value}"
+
+
+def _type_hint(wanted: Sequence[str], node: Node) -> str | None:
+    if "a duration" in wanted:
+        return 'write it like "90s", "1h30m" or "500ms"'
+    if node.kind != "scalar":
+        return None
+    if "text" in wanted and node.value is not None and not isinstance(node.value, str):
+        return f'quote it if text is meant: "{node.value}"'
+    if isinstance(node.value, str) and node.style in ('"', "'") and "a list" not in wanted and "a mapping" not in wanted:
+        return "write it without quotes"
+    if "a list" in wanted and isinstance(node.value, str):
+        return f"write [{node.value}]" if node.style is None else f'write ["{node.value}"]'
+    return None
+
+
+def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str | None]:
+    """code, message, hint, suggestion of what is not a matter of type."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "duration":
+        return "OB205", str(context["problem"]), None, None
+    if kind in ("literal_error", "enum"):
+        allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
+        suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
+        return "OB204", f"{_found(node)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
+    if kind in ("too_short", "string_too_short"):
+        return "OB204", f"must have at least {context.get('min_length', 1)}, and this has {context.get('actual_length', len(node.value or ''))}", None, None
+    if kind == "string_pattern_mismatch":
+        return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
+    return "OB204", f"{_found(node)} is not allowed: {_said(error)}", None, None
+
+
+def _said(error: ErrorDetails) -> str:
+    """Pydantic's own words, or a validator's, as the end of a sentence."""
+    said = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    said = said.replace("Input should", "it must").replace("should", "must")
+    return said[:1].lower() + said[1:]

@@ -1,0 +1,136 @@
+"""Expressions of a file: compiled in their places, with what is wrong noted in the file.
+
+The one module that knows both a file's nodes and CEL: `when` and `expect`, and the `${{ }}` of params and options.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from offbus.language import braces, celtypes
+from offbus.language.expressions import Compiler, EvaluationError, Expression, Trouble
+from offbus.language.places import Places
+from offbus.language.scenario import Expectation, Scope
+from offbus.language.templates import Template, pieces
+from offbus.language.tree import Node
+from offbus.language.vocabulary import Vocabulary
+
+__all__ = ["Conditions"]
+
+
+class Conditions:
+    """Compiles what a file holds; remembers which inputs were used."""
+
+    def __init__(self, places: Places, known: Scope) -> None:
+        self._places = places
+        self._compiler = Compiler()
+        self._known = known
+        """The inputs' values: what uses only them is evaluated now."""
+        self.used_inputs: set[str] = set()
+
+    def condition(self, node: Node, vocabulary: Vocabulary) -> Expression | None:
+        """A boolean expression; None if something is wrong with it."""
+        text = node.value
+        if braces.OPEN in text:
+            hint = "this is an expression already: leave ${{ and }} out"
+            self._places.note("OB413", "${{ }} inside a condition", self._places.within(node, text.index(braces.OPEN), 3), hint=hint)
+            return None
+        expression = self._compile(node, text, 0, vocabulary)
+        if expression is None or expression.type in (celtypes.BOOL, celtypes.DYN):
+            return expression
+        hint = "compare it with something"
+        self._places.note("OB406", f"a condition must be true or false, not {expression.type}", self._places.of(node), hint=hint)
+        return None
+
+    def expectations(self, node: Node | None, vocabulary: Vocabulary) -> tuple[Expectation, ...]:
+        """All conditions of an `expect` list that are in order."""
+        if node is None or node.kind != "sequence":
+            return ()
+        found = []
+        for item in node.children.values():
+            if item.spoiled or not isinstance(item.value, str) or not item.value:
+                continue
+            expression = self.condition(item, vocabulary)
+            if expression is not None:
+                found.append(Expectation(item.value, expression, expression.position))
+        return tuple(found)
+
+    def predicate(self, node: Node, text: str, vocabulary: Vocabulary) -> None:
+        """Check a param that is an expression over names of its own."""
+        expression = self._compile(node, text, 0, vocabulary)
+        if expression is not None and expression.type not in (celtypes.BOOL, celtypes.DYN):
+            message = f"a condition must be true or false, not {expression.type}"
+            self._places.note("OB406", message, self._places.of(node), hint="compare it with something")
+
+    def data(self, node: Node, vocabulary: Vocabulary) -> Any:
+        """A node's value, each text with `${{ }}` replaced: by its value if inputs suffice, else by a `Template`.
+
+        Broken ones become None and their node is spoiled.
+        """
+        if not node.templated:
+            return node.value
+        if node.kind == "mapping":
+            return {key: self.data(child, vocabulary) for key, child in node.children.items()}
+        if node.kind == "sequence":
+            return [self.data(child, vocabulary) for child in node.children.values()]
+        return self._text(node, vocabulary)
+
+    def _text(self, node: Node, vocabulary: Vocabulary) -> Any:
+        template = self._template(node, vocabulary)
+        if template is None:
+            node.spoiled = True
+            return None
+        if not template.only_inputs or not self._have_values(template):
+            return template
+        try:
+            return template.value(self._known)
+        except EvaluationError as err:
+            self._places.note("OB409", str(err), self._places.of(node))
+            node.spoiled = True
+            return None
+
+    def _have_values(self, template: Template) -> bool:
+        expressions = (part for part in template.parts if isinstance(part, Expression))
+        return all(name.rest in self._known.inputs for part in expressions for name in part.names)
+
+    def _template(self, node: Node, vocabulary: Vocabulary) -> Template | None:
+        parts: list[str | Expression] = []
+        failed = False
+        found = list(pieces(node.value))
+        for piece in found:
+            if not piece.is_expression:
+                parts.append(piece.text)
+                continue
+            expression = None
+            if piece.closed:
+                expression = self._compile(node, piece.text, piece.start, vocabulary)
+            else:
+                hint = 'close it with }}; a literal ${{ is written ${{ "${{" }}'
+                self._places.note("OB408", "this ${{ has no }}", self._places.within(node, piece.start, 3), hint=hint)
+            if expression is None or (len(found) > 1 and self._refused_in_text(node, expression, piece.start)):
+                failed = True
+            else:
+                parts.append(expression)
+        return None if failed else Template(tuple(parts))
+
+    def _refused_in_text(self, node: Node, expression: Expression, start: int) -> bool:
+        if expression.type.name not in ("list", "map", "model", "null"):
+            return False
+        where = self._places.within(node, start, len(expression.text))
+        message = f"a {expression.type} cannot be put into a text"
+        self._places.note("OB407", message, where, hint="use it alone, as the whole value, or name a field of it")
+        return True
+
+    def _compile(self, node: Node, text: str, offset: int, vocabulary: Vocabulary) -> Expression | None:
+        lead = len(text) - len(text.lstrip())
+        position = self._places.within(node, offset + lead, len(text.strip()))
+        compiled = self._compiler.compile(text, vocabulary, position)
+        if isinstance(compiled, Expression):
+            self.used_inputs.update(name.rest for name in compiled.names if name.root == "inputs")
+            return compiled
+        self._note(compiled, node, offset)
+        return None
+
+    def _note(self, troubles: Sequence[Trouble], node: Node, offset: int) -> None:
+        for trouble in troubles:
+            where = self._places.within(node, offset + trouble.start, trouble.length)
+            self._places.note(trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion)

@@ -1,0 +1,249 @@
+"""Typed CEL: compiled and checked when a scenario is loaded, evaluated while it runs.
+
+The work is done by the official `cel-expr-python`, which is imported when the first expression is compiled. Names are
+declared whole ("steps.a.outputs.node"), and only those that an expression uses: one environment serves all
+expressions with the same names. Errors of the library are put into our words, with their places.
+
+An expression that cannot be evaluated raises `EvaluationError`: never false, never None.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from offbus.errors import UsageError
+from offbus.findings import Position
+from offbus.language import celtypes, guarded, lexing, wording
+from offbus.language.celtypes import CelType
+from offbus.language.scenario import Scope
+from offbus.language.vocabulary import Bound, Unknown, UnsetError, Vocabulary
+
+__all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "Trouble", "predicate"]
+
+
+class EvaluationError(UsageError):
+    """Raised when an expression has no value: a name that was not set, a division by zero, an index out of range."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with an expression, and where in its text (characters from 0)."""
+
+    code: str
+    message: str
+    start: int = 0
+    length: int = 1
+    hint: str | None = None
+    suggestion: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Program:
+    """A compiled text over declared names; the library's expression is not thread-safe by contract, nor need it be."""
+
+    compiled: Any
+    type: CelType
+    text: str
+    compile: Callable[[str], Any]
+
+    def run(self, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
+        """The value, with what is unset an error even where CEL's commutative operators would hide it (`guarded`)."""
+        if unset and self.type == celtypes.BOOL:
+            return guarded.evaluate(self._conditions, lambda text: bool(_run(self.compile(text), values, unset)))
+        return _run(self.compiled, values, unset)
+
+    @cached_property
+    def _conditions(self) -> guarded.Condition:
+        return guarded.split(self.text)
+
+
+def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
+    result = compiled.eval(data=dict(values))
+    if result.type().name() != "ERROR":
+        return result.plain_value()
+    said = str(result)
+    for why in unset:
+        if f'"{why.split(" ", 1)[0]}"' in said:
+            raise EvaluationError(why)
+    raise EvaluationError(wording.of_error(said))
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """A compiled expression."""
+
+    text: str
+    position: Position
+    type: CelType
+    names: tuple[Bound, ...]
+    _program: _Program | None = field(repr=False)
+    """None if the whole expression is the name of a model, which CEL cannot hold."""
+
+    def evaluate(self, scope: Scope) -> bool:
+        """The value of a condition. Raises EvaluationError."""
+        value = self.value(scope)
+        if not isinstance(value, bool):  # only a `dyn` can come to this: the type was checked at load
+            raise EvaluationError(f"{self.text}: is not true or false, but {value!r}"[:500])
+        return value
+
+    def value(self, scope: Scope) -> Any:
+        """The value: bool, int, float, str, timedelta, datetime, list, dict or, of a whole model, the model. Raises EvaluationError."""
+        values: dict[str, Any] = {}
+        unset: list[str] = []
+        for name in self.names:
+            try:
+                found = name.fetch(scope)
+            except UnsetError as err:
+                unset.append(str(err))
+                continue
+            if self._program is None:
+                return found
+            values[name.path] = _converted(name, found)
+        if self._program is None:
+            raise EvaluationError(f"{self.text}: {unset[0]}")
+        try:
+            return self._program.run(values, unset)
+        except EvaluationError as err:
+            raise EvaluationError(f"{self.text}: {err.message}") from err
+
+    @property
+    def only_inputs(self) -> bool:
+        """Whether its value is known before the run."""
+        return all(name.root == "inputs" for name in self.names)
+
+
+def _converted(name: Bound, value: Any) -> Any:
+    try:
+        return celtypes.to_cel(value, name.type)
+    except (TypeError, ValueError) as err:
+        raise EvaluationError(f"{name.path} is {value!r}, which is not a {name.type}"[:500]) from err
+
+
+class Compiler:
+    """Compiles expressions; shares environments and programs among those that are alike."""
+
+    def __init__(self) -> None:
+        self._environments: dict[tuple[tuple[str, CelType], ...], Any] = {}
+        self._programs: dict[tuple[tuple[tuple[str, CelType], ...], str], _Program | list[Trouble]] = {}
+
+    def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
+        """The expression, or all that is wrong with it."""
+        found = lexing.tokens(text)
+        names, troubles = _names(found, vocabulary)
+        if len(names) == 1 and names[0].type is celtypes.MODEL and names[0].path == text.strip():
+            return Expression(text, position, celtypes.MODEL, tuple(names), None)
+        troubles += [_whole_model(found, name) for name in names if name.type is celtypes.MODEL]
+        if troubles:
+            return troubles
+        declared = tuple(sorted((name.path, name.type) for name in names))
+        program = self._program(text, declared, found)
+        if isinstance(program, list):
+            return program
+        return Expression(text, position, program.type, tuple(names), program)
+
+    def _program(
+        self, text: str, declared: tuple[tuple[str, CelType], ...], found: Sequence[lexing.Token]
+    ) -> "_Program | list[Trouble]":
+        key = (declared, text)
+        known = self._programs.get(key)
+        if known is None:
+            environment = self._environment(declared)
+            try:
+                compiled = environment.compile(text)
+            except RuntimeError as err:  # the library has no class of its own for what it refuses
+                known = [Trouble(*trouble) for trouble in wording.of_refusal(str(err), text, found)]
+            else:
+                known = _Program(compiled, _type_of(compiled.return_type()), text, environment.compile)
+            self._programs[key] = known
+        return known
+
+    def _environment(self, declared: tuple[tuple[str, CelType], ...]) -> Any:
+        if declared not in self._environments:
+            from cel_expr_python import cel
+
+            variables = {name: _cel(cel.Type, of) for name, of in declared}
+            self._environments[declared] = cel.NewEnv(variables=variables)
+        return self._environments[declared]
+
+
+def _names(found: Sequence[lexing.Token], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:
+    """The declared names that an expression uses, and what is wrong with the others."""
+    names: dict[str, Bound] = {}
+    troubles = []
+    for chain in lexing.chains(found):
+        known = vocabulary.find(chain.parts)
+        length = chain.end - chain.start
+        if isinstance(known, Unknown):
+            troubles.append(Trouble(known.code, known.message, chain.start, length, known.hint, known.suggestion))
+        elif known is not None and chain.inside_has:
+            hint = "an output that was never set is an error; ask steps.ID.outcome first"
+            troubles.append(Trouble("OB410", f"has({chain.path}) does not tell whether it was set", chain.start, length, hint))
+        elif known is not None:
+            names[known.path] = known
+    return list(names.values()), troubles
+
+
+def _whole_model(found: Sequence[lexing.Token], name: Bound) -> Trouble:
+    chain = next(c for c in lexing.chains(found) if c.path == name.path)
+    message = f"{name.path} is a whole object, and only a param can take one"
+    return Trouble("OB403", message, chain.start, chain.end - chain.start, f"name a field of it: {name.path}.FIELD")
+
+
+def _cel(cel_type: Any, of: CelType) -> Any:
+    if of.name == "list":
+        return cel_type.List(_cel(cel_type, of.of[0]))
+    if of.name == "map":
+        return cel_type.Map(_cel(cel_type, of.of[0]), _cel(cel_type, of.of[1]))
+    return getattr(cel_type, of.name.upper())
+
+
+_WELL_KNOWN = {"google.protobuf.duration": "duration", "google.protobuf.timestamp": "timestamp"}
+_SIGNATURE = re.compile(r"([A-Za-z_.]+)|([<>,])")
+
+
+def _type_of(returned: Any) -> CelType:
+    """From the library's notation: "LIST<STRING>"; what we have no name for is dyn."""
+    stack: list[list[CelType]] = [[]]
+    for word, mark in _SIGNATURE.findall(str(returned)):
+        if word:
+            stack[-1].append(CelType(_WELL_KNOWN.get(word.lower(), word.lower())))
+        elif mark == "<":
+            stack.append([])
+        elif mark == ">":
+            inner = tuple(stack.pop())
+            stack[-1][-1] = CelType(stack[-1][-1].name, inner)
+    return stack[0][0] if stack[0] else celtypes.DYN
+
+
+@dataclass(frozen=True, eq=False)
+class Predicate:
+    """A condition over named variables, for steps with a param that is an expression (`offbus.step.Expr`)."""
+
+    text: str
+    _program: _Program
+    _variables: tuple[Bound, ...]
+
+    def evaluate(self, values: Mapping[str, Any]) -> bool:
+        """Whether it is true; a variable that is missing or None was not set. Raises EvaluationError."""
+        known = {name.path: _converted(name, values[name.path]) for name in self._variables if values.get(name.path) is not None}
+        unset = [f"{name.path} was not set" for name in self._variables if name.path not in known]
+        try:
+            value = self._program.run(known, unset)
+        except EvaluationError as err:
+            raise EvaluationError(f"{self.text}: {err.message}") from err
+        if not isinstance(value, bool):
+            raise EvaluationError(f"{self.text}: is not true or false, but {value!r}"[:500])
+        return value
+
+
+def predicate(text: str, variables: Mapping[str, str]) -> Predicate:
+    """Compile a condition over `variables` (name -> type name, as in `offbus.step.Expr`). Raises UsageError."""
+    vocabulary = Vocabulary(variables={name: celtypes.NAMED[of] for name, of in variables.items()})
+    compiled = Compiler().compile(text, vocabulary, Position(text))
+    if isinstance(compiled, list):
+        raise UsageError(f"{text}: {compiled[0].message}", hint=compiled[0].hint)
+    if compiled.type not in (celtypes.BOOL, celtypes.DYN) or compiled._program is None:  # noqa: SLF001
+        raise UsageError(f"{text}: a condition must be true or false, not {compiled.type}")
+    return Predicate(text, compiled._program, compiled.names)  # noqa: SLF001

@@ -1,0 +1,88 @@
+"""The shape of a scenario file, version 1, as pydantic models: the one place where its keys are declared.
+
+They validate (`shape`), and they make the JSON Schema for editors (`jsonschema`). What keys mean beyond their shape is
+in `check`. Everything is strict: "true" is not a boolean, 3.0 is not an integer.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from offbus.durations import Duration
+
+__all__ = ["FORMAT", "ID", "EnvironmentModel", "HeaderModel", "InputModel", "RetryModel", "StepModel"]
+
+FORMAT = 1
+"""The version of the format that this offbus reads."""
+
+ID = r"^[a-z][a-z0-9_]*$"
+"""Ids of steps and names of inputs: they occur in expressions."""
+
+_Id = Annotated[str, StringConstraints(pattern=ID, max_length=64)]
+_Text = Annotated[str, StringConstraints(min_length=1)]
+_Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
+
+
+class InputModel(_Shape):
+    """A typed value that `--set` and the matrix override."""
+
+    type: Literal["string", "integer", "number", "boolean", "duration"] = Field(description="Type of the value.")
+    default: str | int | float | bool | None = Field(None, description="Value when none is set; without one it must be set.")
+    enum: list[str | int | float | bool] | None = Field(None, min_length=1, description="The only values that are allowed.")
+    description: str | None = Field(None, description="What it is for.")
+
+
+class RetryModel(_Shape):
+    """How often a step is tried; the step's timeout covers all attempts."""
+
+    attempts: int = Field(1, ge=1, le=100, description="Attempts in all, the first included.")
+    backoff: Duration = Field(timedelta(seconds=1), description='Pause before the next attempt, such as "5s".')
+
+
+class StepModel(_Shape):
+    """One node of the DAG."""
+
+    id: _Id = Field(description="Unique name of the step; expressions and `needs` use it.")
+    uses: _Text = Field(description="Step type; `offbus steps` lists them.")
+    with_: dict[str, Any] = Field({}, alias="with", description="Params of the step type; may hold ${{ expressions }}.")
+    needs: list[_Text] | None = Field(
+        None, description="Steps that must have passed first. Default: the last non-background step above. [] starts at once."
+    )
+    background: bool = Field(False, description="Runs beside the steps below until the last of them has ended.")
+    always: bool = Field(False, description="Runs after a failure or timeout too, before the undo.")
+    keep_going: bool = Field(False, description="If it fails, only the steps that need it are skipped.")
+    when: _Expression | None = Field(None, description="CEL condition; the step is skipped when it is false.")
+    timeout: Duration | None = Field(None, description='For all attempts together, such as "5m". Default: the step type\'s.')
+    retry: RetryModel | None = Field(None, description="Try again when the step fails in a way that may pass.")
+    expect: list[_Expression] = Field([], description="CEL conditions on the step's outputs that must be true.")
+
+
+class EnvironmentModel(BaseModel):
+    """What the run acts on; beside `uses` stand the environment's own options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    uses: _Text = Field(description="Environment type, such as local.")
+
+
+class HeaderModel(_Shape):
+    """A scenario file, all but the contents of its steps, which are validated one by one."""
+
+    offbus: Literal[1] = Field(description="Version of this format.")
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=63)] = Field(
+        description="Short name; run folders and labels carry it."
+    )
+    summary: str = Field("", description="One sentence: what happens, and what must come of it.")
+    inputs: dict[str, InputModel] = Field({}, description="Typed values; --set and the matrix override their defaults.")
+    matrix: dict[str, list[Any]] | None = Field(None, description="Combinations of inputs to run.")
+    environment: EnvironmentModel | None = Field(None, description="Default: local. --env overrides it.")
+    guards: dict[str, Any] | None = Field(None, description="Limits that hold before and during the run; the environment's own.")
+    timeout: Duration = Field(timedelta(minutes=30), description="For all steps together.")
+    undo_timeout: Duration = Field(timedelta(minutes=5), description="For `always` steps and the undo; its own budget.")
+    steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
+    expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")

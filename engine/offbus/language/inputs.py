@@ -1,0 +1,142 @@
+"""A scenario's inputs: declared types, defaults, and what `--set` says."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from offbus.durations import parse_duration
+from offbus.findings import Finding, Position, closest
+from offbus.language import celtypes, format, lexing
+from offbus.language.celtypes import CelType
+from offbus.language.places import Places
+from offbus.language.tree import Node
+
+__all__ = ["Inputs", "read_inputs"]
+
+_TYPES: Mapping[str, CelType] = {
+    "string": celtypes.STRING,
+    "integer": celtypes.INT,
+    "number": celtypes.DOUBLE,
+    "boolean": celtypes.BOOL,
+    "duration": celtypes.DURATION,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All inputs; one that has a finding has no value, and perhaps the type dyn."""
+
+    types: Mapping[str, CelType] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_inputs(models: Mapping[str, format.InputModel], node: Node | None, sets: Mapping[str, str], places: Places) -> Inputs:
+    """Resolve all inputs; what is wrong is noted."""
+    values: dict[str, Any] = {}
+    for name, model in models.items():
+        if node is None or not _named_well(name, node, places):
+            continue
+        where = node.children[name]
+        allowed = _enum(model, where, places)
+        if name in sets:
+            value = _set_value(name, sets[name], model, allowed, places)
+        else:
+            value = _default(name, model, where, node, allowed, places)
+        if value is not None:
+            values[name] = value
+    for name in sets.keys() - models.keys():
+        near = closest(name, models)
+        hint = f"inputs: {', '.join(models)}" if models else "the scenario has no inputs"
+        places.findings.append(
+            Finding(code="OB504", message=f"the scenario has no input {name!r}", where=Position(f"--set {name}={sets[name]}"), hint=hint, suggestion=near)
+        )
+    broken = dict.fromkeys(node.keys, celtypes.DYN) if node is not None else {}
+    return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values)
+
+
+def _named_well(name: str, node: Node, places: Places) -> bool:
+    if re.match(format.ID, name) and name not in lexing.KEYWORDS:
+        return True
+    places.note("OB206", f"an input cannot be called {name!r}", places.key(node, name), hint=f"it must match {format.ID} and be no keyword of CEL")
+    return False
+
+
+def _enum(model: format.InputModel, where: Node, places: Places) -> list[Any] | None:
+    """The allowed values, typed; None if all are."""
+    if model.enum is None:
+        return None
+    allowed = []
+    for n, item in enumerate(model.enum):
+        try:
+            allowed.append(_typed(model.type, item))
+        except ValueError as err:
+            places.note("OB505", f"enum: {err}", places.of(where.children["enum"].children[n]))
+    return allowed
+
+
+def _default(name: str, model: format.InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places) -> Any:
+    if model.default is None:
+        places.note("OB506", f"the input {name!r} has no value", places.key(node, name), hint=f"give it a default, or --set {name}=…")
+        return None
+    try:
+        return _one_of(_typed(model.type, model.default), model.default, allowed)
+    except ValueError as err:
+        places.note("OB505", f"default: {err}", places.value(where, "default"))
+        return None
+
+
+def _set_value(name: str, text: str, model: format.InputModel, allowed: list[Any] | None, places: Places) -> Any:
+    try:
+        return _one_of(_PARSERS[model.type](text), text, allowed)
+    except ValueError as err:
+        places.findings.append(Finding(code="OB505", message=f"the input {name!r}: {err}", where=Position(f"--set {name}={text}")))
+        return None
+
+
+def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:
+    if allowed is not None and value not in allowed:
+        raise ValueError(f"{shown!r} is not one of {', '.join(map(str, allowed))}")
+    return value
+
+
+def _typed(kind: str, value: Any) -> Any:
+    """A value from YAML as an input's type. Raises ValueError."""
+    if kind == "duration" and isinstance(value, str):
+        return parse_duration(value)
+    if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    wanted: Mapping[str, type] = {"string": str, "integer": int, "number": float, "boolean": bool}
+    fits = isinstance(value, wanted.get(kind, ())) and not (kind == "integer" and isinstance(value, bool))
+    if not fits:
+        raise ValueError(f"{value!r} is not of type {kind}")
+    return value
+
+
+def _parse_integer(text: str) -> int:
+    try:
+        return int(text, 16) if text.startswith("0x") else int(text)
+    except ValueError as err:
+        raise ValueError(f"{text!r} is not an integer") from err
+
+
+def _parse_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as err:
+        raise ValueError(f"{text!r} is not a number") from err
+
+
+def _parse_boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is not a boolean; write true or false")
+    return text == "true"
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "string": str,
+    "integer": _parse_integer,
+    "number": _parse_number,
+    "boolean": _parse_boolean,
+    "duration": parse_duration,
+}

@@ -1,0 +1,177 @@
+"""A step's params: `${{ }}`, values from ancestors, the step type's model, and what some params mean.
+
+What is known at load is validated at load. A value that waits for the run is checked by its type: a sample of that type
+takes its place in the model, and only errors that any value of the type would make are findings.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from offbus.cleanup import CleanupParams
+from offbus.language import celtypes, shape
+from offbus.language.bindings import Bindings
+from offbus.language.complaints import Subject, complain, key_of
+from offbus.language.conditions import Conditions
+from offbus.language.places import Places
+from offbus.language.steps import Graph, RawStep
+from offbus.language.templates import Binding, ParamsTemplate, Template
+from offbus.language.tree import Node
+from offbus.language.vocabulary import Vocabulary
+from offbus.step import Expr, FromAncestor, Params, StepType
+
+__all__ = ["ParamsChecker"]
+
+_SAMPLES: Mapping[str, Any] = {
+    "bool": True, "int": 1, "double": 0.5, "string": "text", "duration": timedelta(seconds=1),
+    "timestamp": datetime(2000, 1, 1, tzinfo=UTC), "list": [], "map": {}, "model": {}, "null": None,
+}  # fmt: skip
+_OF_TYPE = ("_type", "int_from_float")
+"""Ends of pydantic's error types that depend on a value's type alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """The params of a step type that are marked with `FromAncestor` and `Expr`, by their keys."""
+
+    from_ancestor: Mapping[str, FromAncestor]
+    expressions: Mapping[str, Expr]
+
+
+@cache
+def _marks(model: type[Params]) -> _Marks:
+    found = [(key_of(model, name), mark) for name, info in model.model_fields.items() for mark in info.metadata]
+    return _Marks(
+        {key: mark for key, mark in found if isinstance(mark, FromAncestor)},
+        {key: mark for key, mark in found if isinstance(mark, Expr)},
+    )
+
+
+class ParamsChecker:
+    """Checks the params of all steps of a scenario."""
+
+    def __init__(self, graph: Graph, places: Places, conditions: Conditions) -> None:
+        self._graph, self._places, self._conditions = graph, places, conditions
+        self._bindings = Bindings(graph, places)
+
+    def check(self, step: RawStep, step_type: StepType, vocabulary: Vocabulary) -> ParamsTemplate | None:
+        """The params, or None with findings."""
+        node = step.node.children.get("with")
+        model, marks = step_type.params, _marks(step_type.params)
+        found_before = len(self._places.findings)
+        given = self._conditions.data(node, vocabulary) if node is not None else {}
+        if not isinstance(given, dict):
+            return None
+        bindings = tuple(
+            bound
+            for key, mark in marks.from_ancestor.items()
+            if key not in given and (bound := self._bindings.find(step, key, mark, required=_required(model, key))) is not None
+        )
+        at = node if node is not None else step.node.children.get("uses", step.node)
+        waiting = tuple(_waiting(given)) if node is not None and node.templated else ()
+        static = self._validate(step, step_type, given, at, waiting, tuple(marks.from_ancestor))
+        for key, mark in marks.expressions.items():
+            self._check_expression(key, mark, given, at)
+        if static is not None and isinstance(static, CleanupParams):
+            self._check_cleanup(step, static, at)
+        elif waiting and issubclass(model, CleanupParams):
+            self._places.note("OB308", "cleanup must name its steps: what it undoes is checked at load", self._places.of(at))
+        if len(self._places.findings) > found_before:
+            return None
+        return ParamsTemplate(model, None if waiting or bindings else static, given, bindings)
+
+    def _validate(
+        self, step: RawStep, step_type: StepType, given: Mapping[str, Any], at: Node, waiting: Sequence[tuple[Any, ...]], from_ancestor: Sequence[str]
+    ) -> Params | None:
+        try:
+            return shape.apply(step_type.params, _with_samples(given) if waiting else given)
+        except ValidationError as err:
+            errors = shape.errors_of(err)
+        kinds = {path: _type_at(given, path) for path in waiting}
+        self._unsuitable(errors, at, kinds)
+        places = self._places
+        where = places.value(step.node, "uses")
+        subject = Subject(f"step type {step_type.name}", step_type.params, where)
+
+        def ignore(error: ErrorDetails) -> bool:
+            """Whether the error is about a sample, or about a value that an ancestor gives."""
+            loc, path = error["loc"], places.follow(at, error["loc"])[1]
+            if error["type"] in ("missing", "extra_forbidden"):
+                given_above = len(loc) == 1 and loc[0] in from_ancestor
+                return given_above or any(loc[: len(waits)] == waits for waits in waiting)
+            return any(_related(path, waits) for waits in waiting)
+
+        complain(errors, at, places, subject, ignore)
+        return None
+
+    def _unsuitable(self, errors: Sequence[ErrorDetails], at: Node, waiting: Mapping[tuple[Any, ...], celtypes.CelType]) -> None:
+        """Note the expressions whose type no value of which could fit."""
+        noted = set()
+        for error in errors:
+            node, path = self._places.follow(at, error["loc"])
+            kind = waiting.get(path)
+            if kind is None or kind == celtypes.DYN or path in noted or not error["type"].endswith(_OF_TYPE):
+                continue
+            noted.add(path)
+            message = f"{path[-1]}: an expression of type {kind} does not fit: {_wanted(error)}"
+            self._places.note("OB407", message, self._places.of(node), hint="convert it, such as int(…), double(…) or string(…)")
+
+    def _check_expression(self, key: str, mark: Expr, given: Mapping[str, Any], at: Node) -> None:
+        text, node = given.get(key), at.children.get(key)
+        if isinstance(text, str) and text and node is not None and not node.spoiled:
+            variables = {name: celtypes.NAMED[of] for name, of in mark.variables.items()}
+            self._conditions.predicate(node, text, Vocabulary(variables=variables))
+
+    def _check_cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> None:
+        listed = at.children["steps"]
+        for index, name in enumerate(params.steps):
+            known = name in self._graph.steps
+            if known and self._graph.dag.is_ancestor(name, step.key):
+                continue
+            why = "is not an ancestor of it through `needs`" if known else "does not exist"
+            ancestors = ", ".join(self._graph.dag.ancestors(step.key)[:20])
+            where = self._places.of(listed.children[index]) if index in listed.children else self._places.of(listed)
+            self._places.note("OB308", f"cleanup cannot undo step {name!r}: it {why}", where, hint=f"ancestors: {ancestors or 'none'}")
+
+
+def _required(model: type[BaseModel], key: str) -> bool:
+    return any(info.is_required() for name, info in model.model_fields.items() if (info.alias or name) == key)
+
+
+def _waiting(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where in the data a `Template` waits for the run."""
+    if isinstance(data, Template):
+        return [path]
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [found for key, value in items for found in _waiting(value, (*path, key))]
+
+
+def _type_at(data: Any, path: Sequence[Any]) -> celtypes.CelType:
+    for step in path:
+        data = data[step]
+    return data.type if isinstance(data, Template) else celtypes.DYN
+
+
+def _with_samples(data: Any) -> Any:
+    if isinstance(data, Template):
+        return _SAMPLES.get(data.type.name)
+    if isinstance(data, dict):
+        return {key: _with_samples(value) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_with_samples(item) for item in data]
+    return data
+
+
+def _related(path: Sequence[Any], waiting: Sequence[Any]) -> bool:
+    """Whether one leads through the other."""
+    shorter = min(len(path), len(waiting))
+    return tuple(path[:shorter]) == tuple(waiting[:shorter])
+
+
+def _wanted(error: ErrorDetails) -> str:
+    return error["msg"].replace("Input should", "it must")

@@ -1,0 +1,113 @@
+"""A scenario that was found valid: what the runner takes. Frozen, with everything resolved that is known before the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from offbus.environment import EnvironmentType
+from offbus.findings import Finding, Position
+from offbus.step import Outputs, StepType
+
+if TYPE_CHECKING:
+    from offbus.language.expressions import Expression
+    from offbus.language.templates import ParamsTemplate
+
+__all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Scope", "Step", "StepState"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """What became of a step, as expressions see it."""
+
+    outcome: str
+    """passed, failed, errored, timed_out, skipped, cancelled."""
+    outputs: Outputs | None
+    """None if it had none: it was skipped or did not get that far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The values that expressions are evaluated over."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    """The steps that have ended."""
+    outputs: Outputs | None = None
+    """The step's own, for its `expect`."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """By full name ("requests.success_rate"); a duration is a timedelta, or a number of seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a step is tried, the first attempt included, and the pause before each further one."""
+
+    attempts: int = 1
+    backoff: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A condition that must be true, as the file spells it."""
+
+    text: str
+    expression: "Expression"
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step, ready to be run."""
+
+    id: str
+    uses: str
+    type: StepType
+    needs: tuple[str, ...]
+    """With the default filled in."""
+    background: bool
+    always: bool
+    keep_going: bool
+    when: "Expression | None"
+    timeout: timedelta
+    """For all attempts; the step type's default filled in."""
+    retry: Retry
+    params: "ParamsTemplate"
+    expect: tuple[Expectation, ...]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """What the run acts on, with options that its type has validated."""
+
+    type: EnvironmentType
+    options: BaseModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A valid scenario."""
+
+    name: str
+    summary: str
+    format: int
+    inputs: Mapping[str, Any]
+    """Every input with its value: default, or what was set."""
+    environment: EnvironmentSpec
+    env_name: str
+    guards: BaseModel | None
+    """The environment's guards model, with its defaults where the file says nothing."""
+    timeout: timedelta
+    undo_timeout: timedelta
+    steps: tuple[Step, ...]
+    """In file order; the plan order is `offbus.dag.build({s.id: s.needs ...}).order`."""
+    expect: tuple[Expectation, ...]
+    path: Path
+    digest: str
+    """sha256 of the file, hexadecimal."""
+    warnings: tuple[Finding, ...] = ()
+    """What does not stop the scenario."""

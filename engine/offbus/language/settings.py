@@ -1,0 +1,140 @@
+"""The environment that a scenario runs in, its options and its guards.
+
+A guard that the environment's model does not have cannot be enforced, hence it is refused, never ignored.
+`--env` replaces the file's environment; the file's options stay only if it is the same type.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from offbus.environment import EnvironmentType
+from offbus.findings import Finding, Position, closest
+from offbus.language import scalars, shape
+from offbus.language.complaints import Subject, complain, keys_of
+from offbus.language.conditions import Conditions
+from offbus.language.places import Places
+from offbus.language.scenario import EnvironmentSpec
+from offbus.language.tree import Node
+from offbus.language.vocabulary import Vocabulary
+from offbus.plugins import ENVIRONMENTS, PluginError, Registry
+
+__all__ = ["DEFAULT_ENVIRONMENT", "Settings", "read_settings"]
+
+DEFAULT_ENVIRONMENT = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What could be read of the environment; None where there are findings."""
+
+    environment: EnvironmentSpec | None = None
+    guards: BaseModel | None = None
+
+
+def read_settings(
+    root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary, registry: Registry, env: str | None, env_sets: Mapping[str, str]
+) -> Settings:
+    """The environment's type, options and guards; what is wrong is noted."""
+    node = root.children.get("environment")
+    node = node if node is not None and node.kind == "mapping" else None
+    uses = node.children.get("uses") if node is not None else None
+    in_file = uses.value if uses is not None and isinstance(uses.value, str) else None
+    name = env or in_file or DEFAULT_ENVIRONMENT
+    where = Position(f"--env {env}") if env else places.of(uses) if uses is not None else places.start_of(root)
+    found = _type(name, where, places, registry)
+    if found is None:
+        return Settings()
+    options_node = node if name == in_file else None
+    options = _options(found, options_node, places, conditions, vocabulary, env_sets, where)
+    guards = _guards(found, root, places, conditions, vocabulary)
+    return Settings(None if options is None else EnvironmentSpec(found, options), guards)
+
+
+def _type(name: str, where: Position, places: Places, registry: Registry) -> EnvironmentType | None:
+    names = registry.names(ENVIRONMENTS)
+    if name not in names:
+        hint = f"installed: {', '.join(names) or 'none'}"
+        places.note("OB501", f"there is no environment {name!r}", where, hint=hint, suggestion=closest(name, names))
+        return None
+    try:
+        return registry.environment_type(name)
+    except PluginError as err:
+        places.note("OB502", err.message, where, hint=err.hint)
+        return None
+
+
+def _options(
+    of: EnvironmentType, node: Node | None, places: Places, conditions: Conditions, vocabulary: Vocabulary, env_sets: Mapping[str, str], where: Position
+) -> BaseModel | None:
+    given: dict[str, Any] = {}
+    before = len(places.findings)
+    if node is not None:
+        data = conditions.data(node, vocabulary)
+        given = {key: value for key, value in data.items() if key != "uses"}
+    _check_env_sets(of, env_sets, places)
+    if len(places.findings) > before:
+        return None
+    given |= env_sets
+    try:
+        return shape.apply(of.options, given)
+    except ValidationError as err:
+        given |= _as_scalars(err, env_sets)
+    try:
+        return shape.apply(of.options, given)
+    except ValidationError as err:
+        errors = [e for e in shape.errors_of(err) if not e["loc"] or e["loc"][0] not in env_sets]
+        complain(errors, node if node is not None else _nothing(places), places, Subject(f"environment {of.name}", of.options, where))
+        for error in shape.errors_of(err):
+            if error["loc"] and error["loc"][0] in env_sets:
+                key = str(error["loc"][0])
+                _note_env_set("OB204", f"{key}: {error['msg'].replace('Input should', 'it must')}", key, env_sets, places)
+        return None
+
+
+def _nothing(places: Places) -> Node:
+    """Stands for a mapping that is not in the file: nothing can be found in it."""
+    root = places.source.root
+    if root is None:
+        raise AssertionError("a file without a root has no settings")
+    return Node("mapping", root.start, root.start, {})
+
+
+def _as_scalars(err: ValidationError, env_sets: Mapping[str, str]) -> dict[str, Any]:
+    """What the command line sets is text, unless the model wants something else: then as YAML reads it."""
+    wrong = {str(error["loc"][0]) for error in shape.errors_of(err) if error["loc"]}
+    read = {key: scalars.resolve(text) for key, text in env_sets.items() if key in wrong}
+    return {key: value for key, value in read.items() if not isinstance(value, scalars.Ambiguous)}
+
+
+def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], places: Places) -> None:
+    known = keys_of(of.options)
+    for key in env_sets:
+        if key not in known:
+            hint = f"options: {', '.join(known) or 'none'}"
+            _note_env_set("OB504", f"environment {of.name} has no option {key!r}", key, env_sets, places, hint, closest(key, known))
+
+
+def _note_env_set(
+    code: str, message: str, key: str, env_sets: Mapping[str, str], places: Places, hint: str | None = None, suggestion: str | None = None
+) -> None:
+    where = Position(f"--env-set {key}={env_sets[key]}")
+    places.findings.append(Finding(code=code, message=message, where=where, hint=hint, suggestion=suggestion))
+
+
+def _guards(of: EnvironmentType, root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary) -> BaseModel | None:
+    node = root.children.get("guards")
+    before = len(places.findings)
+    given = conditions.data(node, vocabulary) if node is not None and node.kind == "mapping" else {}
+    if len(places.findings) > before:
+        return None
+    try:
+        return shape.apply(of.guards, given)
+    except ValidationError as err:
+        unknown = ("OB503", "the guard {key!r} is unknown to environment " + of.name + ": it could not be enforced, so it is refused")
+        where = places.key(root, "guards")
+        subject = Subject(f"guards of environment {of.name}", of.guards, where, unknown)
+        complain(shape.errors_of(err), node if node is not None else _nothing(places), places, subject)
+        return None

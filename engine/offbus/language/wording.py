@@ -1,0 +1,101 @@
+"""The CEL library's messages in our words.
+
+What it says was read from cel-expr-python 0.1.3: `ERROR: <input>:LINE:COLUMN: text`, several of them with code frames
+between, lines and columns from 1. A message that is not known is passed on as it is.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from offbus.language.lexing import Token
+
+__all__ = ["of_error", "of_refusal"]
+
+_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
+_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
+_PROTOBUF = re.compile(r"google\.protobuf\.(Duration|Timestamp)")
+_STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
+
+Worded = tuple[str, str, int, int, str | None, str | None]
+"""code, message, start, length, hint, suggestion: the fields of `expressions.Trouble`."""
+
+
+def of_error(said: str) -> str:
+    """An error of evaluation, without the library's status code."""
+    return _STATUS.sub("", said)
+
+
+def of_refusal(said: str, text: str, found: Sequence[Token]) -> list[Worded]:
+    """All errors in what `compile` raised."""
+    troubles = list(_each(said, text, found))
+    return troubles or [("OB401", f"the expression is refused: {of_error(_STATUS.sub('', said))}", 0, len(text), None, None)]
+
+
+def _each(said: str, text: str, found: Sequence[Token]) -> Iterator[Worded]:
+    starts = [0, *(n + 1 for n, c in enumerate(text) if c == "\n")]
+    for line, column, problem in _ERROR.findall(said):
+        start = min(starts[min(int(line), len(starts)) - 1] + int(column) - 1, len(text))
+        at = next((n for n, token in enumerate(found) if token.start <= start < token.end), None)
+        yield _one(_STATUS.sub("", problem).strip(), start, at, found)
+
+
+def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
+    problem = _PROTOBUF.sub(lambda match: match[1].lower(), problem)
+    if match := _OVERLOAD.match(problem):
+        return _overload(match[1], match[2], start, at, found)
+    if match := _UNDECLARED.match(problem):
+        return _undeclared(match[1], start, found)
+    length = len(found[at].text) if at is not None else 1
+    if problem.startswith("Syntax error"):
+        return "OB401", _syntax(problem), start, length, None, None
+    return "OB403", problem, start, length, None, None
+
+
+def _syntax(problem: str) -> str:
+    said = problem.removeprefix("Syntax error: ").partition(" expecting ")[0].replace("'<EOF>'", "the end")
+    return "not an expression: it ends too early" if "the end" in said else f"not an expression: {said}"
+
+
+def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
+    """A function is reported at its parenthesis; the name stands before it."""
+    spelt = name.split(".")[0]
+    token = next((t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None)
+    is_call = token is not None and any(t.start == start and t.text == "(" for t in found)
+    what = "function" if is_call else "name"
+    hint = None if is_call else "names begin with inputs., steps., outputs. or metrics.; a text needs quotes"
+    where = token.start if token is not None else start
+    return "OB402", f"there is no {what} {name!r}", where, len(spelt), hint, None
+
+
+def _overload(function: str, operands: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
+    operator = function.strip("_@").replace("_", "")
+    literal = _integer_beside(at, found) if operands in ("(double, int)", "(int, double)") else None
+    if literal is not None:
+        fixed = f"{literal.text}.0"
+        message = f"the integer literal {literal.text} beside a double: CEL never mixes the two"
+        return "OB404", message, literal.start, len(literal.text), f"write {fixed}", fixed
+    shown = f"`{operator}`" if operator and not operator.isidentifier() else f"{operator}()" if operator != "in" else "`in`"
+    types = operands.strip("()").replace(", ", " and ") if operands.count(",") == 1 else operands.strip("()")
+    length = len(found[at].text) if at is not None else 1
+    return "OB403", f"{shown} does not take {types}", start, length, _advice(operands), None
+
+
+def _integer_beside(at: int | None, found: Sequence[Token]) -> Token | None:
+    """The integer literal next to an operator, behind a sign or brackets if it must be."""
+    if at is None:
+        return None
+    before = found[at - 1] if at else None
+    after = next((token for token in found[at + 1 :] if token.text not in ("-", "(")), None)
+    for token in (after, before):
+        if token is not None and token.kind == "number" and token.text.isdigit():
+            return token
+    return None
+
+
+def _advice(operands: str) -> str | None:
+    if "duration" in operands and ("int" in operands or "double" in operands):
+        return 'a duration is written duration("60s")'
+    if "double" in operands and "int" in operands:
+        return "convert one of them: double(…) or int(…)"
+    return None

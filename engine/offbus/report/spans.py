@@ -1,0 +1,72 @@
+"""Text with meaning instead of colour: what reports and views are made of before anybody chose a terminal.
+
+A line is a list of spans; a tone says what a span means. Colour never carries a meaning alone: whoever gives a tone
+also writes the word or the glyph. Pure.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+__all__ = ["Line", "Span", "Tone", "clean", "coloured", "line", "plain"]
+
+
+class Tone(StrEnum):
+    """What a span means."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    GOOD = "good"
+    BAD = "bad"
+    CAUTION = "caution"
+    DIM = "dim"
+
+
+class Span(NamedTuple):
+    """A piece of a line."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+Line = Sequence[Span]
+"""One line, without its line end."""
+
+ANSI = {Tone.STRONG: "1", Tone.GOOD: "32", Tone.BAD: "1;31", Tone.CAUTION: "33", Tone.DIM: "2"}
+"""SGR parameters (ECMA-48, 8.3.117); the eight basic colours, which every theme keeps readable."""
+
+
+def line(*parts: str | Span | tuple[str, Tone]) -> Line:
+    """A line from plain text and spans."""
+    return [Span(part) if isinstance(part, str) else Span(*part) for part in parts]
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """The text alone, each line ended."""
+    return "".join("".join(span.text for span in one).rstrip() + "\n" for one in lines)
+
+
+def coloured(lines: Iterable[Line]) -> str:
+    """The text with ANSI colours, each line ended."""
+    return "".join("".join(map(_paint, one)) + "\n" for one in lines)
+
+
+def clean(text: object) -> str:
+    """One line that is safe to print: line ends become spaces, control and direction characters are spelt out.
+
+    What faults, pods and nodes say comes from outside; an escape sequence in it must not reach a terminal.
+    """
+    joined = " ".join(str(text).split())
+    if joined.isprintable():
+        return joined
+    return "".join(one if not _hostile(one) else f"\\x{ord(one):02x}" for one in joined)
+
+
+def _hostile(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+
+
+def _paint(span: Span) -> str:
+    code = ANSI.get(span.tone)
+    return f"\x1b[{code}m{span.text}\x1b[0m" if code and span.text else span.text

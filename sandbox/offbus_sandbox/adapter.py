@@ -1,0 +1,101 @@
+"""The environment port over a local supervisor: `async with LocalPort(api_socket) as port`.
+
+Objects and agents go through the supervisor's socket; traffic goes straight to the pods' loopback addresses, as a
+client in the cluster would. Nothing here keeps state: a supervisor that is restarted is simply reached again.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.objects_client import LocalObjects, error_in, reaching
+from offbus_sandbox.traffic_client import LocalTraffic
+from offbus_sandbox.wire import AGENT_PATH, CONTROL_PATH, REFUSED
+from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
+
+__all__ = ["LocalPort"]
+
+BASE = "http://local"
+"""httpx wants a host; the socket is where it goes."""
+CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""Watches are connections that stay, so their number must not be bounded by a pool."""
+
+
+class LocalPort(Port):
+    """`offbus_steps.port.Port` for `local`."""
+
+    objects: Objects
+    agents: Agents
+    traffic: Traffic
+
+    def __init__(self, api: Path) -> None:
+        """`api` is a supervisor's socket; the sandbox's other files lie beside it."""
+        transport = httpx.AsyncHTTPTransport(uds=str(api), limits=CONNECTIONS)
+        self._client = httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30.0, trust_env=False)
+        self._direct = httpx.AsyncClient(
+            trust_env=False,
+            timeout=None,  # noqa: S113  # LocalTraffic bounds each request as a whole
+            # no connection is kept: a pod that ended must not fail a later request that never reached it
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+        )
+        self.objects = LocalObjects(self._client)
+        self.agents = LocalAgents(self._client)
+        self.traffic = LocalTraffic(self._direct, self.objects, Layout.of(api.parent))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+        await self._direct.aclose()
+
+    def host_path(self, path: str) -> str:
+        """See `offbus_steps.port.Port.host_path`."""
+        return f"$(OFFBUS_NODE_ROOT){path}"
+
+    async def sandbox(self) -> dict[str, Any]:
+        """What the supervisor says of itself. Raises Unavailable."""
+        return await self._control(CONTROL_PATH)
+
+    async def strays(self) -> list[str]:
+        """Processes of the sandbox that are neither a pod's nor a service's. Raises Unavailable."""
+        found = await self._control(f"{CONTROL_PATH}/strays")
+        return [str(command) for command in found["processes"]]
+
+    async def _control(self, path: str) -> dict[str, Any]:
+        with reaching():
+            answer = await self._client.get(path)
+        if answer.is_error:
+            raise error_in(answer)
+        body: dict[str, Any] = answer.json()
+        return body
+
+
+class LocalAgents(Agents):
+    """The node agents, through the supervisor's proxy, which adds the token."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def request(
+        self,
+        node: str,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        timeout: float = 10.0,  # noqa: ASYNC109  # the port's contract
+    ) -> Reply:
+        """See `offbus_steps.port.Agents.request`."""
+        url = AGENT_PATH.format(node=node, path=path.lstrip("/"))
+        with reaching():
+            answer = await self._client.request(method, url, json=json, timeout=timeout)
+        if REFUSED in answer.headers:
+            err = error_in(answer)
+            raise Unavailable(err.message, hint=err.hint) if isinstance(err, NotFound) else err
+        return Reply(answer.status_code, dict(answer.headers), answer.content)

@@ -1,0 +1,82 @@
+"""The proxy to the node agents: adds the token, so that no client ever holds it.
+
+The path is that of the API server's node proxy. What the proxy itself has to say carries the header `REFUSED`, so that
+a client can tell it from an agent's own answer.
+"""
+
+from collections.abc import Collection
+
+import httpx
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.wire import AGENT_PATH, REFUSED, status_of
+from offbus_steps.port import NotFound, Unavailable
+
+__all__ = ["AgentProxy"]
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+LONGEST_S = 120.0
+"""Longer than any long poll of an agent; the client's own time limit is what counts."""
+LARGEST_BODY = 1 << 20
+PASSED_HEADERS = ("content-type", "retry-after")
+
+
+class AgentProxy:
+    """Forwards to `nodes/N/agent.sock`."""
+
+    def __init__(self, layout: Layout, nodes: Collection[str]) -> None:
+        """`nodes` are the names that exist: anything else in a path is refused before it becomes a file name."""
+        self._layout = layout
+        self._nodes = frozenset(nodes)
+        self._clients: dict[str, httpx.AsyncClient] = {}
+
+    def route(self) -> Route:
+        """Its route."""
+        return Route(AGENT_PATH.format(node="{node}", path="{path:path}"), self.forward, methods=METHODS)
+
+    async def forward(self, request: Request) -> Response:
+        """One request to the agent, and its answer."""
+        node = request.path_params["node"]
+        if node not in self._nodes:
+            return refused(NotFound(f"node {node!r} does not exist"), 404)
+        try:
+            answer = await self._ask(node, request)
+        except httpx.HTTPError as err:
+            why = f"the agent of {node} does not answer: {type(err).__name__}: {err}"
+            return refused(Unavailable(why, hint=f"see {self._layout.node(node) / 'log' / 'agent.log'}"), 503)
+        headers = {name: answer.headers[name] for name in PASSED_HEADERS if name in answer.headers}
+        return Response(answer.content, answer.status_code, headers)
+
+    async def _ask(self, node: str, request: Request) -> httpx.Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return httpx.Response(
+                    413, json={"error": {"code": "too_large", "message": "the body is too long"}}
+                )
+        headers = {"X-Offbus-Token": self._layout.token.read_text().strip()}
+        if body:
+            headers["content-type"] = request.headers.get("content-type", "application/json")
+        url = httpx.URL(f"http://agent/{request.path_params['path']}", params=request.query_params)
+        return await self.client(node).request(request.method, url, content=body, headers=headers)
+
+    def client(self, node: str) -> httpx.AsyncClient:
+        """The client of one node's agent."""
+        if node not in self._clients:
+            transport = httpx.AsyncHTTPTransport(uds=str(self._layout.agent(node)))
+            self._clients[node] = httpx.AsyncClient(transport=transport, timeout=LONGEST_S, trust_env=False)
+        return self._clients[node]
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def refused(err: NotFound | Unavailable, code: int) -> Response:
+    """The proxy's own answer."""
+    return JSONResponse(status_of(err), status_code=code, headers={REFUSED: "true"})

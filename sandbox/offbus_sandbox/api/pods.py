@@ -1,0 +1,88 @@
+"""The pods' further routes: eviction and logs."""
+
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from offbus_sandbox.api.objects import delete_options, read_body
+from offbus_sandbox.controllers.disruption import evict
+from offbus_sandbox.kubelet.host import log_folder
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.store.store import Store
+from offbus_sandbox.wire import object_path
+from offbus_steps.port import KINDS, Invalid, NotFound, Object, Ref
+
+__all__ = ["PodRoutes"]
+
+LARGEST_LOG = 4 << 20
+"""Bytes of a log's end that are answered at most."""
+
+
+class PodRoutes:
+    """Evictions and logs."""
+
+    def __init__(self, store: Store, layout: Layout) -> None:
+        self._store = store
+        self._layout = layout
+
+    def routes(self) -> list[Route]:
+        """Kubernetes' paths."""
+        pod = object_path(KINDS["Pod"], "{namespace}", "{name}")
+        return [
+            Route(f"{pod}/eviction", self.evict, methods=["POST"]),
+            Route(f"{pod}/log", self.log, methods=["GET"]),
+        ]
+
+    async def evict(self, request: Request) -> Response:
+        """The Eviction API (policy/v1)."""
+        body = await read_body(request)
+        uid, grace = delete_options(body.get("deleteOptions") or {})
+        evict(self._store, ref_of(request), uid=uid, grace_seconds=grace)
+        return JSONResponse({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status_code=201)
+
+    async def log(self, request: Request) -> Response:
+        """A container's log: `container`, `previous`, `tailLines`."""
+        pod = self._store.get(ref_of(request))
+        container = container_name(pod, request.query_params.get("container", ""))
+        count = next((s["restartCount"] for s in statuses(pod) if s["name"] == container), 0)
+        wanted = count - 1 if request.query_params.get("previous") == "true" else count
+        tail = request.query_params.get("tailLines", "")
+        if tail and not tail.isdecimal():
+            raise Invalid(f"tailLines is {tail!r}, not a whole number from 0")
+        node = pod["spec"].get("nodeName")
+        folder = log_folder(self._layout.node(node), pod, container) if node else None
+        return PlainTextResponse(read_log(folder, wanted, int(tail) if tail else None))
+
+
+def container_name(pod: Object, asked: str) -> str:
+    """The container that is meant: as in Kubernetes the first one when none is named. Raises Invalid."""
+    names = [c["name"] for c in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
+    if asked and asked not in names:
+        raise Invalid(f"container {asked!r} is not in the pod", hint=f"it has {', '.join(names)}")
+    return asked or str(names[0])
+
+
+def statuses(pod: Object) -> list[Object]:
+    """All container statuses."""
+    status = pod["status"]
+    return [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
+
+
+def read_log(folder: Path | None, start: int, tail: int | None) -> str:
+    """The text of one start's log. Raises NotFound for a previous start that there was not."""
+    if start < 0:
+        raise NotFound("the container has not been restarted: there is no previous log")
+    path = folder / f"{start}.log" if folder else None
+    if path is None or not path.exists():
+        return ""  # it has not started yet
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LARGEST_LOG))
+        text = file.read().decode("utf-8", errors="replace")
+    return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
+
+
+def ref_of(request: Request) -> Ref:
+    """The pod of a path."""
+    return Ref("Pod", request.path_params["name"], request.path_params["namespace"])

@@ -1,0 +1,70 @@
+"""The port's HTTP server: one application, on a socket for clients and one for the sandbox's own programs."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from offbus_sandbox.wire import status_of
+from offbus_steps.port import PortError
+
+__all__ = ["Server", "application", "listen"]
+
+BACKLOG = 128
+LAST_REQUESTS_S = 2
+"""How long requests that are being served may take when the server ends."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the supervisor decides when it ends."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Serve `app`; `serve(sockets=[listen(path)])` runs until `should_exit`."""
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=LAST_REQUESTS_S,
+        )
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def application(routes: Sequence[BaseRoute]) -> Starlette:
+    """The application; every error of the port becomes a Kubernetes `Status`."""
+    return Starlette(routes=routes, exception_handlers={PortError: on_port_error})
+
+
+async def on_port_error(_request: Request, err: Exception) -> Response:
+    """The answer for a refusal."""
+    assert isinstance(err, PortError)  # noqa: S101  # it is registered for these
+    status = status_of(err)
+    return JSONResponse(status, status_code=int(status["code"]))
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening Unix socket for its owner alone; a dead supervisor's is replaced (the caller holds the lock)."""
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        listening.listen(BACKLOG)
+    finally:
+        os.umask(before)
+    path.chmod(0o700)
+    return listening

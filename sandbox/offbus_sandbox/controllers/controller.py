@@ -1,0 +1,79 @@
+"""A controller: told by the store what changed, it looks at the present state and makes it right.
+
+`reconcile` is synchronous, so nothing changes under it, and it must be idempotent: it is called at the start for
+everything that exists, and again whenever it may have to act. An exception in it is a bug of the controller: it is
+logged with its traceback and tried again later; the other controllers go on.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Generic, TypeVar
+
+import anyio
+import structlog
+
+from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.store import Store
+from offbus_steps.port import KINDS, PortError, WatchType
+
+__all__ = ["Controller"]
+
+Key = TypeVar("Key")
+
+RETRY_S = 1.0
+"""Pause before a failed reconcile is tried again."""
+
+
+class Controller(ABC, Generic[Key]):
+    """Base of the controllers. `run` serves until cancelled."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._dirty: dict[Key, None] = {}
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger().bind(controller=type(self).__name__)
+
+    @abstractmethod
+    def keys(self, change: Change) -> Iterable[Key]:
+        """What has to be looked at after a change."""
+
+    @abstractmethod
+    def reconcile(self, key: Key) -> None:
+        """Look at `key` and make it right."""
+
+    async def run(self) -> None:
+        """Look at everything once, then at whatever changes."""
+        self.store.listen(self._on_change)
+        for kind in KINDS:
+            for obj in self.store.each(kind):
+                self._on_change(Change(0, WatchType.ADDED, obj, None))
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._dirty:
+                self._try(self._dirty.popitem()[0])
+                await anyio.lowlevel.checkpoint()
+
+    def look_again(self, key: Key, delay_s: float) -> None:
+        """Look at `key` after a while."""
+        asyncio.get_running_loop().call_later(delay_s, self._add, [key])
+
+    def _on_change(self, change: Change) -> None:
+        self._add(self.keys(change))
+
+    def _add(self, keys: Iterable[Key]) -> None:
+        found = dict.fromkeys(keys)
+        if found:
+            self._dirty.update(found)
+            self._wake.set()
+
+    def _try(self, key: Key) -> None:
+        try:
+            self.reconcile(key)
+        except PortError as err:
+            self._log.warning("will try again", key=str(key), error=str(err))
+            self.look_again(key, RETRY_S)
+        except Exception:  # noqa: BLE001  # a bug in one controller must not end the cluster
+            self._log.exception("a bug: reconcile failed, will try again", key=str(key))
+            self.look_again(key, RETRY_S)

@@ -1,0 +1,133 @@
+"""DynamoGraphDeployments: a Deployment for each service, and the state of the whole, as the operator reports it.
+
+A rolling update adds one pod before it takes one away. Where no GPU is free for the one that is added, the update
+takes one away first: the service keeps running as far as GPUs allow, and never waits for ever.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.graph_template import deployment_name, deployment_of
+from offbus_sandbox.controllers.owners import HASH_LABEL, controller_of, dependents
+from offbus_sandbox.kubelet.status import Status, condition, with_condition
+from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.selector import labels_of, matches_spec
+from offbus_steps.port import Object, Ref
+from offbus_steps.workloads import GRAPH_LABEL
+
+__all__ = ["Graphs"]
+
+GRAPH = "DynamoGraphDeployment"
+ADD_FIRST = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+REMOVE_FIRST = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+
+
+class Graphs(Controller[Ref]):
+    """Deployments for graphs."""
+
+    def keys(self, change: Change) -> Iterable[Ref]:
+        """A graph, and that of a Deployment or pod."""
+        obj = change.object
+        if obj["kind"] == GRAPH:
+            yield Ref.of(obj)
+        elif obj["kind"] == "Deployment":
+            owner = controller_of(obj)
+            if owner and owner.kind == GRAPH:
+                yield owner
+        elif obj["kind"] == "Pod" and GRAPH_LABEL in labels_of(obj):
+            yield Ref(GRAPH, labels_of(obj)[GRAPH_LABEL], obj["metadata"]["namespace"])
+
+    def reconcile(self, key: Ref) -> None:
+        """Make, change and remove Deployments, then report."""
+        graph = self.store.find(key)
+        if graph is None or graph["metadata"].get("deletionTimestamp"):
+            return
+        wanted = {name: deployment_of(graph, name, s) for name, s in graph["spec"]["services"].items()}
+        for deployment in wanted.values():
+            self._apply(deployment)
+        names = {d["metadata"]["name"] for d in wanted.values()}
+        for old in list(dependents(self.store, "Deployment", graph)):
+            if old["metadata"]["name"] not in names:
+                self.store.delete(Ref.of(old))
+        self._report(graph)
+
+    def _apply(self, wanted: Object) -> None:
+        ref = Ref.of(wanted)
+        old = self.store.find(ref)
+        if old is None:
+            self.store.create({**wanted, "spec": {**wanted["spec"], "strategy": ADD_FIRST}})
+            return
+        spec = {**wanted["spec"], "strategy": self._strategy(old)}
+        if any(old["spec"].get(field) != value for field, value in spec.items()):
+            self.store.replace_spec(ref, {**old["spec"], **spec})
+
+    def _strategy(self, deployment: Object) -> Mapping[str, Any]:
+        """How the present rollout goes on; decided anew for each."""
+        if rolled_out(deployment):
+            return ADD_FIRST
+        if deployment["spec"].get("strategy") == REMOVE_FIRST or self._short_of_gpus(deployment):
+            return REMOVE_FIRST
+        return ADD_FIRST
+
+    def _short_of_gpus(self, deployment: Object) -> bool:
+        """Whether a new pod waits for what an old one holds."""
+        pods = list(self._pods(deployment))
+        waiting = [p for p in pods if unschedulable(p)]
+        digests = {labels_of(p).get(HASH_LABEL) for p in waiting}
+        return any(labels_of(p).get(HASH_LABEL) not in digests for p in pods) if waiting else False
+
+    def _pods(self, deployment: Object) -> Iterator[Object]:
+        for pod in self.store.each("Pod", deployment["metadata"]["namespace"]):
+            if matches_spec(deployment["spec"]["selector"], labels_of(pod)):
+                yield pod
+
+    def _report(self, graph: Object) -> None:
+        services = {name: self._service(graph, name, s) for name, s in graph["spec"]["services"].items()}
+        waiting = {name: why for name, (_, why) in services.items() if why}
+        reason = min(waiting.values(), default="all_resources_are_ready")
+        message = (
+            "; ".join(f"{name}: {why}" for name, why in sorted(waiting.items())) or "all services are ready"
+        )
+        ready = condition("Ready", not waiting, reason, message)
+        status: Status = {
+            "observedGeneration": graph["metadata"]["generation"],
+            "state": "pending" if waiting else "successful",
+            "conditions": with_condition(graph.get("status", {}).get("conditions", []), ready),
+            "services": {name: found for name, (found, _) in services.items()},
+        }
+        self.store.set_status(Ref.of(graph), status)
+
+    def _service(self, graph: Object, name: str, service: Mapping[str, Any]) -> tuple[Status, str]:
+        """A service's entry in the status, and why it is not ready ("" when it is)."""
+        meta = graph["metadata"]
+        component = deployment_name(meta["name"], name)
+        deployment = self.store.get(Ref("Deployment", component, meta["namespace"]))
+        have = deployment.get("status", {})
+        counts = {
+            f: have.get(f, 0) for f in ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+        }
+        found = {
+            "componentKind": "Deployment",
+            "componentName": component,
+            "componentNames": [component],
+            **counts,
+        }
+        if counts["readyReplicas"] < service.get("replicas", 1):
+            short = any(unschedulable(p) for p in self._pods(deployment))
+            return found, "insufficient_capacity" if short else "pods_not_ready"
+        return found, "" if rolled_out(deployment) else "updating"
+
+
+def rolled_out(deployment: Object) -> bool:
+    """Whether all pods are of the present template, and ready."""
+    status, replicas = deployment.get("status", {}), deployment["spec"]["replicas"]
+    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    counts = (status.get("replicas"), status.get("updatedReplicas"), status.get("readyReplicas"))
+    return bool(seen) and counts == (replicas, replicas, replicas)
+
+
+def unschedulable(pod: Object) -> bool:
+    """A pod that found no node."""
+    conditions = pod["status"].get("conditions", ())
+    return any(c["type"] == "PodScheduled" and c["status"] == "False" for c in conditions)

@@ -1,0 +1,132 @@
+"""From one service of a DynamoGraphDeployment (v1alpha1) to the Deployment that runs it.
+
+What the operator adds is added here: the container's name, labels, ports, probes and environment
+(reference/dynamo.md §4). Not added: its liveness probes (a local drill watches the process itself), Grove, Services.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from offbus_sandbox.controllers.endpoints import COMPONENT, COMPONENT_TYPE
+from offbus_sandbox.controllers.owners import owner_reference
+from offbus_steps.pods import GPU_RESOURCE
+from offbus_steps.port import Object
+from offbus_steps.workloads import GRAPH_LABEL
+
+__all__ = ["deployment_name", "deployment_of"]
+
+WORKER_TYPES = frozenset({"worker", "prefill", "decode"})
+FRONTEND_PORT = 8000
+SYSTEM_PORT = 9090
+FIELDS_OF_SERVICE = frozenset({"mainContainer", "containers"})
+
+Service = Mapping[str, Any]
+
+
+def deployment_name(graph: str, service: str) -> str:
+    """The operator's name for a service's Deployment."""
+    return f"{graph}-{service.lower()}"
+
+
+def deployment_of(graph: Object, name: str, service: Service) -> Object:
+    """The Deployment of one service."""
+    meta = graph["metadata"]
+    labels = labels_for(graph, name, service)
+    own = {
+        "name": deployment_name(meta["name"], name),
+        "namespace": meta["namespace"],
+        "labels": labels,
+        "ownerReferences": [owner_reference(graph)],
+    }
+    extra = service.get("extraPodMetadata") or {}
+    template = {
+        "metadata": {
+            "labels": {**(extra.get("labels") or {}), **(service.get("labels") or {}), **labels},
+            "annotations": {**(extra.get("annotations") or {}), **(service.get("annotations") or {})},
+        },
+        "spec": pod_spec(graph, name, service),
+    }
+    selector = {"matchLabels": {key: labels[key] for key in (GRAPH_LABEL, COMPONENT)}}
+    spec = {"replicas": service.get("replicas", 1), "selector": selector, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own, "spec": spec}
+
+
+def labels_for(graph: Object, name: str, service: Service) -> dict[str, str]:
+    """The operator's labels on pods."""
+    meta, kind = graph["metadata"], component_type(service)
+    labels = {
+        GRAPH_LABEL: meta["name"],
+        COMPONENT: name,
+        COMPONENT_TYPE: kind,
+        "nvidia.com/dynamo-namespace": f"{meta['namespace']}-{meta['name']}",
+        "nvidia.com/dynamo-component-pod": "true",
+        "nvidia.com/selector": deployment_name(meta["name"], name),
+    }
+    if kind in WORKER_TYPES:
+        labels["nvidia.com/dynamo-component-class"] = "worker"
+    if service.get("subComponentType"):
+        labels["nvidia.com/dynamo-sub-component-type"] = service["subComponentType"]
+    return labels
+
+
+def component_type(service: Service) -> str:
+    """`frontend`, `worker`, … in lower case, as the operator labels it."""
+    return str(service.get("componentType") or "worker").lower()
+
+
+def pod_spec(graph: Object, name: str, service: Service) -> dict[str, Any]:
+    """The pod spec: `extraPodSpec` with the container `main` first."""
+    extra = service.get("extraPodSpec") or {}
+    rest = {key: value for key, value in extra.items() if key not in FIELDS_OF_SERVICE}
+    return {**rest, "containers": [main_container(graph, name, service), *(extra.get("containers") or ())]}
+
+
+def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]:
+    """The container `main`: what the user gave, and what the operator adds where the user gave nothing."""
+    given = dict((service.get("extraPodSpec") or {}).get("mainContainer") or {})
+    port, port_name = (
+        (FRONTEND_PORT, "http") if component_type(service) == "frontend" else (SYSTEM_PORT, "system")
+    )
+    probe = {"httpGet": {"path": "/health", "port": port_name}, "failureThreshold": 3, "periodSeconds": 10}
+    container = {"ports": [{"name": port_name, "containerPort": port}], "readinessProbe": probe, **given}
+    for field in ("readinessProbe", "livenessProbe"):
+        if service.get(field):
+            container[field] = service[field]
+    env = env_of(
+        operator_env(graph, name, port), graph["spec"].get("envs"), service.get("envs"), given.get("env")
+    )
+    mounts = [*(given.get("volumeMounts") or ()), *(service.get("volumeMounts") or ())]
+    container |= {"name": "main", "env": env, "resources": resources(service, given)}
+    return {**container, "volumeMounts": mounts} if mounts else container
+
+
+def operator_env(graph: Object, name: str, port: int) -> list[dict[str, str]]:
+    """What the operator injects."""
+    meta = graph["metadata"]
+    values = {
+        "DYN_NAMESPACE": f"{meta['namespace']}-{meta['name']}",
+        "DYN_COMPONENT": name,
+        "DYN_PARENT_DGD_K8S_NAME": meta["name"],
+        "DYN_PARENT_DGD_K8S_NAMESPACE": meta["namespace"],
+        "DYNAMO_PORT": str(port),
+    }
+    return [{"name": key, "value": value} for key, value in values.items()]
+
+
+def env_of(*layers: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """The layers' entries in order, each name once: the last layer that has it wins."""
+    entries = {entry["name"]: dict(entry) for layer in layers for entry in layer or ()}
+    return list(entries.values())
+
+
+def resources(service: Service, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`gpu` becomes the device plugin's resource; the rest is as given."""
+    own = given.get("resources") or {}
+    merged = {}
+    for field in ("requests", "limits"):
+        asked = dict((service.get("resources") or {}).get(field) or {})
+        custom = asked.pop("custom", None) or {}
+        if "gpu" in asked:
+            asked[GPU_RESOURCE] = asked.pop("gpu")
+        merged[field] = {**asked, **custom, **(own.get(field) or {})}
+    return {field: value for field, value in merged.items() if value}

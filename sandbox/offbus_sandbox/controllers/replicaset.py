@@ -1,0 +1,72 @@
+"""ReplicaSets: keep as many pods as asked for; a pod that ends, or is taken away, is replaced at once."""
+
+from collections.abc import Iterable, Sequence
+
+from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.owners import controller_of, dependents, owner_reference
+from offbus_sandbox.kubelet.status import Status
+from offbus_sandbox.store.history import Change
+from offbus_steps.pods import is_finished, is_ready, is_terminating
+from offbus_steps.port import Object, Ref
+
+__all__ = ["ReplicaSets", "is_active"]
+
+
+class ReplicaSets(Controller[Ref]):
+    """Pods for ReplicaSets."""
+
+    def keys(self, change: Change) -> Iterable[Ref]:
+        """A ReplicaSet, and that of a pod."""
+        if change.object["kind"] == "ReplicaSet":
+            yield Ref.of(change.object)
+        elif change.object["kind"] == "Pod":
+            owner = controller_of(change.object)
+            if owner and owner.kind == "ReplicaSet":
+                yield owner
+
+    def reconcile(self, key: Ref) -> None:
+        """Make or delete pods, then report."""
+        owner = self.store.find(key)
+        if owner is None or owner["metadata"].get("deletionTimestamp"):
+            return
+        pods = [p for p in dependents(self.store, "Pod", owner) if is_active(p)]
+        missing = owner["spec"]["replicas"] - len(pods)
+        for _ in range(missing):
+            self.store.create(pod_of(owner))
+        for pod in victims(pods, -missing):
+            self.store.delete(Ref.of(pod))
+        self._report(owner)
+
+    def _report(self, owner: Object) -> None:
+        pods = [p for p in dependents(self.store, "Pod", owner) if is_active(p)]
+        ready = sum(map(is_ready, pods))
+        status: Status = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
+        status["observedGeneration"] = owner["metadata"]["generation"]
+        self.store.set_status(Ref.of(owner), status)
+
+
+def pod_of(owner: Object) -> Object:
+    """A new pod from the template."""
+    template = owner["spec"]["template"]
+    given = template.get("metadata") or {}
+    meta = {
+        "generateName": f"{owner['metadata']['name']}-",
+        "namespace": owner["metadata"]["namespace"],
+        "labels": dict(given.get("labels") or {}),
+        "annotations": dict(given.get("annotations") or {}),
+        "ownerReferences": [owner_reference(owner)],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
+
+
+def victims(pods: Sequence[Object], count: int) -> Sequence[Object]:
+    """Which pods go first, as in Kubernetes: unbound, then not ready, then the newest."""
+    if count <= 0:
+        return ()
+    newest_first = sorted(pods, key=lambda p: int(p["metadata"]["resourceVersion"]), reverse=True)
+    return sorted(newest_first, key=lambda p: (bool(p["spec"].get("nodeName")), is_ready(p)))[:count]
+
+
+def is_active(pod: Object) -> bool:
+    """A pod that counts: not ended, not on its way out."""
+    return not is_terminating(pod) and not is_finished(pod)

@@ -1,0 +1,53 @@
+"""How far a rolling update may go in one step. Pure arithmetic, Kubernetes' rules (apps/v1 DeploymentStrategy).
+
+Guarantees: never more than replicas + surge pods; never fewer than replicas - unavailable that are available,
+counting what is; a count of zero for both is refused by turning unavailable into one, as the API defaults do.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Limits", "next_new", "next_old"]
+
+DEFAULT = "25%"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many pods may be too many, and how many may be missing."""
+
+    surge: int
+    unavailable: int
+
+    @classmethod
+    def of(cls, strategy: Mapping[str, Any], replicas: int) -> "Limits":
+        """From a Deployment's `spec.strategy`: counts or percentages; surge is rounded up, unavailable down."""
+        if strategy.get("type") == "Recreate":
+            return cls(0, replicas)
+        rolling = strategy.get("rollingUpdate") or {}
+        surge = resolve(rolling.get("maxSurge", DEFAULT), replicas, up=True)
+        unavailable = resolve(rolling.get("maxUnavailable", DEFAULT), replicas, up=False)
+        return cls(surge, unavailable if surge or unavailable else 1)
+
+
+def resolve(value: Any, replicas: int, *, up: bool) -> int:
+    """A count, or a percentage of the replicas. Raises ValueError for anything else."""
+    if isinstance(value, str) and value.endswith("%"):
+        part = replicas * int(value[:-1]) / 100
+        return math.ceil(part) if up else math.floor(part)
+    return int(value)
+
+
+def next_new(replicas: int, limits: Limits, *, new: int, old: int) -> int:
+    """How many pods the new template may have now."""
+    room = replicas + limits.surge - old
+    return max(min(replicas, room), min(new, replicas))
+
+
+def next_old(replicas: int, limits: Limits, *, ready: int, old_ready: int, old: int) -> int:
+    """How many pods the old templates may keep now: what is not ready goes first, then what may be missing."""
+    not_ready = old - old_ready
+    may_go = max(0, ready - (replicas - limits.unavailable))
+    return max(0, old - not_ready - min(may_go, old_ready))

@@ -1,0 +1,32 @@
+"""Sandboxes that people keep for playing: one folder each, below `$XDG_STATE_HOME/offbus/local/`."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from offbus.errors import UsageError
+
+__all__ = ["DEFAULT", "folder_of", "names"]
+
+DEFAULT = "default"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+
+
+def home() -> Path:
+    """Where they are."""
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state, "offbus", "local")
+
+
+def folder_of(name: str) -> Path:
+    """The folder of a named sandbox, whether it exists or not. Raises UsageError."""
+    if NAME.fullmatch(name) is None:
+        raise UsageError(f"{name!r} cannot name a sandbox", hint="use up to 32 lower-case letters, digits and '-'")
+    return home() / name
+
+
+def names() -> Iterator[str]:
+    """The sandboxes that have a folder."""
+    if home().is_dir():
+        yield from sorted(entry.name for entry in home().iterdir() if NAME.fullmatch(entry.name))

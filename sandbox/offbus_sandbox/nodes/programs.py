@@ -1,0 +1,67 @@
+"""The programs of a sandbox beside its pods: a node agent on every node, and the stand-in responder."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.processes.child import Command
+from offbus_sandbox.processes.service import Service
+from offbus_sandbox.processes.table import MARK
+from offbus_sandbox.responder.config import ResponderConfig
+
+__all__ = ["programs_of"]
+
+
+def programs_of(layout: Layout, config: SandboxConfig) -> Iterator[Service]:
+    """The services to keep running."""
+    if config.agents:
+        for node in config.node_names:
+            command = command_of(layout, layout.node(node) / "log" / "agent.log", agent_argv(layout, node))
+            yield service(layout, f"agent {node}", command, tells_ready=True)
+    if config.responder is not None:
+        yield from responder_services(layout, config, config.responder)
+
+
+def responder_services(
+    layout: Layout, config: SandboxConfig, responder: ResponderConfig
+) -> Iterator[Service]:
+    """A detector on every node, and the controller."""
+    settings = layout.root / "responder.json"
+    settings.write_text(responder.model_dump_json(indent=2) + "\n")
+    common = ["--api", str(layout.internal), "--config", str(settings)]
+    program = [sys.executable, "-m", "offbus_sandbox.responder"]
+    for node in config.node_names:
+        argv = [*program, "detector", "--node", node, "--root", str(layout.node(node)), *common]
+        log = layout.node(node) / "log" / "detector.log"
+        yield service(layout, f"detector {node}", command_of(layout, log, argv))
+    command = command_of(layout, layout.logs / "responder.log", [*program, "controller", *common])
+    yield service(layout, "responder", command)
+
+
+def agent_argv(layout: Layout, node: str) -> list[str]:
+    """How a node's agent is started."""
+    root = layout.node(node)
+    options = {
+        "--node": node,
+        "--root": root,
+        "--uds": layout.agent(node),
+        "--token-file": layout.token,
+        "--kmsg": root / "kmsg",
+        "--state": root / "var/lib/offbus",
+    }
+    words = [word for name, value in options.items() for word in (name, str(value))]
+    return [sys.executable, "-m", "offbus_agent", "serve", *words]
+
+
+def service(layout: Layout, name: str, command: Command, *, tells_ready: bool = False) -> Service:
+    """A service of this sandbox."""
+    return Service(name, lambda: command, layout.processes, tells_ready=tells_ready)
+
+
+def command_of(layout: Layout, log: Path, argv: Sequence[str]) -> Command:
+    """One of our own programs: it needs nothing of the user's environment but where Python finds our packages."""
+    env = {MARK: layout.id, "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "HOME": str(layout.root)}
+    return Command(argv, env, log, layout.root)

@@ -1,0 +1,162 @@
+"""The objects of a local cluster, over the supervisor's socket."""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from offbus_sandbox.wire import collection_path, error_of, object_path
+from offbus_steps.port import (
+    KINDS,
+    ApiResource,
+    Invalid,
+    Object,
+    ObjectList,
+    Objects,
+    PortError,
+    Ref,
+    Unavailable,
+    WatchEvent,
+    WatchType,
+)
+
+__all__ = ["LocalObjects", "error_in", "reaching"]
+
+MERGE_PATCH = {"content-type": "application/merge-patch+json"}
+
+
+class LocalObjects(Objects):
+    """See `offbus_steps.port.Objects`."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    async def get(self, ref: Ref) -> Object:
+        """One object."""
+        return await self._ask("GET", path_of(ref))
+
+    async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
+        """All objects of a kind that match."""
+        resource = resource_of(kind)
+        found = await self._ask("GET", collection_path(resource, namespace), params={"labelSelector": labels})
+        return ObjectList(found["items"], found["metadata"]["resourceVersion"])
+
+    async def watch(
+        self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, for ever."""
+        params = {"watch": "true", "resourceVersion": resource_version, "labelSelector": labels}
+        path = collection_path(resource_of(kind), namespace)
+        with reaching():
+            async with self._client.stream("GET", path, params=params, timeout=None) as answer:
+                if answer.is_error:
+                    await answer.aread()
+                    raise error_in(answer)
+                async for line in answer.aiter_lines():
+                    yield event_of(line)
+        raise Unavailable("the supervisor ended the watch", hint="list and watch again")
+
+    async def create(self, obj: Mapping[str, Any]) -> Object:
+        """Create."""
+        resource = resource_of(obj.get("kind"))
+        namespace = (obj.get("metadata") or {}).get("namespace") or "default"
+        path = collection_path(resource, namespace if resource.namespaced else "")
+        return await self._ask("POST", path, body=obj)
+
+    async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
+        """JSON merge patch."""
+        path = f"{path_of(ref)}/status" if status else path_of(ref)
+        return await self._ask("PATCH", path, body=patch, headers=MERGE_PATCH)
+
+    async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
+        """Ask for deletion."""
+        await self._ask("DELETE", path_of(ref), body=options(uid, grace_seconds))
+
+    async def evict(self, ref: Ref, *, uid: str = "") -> None:
+        """Evict a pod."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "deleteOptions": options(uid, None),
+        }
+        await self._ask("POST", f"{path_of(ref)}/eviction", body=body)
+
+    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
+        """A pod's log."""
+        params = {"previous": "true"} if previous else {}
+        if tail is not None:
+            params["tailLines"] = str(tail)
+        with reaching():
+            answer = await self._client.get(f"{path_of(pod)}/log", params=params)
+        if answer.is_error:
+            raise error_in(answer)
+        return answer.text
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Object:
+        with reaching():
+            answer = await self._client.request(method, path, json=body, params=params, headers=headers)
+        if answer.is_error:
+            raise error_in(answer)
+        found: Object = answer.json()
+        return found
+
+
+def options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
+    """Kubernetes' `DeleteOptions`."""
+    made: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+    return made if grace_seconds is None else {**made, "gracePeriodSeconds": grace_seconds}
+
+
+def resource_of(kind: Any) -> ApiResource:
+    """Where a kind is served. Raises Invalid for one that offbus does not use."""
+    resource = KINDS.get(kind) if isinstance(kind, str) else None
+    if resource is None:
+        raise Invalid(f"kind {kind!r} is not served", hint=f"served are {', '.join(sorted(KINDS))}")
+    return resource
+
+
+def path_of(ref: Ref) -> str:
+    """The path of one object. Raises Invalid for a name that could not be one: it would change the path."""
+    resource = resource_of(ref.kind)
+    for name in (ref.name, ref.namespace if resource.namespaced else "default"):
+        if not name or "/" in name or name in {".", ".."}:
+            raise Invalid(f"{ref} is not the name of an object")
+    return object_path(resource, ref.namespace if resource.namespaced else "", ref.name)
+
+
+def event_of(line: str) -> WatchEvent:
+    """One line of a watch. Raises what an ERROR line stands for."""
+    event = json.loads(line)
+    if event["type"] == "ERROR":
+        raise error_of(event["object"])
+    return WatchEvent(WatchType(event["type"]), event["object"])
+
+
+def error_in(answer: httpx.Response) -> PortError:
+    """The error that an answer carries."""
+    try:
+        status = answer.json()
+    except ValueError:
+        status = {"message": f"HTTP {answer.status_code}: {answer.text[:200]}"}
+    return error_of(status if isinstance(status, dict) else {"message": str(status)})
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """What httpx raises when the supervisor cannot be reached is Unavailable."""
+    try:
+        yield
+    except httpx.HTTPError as err:
+        why = f"the supervisor of the local environment does not answer: {type(err).__name__}: {err}"
+        raise Unavailable(why, hint="offbus local status says whether it runs") from err

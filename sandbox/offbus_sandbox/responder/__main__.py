@@ -1,0 +1,87 @@
+"""`python -m offbus_sandbox.responder detector|controller`: the two programs of the stand-in responder.
+
+Exit codes: 0 after SIGTERM or SIGINT, 2 for a wrong call or configuration. Anything else is a bug: a
+traceback and 1; whoever started the program starts it again, and it goes on where it was. Logs go to stderr.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from offbus.errors import UsageError
+from offbus_sandbox.responder.config import ResponderConfig, load_config
+from offbus_sandbox.responder.connect import connect
+
+__all__ = ["main"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the program that the command line names."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        config = load_config(args.config)
+    except UsageError as err:
+        print(f"offbus responder: {err}", file=sys.stderr)
+        return 2
+    anyio.run(_until_asked_to_stop, args, config)
+    return 0
+
+
+async def _until_asked_to_stop(args: argparse.Namespace, config: ResponderConfig) -> None:
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            tasks.start_soon(_run, args, config)
+            async for _ in signals:
+                tasks.cancel_scope.cancel()
+                return
+
+
+async def _run(args: argparse.Namespace, config: ResponderConfig) -> None:
+    ready = partial(_tell, args.ready_fd)
+    async with connect(args.api) as port:
+        if args.program == "detector":
+            from offbus_sandbox.responder.detector import Detector
+
+            log = args.kernel_log or args.root / "kmsg"
+            await Detector(args.node, args.root, log, port, config).run(ready)
+        else:
+            from offbus_sandbox.responder.controller import Controller
+
+            nodes = args.nodes or args.api.parent / "nodes"
+            await Controller(port, config, nodes if nodes.is_dir() else None).run(ready)
+
+
+def _tell(ready_fd: int | None) -> None:
+    """Tell whoever started us, once."""
+    if ready_fd is not None:
+        os.write(ready_fd, b"ready\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="offbus_sandbox.responder", description=__doc__)
+    programs = parser.add_subparsers(dest="program", required=True)
+    detector = programs.add_parser("detector", help="follow one node's kernel log")
+    detector.add_argument("--node", required=True, help="the node's name")
+    detector.add_argument("--root", required=True, type=Path, help="the node's root folder")
+    detector.add_argument("--kernel-log", type=Path, help="record file or device; default ROOT/kmsg")
+    controller = programs.add_parser("controller", help="cordon, drain, remediate, uncordon")
+    controller.add_argument(
+        "--nodes", type=Path, help="the folder of the nodes' folders; default beside the socket"
+    )
+    for program in (detector, controller):
+        program.add_argument("--api", required=True, type=Path, help="the supervisor's socket")
+        program.add_argument("--config", help="JSON file of settings (docs/responder.md)")
+        program.add_argument("--ready-fd", type=int, help="descriptor to write a line to when it works")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

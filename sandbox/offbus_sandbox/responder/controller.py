@@ -1,0 +1,89 @@
+"""The controller: watches nodes and pods, and keeps one worker for each node that looks when something
+changed.
+
+A worker asks `Reconciler.look` and then waits for the next change, or for as long as it was told. Nothing is
+kept but what the cluster says, so a new controller goes on where a killed one stopped. A refused or failed
+call is logged and looked at again; it never ends the others' work. Must not: decide (that is `reconciler`).
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from offbus.errors import Retryable
+from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
+from offbus_sandbox.responder.janitor import Janitor
+from offbus_sandbox.responder.node_repair import NodeRepair
+from offbus_sandbox.responder.reconciler import Reconciler
+from offbus_sandbox.responder.watching import follow
+from offbus_steps.port import Conflict, Port, PortError, Ref
+
+__all__ = ["Controller"]
+
+_RETRY_S = 0.5
+_REFUSED_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Controller:
+    """One cluster's controller. `nodes` is the folder of local nodes' folders, None in a cluster."""
+
+    def __init__(self, port: Port, config: ResponderConfig, nodes: Path | None) -> None:
+        self._objects = port.objects
+        self._config = config
+        self._nodes = nodes
+        self._reconciler = Reconciler(port.objects, config, time.monotonic)
+        self._changed: dict[str, anyio.Event] = {}
+        self._node_of: dict[Ref, str] = {}
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Work for ever; `ready` is called once the nodes that there are have been seen."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow_nodes, tasks, ready)
+            tasks.start_soon(self._follow_pods)
+            if self._config.janitor is JanitorMode.SIMULATE and self._nodes is not None:
+                janitor = Janitor(self._objects, NodeRepair(self._nodes), self._config.janitor_delay_s)
+                tasks.start_soon(janitor.run)
+
+    async def _follow_nodes(self, tasks: TaskGroup, ready: Callable[[], None]) -> None:
+        async for seen in follow(self._objects, "Node", listed=ready):
+            if seen.ref.name not in self._changed:
+                self._changed[seen.ref.name] = anyio.Event()
+                tasks.start_soon(self._work, seen.ref.name)
+            self._wake(seen.ref.name)
+
+    async def _follow_pods(self) -> None:
+        """A pod that moved or went may end a drain."""
+        async for seen in follow(self._objects, "Pod"):
+            if seen.object is None:
+                self._wake(self._node_of.pop(seen.ref, ""))
+            elif node := seen.object.get("spec", {}).get("nodeName"):
+                self._node_of[seen.ref] = node
+                self._wake(node)
+
+    def _wake(self, node: str) -> None:
+        if (changed := self._changed.get(node)) is not None:
+            changed.set()
+
+    async def _work(self, node: str) -> None:
+        while True:
+            self._changed[node] = changed = anyio.Event()
+            wait = await self._look(node)
+            with anyio.move_on_after(wait):
+                await changed.wait()
+
+    async def _look(self, node: str) -> float | None:
+        try:
+            return await self._reconciler.look(node)
+        except Conflict:
+            return 0.0
+        except Retryable as err:
+            _log.warning("node %s is looked at again: %s", node, err)
+            return max(err.after.total_seconds(), _RETRY_S)
+        except PortError as err:
+            _log.error("node %s: the API refused, tried again in %.0f s: %s", node, _REFUSED_S, err)
+            return _REFUSED_S

@@ -1,0 +1,121 @@
+"""Plays NVSentinel's janitor: completes maintenance resources after a delay, without rebooting or resetting
+anything.
+
+It reports the repair the way the real one does, so that the detector finds out by itself: a reboot gives the
+node a new boot id, a GPU reset leaves `GPU reset executed: GPU-…, success: true` in the kernel log. Then the
+resource's condition says that it is done. A resource that was deleted meanwhile is dropped; a killed janitor
+does it again, which is harmless. Resources of others (without NVSentinel's label) are left alone. Must not:
+touch the node object.
+"""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from offbus.errors import Retryable
+from offbus_sandbox.responder import terms
+from offbus_sandbox.responder.condition import kube_time
+from offbus_sandbox.responder.node_repair import NodeRepair, RepairError
+from offbus_sandbox.responder.remediation import COMPLETE_CONDITION
+from offbus_sandbox.responder.watching import Seen, follow
+from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
+
+__all__ = ["Janitor"]
+
+_AGAIN_S = 0.5
+_log = logging.getLogger(__name__)
+
+
+class Janitor:
+    """Completes resources of one cluster."""
+
+    def __init__(self, objects: Objects, repair: NodeRepair, delay_s: float) -> None:
+        self._objects = objects
+        self._repair = repair
+        self._delay_s = delay_s
+        self._in_hand: set[Ref] = set()
+
+    async def run(self) -> None:
+        """Follow both kinds for ever."""
+        async with anyio.create_task_group() as tasks:
+            for kind in COMPLETE_CONDITION:
+                tasks.start_soon(self._follow, kind, tasks)
+
+    async def _follow(self, kind: str, tasks: TaskGroup) -> None:
+        async for seen in follow(self._objects, kind):
+            if self._is_open(seen):
+                self._in_hand.add(seen.ref)
+                tasks.start_soon(self._complete, seen.ref)
+
+    def _is_open(self, seen: Seen) -> bool:
+        if seen.object is None or seen.ref in self._in_hand:
+            return False
+        key, value = terms.MANAGED_BY
+        ours = (seen.object["metadata"].get("labels") or {}).get(key) == value
+        return ours and not _is_completed(seen.object)
+
+    async def _complete(self, ref: Ref) -> None:
+        wait = self._delay_s
+        try:
+            while True:
+                await anyio.sleep(wait)
+                if await self._tried(ref):
+                    return
+                wait = _AGAIN_S
+        except NotFound:
+            _log.info("%s was deleted before it was done", ref)
+        finally:
+            self._in_hand.discard(ref)
+
+    async def _tried(self, ref: Ref) -> bool:
+        """Whether the resource needs no further attempt. Raises NotFound."""
+        try:
+            resource = await self._objects.get(ref)
+            if not _is_completed(resource):
+                await self._objects.patch(ref, self._done(resource), status=True)
+                _log.info("%s completed (simulated)", ref)
+        except (Conflict, Retryable) as err:
+            _log.warning("%s is tried again: %s", ref, err)
+            return False
+        return True
+
+    def _done(self, resource: Object) -> dict[str, Any]:
+        """Repair the node; the patch that tells how it went."""
+        kind, spec = resource["kind"], resource["spec"]
+        status, message = "True", "simulated by the stand-in responder"
+        try:
+            if kind == "RebootNode":
+                self._repair.reboot(spec["nodeName"])
+            else:
+                self._repair.reset(spec["nodeName"], spec["selector"]["uuids"])
+        except RepairError as err:
+            _log.error("%s: %s", Ref.of(resource), err)
+            status, message = "False", str(err)
+        return _status_patch(resource, status, message)
+
+
+def _is_completed(resource: Object) -> bool:
+    return any(
+        condition["type"] == COMPLETE_CONDITION[resource["kind"]] and condition["status"] != "Unknown"
+        for condition in resource.get("status", {}).get("conditions") or []
+    )
+
+
+def _status_patch(resource: Object, status: str, message: str) -> dict[str, Any]:
+    now = kube_time(datetime.now(UTC))
+    done = {
+        "type": COMPLETE_CONDITION[resource["kind"]],
+        "status": status,
+        "reason": "Simulated" if status == "True" else "Failed",
+        "message": message,
+        "lastTransitionTime": now,
+    }
+    started = resource["metadata"].get("creationTimestamp") or now
+    version = resource["metadata"]["resourceVersion"]
+    return {
+        "metadata": {"resourceVersion": version},
+        "status": {"startTime": started, "completionTime": now, "conditions": [done]},
+    }

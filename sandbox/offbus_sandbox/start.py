@@ -1,0 +1,115 @@
+"""Starting, finding and ending supervisors, from the outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from offbus.errors import CouldNotRun
+from offbus.journal.lock import FileLock, HeldElsewhere
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.processes.ending import wait_gone
+from offbus_sandbox.processes.survey import end_leftovers, leftovers
+from offbus_sandbox.processes.table import MARK, ProcessId, signal_process
+
+__all__ = ["is_running", "start", "stop"]
+
+READY_WITHIN_S = 60.0
+GONE_WITHIN_S = 30.0
+
+
+def is_running(layout: Layout) -> bool:
+    """Whether a supervisor holds the folder."""
+    if not layout.lock.exists():
+        return False
+    try:
+        with FileLock(layout.lock, str(layout.real)):
+            return False
+    except HeldElsewhere:
+        return True
+
+
+async def start(layout: Layout, config: SandboxConfig) -> None:
+    """Start a supervisor; returns when it serves and all agents do. Raises CouldNotRun, saying why it did not."""
+    layout.make()
+    config.save(layout.config)
+    ready, tell = os.pipe()
+    try:
+        launch(layout, tell)
+        os.close(tell)
+        message = await heard(ready)
+    finally:
+        os.close(ready)
+    if not message.get("ready"):
+        why = message.get("error") or "it ended without a word"
+        hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
+        raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
+
+
+def launch(layout: Layout, tell: int) -> None:
+    """Start the process; it detaches itself, so waiting for it here takes a moment."""
+    argv = [
+        sys.executable,
+        "-m",
+        "offbus_sandbox.supervisor",
+        "--dir",
+        str(layout.real),
+        "--ready-fd",
+        str(tell),
+    ]
+    with (layout.logs / "supervisor.log").open("ab") as log:
+        subprocess.run(
+            argv,
+            env={**os.environ, MARK: layout.id},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(tell,),
+            start_new_session=True,
+            check=False,
+        )
+
+
+async def heard(fd: int) -> Mapping[str, Any]:
+    """What the supervisor says when it is ready, or cannot be; empty when it ends without a word."""
+    text = b""
+    with anyio.move_on_after(READY_WITHIN_S):
+        while not text.endswith(b"\n"):
+            await anyio.wait_readable(fd)
+            part = os.read(fd, 4096)
+            if not part:
+                break
+            text += part
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+async def stop(layout: Layout) -> None:
+    """End a sandbox, and prove that no process of it is left. Raises CouldNotRun naming what would not end."""
+    if is_running(layout):
+        await ask_to_stop(layout)
+    await end_leftovers(layout)
+    left = leftovers(layout)
+    if left:
+        names = ", ".join(f"{p.id.pid} {p.command()}" for p in left)
+        raise CouldNotRun(f"processes of {layout.real} could not be ended: {names}", hint="end them by hand")
+
+
+async def ask_to_stop(layout: Layout) -> None:
+    """SIGTERM to whoever holds the lock, and wait until it has gone; one that takes too long is ended with the rest."""
+    holder = json.loads(layout.lock.read_text())["pid"]
+    supervisor = ProcessId.of(holder)
+    if supervisor is None:
+        return
+    signal_process(supervisor, signal.SIGTERM)
+    with anyio.move_on_after(GONE_WITHIN_S):
+        await wait_gone(supervisor)

@@ -1,0 +1,1 @@
+"""The supervisor: the process that is the local cluster."""

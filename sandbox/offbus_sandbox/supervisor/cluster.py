@@ -1,0 +1,107 @@
+"""The cluster inside the supervisor: store, controllers, scheduler, kubelets and the programs beside them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from anyio.abc import TaskGroup
+
+import offbus_agent
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.deployment import Deployments
+from offbus_sandbox.controllers.disruption import Budgets
+from offbus_sandbox.controllers.endpoints import Endpoints
+from offbus_sandbox.controllers.garbage import GarbageCollector
+from offbus_sandbox.controllers.graph import Graphs
+from offbus_sandbox.controllers.replicaset import ReplicaSets
+from offbus_sandbox.controllers.taints import TaintEviction
+from offbus_sandbox.kubelet.addresses import Addresses
+from offbus_sandbox.kubelet.host import Host
+from offbus_sandbox.kubelet.kubelet import Kubelet
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.nodes.folder import make_node_folder
+from offbus_sandbox.nodes.gpus import Gpu, gpus_of
+from offbus_sandbox.nodes.programs import programs_of
+from offbus_sandbox.nodes.registration import register_node
+from offbus_sandbox.processes.service import Service
+from offbus_sandbox.scheduler.scheduler import Scheduler
+from offbus_sandbox.store.database import Database
+from offbus_sandbox.store.store import Store
+
+__all__ = ["LocalCluster"]
+
+PROBES_AT_ONCE = 100
+
+
+class LocalCluster:
+    """Everything that makes objects true."""
+
+    def __init__(self, layout: Layout, config: SandboxConfig) -> None:
+        """Open the store and make the nodes. Raises CouldNotRun when pods cannot get addresses."""
+        self.layout = layout
+        self.config = config
+        self.store = Store(Database(layout.store), kept_changes=config.kept_changes)
+        self.addresses = Addresses(self.store)
+        self.services = list(programs_of(layout, config))
+        self._probes = httpx.AsyncClient(
+            trust_env=False, limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=0)
+        )
+        gpus = {name: gpus_of(name, i, config.gpus_per_node) for i, name in enumerate(config.node_names)}
+        for node, devices in gpus.items():
+            make_node_folder(layout.node(node), node, devices)
+            register_node(self.store, node, devices)
+        self._kubelets = [Kubelet(self._host(node), self.addresses) for node in gpus]
+        self._gpus = gpus
+
+    async def start(self, group: TaskGroup) -> None:
+        """Start everything; returns when all agents serve. Raises CouldNotRun when one does not come up."""
+        for controller in self._controllers(self._gpus):
+            group.start_soon(controller.run)
+        async with anyio.create_task_group() as starting:
+            for service in self.services:
+                starting.start_soon(started, group, service)
+        for kubelet in self._kubelets:
+            group.start_soon(kubelet.run)
+
+    async def stop_pods(self) -> None:
+        """End all pods' processes."""
+        async with anyio.create_task_group() as group:
+            for kubelet in self._kubelets:
+                group.start_soon(kubelet.stop)
+
+    async def close(self) -> None:
+        """Let go of files and addresses, once nothing runs any more."""
+        await self._probes.aclose()
+        self.addresses.close()
+        self.store.close()
+
+    def _host(self, node: str) -> Host:
+        return Host(node, self.layout, self.config, self.store, self._probes, driver_folder())
+
+    def _controllers(self, gpus: dict[str, list[Gpu]]) -> Sequence[Controller[Any]]:
+        store = self.store
+        uuids = {node: [gpu.uuid for gpu in devices] for node, devices in gpus.items()}
+        return [
+            Graphs(store),
+            Deployments(store),
+            ReplicaSets(store),
+            GarbageCollector(store),
+            Budgets(store),
+            TaintEviction(store),
+            Endpoints(store, self.layout),
+            Scheduler(store, uuids),
+        ]
+
+
+async def started(group: TaskGroup, service: Service) -> None:
+    """Start a service in `group`; return when it serves."""
+    await group.start(service.run)
+
+
+def driver_folder() -> Path | None:
+    """Where the stand-in driver was installed by the build; None when it was not built (docs/architecture.md)."""
+    folder = Path(offbus_agent.__file__).parent / "native" / "standin"
+    return folder if folder.is_dir() else None

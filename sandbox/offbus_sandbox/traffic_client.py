@@ -1,0 +1,111 @@
+"""Traffic to the pods of a local cluster, straight to their loopback addresses.
+
+A workload is reached as through a Service: one of its ready frontend pods, in turn. That none is ready is the
+target's failure and counts as one, as a Service without endpoints refuses connections; only a file of endpoints that
+cannot be read is a failure of the path.
+"""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from json import loads
+from typing import Any
+
+import anyio
+import httpx
+
+from offbus_sandbox.layout import Layout
+from offbus_steps.port import NotFound, Objects, PortError, Ref, StreamingReply, Traffic, Unavailable
+
+__all__ = ["LocalTraffic"]
+
+
+class LocalTraffic(Traffic):
+    """See `offbus_steps.port.Traffic`."""
+
+    def __init__(self, client: httpx.AsyncClient, objects: Objects, layout: Layout) -> None:
+        """`client` must keep no connections."""
+        self._client = client
+        self._objects = objects
+        self._layout = layout
+        self._turns = itertools.count()
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        to: Ref,
+        method: str,
+        path: str,
+        *,
+        port: int,
+        json: Any = None,
+        timeout: float,  # noqa: ASYNC109  # the port's contract
+    ) -> AsyncIterator[StreamingReply]:
+        """A request, bounded as a whole by `timeout` seconds, the caller's reading of the body included."""
+        with anyio.move_on_after(timeout) as bound:
+            address = await self._address(to)
+            url = f"http://{address}:{port}/{path.lstrip('/')}"
+            with breaking(to):
+                async with self._client.stream(method, url, json=json) as answer:
+                    yield LocalReply(to, answer)
+        if bound.cancelled_caught:
+            raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
+
+    async def _address(self, to: Ref) -> str:
+        if to.kind == "Pod":
+            return await self._pod_address(to)
+        addresses = self._frontends(to)
+        if not addresses:
+            raise PortError(f"{to} has no ready frontend pod", hint="its pods' logs say why")
+        return addresses[next(self._turns) % len(addresses)]
+
+    async def _pod_address(self, pod: Ref) -> str:
+        address = (await self._objects.get(pod)).get("status", {}).get("podIP")
+        if not address:
+            raise PortError(f"{pod} has no address yet")
+        return str(address)
+
+    def _frontends(self, to: Ref) -> list[str]:
+        path = self._layout.endpoints(to.namespace, to.name)
+        try:
+            found = loads(path.read_text())
+        except FileNotFoundError as err:
+            raise NotFound(f"{to} has no pods") from err
+        except (OSError, ValueError) as err:
+            raise Unavailable(f"the endpoints of {to} cannot be read: {err}") from err
+        return addresses_in(found)
+
+
+def addresses_in(found: Mapping[str, Any]) -> list[str]:
+    """The addresses of the ready frontends of an endpoints file (offbus_sandbox.controllers.endpoints)."""
+    return [entry["ip"] for name in found["frontends"] for entry in found["services"].get(name, ())]
+
+
+class LocalReply(StreamingReply):
+    """See `offbus_steps.port.StreamingReply`."""
+
+    def __init__(self, to: Ref, answer: httpx.Response) -> None:
+        self.status = answer.status_code
+        self.headers: Mapping[str, str] = dict(answer.headers)
+        self._to = to
+        self._answer = answer
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The body's lines as they arrive."""
+        with breaking(self._to):
+            async for line in self._answer.aiter_lines():
+                yield line
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        with breaking(self._to):
+            return await self._answer.aread()
+
+
+@contextmanager
+def breaking(to: Ref) -> Iterator[None]:
+    """What httpx raises when a target refuses or breaks a connection is the target's failure."""
+    try:
+        yield
+    except httpx.HTTPError as err:
+        raise PortError(f"{to} broke the connection: {type(err).__name__}: {err}") from err

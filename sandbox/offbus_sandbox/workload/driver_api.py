@@ -1,0 +1,129 @@
+"""The CUDA driver API by ctypes: the functions that the worker uses, typed, with errors as exceptions.
+
+The library is found by the loader (`libcuda.so.1`), as every CUDA program finds it: a preloaded shim sees
+each call. Names are those that the real library exports for the current ABI (`cuMemAlloc_v2` …, cuda.h).
+`CudaError` names function, code and error; `OSError` says that there is no driver. Must not: retry, or
+survive an error.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from typing import Any
+
+__all__ = ["CudaError", "Driver"]
+
+LIBRARY = "libcuda.so.1"
+_UNKNOWN = "CUDA_ERROR_UNKNOWN"
+
+Pointer = int
+"""A device pointer (CUdeviceptr, 64 bits)."""
+Handle = c_void_p
+
+
+class CudaError(Exception):
+    """Raised when a driver call does not answer CUDA_SUCCESS. Its text is what engines log."""
+
+    def __init__(self, function: str, code: int, name: str) -> None:
+        super().__init__(f"CUDA error: {name} ({code}) in {function}")
+        self.function = function
+        self.code = code
+        self.name = name
+
+
+class Driver:
+    """The loaded library. Raises OSError when there is none, CudaError when `cuInit` fails."""
+
+    def __init__(self, library: str = LIBRARY) -> None:
+        self._lib = ctypes.CDLL(library)
+        self._call("cuInit", c_uint(0))
+
+    def device_count(self) -> int:
+        """How many GPUs the process sees."""
+        count = c_int()
+        self._call("cuDeviceGetCount", byref(count))
+        return count.value
+
+    def device(self, ordinal: int) -> int:
+        """The device handle of an ordinal."""
+        device = c_int()
+        self._call("cuDeviceGet", byref(device), c_int(ordinal))
+        return device.value
+
+    def device_uuid(self, device: int) -> bytes:
+        """The 16 bytes of the device's UUID."""
+        uuid = (ctypes.c_ubyte * 16)()
+        self._call("cuDeviceGetUuid_v2", byref(uuid), c_int(device))
+        return bytes(uuid)
+
+    def device_name(self, device: int) -> str:
+        """The device's name, such as "NVIDIA H100 80GB HBM3"."""
+        name = ctypes.create_string_buffer(100)
+        self._call("cuDeviceGetName", name, c_int(len(name)), c_int(device))
+        return name.value.decode("utf-8", "replace")
+
+    def retain_context(self, device: int) -> Handle:
+        """The device's primary context."""
+        context = Handle()
+        self._call("cuDevicePrimaryCtxRetain", byref(context), c_int(device))
+        return context
+
+    def set_current(self, context: Handle) -> None:
+        """Make a context the calling thread's."""
+        self._call("cuCtxSetCurrent", context)
+
+    def load_module(self, image: bytes) -> Handle:
+        """Load a module from PTX text into the current context."""
+        module = Handle()
+        self._call("cuModuleLoadData", byref(module), c_char_p(image))
+        return module
+
+    def function(self, module: Handle, name: str) -> Handle:
+        """A kernel of a module."""
+        function = Handle()
+        self._call("cuModuleGetFunction", byref(function), module, c_char_p(name.encode()))
+        return function
+
+    def allocate(self, size: int) -> Pointer:
+        """Device memory, in bytes."""
+        pointer = c_uint64()
+        self._call("cuMemAlloc_v2", byref(pointer), c_size_t(size))
+        return pointer.value
+
+    def free(self, pointer: Pointer) -> None:
+        """Give device memory back."""
+        self._call("cuMemFree_v2", c_uint64(pointer))
+
+    def copy_to_device(self, pointer: Pointer, data: bytes) -> None:
+        """Host to device."""
+        self._call("cuMemcpyHtoD_v2", c_uint64(pointer), c_char_p(data), c_size_t(len(data)))
+
+    def copy_from_device(self, pointer: Pointer, size: int) -> bytes:
+        """Device to host."""
+        data = ctypes.create_string_buffer(size)
+        self._call("cuMemcpyDtoH_v2", data, c_uint64(pointer), c_size_t(size))
+        return data.raw
+
+    def launch(
+        self, function: Handle, threads: int, arguments: Sequence[c_uint64 | c_float | c_uint]
+    ) -> None:
+        """Launch one block on the default stream; the arguments' types are the kernel's."""
+        pointers = (c_void_p * len(arguments))(*(ctypes.addressof(a) for a in arguments))
+        one = c_uint(1)
+        grid_and_block = (one, one, one, c_uint(threads), one, one)
+        self._call("cuLaunchKernel", function, *grid_and_block, c_uint(0), Handle(), pointers, None)
+
+    def synchronize(self) -> None:
+        """Wait for the current context's work."""
+        self._call("cuCtxSynchronize")
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code: int = getattr(self._lib, name)(*arguments)
+        if code != 0:
+            raise CudaError(name, code, self._error_name(code))
+
+    def _error_name(self, code: int) -> str:
+        text = c_char_p()
+        if self._lib.cuGetErrorName(c_int(code), byref(text)) != 0 or text.value is None:
+            return _UNKNOWN
+        return text.value.decode("ascii", "replace")

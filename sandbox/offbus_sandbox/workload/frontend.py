@@ -1,0 +1,155 @@
+"""`python3 -m offbus_sandbox.workload.frontend`: routes OpenAI requests to the ready workers of its graph.
+
+Behaves as Dynamo's frontend does to clients (reference: ai-dynamo 1.6): a stream whose worker died ends in
+`data: {"error": …, "code": 503}` and `data: [DONE]`; other requests get 502 (broken) or 503 (no worker). With
+`--migration-limit N` a broken request moves to another worker, up to N times. `/health` is 200 only with a
+ready worker, unlike Dynamo's, so that a readiness probe means something. Exits with 0 after a drained
+SIGTERM. Must not: generate.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from offbus_sandbox.workload.answers import DONE, sse
+from offbus_sandbox.workload.body import read_body
+from offbus_sandbox.workload.endpoints import Endpoints
+from offbus_sandbox.workload.relay import BrokenError, Exchange, NoWorkerError, Relay
+from offbus_sandbox.workload.requests import RequestError
+from offbus_sandbox.workload.serving import Server
+
+__all__ = ["main"]
+
+
+class Frontend:
+    """The routes."""
+
+    def __init__(self, endpoints: Endpoints, relay: Relay) -> None:
+        self._endpoints = endpoints
+        self._relay = relay
+        self._requests = {"total": 0, "broken": 0, "no_worker": 0}
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v1/models", self.models),
+                Route("/v1/chat/completions", self.generate, methods=["POST"]),
+                Route("/v1/completions", self.generate, methods=["POST"]),
+                Route("/health", self.health),
+                Route("/live", self.live),
+                Route("/metrics.json", self.metrics),
+            ]
+        )
+
+    async def health(self, _: Request) -> Response:
+        """Healthy while there is a worker to route to."""
+        ready = self._endpoints.ready()
+        body = {"status": "healthy" if ready else "unhealthy", "instances": [w.model_dump() for w in ready]}
+        return JSONResponse(body, 200 if ready else 503)
+
+    async def live(self, _: Request) -> Response:
+        """The event loop runs."""
+        return JSONResponse({"status": "live"})
+
+    async def metrics(self, _: Request) -> Response:
+        """Counts."""
+        return JSONResponse({"requests": self._requests, "migrations": self._relay.migrations})
+
+    async def models(self, _: Request) -> Response:
+        """What the workers serve; an empty list without one, as Dynamo."""
+        for worker in self._endpoints.ready():
+            found = await self._relay.models_of(worker)
+            if found is not None:
+                return JSONResponse(found)
+        return JSONResponse({"object": "list", "data": []})
+
+    async def generate(self, request: Request) -> Response:
+        """Any generating route."""
+        self._requests["total"] += 1
+        try:
+            body = await read_body(request)
+            streams = _asks_for_stream(body)
+        except RequestError as err:
+            return JSONResponse(err.body, err.status)
+        exchange = self._relay.exchange(request.url.path, body, uuid.uuid4().hex)
+        if streams:
+            return StreamingResponse(self._stream(exchange), media_type="text/event-stream")
+        return await self._whole(exchange)
+
+    async def _whole(self, exchange: Exchange) -> Response:
+        try:
+            status, body = await self._relay.unary(exchange)
+        except NoWorkerError as err:
+            self._requests["no_worker"] += 1
+            return JSONResponse(_error(err, 503), 503)
+        except BrokenError as err:
+            self._requests["broken"] += 1
+            return JSONResponse(_error(err, 502), 502)
+        return Response(body, status, media_type="application/json")
+
+    async def _stream(self, exchange: Exchange) -> AsyncIterator[str]:
+        try:
+            async for data in self._relay.stream(exchange):
+                yield f"data: {data}\n\n"
+        except (NoWorkerError, BrokenError) as err:
+            self._requests["no_worker" if isinstance(err, NoWorkerError) else "broken"] += 1
+            yield sse(_error(err, 503)) + DONE
+
+
+def _asks_for_stream(body: bytes) -> bool:
+    try:
+        given = json.loads(body)
+    except ValueError as err:
+        raise RequestError(f"the body is not JSON: {err}") from err
+    if not isinstance(given, dict):
+        raise RequestError("the body must be a JSON object")
+    return given.get("stream") is True
+
+
+def _error(err: Exception, code: int) -> dict[str, object]:
+    return {"error": {"message": str(err), "type": "ServiceUnavailable", "param": None, "code": code}}
+
+
+async def run(args: argparse.Namespace) -> None:
+    """Serve until SIGTERM."""
+    own = os.environ.get("OFFBUS_COMPONENT") or os.environ.get("DYN_COMPONENT", "")
+    endpoints = Endpoints(args.endpoints, workers=args.workers, own=own)
+    relay = Relay(endpoints, args.migration_limit)
+    try:
+        await Server(Frontend(endpoints, relay).app(), args.port, drain_s=args.drain_s).serve()
+    finally:
+        await relay.close()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a frontend."""
+    parser = argparse.ArgumentParser(prog="offbus_sandbox.workload.frontend", description=__doc__)
+    parser.add_argument("--port", type=int, default=int(os.environ.get("DYNAMO_PORT", "8000")))
+    parser.add_argument("--migration-limit", type=int, default=0, help="how often a broken request may move")
+    parser.add_argument(
+        "--workers", nargs="+", default=(), metavar="NAME", help="components; default all others"
+    )
+    parser.add_argument("--endpoints", type=Path, default=os.environ.get("OFFBUS_ENDPOINTS"), help="the file")
+    parser.add_argument("--drain-s", type=int, default=20, help="how long SIGTERM lets requests finish")
+    args = parser.parse_args(argv)
+    if args.endpoints is None:
+        parser.error("no endpoints file: set OFFBUS_ENDPOINTS or give --endpoints")
+    args.endpoints = Path(args.endpoints)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    asyncio.run(run(args))
+
+
+if __name__ == "__main__":
+    main()

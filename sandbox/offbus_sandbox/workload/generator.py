@@ -1,0 +1,116 @@
+"""Makes tokens on the GPUs: one allocation, copy, kernel launch, synchronisation and read-back for every
+token.
+
+The model is deterministic: a token depends on the prompt and its position alone, so that another worker can
+go on where one died. The result of the kernel decides the token and is compared with the same arithmetic on
+the host: a driver that answers success without having computed is found out (`WrongResult`). One thread must
+make all calls. Must not: know HTTP.
+"""
+
+import hashlib
+import struct
+from array import array
+from collections.abc import Sequence
+from ctypes import c_float, c_uint, c_uint64
+from dataclasses import dataclass
+
+from offbus_sandbox.workload.driver_api import Driver, Handle
+from offbus_sandbox.workload.kernel import KERNEL_NAME, MODULE
+from offbus_sandbox.workload.telemetry import Telemetry, uuid_text
+
+__all__ = ["Generator", "Gpu", "WrongResultError"]
+
+ELEMENTS = 64
+FACTOR = 2.0
+_WORDS = (
+    "bus",
+    "clock",
+    "core",
+    "fan",
+    "gate",
+    "heat",
+    "lane",
+    "link",
+    "mesh",
+    "page",
+    "rack",
+    "shard",
+    "tile",
+    "wafer",
+)
+
+
+class WrongResultError(Exception):
+    """Raised when a GPU's result is not what the host computes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU in use."""
+
+    uuid: str
+    name: str
+    context: Handle
+    function: Handle
+
+
+class Generator:
+    """All GPUs that the process sees, as one tensor-parallel model uses them. Make it in the thread that uses it.
+
+    Raises OSError without a driver, CudaError, and `RuntimeError` without a GPU.
+    """
+
+    def __init__(self) -> None:
+        self._driver = Driver()
+        self.gpus: Sequence[Gpu] = [self._open(ordinal) for ordinal in range(self._driver.device_count())]
+        if not self.gpus:
+            raise RuntimeError("this process sees no GPU: does the pod request nvidia.com/gpu?")
+        self.telemetry = Telemetry([gpu.uuid for gpu in self.gpus])
+
+    def begin(self) -> None:
+        """What precedes a request: one look at the GPUs' health."""
+        self.telemetry.read()
+
+    def token(self, prompt: str, position: int) -> str:
+        """The token of that position. Raises CudaError, WrongResultError."""
+        words = [self._compute(gpu, prompt, position) for gpu in self.gpus]
+        return words[0]
+
+    def _open(self, ordinal: int) -> Gpu:
+        device = self._driver.device(ordinal)
+        uuid, name = uuid_text(self._driver.device_uuid(device)), self._driver.device_name(device)
+        context = self._driver.retain_context(device)
+        self._driver.set_current(context)
+        function = self._driver.function(self._driver.load_module(MODULE), KERNEL_NAME)
+        return Gpu(uuid, name, context, function)
+
+    def _compute(self, gpu: Gpu, prompt: str, position: int) -> str:
+        x, y = _inputs(prompt, position)
+        result = self._on_device(gpu, x, y)
+        expected = array("f", (FACTOR * a + b for a, b in zip(x, y, strict=True)))
+        if result != expected:
+            raise WrongResultError(
+                f"{gpu.uuid} computed {result[:4].tolist()} …, expected {expected[:4].tolist()} …"
+            )
+        return _WORDS[int(sum(result)) % len(_WORDS)]
+
+    def _on_device(self, gpu: Gpu, x: "array[float]", y: "array[float]") -> "array[float]":
+        driver, size = self._driver, ELEMENTS * x.itemsize
+        driver.set_current(gpu.context)
+        at_x, at_y = driver.allocate(size), driver.allocate(size)
+        driver.copy_to_device(at_x, x.tobytes())
+        driver.copy_to_device(at_y, y.tobytes())
+        arguments = (c_uint64(at_y), c_uint64(at_x), c_float(FACTOR), c_uint(ELEMENTS))
+        driver.launch(gpu.function, ELEMENTS, arguments)
+        driver.synchronize()
+        result = array("f", driver.copy_from_device(at_y, size))
+        driver.free(at_x)
+        driver.free(at_y)
+        return result
+
+
+def _inputs(prompt: str, position: int) -> "tuple[array[float], array[float]]":
+    """Small whole numbers: float32 arithmetic on them is exact, in any order, on any machine."""
+    digest = hashlib.shake_256(f"{position}\0{prompt}".encode()).digest(2 * ELEMENTS)
+    numbers = struct.unpack(f"{2 * ELEMENTS}B", digest)
+    return array("f", numbers[:ELEMENTS]), array("f", numbers[ELEMENTS:])

@@ -1,0 +1,183 @@
+"""Sends one request to a worker, and to another one when that is possible: routing and migration.
+
+A worker that refuses the connection was never reached: the next one is asked, always. A worker that breaks
+off (connection lost, or 5xx before a stream began) uses up one migration of `migration_limit`: a unary
+request is sent again; a stream goes on at the position where it broke, which the worker can, as its model is
+deterministic. Without migrations left: `BrokenError`; with nobody to ask: `NoWorkerError`. A worker that
+hangs is waited for. Must not: answer the client (that is `frontend`).
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from offbus_sandbox.workload.endpoints import Endpoints, Worker
+
+__all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]
+
+CONNECT_S = 2.0
+_log = logging.getLogger(__name__)
+
+
+class NoWorkerError(Exception):
+    """Raised when no ready worker accepted the request."""
+
+
+class BrokenError(Exception):
+    """Raised when a worker broke the request off and no migration is left."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One client request on its way."""
+
+    path: str
+    body: bytes
+    id: str
+    migrations_left: int
+    tried: set[str] = field(default_factory=set)
+    """Pods that refused or broke it."""
+    migrated: int = 0
+    sent: int = 0
+    """Tokens that the client has of a stream."""
+
+
+class Relay:
+    """Talks to the workers. Use as an async context manager."""
+
+    def __init__(self, endpoints: Endpoints, migration_limit: int) -> None:
+        self._endpoints = endpoints
+        self._limit = migration_limit
+        # A connection for each request: a pooled one that its worker has just closed would look like a broken request.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        timeout = httpx.Timeout(None, connect=CONNECT_S)
+        self._client = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
+        self.migrations = {"success": 0, "failure": 0}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    def exchange(self, path: str, body: bytes, request_id: str) -> Exchange:
+        """A new client request."""
+        return Exchange(path, body, request_id, self._limit)
+
+    async def models_of(self, worker: Worker) -> dict[str, Any] | None:
+        """A worker's model list; None when it does not answer."""
+        try:
+            response = await self._client.get(f"{worker.url}/v1/models", timeout=CONNECT_S)
+        except httpx.TransportError:
+            _log.warning("worker %s does not tell its models", worker.pod)
+            return None
+        found: dict[str, Any] = response.json()
+        return found
+
+    async def unary(self, exchange: Exchange) -> tuple[int, bytes]:
+        """Status and body of a worker's answer. Raises BrokenError, NoWorkerError."""
+        while True:
+            try:
+                async with self._connected(exchange) as (worker, response):
+                    body = await response.aread()
+                    if response.status_code < 500 or not exchange.migrations_left:
+                        self._ended(exchange)
+                        return response.status_code, body
+                    self._migrate(exchange, worker, f"status {response.status_code}")
+            except _BrokeOffError as err:
+                self._migrate(exchange, err.worker, err.why)
+
+    async def stream(self, exchange: Exchange) -> AsyncIterator[str]:
+        """The `data` of every event, the end mark included, across migrations. Raises BrokenError, NoWorkerError.
+
+        A worker's refusal before the stream began (4xx) is one event with its error object, then the end mark.
+        """
+        while True:
+            try:
+                async with self._connected(exchange) as (worker, response):
+                    if response.status_code >= 500:
+                        raise _BrokeOffError(worker, f"status {response.status_code}")
+                    async for data in _events(response, worker):
+                        exchange.sent += _tokens_in(data)
+                        yield data
+            except _BrokeOffError as err:
+                self._migrate(exchange, err.worker, err.why)
+            else:
+                self._ended(exchange)
+                return
+
+    def _migrate(self, exchange: Exchange, worker: Worker, why: str) -> None:
+        exchange.tried.add(worker.pod)
+        if not exchange.migrations_left:
+            self.migrations["failure"] += bool(exchange.migrated)
+            raise BrokenError(f"worker {worker.pod} broke the request off ({why}); no migration is left")
+        exchange.migrations_left -= 1
+        exchange.migrated += 1
+        _log.warning("request %s: worker %s broke off (%s), recreating it", exchange.id, worker.pod, why)
+
+    def _ended(self, exchange: Exchange) -> None:
+        self.migrations["success"] += bool(exchange.migrated)
+
+    @asynccontextmanager
+    async def _connected(self, exchange: Exchange) -> AsyncIterator[tuple[Worker, httpx.Response]]:
+        """The next worker that accepts the request, and its answer's head."""
+        worker, response = await self._send(exchange)
+        try:
+            yield worker, response
+        except httpx.TransportError as err:
+            raise _BrokeOffError(worker, str(err) or type(err).__name__) from err
+        finally:
+            await response.aclose()
+
+    async def _send(self, exchange: Exchange) -> tuple[Worker, httpx.Response]:
+        headers = {
+            "content-type": "application/json",
+            "x-request-id": exchange.id,
+            "x-offbus-continue-from": str(exchange.sent),
+        }
+        while (worker := self._endpoints.next(without=exchange.tried)) is not None:
+            request = self._client.build_request(
+                "POST", worker.url + exchange.path, content=exchange.body, headers=headers
+            )
+            try:
+                return worker, await self._client.send(request, stream=True)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                exchange.tried.add(worker.pod)
+                _log.warning("request %s: worker %s refused the connection", exchange.id, worker.pod)
+            except httpx.TransportError as err:
+                raise _BrokeOffError(worker, str(err) or type(err).__name__) from err
+        raise NoWorkerError("no ready worker accepted the request")
+
+
+class _BrokeOffError(Exception):
+    def __init__(self, worker: Worker, why: str) -> None:
+        super().__init__(why)
+        self.worker = worker
+        self.why = why
+
+
+async def _events(response: httpx.Response, worker: Worker) -> AsyncIterator[str]:
+    """The `data` of a worker's events; one that ends without its end mark has broken off."""
+    if response.status_code != 200:
+        yield (await response.aread()).decode("utf-8", "replace")
+        yield "[DONE]"
+        return
+    async for line in response.aiter_lines():
+        if line.startswith("data: "):
+            data = line.removeprefix("data: ")
+            yield data
+            if data == "[DONE]":
+                return
+    raise _BrokeOffError(worker, "the stream ended early")
+
+
+def _tokens_in(data: str) -> int:
+    """1 for a chunk that carries a token."""
+    if data == "[DONE]":
+        return 0
+    choices = json.loads(data).get("choices") or [{}]
+    piece = choices[0].get("text") or (choices[0].get("delta") or {}).get("content")
+    return int(bool(piece))

@@ -1,0 +1,60 @@
+"""Serves an ASGI application until it is told to stop: SIGTERM drains, as Kubernetes expects.
+
+On SIGTERM or SIGINT the socket closes, requests that run may finish within `drain_s`, then `serve` returns.
+`stop` does the same for the program's own reasons with its own, shorter patience. A port that cannot be bound
+ends the process with uvicorn's message. Must not: choose exit codes.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+__all__ = ["Server", "pod_ip"]
+
+
+def pod_ip() -> str:
+    """The address to serve on: the pod's own, else loopback."""
+    return os.environ.get("POD_IP") or "127.0.0.1"
+
+
+class Server:
+    """One server. Make it inside the event loop."""
+
+    def __init__(self, app: ASGIApp, port: int, *, drain_s: int) -> None:
+        config = uvicorn.Config(
+            app,
+            host=pod_ip(),
+            port=port,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=drain_s,
+        )
+        self._server = _OwnSignals(config)
+
+    async def serve(self) -> None:
+        """Serve until stopped."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        await self._server.serve()
+
+    def stop(self, *, patience_s: int | None = None) -> None:
+        """Stop soon; requests that run may take `patience_s`, else the drain time."""
+        if patience_s is not None:
+            self._server.config.timeout_graceful_shutdown = patience_s
+        self._server.should_exit = True
+
+
+class _OwnSignals(uvicorn.Server):
+    """uvicorn would raise the signal again at the end, and the process would not exit with 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

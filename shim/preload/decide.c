@@ -1,0 +1,184 @@
+/* What becomes of a call while something is armed, or when its real function is not known yet.
+ *
+ * Meta functions are never faulted: cudart checks the driver's version, devices and tables while it initialises
+ * (docs/shim.md). The exception is mode lost, in which NVML does not give the lost GPU's handle away.
+ */
+#include "raw.h"
+#include "shim.h"
+
+enum { CUDA_LIBRARY_MISSING = 303, NVML_LIBRARY_MISSING = 12, NAP_NS = 20000000 };
+
+struct call {
+  const struct function *f;
+  void *real;
+  uint64_t *args;
+  struct gpu gpu;
+  struct process self;
+};
+
+/* As the program would have found it without the shim: no such library. */
+static struct verdict absent(const struct function *f) {
+  if (f->trait == TRAIT_TEXT) return answer((uint64_t) "the NVML library was not found");
+  return answer(is_nvml(f) ? NVML_LIBRARY_MISSING : CUDA_LIBRARY_MISSING);
+}
+
+static int32_t code_of(const struct fault *fault, const struct function *f) {
+  return is_nvml(f) ? fault->slot.nvml_err : fault->slot.cuda_err;
+}
+
+static bool answers_codes(const struct fault *fault) {
+  return fault->slot.mode == OFFBUS_MODE_ERROR || fault->slot.mode == OFFBUS_MODE_LOST;
+}
+
+/* Whether the fault is about this process, this GPU and this library at all. */
+static bool concerns(const struct fault *fault, const struct call *call) {
+  const struct offbus_slot *slot = &fault->slot;
+  if (call->self.start_ns >= slot->armed_at_ns && !(slot->flags & OFFBUS_NEW_PROCS)) return false;
+  if (answers_codes(fault) && !code_of(fault, call->f)) return false;
+  return gpu_matches(slot, &call->gpu);
+}
+
+static bool in_class(const struct fault *fault, const struct function *f) {
+  if (f->trait != TRAIT_IDENTITY) return fault->slot.class_mask & f->class_mask;
+  return fault->slot.mode == OFFBUS_MODE_LOST && fault->slot.class_mask & OFFBUS_CLASS_NVML;
+}
+
+static uint64_t scatter(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+  return x ^ x >> 31;
+}
+
+static bool chosen(const struct fault *fault) {
+  uint64_t number = process_next_call(fault);
+  if (number < fault->slot.after_calls) return false;
+  if (fault->slot.ppm >= OFFBUS_PPM_ALWAYS) return true;
+  return scatter(fault->slot.seed + number) % OFFBUS_PPM_ALWAYS < fault->slot.ppm;
+}
+
+static void announce(const struct fault *fault, const struct function *f, int32_t code) {
+  struct line line = {0};
+  if (!process_first_fault()) return;
+  line_add(&line, "offbus: drill ");
+  line_add(&line, fault->slot.fault_id);
+  line_add(&line, ": ");
+  line_add(&line, f->name);
+  if (answers_codes(fault)) {
+    line_add(&line, " answers ");
+    line_add_number(&line, code);
+  } else {
+    line_add(&line, fault->slot.mode == OFFBUS_MODE_HANG ? " hangs" : " is delayed");
+  }
+  line_add(&line, " (a rehearsed GPU fault, not a real one)");
+  line_say(&line);
+}
+
+static void nap_while_in_force(const struct fault *fault, uint64_t until_ns) {
+  for (uint64_t now; (now = raw_now_ns()) < until_ns && page_in_force(fault);)
+    raw_sleep_ns(until_ns - now < NAP_NS ? until_ns - now : NAP_NS);
+}
+
+/* A faulted free still frees, so that a process that goes on does not leak; a lost GPU cannot be spoken to. */
+static struct verdict fail(const struct call *call, int32_t code, bool lost) {
+  if (call->f->trait == TRAIT_FREE && !lost) call_real(call->real, call->args);
+  return answer((uint32_t)code);
+}
+
+static struct verdict perform(const struct fault *fault, const struct call *call) {
+  uint64_t until = UINT64_MAX;
+  if (answers_codes(fault)) return fail(call, code_of(fault, call->f), fault->slot.mode == OFFBUS_MODE_LOST);
+  if (fault->slot.mode == OFFBUS_MODE_DELAY) until = raw_now_ns() + fault->slot.delay_us * 1000ull;
+  if (fault->slot.mode == OFFBUS_MODE_DELAY || fault->slot.mode == OFFBUS_MODE_HANG) nap_while_in_force(fault, until);
+  return jump_to(call->real);
+}
+
+static bool sticks(const struct fault *fault, const struct call *call) {
+  return fault->slot.flags & OFFBUS_STICKY && answers_codes(fault) && !is_nvml(call->f);
+}
+
+/* Whether this call is one of those that the fault changes. */
+static bool strikes(const struct fault *fault, const struct call *call) {
+  if (sticks(fault, call) && process_sticky(fault, &call->gpu)) return true;
+  return in_class(fault, call->f) && chosen(fault);
+}
+
+static void note(const struct fault *fault, const struct call *call) {
+  int32_t code = answers_codes(fault) ? code_of(fault, call->f) : 0;
+  if (sticks(fault, call)) process_stick(fault, &call->gpu);
+  events_record(fault, call->f, &call->gpu, code);
+  announce(fault, call->f, code);
+}
+
+/* The first fault that strikes, noted; null when the call may go on. */
+static const struct fault *struck(const struct call *call, const struct fault *faults, unsigned n) {
+  for (unsigned i = 0; i < n; i++) {
+    if (!concerns(&faults[i], call)) continue;
+    if (call->f->class_mask) events_count(&faults[i], false, faults, n);
+    if (!strikes(&faults[i], call)) continue;
+    events_count(&faults[i], true, faults, n);
+    note(&faults[i], call);
+    return &faults[i];
+  }
+  return NULL;
+}
+
+/* cuInit fails only when every GPU that the process would see is lost to it: the driver is asked first. */
+static struct verdict decide_init(struct call *call, const struct fault *faults, unsigned n) {
+  uint32_t code = (uint32_t)call_real(call->real, call->args);
+  int count = 0;
+  const uint64_t args[6] = {(uint64_t)&count};
+  const struct fault *fault = NULL;
+  void *get_count = bound(FN_cuDeviceGetCount);
+  if (code || !get_count || (uint32_t)call_real(get_count, args)) return answer(code);
+  for (int ordinal = 0; ordinal < count; ordinal++) {
+    call->gpu = gpu_cuda(ordinal);
+    fault = NULL;
+    for (unsigned i = 0; i < n && !fault; i++)
+      if (faults[i].slot.flags & OFFBUS_NEW_PROCS && answers_codes(&faults[i]) && concerns(&faults[i], call) &&
+          in_class(&faults[i], call->f))
+        fault = &faults[i];
+    if (!fault) return answer(code);
+  }
+  if (!fault) return answer(code);
+  fault = struck(call, faults, n);
+  return answer(fault ? (uint32_t)fault->slot.cuda_err : code);
+}
+
+/* NVML stores a handle: the GPU is known only after the call. */
+static struct verdict decide_handle(struct call *call, const struct fault *faults, unsigned n) {
+  uint32_t code = (uint32_t)call_real(call->real, call->args);
+  const uint64_t *handle = (const uint64_t *)call->args[call->f->device_argument];
+  if (code || !handle) return answer(code);
+  call->gpu = gpu_nvml(*handle);
+  const struct fault *fault = struck(call, faults, n);
+  return answer(fault && answers_codes(fault) ? (uint32_t)fault->slot.nvml_err : code);
+}
+
+struct verdict decide(uint32_t index, void *real, uint64_t *args) {
+  struct call call = {&offbus_functions[index], real, args, {.ordinal = -1}, process_self()};
+  struct fault faults[OFFBUS_SLOTS];
+  unsigned n = page_faults(faults);
+  int32_t code = 0;
+  bool lost = false;
+  if (n && call.f->device == DEVICE_ALL) return decide_init(&call, faults, n);
+  if (n && call.f->device == DEVICE_OUT) return decide_handle(&call, faults, n);
+  if (call.f->device == DEVICE_ALL || call.f->device == DEVICE_OUT) return jump_to(real);
+  call.gpu = gpu_of(call.f, args);
+  if (!is_nvml(call.f) && process_survives(&call.gpu, &code, &lost)) return fail(&call, code, lost);
+  const struct fault *fault = struck(&call, faults, n);
+  return fault ? perform(fault, &call) : jump_to(real);
+}
+
+struct verdict offbus_dispatch(uint32_t index, uint64_t *args);
+
+/* Called by slow.S for every call that did not take the fast path. */
+__attribute__((visibility("hidden"))) struct verdict offbus_dispatch(uint32_t index, uint64_t *args) {
+  if (index >= FUNCTIONS) return dl_hook(index, args);
+  const struct function *f = &offbus_functions[index];
+  void *real = bound(index);
+  if (!real) return absent(f);
+  if (f->trait == TRAIT_HOOK) return get_proc_address(index, args);
+  if (!f->class_mask && f->trait != TRAIT_IDENTITY) return jump_to(real);
+  return decide(index, real, args);
+}

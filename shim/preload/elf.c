@@ -1,0 +1,104 @@
+/* Finds symbols in loaded objects from their own tables.
+ *
+ * dl_iterate_phdr is the only function that the shim takes from outside; the reference is weak and unversioned, so
+ * it binds to any libc and needs no DT_NEEDED. Without it nothing is found and everything passes.
+ */
+#include <link.h>
+
+#include "shim.h"
+
+extern int dl_iterate_phdr(int (*)(struct dl_phdr_info *, size_t, void *), void *) __attribute__((weak));
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+
+struct visit {
+  bool (*see)(const struct elf *, const char *, unsigned, void *);
+  void *data;
+  unsigned nth;
+};
+
+/* glibc relocates these pointers in place, musl does not. */
+static const void *pointer_in(uintptr_t base, ElfW(Addr) at) {
+  return (const void *)(at < base ? base + at : at);
+}
+
+static void read_tag(struct elf *object, const ElfW(Dyn) *entry) {
+  const void *at = pointer_in(object->base, entry->d_un.d_ptr);
+  switch (entry->d_tag) {
+    case DT_SYMTAB: object->symbols = at; break;
+    case DT_STRTAB: object->strings = at; break;
+    case DT_GNU_HASH: object->gnu_hash = at; break;
+    case DT_HASH: object->sysv_hash = at; break;
+    case DT_VERSYM: object->versions = at; break;
+    default: break;
+  }
+}
+
+static struct elf read_object(const struct dl_phdr_info *info) {
+  struct elf object = {.base = info->dlpi_addr};
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    if (info->dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
+    const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    for (; entry->d_tag != DT_NULL; entry++) read_tag(&object, entry);
+  }
+  return object;
+}
+
+static const char *file_name(const char *path) {
+  const char *name = path;
+  for (; *path; path++)
+    if (*path == '/') name = path + 1;
+  return name;
+}
+
+static int visit_object(struct dl_phdr_info *info, size_t size, void *data) {
+  struct visit *visit = data;
+  unsigned nth = visit->nth++;
+  (void)size;
+  if (info->dlpi_addr == (uintptr_t)__ehdr_start) return 0;
+  struct elf object = read_object(info);
+  if (!object.symbols || !object.strings) return 0;
+  return visit->see(&object, file_name(info->dlpi_name ? info->dlpi_name : ""), nth, visit->data);
+}
+
+void elf_each(bool (*see)(const struct elf *, const char *, unsigned, void *), void *data) {
+  struct visit visit = {see, data, 0};
+  if (dl_iterate_phdr) dl_iterate_phdr(visit_object, &visit);
+}
+
+/* The address of symbol `n` if it is a definition of `name`. An old version of a name (hidden bit) does too: of the
+ * functions that we look up, all versions do the same. */
+static void *defined(const struct elf *object, uint32_t n, const char *name) {
+  const ElfW(Sym) *symbol = (const ElfW(Sym) *)object->symbols + n;
+  unsigned type = symbol->st_info & 15u;
+  if (symbol->st_shndx == SHN_UNDEF || !symbol->st_value || (type != STT_FUNC && type != STT_NOTYPE)) return NULL;
+  if (!text_equal(object->strings + symbol->st_name, name)) return NULL;
+  return (void *)(object->base + symbol->st_value);
+}
+
+static void *find_gnu(const struct elf *object, const char *name) {
+  const uint32_t *table = object->gnu_hash;
+  uint32_t nbuckets = table[0], first = table[1], bloom_words = table[2], hash = 5381;
+  for (const char *c = name; *c; c++) hash = hash * 33 + (unsigned char)*c;
+  const uint32_t *buckets = table + 4 + bloom_words * (sizeof(ElfW(Addr)) / 4);
+  const uint32_t *chain = buckets + nbuckets;
+  uint32_t n = nbuckets ? buckets[hash % nbuckets] : 0;
+  if (n < first || !n) return NULL;
+  for (;; n++) {
+    void *at = (chain[n - first] | 1u) == (hash | 1u) ? defined(object, n, name) : NULL;
+    if (at || (chain[n - first] & 1u)) return at;
+  }
+}
+
+static void *find_sysv(const struct elf *object, const char *name) {
+  const uint32_t *table = object->sysv_hash;
+  for (uint32_t n = 1; n < table[1]; n++) {
+    void *at = defined(object, n, name);
+    if (at) return at;
+  }
+  return NULL;
+}
+
+void *elf_symbol(const struct elf *object, const char *name) {
+  if (object->gnu_hash) return find_gnu(object, name);
+  return object->sysv_hash ? find_sysv(object, name) : NULL;
+}

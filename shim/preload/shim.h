@@ -1,0 +1,116 @@
+/* What the parts of the shim know of each other. Everything here is hidden; only functions.def is exported. */
+#ifndef OFFBUS_SHIM_H
+#define OFFBUS_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "functions.h"
+#include "offbus_page.h"
+
+/* What becomes of a call: jump to `target`, or return `value` when there is none. In two registers. */
+struct verdict {
+  void *target;
+  uint64_t value;
+};
+
+static inline struct verdict jump_to(void *target) { return (struct verdict){target, 0}; }
+static inline struct verdict answer(uint64_t value) { return (struct verdict){NULL, value}; }
+
+/* A driver function by its argument registers; none of those that we call takes more or has others. */
+typedef uint64_t (*real_function)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+
+static inline uint64_t call_real(void *real, const uint64_t *args) {
+  return ((real_function)real)(args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memset(void *at, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+
+/* text.c: strings, and the one line that a process may say */
+struct line {
+  size_t used;
+  char text[512];
+};
+bool text_equal(const char *a, const char *b);
+bool text_starts(const char *text, const char *prefix);
+size_t text_length(const char *text);
+void line_add(struct line *line, const char *text);
+void line_add_number(struct line *line, int64_t number);
+void line_say(struct line *line);
+
+/* lock.c: a spin lock for short sections; a lock that a fork caught in the child is taken over */
+void lock_take(uint32_t *lock);
+void lock_give(uint32_t *lock);
+
+/* elf.c: loaded objects, without libdl */
+struct elf {
+  uintptr_t base;
+  const void *symbols, *gnu_hash, *sysv_hash;
+  const char *strings;
+  const uint16_t *versions;
+};
+/* Calls `see` for every loaded object but this one, in load order, until it answers true. */
+void elf_each(bool (*see)(const struct elf *object, const char *file_name, unsigned nth, void *data), void *data);
+void *elf_symbol(const struct elf *object, const char *name);
+
+/* bind.c: real functions and their thunks */
+int function_index(const char *name); /* -1 = not in the list */
+void *bound(uint32_t index);          /* the real function, or null */
+void *entry_for(void *real);          /* the thunk that stands for an address of the real library, or null */
+void *adopt(uint32_t index, void *real); /* what to hand out for a function found outside the known libraries */
+
+/* dl.c: dlsym, dlvsym, dlopen, cuGetProcAddress */
+struct verdict dl_hook(uint32_t index, uint64_t *args);
+struct verdict get_proc_address(uint32_t index, const uint64_t *args);
+
+/* page.c: the two files */
+extern struct offbus_events *page_events; /* null = nothing is recorded */
+struct fault {
+  unsigned index;
+  struct offbus_slot slot;
+};
+/* Copies the faults that are in force now; at most OFFBUS_SLOTS. */
+unsigned page_faults(struct fault *into);
+bool page_in_force(const struct fault *fault);
+void page_speak(void); /* says once what was wrong with the files */
+void page_ring(void);
+void page_keep_armed(void); /* from now on every call takes the slow path, armed or not */
+void page_follow(void);     /* undoes page_keep_armed (in a forked child) */
+
+/* gpu.c: which GPU a call is for */
+struct gpu {
+  bool known, has_uuid, has_pci;
+  int ordinal; /* CUDA's; -1 = none (NVML) */
+  uint8_t uuid[16], instance_uuid[16];
+  uint32_t pci_domain;
+  uint8_t pci_bus, pci_device;
+};
+struct gpu gpu_of(const struct function *f, const uint64_t *args);
+struct gpu gpu_cuda(int ordinal);
+struct gpu gpu_nvml(uint64_t handle);
+bool gpu_matches(const struct offbus_slot *slot, const struct gpu *gpu);
+
+/* process.c: what this process remembers */
+struct process {
+  int pid;
+  uint64_t start_ns, pid_namespace;
+};
+void process_start(void);
+struct process process_self(void); /* notices a fork */
+bool process_sticky(const struct fault *fault, const struct gpu *gpu);
+void process_stick(const struct fault *fault, const struct gpu *gpu);
+uint64_t process_next_call(const struct fault *fault); /* 0 for the first one of the generation */
+bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost);
+bool process_first_fault(void); /* true once */
+
+/* events.c: the ring */
+void events_count(const struct fault *fault, bool faulted, const struct fault *all, unsigned n);
+void events_record(const struct fault *fault, const struct function *f, const struct gpu *gpu, int32_t code);
+
+/* decide.c */
+struct verdict decide(uint32_t index, void *real, uint64_t *args);
+
+#endif

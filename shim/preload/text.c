@@ -1,0 +1,57 @@
+/* Strings, the memory functions that a compiler may call by itself, and the line on stderr. */
+#include "shim.h"
+
+#include "raw.h"
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size) {
+  for (size_t i = 0; i < size; i++) ((char *)to)[i] = ((const char *)from)[i];
+  return to;
+}
+
+void *memset(void *at, int byte, size_t size) {
+  for (size_t i = 0; i < size; i++) ((char *)at)[i] = (char)byte;
+  return at;
+}
+
+int memcmp(const void *a, const void *b, size_t size) {
+  const unsigned char *x = a, *y = b;
+  for (size_t i = 0; i < size; i++)
+    if (x[i] != y[i]) return x[i] - y[i];
+  return 0;
+}
+
+size_t text_length(const char *text) {
+  size_t length = 0;
+  while (text[length]) length++;
+  return length;
+}
+
+bool text_equal(const char *a, const char *b) {
+  while (*a && *a == *b) a++, b++;
+  return *a == *b;
+}
+
+bool text_starts(const char *text, const char *prefix) {
+  while (*prefix && *text == *prefix) text++, prefix++;
+  return !*prefix;
+}
+
+void line_add(struct line *line, const char *text) {
+  while (*text && line->used < sizeof line->text - 1) line->text[line->used++] = *text++;
+}
+
+void line_add_number(struct line *line, int64_t number) {
+  char digits[24];
+  size_t at = sizeof digits - 1;
+  uint64_t rest = number < 0 ? (uint64_t)-number : (uint64_t)number;
+  digits[at] = 0;
+  do digits[--at] = (char)('0' + rest % 10);
+  while (rest /= 10);
+  if (number < 0) digits[--at] = '-';
+  line_add(line, digits + at);
+}
+
+void line_say(struct line *line) {
+  line->text[line->used++] = '\n';
+  raw_write(2, line->text, line->used);
+}

@@ -1,0 +1,131 @@
+/* The stand-in CUDA driver: enough of the driver API to allocate, copy, launch and synchronise without a GPU.
+ *
+ * Device memory is host memory, work is done before the call returns, kernels are a few functions of ours
+ * (cuda_kernel.c). What it does it does for real: bytes move, wrong use gets the driver's own codes. It answers no
+ * vendor's validity check: cuGetExportTable knows no table, so the CUDA runtime library refuses it, as it should.
+ */
+#ifndef OFFBUS_CUDA_STANDIN_H
+#define OFFBUS_CUDA_STANDIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fleet.h"
+
+typedef int CUdevice;
+typedef uint64_t CUdeviceptr;
+typedef struct context *CUcontext;
+typedef struct stream *CUstream;
+typedef struct event *CUevent;
+typedef struct module *CUmodule;
+typedef const struct kernel *CUfunction;
+
+typedef enum {
+  CUDA_SUCCESS = 0,
+  CUDA_ERROR_INVALID_VALUE = 1,
+  CUDA_ERROR_OUT_OF_MEMORY = 2,
+  CUDA_ERROR_NOT_INITIALIZED = 3,
+  CUDA_ERROR_NO_DEVICE = 100,
+  CUDA_ERROR_INVALID_DEVICE = 101,
+  CUDA_ERROR_INVALID_IMAGE = 200,
+  CUDA_ERROR_INVALID_CONTEXT = 201,
+  CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
+  CUDA_ERROR_PEER_ACCESS_UNSUPPORTED = 217,
+  CUDA_ERROR_FILE_NOT_FOUND = 301,
+  CUDA_ERROR_INVALID_HANDLE = 400,
+  CUDA_ERROR_NOT_FOUND = 500,
+  CUDA_ERROR_ILLEGAL_ADDRESS = 700,
+  CUDA_ERROR_CONTEXT_IS_DESTROYED = 709,
+  CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED = 712,
+  CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED = 713,
+  CUDA_ERROR_NOT_SUPPORTED = 801,
+} CUresult;
+
+enum { STANDIN_DRIVER_VERSION = 12080 };
+
+#define API __attribute__((visibility("default"))) CUresult
+
+/* What cuGetProcAddress offers: `base` answered by `function` for programs built against version `since` or later. */
+struct offer {
+  const char *base;
+  int since;
+  void *function;
+};
+#define OFFER(base, since, function)                                                                              \
+  static struct offer offer_##function __attribute__((section("offers"), used)) = {base, since, (void *)function}
+
+/* Objects behind handles; a handle is valid while its object is in the registry. */
+enum kind { CONTEXT, STREAM, EVENT, MODULE };
+struct object {
+  enum kind kind;
+  struct object *next;
+};
+void object_add(struct object *object, enum kind kind);
+bool object_is(const void *handle, enum kind kind);
+bool object_remove(void *handle, enum kind kind); /* the caller frees it */
+
+struct context {
+  struct object object;
+  CUdevice device;
+  unsigned flags;
+  bool primary;
+  uint64_t id;
+  CUresult broken; /* once a kernel went wrong every call in this context says so */
+};
+
+struct stream {
+  struct object object;
+  CUcontext context;
+  unsigned flags;
+  int priority;
+};
+
+/* One lock guards all of the driver's state; kernels and copies run outside it. */
+void driver_lock(void);
+void driver_unlock(void);
+
+/* 3 before cuInit, and in a child forked after it. */
+CUresult driver_ready(void);
+unsigned driver_device_count(void);
+const struct fleet_gpu *driver_device(CUdevice device); /* null = no such device */
+CUresult driver_start(void);
+
+/* The thread's context: 3, 201, 709, or what broke it. */
+CUresult context_current(CUcontext *context);
+CUresult stream_check(CUstream stream);
+
+/* Memory. `memory_at` finds the allocation that holds [at, at + size). */
+enum memory_kind { MEMORY_HOST = 1, MEMORY_DEVICE = 2, MEMORY_MANAGED = 3, MEMORY_REGISTERED = 4 };
+struct memory {
+  struct memory *next;
+  CUdeviceptr at;
+  size_t size;
+  enum memory_kind kind;
+  CUdevice device;
+  CUcontext context;
+};
+const struct memory *memory_at(CUdeviceptr at, size_t size);
+void memory_drop_context(CUcontext context);
+uint64_t memory_used(CUdevice device);
+
+/* Kernels. */
+const struct kernel *kernel_named(const char *name);
+const char *kernel_name(CUfunction function);
+bool kernel_valid(CUfunction function);
+CUresult kernel_run(CUfunction function, uint64_t threads, void **parameters, void **extra);
+
+#define TRY(call)                        \
+  do {                                   \
+    CUresult result_ = (call);           \
+    if (result_ != CUDA_SUCCESS) return result_; \
+  } while (0)
+#define NEED(condition, code)      \
+  do {                             \
+    if (!(condition)) return code; \
+  } while (0)
+#define CURRENT(context) \
+  CUcontext context;     \
+  TRY(context_current(&context))
+
+#endif

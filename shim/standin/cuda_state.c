@@ -1,0 +1,66 @@
+/* Start, devices, and the registry of handles. */
+#include <pthread.h>
+#include <unistd.h>
+
+#include "cuda_standin.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct object *objects;
+static struct fleet_gpu gpus[FLEET_MAX];
+static unsigned count;
+static pid_t started_by;
+static uint64_t last_context_id;
+
+void driver_lock(void) { pthread_mutex_lock(&lock); }
+void driver_unlock(void) { pthread_mutex_unlock(&lock); }
+
+CUresult driver_start(void) {
+  CUresult result = CUDA_SUCCESS;
+  driver_lock();
+  if (started_by && started_by != getpid()) {
+    result = CUDA_ERROR_NOT_INITIALIZED; /* CUDA does not survive a fork */
+  } else if (!started_by) {
+    count = fleet_narrow_for_cuda(gpus, fleet_read(gpus));
+    if (count) started_by = getpid();
+    else result = CUDA_ERROR_NO_DEVICE;
+  }
+  driver_unlock();
+  return result;
+}
+
+CUresult driver_ready(void) { return started_by == getpid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED; }
+
+unsigned driver_device_count(void) { return count; }
+
+const struct fleet_gpu *driver_device(CUdevice device) {
+  return device >= 0 && (unsigned)device < count ? &gpus[device] : NULL;
+}
+
+void object_add(struct object *object, enum kind kind) {
+  driver_lock();
+  object->kind = kind;
+  object->next = objects;
+  objects = object;
+  if (kind == CONTEXT) ((struct context *)object)->id = ++last_context_id;
+  driver_unlock();
+}
+
+bool object_is(const void *handle, enum kind kind) {
+  bool found = false;
+  driver_lock();
+  for (const struct object *o = objects; o && !found; o = o->next) found = o == handle && o->kind == kind;
+  driver_unlock();
+  return found;
+}
+
+bool object_remove(void *handle, enum kind kind) {
+  bool found = false;
+  driver_lock();
+  for (struct object **o = &objects; *o && !found; o = found ? o : &(*o)->next)
+    if (*o == handle && (*o)->kind == kind) {
+      *o = (*o)->next;
+      found = true;
+    }
+  driver_unlock();
+  return found;
+}

@@ -1,0 +1,91 @@
+"""Asks a target for inference on behalf of steps: finds its model, keeps the run's answers, notes the turns.
+
+The first failure after an injection and the first good answer after that are observed events (lane `requests`).
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from offbus.durations import Duration
+from offbus.errors import StepError
+from offbus.step import FromAncestor, Params, Recorder
+from offbus_steps.answers import Asked, Question, ask, model_of
+from offbus_steps.cluster import Cluster
+from offbus_steps.port import PortError, Ref
+from offbus_steps.stats import Outcome
+from offbus_steps.target import Target
+
+__all__ = ["AskParams", "ask_frontend", "ask_pod", "question_for"]
+
+
+class AskParams(Params):
+    """What is asked, and of whom."""
+
+    target: Annotated[Target | None, FromAncestor("target")] = Field(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    model: str | None = Field(default=None, description="Model to ask for; default: the first that it lists.")
+    prompt: str = Field(default="Why does a GPU fall off the bus?", description="The prompt.")
+    max_tokens: int = Field(default=16, ge=1, description="Tokens of each answer at most.")
+    stream: bool = Field(
+        default=False, description="Ask for a stream; it counts as good only when it ends well."
+    )
+    request_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="A request without its whole answer by then has failed."
+    )
+
+
+async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
+    """The question; the model is asked for once a run. Raises StepError when it cannot be told."""
+    if params.model is None and not cluster.answers.model:
+        cluster.answers.model = await _listed_model(cluster, target, params.request_timeout)
+    return Question(params.model or cluster.answers.model, params.prompt, params.max_tokens, params.stream)
+
+
+async def _listed_model(cluster: Cluster, target: Target, within: timedelta) -> str:
+    try:
+        model = await model_of(cluster.port.traffic, target.ref, target.port, within.total_seconds())
+    except PortError as err:
+        raise StepError(f"{target} does not tell its models: {err.message}", hint="give `model`") from err
+    if not model:
+        raise StepError(
+            f"{target} lists no model", hint="wait until a worker has registered, or give `model`"
+        )
+    return model
+
+
+async def ask_frontend(
+    cluster: Cluster, run: Recorder, target: Target, question: Question, within: timedelta
+) -> Asked:
+    """Ask the target as its clients do; the answer counts for recovery."""
+    asked = await ask(cluster.port.traffic, target.ref, target.port, question, within.total_seconds())
+    _note(cluster, run, target, asked)
+    cluster.answers.ended.append(asked.outcome)
+    return asked
+
+
+async def ask_pod(cluster: Cluster, pod: Ref, port: int, question: Question, within: timedelta) -> Asked:
+    """Ask one pod directly; this says nothing about what clients see."""
+    return await ask(cluster.port.traffic, pod, port, question, within.total_seconds())
+
+
+def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:
+    faults = [live.fault for live in cluster.faults.live.values()]
+    if not faults or asked.outcome.path_error:
+        return
+    before = cluster.answers.since(faults[-1].injected_ns)
+    failed = any(not one.good for one in before)
+    if not asked.outcome.good and not failed:
+        run.observed(
+            lane="requests", subject=str(target), was="answering", to="failing", evidence={"why": asked.why}
+        )
+    elif asked.outcome.good and failed and not _good_after_failure(before):
+        run.observed(lane="requests", subject=str(target), was="failing", to="answering")
+
+
+def _good_after_failure(outcomes: Sequence[Outcome]) -> bool:
+    first = next(index for index, one in enumerate(outcomes) if not one.good)
+    return any(one.good for one in outcomes[first:])

@@ -1,0 +1,99 @@
+"""What a workload needs so that the shim is loaded: computed as fields, so that it can be undone exactly.
+
+Environment, volume and mount of docs/architecture.md ("A node, as its programs see it"). An LD_PRELOAD that is there
+already is chained behind ours, never replaced; one that cannot be read is refused. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps import pods
+from offbus_steps.fields import MISSING, Field, plan, read
+from offbus_steps.port import Object
+from offbus_steps.workloads import Template, Workload
+
+__all__ = ["LIBRARY", "PAGE_DIR", "is_loaded_with", "preload_fields"]
+
+PAGE_DIR = "/run/offbus"
+LIBRARY = "/run/offbus/lib/liboffbus.so"
+VOLUME = "offbus"
+
+
+def preload_fields(
+    workload: Workload, running: Iterable[Object], host_path: Callable[[str], str]
+) -> list[Field]:
+    """Every field to set, for all of the workload's containers that ask for GPUs. Raises StepError."""
+    templates = workload.gpu_templates()
+    if not templates:
+        raise StepError(f"{workload.ref} asks for no GPUs", hint="a drill needs a workload that uses a GPU")
+    found = list(running)
+    return [field for one in templates for field in _fields(workload, one, found, host_path)]
+
+
+def is_loaded_with(container: Mapping[str, Any]) -> bool:
+    """Whether a container's environment names the shim."""
+    return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
+
+
+def _fields(
+    workload: Workload, template: Template, running: list[Object], host_path: Callable[[str], str]
+) -> list[Field]:
+    chained = _chain(workload, template, running)
+    library = host_path(LIBRARY) + (f":{chained}" if chained else "")
+    volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
+    wanted: list[tuple[Any, ...]] = [
+        ((*template.env, ("name", "LD_PRELOAD")), {"name": "LD_PRELOAD", "value": library}),
+        (
+            (*template.env, ("name", "OFFBUS_PAGE_DIR")),
+            {"name": "OFFBUS_PAGE_DIR", "value": host_path(PAGE_DIR)},
+        ),
+        ((*template.volumes, ("name", VOLUME)), volume),
+        ((*template.mounts, ("mountPath", PAGE_DIR)), {"name": VOLUME, "mountPath": PAGE_DIR}),
+    ]
+    for path, _ in wanted[1:]:
+        if read(workload.obj, path) is not MISSING:
+            raise StepError(
+                f"{workload.ref} is prepared already ({template.name})",
+                hint="`offbus recover` undoes a run left over",
+            )
+    return [plan(workload.obj, path, intended) for path, intended in wanted]
+
+
+def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
+    """The LD_PRELOAD that the template's containers have now; "" for none."""
+    entry = read(workload.obj, (*template.env, ("name", "LD_PRELOAD")))
+    values = {_value(workload, template, entry)} if entry is not MISSING else set()
+    for pod in running:
+        labels = (pod["metadata"].get("labels") or {}).items()
+        if template.labels.items() <= labels:
+            values |= _running_values(workload, template, pod)
+    values.discard("")
+    if len(values) > 1:
+        raise StepError(f"the pods of {workload.ref} have different LD_PRELOADs: {', '.join(sorted(values))}")
+    chained = values.pop() if values else ""
+    if LIBRARY in chained:
+        raise StepError(
+            f"{workload.ref} loads the shim already", hint="`offbus recover` undoes a run left over"
+        )
+    return chained
+
+
+def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:
+    entries = (
+        entry
+        for container in pods.containers(pod["spec"])
+        if container["name"] == template.container
+        for entry in container.get("env") or ()
+        if entry["name"] == "LD_PRELOAD"
+    )
+    return {_value(workload, template, entry) for entry in entries}
+
+
+def _value(workload: Workload, template: Template, entry: Mapping[str, Any]) -> str:
+    if entry.get("value") is None and "valueFrom" in entry:
+        raise StepError(
+            f"{workload.ref} takes LD_PRELOAD of {template.name} from elsewhere (valueFrom): it cannot be chained",
+            hint="write it as a plain value",
+        )
+    return str(entry.get("value") or "")

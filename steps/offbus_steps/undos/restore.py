@@ -1,0 +1,88 @@
+"""Restores the fields that a run set in an object that it does not own."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from pydantic import Field as Described
+
+from offbus.undo import Undo, UndoContext, UndoResult
+from offbus_steps.cluster import Cluster, cluster_of
+from offbus_steps.fields import Decision, Field, decide, restore
+from offbus_steps.patching import change
+from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.rollout import rolled_out
+from offbus_steps.target import Target
+
+__all__ = ["RestoreFields"]
+
+
+class RestoreFields(Undo):
+    """Three ways for each field: ours is restored, what is as before is left, what somebody else set is a conflict."""
+
+    timeout: ClassVar[timedelta] = timedelta(minutes=4)
+
+    kind: str = Described(description="Kind of the object.")
+    name: str = Described(description="Its name.")
+    namespace: str = Described(description="Its namespace.")
+    uid: str = Described(description="Its uid: an object that replaced it is not touched.")
+    fields: tuple[Field, ...] = Described(description="The fields, in the order in which they were set.")
+    rollout: Target | None = Described(
+        default=None, description="Wait until this target is rolled out again."
+    )
+
+    @classmethod
+    def of(cls, obj: Mapping[str, Any], fields: Sequence[Field], *, rollout: Target | None = None) -> Self:
+        """The undo of setting fields in an object as it is now."""
+        ref = Ref.of(obj)
+        return cls(
+            kind=ref.kind,
+            name=ref.name,
+            namespace=ref.namespace,
+            uid=obj["metadata"]["uid"],
+            fields=tuple(fields),
+            rollout=rollout,
+        )
+
+    def describe(self) -> str:
+        return f"restore {len(self.fields)} fields of {self._ref}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        cluster = cluster_of(ctx)
+        try:
+            now = await cluster.port.objects.get(self._ref)
+        except NotFound:
+            return UndoResult.nothing("the object is gone")
+        if now["metadata"]["uid"] != self.uid:
+            return UndoResult.nothing("the object was replaced by another of its name")
+        ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
+        changed = await change(cluster.port.objects, self._ref, self._restored)
+        conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
+        await self._rolled_out(cluster, changed)
+        return _result(ours, conflicts)
+
+    def _restored(self, now: Object) -> dict[str, Any]:
+        return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
+
+    async def _rolled_out(self, cluster: Cluster, changed: Object) -> None:
+        """Also after nothing was left to do: an undo that was cut short may have patched already."""
+        target = self.rollout
+        if target is None:
+            return
+        await cluster.observer.watch_target(target)
+        generation = changed["metadata"]["generation"]
+        await cluster.log.until(lambda world: rolled_out(world, target, generation) or None)
+
+    @property
+    def _ref(self) -> Ref:
+        return Ref(self.kind, self.name, self.namespace)
+
+
+def _result(ours: list[str], conflicts: list[str]) -> UndoResult:
+    if conflicts:
+        return UndoResult.conflict(
+            f"somebody else changed {', '.join(conflicts)}", restored=ours, conflicts=conflicts
+        )
+    if ours:
+        return UndoResult.restored(f"{len(ours)} fields as before", restored=ours)
+    return UndoResult.nothing("all fields are as before")

@@ -1,0 +1,120 @@
+"""Wrong use has its answer: one clear message, the right exit code, nothing half-done."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCENARIO = """\
+offbus: 1
+name: tiny
+summary: Waits.
+environment: {uses: local}
+steps:
+  - {id: watch, uses: await_cordon, with: {node: node-1}}
+"""
+
+
+def told(result: "subprocess.CompletedProcess[str]", code: int, *words: str) -> None:
+    """The exit code, the words on stderr or stdout, and no traceback."""
+    text = result.stdout + result.stderr
+    assert result.returncode == code, text
+    assert "Traceback" not in text
+    for word in words:
+        assert word in text, text
+
+
+def untouched(folder: Path) -> None:
+    """No run was begun."""
+    runs = folder / "state" / "offbus" / "runs"
+    assert not runs.exists() or not any(path.is_dir() and path.name != ".locks" for path in runs.iterdir())
+
+
+def test_no_such_file(offbus, tmp_path):
+    told(offbus("run", "nowhere.yaml"), 2, "nowhere.yaml", "no such file")
+    untouched(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: [1\nb: 2", ["bad.yaml:2:1"]),
+        (SCENARIO.replace("await_cordon", "await_kordon"), ["bad.yaml:6:23", "await_kordon", "await_cordon"]),
+        (SCENARIO.replace("name: tiny", "nmae: tiny"), ["bad.yaml:2:1", "nmae", "name"]),
+        (SCENARIO.replace("offbus: 1", "offbus: 9"), ["bad.yaml:1:9", "9"]),
+        (
+            SCENARIO.replace("steps:", "inputs: {xid: {type: integer}}\nsteps:"),
+            ["xid", "--set"],
+        ),
+    ],
+    ids=["not YAML", "an unknown step type", "an unknown key", "a newer format", "an input that is not set"],
+)
+def test_a_bad_scenario(offbus, tmp_path, text, words):
+    (tmp_path / "bad.yaml").write_text(text)
+    told(offbus("run", "bad.yaml"), 2, *words)
+    told(offbus("validate", "bad.yaml"), 2, *words)
+    untouched(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--nope", "x.yaml"], ["--nope"]),
+        (["rnu"], ["rnu", "run"]),
+        (["run"], ["FILE"]),
+        (["run", "x.yaml", "--set", "xid"], ["xid", "NAME=VALUE"]),
+        (["recover", "nosuchrun"], ["nosuchrun"]),
+        (["report", "nosuchrun"], ["nosuchrun"]),
+        (["steps", "nosuchstep"], ["nosuchstep"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_line(offbus, tmp_path, arguments, words):
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    told(offbus(*arguments), 2, *words)
+    untouched(tmp_path)
+
+
+def test_a_run_folder_that_cannot_be_made(offbus, tmp_path):
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    (tmp_path / "file").write_text("in the way")
+    told(offbus("run", "x.yaml", "--runs", tmp_path / "file" / "runs"), 3, "file/runs")
+    told(offbus("run", "x.yaml", "--runs", "/proc/runs"), 3, "/proc/runs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a full disk is a small tmpfs, which only root can mount")
+def test_a_full_run_folder_touches_nothing_and_says_so(tmp_path):
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    script = (
+        'mount -t tmpfs -o size=16k tmpfs "$1" && cd "$1/.." && '
+        '(cat /dev/zero > "$1/filler" 2>/dev/null || true) && exec "$2" -m offbus run x.yaml --runs "$1"'
+    )
+    (tmp_path / "runs").mkdir()
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", str(tmp_path / "runs"), sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told(result, 3, "No space left")
+
+
+def test_an_unwritable_stdout_does_not_matter(offbus):
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device
+        result = subprocess.run(
+            [sys.executable, "-m", "offbus", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert "Traceback" not in result.stderr
+
+
+def test_help_has_examples_everywhere(offbus):
+    for command in ("run", "validate", "plan", "recover", "report", "steps", "schema", "completion"):
+        result = offbus(command, "--help")
+        assert result.returncode == 0, result.stderr
+        assert "Examples:" in result.stdout, command

@@ -1,0 +1,23 @@
+"""Engine tests play drills in a world of their own, on virtual time."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from world import Drill
+
+
+@pytest.fixture
+def drill(tmp_path: Path) -> Callable[..., Drill]:
+    """Make a drill from the YAML of its steps."""
+
+    def make(steps: str, head: str = "", **more: Any) -> Drill:
+        lines = (f"  - {line.strip()}" for line in steps.strip().splitlines())
+        return Drill(tmp_path, "\n".join(lines) + "\n", head, **more)
+
+    return make
