@@ -29,7 +29,7 @@ DOCS = ROOT / "docs"
 OURS = "offbus"
 """The distribution whose types have pages here; what else is installed beside it has none."""
 NOTICE = "<!-- Made by `make generate` from the step type itself. -->\n\n"
-PART = re.compile(r"(<!-- generated: ([a-z -]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
 def step_types() -> list[StepType]:
@@ -118,8 +118,17 @@ PARTS: Mapping[str, Callable[[], str]] = {
 def filled(page: Path) -> str:
     """A page with its generated parts made anew. Raises KeyError for a part that nobody makes."""
     return PART.sub(
-        lambda found: f"{found[1]}\n{PARTS[found[2]]()}\n{found[4]}", page.read_text(encoding="utf-8")
+        lambda found: f"{found[1]}\n{part(found[2])}\n{found[4]}", page.read_text(encoding="utf-8")
     )
+
+
+def part(name: str) -> str:
+    """One part: `file PATH` shows a file of the repository, the others are tables."""
+    kind, _, path = name.partition(" ")
+    if kind != "file":
+        return PARTS[name]()
+    language = {".py": "python", ".yaml": "yaml"}[Path(path).suffix]
+    return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
 def schema(name: str) -> str:
@@ -132,7 +141,7 @@ def everything() -> Iterator[tuple[Path, str]]:
     """Every generated file with what belongs into it."""
     for step in step_types():
         yield DOCS / "steps" / f"{step.name}.md", step_page(step)
-    for page in sorted(DOCS.glob("**/*.md")):
+    for page in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]:
         if PART.search(page.read_text(encoding="utf-8")):
             yield page, filled(page)
     for name in ("scenario", "report", "journal"):

@@ -83,7 +83,8 @@ def thunks(functions: list[Function]) -> str:
 def table(functions: list[Function]) -> str:
     """The constant table of functions, in the order of the thunks."""
     rows = [
-        f'  {{"{f.name}", entry_{f.name}, {mask(f)}, {device(f)}, TRAIT_{(f.trait or "none").upper()}}},' for f in functions
+        f'  {{"{f.name}", entry_{f.name}, {mask(f)}, {device(f)}, TRAIT_{(f.trait or "none").upper()}}},'
+        for f in functions
     ]
     externs = [f"extern char entry_{f.name}[];" for f in functions]
     return "\n".join(

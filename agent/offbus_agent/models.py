@@ -74,6 +74,12 @@ class FaultRequest(_Shape):
     cuda_code: int | None = Field(None, description="CUresult instead of the catalogue's.")
     nvml_code: int | None = Field(None, description="nvmlReturn_t instead of the catalogue's.")
     mode: Mode | None = Field(None, description="Instead of the catalogue's.")
+    delay_ms: Annotated[int, Field(ge=1, le=600_000)] | None = Field(None, description="For mode delay.")
+    after_calls: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
+        0, description="So many matching calls of each process succeed first."
+    )
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Of a matching call to be faulted.")
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(0, description="Which calls are, with a probability.")
 
 
 class OwnerRequest(_Shape):

@@ -35,6 +35,8 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
     xid = _xid(request.xid)
     chosen = _gpus(request.gpus, {gpu.uuid: gpu for gpu in gpus})
     planes = frozenset(request.planes)
+    mode = request.mode or xid.mode
+    _check_delay(mode, request.delay_ms)
     usual_cuda = xid.guide_cuda if request.codes == "guide" else xid.cuda
     made = Plan(
         xid=xid,
@@ -42,7 +44,7 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
         planes=planes,
         cuda=_code(request, Plane.CUDA, usual_cuda),
         nvml=_code(request, Plane.NVML, xid.nvml),
-        mode=request.mode or xid.mode,
+        mode=mode,
     )
     if Plane.KERNEL in planes:
         for gpu in chosen:
@@ -57,6 +59,11 @@ def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
         return xid_line(dialect=request.dialect, fault=request.id, pci=gpu.pci, text=text, at_s=at_s)
     except UnsafeLine as err:
         raise Refusal(422, "unsafe_line", str(err)) from err
+
+
+def _check_delay(mode: Mode, delay_ms: int | None) -> None:
+    if (mode is Mode.DELAY) != (delay_ms is not None):
+        raise Refusal(422, "mode_without_delay", "mode delay and delay_ms go together", "give both, or neither")
 
 
 def _xid(number: int) -> Xid:

@@ -4,6 +4,7 @@ That the steps are ancestors is checked when the scenario is loaded (`offbus.lan
 tried again at the end, and is residue if it fails then too. It must not undo anything itself: the engine does.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
 from pydantic import Field
@@ -16,26 +17,28 @@ __all__ = ["CLEANUP", "CleanupOutputs", "CleanupParams"]
 class CleanupParams(Params):
     """Which steps to undo."""
 
-    steps: list[str] = Field(min_length=1, description="Ids of the steps to undo; each must be an ancestor of this step.")
+    steps: list[str] = Field(
+        min_length=1, description="Ids of the steps to undo; each must be an ancestor of this step."
+    )
 
 
 class CleanupOutputs(Outputs):
     """What came of it."""
 
-    restored: int = Field(0, description="Undos that put back what was before.")
-    nothing: int = Field(0, description="Undos that found nothing to do.")
+    undone: list[str] = Field(description="Ids of the steps whose changes are undone.")
 
 
 class _UndoesNow(Protocol):
     """The engine's own context, which can do more than a step type's."""
 
-    async def undo_now(self, step_ids: list[str]) -> CleanupOutputs:
+    async def undo_now(self, steps: Sequence[str]) -> None:
         """Stop these steps if they run, then undo them. Raises StepError if an undo failed or met a conflict."""
 
 
 async def _cleanup(ctx: Any, params: CleanupParams) -> CleanupOutputs:
     """Stop the named steps if they still run, and undo what they did, now."""
-    return await cast("_UndoesNow", ctx).undo_now(params.steps)
+    await cast("_UndoesNow", ctx).undo_now(params.steps)
+    return CleanupOutputs(undone=params.steps)
 
 
 CLEANUP = StepType(

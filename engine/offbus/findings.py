@@ -147,14 +147,18 @@ class Finding:
 
 
 class InvalidScenario(UsageError):
-    """Raised by `load_scenario` with every finding, sorted by place. Its text is all of them, ready to print."""
+    """Raised by `load_scenario` with every finding, sorted by place. Its message is all of them, ready to print."""
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
+    def __init__(self, path: str, findings: Iterable[Finding]) -> None:
+        self.path = path
         self.findings = in_order(findings)
-        super().__init__(f"{self.findings[0].where.file}: {len(self.findings)} finding(s)")
+        super().__init__(f"{self.summary}\n{render(self.findings)}")
 
-    def __str__(self) -> str:
-        return render(self.findings)
+    @property
+    def summary(self) -> str:
+        """One line: which file, and how many findings."""
+        count = len(self.findings)
+        return f"{self.path} is not a valid scenario: {count} finding{'' if count == 1 else 's'}"
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

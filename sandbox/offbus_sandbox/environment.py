@@ -97,12 +97,18 @@ class LocalOpener:
         """Use a running sandbox, or start one."""
         place = Place.choose(options, Path(run_dir))
         run.opened({**place.state, "guards": guards.model_dump(mode="json")})
-        async with ended_if_not_opened(place):
+        opened = False
+        try:
             if place.own:
                 run.progress("starting the local environment")
                 await start(place.layout, place.config)
             async with connected(place, guards, run) as cluster:
+                opened = True
                 yield cluster
+        except BaseException:
+            if not opened:  # afterwards `close` decides what stays for a recovery
+                await end_unopened(place)
+            raise
 
     @asynccontextmanager
     async def reopen(
@@ -147,19 +153,11 @@ def refuse_differences(options: LocalOptions, config: SandboxConfig, kept: Layou
             )
 
 
-@asynccontextmanager
-async def ended_if_not_opened(place: Place) -> AsyncIterator[None]:
-    """Until the environment is open nobody will close it: what was started then ends here.
-
-    Once it is open, the engine's `close` has decided before this is left.
-    """
-    try:
-        yield
-    except BaseException:
-        if place.own and is_running(place.layout):
-            with anyio.move_on_after(CLEAN_UP_S, shield=True):
-                await stop(place.layout)
-        raise
+async def end_unopened(place: Place) -> None:
+    """Until the environment is open nobody will close it: a sandbox that was started for it ends here."""
+    if place.own and is_running(place.layout):
+        with anyio.move_on_after(CLEAN_UP_S, shield=True):
+            await stop(place.layout)
 
 
 @asynccontextmanager
@@ -178,7 +176,11 @@ async def connected(place: Place, guards: ClusterGuards, run: RunHandle) -> Asyn
     async with (
         LocalPort(place.layout.api) as port,
         open_cluster(
-            port, run, guards, on_close=on_close, extra_fingerprint=lambda: local_fingerprint(port, place.layout)
+            port,
+            run,
+            guards,
+            on_close=on_close,
+            extra_fingerprint=lambda: local_fingerprint(port, place.layout),
         ) as cluster,
     ):
         yield cluster

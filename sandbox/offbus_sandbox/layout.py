@@ -107,6 +107,11 @@ class Layout:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.real.chmod(0o700)
 
+    def forget_secrets(self) -> None:
+        """What nobody needs once the sandbox has ended for good: the token and the short name."""
+        self.token.unlink(missing_ok=True)
+        self.forget_alias()
+
     def forget_alias(self) -> None:
         """Remove the short name, when there is one."""
         if self.root != self.real:

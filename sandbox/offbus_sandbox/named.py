@@ -22,7 +22,9 @@ def home() -> Path:
 def folder_of(name: str) -> Path:
     """The folder of a named sandbox, whether it exists or not. Raises UsageError."""
     if NAME.fullmatch(name) is None:
-        raise UsageError(f"{name!r} cannot name a sandbox", hint="use up to 32 lower-case letters, digits and '-'")
+        raise UsageError(
+            f"{name!r} cannot name a sandbox", hint="use up to 32 lower-case letters, digits and '-'"
+        )
     return home() / name
 
 

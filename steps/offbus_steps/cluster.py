@@ -45,11 +45,7 @@ class Cluster:
         tasks: Background,
         on_close: OnClose,
         extra_fingerprint: ExtraFingerprint,
-        *,
-        remediation_is_simulated: bool,
     ) -> None:
-        self.remediation_is_simulated = remediation_is_simulated
-        """Whether a responder here only pretends to reboot and reset: then no guard is needed against it."""
         self.port = port
         self.run = run
         self.guards = guards
@@ -95,20 +91,11 @@ async def open_cluster(
     *,
     on_close: OnClose,
     extra_fingerprint: ExtraFingerprint,
-    remediation_is_simulated: bool = False,
 ) -> AsyncIterator[Cluster]:
     """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        cluster = Cluster(
-            port,
-            run,
-            guards,
-            Background(tasks, run),
-            on_close,
-            extra_fingerprint,
-            remediation_is_simulated=remediation_is_simulated,
-        )
+        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint)
         try:
             await cluster.start()
             yield cluster

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from offbus.errors import StepError
-from offbus_steps import pods
+from offbus_steps import pods, responder
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.node_agent import NodeAgents
 from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
@@ -61,6 +61,8 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
             if not key.startswith(KEPT_BY_THE_PLATFORM):
                 yield f"{name} metadata.{what}[{key}]", value
     for one in (node.get("status") or {}).get("conditions") or ():
+        if responder.is_healthy_condition(one):
+            continue  # a detector reports it when it starts: it says no more than its absence
         yield f"{name} condition {one['type']}", [one["status"], one.get("reason", "")]
 
 

@@ -23,8 +23,12 @@ SYSTEM_NAMESPACES = frozenset(
 )
 """Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
 
-SIMULATED_PROVIDERS = ("kind://", "kwok://", "offbus://")
-"""Nodes of these providers cannot really be rebooted by a responder: its janitor only pretends."""
+SIMULATED_PROVIDERS = ("kind://", "kwok://")
+"""NVSentinel's janitor only pretends on nodes of these providers (`csp.provider: kind|kwok`)."""
+LOCAL_NODE_IMAGE = "offbus local node"
+"""`status.nodeInfo.osImage` of a node of `local`: a folder with processes, which nothing can reboot."""
+MANUAL_ACTIONS = frozenset({"NONE", "CONTACT_SUPPORT"})
+"""Recommended actions that NVSentinel maps to no maintenance resource by default (section 5)."""
 
 
 class ClusterGuards(Guards):
@@ -69,8 +73,7 @@ class ClusterGuards(Guards):
 
     def require_no_real_remediation(self, node: Mapping[str, Any], action: str) -> None:
         """Raises GuardRefused when the fault would make a responder really reboot or reset the node."""
-        provider = str((node.get("spec") or {}).get("providerID", ""))
-        if self.real_remediation == "allow" or not action or provider.startswith(SIMULATED_PROVIDERS):
+        if self.real_remediation == "allow" or action in MANUAL_ACTIONS or _is_simulated(node):
             return
         raise GuardRefused(
             f"guard real_remediation: a responder would really do {action} to {node['metadata']['name']}",
@@ -85,6 +88,13 @@ class ClusterGuards(Guards):
                 f"guard max_cordoned_nodes: {_names(cordoned)} are cordoned, {self.max_cordoned_nodes} may be"
             )
         return None
+
+
+def _is_simulated(node: Mapping[str, Any]) -> bool:
+    """Whether a responder can only pretend to reboot or reset the node."""
+    provider = str((node.get("spec") or {}).get("providerID", ""))
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    return provider.startswith(SIMULATED_PROVIDERS) or info.get("osImage") == LOCAL_NODE_IMAGE
 
 
 def _names(names: Iterable[str]) -> str:

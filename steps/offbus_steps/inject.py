@@ -164,8 +164,7 @@ async def _require_allowed(cluster: Cluster, xid: int, place: Place, planes: tup
         return False
     cluster.guards.require_cordon_room(cluster.log.world, place.node)
     node = await cluster.port.objects.get(Ref("Node", place.node))
-    if not cluster.remediation_is_simulated:
-        cluster.guards.require_no_real_remediation(node, entry.nvsentinel_action)
+    cluster.guards.require_no_real_remediation(node, entry.nvsentinel_action)
     await require_evictable(cluster, place.node)
     return True
 

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 __all__ = [
+    "ANNOTATION_PREFIXES",
     "CORDONED_ANNOTATION",
     "DRAINED_STATES",
     "DRAIN_FAILED",
+    "HEALTHY_SUFFIX",
     "LABEL_PREFIXES",
     "STATE_LABEL",
+    "UNHEALTHY_SUFFIX",
     "cordoned_by_responder",
     "fault_conditions",
+    "is_healthy_condition",
     "is_ours_to_clear",
     "is_responder_condition",
     "state",
@@ -66,6 +70,11 @@ def is_ours_to_clear(name: str) -> bool:
 def is_responder_condition(condition: Mapping[str, Any]) -> bool:
     """Whether a node condition is one of the responder's (its reason says so)."""
     return str(condition.get("reason", "")).endswith((UNHEALTHY_SUFFIX, HEALTHY_SUFFIX))
+
+
+def is_healthy_condition(condition: Mapping[str, Any]) -> bool:
+    """Whether a condition is a responder's all-clear: it says no more than the condition's absence."""
+    return condition.get("status") == "False" and str(condition.get("reason", "")).endswith(HEALTHY_SUFFIX)
 
 
 def fault_conditions(conditions: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -101,7 +101,7 @@ def _pod(was: PodView | None, now: PodView) -> Iterator[Change]:
         yield Change(What.POD_EVICTED, "evicted", evidence=_place(now))
     if was and now.terminating and not was.terminating:
         yield Change(What.POD_TERMINATING, "terminating", evidence=_place(now))
-    if now.ready != (was.ready if was else False):
+    if now.ready != (was.ready if was else False) and not now.terminating:
         what = What.POD_READY if now.ready else What.POD_NOT_READY
         yield Change(what, what.value, evidence=_place(now))
 

@@ -21,8 +21,8 @@ STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
 {id: two, uses: set_key, with: {key: two}}"""
 
 
-def finish(folder, registry=REGISTRY):
-    return anyio.run(partial(recover, folder, SystemWorldClock(), registry=registry))
+def finish(folder, registry=REGISTRY, heard=()):
+    return anyio.run(partial(recover, folder, SystemWorldClock(), registry=registry, listeners=heard))
 
 
 def worlds_after_each_event(drill):
@@ -78,12 +78,14 @@ def test_a_recovery_that_was_killed_itself_is_recovered(drill):
     played, worlds, lines = worlds_after_each_event(drill)
     half = len(lines) // 2
     folder = killed_after(played, half, lines, worlds)
-    finish(folder)
+    later = []
+    finish(folder, heard=[lambda _event: later.append(dict(played.world))])
     again = folder.journal.read_bytes().splitlines(keepends=True)
-    for number in range(half + 1, len(again)):
+    assert len(again) == half + len(later)
+    for number, world in enumerate(later[:-1], start=half + 1):
         folder.journal.write_bytes(b"".join(again[:number]))
         folder.unfinished.touch()
-        (played.folder / "world.json").write_text(json.dumps(worlds[half - 1]))
+        (played.folder / "world.json").write_text(json.dumps(world))
         report = finish(folder)
         assert (played.world, report.residue) == ({"one": "before"}, [])
 

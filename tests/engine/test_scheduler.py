@@ -135,9 +135,9 @@ def test_the_timeout_of_a_step_covers_all_attempts(drill):
 def test_when_false_skips_and_counts_as_passed(drill):
     report = drill(
         f"""{FAULT}
-        {{id: maybe, uses: wait, when: "inputs.on", with: {{seconds: 1}}}}
+        {{id: maybe, uses: wait, when: "inputs.wanted", with: {{seconds: 1}}}}
         {{id: then, uses: wait, with: {{seconds: 1}}}}""",
-        head="inputs: {on: {type: boolean, default: false}}",
+        head="inputs: {wanted: {type: boolean, default: false}}",
     ).play()
     assert outcomes(report) == {"fault": "passed", "maybe": "skipped", "then": "passed"}
     assert report.verdict == "passed"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import trio.testing
@@ -25,7 +25,7 @@ from offbus.plugins import Registry
 from offbus.report.model import Report
 from offbus.runner.session import Session
 from offbus.runs import RunFolder
-from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
+from offbus.step import Context, Kind, Outputs, Params, StepType
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
 Value = str | int | None
@@ -219,7 +219,6 @@ def _raise(kind: str) -> None:
 
 class WaitParams(Params):
     seconds: float = Field(description="How long.")
-    key: Annotated[str | None, FromAncestor("key", optional=True)] = Field(default=None, description="A key.")
 
 
 class WaitOutputs(Outputs):

@@ -54,7 +54,9 @@ class Bindings:
 
     def _several(self, step: RawStep, key: str, mark: FromAncestor) -> None:
         candidates = [a for a in self._graph.dag.ancestors(step.key) if self._outputs(a, mark.output)]
-        message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {', '.join(candidates)}"
+        message = (
+            f"{key!r} is left out, and several ancestors output {mark.output!r}: {', '.join(candidates)}"
+        )
         hint = f'say which: with: {{{key}: "${{{{ steps.{candidates[-1]}.outputs.{mark.output} }}}}"}}'
         self._places.note("OB307", message, self._places.value(step.node, "uses"), hint=hint)
 
@@ -62,7 +64,11 @@ class Bindings:
         if self._untyped_ancestor(step):
             return  # its type has a finding already, and might output it
         steps = self._graph.steps
-        elsewhere = [other for other in steps if other == steps[other].model.id != step.key and self._outputs(other, mark.output)]
+        elsewhere = [
+            other
+            for other in steps
+            if other == steps[other].model.id != step.key and self._outputs(other, mark.output)
+        ]
         message = f"{key!r} is left out, and no ancestor of step {step.key!r} outputs {mark.output!r}"
         hint = f"give `with: {{{key}: …}}`"
         if elsewhere:

@@ -16,7 +16,21 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-__all__ = ["BOOL", "DOUBLE", "DURATION", "DYN", "INT", "MODEL", "NAMED", "STRING", "CelType", "flatten", "of_annotation", "to_cel", "unwrap"]
+__all__ = [
+    "BOOL",
+    "DOUBLE",
+    "DURATION",
+    "DYN",
+    "INT",
+    "MODEL",
+    "NAMED",
+    "STRING",
+    "CelType",
+    "flatten",
+    "of_annotation",
+    "to_cel",
+    "unwrap",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +129,9 @@ def flatten(model: type[BaseModel]) -> Mapping[str, CelType]:
     return dict(_flatten(model, "", (model,)))
 
 
-def _flatten(model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...]) -> typing.Iterator[tuple[str, CelType]]:
+def _flatten(
+    model: type[BaseModel], prefix: str, above: tuple[type[BaseModel], ...]
+) -> typing.Iterator[tuple[str, CelType]]:
     for name, info in model.model_fields.items():
         found = of_annotation(info.annotation)
         nested = unwrap(info.annotation)

@@ -53,7 +53,9 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
     vocabulary = Vocabulary(inputs=inputs.types)
-    settings = read_settings(root, places, conditions, vocabulary, registry, overrides.env, overrides.env_sets)
+    settings = read_settings(
+        root, places, conditions, vocabulary, registry, overrides.env, overrides.env_sets
+    )
     if places.findings or settings.environment is None:
         return None
     _unused_inputs(root, inputs, conditions, places)
@@ -61,7 +63,12 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
 
 
 def _scenario(
-    header: HeaderModel, inputs: Inputs, settings: Settings, steps: tuple[Step, ...], expect: tuple[Expectation, ...], places: Places
+    header: HeaderModel,
+    inputs: Inputs,
+    settings: Settings,
+    steps: tuple[Step, ...],
+    expect: tuple[Expectation, ...],
+    places: Places,
 ) -> Scenario:
     if settings.environment is None:
         raise AssertionError("checked by the caller")
@@ -90,7 +97,12 @@ def _version(root: Node, places: Places) -> bool:
         return True
     if found is None:
         hint = f"begin the file with offbus: {FORMAT}"
-        places.note("OB200", "the format version is missing, so this is not a scenario", places.start_of(root), hint=hint)
+        places.note(
+            "OB200",
+            "the format version is missing, so this is not a scenario",
+            places.start_of(root),
+            hint=hint,
+        )
     elif not found.spoiled:
         hint = f"this version of offbus reads offbus: {FORMAT}"
         places.note("OB200", f"the format version {found.value!r} is unknown", places.of(found), hint=hint)
@@ -114,7 +126,9 @@ def _header(root: Node, places: Places) -> HeaderModel:
         header = HeaderModel.model_validate({**_FALLBACK, **good})
     if header.matrix is not None:
         hint = "run the scenario once per cell, with --set"
-        places.note("OB207", "`matrix` is not yet supported by this version", places.key(root, "matrix"), hint=hint)
+        places.note(
+            "OB207", "`matrix` is not yet supported by this version", places.key(root, "matrix"), hint=hint
+        )
     for key, value in (("timeout", header.timeout), ("undo_timeout", header.undo_timeout)):
         if not value:
             places.note("OB204", f"{key}: it must be longer than 0", places.value(root, key))
@@ -137,8 +151,12 @@ def _metrics(types: Types, places: Places, root: Node) -> Mapping[str, CelType]:
             found = celtypes.NAMED[of]
             known, by = declared.setdefault(name, (found, step_type))
             if known != found:
-                message = f"the metric {name!r} is {known} for step type {by.name} and {found} for {step_type.name}"
-                places.note("OB411", message, places.key(root, "steps"), hint="this is a mistake of their packages")
+                message = (
+                    f"the metric {name!r} is {known} for step type {by.name} and {found} for {step_type.name}"
+                )
+                places.note(
+                    "OB411", message, places.key(root, "steps"), hint="this is a mistake of their packages"
+                )
     return {name: found for name, (found, _) in declared.items()}
 
 
@@ -151,10 +169,19 @@ def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, places: P
 class _Meaning:
     """What the steps mean, each seen from its place in the DAG."""
 
-    def __init__(self, graph: Graph, inputs: Inputs, metrics: Mapping[str, CelType], places: Places, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Inputs,
+        metrics: Mapping[str, CelType],
+        places: Places,
+        conditions: Conditions,
+    ) -> None:
         self._graph, self._inputs, self._metrics = graph, inputs, metrics
         self._places, self._conditions = places, conditions
-        self._outputs = {key: None if step.type is None else step.type.outputs for key, step in graph.steps.items()}
+        self._outputs = {
+            key: None if step.type is None else step.type.outputs for key, step in graph.steps.items()
+        }
         self._untyped = any(step.type is None for step in graph.steps.values())
         self._params = ParamsChecker(graph, places, conditions)
 
@@ -166,7 +193,9 @@ class _Meaning:
         """What the scenario's own `expect` may use: everything, all steps have ended."""
         return self._vocabulary(lambda _: None)
 
-    def _vocabulary(self, reachable: Callable[[str], Unknown | None], outputs: type[Outputs] | None = None) -> Vocabulary:
+    def _vocabulary(
+        self, reachable: Callable[[str], Unknown | None], outputs: type[Outputs] | None = None
+    ) -> Vocabulary:
         return Vocabulary(self._inputs.types, self._metrics, self._outputs, reachable, outputs, self._untyped)
 
     def _step(self, step: RawStep) -> Step | None:
@@ -183,20 +212,24 @@ class _Meaning:
             after = self._vocabulary(lambda other: self._refusal(step, other), step.type.outputs)
             expect = self._conditions.expectations(node.children["expect"], after)
         self._options(step, step.type)
-        return None if params is None else Step(
-            id=model.id,
-            uses=model.uses,
-            type=step.type,
-            needs=step.needs,
-            background=model.background,
-            always=model.always,
-            keep_going=model.keep_going,
-            when=when,
-            timeout=model.timeout if model.timeout is not None else step.type.timeout,
-            retry=Retry() if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
-            params=params,
-            expect=expect,
-            position=self._places.start_of(node),
+        return (
+            None
+            if params is None
+            else Step(
+                id=model.id,
+                uses=model.uses,
+                type=step.type,
+                needs=step.needs,
+                background=model.background,
+                always=model.always,
+                keep_going=model.keep_going,
+                when=when,
+                timeout=model.timeout if model.timeout is not None else step.type.timeout,
+                retry=Retry() if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
+                params=params,
+                expect=expect,
+                position=self._places.start_of(node),
+            )
         )
 
     def _refusal(self, step: RawStep, other: str) -> Unknown | None:
@@ -205,9 +238,15 @@ class _Meaning:
             return Unknown("OB405", f"step {other!r} is this step itself", "in `expect`, write outputs.NAME")
         if not self._graph.dag.is_ancestor(other, step.key):
             needs = ", ".join([*step.needs, other])
-            return Unknown("OB405", f"step {other!r} is not an ancestor of step {step.key!r}: it may not have ended", f"write needs: [{needs}]")
+            return Unknown(
+                "OB405",
+                f"step {other!r} is not an ancestor of step {step.key!r}: it may not have ended",
+                f"write needs: [{needs}]",
+            )
         if other in self._graph.background and not (step.model.always or step.model.background):
-            message = f"step {other!r} runs in the background and has not ended yet when step {step.key!r} starts"
+            message = (
+                f"step {other!r} runs in the background and has not ended yet when step {step.key!r} starts"
+            )
             return Unknown("OB412", message, "use it in the scenario's own `expect`")
         return None
 
@@ -215,11 +254,14 @@ class _Meaning:
         model, node, note = step.model, step.node, self._places.note
         if model.background and not step_type.background:
             hint = f"{step_type.name} ends by itself; leave `background` out"
-            note("OB309", f"step type {step_type.name} cannot run in the background", self._places.key(node, "background"), hint=hint)
+            note(
+                "OB309",
+                f"step type {step_type.name} cannot run in the background",
+                self._places.key(node, "background"),
+                hint=hint,
+            )
         if model.background and model.always:
             message = "a background step is stopped before `always` steps run, so it cannot be both"
             note("OB309", message, self._places.key(node, "always"), hint="leave one of them out")
         if model.timeout is not None and not model.timeout:
             note("OB204", "timeout: it must be longer than 0", self._places.value(node, "timeout"))
-
-

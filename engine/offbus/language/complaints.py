@@ -75,7 +75,9 @@ def _spoiled(node: Node) -> bool:
     return node.spoiled
 
 
-def _missing(error: ErrorDetails, parent: Node, taken: Sequence[int | str], places: Places, subject: Subject) -> None:
+def _missing(
+    error: ErrorDetails, parent: Node, taken: Sequence[int | str], places: Places, subject: Subject
+) -> None:
     key = error["loc"][-1]
     model = _model_at(subject.model, error["loc"][:-1])
     where = places.start_of(parent) if taken else subject.missing
@@ -126,7 +128,9 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
     return next(filter(None, map(_nested, get_args(plain))), None)
 
 
-def _value(group: Sequence[ErrorDetails], path: Sequence[int | str], node: Node, places: Places, subject: Subject) -> None:
+def _value(
+    group: Sequence[ErrorDetails], path: Sequence[int | str], node: Node, places: Places, subject: Subject
+) -> None:
     error, name = group[0], f"{_spelt(path)}: "
     wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
     if wanted:
@@ -172,7 +176,12 @@ def _type_hint(wanted: Sequence[str], node: Node) -> str | None:
         return None
     if "text" in wanted and node.value is not None and not isinstance(node.value, str):
         return f'quote it if text is meant: "{node.value}"'
-    if isinstance(node.value, str) and node.style in ('"', "'") and "a list" not in wanted and "a mapping" not in wanted:
+    if (
+        isinstance(node.value, str)
+        and node.style in ('"', "'")
+        and "a list" not in wanted
+        and "a mapping" not in wanted
+    ):
         return "write it without quotes"
     if "a list" in wanted and isinstance(node.value, str):
         return f"write [{node.value}]" if node.style is None else f'write ["{node.value}"]'
@@ -189,7 +198,12 @@ def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str |
         suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
         return "OB204", f"{_found(node)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
     if kind in ("too_short", "string_too_short"):
-        return "OB204", f"must have at least {context.get('min_length', 1)}, and this has {context.get('actual_length', len(node.value or ''))}", None, None
+        return (
+            "OB204",
+            f"must have at least {context.get('min_length', 1)}, and this has {context.get('actual_length', len(node.value or ''))}",
+            None,
+            None,
+        )
     if kind == "string_pattern_mismatch":
         return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
     return "OB204", f"{_found(node)} is not allowed: {_said(error)}", None, None

@@ -32,13 +32,23 @@ class Conditions:
         text = node.value
         if braces.OPEN in text:
             hint = "this is an expression already: leave ${{ and }} out"
-            self._places.note("OB413", "${{ }} inside a condition", self._places.within(node, text.index(braces.OPEN), 3), hint=hint)
+            self._places.note(
+                "OB413",
+                "${{ }} inside a condition",
+                self._places.within(node, text.index(braces.OPEN), 3),
+                hint=hint,
+            )
             return None
         expression = self._compile(node, text, 0, vocabulary)
         if expression is None or expression.type in (celtypes.BOOL, celtypes.DYN):
             return expression
         hint = "compare it with something"
-        self._places.note("OB406", f"a condition must be true or false, not {expression.type}", self._places.of(node), hint=hint)
+        self._places.note(
+            "OB406",
+            f"a condition must be true or false, not {expression.type}",
+            self._places.of(node),
+            hint=hint,
+        )
         return None
 
     def expectations(self, node: Node | None, vocabulary: Vocabulary) -> tuple[Expectation, ...]:
@@ -105,8 +115,12 @@ class Conditions:
                 expression = self._compile(node, piece.text, piece.start, vocabulary)
             else:
                 hint = 'close it with }}; a literal ${{ is written ${{ "${{" }}'
-                self._places.note("OB408", "this ${{ has no }}", self._places.within(node, piece.start, 3), hint=hint)
-            if expression is None or (len(found) > 1 and self._refused_in_text(node, expression, piece.start)):
+                self._places.note(
+                    "OB408", "this ${{ has no }}", self._places.within(node, piece.start, 3), hint=hint
+                )
+            if expression is None or (
+                len(found) > 1 and self._refused_in_text(node, expression, piece.start)
+            ):
                 failed = True
             else:
                 parts.append(expression)
@@ -117,7 +131,9 @@ class Conditions:
             return False
         where = self._places.within(node, start, len(expression.text))
         message = f"a {expression.type} cannot be put into a text"
-        self._places.note("OB407", message, where, hint="use it alone, as the whole value, or name a field of it")
+        self._places.note(
+            "OB407", message, where, hint="use it alone, as the whole value, or name a field of it"
+        )
         return True
 
     def _compile(self, node: Node, text: str, offset: int, vocabulary: Vocabulary) -> Expression | None:
@@ -133,4 +149,6 @@ class Conditions:
     def _note(self, troubles: Sequence[Trouble], node: Node, offset: int) -> None:
         for trouble in troubles:
             where = self._places.within(node, offset + trouble.start, trouble.length)
-            self._places.note(trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion)
+            self._places.note(
+                trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion
+            )

@@ -51,7 +51,9 @@ class _Program:
     def run(self, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
         """The value, with what is unset an error even where CEL's commutative operators would hide it (`guarded`)."""
         if unset and self.type == celtypes.BOOL:
-            return guarded.evaluate(self._conditions, lambda text: bool(_run(self.compile(text), values, unset)))
+            return guarded.evaluate(
+                self._conditions, lambda text: bool(_run(self.compile(text), values, unset))
+            )
         return _run(self.compiled, values, unset)
 
     @cached_property
@@ -176,10 +178,16 @@ def _names(found: Sequence[lexing.Token], vocabulary: Vocabulary) -> tuple[list[
         known = vocabulary.find(chain.parts)
         length = chain.end - chain.start
         if isinstance(known, Unknown):
-            troubles.append(Trouble(known.code, known.message, chain.start, length, known.hint, known.suggestion))
+            troubles.append(
+                Trouble(known.code, known.message, chain.start, length, known.hint, known.suggestion)
+            )
         elif known is not None and chain.inside_has:
             hint = "an output that was never set is an error; ask steps.ID.outcome first"
-            troubles.append(Trouble("OB410", f"has({chain.path}) does not tell whether it was set", chain.start, length, hint))
+            troubles.append(
+                Trouble(
+                    "OB410", f"has({chain.path}) does not tell whether it was set", chain.start, length, hint
+                )
+            )
         elif known is not None:
             names[known.path] = known
     return list(names.values()), troubles
@@ -188,7 +196,9 @@ def _names(found: Sequence[lexing.Token], vocabulary: Vocabulary) -> tuple[list[
 def _whole_model(found: Sequence[lexing.Token], name: Bound) -> Trouble:
     chain = next(c for c in lexing.chains(found) if c.path == name.path)
     message = f"{name.path} is a whole object, and only a param can take one"
-    return Trouble("OB403", message, chain.start, chain.end - chain.start, f"name a field of it: {name.path}.FIELD")
+    return Trouble(
+        "OB403", message, chain.start, chain.end - chain.start, f"name a field of it: {name.path}.FIELD"
+    )
 
 
 def _cel(cel_type: Any, of: CelType) -> Any:
@@ -227,7 +237,11 @@ class Predicate:
 
     def evaluate(self, values: Mapping[str, Any]) -> bool:
         """Whether it is true; a variable that is missing or None was not set. Raises EvaluationError."""
-        known = {name.path: _converted(name, values[name.path]) for name in self._variables if values.get(name.path) is not None}
+        known = {
+            name.path: _converted(name, values[name.path])
+            for name in self._variables
+            if values.get(name.path) is not None
+        }
         unset = [f"{name.path} was not set" for name in self._variables if name.path not in known]
         try:
             value = self._program.run(known, unset)

@@ -31,9 +31,15 @@ class _Shape(BaseModel):
 class InputModel(_Shape):
     """A typed value that `--set` and the matrix override."""
 
-    type: Literal["string", "integer", "number", "boolean", "duration"] = Field(description="Type of the value.")
-    default: str | int | float | bool | None = Field(None, description="Value when none is set; without one it must be set.")
-    enum: list[str | int | float | bool] | None = Field(None, min_length=1, description="The only values that are allowed.")
+    type: Literal["string", "integer", "number", "boolean", "duration"] = Field(
+        description="Type of the value."
+    )
+    default: str | int | float | bool | None = Field(
+        None, description="Value when none is set; without one it must be set."
+    )
+    enum: list[str | int | float | bool] | None = Field(
+        None, min_length=1, description="The only values that are allowed."
+    )
     description: str | None = Field(None, description="What it is for.")
 
 
@@ -41,7 +47,9 @@ class RetryModel(_Shape):
     """How often a step is tried; the step's timeout covers all attempts."""
 
     attempts: int = Field(1, ge=1, le=100, description="Attempts in all, the first included.")
-    backoff: Duration = Field(timedelta(seconds=1), description='Pause before the next attempt, such as "5s".')
+    backoff: Duration = Field(
+        timedelta(seconds=1), description='Pause before the next attempt, such as "5s".'
+    )
 
 
 class StepModel(_Shape):
@@ -49,17 +57,28 @@ class StepModel(_Shape):
 
     id: _Id = Field(description="Unique name of the step; expressions and `needs` use it.")
     uses: _Text = Field(description="Step type; `offbus steps` lists them.")
-    with_: dict[str, Any] = Field({}, alias="with", description="Params of the step type; may hold ${{ expressions }}.")
-    needs: list[_Text] | None = Field(
-        None, description="Steps that must have passed first. Default: the last non-background step above. [] starts at once."
+    with_: dict[str, Any] = Field(
+        {}, alias="with", description="Params of the step type; may hold ${{ expressions }}."
     )
-    background: bool = Field(False, description="Runs beside the steps below until the last of them has ended.")
+    needs: list[_Text] | None = Field(
+        None,
+        description="Steps that must have passed first. Default: the last non-background step above. [] starts at once.",
+    )
+    background: bool = Field(
+        False, description="Runs beside the steps below until the last of them has ended."
+    )
     always: bool = Field(False, description="Runs after a failure or timeout too, before the undo.")
     keep_going: bool = Field(False, description="If it fails, only the steps that need it are skipped.")
     when: _Expression | None = Field(None, description="CEL condition; the step is skipped when it is false.")
-    timeout: Duration | None = Field(None, description='For all attempts together, such as "5m". Default: the step type\'s.')
-    retry: RetryModel | None = Field(None, description="Try again when the step fails in a way that may pass.")
-    expect: list[_Expression] = Field([], description="CEL conditions on the step's outputs that must be true.")
+    timeout: Duration | None = Field(
+        None, description='For all attempts together, such as "5m". Default: the step type\'s.'
+    )
+    retry: RetryModel | None = Field(
+        None, description="Try again when the step fails in a way that may pass."
+    )
+    expect: list[_Expression] = Field(
+        [], description="CEL conditions on the step's outputs that must be true."
+    )
 
 
 class EnvironmentModel(BaseModel):
@@ -78,11 +97,17 @@ class HeaderModel(_Shape):
         description="Short name; run folders and labels carry it."
     )
     summary: str = Field("", description="One sentence: what happens, and what must come of it.")
-    inputs: dict[str, InputModel] = Field({}, description="Typed values; --set and the matrix override their defaults.")
+    inputs: dict[str, InputModel] = Field(
+        {}, description="Typed values; --set and the matrix override their defaults."
+    )
     matrix: dict[str, list[Any]] | None = Field(None, description="Combinations of inputs to run.")
     environment: EnvironmentModel | None = Field(None, description="Default: local. --env overrides it.")
-    guards: dict[str, Any] | None = Field(None, description="Limits that hold before and during the run; the environment's own.")
+    guards: dict[str, Any] | None = Field(
+        None, description="Limits that hold before and during the run; the environment's own."
+    )
     timeout: Duration = Field(timedelta(minutes=30), description="For all steps together.")
-    undo_timeout: Duration = Field(timedelta(minutes=5), description="For `always` steps and the undo; its own budget.")
+    undo_timeout: Duration = Field(
+        timedelta(minutes=5), description="For `always` steps and the undo; its own budget."
+    )
     steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
     expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")

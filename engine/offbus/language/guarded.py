@@ -46,8 +46,15 @@ def _split(text: str, found: Sequence[Token]) -> Condition:
     for operator, kind in (("||", "or"), ("&&", "and")):
         parts = _parts(found, operator)
         if len(parts) > 1:
-            return Condition("or" if kind == "or" else "and", source, tuple(_split(text, part) for part in parts))
-    if len(found) > 2 and found[0].text == "!" and found[1].text == "(" and _closes(found, 1) == len(found) - 1:
+            return Condition(
+                "or" if kind == "or" else "and", source, tuple(_split(text, part) for part in parts)
+            )
+    if (
+        len(found) > 2
+        and found[0].text == "!"
+        and found[1].text == "("
+        and _closes(found, 1) == len(found) - 1
+    ):
         return Condition("not", source, (_split(text, found[1:]),))
     return Condition("leaf", source)
 

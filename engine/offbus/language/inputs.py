@@ -31,7 +31,9 @@ class Inputs:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_inputs(models: Mapping[str, format.InputModel], node: Node | None, sets: Mapping[str, str], places: Places) -> Inputs:
+def read_inputs(
+    models: Mapping[str, format.InputModel], node: Node | None, sets: Mapping[str, str], places: Places
+) -> Inputs:
     """Resolve all inputs; what is wrong is noted."""
     values: dict[str, Any] = {}
     for name, model in models.items():
@@ -49,7 +51,13 @@ def read_inputs(models: Mapping[str, format.InputModel], node: Node | None, sets
         near = closest(name, models)
         hint = f"inputs: {', '.join(models)}" if models else "the scenario has no inputs"
         places.findings.append(
-            Finding(code="OB504", message=f"the scenario has no input {name!r}", where=Position(f"--set {name}={sets[name]}"), hint=hint, suggestion=near)
+            Finding(
+                code="OB504",
+                message=f"the scenario has no input {name!r}",
+                where=Position(f"--set {name}={sets[name]}"),
+                hint=hint,
+                suggestion=near,
+            )
         )
     broken = dict.fromkeys(node.keys, celtypes.DYN) if node is not None else {}
     return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values)
@@ -58,7 +66,12 @@ def read_inputs(models: Mapping[str, format.InputModel], node: Node | None, sets
 def _named_well(name: str, node: Node, places: Places) -> bool:
     if re.match(format.ID, name) and name not in lexing.KEYWORDS:
         return True
-    places.note("OB206", f"an input cannot be called {name!r}", places.key(node, name), hint=f"it must match {format.ID} and be no keyword of CEL")
+    places.note(
+        "OB206",
+        f"an input cannot be called {name!r}",
+        places.key(node, name),
+        hint=f"it must match {format.ID} and be no keyword of CEL",
+    )
     return False
 
 
@@ -75,9 +88,16 @@ def _enum(model: format.InputModel, where: Node, places: Places) -> list[Any] | 
     return allowed
 
 
-def _default(name: str, model: format.InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places) -> Any:
+def _default(
+    name: str, model: format.InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places
+) -> Any:
     if model.default is None:
-        places.note("OB506", f"the input {name!r} has no value", places.key(node, name), hint=f"give it a default, or --set {name}=…")
+        places.note(
+            "OB506",
+            f"the input {name!r} has no value",
+            places.key(node, name),
+            hint=f"give it a default, or --set {name}=…",
+        )
         return None
     try:
         return _one_of(_typed(model.type, model.default), model.default, allowed)
@@ -86,11 +106,17 @@ def _default(name: str, model: format.InputModel, where: Node, node: Node, allow
         return None
 
 
-def _set_value(name: str, text: str, model: format.InputModel, allowed: list[Any] | None, places: Places) -> Any:
+def _set_value(
+    name: str, text: str, model: format.InputModel, allowed: list[Any] | None, places: Places
+) -> Any:
     try:
         return _one_of(_PARSERS[model.type](text), text, allowed)
     except ValueError as err:
-        places.findings.append(Finding(code="OB505", message=f"the input {name!r}: {err}", where=Position(f"--set {name}={text}")))
+        places.findings.append(
+            Finding(
+                code="OB505", message=f"the input {name!r}: {err}", where=Position(f"--set {name}={text}")
+            )
+        )
         return None
 
 

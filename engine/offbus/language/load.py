@@ -42,11 +42,17 @@ def _load(path: Path, overrides: check.Overrides, registry: Registry) -> Scenari
     elif not places.findings:
         places.findings.append(_no_mapping(read))
     if scenario is None:
-        raise InvalidScenario(places.findings)
+        raise InvalidScenario(str(path), places.findings)
     return scenario
 
 
 def _no_mapping(read: source.Source) -> Finding:
     what = "the file is empty" if read.root is None else "the file is not a mapping"
     where = Position(str(read.path), 1, 1, 1, 2)
-    return Finding(code="OB114", message=f"{what}, so it is not a scenario", where=where, hint="begin it with offbus: 1", frame=read.lines[0])
+    return Finding(
+        code="OB114",
+        message=f"{what}, so it is not a scenario",
+        where=where,
+        hint="begin it with offbus: 1",
+        frame=read.lines[0],
+    )

@@ -45,7 +45,9 @@ class _Marks:
 
 @cache
 def _marks(model: type[Params]) -> _Marks:
-    found = [(key_of(model, name), mark) for name, info in model.model_fields.items() for mark in info.metadata]
+    found = [
+        (key_of(model, name), mark) for name, info in model.model_fields.items() for mark in info.metadata
+    ]
     return _Marks(
         {key: mark for key, mark in found if isinstance(mark, FromAncestor)},
         {key: mark for key, mark in found if isinstance(mark, Expr)},
@@ -70,7 +72,8 @@ class ParamsChecker:
         bindings = tuple(
             bound
             for key, mark in marks.from_ancestor.items()
-            if key not in given and (bound := self._bindings.find(step, key, mark, required=_required(model, key))) is not None
+            if key not in given
+            and (bound := self._bindings.find(step, key, mark, required=_required(model, key))) is not None
         )
         at = node if node is not None else step.node.children.get("uses", step.node)
         waiting = tuple(_waiting(given)) if node is not None and node.templated else ()
@@ -80,13 +83,21 @@ class ParamsChecker:
         if static is not None and isinstance(static, CleanupParams):
             self._check_cleanup(step, static, at)
         elif waiting and issubclass(model, CleanupParams):
-            self._places.note("OB308", "cleanup must name its steps: what it undoes is checked at load", self._places.of(at))
+            self._places.note(
+                "OB308", "cleanup must name its steps: what it undoes is checked at load", self._places.of(at)
+            )
         if len(self._places.findings) > found_before:
             return None
         return ParamsTemplate(model, None if waiting or bindings else static, given, bindings)
 
     def _validate(
-        self, step: RawStep, step_type: StepType, given: Mapping[str, Any], at: Node, waiting: Sequence[tuple[Any, ...]], from_ancestor: Sequence[str]
+        self,
+        step: RawStep,
+        step_type: StepType,
+        given: Mapping[str, Any],
+        at: Node,
+        waiting: Sequence[tuple[Any, ...]],
+        from_ancestor: Sequence[str],
     ) -> Params | None:
         try:
             return shape.apply(step_type.params, _with_samples(given) if waiting else given)
@@ -109,7 +120,9 @@ class ParamsChecker:
         complain(errors, at, places, subject, ignore)
         return None
 
-    def _unsuitable(self, errors: Sequence[ErrorDetails], at: Node, waiting: Mapping[tuple[Any, ...], celtypes.CelType]) -> None:
+    def _unsuitable(
+        self, errors: Sequence[ErrorDetails], at: Node, waiting: Mapping[tuple[Any, ...], celtypes.CelType]
+    ) -> None:
         """Note the expressions whose type no value of which could fit."""
         noted = set()
         for error in errors:
@@ -119,7 +132,12 @@ class ParamsChecker:
                 continue
             noted.add(path)
             message = f"{path[-1]}: an expression of type {kind} does not fit: {_wanted(error)}"
-            self._places.note("OB407", message, self._places.of(node), hint="convert it, such as int(…), double(…) or string(…)")
+            self._places.note(
+                "OB407",
+                message,
+                self._places.of(node),
+                hint="convert it, such as int(…), double(…) or string(…)",
+            )
 
     def _check_expression(self, key: str, mark: Expr, given: Mapping[str, Any], at: Node) -> None:
         text, node = given.get(key), at.children.get(key)
@@ -135,8 +153,17 @@ class ParamsChecker:
                 continue
             why = "is not an ancestor of it through `needs`" if known else "does not exist"
             ancestors = ", ".join(self._graph.dag.ancestors(step.key)[:20])
-            where = self._places.of(listed.children[index]) if index in listed.children else self._places.of(listed)
-            self._places.note("OB308", f"cleanup cannot undo step {name!r}: it {why}", where, hint=f"ancestors: {ancestors or 'none'}")
+            where = (
+                self._places.of(listed.children[index])
+                if index in listed.children
+                else self._places.of(listed)
+            )
+            self._places.note(
+                "OB308",
+                f"cleanup cannot undo step {name!r}: it {why}",
+                where,
+                hint=f"ancestors: {ancestors or 'none'}",
+            )
 
 
 def _required(model: type[BaseModel], key: str) -> bool:

@@ -34,7 +34,15 @@ class Places:
         lines = self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
         self.findings.append(
-            Finding(code=code, message=message, where=where, hint=hint, suggestion=suggestion, frame=frame, severity=severity)
+            Finding(
+                code=code,
+                message=message,
+                where=where,
+                hint=hint,
+                suggestion=suggestion,
+                frame=frame,
+                severity=severity,
+            )
         )
 
     def of(self, node: Node) -> Position:

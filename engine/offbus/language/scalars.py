@@ -48,7 +48,11 @@ def resolve(text: str) -> Scalar | Ambiguous:
         return _number(text)
     if first in "yYnNoO" and text.lower() in _BOOLEANS:
         meant = _BOOLEANS[text.lower()]
-        return Ambiguous("OB107", f"YAML 1.1 reads {text} as {meant}, YAML 1.2 as text", f'write "{text}" for the text, or {meant}')
+        return Ambiguous(
+            "OB107",
+            f"YAML 1.1 reads {text} as {meant}, YAML 1.2 as text",
+            f'write "{text}" for the text, or {meant}',
+        )
     return text
 
 
@@ -64,20 +68,40 @@ def _number(text: str) -> Scalar | Ambiguous:
         return ambiguous
     if _FLOAT.fullmatch(text):
         value = float(text)
-        return value if math.isfinite(value) else Ambiguous("OB108", f"{text} is too large for a double", "write a smaller number")
+        return (
+            value
+            if math.isfinite(value)
+            else Ambiguous("OB108", f"{text} is too large for a double", "write a smaller number")
+        )
     return text
 
 
 def _ambiguous(text: str) -> Ambiguous | None:
     quote = f'write "{text}" for the text'
     if _OCTAL.fullmatch(text):
-        return Ambiguous("OB108", f"{text} looks octal: versions of YAML read it differently", f"{quote}, or the number without the leading 0")
+        return Ambiguous(
+            "OB108",
+            f"{text} looks octal: versions of YAML read it differently",
+            f"{quote}, or the number without the leading 0",
+        )
     if _BINARY.fullmatch(text):
-        return Ambiguous("OB108", f"{text} looks binary: versions of YAML read it differently", f"{quote}, or the number in decimal")
+        return Ambiguous(
+            "OB108",
+            f"{text} looks binary: versions of YAML read it differently",
+            f"{quote}, or the number in decimal",
+        )
     if _SEXAGESIMAL.fullmatch(text):
-        return Ambiguous("OB108", f"YAML 1.1 reads {text} in base 60, YAML 1.2 as text", f"{quote}, or a duration such as 90s")
+        return Ambiguous(
+            "OB108",
+            f"YAML 1.1 reads {text} in base 60, YAML 1.2 as text",
+            f"{quote}, or a duration such as 90s",
+        )
     if "_" in text and _UNDERSCORES.fullmatch(text):
-        return Ambiguous("OB108", f"YAML 1.1 reads {text} as a number, YAML 1.2 as text", f"{quote}, or the number without _")
+        return Ambiguous(
+            "OB108",
+            f"YAML 1.1 reads {text} as a number, YAML 1.2 as text",
+            f"{quote}, or the number without _",
+        )
     if _NOT_FINITE.fullmatch(text):
         return Ambiguous("OB108", f"{text} is not a finite number", f"{quote}, or a finite number")
     return None

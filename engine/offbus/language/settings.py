@@ -35,7 +35,13 @@ class Settings:
 
 
 def read_settings(
-    root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary, registry: Registry, env: str | None, env_sets: Mapping[str, str]
+    root: Node,
+    places: Places,
+    conditions: Conditions,
+    vocabulary: Vocabulary,
+    registry: Registry,
+    env: str | None,
+    env_sets: Mapping[str, str],
 ) -> Settings:
     """The environment's type, options and guards; what is wrong is noted."""
     node = root.children.get("environment")
@@ -43,7 +49,9 @@ def read_settings(
     uses = node.children.get("uses") if node is not None else None
     in_file = uses.value if uses is not None and isinstance(uses.value, str) else None
     name = env or in_file or DEFAULT_ENVIRONMENT
-    where = Position(f"--env {env}") if env else places.of(uses) if uses is not None else places.start_of(root)
+    where = (
+        Position(f"--env {env}") if env else places.of(uses) if uses is not None else places.start_of(root)
+    )
     found = _type(name, where, places, registry)
     if found is None:
         return Settings()
@@ -57,7 +65,9 @@ def _type(name: str, where: Position, places: Places, registry: Registry) -> Env
     names = registry.names(ENVIRONMENTS)
     if name not in names:
         hint = f"installed: {', '.join(names) or 'none'}"
-        places.note("OB501", f"there is no environment {name!r}", where, hint=hint, suggestion=closest(name, names))
+        places.note(
+            "OB501", f"there is no environment {name!r}", where, hint=hint, suggestion=closest(name, names)
+        )
         return None
     try:
         return registry.environment_type(name)
@@ -67,7 +77,13 @@ def _type(name: str, where: Position, places: Places, registry: Registry) -> Env
 
 
 def _options(
-    of: EnvironmentType, node: Node | None, places: Places, conditions: Conditions, vocabulary: Vocabulary, env_sets: Mapping[str, str], where: Position
+    of: EnvironmentType,
+    node: Node | None,
+    places: Places,
+    conditions: Conditions,
+    vocabulary: Vocabulary,
+    env_sets: Mapping[str, str],
+    where: Position,
 ) -> BaseModel | None:
     given: dict[str, Any] = {}
     before = len(places.findings)
@@ -86,11 +102,22 @@ def _options(
         return shape.apply(of.options, given)
     except ValidationError as err:
         errors = [e for e in shape.errors_of(err) if not e["loc"] or e["loc"][0] not in env_sets]
-        complain(errors, node if node is not None else _nothing(places), places, Subject(f"environment {of.name}", of.options, where))
+        complain(
+            errors,
+            node if node is not None else _nothing(places),
+            places,
+            Subject(f"environment {of.name}", of.options, where),
+        )
         for error in shape.errors_of(err):
             if error["loc"] and error["loc"][0] in env_sets:
                 key = str(error["loc"][0])
-                _note_env_set("OB204", f"{key}: {error['msg'].replace('Input should', 'it must')}", key, env_sets, places)
+                _note_env_set(
+                    "OB204",
+                    f"{key}: {error['msg'].replace('Input should', 'it must')}",
+                    key,
+                    env_sets,
+                    places,
+                )
         return None
 
 
@@ -114,17 +141,33 @@ def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], places: Pl
     for key in env_sets:
         if key not in known:
             hint = f"options: {', '.join(known) or 'none'}"
-            _note_env_set("OB504", f"environment {of.name} has no option {key!r}", key, env_sets, places, hint, closest(key, known))
+            _note_env_set(
+                "OB504",
+                f"environment {of.name} has no option {key!r}",
+                key,
+                env_sets,
+                places,
+                hint,
+                closest(key, known),
+            )
 
 
 def _note_env_set(
-    code: str, message: str, key: str, env_sets: Mapping[str, str], places: Places, hint: str | None = None, suggestion: str | None = None
+    code: str,
+    message: str,
+    key: str,
+    env_sets: Mapping[str, str],
+    places: Places,
+    hint: str | None = None,
+    suggestion: str | None = None,
 ) -> None:
     where = Position(f"--env-set {key}={env_sets[key]}")
     places.findings.append(Finding(code=code, message=message, where=where, hint=hint, suggestion=suggestion))
 
 
-def _guards(of: EnvironmentType, root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary) -> BaseModel | None:
+def _guards(
+    of: EnvironmentType, root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary
+) -> BaseModel | None:
     node = root.children.get("guards")
     before = len(places.findings)
     given = conditions.data(node, vocabulary) if node is not None and node.kind == "mapping" else {}
@@ -133,7 +176,12 @@ def _guards(of: EnvironmentType, root: Node, places: Places, conditions: Conditi
     try:
         return shape.apply(of.guards, given)
     except ValidationError as err:
-        unknown = ("OB503", "the guard {key!r} is unknown to environment " + of.name + ": it could not be enforced, so it is refused")
+        unknown = (
+            "OB503",
+            "the guard {key!r} is unknown to environment "
+            + of.name
+            + ": it could not be enforced, so it is refused",
+        )
         where = places.key(root, "guards")
         subject = Subject(f"guards of environment {of.name}", of.guards, where, unknown)
         complain(shape.errors_of(err), node if node is not None else _nothing(places), places, subject)

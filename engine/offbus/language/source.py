@@ -61,7 +61,9 @@ def read(path: Path) -> Source:
     digest = hashlib.sha256(data).hexdigest()
     if len(data) > LARGEST:
         message = f"the file has more than {LARGEST // 1024 // 1024} MiB, which no scenario needs"
-        return Source(path, "", digest, None, (Finding(code="OB101", message=message, where=Position(str(path))),), ())
+        return Source(
+            path, "", digest, None, (Finding(code="OB101", message=message, where=Position(str(path))),), ()
+        )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as err:
@@ -84,7 +86,12 @@ def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
     line = before.count(b"\n") + 1
     column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
     message = f"byte 0x{data[err.start]:02x} is not UTF-8 ({err.reason})"
-    return Finding(code="OB100", message=message, where=Position(str(path), line, column, line, column + 1), hint="save the file as UTF-8")
+    return Finding(
+        code="OB100",
+        message=message,
+        where=Position(str(path), line, column, line, column + 1),
+        hint="save the file as UTF-8",
+    )
 
 
 def _parse(path: Path, text: str, digest: str) -> Source:
@@ -113,7 +120,9 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             builder.findings.append(_syntax(path, lines, err))
         finally:
             loader.dispose()
-        mending = [unquoted.finding(was, place(path, text, start, len(was)), lines) for start, was in mends.items()]
+        mending = [
+            unquoted.finding(was, place(path, text, start, len(was)), lines) for start, was in mends.items()
+        ]
         return Source(path, text, digest, root, (*builder.findings, *mending), lines)
 
 
@@ -124,12 +133,20 @@ def place(path: Path, text: str, start: int, length: int) -> Position:
     return Position(str(path), line, column, line, column + length)
 
 
-def _control_character(path: Path, lines: tuple[str, ...], text: str, err: yaml.reader.ReaderError) -> Finding:
+def _control_character(
+    path: Path, lines: tuple[str, ...], text: str, err: yaml.reader.ReaderError
+) -> Finding:
     """YAML allows no control characters; the reader says which, and at which character of the text."""
     bad = next((n for n, c in enumerate(text) if not _printable(c)), 0)
     where = place(path, text, bad, 1)
     message = f"the control character U+{ord(text[bad]):04X} is not allowed in YAML"
-    return Finding(code="OB100", message=message, where=where, hint=f"remove it ({err.reason})", frame=lines[where.line - 1])
+    return Finding(
+        code="OB100",
+        message=message,
+        where=where,
+        hint=f"remove it ({err.reason})",
+        frame=lines[where.line - 1],
+    )
 
 
 def _printable(char: str) -> bool:
@@ -155,9 +172,25 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
     problem = str(err.problem or err.context or "not YAML")
     if "\t" in frame[: column + 1] and not frame[:column].strip():
         hint = "indent with spaces"
-        return Finding(code="OB104", message="a tab indents this line; YAML allows only spaces", where=where, hint=hint, frame=frame)
-    context = f"{err.context}, which began on line {err.context_mark.line + 1}: " if err.context and err.context_mark else ""
-    return Finding(code="OB102", message=f"not YAML: {context}{problem}", where=where, hint=_syntax_hint(problem, frame), frame=frame)
+        return Finding(
+            code="OB104",
+            message="a tab indents this line; YAML allows only spaces",
+            where=where,
+            hint=hint,
+            frame=frame,
+        )
+    context = (
+        f"{err.context}, which began on line {err.context_mark.line + 1}: "
+        if err.context and err.context_mark
+        else ""
+    )
+    return Finding(
+        code="OB102",
+        message=f"not YAML: {context}{problem}",
+        where=where,
+        hint=_syntax_hint(problem, frame),
+        frame=frame,
+    )
 
 
 def _syntax_hint(problem: str, frame: str) -> str | None:

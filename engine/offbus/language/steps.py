@@ -64,7 +64,9 @@ class Types:
         names = self._registry.names(STEPS)
         hint = "`offbus steps` lists them; another package may bring more"
         where = self._places.value(step, "uses")
-        self._places.note("OB302", f"there is no step type {name!r}", where, hint=hint, suggestion=closest(name, names))
+        self._places.note(
+            "OB302", f"there is no step type {name!r}", where, hint=hint, suggestion=closest(name, names)
+        )
 
 
 def read_steps(node: Node | None, places: Places, types: Types) -> list[RawStep]:
@@ -75,7 +77,9 @@ def read_steps(node: Node | None, places: Places, types: Types) -> list[RawStep]
     for index, child in node.children.items():
         if child.kind != "mapping":
             if not child.spoiled:
-                places.note("OB203", "a step must be a mapping", places.of(child), hint="write - {id: …, uses: …}")
+                places.note(
+                    "OB203", "a step must be a mapping", places.of(child), hint="write - {id: …, uses: …}"
+                )
             continue
         step = _read_step(index, child, places)
         step.key = _checked_id(step.key, child, steps, places, index)
@@ -91,7 +95,9 @@ def _read_step(index: int, node: Node, places: Places) -> RawStep:
     except ValidationError as err:
         errors = shape.errors_of(err)
         name = node.value.get("id")
-        subject = Subject(f"step {name}" if isinstance(name, str) else "the step", StepModel, places.start_of(node))
+        subject = Subject(
+            f"step {name}" if isinstance(name, str) else "the step", StepModel, places.start_of(node)
+        )
         complain(errors, node, places, subject)
         model = _salvage(node.value, {str(error["loc"][0]) for error in errors if error["loc"]})
     key = model.id if node.children.get("id") is not None and model.id else f"(step {index + 1})"
@@ -107,10 +113,20 @@ def _salvage(value: Mapping[str, Any], bad: set[str]) -> StepModel:
 
 def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], places: Places, index: int) -> str:
     if key in lexing.KEYWORDS:
-        places.note("OB206", f"a step cannot be called {key!r}: it is a keyword of CEL", places.value(node, "id"), hint="choose another id")
+        places.note(
+            "OB206",
+            f"a step cannot be called {key!r}: it is a keyword of CEL",
+            places.value(node, "id"),
+            hint="choose another id",
+        )
     if key in steps:
         line = steps[key].node.start.line + 1
-        places.note("OB301", f"there is a step {key!r} already, on line {line}", places.value(node, "id"), hint="ids are unique")
+        places.note(
+            "OB301",
+            f"there is a step {key!r} already, on line {line}",
+            places.value(node, "id"),
+            hint="ids are unique",
+        )
         return f"{key} (step {index + 1})"
     return key
 
@@ -147,7 +163,12 @@ def _named(step: RawStep, table: Mapping[str, RawStep], places: Places) -> tuple
             needs[name] = None
             continue
         where = places.of(step.node.children["needs"].children[index])
-        places.note("OB304", f"there is no step {name!r} that step {step.key!r} could need", where, suggestion=closest(name, table))
+        places.note(
+            "OB304",
+            f"there is no step {name!r} that step {step.key!r} could need",
+            where,
+            suggestion=closest(name, table),
+        )
     return tuple(needs)
 
 
@@ -165,7 +186,10 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], places: Pla
     at = spelt[0]
     step, need = table[path[at]], path[at + 1]
     listed = step.node.children["needs"].children
-    where = next((places.of(child) for child in listed.values() if child.value == need), places.value(step.node, "needs"))
+    where = next(
+        (places.of(child) for child in listed.values() if child.value == need),
+        places.value(step.node, "needs"),
+    )
     said = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(path)}"
     places.note("OB305", said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)

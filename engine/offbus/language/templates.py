@@ -43,7 +43,11 @@ def pieces(text: str) -> Iterator[Piece]:
         if end < 0:
             yield Piece(text[start:], start, is_expression=True, closed=False)
             return
-        yield Piece(text[start + len(braces.OPEN) : end - len(braces.CLOSE)], start + len(braces.OPEN), is_expression=True)
+        yield Piece(
+            text[start + len(braces.OPEN) : end - len(braces.CLOSE)],
+            start + len(braces.OPEN),
+            is_expression=True,
+        )
         at = end
     if at < len(text):
         yield Piece(text[at:], at)
@@ -147,10 +151,15 @@ class ParamsTemplate:
             if not binding.optional:
                 raise
             return
-        data[binding.key] = value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+        data[binding.key] = (
+            value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
+        )
 
 
 def _misfits(err: ValidationError) -> str:
     """All that does not fit, on one line."""
-    each = (f"{'.'.join(map(str, e['loc']))}: {e['msg']} (it is {e['input']!r})"[:300] for e in shape.errors_of(err))
+    each = (
+        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (it is {e['input']!r})"[:300]
+        for e in shape.errors_of(err)
+    )
     return f"params do not fit: {'; '.join(each)}"

@@ -103,7 +103,11 @@ class Builder:
                 stack.append(node)
 
     def _scalar(self, event: Any) -> Node:
-        text, style, start = event.value, event.style or None, event.start_mark  # the C parser says "" for plain
+        text, style, start = (
+            event.value,
+            event.style or None,
+            event.start_mark,
+        )  # the C parser says "" for plain
         if style is None and start.index in self._mends:
             text, style = self._mends[start.index], "mended"
         node = Node("scalar", start, event.end_mark, text, style)
@@ -139,7 +143,12 @@ class Builder:
     def _properties(self, node: Node, event: Any) -> None:
         """Tags are refused; an anchor is remembered."""
         if event.tag not in _NO_TAGS:
-            self._note("OB111", f"the YAML tag {event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed", node, "leave it out; quote what is text")
+            self._note(
+                "OB111",
+                f"the YAML tag {event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed",
+                node,
+                "leave it out; quote what is text",
+            )
         if event.anchor is not None:
             self._anchors[event.anchor] = node
 
@@ -148,14 +157,24 @@ class Builder:
         node = self._anchors.get(event.anchor)
         here = Node("scalar", event.start_mark, event.end_mark, None)
         if node is None:
-            self._note("OB102", f"the alias *{event.anchor} has no anchor above it", here, "a text that begins with * must be quoted")
+            self._note(
+                "OB102",
+                f"the alias *{event.anchor} has no anchor above it",
+                here,
+                "a text that begins with * must be quoted",
+            )
             return here
         if not node.closed:
             self._note("OB109", f"the alias *{event.anchor} is inside the value that it stands for", here)
             raise Stop
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
-            self._note("OB109", f"aliases add more than {MOST_ALIASED} values in all", here, "write the values out, or fewer of them")
+            self._note(
+                "OB109",
+                f"aliases add more than {MOST_ALIASED} values in all",
+                here,
+                "write the values out, or fewer of them",
+            )
             raise Stop
         return node
 
@@ -183,13 +202,29 @@ class Builder:
         """The name of a key; the node is spoiled if it cannot be one."""
         name = node.value
         if not isinstance(name, str):
-            found = "empty" if name is None else f"a {'list' if node.kind == 'sequence' else node.kind}" if node.kind != "scalar" else str(name)
+            found = (
+                "empty"
+                if name is None
+                else f"a {'list' if node.kind == 'sequence' else node.kind}"
+                if node.kind != "scalar"
+                else str(name)
+            )
             self._note("OB113", f"a key must be text, and this one is {found}", node, "quote it")
         elif name == "<<" and node.style is None:
-            self._note("OB110", "merge keys (<<) are not allowed", node, "write the keys out, or use *alias for the whole value")
+            self._note(
+                "OB110",
+                "merge keys (<<) are not allowed",
+                node,
+                "write the keys out, or use *alias for the whole value",
+            )
         elif name in parent.keys:
             first = parent.keys[name].start.line + 1
-            self._note("OB106", f"the key {name!r} occurs twice here, first on line {first}", node, "remove one of them")
+            self._note(
+                "OB106",
+                f"the key {name!r} occurs twice here, first on line {first}",
+                node,
+                "remove one of them",
+            )
         else:
             return name
         node.spoiled = True
@@ -208,7 +243,12 @@ class Builder:
 
     def _second_document(self, event: Any) -> None:
         here = Node("scalar", event.start_mark, event.end_mark, None)
-        self._note("OB105", "a second document begins here; a scenario file holds one", here, "put it into a file of its own")
+        self._note(
+            "OB105",
+            "a second document begins here; a scenario file holds one",
+            here,
+            "put it into a file of its own",
+        )
 
     def _note(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
         node.spoiled = True

@@ -50,7 +50,13 @@ def _quoted(before: str) -> bool:
 
 def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:
     """What to say about a mended expression."""
-    quoted = f'"{was}"' if '"' not in was else f"'{was}'" if "'" not in was else "put it on a line of its own, without { }"
+    quoted = (
+        f'"{was}"'
+        if '"' not in was
+        else f"'{was}'"
+        if "'" not in was
+        else "put it on a line of its own, without { }"
+    )
     return Finding(
         code="OB103",
         message="an unquoted ${{ }} inside {…} or […] is not YAML: there, { begins a mapping",

@@ -111,7 +111,9 @@ class Vocabulary:
         table = self.inputs if root == "inputs" else self.metrics
         name = _longest(parts[1:], table)
         if name:
-            return Bound(f"{root}.{name}", table[name], "inputs" if root == "inputs" else "metrics", rest=name)
+            return Bound(
+                f"{root}.{name}", table[name], "inputs" if root == "inputs" else "metrics", rest=name
+            )
         if root == "metrics" and self.open_metrics and len(parts) > 1:
             return Bound(".".join(parts), celtypes.DYN, "metrics", rest=".".join(parts[1:]))
         return _unknown(".".join(parts), (f"{root}.{known}" for known in table), root)
@@ -146,10 +148,14 @@ class Vocabulary:
 
     def _own(self, parts: tuple[str, ...]) -> "Bound | Unknown":
         if self.outputs is None:
-            return Unknown("OB402", "outputs can be used only in a step's own `expect`", "write steps.ID.outputs.NAME")
+            return Unknown(
+                "OB402", "outputs can be used only in a step's own `expect`", "write steps.ID.outputs.NAME"
+            )
         return self._output("outputs", parts[1:], self.outputs, "")
 
-    def _output(self, prefix: str, rest: tuple[str, ...], model: type[Outputs] | None, step: str) -> "Bound | Unknown":
+    def _output(
+        self, prefix: str, rest: tuple[str, ...], model: type[Outputs] | None, step: str
+    ) -> "Bound | Unknown":
         root: Literal["steps", "outputs"] = "steps" if step else "outputs"
         if model is None:
             return Bound(f"{prefix}.{'.'.join(rest)}", celtypes.DYN, root, step, ".".join(rest))

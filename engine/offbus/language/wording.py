@@ -29,7 +29,9 @@ def of_error(said: str) -> str:
 def of_refusal(said: str, text: str, found: Sequence[Token]) -> list[Worded]:
     """All errors in what `compile` raised."""
     troubles = list(_each(said, text, found))
-    return troubles or [("OB401", f"the expression is refused: {of_error(_STATUS.sub('', said))}", 0, len(text), None, None)]
+    return troubles or [
+        ("OB401", f"the expression is refused: {of_error(_STATUS.sub('', said))}", 0, len(text), None, None)
+    ]
 
 
 def _each(said: str, text: str, found: Sequence[Token]) -> Iterator[Worded]:
@@ -60,7 +62,9 @@ def _syntax(problem: str) -> str:
 def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
     """A function is reported at its parenthesis; the name stands before it."""
     spelt = name.split(".")[0]
-    token = next((t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None)
+    token = next(
+        (t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None
+    )
     is_call = token is not None and any(t.start == start and t.text == "(" for t in found)
     what = "function" if is_call else "name"
     hint = None if is_call else "names begin with inputs., steps., outputs. or metrics.; a text needs quotes"
@@ -75,7 +79,13 @@ def _overload(function: str, operands: str, start: int, at: int | None, found: S
         fixed = f"{literal.text}.0"
         message = f"the integer literal {literal.text} beside a double: CEL never mixes the two"
         return "OB404", message, literal.start, len(literal.text), f"write {fixed}", fixed
-    shown = f"`{operator}`" if operator and not operator.isidentifier() else f"{operator}()" if operator != "in" else "`in`"
+    shown = (
+        f"`{operator}`"
+        if operator and not operator.isidentifier()
+        else f"{operator}()"
+        if operator != "in"
+        else "`in`"
+    )
     types = operands.strip("()").replace(", ", " and ") if operands.count(",") == 1 else operands.strip("()")
     length = len(found[at].text) if at is not None else 1
     return "OB403", f"{shown} does not take {types}", start, length, _advice(operands), None

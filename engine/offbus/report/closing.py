@@ -27,15 +27,18 @@ REQUESTS = (
 )
 
 
-def closing_lines(report: Report, place: Path) -> list[Line]:
-    """The closing lines; `place` is the path of report.json."""
+def closing_lines(report: Report, place: Path, *, goes_on: bool = False) -> list[Line]:
+    """The closing lines; `place` is the path of report.json, or of the journal while there is no report.
+
+    `goes_on` when a living process plays the run: then there is nothing to recover yet.
+    """
     return [
-        _headline(report),
-        *(line("  - ", clean(reason)) for reason in report.reasons if not reason.startswith(LISTED_BELOW)),
+        _headline(report, goes_on=goes_on),
+        *(line("  - ", clean(reason)) for reason in _reasons(report, goes_on=goes_on)),
         *_figures(report),
         *_residue(report),
-        *_finish(report, place.parent),
-        line("report: ", str(place)),
+        *([] if report.complete or goes_on else [_finish(report, place.parent)]),
+        line("journal: " if place.suffix == ".jsonl" else "report: ", str(place)),
     ]
 
 
@@ -45,14 +48,21 @@ def recover_command(run: str, folder: Path) -> str:
     return f"offbus recover {run if usual else shlex.quote(str(folder))}"
 
 
-def _headline(report: Report) -> Line:
+def _headline(report: Report, *, goes_on: bool) -> Line:
     word, tone = WORDS.get(report.verdict, ("ABORTED", Tone.BAD))
-    interrupted = any(one.lane == "run" and one.subject == "signal" for one in report.timeline)
-    if interrupted:
+    if any(one.lane == "run" and one.subject == "signal" for one in report.timeline):
         word, tone = "INTERRUPTED", Tone.CAUTION
-    joint = "in" if report.complete and not interrupted else "after"
-    took = f"  {joint} {seconds(report.duration_s)}"
-    return line((word, tone), "  ", (clean(report.name), Tone.STRONG), took)
+    if goes_on:
+        word, tone = "RUNNING", Tone.CAUTION
+    joint = "in" if report.complete else "after"
+    return line(
+        (word, tone), "  ", (clean(report.name), Tone.STRONG), f"  {joint} {seconds(report.duration_s)}"
+    )
+
+
+def _reasons(report: Report, *, goes_on: bool) -> list[str]:
+    """What of an unfinished run is still to come is no reason yet."""
+    return [] if goes_on else [one for one in report.reasons if not one.startswith(LISTED_BELOW)]
 
 
 def _figures(report: Report) -> Iterator[Line]:
@@ -74,11 +84,11 @@ def _wrapped(title: str, items: list[str]) -> Iterator[Line]:
     """The items in lines of at most WIDTH; the title before the first."""
     row = title
     for number, item in enumerate(items, start=1):
-        item += "," if number < len(items) else ""
-        if len(row.rstrip()) + 1 + len(item) > WIDTH:
+        word = f"{item}," if number < len(items) else item
+        if len(row) + len(word) > WIDTH:
             yield line(row.rstrip())
             row = " " * len(title)
-        row += f"{item} "
+        row += f"{word} "
     if items:
         yield line(row.rstrip())
 
@@ -106,10 +116,8 @@ def _item(item: ResidueReport) -> Iterator[Line]:
     yield line("    mend: ", (clean(item.mend), Tone.STRONG))
 
 
-def _finish(report: Report, folder: Path) -> Iterator[Line]:
-    """How to finish a run that did not end; what is left of one that did stands beside each item."""
-    if not report.complete:
-        yield line("finish it: ", (recover_command(report.run, folder), Tone.STRONG))
+def _finish(report: Report, folder: Path) -> Line:
+    return line("finish it: ", (recover_command(report.run, folder), Tone.STRONG))
 
 
 def _count(number: int, noun: str) -> str:

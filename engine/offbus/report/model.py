@@ -1,6 +1,10 @@
-"""The shape of `report.json` (schema: schemas/report.json, made from these models)."""
+"""The shape of `report.json` (schema: schemas/report.json, made from these models).
 
-from typing import Any, Literal
+The parts are plain dataclasses, because the fold makes one or two of them an event.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,37 +22,47 @@ __all__ = [
     "UndoTry",
 ]
 
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", defer_build=True)
+_STRICT = ConfigDict(extra="forbid")
 
 
-class Instant(_Model):
+@dataclass(slots=True, kw_only=True)
+class Instant:
     """When something was journaled."""
 
-    seq: int = Field(description="Number of the journal's event.")
-    t: str = Field(description="UTC, microseconds.")
-    mono_ns: int = Field(description="The runner's monotonic clock, nanoseconds.")
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    seq: Annotated[int, Field(description="Number of the journal's event.")]
+    t: Annotated[str, Field(description="UTC, microseconds.")]
+    mono_ns: Annotated[int, Field(description="The runner's monotonic clock, nanoseconds.")]
 
 
-class MappedTime(_Model):
+@dataclass(slots=True, kw_only=True)
+class MappedTime:
     """When something happened on another clock, mapped to the runner's."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     mono_ns: int
-    error_ns: int = Field(description="Half the round trip of the mapping.")
+    error_ns: Annotated[int, Field(description="Half the round trip of the mapping.")]
     clock: str
 
 
-class ExpectationReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class ExpectationReport:
     """An expectation and what became of it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     text: str
     result: Literal["true", "false", "error"]
     detail: str = ""
 
 
-class StepReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class StepReport:
     """A step, in plan order."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     id: str
     uses: str
@@ -64,52 +78,71 @@ class StepReport(_Model):
     ended: Instant | None = None
     duration_s: float | None = None
     outputs: dict[str, Any] | None = None
-    evidence: dict[str, Any] = Field(default_factory=dict)
-    expectations: list[ExpectationReport] = Field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    expectations: list[ExpectationReport] = field(default_factory=list)
 
 
-class Proof(_Model):
+@dataclass(slots=True, kw_only=True)
+class Proof:
     """The first proof that a fault showed on a plane."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
     at: Instant
-    happened: MappedTime | None = Field(default=None, description="On the node's clock, where that is known.")
+    happened: Annotated[MappedTime | None, Field(description="On the node's clock, where that is known.")] = (
+        None
+    )
     evidence: dict[str, Any]
 
 
-class FaultReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class FaultReport:
     """A fault and its proofs."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     id: str
     subject: str
     step: str | None = None
     declared: Instant
-    planes: dict[str, Proof | None] = Field(description="Each plane that needs a proof, with the first one.")
-    missing: dict[str, str] = Field(description="What each plane without a proof lacks.")
-    proven: bool = Field(description="Every plane has its proof.")
+    planes: Annotated[
+        dict[str, Proof | None], Field(description="Each plane that needs a proof, with the first one.")
+    ]
+    missing: Annotated[dict[str, str], Field(description="What each plane without a proof lacks.")]
+    proven: Annotated[bool, Field(description="Every plane has its proof.")]
 
 
-class MetricReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class MetricReport:
     """A measurement; the newest value of a name counts."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     value: float
     unit: str
-    derived_from: list[int] = Field(description="Numbers of the events that it was derived from.")
+    derived_from: Annotated[list[int], Field(description="Numbers of the events that it was derived from.")]
     step: str | None = None
 
 
-class UndoTry(_Model):
+@dataclass(slots=True, kw_only=True)
+class UndoTry:
     """One try of an undo."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     by: str
     result: Literal["restored", "nothing", "conflict", "failed", "interrupted"]
     detail: str = ""
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)
     started: Instant
     ended: Instant | None = None
 
 
-class UndoReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class UndoReport:
     """An undo, in the order of its record."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     undo: int
     step: str | None
@@ -118,19 +151,25 @@ class UndoReport(_Model):
     describe: str
     result: Literal["restored", "nothing", "conflict", "failed", "pending"]
     recorded: Instant
-    tries: list[UndoTry] = Field(default_factory=list)
+    tries: list[UndoTry] = field(default_factory=list)
 
 
-class ResidueReport(_Model):
+@dataclass(slots=True, kw_only=True)
+class ResidueReport:
     """Something that is not as it was before the run."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     item: str
     detail: str
     mend: str
 
 
-class TimelineEntry(_Model):
+@dataclass(slots=True, kw_only=True)
+class TimelineEntry:
     """One thing that happened, in the order in which the runner learnt of it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     seq: int
     t: str
@@ -141,11 +180,13 @@ class TimelineEntry(_Model):
     was: str | None = None
     step: str | None = None
     happened: MappedTime | None = None
-    evidence: dict[str, Any] = Field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
-class Report(_Model):
+class Report(BaseModel):
     """What a run did and proved."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     format: Literal[1] = 1
     run: str

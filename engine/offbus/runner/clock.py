@@ -26,14 +26,18 @@ class SystemClock:
     def __init__(self) -> None:
         self._id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         self.boot_id = _boot_id()
+        self._second = (-1, "")
 
     def mono_ns(self) -> int:
         """Nanoseconds since boot."""
         return time.clock_gettime_ns(self._id)
 
     def utc(self) -> str:
-        """UTC with microseconds."""
-        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        """UTC with microseconds. The date is formatted once a second: this is called for every event."""
+        second, ns = divmod(time.time_ns(), 1_000_000_000)
+        if self._second[0] != second:
+            self._second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
+        return f"{self._second[1]}.{ns // 1000:06d}Z"
 
 
 def _boot_id() -> str:

@@ -1,5 +1,6 @@
 """What a step is given: the engine's side of offbus.step.Context."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import anyio.lowlevel
 
+from offbus.cleanup import CleanupOutputs
 from offbus.environment import Environment
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
 from offbus.runner.recording import JournalRecorder, MetricValues
+from offbus.runner.undoing import UndoEntry
+from offbus.runner.undolog import refuse_open
 from offbus.undo import Undo
 
 if TYPE_CHECKING:
@@ -34,7 +38,7 @@ class Services:
     run_dir: str
     register: Callable[[str, Undo], None]
     """Journals an undo; raises StepError when it may not go ahead."""
-    undo_now: Callable[[str, Sequence[str]], Awaitable[None]]
+    undo_now: Callable[[Sequence[str]], Awaitable[list[UndoEntry]]]
     """Stops and undoes other steps for a cleanup step."""
     progress: Callable[[str | None, str], None]
 
@@ -89,9 +93,12 @@ class StepContext(JournalRecorder):
         await anyio.lowlevel.checkpoint_if_cancelled()
         self._services.register(self._name, undo)
 
-    async def undo_now(self, steps: Sequence[str]) -> None:
-        """For `cleanup`: stop these steps if they run, then undo them now. Raises StepProblem if one stays open."""
-        await self._services.undo_now(self._name, steps)
+    async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
+        """For `cleanup`: stop these steps if they run, undo them now. Raises StepProblem if one stays undone."""
+        played = await self._services.undo_now(steps)
+        refuse_open(played)
+        results = Counter(entry.result.result for entry in played if entry.result is not None)
+        return CleanupOutputs(restored=results["restored"], nothing=results["nothing"])
 
     def ready(self) -> None:
         """A background step is ready."""

@@ -112,7 +112,7 @@ class Scheduler:
         """A background step is ready: what needs it may start, and only its stop bounds it from now on."""
         if slot.satisfied or slot.result is not None:
             return
-        if slot.scope is not None:
+        if slot.scope is not None and not slot.stop.is_set():
             slot.scope.deadline = float("inf")
         self._satisfy(slot)
 

@@ -133,7 +133,7 @@ class Session:
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
             register=undos.register,
-            undo_now=lambda by, steps: stepper.undo_now(by, steps),  # noqa: PLW0108  stepper is made below
+            undo_now=lambda steps: stepper.undo_now(steps),  # noqa: PLW0108  stepper is made below
             progress=self._progress,
         )
         stepper = Stepper(self._scenario, services, undos)

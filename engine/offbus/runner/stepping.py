@@ -11,6 +11,7 @@ from offbus.runner.attempts import Result, attempt, play_step
 from offbus.runner.context import Services, StepContext
 from offbus.runner.expectations import judge_all
 from offbus.runner.scheduler import Scheduler, Slot
+from offbus.runner.undoing import UndoEntry
 from offbus.runner.undolog import UndoLog, refuse_open
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Stepper:
             data["outputs"] = result.outputs.model_dump(mode="json", exclude_none=True)
         self._journal.append(EventKind.STEP_ENDED, data, step=slot.step.id)
 
-    async def undo_now(self, _by: str, steps: Iterable[str]) -> None:
+    async def undo_now(self, steps: Iterable[str]) -> list[UndoEntry]:
         """For `cleanup`: stop these steps if they run, then undo what they did."""
         chosen = list(steps)
         for name in chosen:
@@ -87,7 +88,7 @@ class Stepper:
             if slot.started and slot.result is None:
                 self._schedulers[name].stop(slot)
                 await slot.ended.wait()
-        refuse_open(await self._undos.undo_steps(chosen, by="cleanup"))
+        return await self._undos.undo_steps(chosen, by="cleanup")
 
     async def _attempt(self, slot: Slot, number: int) -> Result:
         self._attempts[slot.step.id] = number

@@ -1,6 +1,6 @@
 """The undos of a run: journals them before their effect, and undoes some of them when `cleanup` or a retry asks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -64,11 +64,11 @@ class UndoLog:
         return found
 
     async def undo_steps(self, steps: Iterable[str], *, by: str) -> list[UndoEntry]:
-        """Undo what these steps registered, now; the entries that stay open are returned."""
+        """Undo what these steps registered and is not undone yet, now; those entries are returned."""
         wanted = set(steps)
-        mine = [entry for entry in self.entries if entry.step in wanted]
+        mine = [entry for entry in self.entries if entry.step in wanted and not entry.settled]
         await self._undoer.undo(mine, by=by, budget=self._budget)
-        return [entry for entry in mine if not entry.settled]
+        return mine
 
     async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
         """Undo everything that is not settled; the entries that stay open are returned."""
@@ -76,8 +76,9 @@ class UndoLog:
         return [entry for entry in self.entries if not entry.settled]
 
 
-def refuse_open(entries: Sequence[UndoEntry]) -> None:
+def refuse_open(played: Iterable[UndoEntry]) -> None:
     """Raise StepFailed for a conflict, StepError for an undo that failed; nothing when all are settled."""
+    entries = [entry for entry in played if not entry.settled]
     if not entries:
         return
     first = entries[0]

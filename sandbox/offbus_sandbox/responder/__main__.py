@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -45,7 +44,7 @@ async def _until_asked_to_stop(args: argparse.Namespace, config: ResponderConfig
 
 
 async def _run(args: argparse.Namespace, config: ResponderConfig) -> None:
-    ready = partial(_tell, args.ready_fd)
+    ready = Readiness(args.ready_fd).tell
     async with connect(args.api) as port:
         if args.program == "detector":
             from offbus_sandbox.responder.detector import Detector
@@ -59,10 +58,18 @@ async def _run(args: argparse.Namespace, config: ResponderConfig) -> None:
             await Controller(port, config, nodes if nodes.is_dir() else None).run(ready)
 
 
-def _tell(ready_fd: int | None) -> None:
-    """Tell whoever started us, once."""
-    if ready_fd is not None:
-        os.write(ready_fd, b"ready\n")
+class Readiness:
+    """Tells whoever started us that we work, once: the reader is gone afterwards."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def tell(self) -> None:
+        """Write the line and close the descriptor, the first time."""
+        if self._fd is not None:
+            os.write(self._fd, b"ready\n")
+            os.close(self._fd)
+            self._fd = None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -168,15 +168,16 @@ class ClearConsequences(Undo):
         return {**now, "metadata": {**now["metadata"], what: {**others, **before}}}
 
     def _with_conditions(self, now: Object) -> Object:
+        """Unhealthy conditions of the responder that were not there before go; its all-clears may stay."""
         status = now.get("status") or {}
         before = {one["type"]: one for one in self.conditions}
         kept = []
         for one in status.get("conditions") or ():
-            if not responder.is_responder_condition(one):
+            held_before = responder.fault_conditions([before.get(one["type"], {})])
+            if not responder.fault_conditions([one]) or held_before:
                 kept.append(one)
             elif one["type"] in before:
-                old = before[one["type"]]
-                kept.append(one if one["status"] == old["status"] and one["reason"] == old["reason"] else old)
+                kept.append(before[one["type"]])
         return {**now, "status": {**status, "conditions": kept}}
 
     def _with_spec(self, now: Object, *, keep_cordon: bool) -> Object:

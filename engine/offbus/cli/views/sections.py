@@ -137,7 +137,8 @@ def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
 
 
 def _subject(subject: Subject, names: int, places: int, glyphs: Glyphs) -> Line:
-    said = [Span(clean(one), tone_of(one)) for one in reversed(subject.statements)]
+    here = f" on {subject.place}"
+    said = [Span(clean(one.removesuffix(here)), tone_of(one)) for one in reversed(subject.statements)]
     worst = next((tone for tone in WORST_FIRST if any(one.tone is tone for one in said)), Tone.PLAIN)
     glyph = {Tone.GOOD: glyphs.good, Tone.BAD: glyphs.bad, Tone.CAUTION: glyphs.active}.get(
         worst, glyphs.waiting

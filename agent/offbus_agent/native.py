@@ -1,0 +1,43 @@
+"""Where the built C parts are: the shim, and the stand-in driver of the `local` environment.
+
+Job: find them or say why they are missing. They are built with the package (shim/hatch_build.py); a package built
+without a C compiler, or on another system than Linux, has none. It builds and loads nothing.
+"""
+
+from pathlib import Path
+
+__all__ = ["DRIVERS", "SHIM", "NativeMissingError", "library", "native_dir", "standin_dir"]
+
+SHIM = "liboffbus.so"
+"""The preload object."""
+DRIVERS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
+"""The stand-in driver; its folder goes into LD_LIBRARY_PATH."""
+
+
+class NativeMissingError(Exception):
+    """Raised when a C part was not built; says how to build it."""
+
+    def __init__(self, missing: Path) -> None:
+        super().__init__(
+            f"{missing} is missing: offbus was installed without its C parts. Install a C compiler and make on "
+            f"Linux and install offbus again, or in a source tree run: make -C shim install NATIVE={missing.parent}"
+        )
+
+
+def native_dir() -> Path:
+    """The folder of the built parts; it exists even when nothing was built."""
+    return Path(__file__).parent / "native"
+
+
+def library(name: str) -> Path:
+    """The path of one part (`SHIM`, or one of `DRIVERS`). Raises NativeMissingError."""
+    path = native_dir() / name
+    if not path.is_file():
+        raise NativeMissingError(path)
+    return path
+
+
+def standin_dir() -> Path:
+    """The folder with both libraries of the stand-in driver. Raises NativeMissingError."""
+    cuda, _ = (library(name) for name in DRIVERS)
+    return cuda.parent

@@ -1,0 +1,257 @@
+"""The control page: what the agent tells every process under the shim (`ctl`, shim/include/offbus_page.h).
+
+Job: write faults into the page so that a reader sees all of a change or nothing of it, and read them back. The file
+is made once and then written in place; it outlives agents and is taken over by the next one. A page of another boot,
+or one whose writer died in the middle of a change, is disarmed when it is opened. One agent writes at a time: the
+caller sees to that. Every problem is a `PageError`. It knows no XIDs and no leases.
+
+The other file, which processes write, is `page_events`; its names are also importable from here.
+"""
+
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from offbus_agent.page_abi import (
+    ABI_MAJOR,
+    ABI_MINOR,
+    CTL_MAGIC,
+    SLOTS,
+    CallClass,
+    Ctl,
+    FaultMode,
+    SlotFlag,
+)
+from offbus_agent.page_events import EventsPage, FaultedCall, ProcessRow
+from offbus_agent.page_file import PageError, open_or_create, read_boot_id
+from offbus_agent.page_slot import Slot
+
+__all__ = [
+    "CallClass",
+    "ControlPage",
+    "EventsPage",
+    "FaultMode",
+    "FaultedCall",
+    "PageError",
+    "PageState",
+    "ProcessRow",
+    "Slot",
+]
+
+_SIZE = 4096
+_DEFAULT_TTL_NS = 5_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PageState:
+    """What the page says, read back."""
+
+    armed: int
+    """0, or the newest generation: the word that processes look at."""
+    generation: int
+    """The last one given out."""
+    heartbeat_ns: int
+    heartbeat_ttl_ns: int
+    slots: tuple[Slot, ...]
+    """Those in use; expired ones too."""
+
+
+class ControlPage:
+    """The page of one node, open for writing."""
+
+    def __init__(self, path: Path, memory: mmap.mmap) -> None:
+        self.path = path
+        self._memory = memory
+        self._page = Ctl.from_buffer(memory)
+        self._lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, *, heartbeat_ttl_ns: int = _DEFAULT_TTL_NS) -> Self:
+        """Open the page, or make it. Raises PageError for a file that is no page of this version."""
+        fd, _ = open_or_create(path, bytes(_empty()), 0o644)
+        try:
+            if os.fstat(fd).st_size != _SIZE:
+                raise PageError(
+                    f"{path}: {os.fstat(fd).st_size} bytes, expected {_SIZE}: not a page; move it away"
+                )
+            page = cls(path, mmap.mmap(fd, _SIZE))
+        finally:
+            os.close(fd)
+        page._take_over(heartbeat_ttl_ns)
+        return page
+
+    def arm(self, slots: Sequence[Slot]) -> int:
+        """Put faults in force together, as one new generation, which is returned.
+
+        Slots of the same fault ids are replaced. `generation`, and `armed_at_ns` where it is 0, are filled in here.
+        No call that begins after this returns sees the state before. Raises PageError when the page is full, or
+        for an empty list.
+        """
+        if not slots:
+            raise PageError(f"{self.path}: nothing to arm")
+        ids = {slot.fault_id for slot in slots}
+        now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        with self._lock:
+            kept = [slot for slot in self._slots() if slot.fault_id not in ids]
+            generation = self._next_generation()
+            new = [replace(s, generation=generation, armed_at_ns=s.armed_at_ns or now) for s in slots]
+            self._put([*kept, *new], generation)
+        return generation
+
+    def disarm(self, fault_id: str) -> int:
+        """Take a fault off the page; answers how many slots it had."""
+        with self._lock:
+            before = self._slots()
+            kept = [slot for slot in before if slot.fault_id != fault_id]
+            if len(kept) < len(before):
+                self._put(kept, self._newest(kept))
+        return len(before) - len(kept)
+
+    def renew(self, fault_id: str, expires_ns: int) -> int:
+        """Move a fault's end; stickiness and counters go on. Answers how many slots it has."""
+        with self._lock:
+            before = self._slots()
+            renewed = [replace(s, expires_ns=expires_ns) if s.fault_id == fault_id else s for s in before]
+            self._put(renewed, self._newest(renewed))
+        return sum(slot.fault_id == fault_id for slot in before)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """The agent lives, at this CLOCK_BOOTTIME; without it the page counts as disarmed after its ttl."""
+        self._page.heartbeat_ns = now_ns
+
+    def read(self) -> PageState:
+        """The page as it stands in memory, which is what processes see."""
+        page = self._page
+        with self._lock:
+            return PageState(
+                armed=page.armed,
+                generation=page.generation,
+                heartbeat_ns=page.heartbeat_ns,
+                heartbeat_ttl_ns=page.heartbeat_ttl_ns,
+                slots=tuple(self._slots()),
+            )
+
+    def close(self) -> None:
+        """Unmap. What is armed stays armed until it expires or the heartbeat is stale."""
+        del self._page
+        self._memory.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take_over(self, heartbeat_ttl_ns: int) -> None:
+        page = self._page
+        if (page.magic, page.abi_major, page.size) != (CTL_MAGIC, ABI_MAJOR, _SIZE):
+            found = f"magic {page.magic:#x}, version {page.abi_major}"
+            self.close()
+            raise PageError(f"{self.path}: not a control page of version {ABI_MAJOR} ({found}); move it away")
+        boot = _boot_id_hash()
+        if page.boot_id_hash != boot or page.seq % 2:
+            self._put([], 0)
+            page.boot_id_hash = boot
+        page.abi_minor = ABI_MINOR
+        page.heartbeat_ttl_ns = heartbeat_ttl_ns
+
+    def _next_generation(self) -> int:
+        """Never 0, never one that was given out before (the counter is in the file)."""
+        return int(self._page.generation) % 0xFFFF_FFFF + 1
+
+    @staticmethod
+    def _newest(slots: Iterable[Slot]) -> int:
+        return max((slot.generation for slot in slots), default=0)
+
+    def _slots(self) -> list[Slot]:
+        layouts = (self._page.slots[i] for i in range(SLOTS))
+        return [Slot.unpack(layout) for layout in layouts if layout.flags & SlotFlag.ENABLED]
+
+    def _put(self, slots: Sequence[Slot], armed: int) -> None:
+        """Write all slots under the sequence lock, then the word that processes look at.
+
+        A slot keeps its place while it is in force: processes count by it. Disarming stores the word first, so
+        that it works at once even if this process dies here.
+        """
+        placed = self._placed(slots)
+        page = self._page
+        if not armed:
+            page.armed = 0
+        self._change(lambda: self._write(placed))
+        page.generation = max(page.generation, armed)
+        _barrier()
+        page.armed = armed
+
+    def _change(self, write: Callable[[], None]) -> None:
+        page = self._page
+        page.seq = (page.seq | 1) & 0xFFFF_FFFF
+        _barrier()
+        write()
+        _barrier()
+        page.seq = (page.seq + 1) & 0xFFFF_FFFF
+
+    def _placed(self, slots: Sequence[Slot]) -> dict[int, Slot]:
+        if len(slots) > SLOTS:
+            raise PageError(
+                f"{self.path}: {len(slots)} faulted GPUs, the page holds {SLOTS}; disarm something first"
+            )
+        at = {self._key(Slot.unpack(self._page.slots[i])): i for i in range(SLOTS) if self._enabled(i)}
+        placed = {at[self._key(slot)]: slot for slot in slots if self._key(slot) in at}
+        free = iter([i for i in range(SLOTS) if i not in placed])
+        return placed | {next(free): slot for slot in slots if self._key(slot) not in at}
+
+    def _enabled(self, index: int) -> bool:
+        return bool(self._page.slots[index].flags & SlotFlag.ENABLED)
+
+    @staticmethod
+    def _key(slot: Slot) -> tuple[str, str, int]:
+        return slot.fault_id, slot.gpu, slot.generation
+
+    def _write(self, placed: dict[int, Slot]) -> None:
+        for index in range(SLOTS):
+            if index in placed:
+                placed[index].pack(self._page.slots[index])
+            else:
+                self._page.slots[index].flags = 0
+
+
+_fence = threading.Lock()
+
+
+def _barrier() -> None:
+    """Orders the stores before it before those after it, for other processes too.
+
+    Two rounds of one lock: what is done before the first release is seen before what follows the second acquire.
+    On x86 stores are ordered anyway; on aarch64 they are not.
+    """
+    with _fence:
+        pass
+    with _fence:
+        pass
+
+
+def _empty() -> Ctl:
+    return Ctl(
+        magic=CTL_MAGIC,
+        abi_major=ABI_MAJOR,
+        abi_minor=ABI_MINOR,
+        size=_SIZE,
+        nslots=SLOTS,
+        boot_id_hash=_boot_id_hash(),
+    )
+
+
+def _boot_id_hash() -> int:
+    """FNV-1a 64 of the boot id, as the shim computes it."""
+    value = 14695981039346656037
+    for byte in read_boot_id().encode():
+        value = (value ^ byte) * 1099511628211 % 2**64
+    return value

@@ -1,0 +1,65 @@
+"""Making and opening the files of the page: fixed size, made whole, never replaced.
+
+Job: a file appears under its name complete or not at all (made aside, then hard-linked), and an existing one is
+only ever opened. What is not a regular file of ours raises `PageError`; nothing is deleted or truncated here.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+__all__ = ["PageError", "open_or_create", "read_boot_id"]
+
+
+class PageError(Exception):
+    """Raised when a page file cannot be used; says which, why, and what to do."""
+
+
+def open_or_create(path: Path, content: bytes, mode: int) -> tuple[int, bool]:
+    """A read-write descriptor, and whether the file was made now, with `content` and permission bits `mode`."""
+    try:
+        return _open(path), False
+    except FileNotFoundError:
+        made = _create(path, content, mode)
+    return _open(path), made
+
+
+def _open(path: Path) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as err:
+        raise PageError(
+            f"{path}: cannot be opened: {err.strerror}; is it a plain file of this user?"
+        ) from err
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise PageError(f"{path}: is not a plain file; move it away")
+    return fd
+
+
+def _create(path: Path, content: bytes, mode: int) -> bool:
+    """False when somebody else was first."""
+    try:
+        fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as err:
+        raise PageError(f"{path}: cannot be made: {err.strerror}") from err
+    try:
+        os.fchmod(fd, mode)
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as err:
+        raise PageError(f"{path}: cannot be made: {err.strerror}") from err
+    finally:
+        Path(aside).unlink(missing_ok=True)
+    return True
+
+
+def read_boot_id() -> str:
+    """The kernel's id of this boot, 36 characters (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

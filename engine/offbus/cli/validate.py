@@ -1,0 +1,46 @@
+"""`offbus validate FILE…`."""
+
+from pathlib import Path
+
+import click
+
+from offbus.cli.options import env_option, env_set_option, set_option
+
+__all__ = ["validate"]
+
+EPILOG = """\b
+Examples:
+  offbus validate scenarios/*.yaml
+  offbus validate drill.yaml --set backend=sglang --env kubernetes
+  offbus validate drill.yaml --format json | jq '.[].findings[].code'
+
+\b
+Exit codes: 0 all are valid, 2 at least one is not.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@set_option
+@env_option
+@env_set_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print findings.",
+)
+def validate(
+    files: tuple[Path, ...], sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str
+) -> None:
+    """Check the scenarios in FILE... and show every finding at once, with its place and what to do.
+
+    Nothing is run, and nothing outside the files is touched.
+    """
+    from offbus.cli.validating import check_all
+    from offbus.exits import Exit
+
+    valid = check_all(files, sets=sets, env=env, env_sets=env_sets, form=form)
+    raise click.exceptions.Exit(Exit.PASSED if valid else Exit.INVALID)

@@ -1,0 +1,126 @@
+"""What a run of a scenario would do, from the scenario alone: order, bounds, defaults, and who undoes what. Changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from offbus import dag
+from offbus.cleanup import CleanupParams
+from offbus.durations import format_duration
+from offbus.language.scenario import Scenario, Step
+from offbus.step import Kind
+
+__all__ = ["Plan", "PlannedStep", "make_plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step as it would run."""
+
+    step: Step
+    latest_end: timedelta
+    """The latest moment, from the start, at which it must have ended if every step before it takes all its time."""
+    undone_by: tuple[str, ...]
+    """Cleanup steps that undo it before the end."""
+
+    @property
+    def bindings(self) -> Mapping[str, str]:
+        """Params that come from ancestors: param -> step."""
+        return {binding.key: binding.step for binding in self.step.params.bindings}
+
+    @property
+    def undo(self) -> str:
+        """When its changes are undone, in words."""
+        if self.step.type.kind is Kind.OBSERVATION:
+            return "changes nothing"
+        return (
+            f"undone by {', '.join(self.undone_by)}, else at the end"
+            if self.undone_by
+            else "undone at the end"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The whole run."""
+
+    scenario: Scenario
+    steps: tuple[PlannedStep, ...]
+    """In plan order."""
+    longest: timedelta
+    """Bound of the steps: `timeout`, or less if all steps' timeouts together cannot reach it."""
+
+    @property
+    def bound(self) -> timedelta:
+        """Bound of the run, undo included."""
+        return self.longest + self.scenario.undo_timeout
+
+    def to_json(self) -> dict[str, Any]:
+        """As `offbus plan --format json` prints it; keys are stable."""
+        scenario = self.scenario
+        return {
+            "scenario": scenario.name,
+            "summary": scenario.summary,
+            "digest": scenario.digest,
+            "inputs": {name: _plain(value) for name, value in scenario.inputs.items()},
+            "environment": {
+                "uses": scenario.env_name,
+                **scenario.environment.options.model_dump(mode="json"),
+            },
+            "guards": scenario.guards.model_dump(mode="json") if scenario.guards is not None else None,
+            "timeout": format_duration(scenario.timeout),
+            "undo_timeout": format_duration(scenario.undo_timeout),
+            "bound": format_duration(self.bound),
+            "steps": [_step_json(planned) for planned in self.steps],
+            "expect": [expectation.text for expectation in scenario.expect],
+        }
+
+
+def _plain(value: Any) -> Any:
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
+def _step_json(planned: PlannedStep) -> dict[str, Any]:
+    step = planned.step
+    return {
+        "id": step.id,
+        "uses": step.uses,
+        "kind": step.type.kind.value,
+        "needs": list(step.needs),
+        "background": step.background,
+        "always": step.always,
+        "keep_going": step.keep_going,
+        "when": None if step.when is None else step.when.text,
+        "timeout": format_duration(step.timeout),
+        "attempts": step.retry.attempts,
+        "params": None
+        if step.params.static is None
+        else step.params.static.model_dump(mode="json", by_alias=True, exclude_unset=True),
+        "bindings": dict(planned.bindings),
+        "undo": planned.undo,
+        "expect": [expectation.text for expectation in step.expect],
+    }
+
+
+def make_plan(scenario: Scenario) -> Plan:
+    """The plan of a scenario."""
+    graph = dag.build({step.id: step.needs for step in scenario.steps})
+    steps = {step.id: step for step in scenario.steps}
+    undone_by = _cleanups(scenario)
+    ends: dict[str, timedelta] = {}
+    for name in graph.order:
+        begins = max((ends[need] for need in graph.needs[name]), default=timedelta(0))
+        ends[name] = begins + steps[name].timeout
+    planned = tuple(PlannedStep(steps[name], ends[name], undone_by.get(name, ())) for name in graph.order)
+    return Plan(scenario, planned, min(scenario.timeout, max(ends.values())))
+
+
+def _cleanups(scenario: Scenario) -> Mapping[str, tuple[str, ...]]:
+    """step -> the cleanup steps that name it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for step in scenario.steps:
+        if isinstance(step.params.static, CleanupParams):
+            for name in step.params.static.steps:
+                found[name] = (*found.get(name, ()), step.id)
+    return found

@@ -1,0 +1,131 @@
+"""`offbus local up|down|status`: keep a local cluster for playing. Heavy imports happen inside the commands."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from offbus_sandbox.layout import Layout
+
+__all__ = ["local"]
+
+name_option = click.option("--name", default="default", show_default=True, help="Which sandbox.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(short_help="Keep a local cluster of processes for playing.")
+def local() -> None:
+    """Keep a local cluster of processes for playing.
+
+    Runs on the environment `local` use the sandbox `default` while it is up. It ends by itself after half an hour
+    without a client.
+    """
+
+
+@local.command()
+@name_option
+@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 64), help="How many nodes.")
+@click.option("--gpus", default=2, show_default=True, type=click.IntRange(0, 8), help="GPUs of each node.")
+@click.option(
+    "--responder/--no-responder", default=True, show_default=True, help="Run the stand-in responder."
+)
+@json_option
+def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None:
+    """Start a sandbox, or go on with one whose supervisor was killed."""
+    import anyio
+
+    from offbus_sandbox.config import SandboxConfig
+    from offbus_sandbox.start import is_running, start
+
+    layout = layout_of(name)
+    config = SandboxConfig(nodes=nodes, gpus_per_node=gpus)
+    config = config if responder else config.model_copy(update={"responder": None})
+    refuse_other(layout, config, name)
+    if is_running(layout):
+        say(as_json, {"name": name, "folder": str(layout.real), "started": False}, f"{name} is up already")
+        return
+    anyio.run(start, layout, config)
+    report = {"name": name, "folder": str(layout.real), "started": True}
+    say(as_json, report, f"{name} is up: {nodes} nodes, {nodes * gpus} GPUs, in {layout.real}")
+
+
+@local.command()
+@name_option
+@json_option
+def down(name: str, as_json: bool) -> None:
+    """End a sandbox: disarm all faults, end every process, remove its folder."""
+    import shutil
+
+    import anyio
+
+    from offbus.errors import CouldNotRun
+    from offbus_sandbox.start import stop
+
+    layout = layout_of(name)
+    if not layout.real.exists():
+        say(as_json, {"name": name, "was_up": False}, f"{name} is not up")
+        return
+    anyio.run(stop, layout)
+    shutil.rmtree(layout.real)
+    layout.forget_alias()
+    if layout.real.exists():
+        raise CouldNotRun(f"{layout.real} is still there", hint="remove it by hand")
+    say(as_json, {"name": name, "was_up": True}, f"{name} is down; no process of it is left")
+
+
+@local.command()
+@name_option
+@json_option
+def status(name: str, as_json: bool) -> None:
+    """Show nodes, pods and faults of a sandbox; exit code 1 when it is not up."""
+    import anyio
+
+    from offbus.exits import Exit
+    from offbus_sandbox.start import is_running
+
+    layout = layout_of(name)
+    if not is_running(layout):
+        say(
+            as_json,
+            {"name": name, "up": False},
+            f"{name} is not up; start it with: offbus local up{flag(name)}",
+        )
+        sys.exit(Exit.FAILED)
+    from offbus_sandbox.overview import overview, rows
+
+    found = anyio.run(overview, layout)
+    say(as_json, {"name": name, "up": True, **found}, "\n".join(rows(name, found)))
+
+
+def layout_of(name: str) -> "Layout":
+    """The files of a named sandbox. Raises UsageError."""
+    from offbus_sandbox.layout import Layout
+    from offbus_sandbox.named import folder_of
+
+    folder: Path = folder_of(name)
+    return Layout.of(folder)
+
+
+def refuse_other(layout: "Layout", config: Any, name: str) -> None:
+    """A sandbox is not changed under its users, nor under the objects that it keeps. Raises CouldNotRun."""
+    from offbus.errors import CouldNotRun
+    from offbus_sandbox.config import SandboxConfig
+
+    if layout.config.exists() and SandboxConfig.load(layout.config) != config:
+        raise CouldNotRun(
+            f"{name} exists with other nodes, GPUs or responder",
+            hint=f"offbus local down{flag(name)}, then up again",
+        )
+
+
+def flag(name: str) -> str:
+    """How the sandbox is named on a command line."""
+    return "" if name == "default" else f" --name {name}"
+
+
+def say(as_json: bool, report: dict[str, Any], text: str) -> None:
+    """Print the result, for people or for programs."""
+    click.echo(json.dumps(report, indent=2) if as_json else text)

@@ -1,0 +1,55 @@
+"""Waiting for an object to become what a test needs: by watch, with a watchdog far beyond any real duration."""
+
+from collections.abc import AsyncIterator, Callable
+
+import anyio
+
+from offbus_steps.port import NotFound, Object, Port, Ref, WatchEvent, WatchType
+
+__all__ = ["gone", "next_event", "until"]
+
+WATCHDOG_S = 60.0
+
+
+async def until(port: Port, ref: Ref, holds: Callable[[Object], bool]) -> Object:
+    """The object as soon as `holds` is true of it. Raises TimeoutError."""
+    with anyio.fail_after(WATCHDOG_S):
+        listing = await port.objects.list(ref.kind, namespace=ref.namespace)
+        for obj in listing.items:
+            if obj["metadata"]["name"] == ref.name and holds(obj):
+                return obj
+        async for event in port.objects.watch(
+            ref.kind, namespace=ref.namespace, resource_version=listing.resource_version
+        ):
+            if concerns(event, ref) and event.type is not WatchType.DELETED and holds(event.object):
+                return event.object
+    raise AssertionError("a watch ended by itself")
+
+
+async def gone(port: Port, ref: Ref) -> None:
+    """Return when the object does not exist. Raises TimeoutError."""
+    with anyio.fail_after(WATCHDOG_S):
+        listing = await port.objects.list(ref.kind, namespace=ref.namespace)
+        try:
+            await port.objects.get(ref)
+        except NotFound:
+            return
+        async for event in port.objects.watch(
+            ref.kind, namespace=ref.namespace, resource_version=listing.resource_version
+        ):
+            if concerns(event, ref) and event.type is WatchType.DELETED:
+                return
+
+
+async def next_event(events: AsyncIterator[WatchEvent]) -> WatchEvent:
+    """The next change, bookmarks aside. Raises TimeoutError."""
+    with anyio.fail_after(WATCHDOG_S):
+        async for event in events:
+            if event.type is not WatchType.BOOKMARK:
+                return event
+    raise AssertionError("a watch ended by itself")
+
+
+def concerns(event: WatchEvent, ref: Ref) -> bool:
+    """Whether an event is about that object."""
+    return event.type is not WatchType.BOOKMARK and event.object["metadata"]["name"] == ref.name
