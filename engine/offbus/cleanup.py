@@ -25,20 +25,20 @@ class CleanupParams(Params):
 class CleanupOutputs(Outputs):
     """What came of it."""
 
-    undone: list[str] = Field(description="Ids of the steps whose changes are undone.")
+    restored: int = Field(0, description="Undos that put back what was before.")
+    nothing: int = Field(0, description="Undos that found nothing to do.")
 
 
 class _UndoesNow(Protocol):
     """The engine's own context, which can do more than a step type's."""
 
-    async def undo_now(self, steps: Sequence[str]) -> None:
+    async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
         """Stop these steps if they run, then undo them. Raises StepError if an undo failed or met a conflict."""
 
 
 async def _cleanup(ctx: Any, params: CleanupParams) -> CleanupOutputs:
     """Stop the named steps if they still run, and undo what they did, now."""
-    await cast("_UndoesNow", ctx).undo_now(params.steps)
-    return CleanupOutputs(undone=params.steps)
+    return await cast("_UndoesNow", ctx).undo_now(params.steps)
 
 
 CLEANUP = StepType(

@@ -7,11 +7,13 @@
 3. The order is stable: if the file's order already satisfies 2, it is kept; a step that is needed by one further up
    is moved up to just before it, and nothing else moves. This is the *plan order*: results are reported in it.
 4. It is deterministic: the same steps and needs give the same order.
-5. A cycle is refused with `CycleError`, whose `path` is a shortest way round: each step needs the next, the last is the first.
-6. `ancestors(x)` is what x needs, directly or not; `descendants(x)` is what needs x; both in plan order, neither has x.
+5. A cycle is refused with `CycleError`, whose `path` is a shortest way round: each step needs the next, the
+   last is the first.
+6. `ancestors(x)` is what x needs, directly or not; `descendants(x)` is what needs x; both in plan order,
+   neither has x.
 7. `is_ancestor(a, x)` is the same as `a in ancestors(x)`.
 8. Time and memory of `build` are linear in steps plus needs, whatever the depth: no recursion, no set of ancestors per
-   step. A question about ancestors costs at most as much as the part of the graph between; inside a plain sequence O(1).
+   step. A question about ancestors costs at most the part of the graph between; in a plain sequence it is O(1).
 
 Unknown names and names that occur twice are the caller's findings; here they are a ValueError.
 """

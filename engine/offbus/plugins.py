@@ -2,7 +2,8 @@
 
 They are entry points (groups below); ours are registered exactly as a third party's. Finding them reads the
 `entry_points.txt` of each distribution on `sys.path` and imports nothing: `importlib.metadata` does the same, but costs
-43 ms to import (measured), which is more than a third of what `offbus --help` may take. Distributions in zip files are not seen.
+43 ms to import (measured), which is more than a third of what `offbus --help` may take. What is in zip
+files is not seen.
 
 A plug-in that cannot be loaded is one clear `PluginError` that names its package. It is never skipped in silence,
 and it harms only who asks for it.

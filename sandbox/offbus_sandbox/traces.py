@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from offbus_agent.page_abi import Ctl
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
 
@@ -13,12 +14,12 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
     """For `offbus.environment.Environment.fingerprint`, beside what every cluster has. Raises Unavailable."""
     items: dict[str, Any] = {"Sandbox stray processes": await port.strays()}
     for folder in sorted((layout.root / "nodes").iterdir()):
-        items[f"Node/{folder.name} page"] = armed(folder / "run/offbus")
+        items[f"Node/{folder.name} page"] = "armed" if is_armed(folder / "run/offbus/ctl") else "disarmed"
     return items
 
 
-def armed(page_dir: Path) -> bool:
-    """Whether a node's control page makes calls fail."""
-    from offbus_agent.page import is_armed
-
-    return is_armed(page_dir)
+def is_armed(page: Path) -> bool:
+    """Whether a node's control page makes calls fail: its first word that processes look at, whoever wrote it."""
+    if not page.exists():
+        return False
+    return bool(Ctl.from_buffer_copy(page.read_bytes()).armed)

@@ -39,7 +39,9 @@ static void fill(struct offbus_row *row, const struct process *self, uint32_t ge
   __atomic_store_n(&row->generation, generation, __ATOMIC_RELEASE);
 }
 
+/* Generation 0 is a row that somebody is filling. */
 static bool in_force(uint32_t generation, const struct fault *all, unsigned n) {
+  if (!generation) return true;
   for (unsigned i = 0; i < n; i++)
     if (all[i].slot.generation == generation) return true;
   return false;

@@ -38,31 +38,35 @@ void page_speak(void) {
   line_say(&line);
 }
 
-/* Reads NAME=value of the initial environment into `value`, "" when it is not there; long values are cut. */
-static void read_environment(const char *name, char *value, size_t size) {
+/* Where a scan of NAME=value\0NAME=value\0… for one name is. */
+struct scan {
+  const char *name;
+  char *value;
+  size_t room, at;
+  enum { IN_NAME, IN_VALUE, IN_ANOTHER, FOUND } state;
+};
+
+static void scan_byte(struct scan *scan, char byte) {
+  if (!byte) {
+    scan->state = scan->state == IN_VALUE ? FOUND : IN_NAME;
+    scan->at = 0;
+  } else if (scan->state == IN_VALUE) {
+    if (scan->at < scan->room - 1) scan->value[scan->at++] = byte, scan->value[scan->at] = 0;
+  } else if (scan->state == IN_NAME) {
+    if (scan->name[scan->at] == byte) scan->at++;
+    else if (!scan->name[scan->at] && byte == '=') scan->state = IN_VALUE, scan->at = 0;
+    else scan->state = IN_ANOTHER;
+  }
+}
+
+/* Reads a variable of the initial environment into `value`, "" when it is not there; a long value is cut. */
+static void read_environment(const char *name, char *value, size_t room) {
   char chunk[4096];
-  size_t matched = 0, kept = 0, name_length = text_length(name);
-  bool at_value = false, mismatch = false;
-  long got;
+  struct scan scan = {name, value, room, 0, IN_NAME};
   int fd = raw_open("/proc/self/environ", O_RDONLY);
   value[0] = 0;
-  while (fd >= 0 && !(at_value && mismatch) && (got = raw_read(fd, chunk, sizeof chunk)) > 0) {
-    for (long i = 0; i < got; i++) {
-      if (!chunk[i]) {
-        if (at_value) {
-          mismatch = true;
-          break;
-        }
-        matched = 0, mismatch = false;
-      } else if (at_value) {
-        if (kept < size - 1) value[kept++] = chunk[i], value[kept] = 0;
-      } else if (!mismatch && matched == name_length && chunk[i] == '=') {
-        at_value = true;
-      } else if (mismatch || matched >= name_length || name[matched++] != chunk[i]) {
-        mismatch = true;
-      }
-    }
-  }
+  for (long got; fd >= 0 && scan.state != FOUND && (got = raw_read(fd, chunk, sizeof chunk)) > 0;)
+    for (long i = 0; i < got && scan.state != FOUND; i++) scan_byte(&scan, chunk[i]);
   if (fd >= 0) raw_close(fd);
 }
 
@@ -115,18 +119,20 @@ static void open_events(void) {
   page_events = page;
 }
 
+static void join(char *into, const char *folder, const char *file) {
+  size_t length = text_length(folder);
+  memcpy(into, folder, length);
+  memcpy(into + length, file, text_length(file) + 1);
+}
+
 __attribute__((constructor)) static void start(void) {
-  char folder[PATH_SIZE], path[PATH_SIZE + 16];
+  char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
   read_environment("OFFBUS_PAGE_DIR", folder, sizeof folder);
   if (!folder[0]) return;
   process_start();
-  struct line line = {0};
-  line_add(&line, folder);
-  line_add(&line, "/ctl");
-  memcpy(path, line.text, line.used + 1);
-  memcpy(events_path, line.text, line.used - 3);
-  memcpy(events_path + line.used - 3, "events", sizeof "events");
-  open_ctl(path);
+  join(ctl_path, folder, "/ctl");
+  join(events_path, folder, "/events");
+  open_ctl(ctl_path);
   if (ctl) open_events();
 }
 

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
@@ -150,7 +151,8 @@ def test_a_terminal_without_unicode_gets_question_marks(tmp_path: Path) -> None:
     drill.begin()
     drill.step("deploy", 1.0, 2.0, "failed", message="Größe … überschritten")
     raw = io.BytesIO()
-    play(drill, drill.finish(), io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    stream = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    play(drill, drill.finish(), stream)
     text = raw.getvalue().decode("ascii")
     assert "FAILED in 1.0 s: Gr??e ? ?berschritten" in text
     assert text.splitlines()[-1].startswith("report: ")
@@ -180,12 +182,15 @@ def test_a_reader_that_stalls_delays_no_event(tmp_path: Path) -> None:
     drill, report = passing(tmp_path)
     reading, writing = os.pipe()
     rounds = 60  # some 300 KiB, several times what a pipe holds
-    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as stream:
-        with view_of(drill, report, stream) as view:
+    read: list[str] = []
+    with os.fdopen(reading) as reader:
+        late = threading.Thread(target=lambda: read.extend(reader))
+        with os.fdopen(writing, "w") as stream, view_of(drill, report, stream) as view:
             for event in drill.events * rounds:
                 view.event(event)
-            head = [next(reader) for _ in range(40 * rounds)]
-    assert head[0].endswith("run 3f9a2c41 on local, 11 steps\n")
+            late.start()
+        late.join()
+    assert sum("run 3f9a2c41 on local, 11 steps" in line for line in read) == rounds
 
 
 def test_events_of_a_run_that_was_taken_over_have_their_names(tmp_path: Path) -> None:

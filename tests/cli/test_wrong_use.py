@@ -13,7 +13,7 @@ name: tiny
 summary: Waits.
 environment: {uses: local}
 steps:
-  - {id: watch, uses: await_cordon, with: {node: node-1}}
+  - {id: watch, uses: deploy, with: {manifest: target.yaml}}
 """
 
 
@@ -40,8 +40,8 @@ def test_no_such_file(offbus, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: [1\nb: 2", ["bad.yaml:2:1"]),
-        (SCENARIO.replace("await_cordon", "await_kordon"), ["bad.yaml:6:23", "await_kordon", "await_cordon"]),
+        ("a: [1\nb: 2", ["bad.yaml:2:2", "not YAML"]),
+        (SCENARIO.replace("uses: deploy", "uses: deploi"), ["bad.yaml:6:23", "deploi", "deploy"]),
         (SCENARIO.replace("name: tiny", "nmae: tiny"), ["bad.yaml:2:1", "nmae", "name"]),
         (SCENARIO.replace("offbus: 1", "offbus: 9"), ["bad.yaml:1:9", "9"]),
         (

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import STATE, WATCHDOG_S, Cluster, condition
+from responder_world import STATE, WATCHDOG_S, Cluster, condition
 
 from offbus_steps.port import Object, Ref
 

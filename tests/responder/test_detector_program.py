@@ -1,7 +1,7 @@
 """The detector as a process: what it says in a real cluster about a real kernel log."""
 
 import pytest
-from conftest import Cluster, condition
+from responder_world import Cluster, condition
 
 from offbus_sandbox.responder.boot_id import renew_boot_id
 from offbus_steps.port import Ref

@@ -31,7 +31,8 @@ Examples:
 def plan(file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str) -> None:
     """Show what a run of the scenario in FILE would do, without doing it.
 
-    Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it takes at most.
+    Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it
+    takes at most.
     """
     import json
 

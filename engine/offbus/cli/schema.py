@@ -1,5 +1,7 @@
 """`offbus schema NAME`: the JSON Schemas that are committed below schemas/, from the models that make them."""
 
+from typing import Any
+
 import click
 
 __all__ = ["SCHEMAS", "schema", "schema_text"]
@@ -22,11 +24,12 @@ In a scenario, for editors:
 def schema_text(name: str) -> str:
     """The schema as it is committed: sorted as the models are, two spaces, a line end."""
     import json
-    from functools import reduce
     from importlib import import_module
 
     module, _, path = SCHEMAS[name].partition(":")
-    make = reduce(getattr, path.split("."), import_module(module))
+    make: Any = import_module(module)
+    for part in path.split("."):
+        make = getattr(make, part)
     return json.dumps(make(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -23,7 +23,10 @@ class Bindings:
         self._providers: dict[str, Mapping[str, tuple[str, ...]]] = {}
 
     def find(self, step: RawStep, key: str, mark: FromAncestor, *, required: bool) -> Binding | None:
-        """The ancestor whose output the param `key` takes; None, with a finding unless it is optional, if there is not just one."""
+        """The ancestor whose output the param `key` takes.
+
+        None, with a finding unless it is optional, if there is not just one.
+        """
         if mark.output not in self._providers:
             self._providers[mark.output] = self._carry_down(mark.output)
         providers = self._providers[mark.output][step.key]

@@ -10,7 +10,7 @@ _STEP = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|[{}]""", re.DOTALL)
 
 
 def end_of(text: str, start: int, limit: int | None = None) -> int:
-    """The index after the `}}` that closes the `${{` at `start`, looking no further than `limit`; -1 if there is none."""
+    """The index after the `}}` that closes the `${{` at `start`, not beyond `limit`; -1 if there is none."""
     at, depth = start + len(OPEN), 0
     limit = len(text) if limit is None else limit
     while match := _STEP.search(text, at, limit):

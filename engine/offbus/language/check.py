@@ -1,11 +1,11 @@
 """From a tree of nodes to a `Scenario`: shape first, then meaning; every finding is noted, none ends the checking.
 
 The order: format version; the header's shape; inputs; steps (shape, type, needs, cycles); conditions and params of each
-step; expectations; environment, options, guards. What a broken part would have said is left out of later checks, so that
-one mistake makes one finding. Pure but for loading the step types and the environment that are used.
+step; expectations; environment, options, guards. What a broken part would have said is left out of later checks,
+so that one mistake makes one finding. Pure but for loading the step types and the environment that are used.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,15 +18,14 @@ from offbus.language.complaints import Subject, complain
 from offbus.language.conditions import Conditions
 from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.inputs import Inputs, read_inputs
-from offbus.language.params import ParamsChecker
 from offbus.language.places import Places
-from offbus.language.scenario import Expectation, Retry, Scenario, Scope, Step
+from offbus.language.scenario import Expectation, Scenario, Scope, Step
 from offbus.language.settings import Settings, read_settings
-from offbus.language.steps import Graph, RawStep, Types, arrange, read_steps
+from offbus.language.steps import Types, arrange, read_steps
 from offbus.language.tree import Node
-from offbus.language.vocabulary import Unknown, Vocabulary
+from offbus.language.vocabulary import Vocabulary
 from offbus.plugins import Registry
-from offbus.step import Outputs, StepType
+from offbus.step import StepType
 
 __all__ = ["Overrides", "check"]
 
@@ -49,7 +48,7 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
     types = Types(registry, places)
     graph = arrange(read_steps(root.children.get("steps"), places, types), places)
     conditions = Conditions(places, Scope(inputs=inputs.values))
-    meaning = _Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
+    meaning = Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
     vocabulary = Vocabulary(inputs=inputs.types)
@@ -164,104 +163,3 @@ def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, places: P
     for name in inputs.types.keys() - conditions.used_inputs:
         where = places.key(root.children["inputs"], name)
         places.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)
-
-
-class _Meaning:
-    """What the steps mean, each seen from its place in the DAG."""
-
-    def __init__(
-        self,
-        graph: Graph,
-        inputs: Inputs,
-        metrics: Mapping[str, CelType],
-        places: Places,
-        conditions: Conditions,
-    ) -> None:
-        self._graph, self._inputs, self._metrics = graph, inputs, metrics
-        self._places, self._conditions = places, conditions
-        self._outputs = {
-            key: None if step.type is None else step.type.outputs for key, step in graph.steps.items()
-        }
-        self._untyped = any(step.type is None for step in graph.steps.values())
-        self._params = ParamsChecker(graph, places, conditions)
-
-    def steps(self) -> list[Step | None]:
-        """All steps in file order; None for what has findings."""
-        return [self._step(step) for step in self._graph.steps.values()]
-
-    def at_the_end(self) -> Vocabulary:
-        """What the scenario's own `expect` may use: everything, all steps have ended."""
-        return self._vocabulary(lambda _: None)
-
-    def _vocabulary(
-        self, reachable: Callable[[str], Unknown | None], outputs: type[Outputs] | None = None
-    ) -> Vocabulary:
-        return Vocabulary(self._inputs.types, self._metrics, self._outputs, reachable, outputs, self._untyped)
-
-    def _step(self, step: RawStep) -> Step | None:
-        node, model = step.node, step.model
-        before = self._vocabulary(lambda other: self._refusal(step, other))
-        when_node = node.children.get("when")
-        usable = when_node is not None and model.when is not None
-        when = self._conditions.condition(when_node, before) if usable and when_node is not None else None
-        if step.type is None:
-            return None
-        params = self._params.check(step, step.type, before)
-        expect: tuple[Expectation, ...] = ()
-        if model.expect:
-            after = self._vocabulary(lambda other: self._refusal(step, other), step.type.outputs)
-            expect = self._conditions.expectations(node.children["expect"], after)
-        self._options(step, step.type)
-        return (
-            None
-            if params is None
-            else Step(
-                id=model.id,
-                uses=model.uses,
-                type=step.type,
-                needs=step.needs,
-                background=model.background,
-                always=model.always,
-                keep_going=model.keep_going,
-                when=when,
-                timeout=model.timeout if model.timeout is not None else step.type.timeout,
-                retry=Retry() if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
-                params=params,
-                expect=expect,
-                position=self._places.start_of(node),
-            )
-        )
-
-    def _refusal(self, step: RawStep, other: str) -> Unknown | None:
-        """Why `step` may not use what `other` gives; None if it may."""
-        if other == step.key:
-            return Unknown("OB405", f"step {other!r} is this step itself", "in `expect`, write outputs.NAME")
-        if not self._graph.dag.is_ancestor(other, step.key):
-            needs = ", ".join([*step.needs, other])
-            return Unknown(
-                "OB405",
-                f"step {other!r} is not an ancestor of step {step.key!r}: it may not have ended",
-                f"write needs: [{needs}]",
-            )
-        if other in self._graph.background and not (step.model.always or step.model.background):
-            message = (
-                f"step {other!r} runs in the background and has not ended yet when step {step.key!r} starts"
-            )
-            return Unknown("OB412", message, "use it in the scenario's own `expect`")
-        return None
-
-    def _options(self, step: RawStep, step_type: StepType) -> None:
-        model, node, note = step.model, step.node, self._places.note
-        if model.background and not step_type.background:
-            hint = f"{step_type.name} ends by itself; leave `background` out"
-            note(
-                "OB309",
-                f"step type {step_type.name} cannot run in the background",
-                self._places.key(node, "background"),
-                hint=hint,
-            )
-        if model.background and model.always:
-            message = "a background step is stopped before `always` steps run, so it cannot be both"
-            note("OB309", message, self._places.key(node, "always"), hint="leave one of them out")
-        if model.timeout is not None and not model.timeout:
-            note("OB204", "timeout: it must be longer than 0", self._places.value(node, "timeout"))

@@ -1,4 +1,4 @@
-"""Pydantic's validation errors as findings: our words, the place in the file, what is allowed, what was probably meant."""
+"""Pydantic's validation errors as findings: our words, the place in the file, what is allowed, what was meant."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +18,8 @@ __all__ = ["Subject", "complain", "key_of", "keys_of"]
 _WANTED = {
     "string": "text", "int": "an integer", "float": "a number", "bool": "true or false", "decimal": "a number",
     "list": "a list", "tuple": "a list", "set": "a list", "frozen_set": "a list", "dict": "a mapping",
-    "model": "a mapping", "model_attributes": "a mapping", "dataclass": "a mapping", "time_delta": "a duration", "duration": "a duration",
+    "model": "a mapping", "model_attributes": "a mapping", "dataclass": "a mapping",
+    "time_delta": "a duration", "duration": "a duration",
     "none": "left out",
 }  # fmt: skip
 """What a field wants, by the beginning of pydantic's error types (`int_type`, `int_parsing`, `int_from_float`)."""
@@ -198,12 +199,8 @@ def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str |
         suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
         return "OB204", f"{_found(node)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
     if kind in ("too_short", "string_too_short"):
-        return (
-            "OB204",
-            f"must have at least {context.get('min_length', 1)}, and this has {context.get('actual_length', len(node.value or ''))}",
-            None,
-            None,
-        )
+        least, has = context.get("min_length", 1), context.get("actual_length", len(node.value or ""))
+        return "OB204", f"must have at least {least}, and this has {has}", None, None
     if kind == "string_pattern_mismatch":
         return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
     return "OB204", f"{_found(node)} is not allowed: {_said(error)}", None, None

@@ -7,7 +7,6 @@ expressions with the same names. Errors of the library are put into our words, w
 An expression that cannot be evaluated raises `EvaluationError`: never false, never None.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +14,7 @@ from typing import Any
 
 from offbus.errors import UsageError
 from offbus.findings import Position
-from offbus.language import celtypes, guarded, lexing, wording
+from offbus.language import celtypes, guarded, lexing, library, wording
 from offbus.language.celtypes import CelType
 from offbus.language.scenario import Scope
 from offbus.language.vocabulary import Bound, Unknown, UnsetError, Vocabulary
@@ -91,7 +90,7 @@ class Expression:
         return value
 
     def value(self, scope: Scope) -> Any:
-        """The value: bool, int, float, str, timedelta, datetime, list, dict or, of a whole model, the model. Raises EvaluationError."""
+        """The value: of a whole model the model, else what CEL has in Python. Raises EvaluationError."""
         values: dict[str, Any] = {}
         unset: list[str] = []
         for name in self.names:
@@ -157,7 +156,9 @@ class Compiler:
             except RuntimeError as err:  # the library has no class of its own for what it refuses
                 known = [Trouble(*trouble) for trouble in wording.of_refusal(str(err), text, found)]
             else:
-                known = _Program(compiled, _type_of(compiled.return_type()), text, environment.compile)
+                known = _Program(
+                    compiled, library.type_from(compiled.return_type()), text, environment.compile
+                )
             self._programs[key] = known
         return known
 
@@ -165,7 +166,7 @@ class Compiler:
         if declared not in self._environments:
             from cel_expr_python import cel
 
-            variables = {name: _cel(cel.Type, of) for name, of in declared}
+            variables = {name: library.type_for(cel.Type, of) for name, of in declared}
             self._environments[declared] = cel.NewEnv(variables=variables)
         return self._environments[declared]
 
@@ -201,32 +202,6 @@ def _whole_model(found: Sequence[lexing.Token], name: Bound) -> Trouble:
     )
 
 
-def _cel(cel_type: Any, of: CelType) -> Any:
-    if of.name == "list":
-        return cel_type.List(_cel(cel_type, of.of[0]))
-    if of.name == "map":
-        return cel_type.Map(_cel(cel_type, of.of[0]), _cel(cel_type, of.of[1]))
-    return getattr(cel_type, of.name.upper())
-
-
-_WELL_KNOWN = {"google.protobuf.duration": "duration", "google.protobuf.timestamp": "timestamp"}
-_SIGNATURE = re.compile(r"([A-Za-z_.]+)|([<>,])")
-
-
-def _type_of(returned: Any) -> CelType:
-    """From the library's notation: "LIST<STRING>"; what we have no name for is dyn."""
-    stack: list[list[CelType]] = [[]]
-    for word, mark in _SIGNATURE.findall(str(returned)):
-        if word:
-            stack[-1].append(CelType(_WELL_KNOWN.get(word.lower(), word.lower())))
-        elif mark == "<":
-            stack.append([])
-        elif mark == ">":
-            inner = tuple(stack.pop())
-            stack[-1][-1] = CelType(stack[-1][-1].name, inner)
-    return stack[0][0] if stack[0] else celtypes.DYN
-
-
 @dataclass(frozen=True, eq=False)
 class Predicate:
     """A condition over named variables, for steps with a param that is an expression (`offbus.step.Expr`)."""
@@ -258,6 +233,6 @@ def predicate(text: str, variables: Mapping[str, str]) -> Predicate:
     compiled = Compiler().compile(text, vocabulary, Position(text))
     if isinstance(compiled, list):
         raise UsageError(f"{text}: {compiled[0].message}", hint=compiled[0].hint)
-    if compiled.type not in (celtypes.BOOL, celtypes.DYN) or compiled._program is None:  # noqa: SLF001
+    if compiled.type not in (celtypes.BOOL, celtypes.DYN) or compiled._program is None:
         raise UsageError(f"{text}: a condition must be true or false, not {compiled.type}")
-    return Predicate(text, compiled._program, compiled.names)  # noqa: SLF001
+    return Predicate(text, compiled._program, compiled.names)

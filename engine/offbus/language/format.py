@@ -62,7 +62,7 @@ class StepModel(_Shape):
     )
     needs: list[_Text] | None = Field(
         None,
-        description="Steps that must have passed first. Default: the last non-background step above. [] starts at once.",
+        description="Steps that must have passed first. Default: the last non-background step above. []: at once.",
     )
     background: bool = Field(
         False, description="Runs beside the steps below until the last of them has ended."

@@ -1,8 +1,8 @@
 """`&&` and `||` from left to right, as people read them.
 
 CEL's own are commutative: `unset && false` is false, `unset || true` is true. An output that was never set must be an
-error and never false (design.md, section 3), yet `steps.a.outcome == "passed" && steps.a.outputs.x > 1` must be fine when
-`a` was skipped. So when a name has no value, the conditions are evaluated one by one, and the first error counts.
+error and never false (design.md, section 3), yet `steps.a.outcome == "passed" && steps.a.outputs.x > 1` must be fine
+when `a` was skipped. So when a name has no value, the conditions are evaluated one by one, and the first error counts.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,8 +7,9 @@ from typing import Any
 
 from offbus.durations import parse_duration
 from offbus.findings import Finding, Position, closest
-from offbus.language import celtypes, format, lexing
+from offbus.language import celtypes, lexing
 from offbus.language.celtypes import CelType
+from offbus.language.format import ID, InputModel
 from offbus.language.places import Places
 from offbus.language.tree import Node
 
@@ -32,7 +33,7 @@ class Inputs:
 
 
 def read_inputs(
-    models: Mapping[str, format.InputModel], node: Node | None, sets: Mapping[str, str], places: Places
+    models: Mapping[str, InputModel], node: Node | None, sets: Mapping[str, str], places: Places
 ) -> Inputs:
     """Resolve all inputs; what is wrong is noted."""
     values: dict[str, Any] = {}
@@ -64,18 +65,18 @@ def read_inputs(
 
 
 def _named_well(name: str, node: Node, places: Places) -> bool:
-    if re.match(format.ID, name) and name not in lexing.KEYWORDS:
+    if re.match(ID, name) and name not in lexing.KEYWORDS:
         return True
     places.note(
         "OB206",
         f"an input cannot be called {name!r}",
         places.key(node, name),
-        hint=f"it must match {format.ID} and be no keyword of CEL",
+        hint=f"it must match {ID} and be no keyword of CEL",
     )
     return False
 
 
-def _enum(model: format.InputModel, where: Node, places: Places) -> list[Any] | None:
+def _enum(model: InputModel, where: Node, places: Places) -> list[Any] | None:
     """The allowed values, typed; None if all are."""
     if model.enum is None:
         return None
@@ -89,7 +90,7 @@ def _enum(model: format.InputModel, where: Node, places: Places) -> list[Any] | 
 
 
 def _default(
-    name: str, model: format.InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places
+    name: str, model: InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places
 ) -> Any:
     if model.default is None:
         places.note(
@@ -106,9 +107,7 @@ def _default(
         return None
 
 
-def _set_value(
-    name: str, text: str, model: format.InputModel, allowed: list[Any] | None, places: Places
-) -> Any:
+def _set_value(name: str, text: str, model: InputModel, allowed: list[Any] | None, places: Places) -> Any:
     try:
         return _one_of(_PARSERS[model.type](text), text, allowed)
     except ValueError as err:

@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 
 def scenario_schema(registry: Registry | None = None) -> Schema:
-    """The schema, with what is registered (default: what is installed). Raises PluginError if a type cannot be loaded."""
+    """The schema, with what is registered (default: what is installed). Raises PluginError."""
     known = registry if registry is not None else installed()
     steps = [known.step_type(name) for name in known.names(STEPS)]
     environments = [known.environment_type(name) for name in known.names(ENVIRONMENTS)]

@@ -12,9 +12,10 @@ from typing import Literal
 
 __all__ = ["KEYWORDS", "Chain", "Token", "chains", "tokens"]
 
-KEYWORDS = frozenset(
-    "as break const continue else false for function if import in let loop null package namespace return true var void while".split()
-)
+KEYWORDS = frozenset({
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import",
+    "in", "let", "loop", "null", "package", "namespace", "return", "true", "var", "void", "while",
+})  # fmt: skip
 """CEL's literals, its one operator that is a word, and its reserved words: none of them can be a name."""
 
 Kind = Literal["string", "number", "name", "other"]
@@ -24,8 +25,10 @@ _KINDS: Mapping[str, Kind] = {"string": "string", "number": "number", "name": "n
 _TOKEN = re.compile(
     r"""
     (?P<comment> //[^\n]* )
-  | (?P<string> [rRbB]{0,2} (?: \"\"\" (?:\\.|[^\\])*? \"\"\" | ''' (?:\\.|[^\\])*? ''' | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
-  | (?P<number> 0x[0-9a-fA-F]+u? | [0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)? | \.[0-9]+(?:[eE][-+]?[0-9]+)? | [0-9]+(?:[eE][-+]?[0-9]+|[uU])? )
+  | (?P<string> [rRbB]{0,2} (?:
+        \"\"\" (?:\\.|[^\\])*? \"\"\" | ''' (?:\\.|[^\\])*? '''
+      | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' ) )
+  | (?P<number> 0x[0-9a-fA-F]+u? | [0-9]*\.[0-9]+(?:[eE][-+]?[0-9]+)? | [0-9]+(?:[eE][-+]?[0-9]+|[uU])? )
   | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
   | (?P<other> && | \|\| | [=!<>]= | \S )
     """,

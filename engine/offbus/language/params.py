@@ -20,7 +20,7 @@ from offbus.language.complaints import Subject, complain, key_of
 from offbus.language.conditions import Conditions
 from offbus.language.places import Places
 from offbus.language.steps import Graph, RawStep
-from offbus.language.templates import Binding, ParamsTemplate, Template
+from offbus.language.templates import ParamsTemplate, Template
 from offbus.language.tree import Node
 from offbus.language.vocabulary import Vocabulary
 from offbus.step import Expr, FromAncestor, Params, StepType

@@ -119,10 +119,10 @@ def _single_quoted(raw: str) -> list[int]:
 
 def _in_block(raw: str, value: str, offset: int, start: int) -> int | None:
     """In a literal block: line n of the value is line n + 1 of the raw text, indented as its first line is."""
-    lines = raw.split("\n")[1:]
+    head, *lines = raw.split("\n")
     indent = next((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), 0)
     row = value.count("\n", 0, offset)
     column = offset - (value.rfind("\n", 0, offset) + 1)
     if row >= len(lines):
         return None
-    return start + len(raw.split("\n")[0]) + 1 + sum(len(line) + 1 for line in lines[:row]) + indent + column
+    return start + len(head) + 1 + sum(len(line) + 1 for line in lines[:row]) + indent + column

@@ -1,4 +1,4 @@
-"""What a run of a scenario would do, from the scenario alone: order, bounds, defaults, and who undoes what. Changes nothing."""
+"""What a run of a scenario would do, from the scenario alone: order, bounds, defaults, who undoes what."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

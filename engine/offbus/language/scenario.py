@@ -1,4 +1,4 @@
-"""A scenario that was found valid: what the runner takes. Frozen, with everything resolved that is known before the run."""
+"""A scenario that was found valid: what the runner takes. Frozen; what is known before the run is resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

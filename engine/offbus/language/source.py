@@ -45,7 +45,7 @@ class Source:
 
 @contextmanager
 def collecting_less() -> Iterator[None]:
-    """Without the cyclic garbage collector: a load makes many objects, no rubbish, and the collector would cost half of it."""
+    """Without the cyclic garbage collector: a load makes many objects and no rubbish; it would take half the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

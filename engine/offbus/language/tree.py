@@ -50,7 +50,7 @@ class Node:
     """While a mapping is being built: the key that waits for its value."""
 
 
-class Stop(Exception):  # noqa: N818 (a signal, not an error)
+class Stop(Exception):
     """Raised when building cannot go on; the finding is noted."""
 
 

@@ -22,7 +22,7 @@ class Mend:
 
 
 def mend(text: str, error_at: int) -> Mend | None:
-    """Mend the last `${{ … }}` that begins on the line of the error and not after it; None if that is not the trouble."""
+    """Mend the last `${{ … }}` that begins on the error's line, not after it; None if that is not the trouble."""
     line_start = text.rfind("\n", 0, error_at) + 1
     line_end = text.find("\n", error_at)
     line_end = len(text) if line_end < 0 else line_end

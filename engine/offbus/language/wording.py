@@ -61,7 +61,7 @@ def _syntax(problem: str) -> str:
 
 def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
     """A function is reported at its parenthesis; the name stands before it."""
-    spelt = name.split(".")[0]
+    spelt = name.split(".", maxsplit=1)[0]
     token = next(
         (t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None
     )

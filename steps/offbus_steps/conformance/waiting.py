@@ -1,12 +1,13 @@
 """Waiting for an object to become what a test needs: by watch, with a watchdog far beyond any real duration."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import anyio
 
 from offbus_steps.port import NotFound, Object, Port, Ref, WatchEvent, WatchType
 
-__all__ = ["gone", "next_event", "until"]
+__all__ = ["gone", "next_event", "until", "watching"]
 
 WATCHDOG_S = 60.0
 
@@ -39,6 +40,20 @@ async def gone(port: Port, ref: Ref) -> None:
         ):
             if concerns(event, ref) and event.type is WatchType.DELETED:
                 return
+
+
+@asynccontextmanager
+async def watching(
+    port: Port, namespace: str, version: str, *, labels: str = ""
+) -> AsyncIterator[AsyncIterator[WatchEvent]]:
+    """A watch of ConfigMaps, ended when it is left."""
+    events = port.objects.watch("ConfigMap", namespace=namespace, labels=labels, resource_version=version)
+    try:
+        yield events
+    finally:
+        end = getattr(events, "aclose", None)
+        if end is not None:
+            await end()
 
 
 async def next_event(events: AsyncIterator[WatchEvent]) -> WatchEvent:

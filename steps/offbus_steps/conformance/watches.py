@@ -1,13 +1,13 @@
 """Watches: from a version on, in order, selected, resumable, and Gone when the version is too old."""
 # ruff: noqa: S101  this is a test suite that ships
 
-from contextlib import aclosing
+from typing import Any
 
 import anyio
 import pytest
 
 from offbus_steps.conformance.manifests import config_map
-from offbus_steps.conformance.waiting import next_event
+from offbus_steps.conformance.waiting import next_event, watching
 from offbus_steps.port import Gone, Port, Ref, WatchType
 
 __all__ = ["WatchConformance"]
@@ -37,16 +37,12 @@ class WatchConformance:
         version = (await port.objects.list("ConfigMap", namespace=namespace)).resource_version
         for name in ("one", "two", "three"):
             await port.objects.create(config_map(namespace, name))
-        async with aclosing(
-            port.objects.watch("ConfigMap", namespace=namespace, resource_version=version)
-        ) as first:
+        async with watching(port, namespace, version) as first:
             named = await next_event(first)
             while named.object["metadata"]["name"] != "one":
                 named = await next_event(first)
         resumed = named.object["metadata"]["resourceVersion"]
-        async with aclosing(
-            port.objects.watch("ConfigMap", namespace=namespace, resource_version=resumed)
-        ) as rest:
+        async with watching(port, namespace, resumed) as rest:
             later = [(await next_event(rest)).object["metadata"]["name"] for _ in range(2)]
         assert later == ["two", "three"]
 
@@ -67,10 +63,7 @@ class WatchConformance:
         await port.objects.patch(ref, {"metadata": {"labels": {"color": "red"}}})
         await port.objects.patch(ref, {"data": {"a": "2"}})
         await port.objects.patch(ref, {"metadata": {"labels": {"color": "blue"}}})
-        watch = port.objects.watch(
-            "ConfigMap", namespace=namespace, labels="color=red", resource_version=version
-        )
-        async with aclosing(watch) as selected:
+        async with watching(port, namespace, version, labels="color=red") as selected:
             seen = [await next_event(selected) for _ in range(3)]
         assert [event.type for event in seen] == [WatchType.ADDED, WatchType.MODIFIED, WatchType.DELETED]
         assert {event.object["metadata"]["name"] for event in seen} == {"moves"}
@@ -78,20 +71,17 @@ class WatchConformance:
     async def test_a_version_that_is_too_old_is_gone(
         self, port: Port, namespace: str, old_version: str
     ) -> None:
-        watch = port.objects.watch("ConfigMap", namespace=namespace, resource_version=old_version)
-        async with aclosing(watch) as old:
+        async with watching(port, namespace, old_version) as old:
             with pytest.raises(Gone):
                 await next_event(old)
 
 
 async def events(
     port: Port, namespace: str, version: str, name: str, count: int
-) -> list[tuple[WatchType, dict[str, object]]]:
+) -> list[tuple[WatchType, dict[str, Any]]]:
     """The first `count` events about one object."""
-    seen = []
-    async with aclosing(
-        port.objects.watch("ConfigMap", namespace=namespace, resource_version=version)
-    ) as watch:
+    seen: list[tuple[WatchType, dict[str, Any]]] = []
+    async with watching(port, namespace, version) as watch:
         while len(seen) < count:
             event = await next_event(watch)
             if event.object["metadata"]["name"] == name:

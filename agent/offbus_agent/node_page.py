@@ -1,0 +1,169 @@
+"""The node's page folder: `run/offbus/{ctl,events,lib/liboffbus.so}` below its root.
+
+Job: make it, put the shim there, and arm, renew and disarm with everything read back. A page that is not the file
+under its name any more counts as failed: processes that start now would map the other one. Pages cannot be had on a
+platform without the shim; then the folder is there, and every use says why it fails.
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from offbus_agent.effects import Mode, Plane
+from offbus_agent.leases import boottime_ns
+from offbus_agent.models import FaultRequest
+from offbus_agent.page import CallClass, ControlPage, EventsPage, FaultMode, PageError, ProcessRow, Slot
+from offbus_agent.plan import Plan
+
+__all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError"]
+
+HEARTBEAT_TTL_S = 5.0
+"""How long processes believe the page after the agent was last seen alive."""
+
+SHIM = Path(__file__).parent / "native/liboffbus.so"
+_MODES = {
+    Mode.ERROR: FaultMode.ERROR,
+    Mode.HANG: FaultMode.HANG,
+    Mode.DELAY: FaultMode.DELAY,
+    Mode.LOST: FaultMode.LOST,
+}
+_ALL_CLASSES = ~CallClass(0)
+
+
+class NodePageError(Exception):
+    """Raised when the page folder cannot be made."""
+
+
+class PageFailedError(Exception):
+    """Raised when the page does not show what was written to it, or cannot be written."""
+
+
+class NodePage:
+    """The page of a node, with its events file. `no_shim` says why faults cannot reach processes, "" if they can."""
+
+    def __init__(self, control: ControlPage, events: EventsPage, no_shim: str) -> None:
+        self.path = control.path
+        self.events_path = events.path
+        self._control = control
+        self._events = events
+        self._no_shim = no_shim
+        self._files = {path: _identity(path) for path in (control.path, events.path)}
+
+    @classmethod
+    def prepare(cls, root: Path) -> "NodePage":
+        """Make or take over the folder below a node's root. Raises NodePageError."""
+        folder = root / "run/offbus"
+        try:
+            (folder / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
+            no_shim = _install_shim(folder / "lib" / SHIM.name)
+            control = ControlPage.create(folder / "ctl", heartbeat_ttl_ns=int(HEARTBEAT_TTL_S * 1e9))
+            return cls(control, EventsPage.create(folder / "events"), no_shim)
+        except (OSError, PageError) as err:
+            raise NodePageError(f"cannot make the page folder {folder}: {err}") from err
+
+    def why_not(self) -> str:
+        """Why the page cannot be used now; "" when it can."""
+        if self._no_shim:
+            return self._no_shim
+        for path, identity in self._files.items():
+            if _identity(path) != identity:
+                return f"{path} was removed or exchanged: processes that start now would not see our page"
+        return ""
+
+    def arm(self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int) -> int:
+        """Put the fault in force on all its GPUs at once; its generation, read back. Raises PageFailedError."""
+        slots = [_slot(request, made, gpu.uuid, gpu.pci, armed_ns, ends_ns) for gpu in made.gpus]
+        try:
+            self._control.heartbeat(boottime_ns())  # a stale heartbeat would void what is armed now
+            generation = self._control.arm(slots)
+        except PageError as err:
+            raise PageFailedError(str(err)) from err
+        shown = self._control.read()
+        ours = [slot for slot in shown.slots if slot.fault_id == request.id and slot.generation == generation]
+        if len(ours) != len(slots) or not shown.armed:
+            raise PageFailedError(f"{self.path} shows {len(ours)} of {len(slots)} armed GPUs when read back")
+        return generation
+
+    def disarm(self, fault: str) -> None:
+        """Take the fault off the page, read back. Raises PageFailedError."""
+        self._control.disarm(fault)
+        if any(slot.fault_id == fault for slot in self._control.read().slots):
+            raise PageFailedError(f"{self.path} still shows fault {fault} after it was disarmed")
+
+    def renew(self, fault: str, ends_ns: int) -> None:
+        """Move the fault's end on the page."""
+        self._control.renew(fault, ends_ns)
+
+    def heartbeat(self, now_ns: int) -> None:
+        """The agent lives."""
+        self._control.heartbeat(now_ns)
+
+    def keep_only(self, generations: Mapping[str, int]) -> set[str]:
+        """Disarm what is not one of these (fault id -> generation); the ids that the page does not hold."""
+        shown = {slot.fault_id: slot.generation for slot in self._control.read().slots}
+        for fault in [fault for fault, number in shown.items() if generations.get(fault) != number]:
+            self.disarm(fault)
+        return {fault for fault, number in generations.items() if shown.get(fault) != number}
+
+    def rows(self, generation: int) -> list[ProcessRow]:
+        """What processes say of one arming; unchecked."""
+        return [row for row in self._events.read() if row.generation == generation]
+
+    def forget(self, generation: int) -> None:
+        """Free the rows of an arming whose evidence was handed over."""
+        self._events.forget(generation)
+
+
+def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, ends_ns: int) -> Slot:
+    classes = CallClass(0)
+    if Plane.CUDA in made.planes:
+        classes |= _ALL_CLASSES & ~CallClass.NVML
+    if Plane.NVML in made.planes:
+        classes |= CallClass.NVML
+    return Slot(
+        fault_id=request.id,
+        gpu=gpu,
+        pci=pci,
+        mode=_MODES[made.mode],
+        cuda_err=made.cuda.number if made.cuda else 0,
+        nvml_err=made.nvml.number if made.nvml else 0,
+        classes=classes,
+        sticky=made.xid.sticky,
+        new_procs=made.xid.new_processes,
+        delay_us=(request.delay_ms or 0) * 1000,
+        after_calls=request.after_calls,
+        ppm=max(1, round(request.probability * 1_000_000)),
+        seed=request.seed,
+        armed_at_ns=armed_ns,
+        expires_ns=ends_ns,
+    )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _install_shim(target: Path) -> str:
+    """Put the shim there unless it is; "" or why not. Renamed into place: a mapped library is never truncated."""
+    if not SHIM.exists():
+        return f"this installation has no shim for this platform ({SHIM.name} was not built)"
+    content = SHIM.read_bytes()
+    if target.exists() and target.read_bytes() == content:
+        return ""
+    fd, aside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(aside).chmod(0o755)
+        Path(aside).replace(target)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    return ""
