@@ -37,6 +37,7 @@ check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@MYPYPATH=docs:benchmarks $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
 

@@ -7,65 +7,59 @@ Sources are the models and registries themselves, so a page cannot say what the 
 stands between `<!-- generated: NAME -->` and `<!-- end -->` belongs to this program.
 """
 
-import inspect
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from inspect import getsource
 from pathlib import Path
 from textwrap import dedent
 
-from schema_table import Table, cell
+from tables import keys, outputs, params, table
 
-from offbus.durations import format_duration
+from offbus.cli.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
 from offbus.findings import CODES
+from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel
 from offbus.plugins import STEPS, installed
-from offbus.step import StepType
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OURS = "offbus"
 """The distribution whose types have pages here; what else is installed beside it has none."""
-NOTICE = "<!-- Made by `make generate` from the step type itself. -->\n\n"
+NOTICE = "<!-- Made by `make generate` from the step type itself. -->"
 PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
-def step_types() -> list[StepType]:
+def step_types() -> Iterator[Explanation]:
     """Our step types, by name."""
     registry = installed()
-    names = (name for name in registry.names(STEPS) if _package(name) == OURS)
-    return [registry.step_type(name) for name in names]
+    for name in registry.names(STEPS):
+        plugin = registry.plugin(STEPS, name)
+        if plugin is not None and plugin.package == OURS:
+            yield explain(registry.step_type(name), plugin)
 
 
-def _package(name: str) -> str:
-    plugin = installed().plugin(STEPS, name)
-    return plugin.package if plugin else ""
-
-
-def step_page(step: StepType) -> str:
+def step_page(step: Explanation) -> str:
     """The page of one step type."""
-    text = inspect.getdoc(step.run) or ""
-    facts = [
-        f"`{step.name}` is an **{step.kind.value}**; its timeout is {format_duration(step.timeout)} by default."
-    ]
+    facts = [f"`{step.name}` is an **{step.kind}**; its timeout is {step.timeout} by default."]
     if step.injects:
-        facts.append("It injects a fault: it is never retried unless asked.")
+        facts.append("It injects a fault: it is never tried again unless `retry` asks for it.")
     if step.background:
-        facts.append(
-            "It usually runs with `background: true`, and is stopped when the steps below have ended."
-        )
-    parts = [f"# {step.name}\n\n{NOTICE}{step.summary}\n\n{text}\n\n{' '.join(facts)}\n"]
+        facts.append("It may run with `background: true`; it is stopped when the steps below have ended.")
+    parts = [f"# {step.name}", NOTICE, step.summary, step.text, " ".join(facts)]
     if step.examples:
-        parts.append(
-            "## Example\n\n```yaml\n" + "\n".join(_example(one) for one in step.examples) + "\n```\n"
-        )
-    parts.append(f"## Params (`with`)\n\n{Table(step.params)}")
-    parts.append(f"## Outputs\n\n{Table(step.outputs, outputs=True)}")
+        parts += ["## Example", "```yaml\n" + "\n".join(map(_example, step.examples)) + "\n```"]
+    parts += [
+        "## Params (`with`)",
+        params(step.params).rstrip(),
+        "## Outputs",
+        outputs(step.outputs).rstrip(),
+    ]
     if step.metrics:
-        parts.append(f"## Metrics\n\n{_metrics(step.metrics)}")
-    return "\n".join(parts)
+        rows = [(f"`metrics.{name}`", kind) for name, kind in sorted(step.metrics.items())]
+        parts += ["## Metrics", table(["name", "type"], rows).rstrip()]
+    return "\n\n".join(parts) + "\n"
 
 
 def _example(snippet: str) -> str:
@@ -74,41 +68,29 @@ def _example(snippet: str) -> str:
     return text if text.startswith("- ") or "\n" in text else f"- {text}"
 
 
-def _metrics(metrics: Mapping[str, str]) -> str:
-    rows = "".join(f"| `metrics.{name}` | {kind} |\n" for name, kind in sorted(metrics.items()))
-    return f"| name | type |\n| --- | --- |\n{rows}"
-
-
 def step_index() -> str:
     """The table of all step types."""
-    rows = [
-        f"| [`{one.name}`]({one.name}.md) | {one.kind.value} | {cell(one.summary)} |" for one in step_types()
-    ]
-    return "| step type | kind | what it does |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n"
+    rows = [(f"[`{one.name}`]({one.name}.md)", one.kind, one.summary) for one in step_types()]
+    return table(["step type", "kind", "what it does"], rows)
 
 
 def exit_codes() -> str:
     """The table of exit codes, from the members' docstrings."""
-    texts = dict(
-        re.findall(
-            r"^    (\w+) = \d+\n    \"\"\"(.*?)\"\"\"", inspect.getsource(Exit), re.MULTILINE | re.DOTALL
-        )
-    )
-    rows = "".join(f"| {one.value} | {cell(texts[one.name])} |\n" for one in Exit)
-    return f"| exit status | meaning |\n| ---: | --- |\n{rows}"
+    pattern = r'^    (\w+) = \d+\n    """(.*?)"""'
+    texts = dict(re.findall(pattern, getsource(Exit), re.MULTILINE | re.DOTALL))
+    return table(["exit status", "meaning"], [(str(one.value), texts[one.name]) for one in Exit])
 
 
 def finding_codes() -> str:
     """The table of codes."""
-    rows = "".join(f"| `{code}` | {cell(text)} |\n" for code, text in sorted(CODES.items()))
-    return f"| code | what is wrong |\n| --- | --- |\n{rows}"
+    return table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in sorted(CODES.items())])
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
-    "file keys": lambda: str(Table(HeaderModel)),
-    "step keys": lambda: str(Table(StepModel)),
-    "input keys": lambda: str(Table(InputModel)),
-    "retry keys": lambda: str(Table(RetryModel)),
+    "file keys": lambda: keys(HeaderModel),
+    "step keys": lambda: keys(StepModel),
+    "input keys": lambda: keys(InputModel),
+    "retry keys": lambda: keys(RetryModel),
     "step types": step_index,
     "exit codes": exit_codes,
     "finding codes": finding_codes,
@@ -124,17 +106,11 @@ def filled(page: Path) -> str:
 
 def part(name: str) -> str:
     """One part: `file PATH` shows a file of the repository, the others are tables."""
-    kind, _, path = name.partition(" ")
-    if kind != "file":
+    if name in PARTS:
         return PARTS[name]()
+    path = name.removeprefix("file ")
     language = {".py": "python", ".yaml": "yaml"}[Path(path).suffix]
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
-
-
-def schema(name: str) -> str:
-    """A JSON schema, as the command prints it."""
-    command = [sys.executable, "-m", "offbus", "schema", name]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def everything() -> Iterator[tuple[Path, str]]:
@@ -144,8 +120,8 @@ def everything() -> Iterator[tuple[Path, str]]:
     for page in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]:
         if PART.search(page.read_text(encoding="utf-8")):
             yield page, filled(page)
-    for name in ("scenario", "report", "journal"):
-        yield ROOT / "schemas" / f"{name}.json", schema(name)
+    for name in SCHEMAS:
+        yield ROOT / "schemas" / f"{name}.json", schema_text(name)
 
 
 def stray(wanted: set[Path]) -> Iterator[Path]:

@@ -24,7 +24,12 @@ class ShimBuildHook(BuildHookInterface):
             return
         native = Path(self.root, "agent", "offbus_agent", "native")
         native.mkdir(parents=True, exist_ok=True)
-        command = ["make", "--no-print-directory", "-s", "-C", str(shim), "install", f"NATIVE={native}"]
+        # Relative, because make takes no path with a space in it, and a checkout may well be below one.
+        places = [
+            f"NATIVE={os.path.relpath(native, shim)}",
+            f"PYTHON={os.path.relpath(sys.executable, shim)}",
+        ]
+        command = ["make", "--no-print-directory", "-s", "-C", str(shim), "install", *places]
         done = subprocess.run(command, env={**os.environ, "MAKEFLAGS": ""}, check=False)
         if done.returncode != 0:
             raise SystemExit("offbus: the C parts could not be built: is there a C compiler (cc) and make?")

@@ -31,12 +31,12 @@ class Doorbell:
             self.close()
             raise DoorbellError(f"no inotify watch on {path}: {why}")
 
-    def silence(self) -> None:
-        """Take in all rings so far."""
+    def silence(self) -> bool:
+        """Take in all rings so far; whether there were any."""
         try:
-            os.read(self.fd, _BUFFER)
+            return bool(os.read(self.fd, _BUFFER))
         except BlockingIOError:
-            return
+            return False
 
     def close(self) -> None:
         """Give the descriptor back."""

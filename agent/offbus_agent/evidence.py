@@ -8,14 +8,15 @@ given.
 """
 
 import logging
+from dataclasses import dataclass
 
 from offbus_agent.codes import CUDA_CODES, NVML_CODES
 from offbus_agent.effects import Plane
 from offbus_agent.leases import boottime_ns
-from offbus_agent.models import Counts, FirstFaulted, ProcessSeen
+from offbus_agent.models import Counts, Fault, FirstFaulted, ProcessSeen
 from offbus_agent.node_page import NodePage
 from offbus_agent.page import FaultedCall, ProcessRow
-from offbus_agent.processes import host_pid
+from offbus_agent.processes import find_process, pod_uid
 from offbus_agent.store import StoredFault
 
 __all__ = ["Evidence"]
@@ -23,7 +24,18 @@ __all__ = ["Evidence"]
 _NAMES = {Plane.CUDA: CUDA_CODES, Plane.NVML: NVML_CODES}
 _Key = tuple[int, int, int]
 """Which process: pid namespace, pid in it, when it loaded the shim."""
+_MOST_CALLS = 1024
+"""First faulted calls kept of a fault: two for each process that has a row, and no more for those that lie."""
+_MOST_REMEMBERED = 4096
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Who:
+    """A process as the node knows it."""
+
+    host_pid: int | None
+    pod_uid: str | None
 
 
 class Evidence:
@@ -31,15 +43,13 @@ class Evidence:
 
     def __init__(self, page: NodePage) -> None:
         self._page = page
-        self._host_pids: dict[_Key, int | None] = {}
+        self._found: dict[_Key, _Who] = {}
         self._doubted: set[tuple[int, Plane, _Key]] = set()
 
     def update(self, stored: StoredFault) -> list[FirstFaulted]:
         """Take in what is new of the fault's latest arming; the first faulted calls that were not known yet."""
         fault = stored.fault
-        if not fault.generation or fault.armed_ns is None:
-            return []
-        rows = self._page.rows(fault.generation)
+        rows = self._page.rows(fault.generation) if fault.generation else []
         if not rows:
             return []
         believed = [(row, self._calls(stored, row)) for row in rows]
@@ -47,11 +57,11 @@ class Evidence:
             intercepted=sum(row.intercepted for row in rows), faulted=sum(row.faulted for row in rows)
         )
         fault.processes = [self._process(row, calls) for row, calls in believed]
-        known = {(call.plane, call.pid, call.tid, call.at_ns) for call in fault.first_faulted}
-        found = [call for _, calls in believed for call in calls]
-        fresh = [call for call in found if (call.plane, call.pid, call.tid, call.at_ns) not in known]
-        fault.first_faulted = sorted([*fault.first_faulted, *fresh], key=lambda call: call.at_ns)
-        return sorted(fresh, key=lambda call: call.at_ns)
+        known = {_identity(call) for call in fault.first_faulted}
+        fresh = [call for _, calls in believed for call in calls if _identity(call) not in known]
+        fresh = fresh[: _MOST_CALLS - len(fault.first_faulted)]
+        fault.first_faulted = sorted([*fault.first_faulted, *fresh], key=_when)
+        return sorted(fresh, key=_when)
 
     def forget(self, stored: StoredFault) -> None:
         """The fault's evidence was handed over: free its rows."""
@@ -61,26 +71,86 @@ class Evidence:
     def _process(self, row: ProcessRow, calls: list[FirstFaulted]) -> ProcessSeen:
         return ProcessSeen(
             pid=row.pid,
-            host_pid=self._host_pid(row),
+            host_pid=self._who(row).host_pid,
             start_ns=row.start_ns,
             faulted=row.faulted,
-            first_faulted=min(calls, key=lambda call: call.at_ns, default=None),
+            first_faulted=min(calls, key=_when, default=None),
         )
 
     def _calls(self, stored: StoredFault, row: ProcessRow) -> list[FirstFaulted]:
-        given = ((Plane.CUDA, row.cuda), (Plane.NVML, row.nvml))
-        return [self._call(stored, plane, row, call) for plane, call in given if self._fits(stored, plane, row, call)]
+        calls = []
+        for plane, call in ((Plane.CUDA, row.cuda), (Plane.NVML, row.nvml)):
+            if call is None:
+                continue
+            why = _doubt(stored, plane, call)
+            if why:
+                self._log_once(stored, plane, row, why)
+            else:
+                calls.append(self._call(stored, plane, row, call))
+        return calls
 
-    def _call(self, stored: StoredFault, plane: Plane, row: ProcessRow, call: FaultedCall | None) -> FirstFaulted:
-        assert call is not None  # noqa: S101 - `_fits` said so
+    def _call(self, stored: StoredFault, plane: Plane, row: ProcessRow, call: FaultedCall) -> FirstFaulted:
+        who = self._who(row)
         return FirstFaulted(
             plane=plane,
             function=call.function,
             code=call.code,
             code_name=_NAMES[plane].get(call.code, ""),
             pid=call.pid,
-            host_pid=self._host_pid(row),
+            host_pid=who.host_pid,
+            pod_uid=who.pod_uid,
             tid=call.tid,
-            gpu=_gpu(stored, call),
+            gpu=_gpu(stored.fault, call),
             at_ns=call.at_ns,
         )
+
+    def _who(self, row: ProcessRow) -> _Who:
+        """Looked up when the process is first seen: it may end right after its call failed."""
+        key = _key(row)
+        if len(self._found) > _MOST_REMEMBERED:
+            self._found.clear()
+        if key not in self._found:
+            pid = find_process(row.pid, row.pid_namespace, self._page.events_path)
+            self._found[key] = _Who(pid, None if pid is None else pod_uid(pid))
+        return self._found[key]
+
+    def _log_once(self, stored: StoredFault, plane: Plane, row: ProcessRow, why: str) -> None:
+        doubt = (row.generation, plane, _key(row))
+        if doubt not in self._doubted and len(self._doubted) < _MOST_REMEMBERED:
+            self._doubted.add(doubt)
+            _log.warning(
+                "fault %s: pid %d claims a %s call that %s", stored.fault.id, row.pid, plane.value, why
+            )
+
+
+def _doubt(stored: StoredFault, plane: Plane, call: FaultedCall) -> str:
+    """Why a record cannot be true; "" when it can."""
+    fault = stored.fault
+    if plane not in stored.codes:
+        return "was not to be faulted"
+    if call.code != stored.codes[plane]:
+        return f"answered {call.code} instead of {stored.codes[plane]}"
+    if not (fault.armed_ns or 0) <= call.at_ns <= boottime_ns():
+        return "was not made while the fault was armed"
+    if call.gpu and call.gpu.lower() not in [gpu.lower() for gpu in fault.gpus]:
+        return f"was for {call.gpu}"
+    return ""
+
+
+def _gpu(fault: Fault, call: FaultedCall) -> str:
+    """The fault's own spelling; where the process did not know, the only GPU that it can be, else ""."""
+    if not call.gpu:
+        return fault.gpus[0] if len(fault.gpus) == 1 else ""
+    return next(gpu for gpu in fault.gpus if gpu.lower() == call.gpu.lower())
+
+
+def _key(row: ProcessRow) -> _Key:
+    return row.pid_namespace, row.pid, row.start_ns
+
+
+def _identity(call: FirstFaulted) -> tuple[Plane, int, int, int]:
+    return call.plane, call.pid, call.tid, call.at_ns
+
+
+def _when(call: FirstFaulted) -> int:
+    return call.at_ns

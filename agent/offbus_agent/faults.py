@@ -16,10 +16,10 @@ from offbus_agent.fault_events import EventLog
 from offbus_agent.gpus import Gpu
 from offbus_agent.leases import boottime_ns, expires_ns, has_lapsed
 from offbus_agent.models import EventsAnswer, Fault, FaultRequest, LeaseRequest, OwnerRequest, State
-from offbus_agent.plan import Plan, plan
-from offbus_agent.planes import PlaneFailedError, Planes
-from offbus_agent.policy import Policy
 from offbus_agent.ownership import not_found, refuse_ended, refuse_stale, refuse_stranger, same
+from offbus_agent.plan import Plan, plan
+from offbus_agent.planes import Planes
+from offbus_agent.policy import Policy
 from offbus_agent.refusals import Refusal
 from offbus_agent.store import Store, StoredFault, StoreError
 
@@ -123,6 +123,7 @@ class Faults:
             self._end(known, State.DISARMED)
             known.forgotten = True
             self._save(known)
+            self._evidence.forget(known)
             return known.fault
 
     # --- what the keeper calls
@@ -137,8 +138,11 @@ class Faults:
             for stored in self._store:
                 self._end(stored, State.LAPSED)
         self.lapse_due()
-        living = [stored for stored in self._store if stored.fault.state is State.ARMED]
-        self._planes.keep_only({stored.fault.id: stored.fault.generation for stored in living})
+        living = {stored.fault.id: stored for stored in self._store if stored.fault.state is State.ARMED}
+        gone = self._planes.keep_only({name: stored.fault.generation for name, stored in living.items()})
+        for name in gone:
+            _log.warning("fault %s is no longer on the page: somebody removed the page", name)
+            self._end(living[name], State.DISARMED)
         self._save()
 
     def lapse_due(self) -> None:
@@ -169,7 +173,7 @@ class Faults:
     async def _arm(self, stored: StoredFault, made: Plan, ttl_s: float) -> None:
         now = boottime_ns()
         self._policy.admit(stored.request, self._store, now)
-        stored.phase = "applying"
+        stored.phase, stored.codes = "applying", made.answers
         self._save(stored)
         try:
             applied = await self._planes.apply(stored.request, made, ttl_s)
@@ -182,16 +186,6 @@ class Faults:
                 self._events.append(stored, "kernel_line", entry.at_ns, kernel_seq=entry.seq, line=entry.line)
             self._events.append(stored, "armed", applied.armed_ns, generation=applied.generation)
             self._save(stored)
-        except PlaneFailedError as err:
-            self._take_back(stored)
-            raise Refusal(
-                500,
-                "plane_failed",
-                str(err),
-                err.hint,
-                plane=err.plane.value,
-                kernel=[entry.model_dump() for entry in err.kernel],
-            ) from err
         except BaseException:
             self._take_back(stored)
             raise
@@ -223,7 +217,7 @@ class Faults:
         _log.info("fault %s is %s", stored.fault.id, state.value)
 
     def _take_in(self, stored: StoredFault) -> bool:
-        fresh = self._evidence.update(stored.fault)
+        fresh = self._evidence.update(stored)
         for first in fresh:
             self._events.append(stored, "first_faulted", first.at_ns, **first.model_dump(exclude={"at_ns"}))
         return bool(fresh)

@@ -78,8 +78,12 @@ class FaultRequest(_Shape):
     after_calls: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
         0, description="So many matching calls of each process succeed first."
     )
-    probability: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Of a matching call to be faulted.")
-    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(0, description="Which calls are, with a probability.")
+    probability: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Of a matching call to be faulted."
+    )
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
+        0, description="Which calls are, with a probability."
+    )
 
 
 class OwnerRequest(_Shape):
@@ -123,6 +127,8 @@ class FirstFaulted(_Shape):
     code_name: str
     pid: int
     host_pid: int | None
+    pod_uid: str | None = None
+    """In Kubernetes: whose process it is."""
     tid: int
     gpu: str
     at_ns: int

@@ -67,7 +67,6 @@ class ControlPage:
 
     def __init__(self, path: Path, memory: mmap.mmap) -> None:
         self.path = path
-        self._memory = memory
         self._page = Ctl.from_buffer(memory)
         self._lock = threading.Lock()
 
@@ -138,9 +137,11 @@ class ControlPage:
             )
 
     def close(self) -> None:
-        """Unmap. What is armed stays armed until it expires or the heartbeat is stale."""
+        """Let go of the file. What is armed stays armed until it expires or the heartbeat is stale.
+
+        The mapping ends with the last view of it, which ctypes may hold a little longer: closing it now would raise.
+        """
         del self._page
-        self._memory.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ __all__ = [
     "CTL_MAGIC",
     "EVENTS_MAGIC",
     "FAULT_ID_SIZE",
+    "FUNCTION_SIZE",
     "PPM_ALWAYS",
     "RECORD_COMPLETE",
     "ROWS",

@@ -15,12 +15,15 @@ from offbus_agent.kernel_line import UnsafeLine, xid_line
 from offbus_agent.models import FaultRequest
 from offbus_agent.refusals import Refusal
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "line", "plan"]
+
+
+_MAKES_THE_CALL = (Mode.HANG, Mode.DELAY)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fault, worked out. A code is None when its plane was not asked for."""
+    """A fault, worked out. A code is None when its plane was not asked for, or needs none in this mode."""
 
     xid: Xid
     gpus: tuple[Gpu, ...]
@@ -28,6 +31,15 @@ class Plan:
     cuda: Code | None
     nvml: Code | None
     mode: Mode
+
+    @property
+    def answers(self) -> dict[Plane, int]:
+        """What faulted calls answer on each page plane; 0 in the modes that make the call."""
+        asked = ((Plane.CUDA, self.cuda), (Plane.NVML, self.nvml))
+        made = self.mode in _MAKES_THE_CALL
+        return {
+            plane: 0 if made or not code else code.number for plane, code in asked if plane in self.planes
+        }
 
 
 def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
@@ -42,8 +54,8 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
         xid=xid,
         gpus=chosen,
         planes=planes,
-        cuda=_code(request, Plane.CUDA, usual_cuda),
-        nvml=_code(request, Plane.NVML, xid.nvml),
+        cuda=_code(request, Plane.CUDA, usual_cuda, mode),
+        nvml=_code(request, Plane.NVML, xid.nvml, mode),
         mode=mode,
     )
     if Plane.KERNEL in planes:
@@ -63,7 +75,9 @@ def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
 
 def _check_delay(mode: Mode, delay_ms: int | None) -> None:
     if (mode is Mode.DELAY) != (delay_ms is not None):
-        raise Refusal(422, "mode_without_delay", "mode delay and delay_ms go together", "give both, or neither")
+        raise Refusal(
+            422, "mode_without_delay", "mode delay and delay_ms go together", "give both, or neither"
+        )
 
 
 def _xid(number: int) -> Xid:
@@ -81,7 +95,8 @@ def _gpus(wanted: list[str], here: dict[str, Gpu]) -> tuple[Gpu, ...]:
     return tuple(here[uuid] for uuid in wanted)
 
 
-def _code(request: FaultRequest, plane: Plane, usual: Code | None) -> Code | None:
+def _code(request: FaultRequest, plane: Plane, usual: Code | None, mode: Mode) -> Code | None:
+    """None also in the modes that make the call: those need no code."""
     given, known = (request.cuda_code, cuda_code) if plane is Plane.CUDA else (request.nvml_code, nvml_code)
     if plane not in request.planes:
         if given is not None:
@@ -93,7 +108,7 @@ def _code(request: FaultRequest, plane: Plane, usual: Code | None) -> Code | Non
         code = usual if given is None else known(given)
     except UnknownCode as err:
         raise Refusal(422, "unknown_code", str(err)) from err
-    if code is None:
+    if code is None and mode not in _MAKES_THE_CALL:
         raise Refusal(
             422,
             "nothing_to_show",

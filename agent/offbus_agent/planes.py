@@ -52,15 +52,20 @@ class Planes:
     async def apply(self, request: FaultRequest, made: Plan, ttl_s: float) -> Applied:
         """Show the fault on all its planes. Raises PlaneFailedError."""
         self._check(made)
+        lines = await asyncio.to_thread(self._write_lines, request, made)
         armed_ns = boottime_ns()
         ends_ns = expires_ns(armed_ns, ttl_s)
-        lines = await asyncio.to_thread(self._write_lines, request, made)
-        generation = self._arm_page(request.id, made, ends_ns, lines)
+        generation = self._arm_page(request, made, armed_ns, ends_ns, lines)
         return Applied(armed_ns=armed_ns, expires_ns=ends_ns, generation=generation, kernel=lines)
 
     def disarm(self, fault: str) -> None:
-        """Take the fault off the page, read back. Kernel lines stay: a log has no undo."""
-        self._page.disarm(fault)
+        """Take the fault off the page, read back; kernel lines stay. Raises PlaneFailedError."""
+        try:
+            self._page.disarm(fault)
+        except PageFailedError as err:
+            raise PlaneFailedError(
+                Plane.CUDA, str(err), "its lease or the heartbeat's end heals it", []
+            ) from err
 
     def renew(self, fault: str, ends_ns: int) -> None:
         """Move the fault's end on the page, read back."""
@@ -102,11 +107,13 @@ class Planes:
             written.append(KernelEntry(seq=record.seq, at_ns=record.at_ns, line=record.text))
         return written
 
-    def _arm_page(self, fault: str, made: Plan, ends_ns: int, lines: list[KernelEntry]) -> int:
+    def _arm_page(
+        self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int, lines: list[KernelEntry]
+    ) -> int:
         wanted = [plane for plane in PAGE_PLANES if plane in made.planes]
         if not wanted:
             return 0
         try:
-            return self._page.arm(fault, made, ends_ns)
+            return self._page.arm(request, made, armed_ns, ends_ns)
         except PageFailedError as err:
             raise PlaneFailedError(wanted[0], str(err), "see the agent's log", lines) from err

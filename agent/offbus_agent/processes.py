@@ -6,15 +6,18 @@ process is alive (any more). Reading /proc of processes that come and go never r
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["host_pid"]
+__all__ = ["find_process", "pod_uid"]
 
 _PROC = Path("/proc")
+_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
+"""Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
 
 
-def host_pid(pid: int, namespace: int, events_file: Path) -> int | None:
+def find_process(pid: int, namespace: int, events_file: Path) -> int | None:
     """The pid, in our namespace, of the process with `pid` in pid namespace inode `namespace`; None if not found."""
     mapped = _mapping_key(events_file)
     for candidate in _candidates(pid, namespace):
@@ -23,14 +26,20 @@ def host_pid(pid: int, namespace: int, events_file: Path) -> int | None:
     return None
 
 
+def pod_uid(pid: int) -> str | None:
+    """The uid of the pod that the process is in, from its cgroup; None outside of Kubernetes."""
+    found = _POD.search(" ".join(_lines(pid, "cgroup")))
+    return found[1].replace("_", "-") if found else None
+
+
 def _candidates(pid: int, namespace: int) -> Iterator[int]:
     """In our own namespace there is one; in another, any process may be it."""
     if _namespace(os.getpid()) == namespace:
         yield pid
         return
-    for entry in os.listdir(_PROC):
-        if entry.isdigit():
-            yield int(entry)
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            yield int(entry.name)
 
 
 def _is_that(candidate: int, pid: int, namespace: int) -> bool:

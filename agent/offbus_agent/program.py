@@ -147,7 +147,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
-        print(f"offbus-agent: ready on {self._name}", flush=True)  # noqa: T201 - it is the program's output
+        print(f"offbus-agent: ready on {self._name}", flush=True)
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"\n")
             os.close(self._ready_fd)

@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Refusal"]
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a failure of ours
+class Refusal(Exception):
     """Raised where a request cannot be fulfilled; the server turns it into `{"error": {...}}`."""
 
     def __init__(self, status: int, code: str, message: str, hint: str = "", **detail: Any) -> None:

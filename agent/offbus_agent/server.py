@@ -5,7 +5,7 @@ but a 2xx has the body `{"error": {"code", "message", "hint"}}`, unknown paths a
 goes to the log, never to the caller). It holds no state of its own.
 """
 
-import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from pydantic import BaseModel, ValidationError
@@ -18,12 +18,12 @@ from starlette.routing import Route
 from offbus_agent.agent import Agent
 from offbus_agent.credentials import TokenError, TokenFile
 from offbus_agent.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
+from offbus_agent.planes import PlaneFailedError
 from offbus_agent.refusals import Refusal
 
 __all__ = ["application"]
 
 _LARGEST_BODY = 64 * 1024
-_log = logging.getLogger(__name__)
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -33,7 +33,13 @@ def application(agent: Agent, token: TokenFile) -> Starlette:
     routes = [Route(e.path, _handler(e, agent, token), methods=[e.method]) for e in ENDPOINTS]
     routes.append(Route("/openapi.json", _openapi(agent), methods=["GET"]))
     return Starlette(
-        routes=routes, exception_handlers={Refusal: _refused, HTTPException: _unknown, Exception: _bug}
+        routes=routes,
+        exception_handlers={
+            Refusal: _refused,
+            PlaneFailedError: _failed,
+            HTTPException: _unknown,
+            Exception: _bug,
+        },
     )
 
 
@@ -109,8 +115,17 @@ def _number(request: Request, name: str, most: float) -> float:
 async def _refused(_request: Request, err: Exception) -> Response:
     if not isinstance(err, Refusal):
         raise err
-    headers = {"Retry-After": "1"} if err.status == 429 else None
+    retry = err.detail.get("retry_after_s")
+    headers = None if retry is None else {"Retry-After": str(math.ceil(retry))}
     return JSONResponse(err.body(), err.status, headers=headers)
+
+
+async def _failed(_request: Request, err: Exception) -> Response:
+    if not isinstance(err, PlaneFailedError):
+        raise err
+    written = [entry.model_dump() for entry in err.kernel]
+    refusal = Refusal(500, "plane_failed", str(err), err.hint, plane=err.plane.value, kernel=written)
+    return JSONResponse(refusal.body(), refusal.status)
 
 
 async def _unknown(request: Request, err: Exception) -> Response:
@@ -124,7 +139,7 @@ async def _unknown(request: Request, err: Exception) -> Response:
     return JSONResponse(refusal.body(), refusal.status, headers=err.headers)
 
 
-async def _bug(request: Request, err: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=err)
+async def _bug(_request: Request, err: Exception) -> Response:
+    """The web server logs the traceback."""
     refusal = Refusal(500, "bug", f"the agent failed: {type(err).__name__}", "its log has the traceback")
     return JSONResponse(refusal.body(), 500)

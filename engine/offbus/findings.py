@@ -7,6 +7,7 @@ that all of them are shown at once; `InvalidScenario` carries them, sorted by pl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from offbus.errors import UsageError
@@ -168,10 +169,13 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """The one of `allowed` that was probably meant, if one is near."""
+    """The one of `allowed` that was probably meant, if one is near.
+
+    Looks at the first thousand only: among more, comparing costs more than a suggestion helps.
+    """
     from difflib import get_close_matches
 
-    near = get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    near = get_close_matches(word, list(islice(allowed, 1000)), n=1, cutoff=0.6)
     return near[0] if near else None
 
 

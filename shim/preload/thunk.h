@@ -22,10 +22,10 @@
 #elif defined(__aarch64__)
 
 #define THUNK(name, index)                                                                                             \
-  ENTRY(name) hint #34; adrp x16, offbus_word; ldr x16, [x16, :lo12:offbus_word]; ldr w16, [x16]; cbnz w16, 9f;        \
+  ENTRY(name) hint 34; adrp x16, offbus_word; ldr x16, [x16, :lo12:offbus_word]; ldr w16, [x16]; cbnz w16, 9f;        \
   adrp x16, offbus_real + 8 * index; ldr x16, [x16, :lo12:offbus_real + 8 * index]; cbz x16, 9f; br x16;               \
-  9: movz w17, #index; b offbus_slow; .size name, . - name
-#define HOOK(name, index) ENTRY(name) hint #34; movz w17, #index; b offbus_slow; .size name, . - name
+  9: movz w17, index; b offbus_slow; .size name, . - name
+#define HOOK(name, index) ENTRY(name) hint 34; movz w17, index; b offbus_slow; .size name, . - name
 
 #else
 #error "offbus: thunks exist for x86-64 and aarch64"

@@ -46,14 +46,16 @@ enum { STANDIN_DRIVER_VERSION = 12080 };
 
 #define API __attribute__((visibility("default"))) CUresult
 
-/* What cuGetProcAddress offers: `base` answered by `function` for programs built against version `since` or later. */
+/* What cuGetProcAddress offers: `base` answered by `function` for programs built against version `since` or later.
+ * The linker lays them side by side as one array, which is why their alignment is said. */
 struct offer {
   const char *base;
   int since;
   void *function;
 };
 #define OFFER(base, since, function)                                                                              \
-  static struct offer offer_##function __attribute__((section("offers"), used)) = {base, since, (void *)function}
+  static struct offer offer_##function __attribute__((section("offers"), used, aligned(8))) = {base, since,         \
+                                                                                                (void *)function}
 
 /* Objects behind handles; a handle is valid while its object is in the registry. */
 enum kind { CONTEXT, STREAM, EVENT, MODULE };

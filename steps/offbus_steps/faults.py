@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from offbus.step import Recorder
 from offbus_steps.background import Background
 from offbus_steps.clock import NodeClocks
-from offbus_steps.node_agent import FaultGone, NodeAgents
+from offbus_steps.node_agent import AgentRefused, FaultGone, NodeAgents
 from offbus_steps.observations import Observations
 from offbus_steps.port import Unavailable
 from offbus_steps.target import Target
@@ -116,8 +116,8 @@ class Faults:
                 page = await self._agents.events(live.fault.node, live.fault.id, since)
             except FaultGone:
                 return
-            except Unavailable:
-                await sleep(PAUSE_S)
+            except (AgentRefused, Unavailable):
+                await sleep(PAUSE_S)  # the lease's task decides when an agent has been away for too long
                 continue
             since = page["next"]
             for event in page["events"]:

@@ -10,7 +10,7 @@ import anyio
 from offbus.environment import RunHandle
 from offbus.errors import StepError
 from offbus_steps.background import Background
-from offbus_steps.node_agent import FaultGone, FaultLapsed, NodeAgents
+from offbus_steps.node_agent import AgentRefused, FaultGone, FaultLapsed, NodeAgents
 from offbus_steps.port import Unavailable
 
 __all__ = ["Leases"]
@@ -28,8 +28,8 @@ class Leases:
 
     def hold(self, node: str, fault: str, ttl_s: float) -> None:
         """Renew a fault's lease until `release`."""
-        self._held[fault] = anyio.CancelScope()
-        self._tasks.start(self._keep, node, fault, ttl_s, name=f"lease {fault}")
+        scope = self._held[fault] = anyio.CancelScope()
+        self._tasks.start(self._keep, scope, node, fault, ttl_s, name=f"lease {fault}")
 
     def release(self, fault: str) -> None:
         """Renew no more: the fault is being disarmed."""
@@ -42,8 +42,8 @@ class Leases:
         if self._lost:
             raise StepError(self._lost[0], hint="the node healed itself; run the drill again")
 
-    async def _keep(self, node: str, fault: str, ttl_s: float) -> None:
-        with self._held[fault]:
+    async def _keep(self, scope: anyio.CancelScope, node: str, fault: str, ttl_s: float) -> None:
+        with scope:
             reached = anyio.current_time()
             while True:
                 await anyio.sleep(ttl_s / 3)
@@ -52,7 +52,7 @@ class Leases:
                     reached = anyio.current_time()
                 except (FaultLapsed, FaultGone) as err:
                     return self._lose(node, fault, err.message)
-                except Unavailable as err:
+                except (AgentRefused, Unavailable) as err:
                     if anyio.current_time() - reached > ttl_s:
                         return self._lose(node, fault, err.message)
 

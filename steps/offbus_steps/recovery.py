@@ -23,7 +23,7 @@ from offbus_steps.faults import Fault
 from offbus_steps.observations import World
 from offbus_steps.prepare import required_target
 from offbus_steps.response import required_fault
-from offbus_steps.rollout import progress_of, ready_pods
+from offbus_steps.rollout import progress_of
 from offbus_steps.stats import Outcome
 from offbus_steps.target import Target, target_pods
 
@@ -49,6 +49,7 @@ class RecoveryOutputs(Outputs):
     after: timedelta = Field(description="From the injection.")
     no_outage: bool = Field(description="No request failed since the injection.")
     replicas: int = Field(description="Ready pods.")
+    restarts: int = Field(description="How often the containers of these pods have restarted.")
     nodes: list[str] = Field(description="Where its pods run now.")
 
 
@@ -100,7 +101,8 @@ def _outputs(
     no_outage = all(one.good for one in outcomes)
     end_ns = recovered_ns(outcomes, max(ready_ns, fault.injected_ns), params.answers)
     after = timedelta(microseconds=(end_ns - fault.injected_ns) / 1000)
-    nodes = sorted({pod.node for pod in target_pods(cluster.log.world, target) if pod.active})
+    pods = [pod for pod in target_pods(cluster.log.world, target) if pod.active]
+    nodes = sorted({pod.node for pod in pods})
     seen = ctx.observed(
         lane="workload",
         subject=str(target),
@@ -109,7 +111,11 @@ def _outputs(
     )
     ctx.metric("time_to_recover", after, "s", derived_from=(fault.injected_seq, seen.seq))
     return RecoveryOutputs(
-        after=after, no_outage=no_outage, replicas=ready_pods(cluster.log.world, target), nodes=nodes
+        after=after,
+        no_outage=no_outage,
+        replicas=sum(pod.ready for pod in pods),
+        restarts=sum(pod.restarts for pod in pods),
+        nodes=nodes,
     )
 
 

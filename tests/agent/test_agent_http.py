@@ -2,9 +2,10 @@
 
 import json
 
-import httpx
 import pytest
-from conftest import GPU0, GPU1, LEASE, OWNER, request
+from node_world import GPU0, GPU1, LEASE, OWNER, request
+
+from offbus_agent.page import ControlPage
 
 KERNEL = ["kernel"]
 
@@ -108,9 +109,22 @@ def test_inject_xid_takes_the_published_guides_request(agent, node):
     assert fault["expires_ns"] > fault["armed_ns"]
 
 
-@pytest.mark.parametrize(("codes", "code"), [("driver", "719"), ("guide", "100")])
-def test_whose_codes_are_a_choice(agent, codes, code):
-    agent.post("/faults", request(codes=codes), expect=201)
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        pytest.param({}, (719, 15, 1_000_000, 0), id="driver"),
+        pytest.param({"codes": "guide"}, (100, 15, 1_000_000, 0), id="guide"),
+        pytest.param({"cuda_code": 999, "nvml_code": 16}, (999, 16, 1_000_000, 0), id="given"),
+        pytest.param({"planes": ["cuda"]}, (719, 0, 1_000_000, 0), id="cuda-alone"),
+        pytest.param({"probability": 0.25, "after_calls": 7}, (719, 15, 250_000, 7), id="now-and-then"),
+    ],
+)
+def test_the_page_says_what_was_asked_for(agent, node, change, shown):
+    fault = agent.post("/faults", request(**change), expect=201)
+    (slot,) = ControlPage.create(node.ctl).read().slots
+    assert (slot.cuda_err, slot.nvml_err, slot.ppm, slot.after_calls) == shown
+    assert (slot.gpu, slot.generation, slot.expires_ns) == (GPU0, fault["generation"], fault["expires_ns"])
+    assert slot.new_procs
 
 
 class TestTokens:
@@ -126,7 +140,15 @@ class TestTokens:
         ],
     )
     @pytest.mark.parametrize(
-        "path", ["/faults", "/inject-xid", "/faults/f/arm", "/faults/f/disarm", "/faults/f/renew", "/faults/f/recover"]
+        "path",
+        [
+            "/faults",
+            "/inject-xid",
+            "/faults/f/arm",
+            "/faults/f/disarm",
+            "/faults/f/renew",
+            "/faults/f/recover",
+        ],
     )
     def test_a_write_without_the_token_is_refused(self, agent, node, path, headers):
         agent.client.headers.pop("X-Offbus-Token")
@@ -137,12 +159,16 @@ class TestTokens:
 
     def test_bearer_is_accepted(self, agent, node):
         agent.client.headers.pop("X-Offbus-Token")
-        reply = agent.client.post("/faults", json=request(), headers={"Authorization": f"Bearer {node.token}"})
+        reply = agent.client.post(
+            "/faults", json=request(), headers={"Authorization": f"Bearer {node.token}"}
+        )
         assert reply.status_code == 201
 
     def test_reading_needs_none(self, agent):
         agent.client.headers.pop("X-Offbus-Token")
-        assert [agent.client.get(path).status_code for path in ("/health", "/faults", "/openapi.json")] == [200] * 3
+        assert [agent.client.get(path).status_code for path in ("/health", "/faults", "/openapi.json")] == [
+            200
+        ] * 3
 
     def test_a_rotated_token_counts_at_once(self, agent, node):
         node.token_file.write_text("another")
@@ -166,7 +192,11 @@ class TestTokens:
         pytest.param({"xid": 63}, 422, "nothing_to_show", "XID 63 has no cuda code", id="nothing-to-show"),
         pytest.param({"xid": 94}, 422, "nothing_to_show", "XID 94 has no nvml code", id="nothing-for-nvml"),
         pytest.param(
-            {"planes": ["kernel"], "cuda_code": 719}, 422, "code_without_plane", "cuda_code", id="code-without-plane"
+            {"planes": ["kernel"], "cuda_code": 719},
+            422,
+            "code_without_plane",
+            "cuda_code",
+            id="code-without-plane",
         ),
         pytest.param({"mode": "delay"}, 422, "mode_without_delay", "delay_ms", id="delay-of-nothing"),
         pytest.param({"id": "a\nb"}, 422, "invalid_body", "id:", id="second-line-in-id"),
@@ -191,8 +221,12 @@ def test_a_request_that_makes_no_sense_is_refused_with_the_reason(agent, node, c
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [pytest.param(b"{", 422, id="broken"), pytest.param(b"[]", 422, id="list"), pytest.param(b"", 422, id="empty")]
-    + [pytest.param(b'"' + b"a" * 100_000 + b'"', 413, id="huge")],
+    [
+        pytest.param(b"{", 422, id="broken"),
+        pytest.param(b"[]", 422, id="list"),
+        pytest.param(b"", 422, id="empty"),
+        pytest.param(b'"' + b"a" * 100_000 + b'"', 413, id="huge"),
+    ],
 )
 def test_a_body_that_is_no_request_is_refused(agent, body, status):
     assert agent.client.post("/faults", content=body).status_code == status
@@ -324,9 +358,7 @@ def test_answers_match_the_published_schemas(agent):
 def test_a_token_never_reaches_the_log(agents, node):
     agent = agents.start()
     agent.post("/faults", request(), expect=201)
-    httpx.Client(transport=httpx.HTTPTransport(uds=str(node.sock))).post(
-        "http://agent/faults", headers={"X-Offbus-Token": "guessed-token"}, json={}
-    )
+    agent.client.post("/faults", headers={"X-Offbus-Token": "guessed-token"}, json={})
     _, stderr = agent.stop()
     assert node.token not in stderr
     assert "guessed-token" not in stderr

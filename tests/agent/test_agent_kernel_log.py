@@ -100,7 +100,7 @@ def test_a_file_that_is_no_record_file_is_refused_untouched(kmsg, content, why):
 
 
 def test_a_missing_log_is_never_created(tmp_path):
-    with pytest.raises(KernelLogError, match="no kernel log at .*kmsg"):
+    with pytest.raises(KernelLogError, match=r"no kernel log at .*kmsg"):
         open_kernel_log(tmp_path / "kmsg")
     assert list(tmp_path.iterdir()) == []
 

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from conftest import GPU1, LEASE, OWNER, request
+from node_world import GPU1, LEASE, OWNER, request
 
 from offbus_agent.page import ControlPage
 
@@ -153,7 +153,9 @@ class TestPlanesThatFail:
         "break_log",
         [
             pytest.param(lambda node: node.kmsg.unlink(), id="removed"),
-            pytest.param(lambda node: (node.kmsg.unlink(), node.kmsg.symlink_to("/dev/null")), id="swallowing"),
+            pytest.param(
+                lambda node: (node.kmsg.unlink(), node.kmsg.symlink_to("/dev/null")), id="swallowing"
+            ),
             pytest.param(lambda node: (node.kmsg.unlink(), node.kmsg.symlink_to("/dev/full")), id="full"),
             pytest.param(lambda node: node.kmsg.write_text("not a record\n"), id="no-records"),
         ],

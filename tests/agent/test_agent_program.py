@@ -1,6 +1,5 @@
 """The program: what it says and how it ends."""
 
-import os
 import re
 import socket
 import subprocess
@@ -50,7 +49,7 @@ def test_it_listens_on_a_port(agents, node):
 
 
 def test_it_ends_although_a_long_poll_waits(agents):
-    from conftest import request
+    from node_world import request
 
     agent = agents.start()
     agent.post("/faults", request(planes=["kernel"]), expect=201)
@@ -86,7 +85,9 @@ def test_an_unknown_xid_on_the_allow_list(node):
 
 
 def test_a_ready_descriptor_that_is_not_open(node):
-    refused(run_agent(node, "--uds", str(node.sock), "--ready-fd", "99"), 2, "--ready-fd 99 is no open descriptor")
+    refused(
+        run_agent(node, "--uds", str(node.sock), "--ready-fd", "99"), 2, "--ready-fd 99 is no open descriptor"
+    )
 
 
 def test_a_missing_kernel_log(node):
@@ -98,7 +99,9 @@ def test_a_missing_kernel_log(node):
 def test_a_port_in_use(node):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        refused(run_agent(node, "--port", port), 3, f"cannot listen on 127.0.0.1:{port}: .*choose another --port")
+        refused(
+            run_agent(node, "--port", port), 3, f"cannot listen on 127.0.0.1:{port}: .*choose another --port"
+        )
 
 
 def test_a_socket_that_answers_is_not_taken_away(node, agents):
@@ -130,13 +133,17 @@ def test_a_second_agent_on_the_same_state(node, agents):
 
 def test_a_state_folder_that_cannot_be_made(node):
     (node.root / "state").write_text("a file")
-    refused(run_agent(node, "--uds", str(node.sock), "--state", str(node.root / "state")), 3, "cannot use --state")
+    refused(
+        run_agent(node, "--uds", str(node.sock), "--state", str(node.root / "state")), 3, "cannot use --state"
+    )
 
 
 def test_the_catalogue_is_cheap_to_import():
     """Steps, docs and schemas import it: no third-party module may come along."""
     code = "import sys; import offbus_agent.catalogue; print(sorted(m for m in sys.modules if '.' not in m))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     for heavy in ("pydantic", "starlette", "uvicorn", "click", "asyncio", "httpx"):
         assert f"'{heavy}'" not in loaded.stdout
 
@@ -146,4 +153,4 @@ def test_only_the_owner_may_use_socket_and_state(agents, node, name):
     agents.start()
     assert node.sock.stat().st_mode & 0o077 == 0
     assert node.state.parent.stat().st_mode & 0o077 == 0
-    assert os.path.exists(node.root / name)
+    assert (node.root / name).exists()

@@ -104,7 +104,7 @@ def offbus(tmp_path: Path) -> Iterator[Offbus]:
     """The command; whatever sandbox a test leaves running is ended after it."""
     command = Offbus(tmp_path)
     yield command
-    command.call("local", "down", "--all")
+    command.call("local", "down")
     for survivor in processes_below(tmp_path):
         os.kill(survivor, signal.SIGKILL)
 
@@ -119,7 +119,7 @@ class Sandbox:
     def folder(self) -> Path:
         """Where it lives."""
         status = json.loads(self.offbus.call("local", "status", "--json").stdout)
-        return Path(status["dir"])
+        return Path(status["folder"])
 
     def nodes(self) -> list[Path]:
         """The nodes' folders."""

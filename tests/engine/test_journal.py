@@ -13,7 +13,7 @@ from offbus.journal.codec import DamagedLine, decode, encode
 from offbus.journal.events import DATA, Event, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
-from offbus.report.fold import fold
+from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
 
 STEPS = """{id: beside, uses: watch, background: true}
@@ -122,3 +122,15 @@ def test_the_published_report_schema_accepts_reports(drill):
     played = drill(STEPS)
     report = played.play()
     jsonschema.validate(json.loads(report.model_dump_json()), Report.model_json_schema())
+
+
+@pytest.mark.parametrize("kind", ["run_started", "step_started", "undo_recorded", "undo_started", "fault_declared"])
+def test_a_journal_that_lost_any_line_still_folds(drill, kind):
+    played = drill(STEPS)
+    played.play()
+    events = read_journal(played.run_folder.journal).events
+    state = Fold()
+    for event in events:
+        if event["kind"] != kind:
+            state.apply(event)
+    assert state.verdict().exit != 0 or kind in ("step_started", "undo_started")

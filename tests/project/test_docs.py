@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Venv
+from project_venv import EXAMPLE, REPOSITORY, Venv
 
 BLOCK = re.compile(
     r"^```console run(?:=(?P<where>\w+))?(?: exit=(?P<code>\d+))?\n(?P<text>.*?)^```",
@@ -63,7 +63,7 @@ def test_a_command_of_a_page_does_what_the_page_shows(
     folder, venv = REPOSITORY, Path(sys.prefix)
     if one.where == "example":
         folder, venv = tmp_path, request.getfixturevalue("example_venv")
-        shutil.copy(REPOSITORY / "tests" / "project" / "example_plugin" / "greeting.yaml", tmp_path)
+        shutil.copy(EXAMPLE / "greeting.yaml", tmp_path)
     done = Venv(venv, tmp_path / "state").run(*shlex.split(one.command), cwd=folder, code=one.code)
     output = " ".join((done.stdout + done.stderr).split())
     wanted = ".*?".join(map(pattern, one.lines))

@@ -10,9 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Venv
-
-EXAMPLE = REPOSITORY / "tests" / "project" / "example_plugin"
+from project_venv import EXAMPLE, Venv
 
 
 @pytest.fixture
@@ -57,8 +55,8 @@ def test_outputs_are_typed_in_expressions(venv: Venv, folder: Path) -> None:
     scenario = folder / "greeting.yaml"
     scenario.write_text(scenario.read_text().replace("outputs.lost >= 7", 'outputs.lost >= "7"'))
     found = venv.run("offbus", "validate", "greeting.yaml", cwd=folder, code=2)
-    assert "greeting.yaml:16:" in found.stdout + found.stderr
-    assert "(int, string)" in found.stdout + found.stderr
+    assert "greeting.yaml:16:32" in found.stdout + found.stderr
+    assert "`>=` does not take int and string" in found.stdout + found.stderr
 
 
 def test_an_output_that_the_type_does_not_have_is_found_at_load(venv: Venv, folder: Path) -> None:

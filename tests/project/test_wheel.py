@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Venv, make_venv, pip_install
+from project_venv import EXAMPLE, REPOSITORY, Venv, make_venv, pip_install
 
 PACKAGES = ("offbus", "offbus_agent", "offbus_sandbox", "offbus_steps")
 
@@ -67,11 +67,10 @@ def test_nothing_else_is_in_it(names: set[str]) -> None:
 @pytest.mark.timeout(400)
 def test_it_works_in_an_empty_environment_with_a_third_partys_package(wheel: Path, tmp_path: Path) -> None:
     """The only test here that needs a package registry: pip brings the dependencies."""
-    example = REPOSITORY / "tests" / "project" / "example_plugin"
     make_venv(tmp_path / "venv")
-    pip_install(tmp_path / "venv", [str(wheel), str(example)])
+    pip_install(tmp_path / "venv", [str(wheel), str(EXAMPLE)])
     venv = Venv(tmp_path / "venv", tmp_path / "state")
     assert "recover" in venv.run("offbus", "--help", cwd=tmp_path).stdout
-    (tmp_path / "greeting.yaml").write_text((example / "greeting.yaml").read_text())
+    (tmp_path / "greeting.yaml").write_text((EXAMPLE / "greeting.yaml").read_text())
     venv.run("offbus", "run", "greeting.yaml", cwd=tmp_path)
     venv.run("offbus", "local", "--help", cwd=tmp_path)

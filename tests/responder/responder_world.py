@@ -14,6 +14,7 @@ import anyio
 
 from offbus_agent.kernel_log import open_kernel_log
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.responder.inotify import Folder
 from offbus_steps.port import NotFound, Object, Port, Ref
 
 WATCHDOG_S = 60.0
@@ -129,6 +130,13 @@ class Cluster:
         return await self.until(
             Ref("Node", node), lambda n: (n["metadata"].get("labels") or {}).get(STATE, "") in wanted
         )
+
+    async def logged(self, program: str, words: str) -> None:
+        """Wait until a program's log has these words."""
+        log = self.layout.root / f"{program}.log"
+        with Folder(self.layout.root) as folder, anyio.fail_after(WATCHDOG_S):
+            while words not in log.read_text():
+                await folder.changed()
 
     async def exists(self, ref: Ref) -> bool:
         """Whether the object is there."""

@@ -1,17 +1,19 @@
 """The detector as a process: what it says in a real cluster about a real kernel log."""
 
+from collections.abc import Callable
+
 import pytest
 from responder_world import Cluster, condition
 
 from offbus_sandbox.responder.boot_id import renew_boot_id
-from offbus_steps.port import Ref
+from offbus_steps.port import Object, Ref
 
 pytestmark = pytest.mark.anyio
 
 NODE = Ref("Node", "node-1")
 
 
-def is_unhealthy(code: str) -> object:
+def is_unhealthy(code: str) -> Callable[[Object], bool]:
     return lambda node: f"ErrorCode:{code} " in condition(node).get("message", "")
 
 

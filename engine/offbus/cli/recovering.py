@@ -39,7 +39,7 @@ def _recover(folder: RunFolder) -> Exit:
         return Exit.PASSED
     name = plan.fold.first["data"]["name"] if plan.fold.first else folder.id
     try:
-        with make_view("lines", name, []) as view:
+        with make_view("lines", name, [], past=plan.journal.events) as view:
             report = anyio.run(partial(_finish, folder, view))
     except OffbusError as err:
         return Exit(tell(err))

@@ -1,8 +1,8 @@
 """Params that a scenario may leave out because an ancestor outputs them (`offbus.step.FromAncestor`).
 
 A step that omits `target` takes that of its only ancestor that outputs one; none, or two, is a finding that names the
-candidates. Providers are carried down the plan order once per output name, at most two per step (one, or "several", is
-all that must be known), so the cost is linear in the steps.
+candidates. A background step has not ended when others start, so it gives nothing. Providers are carried down the plan
+order once per output name, at most two per step (one, or "several", is all that must be known): linear in the steps.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Bindings:
     def _carry_down(self, output: str) -> Mapping[str, tuple[str, ...]]:
         """For each step its ancestors that output it, at most two of them."""
         found: dict[str, tuple[str, ...]] = {}
-        gives = {step for step in self._graph.steps if self._outputs(step, output)}
+        gives = {step for step in self._graph.steps if self._outputs(step, output)} - self._graph.background
         for step in self._graph.dag.order:
             above: dict[str, None] = {}
             for need in self._graph.dag.needs[step]:
@@ -56,7 +56,8 @@ class Bindings:
         return found
 
     def _several(self, step: RawStep, key: str, mark: FromAncestor) -> None:
-        candidates = [a for a in self._graph.dag.ancestors(step.key) if self._outputs(a, mark.output)]
+        ancestors = (a for a in self._graph.dag.ancestors(step.key) if a not in self._graph.background)
+        candidates = [a for a in ancestors if self._outputs(a, mark.output)]
         message = (
             f"{key!r} is left out, and several ancestors output {mark.output!r}: {', '.join(candidates)}"
         )
@@ -79,4 +80,5 @@ class Bindings:
         self._places.note("OB306", message, self._places.value(step.node, "uses"), hint=hint)
 
     def _untyped_ancestor(self, step: RawStep) -> bool:
-        return any(self._graph.steps[a].type is None for a in self._graph.dag.ancestors(step.key))
+        untyped = {key for key, other in self._graph.steps.items() if other.type is None}
+        return bool(untyped) and any(self._graph.dag.is_ancestor(key, step.key) for key in untyped)

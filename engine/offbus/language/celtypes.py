@@ -7,12 +7,11 @@ The engine's own small notation, so that nothing needs the CEL library until an 
 import types
 import typing
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -33,8 +32,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class CelType:
+class CelType(NamedTuple):
     """A CEL type; `of` are the types of a list's elements, or of a map's keys and values."""
 
     name: str

@@ -6,8 +6,7 @@ so that one mistake makes one finding. Pure but for loading the step types and t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -18,6 +17,7 @@ from offbus.language.complaints import Subject, complain
 from offbus.language.conditions import Conditions
 from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.inputs import Inputs, read_inputs
+from offbus.language.meaning import Meaning
 from offbus.language.places import Places
 from offbus.language.scenario import Expectation, Scenario, Scope, Step
 from offbus.language.settings import Settings, read_settings
@@ -30,8 +30,7 @@ from offbus.step import StepType
 __all__ = ["Overrides", "check"]
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(NamedTuple):
     """What the command line says: `--set`, `--env`, `--env-set`."""
 
     sets: Mapping[str, str]

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -26,8 +25,7 @@ _WANTED = {
 _KIND = re.compile(r"^(.+?)_(type|parsing|from_float|parsing_size|required)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What is being validated, for the words of a finding."""
 
     name: str

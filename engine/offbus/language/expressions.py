@@ -10,7 +10,7 @@ An expression that cannot be evaluated raises `EvaluationError`: never false, ne
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from offbus.errors import UsageError
 from offbus.findings import Position
@@ -26,8 +26,7 @@ class EvaluationError(UsageError):
     """Raised when an expression has no value: a name that was not set, a division by zero, an index out of range."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(NamedTuple):
     """What is wrong with an expression, and where in its text (characters from 0)."""
 
     code: str

@@ -25,7 +25,7 @@ _Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 
 class _Shape(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class InputModel(_Shape):
@@ -84,7 +84,7 @@ class StepModel(_Shape):
 class EnvironmentModel(BaseModel):
     """What the run acts on; beside `uses` stand the environment's own options."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 
     uses: _Text = Field(description="Environment type, such as local.")
 

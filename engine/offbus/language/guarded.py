@@ -6,16 +6,14 @@ when `a` was skipped. So when a name has no value, the conditions are evaluated 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from offbus.language.lexing import Token, tokens
 
 __all__ = ["Condition", "evaluate", "split"]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """A part of a boolean expression; a leaf has no parts."""
 
     kind: Literal["or", "and", "not", "leaf"]

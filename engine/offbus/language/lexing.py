@@ -7,8 +7,7 @@ library refuses it later.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["KEYWORDS", "Chain", "Token", "chains", "tokens"]
 
@@ -36,8 +35,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A piece of an expression; `start` counts characters from 0."""
 
     kind: Kind
@@ -50,8 +48,7 @@ class Token:
         return self.start + len(self.text)
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """A dotted name, `a.b.c`, without the method that is called on it."""
 
     parts: tuple[str, ...]

@@ -5,10 +5,9 @@ takes its place in the model, and only errors that any value of the type would m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -35,8 +34,7 @@ _OF_TYPE = ("_type", "int_from_float")
 """Ends of pydantic's error types that depend on a value's type alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Marks:
+class _Marks(NamedTuple):
     """The params of a step type that are marked with `FromAncestor` and `Expr`, by their keys."""
 
     from_ancestor: Mapping[str, FromAncestor]
@@ -80,7 +78,7 @@ class ParamsChecker:
         static = self._validate(step, step_type, given, at, waiting, tuple(marks.from_ancestor))
         for key, mark in marks.expressions.items():
             self._check_expression(key, mark, given, at)
-        if static is not None and isinstance(static, CleanupParams):
+        if static is not None and not waiting and isinstance(static, CleanupParams):
             self._check_cleanup(step, static, at)
         elif waiting and issubclass(model, CleanupParams):
             self._places.note(

@@ -7,7 +7,7 @@ the rest is an `Ambiguous`, whose text says how to write either meaning.
 
 import math
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Ambiguous", "Scalar", "resolve"]
 
@@ -30,8 +30,7 @@ _LONGEST_NUMBER = 40
 """Characters. No number here needs more, and reading a long one costs quadratic time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ambiguous:
+class Ambiguous(NamedTuple):
     """A plain scalar that versions of YAML read differently."""
 
     code: str

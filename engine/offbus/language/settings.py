@@ -5,8 +5,7 @@ A guard that the environment's model does not have cannot be enforced, hence it 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,8 +25,7 @@ __all__ = ["DEFAULT_ENVIRONMENT", "Settings", "read_settings"]
 DEFAULT_ENVIRONMENT = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What could be read of the environment; None where there are findings."""
 
     environment: EnvironmentSpec | None = None

@@ -10,6 +10,7 @@ Raises UsageError if the file cannot be read at all. Nothing here knows what a s
 
 import gc
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,12 @@ __all__ = ["LARGEST", "Source", "collecting_less", "read"]
 
 LARGEST = 4 * 1024 * 1024
 """Bytes. A generated scenario of 10,000 steps has about one MiB."""
+
+MOST_MENDED = 50
+"""Unquoted expressions that are mended; the file is parsed again for each."""
+
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What YAML 1.1 counts as the end of a line."""
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -97,7 +104,7 @@ def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
 def _parse(path: Path, text: str, digest: str) -> Source:
     """Parse; after an unquoted `${{ }}` was mended, once more."""
     mends: dict[int, str] = {}
-    lines = tuple(text.split("\n"))
+    lines = tuple(_LINE_BREAK.split(text))
     mended = text
     while True:
         builder = tree.Builder(str(path), lines, mends)
@@ -110,8 +117,7 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             root = None
             builder.findings.append(_control_character(path, lines, text, err))
         except yaml.MarkedYAMLError as err:
-            mark = err.problem_mark
-            mend = unquoted.mend(mended, mark.index) if mark is not None else None
+            mend = _mend(mended, err) if len(mends) < MOST_MENDED else None
             if mend is not None:
                 mended = mend.text
                 mends[mend.start] = mend.was
@@ -124,6 +130,12 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             unquoted.finding(was, place(path, text, start, len(was)), lines) for start, was in mends.items()
         ]
         return Source(path, text, digest, root, (*builder.findings, *mending), lines)
+
+
+def _mend(text: str, err: yaml.MarkedYAMLError) -> unquoted.Mend | None:
+    """The error is noticed at the expression, or, if there are quotes in it, later: then it began there."""
+    marks = (mark for mark in (err.problem_mark, err.context_mark) if mark is not None)
+    return next(filter(None, (unquoted.mend(text, mark.index) for mark in marks)), None)
 
 
 def place(path: Path, text: str, start: int, length: int) -> Position:

@@ -7,7 +7,7 @@ What uses inputs alone is filled in at load. A literal `${{` is written `${{ "${
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,8 +23,7 @@ from offbus.step import Params
 __all__ = ["Binding", "ParamsTemplate", "Piece", "Template", "fill", "pieces"]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of a text: literal, or an expression; `closed` is False for a `${{` without its `}}`."""
 
     text: str
@@ -103,8 +102,7 @@ def fill(data: Any, scope: Scope) -> Any:
     return data
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(NamedTuple):
     """A param that the scenario leaves out, and which takes an ancestor's output (`offbus.step.FromAncestor`)."""
 
     key: str

@@ -4,7 +4,7 @@ In flow style `{` begins a mapping, so `{xid: ${{ inputs.xid }}}` is not YAML. `
 harmless letters, so that parsing can go on with all places kept and the rest of the file is checked too.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from offbus.findings import Finding, Position
 from offbus.language import braces
@@ -12,8 +12,7 @@ from offbus.language import braces
 __all__ = ["Mend", "finding", "mend"]
 
 
-@dataclass(frozen=True, slots=True)
-class Mend:
+class Mend(NamedTuple):
     """The text with one expression replaced, where it began, and what it was."""
 
     text: str

@@ -6,7 +6,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -25,8 +25,7 @@ class UnsetError(LookupError):
     """Raised when a name has no value now; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """A declared name."""
 
     path: str
@@ -69,8 +68,7 @@ class Bound:
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(NamedTuple):
     """A name that may not be used here."""
 
     code: str

@@ -39,7 +39,10 @@ def _each(said: str, text: str, found: Sequence[Token]) -> Iterator[Worded]:
     for line, column, problem in _ERROR.findall(said):
         start = min(starts[min(int(line), len(starts)) - 1] + int(column) - 1, len(text))
         at = next((n for n, token in enumerate(found) if token.start <= start < token.end), None)
-        yield _one(_STATUS.sub("", problem).strip(), start, at, found)
+        worded = _one(_STATUS.sub("", problem).strip(), start, at, found)
+        yield worded
+        if worded[0] == "OB401":
+            return  # the parser guesses from here on
 
 
 def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
@@ -50,7 +53,8 @@ def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Wo
         return _undeclared(match[1], start, found)
     length = len(found[at].text) if at is not None else 1
     if problem.startswith("Syntax error"):
-        return "OB401", _syntax(problem), start, length, None, None
+        hint = "compare with ==" if at is not None and found[at].text == "=" else None
+        return "OB401", _syntax(problem), start, length, hint, None
     return "OB403", problem, start, length, None, None
 
 

@@ -23,7 +23,7 @@ REQUESTS = (
     ("requests.sent", "{} sent"),
     ("requests.failed", "{} failed"),
     ("requests.success_rate", "{} good"),
-    ("requests.availability", "{} available"),
+    ("availability", "{} available"),
 )
 
 

@@ -9,7 +9,20 @@ from offbus.report.spans import clean
 
 __all__ = ["figure", "in_short", "seconds", "since", "stopwatch", "utc_seconds"]
 
-KEYS = ("seq", "function", "code_name", "code", "pid", "pod", "gpu", "line", "reason", "message", "detail")
+KEYS = [
+    "seq",
+    "function",
+    "code_name",
+    "code",
+    "pid",
+    "pod",
+    "gpu",
+    "line",
+    "reason",
+    "why",
+    "message",
+    "detail",
+]
 """What evidence is quoted by, in this order, where it has it; anything else is in report.json."""
 
 

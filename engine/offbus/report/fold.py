@@ -52,11 +52,18 @@ class Fold:
         self.ended: Event | None = None
 
     def apply(self, event: Event) -> None:
-        """Take the next event in."""
+        """Take the next event in. One that speaks of a step or an undo that a damaged line named is passed over."""
         if self.first is None:
             self.first = event
         self.last = event
-        _APPLY[EventKind(event["kind"])](self, event, event["data"])
+        if self._known(event):
+            _APPLY[EventKind(event["kind"])](self, event, event["data"])
+
+    def _known(self, event: Event) -> bool:
+        kind = event["kind"]
+        if kind in _OF_STEPS:
+            return event.get("step", "") in self.steps
+        return kind not in _OF_UNDOS or event["data"]["undo"] in self.undos
 
     def verdict(self, *, finishing: bool = False) -> Verdict:
         """What all of it says now; `finishing` when only run_ended is missing."""
@@ -103,6 +110,8 @@ def fold(events: Iterable[Event]) -> Report:
     return state.report()
 
 
+_OF_STEPS = (EventKind.STEP_STARTED, EventKind.STEP_ENDED)
+_OF_UNDOS = (EventKind.UNDO_STARTED, EventKind.UNDO_ENDED)
 _HEAD = ("name", "summary", "scenario", "digest", "environment", "identity", "host", "versions")
 
 

@@ -103,7 +103,8 @@ def _step_exit(step: "StepReport") -> Exit:
 def _expectations(state: "Fold") -> Iterator[_Fault]:
     for one in state.expectations:
         if one.result != "true":
-            yield _Fault(f"expected {one.text}: {one.detail or one.result}", Exit.FAILED)
+            detail = one.detail.removeprefix(f"{one.text}: ") or one.result
+            yield _Fault(f"expected {one.text}: {detail}", Exit.FAILED)
 
 
 def _faults(state: "Fold") -> Iterator[_Fault]:

@@ -36,7 +36,7 @@ def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str
         held, detail = one.expression.evaluate(scope), ""
         word = "true" if held else "false"
     except EvaluationError as err:
-        word, detail = "error", str(err)
+        word, detail = "error", str(err).removeprefix(f"{one.text}: ")
     values = _values(one, scope) if word == "false" else ""
     data = {"text": one.text, "result": word, "detail": detail or values}
     journal.append(EventKind.EXPECTATION, data, step=step)

@@ -91,7 +91,8 @@ class Container:
             child = self._child = self._start()
         except (ConfigError, OSError, ValueError) as err:
             return self._refused(err)
-        self._set({"running": {"startedAt": now()}}, ready=self._spec.get("readinessProbe") is None)
+        unprobed = self._spec.get("readinessProbe") is None and self._spec.get("startupProbe") is None
+        self._set({"running": {"startedAt": now()}}, ready=unprobed)
         grace = 0.0
         try:
             await self._probed(child)
@@ -137,9 +138,11 @@ class Container:
     async def _probe(self, child: Child) -> None:
         client = self._view.host.probes
         startup = self._find_probe("startupProbe")
-        if startup and not await until_started(startup, client):
-            child.kill()
-            return
+        if startup:
+            if not await until_started(startup, client):
+                child.kill()
+                return
+            self._set_ready(self._spec.get("readinessProbe") is None)
         async with anyio.create_task_group() as group:
             if readiness := self._find_probe("readinessProbe"):
                 group.start_soon(lambda: watch_probe(readiness, client, self._set_ready, start=False))

@@ -29,18 +29,19 @@ class CircuitBreaker:
         self._cordoned: dict[str, float] = {}
 
     async def admits(self, node: str) -> bool:
-        """Whether the node may be quarantined now; counts it when it may."""
-        if not self._settings.enabled:
+        """Whether the node may be quarantined now."""
+        if not self._settings.enabled or not await self._is_tripped():
             return True
-        if await self._is_tripped():
-            _log.error(
-                "the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node
-            )
-            return False
+        _log.error("the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node)
+        return False
+
+    async def count(self, node: str) -> None:
+        """The node was quarantined: trip when that was too much."""
+        if not self._settings.enabled:
+            return
         self._cordoned[node] = time.monotonic()
         if await self._share() > self._settings.percentage:
             await self._trip()
-        return True
 
     async def _is_tripped(self) -> bool:
         try:

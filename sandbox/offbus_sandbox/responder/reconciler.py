@@ -34,6 +34,8 @@ __all__ = ["Reconciler"]
 NOW = 0.0
 _EVICT_AGAIN_S = 0.5
 """Pause after a disruption budget refused an eviction (NVSentinel backs off from 10 s)."""
+_BREAKER_AGAIN_S = 5.0
+"""How long a tripped breaker is left alone; its reset is a change of no node."""
 _DRAINED = (
     NodeState.DRAIN_SUCCEEDED,
     NodeState.REMEDIATING,
@@ -104,8 +106,9 @@ class Reconciler:
 
     async def _quarantine(self, node: NodeView) -> float | None:
         if not await self._breaker.admits(node.name):
-            return None
+            return _BREAKER_AGAIN_S
         await self._patch(node, quarantine_patch(node, node.faults))
+        await self._breaker.count(node.name)
         self._cancelled.pop(node.name, None)
         _log.info(
             "%s quarantined: %s", node.ref, ", ".join(code for f in node.faults for code in f.errorCode)

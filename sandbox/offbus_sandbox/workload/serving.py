@@ -7,14 +7,18 @@ ends the process with uvicorn's message. Must not: choose exit codes.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
+import socket
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 
 __all__ = ["Server", "pod_ip"]
+
+_log = logging.getLogger(__name__)
 
 
 def pod_ip() -> str:
@@ -53,7 +57,12 @@ class Server:
 
 
 class _OwnSignals(uvicorn.Server):
-    """uvicorn would raise the signal again at the end, and the process would not exit with 0."""
+    """Says when it listens. uvicorn would raise the signal again at the end, and not exit with 0."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            _log.info("serving on %s:%d", self.config.host, self.config.port)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

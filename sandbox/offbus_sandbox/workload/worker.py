@@ -143,7 +143,6 @@ async def run(args: argparse.Namespace) -> int:
         _log.critical("the engine cannot start: %s", err)
         return 1
     server = Server(Worker(args.model, engine).app(), args.port, drain_s=args.drain_s)
-    _log.info("serving %s on port %d", args.model, args.port)
     watch = asyncio.create_task(_stop_when_dead(engine, server))
     await server.serve()
     watch.cancel()

@@ -7,6 +7,7 @@ it. Its methods are called inside the event loop, return at once and never raise
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -64,15 +65,15 @@ class BoardView(ABC):
     def past(self, events: Iterable[Event]) -> None:
         """Take in what happened before, without showing it: for a run that is taken over."""
         for event in events:
-            self._guarded(lambda event=event: self.board.apply(event))  # type: ignore[misc]  # a default binds it now
+            self._guarded(partial(self.board.apply, event))
 
     def event(self, event: Event) -> None:
         """See View."""
-        self._guarded(lambda: self.take(event))
+        self._guarded(partial(self.take, event))
 
     def progress(self, step: str | None, text: str) -> None:
         """See View."""
-        self._guarded(lambda: self.note(step, clean(text)))
+        self._guarded(partial(self.note, step, clean(text)))
 
     def tick(self) -> None:
         """See View."""

@@ -42,7 +42,7 @@ def _phase(_event: Event, data: Mapping[str, Any], board: Board) -> Sentence | N
         return "run", [line("opening the environment")]
     if data["name"] == "undo":
         count = len(board.fold.pending_undos())
-        return "undo", [line(f"{count} change{'' if count == 1 else 's'} to undo")]
+        return "undo", [line(f"{count or 'no'} change{'' if count == 1 else 's'} to undo")]
     return None
 
 

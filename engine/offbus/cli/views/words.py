@@ -48,7 +48,7 @@ PHASES = {
 """The run's phases, as the header says them."""
 
 TONES = (
-    (Tone.GOOD, r"ready|uncordoned|recovered|good|ok|held|disarmed|ready true"),
+    (Tone.GOOD, r"ready|uncordoned|recovered|answering|good|ok|held|disarmed|ready true"),
     (Tone.BAD, r"ready (false|unknown)|.*\b(ended|lost|lapsed|failed|failing|error|outage|refused)\b.*"),
     (Tone.DIM, r".*\b(none|removed|deleted|false)"),
     (Tone.CAUTION, r"not ready|cordoned|evicted|terminating|armed|restarted.*|(state|taints) .*|.* true"),

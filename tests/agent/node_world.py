@@ -1,0 +1,162 @@
+"""A node folder, and the real agent program on it."""
+
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+GPU0 = "GPU-11111111-2222-3333-4444-555555555555"
+GPU1 = "GPU-66666666-7777-8888-9999-000000000000"
+WATCHDOG_S = 60
+
+
+class Node:
+    """A node of `local`, as its folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir()
+        self.kmsg = root / "kmsg"
+        self.kmsg.touch()
+        self.sock = root / "agent.sock"
+        self.ctl = root / "run/offbus/ctl"
+        self.events = root / "run/offbus/events"
+        self.state = root / "var/lib/offbus/faults.json"
+        self.token = secrets.token_hex(16)
+        self.token_file = root / "token"
+        self.token_file.write_text(self.token + "\n")
+        self.token_file.chmod(0o600)
+        gpus = [
+            {
+                "index": i,
+                "uuid": uuid,
+                "pci": f"0000:{0x3B + i:02x}:00.0",
+                "name": "H100",
+                "memory_bytes": 1 << 36,
+            }
+            for i, uuid in enumerate((GPU0, GPU1))
+        ]
+        (root / "gpus.json").write_text(json.dumps({"gpus": gpus}))
+
+    def lines(self) -> list[str]:
+        """The texts in its kernel log."""
+        return [line.split(";", 1)[1] for line in self.kmsg.read_text().splitlines()]
+
+    def arguments(self, *more: str) -> list[str]:
+        """A command line for its agent."""
+        options = ["--node", "node-1", "--root", str(self.root), "--token-file", str(self.token_file)]
+        return [sys.executable, "-m", "offbus_agent", "serve", *options, *more]
+
+
+class RunningAgent:
+    """The agent's process, ready."""
+
+    def __init__(self, node: Node, *more: str) -> None:
+        ready, tell = os.pipe()
+        where = () if "--host" in more else ("--uds", str(node.sock))
+        self.process = subprocess.Popen(
+            node.arguments(*where, "--ready-fd", str(tell), *more),
+            pass_fds=(tell,),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        os.close(tell)
+        readable, _, _ = select.select([ready], [], [], WATCHDOG_S)
+        told = os.read(ready, 1) if readable else b""
+        os.close(ready)
+        if not told:
+            self.process.kill()
+            raise AssertionError(f"the agent did not start: {self.process.communicate()}")
+        self.client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(node.sock)),
+            base_url="http://agent",
+            headers={"X-Offbus-Token": node.token},
+            timeout=WATCHDOG_S,
+        )
+
+    def get(self, path: str) -> dict[str, Any]:
+        """A GET that must work."""
+        reply = self.client.get(path)
+        assert reply.status_code == 200, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    def post(self, path: str, body: Any, expect: int = 200) -> dict[str, Any]:
+        """A POST that must answer `expect`."""
+        reply = self.client.post(path, json=body)
+        assert reply.status_code == expect, reply.text
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    def refused(self, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        """A POST that must be refused: status and error."""
+        reply = self.client.post(path, json=body)
+        assert reply.status_code >= 400, reply.text
+        error: dict[str, Any] = reply.json()["error"]
+        assert error["message"]
+        return reply.status_code, error
+
+    def wait_for(self, fault: str, kind: str) -> dict[str, Any]:
+        """The first event of that kind, by long poll."""
+        since = 0
+        for _ in range(20):
+            page = self.get(f"/faults/{fault}/events?since={since}&wait_s=5")
+            since = page["next"]
+            for event in page["events"]:
+                if event["kind"] == kind:
+                    return dict(event)
+        raise AssertionError(f"no event {kind} of {fault}")
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """End it with a signal; (exit status, stderr)."""
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        _, stderr = self.process.communicate(timeout=WATCHDOG_S)
+        return self.process.returncode, stderr
+
+
+class Agents:
+    """Starts agents, and ends what a test left running."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self._started: list[RunningAgent] = []
+
+    def start(self, *more: str) -> RunningAgent:
+        """A ready agent."""
+        agent = RunningAgent(self.node, *more)
+        self._started.append(agent)
+        return agent
+
+    def stop_all(self) -> None:
+        """Kill whatever still runs."""
+        for agent in self._started:
+            if not agent.client.is_closed:
+                agent.stop(signal.SIGKILL)
+
+
+def request(fault: str = "f1", **changes: Any) -> dict[str, Any]:
+    """A good fault request."""
+    usual = {
+        "id": fault,
+        "run": "run-1",
+        "epoch": 1,
+        "xid": 79,
+        "gpus": [GPU0],
+        "planes": ["kernel", "cuda", "nvml"],
+        "ttl_s": 60,
+    }
+    return {**usual, **changes}
+
+
+OWNER = {"run": "run-1", "epoch": 1}
+LEASE = {**OWNER, "ttl_s": 60}

@@ -1,0 +1,131 @@
+"""`kill -9`, Ctrl-C once and twice: the world is as before, or the recover line brings it there.
+
+The sandbox outlives the runner, so what is compared is a living world.
+"""
+
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import LONG, SCENARIOS, processes_below, up
+
+pytestmark = pytest.mark.drill
+
+POINTS = [
+    ("undo_recorded", "delete Namespace"),
+    ("step_ended", "deploy"),
+    ("step_ready", "load"),
+    ("undo_recorded", "restore"),
+    ("step_ended", "prepare"),
+    ("undo_recorded", "disarm"),
+    ("fault_proven", "kernel"),
+    ("observed", "cordoned"),
+    ("undo_started", "inject"),
+    ("step_ended", "works"),
+]
+"""Kind of an event, and a word in it: the runner is killed when it is in the journal."""
+
+
+def world(offbus, sandbox):
+    """Nodes, pages, pods, agents' faults and processes, read without our port."""
+    status = json.loads(offbus.call("local", "status", "--json").stdout)
+    nodes = [(node["name"], node["cordoned"], node["faults"]) for node in status["nodes"]]
+    armed = [struct.unpack("<I", (n / "run/offbus/ctl").read_bytes()[:4])[0] for n in sandbox.nodes()]
+    commands = sorted(command_of(pid) for pid in processes_below(sandbox.folder))
+    return {"nodes": nodes, "pods": status["pods"], "armed": armed, "processes": commands}
+
+
+def command_of(pid):
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return b" ".join(words[1:4]).decode()
+
+
+def follow(offbus, runner):
+    """The lines of the run's journal as they are written; the file is watched, not polled."""
+    runs = offbus.runs
+    runs.mkdir(parents=True, exist_ok=True)
+    known = set(runs.iterdir())
+    while not (fresh := [path for path in runs.iterdir() if path not in known and path.name[0] != "."]):
+        assert runner.poll() is None, runner.communicate()
+        select.select([], [], [], 0.01)
+    journal = str(fresh[0] / "journal.jsonl")
+    command = ["tail", "-q", "-n", "+1", "--retry", "-F", f"--pid={runner.pid}", journal]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
+        yield from tail.stdout
+        tail.kill()
+
+
+def reach(lines, kind, word=""):
+    """Read on until an event of that kind, with that word in it."""
+    for line in lines:
+        if json.loads(line)["kind"] == kind and word in line:
+            return
+    raise AssertionError(f"the run ended without {kind} {word}")
+
+
+def run_until(offbus, kind, word):
+    """Start the drill and return its process once the event is in the journal."""
+    runner = offbus.start("run", SCENARIOS / "xid79.yaml", "--view", "quiet")
+    lines = follow(offbus, runner)
+    reach(lines, kind, word)
+    return runner, lines
+
+
+@pytest.mark.parametrize(("kind", "word"), POINTS, ids=[f"{kind} {word}" for kind, word in POINTS])
+def test_killed_anywhere_the_world_is_recovered(offbus, kind, word):
+    sandbox = up(offbus)
+    before = world(offbus, sandbox)
+    runner, _lines = run_until(offbus, kind, word)
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.communicate(timeout=LONG)
+    recovered = offbus.call("recover", "latest")
+    assert recovered.returncode == 0, recovered.stdout + recovered.stderr
+    assert "residue: none" in recovered.stdout
+    assert world(offbus, sandbox) == before
+    again = offbus.call("recover", "latest")
+    assert (again.returncode, "nothing to recover" in again.stdout) == (0, True)
+
+
+def test_the_next_run_names_a_leftover_one_and_touches_nothing(offbus):
+    sandbox = up(offbus)
+    runner, _lines = run_until(offbus, "step_ended", "deploy")
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.communicate(timeout=LONG)
+    left = offbus.newest()
+    between = world(offbus, sandbox)
+    refused = offbus.call("run", SCENARIOS / "xid79.yaml")
+    assert refused.returncode == 3
+    assert f"offbus recover {left}" in refused.stderr
+    assert world(offbus, sandbox) == between
+    assert offbus.newest() == left
+    assert offbus.call("recover", left).returncode == 0
+
+
+def test_one_interrupt_undoes_and_exits_130(offbus):
+    sandbox = up(offbus)
+    before = world(offbus, sandbox)
+    runner, _lines = run_until(offbus, "fault_proven", "cuda")
+    os.kill(runner.pid, signal.SIGINT)
+    output, _ = runner.communicate(timeout=LONG)
+    assert runner.returncode == 130, output
+    assert world(offbus, sandbox) == before
+
+
+def test_a_second_interrupt_leaves_at_once_and_its_recover_line_works(offbus):
+    sandbox = up(offbus)
+    before = world(offbus, sandbox)
+    runner, lines = run_until(offbus, "fault_proven", "cuda")
+    os.kill(runner.pid, signal.SIGINT)
+    reach(lines, "undo_started")
+    os.kill(runner.pid, signal.SIGINT)
+    output, _ = runner.communicate(timeout=LONG)
+    assert runner.returncode == 4, output
+    line = next(line for line in output.splitlines() if "offbus recover " in line)
+    recovered = offbus.call("recover", line.split()[-1])
+    assert recovered.returncode == 0, recovered.stdout + recovered.stderr
+    assert world(offbus, sandbox) == before

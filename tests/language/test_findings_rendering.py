@@ -1,0 +1,106 @@
+"""Findings on the screen and as JSON."""
+
+import io
+import json
+
+import pytest
+
+from offbus.errors import UsageError
+from offbus.findings import CODES, Finding, InvalidScenario, Position, Severity, closest, in_order, render, wants_colour
+
+
+def finding(column: int = 3, end: int = 6, frame: str = "a: foo # x", **more: object) -> Finding:
+    fields: dict[str, object] = {"code": "OB202", "message": "it is wrong", "where": Position("d.yaml", 7, column, 7, end), "frame": frame}
+    return Finding(**(fields | more))  # type: ignore[arg-type]  # a table of fields
+
+
+def test_a_finding_has_place_code_frame_caret_and_advice() -> None:
+    text = render([finding(4, 7, hint="mend it", suggestion="fool")])
+    assert text.splitlines() == [
+        "d.yaml:7:4: error OB202: it is wrong",
+        "    7 | a: foo # x",
+        "      |    ^^^",
+        "      = did you mean 'fool'?",
+        "      = mend it",
+    ]
+
+
+def test_colours_only_when_asked() -> None:
+    assert "\x1b[31m" in render([finding()], colour=True)
+    assert "\x1b[" not in render([finding()])
+    assert "\x1b[33m" in render([finding(severity=Severity.WARNING)], colour=True)
+
+
+def test_control_characters_of_a_hostile_file_do_not_reach_the_terminal() -> None:
+    text = render([finding(frame="a: \x1b[2Jfoo\x07", message="bad \x1b]0;x\x07", hint="\x9b", suggestion="\x00")])
+    assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_a_long_line_is_cut_around_the_caret() -> None:
+    text = render([finding(5001, 5004, frame="x" * 5000 + "foo" + "y" * 5000)])
+    frame, caret = text.splitlines()[1:3]
+    assert len(frame) < 140
+    assert frame[caret.index("^") : caret.rindex("^") + 1] == "foo"
+
+
+def test_a_caret_beyond_the_line_is_one_character() -> None:
+    assert render([finding(99, 120, frame="abc")]).splitlines()[2].rstrip().endswith("^")
+
+
+def test_a_finding_about_the_command_line_has_no_frame() -> None:
+    text = render([finding(where=Position("--set x=1"), frame=None)])
+    assert text == "--set x=1: error OB202: it is wrong"
+
+
+def test_json_has_stable_keys() -> None:
+    found = finding(hint="h").to_json()
+    assert json.loads(json.dumps(found)) == {
+        "code": "OB202", "severity": "error", "message": "it is wrong", "hint": "h", "suggestion": None,
+        "file": "d.yaml", "line": 7, "column": 3, "end_line": 7, "end_column": 6,
+    }  # fmt: skip
+
+
+def test_findings_are_sorted_by_place_without_repeats() -> None:
+    places = [Position("d.yaml", line, column) for line, column in ((9, 1), (2, 5), (2, 1), (2, 5))]
+    assert [(f.where.line, f.where.column) for f in in_order(finding(where=where) for where in places)] == [(2, 1), (2, 5), (9, 1)]
+
+
+def test_a_code_that_is_not_in_the_table_cannot_be_used() -> None:
+    with pytest.raises(ValueError, match="OB999 is not in the table"):
+        finding(code="OB999")
+    assert "OB999" not in CODES
+
+
+def test_the_error_is_a_usage_error_that_shows_everything() -> None:
+    error = InvalidScenario("d.yaml", [finding(), finding(4, 5)])
+    assert isinstance(error, UsageError)
+    assert error.summary == "d.yaml is not a valid scenario: 2 findings"
+    assert str(error).count("error OB202") == 2
+    assert InvalidScenario("d.yaml", [finding()]).summary.endswith("1 finding")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"), [("deplay", "deploy"), ("kernl", "kernel"), ("zzz", None), ("", None)], ids=["near", "short", "far", "nothing"]
+)
+def test_closest(word: str, meant: str | None) -> None:
+    assert closest(word, ["deploy", "kernel", "cleanup"]) == meant
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environ", "wanted"),
+    [
+        (Terminal(), {}, True),
+        (Terminal(), {"NO_COLOR": "1"}, False),
+        (Terminal(), {"NO_COLOR": ""}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (io.StringIO(), {}, False),
+    ],
+    ids=["terminal", "NO_COLOR", "empty NO_COLOR", "dumb terminal", "pipe"],
+)
+def test_when_colour_is_wanted(stream: io.StringIO, environ: dict[str, str], wanted: bool) -> None:
+    assert wants_colour(stream, environ) is wanted

@@ -1,0 +1,125 @@
+"""Plug-ins of real distributions: folders with metadata and modules, as an installer leaves them, in a fresh interpreter."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from drill_types import STEPS
+
+from offbus import plugins
+from offbus.plugins import COMMANDS, ENVIRONMENTS, UNDOS, PluginError, Registry, installed
+
+ACME_STEP = """
+from offbus.step import Kind, Outputs, Params, StepType
+async def run(ctx, params): ...
+def make(name): return StepType(name=name, kind=Kind.ACTION, summary="Acme.", params=Params, outputs=Outputs, run=run)
+GOOD = make("good")
+class Holder: NESTED = make("nested")
+"""
+
+ENTRY_POINTS = """\
+# a comment
+[console_scripts]
+acme = acme_drills:main
+
+[offbus.steps]
+good = acme_drills:GOOD
+nested = acme_drills:Holder.NESTED [extra]
+misnamed = acme_drills:GOOD
+; another comment
+not_a_type = acme_drills:run
+absent = acme_drills:NOTHING
+raises = acme_broken:X
+exits = acme_exits:X
+
+[offbus.undos]
+not_an_undo = acme_drills:GOOD
+"""
+
+
+def install(folder: Path, name: str, version: str, entry_points: str) -> None:
+    info = folder / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(entry_points)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    install(tmp_path, "acme_drills", "2.1", ENTRY_POINTS)
+    (tmp_path / "acme_drills.py").write_text(ACME_STEP)
+    (tmp_path / "acme_broken.py").write_text("raise RuntimeError('no GPU here')\n")
+    (tmp_path / "acme_exits.py").write_text("import no_such_library\n")
+    return tmp_path
+
+
+def ask(site: Path, code: str, *more_sites: Path) -> str:
+    """What `code` prints in an interpreter of its own that also sees the site."""
+    path = [str(site), *map(str, more_sites)]
+    script = f"import sys; sys.path[:0] = {path!r}\nfrom offbus.plugins import *\n{code}"
+    return subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_a_third_party_type_is_found_with_its_package_and_loaded(site: Path) -> None:
+    said = ask(site, "r = installed(); p = r.plugin(STEPS, 'good'); print(p.package, p.version, r.step_type('good').summary)")
+    assert said == "acme-drills 2.1 Acme."
+
+
+def test_an_attribute_of_an_attribute_and_extras(site: Path) -> None:
+    assert ask(site, "print(installed().step_type('nested').name)") == "nested"
+
+
+def test_names_are_found_without_importing_anything(site: Path) -> None:
+    code = "import json; names = installed().names(STEPS); print(json.dumps([list(names), 'pydantic' in sys.modules, 'importlib.metadata' in sys.modules]))"
+    names, pydantic, metadata = json.loads(ask(site, code))
+    assert {"good", "deploy", "cleanup"} <= set(names)
+    assert (pydantic, metadata) == (False, False)
+
+
+FAILS = {
+    "raises": "offbus.steps 'raises' of package acme-drills 2.1 cannot be loaded: RuntimeError: no GPU here",
+    "exits": "offbus.steps 'exits' of package acme-drills 2.1 cannot be loaded: ModuleNotFoundError: No module named 'no_such_library'",
+    "absent": "offbus.steps 'absent' of package acme-drills 2.1 cannot be loaded: AttributeError: module 'acme_drills' has no attribute 'NOTHING'",
+    "not_a_type": "offbus.steps 'not_a_type' of package acme-drills 2.1 is not a offbus.step.StepType",
+    "misnamed": "offbus.steps 'misnamed' of package acme-drills 2.1 is not named 'misnamed', but 'good'",
+    "nothing": "no installed package registers 'nothing' under offbus.steps",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), FAILS.items(), ids=FAILS.keys())
+def test_what_cannot_be_loaded_is_one_message_that_names_the_package(site: Path, name: str, says: str) -> None:
+    code = f"try: installed().step_type({name!r})\nexcept PluginError as err: print(err.message, '|', err.hint)"
+    said = ask(site, code)
+    assert said.startswith(says)
+    assert name == "nothing" or "mend or uninstall acme-drills" in said
+
+
+def test_an_undo_type_must_be_an_undo(site: Path) -> None:
+    code = "try: installed().undo_type('not_an_undo')\nexcept PluginError as err: print(err.message)"
+    assert "is not a subclass of offbus.undo.Undo" in ask(site, code)
+
+
+def test_the_first_distribution_on_the_path_wins(site: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    install(other, "acme_drills", "9.9", "[offbus.steps]\ngood = elsewhere:X\nnewer = elsewhere:X\n")
+    code = "r = installed(); print(r.plugin(STEPS, 'good').version, r.plugin(STEPS, 'newer'))"
+    assert ask(site, code, other) == "2.1 None"
+
+
+def test_it_finds_what_importlib_metadata_finds() -> None:
+    from importlib.metadata import entry_points
+
+    for group in (plugins.STEPS, ENVIRONMENTS, UNDOS, COMMANDS):
+        theirs = {entry.name: entry.value for entry in entry_points(group=group)}
+        ours = {name: found.target for name in installed().names(group) if (found := installed().plugin(group, name))}
+        assert ours == theirs
+
+
+def test_a_registry_of_given_types_has_nothing_else() -> None:
+    given = Registry.of(steps={"ask": STEPS["ask"]})
+    assert given.names(plugins.STEPS) == ("ask",)
+    assert given.step_type("ask") is STEPS["ask"]
+    with pytest.raises(PluginError, match="no installed package registers 'deploy'"):
+        given.step_type("deploy")

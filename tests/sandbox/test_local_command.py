@@ -1,0 +1,62 @@
+"""`offbus local up|down|status`, as people and scripts use it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def offbus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Runs `offbus local …` with a state folder of the test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from offbus.cli.main import main; main()", "local", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+    yield run
+    run("down", "--name", "one")
+
+
+def test_a_sandbox_is_started_shown_and_ended(offbus: Run, tmp_path: Path) -> None:
+    up = offbus("up", "--name", "one", "--nodes", "1", "--gpus", "1", "--no-responder")
+    assert (up.returncode, up.stderr) == (0, "")
+    assert "one is up: 1 nodes, 1 GPUs" in up.stdout
+
+    again = offbus("up", "--name", "one", "--nodes", "1", "--gpus", "1", "--no-responder", "--json")
+    assert json.loads(again.stdout)["started"] is False
+
+    other = offbus("up", "--name", "one", "--nodes", "2")
+    assert other.returncode == 3
+    assert "offbus local down --name one" in other.stderr
+
+    status = offbus("status", "--name", "one", "--json")
+    found = json.loads(status.stdout)
+    assert status.returncode == 0
+    assert [(n["name"], n["gpus"], n["faults"]) for n in found["nodes"]] == [("node-1", 1, [])]
+    assert "node-1: schedulable, 1 GPUs, no faults" in offbus("status", "--name", "one").stdout
+
+    down = offbus("down", "--name", "one")
+    assert (down.returncode, down.stderr) == (0, "")
+    assert not (tmp_path / "offbus/local/one").exists()
+    assert not Path(f"/proc/{found['pid']}").exists() or found["pid"] == 0
+
+
+def test_what_is_not_up(offbus: Run) -> None:
+    status = offbus("status")
+    assert status.returncode == 1
+    assert "offbus local up" in status.stdout
+    assert offbus("down").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["../x", "A", ""], ids=["path", "capital", "empty"])
+def test_a_name_that_could_be_a_path_is_refused(offbus: Run, name: str) -> None:
+    refused = offbus("up", "--name", name)
+    assert refused.returncode == 2
+    assert "cannot name a sandbox" in refused.stderr

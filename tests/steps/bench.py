@@ -1,0 +1,135 @@
+"""Plays single steps and undos on a real sandbox, with the engine's own journal behind them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from offbus.journal.reader import read_journal
+from offbus.journal.writer import JournalWriter
+from offbus.runner.clock import SystemClock
+from offbus.runner.recording import JournalRecorder, RunRecorder
+from offbus.step import StepType
+from offbus.undo import Undo, UndoContext, UndoResult
+from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.layout import Layout
+from offbus_steps.clock import now_ns
+from offbus_steps.cluster import Cluster, open_cluster
+from offbus_steps.guards import ClusterGuards
+
+__all__ = ["Bench", "bench", "pods_of"]
+
+WITHIN_S = 60
+
+
+class Bench:
+    """An open cluster, a journal, and the undos that steps recorded."""
+
+    def __init__(self, cluster: Cluster, journal: JournalWriter, aborted: list[str]) -> None:
+        self.cluster = cluster
+        self.undos: list[Undo] = []
+        self.aborted = aborted
+        self._journal = journal
+        self._metrics: dict[str, Any] = {}
+
+    @property
+    def objects(self) -> Any:
+        """The object store."""
+        return self.cluster.port.objects
+
+    async def run(self, step: StepType, **params: Any) -> Any:
+        """Play a step as the engine would."""
+        with anyio.fail_after(WITHIN_S):
+            return await step.run(Context(self, self._journal, self._metrics), step.params(**params))
+
+    async def undo(self, undo: Undo) -> UndoResult:
+        """Play an undo as another process would: from its JSON."""
+        copy = type(undo).model_validate_json(undo.model_dump_json())
+        recorder = JournalRecorder(self._journal, 1, self._metrics, "step")
+        context = UndoContext(run=self._journal.run, step="step", environment=self.cluster, recorder=recorder)
+        with anyio.fail_after(WITHIN_S):
+            return await copy.undo(context)
+
+    async def undo_all(self) -> list[str]:
+        """Play all recorded undos, newest first; what each said."""
+        found = [(await self.undo(one)).result for one in reversed(self.undos)]
+        self.undos.clear()
+        return found
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """The data of the journal's events of a kind."""
+        return [event["data"] for event in read_journal(self._journal.path).events if event["kind"] == kind]
+
+
+class Context(JournalRecorder):
+    """offbus.step.Context for one step."""
+
+    def __init__(self, owner: Bench, journal: JournalWriter, metrics: dict[str, Any]) -> None:
+        super().__init__(journal, 1, metrics, "step")
+        self._owner = owner
+        self.step = "step"
+        self.environment = owner.cluster
+        self.scenario_dir = str(journal.path.parent)
+        self.run_dir = self.scenario_dir
+
+    async def undo(self, undo: Undo) -> None:
+        """Keep it for the test."""
+        self._owner.undos.append(undo)
+
+    def progress(self, text: str) -> None:
+        """Nobody looks."""
+
+    def now_ns(self) -> int:
+        """The runner's clock."""
+        return now_ns()
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Let time pass."""
+        await anyio.sleep(duration.total_seconds())
+
+
+@asynccontextmanager
+async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = None) -> AsyncIterator[Bench]:
+    """A bench on a running sandbox."""
+    journal = JournalWriter(folder / "journal.jsonl", "testrun1", SystemClock())
+    aborted: list[str] = []
+    run = RunRecorder(
+        journal, 1, {}, environment="local", abort=aborted.append, progress=lambda _step, _text: None
+    )
+
+    async def on_close(finished: bool) -> None:
+        del finished
+
+    async def nothing_more() -> dict[str, Any]:
+        return {}
+
+    async with (
+        LocalPort(layout.api) as port,
+        open_cluster(
+            port, run, guards or ClusterGuards(), on_close=on_close, extra_fingerprint=nothing_more
+        ) as cluster,
+    ):
+        yield Bench(cluster, journal, aborted)
+    journal.close()
+
+
+def pods_of(name: str, replicas: int, *, namespace: str = "drill-a", gpus: int = 1) -> dict[str, Any]:
+    """A Deployment of processes that hold GPUs and only wait."""
+    limits = {"nvidia.com/gpu": str(gpus)} if gpus else {}
+    container = {"name": "main", "command": ["sleep", "3600"], "resources": {"limits": limits}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+            },
+        },
+    }

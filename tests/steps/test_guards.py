@@ -1,0 +1,76 @@
+"""Guards say no with the name of the guard, the shortage and the way out."""
+
+from typing import Any
+
+import pytest
+
+from offbus.errors import GuardRefused
+from offbus_steps.guards import LOCAL_NODE_IMAGE, ClusterGuards
+from offbus_steps.observations import World
+from offbus_steps.port import Ref
+from offbus_steps.views import NodeView
+
+
+def world(**cordoned: bool) -> World:
+    views = (NodeView(Ref("Node", name), is_cordoned, (), {}, {}, {}) for name, is_cordoned in cordoned.items())
+    return World({view.ref: view for view in views})
+
+
+@pytest.mark.parametrize(
+    ("limit", "cordoned", "node", "allowed"),
+    [(1, {"a": False, "b": False}, "a", True), (1, {"a": True, "b": False}, "b", False), (1, {"a": True}, "a", True)],
+    ids=["first", "second", "the same again"],
+)
+def test_one_more_cordoned_node_is_counted_before(
+    limit: int, cordoned: dict[str, bool], node: str, *, allowed: bool
+) -> None:
+    guards = ClusterGuards(max_cordoned_nodes=limit)
+    if allowed:
+        guards.require_cordon_room(world(**cordoned), node)
+        return
+    with pytest.raises(GuardRefused, match="max_cordoned_nodes: 2 nodes"):
+        guards.require_cordon_room(world(**cordoned), node)
+
+
+def test_a_broken_guard_is_named_with_the_nodes() -> None:
+    guards = ClusterGuards(max_cordoned_nodes=1)
+    assert guards.broken(world(a=True, b=False)) is None
+    assert "a, b are cordoned" in str(guards.broken(world(a=True, b=True)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "namespace", "allowed"),
+    [("drill-*", "drill-x", True), ("drill-*", "prod", False), ("*", "prod", True), ("DRILL-*", "drill-x", False)],
+    ids=str,
+)
+def test_namespaces_are_shell_patterns(pattern: str, namespace: str, *, allowed: bool) -> None:
+    guards = ClusterGuards(namespaces=(pattern,))
+    assert guards.allows_namespace(namespace) is allowed
+    if not allowed:
+        with pytest.raises(GuardRefused, match="guard namespaces"):
+            guards.require_namespace(namespace)
+
+
+def node(provider: str = "aws://i-1", image: str = "Ubuntu") -> dict[str, Any]:
+    info = {"nodeInfo": {"osImage": image}}
+    return {"metadata": {"name": "n"}, "spec": {"providerID": provider}, "status": info}
+
+
+@pytest.mark.parametrize(
+    ("guard", "obj", "action", "refused"),
+    [
+        ("forbid", node(), "RESTART_BM", True),
+        ("allow", node(), "RESTART_BM", False),
+        ("forbid", node("kwok://n"), "RESTART_BM", False),
+        ("forbid", node("", LOCAL_NODE_IMAGE), "RESTART_BM", False),
+        ("forbid", node(), "CONTACT_SUPPORT", False),
+    ],
+    ids=["real", "allowed", "kwok", "local", "nothing would be done"],
+)
+def test_a_real_reboot_needs_to_be_allowed(guard: Any, obj: dict[str, Any], action: str, *, refused: bool) -> None:
+    guards = ClusterGuards(real_remediation=guard)
+    if not refused:
+        guards.require_no_real_remediation(obj, action)
+        return
+    with pytest.raises(GuardRefused, match=f"{action} to n"):
+        guards.require_no_real_remediation(obj, action)

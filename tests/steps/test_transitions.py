@@ -1,0 +1,95 @@
+"""What the timeline says of changes, from Kubernetes' own shapes."""
+
+from typing import Any
+
+import pytest
+
+from offbus_steps.transitions import What, changes
+from offbus_steps.views import project
+
+STATE = "dgxc.nvidia.com/nvsentinel-state"
+
+
+def node(*, cordoned: bool = False, state: str = "", by: str = "", **conditions: tuple[str, str]) -> dict[str, Any]:
+    labels = ({STATE: state} if state else {}) | ({"k8saas.nvidia.com/cordon-by": by} if by else {})
+    listed = [{"type": kind, "status": s, "reason": r} for kind, (s, r) in conditions.items()]
+    return {
+        "kind": "Node",
+        "metadata": {"name": "n1", "uid": "u", "labels": {**labels, "zone": "a"}},
+        "spec": {"unschedulable": True} if cordoned else {},
+        "status": {"conditions": listed},
+    }
+
+
+def pod(*, ready: bool = False, restarts: int = 0, on: str = "n1", **state: Any) -> dict[str, Any]:
+    status: dict[str, Any] = {
+        "phase": "Running",
+        "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+        "containerStatuses": [{"name": "main", "restartCount": restarts, **state}],
+    }
+    meta = {"name": "p", "namespace": "d", "uid": "u"}
+    return {"kind": "Pod", "metadata": meta, "spec": {"nodeName": on, "containers": []}, "status": status}
+
+
+RUNNING = {"state": {"running": {}}}
+KILLED = {"state": {"terminated": {"exitCode": 137, "signal": 9, "reason": "Error"}}}
+RESTARTED = {"state": {"running": {}}, "lastState": KILLED["state"]}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "expected"),
+    [
+        (node(), node(cordoned=True), ["cordoned"]),
+        (node(cordoned=True), node(), ["uncordoned"]),
+        (node(), node(state="quarantined"), ["state quarantined"]),
+        (node(state="draining"), node(), ["state none"]),
+        (node(), node(Xid=("True", "XidIsNotHealthy")), ["Xid True"]),
+        (
+            node(),
+            node(cordoned=True, state="quarantined", Xid=("True", "XidIsNotHealthy")),
+            ["Xid True", "cordoned", "state quarantined"],
+        ),
+        (node(Xid=("True", "XidIsNotHealthy")), node(), ["Xid removed"]),
+        (pod(on=""), pod(on="n2"), ["scheduled on n2"]),
+        (pod(**RUNNING), pod(ready=True, **RUNNING), ["ready"]),
+        (pod(ready=True, **RUNNING), pod(**KILLED), ["ended by signal 9", "not ready"]),
+        (pod(**KILLED), pod(restarts=1, **RESTARTED), ["restarted (1)"]),
+        (pod(**RUNNING), pod(restarts=1, **RESTARTED), ["ended by signal 9", "restarted (1)"]),
+        (pod(restarts=1, **RESTARTED), pod(restarts=2, **RESTARTED), ["ended by signal 9", "restarted (2)"]),
+    ],
+    ids=[
+        "cordon",
+        "uncordon",
+        "state",
+        "state removed",
+        "condition",
+        "cause before consequence",
+        "condition removed",
+        "scheduled",
+        "ready",
+        "killed",
+        "restarted",
+        "end and restart in one update",
+        "a second crash with the same code",
+    ],
+)
+def test_a_change_is_told_in_order(was: dict[str, Any], now: dict[str, Any], expected: list[str]) -> None:
+    assert [one.to for one in changes(project(was), project(now))] == expected
+
+
+def test_a_cordon_says_whether_it_is_the_responders() -> None:
+    for by, ours in (("NVSentinel", True), ("", False)):
+        (change,) = changes(project(node()), project(node(cordoned=True, by=by)))
+        assert change.evidence["by_responder"] is ours
+
+
+def test_what_drills_do_not_care_about_is_no_change() -> None:
+    later = node()
+    later["metadata"]["labels"]["zone"] = "b"
+    later["status"]["conditions"] = []
+    assert project(later) == project(node())
+
+
+def test_a_deleted_pod_is_told_and_a_node_seen_first_is_not() -> None:
+    assert [one.what for one in changes(project(pod()), None)] == [What.POD_DELETED]
+    assert changes(None, project(node(cordoned=True))) == []
