@@ -91,6 +91,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "step keys": lambda: keys(StepModel),
     "input keys": lambda: keys(InputModel),
     "retry keys": lambda: keys(RetryModel),
+    "options of local": lambda: keys(installed().environment_type("local").options),
+    "guards of local": lambda: keys(installed().environment_type("local").guards),
     "step types": step_index,
     "exit codes": exit_codes,
     "finding codes": finding_codes,

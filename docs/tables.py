@@ -1,5 +1,6 @@
 """Markdown tables: of anything, of a step type's fields, and of the keys of the scenario format."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -76,8 +77,8 @@ def _default(field: Mapping[str, Any]) -> str:
     default = field.get("default")
     if default in (None, "", [], {}):
         return ""
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
+    if isinstance(default, bool | list):
+        return f"`{json.dumps(default)}`"
     if isinstance(default, str) and _type(field) == "duration":
         return f"`{format_duration(TypeAdapter(timedelta).validate_python(default))}`"
     return f"`{default}`"

@@ -1,10 +1,12 @@
 """Build hook: compiles shim/ into agent/offbus_agent/native/ before a wheel or an editable install is made.
 
-Where there is no Linux or no C compiler, the build goes on without the native parts: everything but `local` and
-the node agent's CUDA planes works then, and `offbus` says so when they are asked for.
+Where the C parts cannot exist (no Linux, another processor) or the tools are missing, the package is built without
+them, with a warning: everything but `local` and the node agent's CUDA and NVML planes works then, and `offbus` says so
+when they are asked for (offbus_agent.native). A compiler that is there and fails is an error.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,31 +14,51 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+MACHINES = ("x86_64", "aarch64")
+"""Those that preload/thunk.h has entries for."""
 
-class ShimBuildHook(BuildHookInterface):
+
+class ShimBuildHook(BuildHookInterface[Any]):
     """Runs shim/Makefile and tags the wheel for the platform when something was built."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if not sys.platform.startswith("linux") or self.target_name != "wheel":
-            return
+        """Called by hatchling before the files of a target are collected."""
         shim = Path(self.root, "shim")
-        if not Path(shim, "Makefile").exists():
+        if self.target_name != "wheel" or not Path(shim, "Makefile").exists():
+            return
+        if why := why_not():
+            self.app.display_warning(f"offbus: built without its C parts: {why}")
             return
         native = Path(self.root, "agent", "offbus_agent", "native")
-        native.mkdir(parents=True, exist_ok=True)
-        # Relative, because make takes no path with a space in it, and a checkout may well be below one.
-        places = [
-            f"NATIVE={os.path.relpath(native, shim)}",
-            f"PYTHON={os.path.relpath(sys.executable, shim)}",
-        ]
-        command = ["make", "--no-print-directory", "-s", "-C", str(shim), "install", *places]
-        done = subprocess.run(command, env={**os.environ, "MAKEFLAGS": ""}, check=False)
-        if done.returncode != 0:
-            raise SystemExit("offbus: the C parts could not be built: is there a C compiler (cc) and make?")
+        install(shim, native)
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform_tag()}"
 
 
+def why_not() -> str:
+    """Why the C parts cannot be built here; "" when they can."""
+    if not sys.platform.startswith("linux") or os.uname().machine not in MACHINES:
+        return f"they exist for Linux on {' and '.join(MACHINES)}"
+    missing = [tool for tool in ("make", compiler()) if shutil.which(tool) is None]
+    return f"not found: {', '.join(missing)}" if missing else ""
+
+
+def compiler() -> str:
+    """The program that the Makefile will call."""
+    return (os.environ.get("CC") or "cc").split()[0]
+
+
+def install(shim: Path, native: Path) -> None:
+    """Build and install; exits with make's own message above ours."""
+    command = ["make", "--no-print-directory", "-s", "-C", str(shim), "install"]
+    # Relative: make takes no path with a space in it, and a checkout may well be below one.
+    places = {"NATIVE": native, "PYTHON": Path(sys.executable)}
+    command += [f"{name}={os.path.relpath(path, shim)}" for name, path in places.items()]
+    done = subprocess.run(command, env={**os.environ, "MAKEFLAGS": ""}, check=False)
+    if done.returncode != 0:
+        raise SystemExit("offbus: the C parts could not be built; the compiler's message is above")
+
+
 def platform_tag() -> str:
-    """The C parts need no glibc symbol newer than 2.17 (design.md, section 7): manylinux2014."""
+    """The C parts need no glibc symbol newer than 2.17 (tests/shim/test_shim_library.py): manylinux2014."""
     return f"manylinux_2_17_{os.uname().machine}"

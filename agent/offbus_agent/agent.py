@@ -9,6 +9,7 @@ from pathlib import Path
 
 from offbus_agent.effects import Plane
 from offbus_agent.evidence import Evidence
+from offbus_agent.fault_book import FaultBook
 from offbus_agent.faults import Faults
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
 from offbus_agent.kernel_log import open_kernel_log
@@ -41,8 +42,11 @@ class NodePlace:
 class Agent:
     """The agent of one node."""
 
-    def __init__(self, place: NodePlace, page: NodePage, planes: Planes, faults: Faults) -> None:
+    def __init__(
+        self, place: NodePlace, page: NodePage, planes: Planes, book: FaultBook, faults: Faults
+    ) -> None:
         self.page = page
+        self.book = book
         self.faults = faults
         self.version = version("offbus")
         self._place = place
@@ -58,7 +62,7 @@ class Agent:
             now_ns=boottime_ns(),
             gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._place.root)],
             faults=len(self.faults.all()),
-            armed=len(self.faults.armed()),
+            armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
         )
 
@@ -101,6 +105,7 @@ def open_agent(place: NodePlace, policy: Policy, store: Store) -> Agent:
     kernel.check()
     page = NodePage.prepare(place.root)
     planes = Planes(kernel, page)
-    faults = Faults(store, planes, Evidence(page), policy, lambda: gpus_of(place.root))
-    faults.restore()
-    return Agent(place, page, planes, faults)
+    book = FaultBook(store, planes, Evidence(page))
+    book.restore()
+    faults = Faults(book, planes, policy, lambda: gpus_of(place.root))
+    return Agent(place, page, planes, book, faults)

@@ -31,7 +31,7 @@ async def keep(agent: Agent) -> None:
     try:
         while True:
             agent.page.heartbeat(boottime_ns())
-            agent.faults.observe()
+            agent.book.observe()
             await _wait(agent, _BEAT_S if bell else _LOOK_S)
             if bell and bell.silence():
                 await asyncio.sleep(_REST_S)
@@ -43,14 +43,14 @@ async def keep(agent: Agent) -> None:
 
 async def _wait(agent: Agent, longest_s: float) -> None:
     """Until something changed, or the next lease ends, or `longest_s` are over; without a fault, for a change."""
-    next_end = seconds_to_next(agent.faults.armed(), boottime_ns())
+    next_end = seconds_to_next(agent.book.armed(), boottime_ns())
     try:
         await asyncio.wait_for(
-            agent.faults.changed.wait(), None if next_end is None else min(next_end, longest_s)
+            agent.book.changed.wait(), None if next_end is None else min(next_end, longest_s)
         )
     except TimeoutError:
         return
-    agent.faults.changed.clear()
+    agent.book.changed.clear()
 
 
 def _hang_bell(agent: Agent) -> Doorbell | None:
@@ -59,5 +59,5 @@ def _hang_bell(agent: Agent) -> Doorbell | None:
     except DoorbellError as err:
         _log.warning("%s; looking every %g s instead", err, _LOOK_S)
         return None
-    asyncio.get_running_loop().add_reader(bell.fd, agent.faults.changed.set)
+    asyncio.get_running_loop().add_reader(bell.fd, agent.book.changed.set)
     return bell

@@ -13,6 +13,7 @@ from pathlib import Path
 from offbus_agent.effects import Mode, Plane
 from offbus_agent.leases import boottime_ns
 from offbus_agent.models import FaultRequest
+from offbus_agent.native import SHIM, NativeMissingError, library
 from offbus_agent.page import CallClass, ControlPage, EventsPage, FaultMode, PageError, ProcessRow, Slot
 from offbus_agent.plan import Plan
 
@@ -21,7 +22,6 @@ __all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError"]
 HEARTBEAT_TTL_S = 5.0
 """How long processes believe the page after the agent was last seen alive."""
 
-SHIM = Path(__file__).parent / "native/liboffbus.so"
 _MODES = {
     Mode.ERROR: FaultMode.ERROR,
     Mode.HANG: FaultMode.HANG,
@@ -56,7 +56,7 @@ class NodePage:
         folder = root / "run/offbus"
         try:
             (folder / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
-            no_shim = _install_shim(folder / "lib" / SHIM.name)
+            no_shim = _install_shim(folder / "lib" / SHIM)
             control = ControlPage.create(folder / "ctl", heartbeat_ttl_ns=int(HEARTBEAT_TTL_S * 1e9))
             return cls(control, EventsPage.create(folder / "events"), no_shim)
         except (OSError, PageError) as err:
@@ -150,9 +150,10 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _install_shim(target: Path) -> str:
     """Put the shim there unless it is; "" or why not. Renamed into place: a mapped library is never truncated."""
-    if not SHIM.exists():
-        return f"this installation has no shim for this platform ({SHIM.name} was not built)"
-    content = SHIM.read_bytes()
+    try:
+        content = library(SHIM).read_bytes()
+    except NativeMissingError as err:
+        return str(err)
     if target.exists() and target.read_bytes() == content:
         return ""
     fd, aside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

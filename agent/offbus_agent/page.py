@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from offbus_agent.page_abi import (
@@ -142,14 +141,6 @@ class ControlPage:
         The mapping ends with the last view of it, which ctypes may hold a little longer: closing it now would raise.
         """
         del self._page
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _take_over(self, heartbeat_ttl_ns: int) -> None:
         page = self._page

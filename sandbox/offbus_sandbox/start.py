@@ -20,6 +20,8 @@ from offbus_sandbox.processes.table import MARK, ProcessId, signal_process
 
 __all__ = ["is_running", "start", "stop"]
 
+READY = b'{"ready"'
+"""How the line of a supervisor that serves begins (offbus_sandbox.supervisor)."""
 READY_WITHIN_S = 60.0
 GONE_WITHIN_S = 30.0
 
@@ -36,20 +38,34 @@ def is_running(layout: Layout) -> bool:
 
 
 async def start(layout: Layout, config: SandboxConfig) -> None:
-    """Start a supervisor; returns when it serves and all agents do. Raises CouldNotRun, saying why it did not."""
+    """Start a supervisor; returns when it serves and all agents do.
+
+    Raises CouldNotRun, saying why it did not come up; then nothing of it is left.
+    """
     layout.make()
     config.save(layout.config)
     ready, tell = os.pipe()
     try:
         launch(layout, tell)
         os.close(tell)
-        message = await heard(ready)
+        with anyio.fail_after(READY_WITHIN_S):
+            message = await heard(ready)
+    except TimeoutError:
+        await stop(layout)
+        message = {"error": f"it was not ready within {READY_WITHIN_S:g} s"}
     finally:
         os.close(ready)
     if not message.get("ready"):
-        why = message.get("error") or "it ended without a word"
-        hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
-        raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
+        await refuse(layout, message)
+
+
+async def refuse(layout: Layout, message: Mapping[str, Any]) -> None:
+    """Raise CouldNotRun for a supervisor that has gone; what it left is ended, unless another holds the folder."""
+    if not is_running(layout):
+        await end_leftovers(layout)
+    why = message.get("error") or "it ended without a word"
+    hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
+    raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
 
 
 def launch(layout: Layout, tell: int) -> None:
@@ -77,15 +93,14 @@ def launch(layout: Layout, tell: int) -> None:
 
 
 async def heard(fd: int) -> Mapping[str, Any]:
-    """What the supervisor says when it is ready, or cannot be; empty when it ends without a word."""
+    """What the supervisor says: that it is ready, or, when it has ended, why; empty when it said nothing."""
     text = b""
-    with anyio.move_on_after(READY_WITHIN_S):
-        while not text.endswith(b"\n"):
-            await anyio.wait_readable(fd)
-            part = os.read(fd, 4096)
-            if not part:
-                break
-            text += part
+    while not text.startswith(READY) or not text.endswith(b"\n"):
+        await anyio.wait_readable(fd)
+        part = os.read(fd, 4096)
+        if not part:
+            break
+        text += part
     try:
         message = json.loads(text)
     except ValueError:

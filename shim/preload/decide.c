@@ -13,7 +13,7 @@ struct call {
   void *real;
   uint64_t *args;
   struct gpu gpu;
-  struct process self;
+  struct situation now;
 };
 
 /* As the program would have found it without the shim: no such library. */
@@ -33,7 +33,7 @@ static bool answers_codes(const struct fault *fault) {
 /* Whether the fault is about this process, this GPU and this library at all. */
 static bool concerns(const struct fault *fault, const struct call *call) {
   const struct offbus_slot *slot = &fault->slot;
-  if (call->self.start_ns >= slot->armed_at_ns && !(slot->flags & OFFBUS_NEW_PROCS)) return false;
+  if (call->now.self.start_ns >= slot->armed_at_ns && !(slot->flags & OFFBUS_NEW_PROCS)) return false;
   if (answers_codes(fault) && !code_of(fault, call->f)) return false;
   return gpu_matches(slot, &call->gpu);
 }
@@ -111,74 +111,84 @@ static void note(const struct fault *fault, const struct call *call) {
 }
 
 /* The first fault that strikes, noted; null when the call may go on. */
-static const struct fault *struck(const struct call *call, const struct fault *faults, unsigned n) {
-  for (unsigned i = 0; i < n; i++) {
-    if (!concerns(&faults[i], call)) continue;
-    if (call->f->class_mask) events_count(&faults[i], false, faults, n);
-    if (!strikes(&faults[i], call)) continue;
-    events_count(&faults[i], true, faults, n);
-    note(&faults[i], call);
-    return &faults[i];
+static const struct fault *struck(const struct call *call) {
+  for (unsigned i = 0; i < call->now.n; i++) {
+    const struct fault *fault = &call->now.faults[i];
+    if (!concerns(fault, call)) continue;
+    if (call->f->class_mask) events_count(fault, false, &call->now);
+    if (!strikes(fault, call)) continue;
+    events_count(fault, true, &call->now);
+    note(fault, call);
+    return fault;
   }
   return NULL;
 }
 
-/* cuInit fails only when every GPU that the process would see is lost to it: the driver is asked first. */
-static struct verdict decide_init(struct call *call, const struct fault *faults, unsigned n) {
-  uint32_t code = (uint32_t)call_real(call->real, call->args);
+static bool forbids_start(const struct fault *fault, const struct call *call) {
+  return fault->slot.flags & OFFBUS_NEW_PROCS && answers_codes(fault) && concerns(fault, call) &&
+         in_class(fault, call->f);
+}
+
+/* Whether every GPU that the process would see is kept from it; call->gpu is then the last one. */
+static bool no_gpu_left(struct call *call) {
   int count = 0;
   const uint64_t args[6] = {(uint64_t)&count};
-  const struct fault *fault = NULL;
   void *get_count = bound(FN_cuDeviceGetCount);
-  if (code || !get_count || (uint32_t)call_real(get_count, args)) return answer(code);
+  if (!get_count || (uint32_t)call_real(get_count, args)) return false;
   for (int ordinal = 0; ordinal < count; ordinal++) {
+    bool forbidden = false;
     call->gpu = gpu_cuda(ordinal);
-    fault = NULL;
-    for (unsigned i = 0; i < n && !fault; i++)
-      if (faults[i].slot.flags & OFFBUS_NEW_PROCS && answers_codes(&faults[i]) && concerns(&faults[i], call) &&
-          in_class(&faults[i], call->f))
-        fault = &faults[i];
-    if (!fault) return answer(code);
+    for (unsigned i = 0; i < call->now.n && !forbidden; i++) forbidden = forbids_start(&call->now.faults[i], call);
+    if (!forbidden) return false;
   }
-  if (!fault) return answer(code);
-  fault = struck(call, faults, n);
-  return answer(fault ? (uint32_t)fault->slot.cuda_err : code);
+  return count > 0;
+}
+
+/* cuInit fails only for a process that has no GPU left: the driver is asked first. */
+static struct verdict decide_init(struct call *call) {
+  uint32_t code = (uint32_t)call_real(call->real, call->args);
+  if (code || !no_gpu_left(call)) return answer(code);
+  const struct fault *fault = struck(call);
+  return answer(fault && answers_codes(fault) ? (uint32_t)fault->slot.cuda_err : code);
 }
 
 /* NVML stores a handle: the GPU is known only after the call. */
-static struct verdict decide_handle(struct call *call, const struct fault *faults, unsigned n) {
+static struct verdict decide_handle(struct call *call) {
   uint32_t code = (uint32_t)call_real(call->real, call->args);
   const uint64_t *handle = (const uint64_t *)call->args[call->f->device_argument];
   if (code || !handle) return answer(code);
   call->gpu = gpu_nvml(*handle);
-  const struct fault *fault = struck(call, faults, n);
+  const struct fault *fault = struck(call);
   return answer(fault && answers_codes(fault) ? (uint32_t)fault->slot.nvml_err : code);
 }
 
-struct verdict decide(uint32_t index, void *real, uint64_t *args) {
-  struct call call = {&offbus_functions[index], real, args, {.ordinal = -1}, process_self()};
-  struct fault faults[OFFBUS_SLOTS];
-  unsigned n = page_faults(faults);
+static struct verdict decide(struct call *call) {
   int32_t code = 0;
   bool lost = false;
-  if (n && call.f->device == DEVICE_ALL) return decide_init(&call, faults, n);
-  if (n && call.f->device == DEVICE_OUT) return decide_handle(&call, faults, n);
-  if (call.f->device == DEVICE_ALL || call.f->device == DEVICE_OUT) return jump_to(real);
-  call.gpu = gpu_of(call.f, args);
-  if (!is_nvml(call.f) && process_survives(&call.gpu, &code, &lost)) return fail(&call, code, lost);
-  const struct fault *fault = struck(&call, faults, n);
-  return fault ? perform(fault, &call) : jump_to(real);
+  if (call->f->device == DEVICE_ALL) return decide_init(call);
+  if (call->f->device == DEVICE_OUT) return decide_handle(call);
+  call->gpu = gpu_of(call->f, call->args);
+  if (!is_nvml(call->f) && process_survives(&call->gpu, &code, &lost)) return fail(call, code, lost);
+  const struct fault *fault = struck(call);
+  return fault ? perform(fault, call) : jump_to(call->real);
 }
 
 struct verdict offbus_dispatch(uint32_t index, uint64_t *args);
 
 /* Called by slow.S for every call that did not take the fast path. */
 __attribute__((visibility("hidden"))) struct verdict offbus_dispatch(uint32_t index, uint64_t *args) {
+  process_notice();
   if (index >= FUNCTIONS) return dl_hook(index, args);
   const struct function *f = &offbus_functions[index];
   void *real = bound(index);
   if (!real) return absent(f);
   if (f->trait == TRAIT_HOOK) return get_proc_address(index, args);
   if (!f->class_mask && f->trait != TRAIT_IDENTITY) return jump_to(real);
-  return decide(index, real, args);
+  struct call call; /* big, so not cleared */
+  call.now.n = page_faults(call.now.faults);
+  if (!call.now.n && !process_any_survives()) return jump_to(real);
+  call.now.self = process_self();
+  call.f = f, call.real = real, call.args = args;
+  call.gpu = (struct gpu){.ordinal = -1};
+  return decide(&call);
 }

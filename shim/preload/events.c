@@ -40,15 +40,15 @@ static void fill(struct offbus_row *row, const struct process *self, uint32_t ge
 }
 
 /* Generation 0 is a row that somebody is filling. */
-static bool in_force(uint32_t generation, const struct fault *all, unsigned n) {
+static bool in_force(uint32_t generation, const struct situation *now) {
   if (!generation) return true;
-  for (unsigned i = 0; i < n; i++)
-    if (all[i].slot.generation == generation) return true;
+  for (unsigned i = 0; i < now->n; i++)
+    if (now->faults[i].slot.generation == generation) return true;
   return false;
 }
 
 /* The row that already carries the token, else a free one, else one of a generation that is over. */
-static struct offbus_row *claim(uint64_t token, const struct fault *all, unsigned n, bool *fresh) {
+static struct offbus_row *claim(uint64_t token, const struct situation *now, bool *fresh) {
   for (unsigned pass = 0; pass < 3; pass++) {
     for (unsigned i = 0; i < OFFBUS_ROWS; i++) {
       struct offbus_row *row = &page_events->rows[(token + i) % OFFBUS_ROWS];
@@ -56,7 +56,7 @@ static struct offbus_row *claim(uint64_t token, const struct fault *all, unsigne
       *fresh = pass > 0;
       if (pass == 0 && owner == token) return row;
       if (pass == 1 && !owner && swap(row, 0, token)) return row;
-      if (pass == 2 && !in_force(row->generation, all, n) && swap(row, owner, token)) return row;
+      if (pass == 2 && !in_force(row->generation, now) && swap(row, owner, token)) return row;
     }
   }
   return NULL;
@@ -65,17 +65,17 @@ static struct offbus_row *claim(uint64_t token, const struct fault *all, unsigne
 static uint32_t claim_lock;
 
 /* A row's owner changes when the agent clears the page: then another is claimed. */
-static struct offbus_row *row_of(const struct fault *fault, const struct fault *all, unsigned n) {
-  struct process self = process_self();
+static struct offbus_row *row_of(const struct fault *fault, const struct situation *now) {
+  const struct process *self = &now->self;
   uint32_t generation = fault->slot.generation;
-  uint64_t token = token_of(&self, generation);
+  uint64_t token = token_of(self, generation);
   bool fresh = false;
   lock_take(&claim_lock);
-  if (mine_pid != self.pid) memset(mine, 0, sizeof mine), mine_pid = self.pid;
+  if (mine_pid != self->pid) memset(mine, 0, sizeof mine), mine_pid = self->pid;
   struct offbus_row *row = mine[fault->index].generation == generation ? mine[fault->index].row : NULL;
   if (!row || __atomic_load_n(&row->owner, __ATOMIC_RELAXED) != token) {
-    row = claim(token, all, n, &fresh);
-    if (row && fresh) fill(row, &self, generation);
+    row = claim(token, now, &fresh);
+    if (row && fresh) fill(row, self, generation);
     mine[fault->index].generation = generation;
     mine[fault->index].row = row;
   }
@@ -83,8 +83,8 @@ static struct offbus_row *row_of(const struct fault *fault, const struct fault *
   return row;
 }
 
-void events_count(const struct fault *fault, bool faulted, const struct fault *all, unsigned n) {
-  struct offbus_row *row = page_events ? row_of(fault, all, n) : NULL;
+void events_count(const struct fault *fault, bool faulted, const struct situation *now) {
+  struct offbus_row *row = page_events ? row_of(fault, now) : NULL;
   if (!row) return;
   __atomic_fetch_add(faulted ? &row->faulted : &row->intercepted, 1, __ATOMIC_RELAXED);
 }
@@ -92,7 +92,7 @@ void events_count(const struct fault *fault, bool faulted, const struct fault *a
 static void write_record(struct offbus_record *record, const struct fault *fault, const struct function *f,
                          const struct gpu *gpu, int32_t code) {
   record->code = code;
-  record->pid = raw_getpid();
+  record->pid = process_pid();
   record->tid = raw_gettid();
   record->at_ns = raw_now_ns();
   record->slot = fault->index;

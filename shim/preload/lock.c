@@ -4,7 +4,7 @@
 #include "shim.h"
 
 void lock_take(uint32_t *lock) {
-  uint32_t self = (uint32_t)raw_getpid();
+  uint32_t self = (uint32_t)process_pid();
   for (;;) {
     uint32_t owner = 0;
     if (__atomic_compare_exchange_n(lock, &owner, self, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) return;

@@ -15,6 +15,7 @@ struct slot_state {
 };
 
 static uint32_t lock;
+static int current_pid;
 static struct process self;
 static struct slot_state slots[OFFBUS_SLOTS];
 static struct {
@@ -54,8 +55,10 @@ static uint64_t read_start_ns(void) {
   return ticks ? ticks * NS_PER_TICK : raw_now_ns();
 }
 
+int process_pid(void) { return __atomic_load_n(&current_pid, __ATOMIC_RELAXED); }
+
 void process_start(void) {
-  self.pid = raw_getpid();
+  self.pid = current_pid = raw_getpid();
   self.start_ns = raw_now_ns();
 }
 
@@ -67,10 +70,18 @@ static void begin_again(int pid) {
   self = (struct process){pid, read_start_ns(), 0};
 }
 
-struct process process_self(void) {
+/* The pid is asked once per call: everything else, locks included, believes what was found here. */
+void process_notice(void) {
   int pid = raw_getpid();
+  if (pid == process_pid()) return;
+  __atomic_store_n(&current_pid, pid, __ATOMIC_RELAXED);
   lock_take(&lock);
   if (self.pid != pid) begin_again(pid);
+  lock_give(&lock);
+}
+
+struct process process_self(void) {
+  lock_take(&lock);
   if (!self.pid_namespace) self.pid_namespace = read_pid_namespace();
   struct process copy = self;
   lock_give(&lock);
@@ -119,6 +130,8 @@ uint64_t process_next_call(const struct fault *fault) {
   lock_give(&lock);
   return number;
 }
+
+bool process_any_survives(void) { return __atomic_load_n(&survivors.devices, __ATOMIC_RELAXED); }
 
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost) {
   uint64_t bit = device_bit(gpu);

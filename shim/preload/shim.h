@@ -99,18 +99,23 @@ struct process {
   uint64_t start_ns, pid_namespace;
 };
 void process_start(void);
-struct process process_self(void); /* notices a fork */
+void process_notice(void); /* first thing in every call: has this process been forked? */
+int process_pid(void);     /* as of the last process_notice */
+struct process process_self(void);
 bool process_sticky(const struct fault *fault, const struct gpu *gpu);
 void process_stick(const struct fault *fault, const struct gpu *gpu);
 uint64_t process_next_call(const struct fault *fault); /* 0 for the first one of the generation */
+bool process_any_survives(void);
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost);
 bool process_first_fault(void); /* true once */
 
 /* events.c: the ring */
-void events_count(const struct fault *fault, bool faulted, const struct fault *all, unsigned n);
+struct situation {
+  struct process self;
+  struct fault faults[OFFBUS_SLOTS]; /* in force */
+  unsigned n;
+};
+void events_count(const struct fault *fault, bool faulted, const struct situation *now);
 void events_record(const struct fault *fault, const struct function *f, const struct gpu *gpu, int32_t code);
-
-/* decide.c */
-struct verdict decide(uint32_t index, void *real, uint64_t *args);
 
 #endif

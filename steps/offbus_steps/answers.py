@@ -57,6 +57,10 @@ class Answers:
     ended: list[Outcome] = field(default_factory=list)
     model: str = ""
     """The model that the target lists, once it is known."""
+    failed_in: str = ""
+    """The newest fault in which a request failed."""
+    answered_in: str = ""
+    """The newest fault in which one was answered well after that."""
 
     def since(self, begun_ns: int) -> list[Outcome]:
         """Counted requests (path errors left out) that ended after `begun_ns`."""

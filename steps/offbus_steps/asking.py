@@ -3,7 +3,6 @@
 The first failure after an injection and the first good answer after that are observed events (lane `requests`).
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated
 
@@ -15,7 +14,6 @@ from offbus.step import FromAncestor, Params, Recorder
 from offbus_steps.answers import Asked, Question, ask, model_of
 from offbus_steps.cluster import Cluster
 from offbus_steps.port import PortError, Ref
-from offbus_steps.stats import Outcome
 from offbus_steps.target import Target
 
 __all__ = ["AskParams", "ask_frontend", "ask_pod", "question_for"]
@@ -73,19 +71,15 @@ async def ask_pod(cluster: Cluster, pod: Ref, port: int, question: Question, wit
 
 
 def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:
-    faults = [live.fault for live in cluster.faults.live.values()]
-    if not faults or asked.outcome.path_error:
+    """Each turn is told once a fault: behind a frontend good and failed answers may alternate for a while."""
+    if not cluster.faults.live or asked.outcome.path_error:
         return
-    before = cluster.answers.since(faults[-1].injected_ns)
-    failed = any(not one.good for one in before)
-    if not asked.outcome.good and not failed:
+    answers, newest, subject = cluster.answers, next(reversed(cluster.faults.live)), str(target)
+    if not asked.outcome.good and answers.failed_in != newest:
+        answers.failed_in = newest
         run.observed(
-            lane="requests", subject=str(target), was="answering", to="failing", evidence={"why": asked.why}
+            lane="requests", subject=subject, was="answering", to="failing", evidence={"why": asked.why}
         )
-    elif asked.outcome.good and failed and not _good_after_failure(before):
-        run.observed(lane="requests", subject=str(target), was="failing", to="answering")
-
-
-def _good_after_failure(outcomes: Sequence[Outcome]) -> bool:
-    first = next(index for index, one in enumerate(outcomes) if not one.good)
-    return any(one.good for one in outcomes[first:])
+    elif asked.outcome.good and answers.failed_in == newest != answers.answered_in:
+        answers.answered_in = newest
+        run.observed(lane="requests", subject=subject, was="failing", to="answering")

@@ -58,7 +58,7 @@ class LoadOutputs(Outputs):
     )
     availability: float | None = Field(default=None, description="Share of the time outside outages, 0 to 1.")
     before: PhaseStats | None = Field(default=None, description="Requests begun before the first injection.")
-    fault: PhaseStats | None = Field(default=None, description="Requests begun while a fault was armed.")
+    during: PhaseStats | None = Field(default=None, description="Requests begun while a fault was armed.")
     after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
 
 
@@ -118,7 +118,7 @@ def _measure(ctx: Context, outcomes: Sequence[Outcome]) -> None:
 
 def _outputs(cluster: Cluster, outcomes: Sequence[Outcome]) -> LoadOutputs:
     faults = list(cluster.faults.live.values())
-    phases: dict[str, list[Outcome]] = {"before": [], "fault": [], "after": []}
+    phases: dict[str, list[Outcome]] = {"before": [], "during": [], "after": []}
     for one in outcomes:
         phases[phase_of(one.begun_ns, faults)].append(one)
     counted = [one for one in outcomes if not one.path_error]
@@ -133,10 +133,10 @@ def _outputs(cluster: Cluster, outcomes: Sequence[Outcome]) -> LoadOutputs:
 
 
 def phase_of(begun_ns: int, faults: Sequence[LiveFault]) -> str:
-    """`fault` while any fault is armed, `before` the first, else `after`."""
+    """`during` while any fault is armed, `before` the first, else `after`."""
     for live in faults:
         if live.fault.injected_ns <= begun_ns and (live.ended_ns is None or begun_ns < live.ended_ns):
-            return "fault"
+            return "during"
     earlier = any(live.fault.injected_ns <= begun_ns for live in faults)
     return "after" if earlier else "before"
 

@@ -15,8 +15,8 @@ from typing import Annotated
 from pydantic import Field
 
 from offbus.durations import Duration
+from offbus.errors import StepError
 from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
-from offbus_steps.answers import Question
 from offbus_steps.asking import AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import Fault
@@ -60,8 +60,7 @@ async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutput
     whole = _whole(target, fault.node if params.moved else None)
     while True:
         await cluster.log.until(progress_of(target, ctx.progress, whole))
-        question = await question_for(cluster, target, params)
-        if await _answers_well(ctx, cluster, target, question, params) and whole(cluster.log.world):
+        if await _answers_well(ctx, cluster, target, params) and whole(cluster.log.world):
             return _outputs(ctx, cluster, fault, target, params, whole)
 
 
@@ -75,10 +74,14 @@ def _whole(target: Target, without: str | None) -> Callable[[World], bool]:
     return holds
 
 
-async def _answers_well(
-    ctx: Context, cluster: Cluster, target: Target, question: Question, params: RecoveryParams
-) -> bool:
+async def _answers_well(ctx: Context, cluster: Cluster, target: Target, params: RecoveryParams) -> bool:
     """Ask until enough answers in a row are good; False at the first that is not, after a pause."""
+    try:
+        question = await question_for(cluster, target, params)
+    except StepError as err:
+        ctx.progress(f"not yet: {err.message}")
+        await ctx.sleep(params.pause)
+        return False
     for number in range(params.answers):
         ctx.progress(f"{target}: {number} of {params.answers} good answers")
         asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)

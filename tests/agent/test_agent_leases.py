@@ -1,7 +1,11 @@
 """Leases: they end in time, they survive the agent, and a lapse is final."""
 
+import contextlib
+import fcntl
 import json
+import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from node_world import GPU1, LEASE, OWNER, request
@@ -146,6 +150,51 @@ class TestRestart:
         assert [(path.stat().st_ino, path.stat().st_size) for path in (node.ctl, node.events)] == before
 
 
+class TestBusyLog:
+    """Another writer holds the lock of the kernel log for a while."""
+
+    @pytest.fixture
+    def held(self, node):
+        fd = os.open(node.kmsg, os.O_RDWR)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, fd)
+            yield stack
+
+    def test_the_agent_answers_meanwhile_and_disarms_what_else_there_is(self, agent, held):
+        agent.post("/faults", request("other", planes=["cuda"], gpus=[GPU1]), expect=201)
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(agent.client.post, "/faults", json=request())
+            while agent.get("/health")["faults"] < 2:
+                pass
+            assert agent.post("/faults/other/disarm", OWNER)["state"] == "disarmed"
+            assert not slow.done()
+            held.close()
+            assert slow.result().status_code == 201
+
+    def test_the_same_request_twice_at_once_is_one_fault(self, agent, node, held):
+        with ThreadPoolExecutor(2) as pool:
+            both = [pool.submit(agent.client.post, "/faults", json=request()) for _ in range(2)]
+            while agent.get("/health")["faults"] < 1:
+                pass
+            held.close()
+            assert sorted(one.result().status_code for one in both) == [200, 201]
+        assert len(node.lines()) == 1
+
+    def test_a_takeover_waits_for_the_injection_and_ends_it(self, agent, node, held):
+        with ThreadPoolExecutor(2) as pool:
+            slow = pool.submit(agent.client.post, "/faults", json=request())
+            while agent.get("/health")["faults"] < 1:
+                pass
+            recovered = pool.submit(
+                agent.client.post, "/faults/f1/recover", json={"run": "run-1", "epoch": 2}
+            )
+            held.close()
+            assert slow.result().status_code == 201
+            assert recovered.result().json()["state"] == "disarmed"
+        assert slots(node) == set()
+
+
 class TestPlanesThatFail:
     """A plane is taken away from the world: never a success, and nothing stays armed."""
 
@@ -196,6 +245,15 @@ class TestPlanesThatFail:
         status, error = agent.refused("/faults", request())
         assert (status, error["code"]) == (500, "not_persisted")
         assert node.lines() == []
+        assert slots(node) == set()
+        assert agent.get("/faults")["faults"] == []
+        (node.root / "gone").rename(node.state.parent)
+        agent.post("/faults", request(), expect=201)
+
+    def test_a_full_disk_does_not_keep_a_fault_armed(self, agent, node):
+        agent.post("/faults", request(ttl_s=0.5), expect=201)
+        node.state.parent.rename(node.root / "gone")
+        agent.wait_for("f1", "lapsed")
         assert slots(node) == set()
 
     def test_nobody_sees_a_fault_that_no_process_met(self, agent):

@@ -138,6 +138,22 @@ def test_a_state_folder_that_cannot_be_made(node):
     )
 
 
+def test_the_shim_is_exchanged_by_name_and_never_written_into(agents, node):
+    """Processes have the old one mapped."""
+    library = node.root / "run/offbus/lib/liboffbus.so"
+    library.parent.mkdir(parents=True)
+    library.write_bytes(b"an older build")
+    with library.open("rb") as mapped:
+        agent = agents.start()
+        assert agent.get("/health")["planes"]["cuda"] == {"ok": True, "path": str(node.ctl), "why": ""}
+        assert mapped.read() == b"an older build"
+    assert library.read_bytes()[:4] == b"\x7fELF"
+    inode = library.stat().st_ino
+    agent.stop()
+    agents.start()
+    assert library.stat().st_ino == inode
+
+
 def test_the_catalogue_is_cheap_to_import():
     """Steps, docs and schemas import it: no third-party module may come along."""
     code = "import sys; import offbus_agent.catalogue; print(sorted(m for m in sys.modules if '.' not in m))"

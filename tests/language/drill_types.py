@@ -1,4 +1,4 @@
-"""Step types and an environment for tests of the language, written as a third party would write them; they are never run."""
+"""Step types and environments for tests of the language, written as a third party would; they are never run."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -65,7 +65,9 @@ class AskParams(Params):
     env: dict[str, str] = Field({}, description="Text only.")
     node: str | None = Field(None, description="Which node.")
     size: int | Duration = Field(1, description="A union.")
-    hint: Annotated[str | None, FromAncestor("node", optional=True)] = Field(None, description="Taken if there is one.")
+    hint: Annotated[str | None, FromAncestor("node", optional=True)] = Field(
+        None, description="Taken if there is one."
+    )
 
 
 class AskOutputs(Outputs):
@@ -77,7 +79,9 @@ class AskOutputs(Outputs):
 
 
 class HoldParams(Params):
-    expr: Annotated[str, Expr({"node.cordoned": "bool", "node.gpus": "int"})] = Field(description="A condition.")
+    expr: Annotated[str, Expr({"node.cordoned": "bool", "node.gpus": "int"})] = Field(
+        description="A condition."
+    )
     for_: Duration = Field(alias="for", description="How long.")
 
 
@@ -94,17 +98,34 @@ async def _run(ctx: Context, params: Any) -> Outputs:
     raise NotImplementedError(f"{ctx.step} {params}: tests of the language run nothing")
 
 
-def _type(name: str, params: type[Params], outputs: type[Outputs], kind: Kind = Kind.ACTION, **more: Any) -> StepType:
-    return StepType(name=name, kind=kind, summary=f"The {name}.", params=params, outputs=outputs, run=_run, **more)
+def _type(
+    name: str, params: type[Params], outputs: type[Outputs], kind: Kind = Kind.ACTION, **more: Any
+) -> StepType:
+    return StepType(
+        name=name, kind=kind, summary=f"The {name}.", params=params, outputs=outputs, run=_run, **more
+    )
 
 
 STEPS = {
     step.name: step
     for step in (
-        _type("deploy", DeployParams, DeployOutputs, timeout=timedelta(minutes=10), examples=("{id: d, uses: deploy}",)),
+        _type(
+            "deploy",
+            DeployParams,
+            DeployOutputs,
+            timeout=timedelta(minutes=10),
+            examples=("{id: d, uses: deploy}",),
+        ),
         _type("inject", InjectParams, InjectOutputs, injects=True),
         _type("ask", AskParams, AskOutputs, Kind.OBSERVATION),
-        _type("load", AskParams, AskOutputs, Kind.OBSERVATION, background=True, metrics={"requests.success_rate": "double", "requests": "int"}),
+        _type(
+            "load",
+            AskParams,
+            AskOutputs,
+            Kind.OBSERVATION,
+            background=True,
+            metrics={"requests.success_rate": "double", "requests": "int"},
+        ),
         _type("await_cordon", NoParams, Nothing, Kind.OBSERVATION, metrics={"time_to_cordon": "duration"}),
         _type("odd_metric", NoParams, Nothing, metrics={"time_to_cordon": "int"}),
         _type("hold", HoldParams, Nothing, Kind.OBSERVATION),
@@ -120,7 +141,7 @@ class LocalOptions(Options):
 
 class LocalGuards(Guards):
     max_cordoned_nodes: int = 1
-    namespaces: list[str] = []
+    namespaces: list[str] = Field([])
 
 
 class FarOptions(Options):
@@ -134,10 +155,14 @@ class FarGuards(Guards):
 class Nowhere:
     """An opener that opens nothing."""
 
-    def open(self, options: Any, guards: Any, run: RunHandle, *, run_dir: str) -> AbstractAsyncContextManager[Environment]:
+    def open(
+        self, options: Any, guards: Any, run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
         raise NotImplementedError
 
-    def reopen(self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str) -> AbstractAsyncContextManager[Environment]:
+    def reopen(
+        self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
         raise NotImplementedError
 
     def identity(self, options: Any) -> str:
@@ -145,8 +170,12 @@ class Nowhere:
 
 
 ENVIRONMENTS = {
-    "local": EnvironmentType(name="local", summary="Here.", options=LocalOptions, guards=LocalGuards, opener=Nowhere()),
-    "far": EnvironmentType(name="far", summary="There.", options=FarOptions, guards=FarGuards, opener=Nowhere()),
+    "local": EnvironmentType(
+        name="local", summary="Here.", options=LocalOptions, guards=LocalGuards, opener=Nowhere()
+    ),
+    "far": EnvironmentType(
+        name="far", summary="There.", options=FarOptions, guards=FarGuards, opener=Nowhere()
+    ),
 }
 
 
@@ -155,7 +184,9 @@ def registry() -> Registry:
     here = Registry.of(steps=STEPS, environments=ENVIRONMENTS)
     plugins, loaded = dict(here._plugins), dict(here._loaded)
     for group in ("offbus.steps", "offbus.environments"):
-        plugins[group, "broken"] = Plugin(group, "broken", "no_such_module_of_acme:THING", "acme-drills", "2.1")
+        plugins[group, "broken"] = Plugin(
+            group, "broken", "no_such_module_of_acme:THING", "acme-drills", "2.1"
+        )
     return Registry(plugins, loaded)
 
 

@@ -16,7 +16,10 @@ def acyclic(draw: st.DrawFn) -> Needs:
     """Any acyclic graph, its steps in any file order."""
     count = draw(st.integers(0, 12))
     names = [f"s{n}" for n in range(count)]
-    edges = {name: draw(st.lists(st.sampled_from(names[:n]), max_size=4)) if n else [] for n, name in enumerate(names)}
+    edges = {
+        name: draw(st.lists(st.sampled_from(names[:n]), max_size=4)) if n else []
+        for n, name in enumerate(names)
+    }
     return {name: edges[name] for name in draw(st.permutations(names))}
 
 
@@ -87,8 +90,12 @@ def test_6_ancestors_and_descendants_are_what_is_needed_and_what_needs(needs: Ne
     for step in needs:
         assert set(dag.ancestors(step)) == reachable(needs, step)
         assert set(dag.descendants(step)) == {other for other in needs if step in reachable(needs, other)}
-        assert list(dag.ancestors(step)) == [other for other in dag.order if other in set(dag.ancestors(step))]
-        assert list(dag.descendants(step)) == [other for other in dag.order if other in set(dag.descendants(step))]
+        assert list(dag.ancestors(step)) == [
+            other for other in dag.order if other in set(dag.ancestors(step))
+        ]
+        assert list(dag.descendants(step)) == [
+            other for other in dag.order if other in set(dag.descendants(step))
+        ]
 
 
 @given(acyclic())
@@ -102,7 +109,11 @@ def test_7_is_ancestor_agrees_with_ancestors(needs: Needs) -> None:
 SHAPES = {
     "a sequence": {f"s{n}": [f"s{n - 1}"] if n else [] for n in range(10_000)},
     "a sequence written backwards": {f"s{n}": [f"s{n - 1}"] if n else [] for n in reversed(range(10_000))},
-    "a fan and a join": {"root": [], **{f"s{n}": ["root"] for n in range(9_998)}, "join": [f"s{n}" for n in range(9_998)]},
+    "a fan and a join": {
+        "root": [],
+        **{f"s{n}": ["root"] for n in range(9_998)},
+        "join": [f"s{n}" for n in range(9_998)],
+    },
     "a ladder": {f"s{n}": [f"s{m}" for m in (n - 1, n - 2) if m >= 0] for n in range(10_000)},
 }
 

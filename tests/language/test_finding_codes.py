@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table: one case a line)
 """Every code: a file that has just that fault, marked ⟦…⟧ where the finding must point, and what it must say."""
 
 from pathlib import Path
@@ -77,6 +78,7 @@ CASES = {
     "unknown key in a param": Case("OB202", steps("{id: a, uses: deploy, with: {existing: {kind: D, name: x, ⟦nam⟧: y}}}"), "existing has no key 'nam'", "kind", "name"),
     "param of a type without params": Case("OB202", steps("{id: a, uses: await_cordon, with: {⟦x⟧: y}}"), "no key 'x'", "takes no keys"),
     "text for a number": Case("OB203", steps("{id: a, uses: ask, with: {rate: ⟦'50'⟧}}"), "rate: must be a number, and this is the text '50'", "without quotes"),
+    "expression that comes to a number for text": Case("OB203", drill('{id: a, uses: ask, with: {node: ⟦"${{ inputs.n }}"⟧}}', "inputs: {n: {type: integer, default: 3}}\n"), "must be text, and this is the integer 3"),
     "number for text": Case("OB203", steps("{id: a, uses: ask, with: {env: {A: ⟦1⟧}}}"), "env.A: must be text, and this is the integer 1", 'quote it if text is meant: "1"'),
     "text for a boolean": Case("OB203", steps('{id: a, uses: deploy, always: ⟦"yes"⟧}'), "must be true or false"),
     "integer for a boolean": Case("OB203", steps("{id: a, uses: deploy, always: ⟦1⟧}"), "must be true or false"),
@@ -218,7 +220,9 @@ def test_a_file_that_nests_too_deeply(tmp_path: Path) -> None:
 
 
 def test_aliases_that_explode(tmp_path: Path) -> None:
-    (finding,) = [f for f in findings(tmp_path, "offbus: 1\n" + BOMB + "x: [*d, *d, *d]\n") if f.code == "OB109"]
+    (finding,) = [
+        f for f in findings(tmp_path, "offbus: 1\n" + BOMB + "x: [*d, *d, *d]\n") if f.code == "OB109"
+    ]
     assert "more than 10000 values" in finding.message
 
 
@@ -237,4 +241,9 @@ def test_an_option_of_no_environment(tmp_path: Path) -> None:
 def test_an_input_that_is_never_used_is_a_warning(tmp_path: Path) -> None:
     scenario = load(tmp_path, drill(DEPLOY, "inputs: {x: {type: string, default: y}}\n"))
     (finding,) = scenario.warnings
-    assert (finding.code, finding.severity, finding.where.line, finding.where.column) == ("OB507", Severity.WARNING, 3, 10)
+    assert (finding.code, finding.severity, finding.where.line, finding.where.column) == (
+        "OB507",
+        Severity.WARNING,
+        3,
+        10,
+    )

@@ -6,11 +6,26 @@ import json
 import pytest
 
 from offbus.errors import UsageError
-from offbus.findings import CODES, Finding, InvalidScenario, Position, Severity, closest, in_order, render, wants_colour
+from offbus.findings import (
+    CODES,
+    Finding,
+    InvalidScenario,
+    Position,
+    Severity,
+    closest,
+    in_order,
+    render,
+    wants_colour,
+)
 
 
-def finding(column: int = 3, end: int = 6, frame: str = "a: foo # x", **more: object) -> Finding:
-    fields: dict[str, object] = {"code": "OB202", "message": "it is wrong", "where": Position("d.yaml", 7, column, 7, end), "frame": frame}
+def finding(column: int = 3, end: int = 6, frame: str | None = "a: foo # x", **more: object) -> Finding:
+    fields: dict[str, object] = {
+        "code": "OB202",
+        "message": "it is wrong",
+        "where": Position("d.yaml", 7, column, 7, end),
+        "frame": frame,
+    }
     return Finding(**(fields | more))  # type: ignore[arg-type]  # a table of fields
 
 
@@ -32,7 +47,9 @@ def test_colours_only_when_asked() -> None:
 
 
 def test_control_characters_of_a_hostile_file_do_not_reach_the_terminal() -> None:
-    text = render([finding(frame="a: \x1b[2Jfoo\x07", message="bad \x1b]0;x\x07", hint="\x9b", suggestion="\x00")])
+    text = render(
+        [finding(frame="a: \x1b[2Jfoo\x07", message="bad \x1b]0;x\x07", hint="\x9b", suggestion="\x00")]
+    )
     assert all(char.isprintable() or char == "\n" for char in text)
 
 
@@ -62,7 +79,11 @@ def test_json_has_stable_keys() -> None:
 
 def test_findings_are_sorted_by_place_without_repeats() -> None:
     places = [Position("d.yaml", line, column) for line, column in ((9, 1), (2, 5), (2, 1), (2, 5))]
-    assert [(f.where.line, f.where.column) for f in in_order(finding(where=where) for where in places)] == [(2, 1), (2, 5), (9, 1)]
+    assert [(f.where.line, f.where.column) for f in in_order(finding(where=where) for where in places)] == [
+        (2, 1),
+        (2, 5),
+        (9, 1),
+    ]
 
 
 def test_a_code_that_is_not_in_the_table_cannot_be_used() -> None:
@@ -80,7 +101,9 @@ def test_the_error_is_a_usage_error_that_shows_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "meant"), [("deplay", "deploy"), ("kernl", "kernel"), ("zzz", None), ("", None)], ids=["near", "short", "far", "nothing"]
+    ("word", "meant"),
+    [("deplay", "deploy"), ("kernl", "kernel"), ("zzz", None), ("", None)],
+    ids=["near", "short", "far", "nothing"],
 )
 def test_closest(word: str, meant: str | None) -> None:
     assert closest(word, ["deploy", "kernel", "cleanup"]) == meant

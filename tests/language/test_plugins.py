@@ -1,4 +1,4 @@
-"""Plug-ins of real distributions: folders with metadata and modules, as an installer leaves them, in a fresh interpreter."""
+"""Plug-ins of real distributions: metadata and modules as an installer leaves them, in a fresh interpreter."""
 
 import json
 import subprocess
@@ -59,11 +59,16 @@ def ask(site: Path, code: str, *more_sites: Path) -> str:
     """What `code` prints in an interpreter of its own that also sees the site."""
     path = [str(site), *map(str, more_sites)]
     script = f"import sys; sys.path[:0] = {path!r}\nfrom offbus.plugins import *\n{code}"
-    return subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.strip()
 
 
 def test_a_third_party_type_is_found_with_its_package_and_loaded(site: Path) -> None:
-    said = ask(site, "r = installed(); p = r.plugin(STEPS, 'good'); print(p.package, p.version, r.step_type('good').summary)")
+    said = ask(
+        site,
+        "r = installed(); p = r.plugin(STEPS, 'good'); print(p.package, p.version, r.step_type('good').summary)",
+    )
     assert said == "acme-drills 2.1 Acme."
 
 
@@ -72,16 +77,20 @@ def test_an_attribute_of_an_attribute_and_extras(site: Path) -> None:
 
 
 def test_names_are_found_without_importing_anything(site: Path) -> None:
-    code = "import json; names = installed().names(STEPS); print(json.dumps([list(names), 'pydantic' in sys.modules, 'importlib.metadata' in sys.modules]))"
+    code = """
+import json
+loaded = [name in sys.modules for name in ("pydantic", "importlib.metadata")]
+print(json.dumps([installed().names(STEPS), *loaded]))"""
     names, pydantic, metadata = json.loads(ask(site, code))
     assert {"good", "deploy", "cleanup"} <= set(names)
     assert (pydantic, metadata) == (False, False)
 
 
+CANNOT = "of package acme-drills 2.1 cannot be loaded:"
 FAILS = {
-    "raises": "offbus.steps 'raises' of package acme-drills 2.1 cannot be loaded: RuntimeError: no GPU here",
-    "exits": "offbus.steps 'exits' of package acme-drills 2.1 cannot be loaded: ModuleNotFoundError: No module named 'no_such_library'",
-    "absent": "offbus.steps 'absent' of package acme-drills 2.1 cannot be loaded: AttributeError: module 'acme_drills' has no attribute 'NOTHING'",
+    "raises": f"offbus.steps 'raises' {CANNOT} RuntimeError: no GPU here",
+    "exits": f"offbus.steps 'exits' {CANNOT} ModuleNotFoundError: No module named 'no_such_library'",
+    "absent": f"offbus.steps 'absent' {CANNOT} AttributeError: module 'acme_drills' has no attribute 'NOTHING'",
     "not_a_type": "offbus.steps 'not_a_type' of package acme-drills 2.1 is not a offbus.step.StepType",
     "misnamed": "offbus.steps 'misnamed' of package acme-drills 2.1 is not named 'misnamed', but 'good'",
     "nothing": "no installed package registers 'nothing' under offbus.steps",
@@ -89,8 +98,12 @@ FAILS = {
 
 
 @pytest.mark.parametrize(("name", "says"), FAILS.items(), ids=FAILS.keys())
-def test_what_cannot_be_loaded_is_one_message_that_names_the_package(site: Path, name: str, says: str) -> None:
-    code = f"try: installed().step_type({name!r})\nexcept PluginError as err: print(err.message, '|', err.hint)"
+def test_what_cannot_be_loaded_is_one_message_that_names_the_package(
+    site: Path, name: str, says: str
+) -> None:
+    code = (
+        f"try: installed().step_type({name!r})\nexcept PluginError as err: print(err.message, '|', err.hint)"
+    )
     said = ask(site, code)
     assert said.startswith(says)
     assert name == "nothing" or "mend or uninstall acme-drills" in said
@@ -113,7 +126,11 @@ def test_it_finds_what_importlib_metadata_finds() -> None:
 
     for group in (plugins.STEPS, ENVIRONMENTS, UNDOS, COMMANDS):
         theirs = {entry.name: entry.value for entry in entry_points(group=group)}
-        ours = {name: found.target for name in installed().names(group) if (found := installed().plugin(group, name))}
+        ours = {
+            name: found.target
+            for name in installed().names(group)
+            if (found := installed().plugin(group, name))
+        }
         assert ours == theirs
 
 

@@ -1,13 +1,15 @@
 """The detector's reading of a record file, and the position that it keeps."""
 
+import os
 from pathlib import Path
 
 import anyio
+import pytest
 
 from offbus_sandbox.responder.boot_id import read_boot_id, renew_boot_id
 from offbus_sandbox.responder.detector_state import StateFile
 from offbus_sandbox.responder.inotify import Folder
-from offbus_sandbox.responder.kernel_log import RecordFile, open_kernel_log
+from offbus_sandbox.responder.kernel_log import Device, RecordFile, open_kernel_log
 
 
 def append(path: Path, text: str) -> None:
@@ -117,3 +119,15 @@ def test_the_watch_frees_its_descriptor(tmp_path: Path) -> None:
         with Folder(tmp_path):
             pass
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.skipif(not os.access("/dev/kmsg", os.R_OK), reason="the kernel log is not readable here")
+def test_the_kernel_s_own_log_is_read_in_the_same_form() -> None:
+    log = open_kernel_log(Path("/dev/kmsg"))
+    assert isinstance(log, Device)
+    try:
+        found = [record.seq for record in log.read(-1)]
+        assert found == sorted(found)
+        assert [record.seq for record in log.read(found[-1] if found else -1) if record.seq in found] == []
+    finally:
+        os.close(log.fileno())

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from offbus_sandbox.processes.table import Process
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -45,7 +47,8 @@ def test_a_sandbox_is_started_shown_and_ended(offbus: Run, tmp_path: Path) -> No
     down = offbus("down", "--name", "one")
     assert (down.returncode, down.stderr) == (0, "")
     assert not (tmp_path / "offbus/local/one").exists()
-    assert not Path(f"/proc/{found['pid']}").exists() or found["pid"] == 0
+    supervisor = Process.read(found["pid"])
+    assert supervisor is None or supervisor.ended
 
 
 def test_what_is_not_up(offbus: Run) -> None:

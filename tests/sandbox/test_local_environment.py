@@ -19,6 +19,7 @@ from offbus.runner.recording import RunRecorder
 from offbus_sandbox.environment import LOCAL, LocalOptions
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.named import folder_of
+from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.start import is_running, start, stop
 from offbus_steps.cluster import Cluster
@@ -65,8 +66,8 @@ def handle(run_dir: Path) -> Iterator[Callable[[int], RunRecorder]]:
 def journaled_state(run_dir: Path) -> dict[str, Any]:
     """What a recovery finds."""
     events = read_journal(run_dir / "journal.jsonl").events
-    (opened,) = [event for event in events if event.kind == "environment_opened"]
-    state: dict[str, Any] = opened.data["state"]
+    (opened,) = [event for event in events if event["kind"] == "environment_opened"]
+    state: dict[str, Any] = opened["data"]["state"]
     return state
 
 
@@ -110,6 +111,7 @@ async def test_a_recovery_starts_a_supervisor_that_was_killed(
     for process in leftovers(layout):
         if "offbus_sandbox.supervisor" in process.command():
             os.kill(process.id.pid, signal.SIGKILL)
+            await wait_gone(process.id)
     async with LOCAL.opener.reopen(journaled_state(run_dir), handle(2), run_dir=str(run_dir)) as again:
         assert (await again.fingerprint())["Sandbox stray processes"] == []
         await again.close(finished=True)

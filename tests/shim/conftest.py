@@ -5,25 +5,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from shim_build import PROGRAMS, SHIM, compile_c
 from shim_node import Node, Program
-
-SHIM = Path(__file__).parents[2] / "shim"
-PROGRAMS = Path(__file__).parent / "programs"
-
-
-def compile_c(output: Path, *arguments: str | Path) -> Path:
-    """Compile a test program; warnings are errors here too."""
-    strict = ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1"]
-    done = subprocess.run(["cc", *strict, "-o", output, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return output
 
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """shim/ built into a folder of the session's own: objects in it, the installed parts in `native`."""
     folder = tmp_path_factory.mktemp("shim-build")
-    command = ["make", "-s", "-C", SHIM, f"BUILD={folder}", f"NATIVE={folder / 'native'}", "install"]
+    command = ["make", "-s", "-C", str(SHIM), f"BUILD={folder}", f"NATIVE={folder / 'native'}", "install"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     return folder

@@ -51,6 +51,7 @@ class Program:
 
     def has_answered(self) -> bool:
         """Whether an answer can be read now."""
+        assert self._process.stdout is not None
         return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def ask(self, command: str) -> str:

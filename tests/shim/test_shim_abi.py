@@ -2,10 +2,9 @@
 
 import ctypes
 import subprocess
-from pathlib import Path
 
 import pytest
-from conftest import PROGRAMS, SHIM, compile_c
+from shim_build import PROGRAMS, SHIM, compile_c
 
 from offbus_agent import page_abi
 from offbus_agent.page_abi import (

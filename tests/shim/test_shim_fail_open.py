@@ -27,7 +27,7 @@ SPOILT_CTL: dict[str, Spoil] = {
     "another magic": write(magic=1),
     "another version": write(abi_major=ABI_MAJOR + 1),
     "another size within": write(size=512),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": lambda path: path.rename(path.with_name("old")).with_name("ctl").mkdir(),
 }
 SPOILT_EVENTS: dict[str, Spoil] = {
     "missing": lambda path: path.unlink(),

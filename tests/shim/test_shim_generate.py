@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SHIM
+from shim_build import SHIM
 
 
 def generate(kind: str, path: Path) -> "subprocess.CompletedProcess[str]":

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import SHIM
+from shim_build import SHIM
 
 LIBRARIES = ("liboffbus.so", "standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
 FUNCTIONS = {

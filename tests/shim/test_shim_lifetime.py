@@ -1,6 +1,7 @@
 """When a fault begins and ends, for processes that run through it."""
 
 import select
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -135,3 +136,33 @@ def test_the_first_faulted_call_is_announced_once(node: Node, probe: Probe) -> N
     (line,) = program.end().splitlines()
     assert "drill-42" in line
     assert "cuCtxSynchronize answers 719" in line
+
+
+THREADS = """
+import ctypes, sys, threading
+cuda, context, over, seen = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p(), threading.Event(), set()
+cuda.cuInit(0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+def call():
+    cuda.cuCtxSetCurrent(context)
+    while not over.is_set():
+        seen.add(cuda.cuCtxSynchronize())
+threads = [threading.Thread(target=call) for _ in range(2)]
+[thread.start() for thread in threads]
+print("ready", flush=True)
+sys.stdin.readline(), over.set(), [thread.join() for thread in threads]
+print(sorted(seen), flush=True)
+"""
+
+
+def test_many_threads_and_many_changes_never_mix_two_faults(node: Node) -> None:
+    """A call sees a whole state of the page: the codes that were armed, or success; never a bit of each."""
+    with node.start(sys.executable, "-c", THREADS) as program:
+        for _ in range(100):
+            node.arm(gpu=GPUS[0], cuda_err=719, sticky=True)
+            node.arm(gpu=GPUS[1], cuda_err=214)
+            node.ctl.disarm("fault-1")
+        node.arm(cuda_err=719)
+        bell = Doorbell(node.folder / "events")
+        assert select.select([bell.fd], [], [], 60)[0] or node.events.read()
+        bell.close()
+        assert program.ask("over") == "[0, 719]"

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from offbus_agent.page_abi import Ctl
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[ControlPage]:
     """A fresh page."""
-    with ControlPage.create(tmp_path / "ctl") as made:
+    with closing(ControlPage.create(tmp_path / "ctl")) as made:
         yield made
 
 
@@ -78,7 +79,7 @@ def test_disarming_takes_off_one_fault(page: ControlPage) -> None:
 def test_generations_are_never_given_out_twice(tmp_path: Path) -> None:
     given = []
     for _ in range(3):
-        with ControlPage.create(tmp_path / "ctl") as page:
+        with closing(ControlPage.create(tmp_path / "ctl")) as page:
             given.append(page.arm([slot()]))
             page.disarm("f")
             given.append(page.arm([slot()]))
@@ -139,22 +140,22 @@ def test_a_good_file_is_taken_over_not_replaced(tmp_path: Path, kind: Any) -> No
 
 
 def test_what_is_armed_outlives_the_agent(tmp_path: Path) -> None:
-    with ControlPage.create(tmp_path / "ctl") as first:
+    with closing(ControlPage.create(tmp_path / "ctl")) as first:
         first.arm([slot()])
-    with ControlPage.create(tmp_path / "ctl") as second:
+    with closing(ControlPage.create(tmp_path / "ctl")) as second:
         assert [s.fault_id for s in second.read().slots] == ["f"]
 
 
 @pytest.mark.parametrize("values", [{"boot_id_hash": 1}, {"seq": 7}], ids=["another boot", "torn"])
 def test_what_cannot_be_trusted_is_disarmed_on_opening(tmp_path: Path, values: dict[str, int]) -> None:
     path = tmp_path / "ctl"
-    with ControlPage.create(path) as first:
+    with closing(ControlPage.create(path)) as first:
         first.arm([slot()])
     raw = Ctl.from_buffer_copy(path.read_bytes())
     for name, value in values.items():
         setattr(raw, name, value)
     path.write_bytes(bytes(raw))
-    with ControlPage.create(path) as second:
+    with closing(ControlPage.create(path)) as second:
         state = second.read()
         assert (state.armed, state.slots) == (0, ())
         assert second.arm([slot()]) == 2

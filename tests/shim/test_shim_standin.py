@@ -59,7 +59,7 @@ def test_which_gpus_there_are(node: Node, variables: dict[str, str], cuda: str, 
 def test_cuda_and_nvml_agree_on_who_a_gpu_is(node: Node) -> None:
     script = """
 start(), nvml.nvmlInit_v2()
-handle, text, uuid, name, pci = c_void_p(), create_string_buffer(96), create_string_buffer(16), create_string_buffer(99), create_string_buffer(20)
+handle, (text, uuid, name, pci) = c_void_p(), map(create_string_buffer, (96, 16, 99, 20))
 nvml.nvmlDeviceGetHandleByIndex_v2(1, byref(handle)), nvml.nvmlDeviceGetUUID(handle, text, 96)
 cuda.cuDeviceGetUuid_v2(uuid, 1), cuda.cuDeviceGetName(name, 99, 1), cuda.cuDeviceGetPCIBusId(pci, 20, 1)
 print(text.value.decode(), uuid.raw.hex(), pci.value.decode(), name.value.decode(), sep="|")

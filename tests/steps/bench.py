@@ -28,12 +28,19 @@ WITHIN_S = 60
 class Bench:
     """An open cluster, a journal, and the undos that steps recorded."""
 
-    def __init__(self, cluster: Cluster, journal: JournalWriter, aborted: list[str]) -> None:
-        self.cluster = cluster
+    def __init__(self, journal: JournalWriter) -> None:
+        self.cluster: Cluster
         self.undos: list[Undo] = []
-        self.aborted = aborted
+        self.aborted: list[str] = []
+        self.stopped = anyio.Event()
+        """Set when the run was aborted."""
         self._journal = journal
         self._metrics: dict[str, Any] = {}
+
+    def abort(self, reason: str) -> None:
+        """What the engine does when a guard or a lease is lost, without the stopping."""
+        self.aborted.append(reason)
+        self.stopped.set()
 
     @property
     def objects(self) -> Any:
@@ -95,9 +102,9 @@ class Context(JournalRecorder):
 async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = None) -> AsyncIterator[Bench]:
     """A bench on a running sandbox."""
     journal = JournalWriter(folder / "journal.jsonl", "testrun1", SystemClock())
-    aborted: list[str] = []
+    one = Bench(journal)
     run = RunRecorder(
-        journal, 1, {}, environment="local", abort=aborted.append, progress=lambda _step, _text: None
+        journal, 1, {}, environment="local", abort=one.abort, progress=lambda _step, _text: None
     )
 
     async def on_close(finished: bool) -> None:
@@ -112,7 +119,8 @@ async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = Non
             port, run, guards or ClusterGuards(), on_close=on_close, extra_fingerprint=nothing_more
         ) as cluster,
     ):
-        yield Bench(cluster, journal, aborted)
+        one.cluster = cluster
+        yield one
     journal.close()
 
 

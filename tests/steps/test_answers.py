@@ -54,7 +54,7 @@ async def serving(answer: bytes | None) -> AsyncIterator[int]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, talk)
-        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610  anyio's, not Django's
         tasks.cancel_scope.cancel()
 
 
@@ -100,7 +100,9 @@ async def asked(folder: Path, port: int, *, stream: bool, within_s: float = 20.0
         "hung up",
     ],
 )
-async def test_only_a_finished_answer_is_good(tmp_path: Path, answer: bytes, why: str, *, stream: bool) -> None:
+async def test_only_a_finished_answer_is_good(
+    tmp_path: Path, answer: bytes, why: str, *, stream: bool
+) -> None:
     async with serving(answer) as port:
         result = await asked(tmp_path, port, stream=stream)
     assert result.outcome.good is (why == "")

@@ -41,7 +41,11 @@ IN_ZONE_A = {
         ([pod_spec(2), pod_spec(1), pod_spec(1)], [node("n", 2), node("m", 2)], 0),
         ([pod_spec(1)], [node("n", 1, unschedulable=True)], 1),
         ([pod_spec(1)], [node("n", 1, taints=[TAINT])], 1),
-        ([pod_spec(1, tolerations=[{"key": "team", "operator": "Exists"}])], [node("n", 1, taints=[TAINT])], 0),
+        (
+            [pod_spec(1, tolerations=[{"key": "team", "operator": "Exists"}])],
+            [node("n", 1, taints=[TAINT])],
+            0,
+        ),
         ([pod_spec(1, tolerations=[{"key": "team", "value": "y"}])], [node("n", 1, taints=[TAINT])], 1),
         ([pod_spec(1, nodeSelector={"zone": "a"})], [node("n", 1, labels={"zone": "b"})], 1),
         ([pod_spec(1, affinity=IN_ZONE_A)], [node("n", 1, labels={"zone": "a"})], 0),

@@ -10,9 +10,15 @@ from offbus_steps.fields import MISSING, Decision, Field, apply, decide, merge_p
 
 NAMES = st.sampled_from(["a", "b", "c", "LD_PRELOAD"])
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "y"]))
-ENTRIES = st.lists(NAMES, unique=True, max_size=4).flatmap(
-    lambda names: st.tuples(*(st.builds(lambda n, v: {"name": n, "value": v}, st.just(n), VALUES) for n in names))
-).map(list)
+ENTRIES = (
+    st.lists(NAMES, unique=True, max_size=4)
+    .flatmap(
+        lambda names: st.tuples(
+            *(st.builds(lambda n, v: {"name": n, "value": v}, st.just(n), VALUES) for n in names)
+        )
+    )
+    .map(list)
+)
 OBJECTS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {}, optional={"spec": st.fixed_dictionaries({}, optional={"env": ENTRIES, "note": VALUES})}
 )
@@ -51,7 +57,9 @@ def test_applying_sets_exactly_the_fields(case: tuple[dict[str, Any], list[Field
 
 
 @given(planned())
-def test_neither_apply_nor_restore_changes_what_it_was_given(case: tuple[dict[str, Any], list[Field]]) -> None:
+def test_neither_apply_nor_restore_changes_what_it_was_given(
+    case: tuple[dict[str, Any], list[Field]],
+) -> None:
     obj, fields = case
     before = deepcopy(obj)
     changed = apply(obj, fields)
@@ -133,7 +141,9 @@ def _without_nulls(old: Any, new: Any) -> Any:
 
 def test_an_object_whose_container_is_gone_needs_no_undo() -> None:
     obj = {"spec": {"containers": [{"name": "main"}]}}
-    field = plan(obj, ("spec", "containers", ("name", "main"), "env", ("name", "X")), {"name": "X", "value": "1"})
+    field = plan(
+        obj, ("spec", "containers", ("name", "main"), "env", ("name", "X")), {"name": "X", "value": "1"}
+    )
     assert decide({"spec": {"containers": [{"name": "other"}]}}, field) is Decision.NOTHING
 
 

@@ -12,13 +12,19 @@ from offbus_steps.views import NodeView
 
 
 def world(**cordoned: bool) -> World:
-    views = (NodeView(Ref("Node", name), is_cordoned, (), {}, {}, {}) for name, is_cordoned in cordoned.items())
+    views = (
+        NodeView(Ref("Node", name), is_cordoned, (), {}, {}, {}) for name, is_cordoned in cordoned.items()
+    )
     return World({view.ref: view for view in views})
 
 
 @pytest.mark.parametrize(
     ("limit", "cordoned", "node", "allowed"),
-    [(1, {"a": False, "b": False}, "a", True), (1, {"a": True, "b": False}, "b", False), (1, {"a": True}, "a", True)],
+    [
+        (1, {"a": False, "b": False}, "a", True),
+        (1, {"a": True, "b": False}, "b", False),
+        (1, {"a": True}, "a", True),
+    ],
     ids=["first", "second", "the same again"],
 )
 def test_one_more_cordoned_node_is_counted_before(
@@ -40,7 +46,12 @@ def test_a_broken_guard_is_named_with_the_nodes() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "namespace", "allowed"),
-    [("drill-*", "drill-x", True), ("drill-*", "prod", False), ("*", "prod", True), ("DRILL-*", "drill-x", False)],
+    [
+        ("drill-*", "drill-x", True),
+        ("drill-*", "prod", False),
+        ("*", "prod", True),
+        ("DRILL-*", "drill-x", False),
+    ],
     ids=str,
 )
 def test_namespaces_are_shell_patterns(pattern: str, namespace: str, *, allowed: bool) -> None:
@@ -67,7 +78,9 @@ def node(provider: str = "aws://i-1", image: str = "Ubuntu") -> dict[str, Any]:
     ],
     ids=["real", "allowed", "kwok", "local", "nothing would be done"],
 )
-def test_a_real_reboot_needs_to_be_allowed(guard: Any, obj: dict[str, Any], action: str, *, refused: bool) -> None:
+def test_a_real_reboot_needs_to_be_allowed(
+    guard: Any, obj: dict[str, Any], action: str, *, refused: bool
+) -> None:
     guards = ClusterGuards(real_remediation=guard)
     if not refused:
         guards.require_no_real_remediation(obj, action)

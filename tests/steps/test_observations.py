@@ -29,7 +29,10 @@ class Story:
         what = What.NODE_CORDONED if cordoned else What.NODE_UNCORDONED
         change = Change(what, what.value)
         self.log.append(
-            NODE, self.log.world.views[NODE], view(cordoned=cordoned), (Transition(order, NODE, change, order, 0),)
+            NODE,
+            self.log.world.views[NODE],
+            view(cordoned=cordoned),
+            (Transition(order, NODE, change, order, 0),),
         )
 
 

@@ -11,7 +11,9 @@ SHARES = st.floats(0.01, 1.0)
 
 
 @given(SAMPLES, SHARES)
-def test_a_percentile_is_a_measured_value_with_that_share_at_or_below_it(values: list[float], share: float) -> None:
+def test_a_percentile_is_a_measured_value_with_that_share_at_or_below_it(
+    values: list[float], share: float
+) -> None:
     found = percentile(values, share)
     assert found in values
     assert sum(value <= found for value in values) >= share * len(values) - 1e-9

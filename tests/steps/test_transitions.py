@@ -10,7 +10,9 @@ from offbus_steps.views import project
 STATE = "dgxc.nvidia.com/nvsentinel-state"
 
 
-def node(*, cordoned: bool = False, state: str = "", by: str = "", **conditions: tuple[str, str]) -> dict[str, Any]:
+def node(
+    *, cordoned: bool = False, state: str = "", by: str = "", **conditions: tuple[str, str]
+) -> dict[str, Any]:
     labels = ({STATE: state} if state else {}) | ({"k8saas.nvidia.com/cordon-by": by} if by else {})
     listed = [{"type": kind, "status": s, "reason": r} for kind, (s, r) in conditions.items()]
     return {

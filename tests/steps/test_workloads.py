@@ -30,7 +30,9 @@ def in_place(path: str) -> str:
     ],
     ids=IDS,
 )
-def test_gpu_containers_are_found_by_what_they_ask_for(obj: dict[str, Any], gpus: list[str], desired: int) -> None:
+def test_gpu_containers_are_found_by_what_they_ask_for(
+    obj: dict[str, Any], gpus: list[str], desired: int
+) -> None:
     workload = workload_of(obj)
     assert [one.name for one in workload.gpu_templates()] == gpus
     assert workload.desired == desired
@@ -73,7 +75,10 @@ def test_a_preload_that_the_operator_injects_is_read_off_the_running_pod() -> No
     workload = workload_of(agg())
     labels = {"nvidia.com/dynamo-component": "worker"}
     env = [{"name": "LD_PRELOAD", "value": "/snapshot/cuInterpose.so"}]
-    pod = {"metadata": {"name": "p", "labels": labels}, "spec": {"containers": [{"name": "main", "env": env}]}}
+    pod = {
+        "metadata": {"name": "p", "labels": labels},
+        "spec": {"containers": [{"name": "main", "env": env}]},
+    }
     (preload, *_) = preload_fields(workload, [pod], in_place)
     assert preload.intended["value"] == f"{LIBRARY}:/snapshot/cuInterpose.so"
     assert not preload.existed
@@ -82,7 +87,9 @@ def test_a_preload_that_the_operator_injects_is_read_off_the_running_pod() -> No
 def test_a_preload_from_elsewhere_is_refused() -> None:
     obj = deployment()
     source = {"configMapKeyRef": {"name": "c", "key": "k"}}
-    obj["spec"]["template"]["spec"]["containers"][1]["env"].append({"name": "LD_PRELOAD", "valueFrom": source})
+    obj["spec"]["template"]["spec"]["containers"][1]["env"].append(
+        {"name": "LD_PRELOAD", "valueFrom": source}
+    )
     with pytest.raises(StepError, match="valueFrom"):
         preload_fields(workload_of(obj), [], in_place)
 

@@ -109,7 +109,9 @@ class Node:
         self.folder = folder
         self._programs = programs
         self._count = 0
-        self.ctl = programs.enter_context(ControlPage.create(folder / "ctl", heartbeat_ttl_ns=HOUR_NS))
+        self.ctl = programs.enter_context(
+            closing(ControlPage.create(folder / "ctl", heartbeat_ttl_ns=HOUR_NS))
+        )
         self.ctl.heartbeat(time.clock_gettime_ns(time.CLOCK_BOOTTIME))
         self.events = programs.enter_context(closing(EventsPage.create(folder / "events")))
         (folder / "gpus.txt").write_text(f"{GPU} 0000:3b:00.0 1073741824 NVIDIA H100 80GB HBM3\n")

@@ -134,7 +134,7 @@ def _value(
     wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
     if wanted:
         code = "OB205" if wanted == ["a duration"] else "OB203"
-        message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node)}"
+        message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node, error)}"
         places.note(code, message, places.of(node), hint=_type_hint(wanted, node))
         return
     code, message, hint, suggestion = _other(error, node)
@@ -155,23 +155,26 @@ def _spelt(path: Sequence[int | str]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def _found(node: Node) -> str:
+def _found(node: Node, error: ErrorDetails) -> str:
+    """The value in words; of an expression, what it came to."""
     if node.kind != "scalar":
         return "a list" if node.kind == "sequence" else "a mapping"
-    value = node.value
+    value = error["input"] if node.templated else node.value
     if value is None:
         return "empty"
     if isinstance(value, bool):
         return f"the boolean {'true' if value else 'false'}"
     if isinstance(value, str):
         return f"the text {value!r}" if len(value) < 60 else "a text"
-    return f"the {'integer' if isinstance(value, int) else 'number'} {value}"
+    if isinstance(value, int | float):
+        return f"the {'integer' if isinstance(value, int) else 'number'} {value}"
+    return "a list" if isinstance(value, list) else "a mapping"
 
 
 def _type_hint(wanted: Sequence[str], node: Node) -> str | None:
     if "a duration" in wanted:
         return 'write it like "90s", "1h30m" or "500ms"'
-    if node.kind != "scalar":
+    if node.kind != "scalar" or node.templated:
         return None
     if "text" in wanted and node.value is not None and not isinstance(node.value, str):
         return f'quote it if text is meant: "{node.value}"'
@@ -195,13 +198,13 @@ def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str |
     if kind in ("literal_error", "enum"):
         allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
         suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
-        return "OB204", f"{_found(node)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
+        return "OB204", f"{_found(node, error)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
     if kind in ("too_short", "string_too_short"):
         least, has = context.get("min_length", 1), context.get("actual_length", len(node.value or ""))
         return "OB204", f"must have at least {least}, and this has {has}", None, None
     if kind == "string_pattern_mismatch":
         return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
-    return "OB204", f"{_found(node)} is not allowed: {_said(error)}", None, None
+    return "OB204", f"{_found(node, error)} is not allowed: {_said(error)}", None, None
 
 
 def _said(error: ErrorDetails) -> str:

@@ -1,5 +1,6 @@
 """A scenario's inputs: declared types, defaults, and what `--set` says."""
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -147,9 +148,12 @@ def _parse_integer(text: str) -> int:
 
 def _parse_number(text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError as err:
         raise ValueError(f"{text!r} is not a number") from err
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not a finite number")
+    return value
 
 
 def _parse_boolean(text: str) -> bool:

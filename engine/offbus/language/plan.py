@@ -32,6 +32,8 @@ class PlannedStep:
     @property
     def undo(self) -> str:
         """When its changes are undone, in words."""
+        if isinstance(self.step.params.static, CleanupParams):
+            return f"undoes {', '.join(self.step.params.static.steps)}"
         if self.step.type.kind is Kind.OBSERVATION:
             return "changes nothing"
         return (

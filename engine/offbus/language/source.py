@@ -179,7 +179,9 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
     if mark is not None and err.context_mark is not None and not any(map(str.strip, lines[mark.line :])):
         mark = err.context_mark  # at the end of the file there is nothing to see; show what was not closed
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-    frame = lines[line - 1] if line <= len(lines) else ""
+    if line > len(lines):  # the parser counts a line end that it adds itself
+        line, column = len(lines), len(lines[-1]) + 1
+    frame = lines[line - 1]
     where = Position(str(path), line, column, line, column + 1)
     problem = str(err.problem or err.context or "not YAML")
     if "\t" in frame[: column + 1] and not frame[:column].strip():

@@ -19,6 +19,10 @@ from offbus.step import StepType
 __all__ = ["Graph", "RawStep", "Types", "arrange", "read_steps"]
 
 
+MOST_SHOWN = 12
+"""Steps of a cycle that a finding names."""
+
+
 @dataclass(slots=True)
 class RawStep:
     """A step as the file has it, as far as it could be read."""
@@ -190,6 +194,12 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], places: Pla
         (places.of(child) for child in listed.values() if child.value == need),
         places.value(step.node, "needs"),
     )
-    said = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(path)}"
+    said = "it needs itself" if len(path) == 2 else f"steps need each other: {_spelt(path)}"
     places.note("OB305", said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)
+
+
+def _spelt(path: tuple[str, ...]) -> str:
+    """A cycle as text; the middle of a very long one is left out."""
+    shown = path if len(path) <= MOST_SHOWN else (*path[: MOST_SHOWN - 3], "…", *path[-2:])
+    return " → ".join(shown)

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from offbus_sandbox.conditions import condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.controllers.owners import controller_of
 from offbus_sandbox.controllers.replicaset import is_active
-from offbus_sandbox.kubelet.status import condition, with_condition
+from offbus_sandbox.owners import controller_of
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_sandbox.store.store import Store

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.kubelet.host import graph_of
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.owners import graph_of
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store

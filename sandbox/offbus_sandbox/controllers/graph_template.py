@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from offbus_sandbox.controllers.endpoints import COMPONENT, COMPONENT_TYPE
-from offbus_sandbox.controllers.owners import owner_reference
+from offbus_sandbox.owners import owner_reference
 from offbus_steps.pods import GPU_RESOURCE
 from offbus_steps.port import Object
 from offbus_steps.workloads import GRAPH_LABEL

@@ -27,9 +27,14 @@ class Limits:
         if strategy.get("type") == "Recreate":
             return cls(0, replicas)
         rolling = strategy.get("rollingUpdate") or {}
-        surge = resolve(rolling.get("maxSurge", DEFAULT), replicas, up=True)
-        unavailable = resolve(rolling.get("maxUnavailable", DEFAULT), replicas, up=False)
+        surge = resolve(or_default(rolling.get("maxSurge")), replicas, up=True)
+        unavailable = resolve(or_default(rolling.get("maxUnavailable")), replicas, up=False)
         return cls(surge, unavailable if surge or unavailable else 1)
+
+
+def or_default(value: Any) -> Any:
+    """Null is absent, and absent is 25 %."""
+    return DEFAULT if value is None else value
 
 
 def resolve(value: Any, replicas: int, *, up: bool) -> int:

@@ -4,7 +4,7 @@ Failing to start (no such program, a bad reference) is a state of the container,
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -49,6 +49,7 @@ class Container:
         self._ready = False
         self._restarts = 0
         self._child: Child | None = None
+        self._probes: dict[str, Probe] = {}
 
     def take_over(self, old: Mapping[str, Any]) -> None:
         """Continue the count of a status that an earlier supervisor wrote: its process was ended unseen."""
@@ -88,6 +89,7 @@ class Container:
 
     async def _once(self) -> int:
         try:
+            self._probes = dict(self._make_probes())
             child = self._child = self._start()
         except (ConfigError, OSError, ValueError) as err:
             return self._refused(err)
@@ -118,6 +120,9 @@ class Container:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         cwd = home / self._spec["workingDir"] if self._spec.get("workingDir") else home
         log = folder / f"{self._restarts}.log"
+        (folder / f"{self._restarts - 2}.log").unlink(
+            missing_ok=True
+        )  # kept are this start's and the one before
         return Child.start(Command(container_argv(self._spec, env), env, log, cwd), host.layout.processes)
 
     def _refused(self, err: Exception) -> int:
@@ -137,23 +142,23 @@ class Container:
 
     async def _probe(self, child: Child) -> None:
         client = self._view.host.probes
-        startup = self._find_probe("startupProbe")
-        if startup:
+        if startup := self._probes.get("startupProbe"):
             if not await until_started(startup, client):
                 child.kill()
                 return
             self._set_ready(self._spec.get("readinessProbe") is None)
         async with anyio.create_task_group() as group:
-            if readiness := self._find_probe("readinessProbe"):
+            if readiness := self._probes.get("readinessProbe"):
                 group.start_soon(lambda: watch_probe(readiness, client, self._set_ready, start=False))
-            if liveness := self._find_probe("livenessProbe"):
+            if liveness := self._probes.get("livenessProbe"):
                 group.start_soon(lambda: watch_probe(liveness, client, lambda _: child.kill(), start=True))
 
-    def _find_probe(self, name: str) -> Probe | None:
-        spec = self._spec.get(name)
-        if spec is None:
-            return None
-        return Probe.of(spec, self._spec, self._view.ip, self._view.host.config.probe_period_s)
+    def _make_probes(self) -> Iterator[tuple[str, Probe]]:
+        """The container's probes by name. Raises ValueError for one that a local node cannot do."""
+        for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+            spec = self._spec.get(name)
+            if spec is not None:
+                yield name, Probe.of(spec, self._spec, self._view.ip, self._view.host.config.probe_period_s)
 
     def _set_ready(self, ready: bool) -> None:
         self._set(self._state, ready=ready)

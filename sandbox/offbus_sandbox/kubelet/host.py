@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_sandbox.config import SandboxConfig
-from offbus_sandbox.controllers.owners import HASH_LABEL, controller_of
 from offbus_sandbox.kubelet.probe import ProbeClient
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.owners import graph_of
 from offbus_sandbox.processes.table import MARK
-from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object
-from offbus_steps.workloads import GRAPH_LABEL
 
-__all__ = ["Host", "graph_of", "log_folder"]
+__all__ = ["Host", "log_folder"]
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -74,14 +72,3 @@ def log_folder(node: Path, pod: Object, container: str) -> Path:
     """A container's logs below a node's folder, one file for each start."""
     meta = pod["metadata"]
     return node / "log" / "pods" / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
-
-
-def graph_of(pod: Object) -> str:
-    """The name of the workload whose pods find one another: the graph, or what made the pod, or the pod alone."""
-    labels = labels_of(pod)
-    if GRAPH_LABEL in labels:
-        return labels[GRAPH_LABEL]
-    owner = controller_of(pod)
-    if owner is None:
-        return str(pod["metadata"]["name"])
-    return owner.name.removesuffix(f"-{labels.get(HASH_LABEL)}")  # a Deployment's ReplicaSet is NAME-HASH

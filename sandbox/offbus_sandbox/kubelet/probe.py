@@ -42,10 +42,10 @@ class Probe:
             spec=spec,
             host=str(where.get("host") or host),
             port=port_of(where["port"], container),
-            period_s=min(float(spec.get("periodSeconds", 10)), longest_s),
-            timeout_s=float(spec.get("timeoutSeconds", 1)),
-            successes=int(spec.get("successThreshold", 1)),
-            failures=int(spec.get("failureThreshold", 3)),
+            period_s=min(float(spec.get("periodSeconds") or 10), longest_s),
+            timeout_s=float(spec.get("timeoutSeconds") or 1),
+            successes=int(spec.get("successThreshold") or 1),
+            failures=int(spec.get("failureThreshold") or 3),
         )
 
     async def once(self, client: ProbeClient) -> bool:

@@ -3,27 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offbus_sandbox.conditions import Status, condition, with_condition
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
 
-__all__ = ["Status", "condition", "pod_status", "with_condition"]
-
-Status = dict[str, Any]
-
-
-def condition(kind: str, value: bool, reason: str = "", message: str = "") -> Status:
-    """A pod condition without its time."""
-    made = {"type": kind, "status": "True" if value else "False"}
-    if reason:
-        made |= {"reason": reason, "message": message}
-    return made
-
-
-def with_condition(conditions: Sequence[Status], new: Status) -> list[Status]:
-    """`conditions` with `new` in it; its transition time moves only when its status does."""
-    old = next((c for c in conditions if c["type"] == new["type"]), None)
-    at = old["lastTransitionTime"] if old and old["status"] == new["status"] else now()
-    return [*(c for c in conditions if c["type"] != new["type"]), {**new, "lastTransitionTime": at}]
+__all__ = ["pod_status"]
 
 
 def pod_status(

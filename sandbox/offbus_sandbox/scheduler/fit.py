@@ -24,7 +24,7 @@ def refusals(pod: Object, node: Object, gpus: Sequence[str], on_node: Sequence[O
         yield "node(s) were unschedulable"
     for taint in node["spec"].get("taints") or ():
         if taint.get("effect") in BLOCKING and not tolerates(spec, taint):
-            yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
+            yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
             break
     if not matches_node(spec, node):
         yield "node(s) didn't match Pod's node affinity/selector"
@@ -60,10 +60,10 @@ def tolerated(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     """Kubernetes' rule: an empty key with Exists matches all, an empty effect matches all effects."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
-    if toleration.get("operator", "Equal") == "Exists":
+    if toleration.get("operator") == "Exists":
         return not toleration.get("key") or toleration["key"] == taint["key"]
     same_key: bool = toleration.get("key") == taint["key"]
-    return same_key and bool(toleration.get("value", "") == taint.get("value", ""))
+    return same_key and bool((toleration.get("value") or "") == (taint.get("value") or ""))
 
 
 def matches_node(spec: Mapping[str, Any], node: Object) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from offbus_sandbox.store.shapes import LABEL
 from offbus_steps.port import KINDS, ApiResource, Conflict, Invalid, Object, Ref
 
 __all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new", "resource_of"]
@@ -17,7 +18,6 @@ WITHOUT_STATUS = frozenset({"ConfigMap", "Event", "Lease"})
 """Kinds that have no status subresource (Kubernetes API reference)."""
 
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 FIXED = ("name", "namespace", "creationTimestamp", "deletionTimestamp", "generation", "selfLink")
 
 

@@ -81,7 +81,8 @@ def tell(fd: int | None, message: dict[str, object]) -> None:
         return
     try:
         os.write(fd, (json.dumps(message) + "\n").encode())
-        os.close(fd)
+        if "ready" in message:
+            os.close(fd)  # else it stays open, so that the starter sees the end of this process
     except OSError:
         print("offbus supervisor: the starter has gone", file=sys.stderr)
 

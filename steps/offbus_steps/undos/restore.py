@@ -4,17 +4,21 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
+from anyio import move_on_after
 from pydantic import Field as Described
 
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fields import Decision, Field, decide, restore
+from offbus_steps.fingerprint import RUN_LABEL
 from offbus_steps.patching import change
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.rollout import rolled_out
 from offbus_steps.target import Target
 
 __all__ = ["RestoreFields"]
+
+OWN_ROLLOUT_S = 60.0
 
 
 class RestoreFields(Undo):
@@ -58,20 +62,25 @@ class RestoreFields(Undo):
         ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
         changed = await change(cluster.port.objects, self._ref, self._restored)
         conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
-        await self._rolled_out(cluster, changed)
+        await self._rolled_out(cluster, changed, ctx.run)
         return _result(ours, conflicts)
 
     def _restored(self, now: Object) -> dict[str, Any]:
         return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
 
-    async def _rolled_out(self, cluster: Cluster, changed: Object) -> None:
-        """Also after nothing was left to do: an undo that was cut short may have patched already."""
+    async def _rolled_out(self, cluster: Cluster, changed: Object, run: str) -> None:
+        """Also after nothing was left to do: an undo that was cut short may have patched already.
+
+        A workload that the run made itself is going to be deleted: it is waited for, but it may be broken.
+        """
         target = self.rollout
         if target is None:
             return
         await cluster.observer.watch_target(target)
         generation = changed["metadata"]["generation"]
-        await cluster.log.until(lambda world: rolled_out(world, target, generation) or None)
+        own = (changed["metadata"].get("labels") or {}).get(RUN_LABEL) == run
+        with move_on_after(OWN_ROLLOUT_S if own else None):
+            await cluster.log.until(lambda world: rolled_out(world, target, generation) or None)
 
     @property
     def _ref(self) -> Ref:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
+from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads import GRAPH_LABEL
 
-__all__ = ["HASH_LABEL", "controller_of", "dependents", "owner_reference"]
+__all__ = ["HASH_LABEL", "controller_of", "dependents", "graph_of", "owner_reference"]
 
 HASH_LABEL = "pod-template-hash"
 """On the ReplicaSets of a Deployment and their pods: names the template that they were made from."""
@@ -39,3 +41,14 @@ def dependents(store: Store, kind: str, owner: Object) -> Iterator[Object]:
     for obj in store.each(kind, owner["metadata"].get("namespace", "")):
         if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences") or ()):
             yield obj
+
+
+def graph_of(pod: Object) -> str:
+    """The name of the workload whose pods find one another: the graph, or what made the pod, or the pod alone."""
+    labels = labels_of(pod)
+    if GRAPH_LABEL in labels:
+        return labels[GRAPH_LABEL]
+    owner = controller_of(pod)
+    if owner is None:
+        return str(pod["metadata"]["name"])
+    return owner.name.removesuffix(f"-{labels.get(HASH_LABEL)}")  # a Deployment's ReplicaSet is NAME-HASH

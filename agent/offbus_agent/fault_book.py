@@ -1,0 +1,142 @@
+"""The faults that the node has, and what becomes of them without being asked.
+
+Job: keep every fault with its state, evidence and events; end what has lapsed; go on or clean up after a restart of
+the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It
+answers no requests (`faults` does) and knows no HTTP.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+
+from offbus_agent.evidence import Evidence
+from offbus_agent.fault_events import EventLog
+from offbus_agent.leases import boottime_ns, has_lapsed
+from offbus_agent.models import Fault, State
+from offbus_agent.ownership import not_found, refuse_stale
+from offbus_agent.planes import Planes
+from offbus_agent.refusals import Refusal
+from offbus_agent.store import Store, StoredFault, StoreError
+
+__all__ = ["FaultBook"]
+
+_log = logging.getLogger(__name__)
+
+
+class FaultBook:
+    """All faults of the node that were not recovered."""
+
+    def __init__(self, store: Store, planes: Planes, evidence: Evidence) -> None:
+        self._store = store
+        self._planes = planes
+        self._evidence = evidence
+        self.events = EventLog()
+        self.changed = asyncio.Event()
+        """Set when something was armed, renewed or ended: the keeper looks again."""
+
+    def __iter__(self) -> Iterator[StoredFault]:
+        return iter(self._store)
+
+    def known(self, fault: str) -> StoredFault | None:
+        """The fault of that id, also one that was recovered a while ago."""
+        return self._store.get(fault)
+
+    def find(self, fault: str) -> StoredFault:
+        """The fault of that id. Raises Refusal 404 for one that is not here, or was recovered."""
+        stored = self._store.get(fault)
+        if stored is None or stored.forgotten:
+            raise not_found(fault)
+        return stored
+
+    def armed(self) -> list[Fault]:
+        """The armed faults, without looking at the page."""
+        return [stored.fault for stored in self._store if stored.fault.state is State.ARMED]
+
+    def check_epoch(self, run: str, epoch: int) -> None:
+        """Remember a run's owner. Raises Refusal 409 for one that was superseded."""
+        newest = self._store.epoch(run)
+        refuse_stale(run, epoch, newest)
+        if epoch > newest:
+            self._store.raise_epoch(run, epoch)
+            self.save()
+
+    def save(self, stored: StoredFault | None = None) -> None:
+        """Persist (a new fault too). Raises Refusal 500: no effect may follow."""
+        if stored is not None:
+            self._store.put(stored)
+        try:
+            self._store.save()
+        except StoreError as err:
+            raise Refusal(
+                500, "not_persisted", str(err), "mend --state (space, rights), then try again"
+            ) from err
+
+    def drop(self, stored: StoredFault) -> None:
+        """Remove a fault that never took effect."""
+        self._store.remove(stored.fault.id)
+        self.save_or_log()
+
+    def save_or_log(self) -> None:
+        """Persist what has healed already."""
+        try:
+            self._store.save()
+        except StoreError as err:
+            _log.error("%s", err)
+
+    def end(self, stored: StoredFault, state: State) -> None:
+        """Take an armed fault off the page, then take in the last evidence. The caller persists."""
+        if stored.fault.state is State.ARMED:
+            self._planes.disarm(stored.fault.id)
+            stored.fault.state = state
+            self.take_in(stored)
+            self.events.append(stored, "lapsed" if state is State.LAPSED else "disarmed")
+            self.changed.set()
+            _log.info("fault %s is %s", stored.fault.id, state.value)
+
+    def take_in(self, stored: StoredFault) -> bool:
+        """Bring the evidence up to date; whether a first faulted call is new."""
+        fresh = self._evidence.update(stored)
+        for call in fresh:
+            self.events.append(stored, "first_faulted", call.at_ns, **call.model_dump(exclude={"at_ns"}))
+        return bool(fresh)
+
+    def forget(self, stored: StoredFault) -> None:
+        """The fault was handed over to its owner. Raises Refusal 500 when that cannot be persisted."""
+        stored.forgotten = True
+        self.save(stored)
+        self._evidence.forget(stored)
+
+    def lapse_due(self) -> None:
+        """End every fault whose lease is over."""
+        now = boottime_ns()
+        due = [stored for stored in self._store if has_lapsed(stored.fault, now)]
+        for stored in due:
+            self.end(stored, State.LAPSED)
+        if due:
+            self.save_or_log()
+
+    def observe(self) -> None:
+        """Lapse what is due, then take in what processes have reported."""
+        self.lapse_due()
+        armed = [stored for stored in self._store if stored.fault.state is State.ARMED]
+        if sum(self.take_in(stored) for stored in armed):
+            self.save_or_log()
+
+    def restore(self) -> None:
+        """After a start: end what was being applied or has lapsed, go on with what lives."""
+        for stored in self._store:
+            if stored.phase == "applying":
+                self._planes.disarm(stored.fault.id)
+                stored.phase = "interrupted"
+            if self._store.from_other_boot:
+                self.end(stored, State.LAPSED)
+        self.lapse_due()
+        self._compare_with_page()
+        self.save_or_log()
+
+    def _compare_with_page(self) -> None:
+        living = {stored.fault.id: stored for stored in self._store if stored.fault.state is State.ARMED}
+        gone = self._planes.keep_only({name: stored.fault.generation for name, stored in living.items()})
+        for name in gone:
+            _log.warning("fault %s is no longer on the page: somebody removed the page", name)
+            self.end(living[name], State.DISARMED)
