@@ -4,7 +4,7 @@ Orphans of the command become children of this process (PR_SET_CHILD_SUBREAPER, 
 started a session of their own, as the supervisor of `local` does. They have a while to end by themselves.
 Linux, standard library, any Python 3.9 or newer: it runs before there is a virtual environment.
 
-    python3 .ci/no_leftovers.py COMMAND [ARGUMENT…]
+    python3 .ci/no_leftovers.py [--grace=SECONDS] COMMAND [ARGUMENT…]
 
 Exit status: the command's; 1 when it succeeded and left processes behind.
 """
@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+GRACE = "--grace="
 GRACE_S = 20.0
 
 
@@ -25,18 +26,21 @@ def main(command: list[str]) -> int:
     """Run, wait for orphans, tell."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SystemExit(f"no_leftovers: prctl: {os.strerror(ctypes.get_errno())}")
+    grace_s = GRACE_S
+    if command[0].startswith(GRACE):
+        grace_s = float(command.pop(0).removeprefix(GRACE))
     code = subprocess.run(command, check=False).returncode
-    left = end_orphans()
+    left = end_orphans(grace_s)
     for line in left:
-        print(f"no_leftovers: left behind by {command[-1]}: {line}", file=sys.stderr)
+        print(f"no_leftovers: left behind: {line}", file=sys.stderr)
     return code or bool(left)
 
 
-def end_orphans() -> list[str]:
+def end_orphans(grace_s: float) -> list[str]:
     """Wait for all orphans; kill those that outlive the grace time. Returns what was killed."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     killed: list[str] = []
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + grace_s
     while reap():
         if signal.sigtimedwait({signal.SIGCHLD}, max(0.0, deadline - time.monotonic())) is None:
             for pid in children():  # what these leave behind comes to us, and goes in the next round

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_cluster import SLEEP, Pipe, pod
 
-from conftest import SLEEP, Pipe, pod
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout

@@ -8,9 +8,9 @@ from typing import Any
 
 import anyio
 import pytest
+from local_cluster import QUICK
 from pydantic import ValidationError
 
-from conftest import QUICK
 from offbus.errors import CouldNotRun
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from local_cluster import SLEEP, deployment
 
-from conftest import SLEEP, deployment
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from local_cluster import pod
 
-from conftest import pod
 from offbus_sandbox.config import Backoff
 from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
 from offbus_sandbox.kubelet.backoff import CrashLoop

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from local_cluster import SLEEP, deployment, pod
 
+from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge
@@ -171,7 +173,17 @@ def test_what_nobody_may_patch(store: Store, change: dict[str, object], error: t
     [
         ({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}, "spec": {}}, "containers"),
         ({"kind": "Pod", "apiVersion": "v2", "metadata": {"name": "p"}}, "apiVersion"),
-        ({"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}}, "matchLabels"),
+        (
+            {"kind": "Deployment", "apiVersion": "apps/v1", "metadata": {"name": "d"}},
+            "spec.selector.*spec.template",
+        ),
+        (deployment("d", 1, SLEEP, selector={"matchLabels": {"app": "other"}}), "must be set and match"),
+        (deployment("d", -1, SLEEP), "spec.replicas"),
+        (pod("p", ["true"], container={"env": [{"value": "1"}]}), r"spec.containers.0.env.0.name"),
+        (pod("p", ["true"], container={"command": "true"}), r"spec.containers.0.command"),
+        (pod("p", ["true"], container={"resources": {"limits": {"nvidia.com/gpu": "half"}}}), "whole number"),
+        (pod("p", ["true"], initContainers=[{"name": "main", "command": ["true"]}]), "one name"),
+        (pod("p", ["true"], container={"name": "../up"}), "spec.containers.0.name"),
         ({"kind": "ConfigMap", "apiVersion": "v1"}, "metadata"),
         ({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n", "namespace": "x"}}, "namespace"),
         (
@@ -181,10 +193,24 @@ def test_what_nobody_may_patch(store: Store, change: dict[str, object], error: t
                 "metadata": {"name": "g"},
                 "spec": {"services": {"Worker": {"replicas": -1}}},
             },
-            "replicas.*command",
+            r"Worker.replicas.*Worker.extraPodSpec",
         ),
     ],
-    ids=["pod", "version", "deployment", "metadata", "namespace", "graph"],
+    ids=[
+        "pod",
+        "version",
+        "deployment",
+        "selector",
+        "replicas",
+        "env",
+        "command",
+        "gpu",
+        "names",
+        "container-name",
+        "metadata",
+        "namespace",
+        "graph",
+    ],
 )
 def test_what_could_not_work_is_refused_with_the_reason(
     store: Store, body: dict[str, object], why: str
@@ -200,3 +226,22 @@ def test_a_pods_spec_is_fixed(store: Store) -> None:
     )
     with pytest.raises(Invalid, match="nodeName"):
         store.patch(Ref("Pod", "p", "test"), {"spec": {"nodeName": "node-1"}})
+
+
+async def test_a_watch_that_sees_nothing_is_told_how_far_it_is(port: LocalPort) -> None:
+    version = (await port.objects.list("Lease")).resource_version
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            group.start_soon(churn, port)
+            async for event in port.objects.watch("Lease", resource_version=version):
+                assert event.type is WatchType.BOOKMARK
+                assert int(event.object["metadata"]["resourceVersion"]) > int(version)
+                break
+            group.cancel_scope.cancel()
+
+
+async def churn(port: LocalPort) -> None:
+    """Changes that nobody asked for."""
+    await port.objects.create(CONFIG_MAP)
+    for count in range(10_000):
+        await port.objects.patch(REF, {"data": {"count": str(count)}})

@@ -10,8 +10,8 @@ from typing import Any
 
 import anyio
 import pytest
+from local_cluster import QUICK, SLEEP, deployment
 
-from conftest import QUICK, SLEEP, deployment
 from offbus.errors import CouldNotRun
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig

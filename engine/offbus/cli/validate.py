@@ -39,8 +39,11 @@ def validate(
 
     Nothing is run, and nothing outside the files is touched.
     """
-    from offbus.cli.validating import check_all
     from offbus.exits import Exit
+    from offbus.language.collecting import collecting_less
 
-    valid = check_all(files, sets=sets, env=env, env_sets=env_sets, form=form)
+    with collecting_less():
+        from offbus.cli.validating import check_all
+
+        valid = check_all(files, sets=sets, env=env, env_sets=env_sets, form=form)
     raise click.exceptions.Exit(Exit.PASSED if valid else Exit.INVALID)

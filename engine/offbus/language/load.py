@@ -5,6 +5,7 @@ from pathlib import Path
 
 from offbus.findings import Finding, InvalidScenario, Position
 from offbus.language import check, source
+from offbus.language.collecting import collecting_less
 from offbus.language.places import Places
 from offbus.language.scenario import Scenario
 from offbus.plugins import Registry, installed
@@ -28,7 +29,7 @@ def load_scenario(
     Raises InvalidScenario with all findings, UsageError if the file cannot be read.
     """
     overrides = check.Overrides(sets or {}, env, env_sets or {})
-    with source.collecting_less():
+    with collecting_less():
         return _load(Path(path), overrides, registry if registry is not None else installed())
 
 

@@ -8,11 +8,8 @@ unquoted `${{ }}` in flow style, which is mended in memory so that the rest can 
 Raises UsageError if the file cannot be read at all. Nothing here knows what a scenario is.
 """
 
-import gc
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +21,7 @@ from offbus.findings import Finding, Position
 from offbus.language import tree, unquoted
 from offbus.language.tree import Node
 
-__all__ = ["LARGEST", "Source", "collecting_less", "read"]
+__all__ = ["LARGEST", "Source", "read"]
 
 LARGEST = 4 * 1024 * 1024
 """Bytes. A generated scenario of 10,000 steps has about one MiB."""
@@ -48,18 +45,6 @@ class Source:
     root: Node | None
     findings: tuple[Finding, ...]
     lines: tuple[str, ...]
-
-
-@contextmanager
-def collecting_less() -> Iterator[None]:
-    """Without the cyclic garbage collector: a load makes many objects and no rubbish; it would take half the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def read(path: Path) -> Source:

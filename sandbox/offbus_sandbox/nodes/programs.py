@@ -20,7 +20,7 @@ def programs_of(layout: Layout, config: SandboxConfig) -> Iterator[Service]:
     if config.agents:
         for node in config.node_names:
             command = command_of(layout, layout.node(node) / "log" / "agent.log", agent_argv(layout, node))
-            yield service(layout, f"agent {node}", command, tells_ready=True)
+            yield service(layout, f"agent {node}", command)
     if config.responder is not None:
         yield from responder_services(layout, config, config.responder)
 
@@ -56,9 +56,9 @@ def agent_argv(layout: Layout, node: str) -> list[str]:
     return [sys.executable, "-m", "offbus_agent", "serve", *words]
 
 
-def service(layout: Layout, name: str, command: Command, *, tells_ready: bool = False) -> Service:
+def service(layout: Layout, name: str, command: Command) -> Service:
     """A service of this sandbox."""
-    return Service(name, lambda: command, layout.processes, tells_ready=tells_ready)
+    return Service(name, command, layout.processes)
 
 
 def command_of(layout: Layout, log: Path, argv: Sequence[str]) -> Command:

@@ -25,56 +25,58 @@ GRACE_S = 5.0
 
 @dataclass(slots=True)
 class Service:
-    """One program. `tells_ready`: it gets `--ready-fd N` and writes to N when it serves."""
+    """One program. It gets `--ready-fd N` and writes to N when it does its job."""
 
     name: str
-    command: Callable[[], Command]
+    command: Command
     records: Path
-    tells_ready: bool = False
     restarts: int = 0
     process: ProcessId | None = None
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Keep it running until cancelled. `task_status.started` is called when it first serves.
+        """Keep it running until cancelled. `task_status.started` is called when it is ready for the first time.
 
-        Raises CouldNotRun when it does not come up the first time; later failures are logged and tried again.
+        Raises CouldNotRun when it does not get ready the first time; later failures are logged and tried again.
         """
         crashes = CrashLoop(RESTARTS)
-        first = True
+        begun = time.monotonic()
+        await self._once(lambda ready: self._first(ready, task_status))
         while True:
-            begun = time.monotonic()
-            await self._once(task_status if first else anyio.TASK_STATUS_IGNORED, first=first)
-            first = False
             await anyio.sleep(crashes.delay(time.monotonic() - begun))
             self.restarts += 1
+            begun = time.monotonic()
+            await self._once(lambda _ready: None)
 
-    async def _once(self, task_status: TaskStatus[None], *, first: bool) -> None:
-        log = structlog.get_logger().bind(service=self.name)
-        ready, tell = os.pipe() if self.tells_ready else (-1, -1)
-        command = self.command()
-        try:
-            child = self._start(command, tell)
-        finally:
-            close(tell)
-        self.process = child.id
-        try:
-            if not self.tells_ready or await is_ready(ready):
-                task_status.started()
-            elif first:
-                raise CouldNotRun(f"{self.name} did not come up", hint=f"see {command.log}")
-            status = await child.wait()
-            log.warning("ended, will be restarted", code=status.code)
-        finally:
-            close(ready)
-            self.process = None
-            with anyio.CancelScope(shield=True):  # bounded: GRACE_S, then SIGKILL
-                await child.end(GRACE_S)
+    def _first(self, ready: bool, task_status: TaskStatus[None]) -> None:
+        if not ready:
+            raise CouldNotRun(f"{self.name} did not come up", hint=f"see {self.command.log}")
+        task_status.started()
 
-    def _start(self, command: Command, tell: int) -> Child:
-        if self.tells_ready:
-            argv = (*command.argv, "--ready-fd", str(tell))
-            command = Command(argv, command.env, command.log, command.cwd, pass_fds=(tell,))
-        return Child.start(command, self.records)
+    async def _once(self, told: Callable[[bool], None]) -> None:
+        ready, tell = os.pipe()
+        try:
+            child = self._start(tell)
+            self.process = child.id
+            try:
+                os.close(tell)
+                tell = -1
+                told(await is_ready(ready))
+                status = await child.wait()
+                structlog.get_logger().warning(
+                    "ended, will be restarted", service=self.name, code=status.code
+                )
+            finally:
+                self.process = None
+                with anyio.CancelScope(shield=True):  # bounded: GRACE_S, then SIGKILL
+                    await child.end(GRACE_S)
+        finally:
+            for fd in {ready, tell} - {-1}:
+                os.close(fd)
+
+    def _start(self, tell: int) -> Child:
+        own = self.command
+        argv = (*own.argv, "--ready-fd", str(tell))
+        return Child.start(Command(argv, own.env, own.log, own.cwd, pass_fds=(tell,)), self.records)
 
 
 async def is_ready(fd: int) -> bool:
@@ -83,9 +85,3 @@ async def is_ready(fd: int) -> bool:
         await anyio.wait_readable(fd)
         return bool(os.read(fd, 1))
     return False
-
-
-def close(fd: int) -> None:
-    """Close it if it was opened."""
-    if fd >= 0:
-        os.close(fd)

@@ -43,7 +43,7 @@ def default_spec(obj: Object) -> Object:
 
 
 def given(value: Any) -> dict[str, Any]:
-    """The fields of `value` that are set: null is absent. Not a mapping: none, and the check reports what is missing."""
+    """The fields of `value` that are set: null is absent. What is no mapping has none, and the check reports that."""
     return (
         {key: item for key, item in value.items() if item is not None} if isinstance(value, Mapping) else {}
     )

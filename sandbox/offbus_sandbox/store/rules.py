@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from offbus_sandbox.store.shapes import LABEL
+from offbus_sandbox.store.pod_shapes import LABEL
 from offbus_steps.port import KINDS, ApiResource, Conflict, Invalid, Object, Ref
 
 __all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new", "resource_of"]

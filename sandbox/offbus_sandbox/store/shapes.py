@@ -3,53 +3,38 @@
 Fields that nobody here reads may be anything. A real API server checks more; what it would refuse and we accept does
 no harm here, and what we refuse names the field, so that no controller ever meets a value that it cannot handle.
 """
+# ruff: noqa: N815  the fields have Kubernetes' own names
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    ValidationError,
+from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictInt, StrictStr, ValidationError
+
+from offbus_sandbox.store.pod_shapes import (
+    Container,
+    EnvVar,
+    Expression,
+    Labels,
+    MainContainer,
+    PodBase,
+    PodSpec,
+    ProbeShape,
+    Resources,
+    Shape,
+    label,
 )
 
-__all__ = ["LABEL", "BudgetSpec", "GraphSpec", "NodeSpec", "PodSpec", "ReplicatedSpec", "problems"]
+__all__ = ["BudgetSpec", "GraphSpec", "NodeSpec", "PodSpec", "ReplicatedSpec", "problems"]
 
 MAX_SERVICES = 25
 """Services of one DynamoGraphDeployment (its CRD's maxProperties)."""
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-
-
-def label(value: str) -> str:
-    """A DNS label, as Kubernetes wants container names: logs are filed under them."""
-    if LABEL.fullmatch(value) is None:
-        raise ValueError("it must be lower-case letters, digits and '-', at most 63 of them")
-    return value
 
 
 def service_name(value: str) -> str:
     """A service's name becomes part of names of objects, in lower case."""
     label(value.lower())
     return value
-
-
-def whole_gpus(amounts: dict[str, Any]) -> dict[str, Any]:
-    """GPUs cannot be shared (Kubernetes: extended resources are whole numbers)."""
-    for name, amount in amounts.items():
-        if name == "gpu" or name.endswith("/gpu"):
-            try:
-                whole = int(str(amount)) >= 0
-            except ValueError:
-                whole = False
-            if not whole:
-                raise ValueError(f"{name} is {amount!r}, not a whole number")
-    return amounts
 
 
 def percentage(value: int | str) -> int | str:
@@ -62,113 +47,7 @@ def percentage(value: int | str) -> int | str:
 
 
 Count = Annotated[StrictInt | StrictStr, AfterValidator(percentage)]
-Amounts = Annotated[dict[str, Any], AfterValidator(whole_gpus)]
-Labels = dict[str, StrictStr]
-Words = list[StrictStr]
 Replicas = Annotated[StrictInt, Field(ge=0, le=1000)]
-
-
-class Shape(BaseModel):
-    """Reads what it knows and ignores the rest. Kubernetes treats null as absent everywhere."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class EnvVar(Shape):
-    name: Annotated[StrictStr, Field(min_length=1, pattern=r"^[^=\x00]+$")]
-    value: StrictStr | None = None
-    valueFrom: dict[str, dict[str, Any]] | None = None  # noqa: N815  # Kubernetes' own name, as all below
-
-
-class ContainerPort(Shape):
-    name: StrictStr | None = None
-    containerPort: Annotated[StrictInt, Field(ge=1, le=65535)]  # noqa: N815
-
-
-class ProbeAction(Shape):
-    port: StrictInt | StrictStr
-    path: StrictStr | None = None
-
-
-class ProbeShape(Shape):
-    httpGet: ProbeAction | None = None  # noqa: N815
-    tcpSocket: ProbeAction | None = None  # noqa: N815
-    periodSeconds: Annotated[float, Field(gt=0)] = 10  # noqa: N815
-    timeoutSeconds: Annotated[float, Field(gt=0)] = 1  # noqa: N815
-    successThreshold: Annotated[StrictInt, Field(ge=1)] = 1  # noqa: N815
-    failureThreshold: Annotated[StrictInt, Field(ge=1)] = 3  # noqa: N815
-
-
-class Resources(Shape):
-    limits: Amounts | None = None
-    requests: Amounts | None = None
-
-
-class MainContainer(Shape):
-    command: Words | None = None
-    args: Words | None = None
-    env: list[EnvVar] | None = None
-    envFrom: list[dict[str, Any]] | None = None  # noqa: N815
-    ports: list[ContainerPort] | None = None
-    resources: Resources | None = None
-    workingDir: StrictStr | None = None  # noqa: N815
-    readinessProbe: ProbeShape | None = None  # noqa: N815
-    livenessProbe: ProbeShape | None = None  # noqa: N815
-    startupProbe: ProbeShape | None = None  # noqa: N815
-    volumeMounts: list[dict[str, Any]] | None = None  # noqa: N815
-
-
-class Container(MainContainer):
-    name: Annotated[StrictStr, AfterValidator(label)]
-
-
-class Toleration(Shape):
-    key: StrictStr | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: StrictStr | None = None
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    tolerationSeconds: StrictInt | None = None  # noqa: N815
-
-
-class Expression(Shape):
-    key: StrictStr
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: Words | None = None
-
-
-class Term(Shape):
-    matchExpressions: list[Expression] | None = None  # noqa: N815
-    matchFields: list[Expression] | None = None  # noqa: N815
-
-
-class RequiredNodes(Shape):
-    nodeSelectorTerms: list[Term]  # noqa: N815
-
-
-class NodeAffinity(Shape):
-    requiredDuringSchedulingIgnoredDuringExecution: RequiredNodes | None = None  # noqa: N815
-
-
-class Affinity(Shape):
-    nodeAffinity: NodeAffinity | None = None  # noqa: N815
-    podAffinity: dict[str, Any] | None = None  # noqa: N815
-    podAntiAffinity: dict[str, Any] | None = None  # noqa: N815
-
-
-class PodBase(Shape):
-    initContainers: list[Container] | None = None  # noqa: N815
-    restartPolicy: Literal["Always", "OnFailure", "Never"] | None = None  # noqa: N815
-    terminationGracePeriodSeconds: Annotated[StrictInt, Field(ge=0)] | None = None  # noqa: N815
-    nodeSelector: Labels | None = None  # noqa: N815
-    tolerations: list[Toleration] | None = None
-    affinity: Affinity | None = None
-    topologySpreadConstraints: list[dict[str, Any]] | None = None  # noqa: N815
-
-
-class PodSpec(PodBase):
-    """v1 PodSpec."""
-
-    containers: Annotated[list[Container], Field(min_length=1)]
 
 
 class TemplateMeta(Shape):
@@ -182,18 +61,18 @@ class PodTemplate(Shape):
 
 
 class Selector(Shape):
-    matchLabels: Labels | None = None  # noqa: N815
-    matchExpressions: list[Expression] | None = None  # noqa: N815
+    matchLabels: Labels | None = None
+    matchExpressions: list[Expression] | None = None
 
 
 class RollingUpdate(Shape):
-    maxSurge: Count | None = None  # noqa: N815
-    maxUnavailable: Count | None = None  # noqa: N815
+    maxSurge: Count | None = None
+    maxUnavailable: Count | None = None
 
 
 class Strategy(Shape):
     type: Literal["RollingUpdate", "Recreate"] | None = None
-    rollingUpdate: RollingUpdate | None = None  # noqa: N815
+    rollingUpdate: RollingUpdate | None = None
 
 
 class ReplicatedSpec(Shape):
@@ -208,8 +87,8 @@ class ReplicatedSpec(Shape):
 class BudgetSpec(Shape):
     """policy/v1 PodDisruptionBudgetSpec."""
 
-    minAvailable: Count | None = None  # noqa: N815
-    maxUnavailable: Count | None = None  # noqa: N815
+    minAvailable: Count | None = None
+    maxUnavailable: Count | None = None
     selector: Selector | None = None
 
 
@@ -227,23 +106,23 @@ class NodeSpec(Shape):
 
 
 class GraphPodSpec(PodBase):
-    mainContainer: MainContainer  # noqa: N815
+    mainContainer: MainContainer
     containers: list[Container] | None = None
 
 
 class GraphService(Shape):
-    componentType: StrictStr | None = None  # noqa: N815
-    subComponentType: StrictStr | None = None  # noqa: N815
+    componentType: StrictStr | None = None
+    subComponentType: StrictStr | None = None
     replicas: Replicas | None = None
     resources: Resources | None = None
     envs: list[EnvVar] | None = None
     labels: Labels | None = None
     annotations: Labels | None = None
-    extraPodMetadata: TemplateMeta | None = None  # noqa: N815
-    extraPodSpec: GraphPodSpec  # noqa: N815
-    readinessProbe: ProbeShape | None = None  # noqa: N815
-    livenessProbe: ProbeShape | None = None  # noqa: N815
-    volumeMounts: list[dict[str, Any]] | None = None  # noqa: N815
+    extraPodMetadata: TemplateMeta | None = None
+    extraPodSpec: GraphPodSpec
+    readinessProbe: ProbeShape | None = None
+    livenessProbe: ProbeShape | None = None
+    volumeMounts: list[dict[str, Any]] | None = None
 
 
 Services = dict[Annotated[StrictStr, AfterValidator(service_name)], GraphService]

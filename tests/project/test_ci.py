@@ -1,0 +1,41 @@
+"""CI's guard against processes that outlive what started them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def guarded(repository: Path, *command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a shell command under the guard, with hardly any grace."""
+    guard = [sys.executable, str(repository / ".ci" / "no_leftovers.py"), "--grace=0.2"]
+    return subprocess.run([*guard, *command], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_commands_own_exit_status_is_passed_on(repository: Path, code: int) -> None:
+    assert guarded(repository, "sh", "-c", f"exit {code}").returncode == code
+
+
+def test_a_process_in_a_session_of_its_own_is_found_named_and_ended(repository: Path) -> None:
+    done = guarded(repository, "sh", "-c", "setsid sleep 4711 >/dev/null 2>&1 & exit 0")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.endswith("sleep 4711")
+    pid = line.removeprefix("no_leftovers: left behind: ").partition(" ")[0]
+    assert not Path("/proc", pid).exists()
+
+
+def test_what_ends_by_itself_is_fine(repository: Path) -> None:
+    assert guarded(repository, "sh", "-c", "true & exit 0").returncode == 0
+
+
+def test_ci_plays_the_checks_the_drill_and_the_tests(repository: Path) -> None:
+    script = repository / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert [line.split()[-1] for line in script.read_text().splitlines() if line.startswith("part ")] == [
+        "check",
+        "drill",
+        "test",
+    ]
