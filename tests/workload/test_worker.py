@@ -150,6 +150,17 @@ def test_a_cuda_error_cuts_the_stream_that_runs(node: Node, worker: Program) -> 
     assert worker.exit_code() == 1
 
 
+def test_a_gpu_that_is_lost_in_the_middle_of_a_request_shows_in_nvml_too(node: Node, worker: Program) -> None:
+    with worker.client.stream("POST", "/v1/chat/completions", json=chat(500, stream=True)) as response:
+        lines = response.iter_lines()
+        next(lines)  # the request's own telemetry has been read
+        node.arm(cuda=ECC_UNCORRECTABLE, nvml=GPU_IS_LOST, classes=LAUNCH | NVML)
+        with pytest.raises(httpx.RemoteProtocolError):
+            list(lines)
+    assert worker.exit_code() == 1
+    assert f"({GPU_IS_LOST}) in nvml" in worker.log.read_text()
+
+
 def test_the_shim_saw_the_very_call_that_the_log_names(node: Node, worker: Program) -> None:
     node.arm(cuda=ECC_UNCORRECTABLE, classes=CallClass.SYNC)
     worker.chat(1)

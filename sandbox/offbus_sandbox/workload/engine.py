@@ -62,12 +62,20 @@ class Engine:
         if self.died.is_set():
             raise EngineDeadError("the engine is dead")
         try:
-            token = await loop.run_in_executor(self._thread, self.generator.token, prompt, position)
+            token = await loop.run_in_executor(self._thread, self._generate, prompt, position)
         except (CudaError, WrongResultError) as err:
             raise self._dead(err) from err
         self.tokens += 1
         await asyncio.sleep(max(0.0, due - loop.time()))
         return token
+
+    def _generate(self, prompt: str, position: int) -> str:
+        """On the CUDA thread. What NVML says of the GPU belongs in the log of an engine's death."""
+        try:
+            return self.generator.token(prompt, position)
+        except CudaError:
+            self.generator.telemetry.read()
+            raise
 
     def _dead(self, err: CudaError | WrongResultError) -> EngineDeadError:
         if not self.died.is_set():
