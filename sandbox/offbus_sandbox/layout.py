@@ -9,9 +9,9 @@
       endpoints/          ready addresses, by graph
       nodes/NAME/         a node (docs/architecture.md)
 
-A Unix socket's path may be 107 bytes long (unix(7)), and run folders are longer than that. `Layout.of` therefore
-hands out the folder under a short alias, a symbolic link in a private folder, whenever the real path is long;
-every program of a sandbox uses the alias, so that paths agree.
+A Unix socket's path may be 107 bytes long (unix(7)), and run folders are longer than that. Sockets and node folders
+are therefore reached under a short alias, a symbolic link in a private folder, whenever the real path is long; every
+program of a sandbox uses the alias, so that paths agree. `make` makes it; naming a sandbox changes nothing.
 """
 
 import hashlib
@@ -38,11 +38,14 @@ class Layout:
 
     @classmethod
     def of(cls, folder: Path) -> "Layout":
-        """The layout of `folder`, which need not exist yet. Raises CouldNotRun when no alias can be made."""
+        """The layout of `folder`, which need not exist yet. Raises CouldNotRun when the alias could be a trap."""
         real = folder.resolve()
         if len(os.fsencode(real)) <= LONGEST:
             return cls(real, real)
-        return cls(alias_of(real), real)
+        home = Path(tempfile.gettempdir(), f"offbus-{os.getuid()}")
+        if home.is_symlink() or home.exists():
+            refuse_foreign(home)
+        return cls(home / hashlib.sha256(os.fsencode(real)).hexdigest()[:12], real)
 
     @property
     def id(self) -> str:
@@ -62,32 +65,32 @@ class Layout:
     @property
     def config(self) -> Path:
         """The configuration that the supervisor was started with."""
-        return self.root / "sandbox.json"
+        return self.real / "sandbox.json"
 
     @property
     def store(self) -> Path:
         """The database of objects."""
-        return self.root / "store.sqlite"
+        return self.real / "store.sqlite"
 
     @property
     def lock(self) -> Path:
         """Locked for as long as a supervisor lives."""
-        return self.root / "lock"
+        return self.real / "lock"
 
     @property
     def token(self) -> Path:
         """The token of the node agents."""
-        return self.root / "token"
+        return self.real / "token"
 
     @property
     def logs(self) -> Path:
         """Logs of the sandbox's own programs."""
-        return self.root / "log"
+        return self.real / "log"
 
     @property
     def processes(self) -> Path:
         """Records of the processes that the supervisor started."""
-        return self.root / "processes"
+        return self.real / "processes"
 
     def endpoints(self, namespace: str, graph: str) -> Path:
         """The ready addresses of one graph's pods."""
@@ -102,9 +105,12 @@ class Layout:
         return self.node(node) / "agent.sock"
 
     def make(self) -> None:
-        """Make the folders that everything else lies in, for their owner alone."""
-        for folder in (self.real, self.logs, self.processes, self.root / "endpoints", self.root / "nodes"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders that everything else lies in, for their owner alone. Raises CouldNotRun."""
+        self.real.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.root != self.real:
+            make_alias(self.root, self.real)
+        for folder in (self.logs, self.processes, self.root / "endpoints", self.root / "nodes"):
+            folder.mkdir(mode=0o700, exist_ok=True)
         self.real.chmod(0o700)
 
     def forget_secrets(self) -> None:
@@ -118,18 +124,15 @@ class Layout:
             self.root.unlink(missing_ok=True)
 
 
-def alias_of(real: Path) -> Path:
+def make_alias(alias: Path, real: Path) -> None:
     """A short symbolic link to `real` in a folder that only this user can write."""
-    home = Path(tempfile.gettempdir(), f"offbus-{os.getuid()}")
-    home.mkdir(mode=0o700, exist_ok=True)
-    refuse_foreign(home)
-    alias = home / hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    alias.parent.mkdir(mode=0o700, exist_ok=True)
+    refuse_foreign(alias.parent)
     try:
         alias.symlink_to(real)
     except FileExistsError:
-        if alias.readlink() != real:
+        if not alias.is_symlink() or alias.readlink() != real:
             raise CouldNotRun(f"{alias} does not lead to {real}", hint=f"remove {alias}") from None
-    return alias
 
 
 def refuse_foreign(home: Path) -> None:

@@ -34,6 +34,10 @@ def default_pod(obj: Object) -> Object:
     return {**obj, "spec": spec, "status": {"phase": "Pending"}}
 
 
+def default_namespace(obj: Object) -> Object:
+    return {**obj, "status": {"phase": "Active"}}
+
+
 def default_replicas(obj: Object) -> Object:
     return {**obj, "spec": {"replicas": 1, **given(obj.get("spec"))}}
 
@@ -100,6 +104,7 @@ def check_graph(new: Object, _old: Object | None) -> Problems:
 
 DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
     "Pod": default_pod,
+    "Namespace": default_namespace,
     "Deployment": default_replicas,
     "ReplicaSet": default_replicas,
     "PodDisruptionBudget": default_spec,

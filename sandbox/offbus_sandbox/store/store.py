@@ -13,7 +13,7 @@ from offbus_sandbox.store.kinds import check_kind, default_kind
 from offbus_sandbox.store.merge import merge
 from offbus_sandbox.store.rules import WITHOUT_STATUS, apply_patch, now, prepare_new, resource_of
 from offbus_sandbox.store.selector import Selector, labels_of, parse_selector
-from offbus_steps.port import Conflict, NotFound, Object, ObjectList, Ref, WatchType
+from offbus_steps.port import Conflict, Forbidden, NotFound, Object, ObjectList, Ref, WatchType
 
 __all__ = ["Store", "in_scope"]
 
@@ -117,8 +117,8 @@ class Store:
             raise Conflict(f"{ref} has uid {old['metadata']['uid']}, not {uid}")
         if grace_seconds != 0 and is_bound_pod(old):
             return self._mark(ref, old, pod_grace(old, grace_seconds))
-        if old["metadata"].get("finalizers"):
-            return self._mark(ref, old, 0)
+        if old["metadata"].get("finalizers") or ref.kind == "Namespace":
+            return self._mark(ref, old, 0)  # a namespace goes when its controller has emptied it
         return self.remove(ref)
 
     def remove(self, ref: Ref) -> Object:
@@ -145,14 +145,22 @@ class Store:
 
     def _finish_if_released(self, obj: Object) -> Object:
         meta = obj["metadata"]
-        waits = meta.get("finalizers") or is_bound_pod(obj)
+        waits = meta.get("finalizers") or is_bound_pod(obj) or obj["kind"] == "Namespace"
         return self.remove(Ref.of(obj)) if meta.get("deletionTimestamp") and not waits else obj
 
     def _ensure_namespace(self, namespace: str) -> None:
         """Namespaces come into being with their first object: there is nobody else here to make them."""
-        if namespace and self.find(Ref("Namespace", namespace)) is None:
+        if not namespace:
+            return
+        ref = Ref("Namespace", namespace)
+        found = self.find(ref)
+        if found is None:
             made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            self._commit(WatchType.ADDED, Ref("Namespace", namespace), prepare_new(made))
+            self._commit(WatchType.ADDED, ref, default_kind(prepare_new(made)))
+        elif found["metadata"].get("deletionTimestamp"):
+            raise Forbidden(
+                f"{ref} is being terminated: nothing can be created in it", hint="wait until it is gone"
+            )
 
     def _commit(self, kind: WatchType, ref: Ref, obj: Object) -> Object:
         version = self.history.last + 1

@@ -16,6 +16,7 @@ from offbus_sandbox.controllers.disruption import Budgets
 from offbus_sandbox.controllers.endpoints import Endpoints
 from offbus_sandbox.controllers.garbage import GarbageCollector
 from offbus_sandbox.controllers.graph import Graphs
+from offbus_sandbox.controllers.namespaces import Namespaces
 from offbus_sandbox.controllers.replicaset import ReplicaSets
 from offbus_sandbox.controllers.taints import TaintEviction
 from offbus_sandbox.kubelet.addresses import Addresses
@@ -89,6 +90,7 @@ class LocalCluster:
             Deployments(store),
             ReplicaSets(store),
             GarbageCollector(store),
+            Namespaces(store),
             Budgets(store),
             TaintEviction(store),
             Endpoints(store, self.layout),

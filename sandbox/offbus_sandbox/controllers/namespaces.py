@@ -1,0 +1,40 @@
+"""Namespaces that are being deleted: everything in them is deleted, and they go when nothing is left."""
+
+from collections.abc import Iterable, Iterator
+
+from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.store.history import Change
+from offbus_steps.port import KINDS, Object, Ref
+
+__all__ = ["Namespaces"]
+
+OWNERS_FIRST = ("DynamoGraphDeployment", "Deployment", "ReplicaSet")
+"""Deleted before what they would make again."""
+
+
+class Namespaces(Controller[Ref]):
+    """Empties and removes namespaces."""
+
+    def keys(self, change: Change) -> Iterable[Ref]:
+        """A namespace, and that of an object that changed."""
+        if change.object["kind"] == "Namespace":
+            yield Ref.of(change.object)
+        elif change.object["metadata"].get("namespace"):
+            yield Ref("Namespace", change.object["metadata"]["namespace"])
+
+    def reconcile(self, key: Ref) -> None:
+        """Delete what is in it; pods take their time, and bring us back when they are gone."""
+        namespace = self.store.find(key)
+        if namespace is None or not namespace["metadata"].get("deletionTimestamp"):
+            return
+        self.store.set_status(key, {"phase": "Terminating"})
+        for obj in list(self._content(key.name)):
+            if not obj["metadata"].get("deletionTimestamp"):
+                self.store.delete(Ref.of(obj))
+        if not any(True for _ in self._content(key.name)):
+            self.store.remove(key)
+
+    def _content(self, namespace: str) -> Iterator[Object]:
+        for kind in (*OWNERS_FIRST, *(k for k in KINDS if k not in OWNERS_FIRST)):
+            if KINDS[kind].namespaced:
+                yield from self.store.each(kind, namespace)
