@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from offbus_agent.clearing import Clearing, metadata_of
 from offbus_agent.effects import Plane
 from offbus_agent.evidence import Evidence
 from offbus_agent.fault_book import FaultBook
@@ -16,7 +17,7 @@ from offbus_agent.kernel_log import open_kernel_log
 from offbus_agent.leases import boot_id, boottime_ns
 from offbus_agent.models import Fault, FaultRequest, GpuShape, Health, InjectXidRequest, PlaneHealth
 from offbus_agent.node_page import NodePage
-from offbus_agent.planes import Planes
+from offbus_agent.planes import PlaneFailedError, Planes
 from offbus_agent.policy import Policy
 from offbus_agent.refusals import Refusal
 from offbus_agent.store import Store
@@ -87,8 +88,12 @@ class Agent:
         )
 
     def _plane(self, plane: Plane) -> PlaneHealth:
-        why = self._planes.why_not(plane)
-        return PlaneHealth(ok=not why, path=self._planes.path(plane), why=why)
+        path = self._planes.path(plane)
+        try:
+            self._planes.check(plane)
+        except PlaneFailedError as err:
+            return PlaneHealth(ok=False, path=path, why=err.why, code=err.code)
+        return PlaneHealth(ok=True, path=path)
 
 
 def gpus_of(root: Path) -> tuple[Gpu, ...]:
@@ -105,7 +110,8 @@ def open_agent(place: NodePlace, policy: Policy, store: Store) -> Agent:
     kernel.check()
     page = NodePage.prepare(place.root)
     planes = Planes(kernel, page)
-    book = FaultBook(store, planes, Evidence(page))
+    book = FaultBook(store, planes, Evidence(page, place.root))
     book.restore()
-    faults = Faults(book, planes, policy, lambda: gpus_of(place.root))
+    clearing = Clearing(planes, book, lambda: metadata_of(place.root))
+    faults = Faults(book, planes, policy, lambda: gpus_of(place.root), clearing)
     return Agent(place, page, planes, book, faults)

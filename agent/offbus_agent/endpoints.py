@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from offbus_agent.agent import Agent
+from offbus_agent.clearing import ClearAnswer
 from offbus_agent.models import (
     EventsAnswer,
     Fault,
@@ -96,6 +97,10 @@ async def _recover(call: Call) -> tuple[int, BaseModel]:
     return 200, await call.agent.faults.recover(call.fault, call.body)
 
 
+async def _clear(call: Call) -> tuple[int, BaseModel]:
+    return 200, await call.agent.faults.clear(call.fault, call.body)
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="GET",
@@ -158,6 +163,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_recover,
         body=OwnerRequest,
         answer=Fault,
+    ),
+    Endpoint(
+        method="POST",
+        path="/faults/{id}/clear",
+        summary="Log the reset of its GPUs, the responder's documented clear; also after recover.",
+        run=_clear,
+        body=OwnerRequest,
+        answer=ClearAnswer,
     ),
     Endpoint(
         method="POST",

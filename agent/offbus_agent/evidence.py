@@ -8,7 +8,9 @@ given.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from offbus_agent.codes import CUDA_CODES, NVML_CODES
 from offbus_agent.effects import Plane
@@ -16,7 +18,7 @@ from offbus_agent.leases import boottime_ns
 from offbus_agent.models import Counts, Fault, FirstFaulted, ProcessSeen
 from offbus_agent.node_page import NodePage
 from offbus_agent.page import FaultedCall, ProcessRow
-from offbus_agent.processes import find_process, pod_uid
+from offbus_agent.processes import Known, census, find_process, pod_uid
 from offbus_agent.store import StoredFault
 
 __all__ = ["Evidence"]
@@ -31,20 +33,27 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Who:
-    """A process as the node knows it."""
+class _Census:
+    """Who had the events file mapped, and when that was."""
 
-    host_pid: int | None
-    pod_uid: str | None
+    at_ns: int
+    found: Mapping[tuple[int, int], Known]
 
 
 class Evidence:
     """Reads the events file for faults."""
 
-    def __init__(self, page: NodePage) -> None:
+    def __init__(self, page: NodePage, node_root: Path) -> None:
         self._page = page
-        self._found: dict[_Key, _Who] = {}
+        self._root = node_root
+        self._found: dict[_Key, Known] = {}
+        self._census = _Census(0, {})
         self._doubted: set[tuple[int, Plane, _Key]] = set()
+
+    def look_around(self) -> None:
+        """Remember who could meet a fault now: a process may end before its failed call is read. Blocking."""
+        at_ns = boottime_ns()
+        self._census = _Census(at_ns, census(self._page.events_path, self._root))
 
     def update(self, stored: StoredFault) -> list[FirstFaulted]:
         """Take in what is new of the fault's latest arming; the first faulted calls that were not known yet."""
@@ -104,15 +113,20 @@ class Evidence:
             at_ns=call.at_ns,
         )
 
-    def _who(self, row: ProcessRow) -> _Who:
-        """Looked up when the process is first seen: it may end right after its call failed."""
+    def _who(self, row: ProcessRow) -> Known:
+        """Looked up when first seen, since it may end right after its call failed; else by the census."""
         key = _key(row)
         if len(self._found) > _MOST_REMEMBERED:
             self._found.clear()
         if key not in self._found:
             pid = find_process(row.pid, row.pid_namespace, self._page.events_path)
-            self._found[key] = _Who(pid, None if pid is None else pod_uid(pid))
+            self._found[key] = self._counted(row) if pid is None else Known(pid, pod_uid(pid, self._root))
         return self._found[key]
+
+    def _counted(self, row: ProcessRow) -> Known:
+        """A process that has ended, if it is in the census and had loaded the shim by then: pids are used again."""
+        known = self._census.found.get((row.pid_namespace, row.pid))
+        return known if known and row.start_ns < self._census.at_ns else Known(None, None)
 
     def _log_once(self, stored: StoredFault, plane: Plane, row: ProcessRow, why: str) -> None:
         doubt = (row.generation, plane, _key(row))

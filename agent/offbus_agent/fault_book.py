@@ -71,6 +71,16 @@ class FaultBook:
                 500, "not_persisted", str(err), "mend --state (space, rights), then try again"
             ) from err
 
+    def fail(self, stored: StoredFault) -> None:
+        """Keep what became of an attempt that did not show: not listed, told to whoever recovers or clears it."""
+        stored.fault.state, stored.forgotten = State.FAILED, True
+        self.save_or_log()
+
+    def interrupt(self, stored: StoredFault) -> None:
+        """Keep an attempt that was broken off: what it wrote is not known."""
+        stored.phase = "interrupted"
+        self.save_or_log()
+
     def drop(self, stored: StoredFault) -> None:
         """Remove a fault that never took effect."""
         self._store.remove(stored.fault.id)
@@ -92,6 +102,10 @@ class FaultBook:
             self.events.append(stored, "lapsed" if state is State.LAPSED else "disarmed")
             self.changed.set()
             _log.info("fault %s is %s", stored.fault.id, state.value)
+
+    async def look_around(self) -> None:
+        """Remember which processes can meet a fault, before it is armed."""
+        await asyncio.to_thread(self._evidence.look_around)
 
     def take_in(self, stored: StoredFault) -> bool:
         """Bring the evidence up to date; whether a first faulted call is new."""

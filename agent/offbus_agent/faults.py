@@ -10,13 +10,22 @@ import asyncio
 from collections.abc import Callable, Iterable
 from weakref import WeakValueDictionary
 
+from offbus_agent.clearing import ClearAnswer, Clearing
 from offbus_agent.fault_book import FaultBook
 from offbus_agent.gpus import Gpu
 from offbus_agent.leases import boottime_ns, expires_ns
-from offbus_agent.models import EventsAnswer, Fault, FaultRequest, LeaseRequest, OwnerRequest, State
-from offbus_agent.ownership import not_found, refuse_ended, refuse_stranger, same
+from offbus_agent.models import (
+    EventsAnswer,
+    Fault,
+    FaultRequest,
+    KernelEntry,
+    LeaseRequest,
+    OwnerRequest,
+    State,
+)
+from offbus_agent.ownership import left_no_trace, not_found, refuse_ended, refuse_stranger, same
 from offbus_agent.plan import Plan, plan
-from offbus_agent.planes import Applied, Planes
+from offbus_agent.planes import Applied, PlaneFailedError, Planes
 from offbus_agent.policy import Policy
 from offbus_agent.refusals import Refusal
 from offbus_agent.store import StoredFault
@@ -28,12 +37,18 @@ class Faults:
     """The requests that a node answers. All raise Refusal; those that arm raise PlaneFailedError too."""
 
     def __init__(
-        self, book: FaultBook, planes: Planes, policy: Policy, gpus: Callable[[], Iterable[Gpu]]
+        self,
+        book: FaultBook,
+        planes: Planes,
+        policy: Policy,
+        gpus: Callable[[], Iterable[Gpu]],
+        clearing: Clearing,
     ) -> None:
         self._book = book
         self._planes = planes
         self._policy = policy
         self._gpus = gpus
+        self._clearing = clearing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def all(self) -> list[Fault]:
@@ -56,14 +71,20 @@ class Faults:
         async with self._alone(request.id):
             self._book.check_epoch(request.run, request.epoch)
             known = self._book.known(request.id)
-            if known is not None:
+            if known is not None and not left_no_trace(known):
                 return same(known, request), False
             made = plan(request, self._gpus())
             stored = _new(request, made)
             try:
                 await self._begin(stored, made)
-            except BaseException:
+            except PlaneFailedError:
+                self._book.fail(stored)
+                raise
+            except Refusal:
                 self._book.drop(stored)
+                raise
+            except BaseException:
+                self._book.interrupt(stored)
                 raise
             return stored.fault, True
 
@@ -97,16 +118,18 @@ class Faults:
     async def recover(self, fault: str, owner: OwnerRequest) -> Fault:
         """Disarm and forget; the answer is the fault with all its evidence. Repeats get the same answer."""
         async with self._alone(fault):
-            self._book.check_epoch(owner.run, owner.epoch)
-            known = self._book.known(fault)
-            if known is None:
-                raise not_found(fault)
-            refuse_stranger(known, owner)
+            known = self._remembered(fault, owner)
             if not known.forgotten:
                 self._book.end(known, State.DISARMED)
                 self._book.take_in(known)  # calls that were under way at the disarming have reported by now
                 self._book.forget(known)
             return known.fault
+
+    async def clear(self, fault: str, owner: OwnerRequest) -> ClearAnswer:
+        """Tell the responder that the fault's GPUs were reset; works on recovered and failed faults too."""
+        async with self._alone(fault):
+            stored = self._remembered(fault, owner)
+            return await self._clearing.clear(stored)
 
     async def _begin(self, stored: StoredFault, made: Plan) -> None:
         if stored.request.armed:
@@ -119,23 +142,34 @@ class Faults:
         try:
             stored.phase, stored.codes = "applying", made.answers
             self._book.save(stored)
+            if made.answers:
+                await self._book.look_around()
             self._applied(stored, await self._planes.apply(stored.request, made, ttl_s))
             self._book.save()
-        except BaseException:
+        except BaseException as err:
             stored.phase, stored.fault.state = "settled", State.DISARMED
+            if isinstance(err, PlaneFailedError):
+                self._written(stored, err.kernel)
+                stored.fault.unread += err.unread
             self._planes.disarm(stored.fault.id)
             self._book.save_or_log()
             raise
         self._book.changed.set()
 
     def _applied(self, stored: StoredFault, applied: Applied) -> None:
-        fault, events = stored.fault, self._book.events
+        fault = stored.fault
         stored.phase, fault.state, fault.generation = "settled", State.ARMED, applied.generation
         fault.armed_ns, fault.expires_ns = applied.armed_ns, applied.expires_ns
-        fault.kernel = [*fault.kernel, *applied.kernel]
-        for entry in applied.kernel:
-            events.append(stored, "kernel_line", entry.at_ns, kernel_seq=entry.seq, line=entry.line)
-        events.append(stored, "armed", applied.armed_ns, generation=applied.generation)
+        self._written(stored, applied.kernel)
+        self._book.events.append(stored, "armed", applied.armed_ns, generation=applied.generation)
+
+    def _written(self, stored: StoredFault, lines: list[KernelEntry]) -> None:
+        """Lines that are in the kernel log now, whatever became of the rest."""
+        stored.fault.kernel = [*stored.fault.kernel, *lines]
+        for entry in lines:
+            self._book.events.append(
+                stored, "kernel_line", entry.at_ns, kernel_seq=entry.seq, line=entry.line
+            )
 
     def _renew(self, stored: StoredFault, lease: LeaseRequest) -> Fault:
         fault = stored.fault
@@ -156,6 +190,15 @@ class Faults:
         if lock is None:
             lock = self._locks[fault] = asyncio.Lock()
         return lock
+
+    def _remembered(self, fault: str, owner: OwnerRequest) -> StoredFault:
+        """A fault of this owner, also one that was recovered or that failed."""
+        self._book.check_epoch(owner.run, owner.epoch)
+        known = self._book.known(fault)
+        if known is None:
+            raise not_found(fault)
+        refuse_stranger(known, owner)
+        return known
 
     def _owned(self, fault: str, owner: OwnerRequest | LeaseRequest) -> StoredFault:
         self._book.check_epoch(owner.run, owner.epoch)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "discover"]
+__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "discover", "known_to_responder"]
 
 METADATA = Path("var/lib/nvsentinel/gpu_metadata.json")
 """NVSentinel's metadata file, below the node's root."""
@@ -49,6 +49,11 @@ def discover(root: Path) -> tuple[Gpu, ...]:
     spelt = _spelling(root / METADATA)
     known = [replace(gpu, pci=spelt.get(gpu.uuid, gpu.pci)) for gpu in gpus]
     return tuple(sorted(known, key=lambda gpu: gpu.index))
+
+
+def known_to_responder(root: Path) -> frozenset[str]:
+    """UUIDs of the GPUs that NVSentinel's metadata file lists; none without that file. Raises GpuDiscoveryError."""
+    return frozenset(_spelling(root / METADATA))
 
 
 def _from_list(path: Path) -> list[Gpu]:

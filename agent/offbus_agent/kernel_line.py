@@ -17,7 +17,7 @@ Dialects (docs/reference/agent.md has the measured table of who accepts which):
 import re
 from enum import StrEnum
 
-__all__ = ["LIMIT", "Dialect", "UnsafeLine", "checked", "xid_line"]
+__all__ = ["LIMIT", "Dialect", "UnsafeLine", "checked", "reset_line", "xid_line"]
 
 LIMIT = 900
 """Bytes of one write to the kernel log, prefix and line end included; older kernels refuse from 976 on."""
@@ -25,6 +25,7 @@ LIMIT = 900
 _PRINTABLE = re.compile(r"[ -\[\]-~]+")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _PCI = re.compile(r"[0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}")
+_UUID = re.compile(r"GPU-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PREFIX_ROOM = len("<15>\n")
 
 
@@ -55,6 +56,17 @@ def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) 
     if not re.match(r"\d+, ", text):
         raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM want it")
     return checked(_opening(dialect, fault, at_s) + f"NVRM: Xid (PCI:{pci}): {text}")
+
+
+def reset_line(gpu: str) -> str:
+    """What NVSentinel's GPU reset job logs when it is done (its `gpu-reset` script): clears that GPU's faults.
+
+    It needs no dialect: its first word has no colon, so journald leaves it whole. `gpu` is a full UUID. Raises
+    UnsafeLine.
+    """
+    if not _UUID.fullmatch(gpu):
+        raise UnsafeLine(f"{gpu!r} is not a whole GPU UUID: a responder could not tell which GPU was reset")
+    return checked(f"GPU reset executed: {gpu}, success: true")
 
 
 def checked(line: str) -> str:

@@ -39,7 +39,14 @@ class KernelLogError(Exception):
 
 
 class NotShown(KernelLogError):
-    """Raised when a line was written and did not come back: no detector can have seen it either."""
+    """Raised when a line was written and did not come back.
+
+    `lost`: it certainly is not in the log, so no detector can have seen it. If not, it was only not found in time.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, lost: bool) -> None:
+        super().__init__(message, hint)
+        self.lost = lost
 
 
 @dataclass(frozen=True, slots=True)

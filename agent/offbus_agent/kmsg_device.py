@@ -85,14 +85,18 @@ class KmsgDevice:
                 if seq is not None:
                     return seq
         raise NotShown(
-            f"the line was written to {self.path} and did not come back within {_BOUND_S:g} s", _why()
+            f"the line was written to {self.path} and did not come back within {_BOUND_S:g} s",
+            _why(),
+            lost=False,
         )
 
     def _match(self, raw: bytes, line: str) -> int | None:
         record = parse_record(raw.decode("ascii", errors="replace"))
         if record is None:
             raise NotShown(
-                f"{self.path} took the line and does not give it back: it is no kernel log", "give /dev/kmsg"
+                f"{self.path} took the line and does not give it back: it is no kernel log",
+                "give /dev/kmsg",
+                lost=True,
             )
         return record[0] if record[1] == line else None
 

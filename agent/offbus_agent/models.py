@@ -49,11 +49,12 @@ class _Shape(BaseModel):
 
 
 class State(StrEnum):
-    """A fault's state. `lapsed` is final."""
+    """A fault's state. `lapsed` is final; so is `failed`, a plane did not show it and nothing is armed."""
 
     ARMED = "armed"
     DISARMED = "disarmed"
     LAPSED = "lapsed"
+    FAILED = "failed"
 
 
 class FaultRequest(_Shape):
@@ -135,7 +136,8 @@ class FirstFaulted(_Shape):
 
 
 class Counts(_Shape):
-    """Calls on the fault's GPUs by all processes while it was armed, and those of them that were faulted."""
+    """Calls by all processes while it was armed: `intercepted` those on the fault's GPUs, look-ups aside; `faulted`
+    those that were answered by the fault, look-ups of a lost GPU among them."""
 
     intercepted: int = 0
     faulted: int = 0
@@ -167,6 +169,8 @@ class Fault(_Shape):
     armed_ns: int | None = None
     expires_ns: int
     kernel: list[KernelEntry] = []
+    unread: list[str] = []
+    """Lines that were written and not found again in time: a detector may still see them."""
     first_faulted: list[FirstFaulted] = []
     counts: Counts = Counts()
     processes: list[ProcessSeen] = []
@@ -206,11 +210,16 @@ class GpuShape(_Shape):
 
 
 class PlaneHealth(_Shape):
-    """Whether a plane could be used now; `why` says why not."""
+    """Whether a plane could be used now; `why` says why not.
+
+    `code` is what an injection would answer: `plane_failed` (it cannot be written), `not_shown` (it can, and nobody
+    would see it).
+    """
 
     ok: bool
     path: str
     why: str = ""
+    code: Literal["", "plane_failed", "not_shown"] = ""
 
 
 class Health(_Shape):

@@ -17,7 +17,7 @@ from offbus_agent.native import SHIM, NativeMissingError, library
 from offbus_agent.page import CallClass, ControlPage, EventsPage, FaultMode, PageError, ProcessRow, Slot
 from offbus_agent.plan import Plan
 
-__all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError"]
+__all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError", "PageNotShownError"]
 
 HEARTBEAT_TTL_S = 5.0
 """How long processes believe the page after the agent was last seen alive."""
@@ -36,7 +36,11 @@ class NodePageError(Exception):
 
 
 class PageFailedError(Exception):
-    """Raised when the page does not show what was written to it, or cannot be written."""
+    """Raised when the page cannot be written."""
+
+
+class PageNotShownError(PageFailedError):
+    """Raised when what is written to the page does not show: not when read back, or not to the processes."""
 
 
 class NodePage:
@@ -62,14 +66,15 @@ class NodePage:
         except (OSError, PageError) as err:
             raise NodePageError(f"cannot make the page folder {folder}: {err}") from err
 
-    def why_not(self) -> str:
-        """Why the page cannot be used now; "" when it can."""
+    def check(self) -> None:
+        """Raises PageFailedError when the page cannot be used now, PageNotShownError when nobody would see it."""
         if self._no_shim:
-            return self._no_shim
+            raise PageFailedError(self._no_shim)
         for path, identity in self._files.items():
             if _identity(path) != identity:
-                return f"{path} was removed or exchanged: processes that start now would not see our page"
-        return ""
+                raise PageNotShownError(
+                    f"{path} was removed or exchanged: processes that start now would not see our page"
+                )
 
     def arm(self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int) -> int:
         """Put the fault in force on all its GPUs at once; its generation, read back. Raises PageFailedError."""
@@ -82,14 +87,16 @@ class NodePage:
         shown = self._control.read()
         ours = [slot for slot in shown.slots if slot.fault_id == request.id and slot.generation == generation]
         if len(ours) != len(slots) or not shown.armed:
-            raise PageFailedError(f"{self.path} shows {len(ours)} of {len(slots)} armed GPUs when read back")
+            raise PageNotShownError(
+                f"{self.path} shows {len(ours)} of {len(slots)} armed GPUs when read back"
+            )
         return generation
 
     def disarm(self, fault: str) -> None:
         """Take the fault off the page, read back. Raises PageFailedError."""
         self._control.disarm(fault)
         if any(slot.fault_id == fault for slot in self._control.read().slots):
-            raise PageFailedError(f"{self.path} still shows fault {fault} after it was disarmed")
+            raise PageNotShownError(f"{self.path} still shows fault {fault} after it was disarmed")
 
     def renew(self, fault: str, ends_ns: int) -> None:
         """Move the fault's end on the page."""

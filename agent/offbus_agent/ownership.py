@@ -8,7 +8,7 @@ from offbus_agent.models import Fault, FaultRequest, LeaseRequest, OwnerRequest,
 from offbus_agent.refusals import Refusal
 from offbus_agent.store import StoredFault
 
-__all__ = ["not_found", "refuse_ended", "refuse_stale", "refuse_stranger", "same"]
+__all__ = ["left_no_trace", "not_found", "refuse_ended", "refuse_stale", "refuse_stranger", "same"]
 
 
 def refuse_stale(run: str, epoch: int, newest: int) -> None:
@@ -20,6 +20,12 @@ def refuse_stale(run: str, epoch: int, newest: int) -> None:
             f"run {run} has an owner of epoch {newest}; this request is of epoch {epoch}",
             "another process took the run over: stop",
         )
+
+
+def left_no_trace(known: StoredFault) -> bool:
+    """Whether it is an attempt that failed before any line was written: its id may be used again."""
+    fault = known.fault
+    return fault.state is State.FAILED and not fault.kernel and not fault.unread
 
 
 def same(known: StoredFault, request: FaultRequest) -> Fault:
@@ -35,9 +41,12 @@ def same(known: StoredFault, request: FaultRequest) -> Fault:
             "use another id",
         )
     if known.forgotten:
-        raise Refusal(
-            409, "id_used", f"fault {request.id} was recovered; an id is used once", "use another id"
+        how = (
+            "failed after its kernel line was written"
+            if known.fault.state is State.FAILED
+            else "was recovered"
         )
+        raise Refusal(409, "id_used", f"fault {request.id} {how}; an id is used once", "use another id")
     if known.request.model_copy(update={"epoch": request.epoch}) != request:
         raise Refusal(
             409,

@@ -2,34 +2,58 @@
 
 Job: check every plane first, then write and read back the kernel lines, then arm the page and read it back. A plane
 that fails raises `PlaneFailedError` with its name and with the lines that are in the log by then, since a line
-cannot be taken back; the caller disarms. It keeps no record of faults.
+cannot be taken back; the caller disarms. "Could not be done" and "was done and does not show" are told apart
+(`code`). It keeps no record of faults.
 """
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from offbus_agent.effects import Plane
-from offbus_agent.kernel_log import KernelLog, KernelLogError
+from offbus_agent.kernel_line import reset_line
+from offbus_agent.kernel_log import KernelLog, KernelLogError, NotShown
 from offbus_agent.leases import boottime_ns, expires_ns
 from offbus_agent.models import FaultRequest, KernelEntry
-from offbus_agent.node_page import NodePage, PageFailedError
+from offbus_agent.node_page import NodePage, PageFailedError, PageNotShownError
 from offbus_agent.plan import Plan, line
 
-__all__ = ["Applied", "PlaneFailedError", "Planes"]
+__all__ = ["Applied", "FailureCode", "PlaneFailedError", "Planes"]
 
 PAGE_PLANES = (Plane.CUDA, Plane.NVML)
 
 
-class PlaneFailedError(Exception):
-    """Raised when a plane cannot show the fault. `kernel` are the lines that were already written."""
+FailureCode = Literal["plane_failed", "not_shown"]
+"""Could not be done, or was done and its effect did not show."""
+_ERROR_LEVEL = 3
+"""Syslog level of the reset line, as NVSentinel's job logs it (`logger -p daemon.err`)."""
 
-    def __init__(self, plane: Plane, message: str, hint: str, kernel: list[KernelEntry]) -> None:
-        written = f"; {len(kernel)} kernel lines were written before and stay" if kernel else ""
+
+class PlaneFailedError(Exception):
+    """Raised when a plane cannot show the fault.
+
+    `kernel` are the lines that were already written and read back, `unread` those that were written and may yet show.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        message: str,
+        hint: str = "",
+        *,
+        code: FailureCode = "plane_failed",
+        kernel: list[KernelEntry] | None = None,
+        unread: list[str] | None = None,
+    ) -> None:
+        self.kernel = kernel or []
+        self.unread = unread or []
+        written = f"; {len(self.kernel)} kernel lines were written before and stay" if self.kernel else ""
         super().__init__(f"plane {plane}: {message}{written}")
         self.plane = plane
+        self.why = message
         self.hint = hint
-        self.kernel = kernel
+        self.code: FailureCode = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +87,7 @@ class Planes:
         try:
             self._page.disarm(fault)
         except PageFailedError as err:
-            raise PlaneFailedError(
-                Plane.CUDA, str(err), "its lease or the heartbeat's end heals it", []
-            ) from err
+            raise _of_page(Plane.CUDA, err, "its lease or the heartbeat's end heals it") from err
 
     def renew(self, fault: str, ends_ns: int) -> None:
         """Move the fault's end on the page, read back."""
@@ -75,15 +97,22 @@ class Planes:
         """Disarm what is not of these (fault id -> generation); the ids that the page does not hold."""
         return self._page.keep_only({fault: number for fault, number in generations.items() if number})
 
-    def why_not(self, plane: Plane) -> str:
-        """Why a plane cannot be used now; "" when it can."""
-        if plane is not Plane.KERNEL:
-            return self._page.why_not()
+    def check(self, plane: Plane) -> None:
+        """Raises PlaneFailedError when a plane cannot be used now."""
+        hint = "GET /health says which planes work"
         try:
-            self._kernel.check()
+            if plane is Plane.KERNEL:
+                self._kernel.check()
+            else:
+                self._page.check()
         except KernelLogError as err:
-            return err.message
-        return ""
+            raise PlaneFailedError(plane, err.message, hint) from err
+        except PageFailedError as err:
+            raise _of_page(plane, err, hint) from err
+
+    async def clear(self, gpu: str) -> KernelEntry:
+        """Write the responder's documented clear for a GPU, read back. Raises PlaneFailedError, UnsafeLine."""
+        return await asyncio.to_thread(self._write_line, reset_line(gpu), [], _ERROR_LEVEL)
 
     def path(self, plane: Plane) -> str:
         """What the plane writes to."""
@@ -91,21 +120,27 @@ class Planes:
 
     def _check(self, made: Plan) -> None:
         for plane in sorted(made.planes):
-            why = self.why_not(plane)
-            if why:
-                raise PlaneFailedError(plane, why, "GET /health says which planes work", [])
+            self.check(plane)
 
     def _write_lines(self, request: FaultRequest, made: Plan) -> list[KernelEntry]:
         """In a thread: reading back may have to wait."""
         written: list[KernelEntry] = []
         for gpu in made.gpus if Plane.KERNEL in made.planes else ():
             text = line(made, gpu, request, at_s=boottime_ns() / 1e9)
-            try:
-                record = self._kernel.write(text)
-            except KernelLogError as err:
-                raise PlaneFailedError(Plane.KERNEL, err.message, err.hint, written) from err
-            written.append(KernelEntry(seq=record.seq, at_ns=record.at_ns, line=record.text))
+            written.append(self._write_line(text, written))
         return written
+
+    def _write_line(self, text: str, before: list[KernelEntry], level: int = 4) -> KernelEntry:
+        try:
+            record = self._kernel.write(text, level)
+        except NotShown as err:
+            unread = [] if err.lost else [text]
+            raise PlaneFailedError(
+                Plane.KERNEL, err.message, err.hint, code="not_shown", kernel=before, unread=unread
+            ) from err
+        except KernelLogError as err:
+            raise PlaneFailedError(Plane.KERNEL, err.message, err.hint, kernel=before) from err
+        return KernelEntry(seq=record.seq, at_ns=record.at_ns, line=record.text)
 
     def _arm_page(
         self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int, lines: list[KernelEntry]
@@ -116,4 +151,11 @@ class Planes:
         try:
             return self._page.arm(request, made, armed_ns, ends_ns)
         except PageFailedError as err:
-            raise PlaneFailedError(wanted[0], str(err), "see the agent's log", lines) from err
+            raise _of_page(wanted[0], err, "see the agent's log", lines) from err
+
+
+def _of_page(
+    plane: Plane, err: PageFailedError, hint: str, lines: list[KernelEntry] | None = None
+) -> PlaneFailedError:
+    code: FailureCode = "not_shown" if isinstance(err, PageNotShownError) else "plane_failed"
+    return PlaneFailedError(plane, str(err), hint, code=code, kernel=lines)

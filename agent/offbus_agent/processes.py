@@ -1,16 +1,18 @@
 """From the pid that a process sees to the pid that the node sees.
 
-Job: find the process that filled a row of the events file. The row is believed in nothing: the process must live in
-the pid namespace that the row names, have that pid in it, and have the events file mapped. None means that no such
-process is alive (any more). Reading /proc of processes that come and go never raises.
+Job: find the process that filled a row of the events file, and whose pod it is in. The row is believed in nothing: the
+process must live in the pid namespace that the row names, have that pid in it, and have the events file mapped. None
+means that no such process is alive (any more); `census` remembers those that lived, for processes that end right
+after their call has failed. Reading /proc of processes that come and go never raises.
 """
 
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["find_process", "pod_uid"]
+__all__ = ["Known", "census", "find_process", "pod_uid"]
 
 _PROC = Path("/proc")
 _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
@@ -26,10 +28,42 @@ def find_process(pid: int, namespace: int, events_file: Path) -> int | None:
     return None
 
 
-def pod_uid(pid: int) -> str | None:
-    """The uid of the pod that the process is in, from its cgroup; None outside of Kubernetes."""
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A process as the node knows it. `pod_uid` is None for one that is in no pod."""
+
+    host_pid: int | None
+    pod_uid: str | None
+
+
+def census(events_file: Path, node_root: Path) -> dict[tuple[int, int], Known]:
+    """Every process that has the events file mapped now, by pid namespace and pid in it."""
+    mapped = _mapping_key(events_file)
+    found = {}
+    for pid in _all_pids():
+        if not _has_mapped(pid, mapped):
+            continue
+        namespace, inner = _namespace(pid), _innermost_pid(pid)
+        if namespace is not None and inner is not None:
+            found[namespace, inner] = Known(pid, pod_uid(pid, node_root))
+    return found
+
+
+def pod_uid(pid: int, node_root: Path) -> str | None:
+    """The uid of the pod that the process is in; None when it is in none.
+
+    In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
+    """
     found = _POD.search(" ".join(_lines(pid, "cgroup")))
-    return found[1].replace("_", "-") if found else None
+    return found[1].replace("_", "-") if found else _home_pod(pid, node_root)
+
+
+def _home_pod(pid: int, node_root: Path) -> str | None:
+    for entry in "".join(_lines(pid, "environ")).split("\0"):
+        name, _, value = entry.partition("=")
+        if name == "HOME" and os.path.realpath(Path(value).parent) == os.path.realpath(node_root / "pods"):
+            return Path(value).name
+    return None
 
 
 def _candidates(pid: int, namespace: int) -> Iterator[int]:
@@ -37,6 +71,10 @@ def _candidates(pid: int, namespace: int) -> Iterator[int]:
     if _namespace(os.getpid()) == namespace:
         yield pid
         return
+    yield from _all_pids()
+
+
+def _all_pids() -> Iterator[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)

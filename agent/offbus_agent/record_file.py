@@ -110,6 +110,7 @@ class RecordFile:
         raise NotShown(
             f"the line was written to {self.path} and is not in it",
             "something truncates or replaces the file",
+            lost=True,
         )
 
 

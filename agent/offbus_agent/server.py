@@ -124,7 +124,7 @@ async def _failed(_request: Request, err: Exception) -> Response:
     if not isinstance(err, PlaneFailedError):
         raise err
     written = [entry.model_dump() for entry in err.kernel]
-    refusal = Refusal(500, "plane_failed", str(err), err.hint, plane=err.plane.value, kernel=written)
+    refusal = Refusal(500, err.code, str(err), err.hint, plane=err.plane.value, kernel=written)
     return JSONResponse(refusal.body(), refusal.status)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from offbus_agent.effects import Plane
-from offbus_agent.models import Fault, FaultEvent, FaultRequest
+from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry
 
 __all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault"]
 
@@ -41,7 +41,9 @@ class StoredFault(BaseModel):
     phase: Literal["applying", "settled", "interrupted"] = "settled"
     """`applying` is on disk while planes are being changed; found at a start, the agent died in between."""
     forgotten: bool = False
-    """Recovered: no longer listed, kept for a while so that a repeated recover gets the same answer."""
+    """Recovered or failed: no longer listed, kept for a while so that a repeated recover gets the same answer."""
+    cleared: dict[str, KernelEntry] = {}
+    """The reset line that was written for a GPU, by UUID."""
     codes: dict[Plane, int] = {}
     """What faulted calls answer, per plane asked for; 0 in the modes hang and delay, which make the call."""
     events: list[FaultEvent] = []

@@ -1,8 +1,8 @@
 """The faults of a run while they live: what they are, and the proof that they show on the target.
 
-A follower per fault reads the agent's events by long poll. A first faulted call proves its plane only when its process
-belongs to the target: the GPU that it was made on was held by one of the target's pods on that node (GPUs are held by
-one pod at a time), or the agent names a pod of the target. Anything else is noted and proves nothing.
+A follower per fault reads the agent's events by long poll. A first faulted call proves its plane only when the agent
+found its process on the node (`host_pid`) and in a pod (`pod_uid`), and that pod is one of the target's on that node.
+Anything else, a record whose process nobody saw among it, is noted and proves nothing.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from offbus_steps.observations import Observations
 from offbus_steps.port import Unavailable
 from offbus_steps.target import Target
 
-__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "record_call"]
+__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "pod_of", "record_call"]
 
 MISSING_PROOF: Mapping[str, str] = {
     "kernel": "the line was not read back from the node's kernel log",
@@ -44,6 +44,9 @@ class Fault(BaseModel):
     xid: int = Field(description="The XID.")
     planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
     holders: dict[str, str] = Field(description="Which pod held each GPU at the injection: UUID to pod name.")
+    pods: dict[str, str] = Field(
+        default_factory=dict, description="The target's pods on the node at the injection: uid to pod name."
+    )
     mark: int = Field(description="Place in the run's observations just before the injection.")
     injected_seq: int = Field(description="Event of the journal that declared it.")
     injected_ns: int = Field(description="The runner's clock when the agent was asked.")
@@ -101,13 +104,14 @@ class Faults:
         return True
 
     def _pod_of(self, live: LiveFault, call: Mapping[str, Any]) -> str | None:
-        gpu, uid = call.get("gpu"), call.get("pod_uid")
+        """The pod of the target that the process was in, also one that came to the node since."""
         wanted = live.target.selector.items()
-        for pod in self._log.pods_seen(live.fault.mark):
-            ours = pod.node == live.fault.node and wanted <= pod.labels.items()
-            if ours and (gpu in pod.devices or (uid and uid == pod.uid)):
-                return pod.ref.name
-        return live.fault.holders.get(str(gpu))
+        came = {
+            pod.uid: pod.ref.name
+            for pod in self._log.pods_seen(live.fault.mark)
+            if pod.node == live.fault.node and wanted <= pod.labels.items()
+        }
+        return pod_of(call, {**came, **live.fault.pods})
 
     async def _follow(self, live: LiveFault) -> None:
         since = 0
@@ -127,7 +131,7 @@ class Faults:
         kind = event["kind"]
         if kind == "first_faulted":
             if not self.called(live, event):
-                self._note(live, event, "faulted a process that is not the target's")
+                self._note(live, event, "faulted a process that was not found in a pod of the target")
         elif kind in ("disarmed", "lapsed"):
             self._note(live, event, kind)
             self.ended(live.fault.id, self._at(live, event))
@@ -144,9 +148,16 @@ class Faults:
         self._run.observed(lane="fault", subject=live.fault.id, to=to, evidence=evidence, at=moment)
 
 
+def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
+    """The pod that a faulted call was made in, out of `pods` (uid to name); None when that is not established."""
+    if call.get("host_pid") is None:
+        return None
+    return pods.get(str(call.get("pod_uid")))
+
+
 def record_call(run: Recorder, clocks: NodeClocks, fault: Fault, call: Mapping[str, Any], pod: str) -> None:
     """Journal the proof that a plane shows the fault on the target."""
-    keys = ("function", "code", "code_name", "pid", "host_pid", "tid", "gpu")
+    keys = ("function", "code", "code_name", "pid", "host_pid", "pod_uid", "tid", "gpu")
     evidence = {key: call[key] for key in keys if key in call} | {"pod": pod, "node": fault.node}
     moment = clocks.moment(fault.node, call["at_ns"])
     run.fault_proven(fault=fault.id, plane=str(call["plane"]), evidence=evidence, at=moment)

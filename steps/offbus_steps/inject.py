@@ -11,13 +11,21 @@ back; for CUDA and NVML the first faulted calls of the target's own processes ar
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from offbus.errors import StepError
 from offbus.step import Context, Kind, StepType
-from offbus_steps.injection import PAGE_PLANES, InjectOutputs, Plane, XidParams, inject
+from offbus_steps.injection import (
+    PAGE_PLANES,
+    InjectOutputs,
+    Plane,
+    XidParams,
+    inject,
+    require_showing,
+    usual_planes,
+)
 
 __all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectParams"]
 
@@ -31,10 +39,18 @@ class InjectParams(XidParams):
         description="Where it shows: kernel, cuda, nvml. Default: as on real hardware, by the catalogue.",
     )
 
+    @model_validator(mode="after")
+    def _showing(self) -> Self:
+        try:
+            require_showing(self.xid, self.planes or ())
+        except StepError as err:
+            raise ValueError(str(err)) from err
+        return self
+
 
 async def inject_fault(ctx: Context, params: InjectParams) -> InjectOutputs:
     """One fault on all given planes."""
-    planes = params.planes or _usual_planes(params.xid)
+    planes = params.planes or usual_planes(params.xid)
     return await inject(ctx, params, tuple(dict.fromkeys(planes)))
 
 
@@ -45,18 +61,12 @@ async def inject_xid(ctx: Context, params: XidParams) -> InjectOutputs:
 
 async def arm_cuda(ctx: Context, params: XidParams) -> InjectOutputs:
     """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and no detector is told."""
-    planes = tuple(plane for plane in _usual_planes(params.xid) if plane in PAGE_PLANES)
+    planes = tuple(plane for plane in usual_planes(params.xid) if plane in PAGE_PLANES)
     if not planes:
         raise StepError(
             f"XID {params.xid} does not show in CUDA or NVML", hint="use inject_xid, or another XID"
         )
     return await inject(ctx, params, planes)
-
-
-def _usual_planes(xid: int) -> list[Plane]:
-    from offbus_agent.catalogue import lookup
-
-    return [Plane(plane.value) for plane in lookup(xid).planes]
 
 
 def _step_type(

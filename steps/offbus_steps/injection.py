@@ -5,7 +5,7 @@ may do to the node, the restart of processes that stay broken, the disarm); look
 request; lease, follower and proof. Anything refused before the request has changed nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -17,14 +17,15 @@ from offbus.errors import StepError, StepFailed
 from offbus.step import Context, FromAncestor, Outputs, Params
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import MISSING_PROOF, Fault
+from offbus_steps.node_agent import NOT_SHOWN
 from offbus_steps.place import Place, find_place, require_evictable, require_prepared, require_still_there
 from offbus_steps.port import Ref
 from offbus_steps.prepare import required_target
-from offbus_steps.target import Target
+from offbus_steps.target import Target, target_pods
 from offbus_steps.undos import ClearConsequences, DisarmFault, RestartFaulted
 from offbus_steps.undos.consequences import maintenance_of
 
-__all__ = ["PAGE_PLANES", "InjectOutputs", "Plane", "XidParams", "inject"]
+__all__ = ["PAGE_PLANES", "InjectOutputs", "Plane", "XidParams", "inject", "require_showing", "usual_planes"]
 
 
 class Plane(StrEnum):
@@ -90,12 +91,13 @@ class InjectOutputs(Outputs):
 async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
     """Inject one fault on the given planes. Raises StepError, StepFailed, GuardRefused."""
     cluster, target = cluster_of(ctx), required_target(params.target)
+    require_showing(params.xid, planes)
     await cluster.observer.watch_target(target)
     place = find_place(cluster, target, params.node, params.gpus)
     cordons = await _require_allowed(cluster, params.xid, place, planes)
     await _require_planes(cluster, place, planes)
     await _require_pod(cluster, place, planes)
-    fault = _new_fault(ctx, cluster, params.xid, place, planes)
+    fault = _new_fault(ctx, cluster, params.xid, target, place, planes)
     await _record_undos(ctx, cluster, params, place, fault, cordons=cordons)
     await _require_pod(cluster, place, planes)
     cluster.leases.check()
@@ -119,6 +121,27 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     )
 
 
+def usual_planes(xid: int) -> tuple[Plane, ...]:
+    """Where an XID shows on real hardware, by the catalogue."""
+    from offbus_agent.catalogue import lookup
+
+    return tuple(Plane(plane.value) for plane in lookup(xid).planes)
+
+
+def require_showing(xid: int, planes: Sequence[Plane]) -> None:
+    """Raises StepError for a plane on which the XID has nothing to show: it could never be proven."""
+    from offbus_agent.catalogue import lookup
+
+    entry = lookup(xid)
+    shown = {Plane.KERNEL} | {p for p, code in ((Plane.CUDA, entry.cuda), (Plane.NVML, entry.nvml)) if code}
+    if missing := [plane for plane in planes if plane not in shown]:
+        names = " and ".join(plane.value for plane in missing)
+        raise StepError(
+            f"XID {xid} ({entry.mnemonic}) does not show in {names}: nothing there could prove it",
+            hint=f"planes of XID {xid}: {', '.join(plane for plane in Plane if plane in shown)}",
+        )
+
+
 async def _require_allowed(cluster: Cluster, xid: int, place: Place, planes: tuple[Plane, ...]) -> bool:
     """Ask the guards; whether a responder is expected to quarantine the node."""
     from offbus_agent.catalogue import lookup
@@ -139,7 +162,8 @@ async def _require_planes(cluster: Cluster, place: Place, planes: tuple[Plane, .
     for plane in planes:
         found = health["planes"].get(plane.value) or {"ok": False, "why": "the agent does not have it"}
         if not found["ok"]:
-            raise StepError(f"plane {plane.value} of {place.node} cannot be used: {found['why']}")
+            message = f"plane {plane.value} of {place.node} cannot be used: {found['why']}"
+            raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
     known = {gpu["uuid"] for gpu in health["gpus"]}
     if unknown := [gpu for gpu in place.gpus if gpu not in known]:
         raise StepError(
@@ -153,7 +177,9 @@ async def _require_pod(cluster: Cluster, place: Place, planes: tuple[Plane, ...]
         require_prepared(pod)
 
 
-def _new_fault(ctx: Context, cluster: Cluster, xid: int, place: Place, planes: tuple[Plane, ...]) -> Fault:
+def _new_fault(
+    ctx: Context, cluster: Cluster, xid: int, target: Target, place: Place, planes: tuple[Plane, ...]
+) -> Fault:
     from secrets import token_hex
 
     suffix = token_hex(3)
@@ -165,6 +191,9 @@ def _new_fault(ctx: Context, cluster: Cluster, xid: int, place: Place, planes: t
         xid=xid,
         planes=[plane.value for plane in planes],
         holders={gpu: pod.ref.name for gpu, pod in place.holders.items()},
+        pods={
+            pod.uid: pod.ref.name for pod in target_pods(cluster.log.world, target) if pod.node == place.node
+        },
         mark=cluster.log.mark(),
         injected_seq=0,
         injected_ns=0,

@@ -1,20 +1,23 @@
 """Speaks to the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
 
-An agent's refusal keeps its code, message and hint. `FaultGone` means that the agent does not know the fault (any
+An agent's refusal keeps its code, message and hint; one that says "done, and it does not show" is `EffectNotShown`,
+which fails the drill instead of breaking it off. `FaultGone` means that the agent does not know the fault (any
 more), `FaultLapsed` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from offbus.errors import StepError
+from offbus.errors import StepError, StepFailed, StepProblem
 from offbus.step import Recorder
 from offbus_steps.clock import NodeClocks, now_ns
 from offbus_steps.port import Agents, Reply
 
-__all__ = ["AgentRefused", "FaultGone", "FaultLapsed", "NodeAgents"]
+__all__ = ["NOT_SHOWN", "AgentRefused", "EffectNotShown", "FaultGone", "FaultLapsed", "NodeAgents"]
 
 LONG_POLL_S = 20
+NOT_SHOWN = "not_shown"
+"""The agent's code for an effect that it did not find when it read back (offbus_agent.planes.FailureCode)."""
 
 
 class AgentRefused(StepError):
@@ -24,6 +27,10 @@ class AgentRefused(StepError):
         super().__init__(message, hint=hint, evidence={"code": code, "status": status})
         self.code = code
         self.status = status
+
+
+class EffectNotShown(StepFailed):
+    """Raised when the agent did what was asked, read it back, and it was not there."""
 
 
 class FaultGone(AgentRefused):
@@ -90,8 +97,11 @@ class NodeAgents:
         return answer
 
 
-def _refusal(node: str, method: str, path: str, reply: Reply) -> AgentRefused:
+def _refusal(node: str, method: str, path: str, reply: Reply) -> StepProblem:
     code, message, hint = _error(reply)
+    if code == NOT_SHOWN:
+        evidence = {"code": code, "node": node}
+        return EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
     kind = {404: FaultGone, 410: FaultLapsed}.get(reply.status, AgentRefused)
     text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
     return kind(text, code=code, status=reply.status, hint=hint)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from offbus.errors import GuardRefused, StepError
+from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_steps import pods
 from offbus_steps.capacity import unplaced
 from offbus_steps.cluster import Cluster
@@ -44,15 +44,11 @@ class Place:
 
 
 def find_place(cluster: Cluster, target: Target, node: str | None, gpus: Sequence[str] | None) -> Place:
-    """Resolve node and GPUs now. Raises StepError saying what is missing."""
+    """Resolve node and GPUs now. Raises StepFailed when the target is not on `node`, StepError for what is missing."""
     ready = [pod for pod in target_pods(cluster.log.world, target) if pod.ready and pod.gpus]
     here = [pod for pod in ready if node in (None, pod.node)]
     if not here:
-        where = f" on {node}" if node else ""
-        raise StepError(
-            f"{target} has no ready pod that asks for GPUs{where}",
-            hint=f"ready GPU pods run on {', '.join(sorted({pod.node for pod in ready})) or 'no node'}",
-        )
+        raise _nowhere(target, node, sorted({pod.node for pod in ready}))
     pod = here[0]
     chosen = tuple(gpus) if gpus else pod.devices
     if not chosen:
@@ -62,6 +58,17 @@ def find_place(cluster: Cluster, target: Target, node: str | None, gpus: Sequenc
         )
     holders = {gpu: one for one in here if one.node == pod.node for gpu in one.devices if gpu in chosen}
     return Place(pod, pod.node, chosen, holders)
+
+
+def _nowhere(target: Target, node: str | None, nodes: Sequence[str]) -> StepFailed | StepError:
+    """Nothing was changed yet. The world is not as the scenario says, unless the target has no place at all."""
+    where = f" on {node}" if node else ""
+    message = f"{target} has no ready pod that asks for GPUs{where}"
+    if not nodes:
+        return StepError(message, hint="wait until it is ready, or use a workload that asks for GPUs")
+    return StepFailed(
+        f"{message}; it has some on {', '.join(nodes)}", evidence={"node": node, "pods_on": list(nodes)}
+    )
 
 
 async def require_still_there(cluster: Cluster, place: Place) -> Object:

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from offbus.errors import Retryable, StepError
 
 __all__ = [
+    "KINDS",
     "Agents",
     "ApiResource",
     "Conflict",
     "Forbidden",
     "Gone",
     "Invalid",
-    "KINDS",
     "NotFound",
     "Object",
     "ObjectList",

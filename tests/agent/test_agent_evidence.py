@@ -24,7 +24,7 @@ needs_shim = pytest.mark.skipif(
 class GpuProgram:
     """A pod's process on the node, with its shim mapped (or not)."""
 
-    def __init__(self, node, *prefix, page=True):
+    def __init__(self, node, *prefix, page=True, home=None):
         fleet = node.root / "gpus.txt"
         fleet.write_text(f"{GPU0} 0000:3b:00.0 68719476736 H100\n")
         env = {
@@ -33,6 +33,8 @@ class GpuProgram:
             "LD_PRELOAD": str(node.root / "run/offbus/lib/liboffbus.so"),
             "OFFBUS_STANDIN_GPUS": str(fleet),
         }
+        if home:
+            env["HOME"] = str(home)
         if page:
             env["OFFBUS_PAGE_DIR"] = str(node.root / "run/offbus")
         program = str(Path(__file__).with_name("gpu_program.py"))
@@ -135,6 +137,29 @@ class TestRealProcesses:
         agent.post("/faults", request(xid=94, planes=["kernel", "cuda"]), expect=201)
         assert old.ask("alloc") == 226
         assert programs().ask("alloc") == 0
+
+    def test_a_process_below_a_pods_folder_is_that_pods(self, agent, node, programs):
+        home = node.root / "pods/3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+        home.mkdir(parents=True)
+        program, stranger = programs(home=home), programs(home=node.root)
+        agent.post("/faults", request(), expect=201)
+        assert (program.ask("alloc"), stranger.ask("alloc")) == (719, 719)
+        calls = {call["host_pid"]: call["pod_uid"] for call in agent.get("/faults/f1")["first_faulted"]}
+        assert calls == {program.process.pid: home.name, stranger.process.pid: None}
+
+    def test_a_process_that_ends_before_it_can_be_looked_up_is_known_from_the_arming(
+        self, agents, node, programs
+    ):
+        home = node.root / "pods/3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+        home.mkdir(parents=True)
+        agent, program = agents.start(), programs(home=home)
+        agent.post("/faults", request(), expect=201)
+        agent.process.send_signal(signal.SIGSTOP)  # it sees nothing of what follows
+        assert program.ask("alloc") == 719
+        program.end()
+        agent.process.send_signal(signal.SIGCONT)
+        event = agent.wait_for("f1", "first_faulted")
+        assert (event["host_pid"], event["pod_uid"]) == (program.process.pid, home.name)
 
     def test_a_hanging_call_is_released_by_the_disarming(self, agent, programs):
         program = programs()

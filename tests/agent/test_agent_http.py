@@ -19,7 +19,7 @@ def test_health_shows_node_clock_gpus_and_planes(agent, node):
         (0, GPU0, "0000:3b:00"),
         (1, GPU1, "0000:3c:00"),
     ]
-    assert health["planes"]["kernel"] == {"ok": True, "path": str(node.kmsg), "why": ""}
+    assert health["planes"]["kernel"] == {"ok": True, "path": str(node.kmsg), "why": "", "code": ""}
     assert (health["faults"], health["armed"]) == (0, 0)
 
 
@@ -335,6 +335,7 @@ def test_the_openapi_document_describes_every_operation(agent):
         ("post", "/faults/{id}/renew"),
         ("post", "/faults/{id}/disarm"),
         ("post", "/faults/{id}/recover"),
+        ("post", "/faults/{id}/clear"),
         ("post", "/inject-xid"),
     }
     for path, item in document["paths"].items():

@@ -236,7 +236,7 @@ class TestPlanesThatFail:
         other.write_bytes(node.ctl.read_bytes())
         other.replace(node.ctl)
         status, error = agent.refused("/faults", request())
-        assert (status, error["code"], error["plane"]) == (500, "plane_failed", "cuda")
+        assert (status, error["code"], error["plane"]) == (500, "not_shown", "cuda")
         assert node.lines() == []
         assert agent.get("/health")["planes"]["cuda"]["ok"] is False
 

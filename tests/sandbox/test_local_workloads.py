@@ -11,7 +11,7 @@ from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.conformance.waiting import gone, until
 from offbus_steps.pods import held_gpus, is_ready
-from offbus_steps.port import NotFound, Object, PortError, Ref
+from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref
 from offbus_steps.workloads import workload_of
 
 pytestmark = pytest.mark.anyio
@@ -77,6 +77,19 @@ async def test_a_deleted_deployment_takes_everything_with_it(port: LocalPort) ->
     for pod in pods:
         await gone(port, Ref.of(pod))
     assert (await port.objects.list("ReplicaSet", namespace="test")).items == []
+    assert await port.strays() == []
+
+
+async def test_a_deleted_namespace_goes_with_all_that_is_in_it(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 2, SLEEP))
+    await until(port, WEB, settled)
+    space = Ref("Namespace", "test")
+    await port.objects.delete(space)
+    with pytest.raises(Forbidden, match="terminated"):
+        await port.objects.create(deployment("late", 1, SLEEP))
+    await gone(port, space)
+    for kind in ("Deployment", "ReplicaSet", "Pod"):
+        assert (await port.objects.list(kind, namespace="test")).items == []
     assert await port.strays() == []
 
 

@@ -208,6 +208,7 @@ class TestPaths:
     def test_a_long_folder_gets_a_short_name_that_leads_to_it(self, tmp_path: Path) -> None:
         folder = tmp_path / ("x" * LONGEST)
         layout = Layout.of(folder)
+        assert not layout.root.is_symlink()
         layout.make()
         assert len(str(layout.agent("node-64"))) < 107
         assert layout.root.resolve() == folder
@@ -219,10 +220,10 @@ class TestPaths:
     def test_a_short_name_that_leads_elsewhere_is_refused(self, tmp_path: Path) -> None:
         folder = tmp_path / ("y" * LONGEST)
         layout = Layout.of(folder)
-        layout.root.unlink()
+        layout.root.parent.mkdir(mode=0o700, exist_ok=True)
         layout.root.symlink_to(tmp_path)
         with pytest.raises(CouldNotRun, match="does not lead to"):
-            Layout.of(folder)
+            layout.make()
         layout.forget_alias()
 
     def test_somebody_elses_folder_of_short_names_is_refused(

@@ -10,7 +10,7 @@ from offbus.errors import StepError
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 from offbus_steps.clock import now_ns
 from offbus_steps.cluster import Cluster, cluster_of
-from offbus_steps.faults import Fault, record_call
+from offbus_steps.faults import Fault, pod_of, record_call
 from offbus_steps.node_agent import FaultGone, FaultLapsed
 
 __all__ = ["DisarmFault"]
@@ -53,8 +53,8 @@ class DisarmFault(Undo):
         for call in fault["first_faulted"]:
             if live is not None:
                 cluster.faults.called(live, call)
-            elif call.get("gpu") in self.fault.holders:
-                record_call(ctx.recorder, cluster.clocks, self.fault, call, self.fault.holders[call["gpu"]])
+            elif pod := pod_of(call, self.fault.pods):
+                record_call(ctx.recorder, cluster.clocks, self.fault, call, pod)
 
     async def _read_back(self, cluster: Cluster) -> None:
         left = [one for one in await cluster.agents.faults(self.fault.node) if one["id"] == self.fault.id]

@@ -1,0 +1,93 @@
+"""The responder's documented clear: the line by which NVSentinel learns that a GPU was reset.
+
+Job: write `GPU reset executed: UUID, success: true` for the GPUs of one fault, each once, read back, and remember it.
+Only for GPUs that NVSentinel's metadata file on this node lists: for another one its monitor would try the line again
+and again (reference: syslog-health-monitor, `parseGPUResetLine`), and never for a GPU that the fault did not touch.
+While the fault is armed nothing may be cleared: the GPU is still broken for whoever uses it. It must not touch pages.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus_agent.fault_book import FaultBook
+from offbus_agent.gpus import METADATA, GpuDiscoveryError, known_to_responder
+from offbus_agent.kernel_line import UnsafeLine
+from offbus_agent.models import KernelEntry, State
+from offbus_agent.planes import Planes
+from offbus_agent.refusals import Refusal
+from offbus_agent.store import StoredFault
+
+__all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "metadata_of"]
+
+
+class ResetLine(KernelEntry):
+    """A reset line that was read back, and whose it is."""
+
+    gpu: str
+
+
+class LeftOut(BaseModel):
+    """A GPU of the fault for which no line was written."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    gpu: str
+    why: str
+
+
+class ClearAnswer(BaseModel):
+    """What was written for a fault, now or by an earlier request."""
+
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    fault: str
+    lines: Annotated[list[ResetLine], Field(description="One for each GPU that was cleared.")]
+    left_out: list[LeftOut]
+
+
+class Clearing:
+    """Writes reset lines. `known` gives the UUIDs that the responder knows now."""
+
+    def __init__(self, planes: Planes, book: FaultBook, known: Callable[[], frozenset[str]]) -> None:
+        self._planes = planes
+        self._book = book
+        self._known = known
+
+    async def clear(self, stored: StoredFault) -> ClearAnswer:
+        """Clear what was not cleared yet. Raises Refusal, PlaneFailedError."""
+        if stored.fault.state is State.ARMED:
+            raise Refusal(
+                409,
+                "still_armed",
+                f"fault {stored.fault.id} is armed: its GPUs are not well",
+                "disarm it first",
+            )
+        known, left_out = self._known(), []
+        for gpu in stored.fault.gpus:
+            why = "" if gpu in stored.cleared else await self._clear(stored, gpu, known)
+            if why:
+                left_out.append(LeftOut(gpu=gpu, why=why))
+        lines = [ResetLine(gpu=gpu, **entry.model_dump()) for gpu, entry in stored.cleared.items()]
+        return ClearAnswer(fault=stored.fault.id, lines=lines, left_out=left_out)
+
+    async def _clear(self, stored: StoredFault, gpu: str, known: frozenset[str]) -> str:
+        """Why a GPU was left out; "" when its line is in the log. Repeated after a crash, it is written again."""
+        if gpu not in known:
+            return f"{METADATA} does not list it"
+        try:
+            stored.cleared[gpu] = await self._planes.clear(gpu)
+        except UnsafeLine as err:
+            return str(err)
+        self._book.save_or_log()
+        return ""
+
+
+def metadata_of(root: Path) -> frozenset[str]:
+    """UUIDs that the responder knows on the node. Raises Refusal when its file makes no sense."""
+    try:
+        return known_to_responder(root)
+    except GpuDiscoveryError as err:
+        raise Refusal(500, "gpus_unknown", str(err), "mend the responder's metadata file") from err
