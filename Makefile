@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment do not go well, also under `make -j`
-.PHONY: help drill test test-all check generate bench clean
+.PHONY: help drill test test-all test-cluster torture cluster cluster-status cluster-down check generate bench clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,22 +22,38 @@ SCENARIO ?= scenarios/xid79.yaml
 ARGS ?=
 
 help:  ## List what make can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 drill: $(STAMPS)/run $(STAMPS)/native  ## Play a whole drill on this machine (SCENARIO=…, ARGS="--set xid=48")
 	@exec $(BIN)/offbus run "$(SCENARIO)" $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests, without the slow ones (ARGS="-k undo")
-	@exec $(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@exec $(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
 
-test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests
-	@exec $(BIN)/python -m pytest $(ARGS)
+test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-cluster
+	@exec $(BIN)/python -m pytest -m "not cluster" $(ARGS)
+
+test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes)
+	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+
+cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
+	@exec $(BIN)/python tests/cluster/cluster.py up
+
+cluster-status: $(STAMPS)/dev  ## Show its versions, nodes and pods, and how to use it
+	@exec $(BIN)/python tests/cluster/cluster.py status
+
+cluster-down: $(STAMPS)/dev  ## Remove it without a trace
+	@exec $(BIN)/python tests/cluster/cluster.py down
+
+torture: $(STAMPS)/dev $(STAMPS)/native  ## Kill drills everywhere, recover, compare (FULL=1: all of it; ARGS="--seed 7")
+	@exec $(BIN)/python tests/torture/torture.py $(if $(FULL),--full) $(ARGS)
 
 check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@MYPYPATH=docs:benchmarks $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
+	@MYPYPATH=tests/cluster $(BIN)/mypy tests/cluster/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
 

@@ -20,7 +20,7 @@ from offbus.cli.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
 from offbus.findings import CODES
 from offbus.language.explain import Explanation, explain
-from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel
+from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +91,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "step keys": lambda: keys(StepModel),
     "input keys": lambda: keys(InputModel),
     "retry keys": lambda: keys(RetryModel),
+    "stop keys": lambda: keys(StopModel),
     "options of local": lambda: keys(installed().environment_type("local").options),
     "guards of local": lambda: keys(installed().environment_type("local").guards),
     "step types": step_index,

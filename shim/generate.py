@@ -1,9 +1,10 @@
 """Makes everything that the shim has once per function from the one list `functions.def`.
 
-    generate.py thunks|table|ids|map|docs FUNCTIONS.DEF > OUTPUT
+    generate.py thunks|table|ids|map|map-cuda|map-nvml|docs FUNCTIONS.DEF > OUTPUT
 
 `thunks`: assembly, one exported entry per function, for x86-64 and aarch64. `table`: C arrays (names, classes,
-devices, traits, entries), sorted by name. `ids`: `FN_name` constants. `map`: the linker's version script.
+devices, traits, entries), sorted by name. `ids`: `FN_name` constants. `map`, `map-cuda`, `map-nvml`: the
+linker's version scripts of the preload object and of the proxies.
 `docs`: the table in docs/shim.md. A malformed line is an error with its place. Standard library only: it runs
 inside the Makefile, before anything is installed.
 """
@@ -30,9 +31,11 @@ MEANINGS = {
     "nvml": "NVML calls on a device",
     "meta": "never faulted",
 }
-TRAITS = ("", "free", "identity", "hook", "text")
+TRAITS = ("", "free", "identity", "hook", "text", "typed", "watch")
 INTERPOSED = ("dlsym", "dlvsym", "dlopen")
-DEVICE = re.compile(r"-|ctx|all|(dev|nvml|out)[0-5]")
+DEVICE = re.compile(r"-|ctx|all|(dev|nvml|out|ctx|config)[0-5]|stream[0-8]")
+ALWAYS_SLOW = ("hook", "watch")
+"""Traits of functions that are ours also while nothing is armed."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def parse(line: str, place: str) -> Function:
 
 def thunks(functions: list[Function]) -> str:
     """One assembly macro call per function; the macro is in preload/thunk.h."""
-    lines = [f"{'HOOK' if f.trait == 'hook' else 'THUNK'}({f.name}, {i})" for i, f in enumerate(functions)]
+    lines = [f"{'HOOK' if f.trait in ALWAYS_SLOW else 'THUNK'}({f.name}, {i})" for i, f in enumerate(functions)]
     lines += [f"HOOK({name}, {len(functions) + i})" for i, name in enumerate(INTERPOSED)]
     return "\n".join(['#include "thunk.h"', "THUNKS_BEGIN", *lines, "THUNKS_END", ""])
 
@@ -110,7 +113,10 @@ def device(function: Function) -> str:
     word = function.device
     if word == "-":
         return "DEVICE_NONE, 0"
-    return f"DEVICE_{word.rstrip('012345').upper()}, {word[-1] if word[-1].isdigit() else 0}"
+    kind, argument = word.rstrip("012345678"), word[-1] if word[-1].isdigit() else ""
+    if kind == "ctx" and argument:
+        kind = "context"
+    return f"DEVICE_{kind.upper()}, {argument or 0}"
 
 
 def ids(functions: list[Function]) -> str:
@@ -120,8 +126,22 @@ def ids(functions: list[Function]) -> str:
 
 
 def export_map(functions: list[Function]) -> str:
-    """Nothing else is visible. The version is anonymous, so it satisfies references to any version."""
-    names = [*INTERPOSED, *(f.name for f in functions)]
+    """The preload object's exports. The version is anonymous, so it satisfies references to any version."""
+    return version_script([*INTERPOSED, *(f.name for f in functions)])
+
+
+def export_map_cuda(functions: list[Function]) -> str:
+    """The exports of the proxy libcuda.so.1."""
+    return version_script([f.name for f in functions if f.name.startswith("cu")])
+
+
+def export_map_nvml(functions: list[Function]) -> str:
+    """The exports of the proxy libnvidia-ml.so.1."""
+    return version_script([f.name for f in functions if f.name.startswith("nvml")])
+
+
+def version_script(names: list[str]) -> str:
+    """These names are visible, and nothing else."""
     return "\n".join(["{", "  global:", *(f"    {n};" for n in names), "  local: *;", "};", ""])
 
 
@@ -140,6 +160,8 @@ MAKERS: dict[str, Callable[[list[Function]], str]] = {
     "table": table,
     "ids": ids,
     "map": export_map,
+    "map-cuda": export_map_cuda,
+    "map-nvml": export_map_nvml,
     "docs": docs,
 }
 

@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """Who had the events file mapped, and when that was."""
+    """Who had the control page mapped, and when that was."""
 
     at_ns: int
     found: Mapping[tuple[int, int], Known]
@@ -53,7 +53,7 @@ class Evidence:
     def look_around(self) -> None:
         """Remember who could meet a fault now: a process may end before its failed call is read. Blocking."""
         at_ns = boottime_ns()
-        self._census = _Census(at_ns, census(self._page.events_path, self._root))
+        self._census = _Census(at_ns, census(self._page.path, self._root))
 
     def update(self, stored: StoredFault) -> list[FirstFaulted]:
         """Take in what is new of the fault's latest arming; the first faulted calls that were not known yet."""
@@ -119,7 +119,7 @@ class Evidence:
         if len(self._found) > _MOST_REMEMBERED:
             self._found.clear()
         if key not in self._found:
-            pid = find_process(row.pid, row.pid_namespace, self._page.events_path)
+            pid = find_process(row.pid, row.pid_namespace, self._page.path)
             self._found[key] = self._counted(row) if pid is None else Known(pid, pod_uid(pid, self._root))
         return self._found[key]
 

@@ -181,6 +181,7 @@ class ControlPage:
         page.generation = max(page.generation, armed)
         _barrier()
         page.armed = armed
+        _barrier()
 
     def _change(self, write: Callable[[], None]) -> None:
         page = self._page

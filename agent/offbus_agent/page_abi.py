@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ABI_MAJOR = 1
-ABI_MINOR = 0
+ABI_MINOR = 1
 CTL_MAGIC = 0x4C54434F
 EVENTS_MAGIC = 0x5456454F
 SLOTS = 16
@@ -98,7 +98,17 @@ class SlotLayout(ctypes.Structure):
         ("armed_at_ns", ctypes.c_uint64),
         ("expires_ns", ctypes.c_uint64),
         ("fault_id", ctypes.c_char * FAULT_ID_SIZE),
-        ("reserved", ctypes.c_uint8 * 72),
+        ("xid", ctypes.c_uint32),
+        ("recovery_action", ctypes.c_uint32),
+        ("nvml_events", ctypes.c_uint32),
+        ("remapped_correctable", ctypes.c_uint32),
+        ("remapped_uncorrectable", ctypes.c_uint32),
+        ("remap_pending", ctypes.c_uint8),
+        ("remap_failed", ctypes.c_uint8),
+        ("unused", ctypes.c_uint16),
+        ("ecc_corrected", ctypes.c_uint32),
+        ("ecc_uncorrected", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint8 * 40),
     ]
 
 

@@ -26,6 +26,15 @@ _LIMITS = {
     "armed_at_ns": 2**64,
     "expires_ns": 2**64,
     "generation": 2**32,
+    "xid": 2**32,
+    "recovery_action": 2**32,
+    "nvml_events": 2**32,
+    "remapped_correctable": 2**32,
+    "remapped_uncorrectable": 2**32,
+    "remap_pending": 2,
+    "remap_failed": 2,
+    "ecc_corrected": 2**32,
+    "ecc_uncorrected": 2**32,
 }
 
 
@@ -60,6 +69,21 @@ class Slot:
     """0: only the heartbeat bounds it."""
     generation: int = 0
     """Given by `ControlPage.arm`."""
+    xid: int = 0
+    """Told as a critical XID event to who had registered for them with NVML; 0: no event."""
+    recovery_action: int = 0
+    """nvmlDeviceGpuRecoveryAction_t, NVML's field 230; 0: as the driver has it."""
+    nvml_events: int = 0
+    """More event types (nvmlEventType*) that it raises."""
+    remapped_correctable: int = 0
+    """Rows, added to those that the driver counts; so are the next ones."""
+    remapped_uncorrectable: int = 0
+    remap_pending: int = 0
+    """1: rows wait for a reset."""
+    remap_failed: int = 0
+    ecc_corrected: int = 0
+    """Errors, added to NVML's counters; `ecc_uncorrected` too."""
+    ecc_uncorrected: int = 0
 
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.fault_id):

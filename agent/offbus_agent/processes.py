@@ -1,7 +1,7 @@
 """From the pid that a process sees to the pid that the node sees.
 
 Job: find the process that filled a row of the events file, and whose pod it is in. The row is believed in nothing: the
-process must live in the pid namespace that the row names, have that pid in it, and have the events file mapped. None
+process must live in the pid namespace that the row names, have that pid in it, and have the control page mapped. None
 means that no such process is alive (any more); `census` remembers those that lived, for processes that end right
 after their call has failed. Reading /proc of processes that come and go never raises.
 """
@@ -19,9 +19,9 @@ _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
 """Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
 
 
-def find_process(pid: int, namespace: int, events_file: Path) -> int | None:
+def find_process(pid: int, namespace: int, page: Path) -> int | None:
     """The pid, in our namespace, of the process with `pid` in pid namespace inode `namespace`; None if not found."""
-    mapped = _mapping_key(events_file)
+    mapped = _mapping_key(page)
     for candidate in _candidates(pid, namespace):
         if _is_that(candidate, pid, namespace) and _has_mapped(candidate, mapped):
             return candidate
@@ -36,9 +36,9 @@ class Known:
     pod_uid: str | None
 
 
-def census(events_file: Path, node_root: Path) -> dict[tuple[int, int], Known]:
-    """Every process that has the events file mapped now, by pid namespace and pid in it."""
-    mapped = _mapping_key(events_file)
+def census(page: Path, node_root: Path) -> dict[tuple[int, int], Known]:
+    """Every process that has the control page mapped now, by pid namespace and pid in it."""
+    mapped = _mapping_key(page)
     found = {}
     for pid in _all_pids():
         if not _has_mapped(pid, mapped):
@@ -100,7 +100,8 @@ def _innermost_pid(pid: int) -> int | None:
 
 
 def _has_mapped(pid: int, key: str) -> bool:
-    return any(key in line for line in _lines(pid, "maps"))
+    """For reading only, as the shim does: the agent's own mapping can be written."""
+    return any(key in line and " r--s " in line for line in _lines(pid, "maps"))
 
 
 def _mapping_key(path: Path) -> str:

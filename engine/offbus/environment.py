@@ -7,13 +7,22 @@ guards and target schema. `offbus_steps.cluster` narrows `Environment` to the po
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from offbus.step import Recorder
 
-__all__ = ["Environment", "EnvironmentType", "Guards", "Opener", "Options", "RunHandle"]
+__all__ = [
+    "Environment",
+    "EnvironmentType",
+    "Guards",
+    "HoldsLeases",
+    "Mends",
+    "Opener",
+    "Options",
+    "RunHandle",
+]
 
 
 class Options(BaseModel):
@@ -42,7 +51,7 @@ class RunHandle(Recorder, Protocol):
 
 
 class Environment(Protocol):
-    """An open environment."""
+    """An open environment. It may also be one that `HoldsLeases`, and one that `Mends`."""
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
@@ -54,6 +63,30 @@ class Environment(Protocol):
     async def close(self, *, finished: bool) -> None:
         """Called once, last, in a bounded shield. `finished`: nothing is left to undo, so what `open` started for
         this run alone may end; otherwise it must stay for `offbus recover`."""
+
+
+@runtime_checkable
+class HoldsLeases(Protocol):
+    """An environment in which faults live only as long as their leases, so that a suspended runner may be too late.
+
+    Optional: an environment without `may_change` says that nothing in it lapses.
+    """
+
+    async def may_change(self) -> None:
+        """Raises StepError when the run may change nothing more. Called by `ctx.undo` before every effect.
+
+        After SIGCONT, or a suspend of the machine, the runner does not know that time has passed. So whoever holds
+        leases must find out *now*: compare CLOCK_BOOTTIME (not the loop's clock, which may stop) with the last
+        renewal that was acknowledged; when a ttl has passed since, or the agent answers 410 to a renewal, the lease
+        is lost for good. Nothing is armed again; the message names the lease and for how long the runner was away.
+        """
+
+
+class Mends(Protocol):
+    """An environment that knows how a person would mend a difference in its fingerprint. Optional."""
+
+    def mend(self, item: str, before: Any) -> str | None:
+        """The command that makes `item` be `before` again (None: it was not there); None when there is no such."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

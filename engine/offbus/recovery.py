@@ -4,7 +4,9 @@
     -> undo what is not settled -> compare with the fingerprint from before -> close -> run_ended, report
 
 Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the
-run's lock. An undo whose type is not installed is residue that names the package which brings it.
+run's lock. What cannot be undone is residue with the way to mend it (offbus.unrecovered): an undo whose type is not
+installed, one whose environment or record is lost in a damaged journal. A journal that cannot be written any more (a
+full disk) does not keep the world from being undone; it is said, and the run stays unfinished.
 """
 
 import os
@@ -12,24 +14,28 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 import anyio
 
 from offbus.errors import CouldNotRun, OffbusError
+from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
 from offbus.report.model import Report
+from offbus.runner.causes import only_one
 from offbus.runner.clock import Clock
 from offbus.runner.finish import end_run, settle_place
 from offbus.runner.recording import RunRecorder
 from offbus.runner.undoing import UndoEntry, Undoer
 from offbus.runs import RunFolder
+from offbus.unrecovered import tell_lost, tell_missing, tell_unreachable
 
 __all__ = ["Recovery", "plan_recovery", "recover"]
+
+Progress = Callable[[str | None, str], None]
 
 
 @dataclass(slots=True)
@@ -44,8 +50,14 @@ class Recovery:
 
     @property
     def finished(self) -> bool:
-        """The run ended and left nothing open."""
-        return self.fold.ended is not None and not self.fold.pending_undos() and not self.fold.residue
+        """The run ended and left nothing open: its last words say so."""
+        ended = self.fold.ended
+        return ended is not None and ended["data"]["exit"] != Exit.RESIDUE and not self.journal.lost_at_end
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever journaled, so nothing was changed."""
+        return not self.journal.events and not self.journal.damage
 
 
 def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recovery:
@@ -66,13 +78,13 @@ async def recover(
     *,
     by: str = "recover",
     listeners: Iterable[Listener] = (),
-    progress: Callable[[str | None, str], None] = lambda _step, _text: None,
+    progress: Progress = lambda _step, _text: None,
     registry: Registry | None = None,
 ) -> Report:
     """Finish a run. Raises HeldElsewhere when its runner lives, CouldNotRun when its place cannot be reached."""
-    with folder.lock():
+    with folder.lock(by):
         plan = plan_recovery(folder, registry)
-        if plan.fold.first is None:
+        if plan.empty:
             return _nothing_happened(folder)
         if plan.finished:
             folder.unfinished.unlink(missing_ok=True)
@@ -86,45 +98,60 @@ async def _finish(
     clock: Clock,
     by: str,
     listeners: Iterable[Listener],
-    progress: Callable[[str | None, str], None],
+    progress: Progress,
     registry: Registry,
 ) -> Report:
     killed = plan.fold.ended is None
     writer = _take_over(folder, plan, clock)
-    for listener in (plan.fold.apply, *listeners):
-        writer.listen(listener)
-    writer.append(EventKind.ADOPTED, _adopted(plan, by), durable=True)
-    if killed:
-        _tell_killed(writer, plan)
-    if plan.fold.environment is not None:
-        await _undo_there(folder, plan, writer, by, progress, registry)
-    return end_run(writer, plan.fold, folder)
+    try:
+        for listener in (plan.fold.apply, *listeners):
+            writer.listen(listener)
+        _adopt(writer, plan, by)
+        if killed:
+            _tell_killed(writer, plan)
+        if plan.fold.environment is not None:
+            await _undo_there(folder, plan, writer, by, progress, registry)
+        else:
+            tell_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
+        tell_lost(writer, plan.fold, folder)
+        return end_run(writer, plan.fold, folder)
+    finally:
+        writer.close()
 
 
 def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter:
-    if plan.journal.torn_bytes:
-        os.truncate(folder.journal, plan.journal.good_bytes)
-    return JournalWriter(folder.journal, folder.id, clock, next_seq=plan.journal.next_seq)
+    journal = plan.journal
+    writer = JournalWriter(
+        folder.journal,
+        journal.run or folder.id,
+        clock,
+        next_seq=journal.next_seq,
+        after_unended=journal.unended,
+    )
+    if journal.torn_bytes:
+        os.truncate(folder.journal, journal.good_bytes)
+    return writer
 
 
-def _adopted(plan: Recovery, by: str) -> dict[str, Any]:
-    return {
+def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
+    """Say whose the run is now. Epochs that damaged lines may have held are passed over: agents refuse lower ones."""
+    data = {
         "by": by,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "epoch": plan.fold.epoch + 1,
+        "epoch": plan.fold.epoch + 1 + plan.fold.gaps.events + plan.journal.lost_at_end,
         "torn_bytes": plan.journal.torn_bytes,
     }
+    writer.append(EventKind.ADOPTED, data)
+    writer.sync()
+    if writer.broken is not None:
+        writer.append(EventKind.STOPPED, {"cause": "journal", "reason": writer.broken})
 
 
 def _tell_killed(writer: JournalWriter, plan: Recovery) -> None:
     if not any(stop.cause == "killed" for stop in plan.fold.stops):
         reason = "the runner ended before the run did; it was recovered"
         writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
-    for line in plan.journal.damage:
-        item = f"journal line {line.line}"
-        data = {"item": item, "detail": f"it is damaged: {line.why}", "mend": "compare by hand"}
-        writer.append(EventKind.RESIDUE, data)
 
 
 async def _undo_there(
@@ -132,13 +159,12 @@ async def _undo_there(
     plan: Recovery,
     writer: JournalWriter,
     by: str,
-    progress: Callable[[str | None, str], None],
+    progress: Progress,
     registry: Registry,
 ) -> None:
     fold = plan.fold
-    head = fold.first["data"] if fold.first else {}
-    budget = timedelta(seconds=head["undo_timeout_s"])
-    environment_type = registry.environment_type(head["environment"])
+    budget = timedelta(seconds=fold.head["undo_timeout_s"])
+    environment_type = registry.environment_type(fold.opened or fold.head["environment"])
     handle = RunRecorder(
         writer,
         fold.epoch,
@@ -148,13 +174,23 @@ async def _undo_there(
         progress=progress,
     )
     opening = environment_type.opener.reopen(fold.environment or {}, handle, run_dir=str(folder.path))
-    async with opening as environment:
-        with anyio.CancelScope(shield=True):
-            writer.append(EventKind.PHASE, {"name": "undo"})
-            await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
-            left = [entry for entry in plan.entries if not entry.settled]
-            _tell_missing(writer, plan.missing)
-            await settle_place(environment, writer, left, fold.fingerprint, bound=budget)
+    opened = False
+    try:
+        async with opening as environment:
+            opened = True
+            with anyio.CancelScope(shield=True):
+                writer.append(EventKind.PHASE, {"name": "undo"})
+                await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
+                left = [entry for entry in plan.entries if not entry.settled]
+                tell_missing(writer, plan.missing)
+                clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)
+                await settle_place(environment, writer, left, fold.fingerprint, clean=clean)
+    except Exception as err:
+        one = only_one(err)
+        if opened or isinstance(one, OffbusError):
+            raise one from None
+        reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"
+        raise CouldNotRun(reason, hint=f"when it can be: offbus recover {folder.path}") from err
 
 
 def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) -> None:
@@ -164,16 +200,8 @@ def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) ->
     except (OffbusError, ValueError):
         plan.missing.append(record)
         return
-    plan.entries.append(UndoEntry(data["undo"], record.get("step"), undo, attempts=tries))
-
-
-def _tell_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
-    for record in records:
-        data = record["data"]
-        detail = f"undo type {data['type']} cannot be loaded here; it comes with {data['distribution']}"
-        mend = f"install {data['distribution']}, then: offbus recover {writer.run}"
-        residue = {"item": data["describe"], "detail": detail, "mend": mend}
-        writer.append(EventKind.RESIDUE, residue)
+    entry = UndoEntry(data["undo"], record.get("step"), undo, title=data["describe"], attempts=tries)
+    plan.entries.append(entry)
 
 
 def _nothing_happened(folder: RunFolder) -> Report:

@@ -5,6 +5,7 @@ stands in the folder from before the first change to the world until everything 
 """
 
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from offbus.errors import CouldNotRun, UsageError
-from offbus.journal.lock import FileLock, HeldElsewhere
+from offbus.errors import CouldNotRun, JournalError, UsageError
+from offbus.journal.codec import decode
+from offbus.journal.lock import FileLock, HeldElsewhere, Holder, holder_of
 
 __all__ = ["RunFolder", "create_run", "default_runs", "find_run", "place_lock", "runs_in", "unfinished_runs"]
 
@@ -44,14 +46,39 @@ class RunFolder:
         """Stands while something may be left to undo."""
         return self.path / "unfinished"
 
-    def lock(self) -> FileLock:
+    def lock(self, task: str = "run") -> FileLock:
         """The right to write this run's journal and to undo."""
-        return FileLock(self.path / "lock", f"run {self.id}")
+        return FileLock(self._lock, f"run {self.id}", task=task)
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who took the run's lock last."""
+        return holder_of(self._lock)
+
+    @property
+    def identity(self) -> str | None:
+        """The place that an unfinished run acts on; None when that is not known.
+
+        It stands in `unfinished`, so that a damaged journal does not hide it, and in the journal.
+        """
+        try:
+            return str(json.loads(self.unfinished.read_bytes())["identity"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        try:
+            with self.journal.open("rb") as lines:
+                return str(decode(lines.readline())["data"]["identity"])
+        except (OSError, JournalError, KeyError):
+            return None
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / "lock"
 
     def in_use(self) -> bool:
         """Whether a living process holds the run."""
         try:
-            with self.lock():
+            with self.lock("look"):
                 return False
         except HeldElsewhere:
             return True
@@ -63,14 +90,15 @@ def default_runs() -> Path:
     return Path(state, "offbus", "runs")
 
 
-def create_run(base: Path, name: str) -> RunFolder:
-    """Make a new run's folder. Raises CouldNotRun when that is not possible."""
+def create_run(base: Path, name: str, identity: str) -> RunFolder:
+    """Make a new run's folder; `identity` names the place it acts on. Raises CouldNotRun when that is not possible."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     folder = RunFolder(base / f"{stamp}-{name}-{secrets.token_hex(4)}")
     try:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.path.mkdir(mode=0o700)
         folder.unfinished.touch(mode=0o600)
+        folder.unfinished.write_text(json.dumps({"identity": identity}), encoding="utf-8")
     except OSError as err:
         raise CouldNotRun(
             f"cannot make the run's folder below {base}: {err.strerror}",
@@ -113,7 +141,7 @@ def find_run(base: Path, wanted: str) -> RunFolder:
     raise UsageError(f"{wanted!r} {what} in {base}", hint=f"newest runs: {known}")
 
 
-def place_lock(base: Path, identity: str) -> FileLock:
-    """Two runs on one place exclude each other."""
+def place_lock(base: Path, identity: str, task: str = "run") -> FileLock:
+    """Two runs on one place exclude each other, and so do a run and a recovery."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return FileLock(base / ".locks" / digest, f"the environment {identity}")
+    return FileLock(base / ".locks" / digest, f"the environment {identity}", task=task)

@@ -180,7 +180,8 @@ class Context(Recorder, Protocol):
         """A structlog logger with run and step bound."""
 
     async def undo(self, undo: "Undo") -> None:
-        """Journal (fsync) and acknowledge an undo *before* the effect. Raises StepError if it may not go ahead."""
+        """Journal (fsync) and acknowledge an undo *before* the effect. Raises StepError if it may not go ahead: the
+        run is being stopped, the journal cannot be written, or a lease was lost (`HoldsLeases.may_change`)."""
 
     def ready(self) -> None:
         """A background step is ready: steps that need it may start."""

@@ -1,8 +1,9 @@
 /* The two files through which the agent and the processes of a node talk: `ctl` and `events`.
  *
- * `ctl` is written by the agent alone and mapped read-only by every process under the shim; `events` is written by
- * those processes and believed in nothing by the agent. Both are created once with a fixed size and then written in
- * place: a renamed file leaves old mappings stale for ever, a truncated one kills its readers with SIGBUS.
+ * `ctl` is written by the agent alone and mapped read-only by every process under the shim: created once with a fixed
+ * size and then written in place, because a renamed file leaves old mappings stale for ever and a truncated one kills
+ * its readers with SIGBUS. `events` is written by those processes and believed in nothing by the agent; nobody maps it
+ * (pread and pwrite only), so a process that truncates it can harm no other.
  *
  * All numbers are little-endian, in natural alignment. Times are nanoseconds of CLOCK_BOOTTIME. The Python side is
  * offbus_agent/page_abi.py; tests/shim holds the two together. A reader refuses another major version; a higher minor
@@ -15,7 +16,7 @@
 #include <stdint.h>
 
 #define OFFBUS_ABI_MAJOR 1
-#define OFFBUS_ABI_MINOR 0
+#define OFFBUS_ABI_MINOR 1
 #define OFFBUS_CTL_MAGIC 0x4c54434fu    /* "OCTL" */
 #define OFFBUS_EVENTS_MAGIC 0x5456454fu /* "OEVT" */
 #define OFFBUS_CTL_SIZE 4096
@@ -77,7 +78,18 @@ struct offbus_slot {
   uint64_t armed_at_ns;
   uint64_t expires_ns; /* 0 = only the heartbeat bounds it */
   char fault_id[OFFBUS_FAULT_ID_SIZE]; /* NUL-terminated */
-  uint8_t reserved[72];
+  /* Since 1.1: what NVML shows of the fault besides its code. 0 = as the driver has it; numbers are added to its own. */
+  uint32_t xid;             /* told by nvmlEventSetWait to who registered for critical XIDs before the fault was armed */
+  uint32_t recovery_action; /* field 230: 1 GPU reset, 2 node reboot, 3 drain P2P, 4 drain and reset … */
+  uint32_t nvml_events;     /* more event types that it raises, such as 0x2 (double bit ECC), 0x8000 (recovery action) */
+  uint32_t remapped_correctable;
+  uint32_t remapped_uncorrectable;
+  uint8_t remap_pending;
+  uint8_t remap_failed;
+  uint16_t unused;
+  uint32_t ecc_corrected;
+  uint32_t ecc_uncorrected;
+  uint8_t reserved[40];
 };
 
 struct offbus_ctl {
@@ -113,8 +125,9 @@ struct offbus_record {
   char function[OFFBUS_FUNCTION_SIZE];
 };
 
-/* What one process had to do with one generation. A process takes a row by swapping 0 (or the owner of a row of a
- * generation that is over) for its token; when all are taken its calls are faulted all the same, unrecorded. */
+/* What one process had to do with one generation. A process takes a row that is free, or of a generation that is over,
+ * while it holds an open-file-description lock on the header; when all are taken its calls are faulted all the same,
+ * unrecorded. */
 struct offbus_row {
   uint64_t owner; /* 0 = free */
   int32_t pid;
@@ -129,7 +142,7 @@ struct offbus_row {
 };
 
 struct offbus_events {
-  uint32_t doorbell; /* written with pwrite(2) after a first faulted call, so that inotify wakes the agent */
+  uint32_t doorbell; /* unused since 1.1: records are written with pwrite(2), which wakes inotify by itself */
   uint32_t magic;
   uint16_t abi_major;
   uint16_t abi_minor;
@@ -158,7 +171,17 @@ OFFBUS_AT(offbus_slot, seed, 56);
 OFFBUS_AT(offbus_slot, armed_at_ns, 64);
 OFFBUS_AT(offbus_slot, expires_ns, 72);
 OFFBUS_AT(offbus_slot, fault_id, 80);
-OFFBUS_AT(offbus_slot, reserved, 120);
+OFFBUS_AT(offbus_slot, xid, 120);
+OFFBUS_AT(offbus_slot, recovery_action, 124);
+OFFBUS_AT(offbus_slot, nvml_events, 128);
+OFFBUS_AT(offbus_slot, remapped_correctable, 132);
+OFFBUS_AT(offbus_slot, remapped_uncorrectable, 136);
+OFFBUS_AT(offbus_slot, remap_pending, 140);
+OFFBUS_AT(offbus_slot, remap_failed, 141);
+OFFBUS_AT(offbus_slot, unused, 142);
+OFFBUS_AT(offbus_slot, ecc_corrected, 144);
+OFFBUS_AT(offbus_slot, ecc_uncorrected, 148);
+OFFBUS_AT(offbus_slot, reserved, 152);
 OFFBUS_AT(offbus_ctl, armed, 0);
 OFFBUS_AT(offbus_ctl, magic, 4);
 OFFBUS_AT(offbus_ctl, abi_major, 8);

@@ -1,19 +1,25 @@
 /* Which real function stands behind which thunk.
  *
- * The real libraries are found among the loaded objects by file name; every listed function that they export is
- * entered in `offbus_real` and in a map from address to index. Pointers are then replaced by value: of 11,713
+ * The real libraries are found among the loaded objects (real_preload.c, real_proxy.c), and with them other
+ * interposers that stand between us and them; every listed function that they export is entered in `offbus_real` and
+ * in a map from address to index. Pointers are then replaced by value: of 11,713
  * pointers that cuGetProcAddress_v2 of driver 550 answers, every one is the address of an export (docs/shim.md).
  */
 #include "shim.h"
 
-enum { MAP_SIZE = 8192, MAP_FULL = 6000, LIBRARIES = 2 };
+enum { MAP_SIZE = 8192, MAP_FULL = 6000, OBJECTS = 4 };
 
-static const struct {
-  const char *file, *prefix;
-} libraries[LIBRARIES] = {{"libcuda.so", "cu"}, {"libnvidia-ml.so", "nvml"}};
+static const char *const prefixes[LIBRARIES] = {"cu", "nvml"};
+
+/* The objects of a library in load order: interposers that stand before it, and itself. */
+struct objects {
+  unsigned n;
+  struct elf object[OBJECTS];
+  bool real[OBJECTS];
+};
 
 static uint32_t lock;
-static uintptr_t bound_base[LIBRARIES];
+static struct objects known[LIBRARIES];
 static struct {
   void *real;
   uint32_t index;
@@ -47,46 +53,91 @@ static void map_tidy(void) {
     if (offbus_real[i]) map_add(i, offbus_real[i]);
 }
 
-struct found {
-  struct elf object[LIBRARIES];
-};
+static bool stands_in_front(unsigned which, const struct elf *object) {
+  return object->in_front && elf_symbol(object, which == LIBRARY_CUDA ? "cuInit" : "nvmlInit_v2");
+}
 
 static bool note_library(const struct elf *object, const char *file, unsigned nth, void *data) {
-  struct found *found = data;
-  (void)nth;
-  for (unsigned i = 0; i < LIBRARIES; i++)
-    if (!found->object[i].symbols && text_starts(file, libraries[i].file)) found->object[i] = *object;
+  struct objects *found = data;
+  for (unsigned i = 0; i < LIBRARIES; i++) {
+    struct objects *of = &found[i];
+    bool real = real_is(i, object, file);
+    bool complete = of->n == OBJECTS || (of->n && of->real[of->n - 1]);
+    if (!nth || complete || (!real && !stands_in_front(i, object))) continue;
+    of->real[of->n] = real;
+    of->object[of->n++] = *object;
+  }
   return false;
 }
 
-static void bind_library(unsigned which, const struct elf *object) {
+static void *first_definition(const struct objects *of, uint32_t index) {
+  for (unsigned i = 0; i < of->n; i++) {
+    void *real = elf_symbol(&of->object[i], offbus_functions[index].name);
+    if (real) return real;
+  }
+  return NULL;
+}
+
+/* The first definition is what is called; whoever has the address of a later one is given the same thunk. */
+static void bind_library(unsigned which) {
+  const struct objects *of = &known[which];
   map_tidy();
   for (uint32_t i = 0; i < FUNCTIONS; i++) {
-    if (!text_starts(offbus_functions[i].name, libraries[which].prefix)) continue;
-    void *real = elf_symbol(object, offbus_functions[i].name);
+    if (!text_starts(offbus_functions[i].name, prefixes[which])) continue;
+    void *real = first_definition(of, i), *last = elf_symbol(&of->object[of->n - 1], offbus_functions[i].name);
     if (real) set_real(i, real);
+    if (last) map_add(i, last);
   }
-  bound_base[which] = object->base;
+}
+
+static bool same(const struct objects *a, const struct objects *b) {
+  bool equal = a->n == b->n;
+  for (unsigned i = 0; equal && i < a->n; i++) equal = a->object[i].base == b->object[i].base;
+  return equal;
 }
 
 /* The loader's lock is never taken while ours is held. */
 static void bind_libraries(void) {
-  struct found found = {0};
-  elf_each(note_library, &found);
-  lock_take(&lock);
+  struct objects found[LIBRARIES];
+  for (unsigned i = 0; i < LIBRARIES; i++) found[i].n = 0;
+  real_load();
+  elf_each(note_library, found);
+  bool bound_any = false;
+  uint64_t mask = lock_take(&lock);
   for (unsigned i = 0; i < LIBRARIES; i++)
-    if (found.object[i].symbols && found.object[i].base != bound_base[i]) {
-      bind_library(i, &found.object[i]);
-      page_speak();
+    if (found[i].n && found[i].real[found[i].n - 1] && !same(&found[i], &known[i])) {
+      known[i] = found[i];
+      bind_library(i);
+      bound_any = true;
     }
-  lock_give(&lock);
+  lock_give(&lock, mask);
+  if (bound_any) page_speak();
+}
+
+struct caller {
+  uint64_t address;
+  bool interposes;
+};
+
+static bool note_caller(const struct elf *object, const char *file, unsigned nth, void *data) {
+  struct caller *caller = data;
+  if (caller->address < object->base || caller->address >= object->end) return false;
+  for (unsigned i = 0; i < LIBRARIES; i++)
+    caller->interposes |= nth && !real_is(i, object, file) && stands_in_front(i, object);
+  return true;
+}
+
+bool is_interposer(uint64_t address) {
+  struct caller caller = {address, false};
+  elf_each(note_caller, &caller);
+  return caller.interposes;
 }
 
 static void *mapped_entry(void *real) {
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   unsigned at = map_slot(real);
   void *entry = map[at].real ? offbus_functions[map[at].index].entry : NULL;
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return entry;
 }
 
@@ -120,9 +171,9 @@ void *entry_for(void *real) {
 void *adopt(uint32_t index, void *real) {
   void *entry = entry_for(real);
   if (entry) return entry;
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   bool ours = !offbus_real[index];
   if (ours) set_real(index, real);
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return ours ? offbus_functions[index].entry : real;
 }

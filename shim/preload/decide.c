@@ -106,7 +106,7 @@ static bool strikes(const struct fault *fault, const struct call *call) {
 static void note(const struct fault *fault, const struct call *call) {
   int32_t code = answers_codes(fault) ? code_of(fault, call->f) : 0;
   if (sticks(fault, call)) process_stick(fault, &call->gpu);
-  events_record(fault, call->f, &call->gpu, code);
+  events_note(fault, call->f, &call->now, true, &call->gpu, code);
   announce(fault, call->f, code);
 }
 
@@ -115,11 +115,11 @@ static const struct fault *struck(const struct call *call) {
   for (unsigned i = 0; i < call->now.n; i++) {
     const struct fault *fault = &call->now.faults[i];
     if (!concerns(fault, call)) continue;
-    if (call->f->class_mask) events_count(fault, false, &call->now);
-    if (!strikes(fault, call)) continue;
-    events_count(fault, true, &call->now);
-    note(fault, call);
-    return fault;
+    if (strikes(fault, call)) {
+      note(fault, call);
+      return fault;
+    }
+    if (call->f->class_mask) events_note(fault, call->f, &call->now, false, &call->gpu, 0);
   }
   return NULL;
 }
@@ -162,6 +162,13 @@ static struct verdict decide_handle(struct call *call) {
   return answer(fault && answers_codes(fault) ? (uint32_t)fault->slot.nvml_err : code);
 }
 
+static uint32_t index_of(const struct function *f) { return (uint32_t)(f - offbus_functions); }
+
+/* The call as the program meant it. */
+static struct verdict pass(const struct function *f, void *real, uint64_t *args) {
+  return f->trait == TRAIT_WATCH ? answer(nvml_watch(index_of(f), real, args)) : jump_to(real);
+}
+
 static struct verdict decide(struct call *call) {
   int32_t code = 0;
   bool lost = false;
@@ -170,23 +177,27 @@ static struct verdict decide(struct call *call) {
   call->gpu = gpu_of(call->f, call->args);
   if (!is_nvml(call->f) && process_survives(&call->gpu, &code, &lost)) return fail(call, code, lost);
   const struct fault *fault = struck(call);
-  return fault ? perform(fault, call) : jump_to(call->real);
+  if (fault) return perform(fault, call);
+  if (call->f->trait != TRAIT_TYPED) return pass(call->f, call->real, call->args);
+  uint64_t status = call_real(call->real, call->args);
+  if (!(uint32_t)status) nvml_adjust(index_of(call->f), call->args, &call->gpu, &call->now);
+  return answer(status);
 }
 
 struct verdict offbus_dispatch(uint32_t index, uint64_t *args);
 
 /* Called by slow.S for every call that did not take the fast path. */
 __attribute__((visibility("hidden"))) struct verdict offbus_dispatch(uint32_t index, uint64_t *args) {
-  process_notice();
   if (index >= FUNCTIONS) return dl_hook(index, args);
   const struct function *f = &offbus_functions[index];
   void *real = bound(index);
   if (!real) return absent(f);
   if (f->trait == TRAIT_HOOK) return get_proc_address(index, args);
-  if (!f->class_mask && f->trait != TRAIT_IDENTITY) return jump_to(real);
+  process_notice();
+  if (!f->class_mask && f->trait != TRAIT_IDENTITY) return pass(f, real, args);
   struct call call; /* big, so not cleared */
   call.now.n = page_faults(call.now.faults);
-  if (!call.now.n && !process_any_survives()) return jump_to(real);
+  if (!call.now.n && !process_any_survives()) return pass(f, real, args);
   call.now.self = process_self();
   call.f = f, call.real = real, call.args = args;
   call.gpu = (struct gpu){.ordinal = -1};

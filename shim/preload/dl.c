@@ -8,30 +8,10 @@
 
 #include "shim.h"
 
-struct sought {
-  const char *name;
-  void *found;
-};
-
-/* The next object that defines it, another interposer included; never the main program, nor libcuda's neighbours
- * that merely re-export it. */
-static bool note_definition(const struct elf *object, const char *file, unsigned nth, void *data) {
-  struct sought *sought = data;
-  (void)file;
-  if (nth > 0) sought->found = elf_symbol(object, sought->name);
-  return sought->found != NULL;
-}
-
-static void *next_definition(const char *name) {
-  struct sought sought = {name, NULL};
-  elf_each(note_definition, &sought);
-  return sought.found;
-}
-
 static void *cached_next(void **cache, const char *name) {
   void *found = __atomic_load_n(cache, __ATOMIC_ACQUIRE);
   if (found) return found;
-  found = next_definition(name);
+  found = elf_next(name);
   __atomic_store_n(cache, found, __ATOMIC_RELEASE);
   return found;
 }
@@ -54,14 +34,29 @@ static void *own_entry(const char *name) {
   return text_equal(name, "dlopen") ? entry_dlopen : NULL;
 }
 
+/* Where the call came from (slow.S). */
+static uint64_t caller(const uint64_t *args) {
+#if defined(__x86_64__)
+  return args[7];
+#else
+  return args[-1];
+#endif
+}
+
+/* Another interposer behind us looks for what it stands in front of: that is the real one, not us. */
+static bool is_ours_to_answer(const uint64_t *args, const char *name) {
+  if (!name || (void *)args[0] == RTLD_NEXT) return false;
+  return !is_interposer(caller(args));
+}
+
+static int listed(const char *name) {
+  return text_starts(name, "cu") || text_starts(name, "nvml") ? function_index(name) : -1;
+}
+
 static struct verdict hook_dlsym(const uint64_t *args) {
   const char *name = (const char *)args[1];
-  bool next = (void *)args[0] == RTLD_NEXT;
-  int index = -1;
-  if (name && !next) {
-    if (own_entry(name)) return answer((uint64_t)own_entry(name));
-    if (text_starts(name, "cu") || text_starts(name, "nvml")) index = function_index(name);
-  }
+  if (name && own_entry(name) && !is_interposer(caller(args))) return answer((uint64_t)own_entry(name));
+  int index = is_ours_to_answer(args, name) ? listed(name) : -1;
   if (index < 0) return jump_to(real_dlsym());
   void *found = look_up(args[0], name);
   if (!found) return answer(0);
@@ -73,14 +68,21 @@ static struct verdict hook_dlsym(const uint64_t *args) {
 static struct verdict hook_dlvsym(const uint64_t *args) {
   static void *cache;
   const char *name = (const char *)args[1];
-  if (name && own_entry(name)) return answer((uint64_t)own_entry(name));
-  return jump_to(cached_next(&cache, "dlvsym"));
+  void *real = cached_next(&cache, "dlvsym");
+  if (name && own_entry(name) && !is_interposer(caller(args))) return answer((uint64_t)own_entry(name));
+  int index = is_ours_to_answer(args, name) ? listed(name) : -1;
+  if (index < 0 || !real) return jump_to(real);
+  void *found = ((void *(*)(void *, const char *, const char *))real)((void *)args[0], name, (const char *)args[2]);
+  if (!found || found == offbus_functions[index].entry) return answer((uint64_t)found);
+  return answer((uint64_t)adopt((uint32_t)index, found));
 }
 
 /* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. */
 static struct verdict hook_dlopen(uint64_t *args) {
   static void *cache;
+#ifdef RTLD_DEEPBIND
   args[1] &= ~(uint64_t)RTLD_DEEPBIND;
+#endif
   return jump_to(cached_next(&cache, "dlopen"));
 }
 

@@ -14,6 +14,7 @@ struct visit {
   bool (*see)(const struct elf *, const char *, unsigned, void *);
   void *data;
   unsigned nth;
+  bool passed_us, passed_libc;
 };
 
 /* glibc relocates these pointers in place, musl does not. */
@@ -34,8 +35,11 @@ static void read_tag(struct elf *object, const ElfW(Dyn) *entry) {
 }
 
 static struct elf read_object(const struct dl_phdr_info *info) {
-  struct elf object = {.base = info->dlpi_addr};
+  struct elf object = {.base = info->dlpi_addr, .end = info->dlpi_addr};
+  object.path = info->dlpi_name ? info->dlpi_name : "";
   for (int i = 0; i < info->dlpi_phnum; i++) {
+    uintptr_t end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+    if (info->dlpi_phdr[i].p_type == PT_LOAD && end > object.end) object.end = end;
     if (info->dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
     const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
     for (; entry->d_tag != DT_NULL; entry++) read_tag(&object, entry);
@@ -50,18 +54,28 @@ static const char *file_name(const char *path) {
   return name;
 }
 
+static bool is_libc(const char *file) {
+  return text_starts(file, "libc.so") || text_starts(file, "ld-musl") || text_starts(file, "libc.musl");
+}
+
 static int visit_object(struct dl_phdr_info *info, size_t size, void *data) {
   struct visit *visit = data;
   unsigned nth = visit->nth++;
   (void)size;
-  if (info->dlpi_addr == (uintptr_t)__ehdr_start) return 0;
+  if (info->dlpi_addr == (uintptr_t)__ehdr_start) {
+    visit->passed_us = true;
+    return 0;
+  }
   struct elf object = read_object(info);
   if (!object.symbols || !object.strings) return 0;
-  return visit->see(&object, file_name(info->dlpi_name ? info->dlpi_name : ""), nth, visit->data);
+  visit->passed_libc |= is_libc(file_name(object.path));
+  object.behind = visit->passed_us;
+  object.in_front = visit->passed_us && !visit->passed_libc;
+  return visit->see(&object, file_name(object.path), nth, visit->data);
 }
 
 void elf_each(bool (*see)(const struct elf *, const char *, unsigned, void *), void *data) {
-  struct visit visit = {see, data, 0};
+  struct visit visit = {.see = see, .data = data};
   if (dl_iterate_phdr) dl_iterate_phdr(visit_object, &visit);
 }
 
@@ -101,4 +115,41 @@ static void *find_sysv(const struct elf *object, const char *name) {
 void *elf_symbol(const struct elf *object, const char *name) {
   if (object->gnu_hash) return find_gnu(object, name);
   return object->sysv_hash ? find_sysv(object, name) : NULL;
+}
+
+struct sought {
+  const char *name;
+  bool anywhere;
+  void *found;
+};
+
+static bool note_definition(const struct elf *object, const char *file, unsigned nth, void *data) {
+  struct sought *sought = data;
+  (void)file;
+  if (nth > 0 && (object->behind || sought->anywhere)) sought->found = elf_symbol(object, sought->name);
+  return sought->found != NULL;
+}
+
+/* An interposer that stands before us calls us in its turn, so it is never the next one. An object that was loaded
+ * late has nothing behind it: then any will do. */
+void *elf_next(const char *name) {
+  struct sought sought = {name, false, NULL};
+  elf_each(note_definition, &sought);
+  if (sought.found) return sought.found;
+  sought.anywhere = true;
+  elf_each(note_definition, &sought);
+  return sought.found;
+}
+
+static int note_own_path(struct dl_phdr_info *info, size_t size, void *data) {
+  (void)size;
+  if (info->dlpi_addr != (uintptr_t)__ehdr_start) return 0;
+  *(const char **)data = info->dlpi_name;
+  return 1;
+}
+
+const char *elf_own_path(void) {
+  const char *path = NULL;
+  if (dl_iterate_phdr) dl_iterate_phdr(note_own_path, &path);
+  return path ? path : "";
 }

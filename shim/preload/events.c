@@ -1,17 +1,25 @@
-/* The process's rows in the events page: one per generation that it had to do with.
+/* What this process reports in the events file: one row per generation that it had to do with.
  *
- * The page is shared with processes that nobody vouches for, so nothing read from it is trusted: a row is used only
- * while it carries this process's token, and every index is computed here. A full table drops the record, not the
- * fault.
+ * The file is shared with processes that nobody vouches for, so nothing of it is mapped (a file that somebody truncates
+ * would kill us) and nothing read from it is trusted: the row is kept here and written with pwrite, at a place that is
+ * computed here. A full table, or a file that cannot be written, drops the record, not the fault. The first calls are
+ * written one by one; a process that makes many writes every 20 ms, and what is left when it ends.
  */
 #include "raw.h"
 #include "shim.h"
 
+enum { NO_ROW = -1, AT_ONCE = 64, FLUSH_NS = 20000000, LOCK_PATIENCE_NS = 20000000, RETRY_NS = 1000000000, CHUNK = 16 };
+
 static struct {
-  uint32_t generation;
-  struct offbus_row *row;
+  struct offbus_row row; /* as it should be in the file; generation 0 = not in use */
+  uint64_t written_ns;
+  int place;
+  bool stale; /* the file has less than `row` */
 } mine[OFFBUS_SLOTS];
 static int mine_pid;
+static uint32_t lock;
+static uint64_t hopeless_until_ns;
+static struct offbus_row chunk[CHUNK];
 
 static uint64_t mix(uint64_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15u;
@@ -19,80 +27,94 @@ static uint64_t mix(uint64_t hash, uint64_t value) {
 }
 
 static uint64_t token_of(const struct process *self, uint32_t generation) {
-  uint64_t token = mix(mix(mix(mix(1, self->pid_namespace), (uint64_t)self->pid), self->start_ns), generation);
+  uint64_t token = mix(mix(mix(mix(1 + build_kind, self->pid_namespace), (uint64_t)self->pid), self->start_ns), generation);
   return token ? token : 1;
 }
 
-static bool swap(struct offbus_row *row, uint64_t from, uint64_t to) {
-  return __atomic_compare_exchange_n(&row->owner, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
+static long row_at(int place) { return (long)(sizeof(struct offbus_events) - sizeof(struct offbus_row) * OFFBUS_ROWS) +
+                                       place * (long)sizeof(struct offbus_row); }
 
-static void fill(struct offbus_row *row, const struct process *self, uint32_t generation) {
-  __atomic_store_n(&row->generation, 0, __ATOMIC_RELAXED);
-  memset(&row->cuda, 0, sizeof row->cuda);
-  memset(&row->nvml, 0, sizeof row->nvml);
-  row->pid = self->pid;
-  row->pid_namespace = self->pid_namespace;
-  row->start_ns = self->start_ns;
-  __atomic_store_n(&row->intercepted, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&row->faulted, 0, __ATOMIC_RELAXED);
-  __atomic_store_n(&row->generation, generation, __ATOMIC_RELEASE);
-}
-
-/* Generation 0 is a row that somebody is filling. */
 static bool in_force(uint32_t generation, const struct situation *now) {
-  if (!generation) return true;
   for (unsigned i = 0; i < now->n; i++)
     if (now->faults[i].slot.generation == generation) return true;
   return false;
 }
 
-/* The row that already carries the token, else a free one, else one of a generation that is over. */
-static struct offbus_row *claim(uint64_t token, const struct situation *now, bool *fresh) {
-  for (unsigned pass = 0; pass < 3; pass++) {
-    for (unsigned i = 0; i < OFFBUS_ROWS; i++) {
-      struct offbus_row *row = &page_events->rows[(token + i) % OFFBUS_ROWS];
-      uint64_t owner = __atomic_load_n(&row->owner, __ATOMIC_RELAXED);
-      *fresh = pass > 0;
-      if (pass == 0 && owner == token) return row;
-      if (pass == 1 && !owner && swap(row, 0, token)) return row;
-      if (pass == 2 && !in_force(row->generation, now) && swap(row, owner, token)) return row;
+/* How willingly a row is taken: 3 = it is ours already, 2 = free, 1 = of a generation that is over. */
+static int claim_of(const struct offbus_row *row, uint64_t token, const struct situation *now) {
+  if (row->owner == token) return 3;
+  if (!row->owner) return 2;
+  return in_force(row->generation, now) ? 0 : 1;
+}
+
+/* The best place for `token`, the first of its kind; NO_ROW = all are taken. Call while the file is locked. */
+static int find_place(int fd, uint64_t token, const struct situation *now) {
+  int best = NO_ROW, best_claim = 0;
+  for (int first = 0; first < OFFBUS_ROWS && best_claim < 3; first += CHUNK) {
+    memset(chunk, 0, sizeof chunk);
+    raw_pread(fd, chunk, sizeof chunk, row_at(first));
+    for (int i = 0; i < CHUNK && first + i < OFFBUS_ROWS; i++) {
+      int claim = claim_of(&chunk[i], token, now);
+      if (claim > best_claim) best = first + i, best_claim = claim;
     }
   }
-  return NULL;
+  return best;
 }
 
-static uint32_t claim_lock;
-
-/* A row's owner changes when the agent clears the page: then another is claimed. */
-static struct offbus_row *row_of(const struct fault *fault, const struct situation *now) {
-  const struct process *self = &now->self;
-  uint32_t generation = fault->slot.generation;
-  uint64_t token = token_of(self, generation);
-  bool fresh = false;
-  lock_take(&claim_lock);
-  if (mine_pid != self->pid) memset(mine, 0, sizeof mine), mine_pid = self->pid;
-  struct offbus_row *row = mine[fault->index].generation == generation ? mine[fault->index].row : NULL;
-  if (!row || __atomic_load_n(&row->owner, __ATOMIC_RELAXED) != token) {
-    row = claim(token, now, &fresh);
-    if (row && fresh) fill(row, self, generation);
-    mine[fault->index].generation = generation;
-    mine[fault->index].row = row;
+/* Waits a little for the lock; somebody who keeps it costs us the record, and a look now and then. */
+static bool lock_file(int fd) {
+  uint64_t began = raw_now_ns();
+  if (began < hopeless_until_ns) return false;
+  while (!raw_lock(fd)) {
+    if (raw_now_ns() - began > LOCK_PATIENCE_NS) {
+      hopeless_until_ns = raw_now_ns() + RETRY_NS;
+      return false;
+    }
+    raw_yield();
   }
-  lock_give(&claim_lock);
-  return row;
+  return true;
 }
 
-void events_count(const struct fault *fault, bool faulted, const struct situation *now) {
-  struct offbus_row *row = page_events ? row_of(fault, now) : NULL;
-  if (!row) return;
-  __atomic_fetch_add(faulted ? &row->faulted : &row->intercepted, 1, __ATOMIC_RELAXED);
+static void begin_row(unsigned at, const struct situation *now, uint32_t generation) {
+  memset(&mine[at], 0, sizeof mine[at]);
+  mine[at].place = NO_ROW;
+  mine[at].row.owner = token_of(&now->self, generation);
+  mine[at].row.generation = generation;
+  mine[at].row.pid = now->self.pid;
+  mine[at].row.pid_namespace = now->self.pid_namespace;
+  mine[at].row.start_ns = now->self.start_ns;
 }
 
-static void write_record(struct offbus_record *record, const struct fault *fault, const struct function *f,
-                         const struct gpu *gpu, int32_t code) {
+/* The agent frees rows whose evidence it has: what is counted from then on is counted in a new one. */
+static void forget_if_freed(int fd, unsigned at, const struct situation *now) {
+  uint64_t owner = 0;
+  if (mine[at].place == NO_ROW) return;
+  raw_pread(fd, &owner, sizeof owner, row_at(mine[at].place));
+  if (owner == mine[at].row.owner) return;
+  struct offbus_row kept = mine[at].row;
+  begin_row(at, now, kept.generation);
+}
+
+/* Locked until the row is in the file with its owner; closing the descriptor unlocks. */
+static void write_row(int fd, unsigned at, const struct situation *now) {
+  if (mine[at].place == NO_ROW && now && lock_file(fd)) mine[at].place = find_place(fd, mine[at].row.owner, now);
+  if (mine[at].place == NO_ROW) return;
+  if (raw_pwrite(fd, &mine[at].row, sizeof mine[at].row, row_at(mine[at].place)) < 0) return;
+  mine[at].written_ns = raw_now_ns();
+  mine[at].stale = false;
+}
+
+/* Call with the lock held. */
+static void open_row(unsigned at, uint32_t generation, const struct situation *now) {
+  if (mine_pid != now->self.pid) memset(mine, 0, sizeof mine), mine_pid = now->self.pid;
+  if (mine[at].row.generation != generation) begin_row(at, now, generation);
+}
+
+static void fill_record(struct offbus_record *record, const struct fault *fault, const struct function *f,
+                        const struct gpu *gpu, int32_t code) {
+  record->state = OFFBUS_RECORD_COMPLETE;
   record->code = code;
-  record->pid = process_pid();
+  record->pid = mine_pid;
   record->tid = raw_gettid();
   record->at_ns = raw_now_ns();
   record->slot = fault->index;
@@ -100,15 +122,37 @@ static void write_record(struct offbus_record *record, const struct fault *fault
   for (size_t i = 0; i < OFFBUS_FUNCTION_SIZE - 1 && f->name[i]; i++) record->function[i] = f->name[i];
 }
 
-void events_record(const struct fault *fault, const struct function *f, const struct gpu *gpu, int32_t code) {
-  struct offbus_row *row = page_events ? mine[fault->index].row : NULL;
-  if (!row) return;
-  struct offbus_record *record = is_nvml(f) ? &row->nvml : &row->cuda;
-  uint32_t none = OFFBUS_RECORD_NONE;
-  if (!__atomic_compare_exchange_n(&record->state, &none, OFFBUS_RECORD_WRITING, false, __ATOMIC_ACQUIRE,
-                                   __ATOMIC_RELAXED))
-    return;
-  write_record(record, fault, f, gpu, code);
-  __atomic_store_n(&record->state, OFFBUS_RECORD_COMPLETE, __ATOMIC_RELEASE);
-  page_ring();
+/* Whether to write now: the first calls each, then from time to time, and a first faulted call always. */
+static bool is_due(unsigned at, bool urgent) {
+  return urgent || mine[at].row.intercepted + mine[at].row.faulted < AT_ONCE ||
+         raw_now_ns() - mine[at].written_ns >= FLUSH_NS;
+}
+
+void events_note(const struct fault *fault, const struct function *f, const struct situation *now, bool faulted,
+                 const struct gpu *gpu, int32_t code) {
+  unsigned at = fault->index;
+  uint64_t mask = lock_take(&lock);
+  open_row(at, fault->slot.generation, now);
+  struct offbus_record *record = is_nvml(f) ? &mine[at].row.nvml : &mine[at].row.cuda;
+  bool first = faulted && record->state != OFFBUS_RECORD_COMPLETE;
+  int fd = is_due(at, first) ? page_open_events() : -1;
+  if (fd >= 0) forget_if_freed(fd, at, now);
+  if (faulted && record->state != OFFBUS_RECORD_COMPLETE) fill_record(record, fault, f, gpu, code);
+  mine[at].row.intercepted += f->class_mask != 0;
+  mine[at].row.faulted += faulted;
+  mine[at].stale = true;
+  if (fd >= 0) write_row(fd, at, now), raw_close(fd);
+  lock_give(&lock, mask);
+}
+
+/* What was counted since the last write. */
+__attribute__((destructor)) static void finish(void) {
+  uint64_t mask = lock_take(&lock);
+  bool any = false;
+  for (unsigned i = 0; i < OFFBUS_SLOTS; i++) any |= mine[i].stale && mine[i].place != NO_ROW && mine[i].row.owner;
+  int fd = any && mine_pid == raw_getpid() ? page_open_events() : -1;
+  for (unsigned i = 0; fd >= 0 && i < OFFBUS_SLOTS; i++)
+    if (mine[i].stale) write_row(fd, i, NULL);
+  if (fd >= 0) raw_close(fd);
+  lock_give(&lock, mask);
 }

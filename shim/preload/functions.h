@@ -11,9 +11,19 @@
 enum { FN_dlsym = FUNCTIONS, FN_dlvsym, FN_dlopen };
 
 /* Where a call's GPU is found; `device_argument` counts from 0. */
-enum { DEVICE_NONE, DEVICE_CTX, DEVICE_ALL, DEVICE_DEV, DEVICE_NVML, DEVICE_OUT };
+enum {
+  DEVICE_NONE,
+  DEVICE_CTX,     /* the current context's */
+  DEVICE_CONTEXT, /* that of the CUcontext in an argument */
+  DEVICE_STREAM,
+  DEVICE_CONFIG, /* that of the stream in a CUlaunchConfig */
+  DEVICE_ALL,
+  DEVICE_DEV,
+  DEVICE_NVML,
+  DEVICE_OUT
+};
 
-enum { TRAIT_NONE, TRAIT_FREE, TRAIT_IDENTITY, TRAIT_HOOK, TRAIT_TEXT };
+enum { TRAIT_NONE, TRAIT_FREE, TRAIT_IDENTITY, TRAIT_HOOK, TRAIT_TEXT, TRAIT_TYPED, TRAIT_WATCH };
 
 struct function {
   const char *name;

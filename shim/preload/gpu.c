@@ -1,7 +1,7 @@
 /* Which GPU a call is for, asked of the real driver and remembered.
  *
- * A CUDA call is for the device of the current context, or of the CUdevice that it names; an NVML call for that of
- * its handle. Ordinals differ from process to process (CUDA_VISIBLE_DEVICES), so a GPU is known by its UUID, and by
+ * A CUDA call is for the device of the stream, context or CUdevice that it names, else of the current context; an NVML
+ * call for that of its handle. (An event cannot be asked: calls on one count for the current context.) Ordinals differ from process to process (CUDA_VISIBLE_DEVICES), so a GPU is known by its UUID, and by
  * its PCI address where the UUID cannot be read. Of a MIG device both UUIDs count: its own and its parent's.
  */
 #include "shim.h"
@@ -9,11 +9,13 @@
 enum { REMEMBERED = 64 };
 
 static uint32_t lock;
-static struct {
-  uint64_t key;
-  struct gpu gpu;
-} cuda[REMEMBERED], nvml[REMEMBERED];
-static unsigned cuda_used, nvml_used;
+static struct memory {
+  unsigned used;
+  struct {
+    uint64_t key;
+    struct gpu gpu;
+  } of[REMEMBERED];
+} cuda, nvml;
 
 static uint64_t call_listed(uint32_t index, uint64_t a, uint64_t b, uint64_t c) {
   const uint64_t args[6] = {a, b, c};
@@ -85,41 +87,91 @@ static struct gpu ask_nvml(uint64_t handle) {
   return gpu;
 }
 
+static bool recall(const struct memory *memory, uint64_t key, struct gpu *gpu) {
+  bool found = false;
+  uint64_t mask = lock_take(&lock);
+  for (unsigned i = 0; i < memory->used && !found; i++)
+    if (memory->of[i].key == key) *gpu = memory->of[i].gpu, found = true;
+  lock_give(&lock, mask);
+  return found;
+}
+
 /* Only what the driver really answered is remembered; before cuInit or nvmlInit it answers nothing. */
-#define REMEMBER(table, key_, ask)                                              \
-  do {                                                                          \
-    struct gpu gpu = {.known = false, .ordinal = -1};                           \
-    lock_take(&lock);                                                           \
-    for (unsigned i = 0; i < table##_used && !gpu.known; i++)                   \
-      if (table[i].key == (key_)) gpu = table[i].gpu;                           \
-    lock_give(&lock);                                                           \
-    if (gpu.known) return gpu;                                                  \
-    gpu = (ask);                                                                \
-    lock_take(&lock);                                                           \
-    if ((gpu.has_uuid || gpu.has_pci) && table##_used < REMEMBERED) {           \
-      table[table##_used].key = (key_);                                         \
-      table[table##_used++].gpu = gpu;                                          \
-    }                                                                           \
-    lock_give(&lock);                                                           \
-    return gpu;                                                                 \
-  } while (0)
+static void remember(struct memory *memory, uint64_t key, const struct gpu *gpu) {
+  if (!gpu->has_uuid && !gpu->has_pci) return;
+  uint64_t mask = lock_take(&lock);
+  if (memory->used < REMEMBERED) {
+    memory->of[memory->used].key = key;
+    memory->of[memory->used++].gpu = *gpu;
+  }
+  lock_give(&lock, mask);
+}
 
-struct gpu gpu_cuda(int ordinal) { REMEMBER(cuda, (uint64_t)(uint32_t)ordinal, ask_cuda(ordinal)); }
+struct gpu gpu_cuda(int ordinal) {
+  struct gpu gpu;
+  if (recall(&cuda, (uint64_t)(uint32_t)ordinal, &gpu)) return gpu;
+  gpu = ask_cuda(ordinal);
+  remember(&cuda, (uint64_t)(uint32_t)ordinal, &gpu);
+  return gpu;
+}
 
-struct gpu gpu_nvml(uint64_t handle) { REMEMBER(nvml, handle, ask_nvml(handle)); }
+struct gpu gpu_nvml(uint64_t handle) {
+  struct gpu gpu;
+  if (recall(&nvml, handle, &gpu)) return gpu;
+  gpu = ask_nvml(handle);
+  remember(&nvml, handle, &gpu);
+  return gpu;
+}
 
-static struct gpu gpu_of_context(void) {
+static const struct gpu nobody = {.ordinal = -1};
+
+static struct gpu gpu_of_current(void) {
   int ordinal = -1;
-  if (call_listed(FN_cuCtxGetDevice, (uint64_t)&ordinal, 0, 0)) return (struct gpu){.ordinal = -1};
-  return gpu_cuda(ordinal);
+  return call_listed(FN_cuCtxGetDevice, (uint64_t)&ordinal, 0, 0) ? nobody : gpu_cuda(ordinal);
+}
+
+/* CUDA 13 asks a context directly; older drivers answer for the current one only. */
+static struct gpu gpu_of_context(uint64_t context) {
+  int ordinal = -1;
+  uint64_t popped;
+  if (!context) return gpu_of_current();
+  if (!call_listed(FN_cuCtxGetDevice_v2, (uint64_t)&ordinal, context, 0)) return gpu_cuda(ordinal);
+  if (call_listed(FN_cuCtxPushCurrent_v2, context, 0, 0)) return nobody;
+  struct gpu gpu = gpu_of_current();
+  call_listed(FN_cuCtxPopCurrent_v2, (uint64_t)&popped, 0, 0);
+  return gpu;
+}
+
+/* The null stream and the two that CUDA names by the numbers 1 and 2 are those of the current context. */
+static struct gpu gpu_of_stream(uint64_t stream) {
+  int ordinal = -1;
+  uint64_t context = 0;
+  if (stream <= 2) return gpu_of_current();
+  if (!call_listed(FN_cuStreamGetDevice, stream, (uint64_t)&ordinal, 0)) return gpu_cuda(ordinal);
+  return call_listed(FN_cuStreamGetCtx, stream, (uint64_t)&context, 0) ? gpu_of_current() : gpu_of_context(context);
+}
+
+/* CUlaunchConfig: seven 32-bit numbers, padding, then the stream. */
+static uint64_t stream_in(uint64_t config) { return config ? *(const uint64_t *)(config + 32) : 0; }
+
+/* Integer arguments past the registers lie above the frame that slow.S made. */
+static uint64_t argument_at(const uint64_t *args, unsigned n) {
+#if defined(__x86_64__)
+  return args[n < 6 ? n : n + 2];
+#else
+  return args[n < 8 ? n : n + 16];
+#endif
 }
 
 struct gpu gpu_of(const struct function *f, const uint64_t *args) {
-  uint64_t argument = args[f->device_argument];
-  if (f->device == DEVICE_CTX) return gpu_of_context();
+  uint64_t argument = argument_at(args, f->device_argument);
+  if (f->device == DEVICE_CTX) return gpu_of_current();
+  if (f->device == DEVICE_CONTEXT) return gpu_of_context(argument);
+  if (f->device == DEVICE_STREAM) return gpu_of_stream(argument);
+  if (f->device == DEVICE_CONFIG) return gpu_of_stream(stream_in(argument));
   if (f->device == DEVICE_DEV) return gpu_cuda((int)argument);
   if (f->device == DEVICE_NVML) return gpu_nvml(argument);
-  return (struct gpu){.ordinal = -1};
+  return nobody;
 }
 
 static bool is_zero(const uint8_t *bytes, size_t size) {

@@ -1,8 +1,8 @@
-/* The two files, from a process's side: found by the environment at start, mapped, and from then on only read.
+/* The two files, from a process's side: found at start, `ctl` mapped for reading, `events` opened when it is written.
  *
- * Whatever is wrong with them, the process runs as without the shim; if it uses CUDA or NVML, one line on stderr says
- * why. Without OFFBUS_PAGE_DIR the shim is silent and idle. The environment is read from /proc, because a preloaded object may be
- * initialised before libc is.
+ * They are in OFFBUS_PAGE_DIR; where that is not set (`env -i`, setuid) in the folder above the one that this object
+ * lies in, which is how the agent lays them out. Without either the shim is silent and idle. Whatever is wrong with
+ * them, the process runs as without the shim; if it uses CUDA or NVML, one line on stderr says why.
  */
 #include "raw.h"
 #include "shim.h"
@@ -13,10 +13,10 @@ static const uint32_t never = 0, always = 1;
 static const struct offbus_ctl *ctl;
 static uint64_t boot_id_hash;
 static char events_path[PATH_SIZE + 16];
+static bool events_good;
 
 /* What thunks load; see thunk.h. */
 __attribute__((visibility("hidden"))) const uint32_t *offbus_word = &never;
-struct offbus_events *page_events;
 
 void page_keep_armed(void) { __atomic_store_n(&offbus_word, &always, __ATOMIC_RELEASE); }
 void page_follow(void) { __atomic_store_n(&offbus_word, ctl ? &ctl->armed : &never, __ATOMIC_RELEASE); }
@@ -24,9 +24,10 @@ void page_follow(void) { __atomic_store_n(&offbus_word, ctl ? &ctl->armed : &nev
 static struct line complaint;
 
 /* Kept until the process turns out to use CUDA or NVML: a shell has nothing to say about pages. */
-static void complain(const char *path, const char *why) {
+void page_complain(const char *what, const char *why) {
+  if (__atomic_load_n(&complaint.used, __ATOMIC_RELAXED)) return;
   line_add(&complaint, "offbus: no faults here: ");
-  line_add(&complaint, path);
+  line_add(&complaint, what);
   line_add(&complaint, " ");
   line_add(&complaint, why);
 }
@@ -36,38 +37,6 @@ void page_speak(void) {
   struct line line = complaint;
   complaint.used = 0;
   line_say(&line);
-}
-
-/* Where a scan of NAME=value\0NAME=value\0… for one name is. */
-struct scan {
-  const char *name;
-  char *value;
-  size_t room, at;
-  enum { IN_NAME, IN_VALUE, IN_ANOTHER, FOUND } state;
-};
-
-static void scan_byte(struct scan *scan, char byte) {
-  if (!byte) {
-    scan->state = scan->state == IN_VALUE ? FOUND : IN_NAME;
-    scan->at = 0;
-  } else if (scan->state == IN_VALUE) {
-    if (scan->at < scan->room - 1) scan->value[scan->at++] = byte, scan->value[scan->at] = 0;
-  } else if (scan->state == IN_NAME) {
-    if (scan->name[scan->at] == byte) scan->at++;
-    else if (!scan->name[scan->at] && byte == '=') scan->state = IN_VALUE, scan->at = 0;
-    else scan->state = IN_ANOTHER;
-  }
-}
-
-/* Reads a variable of the initial environment into `value`, "" when it is not there; a long value is cut. */
-static void read_environment(const char *name, char *value, size_t room) {
-  char chunk[4096];
-  struct scan scan = {name, value, room, 0, IN_NAME};
-  int fd = raw_open("/proc/self/environ", O_RDONLY);
-  value[0] = 0;
-  for (long got; fd >= 0 && scan.state != FOUND && (got = raw_read(fd, chunk, sizeof chunk)) > 0;)
-    for (long i = 0; i < got && scan.state != FOUND; i++) scan_byte(&scan, chunk[i]);
-  if (fd >= 0) raw_close(fd);
 }
 
 static uint64_t hash_boot_id(void) {
@@ -81,27 +50,30 @@ static uint64_t hash_boot_id(void) {
   return hash;
 }
 
-static void *map_file(const char *path, size_t size, int flags, int protection, const char **why) {
-  int fd = raw_open(path, flags);
-  void *at = NULL;
+/* A descriptor of a plain file of this size; negative = no, and `why`. */
+static int open_file(const char *path, size_t size, int flags, const char **why) {
+  int fd = raw_open(path, flags | O_NONBLOCK);
   *why = "cannot be opened";
-  if (fd < 0) return NULL;
+  if (fd < 0) return fd;
   *why = "has another size: not a page of this version";
-  if (raw_size(fd) == (long)size) {
-    *why = "cannot be mapped";
-    at = raw_map(fd, size, protection);
-  }
+  if (raw_size(fd) == (long)size) return fd;
   raw_close(fd);
-  return at;
+  return -1;
 }
 
 static void open_ctl(const char *path) {
   const char *why;
-  const struct offbus_ctl *page = map_file(path, OFFBUS_CTL_SIZE, O_RDONLY, PROT_READ, &why);
+  int fd = open_file(path, OFFBUS_CTL_SIZE, O_RDONLY, &why);
+  const struct offbus_ctl *page = NULL;
+  if (fd >= 0) {
+    page = raw_map(fd, OFFBUS_CTL_SIZE, PROT_READ);
+    why = "cannot be mapped";
+    raw_close(fd);
+  }
   if (page && (page->magic != OFFBUS_CTL_MAGIC || page->abi_major != OFFBUS_ABI_MAJOR || page->size != OFFBUS_CTL_SIZE))
     page = NULL, why = "is not a control page of this version";
   if (!page) {
-    complain(path, why);
+    page_complain(path, why);
     return;
   }
   ctl = page;
@@ -109,31 +81,55 @@ static void open_ctl(const char *path) {
   page_follow();
 }
 
-static void open_events(void) {
+static void check_events(void) {
   const char *why;
-  struct offbus_events *page = map_file(events_path, OFFBUS_EVENTS_SIZE, O_RDWR, PROT_READ | PROT_WRITE, &why);
-  if (page && (page->magic != OFFBUS_EVENTS_MAGIC || page->abi_major != OFFBUS_ABI_MAJOR ||
-               page->size != OFFBUS_EVENTS_SIZE))
-    page = NULL, why = "is not an events page of this version";
-  if (!page) complain(events_path, why);
-  page_events = page;
+  struct {
+    uint32_t doorbell, magic;
+    uint16_t abi_major, abi_minor;
+    uint32_t size;
+  } head = {0};
+  int fd = open_file(events_path, OFFBUS_EVENTS_SIZE, O_RDWR, &why);
+  if (fd >= 0) {
+    long got = raw_pread(fd, &head, sizeof head, 0);
+    events_good = got == (long)sizeof head && head.magic == OFFBUS_EVENTS_MAGIC &&
+                  head.abi_major == OFFBUS_ABI_MAJOR && head.size == OFFBUS_EVENTS_SIZE;
+    why = "is not an events page of this version";
+    raw_close(fd);
+  }
+  if (!events_good) page_complain(events_path, why);
 }
 
-static void join(char *into, const char *folder, const char *file) {
-  size_t length = text_length(folder);
-  memcpy(into, folder, length);
-  memcpy(into + length, file, text_length(file) + 1);
+/* Opened anew each time: a program may close any descriptor that it does not know, and use its number again. */
+int page_open_events(void) { return events_good ? raw_open(events_path, O_RDWR | O_NONBLOCK | O_NOFOLLOW) : -1; }
+
+bool page_exists(void) { return ctl != NULL; }
+
+static bool has_page(const char *folder) {
+  char path[PATH_SIZE + 16];
+  path_join(path, sizeof path, folder, "/ctl");
+  int fd = raw_open(path, O_RDONLY | O_NONBLOCK);
+  if (fd >= 0) raw_close(fd);
+  return fd >= 0;
+}
+
+/* False when nobody has said where a page is. */
+static bool find_folder(char *folder) {
+  environment_read("OFFBUS_PAGE_DIR", folder, PATH_SIZE);
+  if (folder[0]) return true;
+  own_folder(folder, PATH_SIZE - 4);
+  if (!folder[0]) return false;
+  path_join(folder + text_length(folder), 4, "..", "");
+  return has_page(folder);
 }
 
 __attribute__((constructor)) static void start(void) {
   char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
-  read_environment("OFFBUS_PAGE_DIR", folder, sizeof folder);
-  if (!folder[0]) return;
+  if (!find_folder(folder)) return;
   process_start();
-  join(ctl_path, folder, "/ctl");
-  join(events_path, folder, "/events");
+  path_join(ctl_path, sizeof ctl_path, folder, "/ctl");
+  path_join(events_path, sizeof events_path, folder, "/events");
   open_ctl(ctl_path);
-  if (ctl) open_events();
+  if (ctl) check_events();
 }
 
 static bool expired(const struct offbus_slot *slot, uint64_t now) {
@@ -157,6 +153,7 @@ static unsigned copy_enabled(struct fault *into) {
     uint64_t *to = (uint64_t *)&into[n].slot;
     for (unsigned w = 0; w < sizeof(struct offbus_slot) / 8; w++) to[w] = words[w];
     into[n].slot.fault_id[OFFBUS_FAULT_ID_SIZE - 1] = 0;
+    if (into[n].slot.mode > OFFBUS_MODE_LOST) continue; /* of a newer agent: not ours to guess */
     into[n++].index = i;
   }
   return n;
@@ -192,12 +189,4 @@ bool page_in_force(const struct fault *fault) {
   for (unsigned i = 0; i < n; i++)
     if (now[i].index == fault->index && now[i].slot.generation == fault->slot.generation) return true;
   return false;
-}
-
-void page_ring(void) {
-  uint32_t rings = page_events->doorbell + 1;
-  int fd = raw_open(events_path, O_WRONLY);
-  if (fd < 0) return;
-  raw_pwrite(fd, &rings, sizeof rings, offsetof(struct offbus_events, doorbell));
-  raw_close(fd);
 }

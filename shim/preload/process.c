@@ -55,8 +55,6 @@ static uint64_t read_start_ns(void) {
   return ticks ? ticks * NS_PER_TICK : raw_now_ns();
 }
 
-int process_pid(void) { return __atomic_load_n(&current_pid, __ATOMIC_RELAXED); }
-
 void process_start(void) {
   self.pid = current_pid = raw_getpid();
   self.start_ns = raw_now_ns();
@@ -70,21 +68,20 @@ static void begin_again(int pid) {
   self = (struct process){pid, read_start_ns(), 0};
 }
 
-/* The pid is asked once per call: everything else, locks included, believes what was found here. */
 void process_notice(void) {
   int pid = raw_getpid();
-  if (pid == process_pid()) return;
+  if (pid == __atomic_load_n(&current_pid, __ATOMIC_RELAXED)) return;
   __atomic_store_n(&current_pid, pid, __ATOMIC_RELAXED);
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   if (self.pid != pid) begin_again(pid);
-  lock_give(&lock);
+  lock_give(&lock, mask);
 }
 
 struct process process_self(void) {
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   if (!self.pid_namespace) self.pid_namespace = read_pid_namespace();
   struct process copy = self;
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return copy;
 }
 
@@ -102,9 +99,9 @@ static struct slot_state *state_of(const struct fault *fault) {
 }
 
 bool process_sticky(const struct fault *fault, const struct gpu *gpu) {
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   bool sticky = state_of(fault)->sticky_devices & device_bit(gpu);
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return sticky;
 }
 
@@ -118,16 +115,16 @@ static void survive(const struct fault *fault, uint64_t bit) {
 
 void process_stick(const struct fault *fault, const struct gpu *gpu) {
   uint64_t bit = device_bit(gpu);
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   state_of(fault)->sticky_devices |= bit;
   if (fault->slot.flags & OFFBUS_SURVIVE_DISARM && gpu->known) survive(fault, bit);
-  lock_give(&lock);
+  lock_give(&lock, mask);
 }
 
 uint64_t process_next_call(const struct fault *fault) {
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   uint64_t number = state_of(fault)->calls++;
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return number;
 }
 
@@ -135,13 +132,13 @@ bool process_any_survives(void) { return __atomic_load_n(&survivors.devices, __A
 
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost) {
   uint64_t bit = device_bit(gpu);
-  lock_take(&lock);
+  uint64_t mask = lock_take(&lock);
   bool found = gpu->known && survivors.devices & bit;
   if (found) {
     *code = survivors.code[__builtin_ctzll(bit)];
     *lost = survivors.lost[__builtin_ctzll(bit)];
   }
-  lock_give(&lock);
+  lock_give(&lock, mask);
   return found;
 }
 

@@ -4,6 +4,7 @@
 #define OFFBUS_RAW_H
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -46,6 +47,27 @@ static inline long raw_write(int fd, const void *from, size_t size) {
 static inline long raw_pwrite(int fd, const void *from, size_t size, long at) {
   return raw_call(SYS_pwrite64, fd, (long)from, (long)size, at, 0, 0);
 }
+static inline long raw_pread(int fd, void *into, size_t size, long at) {
+  return raw_call(SYS_pread64, fd, (long)into, (long)size, at, 0, 0);
+}
+/* Tries for an exclusive lock of the first bytes that ends when the descriptor is closed (F_OFD_SETLK, Linux 3.15). */
+static inline bool raw_lock(int fd) {
+  struct {
+    int16_t type, whence;
+    int64_t start, length;
+    int32_t pid;
+  } range = {F_WRLCK, 0, 0, 1, 0};
+  return raw_call(SYS_fcntl, fd, 37, (long)&range, 0, 0, 0) == 0;
+}
+/* Blocks every signal for the calling thread; answers the mask from before. */
+static inline uint64_t raw_block_signals(void) {
+  uint64_t all = ~0ull, before = 0;
+  raw_call(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, (long)&all, (long)&before, sizeof all, 0, 0);
+  return before;
+}
+static inline void raw_restore_signals(uint64_t mask) {
+  raw_call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, (long)&mask, 0, sizeof mask, 0, 0);
+}
 static inline long raw_size(int fd) { return raw_call(SYS_lseek, fd, 0, 2 /* SEEK_END */, 0, 0, 0); }
 static inline void raw_close(int fd) { raw_call(SYS_close, fd, 0, 0, 0, 0, 0); }
 static inline long raw_readlink(const char *path, char *into, size_t size) {
@@ -60,6 +82,12 @@ static inline void *raw_map(int fd, size_t size, int protection) {
   long at = raw_call(SYS_mmap, 0, (long)size, protection, MAP_SHARED, fd, 0);
   return at < 0 && at > -4096 ? NULL : (void *)at;
 }
+
+static inline const void *raw_map_private(int fd, size_t size) {
+  long at = raw_call(SYS_mmap, 0, (long)size, PROT_READ, MAP_PRIVATE, fd, 0);
+  return at < 0 && at > -4096 ? NULL : (const void *)at;
+}
+static inline void raw_unmap(void *at, size_t size) { raw_call(SYS_munmap, (long)at, (long)size, 0, 0, 0, 0); }
 
 static inline uint64_t raw_now_ns(void) {
   struct timespec now = {0, 0};

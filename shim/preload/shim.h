@@ -42,12 +42,20 @@ void line_add_number(struct line *line, int64_t number);
 void line_say(struct line *line);
 
 /* lock.c: a spin lock for short sections; a lock that a fork caught in the child is taken over */
-void lock_take(uint32_t *lock);
-void lock_give(uint32_t *lock);
+uint64_t lock_take(uint32_t *lock); /* answers what lock_give wants to have back */
+void lock_give(uint32_t *lock, uint64_t mask);
+
+/* environment.c: the initial environment, and where this object lies */
+void environment_read(const char *name, char *value, size_t room); /* "" = not set, or not to be trusted (setuid) */
+void own_folder(char *into, size_t room);                          /* with a slash at the end; "" = not known */
+void path_join(char *into, size_t room, const char *folder, const char *file);
 
 /* elf.c: loaded objects, without libdl */
 struct elf {
-  uintptr_t base;
+  uintptr_t base, end;
+  const char *path;
+  bool in_front; /* between us and libc in load order: what a program binds to before it reaches the driver */
+  bool behind;   /* loaded after us */
   const void *symbols, *gnu_hash, *sysv_hash;
   const char *strings;
   const uint16_t *versions;
@@ -55,19 +63,27 @@ struct elf {
 /* Calls `see` for every loaded object but this one, in load order, until it answers true. */
 void elf_each(bool (*see)(const struct elf *object, const char *file_name, unsigned nth, void *data), void *data);
 void *elf_symbol(const struct elf *object, const char *name);
+void *elf_next(const char *name); /* the next definition after the main program's and ours */
+const char *elf_own_path(void);
 
 /* bind.c: real functions and their thunks */
 int function_index(const char *name); /* -1 = not in the list */
 void *bound(uint32_t index);          /* the real function, or null */
 void *entry_for(void *real);          /* the thunk that stands for an address of the real library, or null */
 void *adopt(uint32_t index, void *real); /* what to hand out for a function found outside the known libraries */
+bool is_interposer(uint64_t address);    /* code of another object that stands before the real library */
+
+/* real.c: where the real libraries come from; the preload build finds them loaded, a proxy loads its own */
+enum { LIBRARY_CUDA, LIBRARY_NVML, LIBRARIES };
+bool real_is(unsigned which, const struct elf *object, const char *file_name);
+void real_load(void); /* makes sure that they are there */
+extern const uint32_t build_kind; /* tells the rows of a preload object and of proxies in one process apart */
 
 /* dl.c: dlsym, dlvsym, dlopen, cuGetProcAddress */
 struct verdict dl_hook(uint32_t index, uint64_t *args);
 struct verdict get_proc_address(uint32_t index, const uint64_t *args);
 
 /* page.c: the two files */
-extern struct offbus_events *page_events; /* null = nothing is recorded */
 struct fault {
   unsigned index;
   struct offbus_slot slot;
@@ -75,8 +91,10 @@ struct fault {
 /* Copies the faults that are in force now; at most OFFBUS_SLOTS. */
 unsigned page_faults(struct fault *into);
 bool page_in_force(const struct fault *fault);
-void page_speak(void); /* says once what was wrong with the files */
-void page_ring(void);
+void page_complain(const char *what, const char *why);
+void page_speak(void);        /* says once what was wrong with the files */
+int page_open_events(void);   /* a descriptor for reading and writing; negative = nothing is recorded */
+bool page_exists(void);       /* false: nothing will ever be in force here */
 void page_keep_armed(void); /* from now on every call takes the slow path, armed or not */
 void page_follow(void);     /* undoes page_keep_armed (in a forked child) */
 
@@ -99,8 +117,7 @@ struct process {
   uint64_t start_ns, pid_namespace;
 };
 void process_start(void);
-void process_notice(void); /* first thing in every call: has this process been forked? */
-int process_pid(void);     /* as of the last process_notice */
+void process_notice(void); /* first thing in every driver call: has this process been forked? */
 struct process process_self(void);
 bool process_sticky(const struct fault *fault, const struct gpu *gpu);
 void process_stick(const struct fault *fault, const struct gpu *gpu);
@@ -109,13 +126,17 @@ bool process_any_survives(void);
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost);
 bool process_first_fault(void); /* true once */
 
-/* events.c: the ring */
+/* events.c: what this process reports */
 struct situation {
   struct process self;
   struct fault faults[OFFBUS_SLOTS]; /* in force */
   unsigned n;
 };
-void events_count(const struct fault *fault, bool faulted, const struct situation *now);
-void events_record(const struct fault *fault, const struct function *f, const struct gpu *gpu, int32_t code);
+void events_note(const struct fault *fault, const struct function *f, const struct situation *now, bool faulted,
+                 const struct gpu *gpu, int32_t code);
+
+/* nvml.c: what NVML tells besides codes */
+void nvml_adjust(uint32_t index, const uint64_t *args, const struct gpu *gpu, const struct situation *now);
+uint64_t nvml_watch(uint32_t index, void *real, const uint64_t *args);
 
 #endif

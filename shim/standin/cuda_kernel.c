@@ -12,8 +12,6 @@
 
 #include "cuda_standin.h"
 
-enum { PARAMETERS_MAX = 4 };
-
 union parameter {
   CUdeviceptr pointer;
   float real;
@@ -111,10 +109,18 @@ static CUresult read_parameters(const char *types, void **parameters, void **ext
   return CUDA_SUCCESS;
 }
 
-CUresult kernel_run(CUfunction function, uint64_t threads, void **parameters, void **extra) {
-  CURRENT(context);
+CUresult kernel_prepare(struct launch *into, CUfunction function, uint64_t threads, void **parameters, void **extra) {
   union parameter p[PARAMETERS_MAX] = {{0}};
   TRY(read_parameters(function->types, parameters, extra, p));
+  *into = (struct launch){.function = function, .threads = threads};
+  memcpy(into->parameters, p, sizeof p);
+  return CUDA_SUCCESS;
+}
+
+CUresult kernel_run(CUcontext context, const struct launch *launch) {
+  CUfunction function = launch->function;
+  union parameter p[PARAMETERS_MAX];
+  memcpy(p, launch->parameters, sizeof p);
   size_t last = strlen(function->types) - 1;
   size_t bytes = function->reach(p[last].number) * sizeof(float);
   for (size_t i = 0; i < last; i++)
@@ -122,6 +128,6 @@ CUresult kernel_run(CUfunction function, uint64_t threads, void **parameters, vo
       context->broken = CUDA_ERROR_ILLEGAL_ADDRESS; /* the launch itself succeeds, as on a GPU */
       return CUDA_SUCCESS;
     }
-  function->run(p, threads);
+  function->run(p, launch->threads);
   return CUDA_SUCCESS;
 }

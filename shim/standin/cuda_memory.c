@@ -28,6 +28,14 @@ const struct memory *memory_at(CUdeviceptr at, size_t size) {
   return found;
 }
 
+uint64_t memory_used_of(CUpool pool) {
+  uint64_t used = 0;
+  driver_lock();
+  for (const struct memory *m = memories; m; m = m->next) used += m->pool == pool ? m->size : 0;
+  driver_unlock();
+  return used;
+}
+
 static void keep(struct memory *memory) {
   driver_lock();
   memory->next = memories;
@@ -40,11 +48,11 @@ static void give_back(struct memory *memory) {
   free(memory);
 }
 
-static CUresult allocate(CUdeviceptr *into, size_t size, enum memory_kind kind) {
+CUresult memory_allocate(CUdeviceptr *into, size_t size, enum memory_kind kind, CUdevice device, CUpool pool) {
   CURRENT(context);
   NEED(into && size, CUDA_ERROR_INVALID_VALUE);
   if (kind != MEMORY_HOST) {
-    uint64_t total = driver_device(context->device)->memory, used = memory_used(context->device);
+    uint64_t total = driver_device(device)->memory, used = memory_used(device);
     NEED(size <= total && used <= total - size, CUDA_ERROR_OUT_OF_MEMORY);
   }
   struct memory *memory = calloc(1, sizeof *memory);
@@ -54,10 +62,15 @@ static CUresult allocate(CUdeviceptr *into, size_t size, enum memory_kind kind) 
     free(memory);
     return CUDA_ERROR_OUT_OF_MEMORY;
   }
-  *memory = (struct memory){NULL, (CUdeviceptr)at, size, kind, context->device, context};
+  *memory = (struct memory){NULL, (CUdeviceptr)at, size, kind, device, context, pool};
   keep(memory);
   *into = memory->at;
   return CUDA_SUCCESS;
+}
+
+static CUresult allocate(CUdeviceptr *into, size_t size, enum memory_kind kind) {
+  CURRENT(context);
+  return memory_allocate(into, size, kind, context->device, NULL);
 }
 
 /* Frees what was allocated at exactly this address as one of the kinds (bits 1 << kind). */
@@ -127,12 +140,6 @@ API cuMemFree_v2(CUdeviceptr at) {
 }
 OFFER("cuMemFree", 3020, cuMemFree_v2);
 
-API cuMemAllocAsync(CUdeviceptr *into, size_t size, CUstream stream) {
-  TRY(stream_check(stream));
-  return allocate(into, size, MEMORY_DEVICE);
-}
-OFFER("cuMemAllocAsync", 11020, cuMemAllocAsync);
-
 API cuMemFreeAsync(CUdeviceptr at, CUstream stream) {
   TRY(stream_check(stream));
   return at ? release(at, 1u << MEMORY_DEVICE, CUDA_ERROR_INVALID_VALUE) : CUDA_SUCCESS;
@@ -160,7 +167,7 @@ API cuMemHostRegister_v2(void *at, size_t size, unsigned flags) {
   NEED(!memory_at((CUdeviceptr)at, 1), CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED);
   struct memory *memory = calloc(1, sizeof *memory);
   NEED(memory, CUDA_ERROR_OUT_OF_MEMORY);
-  *memory = (struct memory){NULL, (CUdeviceptr)at, size, MEMORY_REGISTERED, context->device, context};
+  *memory = (struct memory){NULL, (CUdeviceptr)at, size, MEMORY_REGISTERED, context->device, context, NULL};
   keep(memory);
   return CUDA_SUCCESS;
 }
@@ -189,6 +196,14 @@ API cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr at) {
   return CUDA_SUCCESS;
 }
 OFFER("cuMemGetAddressRange", 3020, cuMemGetAddressRange_v2);
+
+API cuMemHostGetFlags(unsigned *flags, void *host) {
+  CURRENT(context);
+  NEED(flags && memory_at((CUdeviceptr)host, 1), CUDA_ERROR_INVALID_VALUE);
+  *flags = 2; /* mapped into the devices' address space, as all of it is */
+  return CUDA_SUCCESS;
+}
+OFFER("cuMemHostGetFlags", 2030, cuMemHostGetFlags);
 
 /* CUpointer_attribute: 1 context, 2 memory type, 3 device pointer, 4 host pointer, 7 buffer id, 8 managed, 9 ordinal,
  * 11 start, 12 size. */

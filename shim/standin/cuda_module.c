@@ -35,11 +35,21 @@ static bool names(const char *text, const char *name) {
   return false;
 }
 
+CUresult image_check(const char *image) {
+  NEED(image[0], CUDA_ERROR_INVALID_IMAGE);
+  return strlen(image) < 4 || !is_machine_code(image) ? CUDA_SUCCESS : CUDA_ERROR_NO_BINARY_FOR_GPU;
+}
+
+CUresult image_function(CUfunction *into, const char *text, const char *name) {
+  NEED(names(text, name), CUDA_ERROR_NOT_FOUND);
+  *into = kernel_named(name);
+  return *into ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+}
+
 static CUresult load(CUmodule *into, const char *image) {
   CURRENT(context);
   NEED(into && image, CUDA_ERROR_INVALID_VALUE);
-  NEED(image[0], CUDA_ERROR_INVALID_IMAGE);
-  NEED(strlen(image) < 4 || !is_machine_code(image), CUDA_ERROR_NO_BINARY_FOR_GPU);
+  TRY(image_check(image));
   CUmodule module = calloc(1, sizeof *module);
   NEED(module, CUDA_ERROR_OUT_OF_MEMORY);
   module->text = strdup(image);
@@ -93,9 +103,7 @@ API cuModuleGetFunction(CUfunction *into, CUmodule module, const char *name) {
   CURRENT(context);
   NEED(into && name && *name, CUDA_ERROR_INVALID_VALUE);
   NEED(object_is(module, MODULE), CUDA_ERROR_INVALID_HANDLE);
-  NEED(names(module->text, name), CUDA_ERROR_NOT_FOUND);
-  *into = kernel_named(name);
-  return *into ? CUDA_SUCCESS : CUDA_ERROR_NOT_SUPPORTED;
+  return image_function(into, module->text, name);
 }
 OFFER("cuModuleGetFunction", 2000, cuModuleGetFunction);
 
@@ -106,14 +114,21 @@ API cuFuncGetName(const char **name, CUfunction function) {
 }
 OFFER("cuFuncGetName", 12030, cuFuncGetName);
 
-static CUresult launch(CUfunction function, const unsigned *size, CUstream stream, void **parameters, void **extra) {
-  TRY(stream_check(stream));
+CUresult launch_prepare(struct launch *into, CUfunction function, const unsigned *size, void **parameters,
+                        void **extra) {
   NEED(kernel_valid(function), CUDA_ERROR_INVALID_HANDLE);
   for (int i = 0; i < 6; i++) NEED(size[i], CUDA_ERROR_INVALID_VALUE);
   uint64_t block = (uint64_t)size[3] * size[4] * size[5];
   NEED(size[3] <= 1024 && size[4] <= 1024 && size[5] <= 64 && block <= 1024, CUDA_ERROR_INVALID_VALUE);
   NEED(size[1] <= 65535 && size[2] <= 65535, CUDA_ERROR_INVALID_VALUE);
-  return kernel_run(function, (uint64_t)size[0] * size[1] * size[2] * block, parameters, extra);
+  return kernel_prepare(into, function, (uint64_t)size[0] * size[1] * size[2] * block, parameters, extra);
+}
+
+static CUresult launch(CUfunction function, const unsigned *size, CUstream stream, void **parameters, void **extra) {
+  struct work work = {.kind = WORK_KERNEL};
+  TRY(stream_check(stream));
+  TRY(launch_prepare(&work.launch, function, size, parameters, extra));
+  return stream_submit(stream, &work);
 }
 
 API cuLaunchKernel(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,

@@ -20,6 +20,10 @@ typedef struct stream *CUstream;
 typedef struct event *CUevent;
 typedef struct module *CUmodule;
 typedef const struct kernel *CUfunction;
+typedef struct pool *CUpool;
+typedef struct graph *CUgraph;
+typedef struct node *CUnode;
+typedef struct graph_exec *CUexec;
 
 typedef enum {
   CUDA_SUCCESS = 0,
@@ -39,7 +43,11 @@ typedef enum {
   CUDA_ERROR_CONTEXT_IS_DESTROYED = 709,
   CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED = 712,
   CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED = 713,
+  CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED = 704,
+  CUDA_ERROR_PEER_ACCESS_NOT_ENABLED = 705,
   CUDA_ERROR_NOT_SUPPORTED = 801,
+  CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900,
+  CUDA_ERROR_STREAM_CAPTURE_UNMATCHED = 903,
 } CUresult;
 
 enum { STANDIN_DRIVER_VERSION = 12080 };
@@ -53,12 +61,12 @@ struct offer {
   int since;
   void *function;
 };
-#define OFFER(base, since, function)                                                                              \
-  static struct offer offer_##function __attribute__((section("offers"), used, aligned(8))) = {base, since,         \
-                                                                                                (void *)function}
+#define OFFER_AS(tag, base, since, function)                                                                      \
+  static struct offer offer_##tag __attribute__((section("offers"), used, aligned(8))) = {base, since, (void *)function}
+#define OFFER(base, since, function) OFFER_AS(function, base, since, function)
 
 /* Objects behind handles; a handle is valid while its object is in the registry. */
-enum kind { CONTEXT, STREAM, EVENT, MODULE };
+enum kind { CONTEXT, STREAM, EVENT, MODULE, LIBRARY, POOL, GRAPH, GRAPH_EXEC, NODE };
 struct object {
   enum kind kind;
   struct object *next;
@@ -66,6 +74,7 @@ struct object {
 void object_add(struct object *object, enum kind kind);
 bool object_is(const void *handle, enum kind kind);
 bool object_remove(void *handle, enum kind kind); /* the caller frees it */
+void object_each(void (*see)(struct object *, void *), void *data); /* under the driver's lock */
 
 struct context {
   struct object object;
@@ -81,6 +90,7 @@ struct stream {
   CUcontext context;
   unsigned flags;
   int priority;
+  CUgraph capture; /* the graph that its work goes into; null = none */
 };
 
 /* One lock guards all of the driver's state; kernels and copies run outside it. */
@@ -106,16 +116,69 @@ struct memory {
   enum memory_kind kind;
   CUdevice device;
   CUcontext context;
+  CUpool pool; /* null = none */
 };
+CUresult memory_allocate(CUdeviceptr *into, size_t size, enum memory_kind kind, CUdevice device, CUpool pool);
 const struct memory *memory_at(CUdeviceptr at, size_t size);
 void memory_drop_context(CUcontext context);
 uint64_t memory_used(CUdevice device);
+uint64_t memory_used_of(CUpool pool);
 
 /* Kernels. */
 const struct kernel *kernel_named(const char *name);
 const char *kernel_name(CUfunction function);
 bool kernel_valid(CUfunction function);
-CUresult kernel_run(CUfunction function, uint64_t threads, void **parameters, void **extra);
+CUresult image_check(const char *image);
+CUresult image_function(CUfunction *into, const char *text, const char *name);
+
+/* Work: done at once, or at every launch of the graph that it was put into. */
+enum { PARAMETERS_MAX = 4 };
+struct launch {
+  CUfunction function;
+  uint64_t threads;
+  uint64_t parameters[PARAMETERS_MAX]; /* each in its first bytes */
+};
+struct side {
+  char *at;
+  size_t pitch, slice; /* bytes from row to row, from layer to layer */
+  bool on_device;      /* must lie in an allocation */
+};
+struct extent {
+  size_t width, height, depth;
+};
+struct copy {
+  struct side to, from;
+  struct extent extent;
+};
+struct fill {
+  CUdeviceptr at;
+  size_t pitch;
+  unsigned value, element;
+  size_t width, height;
+};
+struct host_call {
+  void (*function)(void *);
+  void *data;
+};
+struct work {
+  enum { WORK_EMPTY, WORK_KERNEL, WORK_COPY, WORK_FILL, WORK_HOST } kind;
+  union {
+    struct launch launch;
+    struct copy copy;
+    struct fill fill;
+    struct host_call host;
+  };
+};
+CUresult kernel_prepare(struct launch *into, CUfunction function, uint64_t threads, void **parameters, void **extra);
+CUresult kernel_run(CUcontext context, const struct launch *launch);
+CUresult launch_prepare(struct launch *into, CUfunction function, const unsigned *size, void **parameters,
+                        void **extra);
+struct copy_3d;
+CUresult copy_from_3d(struct copy *into, const struct copy_3d *of);
+CUresult work_do(const struct work *work);
+CUresult stream_submit(CUstream stream, const struct work *work);
+CUresult graph_create(CUgraph *into);
+CUresult graph_append(CUgraph graph, const struct work *work);
 
 #define TRY(call)                        \
   do {                                   \

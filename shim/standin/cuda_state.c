@@ -64,3 +64,9 @@ bool object_remove(void *handle, enum kind kind) {
   driver_unlock();
   return found;
 }
+
+void object_each(void (*see)(struct object *, void *), void *data) {
+  driver_lock();
+  for (struct object *o = objects; o; o = o->next) see(o, data);
+  driver_unlock();
+}

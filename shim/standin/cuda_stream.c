@@ -10,7 +10,20 @@ struct event {
   struct object object;
   unsigned flags;
   uint64_t recorded_ns; /* 0 = never */
+  CUgraph capture;      /* recorded in a stream that was captured into this graph */
 };
+
+/* Streams and events that took part in a capture are ordinary again. */
+static void end_capture(struct object *object, void *graph) {
+  if (object->kind == STREAM && ((CUstream)object)->capture == graph) ((CUstream)object)->capture = NULL;
+  if (object->kind == EVENT && ((CUevent)object)->capture == graph) ((CUevent)object)->capture = NULL;
+}
+
+static bool captured(CUstream stream) { return (uintptr_t)stream > 2 && stream->capture; }
+
+CUresult stream_submit(CUstream stream, const struct work *work) {
+  return captured(stream) ? graph_append(stream->capture, work) : work_do(work);
+}
 
 /* Null, legacy (1) and per-thread (2) are streams of the current context; any other must exist. */
 CUresult stream_check(CUstream stream) {
@@ -49,12 +62,16 @@ API cuStreamDestroy_v2(CUstream stream) {
 }
 OFFER("cuStreamDestroy", 4000, cuStreamDestroy_v2);
 
-API cuStreamSynchronize(CUstream stream) { return stream_check(stream); }
+/* A captured stream does nothing, so there is nothing to wait for. */
+API cuStreamSynchronize(CUstream stream) {
+  TRY(stream_check(stream));
+  return captured(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
+}
 OFFER("cuStreamSynchronize", 2000, cuStreamSynchronize);
 
 API cuStreamQuery(CUstream stream) {
   TRY(stream_check(stream));
-  return CUDA_SUCCESS;
+  return captured(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 OFFER("cuStreamQuery", 2000, cuStreamQuery);
 
@@ -86,17 +103,46 @@ OFFER("cuStreamGetPriority", 5050, cuStreamGetPriority);
 API cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
   TRY(stream_check(stream));
   NEED(flags <= 1, CUDA_ERROR_INVALID_VALUE);
-  return object_is(event, EVENT) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+  NEED(object_is(event, EVENT), CUDA_ERROR_INVALID_HANDLE);
+  if (event->capture && (uintptr_t)stream > 2) stream->capture = event->capture; /* it joins the capture */
+  return CUDA_SUCCESS;
 }
 OFFER("cuStreamWaitEvent", 3020, cuStreamWaitEvent);
 
 API cuLaunchHostFunc(CUstream stream, void (*function)(void *), void *data) {
   TRY(stream_check(stream));
   NEED(function, CUDA_ERROR_INVALID_VALUE);
-  function(data);
-  return CUDA_SUCCESS;
+  return stream_submit(stream, &(struct work){.kind = WORK_HOST, .host = {function, data}});
 }
 OFFER("cuLaunchHostFunc", 10000, cuLaunchHostFunc);
+
+/* CUstreamCaptureMode: global, per thread, relaxed. Other threads' unsafe calls are not watched for. */
+API cuStreamBeginCapture_v2(CUstream stream, int mode) {
+  TRY(stream_check(stream));
+  NEED(mode >= 0 && mode < 3, CUDA_ERROR_INVALID_VALUE);
+  NEED((uintptr_t)stream > 2, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  NEED(!stream->capture, CUDA_ERROR_INVALID_VALUE);
+  return graph_create(&stream->capture);
+}
+OFFER("cuStreamBeginCapture", 10010, cuStreamBeginCapture_v2);
+
+API cuStreamEndCapture(CUstream stream, CUgraph *into) {
+  TRY(stream_check(stream));
+  NEED(into, CUDA_ERROR_INVALID_VALUE);
+  NEED(captured(stream), CUDA_ERROR_STREAM_CAPTURE_UNMATCHED);
+  *into = stream->capture;
+  object_each(end_capture, *into);
+  return CUDA_SUCCESS;
+}
+OFFER("cuStreamEndCapture", 10000, cuStreamEndCapture);
+
+API cuStreamIsCapturing(CUstream stream, int *status) {
+  TRY(stream_check(stream));
+  NEED(status, CUDA_ERROR_INVALID_VALUE);
+  *status = captured(stream);
+  return CUDA_SUCCESS;
+}
+OFFER("cuStreamIsCapturing", 10000, cuStreamIsCapturing);
 
 API cuStreamAddCallback(CUstream stream, void (*callback)(CUstream, CUresult, void *), void *data, unsigned flags) {
   TRY(stream_check(stream));
@@ -130,6 +176,8 @@ API cuEventRecord(CUevent event, CUstream stream) {
   struct timespec now;
   TRY(stream_check(stream));
   NEED(object_is(event, EVENT), CUDA_ERROR_INVALID_HANDLE);
+  event->capture = captured(stream) ? stream->capture : NULL;
+  if (event->capture) return CUDA_SUCCESS;
   clock_gettime(CLOCK_MONOTONIC, &now);
   event->recorded_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
   return CUDA_SUCCESS;

@@ -57,6 +57,8 @@ class Answers:
     ended: list[Outcome] = field(default_factory=list)
     model: str = ""
     """The model that the target lists, once it is known."""
+    first_good_in: str = ""
+    """The newest fault since which one was answered well."""
     failed_in: str = ""
     """The newest fault in which a request failed."""
     answered_in: str = ""

@@ -1,6 +1,7 @@
 """Asks a target for inference on behalf of steps: finds its model, keeps the run's answers, notes the turns.
 
-The first failure after an injection and the first good answer after that are observed events (lane `requests`).
+After an injection these are observed events (lane `requests`): the first good answer to a request that began after
+it, the first failure, and the first good answer after that.
 """
 
 from datetime import timedelta
@@ -75,6 +76,13 @@ def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None
     if not cluster.faults.live or asked.outcome.path_error:
         return
     answers, newest, subject = cluster.answers, next(reversed(cluster.faults.live)), str(target)
+    since = cluster.faults.live[newest].fault.injected_ns
+    if asked.outcome.good and asked.outcome.begun_ns >= since and answers.first_good_in != newest:
+        answers.first_good_in = newest
+        evidence = {"status": asked.status, "latency_s": round(asked.outcome.latency_s, 6), "fault": newest}
+        run.observed(
+            lane="requests", subject=subject, to="first good answer after the fault", evidence=evidence
+        )
     if not asked.outcome.good and answers.failed_in != newest:
         answers.failed_in = newest
         run.observed(

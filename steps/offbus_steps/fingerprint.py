@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import anyio
+
 from offbus.errors import StepError
 from offbus_steps import pods, responder
 from offbus_steps.guards import ClusterGuards
-from offbus_steps.node_agent import NodeAgents
+from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
 from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
 
@@ -39,9 +41,10 @@ async def fingerprint(
     """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
     items: dict[str, Any] = {}
     nodes = (await objects.list("Node")).items
+    deadline = anyio.current_time() + BACK_WITHIN_S  # for all agents together
     for node in nodes:
         items.update(_node({**node, "kind": "Node"}))
-        items.update(await _faults(agents, node))
+        items.update(await _faults(agents, node, deadline))
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
@@ -66,11 +69,12 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
         yield f"{name} condition {one['type']}", [one["status"], one.get("reason", "")]
 
 
-async def _faults(agents: NodeAgents, node: Object) -> dict[str, Any]:
-    """The faults that a node's agent knows; nodes without GPUs have no agent."""
+async def _faults(agents: NodeAgents, node: Object, deadline: float) -> dict[str, Any]:
+    """The faults that a node's agent knows, once it answers; nodes without GPUs have no agent."""
     if not int(((node.get("status") or {}).get("allocatable") or {}).get(pods.GPU_RESOURCE, 0)):
         return {}
     name = node["metadata"]["name"]
+    await agents.back(name, deadline)
     try:
         found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
     except StepError as err:

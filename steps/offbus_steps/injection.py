@@ -23,7 +23,7 @@ from offbus_steps.port import Ref
 from offbus_steps.prepare import required_target
 from offbus_steps.target import Target, target_pods
 from offbus_steps.undos import ClearConsequences, DisarmFault, RestartFaulted
-from offbus_steps.undos.consequences import maintenance_of
+from offbus_steps.undos.maintenance import maintenance_of
 
 __all__ = ["PAGE_PLANES", "InjectOutputs", "Plane", "XidParams", "inject", "require_showing", "usual_planes"]
 
@@ -97,6 +97,7 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     cordons = await _require_allowed(cluster, params.xid, place, planes)
     await _require_planes(cluster, place, planes)
     await _require_pod(cluster, place, planes)
+    cluster.leases.check()
     fault = _new_fault(ctx, cluster, params.xid, target, place, planes)
     await _record_undos(ctx, cluster, params, place, fault, cordons=cordons)
     await _require_pod(cluster, place, planes)
@@ -108,7 +109,7 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     )
     fault = fault.model_copy(update={"injected_seq": declared.seq, "injected_ns": declared.mono_ns})
     made = await cluster.agents.create(place.node, _request(fault, params.ttl))
-    cluster.leases.hold(place.node, fault.id, params.ttl.total_seconds())
+    cluster.leases.hold(place.node, fault.id, params.ttl.total_seconds(), declared.mono_ns)
     cluster.faults.follow(fault, target)
     _prove_armed(ctx, cluster, fault, made)
     return InjectOutputs(

@@ -25,6 +25,7 @@ __all__ = ["LOAD", "LoadOutputs", "LoadParams", "PhaseStats", "phase_of"]
 
 GRACE_S = 5.0
 """For requests on their way at the end; the engine gives a stopping step 10 s."""
+PROGRESS_NS = 1_000_000_000
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -62,15 +63,34 @@ class LoadOutputs(Outputs):
     after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
 
 
+class Progress:
+    """Tells how many requests were answered, at most once a second."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._told_ns = 0
+
+    def tell(self, outcomes: Sequence[Outcome]) -> None:
+        """`120 sent, 3 failed`; requests that never reached the target are left out."""
+        now = self._ctx.now_ns()
+        if self._told_ns and now - self._told_ns < PROGRESS_NS:
+            return
+        self._told_ns = now
+        counted = [one for one in outcomes if not one.path_error]
+        self._ctx.progress(f"{len(counted)} sent, {sum(not one.good for one in counted)} failed")
+
+
 async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
     """Send requests until asked to stop, then report."""
     cluster, target = cluster_of(ctx), required_target(params.target)
     question = await question_for(cluster, target, params)
     outcomes: list[Outcome] = []
+    progress = Progress(ctx)
 
     async def one() -> None:
         asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)
         outcomes.append(asked.outcome)
+        progress.tell(outcomes)
         ctx.ready()
 
     try:

@@ -8,14 +8,28 @@ more), `FaultLapsed` that its lease ran out, which is final. Every `/health` tea
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
+
 from offbus.errors import StepError, StepFailed, StepProblem
 from offbus.step import Recorder
 from offbus_steps.clock import NodeClocks, now_ns
-from offbus_steps.port import Agents, Reply
+from offbus_steps.port import Agents, Reply, Unavailable
 
-__all__ = ["NOT_SHOWN", "AgentRefused", "EffectNotShown", "FaultGone", "FaultLapsed", "NodeAgents"]
+__all__ = [
+    "BACK_WITHIN_S",
+    "NOT_SHOWN",
+    "AgentRefused",
+    "EffectNotShown",
+    "FaultGone",
+    "FaultLapsed",
+    "NodeAgents",
+]
 
 LONG_POLL_S = 20
+BACK_WITHIN_S = 10.0
+"""An agent that was killed is started again; undoing and comparing wait that long for it."""
+PAUSE_S = 0.2
+"""Before an agent that does not answer is asked again: nothing tells when it is back."""
 NOT_SHOWN = "not_shown"
 """The agent's code for an effect that it did not find when it read back (offbus_agent.planes.FailureCode)."""
 
@@ -57,6 +71,18 @@ class NodeAgents:
             node, boot_id=health["boot_id"], node_ns=health["now_ns"], sent_ns=sent, back_ns=now_ns()
         )
         return health
+
+    async def back(self, node: str, deadline: float | None = None) -> None:
+        """Return once the agent answers, whatever it says; at the deadline (event loop time) in any case."""
+        if deadline is None:
+            deadline = anyio.current_time() + BACK_WITHIN_S
+        while anyio.current_time() < deadline:
+            try:
+                await self._agents.request(node, "GET", "/health")
+            except Unavailable:
+                await anyio.sleep(PAUSE_S)
+            else:
+                return
 
     async def create(self, node: str, fault: Mapping[str, Any]) -> dict[str, Any]:
         """`POST /faults`: one request for all planes."""

@@ -15,7 +15,7 @@ from offbus_steps.port import Ref
 from offbus_steps.transitions import Change, What
 from offbus_steps.views import NodeView, PodView, View, WorkloadView
 
-__all__ = ["Observations", "Transition", "Update", "World"]
+__all__ = ["Observations", "Since", "Transition", "Update", "World"]
 
 T = TypeVar("T")
 
@@ -50,6 +50,16 @@ class Update:
     transitions: tuple[Transition, ...]
     mono_ns: int
     """When the runner saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """When something began to be true."""
+
+    mono_ns: int
+    """The runner's clock; 0 when it was true at the mark."""
+    seq: int | None
+    """The journal's event that made it true; None when it was true at the mark, or no event tells of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +145,13 @@ class Observations:
         while len(self._updates) <= seen:
             await self._news.wait()
 
-    def since_when(self, holds: Callable[[World], bool], *, after: int) -> int | None:
-        """When the newest stretch began in which `holds` is true, the runner's clock in ns.
-
-        0 when it was true at the mark and ever since; None when it is not true now.
-        """
-        began: int | None = None
-        times = [0, *(update.mono_ns for update in self._updates[after:])]
-        for at, world in zip(times, self.replay(after), strict=True):
+    def since_when(self, holds: Callable[[World], bool], *, after: int) -> Since | None:
+        """When the newest stretch began in which `holds` is true; None when it is not true now."""
+        began: Since | None = None
+        starts = [Since(0, None), *(_start(update) for update in self._updates[after:])]
+        for start, world in zip(starts, self.replay(after), strict=True):
             true = holds(world)
-            began = (at if began is None else began) if true else None
+            began = (start if began is None else began) if true else None
         return began
 
     async def ever(self, holds: Callable[[World], bool], *, after: int) -> None:
@@ -172,6 +179,10 @@ class Observations:
             if found is not None:
                 return found
             await self.more(seen)
+
+
+def _start(update: Update) -> Since:
+    return Since(update.mono_ns, update.transitions[-1].seq if update.transitions else None)
 
 
 def _put(views: dict[Ref, View], ref: Ref, view: View | None) -> None:

@@ -2,15 +2,17 @@
 
     - {id: moved, uses: await_recovery, timeout: 10m}
 
-Recovered means: the desired replicas are ready, none of them on the faulted node (unless `moved: false`), and
-`answers` requests in a row were answered well. `time_to_recover` counts from the injection to the later of the two:
-the beginning of the stretch in which the replicas are ready, and the last of those good answers after the last
-failure that the run saw. Where no request failed it counts to the replicas alone, and `no_outage` is true.
+Recovered means: the desired replicas are ready, none of them on the faulted node (unless `moved: false`), and the
+newest `answers` requests since then were answered well: those of a `load` count, the rest is asked for here.
+`time_to_recover` counts from the injection to the later of the two: the beginning of the stretch in which the replicas
+are ready, and the last of the good answers that were needed after the last failure. Where requests were sent all the
+while and none failed it counts to the replicas alone, and `no_outage` is true; where nobody asked, it is not known.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated
+from itertools import takewhile
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -20,14 +22,14 @@ from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
 from offbus_steps.asking import AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import Fault
-from offbus_steps.observations import World
+from offbus_steps.observations import Since, World
 from offbus_steps.prepare import required_target
 from offbus_steps.response import required_fault
 from offbus_steps.rollout import progress_of
 from offbus_steps.stats import Outcome
 from offbus_steps.target import Target, target_pods
 
-__all__ = ["AWAIT_RECOVERY", "RecoveryOutputs", "RecoveryParams", "recovered_ns"]
+__all__ = ["AWAIT_RECOVERY", "RecoveryOutputs", "RecoveryParams", "good_in_a_row", "recovered_ns"]
 
 
 class RecoveryParams(AskParams):
@@ -47,7 +49,10 @@ class RecoveryOutputs(Outputs):
     """How and when it recovered."""
 
     after: timedelta = Field(description="From the injection.")
-    no_outage: bool = Field(description="No request failed since the injection.")
+    no_outage: bool | None = Field(
+        default=None,
+        description="No request failed since the injection; unset when none was sent before this step.",
+    )
     replicas: int = Field(description="Ready pods.")
     restarts: int = Field(description="How often the containers of these pods have restarted.")
     nodes: list[str] = Field(description="Where its pods run now.")
@@ -57,11 +62,17 @@ async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutput
     """Wait until the target is whole, then until it answers; look again when it broke meanwhile."""
     cluster, fault, target = cluster_of(ctx), required_fault(params.fault), required_target(params.target)
     await cluster.observer.watch_target(target)
-    whole = _whole(target, fault.node if params.moved else None)
+    whole, begun_ns = _whole(target, fault.node if params.moved else None), ctx.now_ns()
     while True:
         await cluster.log.until(progress_of(target, ctx.progress, whole))
-        if await _answers_well(ctx, cluster, target, params) and whole(cluster.log.world):
-            return _outputs(ctx, cluster, fault, target, params, whole)
+        ready = _ready_since(cluster, whole, fault)
+        if await _answers_well(ctx, cluster, target, params, ready.mono_ns) and whole(cluster.log.world):
+            return _outputs(ctx, cluster, fault, target, params.answers, ready, begun_ns)
+
+
+def _ready_since(cluster: Cluster, whole: Callable[[World], bool], fault: Fault) -> Since:
+    since = cluster.log.since_when(whole, after=fault.mark) or Since(0, None)
+    return Since(max(since.mono_ns, fault.injected_ns), since.seq)
 
 
 def _whole(target: Target, without: str | None) -> Callable[[World], bool]:
@@ -74,16 +85,18 @@ def _whole(target: Target, without: str | None) -> Callable[[World], bool]:
     return holds
 
 
-async def _answers_well(ctx: Context, cluster: Cluster, target: Target, params: RecoveryParams) -> bool:
-    """Ask until enough answers in a row are good; False at the first that is not, after a pause."""
+async def _answers_well(
+    ctx: Context, cluster: Cluster, target: Target, params: RecoveryParams, since_ns: int
+) -> bool:
+    """Whether enough answers in a row are good; what the run has not asked yet is asked. False after a bad one."""
     try:
         question = await question_for(cluster, target, params)
     except StepError as err:
         ctx.progress(f"not yet: {err.message}")
         await ctx.sleep(params.pause)
         return False
-    for number in range(params.answers):
-        ctx.progress(f"{target}: {number} of {params.answers} good answers")
+    while (good := good_in_a_row(cluster.answers.ended, since_ns)) < params.answers:
+        ctx.progress(f"{target}: {good} of {params.answers} good answers")
         asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)
         await ctx.sleep(params.pause)
         if not asked.outcome.good:
@@ -91,30 +104,31 @@ async def _answers_well(ctx: Context, cluster: Cluster, target: Target, params: 
     return True
 
 
+def good_in_a_row(outcomes: Sequence[Outcome], since_ns: int) -> int:
+    """How many of the newest answers to requests begun after `since_ns` are good. Path errors say nothing. Pure."""
+    counted = sorted((one for one in outcomes if not one.path_error), key=lambda one: one.ended_ns)
+    newest = takewhile(lambda one: one.good and one.begun_ns >= since_ns, reversed(counted))
+    return sum(1 for _ in newest)
+
+
 def _outputs(
     ctx: Context,
     cluster: Cluster,
     fault: Fault,
     target: Target,
-    params: RecoveryParams,
-    whole: Callable[[World], bool],
+    answers: int,
+    ready: Since,
+    begun_ns: int,
 ) -> RecoveryOutputs:
     outcomes = cluster.answers.since(fault.injected_ns)
-    ready_ns = cluster.log.since_when(whole, after=fault.mark) or fault.injected_ns
-    no_outage = all(one.good for one in outcomes)
-    end_ns = recovered_ns(outcomes, max(ready_ns, fault.injected_ns), params.answers)
-    after = timedelta(microseconds=(end_ns - fault.injected_ns) / 1000)
+    watched = any(one.ended_ns <= max(ready.mono_ns, begun_ns) for one in outcomes)
+    no_outage = all(one.good for one in outcomes) if watched else None
+    end_ns = recovered_ns(outcomes, ready.mono_ns, answers, watched=watched)
     pods = [pod for pod in target_pods(cluster.log.world, target) if pod.active]
     nodes = sorted({pod.node for pod in pods})
-    seen = ctx.observed(
-        lane="workload",
-        subject=str(target),
-        to="recovered",
-        evidence={"no_outage": no_outage, "nodes": nodes},
-    )
-    ctx.metric("time_to_recover", after, "s", derived_from=(fault.injected_seq, seen.seq))
+    _record(ctx, target, fault, ready, end_ns, {"no_outage": no_outage, "nodes": nodes})
     return RecoveryOutputs(
-        after=after,
+        after=_after(fault, end_ns),
         no_outage=no_outage,
         replicas=sum(pod.ready for pod in pods),
         restarts=sum(pod.restarts for pod in pods),
@@ -122,15 +136,35 @@ def _outputs(
     )
 
 
-def recovered_ns(outcomes: Sequence[Outcome], ready_ns: int, answers: int) -> int:
+def _record(
+    ctx: Context, target: Target, fault: Fault, ready: Since, end_ns: int, evidence: Mapping[str, Any]
+) -> None:
+    """Journal the recovery, and the metric with the events that decide it: what was ready last, or the answers."""
+    by_answers = end_ns > ready.mono_ns
+    seen = ctx.observed(
+        lane="workload",
+        subject=str(target),
+        to="recovered",
+        evidence={**evidence, "decided_by": "answers" if by_answers else "replicas", "ready_seq": ready.seq},
+    )
+    decisive = ready.seq if ready.seq is not None and not by_answers else seen.seq
+    ctx.metric("time_to_recover", _after(fault, end_ns), "s", derived_from=(fault.injected_seq, decisive))
+
+
+def _after(fault: Fault, end_ns: int) -> timedelta:
+    return timedelta(microseconds=(end_ns - fault.injected_ns) / 1000)
+
+
+def recovered_ns(outcomes: Sequence[Outcome], ready_ns: int, answers: int, *, watched: bool = True) -> int:
     """When a target had recovered: `ready_ns`, or later the end of the `answers`-th good answer after the last
-    failure. Pure; outcomes since the injection, path errors left out."""
+    failure. Not `watched` (nobody asked before): after `ready_ns`. Pure; outcomes since the injection, path errors
+    left out."""
     ordered = sorted(outcomes, key=lambda one: one.ended_ns)
     failed = [index for index, one in enumerate(ordered) if not one.good]
-    if not failed:
+    if not failed and watched:
         return ready_ns
-    good = ordered[failed[-1] + 1 :][:answers]
-    return max([ready_ns, *(one.ended_ns for one in good)])
+    good = ordered[failed[-1] + 1 :] if failed else [one for one in ordered if one.begun_ns >= ready_ns]
+    return max([ready_ns, *(one.ended_ns for one in good[:answers])])
 
 
 AWAIT_RECOVERY = StepType(

@@ -145,7 +145,12 @@ def test_the_shim_is_exchanged_by_name_and_never_written_into(agents, node):
     library.write_bytes(b"an older build")
     with library.open("rb") as mapped:
         agent = agents.start()
-        assert agent.get("/health")["planes"]["cuda"] == {"ok": True, "path": str(node.ctl), "why": "", "code": ""}
+        assert agent.get("/health")["planes"]["cuda"] == {
+            "ok": True,
+            "path": str(node.ctl),
+            "why": "",
+            "code": "",
+        }
         assert mapped.read() == b"an older build"
     assert library.read_bytes()[:4] == b"\x7fELF"
     inode = library.stat().st_ino

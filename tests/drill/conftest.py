@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,17 +135,46 @@ def up(offbus: Offbus, *options: str) -> Sandbox:
 
 
 def processes_below(folder: Path) -> list[int]:
-    """Every process that was started with `folder` in its environment or command line."""
+    """Every process that was started with `folder`, or a short name of it, in its environment or command line, or
+    that is in it."""
+    names = [name.encode() for name in (str(folder), *aliases_of(folder))]
+    return [pid for pid in all_pids() if pid != os.getpid() and is_below(pid, folder, names)]
+
+
+def aliases_of(folder: Path) -> list[str]:
+    """Short names of sandboxes below a folder: programs with sockets use them where paths are long."""
+    home = Path(tempfile.gettempdir(), f"offbus-{os.getuid()}")
+    links = [link for link in home.iterdir() if link.is_symlink()] if home.is_dir() else []
+    return [str(link) for link in links if link.readlink().is_relative_to(folder.resolve())]
+
+
+def all_pids() -> list[int]:
+    """Every process."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def is_below(pid: int, folder: Path, names: list[bytes]) -> bool:
+    """Whether a process belongs to a folder."""
+    entry = Path("/proc", str(pid))
+    try:
+        said = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+        where = (entry / "cwd").readlink()
+    except OSError:
+        return False
+    return any(name in said for name in names) or where.is_relative_to(folder.resolve())
+
+
+def signal_program(folder: Path, program: str, number: signal.Signals) -> list[int]:
+    """Send a signal to every process of a sandbox that runs a Python module; who got it."""
     found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    for pid in processes_below(folder):
         try:
-            said = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(folder).encode() in said:
-            found.append(int(entry.name))
+        if program.encode() in words:
+            os.kill(pid, number)
+            found.append(pid)
     return found
 
 

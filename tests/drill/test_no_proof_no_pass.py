@@ -1,19 +1,26 @@
 """A drill cannot pass without its proof: parts are taken away from the world, never from the scenario."""
 
 import os
+import select
 import shutil
 import signal
+import socket
+import stat
+from pathlib import Path
 
+import anyio
 import pytest
-from conftest import SCENARIOS, processes_below, up, variant
+
+from conftest import LONG, SCENARIOS, signal_program, up, variant
+from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.layout import Layout
+from offbus_steps.port import Ref
 
 pytestmark = pytest.mark.drill
 
 SOON = {
-    "id:__cordon,__uses:__await_cordon,__timeout:__3m": "id: cordon, uses: await_cordon, timeout: 6s",
-    "verify_inference,__with:__{expect:__failure,__node:__"
-    '"${{__steps.inject.outputs.node__}}"},__timeout:__2m': "verify_inference, with: {expect: failure, "
-    'node: "${{ steps.inject.outputs.node }}"}, timeout: 6s',
+    "id:__cordon,__uses:__await_cordon,__timeout:__3m": "id: cordon, uses: await_cordon, timeout: 3s",
+    'xid:__"${{__inputs.xid__}}",__planes:': 'xid: "${{ inputs.xid }}", patience: 1s, planes:',
 }
 """Nothing is to be seen, so the waiting is cut short."""
 
@@ -29,11 +36,46 @@ def failed(finished, *words):
         assert word in finished.output
 
 
-def test_a_kernel_log_that_drops_the_line_after_acknowledging_it(offbus, tmp_path):
-    for node in up(offbus).nodes():
+def listens(folder):
+    """Whether the agent of a node accepts connections."""
+    fd = os.open(folder, os.O_RDONLY)
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(f"/proc/self/fd/{fd}/agent.sock")  # a socket's path may have 107 bytes
+        except OSError:
+            return False
+        finally:
+            os.close(fd)
+    return True
+
+
+def restart_agents(sandbox):
+    """Kill the agents; their supervisor starts others. Returns when these listen."""
+    killed = signal_program(sandbox.folder, "offbus_agent", signal.SIGKILL)
+    assert len(killed) == len(sandbox.nodes())
+    for _ in range(LONG * 10):
+        if all(listens(node) for node in sandbox.nodes()):
+            return
+        select.select([], [], [], 0.1)
+    raise AssertionError("the agents did not come back")
+
+
+async def cordon(layout, node):
+    """Keep the target's pods away from a node."""
+    async with LocalPort(layout.api) as port:
+        await port.objects.patch(Ref("Node", node), {"spec": {"unschedulable": True}})
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may make a device")
+def test_a_kernel_log_that_drops_the_line_after_acknowledging_it(offbus):
+    sandbox = up(offbus)
+    for node in sandbox.nodes():
         (node / "kmsg").unlink()
-        (node / "kmsg").symlink_to("/dev/null")
-    failed(offbus.run(SCENARIOS / "xid79.yaml"), "kernel")
+        os.mknod(node / "kmsg", stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    restart_agents(sandbox)
+    finished = offbus.run(SCENARIOS / "xid79.yaml")
+    failed(finished, "kernel", "took the line and does not give it back", "not proven on plane kernel")
+    assert finished.step("inject")["outcome"] == "failed"
 
 
 def test_a_page_that_processes_do_not_map(offbus, tmp_path):
@@ -42,23 +84,41 @@ def test_a_page_that_processes_do_not_map(offbus, tmp_path):
         shutil.copy(page, tmp_path / "ctl")
         page.unlink()  # the agent keeps writing to the page that it mapped; processes find another one
         shutil.copy(tmp_path / "ctl", page)
-    finished = offbus.run(variant(tmp_path, "xid79", **SOON))
-    failed(finished, "cuda")
+    finished = offbus.run(SCENARIOS / "xid79.yaml")
+    failed(finished, "plane cuda", "processes that start now would not see our page")
+    assert finished.report["faults"] == []
+
+
+def test_a_shim_that_does_nothing(offbus):
+    """It is loaded, as every library would be; what is armed reaches nobody."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    path = next(line.split()[-1] for line in maps if "/libm.so" in line or "/libc.so" in line)
+    for node in up(offbus).nodes():
+        library = node / "run" / "offbus" / "lib" / "liboffbus.so"
+        library.unlink()
+        shutil.copy(path, library)
+    finished = offbus.run(SCENARIOS / "xid79.yaml")
+    failed(finished, "good answers", "no faulted CUDA call by a process of the target was seen")
+    fault = finished.report["faults"][0]
+    assert not fault["proven"]
+    assert sorted(fault["missing"]) == ["cuda", "nvml"]
 
 
 def test_a_responder_that_is_stopped(offbus, tmp_path):
     sandbox = up(offbus)
-    for process in processes_below(sandbox.folder):
-        with open(f"/proc/{process}/cmdline", "rb") as line:  # noqa: PTH123  a process may be gone
-            if b"offbus_sandbox.responder" in line.read():
-                os.kill(process, signal.SIGSTOP)
+    stopped = signal_program(sandbox.folder, "offbus_sandbox.responder", signal.SIGSTOP)
+    assert len(stopped) == len(sandbox.nodes()) + 1
     finished = offbus.run(variant(tmp_path, "xid79", **SOON))
-    failed(finished, "cordon")
+    failed(finished, "step cordon", "time_to_cordon was not measured")
+    assert finished.report["faults"][0]["proven"]
 
 
 def test_a_node_without_the_target(offbus, tmp_path):
-    up(offbus, "--nodes", "4")
+    sandbox = up(offbus, "--nodes", "4")
+    anyio.run(cordon, Layout.of(sandbox.folder), "node-4")
     planes = "planes:__[kernel,__cuda,__nvml]}"
     scenario = variant(tmp_path, "xid79", **{planes: "planes: [kernel, cuda, nvml], node: node-4}"})
     finished = offbus.run(scenario)
-    failed(finished, "node-4")
+    failed(finished, "node-4", "it has some on node-")
+    assert finished.report["faults"] == []
+    assert {undo["step"] for undo in finished.report["undos"]} == {"deploy", "prepare"}

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from shim_build import SHIM
 
-LIBRARIES = ("liboffbus.so", "standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
+SHIMS = ("liboffbus.so", "proxy/libcuda.so.1", "proxy/libnvidia-ml.so.1")
+STANDINS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
+LIBRARIES = (*SHIMS, *STANDINS)
 FUNCTIONS = {
     line.split()[0]
     for line in (SHIM / "functions.def").read_text(encoding="ascii").splitlines()
@@ -26,28 +28,35 @@ def symbols(path: Path, *, defined: bool) -> set[str]:
     return {row[7] for row in rows if len(row) > 7 and (row[6] != "UND") is defined}
 
 
-def test_the_shim_needs_no_library(native: Path) -> None:
-    assert "NEEDED" not in readelf("-d", native / "liboffbus.so")
+@pytest.mark.parametrize("library", SHIMS)
+def test_the_shim_needs_no_library(native: Path, library: str) -> None:
+    assert "NEEDED" not in readelf("-d", native / library)
 
 
-def test_the_shim_takes_one_function_from_outside_and_no_version(native: Path) -> None:
+@pytest.mark.parametrize("library", SHIMS)
+def test_the_shim_takes_one_function_from_outside_and_no_version(native: Path, library: str) -> None:
     """A preload object that needs a newer glibc than the image has kills every process of the pod."""
-    assert symbols(native / "liboffbus.so", defined=False) == {"dl_iterate_phdr"}
+    assert symbols(native / library, defined=False) == {"dl_iterate_phdr"}
     assert "WEAK" in next(
-        line for line in readelf("--dyn-syms", native / "liboffbus.so").splitlines() if "UND dl_" in line
+        line for line in readelf("--dyn-syms", native / library).splitlines() if "UND dl_" in line
     )
-    assert "GLIBC" not in readelf("-V", native / "liboffbus.so")
+    assert "GLIBC" not in readelf("-V", native / library)
 
 
 def test_the_shim_exports_the_list_and_nothing_else(native: Path) -> None:
-    assert symbols(native / "liboffbus.so", defined=True) == FUNCTIONS | {"dlsym", "dlvsym", "dlopen"}
+    assert symbols(native / SHIMS[0], defined=True) == FUNCTIONS | {"dlsym", "dlvsym", "dlopen"}
+
+
+@pytest.mark.parametrize(("library", "prefix"), [(SHIMS[1], "cu"), (SHIMS[2], "nvml")])
+def test_a_proxy_exports_the_names_of_its_library(native: Path, library: str, prefix: str) -> None:
+    assert symbols(native / library, defined=True) == {f for f in FUNCTIONS if f.startswith(prefix)}
 
 
 def test_the_list_covers_both_libraries(native: Path) -> None:
     cuda = {name for name in FUNCTIONS if name.startswith("cu")}
     assert len(cuda) > 650
     assert len(FUNCTIONS - cuda) > 350
-    for library in LIBRARIES[1:]:
+    for library in STANDINS:
         assert symbols(native / library, defined=True) <= FUNCTIONS
 
 

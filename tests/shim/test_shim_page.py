@@ -46,6 +46,15 @@ def test_a_slot_is_read_back_as_it_was_armed(page: ControlPage) -> None:
         armed_at_ns=9,
         expires_ns=10,
         generation=1,
+        xid=79,
+        recovery_action=2,
+        nvml_events=0x8000,
+        remapped_correctable=1,
+        remapped_uncorrectable=2,
+        remap_pending=1,
+        remap_failed=1,
+        ecc_corrected=3,
+        ecc_uncorrected=2**32 - 1,
     )
     assert page.arm([armed]) == 1
     state = page.read()

@@ -4,7 +4,7 @@ import pytest
 
 from offbus_steps.faults import Fault, LiveFault
 from offbus_steps.load import phase_of
-from offbus_steps.recovery import recovered_ns
+from offbus_steps.recovery import good_in_a_row, recovered_ns
 from offbus_steps.stats import Outcome
 from offbus_steps.target import Target
 
@@ -21,6 +21,23 @@ def test_the_later_of_replicas_and_good_answers_counts(
 ) -> None:
     outcomes = [Outcome(end - 1, end, sign == "+") for end, sign in enumerate(pattern, 1)]
     assert recovered_ns(outcomes, ready, answers) == expected
+
+
+def test_where_nobody_asked_the_good_answers_after_the_replicas_count() -> None:
+    outcomes = [Outcome(end - 1, end, good=True) for end in range(5, 10)]
+    assert recovered_ns(outcomes, 6, 2, watched=False) == 8
+
+
+@pytest.mark.parametrize(
+    ("pattern", "since", "expected"),
+    [("+++", 0, 3), ("++-+", 0, 1), ("++-", 0, 0), ("++++", 2, 2), ("+++?", 0, 3), ("", 0, 0)],
+    ids=["all", "after the last bad one", "bad at last", "begun since", "path errors say nothing", "none"],
+)
+def test_the_newest_good_answers_since_a_time_are_counted(pattern: str, since: int, expected: int) -> None:
+    outcomes = [
+        Outcome(end - 1, end, sign == "+", path_error=sign == "?") for end, sign in enumerate(pattern, 1)
+    ]
+    assert good_in_a_row(outcomes, since) == expected
 
 
 def live(injected: int, ended: int | None) -> LiveFault:

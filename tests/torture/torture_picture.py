@@ -86,7 +86,9 @@ def _metadata(meta: Mapping[str, Any]) -> dict[str, Any]:
 def _spec(body: Mapping[str, Any]) -> Any:
     spec = dict(body.get("spec") or {})
     spec.pop("nodeName", None)
-    return json.loads(re.sub(r'"pod-template-hash": "[0-9a-f]+"', '"pod-template-hash": ""', json.dumps(spec)))
+    return json.loads(
+        re.sub(r'"pod-template-hash": "[0-9a-f]+"', '"pod-template-hash": ""', json.dumps(spec))
+    )
 
 
 def _conditions(node: Mapping[str, Any]) -> list[str]:
@@ -106,7 +108,10 @@ def _nodes(place: Place) -> Iterator[tuple[str, Any]]:
             struct.unpack_from("<H", page, SLOT_OFFSET + number * SLOT_SIZE + FLAGS_OFFSET)[0]
             for number in range(SLOTS)
         ]
-        yield f"{node.name} page", {"armed": struct.unpack_from("<I", page)[0], "slots": sum(f & 1 for f in flags)}
+        yield (
+            f"{node.name} page",
+            {"armed": struct.unpack_from("<I", page)[0], "slots": sum(f & 1 for f in flags)},
+        )
         yield f"{node.name} faults", list(_faults(node / "var/lib/offbus/faults.json"))
 
 
@@ -130,7 +135,9 @@ def _processes(place: Place) -> Iterator[tuple[str, Any]]:
         except OSError:
             continue
         if mark in env or str(place.root) in " ".join(words):
-            loaded = [one.decode(errors="replace") for one in env if one.decode(errors="replace").startswith(LOADED)]
+            loaded = [
+                one.decode(errors="replace") for one in env if one.decode(errors="replace").startswith(LOADED)
+            ]
             nodeless = [re.sub(r"/nodes/[^/]+/", "/nodes/NODE/", one) for one in loaded]
             counts[" ".join([*words[:7], *sorted(nodeless)]).strip()] += 1
     for command, count in counts.items():
@@ -138,10 +145,15 @@ def _processes(place: Place) -> Iterator[tuple[str, Any]]:
 
 
 def _files(place: Place) -> Iterator[tuple[str, Any]]:
-    """Below the sandbox; what a pod or its log leaves is named after the pod's uid."""
+    """Below the sandbox. `boot_id` is what the responder's simulated reboot leaves on its node: history."""
     root = place.layout.real
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_dir() or "/log/" in f"/{name}" or name.startswith(("processes/", "store.sqlite")):
+        if (
+            path.is_dir()
+            or path.name == "boot_id"
+            or "/log/" in f"/{name}"
+            or name.startswith(("processes/", "store.sqlite"))
+        ):
             continue
         yield f"file {re.sub(r'[0-9a-f]{8}-[0-9a-f-]{27}', 'UID', name)}", oct(path.stat().st_mode)

@@ -101,7 +101,7 @@ class Place:
         for name, more in (("tracer", ()), ("target", ("-ldl",)), ("jumping_clock", ("-fPIC", "-shared"))):
             output = self.jumping_clock if name == "jumping_clock" else self.root / name
             subprocess.run([*compiler, str(output), str(HERE / f"{name}.c"), *more], check=True)
-        for name in ("drill.yaml", "new.yaml"):
+        for name in ("drill.yaml", "new.yaml", "lapse.yaml"):
             (self.root / name).write_text(self._rendered(name))
 
     def up(self) -> None:
@@ -122,7 +122,9 @@ class Place:
 
     async def _fill(self) -> None:
         async with LocalPort(self.layout.api) as port:
-            await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+            await port.objects.create(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+            )
             await port.objects.create(yaml.safe_load(self._rendered("kept.yaml")))
         await self._ready()
 

@@ -1,12 +1,15 @@
 /* Runs a program and strikes at an exact place of it, from outside: after (or in the middle of, or before) the Nth
  * write(2) to the file whose path ends in --match, or at an instant.
  *
- *   tracer --report FD [--match SUFFIX] [--at N --how after|torn|before|stop|spare] [--us MICROSECONDS]
- *          [--also PID,PID…] [--boottime SECONDS --monotonic SECONDS] -- PROGRAM ARGUMENT…
+ *   tracer --report FD [--match SUFFIX] [--containing TEXT] [--at N --how after|torn|before|stop|spare]
+ *          [--us MICROSECONDS] [--also PID,PID…] [--boottime SECONDS --monotonic SECONDS] -- PROGRAM ARGUMENT…
+ *
+ * With --containing only writes with that text in them count for --at.
  *
  * How it strikes: `after`: SIGKILL when that write has returned; `torn`: SIGKILL when half of it is in the file;
  * `before`: SIGKILL before the write begins; `stop`: SIGSTOP when it has returned (SIGCONT from anybody goes on);
- * `spare`: the program itself goes on. The processes of --also are killed in the same moment, first.
+ * `spare`: the program itself goes on. The processes of --also are killed in the same moment, first. With --us it waits
+ * that long after the start, or (with --at) after that write has begun, and then kills, wherever the program is.
  *
  * One line a fact on FD: "struck N" (N writes were begun), "stopped N", and in the end "ended CODE N" (CODE: exit
  * status, or 128 + signal). A seccomp filter makes only write(2) stop the program, so it runs at its own speed.
@@ -45,7 +48,7 @@
 enum how { AFTER, TORN, BEFORE, STOP, SPARE };
 
 static struct {
-    const char *match;
+    const char *match, *containing;
     long at, us, boottime, monotonic;
     enum how how;
     int report, also_count;
@@ -53,7 +56,7 @@ static struct {
 } want = {.match = "/journal.jsonl", .report = -1};
 
 static pid_t leader;
-static long writes;
+static long writes, candidates;
 static int struck;
 static volatile sig_atomic_t alarmed;
 
@@ -84,6 +87,7 @@ static char **parse(char **argv) {
         char *value = argv[1];
         if (!value) { errno = EINVAL; die(*argv); }
         if (!strcmp(*argv, "--match")) want.match = value;
+        else if (!strcmp(*argv, "--containing")) want.containing = value;
         else if (!strcmp(*argv, "--at")) want.at = atol(value);
         else if (!strcmp(*argv, "--us")) want.us = atol(value);
         else if (!strcmp(*argv, "--how")) want.how = how_of(value);
@@ -153,35 +157,49 @@ static void begin(char **program) {
     close(seized[1]);
 }
 
-static int file_descriptor_and_cut(pid_t thread, int cut) {
 #if defined(__x86_64__)
-    struct user_regs_struct regs;
 #define FD_ARGUMENT regs.rdi
+#define TEXT_ARGUMENT regs.rsi
 #define COUNT_ARGUMENT regs.rdx
 #elif defined(__aarch64__)
-    struct user_regs_struct regs;
 #define FD_ARGUMENT regs.regs[0]
+#define TEXT_ARGUMENT regs.regs[1]
 #define COUNT_ARGUMENT regs.regs[2]
 #else
 #error "add the registers of write(2) for this machine"
 #endif
+
+static struct user_regs_struct registers_of(pid_t thread) {
+    struct user_regs_struct regs = {0};
     struct iovec io = {&regs, sizeof regs};
-    if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &io) < 0) return -1;
-    if (cut) {
-        COUNT_ARGUMENT /= 2;
-        if (ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &io) < 0) die("cut");
-    }
-    return (int)FD_ARGUMENT;
+    if (ptrace(PTRACE_GETREGSET, thread, NT_PRSTATUS, &io) < 0 && errno != ESRCH) die("no registers");
+    return regs;
 }
 
-static int is_matched(pid_t thread) {
+static void halve(pid_t thread) {
+    struct user_regs_struct regs = registers_of(thread);
+    struct iovec io = {&regs, sizeof regs};
+    COUNT_ARGUMENT /= 2;
+    if (ptrace(PTRACE_SETREGSET, thread, NT_PRSTATUS, &io) < 0) die("cannot cut the write");
+}
+
+static int is_matched(struct user_regs_struct regs) {
     char link[64], path[4096];
-    snprintf(link, sizeof link, "/proc/%d/fd/%d", leader, file_descriptor_and_cut(thread, 0));
+    snprintf(link, sizeof link, "/proc/%d/fd/%d", leader, (int)FD_ARGUMENT);
     ssize_t length = readlink(link, path, sizeof path - 1);
     size_t suffix = strlen(want.match);
     if (length < (ssize_t)suffix) return 0;
     path[length] = 0;
     return !strcmp(path + length - suffix, want.match);
+}
+
+static int is_candidate(struct user_regs_struct regs) {
+    static char text[65536];
+    size_t size = COUNT_ARGUMENT < sizeof text ? COUNT_ARGUMENT : sizeof text;
+    struct iovec here = {text, size}, there = {(void *)(uintptr_t)TEXT_ARGUMENT, size};
+    if (!want.containing) return 1;
+    ssize_t got = process_vm_readv(leader, &here, 1, &there, 1, 0);
+    return got > 0 && memmem(text, (size_t)got, want.containing, strlen(want.containing));
 }
 
 static void strike(void) {
@@ -192,13 +210,24 @@ static void strike(void) {
     tell("struck", writes);
 }
 
+static void on_alarm(int sig) { (void)sig; alarmed = 1; }
+
+static void set_alarm(void) {
+    struct sigaction action = {.sa_handler = on_alarm};
+    struct itimerval timer = {{0, 1000}, {want.us / 1000000, want.us % 1000000}}; /* again, should waitpid miss it */
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 /* A write(2) is about to begin. Returns the request that lets the thread go on. */
 static long on_write(pid_t thread) {
-    if (struck || !is_matched(thread)) return PTRACE_CONT;
+    struct user_regs_struct regs = registers_of(thread);
+    if (struck || !is_matched(regs)) return PTRACE_CONT;
     writes++;
-    if (!want.at || writes != want.at) return PTRACE_CONT;
+    if (!is_candidate(regs) || ++candidates != want.at) return PTRACE_CONT;
+    if (want.us) { set_alarm(); return PTRACE_CONT; }
     if (want.how == BEFORE) { strike(); return PTRACE_CONT; }
-    if (want.how == TORN) file_descriptor_and_cut(thread, 1);
+    if (want.how == TORN) halve(thread);
     return PTRACE_SYSCALL; /* to its return */
 }
 
@@ -214,21 +243,11 @@ static void on_stop(pid_t thread, int status) {
     ptrace((enum __ptrace_request)request, thread, NULL, (void *)deliver); /* a dead one is heard of by waitpid */
 }
 
-static void on_alarm(int sig) { (void)sig; alarmed = 1; }
-
-static void set_alarm(void) {
-    struct sigaction action = {.sa_handler = on_alarm};
-    struct itimerval timer = {{0, 1000}, {want.us / 1000000, want.us % 1000000}}; /* again, should waitpid miss it */
-    if (!want.us) return;
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
-}
-
 int main(int argc, char **argv) {
     (void)argc;
     char **program = parse(argv);
     begin(program);
-    set_alarm();
+    if (want.us && !want.at) set_alarm();
     for (;;) {
         int status;
         pid_t thread = waitpid(-1, &status, __WALL);

@@ -21,6 +21,8 @@ BUILT_IN = {
     "validate": ("offbus.cli.validate:validate", "Check scenarios and show every finding at once."),
     "plan": ("offbus.cli.plan:plan", "Show what a run would do, without doing it."),
     "recover": ("offbus.cli.recover:recover", "Undo what an unfinished run left behind."),
+    "stop": ("offbus.cli.stop:stop", "Ask a running run to stop and undo."),
+    "residue": ("offbus.cli.residue:residue", "Compare a run's place with what it was before."),
     "report": ("offbus.cli.report:report", "Show the report of a run, finished or not."),
     "steps": ("offbus.cli.steps:steps", "List the step types, or explain one."),
     "schema": ("offbus.cli.schema:schema", "Print the JSON schema of scenarios, reports or journals."),

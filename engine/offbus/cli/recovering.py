@@ -1,6 +1,7 @@
 """What `offbus recover` does."""
 
 import asyncio
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -9,14 +10,14 @@ import click
 
 from offbus.cli.problems import tell
 from offbus.cli.views import View, make_view
-from offbus.errors import OffbusError
+from offbus.errors import CouldNotRun, OffbusError
 from offbus.exits import Exit, worst
 from offbus.recovery import Recovery, plan_recovery, recover
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.finish import write_report
 from offbus.runner.signals import stop_on_signals
-from offbus.runs import RunFolder, default_runs, find_run, unfinished_runs
+from offbus.runs import RunFolder, default_runs, find_run, place_lock, unfinished_runs
 
 __all__ = ["recover_runs"]
 
@@ -28,33 +29,56 @@ def recover_runs(wanted: str, *, every: bool, plan_only: bool, runs: Path | None
     if not folders:
         click.echo(f"nothing to recover: no unfinished run in {base}")
         return Exit.PASSED
-    return worst(*(_show(folder) if plan_only else _recover(folder) for folder in folders))
+    return worst(*(_show(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
 
 
-def _recover(folder: RunFolder) -> Exit:
+def _one_of_all(base: Path, folder: RunFolder) -> Exit:
+    """One that cannot be recovered keeps no other from it."""
+    try:
+        return _recover(base, folder)
+    except OffbusError as err:
+        return Exit(tell(err))
+
+
+def _recover(base: Path, folder: RunFolder) -> Exit:
+    """Under the place's lock too, so that no new run begins there meanwhile, and a copy of the run is not played."""
     plan = plan_recovery(folder)
     if plan.finished:
         folder.unfinished.unlink(missing_ok=True)
         click.echo(f"run {folder.id} finished and left nothing behind: nothing to recover")
         return Exit.PASSED
-    name = plan.fold.first["data"]["name"] if plan.fold.first else folder.id
-    try:
-        with make_view("lines", name, [], past=plan.journal.events) as view:
-            report = anyio.run(partial(_finish, folder, view))
-    except OffbusError as err:
-        return Exit(tell(err))
+    head = plan.fold.head
+    with ExitStack() as held:
+        if not folder.in_use():  # `recover` itself says who holds the run
+            identity = folder.identity or head["identity"]
+            held.enter_context(place_lock(base, identity, "recover"))
+        view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
+        report = anyio.run(partial(_finish, folder, view))
     return _tell(folder, report)
 
 
 def _tell(folder: RunFolder, report: Report) -> Exit:
-    write_report(report, folder.report)
+    unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
+    written = _written(report, folder)
     for one in report.residue:
         click.echo(f"residue: {one.item}: {one.detail}\n  mend: {one.mend}")
     undone = sum(undo.result == "restored" for undo in report.undos)
     left = f"{len(report.residue)} left" if report.residue else "residue: none"
     click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {left}")
-    click.echo(f"report: {folder.report}")
-    return Exit.RESIDUE if report.residue else Exit.PASSED
+    if written is Exit.PASSED:
+        click.echo(f"report: {folder.report}")
+    if unwritten:
+        click.echo(f"offbus: {unwritten[-1]}; make room, then: offbus recover {folder.path}", err=True)
+    open_left = Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED
+    return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
+
+
+def _written(report: Report, folder: RunFolder) -> Exit:
+    try:
+        write_report(report, folder.report)
+    except CouldNotRun as err:
+        return Exit(tell(err))
+    return Exit.PASSED
 
 
 async def _finish(folder: RunFolder, view: View) -> Report:
@@ -71,6 +95,8 @@ async def _finish(folder: RunFolder, view: View) -> Report:
 def _show(folder: RunFolder) -> Exit:
     plan = plan_recovery(folder)
     todo = [*_lines(plan)]
+    for one in plan.journal.damage:
+        click.echo(f"offbus: {folder.journal}:{one.line}: {one.why}; what it said is not known", err=True)
     click.echo(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         click.echo(f"  {line}")
@@ -84,4 +110,4 @@ def _lines(plan: Recovery) -> list[str]:
         f"{event['data']['describe']} (needs the package {event['data']['distribution']})"
         for event in plan.missing
     ]
-    return [*(f"{entry.undo.describe()} ({entry.undo.phase})" for entry in ordered), *missing]
+    return [*(f"{entry.title} ({entry.undo.phase})" for entry in ordered), *missing]

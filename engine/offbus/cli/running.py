@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+import click
 
 from offbus.cli.views import View, make_view
-from offbus.errors import CouldNotRun
+from offbus.errors import CouldNotRun, OffbusError
 from offbus.exits import Exit, worst
-from offbus.journal.codec import DamagedLine, decode
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
 from offbus.report.model import Report
@@ -40,7 +40,7 @@ def run_file(
     with ExitStack() as held:
         held.enter_context(place_lock(base, identity))
         _refuse_leftovers(base, identity)
-        folder = create_run(base, scenario.name)
+        folder = create_run(base, scenario.name, identity)
         held.enter_context(folder.lock())
         return _play(scenario, folder, identity, view)
 
@@ -74,14 +74,22 @@ async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: V
         progress=view.progress,
     )
     loop = asyncio.get_running_loop()
-    with stop_on_signals(
-        lambda call: loop.call_soon_threadsafe(call), session.stop, lambda: _parting(folder)
-    ):
+    with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: _parting(folder)):
         async with anyio.create_task_group() as beside:
             beside.start_soon(_tick, view)
-            report = await session.run()
+            ended = await _played(session)
             beside.cancel_scope.cancel()
-    return report
+    if isinstance(ended, OffbusError):
+        raise ended
+    return ended
+
+
+async def _played(session: Session) -> Report | OffbusError:
+    """The report, or why not even a journal could be begun: raised by the caller, out of its task group."""
+    try:
+        return await session.run()
+    except OffbusError as err:
+        return err
 
 
 async def _tick(view: View) -> None:
@@ -95,18 +103,15 @@ def _parting(folder: RunFolder) -> str:
 
 
 def _refuse_leftovers(base: Path, identity: str) -> None:
+    """Refuse while a run is left over on this place; name those that are left over on others."""
+    others = []
     for folder in unfinished_runs(base):
-        if _identity_of(folder) == identity:
+        if folder.identity == identity:
             raise CouldNotRun(
                 f"run {folder.id} did not finish on {identity} and may have left things behind",
                 hint=f"finish it first: offbus recover {folder.path}",
             )
-
-
-def _identity_of(folder: RunFolder) -> str | None:
-    """What the run acted on; None when it was ended before it had begun."""
-    with folder.journal.open("rb") as lines:
-        try:
-            return str(decode(lines.readline())["data"]["identity"])
-        except (DamagedLine, ValueError, KeyError):
-            return None
+        others.append(folder.id)
+    if others:
+        what = f"run {others[0]}" if len(others) == 1 else f"{len(others)} runs ({', '.join(others[-5:])})"
+        click.echo(f"offbus: {what} elsewhere did not finish; finish with: offbus recover --all", err=True)

@@ -1,18 +1,23 @@
-"""One event to one line and back; the checksum makes a torn or damaged line visible."""
+"""One event to one line and back; the checksum makes a torn or damaged line visible.
+
+Every format version that was ever released has its reader in `READERS`, which gives events as this version has them.
+A line is only an event when its checksum, its version and the schema of its kind all hold: what a fold gets is sound,
+also from a file that somebody made by hand.
+"""
 
 import json
+import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from offbus.errors import JournalError
-from offbus.journal.events import VERSION, Event
+from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
+from offbus.journal.events import DATA, VERSION, Event, EventKind
 
-__all__ = ["MAX_LINE", "DamagedLine", "decode", "encode"]
-
-MAX_LINE = 4 * 1024 * 1024
-"""Bytes; a longer line is refused when written and damaged when read."""
+__all__ = ["READERS", "DamagedLine", "decode", "encode", "salvage"]
 
 
 class DamagedLine(JournalError):
@@ -20,10 +25,34 @@ class DamagedLine(JournalError):
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
-    """The line of an event, newline included."""
-    body = _ENCODER(event)[:-1].encode()
-    if len(body) > MAX_LINE:
+    """The line of an event, newline included. Raises JournalError for what must be whole and cannot be."""
+    whole = event["kind"] in WHOLE
+    try:
+        body = _body(event)
+    except (TypeError, ValueError, RecursionError) as err:
+        if whole:
+            raise JournalError(f"an event of kind {event['kind']} is not JSON: {err}") from err
+        return _cut_to_fit(event)
+    if len(body) <= (WHOLE_BYTES if whole else TOLD_BYTES):
+        return _line(body)
+    if whole:
         raise JournalError(f"an event of kind {event['kind']} is too large ({len(body)} bytes)")
+    return _cut_to_fit(event)
+
+
+def _cut_to_fit(event: Mapping[str, Any]) -> bytes:
+    for tightness in range(len(ROUNDS)):
+        body = _body({**event, "data": cut(event["data"], tightness)})
+        if len(body) <= TOLD_BYTES:
+            return _line(body)
+    raise AssertionError("the tightest round bounds every event")
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    return _ENCODER(event)[:-1].encode()
+
+
+def _line(body: bytes) -> bytes:
     return b'%s,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
 
@@ -32,22 +61,79 @@ def decode(line: bytes) -> Event:
     if not line.endswith(b"\n"):
         raise DamagedLine("the line is cut off")
     body, found, tail = line.rpartition(b',"crc":"')
-    if not found or len(line) > MAX_LINE + 64:
+    if not found or len(line) > WHOLE_BYTES + 64:
         raise DamagedLine("the line has no checksum")
     if tail != b'%08x"}\n' % zlib.crc32(body):
         raise DamagedLine("the line does not match its checksum")
-    event: Event = json.loads(body + b"}")
-    if event["v"] != VERSION:
-        raise DamagedLine(f"the line is of format {event['v']}, this offbus reads {VERSION}")
-    return event
+    try:
+        event = json.loads(body + b"}")
+    except (ValueError, RecursionError) as err:
+        raise DamagedLine(f"the line is not JSON: {err}") from err
+    return _read(event)
+
+
+def _read(event: Any) -> Event:
+    version = event.get("v") if isinstance(event, dict) else None
+    reader = READERS.get(version) if isinstance(version, int) else None
+    if reader is None:
+        raise DamagedLine(
+            f"the line is of format {version}, this offbus reads {', '.join(map(str, READERS))}"
+        )
+    try:
+        return reader(event)
+    except (ValueError, KeyError, TypeError) as err:
+        what = str(err).splitlines()[0]
+        raise DamagedLine(f"the line is no event of format {version}: {what}") from err
+
+
+def _read_v1(event: Any) -> Event:
+    """Format 1 is the present one: nothing to convert."""
+    _envelope().validate_python(event, strict=True)
+    _schema(event["kind"]).validate_python(event["data"], extra="forbid")
+    read: Event = event
+    return read
+
+
+READERS: Mapping[int, Callable[[Any], Event]] = {VERSION: _read_v1}
+"""Format version -> its reader."""
+
+
+@cache
+def _envelope() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Event)
+
+
+@cache
+def _schema(kind: str) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(DATA[EventKind(kind)])
+
+
+_BEGIN = re.compile(rb'\{"v":\d+,"seq":')
+_END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
+
+
+def salvage(line: bytes) -> Iterator[Event]:
+    """Whole events inside a damaged line: what is left when a line end between two events was changed."""
+    begins = [found.start() for found in _BEGIN.finditer(line)]
+    for begin, limit in zip(begins, [*begins, len(line)][1:], strict=True):
+        ends = [found.end() for found in _END.finditer(line, begin, limit)]
+        if ends:
+            try:
+                yield decode(line[begin : ends[-1]] + b"\n")
+            except DamagedLine:
+                continue
 
 
 def _plain(value: object) -> object:
     if isinstance(value, timedelta):
         return value.total_seconds()
-    if isinstance(value, set | frozenset | tuple):
-        return sorted(value) if not isinstance(value, tuple) else list(value)
-    raise TypeError(f"{type(value).__name__} does not belong in a journal: {value!r}")
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} does not belong in a journal: {value!r}"[:500])
 
 
 _ENCODER = json.JSONEncoder(

@@ -179,7 +179,7 @@ class UndoStarted(TypedDict):
     undo: int
     attempt: int
     by: str
-    """runner, cleanup, retry or recover."""
+    """runner, stop (at once after a stop), cleanup, retry or recover."""
 
 
 class UndoEnded(TypedDict):

@@ -1,30 +1,59 @@
 """Locks on run folders and on places: the kernel drops them when their owner dies, however it dies.
 
-The holder's name is in the file for people; the lock itself is flock(2).
+The lock itself is flock(2); a file that a dead process left behind never blocks. Who holds it stands in the file, for
+people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
 """
 
 import fcntl
+import getpass
 import json
 import os
 import socket
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from offbus.errors import CouldNotRun
 
-__all__ = ["FileLock", "HeldElsewhere"]
+__all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "process_started"]
 
 
 class HeldElsewhere(CouldNotRun):
     """Raised when another process holds the lock; the message names it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who took a lock last."""
+
+    owner: str
+    host: str
+    boot: str
+    pid: int
+    started: int
+    """Clock ticks after boot (proc(5), /proc/PID/stat, field 22); 0 where there is no /proc."""
+    task: str
+    """What it took the lock for: run, recover, residue …"""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.owner} on {self.host} ({self.task})"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine since its last boot, and still the same one."""
+        return (self.host, self.boot) == (
+            socket.gethostname(),
+            boot_id(),
+        ) and self.started == process_started(self.pid)
+
+
 class FileLock:
     """An exclusive lock on a file, for the life of this process or until `release`."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, *, task: str = "run") -> None:
         self.path = path
         self._what = what
+        self._task = task
         self._fd = -1
 
     def acquire(self) -> Self:
@@ -37,10 +66,13 @@ class FileLock:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
-            holder = os.read(fd, 4096)
             os.close(fd)
-            raise HeldElsewhere(f"{self._what} is in use by {_name(holder)}") from err
-        _sign(fd)
+            who = holder_of(self.path) or "another process"
+            raise HeldElsewhere(f"{self._what} is in use by {who}") from err
+        except OSError as err:
+            os.close(fd)
+            raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
+        self._sign(fd)
         self._fd = fd
         return self
 
@@ -56,15 +88,45 @@ class FileLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def _sign(self, fd: int) -> None:
+        """Say who holds it. On a full disk nobody is named; the lock holds all the same."""
+        pid = os.getpid()
+        who = Holder(_owner(), socket.gethostname(), boot_id(), pid, process_started(pid) or 0, self._task)
+        try:
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, json.dumps(asdict(who)).encode(), 0)
+        except OSError:
+            return
 
-def _sign(fd: int) -> None:
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(), 0)
 
-
-def _name(holder: bytes) -> str:
+def holder_of(path: Path) -> Holder | None:
+    """Who took the lock last, if the file says so; whether it is still held only `acquire` can tell."""
     try:
-        who = json.loads(holder)
-        return f"process {who['pid']} on {who['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "another process"
+        said = json.loads(path.read_bytes()[:4096])
+        return Holder(**said) if isinstance(said["pid"], int) and said["pid"] > 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def process_started(pid: int) -> int | None:
+    """When a process started, in clock ticks after boot; None when there is no such process, or no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def boot_id() -> str:
+    """Which boot of this machine it is; "unknown" where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return "unknown"
+
+
+def _owner() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"user {os.getuid()}"

@@ -1,15 +1,15 @@
 """Reads journals back: tolerates a torn last line, reports a damaged middle.
 
-A torn tail is what `kill -9` in the middle of a write leaves; it is cut off by whoever takes the run over. A damaged
-line before the end means that somebody or something changed the file: the events before and after it are still
-returned, and `damage` says where, so that what is known can still be undone.
+A torn tail is what `kill -9` in the middle of a write leaves: it has no line end, and is cut off by whoever takes the
+run over. Any other line that is no event means that somebody or something changed the file: the events before and after
+it are still returned, and `damage` says where, so that what is known can still be undone.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from offbus.errors import JournalError
-from offbus.journal.codec import DamagedLine, decode
+from offbus.journal.codec import DamagedLine, decode, salvage
 from offbus.journal.events import Event
 
 __all__ = ["Damage", "Journal", "read_journal"]
@@ -34,11 +34,20 @@ class Journal:
     """Length of an incomplete last line."""
     good_bytes: int = 0
     """Length of the file without that line."""
+    unended: bool = False
+    """The last event is whole, but its line end is missing: it must be written before the next event."""
+    lost_at_end: int = 0
+    """Damaged lines after the last event."""
 
     @property
     def next_seq(self) -> int:
-        """The number of the next event."""
-        return self.events[-1]["seq"] + 1 if self.events else 1
+        """The number of the next event; damaged lines at the end keep theirs, so that a fold sees that they lack."""
+        return (self.events[-1]["seq"] if self.events else 0) + self.lost_at_end + 1
+
+    @property
+    def run(self) -> str | None:
+        """The run's id, from its events: the folder may have been renamed."""
+        return self.events[0]["run"] if self.events else None
 
 
 def read_journal(path: Path) -> Journal:
@@ -48,22 +57,51 @@ def read_journal(path: Path) -> Journal:
     except OSError as err:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
     journal = Journal(path)
-    lines = raw.splitlines(keepends=True)
+    lines = raw.split(b"\n")
+    tail = lines.pop()
     for number, line in enumerate(lines, start=1):
-        try:
-            event = decode(line)
-        except (DamagedLine, ValueError, KeyError, TypeError) as err:
-            if number == len(lines):
-                journal.torn_bytes = len(line)
-                break
-            journal.damage.append(Damage(number, str(err)))
-        else:
-            _expect_next(journal, event, number)
-            journal.events.append(event)
-        journal.good_bytes += len(line)
+        _take(journal, line + b"\n", number)
+        journal.good_bytes += len(line) + 1
+    if tail:
+        _take_tail(journal, tail)
     return journal
 
 
-def _expect_next(journal: Journal, event: Event, line: int) -> None:
+def _take(journal: Journal, line: bytes, number: int) -> None:
+    try:
+        event = decode(line)
+    except DamagedLine as err:
+        journal.damage.append(Damage(number, err.message))
+        found = [event for event in salvage(line) if _follows(journal, event)]
+        journal.events += found
+        journal.lost_at_end = 0 if found else journal.lost_at_end + 1
+        return
+    if not _follows(journal, event):
+        journal.damage.append(Damage(number, f"event {event['seq']} stands where it does not belong"))
+        return
     if event["seq"] != journal.next_seq and not journal.damage:
-        journal.damage.append(Damage(line, f"event {journal.next_seq} is missing before {event['seq']}"))
+        missing = f"event {journal.next_seq} is missing before {event['seq']}"
+        journal.damage.append(Damage(number, missing))
+    journal.events.append(event)
+    journal.lost_at_end = 0
+
+
+def _follows(journal: Journal, event: Event) -> bool:
+    """Whether the event is of this run and comes after all others: a line that was copied in is none of ours."""
+    if not journal.events:
+        return True
+    last = journal.events[-1]
+    return event["run"] == last["run"] and event["seq"] > last["seq"]
+
+
+def _take_tail(journal: Journal, tail: bytes) -> None:
+    """What stands after the last line end: an event without its own, or the piece of one."""
+    end = tail.rfind(b'"}') + 2
+    whole = [event for event in salvage(tail) if _follows(journal, event)]
+    if whole:
+        journal.events += whole
+        journal.good_bytes += end
+        journal.unended = True
+        journal.torn_bytes = len(tail) - end
+    else:
+        journal.torn_bytes = len(tail)

@@ -2,9 +2,11 @@
 
 Every event is one write(2); events that a later undo depends on are fsynced before `append` returns. When a write
 or fsync fails, the journal is *broken*: events that must be durable are refused with JournalError (so nothing more
-is injected), the others go on to the listeners, so that what was done can still be undone and reported.
+is injected), the others go on to the listeners, so that what was done can still be undone and reported. Listeners get
+each event as it reads back from its line: the report of the runner and the fold of the file cannot differ.
 """
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,7 +34,9 @@ class WriterClock(Protocol):
 class JournalWriter:
     """The open end of a journal."""
 
-    def __init__(self, path: Path, run: str, clock: WriterClock, *, next_seq: int = 1) -> None:
+    def __init__(
+        self, path: Path, run: str, clock: WriterClock, *, next_seq: int = 1, after_unended: bool = False
+    ) -> None:
         self.path = path
         self.run = run
         self.broken: str | None = None
@@ -40,6 +44,8 @@ class JournalWriter:
         self._clock = clock
         self._seq = next_seq
         self._listeners: list[Listener] = []
+        self._lead = b"\n" if after_unended else b""
+        """Ends a last line that lacks its line end."""
         try:
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as err:
@@ -52,10 +58,15 @@ class JournalWriter:
     def append(
         self, kind: EventKind, data: Mapping[str, Any], *, step: str | None = None, durable: bool = False
     ) -> Event:
-        """Write an event. With `durable` it is fsynced, and JournalError is raised when it could not be."""
-        event = self._event(kind, data, step)
-        self._write(encode(event), durable=durable)
+        """Write an event. With `durable` it is fsynced, and JournalError is raised when it could not be.
+
+        JournalError is raised, too, for what an undo needs and cannot be journaled whole (offbus.journal.bounds).
+        """
+        line = encode(self._event(kind, data, step))
+        self._write(line, durable=durable)
         self._seq += 1
+        event: Event = json.loads(line)
+        del event["crc"]  # type: ignore[typeddict-item]  # of the line, not of the event
         for listener in self._listeners:
             listener(event)
         return event
@@ -68,11 +79,21 @@ class JournalWriter:
         try:
             os.fsync(fd)
         except OSError as err:
-            self.broken = self.broken or f"the journal {self.path} cannot be written: {err.strerror}"
+            self._break(err)
         finally:
             os.close(fd)
 
-    def _event(self, kind: EventKind, data: Mapping[str, Any], step: str | None) -> Event:
+    def sync(self) -> None:
+        """Fsync what was written; a failure shows in `broken`."""
+        try:
+            os.fsync(self._fd)
+        except OSError as err:
+            self._break(err)
+
+    def _break(self, err: OSError) -> None:
+        self.broken = self.broken or f"the journal {self.path} cannot be written: {err.strerror}"
+
+    def _event(self, kind: EventKind, data: Mapping[str, Any], step: str | None) -> dict[str, Any]:
         event: dict[str, Any] = {
             "v": VERSION,
             "seq": self._seq,
@@ -85,16 +106,17 @@ class JournalWriter:
         if step is not None:
             event["step"] = step
         event["data"] = data
-        return event  # type: ignore[return-value]  # built key by key: the order of keys is the file's
+        return event
 
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self.broken is None:
             try:
-                self._write_all(line)
+                self._write_all(self._lead + line)
+                self._lead = b""
                 if durable:
                     os.fsync(self._fd)
             except OSError as err:
-                self.broken = f"the journal {self.path} cannot be written: {err.strerror}"
+                self._break(err)
         if self.broken is not None and durable:
             raise JournalError(self.broken, hint="nothing more is changed; what was done is undone")
 

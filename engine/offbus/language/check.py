@@ -19,9 +19,10 @@ from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.inputs import Inputs, read_inputs
 from offbus.language.meaning import Meaning
 from offbus.language.places import Places
-from offbus.language.scenario import Expectation, Scenario, Scope, Step
+from offbus.language.scenario import Expectation, Scenario, Scope, Step, StopCondition
 from offbus.language.settings import Settings, read_settings
 from offbus.language.steps import Types, arrange, read_steps
+from offbus.language.stopping import read_stop_conditions
 from offbus.language.tree import Node
 from offbus.language.vocabulary import Vocabulary
 from offbus.plugins import Registry
@@ -50,6 +51,7 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
     meaning = Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
+    stop_when = read_stop_conditions(root, header, meaning.while_it_runs(), conditions, places)
     vocabulary = Vocabulary(inputs=inputs.types)
     settings = read_settings(
         root, places, conditions, vocabulary, registry, overrides.env, overrides.env_sets
@@ -57,7 +59,7 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
     if places.findings or settings.environment is None:
         return None
     _unused_inputs(root, inputs, conditions, places)
-    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, places)
+    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, places)
 
 
 def _scenario(
@@ -66,6 +68,7 @@ def _scenario(
     settings: Settings,
     steps: tuple[Step, ...],
     expect: tuple[Expectation, ...],
+    stop_when: tuple[StopCondition, ...],
     places: Places,
 ) -> Scenario:
     if settings.environment is None:
@@ -82,6 +85,7 @@ def _scenario(
         undo_timeout=header.undo_timeout,
         steps=steps,
         expect=expect,
+        stop_when=stop_when,
         path=places.source.path,
         digest=places.source.digest,
         warnings=tuple(places.findings),

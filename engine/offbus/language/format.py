@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from offbus.durations import Duration
 
-__all__ = ["FORMAT", "ID", "EnvironmentModel", "HeaderModel", "InputModel", "RetryModel", "StepModel"]
+__all__ = [
+    "FORMAT",
+    "ID",
+    "EnvironmentModel",
+    "HeaderModel",
+    "InputModel",
+    "RetryModel",
+    "StepModel",
+    "StopModel",
+]
 
 FORMAT = 1
 """The version of the format that this offbus reads."""
@@ -81,6 +90,17 @@ class StepModel(_Shape):
     )
 
 
+class StopModel(_Shape):
+    """When a run must not go on: it is stopped, undone, and ends with exit status 3."""
+
+    expr: _Expression = Field(
+        description="CEL condition on metrics and inputs; it is looked at whenever one of its metrics is measured."
+    )
+    for_: Duration = Field(
+        timedelta(0), alias="for", description="How long it must hold without a break; left out: at once."
+    )
+
+
 class EnvironmentModel(BaseModel):
     """What the run acts on; beside `uses` stand the environment's own options."""
 
@@ -105,9 +125,12 @@ class HeaderModel(_Shape):
     guards: dict[str, Any] | None = Field(
         None, description="Limits that hold before and during the run; the environment's own."
     )
-    timeout: Duration = Field(timedelta(minutes=30), description="For all steps together.")
+    timeout: Duration = Field(timedelta(minutes=30), description="For opening the environment and all steps together.")
     undo_timeout: Duration = Field(
         timedelta(minutes=5), description="For `always` steps and the undo; its own budget."
+    )
+    stop_when: list[StopModel] = Field(
+        [], description="Conditions that stop the run while its steps are played, such as a success rate too low."
     )
     steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
     expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")

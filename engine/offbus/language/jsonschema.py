@@ -112,7 +112,7 @@ def _guards(environment: str, model: str) -> Schema:
 
 def _allow_templates(definitions: Mapping[str, Schema], but: set[str]) -> None:
     """Let every property and item of params, options and guards be `${{ … }}` too."""
-    own = {"InputModel", "RetryModel", "EnvironmentModel"}
+    own = {"InputModel", "RetryModel", "StopModel", "EnvironmentModel"}
     for name, definition in definitions.items():
         if name in but or name in own:
             continue

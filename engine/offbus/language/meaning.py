@@ -42,6 +42,10 @@ class Meaning:
         """What the scenario's own `expect` may use: everything, all steps have ended."""
         return self._vocabulary(lambda _: None)
 
+    def while_it_runs(self) -> Vocabulary:
+        """What `stop_when` may use: inputs, and metrics as they are measured."""
+        return Vocabulary(self._inputs.types, self._metrics, open_metrics=self._untyped)
+
     def _vocabulary(
         self, reachable: Callable[[str], Unknown | None], outputs: type[Outputs] | None = None
     ) -> Vocabulary:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from offbus.language.expressions import Expression
     from offbus.language.templates import ParamsTemplate
 
-__all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Scope", "Step", "StepState"]
+__all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Scope", "Step", "StepState", "StopCondition"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,16 @@ class Expectation:
 
     text: str
     expression: "Expression"
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class StopCondition:
+    """A condition over inputs and metrics that stops the run when it has held for `hold` without a break."""
+
+    text: str
+    expression: "Expression"
+    hold: timedelta
     position: Position
 
 
@@ -109,5 +119,6 @@ class Scenario:
     path: Path
     digest: str
     """sha256 of the file, hexadecimal."""
+    stop_when: tuple[StopCondition, ...] = ()
     warnings: tuple[Finding, ...] = ()
     """What does not stop the scenario."""

@@ -1,13 +1,16 @@
 """The fold: a journal's events to a report. Pure; any prefix of a journal folds to a valid report of an aborted run.
 
 The runner folds as it goes and decides its verdict from the same state, so the report can never say anything that
-the journal does not.
+the journal does not. Events that a damaged journal lacks show as gaps in `seq`: what they may have held is a reason of
+the verdict (offbus.report.damage), never a crash.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from offbus.journal.events import Event, EventKind
+from offbus.report.damage import Gaps
+from offbus.report.figures import since
 from offbus.report.model import (
     ExpectationReport,
     FaultReport,
@@ -47,7 +50,10 @@ class Fold:
         self.timeline: list[TimelineEntry] = []
         self.stops: list[Stop] = []
         self.environment: dict[str, Any] | None = None
+        self.opened: str | None = None
         self.fingerprint: dict[str, Any] | None = None
+        self.after: dict[str, Any] | None = None
+        self.gaps = Gaps()
         self.epoch = 1
         self.ended: Event | None = None
 
@@ -56,6 +62,7 @@ class Fold:
         if self.first is None:
             self.first = event
         self.last = event
+        self.gaps.look(event)
         if self._known(event):
             _APPLY[EventKind(event["kind"])](self, event, event["data"])
 
@@ -65,19 +72,31 @@ class Fold:
             return event.get("step", "") in self.steps
         return kind not in _OF_UNDOS or event["data"]["undo"] in self.undos
 
+    @property
+    def head(self) -> dict[str, Any]:
+        """What run_started says; what is known without it when that line is damaged."""
+        if self.first is not None and self.first["kind"] == EventKind.RUN_STARTED:
+            return self.first["data"]
+        return _NO_HEAD | ({"environment": self.opened} if self.opened else {})
+
     def verdict(self, *, finishing: bool = False) -> Verdict:
         """What all of it says now; `finishing` when only run_ended is missing."""
         return judge(self, finishing=finishing)
+
+    @property
+    def as_before(self) -> bool:
+        """Whether the place was read back in the end and is as it was: then nothing was left, whatever is unknown."""
+        return self.fingerprint is not None and self.fingerprint == self.after
 
     def pending_undos(self) -> list[UndoReport]:
         """Undos that are recorded and not settled, in the order of their records."""
         return [undo for undo in self.undos.values() if undo.result not in SETTLED]
 
     def report(self) -> Report:
-        """The report. Raises ValueError when there is no first event."""
-        if self.first is None or self.last is None or self.first["kind"] != EventKind.RUN_STARTED:
-            raise ValueError("the journal does not begin with run_started")
-        head = self.first["data"]
+        """The report. Raises ValueError when there is no event."""
+        if self.first is None or self.last is None:
+            raise ValueError("the journal does not begin with run_started: it is empty")
+        head = self.head
         verdict = self.verdict()
         end = self.ended or self.last
         return Report(
@@ -90,7 +109,7 @@ class Fold:
             **{key: head[key] for key in _HEAD},
             started=_instant(self.first),
             ended=_instant(self.ended) if self.ended else None,
-            duration_s=_seconds(self.first, end),
+            duration_s=max(0.0, since(self.first, end)),
             clock=self.first["clock"],
             steps=list(self.steps.values()),
             expectations=self.expectations,
@@ -113,6 +132,10 @@ def fold(events: Iterable[Event]) -> Report:
 _OF_STEPS = (EventKind.STEP_STARTED, EventKind.STEP_ENDED)
 _OF_UNDOS = (EventKind.UNDO_STARTED, EventKind.UNDO_ENDED)
 _HEAD = ("name", "summary", "scenario", "digest", "environment", "identity", "host", "versions")
+
+
+_NO_HEAD: dict[str, Any] = dict.fromkeys(_HEAD, "unknown") | {"versions": {}, "undo_timeout_s": 300.0}
+"""Stands for a run_started that is damaged."""
 
 
 def _instant(event: Event) -> Instant:
@@ -154,7 +177,7 @@ def _run_started(state: Fold, _event: Event, data: dict[str, Any]) -> None:
 
 def _adopted(state: Fold, event: Event, data: dict[str, Any]) -> None:
     state.epoch = data["epoch"]
-    state.ended = None
+    state.ended = state.after = None
     state.residue.clear()  # it is looked for again
     _entry(state, event, "run", data["host"], f"taken over by {data['by']}")
 
@@ -162,12 +185,14 @@ def _adopted(state: Fold, event: Event, data: dict[str, Any]) -> None:
 def _environment_opened(state: Fold, event: Event, data: dict[str, Any]) -> None:
     if state.environment is None:
         _entry(state, event, "run", data["environment"], "environment opened")
-    state.environment = data["state"]
+    state.environment, state.opened = data["state"], data["environment"]
 
 
 def _fingerprint(state: Fold, _event: Event, data: dict[str, Any]) -> None:
     if data["when"] == "before":
         state.fingerprint = data["items"]
+    else:
+        state.after = data["items"]
 
 
 def _phase(state: Fold, event: Event, data: dict[str, Any]) -> None:

@@ -48,7 +48,14 @@ SKIPPED_ON_PURPOSE = "when"
 
 def judge(state: "Fold", *, finishing: bool = False) -> Verdict:
     """The verdict over everything folded so far; `finishing` when all that is missing is run_ended itself."""
-    found = [*_stops(state), *_steps(state), *_expectations(state), *_faults(state), *_residue(state)]
+    found = [
+        *_stops(state),
+        *_steps(state),
+        *_expectations(state),
+        *_faults(state),
+        *_residue(state),
+        *_damage(state),
+    ]
     vacuous = not any(fault.proven for fault in state.faults.values())
     if vacuous:
         found.append(_Fault("vacuous: no fault was proven, so the drill shows nothing", Exit.FAILED))
@@ -121,3 +128,12 @@ def _residue(state: "Fold") -> Iterator[_Fault]:
     for undo in state.pending_undos():
         if undo.describe not in reported:
             yield _Fault(f"not undone: {undo.describe}", Exit.RESIDUE)
+
+
+def _damage(state: "Fold") -> Iterator[_Fault]:
+    """Missing events keep a run from passing; a lost record of an undo is residue unless all is as before."""
+    for told in state.gaps.told():
+        yield _Fault(told, Exit.COULD_NOT_RUN)
+    if not state.as_before:
+        for number in state.gaps.lost_undos():
+            yield _Fault(f"not undone: undo {number}, whose record is missing", Exit.RESIDUE)

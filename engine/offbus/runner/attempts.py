@@ -28,6 +28,8 @@ class Result:
     because: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
     outputs: Outputs | None = None
+    told: Mapping[str, Any] | None = None
+    """The outputs as they are journaled."""
     bug: bool = False
     retry_after: timedelta | None = None
     """Set when a further attempt makes sense."""
@@ -47,11 +49,15 @@ async def attempt(step: "Step", context: "StepContext", scope: "Scope") -> Resul
         if params is None:
             params = step.params.resolve(scope)
         outputs = await step.type.run(context, params)
+        if not isinstance(outputs, step.type.outputs):
+            return _bug(
+                f"{step.uses} returned {type(outputs).__name__}, not {step.type.outputs.__name__}", ""
+            )
+        return Result(
+            Outcome.PASSED, outputs=outputs, told=outputs.model_dump(mode="json", exclude_none=True)
+        )
     except Exception as error:  # noqa: BLE001  this is where policies are read off the class
         return outcome_of(error)
-    if not isinstance(outputs, step.type.outputs):
-        return _bug(f"{step.uses} returned {type(outputs).__name__}, not {step.type.outputs.__name__}", "")
-    return Result(Outcome.PASSED, outputs=outputs)
 
 
 def outcome_of(error: Exception) -> Result:

@@ -2,8 +2,9 @@
 
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
+
+from offbus.journal.lock import boot_id
 
 __all__ = ["Clock", "SystemClock"]
 
@@ -25,7 +26,7 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        self.boot_id = _boot_id()
+        self.boot_id = boot_id()
         self._second = (-1, "")
 
     def mono_ns(self) -> int:
@@ -38,11 +39,3 @@ class SystemClock:
         if self._second[0] != second:
             self._second = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S"))
         return f"{self._second[1]}.{ns // 1000:06d}Z"
-
-
-def _boot_id() -> str:
-    source = Path("/proc/sys/kernel/random/boot_id")
-    try:
-        return source.read_text().strip()
-    except OSError:
-        return "unknown"

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.cleanup import CleanupOutputs
-from offbus.environment import Environment
+from offbus.environment import Environment, HoldsLeases
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
 from offbus.runner.recording import JournalRecorder, MetricValues
@@ -89,8 +89,10 @@ class StepContext(JournalRecorder):
         return bound  # type: ignore[no-any-return]  # structlog's bind() is typed Any
 
     async def undo(self, undo: Undo) -> None:
-        """Journal an undo before its effect; a cancelled step gets no further than here."""
+        """Journal an undo before its effect; a cancelled step, or one without its leases, gets no further than here."""
         await anyio.lowlevel.checkpoint_if_cancelled()
+        if isinstance(self.environment, HoldsLeases):
+            await self.environment.may_change()
         self._services.register(self._name, undo)
 
     async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:

@@ -8,16 +8,20 @@ from typing import Any
 import anyio
 
 from offbus.environment import Environment
-from offbus.errors import CouldNotRun, OffbusError
+from offbus.errors import CouldNotRun, JournalError
+from offbus.exits import Exit
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.runner.residue import differences
+from offbus.runner.residue import differences, mend_of
 from offbus.runner.undoing import UndoEntry
 from offbus.runs import RunFolder
 
-__all__ = ["end_run", "settle_place", "write_report"]
+__all__ = ["CLOSING", "end_run", "settle_place", "write_report"]
+
+CLOSING = timedelta(seconds=60)
+"""For reading the place back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
 
 
 async def settle_place(
@@ -26,19 +30,22 @@ async def settle_place(
     open_entries: Iterable[UndoEntry],
     before: dict[str, Any] | None,
     *,
-    bound: timedelta,
+    clean: bool = True,
 ) -> None:
-    """Report what is not as it was, then close the environment: for good only when nothing is left."""
-    clean = _report_open(journal, open_entries)
+    """Report what is not as it was, then close the environment: for good only when nothing is left.
+
+    `clean` is False when the caller knows of something else that is not undone.
+    """
+    clean &= _report_open(journal, open_entries)
     journal.append(EventKind.PHASE, {"name": "close"})
-    with anyio.move_on_after(bound.total_seconds(), shield=True) as scope:
-        clean &= await _compare(environment, journal, before)
+    with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as scope:
+        compared = await _compare(environment, journal, before)
         try:
-            await environment.close(finished=clean)
+            await environment.close(finished=clean and compared)
         except Exception as err:  # noqa: BLE001  an environment that cannot be closed is left behind: residue
             _residue(journal, "environment", f"it could not be closed: {err}")
     if scope.cancelled_caught:
-        _residue(journal, "environment", f"it was not closed within {bound.total_seconds():g} s")
+        _residue(journal, "environment", f"it was not closed within {CLOSING.total_seconds():g} s")
 
 
 def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
@@ -46,9 +53,9 @@ def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
     verdict = fold.verdict(finishing=True)
     data = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "exit": int(verdict.exit)}
     journal.append(EventKind.RUN_ENDED, data)
-    report = fold.report()
     journal.close()
-    if not report.residue and not fold.pending_undos() and journal.broken is None:
+    report = fold.report()
+    if report.exit != Exit.RESIDUE and journal.broken is None:
         folder.unfinished.unlink(missing_ok=True)
     return report
 
@@ -67,7 +74,7 @@ def _report_open(journal: JournalWriter, entries: Iterable[UndoEntry]) -> bool:
     clean = True
     for entry in entries:
         detail = entry.result.detail if entry.result is not None else entry.error or "it failed"
-        _residue(journal, entry.undo.describe(), f"not undone: {detail}")
+        _residue(journal, entry.title, f"not undone: {detail}")
         clean = False
     return clean
 
@@ -77,16 +84,19 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
         return True
     try:
         after = await environment.fingerprint()
-    except OffbusError as err:
-        _residue(journal, "fingerprint", f"the place could not be read back: {err}")
+        journal.append(EventKind.FINGERPRINT, {"when": "after", "items": after})
+    except JournalError as err:
+        _residue(journal, "fingerprint", f"the place was read back, but {err}")
         return False
-    journal.append(EventKind.FINGERPRINT, {"when": "after", "items": after})
+    except Exception as err:  # noqa: BLE001  what cannot be read back is not known to be restored
+        _residue(journal, "fingerprint", f"the place could not be read back: {type(err).__name__}: {err}")
+        return False
     found = differences(before, after)
     for item, detail in found:
-        _residue(journal, item, detail)
+        _residue(journal, item, detail, mend_of(environment, item, before.get(item)))
     return not found
 
 
-def _residue(journal: JournalWriter, item: str, detail: str) -> None:
-    data = {"item": item, "detail": detail, "mend": f"offbus recover {journal.run}"}
+def _residue(journal: JournalWriter, item: str, detail: str, mend: str | None = None) -> None:
+    data = {"item": item, "detail": detail, "mend": mend or f"offbus recover {journal.run}"}
     journal.append(EventKind.RESIDUE, data)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from math import isfinite
 from typing import Any
 
 from offbus.journal.events import Event, EventKind
@@ -61,8 +62,10 @@ class JournalRecorder:
         self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
     ) -> None:
         """See Recorder."""
-        self._metrics[name] = value
         plain = value.total_seconds() if isinstance(value, timedelta) else float(value)
+        if not isfinite(plain):
+            raise ValueError(f"metric {name} is {plain}, which is no measurement")
+        self._metrics[name] = value
         data = {"name": name, "value": plain, "unit": unit, "from": list(derived_from)}
         self._record(EventKind.METRIC, data, None)
 

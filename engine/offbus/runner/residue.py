@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Difference", "differences"]
+from offbus.environment import Environment
+
+__all__ = ["Difference", "differences", "mend_of"]
 
 Difference = tuple[str, str]
 """An item, and what is different about it."""
@@ -32,3 +34,10 @@ def _tell(before: object, after: object) -> str:
 def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 200 else text[:199] + "…"
+
+
+def mend_of(environment: Environment, item: str, before: Any) -> str | None:
+    """The command with which the environment would mend an item (offbus.environment.Mends); None when it has none."""
+    mend = getattr(environment, "mend", None)
+    said = mend(item, before) if callable(mend) else None
+    return said if isinstance(said, str) and said else None

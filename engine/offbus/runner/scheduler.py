@@ -1,11 +1,14 @@
 """Plays the DAG: starts every step whose needs are satisfied, in one task group, by events and never by polling.
 
-Guarantees (each has a test in tests/engine/test_scheduler.py):
+Guarantees (each has a test in tests/engine/test_scheduler.py, all are checked by tests/engine/test_laws.py):
 
- 1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready.
+ 1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready. An
+    `always` step among the needs of one that is not stands for its own needs: it runs after all of those. For an
+    `always` step every need that has ended will do.
  2. Every step ends with exactly one outcome.
  3. After an outcome that satisfies nothing, its descendants are skipped, nothing new starts and what runs is
-    cancelled; with `keep_going` only the descendants are skipped.
+    cancelled; with `keep_going` only the descendants are skipped. An `always` step that fails keeps no other from
+    running.
  4. Background steps are asked to stop when the last other step has ended, and have `GRACE` to do so.
  5. `halt` cancels what runs and skips what has not started, each with the reason.
 """
@@ -53,6 +56,11 @@ class Slot:
         return self._stop
 
     @property
+    def asked_to_stop(self) -> bool:
+        """Whether `stop` was set."""
+        return self._stop is not None and self._stop.is_set()
+
+    @property
     def ended(self) -> anyio.Event:
         """Set when the step has its outcome."""
         if self._ended is None:
@@ -74,10 +82,16 @@ class Scheduler:
         play: Callable[[Slot], Awaitable[Result]],
         ended: Callable[[Slot, Result], None],
         slots: dict[str, Slot],
+        *,
+        always: bool = False,
+        needs_of: Callable[[str], Iterable[str]] = lambda _step: (),
     ) -> None:
+        """`needs_of` tells the needs of any step of the scenario; `always` when these are the steps marked so."""
         self.slots: Mapping[str, Slot] = slots
         self._play = play
         self._told = ended
+        self._always = always
+        self._needs_of = needs_of
         self._mine = [slots.setdefault(step.id, Slot(step)) for step in steps]
         self._unended = len(self._mine)
         self._foreground = sum(not slot.step.background for slot in self._mine)
@@ -112,7 +126,7 @@ class Scheduler:
         """A background step is ready: what needs it may start, and only its stop bounds it from now on."""
         if slot.satisfied or slot.result is not None:
             return
-        if slot.scope is not None and not slot.stop.is_set():
+        if slot.scope is not None and not slot.asked_to_stop:
             slot.scope.deadline = float("inf")
         self._satisfy(slot)
 
@@ -123,11 +137,25 @@ class Scheduler:
             slot.scope.deadline = anyio.current_time() + GRACE.total_seconds()
 
     def _connect(self, slot: Slot) -> None:
-        for need in slot.step.needs:
-            other = self.slots.get(need)
-            if other is not None and other.result is None:
+        for need in self._resolved(slot.step.needs):
+            other = self.slots[need]
+            if other.result is None:
                 other.dependents.append(slot)
                 slot.open_needs += 1
+
+    def _resolved(self, needs: Iterable[str]) -> set[str]:
+        """The needs, each `always` step that is not played yet replaced by what it needs itself."""
+        found: set[str] = set()
+        seen: set[str] = set()
+        todo = list(needs)
+        while todo:
+            need = todo.pop()
+            if need in self.slots:
+                found.add(need)
+            elif need not in seen:
+                seen.add(need)
+                todo.extend(self._needs_of(need))
+        return found
 
     def _start(self, slot: Slot) -> None:
         if self._tasks is None or self._halted is not None:
@@ -136,7 +164,8 @@ class Scheduler:
         self._tasks.start_soon(self._run, slot, name=slot.step.id)
 
     async def _run(self, slot: Slot) -> None:
-        slot.scope = anyio.CancelScope(deadline=anyio.current_time() + slot.step.timeout.total_seconds())
+        limit = GRACE if slot.asked_to_stop else slot.step.timeout
+        slot.scope = anyio.CancelScope(deadline=anyio.current_time() + limit.total_seconds())
         result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment broke down")
         try:
             if slot.cancelled_because is None:
@@ -150,7 +179,7 @@ class Scheduler:
     def _cut_off(self, slot: Slot) -> Result:
         if slot.cancelled_because is not None:
             return Result(Outcome.CANCELLED, because=slot.cancelled_because)
-        if slot.stop.is_set():
+        if slot.asked_to_stop:
             return Result(
                 Outcome.TIMED_OUT, f"did not stop within {GRACE.total_seconds():g} s of being asked"
             )
@@ -163,7 +192,7 @@ class Scheduler:
         self._foreground -= not slot.step.background
         self._told(slot, result)
         slot.mark_ended()
-        if result.satisfies:
+        if result.satisfies or self._always:
             self._satisfy(slot)
         else:
             self._fail(slot, result)

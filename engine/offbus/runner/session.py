@@ -5,46 +5,52 @@
 Whatever happens on the way (a failure, a timeout, a signal, a guard, a journal that cannot be written, a bug), the
 undo and everything after it are played, in a shield, inside `undo_timeout`. What each of these does to the verdict
 is offbus.report.verdict's matter; this module only journals what happened.
+
+A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
+disarmed after `HASTE` at the latest, whether the steps that run have ended by then or not.
 """
 
-import os
-import platform
-import socket
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from offbus import __version__
-from offbus.dag import build
 from offbus.environment import Environment
-from offbus.errors import GuardRefused, OffbusError
-from offbus.journal.events import EventKind, Outcome
+from offbus.journal.events import Event, EventKind, Outcome
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.attempts import Result
+from offbus.runner.causes import cause_of
 from offbus.runner.clock import Clock
 from offbus.runner.context import Services
 from offbus.runner.expectations import judge_all
 from offbus.runner.finish import end_run, settle_place
+from offbus.runner.head import head_of
 from offbus.runner.recording import MetricValues, RunRecorder
 from offbus.runner.scheduler import Scheduler
 from offbus.runner.stepping import Stepper
+from offbus.runner.stopping import StopWatch
 from offbus.runner.undoing import Undoer
 from offbus.runner.undolog import UndoLog
 from offbus.runs import RunFolder
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Scenario, Step
+    from offbus.language.scenario import Scenario
 
-__all__ = ["Progress", "Session"]
+__all__ = ["HASTE", "Progress", "Session"]
 
 Progress = Callable[[str | None, str], None]
 """Told what a step (None: the run) is doing; for the live view."""
+
+HASTE = timedelta(milliseconds=250)
+"""How long the steps may take to end after a stop before the faults are disarmed without waiting for them."""
+
+ALWAYS_TOLD = ("signal", "journal")
+"""A signal decides the exit code; a journal that breaks is told wherever it can still be."""
 
 
 class Session:
@@ -70,42 +76,48 @@ class Session:
         self._registry = registry or installed()
         self._metrics: MetricValues = {}
         self._playing: Scheduler | None = None
-        self._opening: anyio.CancelScope | None = None
+        self._stoppable: anyio.CancelScope | None = None
         self._stopped: str | None = None
-        self._skip_always: str | None = None
+        """Why no further step of this part starts."""
+        self._at_once: str | None = None
+        """Why nothing more may be changed and `always` steps are skipped."""
+        self._hurry = anyio.Event()
+        self._undos: UndoLog | None = None
+        self._watch: StopWatch | None = None
         self._journal = JournalWriter(folder.journal, folder.id, clock)
-        for listener in (self.fold.apply, *listeners, self._watch_journal):
+        for listener in (self.fold.apply, *listeners, self._heard):
             self._journal.listen(listener)
 
     async def run(self) -> Report:
         """Play the scenario. Raises CouldNotRun only when not even the journal can be begun."""
-        self._journal.append(EventKind.RUN_STARTED, self._head(), durable=True)
-        try:
-            with anyio.CancelScope() as self._opening:
-                await self._in_environment()
-        except Exception as err:  # noqa: BLE001  whatever broke, the run ends with a report that says so
-            self._stop(*_cause(err))
+        self._journal.append(EventKind.RUN_STARTED, head_of(self._scenario, self._identity), durable=True)
+        with self._surviving():
+            async with anyio.create_task_group() as around:
+                around.start_soon(self._limit)
+                with anyio.CancelScope() as self._stoppable:
+                    await self._in_environment()
+                around.cancel_scope.cancel()
         return end_run(self._journal, self.fold, self._folder)
 
     def stop(self, signal: str) -> None:
         """A signal: cancel, disarm, undo, report."""
-        self._skip_always = f"signal {signal}"
-        self._stop("signal", f"interrupted by {signal}")
+        self._stop("signal", f"interrupted by {signal}", at_once=f"signal {signal}")
 
     async def _in_environment(self) -> None:
         self._phase("open")
         async with AsyncExitStack() as stack:
             handle = self._handle()
             environment = await stack.enter_async_context(self._open(handle))
-            self._opening = None
+            self._stoppable = None
             undoer = Undoer(self._journal, handle, environment)
-            undos = UndoLog(self._journal, undoer, self._scenario.undo_timeout, self._registry)
+            self._undos = UndoLog(self._journal, undoer, self._scenario.undo_timeout, self._registry)
+            stepper = self._stepper(environment, self._undos)
             try:
-                stepper = self._stepper(environment, undos)
-                await self._main_part(environment, stepper)
+                with self._surviving():
+                    await self._main_part(environment, stepper, self._undos)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await self._wind_up(environment, stepper, undos)
+                    await self._wind_up(environment, stepper, self._undos)
 
     def _open(self, handle: RunRecorder) -> Any:
         spec = self._scenario.environment
@@ -139,125 +151,111 @@ class Session:
         stepper = Stepper(self._scenario, services, undos)
         return stepper
 
-    async def _main_part(self, environment: Environment, stepper: Stepper) -> None:
-        before = await environment.fingerprint()
-        self._journal.append(EventKind.FINGERPRINT, {"when": "before", "items": before}, durable=True)
+    async def _main_part(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
+        if self._stopped is None:
+            with anyio.CancelScope() as self._stoppable:
+                before = await environment.fingerprint()
+                self._journal.append(EventKind.FINGERPRINT, {"when": "before", "items": before}, durable=True)
+            self._stoppable = None
         self._phase("steps")
-        async with anyio.create_task_group() as around:
-            around.start_soon(self._limit)
-            await self._play(stepper, (step for step in self._scenario.steps if not step.always))
-            around.cancel_scope.cancel()
+        await self._play(stepper, undos, always=False)
 
     async def _limit(self) -> None:
         limit = self._scenario.timeout.total_seconds()
         await anyio.sleep(limit)
-        self._stop("timeout", f"the run did not end within {limit:g} s")
+        if self._undos is None or self._undos.deadline is None:
+            self._stop("timeout", f"the run did not end within {limit:g} s")
 
     async def _wind_up(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
-        budget = self._scenario.undo_timeout.total_seconds()
-        deadline = anyio.current_time() + budget
-        await self._always_part(stepper, budget)
+        undos.time_left()
+        with self._surviving():
+            await self._always_part(stepper, undos)
         self._phase("undo")
-        undos.closed = "the run is being undone"
-        left = timedelta(seconds=max(0.0, deadline - anyio.current_time()))
-        remaining = await undos.undo_all(by="runner", budget=left)
-        passed = Result(Outcome.PASSED)
-        judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)
-        await settle_place(
-            environment, self._journal, remaining, self.fold.fingerprint, bound=self._scenario.undo_timeout
-        )
+        undos.closed = undos.closed or "the run is being undone"
+        remaining = await undos.undo_all(by="runner", budget=undos.time_left())
+        with self._surviving():
+            passed = Result(Outcome.PASSED)
+            judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)
+        await settle_place(environment, self._journal, remaining, self.fold.fingerprint)
 
-    async def _always_part(self, stepper: Stepper, budget: float) -> None:
-        chosen = [step for step in self._scenario.steps if step.always]
-        if not chosen:
+    async def _always_part(self, stepper: Stepper, undos: UndoLog) -> None:
+        """At most half of the undo's budget: the undo itself needs the other half."""
+        if not any(step.always for step in self._scenario.steps):
             return
         self._phase("always")
-        self._stopped = self._skip_always  # a failure or timeout before does not keep these from running
-        with anyio.move_on_after(budget):
-            await self._play(stepper, chosen)
+        self._stopped = self._at_once  # a failure or timeout before does not keep these from running
+        await self._play(stepper, undos, always=True, limit=undos.time_left() / 2)
 
-    async def _play(self, stepper: Stepper, steps: Iterable["Step"]) -> None:
-        self._playing = stepper.scheduler(steps)
+    async def _play(
+        self, stepper: Stepper, undos: UndoLog, *, always: bool, limit: timedelta | None = None
+    ) -> None:
+        self._playing = playing = stepper.scheduler(always=always)
         if self._stopped is not None:
-            self._playing.halt(self._stopped)
-        await self._playing.play()
-        self._playing = None
+            playing.halt(self._stopped)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._disarm_in_haste, stepper, undos)
+            if not always:
+                self._watch = StopWatch(self._scenario.stop_when, stepper.scope, self._abort, beside)
+            if limit is not None:
+                beside.start_soon(_halt_after, limit, playing)
+            await playing.play()
+            self._playing = self._watch = None
+            beside.cancel_scope.cancel()
+
+    async def _disarm_in_haste(self, stepper: Stepper, undos: UndoLog) -> None:
+        """After a stop at once: disarm what steps that do not end leave armed. Cancelled when they all have ended."""
+        await self._hurry.wait()
+        await anyio.sleep(HASTE.total_seconds())
+        with anyio.CancelScope(shield=True):
+            await undos.disarm_now(stepper.running)
 
     def _abort(self, reason: str) -> None:
-        self._skip_always = self._skip_always or reason
-        self._stop("guard", reason)
+        self._stop("guard", reason, at_once=reason)
 
-    def _stop(self, cause: str, reason: str) -> None:
-        if self._stopped is not None:
+    def _stop(self, cause: str, reason: str, *, at_once: str | None = None) -> None:
+        """Stop the run. The first reason counts, and those that are told also when another one was first."""
+        if at_once is not None:
+            self._forbid(at_once)
+        if self._stopped is not None and (cause not in ALWAYS_TOLD or self._told(cause)):
             return
-        self._stopped = reason
+        first, self._stopped = self._stopped is None, self._stopped or reason
         self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
-        if self._playing is not None:
+        if first and self._playing is not None:
             self._playing.halt(reason)
-        elif self._opening is not None:
-            self._opening.cancel()
+        elif self._stoppable is not None:
+            self._stoppable.cancel()
 
-    def _watch_journal(self, _event: object) -> None:
-        if self._journal.broken is not None:
-            self._skip_always = self._skip_always or self._journal.broken
-            self._stop("journal", self._journal.broken)
+    def _forbid(self, why: str) -> None:
+        self._at_once = self._at_once or why
+        if self._undos is not None:
+            self._undos.closed = self._undos.closed or f"the run is being stopped: {why}"
+            self._undos.time_left()
+        self._hurry.set()
+
+    def _told(self, cause: str) -> bool:
+        return any(stop.cause == cause for stop in self.fold.stops)
+
+    def _heard(self, event: Event) -> None:
+        if self._watch is not None:
+            self._watch.heard(event)
+        if self._journal.broken is not None and self._at_once is None:
+            self._stop("journal", self._journal.broken, at_once=self._journal.broken)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Whatever broke is journaled, and the run goes on to its end."""
+        try:
+            yield
+        except Exception as err:  # noqa: BLE001  the end of a run is played whatever happened before
+            cause, reason = cause_of(err)
+            if not any((stop.cause, stop.reason) == (cause, reason) for stop in self.fold.stops):
+                self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
+            self._stopped = self._stopped or reason
 
     def _phase(self, name: str) -> None:
         self._journal.append(EventKind.PHASE, {"name": name})
 
-    def _head(self) -> dict[str, Any]:
-        scenario = self._scenario
-        return {
-            "name": scenario.name,
-            "summary": scenario.summary,
-            "scenario": str(scenario.path),
-            "digest": scenario.digest,
-            "environment": scenario.environment.type.name,
-            "identity": self._identity,
-            "versions": versions(),
-            "steps": [_planned(step) for step in _plan_order(scenario.steps)],
-            "expect": [one.text for one in scenario.expect],
-            "timeout_s": scenario.timeout.total_seconds(),
-            "undo_timeout_s": scenario.undo_timeout.total_seconds(),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        }
 
-
-def versions() -> dict[str, str]:
-    """What the run was made with."""
-    return {
-        "offbus": __version__,
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
-    }
-
-
-def _plan_order(steps: Iterable["Step"]) -> list["Step"]:
-    by_id = {step.id: step for step in steps}
-    return [by_id[name] for name in build({step.id: step.needs for step in by_id.values()}).order]
-
-
-def _planned(step: "Step") -> dict[str, Any]:
-    return {
-        "id": step.id,
-        "uses": step.uses,
-        "kind": step.type.kind.value,
-        "needs": list(step.needs),
-        "background": step.background,
-        "always": step.always,
-        "injects": step.type.injects,
-        "timeout_s": step.timeout.total_seconds(),
-    }
-
-
-def _cause(error: Exception) -> tuple[str, str]:
-    """Why a run could not go on, from what came out of the environment."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        inner = error.exceptions[0]
-        if not isinstance(inner, Exception):
-            break
-        error = inner
-    if isinstance(error, OffbusError):
-        return ("guard" if isinstance(error, GuardRefused) else "environment"), str(error)
-    return "bug", f"bug: {type(error).__name__}: {error}"
+async def _halt_after(limit: timedelta, playing: Scheduler) -> None:
+    await anyio.sleep(limit.total_seconds())
+    playing.halt(f"`always` steps did not end within {limit.total_seconds():g} s, half of undo_timeout")

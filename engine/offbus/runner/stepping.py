@@ -15,7 +15,7 @@ from offbus.runner.undoing import UndoEntry
 from offbus.runner.undolog import UndoLog, refuse_open
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Scenario, Scope, Step, StepState
+    from offbus.language.scenario import Scenario, Scope, StepState
 
 __all__ = ["Stepper"]
 
@@ -31,13 +31,21 @@ class Stepper:
         self._undos = undos
         self._schedulers: dict[str, Scheduler] = {}
         self._attempts: dict[str, int] = {}
+        self._needs = {step.id: step.needs for step in scenario.steps}
 
-    def scheduler(self, steps: Iterable["Step"]) -> Scheduler:
-        """A scheduler for some of the steps; their slots are shared, so needs may point across."""
-        chosen = list(steps)
-        scheduler = Scheduler(chosen, self.play, self.ended, self.slots)
+    def scheduler(self, *, always: bool) -> Scheduler:
+        """A scheduler for the steps marked `always`, or for all others; slots are shared, so needs may point across."""
+        chosen = [step for step in self._scenario.steps if step.always == always]
+        scheduler = Scheduler(
+            chosen, self.play, self.ended, self.slots, always=always, needs_of=lambda step: self._needs[step]
+        )
         self._schedulers |= dict.fromkeys((step.id for step in chosen), scheduler)
         return scheduler
+
+    def running(self, step: str | None) -> bool:
+        """Whether a step has begun and not ended."""
+        slot = self.slots.get(step or "")
+        return slot is not None and slot.started and slot.result is None
 
     def scope(self, own: Result | None = None) -> "Scope":
         """What expressions can see now."""
@@ -76,8 +84,8 @@ class Stepper:
             "bug": result.bug or None,
         }
         data |= {key: value for key, value in optional.items() if value is not None}
-        if result.outputs is not None:
-            data["outputs"] = result.outputs.model_dump(mode="json", exclude_none=True)
+        if result.told is not None:
+            data["outputs"] = dict(result.told)
         self._journal.append(EventKind.STEP_ENDED, data, step=slot.step.id)
 
     async def undo_now(self, steps: Iterable[str]) -> list[UndoEntry]:
@@ -108,7 +116,8 @@ class Stepper:
         await anyio.sleep(pause.total_seconds())
 
     def _ready(self, slot: Slot) -> None:
-        if not slot.satisfied:
+        """Only a background step satisfies others before it has ended; elsewhere the call says nothing."""
+        if slot.step.background and not slot.satisfied:
             self._journal.append(EventKind.STEP_READY, {}, step=slot.step.id)
             self._schedulers[slot.step.id].ready(slot)
 

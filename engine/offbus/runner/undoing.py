@@ -35,14 +35,26 @@ class UndoEntry:
     number: int
     step: str | None
     undo: Undo
+    title: str
+    """What it undoes, as it was journaled."""
     attempts: int = 0
     result: UndoResult | None = None
     error: str | None = None
+    again: bool = False
+    """Its step had not ended when it was undone: it is undone once more when it has."""
+    _turn: anyio.Lock | None = None
 
     @property
     def settled(self) -> bool:
         """Nothing is left to do."""
-        return self.result is not None and self.result.result != "conflict"
+        return not self.again and self.result is not None and self.result.result != "conflict"
+
+    @property
+    def turn(self) -> anyio.Lock:
+        """Held while it is undone: two that want the same undo (a `cleanup` and a stop) take turns."""
+        if self._turn is None:
+            self._turn = anyio.Lock()
+        return self._turn
 
 
 class Undoer:
@@ -66,6 +78,13 @@ class Undoer:
                 await self._settle(entry, by, deadline)
 
     async def _settle(self, entry: UndoEntry, by: str, deadline: float) -> None:
+        with anyio.CancelScope(shield=True):
+            async with entry.turn:
+                if not entry.settled:
+                    await self._try_repeatedly(entry, by, deadline)
+
+    async def _try_repeatedly(self, entry: UndoEntry, by: str, deadline: float) -> None:
+        entry.again = False
         for attempt in range(ATTEMPTS):
             await self._try(entry, by, deadline)
             if entry.error is None or attempt == ATTEMPTS - 1:
@@ -73,8 +92,7 @@ class Undoer:
             pause = BACKOFF.total_seconds() * 2**attempt
             if anyio.current_time() + pause >= deadline:
                 return
-            with anyio.CancelScope(shield=True):
-                await anyio.sleep(pause)
+            await anyio.sleep(pause)
 
     async def _try(self, entry: UndoEntry, by: str, deadline: float) -> None:
         entry.attempts += 1
@@ -94,11 +112,17 @@ class Undoer:
             recorder=self._recorder.for_step(entry.step),
         )
         try:
-            return await entry.undo.undo(context), None
+            return _checked(await entry.undo.undo(context)), None
         except (OffbusError, JournalError) as err:
             return None, str(err)
         except Exception as err:  # noqa: BLE001  a bug in one undo must not keep the others from being played
             return None, f"bug in undo {type(entry.undo).__name__}: {type(err).__name__}: {err}"
+
+
+def _checked(result: object) -> UndoResult:
+    if isinstance(result, UndoResult):
+        return result
+    raise TypeError(f"it returned {type(result).__name__}, not an UndoResult")
 
 
 def _newest_first(entries: Sequence[UndoEntry]) -> list[UndoEntry]:

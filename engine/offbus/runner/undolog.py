@@ -1,14 +1,16 @@
 """The undos of a run: journals them before their effect, and undoes some of them when `cleanup` or a retry asks."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+import anyio
 
 from offbus.errors import JournalError, StepError, StepFailed
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.runner.undoing import UndoEntry, Undoer
-from offbus.undo import Undo
+from offbus.undo import Phase, Undo
 
 if TYPE_CHECKING:
     from offbus.plugins import Plugin, Registry
@@ -29,11 +31,20 @@ class UndoLog:
         self._undoer = undoer
         self._budget = budget
         self._registry = registry
+        self.deadline: float | None = None
+        """When the budget of the undo ends, once it has begun."""
+
+    def time_left(self) -> timedelta:
+        """Of the undo's budget, which begins with the first call: with the stop of a run, or the end of its steps."""
+        if self.deadline is None:
+            self.deadline = anyio.current_time() + self._budget.total_seconds()
+        return timedelta(seconds=max(0.0, self.deadline - anyio.current_time()))
 
     def register(self, step: str | None, undo: Undo) -> None:
         """Journal and fsync an undo. Raises StepError when its effect must not be begun."""
+        title = undo.describe()
         if self.closed is not None:
-            raise StepError(f"refused to {undo.describe()!r} later, so nothing is changed: {self.closed}")
+            raise StepError(f"refused to {title!r} later, so nothing is changed: {self.closed}")
         number = len(self.entries) + 1
         plugin = self._plugin(undo)
         data = {
@@ -41,17 +52,15 @@ class UndoLog:
             "type": plugin.name,
             "distribution": plugin.package,
             "phase": undo.phase.value,
-            "describe": undo.describe(),
+            "describe": title,
             "record": undo.model_dump(mode="json"),
         }
-        # The entry goes first: a record that is only half on disk is still undone by this process.
-        self.entries.append(UndoEntry(number, step, undo))
         try:
             self._journal.append(EventKind.UNDO_RECORDED, data, step=step, durable=True)
         except JournalError as err:
-            self.entries.pop()
-            self.closed = err.message
-            raise StepError(err.message, hint=err.hint) from err
+            self.closed = self.closed or self._journal.broken
+            raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
+        self.entries.append(UndoEntry(number, step, undo, title))
 
     def _plugin(self, undo: Undo) -> "Plugin":
         found = self._registry.plugin_of_undo(type(undo))
@@ -70,6 +79,14 @@ class UndoLog:
         await self._undoer.undo(mine, by=by, budget=self._budget)
         return mine
 
+    async def disarm_now(self, running: Callable[[str | None], bool]) -> None:
+        """After a stop: disarm every fault at once. Those of steps that still run are disarmed again at the end."""
+        mine = [entry for entry in self.entries if entry.undo.phase is Phase.DISARM and not entry.settled]
+        early = [entry for entry in mine if running(entry.step)]
+        await self._undoer.undo(mine, by="stop", budget=self.time_left())
+        for entry in early:
+            entry.again = True
+
     async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
         """Undo everything that is not settled; the entries that stay open are returned."""
         await self._undoer.undo(self.entries, by=by, budget=budget)
@@ -86,4 +103,4 @@ def refuse_open(played: Iterable[UndoEntry]) -> None:
     detail = first.result.detail if first.result is not None else first.error
     more = f" (and {len(entries) - 1} more)" if len(entries) > 1 else ""
     kind = StepFailed if conflict else StepError
-    raise kind(f"not undone: {first.undo.describe()}: {detail}{more}", hint="it is tried again at the end")
+    raise kind(f"not undone: {first.title}: {detail}{more}", hint="it is tried again at the end")

@@ -1,9 +1,10 @@
 """Clears what the platform did to a node because of a fault, and restores what was there before.
 
 In this order, each bounded by `patience`, each only while something is left: wait for the responder to react at all
-(its detector may be slower than a short drill) and to lift its quarantine by itself; send its documented clear, the
-GPU-reset line, through the agent, which writes it only for GPUs that the node's metadata knows; remove what is left
-in the order of reference/nvsentinel.md, section 7 (annotations before the cordon, or the responder would read a
+(its detector may be slower than a short drill; not when no line ever reached the kernel log) and to lift its quarantine
+by itself; send its documented clear, the GPU-reset line, through the agent, which writes it only for GPUs that the
+node's metadata knows (also to a responder that did not react: it finds both lines when it does); remove what is left in
+the order of reference/nvsentinel.md, section 7 (annotations before the cordon, or the responder would read a
 manual uncordon). Then every label, annotation, taint, condition and the cordon is as it was, and read back. A cordon
 that the responder does not call its own is somebody else's: it stays and is a conflict.
 """
@@ -19,15 +20,15 @@ from offbus.durations import Duration
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps import responder
 from offbus_steps.cluster import Cluster, cluster_of
-from offbus_steps.node_agent import AgentRefused
+from offbus_steps.node_agent import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.observations import World
 from offbus_steps.patching import change
-from offbus_steps.port import Invalid, NotFound, Object, Ref, Unavailable
+from offbus_steps.port import NotFound, Object, Ref, Unavailable
+from offbus_steps.undos.maintenance import remove_maintenance
 from offbus_steps.views import NodeView
 
-__all__ = ["MAINTENANCE_KINDS", "ClearConsequences", "maintenance_of"]
+__all__ = ["ClearConsequences"]
 
-MAINTENANCE_KINDS = ("RebootNode", "GPUReset")
 FINAL_STATES = frozenset({responder.DRAIN_FAILED, "remediation-failed"})
 """States that the responder leaves only after a clear: waiting is of no use."""
 
@@ -83,7 +84,7 @@ class ClearConsequences(Undo):
             return UndoResult.nothing("the node is gone")
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
-        how = await self._lifted(cluster)
+        how = await self._lifted(ctx, cluster)
         foreign = self._foreign_cordon(_view(cluster.log.world, self.node))
         changed = await self._tidy(cluster, keep_cordon=foreign)
         if how or changed:
@@ -94,18 +95,33 @@ class ClearConsequences(Undo):
             return UndoResult.restored(how or "removed what was left", removed=changed)
         return UndoResult.nothing("there were no consequences")
 
-    async def _lifted(self, cluster: Cluster) -> str:
+    async def _lifted(self, ctx: UndoContext, cluster: Cluster) -> str:
         """Get the quarantine lifted by the responder; says how, "" when there was none to lift."""
-        if self.expected and self._untouched(cluster.log.world):
-            await self._wait(cluster, lambda world: not self._untouched(world))
+        awaited = self.expected and self._untouched(cluster.log.world) and await self._was_told(cluster)
+        if awaited and not await self._wait(cluster, lambda world: not self._untouched(world)):
+            await self._send_clear(ctx, cluster)
         if self._is_clear(cluster.log.world):
             return "" if self._untouched(cluster.log.world) else "the responder lifted its quarantine"
         await self._wait(cluster, lambda world: self._is_clear(world) or self._is_final(world))
         if self._is_clear(cluster.log.world):
             return "the responder lifted its quarantine"
-        if await self._send_clear(cluster) and await self._wait(cluster, self._is_clear):
+        if await self._send_clear(ctx, cluster) and await self._wait(cluster, self._is_clear):
             return "the responder lifted its quarantine after its clear was sent"
         return "the quarantine was removed by hand: the responder did not lift it"
+
+    async def _was_told(self, cluster: Cluster) -> bool:
+        """Whether a line of the fault may be in the kernel log, so that a responder may yet react.
+
+        Not when the agent never made the fault, or failed to before it wrote a line. An agent that cannot be asked
+        may have written one.
+        """
+        try:
+            fault = await cluster.agents.act(self.node, self.fault, "recover")
+        except FaultGone:
+            return False
+        except (AgentRefused, EffectNotShown, Unavailable):
+            return True
+        return bool(fault["state"] != "failed" or fault["kernel"] or fault["unread"])
 
     async def _wait(self, cluster: Cluster, done: Callable[[World], bool]) -> bool:
         with move_on_after(self.patience.total_seconds()):
@@ -113,13 +129,20 @@ class ClearConsequences(Undo):
             return True
         return False
 
-    async def _send_clear(self, cluster: Cluster) -> bool:
-        """Ask the agent for the responder's documented clear; False when it cannot be sent."""
+    async def _send_clear(self, ctx: UndoContext, cluster: Cluster) -> bool:
+        """Ask the agent for the responder's documented clear; whether any line of it was written and read back."""
         try:
-            await cluster.agents.act(self.node, self.fault, "clear")
-        except (AgentRefused, Unavailable):
-            return False
-        return True
+            answer = await cluster.agents.act(self.node, self.fault, "clear")
+        except (AgentRefused, EffectNotShown, Unavailable) as err:
+            answer = {"lines": [], "why": str(err)}
+        sent = bool(answer["lines"])
+        ctx.recorder.observed(
+            lane="responder",
+            subject=f"Node/{self.node}",
+            to="clear sent" if sent else "clear could not be sent",
+            evidence=answer,
+        )
+        return sent
 
     def _untouched(self, world: World) -> bool:
         """Nothing of the responder's on the node differs from before."""
@@ -153,7 +176,7 @@ class ClearConsequences(Undo):
         start = await objects.get(ref)
         await change(objects, ref, lambda now: self._metadata(now, "annotations"))
         await change(objects, ref, lambda now: self._metadata(now, "labels"))
-        removed = await self._remove_maintenance(cluster)
+        removed = await remove_maintenance(cluster, self.node, keep=self.maintenance)
         await change(objects, ref, self._with_conditions, status=True)
         end = await change(objects, ref, lambda now: self._with_spec(now, keep_cordon=keep_cordon))
         return [*_differences(start, end), *removed]
@@ -194,33 +217,6 @@ class ClearConsequences(Undo):
     def _keeps(self, taint: Mapping[str, Any]) -> bool:
         """Taints of Kubernetes itself come and go with its conditions; others only when they were there before."""
         return "node.kubernetes.io/" in taint["key"] or dict(taint) in self.taints
-
-    async def _remove_maintenance(self, cluster: Cluster) -> list[str]:
-        removed = []
-        for name in sorted(set(await maintenance_of(cluster, self.node)) - set(self.maintenance)):
-            kind, _, own = name.partition("/")
-            try:
-                await cluster.port.objects.delete(Ref(kind, own))
-            except NotFound:
-                continue
-            removed.append(name)
-        return removed
-
-
-async def maintenance_of(cluster: Cluster, node: str) -> list[str]:
-    """The maintenance resources that a responder made for a node, as "Kind/name"."""
-    found = []
-    for kind in MAINTENANCE_KINDS:
-        try:
-            listing = await cluster.port.objects.list(kind, labels="app.kubernetes.io/managed-by=nvsentinel")
-        except (NotFound, Invalid):
-            continue  # the cluster has no janitor, hence no such kind
-        found += [
-            f"{kind}/{one['metadata']['name']}"
-            for one in listing.items
-            if (one.get("spec") or {}).get("nodeName") == node
-        ]
-    return found
 
 
 def _ours(items: Mapping[str, str] | None) -> dict[str, str]:

@@ -30,6 +30,7 @@ class DisarmFault(Undo):
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         cluster.leases.release(self.fault.id)
+        await cluster.agents.back(self.fault.node)
         try:
             before = await cluster.agents.fault(self.fault.node, self.fault.id)
             after = await cluster.agents.act(self.fault.node, self.fault.id, "disarm")
@@ -37,6 +38,8 @@ class DisarmFault(Undo):
             return UndoResult.nothing("the agent knows no such fault")
         except FaultLapsed:
             after = before
+        if before["state"] == "lapsed":
+            cluster.leases.lapsed(self.fault.node, self.fault.id)
         self._prove(ctx, cluster, after)
         await cluster.agents.act(self.fault.node, self.fault.id, "recover")
         cluster.faults.ended(self.fault.id, now_ns())

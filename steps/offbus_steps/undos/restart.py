@@ -58,6 +58,7 @@ class RestartFaulted(Undo):
 
     async def _faulted(self, cluster: Cluster) -> int:
         """How many processes saw the fault. A repeated recover gives the fault as it was."""
+        await cluster.agents.back(self.node)
         try:
             fault = await cluster.agents.act(self.node, self.fault, "recover")
         except FaultGone:

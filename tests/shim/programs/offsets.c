@@ -9,7 +9,9 @@
 
 #define SLOT(F)                                                                                                      \
   F(uuid) F(pci_domain) F(pci_bus) F(pci_device) F(flags) F(generation) F(mode) F(cuda_err) F(nvml_err)              \
-  F(class_mask) F(delay_us) F(after_calls) F(ppm) F(seed) F(armed_at_ns) F(expires_ns) F(fault_id) F(reserved)
+  F(class_mask) F(delay_us) F(after_calls) F(ppm) F(seed) F(armed_at_ns) F(expires_ns) F(fault_id)                 \
+  F(xid) F(recovery_action) F(nvml_events) F(remapped_correctable) F(remapped_uncorrectable) F(remap_pending)          \
+  F(remap_failed) F(unused) F(ecc_corrected) F(ecc_uncorrected) F(reserved)
 #define CTL(F)                                                                                                       \
   F(armed) F(magic) F(abi_major) F(abi_minor) F(size) F(seq) F(nslots) F(boot_id_hash) F(heartbeat_ns)               \
   F(heartbeat_ttl_ns) F(generation) F(reserved) F(slots) F(tail)

@@ -1,0 +1,82 @@
+"""Makes what is journaled plain JSON of a bounded size: huge evidence is cut, with a marker; never a crash.
+
+What a step, an undo or an environment says may be anything: 100 MB of a log, a NaN, half a surrogate pair, an object
+of its own. Events of the kinds in `WHOLE` are what an undo needs later: they are never cut, so what does not fit is refused
+(offbus.errors.JournalError) *before* the effect. All others are only told, so they are cut until they fit.
+"""
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from datetime import timedelta
+from typing import Any
+
+from offbus.journal.events import EventKind
+
+__all__ = ["TOLD_BYTES", "WHOLE", "WHOLE_BYTES", "cut"]
+
+WHOLE = frozenset(
+    (EventKind.RUN_STARTED, EventKind.ENVIRONMENT_OPENED, EventKind.UNDO_RECORDED, EventKind.FINGERPRINT)
+)
+"""Kinds that are kept whole or refused."""
+WHOLE_BYTES = 64 * 1024 * 1024
+"""Of one line of those kinds: a fingerprint of 20,000 pods has about 10 MB."""
+TOLD_BYTES = 64 * 1024
+"""Of one line of any other kind."""
+MARKER = "… ({} more)"
+"""What stands in the place of what was cut."""
+ROUNDS = ((8192, 64, 8), (1024, 32, 6), (128, 8, 4))
+"""Longest text, most items, greatest depth: tried one after the other until the event fits."""
+
+
+def cut(value: object, tightness: int = 0) -> Any:
+    """`value` as JSON values, none of them larger than the bounds of that tightness (0, 1 or 2)."""
+    text, items, depth = ROUNDS[tightness]
+    return _cut(value, text, items, depth)
+
+
+def _cut(value: object, text: int, items: int, depth: int) -> Any:
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return value if abs(value) < 2**63 else _text(hex(value), text)
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case str():
+            return _text(value, text)
+        case timedelta():
+            return value.total_seconds()
+        case Mapping() | Sequence() | Set() if depth == 0:
+            return MARKER.format("deeper")
+        case Mapping():
+            return _mapping(value, text, items, depth)
+        case bytes() | bytearray():
+            return _text(repr(bytes(value[: text + 1])), text)
+        case Sequence() | Set():
+            return _sequence(list(value), text, items, depth)
+    return _text(_shown(value), text)
+
+
+def _mapping(value: Mapping[Any, Any], text: int, items: int, depth: int) -> dict[str, Any]:
+    chosen = list(value.items())[:items]
+    short = {_text(str(key), 256): _cut(item, text, items, depth - 1) for key, item in chosen}
+    if len(value) > items:
+        short["…"] = MARKER.format(len(value) - items)
+    return short
+
+
+def _sequence(value: list[Any], text: int, items: int, depth: int) -> list[Any]:
+    short = [_cut(item, text, items, depth - 1) for item in value[:items]]
+    return short if len(value) <= items else [*short, MARKER.format(len(value) - items)]
+
+
+def _text(value: str, longest: int) -> str:
+    shown = value if len(value) <= longest else value[:longest] + MARKER.format(len(value) - longest)
+    return shown.encode("utf-8", "replace").decode("utf-8")
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  a broken __repr__ of somebody's class must not break the journal
+        return f"<{type(value).__name__}>"

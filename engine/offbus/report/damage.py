@@ -1,0 +1,55 @@
+"""What a damaged journal lacks: gaps in the numbers of its events, and undos whose record is gone. Pure."""
+
+from collections.abc import Iterator
+
+from offbus.journal.events import Event, EventKind
+
+__all__ = ["Gaps"]
+
+SETTLED = ("restored", "nothing")
+
+
+class Gaps:
+    """Takes every event in; says which are missing between them."""
+
+    def __init__(self) -> None:
+        self.missing: list[tuple[int, int]] = []
+        """First and last number of each run of missing events."""
+        self._next = 1
+        self._recorded: set[int] = set()
+        self._last: dict[int, str] = {}
+
+    def look(self, event: Event) -> None:
+        """Take the next event in."""
+        if event["seq"] > self._next:
+            self.missing.append((self._next, event["seq"] - 1))
+        self._next = event["seq"] + 1
+        kind, data = event["kind"], event["data"]
+        if kind == EventKind.UNDO_RECORDED:
+            self._recorded.add(data["undo"])
+        elif kind == EventKind.UNDO_STARTED:
+            self._last.setdefault(data["undo"], "interrupted")
+        elif kind == EventKind.UNDO_ENDED:
+            self._last[data["undo"]] = data["result"]
+
+    @property
+    def events(self) -> int:
+        """How many events are missing."""
+        return sum(last - first + 1 for first, last in self.missing)
+
+    def told(self) -> Iterator[str]:
+        """Each gap, in words."""
+        for first, last in self.missing:
+            which = f"event {first} is" if first == last else f"events {first} to {last} are"
+            yield f"the journal is damaged: {which} missing"
+
+    def lost_undos(self) -> list[int]:
+        """Numbers of undos whose record is missing and which are not known to be settled.
+
+        Undos are numbered from 1 without a gap, so all but those after the last known one show.
+        """
+        if not self.missing:
+            return []
+        highest = max([*self._recorded, *self._last], default=0)
+        unknown = set(range(1, highest + 1)) - self._recorded
+        return sorted(number for number in unknown if self._last.get(number) not in SETTLED)

@@ -1,0 +1,22 @@
+"""Why something could not go on, from the exception that came out of it. Pure."""
+
+from offbus.errors import GuardRefused, JournalError, OffbusError
+
+__all__ = ["cause_of", "only_one"]
+
+
+def cause_of(error: BaseException) -> tuple[str, str]:
+    """The cause, as `stopped` journals it, and the reason for people."""
+    error = only_one(error)
+    if isinstance(error, JournalError):
+        return "journal", str(error)
+    if isinstance(error, OffbusError):
+        return ("guard" if isinstance(error, GuardRefused) else "environment"), str(error)
+    return "bug", f"bug: {type(error).__name__}: {error}"
+
+
+def only_one(error: BaseException) -> BaseException:
+    """The exception itself, out of the groups that task groups wrap around a single one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,61 @@
+"""The first event of a journal: what a run is going to do, and with what."""
+
+import os
+import platform
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from offbus import __version__
+from offbus.dag import build
+
+if TYPE_CHECKING:
+    from offbus.language.scenario import Scenario, Step
+
+__all__ = ["head_of", "versions"]
+
+
+def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
+    """The data of `run_started` (offbus.journal.events.RunStarted)."""
+    return {
+        "name": scenario.name,
+        "summary": scenario.summary,
+        "scenario": str(scenario.path),
+        "digest": scenario.digest,
+        "environment": scenario.environment.type.name,
+        "identity": identity,
+        "versions": versions(),
+        "steps": [_planned(step) for step in _plan_order(scenario.steps)],
+        "expect": [one.text for one in scenario.expect],
+        "timeout_s": scenario.timeout.total_seconds(),
+        "undo_timeout_s": scenario.undo_timeout.total_seconds(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    return {
+        "offbus": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+    }
+
+
+def _plan_order(steps: Iterable["Step"]) -> list["Step"]:
+    by_id = {step.id: step for step in steps}
+    return [by_id[name] for name in build({step.id: step.needs for step in by_id.values()}).order]
+
+
+def _planned(step: "Step") -> dict[str, Any]:
+    return {
+        "id": step.id,
+        "uses": step.uses,
+        "kind": step.type.kind.value,
+        "needs": list(step.needs),
+        "background": step.background,
+        "always": step.always,
+        "injects": step.type.injects,
+        "timeout_s": step.timeout.total_seconds(),
+    }

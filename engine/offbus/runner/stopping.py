@@ -1,0 +1,76 @@
+"""Stop conditions: looked at whenever one of their metrics is measured, with a timer for `for`; nothing polls.
+
+A condition whose metrics are not all measured yet has no value: it does not hold. One that cannot be evaluated for
+another reason (a division by zero) does not hold either, and the next measurement decides.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+
+from offbus.journal.events import Event, EventKind
+
+if TYPE_CHECKING:
+    from offbus.language.scenario import Scope, StopCondition
+
+__all__ = ["StopWatch"]
+
+
+class StopWatch:
+    """Watches the stop conditions of a run while its steps are played."""
+
+    def __init__(
+        self,
+        conditions: Iterable["StopCondition"],
+        scope: Callable[[], "Scope"],
+        stop: Callable[[str], None],
+        tasks: TaskGroup,
+    ) -> None:
+        self._conditions = list(conditions)
+        self._scope = scope
+        self._stop = stop
+        self._tasks = tasks
+        self._holding: dict[int, anyio.CancelScope] = {}
+        """The timer of each condition that holds now, by its place in the list."""
+
+    def heard(self, event: Event) -> None:
+        """A listener of the journal."""
+        if event["kind"] != EventKind.METRIC:
+            return
+        for index, condition in enumerate(self._conditions):
+            if any(
+                name.root == "metrics" and name.rest == event["data"]["name"]
+                for name in condition.expression.names
+            ):
+                self._look(index, condition)
+
+    def _look(self, index: int, condition: "StopCondition") -> None:
+        if not self._holds(condition):
+            timer = self._holding.pop(index, None)
+            if timer is not None:
+                timer.cancel()
+        elif not condition.hold:
+            self._stop(_reason(condition))
+        elif index not in self._holding:
+            timer = self._holding[index] = anyio.CancelScope()
+            self._tasks.start_soon(self._count_down, condition, timer)
+
+    def _holds(self, condition: "StopCondition") -> bool:
+        from offbus.language.expressions import EvaluationError
+
+        try:
+            return condition.expression.evaluate(self._scope())
+        except EvaluationError:
+            return False
+
+    async def _count_down(self, condition: "StopCondition", timer: anyio.CancelScope) -> None:
+        with timer:
+            await anyio.sleep(condition.hold.total_seconds())
+            self._stop(_reason(condition))
+
+
+def _reason(condition: "StopCondition") -> str:
+    held = f" for {condition.hold.total_seconds():g} s" if condition.hold else ""
+    return f"stop condition: {condition.text}{held}"

@@ -1,0 +1,115 @@
+"""The node agents of a cluster, through the API server's pod proxy: no port is forwarded, none can leak.
+
+An agent is the pod of the DaemonSet (deploy/) on a node. Its token is read from a Secret of its namespace, kept in
+memory only, read again when an agent refuses it, and sent in `X-Offbus-Token` (the proxy strips `Authorization`).
+Whatever keeps an agent from answering is Unavailable; an agent's own refusal is an answer.
+"""
+
+import base64
+from typing import Any
+
+import anyio
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.objects import KubernetesObjects
+from offbus_steps.kubernetes.paths import proxied
+from offbus_steps.kubernetes.proxying import Broken, breaking, proxied_answer
+from offbus_steps.pods import is_ready
+from offbus_steps.port import Agents, NotFound, Object, PortError, Reply, Unavailable
+
+__all__ = ["AGENT_LABELS", "AGENT_PORT", "TOKEN_SECRET", "KubernetesAgents"]
+
+AGENT_LABELS = "app.kubernetes.io/name=offbus-agent"
+AGENT_PORT = 8083
+TOKEN_SECRET = "offbus-agent-token"  # noqa: S105  the Secret's name
+TOKEN_HEADER = "X-Offbus-Token"  # noqa: S105  the header's name
+
+
+class KubernetesAgents(Agents):
+    """See `offbus_steps.port.Agents`."""
+
+    def __init__(self, api: Api, objects: KubernetesObjects, namespace: str) -> None:
+        self._api = api
+        self._objects = objects
+        self._namespace = namespace
+        self._pods: dict[str, str] = {}
+        """node -> pod, until it does not answer."""
+        self._token = ""
+
+    async def request(
+        self,
+        node: str,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        timeout: float = 10.0,  # noqa: ASYNC109  # the port's contract
+    ) -> Reply:
+        """See `offbus_steps.port.Agents.request`."""
+        with anyio.move_on_after(timeout):
+            reply = await self._answer(node, method, path, json, timeout)
+            if reply.status == 401:
+                self._token = ""
+                reply = await self._answer(node, method, path, json, timeout)
+            return reply
+        raise Unavailable(f"the agent of {node} did not answer {method} {path} within {timeout:g} s")
+
+    async def by_node(self) -> dict[str, Object]:
+        """The agents' pods that are ready, by node. Raises PortError."""
+        found = await self._objects.list("Pod", namespace=self._namespace, labels=AGENT_LABELS)
+        return {pod["spec"]["nodeName"]: pod for pod in found.items if is_ready(pod)}
+
+    async def token(self) -> str:
+        """The agents' token. Raises Unavailable naming the Secret."""
+        if not self._token:
+            self._token = await self._read_token()
+        return self._token
+
+    async def _answer(self, node: str, method: str, path: str, body: Any, timeout_s: float) -> Reply:
+        target = f"the agent of {node}"
+        pod = await self._pod(node)
+        call = Call(
+            method,
+            proxied("pods", self._namespace, pod, AGENT_PORT, path),
+            body=body,
+            headers={TOKEN_HEADER: await self.token()},
+        )
+        try:
+            async with proxied_answer(self._api, call, target, timeout_s) as answer:
+                with breaking():
+                    read = answer.body if answer.body is not None else await answer.response.read()
+                return Reply(answer.status, answer.headers, read)
+        except Broken as err:
+            raise Unavailable(f"{target} broke the connection: {err.message}") from err
+        except Unavailable:
+            raise
+        except PortError as err:
+            self._pods.pop(node, None)
+            raise Unavailable(err.message, hint=f"look at pod {pod} in {self._namespace}") from err
+
+    async def _pod(self, node: str) -> str:
+        if node not in self._pods:
+            found = await self._objects.list(
+                "Pod", namespace=self._namespace, labels=AGENT_LABELS, fields=f"spec.nodeName={node}"
+            )
+            ready = [one for one in found.items if is_ready(one)]
+            if not ready:
+                raise Unavailable(
+                    f"node {node} has no agent that is ready in namespace {self._namespace}",
+                    hint="deploy it (deploy/), or look at its pod",
+                )
+            self._pods[node] = ready[0]["metadata"]["name"]
+        return self._pods[node]
+
+    async def _read_token(self) -> str:
+        path = f"/api/v1/namespaces/{self._namespace}/secrets/{TOKEN_SECRET}"
+        try:
+            data = (await self._api.json(Call("GET", path))).get("data") or {}
+            return base64.b64decode(data["token"], validate=True).decode().strip()
+        except NotFound as err:
+            raise Unavailable(
+                f"{err.message}", hint="make it: python -m offbus_steps.kubernetes.token"
+            ) from err
+        except (KeyError, ValueError) as err:
+            where = f"Secret {self._namespace}/{TOKEN_SECRET}"
+            raise Unavailable(f"{where} holds no text under `token`", hint="make it anew") from err

@@ -1,0 +1,231 @@
+"""Requests to the API server: one code path for all kinds.
+
+A call outlives what passes: a server that restarts, a 429 with Retry-After, credentials that expire. Calls that cannot
+have been carried out are sent again, reads always, for `PATIENCE_S`; then `Unavailable`. A write whose answer was lost
+is never repeated here, because it may have happened: the caller reads and decides. A refusal by an API server that is
+still starting (its authorizer knows no roles for a moment) is not believed. Streams are not repeated.
+"""
+
+import io
+import json
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import anyio
+
+from offbus_steps.kubernetes.connection import Connection
+from offbus_steps.kubernetes.pace import Pace
+from offbus_steps.kubernetes.statuses import error_of, status_in
+from offbus_steps.port import Forbidden, Object, PortError, Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Answer", "Api", "Call"]
+
+PATIENCE_S = 20.0
+"""How long a call is tried again: an API server restarts in about 5 s (reference/real-cluster.md), twice of it fits."""
+ATTEMPT_S = 30.0
+"""For one attempt: the server's own limit for plain requests is 60 s."""
+CONNECT_S = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+LARGE = 1 << 20
+KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
+"""A stream on a connection that died silently is noticed after 25 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `path` is quoted already."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None = None
+    body: Any = None
+    content_type: str = "application/json"
+    headers: Mapping[str, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def error(self, call: Call) -> PortError:
+        """What a refusal means."""
+        return error_of(self.status, status_in(self.body), self.headers.get("Retry-After"), str(call))
+
+
+class NeverSent(Unavailable):
+    """Raised when no connection was made: nothing can have happened."""
+
+
+class Api:
+    """One API server."""
+
+    def __init__(self, connection: Connection, pace: Pace) -> None:
+        self.connection = connection
+        self._pace = pace
+
+    async def json(self, call: Call) -> Object:
+        """The object that a call answers. Raises PortError."""
+        answer = await self.ask(call)
+        try:
+            found: Object = json.loads(answer.body)
+        except ValueError as err:
+            raise PortError(f"{call}: the answer is not JSON: {answer.body[:200]!r}") from err
+        return found
+
+    async def ask(self, call: Call) -> Answer:
+        """The answer to a call that was not refused. Raises PortError."""
+        until = anyio.current_time() + PATIENCE_S
+        pause, doubted = FIRST_PAUSE, False
+        while True:
+            generation = self.connection.generation
+            try:
+                return await self._once(call)
+            except Forbidden as err:
+                if doubted:
+                    raise
+                doubted = True
+                await self._doubt(err, generation, until)
+            except Unavailable as err:
+                rest = max(pause, err.after.total_seconds())
+                if not _may_repeat(call, err) or anyio.current_time() + rest > until:
+                    raise
+                await anyio.sleep(rest)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def open_stream(self, call: Call, *, total_s: float) -> "aiohttp.ClientResponse":
+        """An answer that was not refused, its body not read; the caller closes it. Raises PortError."""
+        until = anyio.current_time() + PATIENCE_S
+        generation = self.connection.generation
+        try:
+            return await self._opened(call, total_s)
+        except Forbidden as err:
+            await self._doubt(err, generation, until)
+        return await self._opened(call, total_s)
+
+    @asynccontextmanager
+    async def raw(self, call: Call, *, total_s: float | None) -> "AsyncIterator[aiohttp.ClientResponse]":
+        """Whatever comes back, once, outside the run's pace: for proxies. Raises Unavailable when nothing does.
+
+        What breaks while the caller reads comes out of its reading as aiohttp's errors.
+        """
+        response = await self._send(call, total_s)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    async def ready(self) -> bool:
+        """Whether the API server says that it is ready; that may always be asked."""
+        try:
+            async with self.raw(Call("GET", "/readyz"), total_s=CONNECT_S) as answer:
+                return answer.status == 200
+        except Unavailable:
+            return False
+
+    async def _once(self, call: Call) -> Answer:
+        await self._pace.take()
+        answer = await _read(call, await self._send(call, ATTEMPT_S))
+        if answer.status >= 400:
+            raise answer.error(call)
+        return answer
+
+    async def _opened(self, call: Call, total_s: float) -> "aiohttp.ClientResponse":
+        await self._pace.take()
+        response = await self._send(call, total_s)
+        if response.status < 400:
+            return response
+        raise (await _read(call, response)).error(call)
+
+    async def _doubt(self, err: Forbidden, generation: int, until: float) -> None:
+        """Look for a passing reason of a refusal: expired credentials, or a server that is still starting."""
+        if err.evidence.get("status") == 401:
+            await self.connection.renew(generation)
+            return
+        pause = FIRST_PAUSE
+        while not await self.ready():
+            if anyio.current_time() + pause > until:
+                raise Unavailable(f"the API server is not ready: {err.message}") from err
+            await anyio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _send(self, call: Call, total_s: float | None) -> "aiohttp.ClientResponse":
+        import aiohttp
+        from yarl import URL
+
+        url = f"{self.connection.server}{call.path}"
+        if call.params:
+            url += ("&" if "?" in call.path else "?") + urlencode(call.params)
+        headers = {**await self.connection.headers(), "Accept": "application/json", **(call.headers or {})}
+        data = None if call.body is None else _encoded(call.body)
+        if data is not None:
+            headers["Content-Type"] = call.content_type
+        bound = aiohttp.ClientTimeout(total=total_s, connect=CONNECT_S)
+        try:
+            response = await self.connection.session.request(
+                call.method,
+                URL(url, encoded=True),
+                data=data,
+                headers=headers,
+                timeout=bound,
+                allow_redirects=False,
+                **self.connection.routing,
+            )
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as err:
+            raise NeverSent(f"{call}: the API server cannot be reached: {err}") from err
+        except (aiohttp.ClientError, TimeoutError, OSError) as err:
+            raise _lost(call, err) from err
+        _keep_alive(response)
+        return response
+
+
+def _encoded(body: Any) -> bytes | io.BytesIO:
+    """aiohttp writes bytes at once and warns when they are many: those go as a file."""
+    data = json.dumps(body).encode()
+    return io.BytesIO(data) if len(data) > LARGE else data
+
+
+def _may_repeat(call: Call, err: Unavailable) -> bool:
+    """Reads always; writes when nothing can have happened."""
+    return call.method == "GET" or isinstance(err, NeverSent) or err.evidence.get("status") == 429
+
+
+async def _read(call: Call, response: "aiohttp.ClientResponse") -> Answer:
+    import aiohttp
+
+    try:
+        return Answer(response.status, response.headers, await response.read())
+    except (aiohttp.ClientError, TimeoutError, OSError) as err:
+        raise _lost(call, err) from err
+    finally:
+        response.release()
+
+
+def _lost(call: Call, err: Exception) -> Unavailable:
+    return Unavailable(f"{call}: the API server did not answer: {str(err) or type(err).__name__}")
+
+
+def _keep_alive(response: "aiohttp.ClientResponse") -> None:
+    """Have the kernel notice a peer that is silently gone; the answers of small requests are complete already."""
+    transport = response.connection.transport if response.connection else None
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE:
+        option = getattr(socket, name, None)  # spelt otherwise where the platform is no Linux
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,0 +1,137 @@
+"""Credentials and connections: the only module that uses kubernetes_asyncio.
+
+Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
+its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
+have expired: open streams stay on the session that they began on. Failures are CouldNotRun naming file and context;
+tokens are in no message.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from offbus.errors import CouldNotRun
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Connection", "Login"]
+
+USER_AGENT = "offbus"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Which cluster, and as whom. "" means: as kubectl would choose."""
+
+    kubeconfig: str = ""
+    context: str = ""
+
+    @property
+    def file(self) -> Path:
+        """The kubeconfig file: the one given, else the first of $KUBECONFIG that exists, else ~/.kube/config."""
+        if self.kubeconfig:
+            return Path(self.kubeconfig).expanduser()
+        named = [Path(one) for one in os.environ.get("KUBECONFIG", "").split(os.pathsep) if one]
+        return next((one for one in named if one.exists()), (named or [Path.home() / ".kube" / "config"])[0])
+
+    @property
+    def in_cluster(self) -> bool:
+        """Whether to use the service account of the pod that we run in: nothing else was asked for or is there."""
+        asked = self.kubeconfig or self.context
+        return not asked and not self.file.exists() and "KUBERNETES_SERVICE_HOST" in os.environ
+
+    def __str__(self) -> str:
+        if self.in_cluster:
+            return "the in-cluster service account"
+        return f"{self.file}" + (f", context {self.context!r}" if self.context else "")
+
+
+class Connection:
+    """An HTTP session with one API server, its credentials renewed when they expire."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._client: Any = None
+        self._retired: list[Any] = []
+
+    async def __aenter__(self) -> Self:
+        self._client = await self._load()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in (*self._retired, self._client):
+            await client.close()
+
+    @property
+    def server(self) -> str:
+        """The API server's address, without a slash at its end."""
+        return str(self._client.configuration.host).rstrip("/")
+
+    @property
+    def generation(self) -> int:
+        """Counts renewals: whoever failed with an older generation need not renew again."""
+        return len(self._retired)
+
+    @property
+    def session(self) -> "aiohttp.ClientSession":
+        """The session, its TLS set up."""
+        session: aiohttp.ClientSession = self._client.rest_client.pool_manager
+        return session
+
+    @property
+    def routing(self) -> Mapping[str, Any]:
+        """What each request must be told of the way: an HTTP proxy, another server name for TLS."""
+        rest = self._client.rest_client
+        ways = {
+            "proxy": rest.proxy,
+            "proxy_headers": rest.proxy_headers,
+            "server_hostname": rest.server_hostname,
+        }
+        return {key: value for key, value in ways.items() if value}
+
+    async def headers(self) -> dict[str, str]:
+        """Authorization, refreshed by the loader's own rule (in a pod: the token file is read again)."""
+        # kubernetes_asyncio's loaders store "Bearer <token>" or "Basic …" whole under this key
+        key = await self._client.configuration.get_api_key_with_prefix("BearerToken")
+        return {"User-Agent": USER_AGENT, **({"Authorization": key} if key else {})}
+
+    async def renew(self, generation: int) -> None:
+        """Read the credentials again, once for all who saw the same generation refused. Raises CouldNotRun."""
+        if generation != self.generation:
+            return
+        fresh = await self._load()
+        if generation != self.generation:  # somebody else was faster
+            await fresh.close()
+            return
+        self._retired.append(self._client)
+        self._client = fresh
+
+    async def _load(self) -> Any:
+        import yaml
+        from kubernetes_asyncio import client, config
+        from kubernetes_asyncio.config.config_exception import ConfigException
+
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = 0  # watches stay: their number must not be bounded by a pool
+        try:
+            if self._login.in_cluster:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                await config.load_kube_config(
+                    config_file=str(self._login.file),
+                    context=self._login.context or None,
+                    client_configuration=configuration,
+                )
+            return client.ApiClient(configuration)
+        except (ConfigException, OSError, ValueError, AssertionError, yaml.YAMLError) as err:
+            raise CouldNotRun(
+                f"cannot use {self._login}: {str(err) or type(err).__name__}",
+                hint="choose a cluster with environment.context or environment.kubeconfig; "
+                "`kubectl config get-contexts` lists them",
+            ) from err

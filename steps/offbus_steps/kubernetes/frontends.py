@@ -1,0 +1,121 @@
+"""Where a target's requests go: its Service where it has one, else its ready frontend pods in turn.
+
+A DynamoGraphDeployment's frontend Service is `<name>-frontend` (reference: ai-dynamo/dynamo's operator). A plain
+workload's is the one whose selector its pods match and that leads to the wanted port. Found once for each target and
+port; a target without a Service is looked up again after `FRESH_S`, as kube-proxy's endpoints lag too.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.objects import KubernetesObjects
+from offbus_steps.kubernetes.paths import proxied
+from offbus_steps.pods import is_ready
+from offbus_steps.port import Object, PortError, Ref
+from offbus_steps.workloads import GRAPH_LABEL, workload_of
+
+__all__ = ["Frontends"]
+
+FRESH_S = 1.0
+COMPONENT_TYPE_LABEL = "nvidia.com/dynamo-component-type"
+
+
+@dataclass(slots=True)
+class _Pods:
+    """Ready frontend pods, and when that was read."""
+
+    names: list[str]
+    at: float
+
+
+class Frontends:
+    """The ways to the targets of a run."""
+
+    def __init__(self, api: Api, objects: KubernetesObjects) -> None:
+        self._api = api
+        self._objects = objects
+        self._services: dict[tuple[Ref, int], tuple[str, str] | None] = {}
+        self._pods: dict[Ref, _Pods] = {}
+        self._turns = itertools.count()
+
+    async def path(self, to: Ref, port: int, path: str) -> str:
+        """The proxied path for one request. Raises PortError when the target has nobody to answer."""
+        if to.kind == "Pod":
+            return proxied("pods", to.namespace, to.name, port, path)
+        if (to, port) not in self._services:
+            self._services[to, port] = await self._service(to, port)
+        service = self._services[to, port]
+        if service is not None:
+            return proxied("services", to.namespace, *service, path)
+        names = await self._ready(to)
+        if not names:
+            raise PortError(f"{to} has no ready frontend pod", hint="its pods' logs say why")
+        return proxied("pods", to.namespace, names[next(self._turns) % len(names)], port, path)
+
+    def forget(self, to: Ref) -> None:
+        """A request failed: look again before the next one."""
+        self._pods.pop(to, None)
+        self._services = {key: value for key, value in self._services.items() if key[0] != to}
+
+    async def _service(self, to: Ref, port: int) -> tuple[str, str] | None:
+        """Name and port of the target's Service."""
+        listed = await self._api.json(Call("GET", f"/api/v1/namespaces/{to.namespace}/services"))
+        labels, ports = await self._pod_labels(to), await self._port_names(to, port)
+        for service in listed["items"]:
+            spec, name = service["spec"], service["metadata"]["name"]
+            selector = spec.get("selector") or {}
+            ours = name == f"{to.name}-frontend" if to.kind == "DynamoGraphDeployment" else False
+            if ours or (selector and selector.items() <= labels.items()):
+                number = _leading_to(spec.get("ports") or (), ports)
+                if number is not None:
+                    return name, str(number)
+        return None
+
+    async def _pod_labels(self, to: Ref) -> Mapping[str, str]:
+        if to.kind == "DynamoGraphDeployment":
+            return {}
+        obj = await self._objects.get(to)
+        template = (obj.get("spec") or {}).get("template") or {}
+        labels: Mapping[str, str] = (template.get("metadata") or {}).get("labels") or {}
+        return labels
+
+    async def _port_names(self, to: Ref, port: int) -> set[Any]:
+        """The ways in which a Service may spell the target's port."""
+        if to.kind == "DynamoGraphDeployment":
+            return {port, "http"}
+        spec = ((await self._objects.get(to))["spec"].get("template") or {}).get("spec") or {}
+        listed = [one for c in spec.get("containers") or () for one in c.get("ports") or ()]
+        return {port, *(one["name"] for one in listed if one["containerPort"] == port and one.get("name"))}
+
+    async def _ready(self, to: Ref) -> list[str]:
+        known = self._pods.get(to)
+        now = anyio.current_time()
+        if known is None or now - known.at > FRESH_S:
+            known = self._pods[to] = _Pods(await self._look(to), now)
+        return known.names
+
+    async def _look(self, to: Ref) -> list[str]:
+        found = await self._objects.list("Pod", namespace=to.namespace, labels=await self._selector(to))
+        return sorted(one["metadata"]["name"] for one in found.items if is_ready(one) and not _is_ending(one))
+
+    async def _selector(self, to: Ref) -> str:
+        if to.kind == "DynamoGraphDeployment":
+            return f"{GRAPH_LABEL}={to.name},{COMPONENT_TYPE_LABEL}=frontend"
+        workload = workload_of({**await self._objects.get(to), "kind": to.kind})
+        return ",".join(f"{key}={value}" for key, value in workload.selector.items())
+
+
+def _leading_to(ports: Any, wanted: set[Any]) -> int | None:
+    for one in ports:
+        if one.get("targetPort", one["port"]) in wanted:
+            return int(one["port"])
+    return None
+
+
+def _is_ending(pod: Object) -> bool:
+    return bool(pod["metadata"].get("deletionTimestamp"))

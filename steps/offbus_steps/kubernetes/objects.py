@@ -1,0 +1,120 @@
+"""The objects of a cluster: `offbus_steps.port.Objects` over the REST interface."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.paths import collection, member
+from offbus_steps.kubernetes.served import ServedKinds
+from offbus_steps.kubernetes.watching import events_after
+from offbus_steps.port import ApiResource, Gone, Object, ObjectList, Objects, Ref, WatchEvent
+
+__all__ = ["KubernetesObjects"]
+
+MERGE_PATCH = "application/merge-patch+json"
+PAGE = 500
+"""Items in one page of a list, as kubectl asks for."""
+
+
+class KubernetesObjects(Objects):
+    """See `offbus_steps.port.Objects`."""
+
+    def __init__(self, api: Api, served: ServedKinds) -> None:
+        self._api = api
+        self._served = served
+
+    async def get(self, ref: Ref) -> Object:
+        """One object."""
+        return await self._api.json(Call("GET", await self._path(ref)))
+
+    async def list(self, kind: str, *, namespace: str = "", labels: str = "", fields: str = "") -> ObjectList:
+        """All objects of a kind that match; `fields` is a Kubernetes field selector."""
+        resource = await self._served.resource(kind)
+        selectors = _selectors(labels, fields)
+        try:
+            return await self._pages(resource, namespace, selectors)
+        except Gone:  # the list took longer than the server keeps versions: once more, whole
+            return await self._pages(resource, namespace, selectors, size=0)
+
+    async def watch(
+        self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Changes after `resource_version`, for ever."""
+        resource = await self._served.resource(kind)
+        path = collection(resource, namespace)
+        async with aclosing(events_after(self._api, path, _selectors(labels), resource_version)) as events:
+            async for event in events:
+                yield event
+
+    async def create(self, obj: Mapping[str, Any]) -> Object:
+        """Create."""
+        resource = await self._served.for_object(obj)
+        namespace = (obj.get("metadata") or {}).get("namespace") or "default"
+        path = collection(resource, namespace if resource.namespaced else "")
+        return await self._api.json(Call("POST", path, body={**obj, "apiVersion": resource.api_version}))
+
+    async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
+        """JSON merge patch."""
+        path = await self._path(ref, "status" if status else "")
+        return await self._api.json(Call("PATCH", path, body=patch, content_type=MERGE_PATCH))
+
+    async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
+        """Ask for deletion; what the object owns goes after it."""
+        body = {"propagationPolicy": "Background", **_options(uid, grace_seconds)}
+        await self._api.ask(Call("DELETE", await self._path(ref), body=body))
+
+    async def evict(self, ref: Ref, *, uid: str = "") -> None:
+        """Evict a pod."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "deleteOptions": _options(uid, None),
+        }
+        await self._api.ask(Call("POST", await self._path(ref, "eviction"), body=body))
+
+    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
+        """The log of a pod's main container."""
+        container = await self._main_container(pod)
+        params = {"container": container} | ({"previous": "true"} if previous else {})
+        if tail is not None:
+            params["tailLines"] = str(tail)
+        answer = await self._api.ask(
+            Call("GET", await self._path(pod, "log"), params=params, headers={"Accept": "*/*"})
+        )
+        return answer.body.decode(errors="replace")
+
+    async def _main_container(self, pod: Ref) -> str:
+        """The API server wants a name where there are several: "main" as Dynamo's operator calls it, or the first."""
+        names = [one["name"] for one in (await self.get(pod))["spec"]["containers"]]
+        return str("main" if "main" in names else names[0])
+
+    async def _pages(
+        self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int = PAGE
+    ) -> ObjectList:
+        items: list[Object] = []
+        params = dict(selectors) | ({"limit": str(size)} if size else {})
+        while True:
+            page = await self._api.json(Call("GET", collection(resource, namespace), params=params))
+            # items of a list carry no kind of their own
+            items += (
+                {"apiVersion": resource.api_version, "kind": resource.kind, **one} for one in page["items"]
+            )
+            meta = page["metadata"]
+            if not meta.get("continue"):
+                return ObjectList(items, meta["resourceVersion"])
+            params["continue"] = meta["continue"]
+
+    async def _path(self, ref: Ref, subresource: str = "") -> str:
+        return member(await self._served.resource(ref.kind), ref, subresource)
+
+
+def _selectors(labels: str, fields: str = "") -> dict[str, str]:
+    return {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
+
+
+def _options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
+    """Kubernetes' `DeleteOptions`."""
+    made: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+    return made if grace_seconds is None else {**made, "gracePeriodSeconds": grace_seconds}

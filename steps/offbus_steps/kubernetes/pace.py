@@ -1,0 +1,27 @@
+"""The run's own limit on requests to the API server: a token bucket, as client-go's (`qps` and `burst`).
+
+Waiting is on the event loop's clock and first come, first served. It limits; it never refuses.
+"""
+
+import anyio
+
+__all__ = ["Pace"]
+
+
+class Pace:
+    """At most `burst` requests at once, then `qps` a second."""
+
+    def __init__(self, qps: float, burst: int) -> None:
+        self._qps = qps
+        self._burst = burst
+        self._tokens = float(burst)
+        self._at = 0.0
+
+    async def take(self) -> None:
+        """Return when a request may be sent. A token that is not there yet is owed, and waited for."""
+        now = anyio.current_time()
+        earned = (now - self._at) * self._qps if self._at else 0.0
+        self._tokens = min(float(self._burst), self._tokens + earned) - 1.0
+        self._at = now
+        if self._tokens < 0:
+            await anyio.sleep(-self._tokens / self._qps)

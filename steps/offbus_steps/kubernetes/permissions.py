@@ -1,0 +1,114 @@
+"""Every right that a runner needs in a cluster: one table, for the check before a run and for deploy/'s roles.
+
+A right has a scope: the whole cluster (what a drill must see, and its nodes), the drill's namespaces (what it makes
+and changes), or the agents' namespace (the run's Lease and records, the agents themselves). `optional` rights concern
+kinds that a cluster need not serve; they are asked for only where it does. Pure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+__all__ = ["RIGHTS", "ROLE_PREFIX", "Right", "Scope", "roles"]
+
+ROLE_PREFIX = "offbus-runner"
+NVIDIA = "nvidia.com"
+JANITOR = "janitor.dgxc.nvidia.com"
+
+
+class Scope(StrEnum):
+    """Where a right is needed."""
+
+    CLUSTER = "cluster"
+    DRILL = "drill"
+    AGENTS = "agents"
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One verb on one resource. `resource` may name a subresource ("pods/log")."""
+
+    verb: str
+    group: str
+    resource: str
+    scope: Scope
+    name: str = ""
+    """Only this object."""
+    optional: bool = False
+
+    def __str__(self) -> str:
+        what = f"{self.resource}.{self.group}" if self.group else self.resource
+        return f"{self.verb} {what}" + (f" {self.name!r}" if self.name else "")
+
+
+def _rights(
+    verbs: str, group: str, resources: str, scope: Scope, *, name: str = "", optional: bool = False
+) -> Iterable[Right]:
+    for resource in resources.split():
+        for verb in verbs.split():
+            yield Right(verb, group, resource, scope, name, optional)
+
+
+RIGHTS: tuple[Right, ...] = (
+    # what a drill watches, and what it compares before and after
+    *_rights("get list watch patch", "", "nodes", Scope.CLUSTER),
+    *_rights("patch", "", "nodes/status", Scope.CLUSTER),
+    *_rights("get list watch", "", "pods", Scope.CLUSTER),
+    *_rights("list", "", "configmaps", Scope.CLUSTER),
+    *_rights("get list create delete", "", "namespaces", Scope.CLUSTER),
+    *_rights("list", "apps", "replicasets", Scope.CLUSTER),
+    *_rights("list watch", "apps", "deployments", Scope.CLUSTER),
+    *_rights("list", "policy", "poddisruptionbudgets", Scope.CLUSTER),
+    *_rights("list watch", NVIDIA, "dynamographdeployments", Scope.CLUSTER, optional=True),
+    # what the fault's undo clears of the responder's
+    *_rights("list delete", JANITOR, "rebootnodes gpuresets", Scope.CLUSTER, optional=True),
+    # targets: made, prepared, asked, restarted
+    *_rights("get create patch delete", "apps", "deployments", Scope.DRILL),
+    *_rights("get create patch delete", NVIDIA, "dynamographdeployments", Scope.DRILL, optional=True),
+    *_rights("get create delete", "", "configmaps", Scope.DRILL),
+    *_rights("get create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
+    *_rights("delete", "", "pods", Scope.DRILL),
+    *_rights("get", "", "pods/log", Scope.DRILL),
+    *_rights("list", "", "services", Scope.DRILL),
+    *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
+    # the agents, the run's Lease and its records
+    *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
+    *_rights("get create", "", "pods/proxy", Scope.AGENTS),
+    *_rights("get create patch delete watch", "coordination.k8s.io", "leases", Scope.AGENTS),
+    *_rights("get create patch delete", "", "configmaps", Scope.AGENTS),
+)
+
+
+def roles(agent_namespace: str) -> list[dict[str, Any]]:
+    """The RBAC roles that hold exactly these rights. Bind `offbus-runner-drill` in each namespace of drills."""
+    return [
+        _role("ClusterRole", ROLE_PREFIX, "", Scope.CLUSTER),
+        _role("ClusterRole", f"{ROLE_PREFIX}-drill", "", Scope.DRILL),
+        _role("Role", ROLE_PREFIX, agent_namespace, Scope.AGENTS),
+    ]
+
+
+def _role(kind: str, name: str, namespace: str, scope: Scope) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
+    meta["labels"] = {"app.kubernetes.io/part-of": "offbus"}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": meta,
+        "rules": [_rule(key, verbs) for key, verbs in _by_resource(scope).items()],
+    }
+
+
+def _by_resource(scope: Scope) -> Mapping[tuple[str, str, str], list[str]]:
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for right in RIGHTS:
+        if right.scope is scope:
+            found.setdefault((right.group, right.resource, right.name), []).append(right.verb)
+    return found
+
+
+def _rule(key: tuple[str, str, str], verbs: list[str]) -> dict[str, Any]:
+    group, resource, name = key
+    rule: dict[str, Any] = {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+    return rule | ({"resourceNames": [name]} if name else {})

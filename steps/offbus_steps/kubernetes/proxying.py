@@ -1,0 +1,103 @@
+"""HTTP through the API server's proxy of pods and services: whose failure is whose.
+
+    the API server cannot be reached, or answers for itself (429, 5xx, not ready)  -> Unavailable, the path
+    "error trying to reach service", no endpoints, no such pod                     -> PortError, the target
+    anything else, whatever its status                                            -> the target's own answer
+
+The server answers for itself with a `Status` object; a target's answer passes through as it is (its `Authorization`
+header does not, nor would ours reach it). A connection that breaks while the body streams says nothing of who broke
+it: the server is asked whether it lives.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.statuses import error_of, status_in
+from offbus_steps.port import Forbidden, PortError, Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Proxied", "TargetUnreachable", "breaking", "proxied_answer", "whose_break"]
+
+LARGEST_STATUS = 64 * 1024
+UNREACHED = ("error trying to reach service", "no endpoints available for service", "address not allowed")
+"""How the API server begins its message when the target did not answer (k8s.io/apimachinery/pkg/util/proxy,
+pkg/registry/core/service/storage)."""
+
+
+class TargetUnreachable(PortError):
+    """Raised when the API server could not reach the target: it refused, timed out, or has no endpoints."""
+
+
+class Proxied:
+    """An answer that came through the proxy; its body, or what of it had to be read to know whose it is."""
+
+    def __init__(self, response: "aiohttp.ClientResponse", body: bytes | None) -> None:
+        self.response = response
+        self.body = body
+        """Set when the body was read whole."""
+
+    @property
+    def status(self) -> int:
+        """The target's HTTP status."""
+        return self.response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The target's headers."""
+        return dict(self.response.headers)
+
+
+@asynccontextmanager
+async def proxied_answer(api: Api, call: Call, target: object, total_s: float) -> AsyncIterator[Proxied]:
+    """The target's own answer. Raises Unavailable for the path, TargetUnreachable, NotFound, PortError."""
+    async with api.raw(call, total_s=total_s) as response:
+        body = None
+        if _may_be_the_servers(response):
+            with breaking():
+                body = await response.read()
+            status = status_in(body)
+            if status is not None:
+                raise _refusal(response, status, target)
+        yield Proxied(response, body)
+
+
+@contextmanager
+def breaking() -> Iterator[None]:
+    """What aiohttp raises while a body is read is `Broken`."""
+    import aiohttp
+
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError, OSError) as err:
+        raise Broken(str(err) or type(err).__name__) from err
+
+
+class Broken(PortError):
+    """Raised when a body breaks off; `whose_break` says whose failure that is."""
+
+
+async def whose_break(api: Api, err: Broken, target: object) -> PortError:
+    """The path's failure when the API server does not answer either, else the target's."""
+    if await api.ready():
+        return PortError(f"{target} broke the connection: {err.message}")
+    return Unavailable(f"the API server broke the connection to {target}: {err.message}")
+
+
+def _may_be_the_servers(response: "aiohttp.ClientResponse") -> bool:
+    is_json = response.headers.get("Content-Type", "").startswith("application/json")
+    return response.status >= 400 and is_json and (response.content_length or 0) <= LARGEST_STATUS
+
+
+def _refusal(response: "aiohttp.ClientResponse", status: Mapping[str, object], target: object) -> PortError:
+    message = str(status.get("message", ""))
+    if message.startswith(UNREACHED):
+        return TargetUnreachable(f"{target}: {message}")
+    err = error_of(
+        response.status, status, response.headers.get("Retry-After"), f"the API server's proxy to {target}"
+    )
+    # rights are the path's matter: they never say anything about the target
+    return Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err

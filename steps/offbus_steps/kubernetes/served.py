@@ -1,0 +1,67 @@
+"""Which version of a kind this cluster serves.
+
+`KINDS` names the version that offbus speaks best. A cluster that serves only another one that it knows as well (a
+DynamoGraphDeployment as v1beta1 alone) is spoken to in that one; objects keep the apiVersion that they are made with.
+Asked once for each kind that has more than one version, by discovery; a group that is not served stays with the
+version of `KINDS`, and the call itself answers NotFound.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.paths import group_of, resource_of
+from offbus_steps.port import ApiResource, Invalid, NotFound
+
+__all__ = ["ServedKinds"]
+
+ALSO: Mapping[str, tuple[str, ...]] = {"DynamoGraphDeployment": ("nvidia.com/v1beta1",)}
+"""Further versions of kinds that offbus knows (reference: ai-dynamo/dynamo, deploy/operator/api/v1beta1)."""
+
+
+class ServedKinds:
+    """The kinds of one cluster."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._known: dict[str, ApiResource] = {}
+
+    async def resource(self, kind: str) -> ApiResource:
+        """Where a kind is served here. Raises Invalid for one that offbus does not use."""
+        resource = resource_of(kind)
+        if kind not in ALSO:
+            return resource
+        if kind not in self._known:
+            version = await self._choose(resource)
+            if version is None:
+                return resource
+            self._known[kind] = replace(resource, api_version=version)
+        return self._known[kind]
+
+    async def for_object(self, obj: Mapping[str, Any]) -> ApiResource:
+        """Where an object is created: in the version that it is written in. Raises Invalid."""
+        resource = resource_of(obj.get("kind"))
+        written = str(obj.get("apiVersion") or resource.api_version)
+        if written not in (resource.api_version, *ALSO.get(resource.kind, ())):
+            raise Invalid(
+                f"{resource.kind} {written} is not known to offbus", hint=f"use {resource.api_version}"
+            )
+        return replace(resource, api_version=written)
+
+    async def serves_group(self, api_version: str) -> bool:
+        """Whether the cluster serves any version of an API group."""
+        group = group_of(api_version)
+        return not group or bool(await self._versions(group))
+
+    async def _choose(self, resource: ApiResource) -> str | None:
+        served = await self._versions(group_of(resource.api_version))
+        wanted = (resource.api_version, *ALSO[resource.kind])
+        return next((version for version in wanted if version in served), None)
+
+    async def _versions(self, group: str) -> set[str]:
+        try:
+            found = await self._api.json(Call("GET", f"/apis/{group}"))
+        except NotFound:
+            return set()
+        return {str(one["groupVersion"]) for one in found.get("versions") or ()}

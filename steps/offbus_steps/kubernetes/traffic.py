@@ -1,0 +1,88 @@
+"""Traffic to targets through the API server's proxy, streamed. What fails on the way is never the target's failure.
+
+Load above 20 requests/s belongs inside the cluster: each request here passes the API server. Requests are not paced
+by the run's limit on API calls, because waiting would be measured as latency.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+
+from offbus_steps.kubernetes.api import Api, Call
+from offbus_steps.kubernetes.frontends import Frontends
+from offbus_steps.kubernetes.proxying import Broken, Proxied, breaking, proxied_answer, whose_break
+from offbus_steps.kubernetes.watching import lines_of
+from offbus_steps.port import PortError, Ref, StreamingReply, Traffic, Unavailable
+
+__all__ = ["KubernetesTraffic"]
+
+
+class KubernetesTraffic(Traffic):
+    """See `offbus_steps.port.Traffic`."""
+
+    def __init__(self, api: Api, frontends: Frontends) -> None:
+        self._api = api
+        self._frontends = frontends
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        to: Ref,
+        method: str,
+        path: str,
+        *,
+        port: int,
+        json: Any = None,
+        timeout: float,  # noqa: ASYNC109  # the port's contract
+    ) -> AsyncIterator[StreamingReply]:
+        """A request, bounded as a whole by `timeout` seconds, the caller's reading of the body included."""
+        with anyio.move_on_after(timeout) as bound:
+            try:
+                call = Call(method, await self._frontends.path(to, port, path), body=json)
+                async with proxied_answer(self._api, call, to, timeout) as answer:
+                    yield KubernetesReply(self._api, to, answer)
+            except Unavailable:
+                raise
+            except Broken as err:
+                raise await whose_break(self._api, err, to) from err
+            except PortError:
+                self._frontends.forget(to)
+                raise
+        if bound.cancelled_caught:
+            raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
+
+
+class KubernetesReply(StreamingReply):
+    """See `offbus_steps.port.StreamingReply`."""
+
+    def __init__(self, api: Api, to: Ref, answer: Proxied) -> None:
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+        self._api = api
+        self._to = to
+        self._answer = answer
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The body's lines as they arrive."""
+        if self._answer.body is not None:
+            for line in self._answer.body.decode(errors="replace").splitlines():
+                yield line
+            return
+        try:
+            with breaking():
+                async for raw in lines_of(self._answer.response):
+                    yield raw.decode(errors="replace")
+        except Broken as err:
+            raise await whose_break(self._api, err, self._to) from err
+
+    async def read(self) -> bytes:
+        """The whole body."""
+        if self._answer.body is not None:
+            return self._answer.body
+        try:
+            with breaking():
+                return await self._answer.response.read()
+        except Broken as err:
+            raise await whose_break(self._api, err, self._to) from err

@@ -1,0 +1,46 @@
+"""The cgroups below which all pods live: made before the nodes, removed after them. Versions 1 and 2."""
+
+from pathlib import Path
+
+from kit.errors import ClusterError
+from kit.plan import CGROUP, NODES
+
+__all__ = ["cgroups_left", "make_cgroups", "remove_cgroups"]
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+def hierarchies() -> list[Path]:
+    """One folder a version-1 controller, or the one folder of version 2. A link is another name of one of them."""
+    if (ROOT / "cgroup.controllers").exists():
+        return [ROOT]
+    return sorted(p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink() and p.name != "unified")
+
+
+def make_cgroups() -> None:
+    """Make a folder for the cluster and one in it for each node. A cpuset is unusable until it has CPUs and memory."""
+    for hierarchy in hierarchies():
+        for folder in (hierarchy / CGROUP, *(hierarchy / CGROUP / node.name for node in NODES)):
+            folder.mkdir(exist_ok=True)
+            for name in ("cpuset.cpus", "cpuset.mems") if hierarchy.name == "cpuset" else ():
+                (folder / name).write_text((hierarchy / name).read_text())
+
+
+def cgroups_left() -> list[Path]:
+    """The cluster's cgroups, innermost first."""
+    tops = [hierarchy / CGROUP for hierarchy in hierarchies()]
+    found = [folder for top in tops if top.exists() for folder in (top, *top.rglob("*")) if folder.is_dir()]
+    return sorted(found, key=lambda folder: len(folder.parts), reverse=True)
+
+
+def remove_cgroups() -> None:
+    """Remove them; their processes have ended. Raises ClusterError when one is still in use."""
+    for folder in cgroups_left():
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as err:
+            raise ClusterError(
+                f"{folder}: {err.strerror}; the processes in it: {(folder / 'tasks').read_text()}"
+            ) from err

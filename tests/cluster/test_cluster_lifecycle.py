@@ -1,0 +1,72 @@
+"""A cluster comes and goes without a trace, also when it was killed on its way up."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kit import lifecycle
+from kit.errors import ClusterError
+from kit.machine import check_machine, install_packages
+from kit.network import ip
+from kit.place import Place, locked
+from kit.plan import BRIDGE, NODES
+from kit.processes import find
+from kit.programs import KUBERNETES, STANDIN, build
+from kit.world import difference, ours, snapshot
+
+pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster, pytest.mark.timeout(1800)]
+COMMAND = [sys.executable, str(Path(__file__).with_name("cluster.py"))]
+
+
+@pytest.fixture
+def empty(place: Place) -> Place:
+    """No cluster: one that is there is somebody's."""
+    check_machine()
+    if ours(place):
+        pytest.skip(f"{place.root} is in use: `make cluster-down` first")
+    install_packages()
+    for what in (KUBERNETES, STANDIN):
+        build(what)
+    return place
+
+
+def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the cluster's command."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=600)
+
+
+def test_killed_on_the_way_up_the_next_down_removes_everything(empty: Place) -> None:
+    before = snapshot()
+    with subprocess.Popen([*COMMAND, "up"], stdout=subprocess.PIPE, text=True) as started:
+        assert started.stdout is not None
+        assert "API server ready" in started.stdout.readline()
+        started.send_signal(signal.SIGKILL)
+    assert find(empty, f"node-{NODES[0].name}"), "the nodes outlive who started them"
+    assert command("status").returncode == 1
+    done = command("down")
+    assert done.returncode == 0, done.stderr
+    assert "no process, mount, link, cgroup or rule" in done.stdout
+    assert difference(before, snapshot()) == []
+    assert ours(empty) == []
+    assert command("down").stdout == "cluster: there is no cluster\n"
+
+
+def test_two_at_a_time_are_one_too_many(empty: Place) -> None:
+    with locked(empty):
+        refused = command("up")
+    assert refused.returncode == 1
+    assert "is at work; wait for it" in refused.stderr
+
+
+def test_a_bridge_of_another_cluster_is_left_alone(empty: Place) -> None:
+    ip("link", "add", BRIDGE, "type", "bridge")
+    ip("link", "set", BRIDGE, "alias", "/somebody/elses")
+    try:
+        for attempt in (lifecycle.up, lifecycle.down):
+            with pytest.raises(ClusterError, match="a cluster already, of /somebody/elses"):
+                attempt(empty, print)
+        assert BRIDGE in ip("-brief", "link", "show")
+    finally:
+        ip("link", "del", BRIDGE)

@@ -1,0 +1,115 @@
+"""The laws of the engine, over random drills on virtual time: docs/guarantees.md names what is checked here.
+
+How many cases: 1,000 by default, all 10,000 with OFFBUS_LAWS=10000 (CI). They are split into parts for pytest-xdist.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import law_checks as law
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from law_case import Case, LawClock, case_of, virtually
+
+from offbus.recovery import recover
+from offbus.report.model import Report
+from offbus.runs import RunFolder
+
+PARTS = 20
+CASES = int(os.environ.get("OFFBUS_LAWS", "1000"))
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Journals are fsynced: a folder in memory makes that cheap, and changes nothing else."""
+
+SMALL = st.lists(st.integers(0, 2**96 - 1), min_size=1, max_size=25)
+LARGE = st.lists(st.integers(0, 2**96 - 1), min_size=10, max_size=25)
+HEAD = st.integers(0, 2**40 - 1)
+
+
+@contextmanager
+def played(head: int, numbers: list[int]) -> Iterator[tuple[Case, Report]]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        case = case_of(Path(folder), head, numbers)
+        yield case, case.play()
+
+
+def all_laws(case: Case, report: Report, every: int) -> None:
+    story = law.Story(case)
+    law.steps_have_one_outcome(story, report)
+    law.steps_wait_for_their_needs(story)
+    law.nothing_starts_after_a_failure(story)
+    law.nothing_is_changed_after_a_stop(story)
+    law.undos_wait_for_their_steps(story)
+    law.undos_have_two_passes(story)
+    law.undos_are_all_tried(story, report)
+    law.the_world_is_as_before(case, report)
+    law.it_ends_within_its_budgets(story, report)
+    law.faults_are_disarmed_at_once(story)
+    law.the_report_is_the_fold(case, report)
+    law.prefixes_fold(case, every)
+    law.the_exit_code_has_its_precedence(story, report)
+
+
+def killed_and_recovered(case: Case, at: int, torn: bool) -> None:
+    """The runner is killed right before it writes event `at` + 1; another process finishes."""
+    lines = case.folder.journal.read_bytes().splitlines(keepends=True)
+    cut = 1 + at % (len(lines) - 1)
+    folder = RunFolder(case.folder.path.with_name("20260101T000001Z-law-cafe0002"))
+    folder.path.mkdir()
+    folder.unfinished.touch()
+    folder.journal.write_bytes(b"".join(lines[:cut]) + (lines[cut][:-9] if torn else b""))
+    case.world.items.clear()
+    case.world.items.update(case.worlds[cut])
+    case.world.flaky.clear()
+    report = virtually(partial(recover, folder, LawClock(), registry=case.registry))
+    law.the_world_is_as_before(Case(folder, case.scenario, None, case.world, case.before), report)
+    if report.residue:
+        return
+    again = virtually(partial(recover, folder, LawClock(), registry=case.registry))
+    assert again == report, "recovering twice changes nothing more"
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_laws_hold_for_random_drills(part: int) -> None:
+    @settings(
+        max_examples=max(1, CASES // PARTS),
+        database=None,
+        derandomize=False,
+        deadline=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(HEAD, LARGE if part % 2 else SMALL, st.integers(0, 10_000), st.booleans())
+    def check(head: int, numbers: list[int], at: int, torn: bool) -> None:
+        with played(head, numbers) as (case, report):
+            all_laws(case, report, every=1 + at % 40)
+            killed_and_recovered(case, at, torn)
+
+    check()
+
+
+def test_the_cases_are_not_all_alike() -> None:
+    """The laws mean nothing if every random drill ends in the same way."""
+    import random
+
+    seen = set()
+    for seed in range(150):
+        chance = random.Random(seed)
+        numbers = [chance.getrandbits(96) for _ in range(chance.randint(1, 25))]
+        with played(chance.getrandbits(40), numbers) as (case, report):
+            seen |= {f"exit {report.exit}"} | {step.outcome for step in report.steps}
+            seen |= {one.result for undo in report.undos for one in undo.tries}
+            seen |= {json.dumps(one.by) for undo in report.undos for one in undo.tries}
+    assert seen >= {"exit 0", "exit 1", "exit 3", "exit 4", "exit 130"} | {
+        "passed",
+        "failed",
+        "errored",
+        "timed_out",
+        "skipped",
+        "cancelled",
+    } | {"restored", "nothing", "conflict"} | {'"runner"', '"cleanup"', '"retry"', '"stop"'}

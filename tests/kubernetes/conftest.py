@@ -1,0 +1,113 @@
+"""A lone API server for all tests here, and ports to it. Without its programs the tests are skipped, saying why."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import pytest
+import yaml
+
+pytest.register_assert_rewrite("offbus_steps.conformance")
+
+from kubernetes_world import PortFor, Users  # noqa: E402
+from lone_server import GROUP_OF_ADMINS, LoneServer, Missing  # noqa: E402
+
+from offbus_steps.kubernetes.api import Call  # noqa: E402  # after the rewrite was asked for
+from offbus_steps.kubernetes.connection import Login  # noqa: E402
+from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
+from offbus_steps.port import NotFound, Ref  # noqa: E402
+
+MANIFESTS = Path(__file__).parent / "manifests"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Environments run on asyncio (design.md, section 4)."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneServer]:
+    """One API server for all; tests that kill it start it again."""
+    server = LoneServer(tmp_path_factory.mktemp("lone-server"), {"admin": GROUP_OF_ADMINS, **Users.all()})
+    try:
+        server.start()
+    except Missing as err:
+        pytest.skip(str(err))
+    try:
+        anyio.run(install, server)
+        yield server
+    finally:
+        server.stop()
+
+
+async def install(server: LoneServer) -> None:
+    """The custom resources, established: only then are they served."""
+    async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+        documents = [
+            one
+            for path in sorted(MANIFESTS.glob("*-crd.yaml"))
+            for one in yaml.safe_load_all(path.read_text())
+        ]
+        for definition in documents:
+            await port.api.json(Call("POST", DEFINITIONS, body=definition))
+        for definition in documents:
+            await established(port, definition["metadata"]["name"])
+
+
+async def established(port: KubernetesPort, name: str) -> None:
+    """Wait for a custom resource. Discovery follows the condition a moment later, so that is asked."""
+    kind, _, group = name.partition(".")
+    with anyio.fail_after(60):
+        while not await listed(port, group, kind):  # noqa: ASYNC110  discovery cannot be watched
+            await anyio.sleep(0.1)
+
+
+async def listed(port: KubernetesPort, group: str, plural: str) -> bool:
+    """Whether discovery names a kind."""
+    try:
+        found = await port.api.json(Call("GET", f"/apis/{group}/v1alpha1"))
+    except NotFound:
+        return False
+    return any(one["name"] == plural for one in found["resources"])
+
+
+@pytest.fixture
+def port_for(server: LoneServer) -> PortFor:
+    """`async with port_for(user) as port`."""
+
+    def make(user: str) -> AbstractAsyncContextManager[KubernetesPort]:
+        return open_port(Login(str(server.kubeconfig(user))), qps=500, burst=1000)
+
+    return make
+
+
+@pytest.fixture
+async def port(port_for: PortFor) -> AsyncIterator[KubernetesPort]:
+    """An administrator's port."""
+    async with port_for("admin") as port:
+        yield port
+
+
+@pytest.fixture
+async def namespace(port: KubernetesPort) -> str:
+    """A namespace of the test's own, and its neighbour `…-b`."""
+    name = f"conformance-{uuid4().hex[:8]}"
+    for one in (name, f"{name}-b"):
+        await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+    return name
+
+
+@pytest.fixture
+async def old_version(server: LoneServer, port: KubernetesPort, namespace: str) -> str:
+    """Of before the API server began to keep changes: it keeps none of before its start."""
+    made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "old", "namespace": namespace}}
+    old: str = (await port.objects.create(made))["metadata"]["resourceVersion"]
+    for count in range(3):
+        await port.objects.patch(Ref("ConfigMap", "old", namespace), {"data": {"count": str(count)}})
+    server.kill_api()
+    await anyio.to_thread.run_sync(server.start_api)
+    return old

@@ -1,0 +1,225 @@
+"""A DynamoGraphDeployment controller for tests, on the port: makes of a graph what Dynamo's operator makes of it.
+
+For each service (v1alpha1) or component (v1beta1) a Deployment with the operator's names, labels, ports and
+environment (reference/dynamo.md, section 4), a Service for the frontend, and the graph's status. Unlike the operator it
+knows neither Grove nor multinode. With `fights`, it answers every foreign change to a Deployment of its own by putting
+back what it made, as operators and GitOps tools do; without, it only follows the graph.
+
+    python tests/kubernetes/graph_controller.py --kubeconfig FILE [--fights]
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from offbus_sandbox.controllers.graph_template import component_type, deployment_of
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.port import Conflict, Gone, NotFound, Object, Ref, Unavailable, WatchType
+from offbus_steps.workloads import GRAPH_LABEL
+
+GRAPH = "DynamoGraphDeployment"
+MADE = "offbus.test/made"
+"""Annotation on a Deployment: the template's fingerprint, as this controller made it."""
+
+log = logging.getLogger("graph-controller")
+
+
+def services_of(graph: Object) -> dict[str, dict[str, Any]]:
+    """The services of either version, in v1alpha1's shape; v1beta1's pod templates hold everything already."""
+    spec = graph["spec"]
+    if "components" not in spec:
+        return dict(spec.get("services") or {})
+    return {one["name"]: service_of(one) for one in spec["components"]}
+
+
+def service_of(component: Mapping[str, Any]) -> dict[str, Any]:
+    """A v1beta1 component as a v1alpha1 service."""
+    template = component.get("podTemplate") or {}
+    pod = dict(template.get("spec") or {})
+    containers = list(pod.pop("containers", ()))
+    main = next(one for one in containers if one["name"] == "main")
+    return {
+        "componentType": component.get("type", "worker"),
+        "replicas": component.get("replicas", 1),
+        "extraPodMetadata": template.get("metadata") or {},
+        "extraPodSpec": {
+            **pod,
+            "mainContainer": main,
+            "containers": [one for one in containers if one is not main],
+        },
+    }
+
+
+def wanted_deployments(graph: Object) -> dict[str, Object]:
+    """Service -> its Deployment. v1beta1's prefill and decode keep their own component type (label trap 1)."""
+    normal = {**graph, "spec": {**graph["spec"], "services": services_of(graph)}}
+    found = {}
+    for name, service in normal["spec"]["services"].items():
+        made = deployment_of(normal, name, service)
+        made["spec"]["strategy"] = {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1},
+        }
+        found[name] = made
+    return found
+
+
+def frontend_service(graph: Object, deployment: Object) -> Object:
+    """`<graph>-frontend:8000`, in front of the frontend's pods."""
+    meta = {key: deployment["metadata"][key] for key in ("namespace", "labels", "ownerReferences")}
+    ports = [{"name": "http", "port": 8000, "targetPort": "http"}]
+    spec = {"selector": deployment["spec"]["selector"]["matchLabels"], "ports": ports}
+    name = f"{graph['metadata']['name']}-frontend"
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {**meta, "name": name}, "spec": spec}
+
+
+class GraphController:
+    """Reconciles all graphs of a cluster, for ever."""
+
+    def __init__(self, port: KubernetesPort, *, fights: bool) -> None:
+        self._port = port
+        self._fights = fights
+        self._generations: dict[Ref, int] = {}
+        """Deployment -> the generation that our own write gave it: any later one is somebody else's."""
+        self.reverted: list[Ref] = []
+
+    async def run(self) -> None:
+        """Follow graphs and Deployments."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow, GRAPH)
+            tasks.start_soon(self._follow, "Deployment")
+
+    async def _follow(self, kind: str) -> None:
+        while True:
+            listing = await self._port.objects.list(kind)
+            for obj in listing.items:
+                await self._changed(obj)
+            try:
+                async for event in self._port.objects.watch(kind, resource_version=listing.resource_version):
+                    if event.type in (WatchType.ADDED, WatchType.MODIFIED):
+                        await self._changed({**event.object, "kind": kind})
+            except (Gone, Unavailable) as err:
+                log.warning("list again: %s", err)
+
+    async def _changed(self, obj: Object) -> None:
+        if obj["kind"] == GRAPH:
+            await self._reconcile(obj)
+            return
+        graph = (obj["metadata"].get("labels") or {}).get(GRAPH_LABEL)
+        if graph:
+            try:
+                found = await self._port.objects.get(Ref(GRAPH, graph, obj["metadata"]["namespace"]))
+            except NotFound:
+                return
+            await self._reconcile(found)
+
+    async def _reconcile(self, graph: Object) -> None:
+        if graph["metadata"].get("deletionTimestamp"):
+            return
+        graph = {**graph, "kind": GRAPH}
+        ready = {}
+        for name, wanted in wanted_deployments(graph).items():
+            now = await self._apply(wanted, graph["metadata"]["generation"])
+            ready[name] = service_status(now)
+            if component_type(services_of(graph)[name]) == "frontend":
+                await self._serve(frontend_service(graph, wanted))
+        await self._report(graph, ready)
+
+    async def _apply(self, wanted: Object, generation: int) -> Object:
+        ref = Ref.of(wanted)
+        wanted["metadata"]["annotations"] = {MADE: str(generation)}
+        try:
+            now = await self._port.objects.get(ref)
+        except NotFound:
+            now = await self._create(ref, wanted)
+        made = (now["metadata"].get("annotations") or {}).get(MADE)
+        foreign = now["metadata"]["generation"] != self._generations.setdefault(
+            ref, now["metadata"]["generation"]
+        )
+        if made == str(generation) and not (foreign and self._fights):
+            return now
+        if foreign and self._fights:
+            log.info("%s was changed by somebody else: put back", ref)
+            self.reverted.append(ref)
+        return await self._put(ref, now, wanted)
+
+    async def _create(self, ref: Ref, wanted: Object) -> Object:
+        try:
+            made = await self._port.objects.create(wanted)
+        except Conflict:
+            return await self._port.objects.get(ref)
+        self._generations[ref] = made["metadata"]["generation"]
+        return made
+
+    async def _put(self, ref: Ref, now: Object, wanted: Object) -> Object:
+        """Replace it whole, as `Update` does: what the other wrote is gone."""
+        path = f"/apis/apps/v1/namespaces/{ref.namespace}/deployments/{ref.name}"
+        meta = {**wanted["metadata"], "resourceVersion": now["metadata"]["resourceVersion"]}
+        try:
+            put = await self._port.api.json(Call("PUT", path, body={**wanted, "metadata": meta}))
+        except Conflict:  # changed again meanwhile: the watch brings it back here
+            return now
+        self._generations[ref] = put["metadata"]["generation"]
+        return put
+
+    async def _serve(self, service: Object) -> None:
+        path = f"/api/v1/namespaces/{service['metadata']['namespace']}/services"
+        try:
+            await self._port.api.json(Call("POST", path, body=service))
+        except Conflict:
+            return  # it never changes
+
+    async def _report(self, graph: Object, services: Mapping[str, Mapping[str, Any]]) -> None:
+        waiting = sorted(name for name, one in services.items() if not one["settled"])
+        reason = "some_resources_are_not_ready" if waiting else "all_resources_are_ready"
+        condition = {"type": "Ready", "status": "False" if waiting else "True", "reason": reason}
+        condition["message"] = f"waiting for {', '.join(waiting)}" if waiting else "all resources are ready"
+        status = {
+            "observedGeneration": graph["metadata"]["generation"],
+            "state": "pending" if waiting else "successful",
+            "conditions": [condition],
+            "components" if "components" in graph["spec"] else "services": {
+                name: one["counts"] for name, one in services.items()
+            },
+        }
+        if all((graph.get("status") or {}).get(key) == value for key, value in status.items()):
+            return
+        try:
+            await self._port.objects.patch(Ref.of(graph), {"status": status}, status=True)
+        except NotFound:
+            return  # deleted meanwhile
+
+
+def service_status(deployment: Object) -> dict[str, Any]:
+    """What the graph's status says of a Deployment, and whether it is rolled out."""
+    status, meta, replicas = (
+        deployment.get("status") or {},
+        deployment["metadata"],
+        deployment["spec"]["replicas"],
+    )
+    names = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
+    counts = {name: status.get(name, 0) for name in names}
+    seen = status.get("observedGeneration") == meta["generation"]
+    settled = seen and {counts[name] for name in names} == {replicas}
+    named = {"componentKind": "Deployment", "componentName": meta["name"], "componentNames": [meta["name"]]}
+    return {"settled": settled, "counts": named | counts}
+
+
+async def run(kubeconfig: str, *, fights: bool) -> None:
+    """Run until cancelled."""
+    async with open_port(Login(kubeconfig)) as port:
+        await GraphController(port, fights=fights).run()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kubeconfig", default="")
+    parser.add_argument("--fights", action="store_true")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    anyio.run(lambda: run(args.kubeconfig, fights=args.fights))

@@ -1,0 +1,238 @@
+"""What passes is outlived: a killed API server, expired credentials, a server that protects itself."""
+
+import json
+import stat
+import sys
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from kubernetes_world import PortFor, Users
+from lone_server import LoneServer
+
+from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes import api as api_module
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.port import Forbidden, Ref, Unavailable, WatchEvent, WatchType
+
+pytestmark = pytest.mark.anyio
+
+WATCHDOG_S = 120
+
+
+def config_map(namespace: str, name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}
+
+
+async def named(events: Any, name: str) -> WatchEvent:
+    async for event in events:
+        if event.type is not WatchType.BOOKMARK and event.object["metadata"]["name"] == name:
+            return event
+    raise AssertionError("a watch ended by itself")
+
+
+async def test_a_watch_outlives_a_killed_api_server_and_misses_nothing(
+    server: LoneServer, port: KubernetesPort, namespace: str
+) -> None:
+    version = (await port.objects.list("ConfigMap", namespace=namespace)).resource_version
+    events = port.objects.watch("ConfigMap", namespace=namespace, resource_version=version)
+    seen: list[str] = []
+    with anyio.fail_after(WATCHDOG_S):
+        async with aclosing(events) as watch:
+            await port.objects.create(config_map(namespace, "before"))
+            seen.append((await named(watch, "before")).type)
+            server.kill_api()
+            await anyio.to_thread.run_sync(server.start_api)
+            await port.objects.create(config_map(namespace, "while-it-was-away"))
+            await port.objects.create(config_map(namespace, "after"))
+            async for event in watch:
+                if event.type is not WatchType.BOOKMARK:
+                    seen.append(event.object["metadata"]["name"])
+                if seen[-1] == "after":
+                    break
+    assert seen == ["ADDED", "while-it-was-away", "after"]
+
+
+async def test_calls_wait_for_an_api_server_that_restarts(
+    server: LoneServer, port: KubernetesPort, namespace: str
+) -> None:
+    made = await port.objects.create(config_map(namespace, "kept"))
+    server.kill_api()
+    server.launch_api()  # not ready yet, and its authorizer knows nobody for a moment
+    with anyio.fail_after(WATCHDOG_S):
+        read = await port.objects.get(Ref("ConfigMap", "kept", namespace))
+        patched = await port.objects.patch(Ref("ConfigMap", "kept", namespace), {"data": {"a": "1"}})
+    assert read["metadata"]["uid"] == made["metadata"]["uid"]
+    assert patched["data"] == {"a": "1"}
+
+
+async def test_a_server_that_stays_away_is_unavailable(
+    server: LoneServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "PATIENCE_S", 0.5)
+    away = LoneServer(tmp_path, {})
+    away.tokens = {"admin": "none"}
+    kubeconfig = away.kubeconfig("admin")
+    text = kubeconfig.read_text().replace(str(tmp_path / "certs"), str(server.folder / "certs"))
+    kubeconfig.write_text(text)
+    async with open_port(Login(str(kubeconfig))) as port:
+        with pytest.raises(Unavailable, match="cannot be reached"):
+            await port.objects.list("Node")
+
+
+async def test_credentials_that_expired_are_read_again(server: LoneServer, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    plugin = tmp_path / "plugin"
+    plugin.write_text(
+        f"#!{sys.executable}\n"
+        "import json, pathlib\n"
+        f"token = pathlib.Path({str(token)!r}).read_text()\n"
+        'answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}\n'
+        'print(json.dumps({**answer, "status": {"token": token}}))\n'
+    )
+    plugin.chmod(stat.S_IRWXU)
+    login = {
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin), "args": ["login"]}
+    }
+    kubeconfig = server.write_kubeconfig(tmp_path / "exec.kubeconfig", login)
+    token.write_text("expired")
+    async with open_port(Login(str(kubeconfig))) as port:
+        with pytest.raises(Forbidden):
+            await port.objects.list("Namespace")
+        token.write_text(server.tokens["admin"])
+        assert (await port.objects.list("Namespace")).items
+        version = (await port.objects.list("ConfigMap")).resource_version
+        token.write_text("expired")
+        async with aclosing(port.objects.watch("ConfigMap", resource_version=version)) as watch:
+            await port.objects.create(config_map("default", "seen-with-an-older-token"))
+            with anyio.fail_after(WATCHDOG_S):
+                await named(watch, "seen-with-an-older-token")
+        await port.objects.delete(Ref("ConfigMap", "seen-with-an-older-token", "default"))
+
+
+async def test_a_right_that_is_missing_is_forbidden_and_named(port_for: PortFor) -> None:
+    async with port_for(Users.NOBODY) as port:
+        with pytest.raises(Forbidden, match=r"nobody.*cannot list resource.*nodes"):
+            await port.objects.list("Node")
+
+
+async def test_a_server_that_protects_itself_is_waited_for(port: KubernetesPort, port_for: PortFor) -> None:
+    flows = "/apis/flowcontrol.apiserver.k8s.io/v1"
+    for plural, obj in jail():
+        await port.api.json(Call("POST", f"{flows}/{plural}", body=obj))
+    async with port_for(Users.JAILED) as jailed:
+        await rejected(jailed)
+        async with anyio.create_task_group() as group:
+            group.start_soon(release, port, flows)
+            with anyio.fail_after(WATCHDOG_S), pytest.raises(Forbidden):  # let in, and without rights
+                await jailed.objects.list("Node")
+
+
+async def rejected(port: KubernetesPort) -> None:
+    """Until the server has learnt of the flow, it refuses for want of rights."""
+    with anyio.fail_after(WATCHDOG_S):
+        while True:
+            async with port.api.raw(Call("GET", "/api/v1/nodes"), total_s=10) as answer:
+                if answer.status == 429:
+                    assert answer.headers["Retry-After"]
+                    return
+            await anyio.sleep(0.1)
+
+
+async def release(port: KubernetesPort, flows: str) -> None:
+    await anyio.sleep(1.5)  # longer than one Retry-After: the call is refused at least twice
+    await port.api.ask(Call("DELETE", f"{flows}/flowschemas/jail"))
+
+
+def jail() -> list[tuple[str, dict[str, Any]]]:
+    """A flow for one user, with no seat to be served on: every request is a 429 with Retry-After."""
+    version = "flowcontrol.apiserver.k8s.io/v1"
+    limited = {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}, "lendablePercent": 0}
+    level = {"type": "Limited", "limited": limited | {"borrowingLimitPercent": 0}}
+    rule = {
+        "subjects": [{"kind": "User", "user": {"name": Users.JAILED}}],
+        "resourceRules": [
+            {
+                "verbs": ["*"],
+                "apiGroups": ["*"],
+                "resources": ["*"],
+                "clusterScope": True,
+                "namespaces": ["*"],
+            }
+        ],
+    }
+    schema = {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": "jail"}, "rules": [rule]}
+    meta = {"name": "jail"}
+    return [
+        ("prioritylevelconfigurations", _of("PriorityLevelConfiguration", version, meta, level)),
+        ("flowschemas", _of("FlowSchema", version, meta, schema)),
+    ]
+
+
+def _of(kind: str, version: str, meta: dict[str, str], spec: dict[str, Any]) -> dict[str, Any]:
+    return {"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "not_there"),
+        ("{", "config"),
+        (
+            json.dumps({"apiVersion": "v1", "kind": "Config", "clusters": [], "users": [], "contexts": []}),
+            "config",
+        ),
+    ],
+    ids=["missing", "not YAML", "empty"],
+)
+async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, told: str) -> None:
+    path = tmp_path / ("not_there" if text is None else "config")
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(CouldNotRun, match=told):
+        async with open_port(Login(str(path))):
+            pytest.fail("it was opened")
+
+
+async def test_an_unknown_context_is_named(server: LoneServer) -> None:
+    with pytest.raises(CouldNotRun, match="'staging'"):
+        async with open_port(Login(str(server.kubeconfig("admin")), "staging")):
+            pytest.fail("it was opened")
+
+
+async def test_a_list_of_many_pages_is_whole(port: KubernetesPort, namespace: str) -> None:
+    from offbus_steps.kubernetes import objects
+
+    assert objects.PAGE > 7
+    for number in range(7):
+        await port.objects.create(config_map(namespace, f"c{number}"))
+    resource = await port.served.resource("ConfigMap")
+    found = await port.objects._pages(resource, namespace, {}, size=3)
+    assert sorted(one["metadata"]["name"] for one in found.items) == [f"c{number}" for number in range(7)]
+
+
+async def test_a_graph_is_spoken_to_in_the_version_that_it_is_made_with(
+    port: KubernetesPort, namespace: str
+) -> None:
+    for version, spec in (
+        ("v1alpha1", {"services": {"W": {}}}),
+        ("v1beta1", {"components": [{"name": "w"}]}),
+    ):
+        meta = {"name": version, "namespace": namespace}
+        made = await port.objects.create(
+            {
+                "apiVersion": f"nvidia.com/{version}",
+                "kind": "DynamoGraphDeployment",
+                "metadata": meta,
+                "spec": spec,
+            }
+        )
+        assert made["apiVersion"] == f"nvidia.com/{version}"
+        assert made["spec"] == spec
+    ref = Ref("DynamoGraphDeployment", "v1beta1", namespace)
+    patched = await port.objects.patch(ref, {"status": {"state": "successful"}}, status=True)
+    assert patched["status"] == {"state": "successful"}

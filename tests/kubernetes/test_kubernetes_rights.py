@@ -1,0 +1,150 @@
+"""A right that is missing is named before anything is touched: each single one, on the API server's own RBAC."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+from kubernetes_world import PortFor, Users
+from lone_server import LoneServer
+
+from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.permissions import RIGHTS, Right, Scope, roles
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
+from offbus_steps.kubernetes.preflight import missing_rights, preflight
+from offbus_steps.port import Conflict
+
+pytestmark = pytest.mark.anyio
+
+DRILLS = "drill-a"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+WATCHDOG_S = 60
+
+
+@pytest.fixture(scope="module")
+def bound(server: LoneServer) -> None:
+    """Roles for every user of the world: all rights, or all but one."""
+    anyio.run(bind_everybody, server)
+
+
+async def bind_everybody(server: LoneServer) -> None:
+    async with open_port(Login(str(server.kubeconfig("admin"))), qps=1000, burst=2000) as port:
+        for name in (DRILLS, AGENT_NAMESPACE):
+            await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        await bind(port, Users.ENTITLED, None)
+        for number, right in enumerate(RIGHTS):
+            await bind(port, Users.lacking(number), right)
+
+
+async def bind(port: KubernetesPort, user: str, without: Right | None) -> None:
+    for role, scope in zip(roles(AGENT_NAMESPACE), Scope, strict=True):
+        name = f"{role['metadata']['name']}-{user}"
+        rules = [
+            narrowed(rule, without if without and without.scope is scope else None) for rule in role["rules"]
+        ]
+        meta = {**role["metadata"], "name": name}
+        namespace = role["metadata"].get("namespace", "")
+        await create(
+            port, {**role, "metadata": meta, "rules": [rule for rule in rules if rule["verbs"]]}, namespace
+        )
+        await create(
+            port, binding(role["kind"], name, user, scope), {Scope.DRILL: DRILLS}.get(scope, namespace)
+        )
+
+
+def narrowed(rule: dict[str, Any], without: Right | None) -> dict[str, Any]:
+    mine = without is not None and (rule["apiGroups"], rule["resources"]) == (
+        [without.group],
+        [without.resource],
+    )
+    return {
+        **rule,
+        "verbs": [verb for verb in rule["verbs"] if not (mine and without and verb == without.verb)],
+    }
+
+
+def binding(kind: str, role: str, user: str, scope: Scope) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding" if scope is Scope.CLUSTER else "RoleBinding",
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+    }
+
+
+async def create(port: KubernetesPort, obj: dict[str, Any], namespace: str) -> None:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    await port.api.json(Call("POST", f"{RBAC}{scope}/{obj['kind'].lower()}s", body=obj))
+
+
+@pytest.fixture
+async def asked(port_for: PortFor) -> AsyncIterator[Any]:
+    """`await asked(user)`: what the user lacks, once the server's authorizer has learnt of the roles."""
+
+    async def ask(user: str, expected: list[str]) -> list[str]:
+        async with port_for(user) as port:
+            found: list[str] = []
+            with anyio.move_on_after(WATCHDOG_S):
+                while (found := await lacks(port)) != expected:  # noqa: ASYNC110  nor can RBAC
+                    await anyio.sleep(0.1)
+            return found
+
+    return ask
+
+
+async def lacks(port: KubernetesPort) -> list[str]:
+    return await missing_rights(port, drill_namespace=DRILLS, agent_namespace=AGENT_NAMESPACE)
+
+
+async def test_the_roles_of_deploy_are_enough(bound: None, asked: Any) -> None:
+    assert await asked(Users.ENTITLED, []) == []
+
+
+@pytest.mark.parametrize(
+    "number", range(len(RIGHTS)), ids=[f"{one} ({one.scope})".replace(" ", "_") for one in RIGHTS]
+)
+async def test_the_one_right_that_is_missing_is_named(bound: None, asked: Any, number: int) -> None:
+    right = RIGHTS[number]
+    where = {Scope.CLUSTER: "", Scope.DRILL: f" in {DRILLS}", Scope.AGENTS: f" in {AGENT_NAMESPACE}"}[
+        right.scope
+    ]
+    assert await asked(Users.lacking(number), [f"{right}{where}"]) == [f"{right}{where}"]
+
+
+async def test_a_run_is_refused_before_anything_is_touched(port_for: PortFor) -> None:
+    async with port_for(Users.NOBODY) as port:
+        with pytest.raises(CouldNotRun, match=r"may not: .*patch nodes; .*delete pods in drill-a") as refused:
+            await preflight(port, drill_namespace=DRILLS, agent_namespace=AGENT_NAMESPACE)
+    assert "offbus-runner" in str(refused.value)
+
+
+async def test_nodes_with_gpus_and_without_an_agent_are_named(port: KubernetesPort) -> None:
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-node"}}
+    gpus = {"nvidia.com/gpu": "4"}
+    try:
+        await port.objects.create(node)
+    except Conflict:
+        pytest.fail("another test left the node")
+    await port.api.json(
+        Call(
+            "PATCH",
+            "/api/v1/nodes/gpu-node/status",
+            body={"status": {"allocatable": gpus, "capacity": gpus}},
+            content_type="application/merge-patch+json",
+        )
+    )
+    try:
+        with pytest.raises(CouldNotRun, match="no agent is ready on gpu-node"):
+            await preflight(port, drill_namespace="", agent_namespace=AGENT_NAMESPACE)
+    finally:
+        await port.api.ask(Call("DELETE", "/api/v1/nodes/gpu-node"))
+
+
+def test_the_committed_roles_are_the_table() -> None:
+    file = Path(__file__).parents[2] / "deploy" / "base" / "runner-roles.yaml"
+    assert list(yaml.safe_load_all(file.read_text())) == roles(AGENT_NAMESPACE)
