@@ -18,6 +18,9 @@ PACKAGING := pyproject.toml shim/hatch_build.py engine/offbus/__init__.py
 NATIVE := agent/offbus_agent/native
 NATIVE_SOURCES := $(shell find shim -type f \( -name '*.[chS]' -o -name '*.def' -o -name '*.map' -o -name '*.py' -o -name Makefile \) -not -path '*/build/*')
 
+# Tests of one file share fixtures; files are spread over the processors.
+SPREAD := -n auto --dist loadfile
+
 SCENARIO ?= scenarios/xid79.yaml
 ARGS ?=
 
@@ -28,10 +31,10 @@ drill: $(STAMPS)/run $(STAMPS)/native  ## Play a whole drill on this machine (SC
 	@exec $(BIN)/offbus run "$(SCENARIO)" $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests, without the slow ones (ARGS="-k undo")
-	@exec $(BIN)/python -m pytest -m "not slow and not cluster" $(ARGS)
+	@exec $(BIN)/python -m pytest $(SPREAD) -m "not slow and not cluster and not torture" $(ARGS)
 
 test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-cluster
-	@exec $(BIN)/python -m pytest -m "not cluster" $(ARGS)
+	@exec $(BIN)/python -m pytest $(SPREAD) -m "not cluster" $(ARGS)
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes)
 	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)

@@ -55,17 +55,26 @@ def test_things_happen_in_the_order_of_cause_and_effect(xid79):
     node = xid79.step("inject")["outputs"]["node"]
     pod = next(iter(xid79.step("inject")["outputs"]["fault"]["holders"].values()))
     moved = xid79.step("moved")["outputs"]["nodes"]
-    order = [
-        xid79.report["faults"][0]["planes"]["kernel"]["at"],
-        xid79.first("pod", f"{pod} ended with 1"),
+    fault = xid79.report["faults"][0]
+    died = xid79.first("pod", f"{pod} ended with 1")
+    because_of_the_line = [
+        fault["planes"]["kernel"]["at"],
         xid79.first("node", f"Node/{node} cordoned"),
         xid79.first("pod", f"{pod} evicted"),
         xid79.first("node", f"Node/{node} uncordoned"),
     ]
-    assert [entry["seq"] for entry in order] == sorted(entry["seq"] for entry in order)
+    assert_in_order(because_of_the_line)
+    assert_in_order([fault["declared"], died])
+    assert fault["planes"]["cuda"]["happened"]["mono_ns"] < died["mono_ns"]
     assert node not in moved
     good = xid79.first("requests", "first good answer")
     assert good["seq"] > xid79.report["faults"][0]["declared"]["seq"]
+
+
+def assert_in_order(entries):
+    """They were journaled one after the other."""
+    numbers = [entry["seq"] for entry in entries]
+    assert numbers == sorted(numbers)
 
 
 def test_every_undo_is_there_with_its_result_and_nothing_is_left(xid79):
