@@ -173,10 +173,9 @@ async def _undo_there(
         abort=lambda reason: progress(None, reason),
         progress=progress,
     )
-    opening = environment_type.opener.reopen(fold.environment or {}, handle, run_dir=str(folder.path))
-    opened = False
+    reopen, opened = environment_type.opener.reopen, False
     try:
-        async with opening as environment:
+        async with reopen(fold.environment or {}, handle, run_dir=str(folder.path)) as environment:
             opened = True
             with anyio.CancelScope(shield=True):
                 writer.append(EventKind.PHASE, {"name": "undo"})

@@ -96,12 +96,22 @@ static bool same(const struct objects *a, const struct objects *b) {
   return equal;
 }
 
+/* Calls of a linked program go through the interposers behind us, as they would without us; a driver that was opened
+ * later is called directly, as dlsym of its handle answers. */
+static void leave_out_interposers(struct objects *of) {
+  if (!of->n || of->object[of->n - 1].in_front) return;
+  of->object[0] = of->object[of->n - 1];
+  of->real[0] = of->real[of->n - 1];
+  of->n = 1;
+}
+
 /* The loader's lock is never taken while ours is held. */
 static void bind_libraries(void) {
   struct objects found[LIBRARIES];
   for (unsigned i = 0; i < LIBRARIES; i++) found[i].n = 0;
   real_load();
   elf_each(note_library, found);
+  for (unsigned i = 0; i < LIBRARIES; i++) leave_out_interposers(&found[i]);
   bool bound_any = false;
   uint64_t mask = lock_take(&lock);
   for (unsigned i = 0; i < LIBRARIES; i++)
@@ -116,21 +126,24 @@ static void bind_libraries(void) {
 
 struct caller {
   uint64_t address;
-  bool interposes;
+  bool interposes[LIBRARIES], bound_through[LIBRARIES];
 };
 
 static bool note_caller(const struct elf *object, const char *file, unsigned nth, void *data) {
   struct caller *caller = data;
-  if (caller->address < object->base || caller->address >= object->end) return false;
+  bool is_it = nth && caller->address >= object->base && caller->address < object->end;
   for (unsigned i = 0; i < LIBRARIES; i++)
-    caller->interposes |= nth && !real_is(i, object, file) && stands_in_front(i, object);
-  return true;
+    if (real_is(i, object, file)) caller->bound_through[i] |= object->in_front;
+    else if (is_it) caller->interposes[i] = stands_in_front(i, object);
+  return false;
 }
 
 bool is_interposer(uint64_t address) {
-  struct caller caller = {address, false};
+  struct caller caller = {.address = address};
+  bool found = false;
   elf_each(note_caller, &caller);
-  return caller.interposes;
+  for (unsigned i = 0; i < LIBRARIES; i++) found |= caller.interposes[i] && caller.bound_through[i];
+  return found;
 }
 
 static void *mapped_entry(void *real) {

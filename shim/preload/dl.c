@@ -8,23 +8,37 @@
 
 #include "shim.h"
 
-static void *cached_next(void **cache, const char *name) {
-  void *found = __atomic_load_n(cache, __ATOMIC_ACQUIRE);
-  if (found) return found;
-  found = elf_next(name);
-  __atomic_store_n(cache, found, __ATOMIC_RELEASE);
-  return found;
+/* Where a call came from (slow.S). */
+static uint64_t caller_of(const uint64_t *args) {
+#if defined(__x86_64__)
+  return args[7];
+#else
+  return args[-1];
+#endif
 }
 
-static void *real_dlsym(void) {
-  static void *cache;
-  return cached_next(&cache, "dlsym");
+static struct {
+  void *found;
+  bool in_libc;
+} behind_us[3];
+
+/* Who is behind us never changes, but for a caller that is itself the next one; libc, nearly always, is nobody's. */
+static void *next(uint32_t which, uint64_t caller) {
+  static const char *const names[] = {"dlsym", "dlvsym", "dlopen"};
+  uint32_t i = which - FN_dlsym;
+  void *found = __atomic_load_n(&behind_us[i].found, __ATOMIC_ACQUIRE);
+  if (!found) {
+    found = elf_next(names[i], 0);
+    behind_us[i].in_libc = is_libc_address((uint64_t)found);
+    __atomic_store_n(&behind_us[i].found, found, __ATOMIC_RELEASE);
+  }
+  if (behind_us[i].in_libc || !is_same_object(caller, (uint64_t)found)) return found;
+  void *behind = elf_next(names[i], caller);
+  return behind ? behind : found;
 }
 
-static void *look_up(uint64_t handle, const char *name) {
-  void *(*real)(void *, const char *) = (void *(*)(void *, const char *))real_dlsym();
-  return real ? real((void *)handle, name) : NULL;
-}
+typedef void *(*dlsym_function)(void *, const char *);
+typedef void *(*dlvsym_function)(void *, const char *, const char *);
 
 /* Our own entry of dlsym and its kin, when somebody looks them up to get around us. */
 static void *own_entry(const char *name) {
@@ -34,19 +48,10 @@ static void *own_entry(const char *name) {
   return text_equal(name, "dlopen") ? entry_dlopen : NULL;
 }
 
-/* Where the call came from (slow.S). */
-static uint64_t caller(const uint64_t *args) {
-#if defined(__x86_64__)
-  return args[7];
-#else
-  return args[-1];
-#endif
-}
-
 /* Another interposer behind us looks for what it stands in front of: that is the real one, not us. */
 static bool is_ours_to_answer(const uint64_t *args, const char *name) {
   if (!name || (void *)args[0] == RTLD_NEXT) return false;
-  return !is_interposer(caller(args));
+  return !is_interposer(caller_of(args));
 }
 
 static int listed(const char *name) {
@@ -55,35 +60,34 @@ static int listed(const char *name) {
 
 static struct verdict hook_dlsym(const uint64_t *args) {
   const char *name = (const char *)args[1];
-  if (name && own_entry(name) && !is_interposer(caller(args))) return answer((uint64_t)own_entry(name));
+  void *real = next(FN_dlsym, caller_of(args));
+  if (name && own_entry(name) && !is_interposer(caller_of(args))) return answer((uint64_t)own_entry(name));
   int index = is_ours_to_answer(args, name) ? listed(name) : -1;
-  if (index < 0) return jump_to(real_dlsym());
-  void *found = look_up(args[0], name);
+  if (index < 0 || !real) return jump_to(real);
+  void *found = ((dlsym_function)real)((void *)args[0], name);
   if (!found) return answer(0);
   if (found != offbus_functions[index].entry) return answer((uint64_t)adopt((uint32_t)index, found));
   if (bound((uint32_t)index)) return answer((uint64_t)found);
-  return answer((uint64_t)look_up((uint64_t)RTLD_NEXT, name)); /* NULL, with dlerror's text */
+  return answer((uint64_t)((dlsym_function)real)(RTLD_NEXT, name)); /* NULL, with dlerror's text */
 }
 
 static struct verdict hook_dlvsym(const uint64_t *args) {
-  static void *cache;
   const char *name = (const char *)args[1];
-  void *real = cached_next(&cache, "dlvsym");
-  if (name && own_entry(name) && !is_interposer(caller(args))) return answer((uint64_t)own_entry(name));
+  void *real = next(FN_dlvsym, caller_of(args));
+  if (name && own_entry(name) && !is_interposer(caller_of(args))) return answer((uint64_t)own_entry(name));
   int index = is_ours_to_answer(args, name) ? listed(name) : -1;
   if (index < 0 || !real) return jump_to(real);
-  void *found = ((void *(*)(void *, const char *, const char *))real)((void *)args[0], name, (const char *)args[2]);
+  void *found = ((dlvsym_function)real)((void *)args[0], name, (const char *)args[2]);
   if (!found || found == offbus_functions[index].entry) return answer((uint64_t)found);
   return answer((uint64_t)adopt((uint32_t)index, found));
 }
 
 /* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. */
 static struct verdict hook_dlopen(uint64_t *args) {
-  static void *cache;
 #ifdef RTLD_DEEPBIND
   args[1] &= ~(uint64_t)RTLD_DEEPBIND;
 #endif
-  return jump_to(cached_next(&cache, "dlopen"));
+  return jump_to(next(FN_dlopen, caller_of(args)));
 }
 
 struct verdict dl_hook(uint32_t index, uint64_t *args) {

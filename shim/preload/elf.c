@@ -119,6 +119,7 @@ void *elf_symbol(const struct elf *object, const char *name) {
 
 struct sought {
   const char *name;
+  uint64_t caller;
   bool anywhere;
   void *found;
 };
@@ -126,14 +127,15 @@ struct sought {
 static bool note_definition(const struct elf *object, const char *file, unsigned nth, void *data) {
   struct sought *sought = data;
   (void)file;
-  if (nth > 0 && (object->behind || sought->anywhere)) sought->found = elf_symbol(object, sought->name);
+  bool own = sought->caller >= object->base && sought->caller < object->end;
+  if (nth > 0 && !own && (object->behind || sought->anywhere)) sought->found = elf_symbol(object, sought->name);
   return sought->found != NULL;
 }
 
-/* An interposer that stands before us calls us in its turn, so it is never the next one. An object that was loaded
+/* Never the caller's own: one that interposes the same name wants what is behind it. An interposer that stands before us calls us in its turn, so it is never the next one. An object that was loaded
  * late has nothing behind it: then any will do. */
-void *elf_next(const char *name) {
-  struct sought sought = {name, false, NULL};
+void *elf_next(const char *name, uint64_t caller) {
+  struct sought sought = {name, caller, false, NULL};
   elf_each(note_definition, &sought);
   if (sought.found) return sought.found;
   sought.anywhere = true;
@@ -152,4 +154,30 @@ const char *elf_own_path(void) {
   const char *path = NULL;
   if (dl_iterate_phdr) dl_iterate_phdr(note_own_path, &path);
   return path ? path : "";
+}
+
+struct addresses {
+  uint64_t one, other;
+  bool same, libc;
+};
+
+static bool note_addresses(const struct elf *object, const char *file, unsigned nth, void *data) {
+  struct addresses *of = data;
+  (void)nth;
+  if (of->other < object->base || of->other >= object->end) return false;
+  of->same = of->one >= object->base && of->one < object->end;
+  of->libc = is_libc(file) || text_starts(file, "libdl.so");
+  return true;
+}
+
+bool is_same_object(uint64_t one, uint64_t other) {
+  struct addresses of = {.one = one, .other = other};
+  elf_each(note_addresses, &of);
+  return of.same;
+}
+
+bool is_libc_address(uint64_t address) {
+  struct addresses of = {.other = address};
+  elf_each(note_addresses, &of);
+  return of.libc;
 }

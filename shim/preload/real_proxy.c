@@ -59,8 +59,8 @@ static bool is_another_file(const char *path) {
 
 /* dlopen of this program's libc; before glibc 2.34 it may be in a library that is not loaded. */
 static bool open_real(const char *path) {
-  void *(*open)(const char *, int) = (void *(*)(const char *, int))elf_next("dlopen");
-  if (!open) open = (void *(*)(const char *, int))elf_next("__libc_dlopen_mode");
+  void *(*open)(const char *, int) = (void *(*)(const char *, int))elf_next("dlopen", 0);
+  if (!open) open = (void *(*)(const char *, int))elf_next("__libc_dlopen_mode", 0);
   if (!open || !is_another_file(path)) return false;
   const struct link_map *map = open(path, RTLD_NOW | RTLD_LOCAL);
   if (!map) return false;
@@ -139,6 +139,9 @@ void real_load(void) {
     return;
   }
   __atomic_store_n(&at_it, raw_gettid(), __ATOMIC_RELAXED);
-  if (!find_and_open()) page_complain(NAME, "is this proxy, and the real one was not found (" VARIABLE ")");
+  if (!find_and_open()) {
+    page_complain(NAME, "is this proxy, and the real one was not found (" VARIABLE ")");
+    page_speak();
+  }
   __atomic_store_n(&tried, 2, __ATOMIC_RELEASE);
 }

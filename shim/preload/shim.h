@@ -63,8 +63,11 @@ struct elf {
 /* Calls `see` for every loaded object but this one, in load order, until it answers true. */
 void elf_each(bool (*see)(const struct elf *object, const char *file_name, unsigned nth, void *data), void *data);
 void *elf_symbol(const struct elf *object, const char *name);
-void *elf_next(const char *name); /* the next definition after the main program's and ours */
+/* The next definition after the main program's, ours and that of the object that `caller` lies in (0 = nobody). */
+void *elf_next(const char *name, uint64_t caller);
 const char *elf_own_path(void);
+bool is_same_object(uint64_t one, uint64_t other); /* whether two addresses lie in one */
+bool is_libc_address(uint64_t address);
 
 /* bind.c: real functions and their thunks */
 int function_index(const char *name); /* -1 = not in the list */

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from cluster_client import Cluster, python_pod
 from kit import api
+from kit.control_plane import start_program
 from kit.lifecycle import programs, wait_nodes
+from kit.network import cut, mend
 from kit.node import boot, lose_power
 from kit.plan import NODES, node_named
+from kit.processes import end_role
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first one may have to build the cluster
 SERVE = """
@@ -194,7 +197,9 @@ def test_a_node_that_loses_power_is_given_up_and_comes_back(cluster: Cluster, na
     lose_power(cluster.place, node)
     try:
         cluster.wait(f"node/{node.name}", "condition=Ready=Unknown")
-        cluster.wait("deployment/web", "jsonpath={.status.readyReplicas}=0", "-n", namespace)
+        cluster.wait(
+            f"pod/{pod['metadata']['name']}", "jsonpath={.metadata.deletionTimestamp}", "-n", namespace
+        )
         cluster.wait("deployment/web", "jsonpath={.status.readyReplicas}=1", "-n", namespace)
     finally:
         boot(cluster.place, programs(cluster.place), (node,))
@@ -202,3 +207,24 @@ def test_a_node_that_loses_power_is_given_up_and_comes_back(cluster: Cluster, na
     with api.client(cluster.place) as client:
         wait_nodes(client)
     cluster.wait(f"pod/{pod['metadata']['name']}", "delete", "-n", namespace)
+
+
+def test_an_api_server_that_is_killed_comes_back_with_everything(cluster: Cluster, namespace: str) -> None:
+    end_role(cluster.place, "kube-apiserver")
+    with api.client(cluster.place) as client:
+        assert not api.healthy(client)
+        start_program(cluster.place, programs(cluster.place), "kube-apiserver")
+        api.wait_healthy(client, lambda: None, 100)
+        wait_nodes(client)
+    assert cluster.get("namespace", namespace)["status"]["phase"] == "Active"
+
+
+def test_a_node_whose_cable_is_cut_is_given_up_and_heard_again(cluster: Cluster) -> None:
+    cut(NODES[2])
+    try:
+        cluster.wait(f"node/{NODES[2].name}", "condition=Ready=Unknown")
+    finally:
+        mend(NODES[2])
+    cluster.wait(f"node/{NODES[2].name}", "condition=Ready=True")
+    with api.client(cluster.place) as client:
+        wait_nodes(client)

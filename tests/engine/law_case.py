@@ -1,4 +1,4 @@
-"""A random drill for the laws, from a list of numbers: one a step, 0 is the plainest step, so that cases shrink well."""
+"""A random drill for the laws, from numbers: one a step; 0 is the plainest step, so that cases shrink well."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,6 +36,8 @@ ENDINGS = [
     "hangs",
     "aborts",
     "stubborn",
+    "stubborn",
+    "stubborn",
     "until stopped",
     "garbage",
 ]
@@ -71,9 +73,10 @@ def expectation(*, true: bool) -> Expectation:
 def effects(name: str, digits: Digits) -> Iterator[Effect]:
     kinds = list(UNDOS)
     for index in range((0, 1, 1, 2)[digits.take(4)]):
-        kind = kinds[digits.take(len(kinds))] if digits.one_in(8) else kinds[digits.take(2)]
+        usual = ("restore", "disarm", "slow", "disarm")[digits.take(4)]
+        kind = kinds[digits.take(len(kinds))] if digits.one_in(8) else usual
         key = "shared" if digits.one_in(8) else f"{name}.{index}"
-        yield Effect(key=key, undo=kind, in_flight=digits.one_in(6), meddled=digits.one_in(30))
+        yield Effect(key=key, undo=kind, in_flight=digits.one_in(3), meddled=digits.one_in(30))
 
 
 def step_of(index: int, number: int, above: list[Step]) -> Step:
@@ -86,7 +89,7 @@ def step_of(index: int, number: int, above: list[Step]) -> Step:
     background, always = digits.one_in(6), digits.one_in(8)
     graph = dag.build({step.id: step.needs for step in above} | {name: needs})
     kind = ACTS[list(Kind)[digits.take(2)]]
-    if digits.one_in(6) and needs:
+    if digits.one_in(4) and needs:
         ancestors = graph.ancestors(name)
         chosen = [one for one in ancestors if digits.take(2) == 0] or list(ancestors[:1])
         kind, params = CLEANUP, CleanupParams(steps=chosen)
@@ -97,6 +100,7 @@ def step_of(index: int, number: int, above: list[Step]) -> Step:
             before=PAUSES[digits.take(len(PAUSES))],
             after=PAUSES[digits.take(len(PAUSES))],
             ending="until stopped" if background else ENDINGS[digits.take(len(ENDINGS))],
+            rude=digits.one_in(4),
             fault=digits.one_in(3),
             metric=float(digits.take(3)) if digits.one_in(5) else None,
         )
@@ -141,15 +145,16 @@ class Case:
     events: list[Event] = field(default_factory=list)
     worlds: list[dict[str, str]] = field(default_factory=list)
     """The world as it was when each event was written."""
-    report: Report | None = None
+    signalled: bool = False
 
     @property
     def registry(self) -> Registry:
         return Registry.of(environments={"law": self.scenario.environment.type}, undos=UNDOS)
 
     def play(self) -> Report:
-        self.report = virtually(self._play)
-        return self.report
+        report = virtually(self._play)
+        assert isinstance(report, Report)
+        return report
 
     async def _play(self) -> Report:
         session = Session(
@@ -169,6 +174,7 @@ class Case:
 
     async def _signal(self, session: Session, at: float) -> None:
         await anyio.sleep(at)
+        self.signalled = True
         session.stop("SIGINT")
 
     def _heard(self, event: Event) -> None:
@@ -209,7 +215,7 @@ def case_of(path: Path, head: int, numbers: list[int]) -> Case:
         path=Path("law.yaml"),
         digest="0",
     )
-    signal_at = digits.take(200) / 4 if digits.one_in(3) else None
+    signal_at = digits.take(60) / 8 * (1 + digits.take(4)) if digits.one_in(2) else None
     folder = RunFolder(path / "20260101T000000Z-law-cafe0001")
     folder.path.mkdir()
     folder.unfinished.touch()

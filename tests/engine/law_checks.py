@@ -11,7 +11,7 @@ from offbus.language.scenario import Step
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
 from offbus.runner.finish import CLOSING
-from offbus.runner.session import HASTE
+from offbus.runner.haste import HASTE
 from offbus.runner.undoing import LEAST
 
 GOOD = ("passed",)
@@ -127,8 +127,11 @@ def undos_are_all_tried(story: Story, report: Report) -> None:
             assert any(one.item == undo.describe for one in report.residue), (
                 f"{undo.describe} is not reported"
             )
-    tries = [(e["data"]["undo"], e["data"]["attempt"]) for e in story.of("undo_started")]
-    assert len(set(tries)) == len(tries), "attempts are numbered"
+    tries = [e for e in story.events if e["kind"] in ("undo_started", "undo_ended")]
+    for number in story.recorded:
+        mine = [(e["kind"], e["data"]["attempt"]) for e in tries if e["data"]["undo"] == number]
+        one_by_one = [(kind, n + 1) for n in range(len(mine) // 2) for kind in ("undo_started", "undo_ended")]
+        assert mine == one_by_one, f"tries of undo {number} overlap"
 
 
 def the_world_is_as_before(case: Case, report: Report) -> None:
@@ -219,7 +222,7 @@ def the_exit_code_has_its_precedence(story: Story, report: Report) -> None:
     bad = [n for n, d in ends.items() if d["outcome"] != "passed" and d.get("because") != "when"]
     if story.of("residue"):
         wanted = Exit.RESIDUE
-    elif "signal" in causes:
+    elif story.case.signalled:
         wanted = Exit.INTERRUPTED
     elif causes or any(
         d["outcome"] == "errored" or (d["outcome"] == "timed_out" and kinds[n] == "action")

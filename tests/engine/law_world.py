@@ -177,6 +177,8 @@ class ActParams(Params):
     before: float = 0
     after: float = 0
     ending: str = "passes"
+    rude: bool = False
+    """It does not heed its cancellation while it changes things."""
     fault: bool = False
     metric: float | None = None
 
@@ -189,8 +191,9 @@ async def act(ctx: Context, params: ActParams) -> Any:
     """Do what the numbers said."""
     world: Any = ctx.environment
     await ctx.sleep(timedelta(seconds=params.before))
-    for effect in params.effects:
-        await change(ctx, world, effect)
+    with anyio.CancelScope(shield=params.rude):
+        for effect in params.effects:
+            await change(ctx, world, effect)
     if params.fault:
         ctx.fault_declared(fault=f"f-{ctx.step}", subject="law", planes={"key": "not seen"})
         ctx.fault_proven(fault=f"f-{ctx.step}", plane="key", evidence={})

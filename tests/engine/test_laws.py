@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from law_case import Case, LawClock, case_of, virtually
 
+from offbus.journal.reader import read_journal
 from offbus.recovery import recover
+from offbus.report.fold import fold
 from offbus.report.model import Report
 from offbus.runs import RunFolder
 
@@ -68,6 +70,9 @@ def killed_and_recovered(case: Case, at: int, torn: bool) -> None:
     case.world.flaky.clear()
     report = virtually(partial(recover, folder, LawClock(), registry=case.registry))
     law.the_world_is_as_before(Case(folder, case.scenario, None, case.world, case.before), report)
+    journal = read_journal(folder.journal)
+    assert (journal.damage, journal.torn_bytes) == ([], 0)
+    assert fold(journal.events) == report
     if report.residue:
         return
     again = virtually(partial(recover, folder, LawClock(), registry=case.registry))
@@ -101,7 +106,7 @@ def test_the_cases_are_not_all_alike() -> None:
     for seed in range(150):
         chance = random.Random(seed)
         numbers = [chance.getrandbits(96) for _ in range(chance.randint(1, 25))]
-        with played(chance.getrandbits(40), numbers) as (case, report):
+        with played(chance.getrandbits(40), numbers) as (_case, report):
             seen |= {f"exit {report.exit}"} | {step.outcome for step in report.steps}
             seen |= {one.result for undo in report.undos for one in undo.tries}
             seen |= {json.dumps(one.by) for undo in report.undos for one in undo.tries}

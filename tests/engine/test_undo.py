@@ -1,6 +1,6 @@
 """Nothing is left behind, or it is reported."""
 
-import os
+from pathlib import Path
 
 import pytest
 from world import outcomes
@@ -164,7 +164,7 @@ def test_a_guard_that_refuses_at_the_start_is_exit_3(drill):
 
 
 def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
-    if not os.path.exists("/dev/full"):
+    if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     played = drill(FAULT)
     played.run_folder.path.mkdir()

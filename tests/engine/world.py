@@ -74,6 +74,12 @@ class World:
         """Remember how."""
         self.closed = finished
 
+    async def may_change(self) -> None:
+        """Every lease holds, unless a test says otherwise."""
+
+
+leases_hold = World.may_change
+
 
 class WorldOpener:
     """Opens the world at the options' path."""
@@ -254,6 +260,39 @@ async def watch(ctx: Context, params: WatchParams) -> WatchOutputs:
     return WatchOutputs(ticks=5)
 
 
+class ShieldParams(Params):
+    seconds: float = Field(description="How long it goes on, whatever happens.")
+    key: str = Field(default="", description="A key that is set at the end of that time.")
+    late: str = Field(default="", description="A key that it wants to set after that time.")
+
+
+async def shield(ctx: Context, params: ShieldParams) -> "NoOutputs":
+    """A rude step: it does not heed its cancellation."""
+    if params.key:
+        await ctx.undo(Disarm(key=params.key, before=None, intended="set"))
+    with anyio.CancelScope(shield=True):
+        await ctx.sleep(timedelta(seconds=params.seconds))
+        if params.key:
+            world_of(ctx.environment).put(params.key, "set")
+        if params.late:
+            await ctx.undo(RestoreKey(key=params.late, before=None, intended="set"))
+            world_of(ctx.environment).put(params.late, "set")
+    return NoOutputs()
+
+
+class MeasureParams(Params):
+    levels: list[float] = Field(description="What is measured.")
+    every: float = Field(default=1, description="Seconds before each measurement.")
+
+
+async def measure(ctx: Context, params: MeasureParams) -> "NoOutputs":
+    """Measure one level after the other."""
+    for level in params.levels:
+        await ctx.sleep(timedelta(seconds=params.every))
+        ctx.metric("level", level, "1")
+    return NoOutputs()
+
+
 class AbortParams(Params):
     reason: str = Field(default="too many", description="What the guard says.")
 
@@ -300,6 +339,23 @@ STEP_TYPES = {
         ),
         StepType(
             name="abort", kind=Kind.ACTION, summary="Abort.", params=AbortParams, outputs=NoOutputs, run=abort
+        ),
+        StepType(
+            name="shield",
+            kind=Kind.ACTION,
+            summary="Be rude.",
+            params=ShieldParams,
+            outputs=NoOutputs,
+            run=shield,
+        ),
+        StepType(
+            name="measure",
+            kind=Kind.OBSERVATION,
+            summary="Measure.",
+            params=MeasureParams,
+            outputs=NoOutputs,
+            run=measure,
+            metrics={"level": "double"},
         ),
         CLEANUP,
     )

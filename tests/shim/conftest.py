@@ -34,6 +34,8 @@ def programs(build: Path, native: Path) -> Path:
     probe = PROGRAMS / "probe.c"
     compile_c(folder / "dlsym", probe, "-DVIA_DLSYM")
     compile_c(folder / "proc_address", probe, "-DVIA_PROC_ADDRESS")
+    compile_c(folder / "dlmopen", probe, "-DVIA_DLMOPEN")
+    compile_c(folder / "walk", probe, "-DVIA_WALK")
     compile_c(folder / "lazy", probe, "-DVIA_LINK", *cuda, "-Wl,-z,lazy")
     compile_c(folder / "now", probe, "-DVIA_LINK", *cuda, "-Wl,-z,now")
     for name, how in (("linked.so", ("-DVIA_LINK", *cuda)), ("dlsym.so", ("-DVIA_DLSYM",))):

@@ -63,6 +63,15 @@ class Program:
         """Several commands, one after the other."""
         return [self.ask(command) for command in commands]
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait_until_stopped(self) -> None:
+        """Blocks until SIGSTOP has taken effect."""
+        _, status = os.waitpid(self._process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+
     def end(self) -> str:
         """Let the program end, and return what it wrote to stderr."""
         _, errors = self._process.communicate(timeout=60)
@@ -105,6 +114,11 @@ class Node:
         }
         prepared = {"LD_PRELOAD": str(self.native / "liboffbus.so"), "OFFBUS_PAGE_DIR": str(self.folder)}
         return {**plain, **(prepared if shim else {}), **more}
+
+    def proxied(self, **more: str) -> dict[str, str]:
+        """What a pod has whose driver libraries are the proxies."""
+        path = f"{self.native / 'proxy'}{os.pathsep}{self.native / 'standin'}"
+        return {**self.environment(shim=False), "LD_LIBRARY_PATH": path, "OFFBUS_PAGE_DIR": str(self.folder), **more}
 
     def start(self, *command: str | Path, **more: Any) -> Program:
         """Start a program under the shim."""

@@ -13,8 +13,8 @@ WAYS = {
     "cuGetProcAddress": ["proc_address"],
     "linked, bound lazily": ["lazy"],
     "linked, bound at start": ["now"],
-    "RTLD_DEEPBIND plug-in, linked": ["loader", "linked.so"],
-    "RTLD_DEEPBIND plug-in, dlsym": ["loader", "dlsym.so"],
+    "RTLD_DEEPBIND plug-in, linked": ["loader", "deepbind", "linked.so"],
+    "RTLD_DEEPBIND plug-in, dlsym": ["loader", "deepbind", "dlsym.so"],
 }
 SCRIPT = """
 import ctypes, sys
@@ -32,8 +32,8 @@ ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 def command(programs: Path, way: list[str]) -> list[Path]:
-    """The words of a way are files among the compiled programs."""
-    return [programs / word for word in way]
+    """The words of a way are files among the compiled programs, but for what the loader is told to do."""
+    return [Path(word) if word == "deepbind" else programs / word for word in way]
 
 
 @ways

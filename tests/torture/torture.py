@@ -130,12 +130,13 @@ def _places(total: Total, random: Random, seconds: float | None) -> None:
                         "time namespaces are not allowed here: of the clocks only the wall clock is shifted"
                     )
                 plan = _plan(known, random, full=seconds is None)
-            if _until_residue(place, plan, total, seconds):
-                shutil.rmtree(root, ignore_errors=True)
-                break
-            print(f"the evidence is in {place.runs}", flush=True)
+            clean = _until_residue(place, plan, total, seconds)
         finally:
             place.down()
+        if clean:
+            shutil.rmtree(root)
+            break
+        print(f"the evidence is in {place.runs}", flush=True)
     if not total.left_before:
         total.residue.append("no kill left anything before its recovery: nothing was proven")
 
@@ -149,11 +150,17 @@ def _until_residue(place: Place, plan: Iterator[Torture], total: Total, seconds:
         try:
             ended = torture(place, before)
         except (RuntimeError, OSError, TimeoutError) as err:
-            ended = Ended(str(torture), residue=[f"it could not be judged: {type(err).__name__}: {err}"])
+            ended = Ended(_name(torture), residue=[f"it could not be judged: {type(err).__name__}: {err}"])
         total.add(ended)
         if ended.residue:
             return False
     return True
+
+
+def _name(torture: Torture) -> str:
+    """What is known of a case that never came to its end."""
+    known = getattr(torture, "keywords", {})
+    return str(known["case"].name if "case" in known else known)
 
 
 def _plan(known: Reference, random: Random, *, full: bool) -> Iterator[Torture]:

@@ -8,12 +8,13 @@ Reads only. An object or process that goes away meanwhile is not in the picture.
 """
 
 import json
+import os
 import re
 import sqlite3
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +148,11 @@ def _processes(place: Place) -> Iterator[tuple[str, Any]]:
 def _files(place: Place) -> Iterator[tuple[str, Any]]:
     """Below the sandbox. `boot_id` is what the responder's simulated reboot leaves on its node: history."""
     root = place.layout.real
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if (
-            path.is_dir()
-            or path.name == "boot_id"
-            or "/log/" in f"/{name}"
-            or name.startswith(("processes/", "store.sqlite"))
-        ):
-            continue
-        yield f"file {re.sub(r'[0-9a-f]{8}-[0-9a-f-]{27}', 'UID', name)}", oct(path.stat().st_mode)
+    for folder, _, files in os.walk(root):  # a pod's folder may go away meanwhile: os.walk passes over it
+        for file in files:
+            path = Path(folder, file)
+            name = path.relative_to(root).as_posix()
+            if file == "boot_id" or "/log/" in f"/{name}" or name.startswith(("processes/", "store.sqlite")):
+                continue
+            with suppress(FileNotFoundError):
+                yield f"file {re.sub(r'[0-9a-f]{8}-[0-9a-f-]{27}', 'UID', name)}", oct(path.lstat().st_mode)

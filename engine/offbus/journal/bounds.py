@@ -1,8 +1,8 @@
 """Makes what is journaled plain JSON of a bounded size: huge evidence is cut, with a marker; never a crash.
 
 What a step, an undo or an environment says may be anything: 100 MB of a log, a NaN, half a surrogate pair, an object
-of its own. Events of the kinds in `WHOLE` are what an undo needs later: they are never cut, so what does not fit is refused
-(offbus.errors.JournalError) *before* the effect. All others are only told, so they are cut until they fit.
+of its own. Events of the kinds in `WHOLE` are what an undo needs later: they are never cut, so what does not fit is
+refused (offbus.errors.JournalError) *before* the effect. All others are only told, so they are cut until they fit.
 """
 
 import math

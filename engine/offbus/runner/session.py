@@ -7,7 +7,7 @@ undo and everything after it are played, in a shield, inside `undo_timeout`. Wha
 is offbus.report.verdict's matter; this module only journals what happened.
 
 A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
-disarmed after `HASTE` at the latest, whether the steps that run have ended by then or not.
+disarmed within `HASTE` (offbus.runner.haste), whether the steps that run have ended by then or not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +29,7 @@ from offbus.runner.clock import Clock
 from offbus.runner.context import Services
 from offbus.runner.expectations import judge_all
 from offbus.runner.finish import end_run, settle_place
+from offbus.runner.haste import disarm_in_haste, halt_after
 from offbus.runner.head import head_of
 from offbus.runner.recording import MetricValues, RunRecorder
 from offbus.runner.scheduler import Scheduler
@@ -41,13 +42,10 @@ from offbus.runs import RunFolder
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario
 
-__all__ = ["HASTE", "Progress", "Session"]
+__all__ = ["Progress", "Session"]
 
 Progress = Callable[[str | None, str], None]
 """Told what a step (None: the run) is doing; for the live view."""
-
-HASTE = timedelta(milliseconds=250)
-"""How long the steps may take to end after a stop before the faults are disarmed without waiting for them."""
 
 ALWAYS_TOLD = ("signal", "journal")
 """A signal decides the exit code; a journal that breaks is told wherever it can still be."""
@@ -193,21 +191,14 @@ class Session:
         if self._stopped is not None:
             playing.halt(self._stopped)
         async with anyio.create_task_group() as beside:
-            beside.start_soon(self._disarm_in_haste, stepper, undos)
+            beside.start_soon(disarm_in_haste, self._hurry, stepper, undos)
             if not always:
                 self._watch = StopWatch(self._scenario.stop_when, stepper.scope, self._abort, beside)
             if limit is not None:
-                beside.start_soon(_halt_after, limit, playing)
+                beside.start_soon(halt_after, limit, playing)
             await playing.play()
             self._playing = self._watch = None
             beside.cancel_scope.cancel()
-
-    async def _disarm_in_haste(self, stepper: Stepper, undos: UndoLog) -> None:
-        """After a stop at once: disarm what steps that do not end leave armed. Cancelled when they all have ended."""
-        await self._hurry.wait()
-        await anyio.sleep(HASTE.total_seconds())
-        with anyio.CancelScope(shield=True):
-            await undos.disarm_now(stepper.running)
 
     def _abort(self, reason: str) -> None:
         self._stop("guard", reason, at_once=reason)
@@ -254,8 +245,3 @@ class Session:
 
     def _phase(self, name: str) -> None:
         self._journal.append(EventKind.PHASE, {"name": name})
-
-
-async def _halt_after(limit: timedelta, playing: Scheduler) -> None:
-    await anyio.sleep(limit.total_seconds())
-    playing.halt(f"`always` steps did not end within {limit.total_seconds():g} s, half of undo_timeout")

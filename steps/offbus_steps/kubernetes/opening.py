@@ -16,7 +16,8 @@ import anyio
 
 from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun
-from offbus_steps.cluster import Cluster, open_cluster
+from offbus_steps.background import Background
+from offbus_steps.cluster import Cluster
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.environment import KubernetesOptions
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
@@ -49,6 +50,28 @@ class Hold:
         """Nothing is left to undo. The Lease goes last: until then nobody else may begin."""
         await self.records.end()
         await self.lease.give_up()
+
+
+class KubernetesCluster(Cluster):
+    """A cluster in which the run's undo records are kept, too (offbus.environment.KeepsUndos)."""
+
+    def __init__(
+        self, port: KubernetesPort, run: RunHandle, guards: ClusterGuards, tasks: Background, hold: Hold
+    ) -> None:
+        super().__init__(port, run, guards, tasks, self._ended, self._nothing_more)
+        self._hold = hold
+
+    async def keep_undo(self, record: Mapping[str, Any]) -> None:
+        """Have the API server acknowledge a record before its effect begins. Raises StepError; then change nothing."""
+        await self._hold.records.acknowledge(record)
+
+    async def _ended(self, finished: bool) -> None:
+        if finished:
+            await self._hold.end()
+
+    async def _nothing_more(self) -> dict[str, Any]:
+        """A real cluster adds nothing to the fingerprint of offbus_steps.fingerprint."""
+        return {}
 
 
 @asynccontextmanager
@@ -108,41 +131,30 @@ class Opening:
 
     @asynccontextmanager
     async def opened(self, state: Mapping[str, Any]) -> AsyncIterator[Cluster]:
-        """The environment, its Lease kept."""
+        """The environment, its Lease kept. An error of the body leaves as it is, not in a group."""
+        failure: Exception | None = None
         with unreachable(while_opening=lambda: not self._is_open):
             await self._hold.records.begin(state)
-            async with self._kept(), self._cluster() as cluster:
-                self._is_open = True
-                yield cluster
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._hold.lease.keep, self._run.abort)
+                try:
+                    cluster = KubernetesCluster(
+                        self._port, self._run, self._guards, Background(tasks, self._run), self._hold
+                    )
+                    await cluster.start()
+                    self._is_open = True
+                    yield cluster
+                except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+                    failure = err
+                tasks.cancel_scope.cancel()
+            if failure is not None:
+                raise failure
 
     async def end_unopened(self) -> None:
         """Remove what `opened` made, when it did not get as far as being open."""
         if not self._is_open:
             with anyio.move_on_after(CLEAN_UP_S, shield=True):
                 await self._hold.end()
-
-    @asynccontextmanager
-    async def _kept(self) -> AsyncIterator[None]:
-        """Renew the Lease beside the body; a body's error leaves as it is, not in a group."""
-        failure: Exception | None = None
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._hold.lease.keep, self._run.abort)
-            try:
-                yield
-            except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
-                failure = err
-            beside.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-
-    def _cluster(self) -> AbstractAsyncContextManager[Cluster]:
-        return open_cluster(
-            self._port, self._run, self._guards, on_close=self._on_close, extra_fingerprint=nothing_more
-        )
-
-    async def _on_close(self, finished: bool) -> None:
-        if finished:
-            await self._hold.end()
 
 
 def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[KubernetesPort]:
@@ -160,11 +172,6 @@ def journaled(options: KubernetesOptions, guards: ClusterGuards, hold: Hold) -> 
         "guards": guards.model_dump(mode="json"),
         "holder": hold.lease.holder,
     }
-
-
-async def nothing_more() -> dict[str, Any]:
-    """A real cluster adds nothing to the fingerprint of offbus_steps.fingerprint."""
-    return {}
 
 
 @contextmanager

@@ -5,16 +5,16 @@ from pathlib import Path
 from kit.errors import ClusterError
 from kit.plan import CGROUP, NODES
 
-__all__ = ["cgroups_left", "make_cgroups", "remove_cgroups"]
+__all__ = ["cgroups_left", "hierarchies", "make_cgroups", "remove_cgroups"]
 
 ROOT = Path("/sys/fs/cgroup")
 
 
 def hierarchies() -> list[Path]:
-    """One folder a version-1 controller, or the one folder of version 2. A link is another name of one of them."""
+    """One folder a version-1 controller, with `unified` beside them, or the one of version 2. Links only repeat."""
     if (ROOT / "cgroup.controllers").exists():
         return [ROOT]
-    return sorted(p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink() and p.name != "unified")
+    return sorted(p for p in ROOT.iterdir() if p.is_dir() and not p.is_symlink())
 
 
 def make_cgroups() -> None:
@@ -42,5 +42,5 @@ def remove_cgroups() -> None:
             continue
         except OSError as err:
             raise ClusterError(
-                f"{folder}: {err.strerror}; the processes in it: {(folder / 'tasks').read_text()}"
+                f"{folder}: {err.strerror}; the processes in it: {(folder / 'cgroup.procs').read_text()}"
             ) from err

@@ -5,7 +5,6 @@ other only with certificates: whoever may start pods here is root of the machine
 """
 
 import json
-import subprocess
 from pathlib import Path
 
 from kit.place import Place
@@ -33,12 +32,13 @@ AUDIT_POLICY = {
 """Writes to nodes: `stageTimestamp` is the API server's own time of a cordon."""
 
 
-def start_control_plane(place: Place, programs: Path) -> "dict[str, subprocess.Popen[bytes]]":
+def start_control_plane(place: Place, programs: Path) -> None:
     """Start all four at once: each waits for the one below it."""
-    return {role: start_program(place, programs, role) for role in ROLES}
+    for role in ROLES:
+        start_program(place, programs, role)
 
 
-def start_program(place: Place, programs: Path, role: str) -> "subprocess.Popen[bytes]":
+def start_program(place: Place, programs: Path, role: str) -> None:
     """Start one of them; also again, after it was killed: what it knows is on disk."""
     commands: dict[str, list[str | Path]] = {
         "etcd": etcd(place),
@@ -46,7 +46,7 @@ def start_program(place: Place, programs: Path, role: str) -> "subprocess.Popen[
         "kube-controller-manager": [programs / "kube-controller-manager", *controller_manager(place)],
         "kube-scheduler": [programs / "kube-scheduler", *scheduler(place)],
     }
-    return start(place, role, commands[role])
+    start(place, role, commands[role])
 
 
 def etcd(place: Place) -> list[str | Path]:
@@ -108,6 +108,7 @@ def controller_manager(place: Place) -> list[str]:
     """Options. A node is NotReady after 12 s without a lease, which its kubelet renews every 2 s."""
     return [
         *as_user(place, "kube-controller-manager"),
+        "--authentication-tolerate-lookup-failure=true",  # it may come up before the API server has its roles
         f"--service-account-private-key-file={place.secrets / 'service-accounts.key'}",
         f"--root-ca-file={place.secrets / 'apiserver.crt'}",
         "--use-service-account-credentials=true",

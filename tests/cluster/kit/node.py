@@ -18,6 +18,8 @@ __all__ = ["boot", "enter", "lose_power", "role"]
 INIT = Path(__file__).with_name("node-init.sh")
 STANDIN = REPOSITORY / "agent/offbus_agent/native/standin"
 UNSHARE = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--net", "--uts", "--ipc"]
+UNSHARE += ["--propagation", "private"]
+START_LIMIT_S = 10
 SEPARATE_LIMIT_S = 30
 
 
@@ -36,32 +38,38 @@ def boot(place: Place, programs: Path, nodes: "tuple[Node, ...]") -> None:
             raise ClusterError(f"{node.name} is on already")
     started = [(node, *begin(place, programs, node)) for node in nodes]
     deadline = time.monotonic() + SEPARATE_LIMIT_S
-    for node, process, ready in started:
+    for node, ready, plugged_in in started:
         wait_separate(place, node, ready, deadline)
-        [pid] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        plug_in(node, int(pid))
-        assert process.stdin is not None
-        process.stdin.write(b"plugged in\n")
-        process.stdin.close()
+        pid = first_process(place, role(node))
+        if pid is None:
+            raise ClusterError(
+                f"{node.name} ended while it came up; its log is in {place.node(node.name)}/log"
+            )
+        plug_in(node, pid)
+        with os.fdopen(plugged_in, "wb") as line:
+            line.write(b"plugged in\n")
 
 
-def begin(place: Place, programs: Path, node: Node) -> "tuple[subprocess.Popen[bytes], int]":
-    """Start the first process; the descriptor on which it says that it can be plugged in."""
+def begin(place: Place, programs: Path, node: Node) -> tuple[int, int]:
+    """Start the first process. Descriptors: on one it says that it can be plugged in, on the other we that it is."""
     ready, says = os.pipe()
+    hears, plugged_in = os.pipe()
     extra = {**settings(place, programs, node), "READY": str(says)}
     with (place.node(node.name) / "log" / "node-init.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*UNSHARE, "--propagation", "private", "bash", str(INIT)],
+        subprocess.run(
+            ["setsid", "--fork", *UNSHARE, "bash", str(INIT)],
             env=environment(place, role(node), extra),
             cwd=place.node(node.name),
-            stdin=subprocess.PIPE,
+            stdin=hears,
             stdout=log,
             stderr=log,
             pass_fds=[says],
-            start_new_session=True,
+            timeout=START_LIMIT_S,
+            check=True,
         )
     os.close(says)
-    return process, ready
+    os.close(hears)
+    return ready, plugged_in
 
 
 def settings(place: Place, programs: Path, node: Node) -> dict[str, str]:

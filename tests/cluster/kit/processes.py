@@ -35,6 +35,7 @@ MARK = "OFFBUS_CLUSTER"
 ROLE = "OFFBUS_CLUSTER_ROLE"
 """Environment variable: `etcd`, `kube-apiserver`, …, or `node-n1` for everything of a node."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+START_LIMIT_S = 10
 END_LIMIT_S = 60
 
 
@@ -50,17 +51,18 @@ def environment(place: Place, role: str, extra: Mapping[str, str] | None = None)
     }
 
 
-def start(place: Place, role: str, command: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
-    """Start a program of the control plane; what it says goes to its log."""
+def start(place: Place, role: str, command: Sequence[str | Path]) -> None:
+    """Start a program of the control plane; what it says goes to its log. `setsid` forks, so it is nobody's child."""
     with (place.logs / f"{role}.log").open("ab") as log:
-        return subprocess.Popen(
-            [str(word) for word in command],
+        subprocess.run(
+            ["setsid", "--fork", *(str(word) for word in command)],
             env=environment(place, role),
             cwd=place.root,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            timeout=START_LIMIT_S,
+            check=True,
         )
 
 

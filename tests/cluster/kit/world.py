@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from kit.cgroups import cgroups_left
+from kit.cgroups import cgroups_left, hierarchies
 from kit.place import Place
 from kit.plan import BRIDGE
 from kit.processes import find, in_a_pod
@@ -57,11 +57,15 @@ def snapshot() -> World:
     """Everything that is compared."""
     world = {name: lines(command) for name, command in COMMANDS.items()}
     world["mounts"] = mounts()
-    groups = (p for p in Path("/sys/fs/cgroup").rglob("*") if p.is_dir() and not p.is_symlink())
-    world["cgroups"] = sorted(str(p) for p in groups)
+    world["cgroups"] = top_cgroups()
     world["settings"] = [f"{name} = {value}" for name in SETTINGS if (value := setting(name)) is not None]
     world["folders"] = [folder for folder in FOLDERS if Path(folder).exists()]
     return world
+
+
+def top_cgroups() -> list[str]:
+    """The outermost cgroups of every hierarchy. What is further in is their owners', and comes and goes."""
+    return sorted(str(path) for top in hierarchies() for path in top.iterdir() if path.is_dir())
 
 
 def setting(name: str) -> str | None:

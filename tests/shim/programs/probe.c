@@ -1,9 +1,11 @@
 /* Obeys one command a line and answers with one line of result codes. How it gets at the driver is chosen when it is
- * compiled: VIA_LINK (ELF binding), VIA_DLSYM, VIA_PROC_ADDRESS (cuGetProcAddress_v2). With AS_PLUGIN it is a library
- * whose probe_main another program calls. */
+ * compiled: VIA_LINK (ELF binding), VIA_DLSYM, VIA_PROC_ADDRESS (cuGetProcAddress_v2), VIA_DLMOPEN (the driver in a
+ * namespace of its own), VIA_WALK (its symbol table, read by hand). With AS_PLUGIN it is a library whose probe_main
+ * another program calls. */
 #include "driver.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -19,8 +21,25 @@ FUNCTIONS(DECLARE)
 
 static void *library;
 
+#ifdef VIA_WALK
+/* As a program with a loader of its own would: no dl function sees the name. The string table follows the symbols. */
+static void *walk(const struct link_map *map, const char *name) {
+  const ElfW(Sym) *symbols = NULL;
+  const char *strings = NULL;
+  for (const ElfW(Dyn) *d = map->l_ld; d->d_tag; d++) {
+    if (d->d_tag == DT_SYMTAB) symbols = (const ElfW(Sym) *)d->d_un.d_ptr;
+    if (d->d_tag == DT_STRTAB) strings = (const char *)d->d_un.d_ptr;
+  }
+  for (const ElfW(Sym) *s = symbols; (const char *)s < strings; s++)
+    if (s->st_shndx && !strcmp(strings + s->st_name, name)) return (void *)(map->l_addr + s->st_value);
+  return NULL;
+}
+#endif
+
 static void *look_up(const char *name) {
-#ifdef VIA_PROC_ADDRESS
+#ifdef VIA_WALK
+  return walk(library, name);
+#elif defined(VIA_PROC_ADDRESS)
   static int (*get)(const char *, void **, int, uint64_t, int *);
   char base[64];
   void *found = NULL;
@@ -36,7 +55,11 @@ static void *look_up(const char *name) {
 }
 
 static int get_functions(void) {
+#ifdef VIA_DLMOPEN
+  library = dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+#else
   library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+#endif
   if (!library) return 1;
 #define GET(name, types) \
   if (!(name = (int(*) types)look_up(#name))) return 1;

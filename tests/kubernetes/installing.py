@@ -1,0 +1,110 @@
+"""deploy/ on the test cluster: the manifests as they are, except for what an image would bring.
+
+Images cannot be pulled there, so containers named `offbus` run the kit's Python image with this machine's interpreter
+mounted, and the agent finds its GPUs where the kit puts them. The objects are applied by kubectl, as a user would.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[2]
+sys.path.insert(0, str(REPOSITORY / "tests" / "cluster"))
+
+from kit.lifecycle import programs  # noqa: E402  # the kit lies beside its command
+from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
+from kit.place import Place  # noqa: E402
+
+LIMIT_S = 120
+GPUS = "/run/standin-gpus/gpus.json"
+"""Where the kit lists a node's stand-in GPUs; the agent looks for them at its root."""
+RESPONDER_CONFIG = {"only_known_gpus": True}
+"""The nodes share one kernel log, so a detector must keep to its own node's GPUs."""
+
+
+def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
+    """What kubectl says. Raises AssertionError with its complaint."""
+    command = [str(programs(place) / "kubectl"), f"--kubeconfig={place.kubeconfig}", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def install(place: Place, *parts: str) -> None:
+    """Apply the custom resources and these folders of deploy/, make the token, and wait until all of it is ready."""
+    for definitions in sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")):
+        kubectl(place, "apply", "-f", str(definitions))
+    for part in parts:
+        objects = [adapted(one) for one in rendered(place, part)]
+        apply(place, [one for one in objects if one["kind"] == "Namespace"])
+        if part == "base":
+            make_token(place)
+        apply(place, objects)
+        for one in objects:
+            if one["kind"] in ("DaemonSet", "Deployment"):
+                name = f"{one['kind'].lower()}/{one['metadata']['name']}"
+                namespace = one["metadata"]["namespace"]
+                kubectl(place, "rollout", "status", name, "-n", namespace, f"--timeout={LIMIT_S - 10}s")
+
+
+def uninstall(place: Place, *parts: str) -> None:
+    """Remove these folders of deploy/; the custom resources stay."""
+    for part in reversed(parts):
+        objects = {"apiVersion": "v1", "kind": "List", "items": rendered(place, part)}
+        kubectl(place, "delete", "--ignore-not-found", "-f", "-", given=json.dumps(objects))
+
+
+def make_token(place: Place) -> None:
+    """The agents' token, by the command of deploy/README.md."""
+    command = [sys.executable, "-m", "offbus_steps.kubernetes.token", "--kubeconfig", str(place.kubeconfig)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+
+
+def rendered(place: Place, part: str) -> list[dict[str, Any]]:
+    """What kustomize makes of a folder of deploy/."""
+    text = kubectl(place, "kustomize", str(REPOSITORY / "deploy" / part))
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def apply(place: Place, objects: Iterable[dict[str, Any]]) -> None:
+    """Apply objects."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
+
+
+def adapted(obj: dict[str, Any]) -> dict[str, Any]:
+    """An object as the test cluster can run it."""
+    if obj["kind"] == "ConfigMap" and "config.json" in obj.get("data", {}):
+        return {**obj, "data": {"config.json": json.dumps(RESPONDER_CONFIG)}}
+    template = obj.get("spec", {}).get("template")
+    if template is None:
+        return obj
+    volumes, mounts, interpreter = python_mounts()
+    pod = template["spec"]
+    pod["volumes"] = [*pod.get("volumes", ()), *volumes]
+    for container in pod["containers"]:
+        run_here(container, interpreter, mounts)
+        if obj["metadata"]["name"] == "offbus-agent":
+            pod["volumes"].append({"name": "gpus", "hostPath": {"path": GPUS, "type": "File"}})
+            container["volumeMounts"].append({"name": "gpus", "mountPath": "/gpus.json", "readOnly": True})
+        if "runAsUser" in container.get(
+            "securityContext", {}
+        ):  # the sources may be readable by their owner alone
+            container["securityContext"] |= {"runAsUser": os.getuid(), "runAsNonRoot": False}
+    return obj
+
+
+def run_here(container: dict[str, Any], interpreter: str, mounts: list[dict[str, Any]]) -> None:
+    """Run a container's program with this machine's Python."""
+    container |= {"image": PYTHON_IMAGE, "imagePullPolicy": "Never"}
+    container["volumeMounts"] = [*container.get("volumeMounts", ()), *mounts]
+    program = container["command"]
+    here = ["-m", "offbus_agent", *program[1:]] if program[0] == "offbus-agent" else program[1:]
+    container["command"] = [interpreter, *here]

@@ -1,0 +1,106 @@
+"""The test cluster that runs on this machine, with deploy/base installed; skipped, saying why, where none runs."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import pytest
+
+pytest.register_assert_rewrite("offbus_steps.conformance")
+
+from installing import Place, install, python_mounts  # noqa: E402
+from kit.lifecycle import running  # noqa: E402
+from kit.own_images import PYTHON_IMAGE  # noqa: E402
+
+from offbus_steps.kubernetes.api import Call  # noqa: E402
+from offbus_steps.kubernetes.connection import Login  # noqa: E402
+from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
+from offbus_steps.port import NotFound, Object, Ref  # noqa: E402
+
+SERVE = """
+import http.server, os
+os.makedirs("/tmp/site", exist_ok=True)
+open("/tmp/site/index.html", "w").write("one\\ntwo\\nthree\\n")
+os.chdir("/tmp/site")
+http.server.ThreadingHTTPServer(("", 8080), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+@pytest.fixture(scope="session")
+def place() -> Place:
+    """The cluster, with agents."""
+    if os.geteuid() != 0 or not running(Place.default()):
+        pytest.skip("no test cluster runs on this machine: `make cluster` starts one")
+    place = Place.default()
+    install(place, "base")
+    return place
+
+
+@pytest.fixture
+async def port(place: Place) -> AsyncIterator[KubernetesPort]:
+    """The administrator's port."""
+    async with open_port(Login(str(place.kubeconfig)), qps=200, burst=400) as port:
+        yield port
+
+
+@pytest.fixture
+async def namespace(port: KubernetesPort) -> AsyncIterator[str]:
+    """A namespace of the test's own and its neighbour `…-b`, where pods can be made; both are removed."""
+    name = f"conformance-{uuid4().hex[:8]}"
+    for one in (name, f"{name}-b"):
+        await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        await default_account(port, one)
+    yield name
+    for one in (name, f"{name}-b"):
+        await port.objects.delete(Ref("Namespace", one))
+
+
+async def default_account(port: KubernetesPort, namespace: str) -> None:
+    """Until it is there, no pod can be made."""
+    with anyio.fail_after(60):
+        while True:
+            try:
+                await port.api.json(Call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default"))
+            except NotFound:
+                await anyio.sleep(0.1)
+            else:
+                return
+
+
+@pytest.fixture
+def node() -> str:
+    """A node with an agent."""
+    return "n1"
+
+
+@pytest.fixture
+def old_version() -> str:
+    """None can be made here without a restart of the API server that others use."""
+    pytest.skip("tested on the lone API server, which may be restarted")
+
+
+@pytest.fixture
+def server_pod() -> Callable[..., Object]:
+    """A pod that serves a file of several lines."""
+    volumes, mounts, interpreter = python_mounts()
+
+    def make(name: str, *, ready: bool = True) -> Object:
+        container: dict[str, Any] = {
+            "name": "main",
+            "image": PYTHON_IMAGE,
+            "imagePullPolicy": "Never",
+            "command": [interpreter, "-u", "-c", SERVE],
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "readinessProbe": {
+                "httpGet": {"path": "/" if ready else "/missing", "port": "http"},
+                "periodSeconds": 1,
+            },
+            "volumeMounts": mounts,
+        }
+        meta = {"name": name, "labels": {"app": name}}
+        spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+    return make

@@ -1,0 +1,147 @@
+"""The environment opens, keeps what a recovery needs in the cluster, and leaves nothing when the run has ended."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from lone_server import LoneServer
+
+from offbus.errors import CouldNotRun
+from offbus.journal.reader import read_journal
+from offbus.journal.writer import JournalWriter
+from offbus.runner.clock import SystemClock
+from offbus.runner.recording import RunRecorder
+from offbus_steps.guards import ClusterGuards
+from offbus_steps.kubernetes.environment import KUBERNETES, KubernetesOptions
+from offbus_steps.kubernetes.opening import KubernetesCluster, cluster_identity
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.records import records_name
+from offbus_steps.kubernetes.run_lease import LEASE
+from offbus_steps.port import NotFound, Ref
+
+pytestmark = pytest.mark.anyio
+
+Runs = Callable[..., RunRecorder]
+GUARDS = ClusterGuards()
+RECORD = {"undo": 1, "type": "delete_object", "describe": "delete ConfigMap/a/b", "record": {"name": "b"}}
+
+
+@pytest.fixture
+def options(server: LoneServer, namespace: str) -> KubernetesOptions:
+    """This test's own namespace stands for the agents'."""
+    return KubernetesOptions(kubeconfig=str(server.kubeconfig("admin")), agent_namespace=namespace)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    """`runs(epoch=1, run="r1")`: a run's handle, with a journal of its own."""
+    writers: list[JournalWriter] = []
+
+    def make(*, epoch: int = 1, run: str = "r1") -> RunRecorder:
+        writers.append(JournalWriter(tmp_path / f"{run}-{epoch}.jsonl", run, SystemClock()))
+        return RunRecorder(
+            writers[-1],
+            epoch,
+            {},
+            environment="kubernetes",
+            abort=pytest.fail,
+            progress=lambda _step, _text: None,
+        )
+
+    yield make
+    for writer in writers:
+        writer.close()
+
+
+def opened(options: KubernetesOptions, run: RunRecorder) -> Any:
+    return KUBERNETES.opener.open(options, GUARDS, run, run_dir="")
+
+
+def state_of(tmp_path: Path, name: str) -> dict[str, Any]:
+    events = read_journal(tmp_path / f"{name}.jsonl").events
+    return next(one["data"]["state"] for one in reversed(events) if one["kind"] == "environment_opened")
+
+
+async def held(port: KubernetesPort, namespace: str) -> str:
+    return (await port.objects.get(Ref("Lease", LEASE, namespace)))["spec"]["holderIdentity"].partition("@")[
+        0
+    ]
+
+
+async def test_a_run_that_ends_clean_leaves_nothing(
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str
+) -> None:
+    async with opened(options, runs()) as cluster:
+        assert isinstance(cluster, KubernetesCluster)
+        assert await held(port, namespace) == "r1/1"
+        await cluster.keep_undo(RECORD)
+        assert isinstance(await cluster.fingerprint(), dict)
+        await cluster.close(finished=True)
+    for ref in (Ref("Lease", LEASE, namespace), Ref("ConfigMap", records_name("r1"), namespace)):
+        with pytest.raises(NotFound):
+            await port.objects.get(ref)
+
+
+async def test_a_run_that_leaves_something_is_taken_over(
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    async with opened(options, runs()) as cluster:
+        await cluster.keep_undo(RECORD)
+        await cluster.close(finished=False)
+    with pytest.raises(CouldNotRun, match="run r1 has this cluster"):
+        async with opened(options, runs(run="r2")):
+            pytest.fail("two runs have the cluster")
+    state = state_of(tmp_path, "r1-1")
+    async with KUBERNETES.opener.reopen(state, runs(epoch=2), run_dir="") as cluster:
+        assert await held(port, namespace) == "r1/2"
+        kept = await port.objects.get(Ref("ConfigMap", records_name("r1"), namespace))
+        assert "undo-00001" in kept["data"]
+        await cluster.close(finished=True)
+    async with opened(options, runs(run="r3")) as cluster:
+        await cluster.close(finished=True)
+
+
+async def test_an_environment_that_cannot_be_opened_leaves_nothing(
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str
+) -> None:
+    foreign = {"apiVersion": "v1", "kind": "ConfigMap", "immutable": True, "data": {"environment": "{}"}}
+    meta = {"name": records_name("r1"), "namespace": namespace}
+    await port.objects.create({**foreign, "metadata": meta})
+    with pytest.raises(CouldNotRun, match="immutable"):
+        async with opened(options, runs()):
+            pytest.fail("it was opened without its records")
+    with pytest.raises(NotFound):
+        await port.objects.get(Ref("Lease", LEASE, namespace))
+
+
+async def test_the_body_s_own_errors_come_out_as_they_are(options: KubernetesOptions, runs: Runs) -> None:
+    async def break_inside() -> None:
+        async with opened(options, runs()) as cluster:
+            await cluster.close(finished=True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await break_inside()
+
+
+async def test_the_journal_names_the_credentials_and_never_holds_them(
+    server: LoneServer, options: KubernetesOptions, runs: Runs, tmp_path: Path
+) -> None:
+    async with opened(options, runs()) as cluster:
+        await cluster.close(finished=True)
+    text = (tmp_path / "r1-1.jsonl").read_text()
+    assert "admin.kubeconfig" in text
+    assert server.tokens["admin"] not in text
+
+
+async def test_a_cluster_is_known_by_its_own_uid(options: KubernetesOptions, server: LoneServer) -> None:
+    identity = await cluster_identity(options)
+    assert identity.startswith(f"kubernetes:{server.url}#")
+    assert await anyio.to_thread.run_sync(KUBERNETES.opener.identity, options) == identity
+
+
+async def test_a_cluster_that_cannot_be_reached_is_exit_3(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotRun, match="config"):
+        await cluster_identity(KubernetesOptions(kubeconfig=str(tmp_path / "config")))
