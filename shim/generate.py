@@ -78,7 +78,9 @@ def parse(line: str, place: str) -> Function:
 
 def thunks(functions: list[Function]) -> str:
     """One assembly macro call per function; the macro is in preload/thunk.h."""
-    lines = [f"{'HOOK' if f.trait in ALWAYS_SLOW else 'THUNK'}({f.name}, {i})" for i, f in enumerate(functions)]
+    lines = [
+        f"{'HOOK' if f.trait in ALWAYS_SLOW else 'THUNK'}({f.name}, {i})" for i, f in enumerate(functions)
+    ]
     lines += [f"HOOK({name}, {len(functions) + i})" for i, name in enumerate(INTERPOSED)]
     return "\n".join(['#include "thunk.h"', "THUNKS_BEGIN", *lines, "THUNKS_END", ""])
 

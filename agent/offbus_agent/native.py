@@ -6,10 +6,21 @@ without a C compiler, or on another system than Linux, has none. It builds and l
 
 from pathlib import Path
 
-__all__ = ["DRIVERS", "SHIM", "NativeMissingError", "library", "native_dir", "standin_dir"]
+__all__ = [
+    "DRIVERS",
+    "PROXIES",
+    "SHIM",
+    "NativeMissingError",
+    "library",
+    "native_dir",
+    "proxy_dir",
+    "standin_dir",
+]
 
 SHIM = "liboffbus.so"
 """The preload object."""
+PROXIES = ("proxy/libcuda.so.1", "proxy/libnvidia-ml.so.1")
+"""The same shim under the driver's names, for what no preload object reaches (docs/shim.md)."""
 DRIVERS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
 """The stand-in driver; its folder goes into LD_LIBRARY_PATH."""
 
@@ -30,7 +41,7 @@ def native_dir() -> Path:
 
 
 def library(name: str) -> Path:
-    """The path of one part (`SHIM`, or one of `DRIVERS`). Raises NativeMissingError."""
+    """The path of one part (`SHIM`, or one of `PROXIES` or `DRIVERS`). Raises NativeMissingError."""
     path = native_dir() / name
     if not path.is_file():
         raise NativeMissingError(path)
@@ -40,4 +51,10 @@ def library(name: str) -> Path:
 def standin_dir() -> Path:
     """The folder with both libraries of the stand-in driver. Raises NativeMissingError."""
     cuda, _ = (library(name) for name in DRIVERS)
+    return cuda.parent
+
+
+def proxy_dir() -> Path:
+    """The folder with both proxy libraries. Raises NativeMissingError."""
+    cuda, _ = (library(name) for name in PROXIES)
     return cuda.parent

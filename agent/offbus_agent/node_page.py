@@ -144,6 +144,7 @@ def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, 
         seed=request.seed,
         armed_at_ns=armed_ns,
         expires_ns=ends_ns,
+        xid=made.xid.number if Plane.NVML in made.planes else 0,
     )
 
 

@@ -73,6 +73,10 @@ class Cluster:
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
         return own | await self._extra()
 
+    async def may_change(self) -> None:
+        """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""
+        self.leases.check()
+
     async def close(self, *, finished: bool) -> None:
         """End what was started for this run; the adapter decides what stays for a recovery."""
         await self._on_close(finished)

@@ -134,7 +134,6 @@ async def _is_there(cluster: Cluster, obj: Object) -> bool:
 async def _create(ctx: Context, cluster: Cluster, obj: Object) -> None:
     ref, meta = Ref.of(obj), obj["metadata"]
     labelled = {**obj, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), RUN_LABEL: ctx.run_id}}}
-    cluster.leases.check()
     await ctx.undo(DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace))
     try:
         await cluster.port.objects.create(labelled)

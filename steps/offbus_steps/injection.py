@@ -97,7 +97,6 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     cordons = await _require_allowed(cluster, params.xid, place, planes)
     await _require_planes(cluster, place, planes)
     await _require_pod(cluster, place, planes)
-    cluster.leases.check()
     fault = _new_fault(ctx, cluster, params.xid, target, place, planes)
     await _record_undos(ctx, cluster, params, place, fault, cordons=cordons)
     await _require_pod(cluster, place, planes)

@@ -205,7 +205,13 @@ class Agents(Protocol):
     """HTTP to the node agents."""
 
     async def request(
-        self, node: str, method: str, path: str, *, json: Any = None, timeout: float = 10.0
+        self,
+        node: str,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        timeout: float = 10.0,  # noqa: ASYNC109  HTTP's own
     ) -> Reply:
         """One request to the node's agent, with the token. Raises Unavailable (no agent, no answer)."""
 

@@ -55,7 +55,6 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
     fields = preload_fields(workload, running, cluster.port.host_path)
     await _require_surge(cluster, workload, running)
     undo = RestoreFields.of(workload.obj, fields, rollout=target)
-    cluster.leases.check()
     await ctx.undo(undo)
     patched = await patch_fields(cluster.port.objects, workload.obj, fields)
     ctx.observed(

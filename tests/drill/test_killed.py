@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from conftest import LONG, SCENARIOS, processes_below, up
 
 pytestmark = pytest.mark.drill

@@ -4,6 +4,7 @@ import json
 
 import jsonschema
 import pytest
+
 from conftest import SCENARIOS, Finished, Offbus, processes_below
 
 pytestmark = pytest.mark.drill

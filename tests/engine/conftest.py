@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from killed_run import killed_run
 from world import Drill
 
 
@@ -21,3 +22,9 @@ def drill(tmp_path: Path) -> Callable[..., Drill]:
         return Drill(tmp_path, "\n".join(lines) + "\n", head, **more)
 
     return make
+
+
+@pytest.fixture
+def killed(drill: Callable[..., Drill]) -> Any:
+    """A run that was killed when its undo began: (the drill, the run's folder, the journal's lines)."""
+    return killed_run(drill)

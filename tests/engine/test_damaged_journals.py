@@ -1,16 +1,10 @@
 """Damaged journals: what is known is still undone, what cannot be known is residue; nothing is an internal error."""
 
 import json
-import os
-import resource
-import subprocess
-import sys
-from functools import partial
-from pathlib import Path
 
-import anyio
 import pytest
-from world import REGISTRY, SystemWorldClock
+from killed_run import finish
+from world import REGISTRY
 
 from offbus.errors import CouldNotRun, JournalError
 from offbus.exits import Exit
@@ -19,32 +13,9 @@ from offbus.journal.codec import READERS, DamagedLine, decode, encode
 from offbus.journal.events import DATA, VERSION, EventKind
 from offbus.journal.reader import read_journal
 from offbus.plugins import Registry
-from offbus.recovery import plan_recovery, recover
+from offbus.recovery import plan_recovery
 from offbus.report.fold import fold
 from offbus.runs import RunFolder
-
-STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
-{id: one, uses: set_key, with: {key: one}}
-{id: two, uses: set_key, with: {key: two}}"""
-
-
-def finish(folder, registry=REGISTRY):
-    return anyio.run(partial(recover, folder, SystemWorldClock(), registry=registry))
-
-
-@pytest.fixture
-def killed(drill):
-    """A run that was killed when its undo began: (the drill, the run's folder, the journal's lines)."""
-    worlds = []
-    played = drill(STEPS, on_event=lambda _session, _event: worlds.append(dict(played.world)))
-    played.prepare(one="before")
-    played.play()
-    lines = played.run_folder.journal.read_bytes().splitlines(keepends=True)
-    cut = next(n for n, line in enumerate(lines, 1) if b'"name":"undo"' in line)
-    played.run_folder.journal.write_bytes(b"".join(lines[:cut]))
-    played.run_folder.unfinished.touch()
-    (played.folder / "world.json").write_text(json.dumps(worlds[cut - 1]))
-    return played, played.run_folder, lines[:cut]
 
 
 def flipped(line: bytes, at: int) -> bytes:
@@ -214,103 +185,3 @@ def test_a_plan_of_a_damaged_journal_is_made(killed):
     plan = plan_recovery(folder, REGISTRY)
     assert [entry.title for entry in plan.entries] == ["restore f", "restore one", "restore two"]
     assert plan.journal.damage
-
-
-PLAY = """
-import sys
-sys.path.insert(0, {tests!r})
-from pathlib import Path
-from world import Drill
-from offbus.errors import JournalError
-drill = Drill(Path({folder!r}), {steps!r}, on_event={on_event})
-report = drill.play()
-print(report.exit, drill.world, "|".join(report.reasons))
-"""
-STEPS_YAML = "".join(f"  - {line}\n" for line in STEPS.splitlines())
-
-
-def played_in_child(tmp_path, on_event, limit=None):
-    """A drill in a process of its own, because what happens to its files would happen to ours."""
-    program = PLAY.format(
-        tests=str(Path(__file__).parent), folder=str(tmp_path), steps=STEPS_YAML, on_event=on_event
-    )
-
-    def limited():
-        import signal
-
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        if limit:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=limited,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("limit", [1200, 2000, 2800, 3600, 4400, 5200])
-def test_a_disk_that_fills_in_the_middle_undoes_and_says_so(tmp_path, limit):
-    """RLIMIT_FSIZE makes write(2) fail with EFBIG after a part of the line, as a full disk does."""
-    said = played_in_child(tmp_path, "None", limit)
-    assert said.startswith("3 {}"), said
-    assert "cannot be written" in said
-
-
-def test_an_fsync_error_refuses_the_effect_and_undoes(tmp_path):
-    """The journal becomes a pipe: it can be written, and fsync(2) fails with EINVAL."""
-    swap = (
-        "lambda session, event: event['kind'] == 'step_ended' and event['step'] == 'fault' and "
-        "__import__('os').dup2(__import__('os').pipe()[1], session._journal._fd)"
-    )
-    said = played_in_child(tmp_path, swap)
-    assert said.startswith("3 {}"), said
-    assert "cannot be written" in said
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_undoes_and_says_so(tmp_path):
-    """ENOSPC, for real: a tmpfs of a few pages in a mount namespace of its own."""
-    (tmp_path / "disk").mkdir()
-    program = PLAY.format(
-        tests=str(Path(__file__).parent),
-        folder=str(tmp_path),
-        steps=STEPS_YAML,
-        on_event="lambda session, event: event['kind'] == 'step_ended' and event['step'] == 'fault' and "
-        "open(session._journal.path.parent / 'filler', 'wb', buffering=0).write(bytes(1 << 20))",
-    )
-    script = 'mkdir -p "$1" && mount -t tmpfs -o size=8k tmpfs "$1" && exec "$2" -c "$3"'
-    run = tmp_path / "20260101T000000Z-drill-cafe0001"
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", script, "sh", str(run), sys.executable, program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout.startswith("3 {}"), done.stdout + done.stderr
-    assert "No space left" in done.stdout
-
-
-def test_a_recovery_on_a_full_disk_undoes_and_says_so(killed):
-    played, folder, _lines = killed
-    size = folder.journal.stat().st_size
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    import signal
-
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, before[1]))
-    try:
-        report = finish(folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert played.world == {"one": "before"}
-    assert (report.exit, report.residue) == (Exit.COULD_NOT_RUN, [])
-    assert any("cannot be written" in reason for reason in report.reasons)
-    assert folder.unfinished.exists()
-    assert finish(folder).residue == []
-    assert not folder.unfinished.exists()

@@ -104,7 +104,16 @@ def compile_library(path: Path, text: str) -> None:
     """
     source = path.with_suffix(".c")
     source.write_text(text, encoding="ascii")
-    compile_c(path, source, "-shared", "-fPIC", "-nostdlib", "-fno-ipa-icf", f"-Wl,-soname,{path.name}", "-Wl,-Bsymbolic")
+    compile_c(
+        path,
+        source,
+        "-shared",
+        "-fPIC",
+        "-nostdlib",
+        "-fno-ipa-icf",
+        f"-Wl,-soname,{path.name}",
+        "-Wl,-Bsymbolic",
+    )
 
 
 def program(folder: Path, prefix: str, route: str, libraries: Path) -> Path:
@@ -119,6 +128,8 @@ def program(folder: Path, prefix: str, route: str, libraries: Path) -> Path:
         calls = f'  library = dlopen("{LIBRARIES[prefix]}", RTLD_NOW);\n  if (!library) return 1;\n'
         calls += "".join(f'  show("{n}", get("{n}"));\n' for n in called)
     source = path.with_suffix(".c")
-    source.write_text(f"{PROGRAM}{text}\nint main(void) {{\n  (void)library;\n{calls}  return 0;\n}}\n", encoding="ascii")
+    source.write_text(
+        f"{PROGRAM}{text}\nint main(void) {{\n  (void)library;\n{calls}  return 0;\n}}\n", encoding="ascii"
+    )
     linked = ("-L", libraries, f"-l:{LIBRARIES[prefix]}") if route == "linked" else ()
     return compile_c(path, source, *linked)

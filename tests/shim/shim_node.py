@@ -118,7 +118,12 @@ class Node:
     def proxied(self, **more: str) -> dict[str, str]:
         """What a pod has whose driver libraries are the proxies."""
         path = f"{self.native / 'proxy'}{os.pathsep}{self.native / 'standin'}"
-        return {**self.environment(shim=False), "LD_LIBRARY_PATH": path, "OFFBUS_PAGE_DIR": str(self.folder), **more}
+        return {
+            **self.environment(shim=False),
+            "LD_LIBRARY_PATH": path,
+            "OFFBUS_PAGE_DIR": str(self.folder),
+            **more,
+        }
 
     def start(self, *command: str | Path, **more: Any) -> Program:
         """Start a program under the shim."""

@@ -46,7 +46,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize(("words", "preload"), WAYS.values(), ids=WAYS)
-def test_what_each_build_sees(node: Node, programs: Path, ask: Ask, words: list[str], preload: list[str]) -> None:
+def test_what_each_build_sees(
+    node: Node, programs: Path, ask: Ask, words: list[str], preload: list[str]
+) -> None:
     command = [word if word in ("deepbind", "namespace") else programs / word for word in words]
     assert ask(command, node.environment()) == preload
     assert ask(command, node.proxied()) == SEEN
@@ -65,7 +67,7 @@ def image(node: Node, programs: Path) -> Path:
 
 
 def test_a_process_with_an_emptied_environment(node: Node, programs: Path, image: Path, ask: Ask) -> None:
-    """`env -i`: the preload object is gone with its variable, the proxy is found by the loader, and the page beside it."""
+    """`env -i`: the preload object goes with its variable; the loader finds the proxy, and the proxy the page."""
     gpus = f"OFFBUS_STANDIN_GPUS={node.folder / 'gpus'}"
     standin = f"LD_LIBRARY_PATH={node.native / 'standin'}"
     assert ask(["env", "-i", gpus, standin, programs / "now"], node.environment()) == MISSED
@@ -95,14 +97,26 @@ exec env -i "$@"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_a_preload_file_reaches_an_emptied_environment(node: Node, programs: Path, image: Path, ask: Ask) -> None:
+def test_a_preload_file_reaches_an_emptied_environment(
+    node: Node, programs: Path, image: Path, ask: Ask
+) -> None:
     """/etc/ld.so.preload, seen by this process alone (a mount namespace): the page is found beside the object."""
     try:
         subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("mount namespaces are not to be had here")
     variables = (f"OFFBUS_STANDIN_GPUS={node.folder / 'gpus'}", f"LD_LIBRARY_PATH={node.native / 'standin'}")
-    command = ["unshare", "--mount", "sh", "-c", PRELOAD_FILE, "sh", node.folder, *variables, programs / "now"]
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        PRELOAD_FILE,
+        "sh",
+        node.folder,
+        *variables,
+        programs / "now",
+    ]
     assert ask(command, node.environment(shim=False)) == SEEN
 
 
@@ -118,9 +132,17 @@ def test_a_statically_linked_program_is_not_reached_and_not_harmed(node: Node, t
     assert (done.returncode, done.stdout, done.stderr) == (7, "static\n", "")
 
 
+EXPORT_TABLE = """
+import ctypes
+cuda, table = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
+cuda.cuInit(0)
+print(cuda.cuGetExportTable(ctypes.byref(table), b"0" * 16))
+"""
+
+
 def test_export_tables_pass_untouched(node: Node) -> None:
     """What cudart checks a driver with is the driver's own answer, also while a fault is armed."""
-    script = "import ctypes; t = ctypes.c_void_p(); c = ctypes.CDLL('libcuda.so.1')\nc.cuInit(0)\nprint(c.cuGetExportTable(ctypes.byref(t), b'0' * 16))"
+    script = EXPORT_TABLE
     node.arm(new_procs=False)
     for environment in (node.environment(shim=False), node.environment(), node.proxied()):
         done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
@@ -161,7 +183,9 @@ def test_both_builds_in_one_process(node: Node, programs: Path, ask: Ask) -> Non
 
 
 def test_a_proxy_without_a_driver_says_so(node: Node, programs: Path) -> None:
-    environment = node.proxied(LD_LIBRARY_PATH=str(node.native / "proxy"), OFFBUS_REAL_LIBCUDA="/nowhere/libcuda.so.1")
+    environment = node.proxied(
+        LD_LIBRARY_PATH=str(node.native / "proxy"), OFFBUS_REAL_LIBCUDA="/nowhere/libcuda.so.1"
+    )
     with Program([programs / "dlsym"], environment) as program:
         assert program.asks("init", "count") == ["303", "303 0"]
         assert "the real one was not found (OFFBUS_REAL_LIBCUDA)" in program.end()

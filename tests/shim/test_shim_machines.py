@@ -34,7 +34,9 @@ int main(void) {
 
 def compile_with(compiler: str, output: Path, *arguments: str | Path) -> Path:
     """Compile with another compiler than the tests' usual one."""
-    done = subprocess.run([compiler, "-D_GNU_SOURCE", "-O1", "-o", output, *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [compiler, "-D_GNU_SOURCE", "-O1", "-o", output, *arguments], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return output
 
@@ -45,7 +47,16 @@ def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which(CROSS) or not shutil.which(EMULATOR):
         pytest.skip(f"{CROSS} and {EMULATOR} are wanted: apt install gcc-aarch64-linux-gnu qemu-user")
     folder = tmp_path_factory.mktemp("aarch64")
-    command = ["make", "-s", "-C", SHIM, f"CC={CROSS}", f"BUILD={folder}", f"NATIVE={folder / 'native'}", "install"]
+    command = [
+        "make",
+        "-s",
+        "-C",
+        SHIM,
+        f"CC={CROSS}",
+        f"BUILD={folder}",
+        f"NATIVE={folder / 'native'}",
+        "install",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     standin = ("-L", folder / "native/standin", "-l:libcuda.so.1")
@@ -56,7 +67,7 @@ def aarch64(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def emulated(program: Path, environment: dict[str, str]) -> list[str | Path]:
-    """The command that runs it. The loader's variables are the guest's alone: the emulator is a program of this machine."""
+    """The command that runs it. The loader's variables are the guest's alone: the emulator is of this machine."""
     told = [word for name in LOADERS if name in environment for word in ("-E", f"{name}={environment[name]}")]
     return [EMULATOR, "-L", SYSROOT, *told, program]
 
@@ -78,7 +89,9 @@ def other_node(tmp_path: Path, aarch64: Path) -> Iterator[Node]:
 @pytest.mark.slow
 @pytest.mark.parametrize("program", ["dlsym", "proc_address", "now"])
 @pytest.mark.parametrize("build", ["preload", "proxy"])
-def test_aarch64_sees_the_fault_and_works_without_one(other_node: Node, aarch64: Path, program: str, build: str) -> None:
+def test_aarch64_sees_the_fault_and_works_without_one(
+    other_node: Node, aarch64: Path, program: str, build: str
+) -> None:
     environment = other_node.environment() if build == "preload" else other_node.proxied()
     command = emulated(aarch64 / program, environment)
     with Program(command, emulators(environment, other_node.native)) as started:
@@ -97,7 +110,10 @@ def test_aarch64_sees_the_fault_and_works_without_one(other_node: Node, aarch64:
 def test_aarch64_objects_load_anywhere(aarch64: Path) -> None:
     """No library, no symbol version: as on x86-64 (test_shim_library.py)."""
     shown = subprocess.run(
-        ["readelf", "-W", "-d", "-V", aarch64 / "native/liboffbus.so"], capture_output=True, text=True, check=True
+        ["readelf", "-W", "-d", "-V", aarch64 / "native/liboffbus.so"],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "NEEDED" not in shown
     assert "GLIBC" not in shown

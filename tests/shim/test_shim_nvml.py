@@ -98,7 +98,16 @@ def test_several_events_of_a_fault_come_one_after_the_other(node: Node, client: 
 
 
 def test_counters_and_recovery_action_are_those_of_the_faulted_gpu(node: Node, client: Program) -> None:
-    questions = ("field(230, 0)", "field(143, 0)", "field(4, 0)", "rows(0)", "ecc(1, 0)", "ecc(0, 0)", "field(230, 1)", "rows(1)")
+    questions = (
+        "field(230, 0)",
+        "field(143, 0)",
+        "field(4, 0)",
+        "rows(0)",
+        "ecc(1, 0)",
+        "ecc(0, 0)",
+        "field(230, 1)",
+        "rows(1)",
+    )
     healthy = client.asks(*questions)
     values = {"recovery_action": 1, "remapped_uncorrectable": 2, "remap_pending": 1, "ecc_uncorrected": 3}
     node.arm(gpu=GPUS[0], cuda_err=0, **values)

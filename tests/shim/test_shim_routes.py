@@ -8,7 +8,9 @@ import route_programs
 from route_programs import CODES, ROUTES
 from shim_node import Node
 
-CASES = [(prefix, route) for prefix in CODES for route in ROUTES if (prefix, route) != ("nvml", "cuGetProcAddress")]
+CASES = [
+    (prefix, route) for prefix in CODES for route in ROUTES if (prefix, route) != ("nvml", "cuGetProcAddress")
+]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,9 @@ def test_every_name_sees_the_fault(
     disarmed = answers(program, environment)
     node.arm(cuda_err=CODES["cu"], nvml_err=CODES["nvml"])
     armed = answers(program, environment)
-    proxy = node.environment(shim=False, LD_LIBRARY_PATH=f"{native / 'proxy'}:{libraries}", OFFBUS_PAGE_DIR=str(node.folder))
+    proxy = node.environment(
+        shim=False, LD_LIBRARY_PATH=f"{native / 'proxy'}:{libraries}", OFFBUS_PAGE_DIR=str(node.folder)
+    )
     through_proxy = answers(program, proxy)
     expected = route_programs.faulted(prefix)
     assert len(armed) > 300

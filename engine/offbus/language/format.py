@@ -125,12 +125,15 @@ class HeaderModel(_Shape):
     guards: dict[str, Any] | None = Field(
         None, description="Limits that hold before and during the run; the environment's own."
     )
-    timeout: Duration = Field(timedelta(minutes=30), description="For opening the environment and all steps together.")
+    timeout: Duration = Field(
+        timedelta(minutes=30), description="For opening the environment and all steps together."
+    )
     undo_timeout: Duration = Field(
         timedelta(minutes=5), description="For `always` steps and the undo; its own budget."
     )
     stop_when: list[StopModel] = Field(
-        [], description="Conditions that stop the run while its steps are played, such as a success rate too low."
+        [],
+        description="Conditions that stop the run while its steps are played, such as a success rate too low.",
     )
     steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
     expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")

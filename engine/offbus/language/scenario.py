@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from offbus.language.expressions import Expression
     from offbus.language.templates import ParamsTemplate
 
-__all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Scope", "Step", "StepState", "StopCondition"]
+__all__ = [
+    "EnvironmentSpec",
+    "Expectation",
+    "Retry",
+    "Scenario",
+    "Scope",
+    "Step",
+    "StepState",
+    "StopCondition",
+]
 
 
 @dataclass(frozen=True, slots=True)

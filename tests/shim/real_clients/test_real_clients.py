@@ -80,7 +80,11 @@ def test_cuda_bindings(node: Node, client: Client) -> None:
             disarmed[build] = program.ask("?")
             if build == "bare":
                 continue
-            for code, name in ((719, "CUDA_ERROR_LAUNCH_FAILED"), (220, "CUDA_ERROR_NVLINK_UNCORRECTABLE"), (226, "CUDA_ERROR_CONTAINED")):
+            for code, name in (
+                (719, "CUDA_ERROR_LAUNCH_FAILED"),
+                (220, "CUDA_ERROR_NVLINK_UNCORRECTABLE"),
+                (226, "CUDA_ERROR_CONTAINED"),
+            ):
                 node.arm(gpu=GPUS[0], cuda_err=code)
                 assert program.ask("?") == name
                 node.ctl.disarm("fault-1")
@@ -107,7 +111,12 @@ def test_nvidia_ml_py(node: Node, client: Client) -> None:
 def table(python: Path, environment: dict[str, str]) -> str:
     """nvitop's picture of the GPUs: without times, load and the processes of this machine."""
     command = [python, "-W", "ignore", "-m", "nvitop", "--once", "--no-unicode"]
-    done = subprocess.run(command, env={**environment, "HOME": environment["OFFBUS_STANDIN_GPUS"], "TERM": "dumb"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        env={**environment, "HOME": environment["OFFBUS_STANDIN_GPUS"], "TERM": "dumb"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     rows = done.stdout.splitlines()
     shown = [row for row in rows if re.search(r"H100|GPU|MiB|Driver", row) and "CPU" not in row]
@@ -136,13 +145,17 @@ except (RuntimeError, AssertionError) as err:
 """
 
 
-@pytest.mark.skipif("OFFBUS_TEST_TORCH" not in os.environ, reason="PyTorch's wheels are gigabytes: set OFFBUS_TEST_TORCH=1")
+@pytest.mark.skipif(
+    "OFFBUS_TEST_TORCH" not in os.environ, reason="PyTorch's wheels are gigabytes: set OFFBUS_TEST_TORCH=1"
+)
 def test_pytorch_ends_where_a_stand_in_driver_must_end(node: Node, client: Client) -> None:
-    """It counts devices by NVML; cudart then refuses a driver that answers no export table, with and without the shim."""
+    """It counts devices by NVML; then cudart refuses the driver, with and without the shim."""
     python = client("torch")
     outcomes = {}
     for build, environment in builds(node).items():
-        done = subprocess.run([python, "-W", "ignore", "-c", TORCH], env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [python, "-W", "ignore", "-c", TORCH], env=environment, capture_output=True, text=True
+        )
         outcomes[build] = (done.returncode, done.stdout)
     assert outcomes["bare"] == outcomes["preload"] == outcomes["proxy"]
     assert outcomes["bare"][0] == 0
