@@ -1,7 +1,7 @@
 /* The two files, from a process's side: found at start, `ctl` mapped for reading, `events` opened when it is written.
  *
- * They are in OFFBUS_PAGE_DIR; where that is not set (`env -i`, setuid) in the folder above the one that this object
- * lies in, which is how the agent lays them out. Without either the shim is silent and idle. Whatever is wrong with
+ * They are in OFFBUS_PAGE_DIR; a proxy, and an object that /etc/ld.so.preload names, also looks in the folder above its
+ * own, which is how the agent lays them out: their processes may have no variables (`env -i`, setuid). Without either the shim is silent and idle. Whatever is wrong with
  * them, the process runs as without the shim; if it uses CUDA or NVML, one line on stderr says why.
  */
 #include "raw.h"
@@ -112,10 +112,12 @@ static bool has_page(const char *folder) {
   return fd >= 0;
 }
 
-/* False when nobody has said where a page is. */
+/* False when nobody has said where a page is. Who loaded us by a variable would have said it by another. */
 static bool find_folder(char *folder) {
   environment_read("OFFBUS_PAGE_DIR", folder, PATH_SIZE);
   if (folder[0]) return true;
+  environment_read("LD_PRELOAD", folder, PATH_SIZE);
+  if (folder[0] && !build_kind) return false;
   own_folder(folder, PATH_SIZE - 4);
   if (!folder[0]) return false;
   path_join(folder + text_length(folder), 4, "..", "");

@@ -70,6 +70,7 @@ def python_pod(program: str, *, gpus: int = 0, **more: Any) -> dict[str, Any]:
         **extra,
     }
     return {
+        "dnsPolicy": "Default",
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
         "volumes": [*volumes, *more.pop("volumes", [])],

@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from offbus.journal.events import Outcome
@@ -97,6 +98,8 @@ class Scheduler:
         self._foreground = sum(not slot.step.background for slot in self._mine)
         self._halted: str | None = None
         self._tasks: TaskGroup | None = None
+        self._seeks_heir = False
+        self._heir: Slot | None = None
         for slot in self._mine:
             self._connect(slot)
 
@@ -161,20 +164,33 @@ class Scheduler:
         if self._tasks is None or self._halted is not None:
             return
         slot.started = True
-        self._tasks.start_soon(self._run, slot, name=slot.step.id)
+        if self._seeks_heir:
+            self._seeks_heir, self._heir = False, slot
+        else:
+            self._tasks.start_soon(self._run, slot, name=slot.step.id)
 
     async def _run(self, slot: Slot) -> None:
+        """A step, then the first that its end made ready, and so on: a sequence takes one task, not one a step."""
+        following: Slot | None = slot
+        while following is not None:
+            result = await self._outcome(following)
+            self._seeks_heir = True
+            self._end(following, result)
+            following, self._heir, self._seeks_heir = self._heir, None, False
+
+    async def _outcome(self, slot: Slot) -> Result:
         limit = GRACE if slot.asked_to_stop else slot.step.timeout
         slot.scope = anyio.CancelScope(deadline=anyio.current_time() + limit.total_seconds())
         result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment broke down")
         try:
             if slot.cancelled_because is None:
                 with slot.scope:
+                    await anyio.lowlevel.checkpoint()  # a long sequence of quick steps must not hold up a signal
                     result = await self._play(slot)
-            if slot.scope.cancelled_caught:
-                result = self._cut_off(slot)
-        finally:
+        except BaseException:
             self._end(slot, result)
+            raise
+        return self._cut_off(slot) if slot.scope.cancelled_caught else result
 
     def _cut_off(self, slot: Slot) -> Result:
         if slot.cancelled_because is not None:
