@@ -37,7 +37,7 @@ test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-clu
 	@exec $(BIN)/python -m pytest $(SPREAD) -m "not cluster" $(ARGS)
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes)
-	@exec $(BIN)/python -m pytest -m cluster tests/cluster $(ARGS)
+	@exec $(BIN)/python -m pytest -m cluster tests/cluster tests/kubernetes $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
 	@exec $(BIN)/python tests/cluster/cluster.py up

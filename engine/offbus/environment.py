@@ -18,6 +18,7 @@ __all__ = [
     "EnvironmentType",
     "Guards",
     "HoldsLeases",
+    "KeepsUndos",
     "Mends",
     "Opener",
     "Options",
@@ -51,7 +52,7 @@ class RunHandle(Recorder, Protocol):
 
 
 class Environment(Protocol):
-    """An open environment. It may also be one that `HoldsLeases`, and one that `Mends`."""
+    """An open environment. It may also be one that `HoldsLeases`, `KeepsUndos` or `Mends`."""
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
@@ -79,6 +80,18 @@ class HoldsLeases(Protocol):
         leases must find out *now*: compare CLOCK_BOOTTIME (not the loop's clock, which may stop) with the last
         renewal that was acknowledged; when a ttl has passed since, or the agent answers 410 to a renewal, the lease
         is lost for good. Nothing is armed again; the message names the lease and for how long the runner was away.
+        """
+
+
+@runtime_checkable
+class KeepsUndos(Protocol):
+    """An environment that keeps the run's undo records too, where others can finish the run. Optional."""
+
+    async def keep_undo(self, record: Mapping[str, Any]) -> None:
+        """Keep the data of one `undo_recorded` event, after it was journaled and before its effect begins.
+
+        Raises StepError when it could not be kept: the effect must not begin. The record stays in the journal, and is
+        undone, which finds nothing to do.
         """
 
 

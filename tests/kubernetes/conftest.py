@@ -23,6 +23,14 @@ MANIFESTS = Path(__file__).parent / "manifests"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests here need the programs of a real cluster, so they run with `make test-cluster`."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Environments run on asyncio (design.md, section 4)."""

@@ -1,7 +1,7 @@
 """What a step is given: the engine's side of offbus.step.Context."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.cleanup import CleanupOutputs
-from offbus.environment import Environment, HoldsLeases
+from offbus.environment import Environment, HoldsLeases, KeepsUndos
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
 from offbus.runner.recording import JournalRecorder, MetricValues
@@ -36,8 +36,8 @@ class Services:
     clock: Clock
     scenario_dir: str
     run_dir: str
-    register: Callable[[str, Undo], None]
-    """Journals an undo; raises StepError when it may not go ahead."""
+    register: Callable[[str, Undo], Mapping[str, Any]]
+    """Journals an undo and returns its record; raises StepError when it may not go ahead."""
     undo_now: Callable[[Sequence[str]], Awaitable[list[UndoEntry]]]
     """Stops and undoes other steps for a cleanup step."""
     progress: Callable[[str | None, str], None]
@@ -93,7 +93,9 @@ class StepContext(JournalRecorder):
         await anyio.lowlevel.checkpoint_if_cancelled()
         if isinstance(self.environment, HoldsLeases):
             await self.environment.may_change()
-        self._services.register(self._name, undo)
+        record = self._services.register(self._name, undo)
+        if isinstance(self.environment, KeepsUndos):
+            await self.environment.keep_undo(record)
 
     async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
         """For `cleanup`: stop these steps if they run, undo them now. Raises StepProblem if one stays undone."""

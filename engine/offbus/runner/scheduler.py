@@ -185,7 +185,8 @@ class Scheduler:
         try:
             if slot.cancelled_because is None:
                 with slot.scope:
-                    await anyio.lowlevel.checkpoint()  # a long sequence of quick steps must not hold up a signal
+                    # A long sequence of quick steps must not hold up a signal.
+                    await anyio.lowlevel.checkpoint()
                     result = await self._play(slot)
         except BaseException:
             self._end(slot, result)

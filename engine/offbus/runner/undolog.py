@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -40,14 +40,14 @@ class UndoLog:
             self.deadline = anyio.current_time() + self._budget.total_seconds()
         return timedelta(seconds=max(0.0, self.deadline - anyio.current_time()))
 
-    def register(self, step: str | None, undo: Undo) -> None:
-        """Journal and fsync an undo. Raises StepError when its effect must not be begun."""
+    def register(self, step: str | None, undo: Undo) -> dict[str, Any]:
+        """Journal and fsync an undo; its record. Raises StepError when its effect must not be begun."""
         title = undo.describe()
         if self.closed is not None:
             raise StepError(f"refused to {title!r} later, so nothing is changed: {self.closed}")
         number = len(self.entries) + 1
         plugin = self._plugin(undo)
-        data = {
+        data: dict[str, Any] = {
             "undo": number,
             "type": plugin.name,
             "distribution": plugin.package,
@@ -61,6 +61,7 @@ class UndoLog:
             self.closed = self.closed or self._journal.broken
             raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
         self.entries.append(UndoEntry(number, step, undo, title))
+        return data
 
     def _plugin(self, undo: Undo) -> "Plugin":
         found = self._registry.plugin_of_undo(type(undo))

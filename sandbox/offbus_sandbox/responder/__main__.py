@@ -84,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         "--nodes", type=Path, help="the folder of the nodes' folders; default beside the socket"
     )
     for program in (detector, controller):
-        program.add_argument("--api", required=True, type=Path, help="the supervisor's socket")
+        program.add_argument(
+            "--api", required=True, type=Path, help="the supervisor's socket, or `kubernetes`"
+        )
         program.add_argument("--config", help="JSON file of settings (docs/responder.md)")
         program.add_argument("--ready-fd", type=int, help="descriptor to write a line to when it works")
     return parser

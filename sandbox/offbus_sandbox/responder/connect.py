@@ -1,7 +1,6 @@
-"""The one place where the responder gets its port: today the local supervisor's socket.
+"""The one place where the responder gets its port: the local supervisor's socket, or the cluster that it runs in.
 
-A cluster's adapter will be chosen here, by another form of the argument. Raises what the adapter raises when
-it cannot connect. Must not: be imported by anything but the programs' entry point.
+Raises what the adapter raises when it cannot connect. Must not: be imported by anything but the programs' entry point.
 """
 
 from collections.abc import AsyncIterator
@@ -10,12 +9,22 @@ from pathlib import Path
 
 from offbus_steps.port import Port
 
-__all__ = ["connect"]
+__all__ = ["KUBERNETES", "connect"]
+
+KUBERNETES = Path("kubernetes")
+"""Stands for the cluster: by the pod's service account, or by kubectl's current context."""
 
 
 @asynccontextmanager
 async def connect(api: Path) -> AsyncIterator[Port]:
-    """The port behind a Unix socket."""
+    """The port behind a Unix socket, or that of a Kubernetes cluster."""
+    if api == KUBERNETES:
+        from offbus_steps.kubernetes.connection import Login
+        from offbus_steps.kubernetes.port import open_port
+
+        async with open_port(Login()) as cluster:
+            yield cluster
+        return
     from offbus_sandbox.adapter import LocalPort
 
     async with LocalPort(api) as port:
