@@ -127,9 +127,10 @@ def refuse_differences(options: LocalOptions, config: SandboxConfig, kept: Layou
 
 async def end_unopened(place: Place) -> None:
     """Until the environment is open nobody will close it: a sandbox that was started for it ends here."""
-    if place.own and is_running(place.layout):
+    if place.own:
         with anyio.move_on_after(CLEAN_UP_S, shield=True):
             await stop(place.layout)
+            place.layout.forget_secrets()
 
 
 @asynccontextmanager

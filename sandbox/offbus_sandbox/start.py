@@ -40,7 +40,7 @@ def is_running(layout: Layout) -> bool:
 async def start(layout: Layout, config: SandboxConfig) -> None:
     """Start a supervisor; returns when it serves and all agents do.
 
-    Raises CouldNotRun, saying why it did not come up; then nothing of it is left.
+    Raises CouldNotRun, saying why it did not come up; then nothing of it is left, nor after a cancellation.
     """
     layout.make()
     config.save(layout.config)
@@ -53,10 +53,21 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
     except TimeoutError:
         await stop(layout)
         message = {"error": f"it was not ready within {READY_WITHIN_S:g} s"}
+    except BaseException:
+        await end_unready(layout, ready)
+        raise
     finally:
         os.close(ready)
     if not message.get("ready"):
         await refuse(layout, message)
+
+
+async def end_unready(layout: Layout, ready: int) -> None:
+    """End a supervisor that is still starting: it must be up, or gone, before it can be asked to end all it started."""
+    with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(GONE_WITHIN_S):
+            await heard(ready)
+        await stop(layout)
 
 
 async def refuse(layout: Layout, message: Mapping[str, Any]) -> None:

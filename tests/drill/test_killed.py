@@ -130,3 +130,18 @@ def test_a_second_interrupt_leaves_at_once_and_its_recover_line_works(offbus):
     recovered = offbus.call("recover", line.split()[-1])
     assert recovered.returncode == 0, recovered.stdout + recovered.stderr
     assert world(offbus, sandbox) == before
+
+
+@pytest.mark.parametrize("word", ["opening", "environment_opened"])
+def test_an_interrupt_while_the_environment_opens_leaves_nothing(offbus, tmp_path, monkeypatch, word):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    runner = offbus.start("run", SCENARIOS / "xid79.yaml", "--view", "quiet")
+    lines = follow(offbus, runner)
+    reach(lines, "phase" if word == "opening" else word)
+    os.kill(runner.pid, signal.SIGINT)
+    output, _ = runner.communicate(timeout=LONG)
+    list(lines)  # the journal is read to its end, so nothing of this test is left either
+    assert runner.returncode == 130, output
+    assert processes_below(offbus.home) == []
+    assert [link for link in tmp_path.glob("offbus-*/*") if link.is_symlink()] == []
+    assert list(offbus.runs.glob("*/local/token")) == []
