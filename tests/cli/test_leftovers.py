@@ -23,7 +23,9 @@ PLUGIN = f"""\
 import sys
 sys.path.insert(0, {str(ENGINE_TESTS)!r})
 import world
-SET, WAIT, WORLD = world.STEP_TYPES["set_key"], world.STEP_TYPES["wait"], world.REGISTRY.environment_type("world")
+import world_steps
+SET, WAIT = world_steps.STEP_TYPES["set_key"], world_steps.STEP_TYPES["wait"]
+WORLD = world_steps.REGISTRY.environment_type("world")
 RESTORE, DISARM = world.RestoreKey, world.Disarm
 """
 DIST_INFO = """\

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from killed_run import killed_run
-from world import Drill
+from player import Drill
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import json
 from functools import partial
 
 import anyio
-from world import REGISTRY, SystemWorldClock
+from player import SystemWorldClock
+from world_steps import REGISTRY
 
 from offbus.recovery import recover
 

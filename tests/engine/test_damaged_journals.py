@@ -4,14 +4,15 @@ import json
 
 import pytest
 from killed_run import finish
-from world import REGISTRY
+from world_steps import REGISTRY
 
 from offbus.errors import CouldNotRun, JournalError
 from offbus.exits import Exit
 from offbus.journal.bounds import TOLD_BYTES, WHOLE_BYTES
 from offbus.journal.codec import READERS, DamagedLine, decode, encode
-from offbus.journal.events import DATA, VERSION, EventKind
+from offbus.journal.events import VERSION, EventKind
 from offbus.journal.reader import read_journal
+from offbus.journal.schemas import DATA
 from offbus.plugins import Registry
 from offbus.recovery import plan_recovery
 from offbus.report.fold import fold

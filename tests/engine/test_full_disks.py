@@ -16,7 +16,7 @@ PLAY = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from world import Drill
+from player import Drill
 from offbus.errors import JournalError
 drill = Drill(Path({folder!r}), {steps!r}, on_event={on_event})
 report = drill.play()

@@ -5,13 +5,14 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from player import VirtualClock
 from pydantic import TypeAdapter
-from world import VirtualClock
 
 from offbus.errors import JournalError
 from offbus.journal.codec import DamagedLine, decode, encode
-from offbus.journal.events import DATA, Event, EventKind
+from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import read_journal
+from offbus.journal.schemas import DATA
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report

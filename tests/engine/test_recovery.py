@@ -6,7 +6,8 @@ from functools import partial
 
 import anyio
 import pytest
-from world import REGISTRY, SystemWorldClock
+from player import SystemWorldClock
+from world_steps import REGISTRY
 
 from offbus.errors import CouldNotRun
 from offbus.exits import Exit

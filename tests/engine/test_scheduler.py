@@ -1,7 +1,7 @@
 """The numbered guarantees of offbus.runner.scheduler, and outcomes as design.md, section 4 has them."""
 
 import pytest
-from world import outcomes
+from player import outcomes
 
 from offbus.exits import Exit
 

@@ -1,7 +1,8 @@
 """`stop_when`: conditions over live metrics, with their timers on virtual time."""
 
 import pytest
-from world import REGISTRY, outcomes
+from player import outcomes
+from world_steps import REGISTRY
 
 from offbus.exits import Exit
 from offbus.findings import InvalidScenario

@@ -4,7 +4,7 @@ import anyio
 import pytest
 import world as kit
 from law_case import LawClock, virtually
-from world import outcomes
+from player import outcomes
 
 from offbus.errors import StepError
 from offbus.exits import Exit

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from world import outcomes
+from player import outcomes
 
 from offbus.exits import Exit
 

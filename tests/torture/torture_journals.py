@@ -24,7 +24,9 @@ from torture_cases import Ended
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-from world import REGISTRY, Drill, SystemWorldClock, Value
+from player import Drill, SystemWorldClock
+from world import Value
+from world_steps import REGISTRY
 
 from offbus.errors import OffbusError
 from offbus.journal.writer import Listener

@@ -15,7 +15,8 @@ from typing import Any
 
 from offbus.errors import JournalError
 from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
-from offbus.journal.events import DATA, VERSION, Event, EventKind
+from offbus.journal.events import VERSION, Event, EventKind
+from offbus.journal.schemas import DATA
 
 __all__ = ["READERS", "DamagedLine", "decode", "encode", "salvage"]
 

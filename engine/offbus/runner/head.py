@@ -16,7 +16,7 @@ __all__ = ["head_of", "versions"]
 
 
 def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
-    """The data of `run_started` (offbus.journal.events.RunStarted)."""
+    """The data of `run_started` (offbus.journal.schemas.RunStarted)."""
     return {
         "name": scenario.name,
         "summary": scenario.summary,

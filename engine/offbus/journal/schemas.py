@@ -1,0 +1,240 @@
+"""The schema of the data of every kind of event that a journal may hold (offbus.journal.events).
+
+TypedDicts: free at run time, checked by mypy, and by pydantic where a line is read.
+"""
+
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from offbus.journal.events import EventKind
+
+__all__ = ["DATA"]
+
+
+class PlannedStep(TypedDict):
+    """A step as the run intends it."""
+
+    id: str
+    uses: str
+    kind: Literal["action", "observation"]
+    needs: list[str]
+    background: bool
+    always: bool
+    injects: bool
+    timeout_s: float
+
+
+class RunStarted(TypedDict):
+    """First event of every journal."""
+
+    name: str
+    summary: str
+    scenario: str
+    """Path of the file as given."""
+    digest: str
+    """SHA-256 of its bytes."""
+    environment: str
+    identity: str
+    """Names the place that the run acts on; two runs on one place exclude each other."""
+    versions: dict[str, str]
+    """offbus, python, platform, and each distribution that brought a plugin in use."""
+    steps: list[PlannedStep]
+    expect: list[str]
+    timeout_s: float
+    undo_timeout_s: float
+    host: str
+    pid: int
+
+
+class Adopted(TypedDict):
+    """Another process took the run over."""
+
+    by: str
+    host: str
+    pid: int
+    epoch: int
+    torn_bytes: int
+    """Bytes of a torn last line that were cut off."""
+
+
+class EnvironmentOpened(TypedDict):
+    """What `reopen` needs; the newest one counts."""
+
+    environment: str
+    state: dict[str, Any]
+
+
+class Fingerprint(TypedDict):
+    """Everything that the run may touch, before and after."""
+
+    when: Literal["before", "after"]
+    items: dict[str, Any]
+
+
+class Phase(TypedDict):
+    """The run goes on to another part."""
+
+    name: Literal["open", "steps", "always", "undo", "close"]
+
+
+class StepStarted(TypedDict):
+    """An attempt begins."""
+
+    attempt: int
+
+
+class StepReady(TypedDict):
+    """A background step is ready."""
+
+
+class AttemptEnded(TypedDict):
+    """An attempt failed and another follows."""
+
+    attempt: int
+    outcome: str
+    message: str
+    again_in_s: float
+
+
+class StepEnded(TypedDict):
+    """A step has ended; exactly one a step."""
+
+    outcome: str
+    attempts: int
+    because: NotRequired[str]
+    """For skipped and cancelled: why ("when", "step deploy failed", "signal SIGINT")."""
+    message: NotRequired[str]
+    hint: NotRequired[str]
+    evidence: NotRequired[dict[str, Any]]
+    outputs: NotRequired[dict[str, Any]]
+    bug: NotRequired[bool]
+    """The step raised something that it should not have."""
+
+
+class UndoRecorded(TypedDict):
+    """Written and fsynced before the effect."""
+
+    undo: int
+    """Number of the undo in this run, from 1."""
+    type: str
+    distribution: str
+    phase: str
+    describe: str
+    record: dict[str, Any]
+
+
+class UndoStarted(TypedDict):
+    """An undo is tried."""
+
+    undo: int
+    attempt: int
+    by: str
+    """runner, stop (at once after a stop), cleanup, retry or recover."""
+
+
+class UndoEnded(TypedDict):
+    """A try of an undo has ended; `restored` and `nothing` settle it."""
+
+    undo: int
+    attempt: int
+    result: Literal["restored", "nothing", "conflict", "failed"]
+    detail: str
+    evidence: dict[str, Any]
+
+
+class Mapped(TypedDict):
+    """A time on another clock, mapped to this journal's clock."""
+
+    mono_ns: int
+    error_ns: int
+    clock: str
+
+
+class Observed(TypedDict):
+    """Something in the world changed."""
+
+    lane: str
+    subject: str
+    to: str
+    was: NotRequired[str]
+    evidence: NotRequired[dict[str, Any]]
+    at: NotRequired[Mapped]
+
+
+Metric = TypedDict("Metric", {"name": str, "value": float, "unit": str, "from": list[int]})
+"""A measurement; `from` names the events that it was derived from."""
+
+
+class FaultDeclared(TypedDict):
+    """A fault is about to be injected."""
+
+    fault: str
+    subject: str
+    planes: dict[str, str]
+    """Each plane, with what is missing when it has no proof."""
+
+
+class FaultProven(TypedDict):
+    """Proof, on the target, that a fault shows on a plane."""
+
+    fault: str
+    plane: str
+    evidence: dict[str, Any]
+    at: NotRequired[Mapped]
+
+
+class Expectation(TypedDict):
+    """An expectation was evaluated; the step is absent for those of the whole run."""
+
+    text: str
+    result: Literal["true", "false", "error"]
+    detail: str
+
+
+class Stopped(TypedDict):
+    """Why the run stopped before its steps had all ended."""
+
+    cause: Literal["signal", "guard", "timeout", "environment", "journal", "bug", "killed"]
+    reason: str
+
+
+class Residue(TypedDict):
+    """Something that is not as it was."""
+
+    item: str
+    detail: str
+    mend: str
+
+
+class RunEnded(TypedDict):
+    """Last event of a finished run."""
+
+    verdict: Literal["passed", "failed", "errored"]
+    reasons: list[str]
+    exit: int
+
+
+DATA: dict[EventKind, Any] = {
+    EventKind.RUN_STARTED: RunStarted,
+    EventKind.ADOPTED: Adopted,
+    EventKind.ENVIRONMENT_OPENED: EnvironmentOpened,
+    EventKind.FINGERPRINT: Fingerprint,
+    EventKind.PHASE: Phase,
+    EventKind.STEP_STARTED: StepStarted,
+    EventKind.STEP_READY: StepReady,
+    EventKind.ATTEMPT_ENDED: AttemptEnded,
+    EventKind.STEP_ENDED: StepEnded,
+    EventKind.UNDO_RECORDED: UndoRecorded,
+    EventKind.UNDO_STARTED: UndoStarted,
+    EventKind.UNDO_ENDED: UndoEnded,
+    EventKind.OBSERVED: Observed,
+    EventKind.METRIC: Metric,
+    EventKind.FAULT_DECLARED: FaultDeclared,
+    EventKind.FAULT_PROVEN: FaultProven,
+    EventKind.EXPECTATION: Expectation,
+    EventKind.STOPPED: Stopped,
+    EventKind.RESIDUE: Residue,
+    EventKind.RUN_ENDED: RunEnded,
+}
+"""Kind -> the schema of its data."""
