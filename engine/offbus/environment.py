@@ -4,7 +4,7 @@ An environment type is registered under the entry point group `offbus.environmen
 guards and target schema. `offbus_steps.cluster` narrows `Environment` to the port that steps use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +19,7 @@ __all__ = [
     "Guards",
     "HoldsLeases",
     "KeepsUndos",
+    "Left",
     "Mends",
     "Opener",
     "Options",
@@ -38,11 +39,25 @@ class Guards(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something that may be left of an environment that did not open: residue."""
+
+    item: str
+    detail: str
+    mend: str
+    """The command that removes it."""
+
+
 class RunHandle(Recorder, Protocol):
     """What the engine gives an environment for the length of a run or a recovery."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """Journal (fsync) what `reopen` needs. Called before the first change to the world, and again when it grows."""
+
+    def unopened(self, left: Iterable[Left] = ()) -> None:
+        """The environment does not open, though `opened` was called: it was ended, and looked after; `left` is what
+        is not known to be gone. A failed `open` that does not call it leaves residue, for nobody has looked."""
 
     def abort(self, reason: str) -> None:
         """A guard no longer holds, or a lease was lost: stop the run, undo, exit 3. May be called from a task."""
@@ -119,7 +134,10 @@ class Opener(Protocol):
     def open(
         self, options: Any, guards: Any, run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect, start what must be started, check guards. Raises GuardRefused, CouldNotRun."""
+        """Connect, start what must be started, check guards. Raises GuardRefused, CouldNotRun.
+
+        What raises after `run.opened` ends what was started, proves that, and calls `run.unopened`.
+        """
 
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str

@@ -1,7 +1,10 @@
 """Opens the environment `local`: chooses a sandbox, starts one where the run needs its own, and ends that again.
 
-What a failure does: a sandbox that was started and could not be opened is ended here; once it is open, `close`
-decides whether it ends or stays for a recovery. Nothing here is imported until a run or a recovery opens `local`.
+What a failure does: a sandbox that was started and could not be opened is ended here, and what is not proven to have
+ended is told as residue; once it is open, `close` decides whether it ends or stays for a recovery. A recovery of a run
+whose sandbox never opened only ends it: nothing was changed in it.
+
+Nothing here is imported until a run or a recovery opens `local`.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -13,8 +16,8 @@ from typing import Any
 
 import anyio
 
-from offbus.environment import Environment, RunHandle
-from offbus.errors import CouldNotRun
+from offbus.environment import Environment, Left, RunHandle
+from offbus.errors import CouldNotRun, OffbusError
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.environment import LocalOptions
@@ -69,18 +72,20 @@ async def open_local(
 ) -> AsyncIterator[Environment]:
     """Use a running sandbox, or start one."""
     place = Place.choose(options, Path(run_dir))
-    run.opened({**place.state, "guards": guards.model_dump(mode="json")})
+    state = {**place.state, "guards": guards.model_dump(mode="json")}
+    run.opened({**state, "served": False})
     opened = False
     try:
         if place.own:
             run.progress("starting the local environment")
             await start(place.layout, place.config)
         async with connected(place, guards, run) as cluster:
+            run.opened({**state, "served": True})
             opened = True
             yield cluster
     except BaseException:
         if not opened:  # afterwards `close` decides what stays for a recovery
-            await end_unopened(place)
+            run.unopened(await end_unopened(place, run.run_id))
         raise
 
 
@@ -88,6 +93,9 @@ async def open_local(
 async def reopen_local(state: Mapping[str, Any], run: RunHandle) -> AsyncIterator[Environment]:
     """Reach the sandbox of a run again; one whose supervisor has gone is started from its files."""
     place = Place.of(state)
+    if place.own and not state.get("served", True):
+        yield Unserved(place, run)
+        return
     if not is_running(place.layout):
         run.progress("starting the local environment again")
         await start(place.layout, place.config)
@@ -125,12 +133,46 @@ def refuse_differences(options: LocalOptions, config: SandboxConfig, kept: Layou
             )
 
 
-async def end_unopened(place: Place) -> None:
-    """Until the environment is open nobody will close it: a sandbox that was started for it ends here."""
-    if place.own:
-        with anyio.move_on_after(CLEAN_UP_S, shield=True):
-            await stop(place.layout)
-            place.layout.forget_secrets()
+async def end_unopened(place: Place, run: str) -> list[Left]:
+    """Until the environment is open nobody will close it: a sandbox that was started for it ends here.
+
+    What is not proven to have ended is returned.
+    """
+    if not place.own:
+        return []
+    why = f"it was not ended within {CLEAN_UP_S:g} s"
+    with anyio.move_on_after(CLEAN_UP_S, shield=True):
+        try:
+            await end_own(place)
+        except Exception as err:  # noqa: BLE001  whatever kept it from ending: it may be left
+            why = str(err) if isinstance(err, OffbusError) else f"{type(err).__name__}: {err}"
+        else:
+            return []
+    item = f"the local environment in {place.layout.real}"
+    return [Left(item, f"it did not open, and may not have ended: {why}", f"offbus recover {run}")]
+
+
+async def end_own(place: Place) -> None:
+    """End a run's own sandbox, and prove it. Raises CouldNotRun, OSError."""
+    await stop(place.layout)
+    place.layout.forget_secrets()
+
+
+class Unserved:
+    """A sandbox that never opened, hence in which nothing was changed: all that a recovery does is to end it."""
+
+    def __init__(self, place: Place, run: RunHandle) -> None:
+        self._place = place
+        self._run = run
+
+    async def fingerprint(self) -> dict[str, Any]:
+        """There was none before, so there is nothing to compare."""
+        return {}
+
+    async def close(self, *, finished: bool) -> None:
+        """End what is left of it. Raises CouldNotRun, OSError."""
+        self._run.progress("ending the local environment")
+        await end_own(self._place)
 
 
 @asynccontextmanager
@@ -140,8 +182,7 @@ async def connected(place: Place, guards: ClusterGuards, run: RunHandle) -> Asyn
     async def on_close(finished: bool) -> None:
         if place.own and finished:
             run.progress("ending the local environment")
-            await stop(place.layout)
-            place.layout.forget_secrets()
+            await end_own(place)
 
     async with (
         LocalPort(place.layout.api) as port,

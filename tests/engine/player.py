@@ -46,6 +46,7 @@ class Drill:
     steps: str
     head: str = ""
     refuse: str = ""
+    breaks: str = ""
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Session, Event], None] | None = None
 
@@ -69,7 +70,8 @@ class Drill:
         """Run it on virtual time."""
         source = self.folder / "scenario.yaml"
         refuse = f", refuse: {self.refuse}" if self.refuse else ""
-        where = f"environment: {{uses: world, path: {self.folder / 'world.json'}{refuse}}}"
+        breaks = f", breaks: {self.breaks}" if self.breaks else ""
+        where = f"environment: {{uses: world, path: {self.folder / 'world.json'}{refuse}{breaks}}}"
         source.write_text(
             f"offbus: 1\nname: drill\nsummary: A test.\n{where}\n{self.head}\nsteps:\n{self.steps}"
         )

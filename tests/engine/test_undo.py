@@ -163,6 +163,35 @@ def test_a_guard_that_refuses_at_the_start_is_exit_3(drill):
     assert outcomes(report) == {"fault": "pending"}
 
 
+@pytest.mark.parametrize(
+    ("breaks", "exit_code", "said"),
+    [
+        ("in silence", Exit.RESIDUE, "it did not open, and did not say whether anything of it is left"),
+        ("dirty", Exit.RESIDUE, "it would not end: 4711 worldd"),
+        ("clean", Exit.COULD_NOT_RUN, ""),
+    ],
+)
+def test_an_environment_that_breaks_while_it_opens_is_residue_unless_it_looked(
+    drill, breaks, exit_code, said
+):
+    played = drill(FAULT, breaks=breaks)
+    report = played.play()
+    assert (report.exit, report.reasons[0]) == (exit_code, "the world broke")
+    assert [one.detail for one in report.residue] == ([said] if said else [])
+    assert all(one.mend == f"offbus recover {report.run}" for one in report.residue)
+    assert played.run_folder.unfinished.exists() == (exit_code == Exit.RESIDUE)
+
+
+def test_a_stop_while_the_environment_opens_is_residue_unless_it_looked(drill):
+    def interrupt(session, event):
+        if event["kind"] == "environment_opened":
+            session.stop("SIGINT")
+
+    report = drill(FAULT, breaks="never opens", on_event=interrupt).play()
+    assert report.exit == Exit.RESIDUE
+    assert [one.item for one in report.residue] == ["environment"]
+
+
 def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import anyio
 
-from offbus.environment import Guards, Options, RunHandle
-from offbus.errors import GuardRefused
+from offbus.environment import Guards, Left, Options, RunHandle
+from offbus.errors import CouldNotRun, GuardRefused
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
 Value = str | int | None
@@ -25,6 +25,8 @@ class WorldOptions(Options):
 
     path: str = "world.json"
     refuse: str = ""
+    breaks: Literal["", "in silence", "never opens", "clean", "dirty"] = ""
+    """Breaks when it has begun: what it says of what is left."""
 
 
 class WorldGuards(Guards):
@@ -80,6 +82,13 @@ class WorldOpener:
         if options.refuse:
             raise GuardRefused(options.refuse)
         run.opened({"path": options.path})
+        if options.breaks:
+            if options.breaks == "never opens":
+                await anyio.sleep_forever()
+            if options.breaks != "in silence":
+                left = Left("a process", "it would not end: 4711 worldd", f"offbus recover {run.run_id}")
+                run.unopened([left] if options.breaks == "dirty" else [])
+            raise CouldNotRun("the world broke")
         yield World(Path(options.path), run)
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.recording import RunRecorder
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.environment import KUBERNETES, KubernetesOptions
-from offbus_steps.kubernetes.opening import KubernetesCluster, cluster_identity
+from offbus_steps.kubernetes.opening import Hold, KubernetesCluster, Opening, cluster_identity
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.records import records_name
 from offbus_steps.kubernetes.run_lease import LEASE
@@ -104,7 +104,7 @@ async def test_a_run_that_leaves_something_is_taken_over(
 
 
 async def test_an_environment_that_cannot_be_opened_leaves_nothing(
-    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
     foreign = {"apiVersion": "v1", "kind": "ConfigMap", "immutable": True, "data": {"environment": "{}"}}
     meta = {"name": records_name("r1"), "namespace": namespace}
@@ -114,6 +114,26 @@ async def test_an_environment_that_cannot_be_opened_leaves_nothing(
             pytest.fail("it was opened without its records")
     with pytest.raises(NotFound):
         await port.objects.get(Ref("Lease", LEASE, namespace))
+    assert residue(tmp_path) == []
+
+
+async def test_what_an_unopened_environment_made_and_cannot_remove_is_residue(
+    server: LoneServer, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    hold = Hold.of(port, namespace, runs())
+    await hold.lease.take()
+    server.kill_api()
+    await Opening(port, GUARDS, runs(), hold).end_unopened()
+    await anyio.to_thread.run_sync(server.start_api)
+    (left,) = residue(tmp_path)
+    assert left["mend"] == "offbus recover r1"
+    assert await held(port, namespace) == "r1/1"
+    await hold.end()
+
+
+def residue(tmp_path: Path) -> list[dict[str, Any]]:
+    """What the run r1 says that it left."""
+    return [e["data"] for e in read_journal(tmp_path / "r1-1.jsonl").events if e["kind"] == "residue"]
 
 
 async def test_the_body_s_own_errors_come_out_as_they_are(options: KubernetesOptions, runs: Runs) -> None:

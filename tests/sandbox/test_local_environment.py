@@ -64,11 +64,14 @@ def handle(run_dir: Path) -> Iterator[Callable[[int], RunRecorder]]:
 
 
 def journaled_state(run_dir: Path) -> dict[str, Any]:
-    """What a recovery finds."""
-    events = read_journal(run_dir / "journal.jsonl").events
-    (opened,) = [event for event in events if event["kind"] == "environment_opened"]
-    state: dict[str, Any] = opened["data"]["state"]
+    """What a recovery finds: the newest counts."""
+    state: dict[str, Any] = journaled(run_dir, "environment_opened")[-1]["state"]
     return state
+
+
+def journaled(run_dir: Path, kind: str) -> list[dict[str, Any]]:
+    """What all events of a kind say."""
+    return [e["data"] for e in read_journal(run_dir / "journal.jsonl").events if e["kind"] == kind]
 
 
 async def test_a_run_gets_a_sandbox_of_its_own_that_ends_with_it(
@@ -129,6 +132,33 @@ async def test_a_start_that_fails_is_journaled_first_and_leaves_nothing(
             pytest.fail("it opened")
     assert journaled_state(run_dir)["own"] is True
     assert leftovers(Layout.of(run_dir / "local")) == []
+    assert journaled(run_dir, "residue") == []
+
+
+async def test_a_start_that_fails_and_cannot_be_cleaned_up_is_residue_until_it_is_recovered(
+    run_dir: Path, handle: Callable[..., RunRecorder]
+) -> None:
+    """A folder in the token's place lets no agent start, and cannot be removed as the token is."""
+    token = run_dir / "local/token"
+    token.mkdir(parents=True)
+    with pytest.raises(CouldNotRun):
+        async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)):
+            pytest.fail("it opened")
+    (left,) = journaled(run_dir, "residue")
+    assert str(run_dir / "local") in left["item"]
+    assert str(token) in left["detail"]
+    assert left["mend"] == "offbus recover 0123abcd"
+    token.rmdir()
+    await recovered(run_dir, handle)
+
+
+async def recovered(run_dir: Path, handle: Callable[..., RunRecorder]) -> None:
+    """Recover the sandbox of a run that never opened: nothing is started again, everything is ended."""
+    async with LOCAL.opener.reopen(journaled_state(run_dir), handle(2), run_dir=str(run_dir)) as again:
+        assert not is_running(Layout.of(run_dir / "local"))
+        await again.close(finished=True)
+    assert leftovers(Layout.of(run_dir / "local")) == []
+    assert not Layout.of(run_dir / "local").root.is_symlink()
 
 
 async def test_a_sandbox_that_is_kept_is_used_and_stays(

@@ -100,9 +100,14 @@ async def _fingerprint(
                 return found, partial(mend_of, environment)
         except Exception as err:
             one = only_one(err)
-            if isinstance(one, OffbusError):
+            left = "".join(f"; left: {one.item}: {one.detail}" for one in handle.left)
+            if isinstance(one, OffbusError) and not left:
                 raise one from None
-            raise CouldNotRun(f"{name} cannot be read: {type(one).__name__}: {one}") from err
+            raise CouldNotRun(f"{name} cannot be read: {_said(one)}{left}") from err
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, OffbusError) else f"{type(error).__name__}: {error}"
 
 
 def _tell(found: list[Finding], what: str, recover: str | None) -> int:

@@ -1,10 +1,11 @@
 """Writes what steps, undos and environments have to say into the journal."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from math import isfinite
 from typing import Any
 
+from offbus.environment import Left
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.step import Moment, Recorded
@@ -104,11 +105,29 @@ class RunRecorder(JournalRecorder):
         self._environment = environment
         self._abort = abort
         self._progress = progress
+        self._begun = False
+        self.left: list[Left] = []
+        """What may be left of an environment that did not open."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """See RunHandle."""
         data = {"environment": self._environment, "state": dict(state)}
+        self._begun = True
         self._journal.append(EventKind.ENVIRONMENT_OPENED, data, durable=True)
+
+    def unopened(self, left: Iterable[Left] = ()) -> None:
+        """See RunHandle."""
+        self._begun = False
+        for one in left:
+            self.left.append(one)
+            data = {"item": one.item, "detail": one.detail, "mend": one.mend}
+            self._journal.append(EventKind.RESIDUE, data)
+
+    def did_not_open(self) -> None:
+        """The engine's side of `unopened`: nobody has looked unless the environment said so."""
+        if self._begun:
+            detail = "it did not open, and did not say whether anything of it is left"
+            self.unopened([Left("environment", detail, f"offbus recover {self.run_id}")])
 
     def abort(self, reason: str) -> None:
         """See RunHandle."""

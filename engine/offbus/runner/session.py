@@ -105,7 +105,7 @@ class Session:
         self._phase("open")
         async with AsyncExitStack() as stack:
             handle = self._handle()
-            environment = await stack.enter_async_context(self._open(handle))
+            environment = await self._entered(stack, handle)
             self._stoppable = None
             undoer = Undoer(self._journal, handle, environment)
             self._undos = UndoLog(self._journal, undoer, self._scenario.undo_timeout, self._registry)
@@ -116,6 +116,15 @@ class Session:
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._wind_up(environment, stepper, self._undos)
+
+    async def _entered(self, stack: AsyncExitStack, handle: RunRecorder) -> Environment:
+        """Open the environment; one that does not open is residue unless it says that nothing of it is left."""
+        try:
+            environment: Environment = await stack.enter_async_context(self._open(handle))
+        except BaseException:
+            handle.did_not_open()
+            raise
+        return environment
 
     def _open(self, handle: RunRecorder) -> Any:
         spec = self._scenario.environment

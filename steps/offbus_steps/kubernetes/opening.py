@@ -2,9 +2,10 @@
 
     connect -> preflight (nothing is touched) -> journal the state -> take the Lease -> begin the records -> watch
 
-What a failure does: before the Lease is taken, nothing was touched. One that comes after it and before the environment
-is open removes what was made here. Once open, `close` decides: finished runs remove Lease and records; otherwise both
-stay, the Lease unrenewed, for whoever recovers the run. Nothing here is imported until a run opens `kubernetes`.
+What a failure does: before the Lease is taken, nothing was touched. One that comes after it and before the
+environment is open removes what was made here, or tells it as residue. Once open, `close` decides: finished runs
+remove Lease and records; otherwise both stay, the Lease unrenewed, for whoever recovers the run. Nothing here is
+imported until a run opens `kubernetes`.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from offbus.environment import Environment, RunHandle
+from offbus.environment import Environment, Left, RunHandle
 from offbus.errors import CouldNotRun
 from offbus_steps.background import Background
 from offbus_steps.cluster import Cluster
@@ -85,10 +86,10 @@ async def open_kubernetes(
         hold = Hold.of(port, options.agent_namespace, run)
         state = journaled(options, guards, hold)
         run.opened(state)
-        with unreachable():
-            await hold.lease.take()
         opening = Opening(port, guards, run, hold)
         try:
+            with unreachable():
+                await hold.lease.take()
             async with opening.opened(state) as cluster:
                 yield cluster
         finally:
@@ -151,10 +152,21 @@ class Opening:
                 raise failure
 
     async def end_unopened(self) -> None:
-        """Remove what `opened` made, when it did not get as far as being open."""
+        """Remove what was made, when it did not get as far as being open; what may be left is told as residue."""
         if not self._is_open:
-            with anyio.move_on_after(CLEAN_UP_S, shield=True):
+            self._run.unopened(await self._ended_unopened())
+
+    async def _ended_unopened(self) -> list[Left]:
+        why = f"no answer within {CLEAN_UP_S:g} s"
+        with anyio.move_on_after(CLEAN_UP_S, shield=True):
+            try:
                 await self._hold.end()
+            except PortError as err:
+                why = err.message
+            else:
+                return []
+        detail = f"the environment did not open, and what it made may not be removed: {why}"
+        return [Left("the run's Lease and records", detail, f"offbus recover {self._run.run_id}")]
 
 
 def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[KubernetesPort]:
