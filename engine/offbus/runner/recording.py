@@ -112,8 +112,8 @@ class RunRecorder(JournalRecorder):
     def opened(self, state: Mapping[str, Any]) -> None:
         """See RunHandle."""
         data = {"environment": self._environment, "state": dict(state)}
-        self._begun = True
         self._journal.append(EventKind.ENVIRONMENT_OPENED, data, durable=True)
+        self._begun = True
 
     def unopened(self, left: Iterable[Left] = ()) -> None:
         """See RunHandle."""
