@@ -142,7 +142,10 @@ class Opener(Protocol):
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect again from journaled state, for `recover`. Raises CouldNotRun if it cannot be reached."""
+        """Connect again from journaled state, for `recover`.
+
+        Raises CouldNotRun if it cannot be reached, PlaceGone if it is proven to be no more.
+        """
 
     def identity(self, options: Any) -> str:
         """Names the place, so that two runs on one place exclude each other ("local:/path", "kubernetes:ctx")."""

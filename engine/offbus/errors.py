@@ -4,6 +4,7 @@
     ├── UsageError            the user asked for something impossible: exit 2, nothing was touched
     ├── CouldNotRun           a refused guard, a leftover run, a run folder that cannot be written: exit 3
     │   ├── GuardRefused
+    │   ├── PlaceGone         what a run acted on is proven to be gone as a whole: nothing of the run is left in it
     │   └── JournalError      the journal cannot be written (or read): inject nothing, undo what is done
     └── StepProblem           raised by steps and undos
         ├── StepFailed        the world did not do what was expected          -> outcome failed,  exit 1
@@ -23,6 +24,7 @@ __all__ = [
     "GuardRefused",
     "JournalError",
     "OffbusError",
+    "PlaceGone",
     "Retryable",
     "StepError",
     "StepFailed",
@@ -53,6 +55,10 @@ class CouldNotRun(OffbusError):
 
 class GuardRefused(CouldNotRun):
     """Raised by an environment when a guard does not hold; `message` names the guard and the shortage."""
+
+
+class PlaceGone(CouldNotRun):
+    """Raised by an environment that is reopened when it has proven that its place is no more: all undos are settled."""
 
 
 class JournalError(CouldNotRun):

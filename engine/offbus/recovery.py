@@ -5,7 +5,8 @@
 
 Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the
 run's lock. What cannot be undone is residue with the way to mend it (offbus.unrecovered): an undo whose type is not
-installed, one whose environment or record is lost in a damaged journal. A journal that cannot be written any more (a
+installed, one whose environment or record is lost in a damaged journal. A place that is proven to be gone as a whole
+took what the run did with it. A journal that cannot be written any more (a
 full disk) does not keep the world from being undone; it is said, and the run stays unfinished.
 """
 
@@ -17,7 +18,7 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.errors import CouldNotRun, OffbusError
+from offbus.errors import CouldNotRun, OffbusError, PlaceGone
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import Journal, read_journal
@@ -31,7 +32,7 @@ from offbus.runner.finish import end_run, settle_place
 from offbus.runner.recording import RunRecorder
 from offbus.runner.undoing import UndoEntry, Undoer
 from offbus.runs import RunFolder
-from offbus.unrecovered import tell_lost, tell_missing, tell_unreachable
+from offbus.unrecovered import settle_gone, tell_lost, tell_missing, tell_unreachable
 
 __all__ = ["Recovery", "plan_recovery", "recover"]
 
@@ -186,6 +187,8 @@ async def _undo_there(
                 await settle_place(environment, writer, left, fold.fingerprint, clean=clean)
     except Exception as err:
         one = only_one(err)
+        if isinstance(one, PlaceGone) and not opened:
+            return settle_gone(writer, plan.entries, plan.missing, by, one.message)
         if opened or isinstance(one, OffbusError):
             raise one from None
         reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"

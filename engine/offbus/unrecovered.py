@@ -1,4 +1,7 @@
-"""Tells what a recovery cannot undo, as residue with the way to mend it. Nothing is guessed, nothing is left out."""
+"""Tells what a recovery cannot undo, as residue with the way to mend it, and what it need not: its place is gone.
+
+Nothing is guessed, nothing is left out.
+"""
 
 from collections.abc import Iterable
 
@@ -8,7 +11,20 @@ from offbus.report.fold import Fold
 from offbus.runner.undoing import UndoEntry
 from offbus.runs import RunFolder
 
-__all__ = ["tell_lost", "tell_missing", "tell_unreachable"]
+__all__ = ["settle_gone", "tell_lost", "tell_missing", "tell_unreachable"]
+
+
+def settle_gone(
+    writer: JournalWriter, entries: Iterable[UndoEntry], missing: Iterable[Event], by: str, why: str
+) -> None:
+    """The place is proven to be gone: no undo finds anything to do there."""
+    numbered = [(entry.number, entry.attempts + 1, entry.step) for entry in entries]
+    numbered += [(record["data"]["undo"], 1, record.get("step")) for record in missing]
+    for number, attempt, step in numbered:
+        one = {"undo": number, "attempt": attempt}
+        writer.append(EventKind.UNDO_STARTED, {**one, "by": by}, step=step)
+        nothing = {**one, "result": "nothing", "detail": why, "evidence": {}}
+        writer.append(EventKind.UNDO_ENDED, nothing, step=step)
 
 
 def tell_missing(writer: JournalWriter, records: Iterable[Event]) -> None:

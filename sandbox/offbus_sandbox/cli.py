@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from offbus_sandbox.named import flag
+
 if TYPE_CHECKING:
     from offbus_sandbox.layout import Layout
 
@@ -54,25 +56,17 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
 
 @local.command()
 @name_option
+@click.option("--force", is_flag=True, help="Stop the run that uses it first; it undoes and reports.")
 @json_option
-def down(name: str, as_json: bool) -> None:
+def down(name: str, force: bool, as_json: bool) -> None:
     """End a sandbox: disarm all faults, end every process, remove its folder."""
-    import shutil
-
-    import anyio
-
-    from offbus.errors import CouldNotRun
-    from offbus_sandbox.start import stop
+    from offbus_sandbox.ending import take_down
 
     layout = layout_of(name)
     if not layout.real.exists():
         say(as_json, {"name": name, "was_up": False}, f"{name} is not up")
         return
-    anyio.run(stop, layout)
-    shutil.rmtree(layout.real)
-    layout.forget_alias()
-    if layout.real.exists():
-        raise CouldNotRun(f"{layout.real} is still there", hint="remove it by hand")
+    take_down(layout, force=force)
     say(as_json, {"name": name, "was_up": True}, f"{name} is down; no process of it is left")
 
 
@@ -119,11 +113,6 @@ def refuse_other(layout: "Layout", config: Any, name: str) -> None:
             f"{name} exists with other nodes, GPUs or responder",
             hint=f"offbus local down{flag(name)}, then up again",
         )
-
-
-def flag(name: str) -> str:
-    """How the sandbox is named on a command line."""
-    return "" if name == "default" else f" --name {name}"
 
 
 def say(as_json: bool, report: dict[str, Any], text: str) -> None:

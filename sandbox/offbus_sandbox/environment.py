@@ -46,7 +46,7 @@ class LocalOptions(Options):
 
 
 class LocalOpener:
-    """See `offbus.environment.Opener`. The work is in `opening`, imported when it is needed: `validate` never does."""
+    """See `offbus.environment.Opener`. `opening` and `place` do the work; `validate` never imports them."""
 
     def open(
         self, options: LocalOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
@@ -62,11 +62,11 @@ class LocalOpener:
         """Reach the sandbox of a run again. The state says where it is, also when the run's folder was moved."""
         from offbus_sandbox.opening import reopen_local
 
-        return reopen_local(state, run)
+        return reopen_local(state, run, run_dir)
 
     def identity(self, options: LocalOptions) -> str:
         """Two runs exclude each other in one sandbox; a run's own sandbox is nobody else's."""
-        from offbus_sandbox.opening import identity
+        from offbus_sandbox.place import identity
 
         return identity(options)
 

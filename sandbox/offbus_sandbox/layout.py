@@ -4,7 +4,8 @@
       api.sock            the port, for runners and people (a client here keeps the sandbox alive)
       internal.sock       the same, for the sandbox's own programs (they do not keep it alive)
       sandbox.json        its configuration        store.sqlite   its objects
-      lock                held by the supervisor   token          of the node agents, mode 0600
+      lock                held by the supervisor   in-use         held by the run that acts on a kept sandbox
+      token               of the node agents, mode 0600
       log/                the programs' own logs   processes/     one record for every process it started
       endpoints/          ready addresses, by graph
       nodes/NAME/         a node (docs/architecture.md)
@@ -76,6 +77,11 @@ class Layout:
     def lock(self) -> Path:
         """Locked for as long as a supervisor lives."""
         return self.real / "lock"
+
+    @property
+    def in_use(self) -> Path:
+        """Locked by the run (or the recovery) that acts on a kept sandbox, wherever its folder of runs is."""
+        return self.real / "in-use"
 
     @property
     def token(self) -> Path:

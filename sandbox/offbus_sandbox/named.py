@@ -7,7 +7,7 @@ from pathlib import Path
 
 from offbus.errors import UsageError
 
-__all__ = ["DEFAULT", "folder_of", "names"]
+__all__ = ["DEFAULT", "flag", "folder_of", "names"]
 
 DEFAULT = "default"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -32,3 +32,8 @@ def names() -> Iterator[str]:
     """The sandboxes that have a folder."""
     if home().is_dir():
         yield from sorted(entry.name for entry in home().iterdir() if NAME.fullmatch(entry.name))
+
+
+def flag(name: str) -> str:
+    """How a sandbox is named on a command line."""
+    return "" if name == DEFAULT else f" --name {name}"

@@ -5,14 +5,13 @@ The sandbox outlives the runner, so what is compared is a living world.
 
 import json
 import os
-import select
 import signal
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from following import reach, run_until
 
 from conftest import LONG, SCENARIOS, processes_below, up
 
@@ -45,37 +44,6 @@ def world(offbus, sandbox):
 def command_of(pid):
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     return b" ".join(words[1:4]).decode()
-
-
-def follow(offbus, runner):
-    """The lines of the run's journal as they are written; the file is watched, not polled."""
-    runs = offbus.runs
-    runs.mkdir(parents=True, exist_ok=True)
-    known = set(runs.iterdir())
-    while not (fresh := [path for path in runs.iterdir() if path not in known and path.name[0] != "."]):
-        assert runner.poll() is None, runner.communicate()
-        select.select([], [], [], 0.01)
-    journal = str(fresh[0] / "journal.jsonl")
-    command = ["tail", "-q", "-n", "+1", "--retry", "-F", f"--pid={runner.pid}", journal]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as tail:
-        yield from tail.stdout
-        tail.kill()
-
-
-def reach(lines, kind, word=""):
-    """Read on until an event of that kind, with that word in it."""
-    for line in lines:
-        if json.loads(line)["kind"] == kind and word in line:
-            return
-    raise AssertionError(f"the run ended without {kind} {word}")
-
-
-def run_until(offbus, kind, word):
-    """Start the drill and return its process once the event is in the journal."""
-    runner = offbus.start("run", SCENARIOS / "xid79.yaml", "--view", "quiet")
-    lines = follow(offbus, runner)
-    reach(lines, kind, word)
-    return runner, lines
 
 
 @pytest.mark.parametrize(("kind", "word"), POINTS, ids=[f"{kind} {word}" for kind, word in POINTS])
@@ -143,13 +111,24 @@ def short_folder():
 @pytest.mark.parametrize("word", ["opening", "environment_opened"])
 def test_an_interrupt_while_the_environment_opens_leaves_nothing(offbus, short_folder, monkeypatch, word):
     monkeypatch.setenv("TMPDIR", str(short_folder))  # where the sandbox keeps its short name
-    runner = offbus.start("run", SCENARIOS / "xid79.yaml", "--view", "quiet")
-    lines = follow(offbus, runner)
-    reach(lines, "phase" if word == "opening" else word)
+    runner, lines = run_until(offbus, "phase" if word == "opening" else word)
     os.kill(runner.pid, signal.SIGINT)
     output, _ = runner.communicate(timeout=LONG)
     list(lines)  # the journal is read to its end, so nothing of this test is left either
     assert runner.returncode == 130, output
     assert processes_below(offbus.home) == []
     assert [link for link in short_folder.glob("offbus-*/*") if link.is_symlink()] == []
+    assert list(offbus.runs.glob("*/local/token")) == []
+
+
+def test_killed_while_the_environment_opens_everything_that_was_started_is_ended(
+    offbus, short_folder, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(short_folder))
+    runner, _lines = run_until(offbus, "environment_opened")
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.communicate(timeout=LONG)
+    recovered = offbus.call("recover")
+    assert (recovered.returncode, "residue: none" in recovered.stdout) == (0, True), recovered.stdout
+    assert processes_below(offbus.home) == []
     assert list(offbus.runs.glob("*/local/token")) == []

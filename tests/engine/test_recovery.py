@@ -111,6 +111,19 @@ def test_a_missing_undo_type_is_residue_that_names_its_package(drill):
     assert finish(folder).residue == []
 
 
+def test_a_place_that_is_proven_to_be_gone_took_what_the_run_did_with_it(drill, tmp_path_factory):
+    played, worlds, lines = worlds_after_each_event(drill)
+    cut = next(n for n, line in enumerate(lines, 1) if b'"name":"undo"' in line)
+    folder = killed_after(played, cut, lines, worlds)
+    kept = RunFolder(folder.path.rename(tmp_path_factory.mktemp("kept") / folder.path.name))
+    shutil.rmtree(played.folder)
+    report = finish(kept, registry=Registry.of(environments={"world": REGISTRY.environment_type("world")}))
+    assert {(undo.result, undo.tries[-1].detail) for undo in report.undos} == {
+        ("nothing", "the world has ended")
+    }
+    assert (report.exit, report.residue, kept.unfinished.exists()) == (Exit.COULD_NOT_RUN, [], False)
+
+
 def test_a_run_that_ended_before_its_first_event_has_nothing_to_undo(tmp_path):
     folder = RunFolder(tmp_path / "20260101T000000Z-drill-cafe0001")
     folder.path.mkdir()

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import anyio
 
 from offbus.environment import Guards, Left, Options, RunHandle
-from offbus.errors import CouldNotRun, GuardRefused
+from offbus.errors import CouldNotRun, GuardRefused, PlaceGone
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
 Value = str | int | None
@@ -93,6 +93,8 @@ class WorldOpener:
 
     @asynccontextmanager
     async def reopen(self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str) -> AsyncIterator[World]:
+        if not Path(state["path"]).parent.exists():
+            raise PlaceGone("the world has ended")
         yield World(Path(state["path"]), run)
 
     def identity(self, options: WorldOptions) -> str:

@@ -8,6 +8,8 @@ hit. The signal is SIGTERM: as a first signal it does what Ctrl-C does, and unli
 import os
 import select
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -21,7 +23,7 @@ from offbus.report.fold import fold
 from offbus.report.spans import plain
 from offbus.runs import RunFolder, default_runs, find_run
 
-__all__ = ["stop_run"]
+__all__ = ["asked_to_stop", "is_suspended", "stop_run"]
 
 
 def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
@@ -29,19 +31,29 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
     folder = find_run((runs or default_runs()).resolve(), wanted)
     if not folder.in_use():
         return _not_running(folder)
+    with asked_to_stop(folder) as process:
+        if process is not None:
+            click.echo(f"asked run {folder.id} to stop")
+            if not wait:
+                return Exit.PASSED
+            _hint_if_suspended(folder)
+            select.select([process], [], [])  # a pidfd is readable once its process has ended
+    return _tell(folder)
+
+
+@contextmanager
+def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
+    """Ask the process that holds a run to stop; a pidfd of it, None when it ended by itself. Raises CouldNotRun."""
     process = _process_of(folder)
     try:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        click.echo(f"asked run {folder.id} to stop")
-        if not wait:
-            return Exit.PASSED
-        _hint_if_suspended(folder)
-        select.select([process], [], [])  # a pidfd is readable once its process has ended
-    except ProcessLookupError:
-        pass  # it has ended by itself between the look and the signal: what it left is told below
+        try:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        except ProcessLookupError:
+            yield None
+            return
+        yield process
     finally:
         os.close(process)
-    return _tell(folder)
 
 
 def _not_running(folder: RunFolder) -> int:
@@ -78,16 +90,18 @@ def _by_hand(folder: RunFolder) -> str:
 
 
 def _hint_if_suspended(folder: RunFolder) -> None:
-    """A suspended process (Ctrl-Z, SIGSTOP) gets the signal only when it goes on."""
     holder = folder.holder
-    if holder is None:
-        return
-    try:
-        state = Path(f"/proc/{holder.pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    if state.rpartition(")")[2].split()[0] in ("T", "t"):
+    if holder is not None and is_suspended(holder.pid):
         click.echo(f"offbus: its process is suspended; let it go on: kill -CONT {holder.pid}", err=True)
+
+
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped (Ctrl-Z, SIGSTOP): it gets a signal only when it goes on."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[0] in ("T", "t")
 
 
 def _tell(folder: RunFolder) -> int:

@@ -1,0 +1,84 @@
+"""`offbus local down`: end a kept sandbox and remove it, never under a run that acts on it, unless that is asked for.
+
+Forced, the run that holds the sandbox is stopped first, as `offbus stop` does: it undoes and reports. One that cannot
+end now, because its process is suspended, loses its sandbox, and says so when it goes on.
+"""
+
+import select
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import anyio
+import click
+
+from offbus.cli.stopping import asked_to_stop, is_suspended
+from offbus.errors import CouldNotRun
+from offbus.journal.lock import HeldElsewhere, Holder, holder_of
+from offbus.runs import RunFolder
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.named import flag
+from offbus_sandbox.place import used_by
+from offbus_sandbox.start import stop
+
+__all__ = ["take_down"]
+
+
+def take_down(layout: Layout, *, force: bool) -> None:
+    """End every process of the sandbox, remove its folder. Raises CouldNotRun, naming the run that is in the way."""
+    with unused(layout, force=force):
+        anyio.run(stop, layout)
+        shutil.rmtree(layout.real)
+        layout.forget_alias()
+    if layout.real.exists():
+        raise CouldNotRun(f"{layout.real} is still there", hint="remove it by hand")
+
+
+@contextmanager
+def unused(layout: Layout, *, force: bool) -> Iterator[None]:
+    """Keep everybody else from the sandbox meanwhile."""
+    if force:
+        stop_user(layout)
+    with ExitStack() as held:
+        try:
+            held.enter_context(used_by(layout, "down"))
+        except HeldElsewhere as err:
+            holder = holder_of(layout.in_use)
+            if not force or holder is None or not is_suspended(holder.pid):
+                raise in_the_way(layout, holder) from err
+        yield
+
+
+def in_the_way(layout: Layout, holder: Holder | None) -> CouldNotRun:
+    """Which run it is, and how it is stopped."""
+    name, run = layout.real.name, run_of(holder)
+    if run is None:
+        return CouldNotRun(f"{name} is in use by {holder or 'another process'}")
+    return CouldNotRun(
+        f"{name} is in use by run {run.id}, process {holder.pid if holder else '?'}",
+        hint=f"offbus stop {run.path}; or stop it and take the sandbox down: offbus local down{flag(name)} --force",
+    )
+
+
+def run_of(holder: Holder | None) -> RunFolder | None:
+    """The run that the holder of a sandbox acts for."""
+    if holder is None or not holder.task.startswith("run "):
+        return None
+    return RunFolder(Path(holder.task.removeprefix("run ")))
+
+
+def stop_user(layout: Layout) -> None:
+    """Stop the run that holds the sandbox, and wait for its end unless it is suspended."""
+    try:
+        with used_by(layout, "down"):
+            return
+    except HeldElsewhere:
+        holder = holder_of(layout.in_use)
+    run = run_of(holder)
+    if run is None or holder is None:
+        raise in_the_way(layout, holder)
+    with asked_to_stop(run) as process:
+        click.echo(f"asked run {run.id} to stop", err=True)
+        if process is not None and not is_suspended(holder.pid):
+            select.select([process], [], [])

@@ -1,0 +1,132 @@
+"""Which sandbox a run uses: one of its own, or one that `offbus local up` keeps; and whether that is still the same.
+
+A kept sandbox has one user at a time, wherever its folder of runs is: whoever acts on it holds its lock `in-use`,
+which names the run's folder, so that `offbus local down` can say which run is in the way.
+"""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from offbus.errors import CouldNotRun, PlaceGone
+from offbus.journal.lock import FileLock, boot_id
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.environment import LocalOptions
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.named import DEFAULT, folder_of
+from offbus_sandbox.processes.survey import leftovers
+from offbus_sandbox.start import is_running
+from offbus_steps.port import Port, Ref
+
+__all__ = ["Place", "identity", "refuse_another", "refuse_gone", "used_by"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which sandbox a run uses."""
+
+    layout: Layout
+    config: SandboxConfig
+    own: bool
+    """It was made for this run, and ends with it."""
+
+    @classmethod
+    def choose(cls, options: LocalOptions, run_dir: Path) -> "Place":
+        """A running sandbox, or one of the run's own. Raises CouldNotRun, UsageError."""
+        kept = kept_sandbox(options)
+        if kept is None:
+            return cls(Layout.of(run_dir / "local"), options.config(), own=True)
+        config = SandboxConfig.load(kept.config)
+        refuse_differences(options, config, kept)
+        return cls(kept, config, own=False)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `reopen` needs."""
+        folder, config = str(self.layout.real), self.config.model_dump(mode="json")
+        where = {"host": socket.gethostname(), "boot": boot_id()}
+        return {"folder": folder, "config": config, "own": self.own, **where}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "Place":
+        """From journaled state."""
+        config = SandboxConfig.model_validate(state["config"])
+        return cls(Layout.of(Path(state["folder"])), config, own=bool(state["own"]))
+
+    @contextmanager
+    def used(self, run_dir: str) -> Iterator[None]:
+        """Hold a kept sandbox for a run, or for its recovery. Raises HeldElsewhere, a CouldNotRun."""
+        if self.own:  # nobody else knows of it, and the run's own lock is enough
+            yield
+            return
+        with used_by(self.layout, f"run {run_dir}"):
+            yield
+
+    async def instance(self, port: Port) -> str:
+        """Names this sandbox and no later one in the same folder: the uid of its first node. Raises PortError."""
+        node = await port.objects.get(Ref("Node", self.config.node_names[0]))
+        return str(node["metadata"]["uid"])
+
+
+def used_by(layout: Layout, task: str) -> FileLock:
+    """The lock of a kept sandbox's one user; its holder's task is "run FOLDER" for a run."""
+    return FileLock(layout.in_use, f"the sandbox {layout.real.name!r}", task=task)
+
+
+def identity(options: LocalOptions) -> str:
+    """Two runs exclude each other in one sandbox; a run's own sandbox is nobody else's."""
+    kept = kept_sandbox(options)
+    return f"local:{kept.real}" if kept else f"local:own-{token_hex(8)}"
+
+
+def kept_sandbox(options: LocalOptions) -> Layout | None:
+    """The running sandbox to use; None for one of the run's own. Raises CouldNotRun when the named one does not run."""
+    layout = Layout.of(folder_of(options.sandbox or DEFAULT))
+    if is_running(layout):
+        return layout
+    if options.sandbox:
+        raise CouldNotRun(
+            f"the sandbox {options.sandbox!r} does not run", hint=f"offbus local up --name {options.sandbox}"
+        )
+    return None
+
+
+def refuse_differences(options: LocalOptions, config: SandboxConfig, kept: Layout) -> None:
+    """Options that a running sandbox does not have are refused, never ignored."""
+    wanted = options.config()
+    for field in ("nodes", "gpus_per_node", "responder", "driver"):
+        if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
+            name = kept.real.name
+            raise CouldNotRun(
+                f"the running sandbox {name!r} has another `{field}` than the scenario asks for",
+                hint=f"offbus local down --name {name}, or leave `{field}` out",
+            )
+
+
+def refuse_gone(place: Place, state: Mapping[str, Any]) -> None:
+    """Raise PlaceGone when the sandbox was taken down, proven here; CouldNotRun when it was on another machine."""
+    host = state.get("host", socket.gethostname())
+    if host != socket.gethostname() and state.get("boot") != boot_id():
+        raise CouldNotRun(f"the sandbox {place.layout.real} is on {host}", hint=f"recover the run on {host}")
+    if place.layout.config.exists():
+        return
+    if left := leftovers(place.layout):
+        names = ", ".join(f"{process.id.pid} {process.command()}" for process in left)
+        raise CouldNotRun(
+            f"the files of the sandbox {place.layout.real} are gone, and processes of it are left: {names}",
+            hint="end them by hand",
+        )
+    raise PlaceGone(f"the sandbox {place.layout.real} was taken down; no process of it is left")
+
+
+async def refuse_another(place: Place, port: Port, state: Mapping[str, Any]) -> None:
+    """Raise PlaceGone when the sandbox in this folder is not the one that the run acted on."""
+    was = state.get("instance")
+    if was is not None and was != await place.instance(port):
+        raise PlaceGone(
+            f"the sandbox {place.layout.real} was taken down, and another was started in its place"
+        )
