@@ -7,10 +7,9 @@ from typing import Any
 
 import httpx
 
+from offbus_sandbox.store.served import resource_of
 from offbus_sandbox.wire import collection_path, error_of, object_path
 from offbus_steps.port import (
-    KINDS,
-    ApiResource,
     Invalid,
     Object,
     ObjectList,
@@ -58,12 +57,12 @@ class LocalObjects(Objects):
                     yield event_of(line)
         raise Unavailable("the supervisor ended the watch", hint="list and watch again")
 
-    async def create(self, obj: Mapping[str, Any]) -> Object:
-        """Create."""
+    async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+        """Create, or see what would be created."""
         resource = resource_of(obj.get("kind"))
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection_path(resource, namespace if resource.namespaced else "")
-        return await self._ask("POST", path, body=obj)
+        return await self._ask("POST", path, body=obj, params={"dryRun": "All"} if dry_run else None)
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch."""
@@ -116,14 +115,6 @@ def options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
     """Kubernetes' `DeleteOptions`."""
     made: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
     return made if grace_seconds is None else {**made, "gracePeriodSeconds": grace_seconds}
-
-
-def resource_of(kind: Any) -> ApiResource:
-    """Where a kind is served. Raises Invalid for one that offbus does not use."""
-    resource = KINDS.get(kind) if isinstance(kind, str) else None
-    if resource is None:
-        raise Invalid(f"kind {kind!r} is not served", hint=f"served are {', '.join(sorted(KINDS))}")
-    return resource
 
 
 def path_of(ref: Ref) -> str:

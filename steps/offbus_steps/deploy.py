@@ -24,7 +24,7 @@ from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.rollout import progress_of, ready_pods, rolled_out
 from offbus_steps.target import Target
 from offbus_steps.undos import DeleteObject
-from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
+from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind, workload_of
 
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing"]
 
@@ -34,7 +34,7 @@ class Existing(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    kind: str = Field(description="Deployment or DynamoGraphDeployment.")
+    kind: WorkloadKind = Field(description="Its kind.")
     name: str = Field(description="Its name.")
     namespace: str = Field(description="Its namespace.")
 

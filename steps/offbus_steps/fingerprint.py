@@ -13,6 +13,7 @@ import anyio
 from offbus.errors import StepError
 from offbus_steps import pods, responder
 from offbus_steps.guards import ClusterGuards
+from offbus_steps.manifest import ALLOWED_KINDS
 from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
 from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
@@ -21,9 +22,6 @@ __all__ = ["RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
-LABELLED_KINDS = ("Namespace", "ConfigMap", "PodDisruptionBudget", *WORKLOAD_KINDS)
-"""What `deploy` may create."""
-
 KEPT_BY_THE_PLATFORM = (
     "deployment.kubernetes.io/",
     "kubectl.kubernetes.io/",
@@ -136,7 +134,7 @@ def _controller(meta: Mapping[str, Any]) -> str:
 
 async def _leftovers(objects: Objects, run: str) -> dict[str, Any]:
     found = {}
-    for kind in LABELLED_KINDS:
+    for kind in ALLOWED_KINDS:
         for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
             found[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
     return found

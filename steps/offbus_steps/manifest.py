@@ -13,7 +13,14 @@ from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["ALLOWED_KINDS", "read_manifest"]
 
-ALLOWED_KINDS = ("ConfigMap", "Namespace", "PodDisruptionBudget", *WORKLOAD_KINDS)
+ALLOWED_KINDS = (
+    "ConfigMap",
+    "Namespace",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "Service",
+    *WORKLOAD_KINDS,
+)
 LARGEST = 1 << 20
 
 
@@ -52,8 +59,8 @@ def _checked(path: Path, number: int, obj: Any) -> Object:
     resource = KINDS.get(str(obj.get("kind")))
     if resource is None or resource.kind not in ALLOWED_KINDS:
         raise StepError(f"{where}: kind {obj.get('kind')!r} cannot be deployed", hint=f"possible: {_names()}")
-    if obj.get("apiVersion") != resource.api_version:
-        raise StepError(f"{where}: {resource.kind} needs apiVersion {resource.api_version}")
+    if obj.get("apiVersion") not in resource.versions:
+        raise StepError(f"{where}: {resource.kind} needs apiVersion {' or '.join(resource.versions)}")
     if resource.namespaced:
         obj["metadata"].setdefault("namespace", "default")
     return obj

@@ -48,8 +48,16 @@ class ApiResource:
 
     kind: str
     api_version: str
+    """The one that offbus speaks best."""
     plural: str
     namespaced: bool
+    also: tuple[str, ...] = ()
+    """Further versions that offbus understands."""
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """All that offbus understands, the best first."""
+        return (self.api_version, *self.also)
 
 
 KINDS: Mapping[str, ApiResource] = {
@@ -63,9 +71,17 @@ KINDS: Mapping[str, ApiResource] = {
         ApiResource("Lease", "coordination.k8s.io/v1", "leases", namespaced=True),
         ApiResource("Deployment", "apps/v1", "deployments", namespaced=True),
         ApiResource("ReplicaSet", "apps/v1", "replicasets", namespaced=True),
+        ApiResource("StatefulSet", "apps/v1", "statefulsets", namespaced=True),
+        ApiResource("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", "leaderworkersets", namespaced=True),
+        ApiResource("Service", "v1", "services", namespaced=True),
+        ApiResource("PersistentVolumeClaim", "v1", "persistentvolumeclaims", namespaced=True),
         ApiResource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", namespaced=True),
         ApiResource(
-            "DynamoGraphDeployment", "nvidia.com/v1alpha1", "dynamographdeployments", namespaced=True
+            "DynamoGraphDeployment",
+            "nvidia.com/v1beta1",
+            "dynamographdeployments",
+            namespaced=True,
+            also=("nvidia.com/v1alpha1",),
         ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
@@ -163,8 +179,11 @@ class Objects(Protocol):
     ) -> AsyncIterator[WatchEvent]:
         """Changes after `resource_version`, for ever; ends only by Gone, Unavailable or cancellation."""
 
-    async def create(self, obj: Mapping[str, Any]) -> Object:
-        """Create. Raises Conflict when it exists."""
+    async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+        """Create. Raises Conflict when it exists.
+
+        With `dry_run` everything is checked and filled in as for a creation, and nothing is stored.
+        """
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch. With `metadata.resourceVersion` in the patch it is conditional (Conflict).

@@ -61,14 +61,17 @@ def _fields(
 
 
 def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
-    """The LD_PRELOAD that the template's containers have now; "" for none."""
-    entry = read(workload.obj, (*template.env, ("name", "LD_PRELOAD")))
-    values = {_value(workload, template, entry)} if entry is not MISSING else set()
+    """The LD_PRELOAD that the template's containers have now; "" for none.
+
+    Running pods tell best: what their operator chained is in them. Without any, the spec tells.
+    """
+    written = _written(workload, template)
+    values: set[str] = set()
     for pod in running:
-        labels = (pod["metadata"].get("labels") or {}).items()
-        if template.labels.items() <= labels:
+        if template.is_of(pod["metadata"].get("labels") or {}):
             values |= _running_values(workload, template, pod)
     values.discard("")
+    values = values or {written} - {""}
     if len(values) > 1:
         raise StepError(f"the pods of {workload.ref} have different LD_PRELOADs: {', '.join(sorted(values))}")
     chained = values.pop() if values else ""
@@ -79,14 +82,20 @@ def _chain(workload: Workload, template: Template, running: list[Object]) -> str
     return chained
 
 
+def _written(workload: Workload, template: Template) -> str:
+    """By the spec: the container's own entry wins over what its whole graph gets."""
+    for env in (template.env, *template.inherited):
+        entry = read(workload.obj, (*env, ("name", "LD_PRELOAD")))
+        if entry is not MISSING:
+            return _value(workload, template, entry)
+    return ""
+
+
 def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:
-    entries = (
-        entry
-        for container in pods.containers(pod["spec"])
-        if container["name"] == template.container
-        for entry in container.get("env") or ()
-        if entry["name"] == "LD_PRELOAD"
-    )
+    every = list(pods.containers(pod["spec"]))
+    # an operator may run the template's container several times over, under names of its own
+    own = [one for one in every if one["name"] == template.container] or every
+    entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == "LD_PRELOAD")
     return {_value(workload, template, entry) for entry in entries}
 
 

@@ -53,6 +53,7 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
     workload = await live_workload(cluster.port.objects, target)
     running = await target_objects(cluster, target)
     fields = preload_fields(workload, running, cluster.port.host_path)
+    _require_rolling(workload)
     await _require_surge(cluster, workload, running)
     undo = RestoreFields.of(workload.obj, fields, rollout=target)
     await ctx.undo(undo)
@@ -78,6 +79,14 @@ async def target_objects(cluster: Cluster, target: Target) -> list[Object]:
     labels = ",".join(f"{key}={value}" for key, value in target.selector.items())
     listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=labels)
     return [one for one in listing.items if not pods.is_terminating(one) and not pods.is_finished(one)]
+
+
+def _require_rolling(workload: Workload) -> None:
+    if workload.not_rolling:
+        raise StepError(
+            f"{workload.ref} would not replace its pods when it is patched: {workload.not_rolling}",
+            hint="change that for the drill",
+        )
 
 
 async def _require_surge(cluster: Cluster, workload: Workload, running: list[Object]) -> None:

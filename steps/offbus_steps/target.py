@@ -21,7 +21,7 @@ class Target(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    kind: str = Field(description="Deployment or DynamoGraphDeployment.")
+    kind: str = Field(description="Kind of the workload: Deployment, DynamoGraphDeployment, …")
     name: str = Field(description="Name of the object.")
     namespace: str = Field(description="Its namespace.")
     port: int = Field(description="Port on which its frontend serves HTTP.")

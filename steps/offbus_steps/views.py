@@ -10,6 +10,7 @@ from typing import Any
 
 from offbus_steps import pods, responder
 from offbus_steps.port import Object, Ref
+from offbus_steps.preload import is_loaded_with
 from offbus_steps.workloads import workload_of
 
 __all__ = ["ContainerView", "NodeView", "PodView", "View", "WorkloadView", "project"]
@@ -74,6 +75,8 @@ class PodView:
     labels: Mapping[str, str]
     containers: tuple[ContainerView, ...]
     http_port: int | None
+    shim: bool = False
+    """Whether the shim is named in one of its containers' environment."""
 
     @property
     def active(self) -> bool:
@@ -88,7 +91,7 @@ class PodView:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadView:
-    """A Deployment or a DynamoGraphDeployment."""
+    """A workload of any kind that can be a target."""
 
     ref: Ref
     uid: str
@@ -149,6 +152,7 @@ def _pod(obj: Object) -> PodView:
         labels=dict(obj["metadata"].get("labels") or {}),
         containers=tuple(_container(one) for one in status.get("containerStatuses") or ()),
         http_port=pods.http_port(spec),
+        shim=any(map(is_loaded_with, pods.containers(spec))),
     )
 
 

@@ -77,7 +77,8 @@ async def established(port: KubernetesPort, name: str) -> None:
 async def listed(port: KubernetesPort, group: str, plural: str) -> bool:
     """Whether discovery names a kind."""
     try:
-        found = await port.api.json(Call("GET", f"/apis/{group}/v1alpha1"))
+        versions = (await port.api.json(Call("GET", f"/apis/{group}")))["versions"]
+        found = await port.api.json(Call("GET", f"/apis/{versions[0]['groupVersion']}"))
     except NotFound:
         return False
     return any(one["name"] == plural for one in found["resources"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from offbus_sandbox.controllers.graph_template import component_type, deployment_of
+from offbus_sandbox.controllers.graph_template import component_type, deployment_of, services_of
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
@@ -29,38 +29,11 @@ MADE = "offbus.test/made"
 log = logging.getLogger("graph-controller")
 
 
-def services_of(graph: Object) -> dict[str, dict[str, Any]]:
-    """The services of either version, in v1alpha1's shape; v1beta1's pod templates hold everything already."""
-    spec = graph["spec"]
-    if "components" not in spec:
-        return dict(spec.get("services") or {})
-    return {one["name"]: service_of(one) for one in spec["components"]}
-
-
-def service_of(component: Mapping[str, Any]) -> dict[str, Any]:
-    """A v1beta1 component as a v1alpha1 service."""
-    template = component.get("podTemplate") or {}
-    pod = dict(template.get("spec") or {})
-    containers = list(pod.pop("containers", ()))
-    main = next(one for one in containers if one["name"] == "main")
-    return {
-        "componentType": component.get("type", "worker"),
-        "replicas": component.get("replicas", 1),
-        "extraPodMetadata": template.get("metadata") or {},
-        "extraPodSpec": {
-            **pod,
-            "mainContainer": main,
-            "containers": [one for one in containers if one is not main],
-        },
-    }
-
-
 def wanted_deployments(graph: Object) -> dict[str, Object]:
     """Service -> its Deployment. v1beta1's prefill and decode keep their own component type (label trap 1)."""
-    normal = {**graph, "spec": {**graph["spec"], "services": services_of(graph)}}
     found = {}
-    for name, service in normal["spec"]["services"].items():
-        made = deployment_of(normal, name, service)
+    for name, service in services_of(graph).items():
+        made = deployment_of(graph, name, service)
         made["spec"]["strategy"] = {
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1},

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["agg", "deployment", "disagg_router"]
+__all__ = ["agg", "beta_agg", "deployment", "disagg_router", "leader_worker_set", "stateful_set"]
 
 
 def agg() -> dict[str, Any]:
@@ -77,5 +77,53 @@ def deployment() -> dict[str, Any]:
                     "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
                 },
             },
+        },
+    }
+
+
+def stateful_set() -> dict[str, Any]:
+    """The same server with names of its own."""
+    obj = deployment()
+    spec = {**obj["spec"], "serviceName": "mistral-7b", "updateStrategy": {"type": "RollingUpdate"}}
+    return {**obj, "kind": "StatefulSet", "spec": spec}
+
+
+def leader_worker_set(*, own_leader: bool = True) -> dict[str, Any]:
+    """kubernetes-sigs/lws docs/examples/vllm/GPU/lws.yaml: two groups of a leader and one worker, 8 GPUs each."""
+
+    def template(name: str, **labels: str) -> dict[str, Any]:
+        gpus = {"limits": {"nvidia.com/gpu": "8"}}
+        ports = [{"containerPort": 8080}] if name == "vllm-leader" else []
+        container = {"name": name, "image": "vllm", "resources": gpus, "ports": ports}
+        return {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+
+    templates = {"workerTemplate": template("vllm-worker")}
+    if own_leader:
+        templates["leaderTemplate"] = template("vllm-leader", role="leader")
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": {"name": "vllm", "namespace": "drill", "uid": "u3", "generation": 1},
+        "spec": {"replicas": 2, "leaderWorkerTemplate": {"size": 2, **templates}},
+    }
+
+
+def beta_agg() -> dict[str, Any]:
+    """ai-dynamo/dynamo examples/backends/vllm/deploy/v1beta1/agg.yaml."""
+
+    def component(name: str, kind: str, **main: Any) -> dict[str, Any]:
+        pod = {"containers": [{"name": "main", "image": "vllm-runtime:1.3.1", **main}]}
+        return {"name": name, "type": kind, "replicas": 1, "podTemplate": {"spec": pod}}
+
+    gpu = {"limits": {"nvidia.com/gpu": "1"}}
+    return {
+        "apiVersion": "nvidia.com/v1beta1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "vllm-agg", "namespace": "drill", "uid": "u4", "generation": 1},
+        "spec": {
+            "components": [
+                component("Frontend", "frontend"),
+                component("VllmDecodeWorker", "worker", resources=gpu),
+            ]
         },
     }

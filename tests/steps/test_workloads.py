@@ -4,7 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from manifests import agg, deployment, disagg_router
+from manifests import agg, beta_agg, deployment, disagg_router, leader_worker_set, stateful_set
 
 from offbus.errors import StepError
 from offbus_steps.fields import apply, merge_patch, read, restore
@@ -12,8 +12,9 @@ from offbus_steps.preload import LIBRARY, preload_fields
 from offbus_steps.target import Target
 from offbus_steps.workloads import workload_of
 
-MANIFESTS = [agg(), disagg_router(), deployment()]
-IDS = ["agg", "disagg", "deployment"]
+MANIFESTS = [agg(), disagg_router(), deployment(), beta_agg(), stateful_set()]
+IDS = ["agg", "disagg", "deployment", "beta", "statefulset"]
+GROUPS = [leader_worker_set(), leader_worker_set(own_leader=False)]
 
 
 def in_place(path: str) -> str:
@@ -27,8 +28,12 @@ def in_place(path: str) -> str:
         (agg(), ["worker"], 2),
         (disagg_router(), ["VllmDecodeWorker", "VllmPrefillWorker"], 5),
         (deployment(), ["mistral-7b"], 2),
+        (beta_agg(), ["VllmDecodeWorker"], 2),
+        (stateful_set(), ["mistral-7b"], 2),
+        (GROUPS[0], ["leader vllm-leader", "worker vllm-worker"], 4),
+        (GROUPS[1], ["vllm-worker"], 4),
     ],
-    ids=IDS,
+    ids=[*IDS, "groups", "groups of one template"],
 )
 def test_gpu_containers_are_found_by_what_they_ask_for(
     obj: dict[str, Any], gpus: list[str], desired: int
@@ -43,7 +48,7 @@ def test_the_frontend_is_on_port_8000(obj: dict[str, Any]) -> None:
     assert Target.of(workload_of(obj)).port == 8000
 
 
-@pytest.mark.parametrize("obj", MANIFESTS, ids=IDS)
+@pytest.mark.parametrize("obj", [*MANIFESTS, *GROUPS], ids=[*IDS, "groups", "groups of one template"])
 def test_preparing_and_restoring_gives_the_manifest_back(obj: dict[str, Any]) -> None:
     fields = preload_fields(workload_of(obj), [], in_place)
     prepared = apply(obj, fields)
@@ -55,8 +60,9 @@ def test_only_gpu_containers_are_touched(obj: dict[str, Any]) -> None:
     patch = merge_patch(obj, apply(obj, preload_fields(workload_of(obj), [], in_place)))
     text = str(patch)
     assert LIBRARY in text
-    assert "Frontend" not in text
-    if obj["kind"] == "Deployment":
+    if "services" in obj["spec"]:  # a patch replaces lists whole
+        assert "Frontend" not in text
+    if "template" in obj["spec"]:
         logs = next(c for c in patch["spec"]["template"]["spec"]["containers"] if c["name"] == "logs")
         assert logs == {"name": "logs", "image": "fluent-bit"}
 
@@ -82,6 +88,44 @@ def test_a_preload_that_the_operator_injects_is_read_off_the_running_pod() -> No
     (preload, *_) = preload_fields(workload, [pod], in_place)
     assert preload.intended["value"] == f"{LIBRARY}:/snapshot/cuInterpose.so"
     assert not preload.existed
+
+
+def test_what_a_running_pod_has_wins_over_the_spec() -> None:
+    obj = agg()
+    main = obj["spec"]["services"]["worker"]["extraPodSpec"]["mainContainer"]
+    main["env"] = [{"name": "LD_PRELOAD", "value": "/mine.so"}]
+    labels = {"nvidia.com/dynamo-component": "worker"}
+    env = [{"name": "LD_PRELOAD", "value": "/snapshot/cuInterpose.so:/mine.so"}]
+    pod = {
+        "metadata": {"name": "p", "labels": labels},
+        "spec": {"containers": [{"name": "engine-0", "env": env}]},
+    }
+    (preload, *_) = preload_fields(workload_of(obj), [pod], in_place)
+    assert preload.intended["value"] == f"{LIBRARY}:/snapshot/cuInterpose.so:/mine.so"
+
+
+@pytest.mark.parametrize(
+    ("obj", "field"), [(agg(), "envs"), (beta_agg(), "env")], ids=["v1alpha1", "v1beta1"]
+)
+def test_a_preload_of_the_whole_graph_is_chained(obj: dict[str, Any], field: str) -> None:
+    obj["spec"][field] = [{"name": "LD_PRELOAD", "value": "/all.so"}]
+    (preload, *_) = preload_fields(workload_of(obj), [], in_place)
+    assert preload.intended["value"] == f"{LIBRARY}:/all.so"
+    assert preload.path[-2:] == ("env", ("name", "LD_PRELOAD"))
+
+
+def test_leaders_and_workers_keep_their_own_preloads() -> None:
+    index = "leaderworkerset.sigs.k8s.io/worker-index"
+
+    def pod(number: str, container: str, preload: str) -> dict[str, Any]:
+        env = [{"name": "LD_PRELOAD", "value": preload}]
+        meta = {"name": f"p{number}", "labels": {index: number}}
+        return {"metadata": meta, "spec": {"containers": [{"name": container, "env": env}]}}
+
+    running = [pod("0", "vllm-leader", "/leader.so"), pod("1", "vllm-worker", "/worker.so")]
+    fields = preload_fields(workload_of(leader_worker_set()), running, in_place)
+    values = [one.intended["value"] for one in fields if one.intended["name"] == "LD_PRELOAD"]
+    assert values == [f"{LIBRARY}:/leader.so", f"{LIBRARY}:/worker.so"]
 
 
 def test_a_preload_from_elsewhere_is_refused() -> None:
@@ -143,6 +187,80 @@ def test_a_status_of_an_older_generation_is_not_settled() -> None:
     obj["metadata"]["generation"] = 2
     assert not workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).settled
     assert workload_of({**obj, "status": {**counts, "observedGeneration": 2}}).settled
+
+
+@pytest.mark.parametrize(
+    ("obj", "change", "why"),
+    [
+        (deployment(), {"paused": True}, "it is paused"),
+        (stateful_set(), {"updateStrategy": {"type": "OnDelete"}}, "OnDelete"),
+        (stateful_set(), {"updateStrategy": {"rollingUpdate": {"partition": 1}}}, "partition 1"),
+        (
+            leader_worker_set(),
+            {"rolloutStrategy": {"rollingUpdateConfiguration": {"partition": 1}}},
+            "partition 1",
+        ),
+    ],
+    ids=["paused", "on delete", "partition", "groups"],
+)
+def test_a_workload_that_would_keep_its_pods_says_so(
+    obj: dict[str, Any], change: dict[str, Any], why: str
+) -> None:
+    assert workload_of(obj).not_rolling == ""
+    assert why in workload_of({**obj, "spec": {**obj["spec"], **change}}).not_rolling
+
+
+@pytest.mark.parametrize("kind", ["PodClique", "PodCliqueScalingGroup", "LeaderWorkerSet"])
+def test_only_components_of_deployments_surge(kind: str) -> None:
+    for obj, field, name in (
+        (agg(), "services", "worker"),
+        (beta_agg(), "components", "VllmDecodeWorker"),
+    ):
+        assert workload_of(obj).surge() == 1
+        assert workload_of({**obj, "status": {field: {name: {"componentKind": kind}}}}).surge() == 0
+
+
+def test_groups_surge_whole_when_none_may_be_missing() -> None:
+    obj = leader_worker_set()
+    assert workload_of(obj).surge() == 0
+    none = {"rollingUpdateConfiguration": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert workload_of({**obj, "spec": {**obj["spec"], "rolloutStrategy": none}}).surge() == 2
+
+
+def test_a_set_is_settled_when_its_revisions_agree() -> None:
+    counts = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    revisions = {"currentRevision": "a", "updateRevision": "a"}
+    assert workload_of({**stateful_set(), "status": {**counts, **revisions}}).settled
+    assert not workload_of(
+        {**stateful_set(), "status": {**counts, **revisions, "updateRevision": "b"}}
+    ).settled
+
+
+def test_groups_are_settled_by_counts_condition_and_generation() -> None:
+    counts = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    updating = {"conditions": [{"type": "UpdateInProgress", "status": "True"}]}
+    obj = leader_worker_set()
+    assert workload_of({**obj, "status": counts}).settled
+    assert workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).settled
+    assert not workload_of({**obj, "status": {**counts, "observedGeneration": 0}}).settled
+    assert not workload_of({**obj, "status": {**counts, **updating}}).settled
+    assert not workload_of({**obj, "status": {**counts, "readyReplicas": 1}}).settled
+
+
+def test_groups_are_asked_at_their_leaders() -> None:
+    workload = workload_of(leader_worker_set())
+    assert workload.port == 8080
+    assert workload.serving["metadata"]["labels"] == {
+        "role": "leader",
+        "leaderworkerset.sigs.k8s.io/name": "vllm",
+        "leaderworkerset.sigs.k8s.io/worker-index": "0",
+    }
+
+
+def test_gpus_of_another_make_are_not_ours() -> None:
+    obj = agg()
+    obj["spec"]["services"]["worker"]["resources"] = {"limits": {"gpu": "1", "gpuType": "gpu.intel.com/xe"}}
+    assert workload_of(obj).gpu_templates() == []
 
 
 def test_a_kind_that_cannot_be_a_target_is_refused_with_those_that_can() -> None:

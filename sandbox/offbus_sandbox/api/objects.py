@@ -12,9 +12,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from offbus_sandbox.store.selector import Selector, parse_selector
+from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_sandbox.wire import collection_path, object_path, status_of
-from offbus_steps.port import KINDS, ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
+from offbus_steps.port import ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
 
 __all__ = ["ObjectRoutes", "read_body"]
 
@@ -35,7 +36,7 @@ class ObjectRoutes:
     @classmethod
     def for_all(cls, store: Store) -> list[Route]:
         """The routes of every kind."""
-        return [route for resource in KINDS.values() for route in cls(store, resource).routes()]
+        return [route for resource in SERVED.values() for route in cls(store, resource).routes()]
 
     def routes(self) -> list[Route]:
         """This kind's routes."""
@@ -105,7 +106,8 @@ class ObjectRoutes:
             body = {**body, "metadata": {**meta, "namespace": namespace}}
         if body.get("kind") != self._resource.kind:
             raise Invalid(f"kind is {body.get('kind')!r}, the path is that of {self._resource.kind}")
-        return JSONResponse(self._store.create(body), status_code=201)
+        dry_run = request.query_params.get("dryRun") == "All"
+        return JSONResponse(self._store.create(body, dry_run=dry_run), status_code=201)
 
     async def get(self, request: Request) -> Response:
         """One object."""

@@ -14,8 +14,9 @@ import anyio
 import structlog
 
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store
-from offbus_steps.port import KINDS, PortError, WatchType
+from offbus_steps.port import PortError, WatchType
 
 __all__ = ["Controller"]
 
@@ -45,7 +46,7 @@ class Controller(ABC, Generic[Key]):
     async def run(self) -> None:
         """Look at everything once, then at whatever changes."""
         self.store.listen(self._on_change)
-        for kind in KINDS:
+        for kind in SERVED:
             for obj in self.store.each(kind):
                 self._on_change(Change(0, WatchType.ADDED, obj, None))
         while True:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.store.history import Change
-from offbus_steps.port import KINDS, Ref, WatchType
+from offbus_sandbox.store.served import SERVED
+from offbus_steps.port import Ref, WatchType
 
 __all__ = ["GarbageCollector"]
 
@@ -16,7 +17,7 @@ class GarbageCollector(Controller[Ref]):
         """An object that has owners, and all that a deleted one owned."""
         if change.type is WatchType.DELETED:
             uid = change.object["metadata"]["uid"]
-            for kind in KINDS:
+            for kind in SERVED:
                 yield from (Ref.of(o) for o in self.store.each(kind) if uid in owners(o))
         elif owners(change.object):
             yield Ref.of(change.object)
@@ -31,7 +32,7 @@ class GarbageCollector(Controller[Ref]):
             self.store.delete(key)
 
     def _exists(self, namespace: str, reference: dict[str, str]) -> bool:
-        resource = KINDS.get(reference["kind"])
+        resource = SERVED.get(reference["kind"])
         if resource is None:
             return True  # of a kind that is not served here: not ours to judge
         place = namespace if resource.namespaced else ""

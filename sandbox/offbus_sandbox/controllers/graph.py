@@ -9,7 +9,7 @@ from typing import Any
 
 from offbus_sandbox.conditions import Status, condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.controllers.graph_template import deployment_name, deployment_of
+from offbus_sandbox.controllers.graph_template import deployment_name, deployment_of, services_of
 from offbus_sandbox.owners import HASH_LABEL, controller_of, dependents
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import labels_of, matches_spec
@@ -43,7 +43,7 @@ class Graphs(Controller[Ref]):
         graph = self.store.find(key)
         if graph is None or graph["metadata"].get("deletionTimestamp"):
             return
-        wanted = {name: deployment_of(graph, name, s) for name, s in graph["spec"]["services"].items()}
+        wanted = {name: deployment_of(graph, name, s) for name, s in services_of(graph).items()}
         for deployment in wanted.values():
             self._apply(deployment)
         names = {d["metadata"]["name"] for d in wanted.values()}
@@ -83,7 +83,7 @@ class Graphs(Controller[Ref]):
                 yield pod
 
     def _report(self, graph: Object) -> None:
-        services = {name: self._service(graph, name, s) for name, s in graph["spec"]["services"].items()}
+        services = {name: self._service(graph, name, s) for name, s in services_of(graph).items()}
         waiting = {name: why for name, (_, why) in services.items() if why}
         reason = min(waiting.values(), default="all_resources_are_ready")
         message = (
@@ -94,7 +94,9 @@ class Graphs(Controller[Ref]):
             "observedGeneration": graph["metadata"]["generation"],
             "state": "pending" if waiting else "successful",
             "conditions": with_condition(graph.get("status", {}).get("conditions", []), ready),
-            "services": {name: found for name, (found, _) in services.items()},
+            "components" if "components" in graph["spec"] else "services": {
+                name: found for name, (found, _) in services.items()
+            },
         }
         self.store.set_status(Ref.of(graph), status)
 

@@ -1,7 +1,8 @@
-"""From one service of a DynamoGraphDeployment (v1alpha1) to the Deployment that runs it.
+"""From one service of a DynamoGraphDeployment to the Deployment that runs it.
 
 What the operator adds is added here: the container's name, labels, ports, probes and environment
 (reference/dynamo.md §4). Not added: its liveness probes (a local drill watches the process itself), Grove, Services.
+Components of v1beta1 become services of v1alpha1 first: the shapes differ, what is made of them does not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from offbus_steps.pods import GPU_RESOURCE
 from offbus_steps.port import Object
 from offbus_steps.workloads import GRAPH_LABEL
 
-__all__ = ["deployment_name", "deployment_of"]
+__all__ = ["component_type", "deployment_name", "deployment_of", "services_of"]
 
 WORKER_TYPES = frozenset({"worker", "prefill", "decode"})
 FRONTEND_PORT = 8000
@@ -21,6 +22,32 @@ SYSTEM_PORT = 9090
 FIELDS_OF_SERVICE = frozenset({"mainContainer", "containers"})
 
 Service = Mapping[str, Any]
+
+
+def services_of(graph: Object) -> dict[str, Service]:
+    """The services of either version, in v1alpha1's shape."""
+    spec = graph["spec"]
+    if "components" not in spec:
+        return dict(spec.get("services") or {})
+    return {one["name"]: _service_of(one) for one in spec["components"]}
+
+
+def _service_of(component: Mapping[str, Any]) -> Service:
+    """A v1beta1 component as a v1alpha1 service: its pod template holds everything already."""
+    template = component.get("podTemplate") or {}
+    pod = dict(template.get("spec") or {})
+    containers = list(pod.pop("containers", ()))
+    main = next(one for one in containers if one["name"] == "main")
+    return {
+        "componentType": component.get("type", "worker"),
+        "replicas": component.get("replicas", 1),
+        "extraPodMetadata": template.get("metadata") or {},
+        "extraPodSpec": {
+            **pod,
+            "mainContainer": main,
+            "containers": [one for one in containers if one is not main],
+        },
+    }
 
 
 def deployment_name(graph: str, service: str) -> str:
@@ -93,7 +120,7 @@ def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]
         if service.get(field):
             container[field] = service[field]
     env = env_of(
-        operator_env(graph, name, port), graph["spec"].get("envs"), service.get("envs"), given.get("env")
+        operator_env(graph, name, port), graph_env(graph["spec"]), service.get("envs"), given.get("env")
     )
     mounts = [*(given.get("volumeMounts") or ()), *(service.get("volumeMounts") or ())]
     container |= {"name": "main", "env": env, "resources": resources(service, given)}
@@ -111,6 +138,12 @@ def operator_env(graph: Object, name: str, port: int) -> list[dict[str, str]]:
         "DYNAMO_PORT": str(port),
     }
     return [{"name": key, "value": value} for key, value in values.items()]
+
+
+def graph_env(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]] | None:
+    """What all services get: `envs` of v1alpha1, `env` of v1beta1."""
+    found: Iterable[Mapping[str, Any]] | None = spec.get("env" if "components" in spec else "envs")
+    return found
 
 
 def env_of(*layers: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:

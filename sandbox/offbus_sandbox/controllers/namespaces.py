@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.store.history import Change
-from offbus_steps.port import KINDS, Object, Ref
+from offbus_sandbox.store.served import SERVED
+from offbus_steps.port import Object, Ref
 
 __all__ = ["Namespaces"]
 
-OWNERS_FIRST = ("DynamoGraphDeployment", "Deployment", "ReplicaSet")
+OWNERS_FIRST = ("DynamoGraphDeployment", "Deployment", "ReplicaSet", "StatefulSet")
 """Deleted before what they would make again."""
 
 
@@ -35,6 +36,6 @@ class Namespaces(Controller[Ref]):
             self.store.remove(key)
 
     def _content(self, namespace: str) -> Iterator[Object]:
-        for kind in (*OWNERS_FIRST, *(k for k in KINDS if k not in OWNERS_FIRST)):
-            if KINDS[kind].namespaced:
+        for kind in (*OWNERS_FIRST, *(k for k in SERVED if k not in OWNERS_FIRST)):
+            if SERVED[kind].namespaced:
                 yield from self.store.each(kind, namespace)

@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from offbus_sandbox.store.selector import matches_spec
-from offbus_sandbox.store.shapes import BudgetSpec, GraphSpec, NodeSpec, PodSpec, ReplicatedSpec, problems
+from offbus_sandbox.store.shapes import (
+    BudgetSpec,
+    ComponentsSpec,
+    GraphSpec,
+    NodeSpec,
+    PodSpec,
+    ReplicatedSpec,
+    problems,
+)
 from offbus_steps.port import Invalid, Object, Ref
 
 __all__ = ["check_kind", "default_kind"]
@@ -79,7 +87,7 @@ def twice(containers: list[Any]) -> Problems:
 
 
 def check_replicated(new: Object, _old: Object | None) -> Problems:
-    """Deployments and ReplicaSets."""
+    """Deployments, ReplicaSets and StatefulSets."""
     found = list(problems(ReplicatedSpec, new["spec"]))
     yield from found
     if found:
@@ -92,14 +100,42 @@ def check_replicated(new: Object, _old: Object | None) -> Problems:
 
 
 def check_graph(new: Object, _old: Object | None) -> Problems:
-    """DynamoGraphDeployment v1alpha1."""
-    found = list(problems(GraphSpec, new.get("spec")))
-    yield from found
-    for name, service in new["spec"]["services"].items() if not found else ():
-        main = service["extraPodSpec"]["mainContainer"]
-        if not main.get("command") and not main.get("args"):
-            where = f"spec.services.{name}.extraPodSpec.mainContainer"
-            yield f"{where} needs a command: pods are processes here, images are not pulled"
+    """DynamoGraphDeployment, of the version that it is written in."""
+    spec = new.get("spec")
+    beta = isinstance(spec, Mapping) and "components" in spec
+    found = list(problems(ComponentsSpec if beta else GraphSpec, spec))
+    if found:
+        yield from found
+    else:
+        yield from check_components(new["spec"]) if beta else check_services(new["spec"])
+
+
+def check_services(spec: Mapping[str, Any]) -> Problems:
+    """v1alpha1."""
+    for name, service in spec["services"].items():
+        yield from check_part(service, f"spec.services.{name}", "extraPodSpec.mainContainer")
+
+
+def check_components(spec: Mapping[str, Any]) -> Problems:
+    """v1beta1."""
+    for one in spec["components"]:
+        where = f"spec.components[{one['name']}]"
+        if not any(c["name"] == "main" for c in one["podTemplate"]["spec"]["containers"]):
+            yield f"{where}.podTemplate.spec.containers needs one that is named main"
+            continue
+        yield from check_part(one, where, "podTemplate.spec.containers[main]")
+
+
+def check_part(part: Mapping[str, Any], where: str, container: str) -> Problems:
+    """One service or component."""
+    if part.get("multinode"):
+        yield f"{where}.multinode is not played here: a pod that spans nodes needs a cluster"
+    if "podTemplate" in part:
+        main = next(c for c in part["podTemplate"]["spec"]["containers"] if c["name"] == "main")
+    else:
+        main = part["extraPodSpec"]["mainContainer"]
+    if not main.get("command") and not main.get("args"):
+        yield f"{where}.{container} needs a command: pods are processes here, images are not pulled"
 
 
 DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
@@ -107,6 +143,7 @@ DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
     "Namespace": default_namespace,
     "Deployment": default_replicas,
     "ReplicaSet": default_replicas,
+    "StatefulSet": default_replicas,
     "PodDisruptionBudget": default_spec,
     "Node": default_spec,
 }
@@ -115,6 +152,7 @@ CHECKS: Mapping[str, Callable[[Object, Object | None], Problems]] = {
     "Node": check_node,
     "Deployment": check_replicated,
     "ReplicaSet": check_replicated,
+    "StatefulSet": check_replicated,
     "PodDisruptionBudget": check_budget,
     "DynamoGraphDeployment": check_graph,
 }

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from offbus_sandbox.store.pod_shapes import LABEL
-from offbus_steps.port import KINDS, ApiResource, Conflict, Invalid, Object, Ref
+from offbus_sandbox.store.served import resource_of
+from offbus_steps.port import ApiResource, Conflict, Invalid, Object, Ref
 
-__all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new", "resource_of"]
+__all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new"]
 
 WITHOUT_STATUS = frozenset({"ConfigMap", "Event", "Lease"})
 """Kinds that have no status subresource (Kubernetes API reference)."""
@@ -26,21 +27,12 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def resource_of(kind: Any) -> ApiResource:
-    """Where a kind is served. Raises Invalid for one that offbus does not use."""
-    resource = KINDS.get(kind) if isinstance(kind, str) else None
-    if resource is None:
-        raise Invalid(f"kind {kind!r} is not served here", hint=f"served are {', '.join(sorted(KINDS))}")
-    return resource
-
-
 def prepare_new(obj: Mapping[str, Any]) -> Object:
     """The object as it is stored at first: checked, with uid, time and generation, without status."""
     resource = resource_of(obj.get("kind"))
-    if obj.get("apiVersion") != resource.api_version:
-        raise Invalid(
-            f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {resource.api_version!r}"
-        )
+    if obj.get("apiVersion") not in resource.versions:
+        known = " or ".join(map(repr, resource.versions))
+        raise Invalid(f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {known}")
     meta = prepare_meta(resource, obj.get("metadata"))
     body = {key: value for key, value in obj.items() if key != "status"}
     return {**body, "metadata": meta}

@@ -25,7 +25,7 @@ from offbus_sandbox.store.pod_shapes import (
     label,
 )
 
-__all__ = ["BudgetSpec", "GraphSpec", "NodeSpec", "PodSpec", "ReplicatedSpec", "problems"]
+__all__ = ["BudgetSpec", "ComponentsSpec", "GraphSpec", "NodeSpec", "PodSpec", "ReplicatedSpec", "problems"]
 
 MAX_SERVICES = 25
 """Services of one DynamoGraphDeployment (its CRD's maxProperties)."""
@@ -76,7 +76,7 @@ class Strategy(Shape):
 
 
 class ReplicatedSpec(Shape):
-    """apps/v1 DeploymentSpec and ReplicaSetSpec."""
+    """apps/v1 DeploymentSpec, ReplicaSetSpec and StatefulSetSpec."""
 
     replicas: Replicas
     selector: Selector
@@ -133,6 +133,25 @@ class GraphSpec(Shape):
 
     services: Annotated[Services, Field(min_length=1, max_length=MAX_SERVICES)]
     envs: list[EnvVar] | None = None
+
+
+class ComponentTemplate(Shape):
+    metadata: TemplateMeta | None = None
+    spec: PodSpec
+
+
+class GraphComponent(Shape):
+    name: Annotated[StrictStr, AfterValidator(service_name)]
+    type: StrictStr | None = None
+    replicas: Replicas | None = None
+    podTemplate: ComponentTemplate
+
+
+class ComponentsSpec(Shape):
+    """nvidia.com/v1beta1 DynamoGraphDeploymentSpec."""
+
+    components: Annotated[list[GraphComponent], Field(min_length=1, max_length=MAX_SERVICES)]
+    env: list[EnvVar] | None = None
 
 
 def problems(shape: type[BaseModel], spec: Any) -> Iterator[str]:

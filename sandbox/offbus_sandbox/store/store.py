@@ -11,8 +11,9 @@ from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change, History
 from offbus_sandbox.store.kinds import check_kind, default_kind
 from offbus_sandbox.store.merge import merge
-from offbus_sandbox.store.rules import WITHOUT_STATUS, apply_patch, now, prepare_new, resource_of
+from offbus_sandbox.store.rules import WITHOUT_STATUS, apply_patch, now, prepare_new
 from offbus_sandbox.store.selector import Selector, labels_of, parse_selector
+from offbus_sandbox.store.served import resource_of
 from offbus_steps.port import Conflict, Forbidden, NotFound, Object, ObjectList, Ref, WatchType
 
 __all__ = ["Store", "in_scope"]
@@ -62,13 +63,15 @@ class Store:
         items = [obj for obj in self.each(kind, namespace) if selects(labels_of(obj))]
         return ObjectList(items, str(self.history.last))
 
-    def create(self, obj: Mapping[str, Any]) -> Object:
-        """Store a new object. Raises Conflict when it exists, Invalid when it is not acceptable."""
+    def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+        """Store a new object, or see how it would be stored. Raises Conflict when it exists, Invalid."""
         new = default_kind(prepare_new(obj))
         check_kind(new, None)
         ref = Ref.of(new)
         if self.find(ref) is not None:
             raise Conflict(f"{ref} already exists")
+        if dry_run:
+            return new
         self._ensure_namespace(ref.namespace)
         return self._commit(WatchType.ADDED, ref, new)
 

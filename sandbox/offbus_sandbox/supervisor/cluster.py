@@ -18,6 +18,7 @@ from offbus_sandbox.controllers.garbage import GarbageCollector
 from offbus_sandbox.controllers.graph import Graphs
 from offbus_sandbox.controllers.namespaces import Namespaces
 from offbus_sandbox.controllers.replicaset import ReplicaSets
+from offbus_sandbox.controllers.statefulset import StatefulSets
 from offbus_sandbox.controllers.taints import TaintEviction
 from offbus_sandbox.kubelet.addresses import Addresses
 from offbus_sandbox.kubelet.host import Host
@@ -89,6 +90,7 @@ class LocalCluster:
             Graphs(store),
             Deployments(store),
             ReplicaSets(store),
+            StatefulSets(store),
             GarbageCollector(store),
             Namespaces(store),
             Budgets(store),

@@ -26,6 +26,16 @@ class ObjectsConformance:
         with pytest.raises(Conflict):
             await port.objects.create(config_map(namespace))
 
+    async def test_a_dry_run_shows_the_object_and_stores_nothing(self, port: Port, namespace: str) -> None:
+        shown = await port.objects.create(config_map(namespace), dry_run=True)
+        assert {"uid", "creationTimestamp"} <= shown["metadata"].keys()
+        assert shown["data"] == {"a": "1", "b": "2"}
+        with pytest.raises(NotFound):
+            await port.objects.get(Ref("ConfigMap", "c", namespace))
+        await port.objects.create(config_map(namespace))
+        with pytest.raises(Conflict):
+            await port.objects.create(config_map(namespace), dry_run=True)
+
     async def test_a_missing_object_is_not_found(self, port: Port, namespace: str) -> None:
         missing = Ref("ConfigMap", "missing", namespace)
         with pytest.raises(NotFound):

@@ -17,12 +17,11 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.paths import proxied
 from offbus_steps.pods import is_ready
 from offbus_steps.port import Object, PortError, Ref
-from offbus_steps.workloads import GRAPH_LABEL, workload_of
+from offbus_steps.workloads import workload_of
 
 __all__ = ["Frontends"]
 
 FRESH_S = 1.0
-COMPONENT_TYPE_LABEL = "nvidia.com/dynamo-component-type"
 
 
 @dataclass(slots=True)
@@ -79,8 +78,7 @@ class Frontends:
     async def _pod_labels(self, to: Ref) -> Mapping[str, str]:
         if to.kind == "DynamoGraphDeployment":
             return {}
-        obj = await self._objects.get(to)
-        template = (obj.get("spec") or {}).get("template") or {}
+        template = await self._serving(to)
         labels: Mapping[str, str] = (template.get("metadata") or {}).get("labels") or {}
         return labels
 
@@ -88,9 +86,12 @@ class Frontends:
         """The ways in which a Service may spell the target's port."""
         if to.kind == "DynamoGraphDeployment":
             return {port, "http"}
-        spec = ((await self._objects.get(to))["spec"].get("template") or {}).get("spec") or {}
+        spec = (await self._serving(to)).get("spec") or {}
         listed = [one for c in spec.get("containers") or () for one in c.get("ports") or ()]
         return {port, *(one["name"] for one in listed if one["containerPort"] == port and one.get("name"))}
+
+    async def _serving(self, to: Ref) -> Mapping[str, Any]:
+        return workload_of({**await self._objects.get(to), "kind": to.kind}).serving
 
     async def _ready(self, to: Ref) -> list[str]:
         known = self._pods.get(to)
@@ -104,10 +105,9 @@ class Frontends:
         return sorted(one["metadata"]["name"] for one in found.items if is_ready(one) and not _is_ending(one))
 
     async def _selector(self, to: Ref) -> str:
-        if to.kind == "DynamoGraphDeployment":
-            return f"{GRAPH_LABEL}={to.name},{COMPONENT_TYPE_LABEL}=frontend"
         workload = workload_of({**await self._objects.get(to), "kind": to.kind})
-        return ",".join(f"{key}={value}" for key, value in workload.selector.items())
+        labels = {**workload.selector, **workload.frontend_labels}
+        return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _leading_to(ports: Any, wanted: set[Any]) -> int | None:

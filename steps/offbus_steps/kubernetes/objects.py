@@ -47,12 +47,14 @@ class KubernetesObjects(Objects):
             async for event in events:
                 yield event
 
-    async def create(self, obj: Mapping[str, Any]) -> Object:
-        """Create."""
+    async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
+        """Create, or see what would be created."""
         resource = await self._served.for_object(obj)
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection(resource, namespace if resource.namespaced else "")
-        return await self._api.json(Call("POST", path, body={**obj, "apiVersion": resource.api_version}))
+        params = {"dryRun": "All"} if dry_run else {}
+        body = {**obj, "apiVersion": resource.api_version}
+        return await self._api.json(Call("POST", path, body=body, params=params))
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch."""

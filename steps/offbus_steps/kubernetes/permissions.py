@@ -15,6 +15,7 @@ __all__ = ["RIGHTS", "ROLE_PREFIX", "Right", "Scope", "roles"]
 ROLE_PREFIX = "offbus-runner"
 NVIDIA = "nvidia.com"
 JANITOR = "janitor.dgxc.nvidia.com"
+LWS = "leaderworkerset.x-k8s.io"
 
 
 class Scope(StrEnum):
@@ -58,19 +59,21 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("list", "", "configmaps", Scope.CLUSTER),
     *_rights("get list create delete", "", "namespaces", Scope.CLUSTER),
     *_rights("list", "apps", "replicasets", Scope.CLUSTER),
-    *_rights("list watch", "apps", "deployments", Scope.CLUSTER),
+    *_rights("list watch", "apps", "deployments statefulsets", Scope.CLUSTER),
+    *_rights("list", "", "services persistentvolumeclaims", Scope.CLUSTER),
     *_rights("list", "policy", "poddisruptionbudgets", Scope.CLUSTER),
     *_rights("list watch", NVIDIA, "dynamographdeployments", Scope.CLUSTER, optional=True),
+    *_rights("list watch", LWS, "leaderworkersets", Scope.CLUSTER, optional=True),
     # what the fault's undo clears of the responder's
     *_rights("list delete", JANITOR, "rebootnodes gpuresets", Scope.CLUSTER, optional=True),
     # targets: made, prepared, asked, restarted
-    *_rights("get create patch delete", "apps", "deployments", Scope.DRILL),
+    *_rights("get create patch delete", "apps", "deployments statefulsets", Scope.DRILL),
     *_rights("get create patch delete", NVIDIA, "dynamographdeployments", Scope.DRILL, optional=True),
-    *_rights("get create delete", "", "configmaps", Scope.DRILL),
+    *_rights("get create patch delete", LWS, "leaderworkersets", Scope.DRILL, optional=True),
+    *_rights("get create delete", "", "configmaps services persistentvolumeclaims", Scope.DRILL),
     *_rights("get create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
     *_rights("delete", "", "pods", Scope.DRILL),
     *_rights("get", "", "pods/log", Scope.DRILL),
-    *_rights("list", "", "services", Scope.DRILL),
     *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
     # the agents, the run's Lease and its records
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),

@@ -1,7 +1,7 @@
 """Which version of a kind this cluster serves.
 
 `KINDS` names the version that offbus speaks best. A cluster that serves only another one that it knows as well (a
-DynamoGraphDeployment as v1beta1 alone) is spoken to in that one; objects keep the apiVersion that they are made with.
+DynamoGraphDeployment as v1alpha1 alone) is spoken to in that one; objects are made in the version they are written in.
 Asked once for each kind that has more than one version, by discovery; a group that is not served stays with the
 version of `KINDS`, and the call itself answers NotFound.
 """
@@ -16,9 +16,6 @@ from offbus_steps.port import ApiResource, Invalid, NotFound
 
 __all__ = ["ServedKinds"]
 
-ALSO: Mapping[str, tuple[str, ...]] = {"DynamoGraphDeployment": ("nvidia.com/v1beta1",)}
-"""Further versions of kinds that offbus knows (reference: ai-dynamo/dynamo, deploy/operator/api/v1beta1)."""
-
 
 class ServedKinds:
     """The kinds of one cluster."""
@@ -30,7 +27,7 @@ class ServedKinds:
     async def resource(self, kind: str) -> ApiResource:
         """Where a kind is served here. Raises Invalid for one that offbus does not use."""
         resource = resource_of(kind)
-        if kind not in ALSO:
+        if not resource.also:
             return resource
         if kind not in self._known:
             version = await self._choose(resource)
@@ -43,7 +40,7 @@ class ServedKinds:
         """Where an object is created: in the version that it is written in. Raises Invalid."""
         resource = resource_of(obj.get("kind"))
         written = str(obj.get("apiVersion") or resource.api_version)
-        if written not in (resource.api_version, *ALSO.get(resource.kind, ())):
+        if written not in resource.versions:
             raise Invalid(
                 f"{resource.kind} {written} is not known to offbus", hint=f"use {resource.api_version}"
             )
@@ -56,8 +53,7 @@ class ServedKinds:
 
     async def _choose(self, resource: ApiResource) -> str | None:
         served = await self._versions(group_of(resource.api_version))
-        wanted = (resource.api_version, *ALSO[resource.kind])
-        return next((version for version in wanted if version in served), None)
+        return next((version for version in resource.versions if version in served), None)
 
     async def _versions(self, group: str) -> set[str]:
         try:

@@ -1,0 +1,46 @@
+"""Where things are in the workloads that drills act on: one small adapter per kind, over Kubernetes' own shapes.
+
+A kind's adapter says which labels its pods have, how many there should be, when its controller has settled, where its
+frontend serves, and where in its pod templates the environment, mounts and volumes of the containers stand that ask
+for GPUs. Services and containers are recognised by what they ask for, never by their names. Pure.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from offbus.errors import StepError
+from offbus_steps.port import Object
+from offbus_steps.workloads.base import Template, Workload
+from offbus_steps.workloads.graph import COMPONENT_LABEL, COMPONENT_TYPE_LABEL, GRAPH_LABEL, Graph
+from offbus_steps.workloads.groups import LeaderWorkerSet
+from offbus_steps.workloads.plain import Deployment, StatefulSet
+
+__all__ = [
+    "COMPONENT_LABEL",
+    "COMPONENT_TYPE_LABEL",
+    "GRAPH_LABEL",
+    "WORKLOAD_KINDS",
+    "Template",
+    "Workload",
+    "WorkloadKind",
+    "workload_of",
+]
+
+WorkloadKind = Literal["Deployment", "DynamoGraphDeployment", "LeaderWorkerSet", "StatefulSet"]
+"""The kinds that can be a target, as scenarios name them."""
+WORKLOAD_KINDS: tuple[str, ...] = get_args(WorkloadKind)
+
+_KINDS: Mapping[str, type[Workload]] = {
+    "Deployment": Deployment,
+    "DynamoGraphDeployment": Graph,
+    "LeaderWorkerSet": LeaderWorkerSet,
+    "StatefulSet": StatefulSet,
+}
+
+
+def workload_of(obj: Object) -> Workload:
+    """The adapter for an object. Raises StepError for a kind that cannot be a target."""
+    adapter = _KINDS.get(obj["kind"])
+    if adapter is None:
+        raise StepError(f"{obj['kind']} cannot be a target", hint=f"possible are {', '.join(WORKLOAD_KINDS)}")
+    return adapter(obj)
