@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment do not go well, also under `make -j`
-.PHONY: help drill test test-all test-cluster torture cluster cluster-status cluster-down check generate bench bench-shim clean
+.PHONY: help drill test test-all test-cluster torture cluster cluster-status cluster-down check generate bench bench-recovery bench-shim clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -65,6 +65,9 @@ generate: $(STAMPS)/run  ## Write the generated files anew (docs/steps, schemas)
 
 bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets, side by side with Chaos Toolkit
 	@exec .venv-bench/bin/python benchmarks/bench.py $(ARGS)
+
+bench-recovery: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure how long recover takes for 100 undos
+	@exec .venv-bench/bin/python benchmarks/recovery.py $(ARGS)
 
 bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure what the shim costs a call (ARGS=--quick)
 	@exec $(BIN)/python benchmarks/shim.py $(ARGS)

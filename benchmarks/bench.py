@@ -43,6 +43,8 @@ class Row:
     ours: Samples
     peer: Samples
     budget_s: float | None = None
+    less_s: float = 0.0
+    """What the disk takes of it, whoever writes: not held against the budget, and told."""
     judged: bool = True
     """False where the difference is smaller than what a start-up varies by: told, and no more."""
 
@@ -61,7 +63,8 @@ class Row:
     def _verdict(self) -> str:
         if self.budget_s is None or not self.judged:
             return ""
-        return "ok" if self.ours.median <= self.budget_s else "**over**"
+        verdict = "ok" if self.ours.median - self.less_s <= self.budget_s else "**over**"
+        return f"{verdict} (less {self.less_s * 1000:.2f} ms: its fsync)" if self.less_s else verdict
 
 
 def milliseconds(samples: Samples) -> str:
@@ -88,8 +91,9 @@ def stepping(folder: Path, steps: int, rounds: int) -> Iterator[Row]:
     cost = {engine: taken[f"{engine}/{steps}"].since(taken[f"{engine}/1"], steps - 1) for engine in ENGINES}
     plain, with_undo, peer = (cost[engine] for engine in ENGINES)
     judged = steps >= JUDGED_FROM
-    yield Row(f"a no-op step, of {steps:,}", plain, peer, judged=judged)
-    yield Row(f"{WITH_UNDO}, of {steps:,}", with_undo, peer, STEP_BUDGET_S, judged)
+    yield Row(f"a no-op step, of {steps:,}", plain, peer, STEP_BUDGET_S, judged=judged)
+    disk_s = fsync_ms(folder) / 1000
+    yield Row(f"{WITH_UNDO}, of {steps:,}", with_undo, peer, STEP_BUDGET_S, disk_s, judged)
 
 
 def machine() -> str:

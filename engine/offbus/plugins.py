@@ -78,6 +78,7 @@ class Registry:
     ) -> None:
         self._plugins = plugins
         self._loaded: dict[tuple[str, str], Any] = dict(loaded or {})
+        self._of_undos: dict[type[Undo], Plugin] = {}
 
     @classmethod
     def of(
@@ -127,11 +128,13 @@ class Registry:
 
     def plugin_of_undo(self, undo: "type[Undo]") -> Plugin | None:
         """Under which name an undo type is registered; None when it is not, so that nobody could load it again."""
-        target = f"{undo.__module__}:{undo.__qualname__}"
-        for (group, name), plugin in self._plugins.items():
-            if group == UNDOS and (plugin.target == target or self._loaded.get((group, name)) is undo):
-                return plugin
-        return None
+        if undo not in self._of_undos:
+            target = f"{undo.__module__}:{undo.__qualname__}"
+            for (group, name), plugin in self._plugins.items():
+                if group == UNDOS and (plugin.target == target or self._loaded.get((group, name)) is undo):
+                    self._of_undos[undo] = plugin
+                    break
+        return self._of_undos.get(undo)
 
     def command(self, name: str) -> Any:
         """The click command of that name. Raises PluginError."""

@@ -1,5 +1,7 @@
 """Step types that do nothing, without and with an undo record, in an environment that holds nothing."""
 
+import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -75,6 +77,12 @@ async def fault(ctx: Context, params: Params) -> Outputs:
     return Outputs()
 
 
+async def killed(ctx: Context, params: Params) -> Outputs:
+    """Take the runner away as `kill -9` does, at a known place."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("nobody survives SIGKILL")
+
+
 def step_type(name: str, summary: str, run: Callable[[Any, Any], Awaitable[Any]]) -> StepType:
     """An action without params and outputs."""
     return StepType(name=name, kind=Kind.ACTION, summary=summary, params=Params, outputs=Outputs, run=run)
@@ -82,5 +90,6 @@ def step_type(name: str, summary: str, run: Callable[[Any, Any], Awaitable[Any]]
 
 NOTHING = EnvironmentType(name="nothing", summary="Nothing.", options=Options, guards=Guards, opener=Opener())
 FAULT = step_type("fault", "Prove a fault that is none.", fault)
+KILLED = step_type("killed", "Kill the runner.", killed)
 NOOP = step_type("noop", "Do nothing.", noop)
 NOOP_UNDO = step_type("noop_undo", "Do nothing, with an undo.", noop_undo)

@@ -65,7 +65,7 @@ class JournalWriter:
         line = encode(self._event(kind, data, step))
         self._write(line, durable=durable)
         self._seq += 1
-        event: Event = json.loads(line)
+        event: Event = json.loads(line.decode())  # of bytes, the encoding would be looked for first
         del event["crc"]  # type: ignore[typeddict-item]  # of the line, not of the event
         for listener in self._listeners:
             listener(event)

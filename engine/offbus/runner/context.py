@@ -33,6 +33,10 @@ class Services:
     epoch: int
     metrics: MetricValues
     environment: Environment
+    leases: HoldsLeases | None
+    """The environment, if it holds leases."""
+    keeper: KeepsUndos | None
+    """The environment, if it keeps undos."""
     clock: Clock
     scenario_dir: str
     run_dir: str
@@ -91,11 +95,11 @@ class StepContext(JournalRecorder):
     async def undo(self, undo: Undo) -> None:
         """Journal an undo before its effect; a cancelled step, or one without its leases, gets no further than here."""
         await anyio.lowlevel.checkpoint_if_cancelled()
-        if isinstance(self.environment, HoldsLeases):
-            await self.environment.may_change()
+        if self._services.leases is not None:
+            await self._services.leases.may_change()
         record = self._services.register(self._name, undo)
-        if isinstance(self.environment, KeepsUndos):
-            await self.environment.keep_undo(record)
+        if self._services.keeper is not None:
+            await self._services.keeper.keep_undo(record)
 
     async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
         """For `cleanup`: stop these steps if they run, undo them now. Raises StepProblem if one stays undone."""

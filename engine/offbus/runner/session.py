@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from offbus.environment import Environment
+from offbus.environment import Environment, HoldsLeases, KeepsUndos
 from offbus.journal.events import Event, EventKind, Outcome
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
@@ -148,6 +148,8 @@ class Session:
             epoch=1,
             metrics=self._metrics,
             environment=environment,
+            leases=environment if isinstance(environment, HoldsLeases) else None,
+            keeper=environment if isinstance(environment, KeepsUndos) else None,
             clock=self._clock,
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
