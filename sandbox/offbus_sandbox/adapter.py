@@ -13,6 +13,7 @@ import httpx
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.objects_client import LocalObjects, error_in, reaching
 from offbus_sandbox.traffic_client import LocalTraffic
+from offbus_sandbox.unix_http import unix_transport
 from offbus_sandbox.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
 
@@ -20,8 +21,6 @@ __all__ = ["LocalPort"]
 
 BASE = "http://local"
 """httpx wants a host; the socket is where it goes."""
-CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-"""Watches are connections that stay, so their number must not be bounded by a pool."""
 
 
 class LocalPort(Port):
@@ -33,8 +32,9 @@ class LocalPort(Port):
 
     def __init__(self, api: Path) -> None:
         """`api` is a supervisor's socket; the sandbox's other files lie beside it."""
-        transport = httpx.AsyncHTTPTransport(uds=str(api), limits=CONNECTIONS)
-        self._client = httpx.AsyncClient(transport=transport, base_url=BASE, timeout=30.0, trust_env=False)
+        self._client = httpx.AsyncClient(
+            transport=unix_transport(api), base_url=BASE, timeout=30.0, trust_env=False
+        )
         self._direct = httpx.AsyncClient(
             trust_env=False,
             timeout=None,  # noqa: S113  # LocalTraffic bounds each request as a whole

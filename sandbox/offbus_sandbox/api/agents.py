@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.unix_http import unix_transport
 from offbus_sandbox.wire import AGENT_PATH, REFUSED, status_of
 from offbus_steps.port import NotFound, Unavailable
 
@@ -67,7 +68,7 @@ class AgentProxy:
     def client(self, node: str) -> httpx.AsyncClient:
         """The client of one node's agent."""
         if node not in self._clients:
-            transport = httpx.AsyncHTTPTransport(uds=str(self._layout.agent(node)))
+            transport = unix_transport(self._layout.agent(node))
             self._clients[node] = httpx.AsyncClient(transport=transport, timeout=LONGEST_S, trust_env=False)
         return self._clients[node]
 

@@ -6,6 +6,7 @@ import httpx
 import structlog
 
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.unix_http import unix_transport
 
 __all__ = ["disarm_all"]
 
@@ -17,7 +18,7 @@ async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
     processes are about to end."""
     headers = {"X-Offbus-Token": layout.token.read_text().strip()}
     for node in nodes:
-        transport = httpx.AsyncHTTPTransport(uds=str(layout.agent(node)))
+        transport = unix_transport(layout.agent(node))
         async with httpx.AsyncClient(
             transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
         ) as agent:
