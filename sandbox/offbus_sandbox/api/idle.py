@@ -12,12 +12,18 @@ class IdleTimer:
     """Counts requests that are being served (a watch is one for its whole life)."""
 
     def __init__(self, idle_s: float, expired: Callable[[], None]) -> None:
-        """`expired` is called once after `idle_s` seconds without a request. Must be made in the event loop."""
+        """`expired` is called once after `idle_s` seconds without a request, counted from `start`."""
         self._idle_s = idle_s
         self._expired = expired
         self._serving = 0
+        self._started = False
         self._timer: asyncio.TimerHandle | None = None
-        self._rest()
+
+    def start(self) -> None:
+        """Begin to count: nobody can come before the sandbox is ready, and getting there may take a while."""
+        self._started = True
+        if self._serving == 0:
+            self._rest()
 
     def counting(self, app: ASGIApp) -> ASGIApp:
         """`app`, with its requests counted."""
@@ -42,7 +48,7 @@ class IdleTimer:
 
     def _end(self) -> None:
         self._serving -= 1
-        if self._serving == 0:
+        if self._serving == 0 and self._started:
             self._rest()
 
     def _rest(self) -> None:

@@ -50,7 +50,7 @@ class Supervisor:
                 async with anyio.create_task_group() as serving:
                     for path, server in servers.items():
                         serving.start_soon(server.serve, [listen(path)])
-                    await self._live(group, ready)
+                    await self._live(group, ready, idle)
                     idle.stop()
                     self._cluster.store.history.close()  # ends the watches, which would hold the servers
                     for server in servers.values():
@@ -64,12 +64,13 @@ class Supervisor:
         self._log.info("ending", reason=reason)
         self._stopping.set()
 
-    async def _live(self, group: TaskGroup, ready: Callable[[], None]) -> None:
+    async def _live(self, group: TaskGroup, ready: Callable[[], None], idle: IdleTimer) -> None:
         """From the first program's start to the last one's end; a signal on the way up ends it too."""
         async with anyio.create_task_group() as programs:
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_when_stopping, starting)
                 await self._cluster.start(programs)
+                idle.start()
                 ready()
                 self._log.info("serving", folder=str(self._layout.real))
             await self._stopping.wait()
