@@ -1,6 +1,6 @@
 """`make torture`: kills drills everywhere, recovers, and compares. Exit code 0 when nothing was left, else 1.
 
-    python tests/torture/torture.py [--seed N] [--minutes M | --full]
+    python tests/torture/torture.py [--seed N] [--minutes M | --full] [--only journals | --only drills]
 
 First journals (torture_journals), then suspended runners (torture_suspended), then kills on a living sandbox
 (torture_cases), in an order of which any beginning is an even sample; without --full it stops when the time is up.
@@ -83,14 +83,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--minutes", type=float, default=9.0, help="begin nothing after this long")
     parser.add_argument("--full", action="store_true", help="everything, however long it takes")
+    parser.add_argument("--only", choices=("journals", "drills"), help="one of the two parts")
     args = parser.parse_args(argv)
     seconds = None if args.full else args.minutes * 60
     print(
         f"torture: seed {args.seed}, {'everything' if args.full else f'{args.minutes:g} minutes'}", flush=True
     )
     total, random = Total(), Random(args.seed)
-    _journals(total, random, seconds)
-    _places(total, random, seconds)
+    if args.only != "drills":
+        _journals(total, random, seconds)
+    if args.only != "journals":
+        _places(total, random, seconds)
     return total.tell()
 
 
