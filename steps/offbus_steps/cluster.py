@@ -82,7 +82,8 @@ class Cluster:
         await self._on_close(finished)
 
     def _hold_guards(self) -> None:
-        broken = self.guards.broken(self.log.world)
+        faulted = [live.target for live in self.faults.live.values() if live.ended_ns is None]
+        broken = self.guards.broken(self.log.world, faulted)
         if broken:
             self.run.abort(broken)
 

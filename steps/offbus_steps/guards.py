@@ -1,20 +1,24 @@
 """The guards of a cluster: what a drill may at most do to it, before and during the run.
 
-    guards: {max_cordoned_nodes: 1, namespaces: ["drill-*"], real_remediation: forbid}
+    guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid}
 
 Before: `deploy` and the injecting steps ask here and are refused with GuardRefused (exit 3) that names the guard and
 the shortage. During: the observer asks after every change; a guard that no longer holds stops the run, which undoes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from offbus.environment import Guards
 from offbus.errors import GuardRefused
-from offbus_steps.observations import World
+
+if TYPE_CHECKING:
+    from offbus_steps.observations import World
+    from offbus_steps.target import Target
+    from offbus_steps.views import PodView
 
 __all__ = ["SYSTEM_NAMESPACES", "ClusterGuards"]
 
@@ -36,6 +40,12 @@ class ClusterGuards(Guards):
 
     max_cordoned_nodes: int = Field(
         default=1, ge=0, description="How many nodes may be cordoned at once, whoever cordoned them."
+    )
+    min_healthy_replicas: int = Field(
+        default=0,
+        ge=0,
+        description="How many of the target's replicas (its pods that ask for GPUs; all of them when none does) must "
+        "be ready: elsewhere than on the faulted node before the injection, and anywhere while a fault is armed.",
     )
     namespaces: tuple[str, ...] = Field(
         default=("*",),
@@ -60,7 +70,7 @@ class ClusterGuards(Guards):
                 hint="widen guards.namespaces, or use a target inside it",
             )
 
-    def require_cordon_room(self, world: World, node: str) -> None:
+    def require_cordon_room(self, world: "World", node: str) -> None:
         """Raises GuardRefused when one more cordoned node would be too many."""
         cordoned = {one.ref.name for one in world.nodes() if one.cordoned}
         after = cordoned | {node}
@@ -69,6 +79,16 @@ class ClusterGuards(Guards):
                 f"guard max_cordoned_nodes: {len(after)} nodes ({_names(after)}) would be cordoned, "
                 f"{self.max_cordoned_nodes} may be",
                 hint="uncordon what is cordoned already, or raise guards.max_cordoned_nodes",
+            )
+
+    def require_healthy_elsewhere(self, world: "World", target: "Target", nodes: Collection[str]) -> None:
+        """Raises GuardRefused when too few replicas would be left if those nodes lost theirs."""
+        left = [pod for pod in _healthy(world, target) if pod.node not in nodes]
+        if len(left) < self.min_healthy_replicas:
+            raise GuardRefused(
+                f"guard min_healthy_replicas: {len(left)} of {target} would be left without those on "
+                f"{_names(nodes)}, {self.min_healthy_replicas} must be",
+                hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
             )
 
     def require_no_real_remediation(self, node: Mapping[str, Any], action: str) -> None:
@@ -80,14 +100,30 @@ class ClusterGuards(Guards):
             hint="set guards.real_remediation to allow if that is wanted, or use an XID without a remediation",
         )
 
-    def broken(self, world: World) -> str | None:
-        """Why the guards do not hold now; None while they do."""
+    def broken(self, world: "World", faulted: "Iterable[Target]" = ()) -> str | None:
+        """Why the guards do not hold now, with the targets that have an armed fault; None while they do."""
         cordoned = sorted(one.ref.name for one in world.nodes() if one.cordoned)
         if len(cordoned) > self.max_cordoned_nodes:
             return (
                 f"guard max_cordoned_nodes: {_names(cordoned)} are cordoned, {self.max_cordoned_nodes} may be"
             )
+        for target in faulted:
+            healthy = len(_healthy(world, target))
+            if healthy < self.min_healthy_replicas:
+                return (
+                    f"guard min_healthy_replicas: {healthy} of {target} are ready, "
+                    f"{self.min_healthy_replicas} must be while a fault is armed"
+                )
         return None
+
+
+def _healthy(world: "World", target: "Target") -> "list[PodView]":
+    """The target's replicas that are ready and stay."""
+    from offbus_steps.target import target_pods
+
+    found = target_pods(world, target)
+    replicas = [pod for pod in found if pod.gpus] or found
+    return [pod for pod in replicas if pod.ready and pod.active]
 
 
 def _is_simulated(node: Mapping[str, Any]) -> bool:

@@ -94,7 +94,7 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     require_showing(params.xid, planes)
     await cluster.observer.watch_target(target)
     place = find_place(cluster, target, params.node, params.gpus)
-    cordons = await _require_allowed(cluster, params.xid, place, planes)
+    cordons = await _require_allowed(cluster, params.xid, target, place, planes)
     await _require_planes(cluster, place, planes)
     await _require_pod(cluster, place, planes)
     fault = _new_fault(ctx, cluster, params.xid, target, place, planes)
@@ -142,13 +142,18 @@ def require_showing(xid: int, planes: Sequence[Plane]) -> None:
         )
 
 
-async def _require_allowed(cluster: Cluster, xid: int, place: Place, planes: tuple[Plane, ...]) -> bool:
+async def _require_allowed(
+    cluster: Cluster, xid: int, target: Target, place: Place, planes: tuple[Plane, ...]
+) -> bool:
     """Ask the guards; whether a responder is expected to quarantine the node."""
     from offbus_agent.catalogue import lookup
 
     cluster.guards.require_namespace(place.pod.ref.namespace)
     entry = lookup(xid)
-    if Plane.KERNEL not in planes or not entry.cordons:
+    cordons = Plane.KERNEL in planes and entry.cordons
+    if cordons or PAGE_PLANES & set(planes):
+        cluster.guards.require_healthy_elsewhere(cluster.log.world, target, {place.node})
+    if not cordons:
         return False
     cluster.guards.require_cordon_room(cluster.log.world, place.node)
     node = await cluster.port.objects.get(Ref("Node", place.node))

@@ -5,6 +5,9 @@
 Open loop: a request is sent when its time has come, whether or not earlier ones were answered, so a target that hangs
 cannot slow the measurement down. Ready when the first request has ended. What is on its way when the step is asked to
 stop may end within a few seconds; what does not is not counted. Failures of the path are counted apart.
+
+While it runs it measures `requests.success_rate_window` once a second: the success rate of the requests that ended
+within the last `window`, for `stop_when`. Everything else is measured at its end.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,20 +15,21 @@ from datetime import timedelta
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from offbus.durations import Duration
 from offbus.step import Context, Kind, Outputs, StepType
 from offbus_steps.asking import AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import LiveFault
 from offbus_steps.prepare import required_target
-from offbus_steps.stats import Outcome, availability, percentile, success_rate
+from offbus_steps.stats import Outcome, Window, availability, percentile, success_rate
 
 __all__ = ["LOAD", "LoadOutputs", "LoadParams", "PhaseStats", "phase_of"]
 
 GRACE_S = 5.0
 """For requests on their way at the end; the engine gives a stopping step 10 s."""
-PROGRESS_NS = 1_000_000_000
+SECOND_NS = 1_000_000_000
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -33,6 +37,16 @@ class LoadParams(AskParams):
     """How much load."""
 
     rate: float = Field(default=10.0, gt=0, le=1000, description="Requests a second.")
+    window: Duration = Field(
+        default=timedelta(seconds=10), description="How far back `requests.success_rate_window` looks."
+    )
+
+    @field_validator("window")
+    @classmethod
+    def _some_time(cls, window: timedelta) -> timedelta:
+        if window <= timedelta(0):
+            raise ValueError("must be longer than 0s")
+        return window
 
 
 class PhaseStats(BaseModel):
@@ -63,21 +77,30 @@ class LoadOutputs(Outputs):
     after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
 
 
-class Progress:
-    """Tells how many requests were answered, at most once a second."""
+class Watch:
+    """What is known while the load runs, told at most once a second: progress, and the success rate of late."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, window: timedelta) -> None:
         self._ctx = ctx
-        self._told_ns = 0
+        self._late = Window(int(window.total_seconds() * 1e9))
+        self._told_ns: int | None = None
+        self._sent = self._failed = 0
 
-    def tell(self, outcomes: Sequence[Outcome]) -> None:
-        """`120 sent, 3 failed`; requests that never reached the target are left out."""
+    def ended(self, outcome: Outcome) -> None:
+        """Take a request in."""
+        self._late.add(outcome)
+        self._sent += not outcome.path_error
+        self._failed += not (outcome.path_error or outcome.good)
         now = self._ctx.now_ns()
-        if self._told_ns and now - self._told_ns < PROGRESS_NS:
-            return
-        self._told_ns = now
-        counted = [one for one in outcomes if not one.path_error]
-        self._ctx.progress(f"{len(counted)} sent, {sum(not one.good for one in counted)} failed")
+        if self._told_ns is None or now - self._told_ns >= SECOND_NS:
+            self._told_ns = now
+            self._tell(now)
+
+    def _tell(self, now: int) -> None:
+        rate = self._late.success_rate(now)
+        if rate is not None:
+            self._ctx.metric("requests.success_rate_window", rate, "1")
+        self._ctx.progress(f"{self._sent} sent, {self._failed} failed")
 
 
 async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
@@ -85,12 +108,12 @@ async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
     cluster, target = cluster_of(ctx), required_target(params.target)
     question = await question_for(cluster, target, params)
     outcomes: list[Outcome] = []
-    progress = Progress(ctx)
+    watch = Watch(ctx, params.window)
 
     async def one() -> None:
         asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)
         outcomes.append(asked.outcome)
-        progress.tell(outcomes)
+        watch.ended(asked.outcome)
         ctx.ready()
 
     try:
@@ -190,6 +213,7 @@ LOAD = StepType(
         "requests.failed": "double",
         "requests.path_errors": "double",
         "requests.success_rate": "double",
+        "requests.success_rate_window": "double",
         "requests.p50": "duration",
         "requests.p95": "duration",
         "requests.p99": "duration",

@@ -1,9 +1,10 @@
-"""Percentiles and the availability of a series of answers. Pure."""
+"""Percentiles, success rates and the availability of a series of answers. Pure."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Outcome", "availability", "percentile", "success_rate"]
+__all__ = ["Outcome", "Window", "availability", "percentile", "success_rate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,29 @@ def percentile(values: Iterable[float], share: float) -> float | None:
     return ordered[max(0, min(len(ordered), int(rank)) - 1)]
 
 
-def success_rate(outcomes: Sequence[Outcome]) -> float | None:
+def success_rate(outcomes: Iterable[Outcome]) -> float | None:
     """Good answers over counted requests; None when nothing was counted."""
     counted = [one for one in outcomes if not one.path_error]
     return sum(one.good for one in counted) / len(counted) if counted else None
+
+
+class Window:
+    """The requests that ended within the last `length_ns`. Those that never reached the target are left out."""
+
+    def __init__(self, length_ns: int) -> None:
+        self._length_ns = length_ns
+        self._ended: deque[Outcome] = deque()
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in a request; they are added in the order in which they ended."""
+        if not outcome.path_error:
+            self._ended.append(outcome)
+
+    def success_rate(self, now_ns: int) -> float | None:
+        """Good answers over counted requests; None when none was counted within the window."""
+        while self._ended and self._ended[0].ended_ns < now_ns - self._length_ns:
+            self._ended.popleft()
+        return success_rate(self._ended)
 
 
 def availability(outcomes: Sequence[Outcome]) -> float | None:

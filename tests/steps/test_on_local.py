@@ -260,6 +260,25 @@ async def test_a_guard_that_breaks_during_the_run_stops_it(sandbox: Layout, tmp_
         await one.objects.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": None}})
 
 
+async def test_a_fault_that_would_leave_too_few_replicas_is_refused(sandbox: Layout, tmp_path: Path) -> None:
+    async with deployed(sandbox, tmp_path, replicas=2, min_healthy_replicas=2) as (one, target):
+        with pytest.raises(GuardRefused, match=r"guard min_healthy_replicas: 1 of Deployment/drill-a/target"):
+            await one.run(INJECT_XID, target=target, xid=79)
+        assert one.events("fault_declared") == []
+
+
+async def test_too_few_replicas_while_a_fault_is_armed_stop_the_run(sandbox: Layout, tmp_path: Path) -> None:
+    async with deployed(sandbox, tmp_path, replicas=2, min_healthy_replicas=1) as (one, target):
+        await one.run(INJECT_XID, target=target, xid=94, patience=timedelta(0))
+        assert one.aborted == []
+        await one.objects.patch(target.ref, {"spec": {"replicas": 0}})
+        with anyio.fail_after(30):
+            await one.stopped.wait()
+        assert one.aborted[0].startswith(
+            "guard min_healthy_replicas: 0 of Deployment/drill-a/target are ready"
+        )
+
+
 async def test_hold_fails_with_what_it_saw(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path) as (one, target), anyio.create_task_group() as tasks:
         tasks.start_soon(_cordon_and_back, one)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.stats import Outcome, availability, percentile, success_rate
+from offbus_steps.stats import Outcome, Window, availability, percentile, success_rate
 
 SAMPLES = st.lists(st.floats(0, 100), min_size=1, max_size=60)
 SHARES = st.floats(0.01, 1.0)
@@ -61,3 +61,25 @@ def test_path_errors_count_neither_as_good_nor_as_failed() -> None:
 def test_availability_is_the_share_outside_outages(pattern: str, expected: float | None) -> None:
     outcomes = [_outcome(second, good=sign == "+") for second, sign in enumerate(pattern)]
     assert availability(outcomes) == expected
+
+
+ENDED = st.lists(st.tuples(st.integers(0, 50), st.booleans(), st.booleans()), max_size=40)
+
+
+@given(ENDED, st.integers(1, 30), st.integers(0, 60))
+def test_a_window_has_the_requests_that_ended_within_it(
+    ended: list[tuple[int, bool, bool]], length: int, later: int
+) -> None:
+    outcomes = [Outcome(0, at, good, path_error=lost) for at, good, lost in sorted(ended)]
+    now = later + max((at for at, _, _ in ended), default=0)
+    window = Window(length)
+    for one in outcomes:
+        window.add(one)
+    assert window.success_rate(now) == success_rate([one for one in outcomes if one.ended_ns >= now - length])
+
+
+def test_a_window_forgets_what_went_out_of_it() -> None:
+    window = Window(10)
+    window.add(Outcome(0, 1, good=False))
+    window.add(Outcome(0, 5, good=True))
+    assert [window.success_rate(now) for now in (5, 11, 12, 15, 16)] == [0.5, 0.5, 1.0, 1.0, None]
