@@ -101,7 +101,7 @@ def test_a_full_run_folder_touches_nothing_and_says_so(tmp_path):
     told(result, 3, "No space left")
 
 
-def test_an_unwritable_stdout_does_not_matter(offbus):
+def test_a_stdout_on_a_full_disk_is_told_and_is_no_success(offbus):
     with open("/dev/full", "w") as full:  # noqa: PTH123  a device
         result = subprocess.run(
             [sys.executable, "-m", "offbus", "--help"],
@@ -110,6 +110,7 @@ def test_an_unwritable_stdout_does_not_matter(offbus):
             text=True,
             timeout=60,
         )
+    assert (result.returncode, "No space left" in result.stderr) == (3, True)
     assert "Traceback" not in result.stderr
 
 

@@ -4,7 +4,6 @@ Built-in commands stand in a table with their one-line help, so that `offbus --h
 ones come from the entry points `offbus.commands`, like step types and environments do.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -12,6 +11,7 @@ from importlib import import_module
 import click
 
 from offbus import __version__
+from offbus.cli.output import open_outputs
 from offbus.plugins import COMMANDS, installed
 
 __all__ = ["cli", "main"]
@@ -90,6 +90,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `offbus` script. Never returns."""
+    lost = open_outputs()
     try:
         code = cli.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -100,21 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("offbus: interrupted before anything was changed", err=True)
         code = 130
-    except BrokenPipeError:
-        code = 0
     except Exception as error:  # noqa: BLE001  the last border: one message, never a traceback
         from offbus.cli.problems import tell
 
         code = tell(error)
-    _leave(int(code or 0))
+    code = int(code or 0)
+    if why := lost():
+        from offbus.exits import Exit
 
-
-def _leave(code: int) -> None:
-    try:
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError, OSError):
-        # The reader has gone; pointing the descriptor elsewhere keeps the interpreter from telling so at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        click.echo(f"offbus: standard output cannot be written: {why}", err=True)
+        code = code or Exit.COULD_NOT_RUN
     sys.exit(code)
 
 
