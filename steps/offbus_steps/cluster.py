@@ -22,7 +22,7 @@ from offbus_steps.guards import ClusterGuards
 from offbus_steps.leases import Leases
 from offbus_steps.node_agent import NodeAgents
 from offbus_steps.observer import Observer
-from offbus_steps.port import Port
+from offbus_steps.port import Port, Ref
 
 if TYPE_CHECKING:
     from offbus.step import Context
@@ -56,6 +56,8 @@ class Cluster:
         self.leases = Leases(self.agents, run, tasks)
         self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
         self.answers = Answers()
+        self.prepared: set[Ref] = set()
+        """Workloads that a step of this process patched for the shim, and no undo has restored."""
         self._on_close = on_close
         self._extra = extra_fingerprint
 
@@ -65,6 +67,7 @@ class Cluster:
         Guards that do not hold already are left to the injecting steps, which refuse: a recovery must go on.
         """
         await self.observer.watch("Node")
+        self.observer.check(self._hold_prepared)
         if self.guards.broken(self.log.world) is None:
             self.observer.check(self._hold_guards)
 
@@ -86,6 +89,15 @@ class Cluster:
         broken = self.guards.broken(self.log.world, faulted)
         if broken:
             self.run.abort(broken)
+
+    def _hold_prepared(self) -> None:
+        """A spec that somebody puts back in the middle of a drill rolls the target: nothing measured then counts."""
+        for ref in self.prepared:
+            view = self.log.world.workload(ref)
+            if view is not None and not view.shim:
+                self.prepared.discard(ref)
+                self.run.abort(f"{ref} was put back by somebody else: the shim is gone from its spec")
+                return
 
 
 @asynccontextmanager

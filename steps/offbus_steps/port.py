@@ -83,6 +83,20 @@ KINDS: Mapping[str, ApiResource] = {
             namespaced=True,
             also=("nvidia.com/v1alpha1",),
         ),
+        ApiResource(
+            "MutatingAdmissionPolicy",
+            "admissionregistration.k8s.io/v1beta1",
+            "mutatingadmissionpolicies",
+            namespaced=False,
+            also=("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1alpha1"),
+        ),
+        ApiResource(
+            "MutatingAdmissionPolicyBinding",
+            "admissionregistration.k8s.io/v1beta1",
+            "mutatingadmissionpolicybindings",
+            namespaced=False,
+            also=("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1alpha1"),
+        ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
     )

@@ -13,7 +13,7 @@ from offbus_steps.fields import MISSING, Field, plan, read
 from offbus_steps.port import Object
 from offbus_steps.workloads import Template, Workload
 
-__all__ = ["LIBRARY", "PAGE_DIR", "is_loaded_with", "preload_fields"]
+__all__ = ["LIBRARY", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]
 
 PAGE_DIR = "/run/offbus"
 LIBRARY = "/run/offbus/lib/liboffbus.so"
@@ -34,6 +34,12 @@ def preload_fields(
 def is_loaded_with(container: Mapping[str, Any]) -> bool:
     """Whether a container's environment names the shim."""
     return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
+
+
+def is_prepared(workload: Workload) -> bool:
+    """Whether the spec asks for the shim."""
+    entries = (read(workload.obj, (*one.env, ("name", "LD_PRELOAD"))) for one in workload.gpu_templates())
+    return any(LIBRARY in str(one.get("value") or "") for one in entries if one is not MISSING)
 
 
 def _fields(

@@ -139,9 +139,11 @@ def _exit(one: ContainerView) -> dict[str, Any]:
 
 def _workload(was: WorkloadView, now: WorkloadView) -> Iterator[Change]:
     if now.generation != was.generation:
-        yield Change(
-            What.WORKLOAD_CHANGED, f"generation {now.generation}", was=f"generation {was.generation}"
-        )
+        yield Change(What.WORKLOAD_CHANGED, _spec(now), was=_spec(was))
+
+
+def _spec(view: WorkloadView) -> str:
+    return f"generation {view.generation}{', with the shim' if view.shim else ''}"
 
 
 def _gone(was: View | None) -> Iterator[Change]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from offbus_steps import pods, responder
 from offbus_steps.port import Object, Ref
-from offbus_steps.preload import is_loaded_with
+from offbus_steps.preload import is_loaded_with, is_prepared
 from offbus_steps.workloads import workload_of
 
 __all__ = ["ContainerView", "NodeView", "PodView", "View", "WorkloadView", "project"]
@@ -100,6 +100,8 @@ class WorkloadView:
     """How many pods it should have."""
     settled: bool
     """Its controller says that the newest spec is rolled out and ready."""
+    shim: bool = False
+    """Its spec asks for the shim."""
 
 
 View = NodeView | PodView | WorkloadView
@@ -181,4 +183,5 @@ def _workload(obj: Object) -> WorkloadView:
         generation=int(obj["metadata"].get("generation", 0)),
         desired=workload.desired,
         settled=workload.settled,
+        shim=is_prepared(workload),
     )

@@ -3,7 +3,8 @@
 For each service (v1alpha1) or component (v1beta1) a Deployment with the operator's names, labels, ports and
 environment (reference/dynamo.md, section 4), a Service for the frontend, and the graph's status. Unlike the operator it
 knows neither Grove nor multinode. With `fights`, it answers every foreign change to a Deployment of its own by putting
-back what it made, as operators and GitOps tools do; without, it only follows the graph.
+back what it made, as operators do, and every change of a graph's spec by putting back what it saw first, as GitOps
+tools do that keep the repository's; without, it only follows the graph.
 
     python tests/kubernetes/graph_controller.py --kubeconfig FILE [--fights]
 """
@@ -60,6 +61,8 @@ class GraphController:
         self._generations: dict[Ref, int] = {}
         """Deployment -> the generation that our own write gave it: any later one is somebody else's."""
         self.reverted: list[Ref] = []
+        self._kept: dict[str, Any] = {}
+        """A graph's uid -> the spec that it was first seen with: what is in the repository."""
 
     async def run(self) -> None:
         """Follow graphs and Deployments."""
@@ -95,6 +98,8 @@ class GraphController:
         if graph["metadata"].get("deletionTimestamp"):
             return
         graph = {**graph, "kind": GRAPH}
+        if self._fights:
+            graph = await self._keep(graph)
         ready = {}
         for name, wanted in wanted_deployments(graph).items():
             now = await self._apply(wanted, graph["metadata"]["generation"])
@@ -102,6 +107,21 @@ class GraphController:
             if component_type(services_of(graph)[name]) == "frontend":
                 await self._serve(frontend_service(graph, wanted))
         await self._report(graph, ready)
+
+    async def _keep(self, graph: Object) -> Object:
+        """Put back a spec that somebody changed."""
+        kept = self._kept.setdefault(graph["metadata"]["uid"], graph["spec"])
+        if graph["spec"] == kept:
+            return graph
+        ref = Ref.of(graph)
+        log.info("%s was changed by somebody else: put back", ref)
+        path = f"/apis/{graph['apiVersion']}/namespaces/{ref.namespace}/dynamographdeployments/{ref.name}"
+        try:
+            put = await self._port.api.json(Call("PUT", path, body={**graph, "spec": kept}))
+        except Conflict:  # changed again meanwhile: the watch brings it back here
+            return graph
+        self.reverted.append(ref)
+        return {**put, "kind": GRAPH}
 
     async def _apply(self, wanted: Object, generation: int) -> Object:
         ref = Ref.of(wanted)

@@ -20,6 +20,9 @@ from pathlib import Path
 import yaml
 
 WATCHDOG_S = 90.0
+ADMISSION_GATE = "--feature-gates=MutatingAdmissionPolicy=true"
+ADMISSION_API = "--runtime-config=admissionregistration.k8s.io/v1beta1=true"
+"""With this alone, policies are served and taken, and do nothing."""
 GROUP_OF_ADMINS = "system:masters"
 
 
@@ -51,6 +54,8 @@ class LoneServer:
 
     folder: Path
     users: Mapping[str, str]
+    flags: tuple[str, ...] = (ADMISSION_GATE, ADMISSION_API)
+    """More arguments of the API server."""
     port: int = field(default_factory=free_port)
     etcd_port: int = field(default_factory=free_port)
     tokens: dict[str, str] = field(default_factory=dict)
@@ -94,6 +99,7 @@ class LoneServer:
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
+            *self.flags,
         ]
         self._api = self._run(command, "apiserver")
 

@@ -19,8 +19,9 @@ from offbus_sandbox.layout import Layout
 from offbus_steps.clock import now_ns
 from offbus_steps.cluster import Cluster, open_cluster
 from offbus_steps.guards import ClusterGuards
+from offbus_steps.port import Port
 
-__all__ = ["Bench", "bench", "pods_of"]
+__all__ = ["Bench", "bench", "bench_on", "pods_of"]
 
 WITHIN_S = 60
 
@@ -101,6 +102,13 @@ class Context(JournalRecorder):
 @asynccontextmanager
 async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = None) -> AsyncIterator[Bench]:
     """A bench on a running sandbox."""
+    async with LocalPort(layout.api) as port, bench_on(port, folder, guards) as one:
+        yield one
+
+
+@asynccontextmanager
+async def bench_on(port: Port, folder: Path, guards: ClusterGuards | None = None) -> AsyncIterator[Bench]:
+    """A bench on any cluster."""
     journal = JournalWriter(folder / "journal.jsonl", "testrun1", SystemClock())
     one = Bench(journal)
     run = RunRecorder(
@@ -113,12 +121,9 @@ async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = Non
     async def nothing_more() -> dict[str, Any]:
         return {}
 
-    async with (
-        LocalPort(layout.api) as port,
-        open_cluster(
-            port, run, guards or ClusterGuards(), on_close=on_close, extra_fingerprint=nothing_more
-        ) as cluster,
-    ):
+    async with open_cluster(
+        port, run, guards or ClusterGuards(), on_close=on_close, extra_fingerprint=nothing_more
+    ) as cluster:
         one.cluster = cluster
         yield one
     journal.close()

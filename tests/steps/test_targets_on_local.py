@@ -103,6 +103,20 @@ async def test_a_set_that_would_keep_its_pods_is_refused_and_left_alone(
         await one.undo_all()
 
 
+async def test_by_admission_is_refused_where_no_policy_would_act(sandbox: Layout, tmp_path: Path) -> None:
+    (tmp_path / "target.yaml").write_text(json.dumps(stateful_set()))
+    async with bench(sandbox, tmp_path) as one:
+        deployed = await one.run(DEPLOY, manifest="target.yaml", port=8000)
+        recorded = len(one.undos)
+        with pytest.raises(
+            StepError, match="needs MutatingAdmissionPolicy, which is not served here"
+        ) as raised:
+            await one.run(PREPARE_CUDA, target=deployed.target, by="admission")
+        assert "by: patch" in str(raised.value)
+        assert len(one.undos) == recorded
+        await one.undo_all()
+
+
 async def test_what_nothing_here_would_make_true_is_refused(sandbox: Layout, tmp_path: Path) -> None:
     groups = {
         "apiVersion": "leaderworkerset.x-k8s.io/v1",

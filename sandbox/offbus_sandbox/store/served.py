@@ -1,7 +1,7 @@
 """The kinds that the sandbox serves: those of the port, without the ones that nothing here would make true.
 
-A LeaderWorkerSet or a PersistentVolumeClaim that is stored and never acted on would look deployed and never be. They
-are refused as a cluster refuses what it does not serve.
+A LeaderWorkerSet, a PersistentVolumeClaim or an admission policy that is stored and never acted on would look deployed
+and never be. They are refused as a cluster refuses what it does not serve.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,14 @@ from offbus_steps.port import KINDS, ApiResource, Invalid
 
 __all__ = ["SERVED", "resource_of"]
 
-NOT_PLAYED = frozenset({"LeaderWorkerSet", "PersistentVolumeClaim"})
+NOT_PLAYED = frozenset(
+    {
+        "LeaderWorkerSet",
+        "MutatingAdmissionPolicy",
+        "MutatingAdmissionPolicyBinding",
+        "PersistentVolumeClaim",
+    }
+)
 SERVED: Mapping[str, ApiResource] = {name: one for name, one in KINDS.items() if name not in NOT_PLAYED}
 
 

@@ -1,7 +1,8 @@
 """Every right that a runner needs in a cluster: one table, for the check before a run and for deploy/'s roles.
 
 A right has a scope: the whole cluster (what a drill must see, and its nodes), the drill's namespaces (what it makes
-and changes), or the agents' namespace (the run's Lease and records, the agents themselves). `optional` rights concern
+and changes), the agents' namespace (the run's Lease and records, the agents themselves), or only what `prepare_cuda`
+by admission needs of the cluster, which other drills do without. `optional` rights concern
 kinds that a cluster need not serve; they are asked for only where it does. Pure.
 """
 
@@ -24,6 +25,7 @@ class Scope(StrEnum):
     CLUSTER = "cluster"
     DRILL = "drill"
     AGENTS = "agents"
+    ADMISSION = "admission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("get create patch delete", LWS, "leaderworkersets", Scope.DRILL, optional=True),
     *_rights("get create delete", "", "configmaps services persistentvolumeclaims", Scope.DRILL),
     *_rights("get create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
-    *_rights("delete", "", "pods", Scope.DRILL),
+    # creating pods: only as dry runs, which show before anything is touched what a namespace would refuse
+    *_rights("create delete", "", "pods", Scope.DRILL),
     *_rights("get", "", "pods/log", Scope.DRILL),
     *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
     # the agents, the run's Lease and its records
@@ -80,15 +83,24 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("get create", "", "pods/proxy", Scope.AGENTS),
     *_rights("get create patch delete watch", "coordination.k8s.io", "leases", Scope.AGENTS),
     *_rights("get create patch delete", "", "configmaps", Scope.AGENTS),
+    # prepare_cuda by admission
+    *_rights(
+        "get list watch create delete",
+        "admissionregistration.k8s.io",
+        "mutatingadmissionpolicies mutatingadmissionpolicybindings",
+        Scope.ADMISSION,
+    ),
 )
 
 
 def roles(agent_namespace: str) -> list[dict[str, Any]]:
-    """The RBAC roles that hold exactly these rights. Bind `offbus-runner-drill` in each namespace of drills."""
+    """The RBAC roles that hold exactly these rights. Bind `offbus-runner-drill` in each namespace of drills,
+    and `offbus-runner-admission` only for drills that prepare by admission."""
     return [
         _role("ClusterRole", ROLE_PREFIX, "", Scope.CLUSTER),
         _role("ClusterRole", f"{ROLE_PREFIX}-drill", "", Scope.DRILL),
         _role("Role", ROLE_PREFIX, agent_namespace, Scope.AGENTS),
+        _role("ClusterRole", f"{ROLE_PREFIX}-admission", "", Scope.ADMISSION),
     ]
 
 

@@ -30,7 +30,7 @@ class Place:
 
     def namespace(self, right: Right) -> str:
         """The namespace to ask about; "" for the whole cluster."""
-        return {Scope.CLUSTER: "", Scope.DRILL: self.drills, Scope.AGENTS: self.agents}[right.scope]
+        return {Scope.DRILL: self.drills, Scope.AGENTS: self.agents}.get(right.scope, "")
 
     def describe(self, right: Right) -> str:
         """For people: "patch nodes", "delete pods in drill-a"."""
@@ -90,6 +90,8 @@ def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
 
 
 async def _is_needed(port: KubernetesPort, right: Right) -> bool:
+    if right.scope is Scope.ADMISSION:
+        return False  # the step that needs it asks, by a dry run
     return not right.optional or await port.served.serves_group(f"{right.group}/")
 
 

@@ -37,9 +37,9 @@ class ServedKinds:
         return self._known[kind]
 
     async def for_object(self, obj: Mapping[str, Any]) -> ApiResource:
-        """Where an object is created: in the version that it is written in. Raises Invalid."""
+        """Where an object is created: in the version that it is written in, else the best served. Raises Invalid."""
         resource = resource_of(obj.get("kind"))
-        written = str(obj.get("apiVersion") or resource.api_version)
+        written = str(obj.get("apiVersion") or (await self.resource(resource.kind)).api_version)
         if written not in resource.versions:
             raise Invalid(
                 f"{resource.kind} {written} is not known to offbus", hint=f"use {resource.api_version}"
@@ -53,7 +53,15 @@ class ServedKinds:
 
     async def _choose(self, resource: ApiResource) -> str | None:
         served = await self._versions(group_of(resource.api_version))
-        return next((version for version in resource.versions if version in served), None)
+        for version in resource.versions:
+            if version in served and await self._has(version, resource.plural):
+                return version
+        return None
+
+    async def _has(self, version: str, plural: str) -> bool:
+        """A served version of a group need not have every kind of the group."""
+        found = await self._api.json(Call("GET", f"/apis/{version}"))
+        return any(one["name"] == plural for one in found.get("resources") or ())
 
     async def _versions(self, group: str) -> set[str]:
         try:

@@ -3,10 +3,18 @@
 Each is registered under `offbus.undos`. They decide by reading the world, are idempotent, and read back.
 """
 
+from offbus_steps.undos.admission import RemoveAdmission
 from offbus_steps.undos.consequences import ClearConsequences
 from offbus_steps.undos.delete import DeleteObject
 from offbus_steps.undos.disarm import DisarmFault
 from offbus_steps.undos.restart import RestartFaulted
 from offbus_steps.undos.restore import RestoreFields
 
-__all__ = ["ClearConsequences", "DeleteObject", "DisarmFault", "RestartFaulted", "RestoreFields"]
+__all__ = [
+    "ClearConsequences",
+    "DeleteObject",
+    "DisarmFault",
+    "RemoveAdmission",
+    "RestartFaulted",
+    "RestoreFields",
+]

@@ -11,10 +11,11 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fields import Decision, Field, decide, restore
 from offbus_steps.fingerprint import RUN_LABEL
+from offbus_steps.observations import World
 from offbus_steps.patching import change
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.rollout import rolled_out
-from offbus_steps.target import Target
+from offbus_steps.target import Target, target_pods
 
 __all__ = ["RestoreFields"]
 
@@ -53,6 +54,7 @@ class RestoreFields(Undo):
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
+        cluster.prepared.discard(self._ref)
         try:
             now = await cluster.port.objects.get(self._ref)
         except NotFound:
@@ -62,16 +64,17 @@ class RestoreFields(Undo):
         ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
         changed = await change(cluster.port.objects, self._ref, self._restored)
         conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
-        await self._rolled_out(cluster, changed, ctx.run)
+        await self._rolled_out(cluster, changed, ctx.run, keeps=bool(conflicts))
         return _result(ours, conflicts)
 
     def _restored(self, now: Object) -> dict[str, Any]:
         return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
 
-    async def _rolled_out(self, cluster: Cluster, changed: Object, run: str) -> None:
+    async def _rolled_out(self, cluster: Cluster, changed: Object, run: str, *, keeps: bool) -> None:
         """Also after nothing was left to do: an undo that was cut short may have patched already.
 
-        A workload that the run made itself is going to be deleted: it is waited for, but it may be broken.
+        A workload that the run made itself is going to be deleted: it is waited for, but it may be broken. `keeps`:
+        somebody else's change is there, so pods may rightly keep the shim.
         """
         target = self.rollout
         if target is None:
@@ -80,11 +83,17 @@ class RestoreFields(Undo):
         generation = changed["metadata"]["generation"]
         own = (changed["metadata"].get("labels") or {}).get(RUN_LABEL) == run
         with move_on_after(OWN_ROLLOUT_S if own else None):
-            await cluster.log.until(lambda world: rolled_out(world, target, generation) or None)
+            await cluster.log.until(lambda world: _as_before(world, target, generation, keeps=keeps) or None)
 
     @property
     def _ref(self) -> Ref:
         return Ref(self.kind, self.name, self.namespace)
+
+
+def _as_before(world: World, target: Target, generation: int, *, keeps: bool) -> bool:
+    """A status that lags behind is not believed alone: the pods have to be without the shim, too."""
+    loaded = any(pod.shim for pod in target_pods(world, target))
+    return rolled_out(world, target, generation) and (keeps or not loaded)
 
 
 def _result(ours: list[str], conflicts: list[str]) -> UndoResult:

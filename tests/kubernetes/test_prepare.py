@@ -1,0 +1,322 @@
+"""prepare_cuda on a real API server: by patch against who puts changes back, by admission, and what forbids either."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from graph_controller import GraphController
+from kubernetes_world import PortFor, Users
+from lone_server import ADMISSION_API, GROUP_OF_ADMINS, LoneServer, Missing
+from pod_player import playing
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
+
+from bench import Bench, bench_on  # beside the steps' tests
+
+from offbus.errors import StepError, StepFailed
+from offbus_steps.admission import BINDING, POLICY, binding_of, policy_of
+from offbus_steps.conformance.waiting import until
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.pod_admission import dry_run_pod
+from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.preload import LIBRARY, PAGE_DIR
+from offbus_steps.prepare import PREPARE_CUDA
+from offbus_steps.target import Target
+from offbus_steps.workloads import workload_of
+
+pytestmark = pytest.mark.anyio
+
+ENFORCE = "pod-security.kubernetes.io/enforce"
+GPU = {"limits": {"nvidia.com/gpu": "1"}}
+
+
+def deployment(name: str, namespace: str, **main: Any) -> dict[str, Any]:
+    """A GPU container and a sidecar, two pods."""
+    containers = [
+        {"name": "main", "image": "none", "resources": GPU, **main},
+        {"name": "sidecar", "image": "none"},
+    ]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "strategy": {"type": "Recreate"},
+            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}},
+        },
+    }
+
+
+async def deployed(port: KubernetesPort, obj: dict[str, Any]) -> Target:
+    """The target, once its pods are ready."""
+    await port.objects.create(obj)
+    await until(port, Ref.of(obj), lambda one: workload_of(one).settled)
+    return Target.of(workload_of(await port.objects.get(Ref.of(obj))), port=8000)
+
+
+@asynccontextmanager
+async def graphs(port: KubernetesPort) -> AsyncIterator[GraphController]:
+    """A controller that puts foreign changes back."""
+    controller = GraphController(port, fights=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(controller.run)
+        yield controller
+        tasks.cancel_scope.cancel()
+
+
+async def spec_of(one: Bench, target: Target) -> Any:
+    return (await one.objects.get(target.ref))["spec"]
+
+
+async def pods_of(one: Bench, target: Target) -> list[Object]:
+    labels = ",".join(f"{k}={v}" for k, v in target.selector.items())
+    return list((await one.objects.list("Pod", namespace=target.namespace, labels=labels)).items)
+
+
+def preloads(pod: Object) -> list[str | None]:
+    """LD_PRELOAD of each container."""
+    return [
+        next((e.get("value") for e in c.get("env") or () if e["name"] == "LD_PRELOAD"), None)
+        for c in pod["spec"]["containers"]
+    ]
+
+
+async def test_by_admission_pods_are_replaced_and_the_spec_is_left(
+    port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    async with playing(port, namespace), bench_on(port, tmp_path) as one:
+        target = await deployed(port, deployment("llm", namespace))
+        before, pods = await spec_of(one, target), await pods_of(one, target)
+        out = await one.run(PREPARE_CUDA, target=target, by="admission")
+        now = await pods_of(one, target)
+        assert out.pods == ["llm-0", "llm-1"]
+        assert [preloads(pod) for pod in now] == [[LIBRARY, None]] * 2
+        assert {p["metadata"]["uid"] for p in now}.isdisjoint(p["metadata"]["uid"] for p in pods)
+        assert await spec_of(one, target) == before
+        (undo,) = one.undos
+        assert (await one.undo(undo)).result == "restored"
+        assert [preloads(pod) for pod in await pods_of(one, target)] == [[None, None]] * 2
+        assert await spec_of(one, target) == before
+        for kind in (POLICY, BINDING):
+            with pytest.raises(NotFound):
+                await one.objects.get(Ref(kind, undo.policy))
+        assert (await one.undo(undo)).result == "nothing"
+
+
+async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
+    port: KubernetesPort, namespace: str
+) -> None:
+    name = f"offbus-{namespace}"
+    target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector={"app": "t"})
+    await port.objects.create(policy_of(name, "r1", target, {"imaged": "/image.so"}, port.host_path))
+    await port.objects.create(binding_of(name, "r1"))
+
+    async def shown(labels: dict[str, str], *containers: dict[str, Any], where: str = namespace) -> Object:
+        meta = {"name": "p", "namespace": where, "labels": labels}
+        made = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}}
+        return await port.objects.create(made, dry_run=True)
+
+    def container(name: str, **more: Any) -> dict[str, Any]:
+        return {"name": name, "image": "none", **more}
+
+    plain = container("plain", resources=GPU)
+    own = [{"name": "A", "value": "1"}, {"name": "LD_PRELOAD", "value": "/own.so"}]
+    try:
+        with anyio.fail_after(60):
+            while preloads(await shown({"app": "t"}, plain)) != [LIBRARY]:  # noqa: ASYNC110  cannot be watched
+                await anyio.sleep(0.1)
+        chained = await shown(
+            {"app": "t"},
+            container("own", resources=GPU, env=own),
+            container("imaged", resources=GPU),
+            container("imaged-too", resources=GPU),
+            container("sidecar", env=own),
+        )
+        assert preloads(chained) == [f"{LIBRARY}:/own.so", f"{LIBRARY}:/image.so", LIBRARY, "/own.so"]
+        first = chained["spec"]["containers"][0]
+        assert [one["name"] for one in first["env"]] == ["A", "LD_PRELOAD", "OFFBUS_PAGE_DIR"]
+        assert first["volumeMounts"] == [{"name": "offbus", "mountPath": PAGE_DIR}]
+        assert chained["spec"]["volumes"] == [
+            {"name": "offbus", "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
+        ]
+        assert preloads(await shown({"app": "other"}, plain)) == [None]
+        assert preloads(await shown({"app": "t"}, container("c"))) == [None]
+        assert preloads(await shown({"app": "t"}, plain, where=f"{namespace}-b")) == [None]
+    finally:
+        for kind in (BINDING, POLICY):
+            await port.objects.delete(Ref(kind, name))
+
+
+async def test_who_puts_a_patched_graph_back_is_named(
+    port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    parts = {
+        name: {"componentType": kind, "extraPodSpec": {"mainContainer": {"image": "none"}}, **more}
+        for name, kind, more in (
+            ("Frontend", "frontend", {}),
+            ("Worker", "worker", {"resources": {"limits": {"gpu": "1"}}}),
+        )
+    }
+    graph = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {
+            "name": "g",
+            "namespace": namespace,
+            "annotations": {
+                "nvidia.com/deployment-rolling-update-max-unavailable": "1"
+            },  # there are no GPUs to spare
+        },
+        "spec": {"services": parts},
+    }
+    async with playing(port, namespace), graphs(port) as controller, bench_on(port, tmp_path) as one:
+        target = await deployed(port, graph)
+        with pytest.raises(
+            StepFailed, match=r"g was put back by field manager '.+': the shim is gone"
+        ) as raised:
+            await one.run(PREPARE_CUDA, target=target)
+        assert "by: admission" in str(raised.value)
+        assert controller.reverted == [target.ref]
+        (undo,) = one.undos
+        assert (await one.undo(undo)).result == "nothing"
+        one.undos.clear()
+        before = await spec_of(one, target)
+        out = await one.run(PREPARE_CUDA, target=target, by="admission")
+        assert out.pods == ["g-worker-0"]
+        assert await spec_of(one, target) == before
+        assert controller.reverted == [target.ref]
+        assert await one.undo_all() == ["restored"]
+
+
+async def test_an_operator_that_keeps_its_deployment_is_named_as_its_owner(
+    port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    main = {"image": "none"}
+    services = {
+        "Worker": {
+            "componentType": "worker",
+            "resources": {"limits": {"gpu": "1"}},
+            "extraPodSpec": {"mainContainer": main},
+        }
+    }
+    graph = {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": {"name": "g", "namespace": namespace},
+        "spec": {"services": services},
+    }
+    ref = Ref("Deployment", "g-worker", namespace)
+    async with playing(port, namespace), graphs(port) as controller, bench_on(port, tmp_path) as one:
+        await port.objects.create(graph)
+        await until(port, ref, lambda found: workload_of(found).settled)
+        target = Target.of(workload_of(await port.objects.get(ref)), port=8000)
+        with pytest.raises(StepFailed, match="its owner DynamoGraphDeployment/g"):
+            await one.run(PREPARE_CUDA, target=target)
+        assert controller.reverted == [ref]
+        assert await one.undo_all() == ["nothing"]
+
+
+async def test_a_spec_that_is_put_back_later_stops_the_run(
+    port: KubernetesPort, namespace: str, tmp_path: Path
+) -> None:
+    async with playing(port, namespace), bench_on(port, tmp_path) as one:
+        obj = deployment("llm", namespace)
+        target = await deployed(port, obj)
+        await one.run(PREPARE_CUDA, target=target)
+        assert one.aborted == []
+        template = {"containers": obj["spec"]["template"]["spec"]["containers"], "volumes": None}
+        await port.objects.patch(target.ref, {"spec": {"template": {"spec": template}}})
+        with anyio.fail_after(60):
+            await one.stopped.wait()
+        assert one.aborted == [f"{target.ref} was put back by somebody else: the shim is gone from its spec"]
+        await one.undo_all()
+
+
+@pytest.mark.parametrize("by", ["patch", "admission"])
+async def test_pod_security_refuses_before_anything_is_touched(
+    port: KubernetesPort, namespace: str, tmp_path: Path, by: str
+) -> None:
+    async with playing(port, namespace), bench_on(port, tmp_path) as one:
+        target = await deployed(port, deployment("llm", namespace))
+        await port.objects.patch(Ref("Namespace", namespace), {"metadata": {"labels": {ENFORCE: "baseline"}}})
+        before = await one.objects.get(target.ref)
+        with pytest.raises(StepError, match=r"Pod Security forbids the shim .* hostPath") as raised:
+            await one.run(PREPARE_CUDA, target=target, by=by)
+        assert "enforce=privileged" in str(raised.value)
+        assert one.undos == []
+        assert (await one.objects.get(target.ref))["spec"] == before["spec"]
+
+
+@pytest.mark.parametrize("by", ["patch", "admission"])
+async def test_a_preload_from_elsewhere_is_refused_before_anything_is_touched(
+    port: KubernetesPort, namespace: str, tmp_path: Path, by: str
+) -> None:
+    source = {"configMapKeyRef": {"name": "c", "key": "k", "optional": True}}
+    async with playing(port, namespace), bench_on(port, tmp_path) as one:
+        env = [{"name": "LD_PRELOAD", "valueFrom": source}]
+        target = await deployed(port, deployment("llm", namespace, env=env))
+        with pytest.raises(StepError, match="from elsewhere"):
+            await one.run(PREPARE_CUDA, target=target, by=by)
+        assert one.undos == []
+
+
+async def test_who_may_not_create_policies_is_told_which_role_to_bind(
+    port: KubernetesPort, port_for: PortFor, namespace: str
+) -> None:
+    from offbus_steps.prepare_by_admission import _require_served
+
+    target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector={"app": "t"})
+    async with port_for(Users.NOBODY) as nobody:
+        cluster: Any = type("Place", (), {"port": nobody})
+        with pytest.raises(StepError, match="may not create") as raised:
+            await _require_served(cluster, policy_of("p", "r1", target, {}, port.host_path))
+        assert "offbus-runner-admission" in str(raised.value)
+
+
+def test_a_dry_run_is_a_pod_of_its_own() -> None:
+    meta = {"name": "p", "namespace": "n", "uid": "u", "ownerReferences": [{}], "labels": {"a": "b"}}
+    copied = dry_run_pod({"metadata": meta, "spec": {"nodeName": "n1", "containers": []}, "status": {}})
+    assert copied["metadata"]["labels"] == {"a": "b"}
+    assert {"name", "uid", "ownerReferences"}.isdisjoint(copied["metadata"])
+    assert copied["spec"] == {"containers": []}
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [((), "not served here"), ((ADMISSION_API,), "does nothing with it")],
+    ids=["not served", "without its feature gate"],
+)
+async def test_a_cluster_without_admission_policies_is_refused_and_left_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], why: str
+) -> None:
+    monkeypatch.setattr("offbus_steps.prepare_by_admission.SHOWS_WITHIN_S", 3.0)
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS}, flags=flags)
+    try:
+        await anyio.to_thread.run_sync(server.start)
+    except Missing as err:
+        pytest.skip(str(err))
+    try:
+        async with open_port(Login(str(server.kubeconfig("admin"))), qps=500, burst=1000) as port:
+            await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+            async with playing(port, "n"), bench_on(port, tmp_path) as one:
+                target = await deployed(port, deployment("llm", "n"))
+                pods = await pods_of(one, target)
+                with pytest.raises(StepError, match=why) as raised:
+                    await one.run(PREPARE_CUDA, target=target, by="admission")
+                assert "by: patch" in str(raised.value)
+                assert await pods_of(one, target) == pods
+                await one.undo_all()
+                for undo in (POLICY, BINDING):
+                    if flags:
+                        assert (await one.objects.list(undo)).items == []
+    finally:
+        server.stop()
