@@ -124,8 +124,11 @@ static bool find_folder(char *folder) {
   return has_page(folder);
 }
 
-__attribute__((constructor)) static void start(void) {
+/* Called by the loader, and by nothing else in a process; a harness may begin anew with it. */
+__attribute__((constructor)) void page_start(void) {
   char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
+  ctl = NULL, events_good = false;
+  page_follow();
   if (!find_folder(folder)) return;
   process_start();
   path_join(ctl_path, sizeof ctl_path, folder, "/ctl");
@@ -161,16 +164,23 @@ static unsigned copy_enabled(struct fault *into) {
   return n;
 }
 
-/* A writer that stays odd has died in the middle: then nothing is in force until an agent mends the page. */
+/* A writer that stays odd has died in the middle: then nothing is in force until an agent mends the page. That it has is
+ * found out once, not at every call. */
 static bool copy_consistent(struct fault *into, unsigned *n, uint64_t began) {
+  static uint32_t given_up_on;
   for (;;) {
     uint32_t before = __atomic_load_n(&ctl->seq, __ATOMIC_ACQUIRE);
     if (!(before & 1u)) {
       *n = copy_enabled(into);
       __atomic_thread_fence(__ATOMIC_ACQUIRE);
       if (__atomic_load_n(&ctl->seq, __ATOMIC_RELAXED) == before) return true;
+    } else if (before == __atomic_load_n(&given_up_on, __ATOMIC_RELAXED)) {
+      return false;
     }
-    if (raw_now_ns() - began > PATIENCE_NS) return false;
+    if (raw_now_ns() - began > PATIENCE_NS) {
+      __atomic_store_n(&given_up_on, before, __ATOMIC_RELAXED);
+      return false;
+    }
     raw_yield();
   }
 }

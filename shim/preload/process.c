@@ -107,7 +107,7 @@ bool process_sticky(const struct fault *fault, const struct gpu *gpu) {
 
 static void survive(const struct fault *fault, uint64_t bit) {
   int device = __builtin_ctzll(bit);
-  survivors.devices |= bit;
+  __atomic_fetch_or(&survivors.devices, bit, __ATOMIC_RELAXED);
   survivors.code[device] = fault->slot.cuda_err;
   survivors.lost[device] = fault->slot.mode == OFFBUS_MODE_LOST;
   page_keep_armed();

@@ -91,6 +91,7 @@ struct fault {
   unsigned index;
   struct offbus_slot slot;
 };
+void page_start(void);
 /* Copies the faults that are in force now; at most OFFBUS_SLOTS. */
 unsigned page_faults(struct fault *into);
 bool page_in_force(const struct fault *fault);

@@ -9,8 +9,9 @@ struct event_set {
 };
 enum { EVENT_SET = 0x4f455653 };
 
-/* Single and double bit ECC, performance state, critical Xid, clock. */
-static const unsigned long long supported = 0x1 | 0x2 | 0x4 | 0x8 | 0x10;
+/* Single and double bit ECC, performance state, critical Xid, clock; retired memory and its failure, poison that was
+ * contained and that was not, GPU unavailable, recovery action. */
+static const unsigned long long supported = 0x1f | 0x400 | 0x800 | 0x1000 | 0x2000 | 0x4000 | 0x8000;
 
 static bool is_set(const struct event_set *set) { return set && set->magic == EVENT_SET; }
 
