@@ -4,25 +4,29 @@ An environment type is registered under the entry point group `offbus.environmen
 guards and target schema. `offbus_steps.cluster` narrows `Environment` to the port that steps use.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from offbus.journal.events import Event
 from offbus.step import Recorder
 
 __all__ = [
     "Environment",
     "EnvironmentType",
+    "FindsRuns",
     "Guards",
     "HoldsLeases",
-    "KeepsUndos",
+    "KeepsEvents",
     "Left",
+    "LeftRun",
     "Mends",
     "Opener",
     "Options",
+    "OwnsRun",
     "RunHandle",
 ]
 
@@ -59,6 +63,13 @@ class RunHandle(Recorder, Protocol):
         """The environment does not open, though `opened` was called: it was ended, and looked after; `left` is what
         is not known to be gone. A failed `open` that does not call it leaves residue, for nobody has looked."""
 
+    def kept(self) -> Sequence[Event]:
+        """The events so far that whoever finishes the run from elsewhere needs (offbus.journal.kept).
+
+        An environment that `KeepsEvents` keeps these before it lets the run change anything; those that come later
+        are given to its `keep`.
+        """
+
     def abort(self, reason: str) -> None:
         """A guard no longer holds, or a lease was lost: stop the run, undo, exit 3. May be called from a task."""
 
@@ -67,7 +78,7 @@ class RunHandle(Recorder, Protocol):
 
 
 class Environment(Protocol):
-    """An open environment. It may also be one that `HoldsLeases`, `KeepsUndos` or `Mends`."""
+    """An open environment. It may also be one that `HoldsLeases`, `KeepsEvents`, `OwnsRun` or `Mends`."""
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
@@ -99,14 +110,25 @@ class HoldsLeases(Protocol):
 
 
 @runtime_checkable
-class KeepsUndos(Protocol):
-    """An environment that keeps the run's undo records too, where others can finish the run. Optional."""
+class KeepsEvents(Protocol):
+    """An environment that keeps what others need to finish the run (offbus.journal.kept). Optional."""
 
-    async def keep_undo(self, record: Mapping[str, Any]) -> None:
-        """Keep the data of one `undo_recorded` event, after it was journaled and before its effect begins.
+    async def keep(self, event: Event) -> None:
+        """Keep one more event, the fingerprint or an undo record, after it was journaled.
 
-        Raises StepError when it could not be kept: the effect must not begin. The record stays in the journal, and is
-        undone, which finds nothing to do.
+        Raises StepError when it could not be kept: the effect of an undo record must not begin. The record stays in the
+        journal, and is undone, which finds nothing to do.
+        """
+
+
+@runtime_checkable
+class OwnsRun(Protocol):
+    """An environment that knows whether this process still has the run: only its owner may undo. Optional."""
+
+    async def may_undo(self) -> None:
+        """Raises TakenOver when another process has the run now. Asked before every try of an undo.
+
+        Any other error means that it could not be found out: that try fails, a later one may not.
         """
 
 
@@ -149,3 +171,22 @@ class Opener(Protocol):
 
     def identity(self, options: Any) -> str:
         """Names the place, so that two runs on one place exclude each other ("local:/path", "kubernetes:ctx")."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftRun:
+    """A run that a place keeps the events of."""
+
+    run: str
+    holder: str
+    """Who has it, or had it, in words."""
+    events: tuple[Event, ...]
+    """Enough to rebuild a journal that reaches the place as the options do; none when nothing was kept."""
+
+
+@runtime_checkable
+class FindsRuns(Protocol):
+    """An opener of places that keep the events of their runs (`KeepsEvents`). Optional."""
+
+    async def left_runs(self, options: Any) -> Sequence[LeftRun]:
+        """The runs that a place knows of, living ones included: taking one over tells. Raises CouldNotRun."""

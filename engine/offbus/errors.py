@@ -5,6 +5,7 @@
     ├── CouldNotRun           a refused guard, a leftover run, a run folder that cannot be written: exit 3
     │   ├── GuardRefused
     │   ├── PlaceGone         what a run acted on is proven to be gone as a whole: nothing of the run is left in it
+    │   ├── TakenOver         another process has the run now: nothing more is changed, not even undone
     │   └── JournalError      the journal cannot be written (or read): inject nothing, undo what is done
     └── StepProblem           raised by steps and undos
         ├── StepFailed        the world did not do what was expected          -> outcome failed,  exit 1
@@ -29,6 +30,7 @@ __all__ = [
     "StepError",
     "StepFailed",
     "StepProblem",
+    "TakenOver",
     "UsageError",
 ]
 
@@ -59,6 +61,10 @@ class GuardRefused(CouldNotRun):
 
 class PlaceGone(CouldNotRun):
     """Raised by an environment that is reopened when it has proven that its place is no more: all undos are settled."""
+
+
+class TakenOver(CouldNotRun):
+    """Raised when another process has taken the run over; `message` says who."""
 
 
 class JournalError(CouldNotRun):

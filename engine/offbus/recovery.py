@@ -1,4 +1,4 @@
-"""Finishes a run whose runner is gone: what `offbus recover` does, and what the reaper will do.
+"""Finishes a run whose runner is gone: what `offbus recover` does, and the reaper of a cluster.
 
     lock the run -> read the journal, cut a torn tail -> `adopted` -> reopen the environment from journaled state
     -> undo what is not settled -> compare with the fingerprint from before -> close -> run_ended, report
@@ -21,6 +21,7 @@ import anyio
 from offbus.errors import CouldNotRun, OffbusError, PlaceGone
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kept import KeptEvents
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
@@ -105,13 +106,14 @@ async def _finish(
     killed = plan.fold.ended is None
     writer = _take_over(folder, plan, clock)
     try:
-        for listener in (plan.fold.apply, *listeners):
+        kept = KeptEvents(plan.journal.events)
+        for listener in (plan.fold.apply, kept.heard, *listeners):
             writer.listen(listener)
         _adopt(writer, plan, by)
         if killed:
             _tell_killed(writer, plan)
         if plan.fold.environment is not None:
-            await _undo_there(folder, plan, writer, by, progress, registry)
+            await _undo_there(folder, plan, writer, kept, by, progress, registry)
         else:
             tell_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
         tell_lost(writer, plan.fold, folder)
@@ -159,6 +161,7 @@ async def _undo_there(
     folder: RunFolder,
     plan: Recovery,
     writer: JournalWriter,
+    kept: KeptEvents,
     by: str,
     progress: Progress,
     registry: Registry,
@@ -173,6 +176,7 @@ async def _undo_there(
         environment=environment_type.name,
         abort=lambda reason: progress(None, reason),
         progress=progress,
+        kept=kept,
     )
     reopen, opened = environment_type.opener.reopen, False
     try:

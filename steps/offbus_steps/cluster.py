@@ -17,19 +17,22 @@ from offbus_steps.answers import Answers
 from offbus_steps.background import Background
 from offbus_steps.clock import NodeClocks
 from offbus_steps.faults import Faults
-from offbus_steps.fingerprint import fingerprint
+from offbus_steps.fingerprint import FINGERPRINT_USES, fingerprint
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.leases import Leases
 from offbus_steps.node_agent import NodeAgents
 from offbus_steps.observer import Observer
 from offbus_steps.port import Port, Ref
+from offbus_steps.uses import uses
 
 if TYPE_CHECKING:
     from offbus.step import Context
     from offbus.undo import UndoContext
 
-__all__ = ["Cluster", "cluster_of", "open_cluster"]
+__all__ = ["CLUSTER_USES", "Cluster", "cluster_of", "open_cluster"]
 
+CLUSTER_USES = FINGERPRINT_USES | uses("list watch", "Node")
+"""What an open cluster itself uses, whoever opened it."""
 OnClose = Callable[[bool], Awaitable[None]]
 ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
 

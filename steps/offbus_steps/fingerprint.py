@@ -16,12 +16,15 @@ from offbus_steps.guards import ClusterGuards
 from offbus_steps.manifest import ALLOWED_KINDS
 from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
 from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.uses import uses
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
 
-__all__ = ["RUN_LABEL", "fingerprint"]
+__all__ = ["FINGERPRINT_USES", "RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
+FINGERPRINT_USES = uses("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS)
+
 KEPT_BY_THE_PLATFORM = (
     "deployment.kubernetes.io/",
     "kubectl.kubernetes.io/",

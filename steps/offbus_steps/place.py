@@ -98,7 +98,11 @@ async def require_evictable(cluster: Cluster, node: str) -> None:
     """Raises GuardRefused when a cordon and drain of the node would hurt others or leave pods without a place."""
     everything = [*(await cluster.port.objects.list("Pod")).items]
     going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") == node and _would_go(pod)]
-    foreign = [pod for pod in going if not cluster.guards.allows_namespace(pod["metadata"]["namespace"])]
+    foreign = [
+        pod
+        for pod in going
+        if not (cluster.guards.allows_namespace(pod["metadata"]["namespace"]) or _is_reaper(pod))
+    ]
     if foreign:
         raise GuardRefused(
             f"guard namespaces: {node} also runs {_names(foreign)}, outside {', '.join(cluster.guards.namespaces)}",
@@ -124,6 +128,11 @@ def _would_go(pod: Mapping[str, Any]) -> bool:
     return not (
         mirror or system or "DaemonSet" in owners or pods.is_finished(pod) or pods.is_terminating(pod)
     )
+
+
+def _is_reaper(pod: Mapping[str, Any]) -> bool:
+    """A reaper that is evicted ends nothing: the next one begins anew (deploy/base/reaper.yaml)."""
+    return (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "offbus-reaper"
 
 
 def _names(found: Sequence[Mapping[str, Any]]) -> str:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
+from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.permissions import RIGHTS
 from offbus_steps.kubernetes.port import KubernetesPort
 
-__all__ = ["PortFor", "Users"]
+__all__ = ["PortFor", "Users", "bind_role"]
 
 PortFor = Callable[[str], AbstractAsyncContextManager[KubernetesPort]]
 """`async with port_for(user) as port`."""
@@ -19,6 +21,8 @@ class Users:
     """Has every right."""
     JAILED = "jailed"
     """Belongs to a flow that admits nobody."""
+    REAPER = "reaper"
+    """Has what undos need, once a test has bound it."""
     NOBODY = "nobody"
     """Has no right."""
 
@@ -30,5 +34,39 @@ class Users:
     @classmethod
     def all(cls) -> dict[str, str]:
         """Names to groups."""
-        names = [cls.ENTITLED, cls.JAILED, cls.NOBODY, *(cls.lacking(n) for n in range(len(RIGHTS)))]
+        names = [
+            cls.ENTITLED,
+            cls.JAILED,
+            cls.REAPER,
+            cls.NOBODY,
+            *(cls.lacking(n) for n in range(len(RIGHTS))),
+        ]
         return dict.fromkeys(names, "drillers")
+
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+
+
+async def bind_role(port: KubernetesPort, role: dict[str, Any], user: str, drills: str) -> None:
+    """Give a user a role of deploy/ under a name of its own; in `drills` alone, when that is given."""
+    name = f"{role['metadata']['name']}-{user}{'-' + drills if drills else ''}"
+    meta = {**role["metadata"], "name": name}
+    namespace = meta.get("namespace", "")
+    await _create(port, {**role, "metadata": meta}, namespace)
+    bound = drills or namespace
+    await _create(port, _binding(role["kind"], name, user, namespaced=bool(bound)), bound)
+
+
+def _binding(kind: str, role: str, user: str, *, namespaced: bool) -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding" if namespaced else "ClusterRoleBinding",
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+    }
+
+
+async def _create(port: KubernetesPort, obj: dict[str, Any], namespace: str) -> None:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    await port.api.json(Call("POST", f"{RBAC}{scope}/{obj['kind'].lower()}s", body=obj))

@@ -1,6 +1,6 @@
 """The environment opens, keeps what a recovery needs in the cluster, and leaves nothing when the run has ended."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import pytest
 from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun
+from offbus.journal.events import Event
+from offbus.journal.kept import KeptEvents
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
@@ -25,7 +27,11 @@ pytestmark = pytest.mark.anyio
 
 Runs = Callable[..., RunRecorder]
 GUARDS = ClusterGuards()
-RECORD = {"undo": 1, "type": "delete_object", "describe": "delete ConfigMap/a/b", "record": {"name": "b"}}
+RECORD: Any = {
+    "seq": 9,
+    "kind": "undo_recorded",
+    "data": {"undo": 1, "type": "delete_object", "describe": "delete ConfigMap/a/b", "record": {"name": "b"}},
+}
 
 
 @pytest.fixture
@@ -36,11 +42,13 @@ def options(server: LoneServer, namespace: str) -> KubernetesOptions:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
-    """`runs(epoch=1, run="r1")`: a run's handle, with a journal of its own."""
+    """`runs(epoch=1, run="r1", before=[])`: a run's handle, with a journal of its own."""
     writers: list[JournalWriter] = []
 
-    def make(*, epoch: int = 1, run: str = "r1") -> RunRecorder:
+    def make(*, epoch: int = 1, run: str = "r1", before: Iterable[Event] = ()) -> RunRecorder:
         writers.append(JournalWriter(tmp_path / f"{run}-{epoch}.jsonl", run, SystemClock()))
+        kept = KeptEvents(before)
+        writers[-1].listen(kept.heard)
         return RunRecorder(
             writers[-1],
             epoch,
@@ -48,6 +56,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
             environment="kubernetes",
             abort=pytest.fail,
             progress=lambda _step, _text: None,
+            kept=kept,
         )
 
     yield make
@@ -76,7 +85,7 @@ async def test_a_run_that_ends_clean_leaves_nothing(
     async with opened(options, runs()) as cluster:
         assert isinstance(cluster, KubernetesCluster)
         assert await held(port, namespace) == "r1/1"
-        await cluster.keep_undo(RECORD)
+        await cluster.keep(RECORD)
         assert isinstance(await cluster.fingerprint(), dict)
         await cluster.close(finished=True)
     for ref in (Ref("Lease", LEASE, namespace), Ref("ConfigMap", records_name("r1"), namespace)):
@@ -88,13 +97,13 @@ async def test_a_run_that_leaves_something_is_taken_over(
     options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
     async with opened(options, runs()) as cluster:
-        await cluster.keep_undo(RECORD)
+        await cluster.keep(RECORD)
         await cluster.close(finished=False)
     with pytest.raises(CouldNotRun, match="run r1 has this cluster"):
         async with opened(options, runs(run="r2")):
             pytest.fail("two runs have the cluster")
     state = state_of(tmp_path, "r1-1")
-    async with KUBERNETES.opener.reopen(state, runs(epoch=2), run_dir="") as cluster:
+    async with KUBERNETES.opener.reopen(state, runs(epoch=2, before=[RECORD]), run_dir="") as cluster:
         assert await held(port, namespace) == "r1/2"
         kept = await port.objects.get(Ref("ConfigMap", records_name("r1"), namespace))
         assert "undo-00001" in kept["data"]
@@ -120,7 +129,7 @@ async def test_an_environment_that_cannot_be_opened_leaves_nothing(
 async def test_what_an_unopened_environment_made_and_cannot_remove_is_residue(
     server: LoneServer, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
-    hold = Hold.of(port, namespace, runs())
+    hold = Hold.of(port, KubernetesOptions(agent_namespace=namespace), runs())
     await hold.lease.take()
     server.kill_api()
     await Opening(port, GUARDS, runs(), hold).end_unopened()

@@ -6,8 +6,7 @@ from typing import Any
 
 import anyio
 import pytest
-import yaml
-from kubernetes_world import PortFor, Users
+from kubernetes_world import PortFor, Users, bind_role
 from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun
@@ -16,6 +15,8 @@ from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.permissions import RIGHTS, Right, Scope, roles
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.preflight import missing_rights, preflight
+from offbus_steps.kubernetes.reaper_rights import reaper_rights
+from offbus_steps.kubernetes.roles import WHOSE, rendered
 from offbus_steps.port import Conflict
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.anyio
 DRILLS = "drill-a"
 ASKED = [n for n, right in enumerate(RIGHTS) if right.scope is not Scope.ADMISSION]
 """Rights that every drill needs; those of `prepare_cuda` by admission are asked for by its own dry run."""
-RBAC = "/apis/rbac.authorization.k8s.io/v1"
 WATCHDOG_S = 60
 
 
@@ -44,18 +44,11 @@ async def bind_everybody(server: LoneServer) -> None:
 
 async def bind(port: KubernetesPort, user: str, without: Right | None) -> None:
     for role, scope in zip(roles(AGENT_NAMESPACE), Scope, strict=True):
-        name = f"{role['metadata']['name']}-{user}"
         rules = [
             narrowed(rule, without if without and without.scope is scope else None) for rule in role["rules"]
         ]
-        meta = {**role["metadata"], "name": name}
-        namespace = role["metadata"].get("namespace", "")
-        await create(
-            port, {**role, "metadata": meta, "rules": [rule for rule in rules if rule["verbs"]]}, namespace
-        )
-        await create(
-            port, binding(role["kind"], name, user, scope), {Scope.DRILL: DRILLS}.get(scope, namespace)
-        )
+        kept = {**role, "rules": [rule for rule in rules if rule["verbs"]]}
+        await bind_role(port, kept, user, DRILLS if scope is Scope.DRILL else "")
 
 
 def narrowed(rule: dict[str, Any], without: Right | None) -> dict[str, Any]:
@@ -67,21 +60,6 @@ def narrowed(rule: dict[str, Any], without: Right | None) -> dict[str, Any]:
         **rule,
         "verbs": [verb for verb in rule["verbs"] if not (mine and without and verb == without.verb)],
     }
-
-
-def binding(kind: str, role: str, user: str, scope: Scope) -> dict[str, Any]:
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding" if scope in (Scope.CLUSTER, Scope.ADMISSION) else "RoleBinding",
-        "metadata": {"name": role},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
-    }
-
-
-async def create(port: KubernetesPort, obj: dict[str, Any], namespace: str) -> None:
-    scope = f"/namespaces/{namespace}" if namespace else ""
-    await port.api.json(Call("POST", f"{RBAC}{scope}/{obj['kind'].lower()}s", body=obj))
 
 
 @pytest.fixture
@@ -147,6 +125,16 @@ async def test_nodes_with_gpus_and_without_an_agent_are_named(port: KubernetesPo
         await port.api.ask(Call("DELETE", "/api/v1/nodes/gpu-node"))
 
 
-def test_the_committed_roles_are_the_table() -> None:
-    file = Path(__file__).parents[2] / "deploy" / "base" / "runner-roles.yaml"
-    assert list(yaml.safe_load_all(file.read_text())) == roles(AGENT_NAMESPACE)
+@pytest.mark.parametrize("whose", WHOSE)
+def test_the_committed_roles_are_the_table(whose: str) -> None:
+    assert (Path(__file__).parents[2] / "deploy" / "base" / f"{whose}-roles.yaml").read_text() == rendered(
+        whose
+    )
+
+
+def test_the_reaper_may_less_than_a_runner_and_nothing_that_no_undo_declares() -> None:
+    mine = set(reaper_rights())
+    assert mine < set(RIGHTS)
+    made = {str(right) for right in mine if right.scope is not Scope.AGENTS and right.verb == "create"}
+    assert made == set()
+    assert "delete pods" in {str(right) for right in mine}

@@ -1,6 +1,6 @@
 """The run's Lease and its records in the cluster: one owner at a time, and every undo known there before its effect."""
 
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -8,8 +8,9 @@ from kubernetes_world import PortFor
 from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun, StepError
+from offbus.journal.events import Event
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.records import UndoRecords, records_name
+from offbus_steps.kubernetes.records import RunRecords, records_name
 from offbus_steps.kubernetes.run_lease import LEASE, RunLease
 from offbus_steps.port import NotFound, Ref
 
@@ -22,8 +23,19 @@ def lease(port: KubernetesPort, namespace: str, holder: str, *, duration_s: int 
     return RunLease(port.objects, namespace, holder, duration_s=duration_s)
 
 
-def record(number: int, describe: str = "uncordon node-1") -> dict[str, Any]:
-    return {"undo": number, "type": "restore_fields", "describe": describe, "record": {"name": "node-1"}}
+def event(kind: str, data: dict[str, Any], seq: int = 1) -> Event:
+    head: dict[str, Any] = {"v": 1, "seq": seq, "run": "run-a", "t": "", "mono_ns": seq, "clock": "c"}
+    return cast(Event, {**head, "kind": kind, "data": data})
+
+
+def record(number: int, describe: str = "uncordon node-1", **more: str) -> Event:
+    data = {
+        "undo": number,
+        "type": "restore_fields",
+        "describe": describe,
+        "record": {"name": "node-1", **more},
+    }
+    return event("undo_recorded", data, number)
 
 
 async def test_two_runs_exclude_each_other_by_name(port: KubernetesPort, namespace: str) -> None:
@@ -111,39 +123,39 @@ async def listed(port: KubernetesPort, namespace: str) -> str:
 
 
 async def test_every_record_is_read_back_in_order(port: KubernetesPort, namespace: str) -> None:
-    records = UndoRecords(port.objects, namespace, "run-a")
-    await records.begin({"options": {"context": "here"}})
+    records = RunRecords(port.objects, namespace, "run-a")
+    await records.begin([])
     async with anyio.create_task_group() as group:
         for number in (2, 1, 3):
-            group.start_soon(records.acknowledge, record(number))
-    assert await UndoRecords(port.objects, namespace, "run-a").read() == [record(n) for n in (1, 2, 3)]
+            group.start_soon(records.keep, record(number))
+    assert await RunRecords(port.objects, namespace, "run-a").read() == [record(n) for n in (1, 2, 3)]
 
 
 async def test_a_former_owner_cannot_add_a_record(port: KubernetesPort, namespace: str) -> None:
-    first, second = (UndoRecords(port.objects, namespace, "run-a") for _ in range(2))
-    await first.begin({})
-    await first.acknowledge(record(1))
-    await second.begin({})
-    await second.acknowledge(record(2))
+    first, second = (RunRecords(port.objects, namespace, "run-a") for _ in range(2))
+    await first.begin([])
+    await first.keep(record(1))
+    await second.begin([record(1)])
+    await second.keep(record(2))
     with pytest.raises(
         StepError, match="'cordon' could not be recorded in the cluster, so nothing is changed"
     ):
-        await first.acknowledge(record(3, "cordon"))
-    assert [one["undo"] for one in await second.read()] == [1, 2]
+        await first.keep(record(3, "cordon"))
+    assert [one["data"]["undo"] for one in await second.read()] == [1, 2]
 
 
 async def test_a_record_that_is_too_large_is_refused(port: KubernetesPort, namespace: str) -> None:
-    records = UndoRecords(port.objects, namespace, "run-a")
-    await records.begin({})
+    records = RunRecords(port.objects, namespace, "run-a")
+    await records.begin([])
     with pytest.raises(StepError, match="could not be recorded"):
-        await records.acknowledge({**record(1), "record": "x" * (2 << 20)})
-    await records.acknowledge(record(2))
-    assert [one["undo"] for one in await records.read()] == [2]
+        await records.keep(record(1, more="x" * (2 << 20)))
+    await records.keep(record(2))
+    assert [one["data"]["undo"] for one in await records.read()] == [2]
 
 
 async def test_records_are_gone_when_the_run_has_ended(port: KubernetesPort, namespace: str) -> None:
-    records = UndoRecords(port.objects, namespace, "run-a")
-    await records.begin({})
+    records = RunRecords(port.objects, namespace, "run-a")
+    await records.begin([])
     await records.end()
     await records.end()
     with pytest.raises(NotFound):
@@ -159,12 +171,12 @@ async def test_a_record_is_refused_while_the_cluster_is_away(
 ) -> None:
     from offbus_steps.kubernetes import api
 
-    records = UndoRecords(port.objects, namespace, "run-a")
-    await records.begin({})
+    records = RunRecords(port.objects, namespace, "run-a")
+    await records.begin([])
     monkeypatch.setattr(api, "PATIENCE_S", 0.5)
     server.kill_api()
     try:
         with pytest.raises(StepError, match="so nothing is changed"):
-            await records.acknowledge(record(1))
+            await records.keep(record(1))
     finally:
         await anyio.to_thread.run_sync(server.start_api)

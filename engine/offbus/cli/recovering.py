@@ -19,7 +19,7 @@ from offbus.runner.finish import write_report
 from offbus.runner.signals import stop_on_signals
 from offbus.runs import RunFolder, default_runs, find_run, place_lock, unfinished_runs
 
-__all__ = ["recover_runs"]
+__all__ = ["recover_folder", "recover_runs", "show_folder"]
 
 
 def recover_runs(wanted: str, *, every: bool, plan_only: bool, runs: Path | None) -> int:
@@ -29,19 +29,22 @@ def recover_runs(wanted: str, *, every: bool, plan_only: bool, runs: Path | None
     if not folders:
         click.echo(f"nothing to recover: no unfinished run in {base}")
         return Exit.PASSED
-    return worst(*(_show(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
+    return worst(*(show_folder(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
 
 
 def _one_of_all(base: Path, folder: RunFolder) -> Exit:
     """One that cannot be recovered keeps no other from it."""
     try:
-        return _recover(base, folder)
+        return recover_folder(base, folder)
     except OffbusError as err:
         return Exit(tell(err))
 
 
-def _recover(base: Path, folder: RunFolder) -> Exit:
-    """Under the place's lock too, so that no new run begins there meanwhile, and a copy of the run is not played."""
+def recover_folder(base: Path, folder: RunFolder) -> Exit:
+    """Recover one run. Raises OffbusError.
+
+    Under the place's lock too, so that no new run begins there meanwhile, and a copy of the run is not played.
+    """
     plan = plan_recovery(folder)
     if plan.finished:
         folder.unfinished.unlink(missing_ok=True)
@@ -92,7 +95,7 @@ async def _finish(folder: RunFolder, view: View) -> Report:
         return await recover(folder, SystemClock(), listeners=[view.event], progress=view.progress)
 
 
-def _show(folder: RunFolder) -> Exit:
+def show_folder(folder: RunFolder) -> Exit:
     plan = plan_recovery(folder)
     todo = [*_lines(plan)]
     for one in plan.journal.damage:

@@ -1,7 +1,7 @@
 """What a step is given: the engine's side of offbus.step.Context."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -11,7 +11,8 @@ import anyio
 import anyio.lowlevel
 
 from offbus.cleanup import CleanupOutputs
-from offbus.environment import Environment, HoldsLeases, KeepsUndos
+from offbus.environment import Environment, HoldsLeases, KeepsEvents
+from offbus.journal.events import Event
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
 from offbus.runner.recording import JournalRecorder, MetricValues
@@ -35,13 +36,13 @@ class Services:
     environment: Environment
     leases: HoldsLeases | None
     """The environment, if it holds leases."""
-    keeper: KeepsUndos | None
+    keeper: KeepsEvents | None
     """The environment, if it keeps undos."""
     clock: Clock
     scenario_dir: str
     run_dir: str
-    register: Callable[[str, Undo], Mapping[str, Any]]
-    """Journals an undo and returns its record; raises StepError when it may not go ahead."""
+    register: Callable[[str, Undo], Event]
+    """Journals an undo and returns its event; raises StepError when it may not go ahead."""
     undo_now: Callable[[Sequence[str]], Awaitable[list[UndoEntry]]]
     """Stops and undoes other steps for a cleanup step."""
     progress: Callable[[str | None, str], None]
@@ -99,7 +100,7 @@ class StepContext(JournalRecorder):
             await self._services.leases.may_change()
         record = self._services.register(self._name, undo)
         if self._services.keeper is not None:
-            await self._services.keeper.keep_undo(record)
+            await self._services.keeper.keep(record)
 
     async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
         """For `cleanup`: stop these steps if they run, undo them now. Raises StepProblem if one stays undone."""

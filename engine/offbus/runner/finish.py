@@ -1,14 +1,14 @@
 """The end of a run: what is left behind, the verdict, the report. Shared by the runner and by `recover`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from offbus.environment import Environment
-from offbus.errors import CouldNotRun, JournalError
+from offbus.environment import Environment, OwnsRun
+from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
 from offbus.exits import Exit
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
@@ -36,12 +36,17 @@ async def settle_place(
 
     `clean` is False when the caller knows of something else that is not undone.
     """
-    clean &= _report_open(journal, open_entries)
+    entries = list(open_entries)
     journal.append(EventKind.PHASE, {"name": "close"})
     with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as scope:
-        compared = await _compare(environment, journal, before)
+        taken = await _taken_over(environment)
+        if taken is not None:
+            clean = _leave_to(journal, taken, entries)
+        else:
+            clean &= _report_open(journal, entries)
+            clean &= await _compare(environment, journal, before)
         try:
-            await environment.close(finished=clean and compared)
+            await environment.close(finished=clean and taken is None)
         except Exception as err:  # noqa: BLE001  an environment that cannot be closed is left behind: residue
             _residue(journal, "environment", f"it could not be closed: {err}")
     if scope.cancelled_caught:
@@ -68,6 +73,27 @@ def write_report(report: Report, path: Path) -> None:
         draft.replace(path)
     except OSError as err:
         raise CouldNotRun(f"the report {path} cannot be written: {err.strerror}") from err
+
+
+async def _taken_over(environment: Environment) -> TakenOver | None:
+    """Who has the run now, when that is another process; whatever else is wrong shows in the comparison."""
+    if not isinstance(environment, OwnsRun):
+        return None
+    try:
+        await environment.may_undo()
+    except TakenOver as err:
+        return err
+    except OffbusError:
+        return None
+    return None
+
+
+def _leave_to(journal: JournalWriter, taken: TakenOver, entries: Sequence[UndoEntry]) -> bool:
+    """The new owner undoes, and says what it could not; whether nothing is left to it."""
+    if entries:
+        detail = f"{taken.message}, so {len(entries)} undos are left to that process"
+        _residue(journal, f"run {journal.run}", detail)
+    return not entries
 
 
 def _report_open(journal: JournalWriter, entries: Iterable[UndoEntry]) -> bool:

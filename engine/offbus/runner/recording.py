@@ -7,6 +7,7 @@ from typing import Any
 
 from offbus.environment import Left
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kept import KeptEvents
 from offbus.journal.writer import JournalWriter
 from offbus.step import Moment, Recorded
 
@@ -100,8 +101,10 @@ class RunRecorder(JournalRecorder):
         environment: str,
         abort: Callable[[str], None],
         progress: Callable[[str | None, str], None],
+        kept: KeptEvents | None = None,
     ) -> None:
         super().__init__(journal, epoch, metrics)
+        self._kept = kept or KeptEvents()
         self._environment = environment
         self._abort = abort
         self._progress = progress
@@ -128,6 +131,10 @@ class RunRecorder(JournalRecorder):
         if self._begun:
             detail = "it did not open, and did not say whether anything of it is left"
             self.unopened([Left("environment", detail, f"offbus recover {self.run_id}")])
+
+    def kept(self) -> Sequence[Event]:
+        """See RunHandle."""
+        return tuple(self._kept.events)
 
     def abort(self, reason: str) -> None:
         """See RunHandle."""

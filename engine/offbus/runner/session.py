@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from offbus.environment import Environment, HoldsLeases, KeepsUndos
+from offbus.environment import Environment, HoldsLeases, KeepsEvents
 from offbus.journal.events import Event, EventKind, Outcome
+from offbus.journal.kept import KeptEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
@@ -82,8 +83,9 @@ class Session:
         self._hurry = anyio.Event()
         self._undos: UndoLog | None = None
         self._watch: StopWatch | None = None
+        self._kept = KeptEvents()
         self._journal = JournalWriter(folder.journal, folder.id, clock)
-        for listener in (self.fold.apply, *listeners, self._heard):
+        for listener in (self.fold.apply, self._kept.heard, *listeners, self._heard):
             self._journal.listen(listener)
 
     async def run(self) -> Report:
@@ -140,6 +142,7 @@ class Session:
             environment=self._scenario.environment.type.name,
             abort=self._abort,
             progress=self._progress,
+            kept=self._kept,
         )
 
     def _stepper(self, environment: Environment, undos: UndoLog) -> Stepper:
@@ -149,7 +152,7 @@ class Session:
             metrics=self._metrics,
             environment=environment,
             leases=environment if isinstance(environment, HoldsLeases) else None,
-            keeper=environment if isinstance(environment, KeepsUndos) else None,
+            keeper=environment if isinstance(environment, KeepsEvents) else None,
             clock=self._clock,
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
@@ -164,7 +167,10 @@ class Session:
         if self._stopped is None:
             with anyio.CancelScope() as self._stoppable:
                 before = await environment.fingerprint()
-                self._journal.append(EventKind.FINGERPRINT, {"when": "before", "items": before}, durable=True)
+                data = {"when": "before", "items": before}
+                event = self._journal.append(EventKind.FINGERPRINT, data, durable=True)
+                if isinstance(environment, KeepsEvents):
+                    await environment.keep(event)
             self._stoppable = None
         self._phase("steps")
         await self._play(stepper, undos, always=False)

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.environment import Environment
+from offbus.environment import Environment, OwnsRun
 from offbus.errors import JournalError, OffbusError
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
@@ -112,6 +112,8 @@ class Undoer:
             recorder=self._recorder.for_step(entry.step),
         )
         try:
+            if isinstance(self._environment, OwnsRun):
+                await self._environment.may_undo()
             return _checked(await entry.undo.undo(context)), None
         except (OffbusError, JournalError) as err:
             return None, str(err)

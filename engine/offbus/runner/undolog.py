@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from offbus.errors import JournalError, StepError, StepFailed
-from offbus.journal.events import EventKind
+from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.runner.undoing import UndoEntry, Undoer
 from offbus.undo import Phase, Undo
@@ -40,8 +40,8 @@ class UndoLog:
             self.deadline = anyio.current_time() + self._budget.total_seconds()
         return timedelta(seconds=max(0.0, self.deadline - anyio.current_time()))
 
-    def register(self, step: str | None, undo: Undo) -> dict[str, Any]:
-        """Journal and fsync an undo; its record. Raises StepError when its effect must not be begun."""
+    def register(self, step: str | None, undo: Undo) -> Event:
+        """Journal and fsync an undo; its event. Raises StepError when its effect must not be begun."""
         title = undo.describe()
         if self.closed is not None:
             raise StepError(f"refused to {title!r} later, so nothing is changed: {self.closed}")
@@ -56,12 +56,12 @@ class UndoLog:
             "record": undo.model_dump(mode="json"),
         }
         try:
-            self._journal.append(EventKind.UNDO_RECORDED, data, step=step, durable=True)
+            event = self._journal.append(EventKind.UNDO_RECORDED, data, step=step, durable=True)
         except JournalError as err:
             self.closed = self.closed or self._journal.broken
             raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
         self.entries.append(UndoEntry(number, step, undo, title))
-        return data
+        return event
 
     def _plugin(self, undo: Undo) -> "Plugin":
         found = self._registry.plugin_of_undo(type(undo))

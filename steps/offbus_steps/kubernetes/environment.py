@@ -4,13 +4,13 @@ environment: {uses: kubernetes}                                    # kubectl's c
 environment: {uses: kubernetes, context: staging, namespace: drill-a}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from offbus.environment import Environment, EnvironmentType, Options, RunHandle
+from offbus.environment import Environment, EnvironmentType, LeftRun, Options, RunHandle
 from offbus_steps.guards import ClusterGuards
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ class KubernetesOptions(Options):
         description="Requests a second to the API server, traffic to the target aside.",
     )
     burst: int = Field(default=100, ge=1, le=2000, description="Requests at once.")
+    lease_s: int = Field(
+        default=30,
+        ge=3,
+        le=3600,
+        description="For how many seconds the run's Lease lives unrenewed: when its runner is gone for that long, the "
+        "reaper finishes the run.",
+    )
 
     def login(self) -> "Login":
         """Which cluster, and as whom."""
@@ -76,6 +83,12 @@ class KubernetesOpener:
         from offbus_steps.kubernetes.opening import cluster_identity
 
         return anyio.run(cluster_identity, options)
+
+    async def left_runs(self, options: KubernetesOptions) -> Sequence[LeftRun]:
+        """The runs that the cluster keeps records or the Lease of (offbus.environment.FindsRuns)."""
+        from offbus_steps.kubernetes.left import runs_left
+
+        return await runs_left(options)
 
 
 KUBERNETES = EnvironmentType(

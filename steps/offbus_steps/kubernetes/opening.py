@@ -2,6 +2,9 @@
 
     connect -> preflight (nothing is touched) -> journal the state -> take the Lease -> begin the records -> watch
 
+From then on each effect and each undo asks first whether the Lease is still ours: an owner that was suspended or cut
+off while somebody else finished its run changes nothing more.
+
 What a failure does: before the Lease is taken, nothing was touched. One that comes after it and before the
 environment is open removes what was made here, or tells it as residue. Once open, `close` decides: finished runs
 remove Lease and records; otherwise both stay, the Lease unrenewed, for whoever recovers the run. Nothing here is
@@ -16,18 +19,26 @@ from typing import Any
 import anyio
 
 from offbus.environment import Environment, Left, RunHandle
-from offbus.errors import CouldNotRun
+from offbus.errors import CouldNotRun, StepError, TakenOver
+from offbus.journal.events import Event, EventKind
 from offbus_steps.background import Background
 from offbus_steps.cluster import Cluster
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.environment import KubernetesOptions
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.preflight import preflight
-from offbus_steps.kubernetes.records import UndoRecords
+from offbus_steps.kubernetes.records import RunRecords
 from offbus_steps.kubernetes.run_lease import RunLease, holder_of
 from offbus_steps.port import PortError, Ref
 
-__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes"]
+__all__ = [
+    "cluster_identity",
+    "journaled_options",
+    "open_kubernetes",
+    "port_of",
+    "reopen_kubernetes",
+    "unreachable",
+]
 
 CLEAN_UP_S = 30.0
 
@@ -37,24 +48,27 @@ class Hold:
     """What a run has in the cluster while it lasts."""
 
     lease: RunLease
-    records: UndoRecords
+    records: RunRecords
 
     @classmethod
-    def of(cls, port: KubernetesPort, namespace: str, run: RunHandle) -> "Hold":
+    def of(cls, port: KubernetesPort, options: KubernetesOptions, run: RunHandle) -> "Hold":
         """Nothing is taken yet."""
-        holder = holder_of(run.run_id, run.epoch)
+        holder, namespace = holder_of(run.run_id, run.epoch), options.agent_namespace
         return cls(
-            RunLease(port.objects, namespace, holder), UndoRecords(port.objects, namespace, run.run_id)
+            RunLease(port.objects, namespace, holder, duration_s=options.lease_s),
+            RunRecords(port.objects, namespace, run.run_id),
         )
 
     async def end(self) -> None:
-        """Nothing is left to undo. The Lease goes last: until then nobody else may begin."""
-        await self.records.end()
+        """Nothing is left to undo. The Lease goes last: until then nobody else may begin. Raises TakenOver."""
+        if self.lease.held:
+            await self.lease.confirm()
+            await self.records.end()
         await self.lease.give_up()
 
 
 class KubernetesCluster(Cluster):
-    """A cluster in which the run's undo records are kept, too (offbus.environment.KeepsUndos)."""
+    """A cluster that keeps the run's events and knows its owner (offbus.environment: KeepsEvents, OwnsRun)."""
 
     def __init__(
         self, port: KubernetesPort, run: RunHandle, guards: ClusterGuards, tasks: Background, hold: Hold
@@ -62,9 +76,25 @@ class KubernetesCluster(Cluster):
         super().__init__(port, run, guards, tasks, self._ended, self._nothing_more)
         self._hold = hold
 
-    async def keep_undo(self, record: Mapping[str, Any]) -> None:
-        """Have the API server acknowledge a record before its effect begins. Raises StepError; then change nothing."""
-        await self._hold.records.acknowledge(record)
+    async def may_change(self) -> None:
+        """Raises StepError when a fault's lease or the run itself was lost: the engine asks before every effect."""
+        await super().may_change()
+        try:
+            await self._hold.lease.confirm()
+        except TakenOver as err:
+            raise StepError(err.message, hint="whoever has the run now finishes it") from err
+
+    async def may_undo(self) -> None:
+        """Raises TakenOver when the run is another process's now: the engine asks before every undo."""
+        await self._hold.lease.confirm()
+
+    async def keep(self, event: Event) -> None:
+        """Have the API server acknowledge an event. Raises StepError; then change nothing."""
+        if not await self._hold.records.keep(event):
+            kind = EventKind(event["kind"]).value
+            self.run.observed(
+                lane="run", subject="records", to=f"the {kind} is too large to be kept in the cluster"
+            )
 
     async def _ended(self, finished: bool) -> None:
         if finished:
@@ -83,14 +113,14 @@ async def open_kubernetes(
     async with port_of(options) as port:
         run.progress("asking the cluster whether a drill may run")
         await preflight(port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace)
-        hold = Hold.of(port, options.agent_namespace, run)
+        hold = Hold.of(port, options, run)
         state = journaled(options, guards, hold)
         run.opened(state)
         opening = Opening(port, guards, run, hold)
         try:
             with unreachable():
                 await hold.lease.take()
-            async with opening.opened(state) as cluster:
+            async with opening.opened() as cluster:
                 yield cluster
         finally:
             await opening.end_unopened()  # once it is open, `close` decides what stays for a recovery
@@ -102,13 +132,12 @@ async def reopen_kubernetes(state: Mapping[str, Any], run: RunHandle) -> AsyncIt
     options = KubernetesOptions.model_validate(state["options"])
     guards = ClusterGuards.model_validate(state["guards"])
     async with port_of(options) as port:
-        hold = Hold.of(port, options.agent_namespace, run)
+        hold = Hold.of(port, options, run)
         run.progress("taking the run's Lease over")
         with unreachable():
-            await hold.lease.take_over(state["holder"])
-        again = journaled(options, guards, hold)
-        run.opened(again)
-        async with Opening(port, guards, run, hold).opened(again) as cluster:
+            await hold.lease.take_over(state["holder"], lapsed=state.get("lapsed", ""))
+        run.opened(journaled(options, guards, hold))
+        async with Opening(port, guards, run, hold).opened() as cluster:
             yield cluster
 
 
@@ -131,11 +160,11 @@ class Opening:
         self._is_open = False
 
     @asynccontextmanager
-    async def opened(self, state: Mapping[str, Any]) -> AsyncIterator[Cluster]:
+    async def opened(self) -> AsyncIterator[Cluster]:
         """The environment, its Lease kept. An error of the body leaves as it is, not in a group."""
         failure: Exception | None = None
         with unreachable(while_opening=lambda: not self._is_open):
-            await self._hold.records.begin(state)
+            await self._hold.records.begin(self._run.kept())
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._hold.lease.keep, self._run.abort)
                 try:
@@ -161,7 +190,7 @@ class Opening:
         with anyio.move_on_after(CLEAN_UP_S, shield=True):
             try:
                 await self._hold.end()
-            except PortError as err:
+            except (PortError, TakenOver) as err:
                 why = err.message
             else:
                 return []
@@ -178,12 +207,17 @@ def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[Kubernete
 
 def journaled(options: KubernetesOptions, guards: ClusterGuards, hold: Hold) -> dict[str, Any]:
     """What `reopen` needs. The kubeconfig is named, never copied: credentials stay out of the journal."""
-    named = {**options.model_dump(mode="json"), "kubeconfig": str(options.login().file)}
     return {
-        "options": options.model_dump(mode="json") if options.login().in_cluster else named,
+        "options": journaled_options(options),
         "guards": guards.model_dump(mode="json"),
         "holder": hold.lease.holder,
     }
+
+
+def journaled_options(options: KubernetesOptions) -> dict[str, Any]:
+    """The options, so that they mean the same in another process of this machine."""
+    named = options.model_dump(mode="json")
+    return named if options.login().in_cluster else {**named, "kubeconfig": str(options.login().file)}
 
 
 @contextmanager

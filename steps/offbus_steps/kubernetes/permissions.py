@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["RIGHTS", "ROLE_PREFIX", "Right", "Scope", "roles"]
+__all__ = ["RIGHTS", "RUNNER", "Right", "Scope", "roles"]
 
-ROLE_PREFIX = "offbus-runner"
+RUNNER = "offbus-runner"
 NVIDIA = "nvidia.com"
 JANITOR = "janitor.dgxc.nvidia.com"
 LWS = "leaderworkerset.x-k8s.io"
@@ -59,7 +59,7 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("patch", "", "nodes/status", Scope.CLUSTER),
     *_rights("get list watch", "", "pods", Scope.CLUSTER),
     *_rights("list", "", "configmaps", Scope.CLUSTER),
-    *_rights("get list create delete", "", "namespaces", Scope.CLUSTER),
+    *_rights("get list watch create delete", "", "namespaces", Scope.CLUSTER),
     *_rights("list", "apps", "replicasets", Scope.CLUSTER),
     *_rights("list watch", "apps", "deployments statefulsets", Scope.CLUSTER),
     *_rights("list", "", "services persistentvolumeclaims", Scope.CLUSTER),
@@ -72,8 +72,8 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("get create patch delete", "apps", "deployments statefulsets", Scope.DRILL),
     *_rights("get create patch delete", NVIDIA, "dynamographdeployments", Scope.DRILL, optional=True),
     *_rights("get create patch delete", LWS, "leaderworkersets", Scope.DRILL, optional=True),
-    *_rights("get create delete", "", "configmaps services persistentvolumeclaims", Scope.DRILL),
-    *_rights("get create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
+    *_rights("get watch create delete", "", "configmaps services persistentvolumeclaims", Scope.DRILL),
+    *_rights("get watch create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
     # creating pods: only as dry runs, which show before anything is touched what a namespace would refuse
     *_rights("create delete", "", "pods", Scope.DRILL),
     *_rights("get", "", "pods/log", Scope.DRILL),
@@ -93,33 +93,33 @@ RIGHTS: tuple[Right, ...] = (
 )
 
 
-def roles(agent_namespace: str) -> list[dict[str, Any]]:
-    """The RBAC roles that hold exactly these rights. Bind `offbus-runner-drill` in each namespace of drills,
-    and `offbus-runner-admission` only for drills that prepare by admission."""
+def roles(agent_namespace: str, name: str = RUNNER, rights: Iterable[Right] = RIGHTS) -> list[dict[str, Any]]:
+    """The RBAC roles that hold exactly these rights. Bind `NAME-drill` in each namespace of drills, and
+    `NAME-admission` only for drills that prepare by admission."""
+    held = tuple(rights)
     return [
-        _role("ClusterRole", ROLE_PREFIX, "", Scope.CLUSTER),
-        _role("ClusterRole", f"{ROLE_PREFIX}-drill", "", Scope.DRILL),
-        _role("Role", ROLE_PREFIX, agent_namespace, Scope.AGENTS),
-        _role("ClusterRole", f"{ROLE_PREFIX}-admission", "", Scope.ADMISSION),
+        _role("ClusterRole", name, "", (one for one in held if one.scope is Scope.CLUSTER)),
+        _role("ClusterRole", f"{name}-drill", "", (one for one in held if one.scope is Scope.DRILL)),
+        _role("Role", name, agent_namespace, (one for one in held if one.scope is Scope.AGENTS)),
+        _role("ClusterRole", f"{name}-admission", "", (one for one in held if one.scope is Scope.ADMISSION)),
     ]
 
 
-def _role(kind: str, name: str, namespace: str, scope: Scope) -> dict[str, Any]:
+def _role(kind: str, name: str, namespace: str, rights: Iterable[Right]) -> dict[str, Any]:
     meta: dict[str, Any] = {"name": name} | ({"namespace": namespace} if namespace else {})
     meta["labels"] = {"app.kubernetes.io/part-of": "offbus"}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": kind,
         "metadata": meta,
-        "rules": [_rule(key, verbs) for key, verbs in _by_resource(scope).items()],
+        "rules": [_rule(key, verbs) for key, verbs in _by_resource(rights).items()],
     }
 
 
-def _by_resource(scope: Scope) -> Mapping[tuple[str, str, str], list[str]]:
+def _by_resource(rights: Iterable[Right]) -> Mapping[tuple[str, str, str], list[str]]:
     found: dict[tuple[str, str, str], list[str]] = {}
-    for right in RIGHTS:
-        if right.scope is scope:
-            found.setdefault((right.group, right.resource, right.name), []).append(right.verb)
+    for right in rights:
+        found.setdefault((right.group, right.resource, right.name), []).append(right.verb)
     return found
 
 

@@ -1,25 +1,34 @@
-"""What a run has promised to undo, kept in the cluster: enough for somebody else to finish it.
+"""What others need to finish a run, kept in the cluster: the events of its journal that offbus.journal.kept names.
 
-One ConfigMap `offbus-run-RUN` beside the run's Lease. It holds how the environment is reopened and every undo record
-of the journal, each acknowledged by the API server before its effect begins; undo records hold no secrets (design.md,
-section 4). Records are written one after the other, each conditional on the version written last, so that a former
-owner of the run cannot add to it. A record that cannot be kept is a StepError: its effect must not begin.
+One ConfigMap `offbus-run-RUN` beside the run's Lease: the head, how the environment is opened, who has had the run, the
+fingerprint (compressed; left out when it is too large for a ConfigMap, and that is said), and every undo record, each
+acknowledged by the API server before its effect begins. Undo records hold no secrets (design.md, section 4).
+They are written one after the other, each conditional on the version written last, so that a former owner of the run
+cannot add to them. A record that cannot be kept is a StepError: its effect must not begin.
+
+A journal that lacks an undo that is kept here (a copy of a run's folder that was made too early) must not finish the
+run: `begin` refuses it.
 """
 
+import base64
+import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 
-from offbus.errors import StepError
+from offbus.errors import CouldNotRun, StepError
+from offbus.journal.events import Event, EventKind
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 
-__all__ = ["UndoRecords", "records_name"]
+__all__ = ["RECORDS_LABEL", "RunRecords", "events_in", "records_name", "run_of_records"]
 
-STATE_KEY = "environment"
-UNDO_KEY = "undo-{number:05d}"
+RECORDS_LABEL = "offbus.dev/recorded-run"
+FINGERPRINT = "fingerprint"
+FINGERPRINT_BYTES = 384 * 1024
+"""Of the fingerprint, compressed: a ConfigMap holds 1 MiB, and the undo records must fit beside it."""
 
 
 def records_name(run: str) -> str:
@@ -27,7 +36,25 @@ def records_name(run: str) -> str:
     return f"offbus-run-{run}"
 
 
-class UndoRecords:
+def run_of_records(records: Object) -> str:
+    """Whose records they are."""
+    return str((records["metadata"].get("labels") or {}).get(RECORDS_LABEL, ""))
+
+
+def events_in(records: Object) -> list[Event]:
+    """The events that are kept. Raises CouldNotRun when they are not what we wrote."""
+    packed = (records.get("binaryData") or {}).values()
+    try:
+        texts: list[str | bytes] = [*(records.get("data") or {}).values()]
+        texts += [gzip.decompress(base64.b64decode(one, validate=True)) for one in packed]
+        return [json.loads(text) for text in texts]
+    except (ValueError, OSError, EOFError) as err:
+        raise CouldNotRun(
+            f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
+        ) from err
+
+
+class RunRecords:
     """The records of one run, as its present owner writes them."""
 
     def __init__(self, objects: KubernetesObjects, namespace: str, run: str) -> None:
@@ -37,29 +64,34 @@ class UndoRecords:
         self._version = ""
         self._one_at_a_time = anyio.Lock()
 
-    async def begin(self, state: Mapping[str, Any]) -> None:
-        """Make the object, or take over the one that is there. Raises PortError."""
+    async def begin(self, events: Sequence[Event]) -> None:
+        """Make the object, or take over the one that is there. Raises PortError, CouldNotRun."""
+        content = _merged(events)
         try:
-            made = await self._objects.create(self._object(state))
+            made = await self._objects.create({**self._object(), **content})
         except Conflict:
-            made = await self._objects.patch(self._ref, {"data": {STATE_KEY: _compact(state)}})
+            found = await self._objects.get(self._ref)
+            self._refuse_older(found, content)
+            made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
 
-    async def acknowledge(self, record: Mapping[str, Any]) -> None:
-        """Keep one undo record: the data of its `undo_recorded` event. Raises StepError; then change nothing."""
-        key = UNDO_KEY.format(number=record["undo"])
+    async def keep(self, event: Event) -> bool:
+        """Keep one more event; whether it fitted (only a fingerprint may not). Raises StepError."""
+        content = _content(event)
+        if not content:
+            return False
         async with self._one_at_a_time:
-            patch = {"metadata": {"resourceVersion": self._version}, "data": {key: _compact(record)}}
+            patch = {"metadata": {"resourceVersion": self._version}, **content}
             try:
                 made = await self._objects.patch(self._ref, patch)
             except PortError as err:
-                made = await self._settle(key, record, err)
+                made = await self._settle(event, content, err)
             self._version = made["metadata"]["resourceVersion"]
+        return True
 
-    async def read(self) -> list[dict[str, Any]]:
-        """All undo records, in order. Raises NotFound."""
-        data = (await self._objects.get(self._ref)).get("data") or {}
-        return [json.loads(data[key]) for key in sorted(data) if key.startswith("undo-")]
+    async def read(self) -> list[Event]:
+        """All events. Raises NotFound, CouldNotRun."""
+        return events_in(await self._objects.get(self._ref))
 
     async def end(self) -> None:
         """Nothing is left to undo: remove the object."""
@@ -68,29 +100,58 @@ class UndoRecords:
         except NotFound:
             return  # a recovery was faster
 
-    async def _settle(self, key: str, record: Mapping[str, Any], err: PortError) -> Object:
+    async def _settle(self, event: Event, content: Mapping[str, Any], err: PortError) -> Object:
         """The write failed, or its answer was lost: only what can be read back counts."""
         try:
             found = await self._objects.get(self._ref)
         except PortError as again:
-            raise self._refusal(record, again) from err
-        if (found.get("data") or {}).get(key) != _compact(record):
-            raise self._refusal(record, err) from err
+            raise _refusal(event, again) from err
+        for field, wanted in content.items():
+            if not wanted.items() <= (found.get(field) or {}).items():
+                raise _refusal(event, err) from err
         return found
 
-    def _refusal(self, record: Mapping[str, Any], err: PortError) -> StepError:
-        what = record.get("describe", "an undo")
-        return StepError(
-            f"{what!r} could not be recorded in the cluster, so nothing is changed: {err.message}",
-            hint=err.hint,
+    def _refuse_older(self, found: Object, content: Mapping[str, Any]) -> None:
+        lacking = sorted(
+            key for key in (found.get("data") or {}) if key.startswith("undo-") and key not in content["data"]
         )
+        if lacking:
+            raise CouldNotRun(
+                f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
+                hint=f"finish the run from the cluster: offbus recover {self._run} --env kubernetes",
+            )
 
-    def _object(self, state: Mapping[str, Any]) -> Object:
-        labels = {"app.kubernetes.io/managed-by": "offbus", "offbus.dev/recorded-run": self._run}
+    def _object(self) -> Object:
+        labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
         meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
-        data = {STATE_KEY: _compact(state)}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
 
-def _compact(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+def _merged(events: Sequence[Event]) -> dict[str, Any]:
+    merged: dict[str, Any] = {"data": {}}
+    for event in events:
+        for field, entries in _content(event).items():
+            merged.setdefault(field, {}).update(entries)
+    return merged
+
+
+def _content(event: Event) -> dict[str, dict[str, str]]:
+    """The fields of the ConfigMap that hold an event; none when it is a fingerprint that does not fit."""
+    kind, data = EventKind(event["kind"]), event["data"]
+    text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
+    if kind is EventKind.FINGERPRINT:
+        packed = gzip.compress(text.encode(), mtime=0)
+        fits = len(packed) <= FINGERPRINT_BYTES
+        return {"binaryData": {FINGERPRINT: base64.b64encode(packed).decode()}} if fits else {}
+    key = {
+        EventKind.UNDO_RECORDED: lambda: f"undo-{data['undo']:05d}",
+        EventKind.ADOPTED: lambda: f"owner-{data['epoch']:05d}",
+    }.get(kind, lambda: kind.value.replace("_", "-"))()
+    return {"data": {key: text}}
+
+
+def _refusal(event: Event, err: PortError) -> StepError:
+    what = event["data"].get("describe") or f"the {event['kind']}"
+    return StepError(
+        f"{what!r} could not be recorded in the cluster, so nothing is changed: {err.message}", hint=err.hint
+    )

@@ -1,12 +1,15 @@
 """The run's Lease in the cluster: the only right to undo there, for runner, `recover` and reaper alike.
 
 One Lease named `offbus` for a cluster: two drills at once exclude each other, from whatever machine. Its holder is
-"RUN/EPOCH@HOST". It is renewed every third of its duration, always conditional on the version that we wrote last, so
-that a Lease taken by somebody else is noticed at the next renewal; then, and when it could not be renewed for its
-whole duration, the run is stopped. Nobody compares clocks: a Lease has lapsed for someone who watched it unrenewed
-for its whole duration. A run that left something behind keeps the Lease, unrenewed, until it is recovered.
+"RUN/EPOCH@HOST#PROCESS". It is renewed every third of its duration, always conditional on the version that we wrote
+last, so that a Lease taken by somebody else is noticed at the next renewal; then, and when it could not be renewed for
+its whole duration, the run is stopped. Before each effect and each undo the owner asks `confirm`: one that was
+suspended, or cut off, finds out there and changes nothing. Nobody compares clocks: a Lease has lapsed for someone who
+watched it unrenewed for its whole duration. A run that left something behind keeps the Lease, unrenewed, until it is
+recovered.
 """
 
+import secrets
 import socket
 from collections.abc import Callable
 from contextlib import aclosing
@@ -15,20 +18,60 @@ from typing import Any, cast
 
 import anyio
 
-from offbus.errors import CouldNotRun
+from offbus.errors import CouldNotRun, TakenOver
+from offbus_steps.clock import now_ns
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref, Unavailable, WatchType
 
-__all__ = ["DURATION_S", "LEASE", "RunLease", "holder_of"]
+__all__ = [
+    "DURATION_S",
+    "FROM_NOW",
+    "LEASE",
+    "RunLease",
+    "duration_of",
+    "epoch_of",
+    "holder_in",
+    "holder_of",
+    "run_in",
+]
 
 LEASE = "offbus"
 DURATION_S = 30
+FRESH = 2 / 3
+"""Of the duration: a Lease renewed within it is ours without asking; nobody may take it before the whole of it."""
+FROM_NOW = ""
+"""A watch from no version begins with what is there, as ADDED: a Lease may be older than what the server remembers."""
+AGAIN_S = 1.0
+"""Between two tries to renew while the API server is away."""
 RUN_LABEL = "offbus.dev/holds-run"
+PROCESS = secrets.token_hex(4)
+NS = 1_000_000_000
 
 
 def holder_of(run: str, epoch: int) -> str:
-    """How this process signs."""
-    return f"{run}/{epoch}@{socket.gethostname()}"
+    """How this process signs, and no other: not even one of the same machine and epoch."""
+    return f"{run}/{epoch}@{socket.gethostname()}#{PROCESS}"
+
+
+def holder_in(lease: Object) -> str:
+    """Who signed a Lease; "" for nobody."""
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+
+
+def run_in(lease: Object) -> str:
+    """The run whose Lease it is."""
+    return holder_in(lease).partition("/")[0]
+
+
+def epoch_of(holder: str) -> int:
+    """Which owner of its run signed so; 0 when that is not known."""
+    number = holder.partition("/")[2].partition("@")[0]
+    return int(number) if number.isdecimal() else 0
+
+
+def duration_of(lease: Object) -> int:
+    """For how many seconds a Lease must be watched unrenewed until it has lapsed."""
+    return int((lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION_S)
 
 
 class RunLease:
@@ -42,91 +85,149 @@ class RunLease:
         self._ref = Ref("Lease", LEASE, namespace)
         self._duration_s = duration_s
         self._version = ""
+        self._asked_ns = 0
+        """When the renewal that counts was asked for, on CLOCK_BOOTTIME: time in which we were suspended counts."""
+        self._taken_by: str | None = None
+        self._turn = anyio.Lock()
 
     @property
     def run(self) -> str:
         """The run that holds it."""
         return self.holder.partition("/")[0]
 
+    @property
+    def held(self) -> bool:
+        """Whether it was ever taken."""
+        return bool(self._version)
+
     async def take(self) -> None:
         """Take it for a new run. Raises CouldNotRun naming the run that has it."""
+        asked = now_ns()
         try:
-            self._wrote(await self._objects.create(self._object()))
+            self._wrote(await self._objects.create(self._object()), asked)
         except Conflict:
             found = await self._objects.get(self._ref)
             raise self._taken(found) from None
 
-    async def take_over(self, former: str) -> None:
+    async def take_over(self, former: str, *, lapsed: str = "") -> None:
         """Take it for a recovery of the same run. Raises CouldNotRun when another run, or a living owner, has it.
 
-        `former` is the holder whose journal we hold the lock of, hence dead; any other is waited for until it lapses.
+        `former` is the holder whose journal we hold the lock of, hence dead, and `lapsed` the version that we watched
+        unrenewed for its whole duration; any other is watched for that long here.
         """
         try:
             found = await self._objects.get(self._ref)
         except NotFound:
+            if lapsed:
+                raise TakenOver(f"run {self.run} has just been finished") from None
             return await self.take()
-        if _run_of(found) != self.run:
+        if run_in(found) != self.run:
             raise self._taken(found)
-        if _holder(found) not in (former, self.holder):
-            await self._lapse(found)
-            found = await self._objects.get(self._ref)
+        known = holder_in(found) == former or found["metadata"]["resourceVersion"] == lapsed
+        if not known:
+            found = await self._lapse(found)
+        asked = now_ns()
         try:
-            self._wrote(await self._write(found["metadata"]["resourceVersion"]))
-        except Conflict as err:
-            raise CouldNotRun(f"somebody else has just taken over run {self.run}") from err
+            self._wrote(await self._write(found["metadata"]["resourceVersion"]), asked)
+        except (Conflict, NotFound) as err:
+            raise TakenOver(f"somebody else has just taken over run {self.run}") from err
 
     async def keep(self, lost: Callable[[str], None]) -> None:
-        """Renew it for ever; call `lost` and return when it is not ours any more."""
-        renewed = anyio.current_time()
+        """Renew it for ever; calls `lost` when it is not ours any more (and returns), or could not be renewed."""
+        told = False
         while True:
-            await anyio.sleep(self._duration_s / 3)
+            await anyio.sleep(AGAIN_S if told else self._duration_s / 3)
             try:
-                self._wrote(await self._write(self._version))
-                renewed = anyio.current_time()
-            except (Conflict, NotFound):
-                return lost(f"the Lease {self._ref} was taken from run {self.run} by {await self._who()}")
+                await self._kept_trying()
+                told = False
+            except TakenOver as err:
+                return lost(err.message)
             except PortError as err:
-                if anyio.current_time() - renewed > self._duration_s or not isinstance(err, Unavailable):
-                    return lost(f"the Lease {self._ref} could not be renewed: {err.message}")
+                if not told:
+                    lost(f"the Lease {self._ref} could not be renewed: {err.message}")
+                told = True
+
+    async def confirm(self) -> None:
+        """Returns while it is ours. Raises TakenOver; PortError when it may not be and nobody can tell."""
+        if self._taken_by is not None:
+            raise self._lost(self._taken_by)
+        if self._age_s() > self._duration_s * FRESH:
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Renew it now. Raises TakenOver, PortError."""
+        async with self._turn:
+            asked = now_ns()
+            try:
+                made = await self._write(self._version)
+            except NotFound:
+                raise self._lost("nobody: it is gone") from None
+            except Conflict:
+                made = await self._write_again()
+            self._wrote(made, asked)
 
     async def give_up(self) -> None:
         """The run is over and nothing is left: remove it, if it is still ours."""
         try:
             found = await self._objects.get(self._ref)
-            if _holder(found) == self.holder:
+            if holder_in(found) == self.holder:
                 await self._objects.delete(self._ref, uid=found["metadata"]["uid"])
         except (NotFound, Conflict):
             return  # somebody else's by now
 
-    async def _lapse(self, found: Object) -> None:
+    async def _kept_trying(self) -> None:
+        """Renew it, again and again while the API server is away and it can still be ours."""
+        while True:
+            try:
+                return await self.renew()
+            except Unavailable:
+                if self._age_s() > self._duration_s:
+                    raise
+                await anyio.sleep(AGAIN_S)
+
+    async def _write_again(self) -> Object:
+        """It has another version: ours, of a renewal whose answer was lost, or somebody else's. Raises TakenOver."""
+        try:
+            found = await self._objects.get(self._ref)
+            if holder_in(found) == self.holder:
+                return await self._write(found["metadata"]["resourceVersion"])
+        except (Conflict, NotFound):
+            raise self._lost("somebody else") from None
+        raise self._lost(holder_in(found))
+
+    async def _lapse(self, found: Object) -> Object:
         """Watch it unrenewed for its whole duration. Raises CouldNotRun when its owner renews it."""
-        seconds = int((found["spec"] or {}).get("leaseDurationSeconds") or self._duration_s)
         version = found["metadata"]["resourceVersion"]
-        events = self._objects.watch("Lease", namespace=self._ref.namespace, resource_version=version)
-        with anyio.move_on_after(seconds):
+        events = self._objects.watch("Lease", namespace=self._ref.namespace, resource_version=FROM_NOW)
+        with anyio.move_on_after(duration_of(found)):
             async with aclosing(cast(Any, events)) as changes:
                 async for event in changes:
-                    if event.type is WatchType.BOOKMARK or event.object["metadata"]["name"] != LEASE:
+                    meta = event.object["metadata"]
+                    if event.type is WatchType.BOOKMARK or meta["name"] != LEASE:
+                        continue
+                    if event.type is WatchType.ADDED and meta["resourceVersion"] == version:
                         continue
                     if event.type is WatchType.DELETED:
-                        raise CouldNotRun(f"run {self.run} has just been finished by {_holder(found)}")
+                        raise CouldNotRun(f"run {self.run} has just been finished by {holder_in(found)}")
                     raise CouldNotRun(
-                        f"run {self.run} is in the hands of {_holder(event.object)}, who is alive"
+                        f"run {self.run} is in the hands of {holder_in(event.object)}, who is alive"
                     )
+        return found
 
     async def _write(self, version: str) -> Object:
         made = self._object()
         meta = {"labels": made["metadata"]["labels"], "resourceVersion": version}
         return await self._objects.patch(self._ref, {"metadata": meta, "spec": made["spec"]})
 
-    async def _who(self) -> str:
-        try:
-            return _holder(await self._objects.get(self._ref)) or "nobody"
-        except PortError:
-            return "somebody: it is gone"
+    def _wrote(self, lease: Object, asked_ns: int) -> None:
+        self._version, self._asked_ns = lease["metadata"]["resourceVersion"], asked_ns
 
-    def _wrote(self, lease: Object) -> None:
-        self._version = lease["metadata"]["resourceVersion"]
+    def _age_s(self) -> float:
+        return (now_ns() - self._asked_ns) / NS
+
+    def _lost(self, by: str) -> TakenOver:
+        self._taken_by = by
+        return TakenOver(f"the Lease {self._ref} was taken from run {self.run} by {by}")
 
     def _object(self) -> Object:
         meta = {"name": LEASE, "namespace": self._ref.namespace, "labels": {RUN_LABEL: self.run}}
@@ -138,16 +239,8 @@ class RunLease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
 
     def _taken(self, found: Object) -> CouldNotRun:
-        run = _run_of(found)
+        run = run_in(found)
         return CouldNotRun(
-            f"run {run} has this cluster: the Lease {self._ref} is held by {_holder(found)}",
-            hint=f"wait for it, or if it was killed: offbus recover {run} (where it ran)",
+            f"run {run} has this cluster: the Lease {self._ref} is held by {holder_in(found)}",
+            hint=f"wait for it, or if it was killed: offbus recover {run} --env kubernetes",
         )
-
-
-def _holder(lease: Object) -> str:
-    return str((lease.get("spec") or {}).get("holderIdentity") or "")
-
-
-def _run_of(lease: Object) -> str:
-    return _holder(lease).partition("/")[0]

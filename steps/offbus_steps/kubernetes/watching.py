@@ -1,8 +1,9 @@
 """Watches that last: resumed where they stopped, whatever ends the connection, until the server says 410.
 
 The server ends a watch after some minutes (`timeoutSeconds`), a restart breaks it, a network may swallow it: each time
-it goes on after the last version seen, bookmarks included. A server that cannot be reached for `BLIND_S` ends it with
-Unavailable; its caller decides what blindness means. Nothing is kept but the version.
+it goes on after the last version seen, bookmarks included. A watch from no version ("") begins with what is there.
+A server that cannot be reached for `BLIND_S` ends it with Unavailable; its caller decides what blindness means. Nothing
+is kept but the version.
 """
 
 import json
@@ -78,7 +79,9 @@ async def _one_connection(
 
 def _call(path: str, params: Mapping[str, str], version: str) -> tuple[Call, int]:
     asked_s = random.randint(*ASKED_S)  # noqa: S311  not for secrecy
-    asked = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(asked_s)}
+    asked = {"watch": "1", "timeoutSeconds": str(asked_s)}
+    if version:  # without one, a server on an old etcd refuses bookmarks (RequestWatchProgress)
+        asked["allowWatchBookmarks"] = "true"
     return Call("GET", path, params={**params, **asked, "resourceVersion": version}), asked_s
 
 

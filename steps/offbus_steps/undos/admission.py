@@ -19,7 +19,9 @@ from offbus_steps.port import Conflict, Invalid, NotFound, Ref
 from offbus_steps.restarting import replace_pods
 from offbus_steps.target import Target
 from offbus_steps.undos.restore import OWN_ROLLOUT_S
+from offbus_steps.uses import Use, uses
 from offbus_steps.waiting import until_gone
+from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["RemoveAdmission"]
 
@@ -28,6 +30,11 @@ class RemoveAdmission(Undo):
     """Delete policy and binding, then replace the target's pods that have the shim."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=6)
+    uses: ClassVar[frozenset[Use]] = (
+        uses("get watch delete", BINDING, POLICY)
+        | uses("get list watch", *WORKLOAD_KINDS)
+        | uses("get list watch delete", "Pod")
+    )
 
     policy: str = Field(description="Name of the policy and of its binding.")
     target: Target = Field(description="The workload whose pods were changed.")

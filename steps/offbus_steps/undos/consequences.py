@@ -24,7 +24,8 @@ from offbus_steps.node_agent import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.observations import World
 from offbus_steps.patching import change
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
-from offbus_steps.undos.maintenance import remove_maintenance
+from offbus_steps.undos.maintenance import MAINTENANCE_KINDS, remove_maintenance
+from offbus_steps.uses import Use, uses
 from offbus_steps.views import NodeView
 
 __all__ = ["ClearConsequences"]
@@ -37,6 +38,11 @@ class ClearConsequences(Undo):
     """What was on the node before the fault; all of it is there again afterwards."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
+    uses: ClassVar[frozenset[Use]] = (
+        uses("get patch", "Node")
+        | uses("patch", "Node", subresource="status")
+        | uses("list delete", *MAINTENANCE_KINDS)
+    )
 
     node: str = Field(description="The node.")
     uid: str = Field(description="Its uid.")

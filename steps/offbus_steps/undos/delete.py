@@ -8,8 +8,10 @@ from pydantic import Field
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fingerprint import RUN_LABEL
+from offbus_steps.manifest import ALLOWED_KINDS
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.target import Target, target_pods
+from offbus_steps.uses import Use, uses
 from offbus_steps.waiting import until_gone
 from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
 
@@ -20,6 +22,7 @@ class DeleteObject(Undo):
     """Delete an object that carries this run's label; anything else of that name is not ours."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=3)
+    uses: ClassVar[frozenset[Use]] = uses("get delete watch", *ALLOWED_KINDS) | uses("list watch", "Pod")
 
     kind: str = Field(description="Kind of the object.")
     name: str = Field(description="Its name.")

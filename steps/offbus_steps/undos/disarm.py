@@ -12,6 +12,7 @@ from offbus_steps.clock import now_ns
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import Fault, pod_of, record_call
 from offbus_steps.node_agent import FaultGone, FaultLapsed
+from offbus_steps.uses import Use, uses
 
 __all__ = ["DisarmFault"]
 
@@ -21,6 +22,7 @@ class DisarmFault(Undo):
 
     phase: ClassVar[Phase] = Phase.DISARM
     timeout: ClassVar[timedelta] = timedelta(seconds=30)
+    uses: ClassVar[frozenset[Use]] = uses("")
 
     fault: Fault = Field(description="The fault, as it was asked for.")
 

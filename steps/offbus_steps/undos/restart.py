@@ -15,6 +15,7 @@ from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.node_agent import FaultGone
 from offbus_steps.observations import World
 from offbus_steps.port import Conflict, NotFound, Ref
+from offbus_steps.uses import Use, uses
 from offbus_steps.views import PodView
 from offbus_steps.waiting import until_gone
 
@@ -36,6 +37,7 @@ class RestartFaulted(Undo):
     """Delete the pods whose process was faulted and lives on."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=2)
+    uses: ClassVar[frozenset[Use]] = uses("get list watch delete", "Pod")
 
     node: str = Field(description="Where the fault was.")
     fault: str = Field(description="Its id.")

@@ -16,6 +16,8 @@ from offbus_steps.patching import change
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.rollout import rolled_out
 from offbus_steps.target import Target, target_pods
+from offbus_steps.uses import Use, uses
+from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["RestoreFields"]
 
@@ -26,6 +28,7 @@ class RestoreFields(Undo):
     """Three ways for each field: ours is restored, what is as before is left, what somebody else set is a conflict."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
+    uses: ClassVar[frozenset[Use]] = uses("get patch list watch", *WORKLOAD_KINDS) | uses("list watch", "Pod")
 
     kind: str = Described(description="Kind of the object.")
     name: str = Described(description="Its name.")

@@ -1,0 +1,97 @@
+"""The runs that a cluster knows of: what their owners kept there, ready to be finished from where this process is.
+
+The kept journal says how its runner reached the cluster, with a kubeconfig that is on another machine; here it is given
+this process's own way. Nobody is believed dead by what is written: `lapsed` is the version of the Lease that the caller
+itself watched unrenewed for its whole duration; without it, taking the run over begins with watching.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from offbus.environment import LeftRun
+from offbus.errors import CouldNotRun
+from offbus.journal.events import Event, EventKind
+from offbus_steps.kubernetes.environment import KubernetesOptions
+from offbus_steps.kubernetes.opening import journaled_options, port_of, unreachable
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.records import RECORDS_LABEL, events_in, run_of_records
+from offbus_steps.kubernetes.run_lease import LEASE, epoch_of, holder_in, run_in
+from offbus_steps.port import NotFound, Object, Ref
+
+__all__ = ["left_run", "runs_left"]
+
+NOBODY = "nobody"
+
+
+async def runs_left(options: KubernetesOptions) -> list[LeftRun]:
+    """All of them. Raises CouldNotRun when the cluster cannot be read."""
+    async with port_of(options) as port:
+        with unreachable():
+            lease = await _lease(port, options)
+            kept = await _kept(port, options)
+    held = run_in(lease) if lease is not None else ""
+    runs = dict.fromkeys([*([held] if held else ()), *kept])
+    return [_left(run, kept.get(run), lease if run == held else None, options) for run in runs]
+
+
+async def left_run(
+    port: KubernetesPort, options: KubernetesOptions, run: str, lease: Object | None
+) -> LeftRun:
+    """One run, whose Lease (if it has one) the caller watched unrenewed. Raises PortError, CouldNotRun."""
+    return _left(run, (await _kept(port, options)).get(run), lease, options, watched=True)
+
+
+async def _lease(port: KubernetesPort, options: KubernetesOptions) -> Object | None:
+    try:
+        return await port.objects.get(Ref("Lease", LEASE, options.agent_namespace))
+    except NotFound:
+        return None
+
+
+async def _kept(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:
+    found = await port.objects.list("ConfigMap", namespace=options.agent_namespace, labels=RECORDS_LABEL)
+    return {run_of_records(one): one for one in found.items}
+
+
+def _left(
+    run: str,
+    records: Object | None,
+    lease: Object | None,
+    options: KubernetesOptions,
+    *,
+    watched: bool = False,
+) -> LeftRun:
+    holder = holder_in(lease) if lease is not None else ""
+    if records is None:
+        return LeftRun(run, holder or NOBODY, ())
+    lapsed = lease["metadata"]["resourceVersion"] if lease is not None and watched else ""
+    events = [_reached_from_here(one, options, lapsed) for one in events_in(records)]
+    return LeftRun(run, holder or NOBODY, (*events, *_unknown_owner(events, run, holder)))
+
+
+def _reached_from_here(event: Event, options: KubernetesOptions, lapsed: str) -> Event:
+    if event["kind"] != EventKind.ENVIRONMENT_OPENED:
+        return event
+    kept = event["data"]["state"]["options"]
+    mine = {**journaled_options(options), "namespace": kept["namespace"], "lease_s": kept["lease_s"]}
+    state = {**event["data"]["state"], "options": mine, "holder": "", "lapsed": lapsed}
+    return {**event, "data": {**event["data"], "state": state}}
+
+
+def _unknown_owner(events: Sequence[Event], run: str, holder: str) -> list[Event]:
+    """An owner that the Lease names and that died before it could say so in the records: the next epoch is above it."""
+    epoch = epoch_of(holder)
+    known = max((one["data"]["epoch"] for one in events if one["kind"] == EventKind.ADOPTED), default=1)
+    if epoch <= known:
+        return []
+    if not events:
+        raise CouldNotRun(f"too little was kept of run {run}")
+    data: dict[str, Any] = {
+        "by": "an owner that recorded nothing",
+        "host": holder.partition("@")[2].partition("#")[0],
+        "pid": 0,
+        "epoch": epoch,
+        "torn_bytes": 0,
+    }
+    last = max(events, key=lambda one: one["seq"])
+    return [{**last, "seq": last["seq"] + 1, "kind": EventKind.ADOPTED.value, "data": data}]

@@ -1,0 +1,84 @@
+"""Reports of runs that were finished in the cluster, where people can read them: one ConfigMap a run, a few kept.
+
+    kubectl -n offbus-system get configmaps -l offbus.dev/report
+
+Data: `summary` (one line, then a line for each residue with its mend), `report.json` (the report without its timeline
+when the whole is too large), `journal.jsonl` (the newest part that fits). The newest `KEPT` stay.
+"""
+
+import json
+from typing import Any
+
+from offbus.report.model import Report
+from offbus.runs import RunFolder
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.port import Conflict, NotFound, Object, Ref
+
+__all__ = ["REPORT_LABEL", "publish", "report_name"]
+
+REPORT_LABEL = "offbus.dev/report"
+KEPT = 10
+REPORT_BYTES = 384 * 1024
+JOURNAL_BYTES = 384 * 1024
+
+
+def report_name(run: str) -> str:
+    """The name of a run's published report."""
+    return f"offbus-report-{run}"
+
+
+async def publish(port: KubernetesPort, namespace: str, report: Report, folder: RunFolder) -> None:
+    """Publish a report, in the place of an older one of the same run. Raises PortError."""
+    ref = Ref("ConfigMap", report_name(report.run), namespace)
+    data = {
+        "summary": summary_of(report),
+        "report.json": bounded(report),
+        "journal.jsonl": tail_of(folder.journal.read_bytes()),
+    }
+    meta = {"name": ref.name, "namespace": namespace, "labels": {REPORT_LABEL: report.run}}
+    obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+    try:
+        await port.objects.create(obj)
+    except Conflict:
+        await port.objects.patch(ref, {"data": data})
+    await forget_old(port, namespace)
+
+
+def summary_of(report: Report) -> str:
+    """For people."""
+    undone = sum(undo.result == "restored" for undo in report.undos)
+    left = f"{len(report.residue)} left" if report.residue else "residue: none"
+    lines = [f"{report.name}, run {report.run}: {undone} of {len(report.undos)} undone, {left}"]
+    for one in report.residue[:50]:
+        lines += [f"residue: {one.item}: {one.detail}", f"  mend: {one.mend}"]
+    return "\n".join(lines)
+
+
+def bounded(report: Report) -> str:
+    """The report as JSON, without its timeline, and then without its steps, when it is too large."""
+    for dropped in ((), ("timeline",), ("timeline", "steps", "undos", "faults")):
+        text = report.model_copy(update={key: [] for key in dropped}).model_dump_json()
+        if len(text.encode()) <= REPORT_BYTES:
+            return text
+    return json.dumps({"run": report.run, "exit": report.exit, "residue": len(report.residue)})
+
+
+def tail_of(journal: bytes) -> str:
+    """The newest whole lines that fit."""
+    if len(journal) <= JOURNAL_BYTES:
+        return journal.decode()
+    return journal[-JOURNAL_BYTES:].partition(b"\n")[2].decode()
+
+
+async def forget_old(port: KubernetesPort, namespace: str) -> None:
+    """Delete all but the newest reports; the server's own times decide, so one clock."""
+    found = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
+    for old in sorted(found, key=_made, reverse=True)[KEPT:]:
+        try:
+            await port.objects.delete(Ref.of(old), uid=old["metadata"]["uid"])
+        except (NotFound, Conflict):
+            continue
+
+
+def _made(obj: Object) -> Any:
+    return obj["metadata"]["creationTimestamp"], obj["metadata"]["name"]

@@ -1,0 +1,178 @@
+"""The reaper: finishes the runs of a cluster whose runner is gone. `python -m offbus_steps.kubernetes.reaper`
+
+    watch the run's Lease -> unrenewed for its whole duration, on our own monotonic clock -> read the run's records
+    -> rebuild its journal in a scratch folder -> offbus.recovery, as `offbus recover` does -> publish the report
+
+It has no way of its own to undo. `offbus.recovery` takes the Lease over (with the version that was watched, so that an
+owner who renewed it meanwhile, or another replica, keeps it), raises the epoch, undoes, compares, and gives the Lease
+up, or keeps it when something is left. Nothing is read of the clocks that others wrote down.
+
+What ends it ends nothing: the records are in the cluster, so a reaper that starts again, or another replica, watches
+from the beginning. It never loops hot: each further try waits twice as long for the same run, by its epoch. While it
+finishes a run, SIGTERM waits for the undo that is being played; SIGKILL is what the next reaper is for.
+Its own report is a ConfigMap (`published`) and its log, one JSON object a line on stderr.
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+
+from offbus.elsewhere import bring_here
+from offbus.errors import CouldNotRun, OffbusError, TakenOver
+from offbus.journal.events import Event, EventKind
+from offbus.recovery import recover
+from offbus.report.model import Report
+from offbus.runner.clock import SystemClock
+from offbus.runs import RunFolder
+from offbus_steps.kubernetes.environment import KubernetesOptions
+from offbus_steps.kubernetes.lapsing import Lapsed, LeaseWatch
+from offbus_steps.kubernetes.left import left_run
+from offbus_steps.kubernetes.opening import port_of
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
+from offbus_steps.kubernetes.published import publish, summary_of
+from offbus_steps.kubernetes.run_lease import RunLease, holder_of
+from offbus_steps.port import PortError
+
+__all__ = ["Reaper", "main"]
+
+TOLD = (EventKind.ADOPTED, EventKind.UNDO_ENDED, EventKind.RESIDUE, EventKind.RUN_ENDED)
+"""The events of a recovery that are logged."""
+BY = "reaper"
+
+
+class Reaper:
+    """Watches one cluster."""
+
+    def __init__(self, port: KubernetesPort, options: KubernetesOptions, scratch: Path) -> None:
+        self._port = port
+        self._options = options
+        self._scratch = scratch
+        self._log: Any = structlog.get_logger()
+
+    async def run(self) -> None:
+        """Finish lapsed runs, for ever."""
+        watch = LeaseWatch(self._port, self._options.agent_namespace)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.follow)
+            while True:
+                await self._finish(await watch.lapsed())
+
+    async def _finish(self, lapsed: Lapsed) -> None:
+        """One run. Whatever goes wrong is logged: the Lease is watched anew, so a next try comes after its duration."""
+        log = self._log.bind(run=lapsed.run)
+        log.info("lapsed", holder=lapsed.holder, watched_s=round(lapsed.watched_s, 1))
+        try:
+            left = await left_run(self._port, self._options, lapsed.run, lapsed.lease)
+            if not left.events:
+                return await self._free(lapsed)
+            report = await self._recovered(left, log)
+            log.info("finished", residue=len(report.residue), exit=int(report.exit))
+        except TakenOver as err:
+            log.info("another owner has it", why=err.message)
+        except OffbusError as err:
+            log.warning("not finished", why=str(err))
+        except Exception:  # a bug with one run must not end the reaper of all
+            log.exception("bug")
+
+    async def _recovered(self, left: Any, log: Any) -> Report:
+        """Rebuild, recover, publish. Raises OffbusError."""
+        base = Path(tempfile.mkdtemp(prefix=f"{left.run}-", dir=self._scratch))
+        try:
+            folder = bring_here(base, left)
+            with anyio.CancelScope(shield=True):
+                report = await recover(folder, SystemClock(), by=BY, listeners=[_teller(log)])
+                await self._publish(report, folder, log)
+            return report
+        finally:
+            shutil.rmtree(base)
+
+    async def _publish(self, report: Report, folder: RunFolder, log: Any) -> None:
+        try:
+            await publish(self._port, self._options.agent_namespace, report, folder)
+        except PortError as err:
+            log.warning("the report is in this log alone", why=str(err), report=summary_of(report))
+
+    async def _free(self, lapsed: Lapsed) -> None:
+        """Its owner died before it had recorded anything, so before it could change anything: free the cluster."""
+        if lapsed.lease is None:
+            return
+        lease = RunLease(
+            self._port.objects, self._options.agent_namespace, holder_of(lapsed.run, lapsed.epoch + 1)
+        )
+        await lease.take_over("", lapsed=lapsed.lease["metadata"]["resourceVersion"])
+        await lease.give_up()
+        self._log.info("freed", run=lapsed.run, why="its owner had recorded nothing")
+
+
+def _teller(log: Any) -> Any:
+    def tell(event: Event) -> None:
+        if event["kind"] in TOLD:
+            data: Mapping[str, Any] = {k: v for k, v in event["data"].items() if k != "evidence"}
+            log.info(event["kind"], **data)
+
+    return tell
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGTERM; its exit code."""
+    args = _parser().parse_args(argv)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    options = KubernetesOptions(
+        context=args.context, kubeconfig=args.kubeconfig, agent_namespace=args.namespace
+    )
+    try:
+        anyio.run(_serve, options, args.scratch)
+    except CouldNotRun as err:
+        structlog.get_logger().error("cannot start", why=str(err))
+        return 3
+    return 0
+
+
+async def _serve(options: KubernetesOptions, scratch: Path | None) -> None:
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(port_of(options))
+        own = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offbus-reaper-")))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
+            structlog.get_logger().info("watching", namespace=options.agent_namespace)
+            await Reaper(port, options, own).run()
+
+
+async def _stop_on_signal(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            structlog.get_logger().info("ends", signal=signal.Signals(number).name)
+            scope.cancel()
+            return
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.reaper", description=__doc__)
+    parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents and the Leases are")
+    parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
+    parser.add_argument(
+        "--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster"
+    )
+    parser.add_argument("--scratch", type=Path, help="folder for journals while they are played")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
