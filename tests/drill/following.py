@@ -17,9 +17,14 @@ __all__ = ["follow", "reach", "run_until"]
 Runner = subprocess.Popen[str]
 
 
-def run_until(offbus: Offbus, kind: str, word: str = "") -> tuple[Runner, Iterator[str]]:
+XID79 = SCENARIOS / "xid79.yaml"
+
+
+def run_until(
+    offbus: Offbus, kind: str, word: str = "", scenario: Path = XID79
+) -> tuple[Runner, Iterator[str]]:
     """Start the drill; its process and the rest of its journal, once the event is in it."""
-    runner, lines = follow(offbus, "run", SCENARIOS / "xid79.yaml", "--view", "quiet")
+    runner, lines = follow(offbus, "run", scenario, "--view", "quiet")
     reach(lines, kind, word)
     return runner, lines
 

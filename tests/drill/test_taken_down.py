@@ -6,7 +6,7 @@ import signal
 import pytest
 from following import reach, run_until
 
-from conftest import LONG, processes_below, signal_program, up
+from conftest import LONG, processes_below, signal_program, up, variant
 
 pytestmark = pytest.mark.drill
 
@@ -33,9 +33,10 @@ def test_a_sandbox_is_not_taken_down_under_a_run(offbus):
     assert is_down(offbus)
 
 
-def test_a_suspended_run_whose_sandbox_is_taken_down_ends_honestly_and_is_settled(offbus):
+def test_a_suspended_run_whose_sandbox_is_taken_down_ends_honestly_and_is_settled(offbus, tmp_path):
     up(offbus)
-    runner, lines = run_until(offbus, "fault_proven", "cuda")
+    quick = variant(tmp_path, "xid79", **{"undo_timeout:__5m": "undo_timeout: 5s"})
+    runner, lines = run_until(offbus, "fault_proven", "cuda", quick)
     os.kill(runner.pid, signal.SIGSTOP)
     assert offbus.call("local", "down").returncode == 3
     assert offbus.call("local", "down", "--force").returncode == 0
