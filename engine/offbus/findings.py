@@ -60,6 +60,7 @@ CODES: Mapping[str, str] = {
     "OB307": "a required value that several ancestors output",
     "OB308": "cleanup names a step that is not an ancestor",
     "OB309": "options of a step that exclude each other",
+    "OB310": "a file that a step reads is missing or wrong",
     # expressions
     "OB401": "an expression that cannot be parsed",
     "OB402": "an unknown name in an expression",

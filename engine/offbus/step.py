@@ -22,6 +22,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -40,6 +41,7 @@ __all__ = [
     "Moment",
     "Outputs",
     "Params",
+    "Reads",
     "Recorded",
     "Recorder",
     "StepType",
@@ -94,6 +96,19 @@ class Expr:
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Marks a params field of type str that names a file which the step will read, relative to the scenario.
+
+        manifest: Annotated[str, Reads(check_manifest)]
+
+    `check(path, given)` looks at the file when the scenario is loaded, and raises an OffbusError that says what is
+    wrong with it: a finding. `given` are the step's params, as far as they are known.
+    """
+
+    check: Callable[[Path, Mapping[str, Any]], None]
 
 
 class Recorder(Protocol):

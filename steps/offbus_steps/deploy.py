@@ -8,15 +8,15 @@ An object that exists already refuses the step: nothing is adopted and nothing o
 workload's controller has settled and all of its pods are ready, by watch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from offbus.errors import StepError
-from offbus.step import Context, Kind, Outputs, Params, StepType
+from offbus.step import Context, Kind, Outputs, Params, Reads, StepType
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fingerprint import RUN_LABEL
 from offbus_steps.manifest import read_manifest
@@ -39,10 +39,17 @@ class Existing(BaseModel):
     namespace: str = Field(description="Its namespace.")
 
 
+def _check_manifest(path: Path, given: Mapping[str, Any]) -> None:
+    """What is wrong with a manifest is told when the scenario is loaded. Raises StepError."""
+    workload = given.get("workload")
+    if workload is None or isinstance(workload, str):
+        _target_ref(read_manifest(path), workload)
+
+
 class DeployParams(Params):
     """Exactly one of `manifest` and `existing`."""
 
-    manifest: str | None = Field(
+    manifest: Annotated[str | None, Reads(_check_manifest)] = Field(
         default=None, description="YAML file with the objects to create, relative to the scenario."
     )
     existing: Existing | None = Field(

@@ -1,13 +1,17 @@
 """Reads Kubernetes manifests from disk: hostile until checked.
 
-At most 1 MiB, safe YAML, no aliases (they can grow without bound), only the kinds that `deploy` may create. One clear
-error names the file, the document and the mend. It sends nothing anywhere.
+At most 1 MiB, safe YAML, no aliases (they can grow without bound), at most 100 levels, values that JSON has, and only
+the kinds that `deploy` may create. One clear error names the file, the place or document, and the mend. It sends
+nothing anywhere.
 """
 
+import re
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from offbus.errors import StepError
+from offbus.files import read_bounded
 from offbus_steps.port import KINDS, Object
 from offbus_steps.workloads import WORKLOAD_KINDS
 
@@ -22,48 +26,109 @@ ALLOWED_KINDS = (
     *WORKLOAD_KINDS,
 )
 LARGEST = 1 << 20
+DEEPEST = 100
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def read_manifest(path: Path) -> list[Object]:
     """The objects of a file, in order, namespaces set and kinds checked. Raises StepError."""
     try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST + 1)
+        text = read_bounded(path, LARGEST)
     except OSError as err:
         raise StepError(f"the manifest {path} cannot be read: {err.strerror}") from err
     if len(text) > LARGEST:
         raise StepError(f"the manifest {path} is larger than {LARGEST} bytes")
     documents = [one for one in _parse(path, text) if one is not None]
-    return [_checked(path, number, one) for number, one in enumerate(documents, 1)]
+    return [_checked(f"the manifest {path}, document {n}", one) for n, one in enumerate(documents, 1)]
 
 
 def _parse(path: Path, text: bytes) -> list[Any]:
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=yaml.SafeLoader)):
-            raise StepError(f"the manifest {path} uses YAML aliases", hint="write the values out")
-        return list(yaml.safe_load_all(text))
-    except (yaml.YAMLError, ValueError) as err:
-        raise StepError(f"the manifest {path} is not YAML: {err}") from err
+        _refuse_traps(path, yaml.parse(text, Loader=loader))
+        return list(yaml.load_all(text, Loader=loader))
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        raise StepError(f"the manifest {where} is not YAML: {err.problem or err.context}") from err
+    except (yaml.YAMLError, ValueError, OverflowError) as err:
+        raise StepError(f"the manifest {path} is not YAML: {' '.join(str(err).split())}") from err
 
 
-def _checked(path: Path, number: int, obj: Any) -> Object:
-    where = f"{path}, document {number}"
-    if (
-        not isinstance(obj, dict)
-        or not isinstance(obj.get("metadata"), dict)
-        or not obj["metadata"].get("name")
-    ):
+def _refuse_traps(path: Path, events: Any) -> None:
+    """Aliases, and nesting that no parser takes. Raises StepError before any value is made."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        where = f"{path}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
+        if isinstance(event, yaml.AliasEvent):
+            raise StepError(f"the manifest {where} uses a YAML alias", hint="write the values out")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise StepError(f"the manifest {where} is nested more than {DEEPEST} levels deep")
+
+
+def _checked(where: str, obj: Any) -> Object:
+    if not isinstance(obj, dict) or not isinstance(obj.get("metadata"), dict):
         raise StepError(f"{where} is not a Kubernetes object with a metadata.name")
+    _refuse_unjson(where, "", obj)
+    meta = obj["metadata"]
+    _text(where, meta, "name", NAME)
     resource = KINDS.get(str(obj.get("kind")))
     if resource is None or resource.kind not in ALLOWED_KINDS:
         raise StepError(f"{where}: kind {obj.get('kind')!r} cannot be deployed", hint=f"possible: {_names()}")
     if obj.get("apiVersion") not in resource.versions:
         raise StepError(f"{where}: {resource.kind} needs apiVersion {' or '.join(resource.versions)}")
     if resource.namespaced:
-        obj["metadata"].setdefault("namespace", "default")
+        if meta.get("namespace") is None:
+            meta["namespace"] = "default"
+        _text(where, meta, "namespace", NAMESPACE)
+    else:
+        meta.pop("namespace", None)
+    for key in ("labels", "annotations"):
+        _texts(where, meta, key)
+    if not isinstance(obj.get("spec", {}), dict):
+        raise StepError(f"{where}: spec must be a mapping")
     return obj
+
+
+def _refuse_unjson(where: str, path: str, value: Any) -> None:
+    """Kubernetes speaks JSON: dates, bytes and keys that are no text have no place in it."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise StepError(
+                    f"{where}: {path or 'the object'} has the key {key!r}, which is no text", hint="quote it"
+                )
+            _refuse_unjson(where, f"{path}.{key}" if path else key, item)
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _refuse_unjson(where, f"{path}[{number}]", item)
+    elif isinstance(value, float) and not isfinite(value):
+        raise StepError(f"{where}: {path} is {value}, which is no number in JSON")
+    elif value is not None and not isinstance(value, str | int | float):
+        raise StepError(f"{where}: {path} is read as a {type(value).__name__}", hint="quote it")
+
+
+def _text(where: str, meta: dict[str, Any], key: str, form: re.Pattern[str]) -> None:
+    value = meta.get(key)
+    if not isinstance(value, str) or form.fullmatch(value) is None:
+        said = "is missing" if value is None else f"cannot be {value!r}"
+        raise StepError(f"{where}: metadata.{key} {said}", hint="lower-case letters, digits and '-'")
+
+
+def _texts(where: str, meta: dict[str, Any], key: str) -> None:
+    value = meta.get(key)
+    if value is None:
+        return
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise StepError(
+            f"{where}: metadata.{key} must be a mapping of texts", hint="quote numbers and booleans"
+        )
 
 
 def _names() -> str:

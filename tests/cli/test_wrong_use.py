@@ -13,7 +13,7 @@ name: tiny
 summary: Waits.
 environment: {uses: local}
 steps:
-  - {id: watch, uses: deploy, with: {manifest: target.yaml}}
+  - {id: watch, uses: deploy, with: {existing: {kind: Deployment, name: a, namespace: b}}}
 """
 
 
@@ -99,6 +99,33 @@ def test_a_full_run_folder_touches_nothing_and_says_so(tmp_path):
         timeout=60,
     )
     told(result, 3, "No space left")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_what_is_no_file_is_refused_and_not_waited_for(offbus, tmp_path, command):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    told(offbus(command, "pipe.yaml"), 2, "pipe.yaml", "a pipe, not a file")
+    told(offbus(command, "/dev/zero"), 2, "/dev/zero", "a device, not a file")
+    told(offbus(command, tmp_path), 2, "a folder, not a file")
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    told(offbus(command, "huge.yaml"), 2, "huge.yaml", "more than 4 MiB")
+    untouched(tmp_path)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_a_manifest_that_is_missing_or_wrong_is_found_before_the_run(offbus, tmp_path, command):
+    text = SCENARIO.replace("existing: {kind: Deployment, name: a, namespace: b}", "manifest: target.yaml")
+    (tmp_path / "drill.yaml").write_text(text)
+    column = 1 + text.splitlines()[5].index("target.yaml")
+    told(
+        offbus(command, "drill.yaml"), 2, f"drill.yaml:6:{column}: error OB310", "target.yaml cannot be read"
+    )
+    (tmp_path / "target.yaml").write_text("metadata: {name: [1]}\n")
+    told(offbus(command, "drill.yaml"), 2, "OB310", "target.yaml, document 1: metadata.name cannot be [1]")
+    (tmp_path / "target.yaml").write_text("{kind: Service, apiVersion: v1, metadata: {name: a}}\n")
+    told(offbus(command, "drill.yaml"), 2, "OB310", "must hold one target, it holds none")
+    untouched(tmp_path)
 
 
 def test_a_stdout_on_a_full_disk_is_told_and_is_no_success(offbus):

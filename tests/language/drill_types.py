@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from offbus.cleanup import CLEANUP
 from offbus.durations import Duration
 from offbus.environment import Environment, EnvironmentType, Guards, Options, RunHandle
+from offbus.errors import UsageError
 from offbus.findings import Finding, InvalidScenario
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
 from offbus.plugins import Plugin, Registry
-from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, StepType
+from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, Reads, StepType
 
 
 class Target(BaseModel):
@@ -85,6 +86,15 @@ class HoldParams(Params):
     for_: Duration = Field(alias="for", description="How long.")
 
 
+def _readable(path: Path, given: Mapping[str, Any]) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path.name} cannot be read", hint=f"{given['file']} must be a text file")
+
+
+class ReadParams(Params):
+    file: Annotated[str, Reads(_readable)] = Field(description="A file.")
+
+
 class Nothing(Outputs):
     pass
 
@@ -128,6 +138,7 @@ STEPS = {
         ),
         _type("await_cordon", NoParams, Nothing, Kind.OBSERVATION, metrics={"time_to_cordon": "duration"}),
         _type("odd_metric", NoParams, Nothing, metrics={"time_to_cordon": "int"}),
+        _type("read", ReadParams, Nothing, Kind.OBSERVATION),
         _type("hold", HoldParams, Nothing, Kind.OBSERVATION),
         CLEANUP,
     )

@@ -117,6 +117,7 @@ CASES = {
     "cleanup of nothing": Case("OB308", steps(DEPLOY + "{id: c, uses: cleanup, with: {steps: [⟦b⟧]}}"), "it does not exist"),
     "cleanup of itself": Case("OB308", steps(DEPLOY + "{id: c, uses: cleanup, with: {steps: [⟦c⟧]}}"), "is not an ancestor"),
     "cleanup of who knows": Case("OB308", steps('{id: a, uses: inject, needs: [], with: {xid: 1, target: {kind: D, name: x}}}\n{id: c, uses: cleanup, with: ⟦{steps: ["${{ steps.a.outputs.node }}"]}⟧}'), "must name its steps"),
+    "a file that is missing": Case("OB310", steps("{id: a, uses: read, with: {file: ⟦nowhere.txt⟧}}"), "nowhere.txt cannot be read", "a text file"),
     "background of what ends": Case("OB309", steps("{id: a, uses: deploy, ⟦background⟧: true}"), "deploy cannot run in the background", "leave `background` out"),
     "background and always": Case("OB309", steps("{id: a, uses: load, background: true, ⟦always⟧: true}"), "cannot be both"),
     "half an expression": Case("OB401", steps('{id: a, uses: ask, expect: ["outputs.ok &&⟦"⟧]}'), "ends too early"),
@@ -214,9 +215,25 @@ def test_a_file_that_is_too_large(tmp_path: Path) -> None:
 
 
 def test_a_file_that_nests_too_deeply(tmp_path: Path) -> None:
-    (finding,) = findings(tmp_path, "offbus: 1\nname: " + "[" * 100_000)
+    (finding,) = findings(tmp_path, "offbus: 1\nname: " + "[" * 100 + "]" * 100)
     assert (finding.code, finding.where.line, finding.where.column) == ("OB112", 2, 7 + 63)
     assert "64 levels" in finding.message
+    (finding,) = findings(tmp_path, "offbus: 1\nname: " + "[" * 100_000)  # libyaml may refuse it before we do
+    assert (finding.code, finding.where.line) == ("OB112", 2)
+    assert "64 levels" in finding.message
+
+
+def test_what_another_value_of_an_input_would_name_is_a_warning(tmp_path: Path) -> None:
+    header = "inputs: {size: {type: string, default: small, enum: [small, large, huge]}}\n"
+    text = drill('{id: a, uses: read, with: {file: "${{ inputs.size }}.txt"}}', header)
+    for name in ("small", "huge"):
+        (tmp_path / f"{name}.txt").write_text("good")
+    (warning,) = load(tmp_path, text).warnings
+    assert (warning.code, warning.severity) == ("OB310", Severity.WARNING)
+    assert "with --set size=large: large.txt cannot be read" in warning.message
+    assert warning.where.line == 5
+    found = findings(tmp_path, text, sets={"size": "large"})
+    assert [(finding.code, finding.severity) for finding in found] == [("OB310", Severity.ERROR)]
 
 
 def test_aliases_that_explode(tmp_path: Path) -> None:

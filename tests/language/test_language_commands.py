@@ -13,6 +13,7 @@ from offbus.cli.planning import plan_text
 from offbus.errors import UsageError
 from offbus.language.plan import make_plan
 
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 DRILL = drill(
     '{id: deploy, uses: deploy, with: {manifest: "targets/${{ inputs.backend }}.yaml"}}\n'
     "{id: inject, uses: inject_fault, with: {xid: 79}}\n"
@@ -28,6 +29,7 @@ def offbus(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    (tmp_path / "targets").symlink_to(SCENARIOS / "targets")
     (tmp_path / "good.yaml").write_text(DRILL)
     (tmp_path / "bad.yaml").write_text(DRILL.replace("inject_fault", "inject_falt"))
     return tmp_path
@@ -73,7 +75,7 @@ def test_validate_takes_overrides(folder: Path) -> None:
 
 
 def test_validate_shows_warnings_and_exits_0(folder: Path) -> None:
-    (folder / "good.yaml").write_text(DRILL.replace("${{ inputs.backend }}", "x"))
+    (folder / "good.yaml").write_text(DRILL.replace("${{ inputs.backend }}", "vllm"))
     ran = offbus("validate", "good.yaml", cwd=folder)
     assert ran.returncode == 0
     assert "warning OB507" in ran.stdout

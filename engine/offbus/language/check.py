@@ -47,7 +47,7 @@ def check(root: Node, places: Places, registry: Registry, overrides: Overrides) 
     inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, places)
     types = Types(registry, places)
     graph = arrange(read_steps(root.children.get("steps"), places, types), places)
-    conditions = Conditions(places, Scope(inputs=inputs.values))
+    conditions = Conditions(places, Scope(inputs=inputs.values), inputs.choices)
     meaning = Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
@@ -88,7 +88,7 @@ def _scenario(
         stop_when=stop_when,
         path=places.source.path,
         digest=places.source.digest,
-        warnings=tuple(places.findings),
+        warnings=tuple(places.warnings),
     )
 
 

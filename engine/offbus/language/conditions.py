@@ -3,7 +3,7 @@
 The one module that knows both a file's nodes and CEL: `when` and `expect`, and the `${{ }}` of params and options.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from offbus.language import braces, celtypes
@@ -20,11 +20,14 @@ __all__ = ["Conditions"]
 class Conditions:
     """Compiles what a file holds; remembers which inputs were used."""
 
-    def __init__(self, places: Places, known: Scope) -> None:
+    def __init__(
+        self, places: Places, known: Scope, choices: Mapping[str, Sequence[Any]] | None = None
+    ) -> None:
         self._places = places
         self._compiler = Compiler()
         self._known = known
         """The inputs' values: what uses only them is evaluated now."""
+        self._choices = choices or {}
         self.used_inputs: set[str] = set()
 
     def condition(self, node: Node, vocabulary: Vocabulary) -> Expression | None:
@@ -83,6 +86,24 @@ class Conditions:
         if node.kind == "sequence":
             return [self.data(child, vocabulary) for child in node.children.values()]
         return self._text(node, vocabulary)
+
+    def others(self, node: Node, vocabulary: Vocabulary) -> Iterator[tuple[str, Any]]:
+        """What a text would be with each other value of an input that lists them: ("backend=sglang", value)."""
+        template = self._template(node, vocabulary) if node.templated and node.kind == "scalar" else None
+        if template is None or not template.only_inputs:
+            return
+        used = {name.rest for part in template.parts if isinstance(part, Expression) for name in part.names}
+        for name in sorted(used & self._choices.keys()):
+            for choice in self._choices[name]:
+                if choice == self._known.inputs.get(name):
+                    continue
+                try:
+                    yield (
+                        f"{name}={choice}",
+                        template.value(Scope(inputs={**self._known.inputs, name: choice})),
+                    )
+                except EvaluationError:
+                    continue  # it needs another input that has no value, which is a finding of its own
 
     def _text(self, node: Node, vocabulary: Vocabulary) -> Any:
         template = self._template(node, vocabulary)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ class Inputs:
 
     types: Mapping[str, CelType] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """The values that an input lists with `enum`."""
 
 
 def read_inputs(
@@ -38,11 +40,14 @@ def read_inputs(
 ) -> Inputs:
     """Resolve all inputs; what is wrong is noted."""
     values: dict[str, Any] = {}
+    choices: dict[str, Sequence[Any]] = {}
     for name, model in models.items():
         if node is None or not _named_well(name, node, places):
             continue
         where = node.children[name]
         allowed = _enum(model, where, places)
+        if allowed:
+            choices[name] = allowed
         if name in sets:
             value = _set_value(name, sets[name], model, allowed, places)
         else:
@@ -62,7 +67,7 @@ def read_inputs(
             )
         )
     broken = dict.fromkeys(node.keys, celtypes.DYN) if node is not None else {}
-    return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values)
+    return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values, choices)
 
 
 def _named_well(name: str, node: Node, places: Places) -> bool:

@@ -43,7 +43,7 @@ def _load(path: Path, overrides: check.Overrides, registry: Registry) -> Scenari
     elif not places.findings:
         places.findings.append(_no_mapping(read))
     if scenario is None:
-        raise InvalidScenario(str(path), places.findings)
+        raise InvalidScenario(str(path), [*places.findings, *places.warnings])
     return scenario
 
 

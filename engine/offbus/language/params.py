@@ -17,12 +17,13 @@ from offbus.language import celtypes, shape
 from offbus.language.bindings import Bindings
 from offbus.language.complaints import Subject, complain, key_of
 from offbus.language.conditions import Conditions
+from offbus.language.filed import FileChecker
 from offbus.language.places import Places
 from offbus.language.steps import Graph, RawStep
 from offbus.language.templates import ParamsTemplate, Template
 from offbus.language.tree import Node
 from offbus.language.vocabulary import Vocabulary
-from offbus.step import Expr, FromAncestor, Params, StepType
+from offbus.step import Expr, FromAncestor, Params, Reads, StepType
 
 __all__ = ["ParamsChecker"]
 
@@ -35,10 +36,11 @@ _OF_TYPE = ("_type", "int_from_float")
 
 
 class _Marks(NamedTuple):
-    """The params of a step type that are marked with `FromAncestor` and `Expr`, by their keys."""
+    """The params of a step type that are marked with `FromAncestor`, `Expr` and `Reads`, by their keys."""
 
     from_ancestor: Mapping[str, FromAncestor]
     expressions: Mapping[str, Expr]
+    files: Mapping[str, Reads]
 
 
 @cache
@@ -49,6 +51,7 @@ def _marks(model: type[Params]) -> _Marks:
     return _Marks(
         {key: mark for key, mark in found if isinstance(mark, FromAncestor)},
         {key: mark for key, mark in found if isinstance(mark, Expr)},
+        {key: mark for key, mark in found if isinstance(mark, Reads)},
     )
 
 
@@ -58,6 +61,7 @@ class ParamsChecker:
     def __init__(self, graph: Graph, places: Places, conditions: Conditions) -> None:
         self._graph, self._places, self._conditions = graph, places, conditions
         self._bindings = Bindings(graph, places)
+        self._files = FileChecker(places, conditions)
 
     def check(self, step: RawStep, step_type: StepType, vocabulary: Vocabulary) -> ParamsTemplate | None:
         """The params, or None with findings."""
@@ -78,6 +82,9 @@ class ParamsChecker:
         static = self._validate(step, step_type, given, at, waiting, tuple(marks.from_ancestor))
         for key, mark in marks.expressions.items():
             self._check_expression(key, mark, given, at)
+        for key, reads in marks.files.items():
+            if key in at.children:
+                self._files.check(at.children[key], key, reads, given, vocabulary)
         if static is not None and not waiting and isinstance(static, CleanupParams):
             self._check_cleanup(step, static, at)
         elif waiting and issubclass(model, CleanupParams):

@@ -1,7 +1,7 @@
 """Places in a file that was read: from a path into its data, or an offset in one of its texts, to a `Position`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from offbus.findings import Finding, Position, Severity
 from offbus.language.source import Source
@@ -19,6 +19,8 @@ class Places:
 
     source: Source
     findings: list[Finding]
+    """What makes the scenario invalid."""
+    warnings: list[Finding] = field(default_factory=list)
 
     def note(
         self,
@@ -33,7 +35,8 @@ class Places:
         """Collect a finding about a place in this file."""
         lines = self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
-        self.findings.append(
+        collected = self.warnings if severity is Severity.WARNING else self.findings
+        collected.append(
             Finding(
                 code=code,
                 message=message,

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from offbus.errors import UsageError
+from offbus.files import read_bounded
 from offbus.findings import Finding, Position
 from offbus.language import tree, unquoted
 from offbus.language.tree import Node
@@ -31,6 +32,10 @@ MOST_MENDED = 50
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
+_TOO_DEEP = "exceeded maximum nesting depth"
+"""libyaml's own limit, which it may meet before the builder sees the level that is ours: it reads ahead."""
+_SHOWN = 200
+"""Characters of a line that is no use to anybody."""
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -65,8 +70,7 @@ def read(path: Path) -> Source:
 
 def _bytes(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(LARGEST + 1)
+        return read_bounded(path, LARGEST)
     except FileNotFoundError as err:
         raise UsageError(f"{path}: there is no such file") from err
     except OSError as err:
@@ -169,6 +173,9 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
     frame = lines[line - 1]
     where = Position(str(path), line, column, line, column + 1)
     problem = str(err.problem or err.context or "not YAML")
+    if problem == _TOO_DEEP:
+        message = f"nested more than {tree.DEEPEST} levels deep"
+        return Finding(code="OB112", message=message, where=where, frame=frame[:_SHOWN])
     if "\t" in frame[: column + 1] and not frame[:column].strip():
         hint = "indent with spaces"
         return Finding(

@@ -1,0 +1,56 @@
+"""Files that steps will read (`offbus.step.Reads`): looked at when the scenario is loaded, found in their places.
+
+What a name is with the inputs as they are is an error. What it would be with another value of an input that lists its
+values (`enum`) is a warning: a run with that value would be refused.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from offbus.errors import OffbusError
+from offbus.findings import Severity
+from offbus.language.conditions import Conditions
+from offbus.language.places import Places
+from offbus.language.tree import Node
+from offbus.language.vocabulary import Vocabulary
+from offbus.step import Reads
+
+__all__ = ["FileChecker"]
+
+
+class FileChecker:
+    """Looks at the files of a scenario, at each once."""
+
+    def __init__(self, places: Places, conditions: Conditions) -> None:
+        self._places, self._conditions = places, conditions
+        self._seen: dict[tuple[Reads, Path, str], OffbusError | None] = {}
+
+    def check(
+        self, node: Node, key: str, mark: Reads, given: Mapping[str, Any], vocabulary: Vocabulary
+    ) -> None:
+        """Note what is wrong with the file that a param names, and with those that other inputs would name."""
+        if node.spoiled:
+            return
+        self._look(node, mark, given.get(key), given)
+        for said, other in self._conditions.others(node, vocabulary):
+            self._look(node, mark, other, given, said)
+
+    def _look(self, node: Node, mark: Reads, name: Any, given: Mapping[str, Any], said: str = "") -> None:
+        if not isinstance(name, str) or not name:
+            return
+        problem = self._problem(mark, self._places.source.path.parent / name, given)
+        if problem is not None:
+            message = f"with --set {said}: {problem.message}" if said else problem.message
+            severity = Severity.WARNING if said else Severity.ERROR
+            self._places.note("OB310", message, self._places.of(node), hint=problem.hint, severity=severity)
+
+    def _problem(self, mark: Reads, path: Path, given: Mapping[str, Any]) -> OffbusError | None:
+        seen = (mark, path, repr(given))
+        if seen not in self._seen:
+            try:
+                mark.check(path, given)
+                self._seen[seen] = None
+            except OffbusError as err:
+                self._seen[seen] = err
+        return self._seen[seen]
