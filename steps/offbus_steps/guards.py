@@ -70,10 +70,9 @@ class ClusterGuards(Guards):
                 hint="widen guards.namespaces, or use a target inside it",
             )
 
-    def require_cordon_room(self, world: "World", node: str) -> None:
-        """Raises GuardRefused when one more cordoned node would be too many."""
-        cordoned = {one.ref.name for one in world.nodes() if one.cordoned}
-        after = cordoned | {node}
+    def require_cordon_room(self, world: "World", nodes: Collection[str]) -> None:
+        """Raises GuardRefused when those nodes, cordoned beside what is cordoned already, would be too many."""
+        after = {one.ref.name for one in world.nodes() if one.cordoned} | set(nodes)
         if len(after) > self.max_cordoned_nodes:
             raise GuardRefused(
                 f"guard max_cordoned_nodes: {len(after)} nodes ({_names(after)}) would be cordoned, "

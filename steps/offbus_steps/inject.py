@@ -1,12 +1,14 @@
-"""`inject_fault`, `inject_xid`, `arm_cuda`: one fault on one node, by one request to its agent.
+"""`inject_fault`, `inject_xid`, `arm_cuda`: a fault on one node or on several, by one request to each node's agent.
 
     - {id: inject, uses: inject_fault, with: {xid: 79, planes: [kernel, cuda, nvml]}}
     - {id: line,   uses: inject_xid,   with: {xid: 94}}
     - {id: arm,    uses: arm_cuda,     with: {xid: 79}}
+    - {id: rack,   uses: inject_fault, with: {xid: 74, nvlink_domain: own, stagger: 5s}}
 
-All planes are applied at once under one fault id and one lease. Before the request the undos are recorded: what the
-platform may do to the node, the restart of processes that stay broken, the disarm. After it the kernel line is read
-back; for CUDA and NVML the first faulted calls of the target's own processes are recorded as they happen.
+All planes of a node are applied at once under one fault id and one lease. Before the first request the undos are
+recorded: what the platform may do to the node, the restart of processes that stay broken, the disarm. After it the
+kernel line is read back; for CUDA and NVML the first faulted calls of the target's own processes are recorded as they
+happen. Where a fault goes is said in offbus_steps.where.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,15 +19,8 @@ from pydantic import Field, model_validator
 
 from offbus.errors import StepError
 from offbus.step import Context, Kind, StepType
-from offbus_steps.injection import (
-    PAGE_PLANES,
-    InjectOutputs,
-    Plane,
-    XidParams,
-    inject,
-    require_showing,
-    usual_planes,
-)
+from offbus_steps.injection import InjectOutputs, XidParams, inject
+from offbus_steps.planes import PAGE_PLANES, Plane, require_showing, usual_planes
 
 __all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectParams"]
 

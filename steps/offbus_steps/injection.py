@@ -1,61 +1,46 @@
-"""How a fault is injected: checks, undos, one request, proof. The step types of offbus_steps.inject are its callers.
+"""How faults are injected: checks, undos, requests, proof. The step types of offbus_steps.inject are its callers.
 
-In this order: resolve the place; ask the guards, the agent's planes and the pod; record the undos (what the platform
-may do to the node, the restart of processes that stay broken, the disarm); look again that the pod did not move; one
-request; lease, follower and proof. Anything refused before the request has changed nothing.
+In this order: resolve the places; ask the guards for all of them together, and each agent's planes and pods; record
+every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then, for
+each place, look again that its pods did not move, one request, lease, follower and proof: all at once, or one after
+another. Anything refused before the first request has changed nothing. Each node has a fault of its own: one id, one
+lease, one set of undos, one proof for each plane.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
+import anyio
 from pydantic import Field, field_validator
 
 from offbus.durations import Duration
 from offbus.errors import StepError, StepFailed
-from offbus.step import Context, FromAncestor, Outputs, Params
+from offbus.step import Context, Outputs
+from offbus_steps.blast_radius import require_allowed
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import MISSING_PROOF, Fault
 from offbus_steps.node_agent import NOT_SHOWN
-from offbus_steps.place import Place, find_place, require_evictable, require_prepared, require_still_there
+from offbus_steps.place import Place, find_places, require_prepared, require_still_there
+from offbus_steps.planes import PAGE_PLANES, Plane, require_showing
 from offbus_steps.port import Ref
 from offbus_steps.prepare import required_target
 from offbus_steps.target import Target, target_pods
 from offbus_steps.undos import ClearConsequences, DisarmFault, RestartFaulted
 from offbus_steps.undos.maintenance import maintenance_of
+from offbus_steps.where import WhereParams
 
-__all__ = ["PAGE_PLANES", "InjectOutputs", "Plane", "XidParams", "inject", "require_showing", "usual_planes"]
+__all__ = ["InjectOutputs", "XidParams", "inject"]
 
-
-class Plane(StrEnum):
-    """Where a fault shows."""
-
-    KERNEL = "kernel"
-    CUDA = "cuda"
-    NVML = "nvml"
-
-
-PAGE_PLANES = frozenset({Plane.CUDA, Plane.NVML})
-"""Planes that need the shim in the process."""
 FAULT_ID_LENGTH = 39
 """The agent's limit (offbus_agent.models.FaultId)."""
 
 
-class XidParams(Params):
+class XidParams(WhereParams):
     """Which fault, and where."""
 
-    target: Annotated[Target | None, FromAncestor("target")] = Field(
-        default=None, description="The workload; by default that of the ancestor that outputs one."
-    )
     xid: int = Field(default=79, description="The XID: a number of NVIDIA's catalogue.")
-    node: str | None = Field(
-        default=None,
-        description="Default: the node of the target's first ready pod, by name, that asks for GPUs.",
-    )
-    gpus: list[str] | None = Field(
-        default=None, min_length=1, description="UUIDs of the GPUs; default: those that this pod holds."
-    )
     ttl: Duration = Field(
         default=timedelta(seconds=15),
         description="How long the fault outlives a runner that no longer renews its lease.",
@@ -78,88 +63,113 @@ class XidParams(Params):
 
 
 class InjectOutputs(Outputs):
-    """The fault, injected."""
+    """The faults, injected; one for each node."""
 
-    fault: Fault = Field(description="The fault; later steps take it by default.")
+    fault: Fault = Field(description="The first node's fault; later steps take it by default.")
     node: str = Field(description="Where it was injected.")
-    gpus: list[str] = Field(description="UUIDs of the faulted GPUs.")
+    gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
     xid: int = Field(description="The XID.")
     pod: str = Field(description="The pod whose GPUs were faulted.")
     injected_seq: int = Field(description="Event of the journal that declared it.")
+    faults: list[Fault] = Field(description="The faults of all nodes, the first one's among them.")
+    nodes: list[str] = Field(description="All nodes, in the same order.")
+    all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
+    pods: list[str] = Field(description="The pods that hold them.")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One fault that is to be injected."""
+
+    place: Place
+    fault: Fault
 
 
 async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
-    """Inject one fault on the given planes. Raises StepError, StepFailed, GuardRefused."""
+    """Inject a fault on the given planes, on each node. Raises StepError, StepFailed, GuardRefused."""
     cluster, target = cluster_of(ctx), required_target(params.target)
     require_showing(params.xid, planes)
     await cluster.observer.watch_target(target)
-    place = find_place(cluster, target, params.node, params.gpus)
-    cordons = await _require_allowed(cluster, params.xid, target, place, planes)
-    await _require_planes(cluster, place, planes)
-    await _require_pod(cluster, place, planes)
-    fault = _new_fault(ctx, cluster, params.xid, target, place, planes)
-    await _record_undos(ctx, cluster, params, place, fault, cordons=cordons)
-    await _require_pod(cluster, place, planes)
-    cluster.leases.check()
-    declared = ctx.fault_declared(
-        fault=fault.id,
-        subject=f"{place.node} ({place.pod.ref.name})",
-        planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
-    )
-    fault = fault.model_copy(update={"injected_seq": declared.seq, "injected_ns": declared.mono_ns})
-    made = await cluster.agents.create(place.node, _request(fault, params.ttl))
-    cluster.leases.hold(place.node, fault.id, params.ttl.total_seconds(), declared.mono_ns)
-    cluster.faults.follow(fault, target)
-    _prove_armed(ctx, cluster, fault, made)
-    return InjectOutputs(
-        fault=fault,
-        node=fault.node,
-        gpus=fault.gpus,
-        xid=fault.xid,
-        pod=place.pod.ref.name,
-        injected_seq=fault.injected_seq,
-    )
+    places = await find_places(cluster, target, params)
+    cordons = await require_allowed(cluster, params.xid, target, places, planes)
+    for place in places:
+        await _require_planes(cluster, place, planes)
+        await _require_pods(cluster, place, planes)
+    aims = [Aim(place, _new_fault(ctx, cluster, params.xid, target, place, planes)) for place in places]
+    for aim in aims:
+        await _record_undos(ctx, cluster, params, aim, cordons=cordons)
+    faults = await Firing(ctx, cluster, target, planes, params).all(aims)
+    return _outputs(aims, faults)
 
 
-def usual_planes(xid: int) -> tuple[Plane, ...]:
-    """Where an XID shows on real hardware, by the catalogue."""
-    from offbus_agent.catalogue import lookup
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The requests to the agents."""
 
-    return tuple(Plane(plane.value) for plane in lookup(xid).planes)
+    ctx: Context
+    cluster: Cluster
+    target: Target
+    planes: tuple[Plane, ...]
+    params: XidParams
 
+    async def all(self, aims: Sequence[Aim]) -> list[Fault]:
+        """All at once, or one after another. Raises the first error when all that were begun have ended."""
+        if self.params.stagger:
+            return [await self._later(number, aim) for number, aim in enumerate(aims)]
+        found: list[Fault | Exception] = [StepError("not asked")] * len(aims)
 
-def require_showing(xid: int, planes: Sequence[Plane]) -> None:
-    """Raises StepError for a plane on which the XID has nothing to show: it could never be proven."""
-    from offbus_agent.catalogue import lookup
+        async def keep(number: int, aim: Aim) -> None:
+            try:
+                found[number] = await self._one(aim)
+            except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+                found[number] = err
 
-    entry = lookup(xid)
-    shown = {Plane.KERNEL} | {p for p, code in ((Plane.CUDA, entry.cuda), (Plane.NVML, entry.nvml)) if code}
-    if missing := [plane for plane in planes if plane not in shown]:
-        names = " and ".join(plane.value for plane in missing)
-        raise StepError(
-            f"XID {xid} ({entry.mnemonic}) does not show in {names}: nothing there could prove it",
-            hint=f"planes of XID {xid}: {', '.join(plane for plane in Plane if plane in shown)}",
+        async with anyio.create_task_group() as tasks:
+            for number, aim in enumerate(aims):
+                tasks.start_soon(keep, number, aim)
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return [one for one in found if isinstance(one, Fault)]
+
+    async def _later(self, number: int, aim: Aim) -> Fault:
+        if number:
+            await self.ctx.sleep(self.params.stagger)
+        return await self._one(aim)
+
+    async def _one(self, aim: Aim) -> Fault:
+        ctx, cluster, place, fault = self.ctx, self.cluster, aim.place, aim.fault
+        await _require_pods(cluster, place, self.planes)
+        cluster.leases.check()
+        mark = cluster.log.mark()
+        declared = ctx.fault_declared(
+            fault=fault.id,
+            subject=f"{place.node} ({', '.join(pod.ref.name for pod in place.pods)})",
+            planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
         )
+        seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
+        fault = fault.model_copy(update=seen)
+        made = await cluster.agents.create(place.node, _request(fault, self.params.ttl))
+        cluster.leases.hold(place.node, fault.id, self.params.ttl.total_seconds(), declared.mono_ns)
+        cluster.faults.follow(fault, self.target)
+        _prove_armed(ctx, cluster, fault, made)
+        return fault
 
 
-async def _require_allowed(
-    cluster: Cluster, xid: int, target: Target, place: Place, planes: tuple[Plane, ...]
-) -> bool:
-    """Ask the guards; whether a responder is expected to quarantine the node."""
-    from offbus_agent.catalogue import lookup
-
-    cluster.guards.require_namespace(place.pod.ref.namespace)
-    entry = lookup(xid)
-    cordons = Plane.KERNEL in planes and entry.cordons
-    if cordons or PAGE_PLANES & set(planes):
-        cluster.guards.require_healthy_elsewhere(cluster.log.world, target, {place.node})
-    if not cordons:
-        return False
-    cluster.guards.require_cordon_room(cluster.log.world, place.node)
-    node = await cluster.port.objects.get(Ref("Node", place.node))
-    cluster.guards.require_no_real_remediation(node, entry.nvsentinel_action)
-    await require_evictable(cluster, place.node)
-    return True
+def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
+    first = faults[0]
+    return InjectOutputs(
+        fault=first,
+        node=first.node,
+        gpus=first.gpus,
+        xid=first.xid,
+        pod=aims[0].place.pod.ref.name,
+        injected_seq=first.injected_seq,
+        faults=list(faults),
+        nodes=[fault.node for fault in faults],
+        all_gpus=[gpu for fault in faults for gpu in fault.gpus],
+        pods=[pod.ref.name for aim in aims for pod in aim.place.pods],
+    )
 
 
 async def _require_planes(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
@@ -176,10 +186,10 @@ async def _require_planes(cluster: Cluster, place: Place, planes: tuple[Plane, .
         )
 
 
-async def _require_pod(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
-    pod = await require_still_there(cluster, place)
-    if PAGE_PLANES & set(planes):
-        require_prepared(pod)
+async def _require_pods(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
+    for pod in await require_still_there(cluster, place):
+        if PAGE_PLANES & set(planes):
+            require_prepared(pod)
 
 
 def _new_fault(
@@ -206,8 +216,9 @@ def _new_fault(
 
 
 async def _record_undos(
-    ctx: Context, cluster: Cluster, params: XidParams, place: Place, fault: Fault, *, cordons: bool
+    ctx: Context, cluster: Cluster, params: XidParams, aim: Aim, *, cordons: bool
 ) -> None:
+    fault, place = aim.fault, aim.place
     if Plane.KERNEL in fault.planes:
         node = await cluster.port.objects.get(Ref("Node", place.node))
         maintenance = await maintenance_of(cluster, place.node)

@@ -69,7 +69,11 @@ class Bench:
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """The data of the journal's events of a kind."""
-        return [event["data"] for event in read_journal(self._journal.path).events if event["kind"] == kind]
+        return [event["data"] for event in self.all_events() if event["kind"] == kind]
+
+    def all_events(self) -> list[dict[str, Any]]:
+        """The journal's events, in order."""
+        return list(read_journal(self._journal.path).events)
 
 
 class Context(JournalRecorder):

@@ -32,10 +32,10 @@ def test_one_more_cordoned_node_is_counted_before(
 ) -> None:
     guards = ClusterGuards(max_cordoned_nodes=limit)
     if allowed:
-        guards.require_cordon_room(world(**cordoned), node)
+        guards.require_cordon_room(world(**cordoned), {node})
         return
     with pytest.raises(GuardRefused, match="max_cordoned_nodes: 2 nodes"):
-        guards.require_cordon_room(world(**cordoned), node)
+        guards.require_cordon_room(world(**cordoned), {node})
 
 
 def test_a_broken_guard_is_named_with_the_nodes() -> None:
