@@ -128,6 +128,62 @@ def test_a_manifest_that_is_missing_or_wrong_is_found_before_the_run(offbus, tmp
     untouched(tmp_path)
 
 
+def whole(cluster, user):
+    """A kubeconfig that is complete but for what stands in its cluster and its user."""
+    server = "server: 'https://127.0.0.1:1', "
+    return (
+        f"{{clusters: [{{name: a, cluster: {{{server}{cluster}}}}}], users: [{{name: a, user: {{{user}}}}}],"
+        " contexts: [{name: a, context: {cluster: a, user: a}}], current-context: a}"
+    )
+
+
+KUBECONFIG = {
+    "a list": ("- a", "it holds a list, not a mapping"),
+    "nothing": ("", "it holds nothing, not a mapping"),
+    "a text": ("hello", "it holds a text, not a mapping"),
+    "not YAML": ("a: [1\nb: 2", "line 2, column 2: it is not YAML"),
+    "too deep": ("[" * 5000, "it is not YAML"),
+    "not UTF-8": ("\udcff", "it is not YAML"),
+    "no clusters": ("{}", "clusters is nothing, not a list"),
+    "clusters": ("{clusters: {a: b}}", "clusters is a mapping, not a list"),
+    "an entry": ("{clusters: [1]}", "clusters[0] is no mapping with a name"),
+    "a cluster": ("{clusters: [{name: a, cluster: [b]}]}", "clusters[0].cluster is a list, not a mapping"),
+    "a server": (
+        "{clusters: [{name: a, cluster: {server: 3}}]}",
+        "clusters[0].cluster.server is a int, not a text",
+    ),
+    "a context": (
+        "{clusters: [], contexts: [], users: [], current-context: [a]}",
+        "current-context is a list",
+    ),
+    "no context": ("{clusters: [], contexts: [], users: []}", "current-context"),
+    "a certificate": (whole("certificate-authority-data: {b: c}", ""), "cannot use"),
+    "an exec plugin": (whole("", "exec: [1]"), "cannot use"),
+}
+
+
+@pytest.mark.parametrize("case", KUBECONFIG)
+def test_a_wrong_kubeconfig(offbus, tmp_path, case):
+    text, says = KUBECONFIG[case]
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    config = tmp_path / "config"
+    config.write_bytes(text.encode("utf-8", "surrogateescape"))
+    result = offbus("run", "x.yaml", "--env", "kubernetes", env={"KUBECONFIG": str(config)})
+    told(result, 3, str(config), says, "environment.kubeconfig")
+    assert "internal error" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 3, result.stderr  # the client library may log a line of its own
+    untouched(tmp_path)
+
+
+def test_a_kubeconfig_that_is_no_file(offbus, tmp_path):
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    os.mkfifo(tmp_path / "pipe")
+    for path, says in ((tmp_path / "pipe", "a pipe"), (tmp_path, "a folder"), ("/dev/zero", "a device")):
+        told(
+            offbus("run", "x.yaml", "--env", "kubernetes", env={"KUBECONFIG": str(path)}), 3, f"it is {says}"
+        )
+
+
 def test_a_stdout_on_a_full_disk_is_told_and_is_no_success(offbus):
     with open("/dev/full", "w") as full:  # noqa: PTH123  a device
         result = subprocess.run(

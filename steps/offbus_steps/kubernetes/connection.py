@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes.kubeconfig import check_kubeconfig
 
 if TYPE_CHECKING:
     import aiohttp
@@ -113,9 +114,7 @@ class Connection:
         self._client = fresh
 
     async def _load(self) -> Any:
-        import yaml
         from kubernetes_asyncio import client, config
-        from kubernetes_asyncio.config.config_exception import ConfigException
 
         configuration = client.Configuration()
         configuration.connection_pool_maxsize = 0  # watches stay: their number must not be bounded by a pool
@@ -123,15 +122,23 @@ class Connection:
             if self._login.in_cluster:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
+                check_kubeconfig(self._login.file)
                 await config.load_kube_config(
                     config_file=str(self._login.file),
                     context=self._login.context or None,
                     client_configuration=configuration,
                 )
             return client.ApiClient(configuration)
-        except (ConfigException, OSError, ValueError, AssertionError, yaml.YAMLError) as err:
+        except Exception as err:
             raise CouldNotRun(
-                f"cannot use {self._login}: {str(err) or type(err).__name__}",
+                f"cannot use {self._login}: {_said(err)}",
                 hint="choose a cluster with environment.context or environment.kubeconfig; "
                 "`kubectl config get-contexts` lists them",
             ) from err
+
+
+def _said(err: Exception) -> str:
+    if isinstance(err, OSError) and err.strerror:
+        return err.strerror
+    said = " ".join(str(err).split())
+    return said if isinstance(err, ValueError) else f"{type(err).__name__}: {said}"

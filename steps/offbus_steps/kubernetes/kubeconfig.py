@@ -1,0 +1,68 @@
+"""Looks at a kubeconfig file before the client library does, which takes one of the wrong shape for a right one.
+
+It knows no more of the format than is needed to say what is wrong, and where: a mapping, whose lists hold named
+entries. Pure but for reading the file; values are in no message, for they may be secrets.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from offbus.files import read_bounded
+
+__all__ = ["check_kubeconfig"]
+
+LARGEST = 4 << 20
+LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
+"""Each list, and the mapping that its entries hold."""
+
+
+class NoKubeconfig(ValueError):
+    """Raised for a file that cannot be one; the message says why."""
+
+
+def check_kubeconfig(path: Path) -> None:
+    """Raises OSError when it cannot be read, NoKubeconfig that says what is wrong with it."""
+    import yaml
+
+    text = read_bounded(path, LARGEST)
+    if len(text) > LARGEST:
+        raise NoKubeconfig(f"it has more than {LARGEST >> 20} MiB")
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  a safe loader
+    except yaml.MarkedYAMLError as err:
+        mark = err.problem_mark or err.context_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise NoKubeconfig(f"{where}it is not YAML: {err.problem or err.context}") from err
+    except (yaml.YAMLError, RecursionError) as err:
+        raise NoKubeconfig(f"it is not YAML: {' '.join(str(err).split())}") from err
+    _check(content)
+
+
+def _check(content: Any) -> None:
+    if not isinstance(content, dict):
+        raise NoKubeconfig(f"it is no kubeconfig: it holds {_kind(content)}, not a mapping")
+    current = content.get("current-context")
+    if current is not None and not isinstance(current, str):
+        raise NoKubeconfig(f"current-context is {_kind(current)}, not a text")
+    for key, holds in LISTS.items():
+        entries = content.get(key)
+        if not isinstance(entries, list):
+            raise NoKubeconfig(f"{key} is {_kind(entries)}, not a list")
+        for number, entry in enumerate(entries):
+            _check_entry(f"{key}[{number}]", entry, holds)
+
+
+def _check_entry(where: str, entry: Any, holds: str) -> None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise NoKubeconfig(f"{where} is no mapping with a name")
+    inner = entry.get(holds)
+    if not isinstance(inner, dict):
+        raise NoKubeconfig(f"{where}.{holds} is {_kind(inner)}, not a mapping")
+    for key in ("server", "cluster", "user"):
+        if key in inner and not isinstance(inner[key], str):
+            raise NoKubeconfig(f"{where}.{holds}.{key} is {_kind(inner[key])}, not a text")
+
+
+def _kind(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "a text", type(None): "nothing"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
