@@ -245,9 +245,7 @@ def test_the_next_run_on_the_place_is_refused_and_others_are_warned(commands, st
     elsewhere = commands.call("run", commands.scenario("other.json", seconds=0), "--view", "quiet")
     assert elsewhere.returncode == 0, elsewhere.stderr
     warnings = [line for line in elsewhere.stderr.splitlines() if "did not finish" in line]
-    assert warnings == [
-        f"offbus: run {folder.id} elsewhere did not finish; finish with: offbus recover --all"
-    ]
+    assert warnings == [f"offbus: run {folder.id} elsewhere did not finish; finish with: offbus recover"]
 
 
 def test_a_damaged_head_does_not_hide_a_leftover_run(commands, started):
@@ -261,15 +259,32 @@ def test_a_damaged_head_does_not_hide_a_leftover_run(commands, started):
     assert commands.world() == {}
 
 
-def test_recover_all_goes_on_after_one_that_cannot_be(commands, started):
+def test_recover_takes_the_newest_first_and_goes_on_after_one_that_cannot_be(commands, started):
     first = killed(commands, started("run", commands.scenario()))
-    killed(commands, started("run", commands.scenario("other.json")))
+    second = killed(commands, started("run", commands.scenario("other.json")))
     text = first.journal.read_bytes().replace(b"environment_opened", b"environment_opene?")
     first.journal.write_bytes(text)
-    done = commands.call("recover", "--all")
+    plan = commands.call("recover", "--plan")
+    assert [line.split()[1] for line in plan.stdout.splitlines() if line.startswith("run ")] == [
+        f"{second.id}:",
+        f"{first.id}:",
+    ]
+    done = commands.call("recover")
     assert done.returncode == 4
     assert commands.world("other.json") == {}
     assert "restore more" in done.stdout
+
+
+def test_recover_names_what_still_goes_on_and_finishes_the_rest(commands, started):
+    left = killed(commands, started("run", commands.scenario()))
+    started("run", commands.scenario("other.json"))
+    living = commands.newest()
+    done = commands.call("recover")
+    assert done.returncode == 0, done.stderr
+    assert f"recovered run {left.id}" in done.stdout
+    assert f"run {living.id} goes on" in done.stderr
+    assert f"offbus stop {living.id}" in done.stderr
+    assert (commands.world(), commands.world("other.json") != {}) == ({}, True)
 
 
 def test_a_copy_of_a_run_is_recovered_elsewhere(commands, started, tmp_path):

@@ -15,7 +15,7 @@ import anyio
 import click
 
 from offbus.cli.problems import tell
-from offbus.cli.recovering import recover_folder, show_folder
+from offbus.cli.recovering import EVERY, recover_folder, show_folder
 from offbus.elsewhere import bring_here, folder_here
 from offbus.environment import FindsRuns, LeftRun
 from offbus.errors import OffbusError, UsageError
@@ -28,7 +28,7 @@ __all__ = ["recover_from"]
 
 
 def recover_from(
-    env: str, sets: Mapping[str, str], wanted: str, *, every: bool, plan_only: bool, runs: Path | None
+    env: str, sets: Mapping[str, str], wanted: str, *, plan_only: bool, runs: Path | None
 ) -> int:
     """Recover one run that an environment knows of, or all; the exit code. Raises UsageError, CouldNotRun."""
     kind, options = named_options(env, sets, installed())
@@ -42,7 +42,7 @@ def recover_from(
     if not found:
         click.echo(f"nothing to recover: {env} knows of no run")
         return Exit.PASSED
-    chosen = found if every else _chosen(found, wanted)
+    chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
     return worst(*(_show(one) if plan_only else _one_of_all(base, one) for one in chosen))
 
@@ -53,7 +53,7 @@ def _chosen(found: Sequence[LeftRun], wanted: str) -> Sequence[LeftRun]:
         return matching
     names = ", ".join(f"{one.run} (held by {one.holder})" for one in found)
     what = "several runs are" if matching else f"{wanted!r} is not"
-    raise UsageError(f"{what} kept there", hint=f"kept are {names}; say which, or --all")
+    raise UsageError(f"{what} kept there", hint=f"kept are {names}; say which, or {EVERY}")
 
 
 def _show(left: LeftRun) -> Exit:

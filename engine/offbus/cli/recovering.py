@@ -17,19 +17,34 @@ from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.finish import write_report
 from offbus.runner.signals import stop_on_signals
-from offbus.runs import RunFolder, default_runs, find_run, place_lock, unfinished_runs
+from offbus.runs import RunFolder, default_runs, find_run, place_lock, runs_in
 
-__all__ = ["recover_folder", "recover_runs", "show_folder"]
+__all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
 
 
-def recover_runs(wanted: str, *, every: bool, plan_only: bool, runs: Path | None) -> int:
-    """Recover one run, or all unfinished ones; the exit code."""
+EVERY = "all"
+"""Names every unfinished run."""
+
+
+def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
+    """Recover one run, or all that nobody works on, the newest first; the exit code. Raises UsageError."""
     base = (runs or default_runs()).resolve()
-    folders = list(unfinished_runs(base)) if every else [find_run(base, wanted)]
+    folders = _left(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
         click.echo(f"nothing to recover: no unfinished run in {base}")
         return Exit.PASSED
     return worst(*(show_folder(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
+
+
+def _left(base: Path) -> list[RunFolder]:
+    """What is left over, the newest first. Runs that still go on are named, and refused when they are all there is."""
+    newest_first = reversed(runs_in(base))
+    unfinished = [folder for folder in newest_first if folder.unfinished.exists()]
+    going_on = [folder for folder in unfinished if folder.in_use()]
+    left = [folder for folder in unfinished if folder not in going_on]
+    for folder in going_on if left else ():
+        click.echo(f"offbus: run {folder.id} goes on ({folder.holder}): offbus stop {folder.id}", err=True)
+    return left or going_on
 
 
 def _one_of_all(base: Path, folder: RunFolder) -> Exit:

@@ -114,4 +114,4 @@ def _refuse_leftovers(base: Path, identity: str) -> None:
         others.append(folder.id)
     if others:
         what = f"run {others[0]}" if len(others) == 1 else f"{len(others)} runs ({', '.join(others[-5:])})"
-        click.echo(f"offbus: {what} elsewhere did not finish; finish with: offbus recover --all", err=True)
+        click.echo(f"offbus: {what} elsewhere did not finish; finish with: offbus recover", err=True)
