@@ -28,6 +28,7 @@ __all__ = [
     "Options",
     "OwnsRun",
     "RunHandle",
+    "TellsForeign",
 ]
 
 
@@ -78,7 +79,7 @@ class RunHandle(Recorder, Protocol):
 
 
 class Environment(Protocol):
-    """An open environment. It may also be one that `HoldsLeases`, `KeepsEvents`, `OwnsRun` or `Mends`."""
+    """An open environment. It may also be one that `HoldsLeases`, `KeepsEvents`, `OwnsRun`, `Mends`, `TellsForeign`."""
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
@@ -137,6 +138,16 @@ class Mends(Protocol):
 
     def mend(self, item: str, before: Any) -> str | None:
         """The command that makes `item` be `before` again (None: it was not there); None when there is no such."""
+
+
+class TellsForeign(Protocol):
+    """An environment that knows what neither a run nor what answers its faults could have changed. Optional."""
+
+    def foreign(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+        """Why the difference of `item` between two fingerprints is somebody else's doing; None when it may be ours.
+
+        Such a difference is told and is no residue: places are used by others while a drill runs. In doubt: None.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

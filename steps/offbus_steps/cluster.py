@@ -5,7 +5,7 @@ in one task group. A background task that breaks stops the run (`abort`) instead
 the undo is always played. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import anyio
 from offbus.environment import RunHandle
 from offbus.errors import StepError
 from offbus_steps.answers import Answers
+from offbus_steps.attribution import foreign
 from offbus_steps.background import Background
 from offbus_steps.clock import NodeClocks
 from offbus_steps.faults import Faults
@@ -78,6 +79,10 @@ class Cluster:
         """Everything that a run may touch (offbus_steps.fingerprint), and what the adapter adds."""
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
         return own | await self._extra()
+
+    def foreign(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+        """Whose doing a difference is (`TellsForeign`)."""
+        return foreign(item, before, after)
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

@@ -1,7 +1,8 @@
 """Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
 
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions, names that it makes up,
-bookkeeping annotations. Pods are counted by the workload that owns them.
+bookkeeping annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is
+kept by value, the rest as a digest: specs hold secrets. Whose doing a difference can be: offbus_steps.attribution.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ import anyio
 
 from offbus.errors import StepError
 from offbus_steps import pods, responder
+from offbus_steps.attribution import CORDON, OURS, REST, split_spec
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.manifest import ALLOWED_KINDS
 from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
@@ -49,7 +51,7 @@ async def fingerprint(
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
-                items[f"{Ref.of({**obj, 'kind': kind})} spec"] = obj.get("spec")
+                items.update(_workload(Ref.of({**obj, "kind": kind}), obj.get("spec")))
     items.update(await _pods(objects, guards))
     items.update(await _leftovers(objects, run))
     return items
@@ -57,7 +59,7 @@ async def fingerprint(
 
 def _node(node: Object) -> Iterator[tuple[str, Any]]:
     name, meta, spec = str(Ref.of(node)), node["metadata"], node.get("spec") or {}
-    yield f"{name} spec.unschedulable", bool(spec.get("unschedulable"))
+    yield f"{name} {CORDON}", bool(spec.get("unschedulable"))
     taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
     yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
     for what in ("labels", "annotations"):
@@ -68,6 +70,12 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
         if responder.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it says no more than its absence
         yield f"{name} condition {one['type']}", [one["status"], one.get("reason", "")]
+
+
+def _workload(ref: Ref, spec: object) -> Iterator[tuple[str, Any]]:
+    ours, rest = split_spec(spec)
+    yield f"{ref} {OURS}", ours
+    yield f"{ref} {REST}", rest
 
 
 async def _faults(agents: NodeAgents, node: Object, deadline: float) -> dict[str, Any]:

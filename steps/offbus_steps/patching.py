@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from offbus.errors import StepError
+from offbus.errors import StepError, StepFailed
+from offbus_steps.attribution import split_spec
 from offbus_steps.fields import Field, apply, merge_patch, plan
 from offbus_steps.port import Conflict, Object, Objects, Ref
 
-__all__ = ["change", "patch_fields"]
+__all__ = ["MORE_CHANGED", "change", "patch_fields", "rest_of"]
 
+MORE_CHANGED = "more of {ref} has changed than what was patched"
 TRIES = 8
 """Conflicts in a row after which somebody is fighting for the object."""
 
@@ -34,12 +36,23 @@ async def change(objects: Objects, ref: Ref, wanted: Change, *, status: bool = F
 
 
 async def patch_fields(objects: Objects, planned: Object, fields: Sequence[Field]) -> Object:
-    """Set the fields, provided that each still is as when it was planned. Raises StepError when one is not."""
+    """Set the fields of a workload, provided that each still is as when it was planned. Raises StepError when one is
+    not, StepFailed when more than the fields has changed with them."""
     ref = Ref.of(planned)
+    rest: list[str] = []
 
     def wanted(now: Object) -> dict[str, Any]:
         if any(plan(now, field.path, field.intended) != field for field in fields):
             raise StepError(f"{ref} was changed by somebody else just now", hint="run again")
+        rest[:] = [rest_of(now)]
         return apply(now, fields)
 
-    return await change(objects, ref, wanted)
+    patched = await change(objects, ref, wanted)
+    if rest_of(patched) != rest[0]:
+        raise StepFailed(MORE_CHANGED.format(ref=ref), hint="see what admission does to it")
+    return patched
+
+
+def rest_of(workload: Object) -> str:
+    """A digest of everything in a workload's spec that no drill sets."""
+    return split_spec(workload.get("spec"))[1]

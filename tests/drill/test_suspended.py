@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from following import follow, reach
 
 from conftest import LONG, SCENARIOS, Offbus, up
 from offbus_sandbox.responder.inotify import Folder
@@ -52,12 +53,8 @@ async def until_disarmed(node: Path) -> None:
 
 def test_the_node_heals_and_the_runner_neither_arms_again_nor_passes(offbus: Offbus, tmp_path: Path) -> None:
     sandbox = up(offbus)
-    runner = offbus.start("run", scenario(tmp_path), "--view", "lines")
-    assert runner.stdout is not None
-    told: list[str] = []
-    while told[-1:] == [] or told[-1].split()[1:3] != ["arm", "passed"]:
-        told.append(runner.stdout.readline())
-        assert told[-1], "".join(told)
+    runner, lines = follow(offbus, "run", scenario(tmp_path), "--view", "quiet")
+    reach(lines, "step_ended", '"arm"')
     (armed,) = (node for node in sandbox.nodes() if is_armed(node))
     os.kill(runner.pid, signal.SIGSTOP)
     try:

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,24 @@ from offbus.runner.causes import only_one
 from offbus.runner.clock import SystemClock
 from offbus.runner.finish import CLOSING
 from offbus.runner.recording import RunRecorder
-from offbus.runner.residue import differences, mend_of
+from offbus.runner.residue import differences, foreign_of, mend_of
 from offbus.runs import RunFolder, default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
 
 Opening = Callable[[RunHandle, str], AbstractAsyncContextManager[Environment]]
-Finding = tuple[str, str, str | None]
-"""An item, what is different about it, and the command that mends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An item that is not as it was."""
+
+    item: str
+    detail: str
+    foreign: str | None
+    """Why it is somebody else's doing."""
+    mend: str | None
+    """The command that mends it."""
 
 
 def compare_run(wanted: str, *, runs: Path | None) -> int:
@@ -77,14 +88,17 @@ def _open(
 def _look(
     name: str, opening: Opening, before: dict[str, Any], *, run: str, run_dir: Path, finished: bool
 ) -> list[Finding]:
-    now, mend = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
-    return [(item, detail, mend(item, before.get(item))) for item, detail in differences(before, now)]
+    now, place = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
+    return [
+        Finding(item, detail, foreign_of(place, item, before, now), mend_of(place, item, before.get(item)))
+        for item, detail in differences(before, now)
+    ]
 
 
 async def _fingerprint(
     name: str, opening: Opening, run: str, run_dir: Path, finished: bool
-) -> tuple[dict[str, Any], Callable[[str, Any], str | None]]:
-    """The fingerprint, and how to mend an item. Raises CouldNotRun when the place cannot be reached."""
+) -> tuple[dict[str, Any], Environment]:
+    """The fingerprint, and whose it is: closed, but it still knows items. Raises CouldNotRun when it cannot be read."""
     with ExitStack() as held:
         scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-residue-"))
         journal = JournalWriter(Path(scratch, "journal.jsonl"), run, SystemClock())
@@ -97,7 +111,7 @@ async def _fingerprint(
                 found = await environment.fingerprint()
                 with anyio.move_on_after(CLOSING.total_seconds(), shield=True):
                     await environment.close(finished=finished)
-                return found, partial(mend_of, environment)
+                return found, environment
         except Exception as err:
             one = only_one(err)
             left = "".join(f"; left: {one.item}: {one.detail}" for one in handle.left)
@@ -111,12 +125,15 @@ def _said(error: BaseException) -> str:
 
 
 def _tell(found: list[Finding], what: str, recover: str | None) -> int:
-    for item, detail, mend in found:
-        click.echo(f"residue: {item}: {detail}")
-        if mend or recover:
-            click.echo(f"  mend: {mend or recover}")
-    click.echo(f"{what}: {len(found)} left" if found else f"{what}: residue: none")
-    return Exit.RESIDUE if found else Exit.PASSED
+    for one in (one for one in found if one.foreign):
+        click.echo(f"changed by others: {one.item}: {one.detail} ({one.foreign})")
+    left = [one for one in found if not one.foreign]
+    for one in left:
+        click.echo(f"residue: {one.item}: {one.detail}")
+        if one.mend or recover:
+            click.echo(f"  mend: {one.mend or recover}")
+    click.echo(f"{what}: {len(left)} left" if left else f"{what}: residue: none")
+    return Exit.RESIDUE if left else Exit.PASSED
 
 
 def _name(folder: RunFolder) -> str:

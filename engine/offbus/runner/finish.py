@@ -14,7 +14,7 @@ from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.runner.residue import differences, mend_of
+from offbus.runner.residue import differences, foreign_of, mend_of
 from offbus.runner.undoing import UndoEntry
 from offbus.runs import RunFolder
 
@@ -117,10 +117,16 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
     except Exception as err:  # noqa: BLE001  what cannot be read back is not known to be restored
         _residue(journal, "fingerprint", f"the place could not be read back: {type(err).__name__}: {err}")
         return False
-    found = differences(before, after)
-    for item, detail in found:
+    clean = True
+    for item, detail in differences(before, after):
+        why = foreign_of(environment, item, before, after)
+        if why is not None:
+            data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
+            journal.append(EventKind.OBSERVED, data)
+            continue
         _residue(journal, item, detail, mend_of(environment, item, before.get(item)))
-    return not found
+        clean = False
+    return clean
 
 
 def _residue(journal: JournalWriter, item: str, detail: str, mend: str | None = None) -> None:

@@ -12,7 +12,7 @@ from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fields import Decision, Field, decide, restore
 from offbus_steps.fingerprint import RUN_LABEL
 from offbus_steps.observations import World
-from offbus_steps.patching import change
+from offbus_steps.patching import MORE_CHANGED, change, rest_of
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.rollout import rolled_out
 from offbus_steps.target import Target, target_pods
@@ -65,13 +65,17 @@ class RestoreFields(Undo):
         if now["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the object was replaced by another of its name")
         ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
-        changed = await change(cluster.port.objects, self._ref, self._restored)
-        conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
-        await self._rolled_out(cluster, changed, ctx.run, keeps=bool(conflicts))
-        return _result(ours, conflicts)
+        rest: list[str] = []
 
-    def _restored(self, now: Object) -> dict[str, Any]:
-        return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
+        def restored(now: Object) -> dict[str, Any]:
+            rest[:] = [rest_of(now)]
+            return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
+
+        changed = await change(cluster.port.objects, self._ref, restored)
+        conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
+        more = "" if rest_of(changed) == rest[0] else MORE_CHANGED.format(ref=self._ref)
+        await self._rolled_out(cluster, changed, ctx.run, keeps=bool(conflicts or more))
+        return UndoResult.conflict(more, restored=ours) if more else _result(ours, conflicts)
 
     async def _rolled_out(self, cluster: Cluster, changed: Object, run: str, *, keeps: bool) -> None:
         """Also after nothing was left to do: an undo that was cut short may have patched already.
