@@ -1,11 +1,12 @@
 """`make torture`: kills drills everywhere, recovers, and compares. Exit code 0 when nothing was left, else 1.
 
-    python tests/torture/torture.py [--seed N] [--minutes M | --full] [--only journals | --only drills]
+    python tests/torture/torture.py [--seed N] [--minutes M | --full] [--only journals | --only drills] [--share K/N]
 
 First journals (torture_journals), then suspended runners (torture_suspended), then kills on a living sandbox
 (torture_cases), in an order of which any beginning is an even sample; without --full it stops when the time is up.
 After a residue the place is made anew, so that one does not show as many. Everything lies in a temporary folder, which
-is kept only when there was residue (its runs are the evidence); no process outlives the command.
+is kept only when there was residue (its runs are the evidence); no process outlives the command. With a seed, the N
+shares of a full torture are together all of it: on several machines, or one after the other.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -33,6 +35,8 @@ __all__ = ["main"]
 JOURNALS_SHARE = 0.15
 """Of the time, for journals."""
 Torture = Callable[[Place, Picture], Ended]
+Share = tuple[int, int]
+"""Which one, of how many."""
 
 
 @dataclass
@@ -84,6 +88,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=9.0, help="begin nothing after this long")
     parser.add_argument("--full", action="store_true", help="everything, however long it takes")
     parser.add_argument("--only", choices=("journals", "drills"), help="one of the two parts")
+    parser.add_argument(
+        "--share", type=_share, default=(1, 1), metavar="K/N", help="every Nth case, from the Kth"
+    )
     args = parser.parse_args(argv)
     seconds = None if args.full else args.minutes * 60
     print(
@@ -91,20 +98,27 @@ def main(argv: list[str] | None = None) -> int:
     )
     total, random = Total(), Random(args.seed)
     if args.only != "drills":
-        _journals(total, random, seconds)
+        _journals(total, random, seconds, args.share)
     if args.only != "journals":
-        _places(total, random, seconds)
+        _places(total, random, seconds, args.share)
     return total.tell()
 
 
-def _journals(total: Total, random: Random, seconds: float | None) -> None:
+def _share(text: str) -> Share:
+    own, _, shares = text.partition("/")
+    if not (own.isdigit() and shares.isdigit() and 1 <= int(own) <= int(shares)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N")
+    return int(own), int(shares)
+
+
+def _journals(total: Total, random: Random, seconds: float | None, share: Share) -> None:
     memory = Path("/dev/shm")  # fsync costs nothing there, and there are thousands
     with tempfile.TemporaryDirectory(prefix="obj-", dir=memory if memory.is_dir() else None) as folder:
         stages = journals.stages(Path(folder))
         numbers = list(range(1, len(stages) + 1))
         if seconds is not None:
             random.shuffle(numbers)
-        for number in numbers:
+        for number in numbers[share[0] - 1 :: share[1]]:
             if seconds is not None and total.seconds > seconds * JOURNALS_SHARE:
                 return
             total.add(journals.cuts(stages, number, step=1 if seconds is None else 11))
@@ -113,7 +127,7 @@ def _journals(total: Total, random: Random, seconds: float | None) -> None:
             total.add(journals.recoveries(stages[number - 1]))
 
 
-def _places(total: Total, random: Random, seconds: float | None) -> None:
+def _places(total: Total, random: Random, seconds: float | None, share: Share) -> None:
     """Cases on a living sandbox; a new one after each residue."""
     known: Reference | None = None
     plan: Iterator[Torture] = iter(())
@@ -132,7 +146,7 @@ def _places(total: Total, random: Random, seconds: float | None) -> None:
                     print(
                         "time namespaces are not allowed here: of the clocks only the wall clock is shifted"
                     )
-                plan = _plan(known, random, full=seconds is None)
+                plan = islice(_plan(known, random, full=seconds is None), share[0] - 1, None, share[1])
             clean = _until_residue(place, plan, total, seconds)
         finally:
             place.down()
