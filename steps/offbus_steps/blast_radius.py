@@ -41,7 +41,7 @@ async def require_allowed(
     cluster.guards.require_cordon_room(world, lost)
     for node in nodes:
         obj = await cluster.port.objects.get(Ref("Node", node))
-        cluster.guards.require_no_real_remediation(obj, entry.nvsentinel_action)
+        await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, entry.nvsentinel_action)
     await _require_evictable(cluster, lost)
     return True
 

@@ -17,6 +17,7 @@ from offbus.errors import GuardRefused
 
 if TYPE_CHECKING:
     from offbus_steps.observations import World
+    from offbus_steps.port import Objects
     from offbus_steps.target import Target
     from offbus_steps.views import PodView
 
@@ -27,12 +28,10 @@ SYSTEM_NAMESPACES = frozenset(
 )
 """Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
 
-SIMULATED_PROVIDERS = ("kind://", "kwok://")
-"""NVSentinel's janitor only pretends on nodes of these providers (`csp.provider: kind|kwok`)."""
+NO_ACTION = "NONE"
+"""Recommended for what asks for no remediation: nothing is fatal, so no responder is even asked."""
 LOCAL_NODE_IMAGE = "offbus local node"
 """`status.nodeInfo.osImage` of a node of `local`: a folder with processes, which nothing can reboot."""
-MANUAL_ACTIONS = frozenset({"NONE", "CONTACT_SUPPORT"})
-"""Recommended actions that NVSentinel maps to no maintenance resource by default (section 5)."""
 
 
 class ClusterGuards(Guards):
@@ -90,14 +89,22 @@ class ClusterGuards(Guards):
                 hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
             )
 
-    def require_no_real_remediation(self, node: Mapping[str, Any], action: str) -> None:
-        """Raises GuardRefused when the fault would make a responder really reboot or reset the node."""
-        if self.real_remediation == "allow" or action in MANUAL_ACTIONS or _is_simulated(node):
+    async def require_no_real_remediation(
+        self, objects: "Objects", node: Mapping[str, Any], action: str
+    ) -> None:
+        """Raises GuardRefused when the fault would make a responder really reboot or reset the node.
+
+        What is deployed decides (`offbus_steps.remediation`); what cannot be told is refused, too.
+        """
+        from offbus_steps.remediation import deployed
+
+        if self.real_remediation == "allow" or action == NO_ACTION or _is_local(node):
             return
-        raise GuardRefused(
-            f"guard real_remediation: a responder would really do {action} to {node['metadata']['name']}",
-            hint="set guards.real_remediation to allow if that is wanted, or use an XID without a remediation",
-        )
+        if reasons := (await deployed(objects)).real(action):
+            raise GuardRefused(
+                f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
+                hint="turn its dry run or its janitor's manual mode on, or set guards.real_remediation to allow",
+            )
 
     def broken(self, world: "World", faulted: "Iterable[Target]" = ()) -> str | None:
         """Why the guards do not hold now, with the targets that have an armed fault; None while they do."""
@@ -125,11 +132,10 @@ def _healthy(world: "World", target: "Target") -> "list[PodView]":
     return [pod for pod in replicas if pod.ready and pod.active]
 
 
-def _is_simulated(node: Mapping[str, Any]) -> bool:
-    """Whether a responder can only pretend to reboot or reset the node."""
-    provider = str((node.get("spec") or {}).get("providerID", ""))
+def _is_local(node: Mapping[str, Any]) -> bool:
+    """Whether the node is a folder, which nothing can reboot or reset."""
     info = (node.get("status") or {}).get("nodeInfo") or {}
-    return provider.startswith(SIMULATED_PROVIDERS) or info.get("osImage") == LOCAL_NODE_IMAGE
+    return info.get("osImage") == LOCAL_NODE_IMAGE
 
 
 def _names(names: Iterable[str]) -> str:

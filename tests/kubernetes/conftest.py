@@ -19,7 +19,10 @@ from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
 from offbus_steps.port import NotFound, Ref  # noqa: E402
 
-MANIFESTS = Path(__file__).parent / "manifests"
+DEFINED = (
+    *sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")),
+    Path(__file__).parents[2] / "deploy/responder/janitor-crd.yaml",
+)
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -55,11 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneServer]:
 async def install(server: LoneServer) -> None:
     """The custom resources, established: only then are they served."""
     async with open_port(Login(str(server.kubeconfig("admin")))) as port:
-        documents = [
-            one
-            for path in sorted(MANIFESTS.glob("*-crd.yaml"))
-            for one in yaml.safe_load_all(path.read_text())
-        ]
+        documents = [one for path in DEFINED for one in yaml.safe_load_all(path.read_text())]
         for definition in documents:
             await port.api.json(Call("POST", DEFINITIONS, body=definition))
         for definition in documents:

@@ -1,10 +1,11 @@
 """A DynamoGraphDeployment controller for tests, on the port: makes of a graph what Dynamo's operator makes of it.
 
 For each service (v1alpha1) or component (v1beta1) a Deployment with the operator's names, labels, ports and
-environment (reference/dynamo.md, section 4), a Service for the frontend, and the graph's status. Unlike the operator it
-knows neither Grove nor multinode. With `fights`, it answers every foreign change to a Deployment of its own by putting
-back what it made, as operators do, and every change of a graph's spec by putting back what it saw first, as GitOps
-tools do that keep the repository's; without, it only follows the graph.
+environment (reference/dynamo.md, section 4), a Service for the frontend, a service account that may find the graph's
+pods (Dynamo's discovery by Kubernetes), and the graph's status. Unlike the operator it knows neither Grove nor
+multinode. With `fights`, it answers every foreign change to a Deployment of its own by putting back what it made, as
+operators do, and every change of a graph's spec by putting back what it saw first, as GitOps tools do that keep the
+repository's; without, it only follows the graph.
 
     python tests/kubernetes/graph_controller.py --kubeconfig FILE [--fights]
 """
@@ -17,10 +18,11 @@ from typing import Any
 import anyio
 
 from offbus_sandbox.controllers.graph_template import component_type, deployment_of, services_of
+from offbus_sandbox.owners import owner_reference
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
-from offbus_steps.port import Conflict, Gone, NotFound, Object, Ref, Unavailable, WatchType
+from offbus_steps.port import KINDS, Conflict, Gone, NotFound, Object, Ref, Unavailable, WatchType
 from offbus_steps.workloads import GRAPH_LABEL
 
 GRAPH = "DynamoGraphDeployment"
@@ -39,8 +41,36 @@ def wanted_deployments(graph: Object) -> dict[str, Object]:
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 1},
         }
+        made["spec"]["template"]["spec"].setdefault("serviceAccountName", discovery_name(graph))
         found[name] = made
     return found
+
+
+def discovery_name(graph: Object) -> str:
+    """Of the graph's service account, its role and its binding."""
+    return f"{graph['metadata']['name']}-k8s-service-discovery"
+
+
+def discovery_objects(graph: Object) -> dict[str, Object]:
+    """Path -> what lets the graph's pods find each other."""
+    name, namespace = discovery_name(graph), graph["metadata"]["namespace"]
+    meta = {"name": name, "namespace": namespace, "ownerReferences": [owner_reference(graph)]}
+    group = "rbac.authorization.k8s.io"
+    role = {
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}],
+        "metadata": meta,
+    }
+    binding = {
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
+        "metadata": meta,
+    }
+    roles = f"/apis/{group}/v1/namespaces/{namespace}"
+    return {
+        f"/api/v1/namespaces/{namespace}/serviceaccounts": {"metadata": meta},
+        f"{roles}/roles": role,
+        f"{roles}/rolebindings": binding,
+    }
 
 
 def frontend_service(graph: Object, deployment: Object) -> Object:
@@ -97,15 +127,18 @@ class GraphController:
     async def _reconcile(self, graph: Object) -> None:
         if graph["metadata"].get("deletionTimestamp"):
             return
-        graph = {**graph, "kind": GRAPH}
+        graph = {"apiVersion": KINDS[GRAPH].api_version, **graph, "kind": GRAPH}
         if self._fights:
             graph = await self._keep(graph)
         ready = {}
+        for path, obj in discovery_objects(graph).items():
+            await self._make(path, obj)
         for name, wanted in wanted_deployments(graph).items():
             now = await self._apply(wanted, graph["metadata"]["generation"])
             ready[name] = service_status(now)
             if component_type(services_of(graph)[name]) == "frontend":
-                await self._serve(frontend_service(graph, wanted))
+                path = f"/api/v1/namespaces/{graph['metadata']['namespace']}/services"
+                await self._make(path, frontend_service(graph, wanted))
         await self._report(graph, ready)
 
     async def _keep(self, graph: Object) -> Object:
@@ -160,10 +193,9 @@ class GraphController:
         self._generations[ref] = put["metadata"]["generation"]
         return put
 
-    async def _serve(self, service: Object) -> None:
-        path = f"/api/v1/namespaces/{service['metadata']['namespace']}/services"
+    async def _make(self, path: str, obj: Object) -> None:
         try:
-            await self._port.api.json(Call("POST", path, body=service))
+            await self._port.api.json(Call("POST", path, body=obj))
         except Conflict:
             return  # it never changes
 

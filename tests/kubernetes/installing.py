@@ -1,11 +1,11 @@
 """deploy/ on the test cluster: the manifests as they are, except for what an image would bring.
 
-Images cannot be pulled there, so containers named `offbus` run the kit's Python image with this machine's interpreter
-mounted, and the agent finds its GPUs where the kit puts them. The objects are applied by kubectl, as a user would.
+The image is made of the sources as they are and loaded on the nodes (kit.offbus_image), and the manifests are given its
+name, as deploy/README.md tells users to. The agent finds its GPUs where the kit puts them. The objects are applied by
+kubectl, as a user would.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.insert(0, str(REPOSITORY / "tests" / "cluster"))
 
 from kit.lifecycle import programs  # noqa: E402  # the kit lies beside its command
-from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
+from kit.offbus_image import load_offbus  # noqa: E402
 from kit.place import Place  # noqa: E402
 
 LIMIT_S = 120
 GPUS = "/run/standin-gpus/gpus.json"
 """Where the kit lists a node's stand-in GPUs; the agent looks for them at its root."""
 RESPONDER_CONFIG = {"only_known_gpus": True}
-"""The nodes share one kernel log, so a detector must keep to its own node's GPUs."""
+"""Added to deploy/'s own: the nodes share one kernel log, so a detector must keep to its own node's GPUs."""
 
 
 def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
@@ -38,10 +38,11 @@ def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
 
 def install(place: Place, *parts: str) -> None:
     """Apply the custom resources and these folders of deploy/, make the token, and wait until all of it is ready."""
-    for definitions in sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")):
-        kubectl(place, "apply", "-f", str(definitions))
+    for definition in sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")):
+        kubectl(place, "apply", "-f", str(definition))
+    image = load_offbus(place)
     for part in parts:
-        objects = [adapted(one) for one in rendered(place, part)]
+        objects = [adapted(one, image) for one in rendered(place, part)]
         apply(place, [one for one in objects if one["kind"] == "Namespace"])
         if part == "base":
             make_token(place)
@@ -79,32 +80,18 @@ def apply(place: Place, objects: Iterable[dict[str, Any]]) -> None:
     kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
 
 
-def adapted(obj: dict[str, Any]) -> dict[str, Any]:
+def adapted(obj: dict[str, Any], image: str) -> dict[str, Any]:
     """An object as the test cluster can run it."""
     if obj["kind"] == "ConfigMap" and "config.json" in obj.get("data", {}):
-        return {**obj, "data": {"config.json": json.dumps(RESPONDER_CONFIG)}}
+        config = json.loads(obj["data"]["config.json"]) | RESPONDER_CONFIG
+        return {**obj, "data": {"config.json": json.dumps(config)}}
     template = obj.get("spec", {}).get("template")
     if template is None:
         return obj
-    volumes, mounts, interpreter = python_mounts()
     pod = template["spec"]
-    pod["volumes"] = [*pod.get("volumes", ()), *volumes]
     for container in pod["containers"]:
-        run_here(container, interpreter, mounts)
+        container["image"] = image
         if obj["metadata"]["name"] == "offbus-agent":
             pod["volumes"].append({"name": "gpus", "hostPath": {"path": GPUS, "type": "File"}})
             container["volumeMounts"].append({"name": "gpus", "mountPath": "/gpus.json", "readOnly": True})
-        if "runAsUser" in container.get(
-            "securityContext", {}
-        ):  # the sources may be readable by their owner alone
-            container["securityContext"] |= {"runAsUser": os.getuid(), "runAsNonRoot": False}
     return obj
-
-
-def run_here(container: dict[str, Any], interpreter: str, mounts: list[dict[str, Any]]) -> None:
-    """Run a container's program with this machine's Python."""
-    container |= {"image": PYTHON_IMAGE, "imagePullPolicy": "Never"}
-    container["volumeMounts"] = [*container.get("volumeMounts", ()), *mounts]
-    program = container["command"]
-    here = ["-m", "offbus_agent", *program[1:]] if program[0] == "offbus-agent" else program[1:]
-    container["command"] = [interpreter, *here]

@@ -1,31 +1,20 @@
-"""Where ready pods are reached: one file per graph, rewritten atomically whenever readiness changes.
+"""Where ready pods are reached: one file per graph (`pod_endpoints`), rewritten atomically whenever readiness changes.
 
-    {"services": {"Frontend": [{"pod": "…", "ip": "127.…", "port": 8000, "node": "node-1"}]}, "frontends": ["Frontend"]}
-
-Pods read it (OFFBUS_ENDPOINTS) as they would ask a discovery service, and so does the adapter for traffic. It is what
-a Service's endpoints are in a cluster: a pod that is not ready, or is being deleted, is not in it.
+Pods read it (OFFBUS_ENDPOINTS) as they would ask a discovery service, and so does the adapter for traffic.
 """
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.owners import graph_of
+from offbus_sandbox.pod_endpoints import endpoints
 from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store
-from offbus_steps.pods import is_ready
-from offbus_steps.port import Object
 
-__all__ = ["COMPONENT", "COMPONENT_TYPE", "Endpoints"]
-
-COMPONENT = "nvidia.com/dynamo-component"
-COMPONENT_TYPE = "nvidia.com/dynamo-component-type"
-PREFERRED_PORTS = ("http", "system")
-"""Names of the port that is announced when a pod has several, in this order; else its first."""
+__all__ = ["Endpoints"]
 
 Key = tuple[str, str]
 
@@ -54,42 +43,3 @@ class Endpoints(Controller[Key]):
         fresh = path.with_suffix(".new")
         fresh.write_text(text)
         os.replace(fresh, path)  # noqa: PTH105  # the atomic rename, by its name
-
-
-def endpoints(pods: Iterable[Object]) -> dict[str, Any]:
-    """The file's content."""
-    services: dict[str, list[dict[str, Any]]] = {}
-    frontends = set()
-    for pod in pods:
-        component = component_of(pod)
-        entries = services.setdefault(component, [])
-        if labels_of(pod).get(COMPONENT_TYPE, "frontend") == "frontend":
-            frontends.add(component)  # the pods of a plain Deployment are all reached by its clients
-        if is_ready(pod):
-            entries.append(endpoint(pod))
-    return {"services": services, "frontends": sorted(frontends)}
-
-
-def endpoint(pod: Object) -> dict[str, Any]:
-    """One ready pod."""
-    return {
-        "pod": pod["metadata"]["name"],
-        "ip": pod["status"]["podIP"],
-        "port": announced_port(pod),
-        "node": pod["spec"]["nodeName"],
-    }
-
-
-def component_of(pod: Object) -> str:
-    """The service that a pod belongs to."""
-    labels = labels_of(pod)
-    return str(labels.get(COMPONENT) or labels.get("app.kubernetes.io/component") or graph_of(pod))
-
-
-def announced_port(pod: Object) -> int | None:
-    """The port that others use."""
-    ports: list[Mapping[str, Any]] = [p for c in pod["spec"]["containers"] for p in c.get("ports") or ()]
-    by_name = {p.get("name"): p for p in ports}
-    named = [by_name[name] for name in PREFERRED_PORTS if name in by_name]
-    found = [*named, *ports]
-    return int(found[0]["containerPort"]) if found else None

@@ -1,4 +1,6 @@
-"""`python -m offbus_sandbox.responder detector|controller`: the two programs of the stand-in responder.
+"""`python -m offbus_sandbox.responder detector|controller|janitor`: the programs of the stand-in responder.
+
+In `local` the controller is the janitor too; in a cluster each node has its own.
 
 Exit codes: 0 after SIGTERM or SIGINT, 2 for a wrong call or configuration. Anything else is a bug: a
 traceback and 1; whoever started the program starts it again, and it goes on where it was. Logs go to stderr.
@@ -9,15 +11,19 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 
 from offbus.errors import UsageError
-from offbus_sandbox.responder.config import ResponderConfig, load_config
+from offbus_sandbox.responder.config import JanitorMode, ResponderConfig, load_config
 from offbus_sandbox.responder.connect import connect
+from offbus_steps.port import Port
 
 __all__ = ["main"]
+
+Ready = Callable[[], None]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,16 +52,35 @@ async def _until_asked_to_stop(args: argparse.Namespace, config: ResponderConfig
 async def _run(args: argparse.Namespace, config: ResponderConfig) -> None:
     ready = Readiness(args.ready_fd).tell
     async with connect(args.api) as port:
-        if args.program == "detector":
-            from offbus_sandbox.responder.detector import Detector
+        await PROGRAMS[args.program](args, config, port, ready)
 
-            log = args.kernel_log or args.root / "kmsg"
-            await Detector(args.node, args.root, log, port, config).run(ready)
-        else:
-            from offbus_sandbox.responder.controller import Controller
 
-            nodes = args.nodes or args.api.parent / "nodes"
-            await Controller(port, config, nodes if nodes.is_dir() else None).run(ready)
+async def _detect(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
+    from offbus_sandbox.responder.detector import Detector
+
+    log = args.kernel_log or args.root / "kmsg"
+    await Detector(args.node, args.root, log, port, config).run(ready)
+
+
+async def _control(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
+    from offbus_sandbox.responder.controller import Controller
+
+    nodes = args.nodes or args.api.parent / "nodes"
+    await Controller(port, config, nodes if nodes.is_dir() else None).run(ready)
+
+
+async def _pretend(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
+    from offbus_sandbox.responder.janitor import Janitor
+    from offbus_sandbox.responder.node_repair import OwnNode
+
+    ready()
+    if config.janitor is JanitorMode.MANUAL:
+        await anyio.sleep_forever()
+    own = OwnNode(args.node, args.root, args.kernel_log or args.root / "kmsg")
+    await Janitor(port.objects, own, config.janitor_delay_s).run()
+
+
+PROGRAMS = {"detector": _detect, "controller": _control, "janitor": _pretend}
 
 
 class Readiness:
@@ -76,14 +101,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="offbus_sandbox.responder", description=__doc__)
     programs = parser.add_subparsers(dest="program", required=True)
     detector = programs.add_parser("detector", help="follow one node's kernel log")
-    detector.add_argument("--node", required=True, help="the node's name")
-    detector.add_argument("--root", required=True, type=Path, help="the node's root folder")
-    detector.add_argument("--kernel-log", type=Path, help="record file or device; default ROOT/kmsg")
+    janitor = programs.add_parser("janitor", help="pretend one node's maintenance")
+    for program in (detector, janitor):
+        program.add_argument("--node", required=True, help="the node's name")
+        program.add_argument("--root", required=True, type=Path, help="the node's root folder")
+        program.add_argument("--kernel-log", type=Path, help="record file or device; default ROOT/kmsg")
     controller = programs.add_parser("controller", help="cordon, drain, remediate, uncordon")
     controller.add_argument(
         "--nodes", type=Path, help="the folder of the nodes' folders; default beside the socket"
     )
-    for program in (detector, controller):
+    for program in (detector, controller, janitor):
         program.add_argument(
             "--api", required=True, type=Path, help="the supervisor's socket, or `kubernetes`"
         )

@@ -1,29 +1,38 @@
-"""A node's boot id: the machine's, or on a local node, where nodes share a machine, the one in its own
-folder.
+"""A node's boot id: the machine's, until a simulated reboot has left another one below the node's root.
 
-`<root>/boot_id` exists once a simulated reboot has written it. It is how janitor and detector stay separate
-programs: one writes a new id, the other sees that it changed. Raises OSError. Must not: guess.
+It is how janitor and detector stay separate programs: one writes a new id, the other sees that it changed. Raises
+OSError. Must not: guess.
 """
 
 import uuid
 from pathlib import Path
 
-__all__ = ["read_boot_id", "renew_boot_id"]
+__all__ = ["boot_id_folder", "read_boot_id", "renew_boot_id"]
 
 _NAME = "boot_id"
+_FOLDER = "var/run/nvsentinel"
+"""The one folder of NVSentinel's on a node that its programs may write to."""
 _MACHINE = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id_folder(root: Path) -> Path:
+    """Where a simulated reboot shows; made when it is not there."""
+    folder = root / _FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def read_boot_id(root: Path) -> str:
     """The node's boot id now."""
     try:
-        return (root / _NAME).read_text().strip()
+        return (root / _FOLDER / _NAME).read_text().strip()
     except FileNotFoundError:
         return _MACHINE.read_text().strip()
 
 
 def renew_boot_id(root: Path) -> None:
     """What a reboot does to it; readers see the old or the new one, never a part."""
-    new = root / f".{_NAME}.new"
+    folder = boot_id_folder(root)
+    new = folder / f".{_NAME}.new"
     new.write_text(f"{uuid.uuid4()}\n")
-    new.replace(root / _NAME)
+    new.replace(folder / _NAME)

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from offbus.errors import Retryable
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
 from offbus_sandbox.responder.janitor import Janitor
-from offbus_sandbox.responder.node_repair import NodeRepair
+from offbus_sandbox.responder.node_repair import LocalNodes
 from offbus_sandbox.responder.reconciler import Reconciler
 from offbus_sandbox.responder.watching import follow
 from offbus_steps.port import Conflict, Port, PortError, Ref
@@ -30,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class Controller:
-    """One cluster's controller. `nodes` is the folder of local nodes' folders, None in a cluster."""
+    """One cluster's controller. `nodes` is the folder of local nodes' folders, whose janitor it is too.
+
+    In a cluster it is None: each node has a janitor of its own.
+    """
 
     def __init__(self, port: Port, config: ResponderConfig, nodes: Path | None) -> None:
         self._objects = port.objects
@@ -46,7 +49,7 @@ class Controller:
             tasks.start_soon(self._follow_nodes, tasks, ready)
             tasks.start_soon(self._follow_pods)
             if self._config.janitor is JanitorMode.SIMULATE and self._nodes is not None:
-                janitor = Janitor(self._objects, NodeRepair(self._nodes), self._config.janitor_delay_s)
+                janitor = Janitor(self._objects, LocalNodes(self._nodes), self._config.janitor_delay_s)
                 tasks.start_soon(janitor.run)
 
     async def _follow_nodes(self, tasks: TaskGroup, ready: Callable[[], None]) -> None:

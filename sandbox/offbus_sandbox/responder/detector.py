@@ -8,12 +8,12 @@ unreadable log ends the program. Must not: read anything of the node agent's but
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import anyio
 
-from offbus_sandbox.responder.boot_id import read_boot_id
+from offbus_sandbox.responder.boot_id import boot_id_folder, read_boot_id
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.dedup import Dedup
 from offbus_sandbox.responder.detector_state import StateFile
@@ -48,10 +48,10 @@ class Detector:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Follow the log for ever; `ready` is called once every later line will be handled."""
-        with Folder(self._root) as folder:
+        with Folder(self._root) as folder, Folder(boot_id_folder(self._root)) as reboots:
             await self._start()
             ready()
-            async for _ in self._wakes(folder):
+            async for _ in self._wakes(folder, reboots):
                 await self._round()
 
     async def _start(self) -> None:
@@ -61,14 +61,14 @@ class Detector:
         await self._round()
         _log.info("following the kernel log after record %d", self._cursor)
 
-    async def _wakes(self, folder: Folder) -> AsyncIterator[None]:
+    async def _wakes(self, folder: Folder, reboots: Folder) -> AsyncIterator[None]:
         while True:
             if self._config.poll_s:
                 await anyio.sleep(self._config.poll_s)
             elif isinstance(self._log, Device):
-                await anyio.wait_readable(self._log.fileno())
+                await _any_of(self._log.readable, reboots.changed)
             else:
-                await folder.changed()
+                await _any_of(folder.changed, reboots.changed)
             yield
 
     async def _round(self) -> None:
@@ -92,3 +92,15 @@ class Detector:
             await anyio.sleep(self._config.detect_delay_s)
         for event in news:
             await self._publisher.publish(event)
+
+
+async def _any_of(*waits: Callable[[], Awaitable[None]]) -> None:
+    """Return when the first of them has returned."""
+
+    async def wait(one: Callable[[], Awaitable[None]]) -> None:
+        await one()
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for one in waits:
+            tasks.start_soon(wait, one)

@@ -4,7 +4,8 @@ anything.
 It reports the repair the way the real one does, so that the detector finds out by itself: a reboot gives the
 node a new boot id, a GPU reset leaves `GPU reset executed: GPU-…, success: true` in the kernel log. Then the
 resource's condition says that it is done. A resource that was deleted meanwhile is dropped; a killed janitor
-does it again, which is harmless. Resources of others (without NVSentinel's label) are left alone. Must not:
+does it again, which is harmless. Resources of others (without NVSentinel's label), and of nodes that this one
+does not reach, are left alone. Must not:
 touch the node object.
 """
 
@@ -26,11 +27,12 @@ from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 __all__ = ["Janitor"]
 
 _AGAIN_S = 0.5
+_UNSERVED_S = 5.0
 _log = logging.getLogger(__name__)
 
 
 class Janitor:
-    """Completes resources of one cluster."""
+    """Completes resources of the nodes that `repair` reaches."""
 
     def __init__(self, objects: Objects, repair: NodeRepair, delay_s: float) -> None:
         self._objects = objects
@@ -45,17 +47,24 @@ class Janitor:
                 tasks.start_soon(self._follow, kind, tasks)
 
     async def _follow(self, kind: str, tasks: TaskGroup) -> None:
-        async for seen in follow(self._objects, kind):
-            if self._is_open(seen):
-                self._in_hand.add(seen.ref)
-                tasks.start_soon(self._complete, seen.ref)
+        while True:
+            try:
+                async for seen in follow(self._objects, kind):
+                    if self._is_open(seen):
+                        self._in_hand.add(seen.ref)
+                        tasks.start_soon(self._complete, seen.ref)
+            except NotFound:
+                _log.warning("the cluster does not serve %s (yet)", kind)
+                await anyio.sleep(_UNSERVED_S)
 
     def _is_open(self, seen: Seen) -> bool:
         if seen.object is None or seen.ref in self._in_hand:
             return False
         key, value = terms.MANAGED_BY
         ours = (seen.object["metadata"].get("labels") or {}).get(key) == value
-        return ours and not _is_completed(seen.object)
+        return (
+            ours and self._repair.reaches(seen.object["spec"]["nodeName"]) and not _is_completed(seen.object)
+        )
 
     async def _complete(self, ref: Ref) -> None:
         wait = self._delay_s

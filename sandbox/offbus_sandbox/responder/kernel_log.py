@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import anyio
+
 from offbus_sandbox.responder.journald import Record, parse_record
 
 __all__ = ["Device", "KernelLog", "RecordFile", "open_kernel_log"]
@@ -85,8 +87,12 @@ class Device:
         self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
-        """Readable when there are records to read."""
+        """Of the open device."""
         return self._fd
+
+    async def readable(self) -> None:
+        """Return when there are records to read."""
+        await anyio.wait_readable(self._fd)
 
     def read(self, after: int) -> Iterator[Record]:
         """See KernelLog."""

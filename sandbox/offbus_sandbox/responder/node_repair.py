@@ -1,47 +1,94 @@
-"""The traces that a repair leaves on a local node, where nothing is repaired: its folder stands for the node.
+"""The traces that a repair leaves on a node where nothing is repaired.
 
-Reboot: a new id in `<nodes>/NAME/boot_id`. GPU reset: the line of NVSentinel's reset job in the node's kernel
-log, read back. In a cluster there is no such folder: there the janitor stays manual. Raises RepairError.
-Must not: follow a node name out of the folder.
+Reboot: a new boot id below the node's root. GPU reset: the line of NVSentinel's reset job in the node's kernel log,
+read back. In `local` all nodes are folders of one folder; in a cluster each node has a janitor of its own. Raises
+RepairError. Must not: follow a node name out of the folder.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
 from offbus_agent.kernel_log import KernelLogError, open_kernel_log
 from offbus_sandbox.responder.boot_id import renew_boot_id
 
-__all__ = ["NodeRepair", "RepairError"]
+__all__ = ["LocalNodes", "NodeRepair", "OwnNode", "RepairError"]
 
 
 class RepairError(Exception):
     """Raised when a repair cannot be reported; the message says why."""
 
 
-class NodeRepair:
-    """Writes below the folder that holds all nodes' folders."""
+class NodeRepair(ABC):
+    """Pretends repairs."""
 
-    def __init__(self, nodes: Path) -> None:
-        self._nodes = nodes
+    @abstractmethod
+    def reaches(self, node: str) -> bool:
+        """Whether the node's repairs are pretended here."""
+
+    @abstractmethod
+    def root(self, node: str) -> Path:
+        """The root of the node's file system. Raises RepairError."""
+
+    @abstractmethod
+    def kernel_log(self, node: str) -> Path:
+        """The node's kernel log. Raises RepairError."""
 
     def reboot(self, node: str) -> None:
         """Give the node a new boot id."""
         try:
-            renew_boot_id(self._folder(node))
+            renew_boot_id(self.root(node))
         except OSError as err:
             raise RepairError(f"the boot id of {node} cannot be written: {err}") from err
 
     def reset(self, node: str, uuids: Sequence[str]) -> None:
         """Log a successful reset of each GPU."""
         try:
-            log = open_kernel_log(self._folder(node) / "kmsg")
+            log = open_kernel_log(self.kernel_log(node))
             for gpu in uuids:
                 log.write(f"GPU reset executed: {gpu}, success: true", level=3)
         except (KernelLogError, ValueError) as err:
             raise RepairError(f"the reset on {node} cannot be logged: {err}") from err
 
-    def _folder(self, node: str) -> Path:
+
+class LocalNodes(NodeRepair):
+    """Below the folder that holds the folders of all nodes of `local`."""
+
+    def __init__(self, nodes: Path) -> None:
+        self._nodes = nodes
+
+    def reaches(self, node: str) -> bool:
+        """All of them."""
+        return True
+
+    def kernel_log(self, node: str) -> Path:
+        """Its record file."""
+        return self.root(node) / "kmsg"
+
+    def root(self, node: str) -> Path:
+        """Its folder."""
         folder = self._nodes / node
         if Path(node).name != node or not folder.is_dir():
             raise RepairError(f"there is no folder of a node {node!r} in {self._nodes}")
         return folder
+
+
+class OwnNode(NodeRepair):
+    """The node of a cluster that this program runs on."""
+
+    def __init__(self, node: str, root: Path, kernel_log: Path) -> None:
+        self._node = node
+        self._root = root
+        self._kernel_log = kernel_log
+
+    def reaches(self, node: str) -> bool:
+        """That node alone."""
+        return node == self._node
+
+    def root(self, node: str) -> Path:
+        """As it is mounted."""
+        return self._root
+
+    def kernel_log(self, node: str) -> Path:
+        """The kernel's own."""
+        return self._kernel_log

@@ -30,19 +30,32 @@ class Seen:
     object: Object | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    kind: str
+    namespace: str
+    labels: str
+
+
 def _nothing() -> None:
     """The caller does not want to know."""
 
 
 async def follow(
-    objects: Objects, kind: str, *, listed: Callable[[], None] = _nothing
+    objects: Objects,
+    kind: str,
+    *,
+    namespace: str = "",
+    labels: str = "",
+    listed: Callable[[], None] = _nothing,
 ) -> AsyncIterator[Seen]:
     """All objects of a kind, now and for ever; `listed` is called whenever those of a list were handed out."""
+    scope = _Scope(kind, namespace, labels)
     known: set[Ref] = set()
     wait = _FIRST_WAIT_S
     while True:
         try:
-            async for seen in _from_list(objects, kind, known, listed):
+            async for seen in _from_list(objects, scope, known, listed):
                 yield seen
                 wait = _FIRST_WAIT_S
         except Gone:
@@ -54,9 +67,9 @@ async def follow(
 
 
 async def _from_list(
-    objects: Objects, kind: str, known: set[Ref], listed: Callable[[], None]
+    objects: Objects, scope: _Scope, known: set[Ref], listed: Callable[[], None]
 ) -> AsyncIterator[Seen]:
-    found = await objects.list(kind)
+    found = await objects.list(scope.kind, namespace=scope.namespace, labels=scope.labels)
     now = {Ref.of(item): item for item in found.items}
     for gone in known - now.keys():
         yield Seen(gone, None)
@@ -65,7 +78,9 @@ async def _from_list(
     for ref, item in now.items():
         yield Seen(ref, item)
     listed()
-    async for event in objects.watch(kind, resource_version=found.resource_version):
+    async for event in objects.watch(
+        scope.kind, namespace=scope.namespace, labels=scope.labels, resource_version=found.resource_version
+    ):
         if event.type is WatchType.BOOKMARK:
             continue
         ref = Ref.of(event.object)

@@ -1,18 +1,19 @@
-"""The ready workers of the frontend's graph, from the file that the local kubelet rewrites
-(docs/architecture.md).
+"""The ready workers of the frontend's graph, and whose turn it is.
 
-Read again, at the next request, whenever the file's inode or mtime changes. A missing file is no worker; one
-that cannot be parsed leaves the last good answer and is logged. Must not: probe workers.
+Who they are a source tells, asked at each request: the file that the local kubelet rewrites (docs/architecture.md), or
+in a cluster the graph's own pods (`discovery`). A file is read again whenever its inode or mtime changes; a missing one
+is no worker; one that cannot be parsed leaves the last good answer and is logged. Must not: probe workers.
 """
 
 import json
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Endpoints", "Worker"]
+__all__ = ["Endpoints", "EndpointsFile", "Listing", "Source", "Worker"]
 
 _log = logging.getLogger(__name__)
 
@@ -31,34 +32,62 @@ class Worker(BaseModel):
         return f"http://{self.ip}:{self.port}"
 
 
-class _File(BaseModel):
-    services: dict[str, list[Worker]]
+class Listing(BaseModel):
+    """The ready pods of a graph by component."""
+
+    services: dict[str, list[Worker]] = {}
     frontends: list[str] = []
 
 
-class Endpoints:
-    """The file, and whose turn it is. `workers` names the components to route to; none given: all but frontends."""
+class Source(Protocol):
+    """Tells who is ready."""
 
-    def __init__(self, path: Path, *, workers: Collection[str], own: str) -> None:
+    def listing(self) -> Listing:
+        """The ready pods now."""
+
+
+class EndpointsFile:
+    """The file of a local sandbox."""
+
+    def __init__(self, path: Path) -> None:
         self._path = path
+        self._stamp: tuple[int, int] | None = None
+        self._read = Listing()
+
+    def listing(self) -> Listing:
+        """What the file says."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            self._stamp, self._read = None, Listing()
+            return self._read
+        stamp = (stat.st_ino, stat.st_mtime_ns)
+        if stamp != self._stamp:
+            self._stamp, self._read = stamp, self._load()
+        return self._read
+
+    def _load(self) -> Listing:
+        try:
+            return Listing.model_validate(json.loads(self._path.read_bytes()))
+        except (OSError, ValueError, ValidationError) as err:
+            _log.error("%s cannot be used, the endpoints stay as they were: %s", self._path, err)
+            return self._read
+
+
+class Endpoints:
+    """The workers, in turn. `workers` names the components to route to; none given: all but frontends."""
+
+    def __init__(self, source: Source, *, workers: Collection[str], own: str) -> None:
+        self._source = source
         self._wanted = frozenset(workers)
         self._own = own
-        self._stamp: tuple[int, int] | None = None
-        self._ready: Sequence[Worker] = ()
         self._turn = 0
 
     def ready(self) -> Sequence[Worker]:
         """The ready workers now, by pod name."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            self._stamp, self._ready = None, ()
-            return ()
-        stamp = (stat.st_ino, stat.st_mtime_ns)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._ready = self._load()
-        return self._ready
+        now = self._source.listing()
+        found = [w for name, pods in now.services.items() if self._routes_to(name, now) for w in pods]
+        return sorted((w for w in found if w.port is not None), key=lambda worker: worker.pod)
 
     def next(self, *, without: Collection[str]) -> Worker | None:
         """Round-robin over the ready workers whose pods are not in `without`; None when there is none."""
@@ -70,16 +99,7 @@ class Endpoints:
                 return worker
         return None
 
-    def _load(self) -> Sequence[Worker]:
-        try:
-            content = _File.model_validate(json.loads(self._path.read_bytes()))
-        except (OSError, ValueError, ValidationError) as err:
-            _log.error("%s cannot be used, keeping %d workers: %s", self._path, len(self._ready), err)
-            return self._ready
-        found = [w for name, pods in content.services.items() if self._routes_to(name, content) for w in pods]
-        return sorted((w for w in found if w.port is not None), key=lambda worker: worker.pod)
-
-    def _routes_to(self, component: str, content: _File) -> bool:
+    def _routes_to(self, component: str, now: Listing) -> bool:
         if self._wanted:
             return component in self._wanted
-        return component != self._own and component not in content.frontends
+        return component != self._own and component not in now.frontends

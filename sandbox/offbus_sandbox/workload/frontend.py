@@ -14,6 +14,7 @@ import logging
 import os
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -23,7 +24,8 @@ from starlette.routing import Route
 
 from offbus_sandbox.workload.answers import DONE, sse
 from offbus_sandbox.workload.body import read_body
-from offbus_sandbox.workload.endpoints import Endpoints
+from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile, Source
+from offbus_sandbox.workload.own_graph import own_graph
 from offbus_sandbox.workload.relay import BrokenError, Exchange, NoWorkerError, Relay
 from offbus_sandbox.workload.requests import RequestError
 from offbus_sandbox.workload.serving import Server
@@ -124,12 +126,26 @@ def _error(err: Exception, code: int) -> dict[str, object]:
 async def run(args: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
     own = os.environ.get("OFFBUS_COMPONENT") or os.environ.get("DYN_COMPONENT", "")
-    endpoints = Endpoints(args.endpoints, workers=args.workers, own=own)
-    relay = Relay(endpoints, args.migration_limit)
-    try:
-        await Server(Frontend(endpoints, relay).app(), args.port, drain_s=args.drain_s).serve()
-    finally:
-        await relay.close()
+    async with discovered(args.endpoints) as source:
+        endpoints = Endpoints(source, workers=args.workers, own=own)
+        relay = Relay(endpoints, args.migration_limit)
+        try:
+            await Server(Frontend(endpoints, relay).app(), args.port, drain_s=args.drain_s).serve()
+        finally:
+            await relay.close()
+
+
+@asynccontextmanager
+async def discovered(file: str | None) -> AsyncIterator[Source]:
+    """Who tells of the workers: the file, or in a cluster the graph's pods."""
+    own = own_graph()
+    if file or own is None:
+        yield EndpointsFile(Path(file or ""))
+        return
+    from offbus_sandbox.workload.discovery import graph_pods
+
+    async with graph_pods(own) as pods:
+        yield pods
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -140,12 +156,15 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--workers", nargs="+", default=(), metavar="NAME", help="components; default all others"
     )
-    parser.add_argument("--endpoints", type=Path, default=os.environ.get("OFFBUS_ENDPOINTS"), help="the file")
+    parser.add_argument(
+        "--endpoints", default=os.environ.get("OFFBUS_ENDPOINTS"), help="the file; not needed in a cluster"
+    )
     parser.add_argument("--drain-s", type=int, default=20, help="how long SIGTERM lets requests finish")
     args = parser.parse_args(argv)
-    if args.endpoints is None:
-        parser.error("no endpoints file: set OFFBUS_ENDPOINTS or give --endpoints")
-    args.endpoints = Path(args.endpoints)
+    if not args.endpoints and own_graph() is None:
+        parser.error(
+            "no endpoints file: set OFFBUS_ENDPOINTS or give --endpoints, or run in a pod of a graph"
+        )
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(run(args))

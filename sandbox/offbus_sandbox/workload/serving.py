@@ -22,8 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 def pod_ip() -> str:
-    """The address to serve on: the pod's own, else loopback."""
-    return os.environ.get("POD_IP") or "127.0.0.1"
+    """The address to serve on: the pod's own (in a cluster whatever its network has), else loopback."""
+    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
+    return os.environ.get("POD_IP") or ("0.0.0.0" if in_cluster else "127.0.0.1")
 
 
 class Server:

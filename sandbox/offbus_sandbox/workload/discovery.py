@@ -1,0 +1,56 @@
+"""In a cluster: the pods of the frontend's own graph, found by watch, as Dynamo finds them there.
+
+Dynamo's operator names the graph in the frontend's environment and gives its service account the right to see the
+pods of its namespace. Ready is what the pod's Ready condition says. While the API server cannot be reached, the last
+answer stays. Must not: see other graphs, or change anything.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from offbus_sandbox.pod_endpoints import endpoints
+from offbus_sandbox.responder.watching import follow
+from offbus_sandbox.workload.endpoints import Listing
+from offbus_sandbox.workload.own_graph import OwnGraph
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import open_port
+from offbus_steps.port import Object, Objects, Ref
+from offbus_steps.workloads import GRAPH_LABEL
+
+__all__ = ["GraphPods", "graph_pods"]
+
+
+class GraphPods:
+    """Implements `endpoints.Source` over a watch."""
+
+    def __init__(self, objects: Objects, own: OwnGraph) -> None:
+        self._objects = objects
+        self._own = own
+        self._pods: dict[Ref, Object] = {}
+        self._listing = Listing()
+
+    def listing(self) -> Listing:
+        """The ready pods, as of the last change."""
+        return self._listing
+
+    async def run(self) -> None:
+        """Follow the pods for ever."""
+        labels = f"{GRAPH_LABEL}={self._own.graph}"
+        async for seen in follow(self._objects, "Pod", namespace=self._own.namespace, labels=labels):
+            if seen.object is None:
+                self._pods.pop(seen.ref, None)
+            else:
+                self._pods[seen.ref] = seen.object
+            self._listing = Listing.model_validate(endpoints(self._pods.values()))
+
+
+@asynccontextmanager
+async def graph_pods(own: OwnGraph) -> AsyncIterator[GraphPods]:
+    """Watch the graph's pods with this pod's service account."""
+    async with open_port(Login()) as port, anyio.create_task_group() as tasks:
+        pods = GraphPods(port.objects, own)
+        tasks.start_soon(pods.run)
+        yield pods
+        tasks.cancel_scope.cancel()
