@@ -1,7 +1,9 @@
-"""The test cluster that runs on this machine, with deploy/base installed; skipped, saying why, where none runs."""
+"""The test cluster of this machine (tests/cluster) with deploy/ installed, and ports to it."""
 
-import os
-from collections.abc import AsyncIterator, Callable
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -10,14 +12,20 @@ import pytest
 
 pytest.register_assert_rewrite("offbus_steps.conformance")
 
-from installing import Place, install, python_mounts  # noqa: E402
-from kit.lifecycle import running  # noqa: E402
-from kit.own_images import PYTHON_IMAGE  # noqa: E402
+from installing import REPOSITORY, Place, install  # noqa: E402
+from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
+
+sys.path += [str(REPOSITORY / "tests" / folder) for folder in ("cluster", "drill")]
+
+from cluster_client import Cluster  # noqa: E402
+from cluster_fixtures import cluster  # noqa: E402
 
 from offbus_steps.kubernetes.api import Call  # noqa: E402
 from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
 from offbus_steps.port import NotFound, Object, Ref  # noqa: E402
+
+__all__ = ["cluster"]
 
 SERVE = """
 import http.server, os
@@ -29,13 +37,25 @@ http.server.ThreadingHTTPServer(("", 8080), http.server.SimpleHTTPRequestHandler
 
 
 @pytest.fixture(scope="session")
-def place() -> Place:
+def place(cluster: Cluster) -> Place:
     """The cluster, with agents."""
-    if os.geteuid() != 0 or not running(Place.default()):
-        pytest.skip("no test cluster runs on this machine: `make cluster` starts one")
-    place = Place.default()
-    install(place, "base")
-    return place
+    install(cluster.place, "base")
+    return cluster.place
+
+
+@pytest.fixture(scope="session")
+def drill_place(place: Place) -> Iterator[Place]:
+    """The cluster with all that a drill needs: the stand-in responder, and what plays Dynamo's operator."""
+    install(place, "responder")
+    program = REPOSITORY / "tests/kubernetes/graph_controller.py"
+    with (place.logs / "graph-controller.log").open("wb") as log:
+        operator = subprocess.Popen(
+            [sys.executable, str(program), "--kubeconfig", str(place.kubeconfig)], stdout=log, stderr=log
+        )
+    yield place
+    assert operator.poll() is None, (place.logs / "graph-controller.log").read_text()[-2000:]
+    operator.send_signal(signal.SIGINT)
+    operator.wait(60)
 
 
 @pytest.fixture
