@@ -90,6 +90,8 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     cluster, target = cluster_of(ctx), required_target(params.target)
     require_showing(params.xid, planes)
     await cluster.observer.watch_target(target)
+    if Plane.KERNEL in planes:
+        await cluster.observer.watch_responses()
     places = await find_places(cluster, target, params)
     cordons = await require_allowed(cluster, params.xid, target, places, planes)
     for place in places:

@@ -3,21 +3,24 @@
 Every change becomes an `observed` event of the run and a transition in the log. A watch that is Gone lists again (the
 difference to what was known is observed like any change); one that is Unavailable goes on where it stopped, with a
 growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped.
-Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets.
+Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets, and from an injection
+on what a responder says beside its marks on nodes (events, maintenance resources).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
 
 from offbus.environment import RunHandle
+from offbus_steps import responder
 from offbus_steps.background import Background
 from offbus_steps.observations import Observations, Transition
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Port, Ref, Unavailable, WatchType
 from offbus_steps.transitions import Change, changes
-from offbus_steps.views import NodeView, PodView, View, project
+from offbus_steps.views import PodView, View, project
 
 if TYPE_CHECKING:
     from offbus_steps.target import Target
@@ -71,6 +74,15 @@ class Observer:
                 f"the cluster does not serve {kind}", hint="install its operator, or use another target"
             )
 
+    async def watch_responses(self) -> None:
+        """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing."""
+        for kind, namespace in (
+            ("Event", responder.REPORTS_NAMESPACE),
+            *((kind, "") for kind in responder.COMPLETE_CONDITION),
+        ):
+            with suppress(Invalid):
+                await self.watch(kind, namespace)
+
     async def watch_target(self, target: "Target") -> None:
         """Watch everything that belongs to a target."""
         await self.watch(target.kind, target.namespace)
@@ -99,7 +111,7 @@ class Observer:
         if scope.version:
             return
         listing = await self._port.objects.list(scope.kind, namespace=scope.namespace)
-        views = {view.ref: view for view in map(_view_of(scope.kind), listing.items)}
+        views = {view.ref: view for view in map(_view_of(scope.kind), listing.items) if view is not None}
         for ref in scope.known - views.keys():
             self._take(scope, ref, None)
         for ref, view in views.items():
@@ -122,6 +134,8 @@ class Observer:
             if event.type is WatchType.BOOKMARK:
                 continue
             view = _view_of(scope.kind)(event.object)
+            if view is None:
+                continue
             self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
 
     def _heard(self, scope: _Scope) -> None:
@@ -152,15 +166,18 @@ class Observer:
         return Transition(order, ref, change, recorded.seq, recorded.mono_ns)
 
 
-_LANES = {"Node": "node", "Pod": "pod"}
+_LANES = {
+    "Node": "node",
+    "Pod": "pod",
+    "Event": "responder",
+    **dict.fromkeys(responder.COMPLETE_CONDITION, "responder"),
+}
 
 
-def _view_of(kind: str) -> Callable[[Object], View]:
+def _view_of(kind: str) -> Callable[[Object], View | None]:
     """Items of lists may lack their kind (Kubernetes leaves it out); the scope knows it."""
     return lambda obj: project({**obj, "kind": kind})
 
 
 def _replaced(was: View | None, now: View | None) -> bool:
-    if was is None or now is None or isinstance(was, NodeView) or isinstance(now, NodeView):
-        return False
-    return isinstance(was, PodView) and was.uid != now.uid
+    return isinstance(was, PodView) and isinstance(now, PodView) and was.uid != now.uid

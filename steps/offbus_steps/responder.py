@@ -9,17 +9,23 @@ from typing import Any
 
 __all__ = [
     "ANNOTATION_PREFIXES",
+    "COMPLETE_CONDITION",
     "CORDONED_ANNOTATION",
     "DRAINED_STATES",
     "DRAIN_FAILED",
     "HEALTHY_SUFFIX",
     "LABEL_PREFIXES",
+    "MANAGED_BY",
+    "REMEDIATION_FAILED",
+    "REPORTS_NAMESPACE",
     "STATE_LABEL",
     "UNHEALTHY_SUFFIX",
     "cordoned_by_responder",
     "fault_conditions",
     "is_healthy_condition",
+    "is_maintenance",
     "is_ours_to_clear",
+    "is_report",
     "is_responder_condition",
     "state",
     "uncordoned_by_responder",
@@ -36,6 +42,15 @@ ANNOTATION_PREFIXES = (
     "quarantineValidation",
     "latestFaultRemediationState",
 )
+
+REPORTS_NAMESPACE = "default"
+"""Where a responder's events about nodes are."""
+COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
+"""Maintenance resource -> the condition that tells how it went (`completeConditionType`, section 5)."""
+MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")
+"""The label of its maintenance resources."""
+REMEDIATION_FAILED = "remediation-failed"
+"""No maintenance answers this fault: a human must act."""
 
 DRAINED_STATES = frozenset({"drain-succeeded", "remediating", "remediation-succeeded", "remediation-failed"})
 """States that a node reaches only after its drain has succeeded."""
@@ -70,6 +85,17 @@ def is_ours_to_clear(name: str) -> bool:
 def is_responder_condition(condition: Mapping[str, Any]) -> bool:
     """Whether a node condition is one of the responder's (its reason says so)."""
     return str(condition.get("reason", "")).endswith((UNHEALTHY_SUFFIX, HEALTHY_SUFFIX))
+
+
+def is_report(event: Mapping[str, Any]) -> bool:
+    """Whether a Kubernetes Event is a responder's word on a fault: its type is the check, its reason says so."""
+    return str(event.get("reason", "")) == f"{event.get('type', '')}{UNHEALTHY_SUFFIX}"
+
+
+def is_maintenance(labels: Mapping[str, str]) -> bool:
+    """Whether a maintenance resource was made by the responder."""
+    key, value = MANAGED_BY
+    return labels.get(key) == value
 
 
 def is_healthy_condition(condition: Mapping[str, Any]) -> bool:

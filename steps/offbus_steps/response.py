@@ -31,7 +31,10 @@ __all__ = [
     "AWAIT_UNCORDON",
     "ResponseOutputs",
     "ResponseParams",
+    "is_detection",
+    "measure",
     "required_fault",
+    "response_step",
 ]
 
 
@@ -68,9 +71,9 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
         return node.cordoned and responder.cordoned_by_responder(node.labels, node.annotations)
 
     await cluster.log.ever(_on(fault.node, quarantined), after=fault.mark)
-    _measure(ctx, "time_to_detect", fault, _first(cluster, fault, _is_detection))
+    _measure_if_seen(ctx, "time_to_detect", fault, _first(cluster, fault, is_detection))
     cordoned = _first(cluster, fault, lambda one: one.what is What.NODE_CORDONED)
-    return ResponseOutputs(node=fault.node, after=_measure(ctx, "time_to_cordon", fault, cordoned))
+    return ResponseOutputs(node=fault.node, after=_measure_if_seen(ctx, "time_to_cordon", fault, cordoned))
 
 
 async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
@@ -91,7 +94,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     if drained is None:
         raise StepFailed(f"the responder failed to drain {fault.node}", hint="its pods may not be evictable")
     await cluster.log.ever(left, after=fault.mark)
-    return ResponseOutputs(node=fault.node, after=_measure(ctx, "time_to_drain", fault, drained))
+    return ResponseOutputs(node=fault.node, after=_measure_if_seen(ctx, "time_to_drain", fault, drained))
 
 
 async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
@@ -106,8 +109,10 @@ async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutput
         lambda one: one.what is What.NODE_UNCORDONED and one.ref == Ref("Node", fault.node), after=fault.mark
     )
     await cluster.log.ever(_on(fault.node, lifted), after=fault.mark)
-    _measure(ctx, "time_to_remediate", fault, _first(cluster, fault, _is_remedy))
-    return ResponseOutputs(node=fault.node, after=_measure(ctx, "time_to_uncordon", fault, uncordoned))
+    _measure_if_seen(ctx, "time_to_remediate", fault, _remedy(cluster, fault))
+    return ResponseOutputs(
+        node=fault.node, after=_measure_if_seen(ctx, "time_to_uncordon", fault, uncordoned)
+    )
 
 
 def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]:
@@ -133,8 +138,22 @@ def _first(cluster: Cluster, fault: Fault, wanted: Callable[[Transition], bool])
     return next((one for one in cluster.log.since(fault.mark) if one.ref == node and wanted(one)), None)
 
 
-def _is_detection(one: Transition) -> bool:
+def _remedy(cluster: Cluster, fault: Fault) -> Transition | None:
+    """When the repair was done: as the responder's own resource says it; where it made none, the all-clear."""
+    since = cluster.log.since(fault.mark)
+    done = (
+        one
+        for one in since
+        if one.what is What.MAINTENANCE_DONE and one.change.evidence["node"] == fault.node
+    )
+    return next(done, None) or _first(cluster, fault, _is_remedy)
+
+
+def is_detection(one: Transition) -> bool:
+    """Whether it is the responder's word that a node is not well: a condition, or an Event."""
     evidence = one.change.evidence
+    if one.what is What.NODE_REPORTED:
+        return True
     unhealthy = str(evidence.get("reason", "")).endswith(responder.UNHEALTHY_SUFFIX)
     return one.what is What.NODE_CONDITION and evidence["status"] == "True" and unhealthy
 
@@ -149,28 +168,32 @@ def _is_drained(one: Transition) -> bool:
     return one.what is What.NODE_STATE and one.change.to.removeprefix("state ") in responder.DRAINED_STATES
 
 
-def _measure(ctx: Context, name: str, fault: Fault, seen: Transition | None) -> timedelta | None:
-    """Journal the time from the injection to a transition; nothing for one that was not seen."""
-    if seen is None:
-        return None
+def _measure_if_seen(ctx: Context, name: str, fault: Fault, seen: Transition | None) -> timedelta | None:
+    return None if seen is None else measure(ctx, name, fault, seen)
+
+
+def measure(ctx: Context, name: str, fault: Fault, seen: Transition) -> timedelta:
+    """Journal the time from the injection to a transition."""
     took = timedelta(microseconds=(seen.mono_ns - fault.injected_ns) / 1000)
     ctx.metric(name, took, "s", derived_from=(fault.injected_seq, seen.seq))
     return took
 
 
-def _step_type(
+def response_step(
     name: str,
     summary: str,
     run: Callable[[Any, Any], Awaitable[Any]],
     minutes: int,
     metrics: Mapping[str, str],
+    outputs: type[Outputs] = ResponseOutputs,
 ) -> StepType:
+    """A step type that waits for the responder."""
     return StepType(
         name=name,
         kind=Kind.OBSERVATION,
         summary=summary,
         params=ResponseParams,
-        outputs=ResponseOutputs,
+        outputs=outputs,
         run=run,
         timeout=timedelta(minutes=minutes),
         metrics=metrics,
@@ -178,21 +201,21 @@ def _step_type(
     )
 
 
-AWAIT_CORDON = _step_type(
+AWAIT_CORDON = response_step(
     "await_cordon",
     "Wait until the responder has cordoned the faulted node.",
     await_cordon,
     3,
     {"time_to_detect": "duration", "time_to_cordon": "duration"},
 )
-AWAIT_DRAIN = _step_type(
+AWAIT_DRAIN = response_step(
     "await_drain",
     "Wait until the responder has drained the faulted node.",
     await_drain,
     5,
     {"time_to_drain": "duration"},
 )
-AWAIT_UNCORDON = _step_type(
+AWAIT_UNCORDON = response_step(
     "await_uncordon",
     "Wait until the responder has lifted its quarantine.",
     await_uncordon,

@@ -10,7 +10,15 @@ from enum import StrEnum
 from typing import Any
 
 from offbus_steps import responder
-from offbus_steps.views import ContainerView, NodeView, PodView, View, WorkloadView
+from offbus_steps.views import (
+    ContainerView,
+    MaintenanceView,
+    NodeView,
+    PodView,
+    ReportView,
+    View,
+    WorkloadView,
+)
 
 __all__ = ["Change", "What", "changes"]
 
@@ -23,6 +31,11 @@ class What(StrEnum):
     NODE_STATE = "state"
     NODE_CONDITION = "condition"
     NODE_TAINTS = "taints"
+    NODE_REPORTED = "reported"
+    MAINTENANCE_ASKED = "asked for"
+    MAINTENANCE_DONE = "completed"
+    MAINTENANCE_FAILED = "failed"
+    MAINTENANCE_GONE = "removed"
     POD_SCHEDULED = "scheduled"
     POD_READY = "ready"
     POD_NOT_READY = "not ready"
@@ -53,6 +66,10 @@ def changes(was: View | None, now: View | None) -> list[Change]:
         return list(_pod(was if isinstance(was, PodView) else None, now))
     if isinstance(now, WorkloadView):
         return list(_workload(was, now)) if isinstance(was, WorkloadView) else []
+    if isinstance(now, ReportView):
+        return list(_report(was, now))
+    if isinstance(now, MaintenanceView):
+        return list(_maintenance(was, now))
     return list(_gone(was))
 
 
@@ -146,6 +163,24 @@ def _spec(view: WorkloadView) -> str:
     return f"generation {view.generation}{', with the shim' if view.shim else ''}"
 
 
+def _report(was: View | None, now: ReportView) -> Iterator[Change]:
+    """A repetition counts the same event up."""
+    if now.count > (was.count if isinstance(was, ReportView) else 0):
+        evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
+        yield Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)
+
+
+def _maintenance(was: View | None, now: MaintenanceView) -> Iterator[Change]:
+    evidence = {"node": now.node}
+    if was is None:
+        yield Change(What.MAINTENANCE_ASKED, "asked for", evidence=evidence)
+    if now.done and now.done != (was.done if isinstance(was, MaintenanceView) else ""):
+        what = What.MAINTENANCE_DONE if now.done == "True" else What.MAINTENANCE_FAILED
+        yield Change(what, what.value, evidence=evidence)
+
+
 def _gone(was: View | None) -> Iterator[Change]:
     if isinstance(was, PodView):
         yield Change(What.POD_DELETED, "deleted", evidence=_place(was))
+    if isinstance(was, MaintenanceView):
+        yield Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})

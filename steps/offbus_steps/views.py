@@ -13,7 +13,16 @@ from offbus_steps.port import Object, Ref
 from offbus_steps.preload import is_loaded_with, is_prepared
 from offbus_steps.workloads import workload_of
 
-__all__ = ["ContainerView", "NodeView", "PodView", "View", "WorkloadView", "project"]
+__all__ = [
+    "ContainerView",
+    "MaintenanceView",
+    "NodeView",
+    "PodView",
+    "ReportView",
+    "View",
+    "WorkloadView",
+    "project",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +113,43 @@ class WorkloadView:
     """Its spec asks for the shim."""
 
 
-View = NodeView | PodView | WorkloadView
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A Kubernetes Event by which a responder tells of a fault that is not fatal."""
+
+    ref: Ref
+    node: str
+    check: str
+    """Its type: the check that found it, such as SysLogsXIDError."""
+    reason: str
+    message: str
+    count: int
 
 
-def project(obj: Object) -> View:
-    """The view of an object. Raises KeyError when it is no Kubernetes object."""
+@dataclass(frozen=True, slots=True)
+class MaintenanceView:
+    """A responder's resource that asks for a reboot or a reset of a node."""
+
+    ref: Ref
+    node: str
+    done: str
+    """ "" until it is told how it went: "True" or "False"."""
+
+
+View = NodeView | PodView | WorkloadView | ReportView | MaintenanceView
+
+
+def project(obj: Object) -> View | None:
+    """The view of an object; None for one of a kind of which a drill looks at few. Raises KeyError for no object."""
     kind = obj["kind"]
     if kind == "Node":
         return _node(obj)
     if kind == "Pod":
         return _pod(obj)
+    if kind == "Event":
+        return _report(obj)
+    if kind in responder.COMPLETE_CONDITION:
+        return _maintenance(obj)
     return _workload(obj)
 
 
@@ -136,6 +172,33 @@ def _node(obj: Object) -> NodeView:
         labels=_ours(meta.get("labels")),
         annotations=_ours(meta.get("annotations")),
         conditions={one["type"]: (one["status"], one.get("reason", "")) for one in conditions},
+    )
+
+
+def _report(obj: Object) -> ReportView | None:
+    about = obj.get("involvedObject") or {}
+    if about.get("kind") != "Node" or not responder.is_report(obj):
+        return None
+    return ReportView(
+        ref=Ref.of(obj),
+        node=str(about.get("name", "")),
+        check=str(obj.get("type", "")),
+        reason=str(obj["reason"]),
+        message=str(obj.get("message", "")),
+        count=int(obj.get("count") or 1),
+    )
+
+
+def _maintenance(obj: Object) -> MaintenanceView | None:
+    if not responder.is_maintenance(obj["metadata"].get("labels") or {}):
+        return None
+    wanted = responder.COMPLETE_CONDITION[obj["kind"]]
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
+    return MaintenanceView(
+        ref=Ref.of(obj),
+        node=str((obj.get("spec") or {}).get("nodeName", "")),
+        done=next((status for status in told if status in ("True", "False")), ""),
     )
 
 

@@ -66,8 +66,10 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("list", "policy", "poddisruptionbudgets", Scope.CLUSTER),
     *_rights("list watch", NVIDIA, "dynamographdeployments", Scope.CLUSTER, optional=True),
     *_rights("list watch", LWS, "leaderworkersets", Scope.CLUSTER, optional=True),
+    # what a responder says of a fault that is not fatal
+    *_rights("list watch", "", "events", Scope.CLUSTER),
     # what the fault's undo clears of the responder's
-    *_rights("list delete", JANITOR, "rebootnodes gpuresets", Scope.CLUSTER, optional=True),
+    *_rights("list watch delete", JANITOR, "rebootnodes gpuresets", Scope.CLUSTER, optional=True),
     # targets: made, prepared, asked, restarted
     *_rights("get create patch delete", "apps", "deployments statefulsets", Scope.DRILL),
     *_rights("get create patch delete", NVIDIA, "dynamographdeployments", Scope.DRILL, optional=True),

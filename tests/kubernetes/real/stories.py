@@ -16,6 +16,7 @@ WEATHER = (
     r"pod: BYSTANDER (not )?ready",
     r"requests: TARGET (failing|answering)",
     r"run: \w+ environment opened",
+    r"fault: FAULT faulted a process that was not found in a pod of the target",  # it had ended when it was looked for
 )
 NAMES = (
     (r"Pod/[\w-]+/", ""),
@@ -24,6 +25,7 @@ NAMES = (
     (r"(scheduled) on \S+", r"\1"),
     (r"(ended) (with|by signal) \d+", r"\1"),
     (r"GPU-[0-9a-f-]+", "GPU"),
+    (r"maintenance-NODE-[0-9a-f]+", "MAINTENANCE"),
     (r"\d+", "#"),
 )
 CAUSES: tuple[tuple[str, ...], ...] = (
