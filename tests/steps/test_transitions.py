@@ -95,3 +95,63 @@ def test_what_drills_do_not_care_about_is_no_change() -> None:
 def test_a_deleted_pod_is_told_and_a_node_seen_first_is_not() -> None:
     assert [one.what for one in changes(project(pod()), None)] == [What.POD_DELETED]
     assert changes(None, project(node(cordoned=True))) == []
+
+
+def report(count: int = 1, **more: Any) -> dict[str, Any]:
+    about = {"kind": "Node", "name": "n1"}
+    made = {"type": "SysLogsXIDError", "reason": "SysLogsXIDErrorIsNotHealthy", "message": "ErrorCode:94"}
+    meta = {"name": "n1.1", "namespace": "default"}
+    return {"kind": "Event", "metadata": meta, "involvedObject": about, **made, "count": count, **more}
+
+
+def maintenance(status: str = "", *, by: str = "nvsentinel") -> dict[str, Any]:
+    meta = {"name": "maintenance-n1-1", "labels": {"app.kubernetes.io/managed-by": by}}
+    conditions = [{"type": "NodeReady", "status": status}] if status else []
+    status_part = {"conditions": [{"type": "SignalSent", "status": "True"}, *conditions]}
+    return {"kind": "RebootNode", "metadata": meta, "spec": {"nodeName": "n1"}, "status": status_part}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        (None, report(), ["event SysLogsXIDError"]),
+        (report(), report(2), ["event SysLogsXIDError"]),
+        (report(), report(message="ErrorCode:94 again"), []),
+        (None, maintenance(), ["asked for"]),
+        (None, maintenance("True"), ["asked for", "completed"]),
+        (maintenance(), maintenance("Unknown"), []),
+        (maintenance(), maintenance("True"), ["completed"]),
+        (maintenance(), maintenance("False"), ["failed"]),
+        (maintenance("True"), None, ["removed"]),
+    ],
+    ids=[
+        "event",
+        "event again",
+        "other words",
+        "asked",
+        "asked and done",
+        "not known yet",
+        "done",
+        "failed",
+        "removed",
+    ],
+)
+def test_what_a_responder_says_elsewhere_than_on_the_node(
+    was: dict[str, Any] | None, now: dict[str, Any] | None, told: list[str]
+) -> None:
+    found = changes(*(None if one is None else project(one) for one in (was, now)))
+    assert [one.to for one in found] == told
+    assert {one.evidence["node"] for one in found} <= {"n1"}
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        report(type="Normal", reason="NodeReady"),
+        report(involvedObject={"kind": "Pod", "name": "n1"}),
+        maintenance(by="somebody"),
+    ],
+    ids=["not a fault", "of a pod", "not the responder's"],
+)
+def test_what_others_say_is_not_looked_at(obj: dict[str, Any]) -> None:
+    assert project(obj) is None

@@ -1,7 +1,7 @@
 """What a finished drill tells, without what differs from place to place: names of pods and nodes, numbers, times.
 
 Two runs tell the same story when the same kinds of things happened in the same lanes, and each cause came before its
-consequence in both. Left out is what depends on how busy the machine is (`WEATHER`).
+consequence in both. Left out is what depends on how busy the machine is, and on where other pods are (`WEATHER`).
 """
 
 import re
@@ -13,19 +13,20 @@ __all__ = ["CAUSES", "kinds", "out_of_order", "outcome"]
 
 Entry = Mapping[str, Any]
 WEATHER = (
-    r"pod: BYSTANDER (not )?ready",
+    r"pod: BYSTANDER ((not )?ready|evicted)",
     r"requests: TARGET (failing|answering)",
     r"run: \w+ environment opened",
     r"fault: FAULT faulted a process that was not found in a pod of the target",  # it had ended when it was looked for
 )
 NAMES = (
     (r"Pod/[\w-]+/", ""),
-    (r"Node/", ""),
+    (r"\bNode/", ""),
+    (r"maintenance-[\w.-]+", "MAINTENANCE"),
+    (r"Event/\S+", "Event"),
     (r"DynamoGraphDeployment/\S+", "TARGET"),
     (r"(scheduled) on \S+", r"\1"),
     (r"(ended) (with|by signal) \d+", r"\1"),
     (r"GPU-[0-9a-f-]+", "GPU"),
-    (r"maintenance-NODE-[0-9a-f]+", "MAINTENANCE"),
     (r"\d+", "#"),
 )
 CAUSES: tuple[tuple[str, ...], ...] = (
@@ -42,6 +43,8 @@ CAUSES: tuple[tuple[str, ...], ...] = (
         "pod: VICTIM deleted",
         "node: NODE state drain-succeeded",
         "node: NODE state remediating",
+        "responder: RebootNode/MAINTENANCE asked for",
+        "responder: RebootNode/MAINTENANCE completed",
         "node: NODE SysLogsXIDError False",
         "node: NODE uncordoned",
         "undo: clear the consequences of FAULT on NODE restored",
