@@ -171,4 +171,10 @@ def test_sigterm_lets_the_running_stream_finish(node: Node, workers: list[Progra
 
 def test_it_needs_an_endpoints_file(node: Node) -> None:
     frontend = node.frontend("--endpoints", "")
+    assert frontend.exit_code() == 2
+    assert "no endpoints file: set OFFBUS_ENDPOINTS" in frontend.log.read_text()
+
+
+def test_without_a_worker_it_is_not_healthy(node: Node) -> None:
+    frontend = node.frontend("--endpoints", str(node.root / "not-there.json"))
     assert frontend.serving().client.get("/health").status_code == 503
