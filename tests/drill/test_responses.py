@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from conftest import Offbus
+from playing import Offbus
 
 pytestmark = pytest.mark.drill
 RESPONSE = Path(__file__).with_name("response.yaml")

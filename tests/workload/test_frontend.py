@@ -176,5 +176,5 @@ def test_it_needs_an_endpoints_file(node: Node) -> None:
 
 
 def test_without_a_worker_it_is_not_healthy(node: Node) -> None:
-    frontend = node.frontend("--endpoints", str(node.root / "not-there.json"))
+    frontend = node.frontend("--endpoints", str(node.folder / "not-there.json"))
     assert frontend.serving().client.get("/health").status_code == 503
