@@ -2,10 +2,13 @@
 
     - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}
     - {id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}
+    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true,
+                                        set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}}
 
 Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created.
 An object that exists already refuses the step: nothing is adopted and nothing overwritten. Returns when the
-workload's controller has settled and all of its pods are ready, by watch.
+workload's controller has settled and all of its pods are ready, by watch. On the way out, before anything is taken
+back, the target's logs, events and manifests are written into the run's folder (offbus_steps.collecting).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +23,11 @@ from offbus.step import Context, Kind, Outputs, Params, Reads, StepType
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.fingerprint import RUN_LABEL
 from offbus_steps.manifest import read_manifest
-from offbus_steps.port import Conflict, NotFound, Object, Ref
+from offbus_steps.port import KINDS, Conflict, NotFound, Object, Ref
 from offbus_steps.rollout import progress_of, ready_pods, rolled_out
+from offbus_steps.settings import Settings, with_settings
 from offbus_steps.target import Target
-from offbus_steps.undos import DeleteObject
+from offbus_steps.undos import CollectEvidence, DeleteObject
 from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind, workload_of
 
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing"]
@@ -61,11 +65,34 @@ class DeployParams(Params):
     port: int | None = Field(
         default=None, ge=1, le=65535, description="Port of the frontend, when the workload does not say it."
     )
+    namespace: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$",
+        description="Where the manifest's objects go, whatever namespace they name. It is made when it is not there.",
+    )
+    ephemeral: bool = Field(
+        default=False,
+        description="Make a namespace for this run alone, `namespace` and the run's id, and delete it with all that "
+        "is in it.",
+    )
+    settings: Settings | None = Field(
+        default=None, alias="set", description="What to change in the manifest's target before it is created."
+    )
+    collect: bool = Field(
+        default=True,
+        description="Write the target's logs, events and manifests into the run's folder before anything is undone.",
+    )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if (self.manifest is None) == (self.existing is None):
             raise ValueError("give exactly one of manifest and existing")
+        if self.existing is not None and (self.namespace or self.ephemeral or self.settings):
+            raise ValueError(
+                "an existing workload is left as it is: namespace, ephemeral and set need a manifest"
+            )
+        if self.ephemeral and self.namespace is None:
+            raise ValueError("ephemeral needs `namespace`, which the new one is named after")
         return self
 
 
@@ -82,13 +109,15 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
     cluster = cluster_of(ctx)
     created: list[str] = []
     if params.manifest is not None:
-        objects = read_manifest(Path(ctx.scenario_dir, params.manifest))
+        objects = _wanted(ctx, params, read_manifest(Path(ctx.scenario_dir, params.manifest)))
         ref = _target_ref(objects, params.workload)
-        created = await _create_all(ctx, cluster, objects)
+        created = await _create_all(ctx, cluster, objects, ref if params.collect else None)
     else:
         assert params.existing is not None  # noqa: S101  the model's validator saw to it
         ref = Ref(params.existing.kind, params.existing.name, params.existing.namespace)
         cluster.guards.require_namespace(ref.namespace)
+        if params.collect:
+            await _collect_later(ctx, await cluster.port.objects.get(ref))
     target = Target.of(workload_of(await cluster.port.objects.get(ref)), port=params.port)
     await cluster.observer.watch_target(target)
     await cluster.log.until(progress_of(target, ctx.progress, lambda world: rolled_out(world, target)))
@@ -104,10 +133,36 @@ def _target_ref(objects: Sequence[Object], wanted: str | None) -> Ref:
     raise StepError(f"the manifest must hold one target, it holds {names}", hint="name it with `workload`")
 
 
-async def _create_all(ctx: Context, cluster: Cluster, objects: Sequence[Object]) -> list[str]:
+def _wanted(ctx: Context, params: DeployParams, objects: Sequence[Object]) -> list[Object]:
+    """The manifest's objects as they are to be created. Raises StepError."""
+    ref = _target_ref(objects, params.workload)
+    if params.settings is not None:
+        settings = params.settings
+        objects = [with_settings(one, settings) if Ref.of(one) == ref else one for one in objects]
+    if params.namespace is None:
+        return list(objects)
+    namespace = f"{params.namespace}-{ctx.run_id}" if params.ephemeral else params.namespace
+    return [
+        {**one, "metadata": {**one["metadata"], "namespace": namespace}}
+        for one in objects
+        if KINDS[one["kind"]].namespaced
+    ]
+
+
+async def _collect_later(ctx: Context, obj: Object) -> None:
+    """Recorded before anything is created: what never becomes ready tells most."""
+    await ctx.undo(CollectEvidence(target=Target.of(workload_of(obj), port=0), folder=ctx.run_dir))
+
+
+async def _create_all(
+    ctx: Context, cluster: Cluster, objects: Sequence[Object], collected: Ref | None
+) -> list[str]:
     wanted = [one for one in _with_namespaces(objects) if not await _is_there(cluster, one)]
     for obj in wanted:
         cluster.guards.require_namespace(obj["metadata"].get("namespace") or obj["metadata"]["name"])
+    for obj in wanted:
+        if Ref.of(obj) == collected:
+            await _collect_later(ctx, obj)
     for obj in wanted:
         await _create(ctx, cluster, obj)
     return [str(Ref.of(obj)) for obj in wanted]
@@ -168,5 +223,6 @@ DEPLOY = StepType(
     examples=(
         "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
         "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",
+        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true}}",
     ),
 )

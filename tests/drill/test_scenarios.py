@@ -113,3 +113,10 @@ def test_a_contained_error_kills_the_process_and_leaves_the_node_alone(offbus):
     assert finished.first("pod", f"{pod} ended with 1")
     assert not [e for e in finished.report["timeline"] if e["lane"] == "node" and e["what"] == "cordoned"]
     assert finished.step("calm")["outcome"] == "passed"
+
+
+def test_logs_events_and_manifests_of_the_target_are_in_the_runs_folder(xid79):
+    (target,) = (xid79.folder / "collected").glob("*/*")
+    names = {path.name for path in target.iterdir()}
+    assert {"workload.yaml", "events.yaml"} <= names
+    assert any(name.endswith(".log") for name in names)

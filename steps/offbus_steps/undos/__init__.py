@@ -4,6 +4,7 @@ Each is registered under `offbus.undos`. They decide by reading the world, are i
 """
 
 from offbus_steps.undos.admission import RemoveAdmission
+from offbus_steps.undos.collect import CollectEvidence
 from offbus_steps.undos.consequences import ClearConsequences
 from offbus_steps.undos.delete import DeleteObject
 from offbus_steps.undos.disarm import DisarmFault
@@ -12,6 +13,7 @@ from offbus_steps.undos.restore import RestoreFields
 
 __all__ = [
     "ClearConsequences",
+    "CollectEvidence",
     "DeleteObject",
     "DisarmFault",
     "RemoveAdmission",

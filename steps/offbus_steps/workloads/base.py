@@ -9,7 +9,7 @@ from offbus_steps import pods
 from offbus_steps.fields import Segment
 from offbus_steps.port import Object, Ref
 
-__all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "share"]
+__all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "paths_of", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class Template:
     """Labels that none of its pods has."""
     inherited: tuple[tuple[Segment, ...], ...] = ()
     """Further lists of environment that its container gets; entries of `env` win over them."""
+    nodes: int = 1
+    """Pods of one replica."""
+    short: tuple[Segment, ...] = ()
+    """Where its GPUs may stand in a short form of the kind's own, beside the container's resources."""
 
     def is_of(self, labels: Mapping[str, str]) -> bool:
         """Whether a pod of the workload with these labels is made from this template."""
@@ -81,6 +85,10 @@ class Workload(ABC):
         """What of it asks for GPUs; the shim goes there."""
 
     @abstractmethod
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        """Where its containers stand, those without GPUs among them."""
+
+    @abstractmethod
     def surge(self) -> int:
         """How many extra GPU pods a rollout of it may need at once before it can stop an old one."""
 
@@ -101,6 +109,11 @@ def gpu_containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         gpus = pods.gpu_request({"containers": [one]})
         if gpus:
             yield one["name"], gpus
+
+
+def paths_of(pod_spec: Mapping[str, Any], at: tuple[Segment, ...]) -> list[tuple[Segment, ...]]:
+    """Where the containers of a PodSpec stand that stands at `at`."""
+    return [(*at, "containers", ("name", one["name"])) for one in pods.containers(pod_spec)]
 
 
 def counts_agree(status: Mapping[str, Any], wanted: int) -> bool:

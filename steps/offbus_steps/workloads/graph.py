@@ -14,7 +14,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps import pods
 from offbus_steps.fields import Segment
-from offbus_steps.workloads.base import Template, Workload, gpu_containers, share
+from offbus_steps.workloads.base import Template, Workload, gpu_containers, paths_of, share
 
 __all__ = ["COMPONENT_LABEL", "COMPONENT_TYPE_LABEL", "GRAPH_LABEL", "Graph"]
 
@@ -55,11 +55,19 @@ class _Component(ABC):
     def templates(self) -> Iterator[Template]:
         """Its containers that ask for GPUs."""
 
+    @abstractmethod
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        """Where its containers stand."""
+
+    @property
+    def nodes(self) -> int:
+        """Pods of one replica."""
+        return int((self.body.get("multinode") or {}).get("nodeCount", 1))
+
     @property
     def pods(self) -> int:
         """How many pods it should have: each replica of a multinode component is `nodeCount` of them."""
-        nodes = int((self.body.get("multinode") or {}).get("nodeCount", 1))
-        return int(self.body.get("replicas", 1)) * nodes
+        return int(self.body.get("replicas", 1)) * self.nodes
 
     def _template(self, container: str, gpus: int, at: "_At") -> Template:
         return Template(
@@ -72,6 +80,8 @@ class _Component(ABC):
             replicas=self.pods,
             gpus=gpus,
             inherited=at.inherited,
+            nodes=self.nodes,
+            short=at.short,
         )
 
 
@@ -83,6 +93,7 @@ class _At:
     mounts: tuple[Segment, ...]
     volumes: tuple[Segment, ...]
     inherited: tuple[tuple[Segment, ...], ...]
+    short: tuple[Segment, ...] = ()
 
 
 class _Alpha(_Component):
@@ -107,7 +118,14 @@ class _Alpha(_Component):
             in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in self._envs)
             env = (*at, "envs") if in_service else (*where, "env")
             inherited = (("spec", "envs"),) if name == MAIN else ()
-            yield self._template(name, gpus, _At(env, (*where, "volumeMounts"), (*pod, "volumes"), inherited))
+            short = (*at, "resources") if name == MAIN else ()
+            lists = _At(env, (*where, "volumeMounts"), (*pod, "volumes"), inherited, short)
+            yield self._template(name, gpus, lists)
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        pod: tuple[Segment, ...] = ("spec", "services", self.name, "extraPodSpec")
+        beside = [one for one in paths_of(self.pod_spec, pod) if one[-1] != ("name", MAIN)]
+        return [(*pod, "mainContainer"), *beside]
 
     def _gpus(self) -> Iterator[tuple[str, int]]:
         """Of the main container also by the service's own short form, `resources.limits.gpu`."""
@@ -154,6 +172,9 @@ class _Beta(_Component):
             at = _At((*where, "env"), (*where, "volumeMounts"), (*pod, "volumes"), inherited)
             yield self._template(name, gpus, at)
 
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return paths_of(self.pod_spec, ("spec", "components", ("name", self.name), "podTemplate", "spec"))
+
 
 class Graph(Workload):
     """A DynamoGraphDeployment of either version."""
@@ -195,6 +216,9 @@ class Graph(Workload):
 
     def gpu_templates(self) -> list[Template]:
         return [template for one in self._components() for template in one.templates()]
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return [path for one in self._components() for path in one.container_paths()]
 
     def surge(self) -> int:
         allowed = (self.obj["metadata"].get("annotations") or {}).get(UNAVAILABLE, "25%")

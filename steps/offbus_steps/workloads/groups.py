@@ -10,7 +10,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps import pods
 from offbus_steps.fields import Segment
-from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, share
+from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
 
 __all__ = ["LeaderWorkerSet"]
 
@@ -69,6 +69,14 @@ class LeaderWorkerSet(Workload):
         workers = self._templates("workerTemplate", "worker ", self.desired - self._groups, {}, LEADER)
         return [*leaders, *workers]
 
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        keys = ("leaderTemplate", "workerTemplate") if self._has_leader else ("workerTemplate",)
+        return [
+            path
+            for key in keys
+            for path in paths_of(self._template[key]["spec"], ("spec", "leaderWorkerTemplate", key, "spec"))
+        ]
+
     def surge(self) -> int:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
         if share(rolling.get("maxUnavailable", 1), self._groups) or not self._groups:
@@ -96,6 +104,7 @@ class LeaderWorkerSet(Workload):
                 replicas=replicas,
                 gpus=gpus,
                 not_labels=not_labels,
+                nodes=self._size,
             )
 
     @property

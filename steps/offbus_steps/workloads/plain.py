@@ -5,7 +5,8 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps import pods
-from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, share
+from offbus_steps.fields import Segment
+from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
 
 __all__ = ["Deployment", "StatefulSet"]
 
@@ -60,6 +61,9 @@ class _Plain(Workload):
             )
             for name, gpus in gpu_containers(self.serving["spec"])
         ]
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return paths_of(self.serving["spec"], ("spec", "template", "spec"))
 
 
 class Deployment(_Plain):
