@@ -7,6 +7,7 @@ that all of them are shown at once; `InvalidScenario` carries them, sorted by pl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -169,14 +170,21 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(unique, key=lambda f: (f.where.file, f.where.line, f.where.column, f.code)))
 
 
-def closest(word: str, allowed: Iterable[str]) -> str | None:
-    """The one of `allowed` that was probably meant, if one is near.
+COMPARED = 300
+"""Names that a wrong one is compared with: among more, comparing costs more than a suggestion helps."""
 
-    Looks at the first thousand only: among more, comparing costs more than a suggestion helps.
-    """
+
+def closest(word: str, allowed: Iterable[str]) -> str | None:
+    """The one of `allowed` that was probably meant, if one is near. Looks at the first few hundred only."""
+    return _closest(word, tuple(islice(allowed, COMPARED)))
+
+
+@lru_cache(maxsize=1000)
+def _closest(word: str, allowed: tuple[str, ...]) -> str | None:
+    """Remembered: a step that was renamed is missed by all that need it."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, list(islice(allowed, 1000)), n=1, cutoff=0.6)
+    near = get_close_matches(word, allowed, n=1, cutoff=0.6)
     return near[0] if near else None
 
 

@@ -2,10 +2,10 @@
 
 A step that omits `target` takes that of its only ancestor that outputs one; none, or two, is a finding that names the
 candidates. A background step has not ended when others start, so it gives nothing. Providers are carried down the plan
-order once per output name, at most two per step (one, or "several", is all that must be known): linear in the steps.
+order once per output name, the nearest few of each step: linear in the steps, also when each has a finding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 
 from offbus.language.places import Places
 from offbus.language.steps import Graph, RawStep
@@ -15,12 +15,19 @@ from offbus.step import FromAncestor
 __all__ = ["Bindings"]
 
 
+SHOWN = 10
+"""Candidates that a finding names."""
+
+
 class Bindings:
     """Finds who outputs what."""
 
     def __init__(self, graph: Graph, places: Places) -> None:
         self._graph, self._places = graph, places
+        self._order = {step: number for number, step in enumerate(graph.dag.order)}
         self._providers: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        self._gives: dict[str, list[str]] = {}
+        self._untyped: set[str] | None = None
 
     def find(self, step: RawStep, key: str, mark: FromAncestor, *, required: bool) -> Binding | None:
         """The ancestor whose output the param `key` takes.
@@ -33,52 +40,55 @@ class Bindings:
         if len(providers) == 1:
             return Binding(key, providers[0], mark.output, mark.optional and not required)
         if providers:
-            self._several(step, key, mark)
+            self._several(step, key, mark, providers)
         elif required or not mark.optional:
             self._none(step, key, mark)
         return None
 
-    def _outputs(self, step: str, output: str) -> bool:
-        step_type = self._graph.steps[step].type
-        return step_type is not None and output in step_type.outputs.model_fields
+    def _giving(self, output: str) -> list[str]:
+        """All steps that output it, in the order of the file."""
+        if output not in self._gives:
+            types = ((key, step.type) for key, step in self._graph.steps.items())
+            self._gives[output] = [
+                key for key, of in types if of is not None and output in of.outputs.model_fields
+            ]
+        return self._gives[output]
 
     def _carry_down(self, output: str) -> Mapping[str, tuple[str, ...]]:
-        """For each step its ancestors that output it, at most two of them."""
+        """For each step the nearest of its ancestors that output it, one more than are shown."""
         found: dict[str, tuple[str, ...]] = {}
-        gives = {step for step in self._graph.steps if self._outputs(step, output)} - self._graph.background
+        gives = set(self._giving(output)) - self._graph.background
         for step in self._graph.dag.order:
-            above: dict[str, None] = {}
-            for need in self._graph.dag.needs[step]:
-                above.update(dict.fromkeys(found[need]))
-                if need in gives:
-                    above[need] = None
-            found[step] = tuple(above)[:2]
+            needs = self._graph.dag.needs[step]
+            above = {one for need in needs for one in found[need]} | gives.intersection(needs)
+            found[step] = tuple(sorted(above, key=self._order.__getitem__)[-SHOWN - 1 :])
         return found
 
-    def _several(self, step: RawStep, key: str, mark: FromAncestor) -> None:
-        ancestors = (a for a in self._graph.dag.ancestors(step.key) if a not in self._graph.background)
-        candidates = [a for a in ancestors if self._outputs(a, mark.output)]
-        message = (
-            f"{key!r} is left out, and several ancestors output {mark.output!r}: {', '.join(candidates)}"
-        )
-        hint = f'say which: with: {{{key}: "${{{{ steps.{candidates[-1]}.outputs.{mark.output} }}}}"}}'
+    def _several(self, step: RawStep, key: str, mark: FromAncestor, providers: Sequence[str]) -> None:
+        shown = providers[-SHOWN:]
+        names = ("…, " if len(providers) > SHOWN else "") + ", ".join(shown)
+        message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {names}"
+        hint = f'say which: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
         self._places.note("OB307", message, self._places.value(step.node, "uses"), hint=hint)
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
-        if self._untyped_ancestor(step):
-            return  # its type has a finding already, and might output it
-        steps = self._graph.steps
-        elsewhere = [
-            other
-            for other in steps
-            if other == steps[other].model.id != step.key and self._outputs(other, mark.output)
-        ]
+        if step.key in self._below_untyped():
+            return  # its ancestor's type has a finding already, and might output it
+        giving = self._giving(mark.output)[: SHOWN + 1]
+        elsewhere = [other for other in giving if other == self._graph.steps[other].model.id != step.key]
         message = f"{key!r} is left out, and no ancestor of step {step.key!r} outputs {mark.output!r}"
         hint = f"give `with: {{{key}: …}}`"
         if elsewhere:
-            hint += f", or let it need one of: {', '.join(elsewhere[:10])}"
+            hint += f", or let it need one of: {', '.join(elsewhere[:SHOWN])}"
         self._places.note("OB306", message, self._places.value(step.node, "uses"), hint=hint)
 
-    def _untyped_ancestor(self, step: RawStep) -> bool:
-        untyped = {key for key, other in self._graph.steps.items() if other.type is None}
-        return bool(untyped) and any(self._graph.dag.is_ancestor(key, step.key) for key in untyped)
+    def _below_untyped(self) -> Set[str]:
+        """The steps that have an ancestor whose type is not known."""
+        if self._untyped is None:
+            below: set[str] = set()
+            for step in self._graph.dag.order:
+                needs = self._graph.dag.needs[step]
+                if any(need in below or self._graph.steps[need].type is None for need in needs):
+                    below.add(step)
+            self._untyped = below
+        return self._untyped
