@@ -122,9 +122,18 @@ def _journals(total: Total, random: Random, seconds: float | None, share: Share)
             if seconds is not None and total.seconds > seconds * JOURNALS_SHARE:
                 return
             total.add(journals.cuts(stages, number, step=1 if seconds is None else 11))
-            total.add(journals.flips(stages[number - 1], random, every=seconds is None))
+            total.add(
+                journals.flips(stages[number - 1], random, all_of=_flipped(number, len(stages), seconds))
+            )
             total.add(journals.scribbles(stages[number - 1], random))
             total.add(journals.recoveries(stages[number - 1]))
+
+
+def _flipped(number: int, last: int, seconds: float | None) -> int:
+    """Of how many records every bit is flipped: all of the whole journal, the last three of one that was cut short."""
+    if seconds is not None:
+        return 0
+    return number if number == last else min(3, number)
 
 
 def _places(total: Total, random: Random, seconds: float | None, share: Share) -> None:

@@ -99,12 +99,12 @@ def cuts(stages: Sequence[Killed], number: int, step: int = 1) -> Ended:
     return ended
 
 
-def flips(stage: Killed, random: Random, *, every: bool) -> Ended:
-    """One random bit in each byte of each record; with `every`, all eight."""
+def flips(stage: Killed, random: Random, *, all_of: int) -> Ended:
+    """One random bit of each record, and every bit of the last `all_of` records."""
     ended = Ended(f"journal of {len(stage.lines)} records, bits flipped")
     start = 0
     for number, line in enumerate(stage.lines, start=1):
-        needed = _is_needed(line)
+        needed, every = _is_needed(line), number > len(stage.lines) - all_of
         for at in range(start, start + len(line)) if every else (start + random.randrange(len(line)),):
             for bit in range(8) if every else (random.randrange(8),):
                 flipped = bytearray(stage.raw)
