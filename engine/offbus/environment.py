@@ -7,7 +7,7 @@ guards and target schema. `offbus_steps.cluster` narrows `Environment` to the po
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -18,8 +18,10 @@ __all__ = [
     "Environment",
     "EnvironmentType",
     "FindsRuns",
+    "Foresees",
     "Guards",
     "HoldsLeases",
+    "Intent",
     "KeepsEvents",
     "Left",
     "LeftRun",
@@ -28,6 +30,7 @@ __all__ = [
     "Options",
     "OwnsRun",
     "RunHandle",
+    "Sight",
     "TellsForeign",
 ]
 
@@ -201,3 +204,36 @@ class FindsRuns(Protocol):
 
     async def left_runs(self, options: Any) -> Sequence[LeftRun]:
         """The runs that a place knows of, living ones included: taking one over tells. Raises CouldNotRun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A step that a scenario intends, as far as it is known before the run."""
+
+    step: str
+    uses: str
+    injects: bool
+    params: Mapping[str, Any]
+    """Those of its params that wait for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """One thing that a look at a place has shown before a run."""
+
+    topic: str
+    """A word or two, for a heading: "rights", "node n1"."""
+    text: str
+    weight: Literal["fact", "warning", "refusal"] = "fact"
+    """`warning`: the drill may not show what it should; `refusal`: a run would be refused."""
+    hint: str | None = None
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """An opener that can look at its place before a run and say what would happen there. Optional."""
+
+    async def foresee(
+        self, options: Any, guards: Any, intents: Sequence[Intent], run: RunHandle, *, scenario_dir: str
+    ) -> Sequence[Sight]:
+        """Look, and change nothing. Raises CouldNotRun when the place cannot be looked at."""

@@ -19,7 +19,7 @@ from offbus_steps.planes import PAGE_PLANES, Plane
 from offbus_steps.port import Ref
 from offbus_steps.target import Target
 
-__all__ = ["require_allowed"]
+__all__ = ["require_allowed", "require_evictable", "would_go"]
 
 
 async def require_allowed(
@@ -42,7 +42,7 @@ async def require_allowed(
     for node in nodes:
         obj = await cluster.port.objects.get(Ref("Node", node))
         await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, entry.nvsentinel_action)
-    await _require_evictable(cluster, lost)
+    await require_evictable(cluster, lost)
     return True
 
 
@@ -58,10 +58,10 @@ def _cordons(fault: Fault) -> bool:
     return Plane.KERNEL in fault.planes and lookup(fault.xid).cordons
 
 
-async def _require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
+async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
     """Raises GuardRefused when a cordon and drain of the nodes would hurt others or leave pods without a place."""
     everything = [*(await cluster.port.objects.list("Pod")).items]
-    going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and _would_go(pod)]
+    going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod)]
     named = ", ".join(sorted(nodes))
     foreign = [
         pod
@@ -84,7 +84,7 @@ async def _require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
         )
 
 
-def _would_go(pod: Mapping[str, Any]) -> bool:
+def would_go(pod: Mapping[str, Any]) -> bool:
     """Whether a drain evicts the pod: not a DaemonSet's, not the system's, not a mirror of a static pod."""
     meta = pod["metadata"]
     owners = {one["kind"] for one in meta.get("ownerReferences") or ()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from offbus_steps import pods
 
-__all__ = ["free_gpus", "unplaced"]
+__all__ = ["allocatable_gpus", "free_gpus", "unplaced"]
 
 Pod = Mapping[str, Any]
 Node = Mapping[str, Any]
@@ -17,7 +17,7 @@ Node = Mapping[str, Any]
 
 def free_gpus(nodes: Iterable[Node], running: Iterable[Pod]) -> dict[str, int]:
     """GPUs that no pod holds, by node."""
-    free = {node["metadata"]["name"]: _allocatable(node) for node in nodes}
+    free = {node["metadata"]["name"]: allocatable_gpus(node) for node in nodes}
     for pod in running:
         name = (pod.get("spec") or {}).get("nodeName")
         if name in free and not pods.is_finished(pod):
@@ -46,7 +46,8 @@ def unplaced(
     return missing
 
 
-def _allocatable(node: Node) -> int:
+def allocatable_gpus(node: Node) -> int:
+    """How many GPUs a node offers."""
     return int(((node.get("status") or {}).get("allocatable") or {}).get(pods.GPU_RESOURCE, 0))
 
 

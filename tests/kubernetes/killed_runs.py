@@ -21,7 +21,7 @@ import yaml
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref, WatchType
 
-__all__ = ["LEASE_S", "Drill", "Process", "changes", "gone", "seen"]
+__all__ = ["LEASE_S", "Drill", "Process", "changes", "gone", "offbus_process", "seen"]
 
 LEASE_S = 3
 WATCHDOG_S = 90
@@ -136,6 +136,12 @@ class Drill:
 
 
 OFFBUS = [sys.executable, "-m", "offbus"]
+
+
+def offbus_process(folder: Path, *arguments: str) -> Process:
+    """`offbus ARGUMENTS`, with its state below a folder."""
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    return Process([*OFFBUS, *arguments], folder / f"{arguments[0]}.log", env)
 
 
 async def seen(

@@ -1,14 +1,17 @@
 """A right that is missing is named before anything is touched: each single one, on the API server's own RBAC."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+import yaml
 from kubernetes_world import PortFor, Users, bind_role
 from lone_server import LoneServer
 
+from offbus.cli.main import main
 from offbus.errors import CouldNotRun
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.anyio
 DRILLS = "drill-a"
 ASKED = [n for n, right in enumerate(RIGHTS) if right.scope is not Scope.ADMISSION]
 """Rights that every drill needs; those of `prepare_cuda` by admission are asked for by its own dry run."""
+WHERE = {Scope.CLUSTER: "", Scope.DRILL: f" in {DRILLS}", Scope.AGENTS: f" in {AGENT_NAMESPACE}"}
 WATCHDOG_S = 60
 
 
@@ -90,10 +94,65 @@ async def test_the_roles_of_deploy_are_enough(bound: None, asked: Any) -> None:
 )
 async def test_the_one_right_that_is_missing_is_named(bound: None, asked: Any, number: int) -> None:
     right = RIGHTS[number]
-    where = {Scope.CLUSTER: "", Scope.DRILL: f" in {DRILLS}", Scope.AGENTS: f" in {AGENT_NAMESPACE}"}[
-        right.scope
-    ]
-    assert await asked(Users.lacking(number), [f"{right}{where}"]) == [f"{right}{where}"]
+    wanted = f"{right}{WHERE[right.scope]}"
+    assert await asked(Users.lacking(number), [wanted]) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "number", ASKED, ids=[f"{RIGHTS[n]} ({RIGHTS[n].scope})".replace(" ", "_") for n in ASKED]
+)
+def test_plan_names_the_one_right_that_is_missing_and_run_touches_nothing(
+    bound: None, server: LoneServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int
+) -> None:
+    """Through the command line, as a user meets it."""
+    wanted = f"{RIGHTS[number]}{WHERE[RIGHTS[number].scope]}"
+    kubeconfig = server.kubeconfig(Users.lacking(number))
+    anyio.run(until_lacking, kubeconfig, [wanted])
+    scenario = str(written(tmp_path, kubeconfig))
+    assert command("plan", scenario, "--format", "json") == 3
+    refused = [one for one in json.loads(capfd.readouterr().out)["place"] if one["weight"] == "refusal"]
+    assert [one["text"] for one in refused] == [f"may not: {wanted}"]
+    before = anyio.run(touched, server)
+    assert command("run", scenario, "--runs", str(tmp_path / "runs")) == 3
+    said = "".join(capfd.readouterr())
+    known_by = "cannot get resource" if wanted == "get namespaces" else f"the credentials may not: {wanted}"
+    assert known_by in said
+    assert anyio.run(touched, server) == before
+
+
+def command(*arguments: str) -> int:
+    """What `offbus ARGUMENTS` exits with."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return int(ended.value.code or 0)
+
+
+async def until_lacking(kubeconfig: Path, expected: list[str]) -> None:
+    """Wait for the server's authorizer to have learnt of the roles."""
+    async with open_port(Login(str(kubeconfig))) as port:
+        with anyio.fail_after(WATCHDOG_S):
+            while await lacks(port) != expected:  # noqa: ASYNC110  RBAC cannot be watched
+                await anyio.sleep(0.1)
+
+
+def written(folder: Path, kubeconfig: Path) -> Path:
+    environment = {"uses": "kubernetes", "namespace": DRILLS, "kubeconfig": str(kubeconfig)}
+    existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
+    steps = [{"id": "deploy", "uses": "deploy", "with": {"existing": existing}}]
+    scenario = {"offbus": 1, "name": "lacking", "environment": environment, "steps": steps}
+    path = folder / "lacking.yaml"
+    path.write_text(yaml.safe_dump(scenario))
+    return path
+
+
+async def touched(server: LoneServer) -> dict[str, str]:
+    """What a run would make or change before its first step, with versions."""
+    found = {}
+    async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+        for kind in ("Lease", "ConfigMap"):
+            for one in (await port.objects.list(kind, namespace=AGENT_NAMESPACE)).items:
+                found[f"{kind}/{one['metadata']['name']}"] = one["metadata"]["resourceVersion"]
+    return found
 
 
 async def test_a_run_is_refused_before_anything_is_touched(port_for: PortFor) -> None:

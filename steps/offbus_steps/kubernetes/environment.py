@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from offbus.environment import Environment, EnvironmentType, LeftRun, Options, RunHandle
+from offbus.environment import Environment, EnvironmentType, Intent, LeftRun, Options, RunHandle, Sight
 from offbus_steps.guards import ClusterGuards
 
 if TYPE_CHECKING:
@@ -83,6 +83,20 @@ class KubernetesOpener:
         from offbus_steps.kubernetes.opening import cluster_identity
 
         return anyio.run(cluster_identity, options)
+
+    async def foresee(
+        self,
+        options: KubernetesOptions,
+        guards: ClusterGuards,
+        intents: Sequence[Intent],
+        run: RunHandle,
+        *,
+        scenario_dir: str,
+    ) -> Sequence[Sight]:
+        """Look before a run (offbus.environment.Foresees)."""
+        from offbus_steps.kubernetes.foreseeing import foresee_kubernetes
+
+        return await foresee_kubernetes(options, guards, intents, run, scenario_dir)
 
     async def left_runs(self, options: KubernetesOptions) -> Sequence[LeftRun]:
         """The runs that the cluster keeps records or the Lease of (offbus.environment.FindsRuns)."""

@@ -18,7 +18,7 @@ from offbus_steps.kubernetes.records import RECORDS_LABEL, events_in, run_of_rec
 from offbus_steps.kubernetes.run_lease import LEASE, epoch_of, holder_in, run_in
 from offbus_steps.port import NotFound, Object, Ref
 
-__all__ = ["left_run", "runs_left"]
+__all__ = ["NOBODY", "left_run", "runs_known", "runs_left"]
 
 NOBODY = "nobody"
 
@@ -27,8 +27,12 @@ async def runs_left(options: KubernetesOptions) -> list[LeftRun]:
     """All of them. Raises CouldNotRun when the cluster cannot be read."""
     async with port_of(options) as port:
         with unreachable():
-            lease = await _lease(port, options)
-            kept = await _kept(port, options)
+            return await runs_known(port, options)
+
+
+async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[LeftRun]:
+    """The same, over a port that is open. Raises PortError, CouldNotRun."""
+    lease, kept = await _lease(port, options), await _kept(port, options)
     held = run_in(lease) if lease is not None else ""
     runs = dict.fromkeys([*([held] if held else ()), *kept])
     return [_left(run, kept.get(run), lease if run == held else None, options) for run in runs]

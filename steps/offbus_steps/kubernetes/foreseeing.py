@@ -1,0 +1,100 @@
+"""`offbus plan` on a cluster: everything that would refuse a run, and what would happen to whom. Changes nothing.
+
+First what a run asks before it touches anything (rights, agents, the Lease), each missing thing on a line of its own;
+without the rights nothing more is looked at. Then the drill itself (offbus_steps.foreseeing), the responder as it is
+deployed (`responder_sights`), and who would finish the run if its runner died.
+"""
+
+from collections.abc import Sequence
+
+from offbus.environment import Intent, RunHandle, Sight
+from offbus_steps.cluster import open_cluster
+from offbus_steps.foreseeing import drill_sights
+from offbus_steps.guards import ClusterGuards
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.environment import KubernetesOptions
+from offbus_steps.kubernetes.left import NOBODY, runs_known
+from offbus_steps.kubernetes.opening import port_of, unreachable
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.preflight import missing_agents, missing_rights
+from offbus_steps.kubernetes.reaper_rights import REAPER
+from offbus_steps.kubernetes.responder_sights import responder_sights
+
+__all__ = ["foresee_kubernetes"]
+
+ROLES = "deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run"
+
+
+async def foresee_kubernetes(
+    options: KubernetesOptions,
+    guards: ClusterGuards,
+    intents: Sequence[Intent],
+    run: RunHandle,
+    scenario_dir: str,
+) -> list[Sight]:
+    """See `offbus.environment.Foresees`."""
+    async with port_of(options) as port:
+        with unreachable():
+            sights = await _standing(port, options)
+            if any(one.topic == "rights" for one in sights):
+                return [*sights, Sight("place", "without these rights nothing more can be looked at")]
+            sights += await _owners(port, options)
+            sights += await responder_sights(port.objects)
+            async with open_cluster(
+                port, run, guards, on_close=_leave_it, extra_fingerprint=_nothing
+            ) as cluster:
+                return [*sights, *await drill_sights(cluster, intents, scenario_dir)]
+
+
+async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+    version = await port.api.json(Call("GET", "/version"))
+    place = Sight(
+        "cluster", f"{port.api.connection.server}, Kubernetes {version.get('gitVersion', 'unknown')}"
+    )
+    lacking = await missing_rights(
+        port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace
+    )
+    if lacking:
+        return [place, *(Sight("rights", f"may not: {one}", "refusal", ROLES) for one in lacking)]
+    hint = "kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent"
+    return [
+        place,
+        *(
+            Sight("agents", f"no agent is ready on {node}", "refusal", hint)
+            for node in await missing_agents(port)
+        ),
+    ]
+
+
+async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+    """Who has the cluster now, and who would finish a run whose runner dies."""
+    found = []
+    for left in await runs_known(port, options):
+        hint = f"wait for it, or if it was killed: offbus recover {left.run} --env kubernetes"
+        if left.holder == NOBODY:
+            found.append(Sight("runs", f"run {left.run} left its records here", "warning", hint))
+        else:
+            text = f"run {left.run} has this cluster (held by {left.holder})"
+            found.append(Sight("runs", text, "refusal", hint))
+    reapers = await port.objects.list("Deployment", namespace=options.agent_namespace)
+    ready = sum(
+        int((one.get("status") or {}).get("readyReplicas") or 0)
+        for one in reapers.items
+        if one["metadata"]["name"] == REAPER
+    )
+    if ready:
+        return [
+            *found,
+            Sight("reaper", f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"),
+        ]
+    hint = "kubectl apply -k deploy/base"
+    text = "none is ready: a run whose runner dies waits for `offbus recover`"
+    return [*found, Sight("reaper", text, "warning", hint)]
+
+
+async def _leave_it(_finished: bool) -> None:
+    """Nothing was begun."""
+
+
+async def _nothing() -> dict[str, object]:
+    return {}

@@ -1,0 +1,117 @@
+"""What the deployed responder is set to: dry run, circuit breaker, deduplication, and what it would really do.
+
+NVSentinel's parts are known by their containers and the ConfigMaps of their namespace (reference/nvsentinel.md,
+sections 2.3, 3 and 7); of what its configuration does not say, its documented default is told as such. Pure, but for
+the listing.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from offbus.environment import Sight
+from offbus_steps.capacity import allocatable_gpus
+from offbus_steps.port import Object, Objects
+
+__all__ = ["responder_sights", "sights_of"]
+
+TOPIC = "responder"
+PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
+STANDIN = "offbus_sandbox.responder"
+BREAKER = "circuit-breaker"
+TRIPPED = "TRIPPED"
+DEFAULT_PERCENTAGE = 50
+DEDUP = "dedup"
+
+
+async def responder_sights(objects: Objects) -> list[Sight]:
+    """Look at it. Raises PortError."""
+    deployments = (await objects.list("Deployment")).items
+    maps = (await objects.list("ConfigMap")).items
+    nodes = (await objects.list("Node")).items
+    return list(sights_of(deployments, maps, nodes))
+
+
+def sights_of(
+    deployments: Iterable[Object], maps: Iterable[Object], nodes: Iterable[Object]
+) -> Iterator[Sight]:
+    """Of all Deployments, ConfigMaps and nodes."""
+    parts = [found for one in deployments if (found := _part(one))]
+    if not parts:
+        yield Sight(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
+        return
+    spaces = {space for _, space, _ in parts}
+    own = [one for one in maps if one["metadata"].get("namespace") in spaces]
+    for name, space, words in parts:
+        yield Sight(TOPIC, f"{name} in {space}")
+        if _dry(words):
+            yield Sight(TOPIC, f"{name} runs dry: it marks, and changes nothing", "warning")
+    yield from _breaker(own, nodes)
+    yield from _dedup(own)
+
+
+def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
+    spec = deployment.get("spec") or {}
+    pod = (spec.get("template") or {}).get("spec") or {}
+    if not spec.get("replicas", 1):
+        return None
+    space = str(deployment["metadata"].get("namespace", ""))
+    for container in pod.get("containers") or ():
+        words = [str(one) for one in (*(container.get("command") or ()), *(container.get("args") or ()))]
+        if container.get("name") in PARTS:
+            return f"NVSentinel's {container['name']}", space, words
+        if STANDIN in words and "controller" in words:
+            return "the stand-in responder", space, words
+    return None
+
+
+def _dry(words: list[str]) -> bool:
+    return any(one in ("--dry-run", "--dry-run=true", "-dry-run=true") for one in words)
+
+
+def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[Sight]:
+    state = next((_data(one).get("status", "") for one in maps if one["metadata"]["name"] == BREAKER), "")
+    if state == TRIPPED:
+        hint = f"look why, then reset it: set `status` of ConfigMap {BREAKER} as NVSentinel's runbook says"
+        yield Sight(TOPIC, "its circuit breaker is TRIPPED: it cordons nothing more", "warning", hint)
+    elif state:
+        yield Sight(TOPIC, f"its circuit breaker is not tripped ({state})")
+    percentage = _number(maps, r"percentage\"?\s*[:=]\s*(\d+)")
+    gpu_nodes = sum(1 for one in nodes if allocatable_gpus(one))
+    if gpu_nodes and 100 / gpu_nodes >= (percentage or DEFAULT_PERCENTAGE):
+        known = f"{percentage} %" if percentage else f"{DEFAULT_PERCENTAGE} %, the documented default"
+        yield Sight(
+            TOPIC, f"one cordon of {gpu_nodes} GPU nodes reaches its circuit breaker ({known})", "warning"
+        )
+
+
+def _dedup(maps: list[Object]) -> Iterator[Sight]:
+    window = next((found for one in maps for text in _data(one).values() if (found := _window(text))), "")
+    known = window or "3m, the documented default"
+    yield Sight(
+        TOPIC, f"the same XID on the same GPU within its deduplication window ({known}) changes nothing"
+    )
+
+
+def _window(text: str) -> str:
+    """Of a configuration that has one, in JSON, YAML or TOML."""
+    try:
+        found = json.loads(text)
+        table = found.get(DEDUP) if isinstance(found, Mapping) else None
+        return str(table["suppressionWindow"]) if isinstance(table, Mapping) else ""
+    except (ValueError, KeyError):
+        match = re.search(r"suppressionWindow\"?\s*[:=]\s*\"?([0-9a-z]+)", text)
+        return match.group(1) if match else ""
+
+
+def _number(maps: list[Object], pattern: str) -> int:
+    for one in maps:
+        for text in _data(one).values():
+            if match := re.search(pattern, text):
+                return int(match.group(1))
+    return 0
+
+
+def _data(config: Object) -> Mapping[str, Any]:
+    return config.get("data") or {}

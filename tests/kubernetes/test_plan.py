@@ -1,0 +1,230 @@
+"""`offbus plan` on a real API server: it names what stands in the way, and writes nothing at all."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from killed_runs import Process, offbus_process
+from lone_server import LoneServer
+
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.run_lease import RunLease
+from offbus_steps.pods import DEVICES_ANNOTATION
+from offbus_steps.port import KINDS, Invalid, NotFound
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+
+GPU = "GPU-00000000-0000-0000-0000-000000000001"
+
+
+class Town:
+    """Two GPU nodes with agents, a target with one GPU pod on the first, another tenant beside it."""
+
+    def __init__(self, port: KubernetesPort, folder: Path, kubeconfig: Path) -> None:
+        self.port = port
+        self.folder = folder
+        self.kubeconfig = kubeconfig
+        self.name = f"town-{uuid4().hex[:6]}"
+        self.drills, self.agents, self.others = (
+            f"{self.name}-{one}" for one in ("drill", "offbus", "tenant")
+        )
+        self.nodes = (f"{self.name}-1", f"{self.name}-2")
+
+    async def build(self) -> None:
+        for one in (self.drills, self.agents, self.others):
+            await self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        for node in self.nodes:
+            await self.make({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+            untainted = {"spec": {"taints": None}}  # a new node is not ready until its kubelet says so
+            patch = "application/merge-patch+json"
+            await self.port.api.json(
+                Call("PATCH", f"/api/v1/nodes/{node}", body=untainted, content_type=patch)
+            )
+            await self.status("nodes", node, {"allocatable": {"nvidia.com/gpu": "1"}})
+            agent = {"name": f"agent-{node}", "labels": {"app.kubernetes.io/name": "offbus-agent"}}
+            await self.pod(self.agents, agent, node, daemon=True)
+        await self.make(self.deployment())
+        devices = json.dumps({"devices": {"nvidia.com/gpu": [GPU]}})
+        meta = {"name": "llm-0", "labels": {"app": "llm"}, "annotations": {DEVICES_ANNOTATION: devices}}
+        await self.pod(self.drills, meta, self.nodes[0], gpus=1)
+
+    async def clear(self) -> None:
+        """Nodes are seen by all tests of the server."""
+        for node in self.nodes:
+            await self.port.api.ask(Call("DELETE", f"/api/v1/nodes/{node}"))
+
+    async def make(self, obj: dict[str, Any]) -> None:
+        await self.port.objects.create(obj)
+
+    async def pod(
+        self, namespace: str, meta: dict[str, Any], node: str, *, gpus: int = 0, daemon: bool = False
+    ) -> None:
+        requests = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+        owner = {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "name": "agent",
+            "uid": "u",
+            "controller": True,
+        }
+        owners = {"ownerReferences": [owner]} if daemon else {}
+        spec = {"nodeName": node, "containers": [{"name": "main", "image": "none", "resources": requests}]}
+        full = {**meta, **owners, "namespace": namespace}
+        await self.make({"apiVersion": "v1", "kind": "Pod", "metadata": full, "spec": spec})
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        await self.status(f"namespaces/{namespace}/pods", meta["name"], ready)
+
+    async def status(self, where: str, name: str, status: dict[str, Any]) -> None:
+        path = f"/api/v1/{where}/{name}/status"
+        patch = "application/merge-patch+json"
+        await self.port.api.json(Call("PATCH", path, body={"status": status}, content_type=patch))
+
+    def deployment(self) -> dict[str, Any]:
+        container = {"name": "main", "image": "none", "ports": [{"name": "http", "containerPort": 8000}]}
+        labels = {"app": "llm"}
+        spec = {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+        }
+        meta = {"name": "llm", "namespace": self.drills}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+
+    async def plan(self, *arguments: str, **guards: Any) -> Process:
+        """`offbus plan`, ended."""
+        existing = {"kind": "Deployment", "name": "llm", "namespace": self.drills}
+        options = {"kubeconfig": str(self.kubeconfig), "agent_namespace": self.agents}
+        scenario = {
+            "offbus": 1,
+            "name": "seen",
+            "environment": {"uses": "kubernetes", **options},
+            "guards": {"real_remediation": "allow", **guards},
+            "steps": [
+                {"id": "deploy", "uses": "deploy", "with": {"existing": existing}},
+                {"id": "prepare", "uses": "prepare_cuda"},
+                {"id": "inject", "uses": "inject_fault", "with": {"xid": 79}},
+            ],
+        }
+        path = self.folder / "seen.yaml"
+        path.write_text(yaml.safe_dump(scenario))
+        process = offbus_process(self.folder, "plan", str(path), *arguments)
+        self.code = await process.ended()
+        return process
+
+    async def everything(self) -> dict[str, str]:
+        """Every object of every kind that offbus knows, with its version; the API server's own Leases aside."""
+        found = {}
+        for kind in KINDS:
+            try:
+                for one in (await self.port.objects.list(kind)).items:
+                    if one["metadata"].get("namespace") != "kube-system":
+                        found[one["metadata"]["uid"]] = one["metadata"]["resourceVersion"]
+            except (NotFound, Invalid):
+                continue  # not served here
+        return found
+
+
+@pytest.fixture
+async def town(server: LoneServer, port: KubernetesPort, tmp_path: Path) -> AsyncIterator[Town]:
+    town = Town(port, tmp_path, server.kubeconfig("admin"))
+    await town.build()
+    yield town
+    await town.clear()
+
+
+async def test_a_run_that_may_start_is_exit_0_and_nothing_is_written(town: Town) -> None:
+    before = await town.everything()
+    plan = await town.plan()
+    assert town.code == 0, plan.said
+    assert await town.everything() == before
+    assert f"would evict Pod/{town.drills}/llm-0 (1 GPU) from {town.nodes[0]}" in plan.said
+    assert "NVSentinel cordons and drains the node, then RESTART_BM" in plan.said
+    assert "1 pods of" in plan.said
+    assert "a run may start" in plan.said
+
+
+async def test_another_tenant_and_a_lack_of_room_refuse(town: Town) -> None:
+    await town.pod(town.others, {"name": "theirs"}, town.nodes[0])
+    await town.pod(town.drills, {"name": "big"}, town.nodes[1], gpus=1)
+    plan = await town.plan("--format", "json", namespaces=[town.drills])
+    assert town.code == 3
+    refused = [one["text"] for one in json.loads(plan.said)["place"] if one["weight"] == "refusal"]
+    assert refused == [
+        f"guard namespaces: {town.nodes[0]} also runs {town.others}/theirs, outside {town.drills}"
+    ]
+    assert f"would evict Pod/{town.others}/theirs from {town.nodes[0]}" in plan.said
+    await town.plan("--format", "json", namespaces=["*"])
+    assert town.code == 3
+    plan = await town.plan()
+    assert "does not fit elsewhere: missing 1 GPU(s) on one node" in plan.said
+
+
+async def test_pod_security_agents_and_another_run_refuse(town: Town) -> None:
+    enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+    await town.port.api.json(
+        Call(
+            "PATCH",
+            f"/api/v1/namespaces/{town.drills}",
+            body=enforce,
+            content_type="application/merge-patch+json",
+        )
+    )
+    lost = f"/api/v1/namespaces/{town.agents}/pods/agent-{town.nodes[1]}"
+    await town.port.api.ask(Call("DELETE", lost, body={"gracePeriodSeconds": 0}))
+    await RunLease(town.port.objects, town.agents, "r1/1@there").take()
+    before = await town.everything()
+    plan = await town.plan()
+    assert town.code == 3
+    assert await town.everything() == before
+    assert f"no agent is ready on {town.nodes[1]}" in plan.said
+    assert "run r1 has this cluster (held by r1/1@there)" in plan.said
+    assert f"Pod Security forbids the shim in namespace {town.drills}" in plan.said
+    assert f"kubectl label namespace {town.drills} pod-security.kubernetes.io/enforce=privileged" in plan.said
+    assert "a run would be refused: 3 reasons" in plan.said
+
+
+async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
+    space = f"{town.name}-nvs"
+    await town.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
+    quarantine = town.deployment()
+    quarantine["metadata"] = {"name": "fault-quarantine", "namespace": space}
+    container = quarantine["spec"]["template"]["spec"]["containers"][0]
+    container |= {"name": "fault-quarantine", "args": ["--dry-run=true"]}
+    await town.make(quarantine)
+    for name, data in (
+        ("circuit-breaker", {"status": "TRIPPED"}),
+        ("platform-connectors", {"config.json": '{"dedup": {"suppressionWindow": "5m"}}'}),
+    ):
+        meta = {"name": name, "namespace": space}
+        await town.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
+    reported = {"type": "SysLogsXIDError", "status": "True", "reason": "SysLogsXIDErrorIsNotHealthy"}
+    await town.status("nodes", town.nodes[0], {"conditions": [reported]})
+    try:
+        plan = await town.plan()
+    finally:
+        await town.port.api.ask(
+            Call("DELETE", f"/apis/apps/v1/namespaces/{space}/deployments/fault-quarantine")
+        )
+    assert town.code == 0
+    assert f"NVSentinel's fault-quarantine in {space}" in plan.said
+    assert "! NVSentinel's fault-quarantine runs dry: it marks, and changes nothing" in plan.said
+    assert "! its circuit breaker is TRIPPED: it cordons nothing more" in plan.said
+    assert (
+        "! one cordon of 2 GPU nodes reaches its circuit breaker (50 %, the documented default)" in plan.said
+    )
+    assert "within its deduplication window (5m) changes nothing" in plan.said
+    assert f"! {town.nodes[0]} is already reported as SysLogsXIDError" in plan.said
+
+
+async def test_a_cluster_that_is_away_is_a_refusal_and_offline_never_asks(town: Town, tmp_path: Path) -> None:
+    town.kubeconfig = tmp_path / "nowhere"
+    plan = await town.plan()
+    assert town.code == 3
+    assert "✗ cannot use" in plan.said
+    await town.plan("--offline")
+    assert town.code == 0
