@@ -64,6 +64,7 @@ class Undoer:
         self._journal = journal
         self._recorder = recorder
         self._environment = environment
+        self._owner = environment if isinstance(environment, OwnsRun) else None
 
     async def undo(self, entries: Iterable[UndoEntry], *, by: str, budget: timedelta) -> None:
         """Undo what is not settled: all disarms at once, then the rest in reverse order of their records."""
@@ -112,8 +113,8 @@ class Undoer:
             recorder=self._recorder.for_step(entry.step),
         )
         try:
-            if isinstance(self._environment, OwnsRun):
-                await self._environment.may_undo()
+            if self._owner is not None:
+                await self._owner.may_undo()
             return _checked(await entry.undo.undo(context)), None
         except (OffbusError, JournalError) as err:
             return None, str(err)
