@@ -13,8 +13,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 
 from bench import Bench, bench_on  # noqa: E402  # beside the steps' tests
 from graph_controller import GraphController  # noqa: E402  # beside the tests on the lone API server
-from installing import Place, python_mounts  # noqa: E402
-from kit.own_images import PYTHON_IMAGE  # noqa: E402
+from installing import Place  # noqa: E402
+from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
 
 from offbus.errors import StepFailed  # noqa: E402
 from offbus_steps.conformance.waiting import until  # noqa: E402
