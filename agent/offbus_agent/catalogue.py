@@ -22,7 +22,7 @@ from typing import Literal
 
 from offbus_agent import nvlink5
 from offbus_agent.codes import Code, cuda_code, nvml_code
-from offbus_agent.effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS, Effect, Mode, Plane
+from offbus_agent.effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS, Effect, Mode, Plane, Shown
 
 __all__ = ["Action", "Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 
@@ -67,6 +67,8 @@ class Xid:
     mode: Mode
     planes: tuple[Plane, ...]
     """Where the fault shows on real hardware."""
+    shown: Shown
+    """What NVML shows besides its code, when that plane is asked for."""
     nvidia_action: str
     """Immediate action of NVIDIA's catalogue; "" where its cell is empty."""
     nvidia_investigatory: str
@@ -120,6 +122,7 @@ def _entry(row: Mapping[str, str]) -> Xid:
         new_processes=effect.new_processes,
         mode=effect.mode,
         planes=_planes(effect),
+        shown=effect.shown,
         nvidia_action=row["immediate_action"],
         nvidia_investigatory=row["investigatory_action"],
         nvsentinel_action=_nvsentinel(number, effect.text, row["immediate_action"]),

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Plane"]
+__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Plane", "Shown"]
 
 
 class Plane(StrEnum):
@@ -35,6 +35,19 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What NVML shows besides its code and the XID's own event; the page's fields of the same names (`page_slot`)."""
+
+    nvml_events: int = 0
+    recovery_action: int = 0
+    remapped_uncorrectable: int = 0
+    remap_pending: int = 0
+    remap_failed: int = 0
+    ecc_corrected: int = 0
+    ecc_uncorrected: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """How one XID shows on a node."""
 
@@ -51,8 +64,13 @@ class Effect:
     mode: Mode = Mode.ERROR
     nvml_usually: bool = False
     """On real hardware NVML calls fail too; if not, `nvml` is what the plane answers when asked for."""
+    shown: Shown = Shown()
     note: str = ""
 
+
+_DOUBLE_BIT = Shown(nvml_events=0x2, ecc_uncorrected=1)
+_RESET_WANTED = Shown(nvml_events=0x8000, recovery_action=1)
+"""Events are nvmlEventType* of nvml.h; the recovery action is what the driver's XID 154 says after these faults."""
 
 UNKNOWN_PROCESS = "pid='<unknown>', name=<unknown>, "
 """What the driver prints before the message when it knows no process (older drivers; newer omit it)."""
@@ -64,7 +82,7 @@ NVLINK5_XIDS = range(144, 151)
 def _nvlink5(text: str, *, fatal: bool) -> Effect:
     if not fatal:
         return Effect(text=text, sticky=False, note="non-fatal form: only counters move")
-    return Effect(text=text, cuda=220, nvml=16, new_processes=True)
+    return Effect(text=text, cuda=220, nvml=16, new_processes=True, shown=_RESET_WANTED)
 
 
 _ZEROES = " ".join(["0x00000000"] * 4)
@@ -91,14 +109,17 @@ EFFECTS: Mapping[int, Effect] = {
         cuda=214,
         nvml=16,
         new_processes=True,
+        shown=_DOUBLE_BIT,
     ),
     63: Effect(
         text="63, Row Remapper: New row (0x0000000018f31d80) marked for remapping, reset gpu to activate.",
         sticky=False,
+        shown=Shown(nvml_events=0x400, remapped_uncorrectable=1, remap_pending=1),
     ),
     64: Effect(
         text="64, Row Remapper Error: (0x0000000018f31d80) - All reserved rows for bank are remapped",
         sticky=False,
+        shown=Shown(nvml_events=0x800, remap_failed=1),
     ),
     74: Effect(
         text=f"74, {UNKNOWN_PROCESS}NVLink: fatal error detected on link 14"
@@ -120,6 +141,7 @@ EFFECTS: Mapping[int, Effect] = {
         text="92, Disabling ECC single-bit error interrupts in framebuffer at logical partition 3,"
         " due to high error rate",
         sticky=False,
+        shown=Shown(nvml_events=0x1, ecc_corrected=1),
     ),
     94: Effect(
         text=f"94, {UNKNOWN_PROCESS}Contained: SM (0x1). RST: No, D-RST: No",
@@ -132,6 +154,7 @@ EFFECTS: Mapping[int, Effect] = {
         nvml=16,
         new_processes=True,
         nvml_usually=True,
+        shown=_RESET_WANTED,
         note="214 or 719 in every process of the GPU",
     ),
     109: Effect(
@@ -174,6 +197,7 @@ EFFECTS: Mapping[int, Effect] = {
         cuda=214,
         nvml=16,
         new_processes=True,
+        shown=_DOUBLE_BIT,
     ),
     143: Effect(
         text="143, Error status 0x65 while polling for FSP boot complete, 0x0, 0x9f, 0x110186, 0x1103c0, 0x5",
@@ -198,7 +222,9 @@ EFFECTS: Mapping[int, Effect] = {
     ),
     150: _nvlink5(f"150, MSE_WATCHDOG Fatal XC0 i0 Link 00 (0x00000000 0x00000000 {_ZEROES})", fatal=True),
     154: Effect(
-        text="154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)", sticky=False
+        text="154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)",
+        sticky=False,
+        shown=_RESET_WANTED,
     ),
 }
 

@@ -8,6 +8,7 @@ platform without the shim; then the folder is there, and every use says why it f
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from offbus_agent.effects import Mode, Plane
@@ -124,9 +125,10 @@ class NodePage:
 
 def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, ends_ns: int) -> Slot:
     classes = CallClass(0)
+    nvml = Plane.NVML in made.planes
     if Plane.CUDA in made.planes:
         classes |= _ALL_CLASSES & ~CallClass.NVML
-    if Plane.NVML in made.planes:
+    if nvml:
         classes |= CallClass.NVML
     return Slot(
         fault_id=request.id,
@@ -144,7 +146,8 @@ def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, 
         seed=request.seed,
         armed_at_ns=armed_ns,
         expires_ns=ends_ns,
-        xid=made.xid.number if Plane.NVML in made.planes else 0,
+        xid=made.xid.number if nvml else 0,
+        **(asdict(made.xid.shown) if nvml else {}),
     )
 
 

@@ -127,6 +127,27 @@ def test_the_page_says_what_was_asked_for(agent, node, change, shown):
     assert slot.new_procs
 
 
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        pytest.param({"xid": 48}, (48, 0x2, 0, 0, 1), id="double-bit-error"),
+        pytest.param({"xid": 95}, (95, 0x8000, 1, 0, 0), id="uncontained"),
+        pytest.param({"xid": 63, "cuda_code": 214, "nvml_code": 16}, (63, 0x400, 0, 1, 0), id="remapped-row"),
+        pytest.param({"xid": 48, "planes": ["cuda"]}, (0, 0, 0, 0, 0), id="cuda-alone"),
+    ],
+)
+def test_the_page_says_what_nvml_shows_besides_its_code(agent, node, change, shown):
+    agent.post("/faults", request(**change), expect=201)
+    (slot,) = ControlPage.create(node.ctl).read().slots
+    assert (
+        slot.xid,
+        slot.nvml_events,
+        slot.recovery_action,
+        slot.remap_pending,
+        slot.ecc_uncorrected,
+    ) == shown
+
+
 class TestTokens:
     """No write without the token; reading needs none."""
 

@@ -86,7 +86,6 @@ def other_node(tmp_path: Path, aarch64: Path) -> Iterator[Node]:
     made.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("program", ["dlsym", "proc_address", "now"])
 @pytest.mark.parametrize("build", ["preload", "proxy"])
 def test_aarch64_sees_the_fault_and_works_without_one(
@@ -106,7 +105,6 @@ def test_aarch64_sees_the_fault_and_works_without_one(
         assert started.asks("work", "sync") == ["0", "0"]
 
 
-@pytest.mark.slow
 def test_aarch64_objects_load_anywhere(aarch64: Path) -> None:
     """No library, no symbol version: as on x86-64 (test_shim_library.py)."""
     shown = subprocess.run(
