@@ -33,6 +33,8 @@ MEANINGS = {
 }
 TRAITS = ("", "free", "identity", "hook", "text", "typed", "watch")
 INTERPOSED = ("dlsym", "dlvsym", "dlopen")
+PROXY_MARK = "offbus_proxy"
+"""By which a proxy knows another one, and does not take it for the driver."""
 DEVICE = re.compile(r"-|ctx|all|(dev|nvml|out|ctx|config)[0-5]|stream[0-8]")
 ALWAYS_SLOW = ("hook", "watch")
 """Traits of functions that are ours also while nothing is armed."""
@@ -134,12 +136,12 @@ def export_map(functions: list[Function]) -> str:
 
 def export_map_cuda(functions: list[Function]) -> str:
     """The exports of the proxy libcuda.so.1."""
-    return version_script([f.name for f in functions if f.name.startswith("cu")])
+    return version_script([PROXY_MARK, *(f.name for f in functions if f.name.startswith("cu"))])
 
 
 def export_map_nvml(functions: list[Function]) -> str:
     """The exports of the proxy libnvidia-ml.so.1."""
-    return version_script([f.name for f in functions if f.name.startswith("nvml")])
+    return version_script([PROXY_MARK, *(f.name for f in functions if f.name.startswith("nvml"))])
 
 
 def version_script(names: list[str]) -> str:

@@ -44,13 +44,16 @@ static void set_real(uint32_t index, void *real) {
   map_add(index, real);
 }
 
-/* Libraries that were closed leave their addresses behind; when these crowd the map only live ones are kept. */
-static void map_tidy(void) {
-  if (map_used < MAP_FULL) return;
+static void map_rebuild(void) {
   for (unsigned i = 0; i < MAP_SIZE; i++) map[i].real = NULL;
   map_used = 0;
   for (uint32_t i = 0; i < FUNCTIONS; i++)
     if (offbus_real[i]) map_add(i, offbus_real[i]);
+}
+
+/* Adopted functions of libraries that were closed leave their addresses behind, until these crowd the map. */
+static void map_tidy(void) {
+  if (map_used >= MAP_FULL) map_rebuild();
 }
 
 static bool stands_in_front(unsigned which, const struct elf *object) {
@@ -90,10 +93,33 @@ static void bind_library(unsigned which) {
   }
 }
 
+/* Another library may have been loaded where one was closed. */
+static bool same_object(const struct elf *a, const struct elf *b) {
+  return a->base == b->base && a->end == b->end && a->symbols == b->symbols && a->strings == b->strings &&
+         a->gnu_hash == b->gnu_hash && a->sysv_hash == b->sysv_hash;
+}
+
 static bool same(const struct objects *a, const struct objects *b) {
   bool equal = a->n == b->n;
-  for (unsigned i = 0; equal && i < a->n; i++) equal = a->object[i].base == b->object[i].base;
+  for (unsigned i = 0; equal && i < a->n; i++) equal = same_object(&a->object[i], &b->object[i]);
   return equal;
+}
+
+static bool lies_in(const struct objects *of, const void *address) {
+  bool inside = false;
+  for (unsigned i = 0; i < of->n; i++)
+    inside |= (uintptr_t)address >= of->object[i].base && (uintptr_t)address < of->object[i].end;
+  return inside;
+}
+
+/* What is not there any more. Call with the lock held. */
+static void forget(unsigned which) {
+  for (uint32_t i = 0; i < FUNCTIONS; i++)
+    if (lies_in(&known[which], offbus_real[i])) __atomic_store_n(&offbus_real[i], NULL, __ATOMIC_RELEASE);
+  known[which].n = 0;
+  map_rebuild();
+  for (unsigned i = 0; i < LIBRARIES; i++)
+    if (known[i].n) bind_library(i);
 }
 
 /* Calls of a linked program go through the interposers behind us, as they would without us; a driver that was opened
@@ -115,6 +141,8 @@ static void bind_libraries(void) {
   bool bound_any = false;
   uint64_t mask = lock_take(&lock);
   for (unsigned i = 0; i < LIBRARIES; i++)
+    if (known[i].n && !same(&found[i], &known[i])) forget(i);
+  for (unsigned i = 0; i < LIBRARIES; i++)
     if (found[i].n && found[i].real[found[i].n - 1] && !same(&found[i], &known[i])) {
       known[i] = found[i];
       bind_library(i);
@@ -122,6 +150,12 @@ static void bind_libraries(void) {
     }
   lock_give(&lock, mask);
   if (bound_any) page_speak();
+}
+
+void bind_anew_if_closed(void) {
+  static uint64_t seen;
+  uint64_t closed = elf_closed();
+  if (__atomic_exchange_n(&seen, closed, __ATOMIC_RELAXED) != closed) bind_libraries();
 }
 
 struct caller {

@@ -37,8 +37,8 @@ static void *next(uint32_t which, uint64_t caller) {
   return behind ? behind : found;
 }
 
-typedef void *(*dlsym_function)(void *, const char *);
-typedef void *(*dlvsym_function)(void *, const char *, const char *);
+/* dlsym and dlvsym; the former does not look at the version. */
+typedef void *(*lookup_function)(void *, const char *, const char *);
 
 /* Our own entry of dlsym and its kin, when somebody looks them up to get around us. */
 static void *own_entry(const char *name) {
@@ -48,51 +48,48 @@ static void *own_entry(const char *name) {
   return text_equal(name, "dlopen") ? entry_dlopen : NULL;
 }
 
-/* Another interposer behind us looks for what it stands in front of: that is the real one, not us. */
-static bool is_ours_to_answer(const uint64_t *args, const char *name) {
-  if (!name || (void *)args[0] == RTLD_NEXT) return false;
+static int listed(const char *name) {
+  return name && (text_starts(name, "cu") || text_starts(name, "nvml")) ? function_index(name) : -1;
+}
+
+/* A process without the real library must not find ours in its place. What the real function answers when it looks
+ * behind us is what it would answer without us: nothing, with dlerror's text, or another interposer's. */
+static bool stands_for_nothing(int index) { return index >= 0 && !bound((uint32_t)index); }
+
+/* Whether a lookup is answered here, or goes on to the real function as it came: another interposer looks for what it
+ * stands in front of, which is the real one. */
+static bool is_ours(int index, const uint64_t *args) {
+  if (index < 0) return false;
+  if ((void *)args[0] == RTLD_NEXT) return stands_for_nothing(index);
   return !is_interposer(caller_of(args));
 }
 
-static int listed(const char *name) {
-  return text_starts(name, "cu") || text_starts(name, "nvml") ? function_index(name) : -1;
-}
-
-static struct verdict hook_dlsym(const uint64_t *args) {
-  const char *name = (const char *)args[1];
-  void *real = next(FN_dlsym, caller_of(args));
+static struct verdict hook_lookup(uint32_t which, const uint64_t *args) {
+  const char *name = (const char *)args[1], *version = (const char *)args[2];
+  lookup_function real = (lookup_function)next(which, caller_of(args));
   if (name && own_entry(name) && !is_interposer(caller_of(args))) return answer((uint64_t)own_entry(name));
-  int index = is_ours_to_answer(args, name) ? listed(name) : -1;
-  if (index < 0 || !real) return jump_to(real);
-  void *found = ((dlsym_function)real)((void *)args[0], name);
+  int index = real ? listed(name) : -1;
+  if (index >= 0) bind_anew_if_closed();
+  if (!is_ours(index, args)) return jump_to(real);
+  void *found = real((void *)args[0], name, version);
   if (!found) return answer(0);
   if (found != offbus_functions[index].entry) return answer((uint64_t)adopt((uint32_t)index, found));
-  if (bound((uint32_t)index)) return answer((uint64_t)found);
-  return answer((uint64_t)((dlsym_function)real)(RTLD_NEXT, name)); /* NULL, with dlerror's text */
+  if (!stands_for_nothing(index)) return answer((uint64_t)found);
+  return answer((uint64_t)real(RTLD_NEXT, name, version));
 }
 
-static struct verdict hook_dlvsym(const uint64_t *args) {
-  const char *name = (const char *)args[1];
-  void *real = next(FN_dlvsym, caller_of(args));
-  if (name && own_entry(name) && !is_interposer(caller_of(args))) return answer((uint64_t)own_entry(name));
-  int index = is_ours_to_answer(args, name) ? listed(name) : -1;
-  if (index < 0 || !real) return jump_to(real);
-  void *found = ((dlvsym_function)real)((void *)args[0], name, (const char *)args[2]);
-  if (!found || found == offbus_functions[index].entry) return answer((uint64_t)found);
-  return answer((uint64_t)adopt((uint32_t)index, found));
-}
-
-/* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. */
+/* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. Where nothing can be
+ * armed it may. */
 static struct verdict hook_dlopen(uint64_t *args) {
 #ifdef RTLD_DEEPBIND
-  args[1] &= ~(uint64_t)RTLD_DEEPBIND;
+  if (page_exists()) args[1] &= ~(uint64_t)RTLD_DEEPBIND;
 #endif
   return jump_to(next(FN_dlopen, caller_of(args)));
 }
 
 struct verdict dl_hook(uint32_t index, uint64_t *args) {
   if (index == FN_dlopen) return hook_dlopen(args);
-  return index == FN_dlsym ? hook_dlsym(args) : hook_dlvsym(args);
+  return hook_lookup(index, args);
 }
 
 struct verdict get_proc_address(uint32_t index, const uint64_t *args) {

@@ -79,6 +79,17 @@ void elf_each(bool (*see)(const struct elf *, const char *, unsigned, void *), v
   if (dl_iterate_phdr) dl_iterate_phdr(visit_object, &visit);
 }
 
+static int note_closed(struct dl_phdr_info *info, size_t size, void *data) {
+  if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) *(uint64_t *)data = info->dlpi_subs;
+  return 1;
+}
+
+uint64_t elf_closed(void) {
+  uint64_t closed = 0;
+  if (dl_iterate_phdr) dl_iterate_phdr(note_closed, &closed);
+  return closed;
+}
+
 /* The address of symbol `n` if it is a definition of `name`. An old version of a name (hidden bit) does too: of the
  * functions that we look up, all versions do the same. */
 static void *defined(const struct elf *object, uint32_t n, const char *name) {

@@ -128,6 +128,7 @@ static bool find_folder(char *folder) {
 __attribute__((constructor)) void page_start(void) {
   char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
   ctl = NULL, events_good = false;
+  line_start();
   page_follow();
   if (!find_folder(folder)) return;
   process_start();
@@ -164,8 +165,8 @@ static unsigned copy_enabled(struct fault *into) {
   return n;
 }
 
-/* A writer that stays odd has died in the middle: then nothing is in force until an agent mends the page. That it has is
- * found out once, not at every call. */
+/* A writer that stays odd has died in the middle: then nothing is in force until an agent mends the page. That it has
+ * is found out once, not at every call. */
 static bool copy_consistent(struct fault *into, unsigned *n, uint64_t began) {
   static uint32_t given_up_on;
   for (;;) {

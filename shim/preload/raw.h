@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -70,6 +71,10 @@ static inline void raw_restore_signals(uint64_t mask) {
 }
 static inline long raw_size(int fd) { return raw_call(SYS_lseek, fd, 0, 2 /* SEEK_END */, 0, 0, 0); }
 static inline void raw_close(int fd) { raw_call(SYS_close, fd, 0, 0, 0, 0, 0); }
+/* The kernel's structure is that of the header on both machines. */
+static inline bool raw_stat(int fd, struct stat *into) {
+  return raw_call(SYS_fstat, fd, (long)into, 0, 0, 0, 0) == 0;
+}
 static inline long raw_readlink(const char *path, char *into, size_t size) {
   return raw_call(SYS_readlinkat, AT_FDCWD, (long)path, (long)into, (long)size, 0, 0);
 }

@@ -2,8 +2,8 @@
  *
  * The real library is, in this order: what OFFBUS_REAL_LIBCUDA or OFFBUS_REAL_LIBNVML names; `real/<name>` beside the
  * proxy; the first file of its name in LD_LIBRARY_PATH, in the loader's cache and in the usual folders that is not
- * this object. It is opened by its full path: by name the loader would answer with the proxy. When none is found,
- * calls answer as where no driver is installed, and stderr says so once.
+ * this object, nor another proxy. It is opened by its full path: by name the loader would answer with the proxy. When
+ * none is found, calls answer as where no driver is installed, and stderr says so once.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -57,13 +57,34 @@ static bool is_another_file(const char *path) {
   return !identify(elf_own_path(), own) || its[0] != own[0] || its[1] != own[1];
 }
 
+/* Two proxies on one path would find each other for ever: a proxy is known by this export (generate.py). */
+__attribute__((visibility("default"))) void offbus_proxy(void) {}
+
+struct candidate {
+  uintptr_t base;
+  bool proxy;
+};
+
+static bool note_proxy(const struct elf *object, const char *file, unsigned nth, void *data) {
+  struct candidate *candidate = data;
+  (void)file, (void)nth;
+  if (object->base == candidate->base) candidate->proxy = elf_symbol(object, "offbus_proxy") != NULL;
+  return object->base == candidate->base;
+}
+
+static bool is_proxy(uintptr_t base) {
+  struct candidate candidate = {base, false};
+  elf_each(note_proxy, &candidate);
+  return candidate.proxy;
+}
+
 /* dlopen of this program's libc; before glibc 2.34 it may be in a library that is not loaded. */
 static bool open_real(const char *path) {
   void *(*open)(const char *, int) = (void *(*)(const char *, int))elf_next("dlopen", 0);
   if (!open) open = (void *(*)(const char *, int))elf_next("__libc_dlopen_mode", 0);
   if (!open || !is_another_file(path)) return false;
   const struct link_map *map = open(path, RTLD_NOW | RTLD_LOCAL);
-  if (!map) return false;
+  if (!map || is_proxy(map->l_addr)) return false;
   real_base = map->l_addr;
   return true;
 }

@@ -39,7 +39,8 @@ bool text_starts(const char *text, const char *prefix);
 size_t text_length(const char *text);
 void line_add(struct line *line, const char *text);
 void line_add_number(struct line *line, int64_t number);
-void line_say(struct line *line);
+void line_start(void);
+void line_say(struct line *line); /* on stderr, while that is still what it was at the start */
 
 /* lock.c: a spin lock for short sections; a lock that a fork caught in the child is taken over */
 uint64_t lock_take(uint32_t *lock); /* answers what lock_give wants to have back */
@@ -63,6 +64,7 @@ struct elf {
 /* Calls `see` for every loaded object but this one, in load order, until it answers true. */
 void elf_each(bool (*see)(const struct elf *object, const char *file_name, unsigned nth, void *data), void *data);
 void *elf_symbol(const struct elf *object, const char *name);
+uint64_t elf_closed(void); /* how many objects have been unloaded so far; 0 = not known */
 /* The next definition after the main program's, ours and that of the object that `caller` lies in (0 = nobody). */
 void *elf_next(const char *name, uint64_t caller);
 const char *elf_own_path(void);
@@ -74,6 +76,7 @@ int function_index(const char *name); /* -1 = not in the list */
 void *bound(uint32_t index);          /* the real function, or null */
 void *entry_for(void *real);          /* the thunk that stands for an address of the real library, or null */
 void *adopt(uint32_t index, void *real); /* what to hand out for a function found outside the known libraries */
+void bind_anew_if_closed(void);          /* a driver that was closed leaves its addresses to others */
 bool is_interposer(uint64_t address);    /* code of another object that stands before the real library */
 
 /* real.c: where the real libraries come from; the preload build finds them loaded, a proxy loads its own */

@@ -48,8 +48,10 @@ bool text_starts(const char *text, const char *prefix) {
   return !*prefix;
 }
 
+/* One line stays one line, whatever a path or a page holds. */
 void line_add(struct line *line, const char *text) {
-  while (*text && line->used < sizeof line->text - 1) line->text[line->used++] = *text++;
+  for (; *text && line->used < sizeof line->text - 1; text++)
+    line->text[line->used++] = (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text;
 }
 
 void line_add_number(struct line *line, int64_t number) {
@@ -63,7 +65,16 @@ void line_add_number(struct line *line, int64_t number) {
   line_add(line, digits + at);
 }
 
+/* What stderr was when the process started. A daemon may have closed it, and its own file or connection got the number:
+ * that is no place for our line. */
+static struct stat first_stderr;
+static bool had_stderr;
+
+void line_start(void) { had_stderr = raw_stat(2, &first_stderr); }
+
 void line_say(struct line *line) {
+  struct stat now;
   line->text[line->used++] = '\n';
-  raw_write(2, line->text, line->used);
+  if (!had_stderr || !raw_stat(2, &now)) return;
+  if (now.st_ino == first_stderr.st_ino && now.st_dev == first_stderr.st_dev) raw_write(2, line->text, line->used);
 }

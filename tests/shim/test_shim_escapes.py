@@ -191,6 +191,14 @@ def test_a_proxy_without_a_driver_says_so(node: Node, programs: Path) -> None:
         assert "the real one was not found (OFFBUS_REAL_LIBCUDA)" in program.end()
 
 
+def test_two_proxies_find_the_driver_and_not_each_other(node: Node, programs: Path, ask: Ask) -> None:
+    """One baked into the image, one mounted: each is "another file" to the other."""
+    baked = node.folder / "baked"
+    shutil.copytree(node.native / "proxy", baked)
+    path = os.pathsep.join(str(folder) for folder in (node.native / "proxy", baked, node.native / "standin"))
+    assert ask([programs / "dlsym"], node.proxied(LD_LIBRARY_PATH=path)) == SEEN
+
+
 def test_every_row_of_the_escape_table_names_a_test_that_exists() -> None:
     page = (SHIM.parent / "docs/shim.md").read_text(encoding="utf-8")
     table = page.split("## Ways around it")[1].split("\n## ")[0]

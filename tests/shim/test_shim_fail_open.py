@@ -1,14 +1,24 @@
 """Whatever is wrong, programs run as without the shim."""
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shim_node import Node, now_ns
+from shim_node import GPUS, Node, now_ns
 
-from offbus_agent.page_abi import ABI_MAJOR, CTL_MAGIC, Ctl
+from offbus_agent.page_abi import (
+    ABI_MAJOR,
+    ABI_MINOR,
+    CTL_MAGIC,
+    CallClass,
+    Ctl,
+    FaultMode,
+    SlotFlag,
+    SlotLayout,
+)
 
 Spoil = Callable[[Path], object]
 
@@ -64,6 +74,52 @@ def test_a_zeroed_slot_table_with_the_word_set_is_nothing_in_force(node: Node, p
     write(boot_id_hash=0, heartbeat_ns=now_ns(), heartbeat_ttl_ns=10**15)(node.folder / "ctl")
     with node.start(programs / "dlsym") as program:
         assert program.asks("init", "use 0", "work") == ["0", "0", "0"]
+
+
+def change(path: Path, at: int, content: bytes) -> None:
+    """Write into the middle of a file."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
+
+
+def slot_at(index: int, field: str) -> int:
+    """Where a field of a slot lies in the file."""
+    size = ctypes.sizeof(SlotLayout)
+    return int(Ctl.slots.offset) + index * size + int(getattr(SlotLayout, field).offset)
+
+
+def test_of_a_newer_page_what_is_known_counts(node: Node, programs: Path) -> None:
+    """A higher minor version: modes that are not known are left out, flags, classes and fields are passed over."""
+    node.arm(fault_id="known", gpu=GPUS[0])
+    node.arm(fault_id="newer", gpu=GPUS[1])
+    ctl = node.folder / "ctl"
+    change(ctl, Ctl.abi_minor.offset, (ABI_MINOR + 1).to_bytes(2, "little"))
+    change(ctl, slot_at(1, "mode"), (len(FaultMode) + 3).to_bytes(4, "little"))
+    change(ctl, slot_at(0, "flags"), (0xFF00 | SlotFlag.ENABLED | SlotFlag.NEW_PROCS).to_bytes(2, "little"))
+    change(ctl, slot_at(0, "reserved"), b"\xff" * 40)
+    change(ctl, slot_at(0, "class_mask"), b"\xff" * 4)
+    with node.start(programs / "dlsym") as program:
+        assert program.asks("init", "use 0", "sync", "use 1", "work") == ["0", "719", "201", "0", "0"]
+
+
+def test_an_older_page_is_read_as_it_was_meant(node: Node, programs: Path) -> None:
+    """Version 1.0 had zeroes where the numbers for NVML are now."""
+    node.arm(gpu=GPUS[0], classes=CallClass.SYNC, xid=79, ecc_uncorrected=1)
+    change(node.folder / "ctl", Ctl.abi_minor.offset, bytes(2))
+    first = slot_at(0, "xid")
+    change(node.folder / "ctl", first, bytes(slot_at(1, "uuid") - first))
+    with node.start(programs / "dlsym") as program:
+        assert program.asks("init", "use 0", "sync", "alloc") == ["0", "0", "719", "0"]
+
+
+def test_a_fault_id_without_an_end_is_cut(node: Node, programs: Path) -> None:
+    node.arm(classes=CallClass.SYNC)
+    change(node.folder / "ctl", slot_at(0, "fault_id"), b"\x1bid".ljust(40, b"x"))
+    with node.start(programs / "dlsym") as program:
+        assert program.asks("init", "use 0", "sync") == ["0", "0", "719"]
+        (line,) = program.end().splitlines()
+    assert line.startswith(f"offbus: drill ?id{'x' * 36}: cuCtxSynchronize answers 719")
 
 
 def test_without_a_page_folder_it_is_silent_and_idle(node: Node, programs: Path) -> None:

@@ -198,7 +198,8 @@ int main(int count, char **arguments) {
   if (count != 3) return 2;
   state = strtoull(arguments[2], NULL, 10);
   LLVMFuzzerInitialize(&count, &arguments);
-  for (long runs = strtol(arguments[1], NULL, 10); runs; runs--) LLVMFuzzerTestOneInput(input, make_input(input, sizeof input));
+  for (long runs = strtol(arguments[1], NULL, 10); runs; runs--)
+    LLVMFuzzerTestOneInput(input, make_input(input, sizeof input));
   printf("%u inputs\n", inputs);
   return 0;
 }
