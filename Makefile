@@ -21,6 +21,9 @@ NATIVE_SOURCES := $(shell find shim -type f \( -name '*.[chS]' -o -name '*.def' 
 # Tests of one file share fixtures; files are spread over the processors.
 SPREAD := -n auto --dist loadfile
 
+# What CI plays on a real cluster: the cluster itself, the port, the shipped scenarios. One cluster, from up to down.
+SHORT_CLUSTER := -m "cluster and not own_cluster and not dynamo and not long" tests/cluster tests/kubernetes/real
+
 SCENARIO ?= scenarios/xid79.yaml
 ARGS ?=
 
@@ -36,8 +39,8 @@ test: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests, without the slow ones (A
 test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-cluster
 	@exec $(BIN)/python -m pytest $(SPREAD) -m "not cluster" $(ARGS)
 
-test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes)
-	@exec $(BIN)/python -m pytest -m cluster tests/cluster tests/kubernetes $(ARGS)
+test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes; SHORT=1: CI's part)
+	@exec $(BIN)/python -m pytest $(if $(SHORT),$(SHORT_CLUSTER),-m cluster tests/cluster tests/kubernetes) $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
 	@exec $(BIN)/python tests/cluster/cluster.py up

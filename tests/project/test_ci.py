@@ -34,9 +34,11 @@ def test_what_ends_by_itself_is_fine(repository: Path) -> None:
 def test_ci_plays_the_checks_the_drill_and_the_tests(repository: Path) -> None:
     script = repository / ".ci" / "run"
     assert script.stat().st_mode & 0o111
-    assert [line.split()[2] for line in script.read_text().splitlines() if line.startswith("part ")] == [
+    lines = [line.split() for line in script.read_text().splitlines()]
+    assert [words[2] for words in lines if words[:1] == ["part"]] == [
         "check",
         "drill",
         "torture",
+        "test-cluster",
         "test",
     ]

@@ -65,13 +65,18 @@ def python_image() -> Image:
     )
 
 
-def python_mounts() -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
-    """(volumes, mounts, interpreter) for a pod that runs this Python with everything that is installed in it."""
-    folders = dict.fromkeys(["/usr", sys.base_prefix, sysconfig.get_path("data"), str(REPOSITORY)])
+def python_mounts(
+    environment: Path | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], str]:
+    """(volumes, mounts, interpreter) for a pod that runs this Python with everything that is installed in it, or in
+    another virtual environment of it."""
+    installed = str(environment or sysconfig.get_path("data"))
+    folders = dict.fromkeys(["/usr", sys.base_prefix, installed, str(REPOSITORY)])
     kept = [f for f in folders if not any(f != o and f.startswith(f"{o}/") for o in folders)]
     volumes = [
         {"name": f"python-{i}", "hostPath": {"path": folder, "type": "Directory"}}
         for i, folder in enumerate(kept)
     ]
     mounts = [{"name": f"python-{i}", "mountPath": folder, "readOnly": True} for i, folder in enumerate(kept)]
-    return volumes, mounts, os.path.abspath(sys.executable)  # noqa: PTH100  not resolved: the venv is found by it
+    program = environment / "bin/python" if environment else sys.executable
+    return volumes, mounts, os.path.abspath(program)  # noqa: PTH100  not resolved: the venv is found by it

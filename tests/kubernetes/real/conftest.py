@@ -43,9 +43,10 @@ def place(cluster: Cluster) -> Place:
     return cluster.place
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def drill_place(place: Place) -> Iterator[Place]:
-    """The cluster with all that a drill needs: the stand-in responder, and what plays Dynamo's operator."""
+    """The cluster with all that a drill needs: the stand-in responder, and what plays Dynamo's operator, which ends
+    with the module: others bring one that fights."""
     install(place, "responder")
     program = REPOSITORY / "tests/kubernetes/graph_controller.py"
     with (place.logs / "graph-controller.log").open("wb") as log:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["CAUSES", "kinds", "out_of_order", "outcome"]
+__all__ = ["CAUSES", "is_weather", "kinds", "out_of_order", "outcome"]
 
 Entry = Mapping[str, Any]
 WEATHER = (
     r"pod: BYSTANDER ((not )?ready|evicted)",
+    r"pod: VICTIM (not ready|restarted \(#\))",  # unless the drain is faster than its kubelet
     r"requests: TARGET (failing|answering)",
     r"run: \w+ environment opened",
     r"fault: FAULT faulted a process that was not found in a pod of the target",  # it had ended when it was looked for
@@ -82,7 +83,12 @@ def outcome(report: Mapping[str, Any]) -> dict[str, Any]:
 
 def kinds(report: Mapping[str, Any]) -> set[str]:
     """Every kind of thing that happened, as "lane: subject what"."""
-    return {kind for kind in told(report) if not any(re.fullmatch(one, kind) for one in WEATHER)}
+    return {kind for kind in told(report) if not is_weather(kind)}
+
+
+def is_weather(kind: str) -> bool:
+    """Whether it may happen in one place and not in the other."""
+    return any(re.fullmatch(one, kind) for one in WEATHER)
 
 
 def out_of_order(report: Mapping[str, Any], chains: Iterable[tuple[str, ...]] = CAUSES) -> list[str]:
