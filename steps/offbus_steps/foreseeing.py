@@ -6,6 +6,7 @@ because the fault may go to any. Changes nothing; what it sends are reads and dr
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ async def _target(cluster: Cluster, intent: Intent, folder: str) -> tuple[Target
         if isinstance(existing, Mapping):
             return await _existing(cluster, existing, intent.params.get("port"))
         if isinstance(manifest, str):
-            return None, await _manifest(cluster, Path(folder, manifest))
+            return None, await _manifest(cluster, Path(folder, manifest), intent.params)
     except OffbusError as err:
         return None, [Sight("target", err.message, "refusal", err.hint)]
     return None, [Sight("target", "it is known only when the drill runs", "warning")]
@@ -82,10 +83,16 @@ async def _existing(
     return target, [Sight("target", text, "fact" if ready else "refusal")]
 
 
-async def _manifest(cluster: Cluster, path: Path) -> list[Sight]:
+async def _manifest(cluster: Cluster, path: Path, params: Mapping[str, Any]) -> list[Sight]:
+    """As `deploy` would: in the namespaces that the manifest names, or in the one that the step names."""
+    space = params.get("namespace")
+    if params.get("ephemeral"):
+        cluster.guards.require_namespace(f"{space}-{cluster.run.run_id}")
+        return [Sight("target", f"would create a namespace {space}-RUN, with all of {path.name} in it")]
     found = []
     for obj in read_manifest(path):
         ref = Ref.of(obj)
+        ref = replace(ref, namespace=space) if space and ref.namespace else ref
         found += await refusals("target", _creatable(cluster, ref))
         found.append(Sight("target", f"would create {ref}"))
     return found

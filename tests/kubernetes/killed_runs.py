@@ -89,13 +89,14 @@ class Drill:
         for obj, ref in zip(objects, self.made, strict=True):
             obj["metadata"] = {"name": ref.name, "namespace": ref.namespace}
         (self.folder / "llm.yaml").write_text(yaml.safe_dump_all(objects))
+        deploy = {"manifest": "llm.yaml", "port": 8000, "collect": False}
         scenario = {
             "offbus": 1,
             "name": "stands",
             "environment": {"uses": "kubernetes", "lease_s": LEASE_S, **self.options},
             "guards": {"namespaces": [self.namespace]},
             "undo_timeout": self.undo_timeout,
-            "steps": [{"id": "deploy", "uses": "deploy", "with": {"manifest": "llm.yaml", "port": 8000}}],
+            "steps": [{"id": "deploy", "uses": "deploy", "with": deploy}],
         }
         path = self.folder / "stands.yaml"
         path.write_text(yaml.safe_dump(scenario))
