@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from playing import LONG, SCENARIOS, Offbus
 
-from conftest import LONG, SCENARIOS, Offbus
 from offbus_sandbox.responder.inotify import Folder
 
 __all__ = ["follow", "reach", "run_until"]

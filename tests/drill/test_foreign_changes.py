@@ -9,9 +9,10 @@ from typing import Any
 import anyio
 import pytest
 import yaml
+from drill_world import up
 from following import follow, reach
+from playing import LONG, SCENARIOS, Finished, Offbus
 
-from conftest import LONG, SCENARIOS, Finished, Offbus, up
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.patching import change

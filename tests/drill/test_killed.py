@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from drill_world import processes_below, up
 from following import reach, run_until
-
-from conftest import LONG, SCENARIOS, processes_below, up
+from playing import LONG, SCENARIOS
 
 pytestmark = pytest.mark.drill
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from drill_world import signal_program, up, variant
+from playing import LONG, SCENARIOS
 
-from conftest import LONG, SCENARIOS, signal_program, up, variant
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Ref

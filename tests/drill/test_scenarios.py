@@ -4,8 +4,8 @@ import json
 
 import jsonschema
 import pytest
-
-from conftest import SCENARIOS, Finished, Offbus, processes_below
+from drill_world import processes_below
+from playing import SCENARIOS, Finished, Offbus
 
 pytestmark = pytest.mark.drill
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from drill_world import up
 from following import follow, reach
+from playing import LONG, SCENARIOS, Offbus
 
-from conftest import LONG, SCENARIOS, Offbus, up
 from offbus_sandbox.responder.inotify import Folder
 
 pytestmark = pytest.mark.drill

@@ -4,9 +4,9 @@ import os
 import signal
 
 import pytest
+from drill_world import processes_below, signal_program, up, variant
 from following import reach, run_until
-
-from conftest import LONG, processes_below, signal_program, up, variant
+from playing import LONG
 
 pytestmark = pytest.mark.drill
 

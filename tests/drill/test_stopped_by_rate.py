@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from conftest import SCENARIOS, Offbus
+from playing import SCENARIOS, Offbus
 
 pytestmark = pytest.mark.drill
 
