@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from offbus_steps.faults import pod_of
 from offbus_steps.inject import INJECT_FAULT
-from offbus_steps.injection import Plane, usual_planes
+from offbus_steps.planes import Plane, usual_planes
 
 PODS = {"uid-1": "worker-1"}
 CALL = {
