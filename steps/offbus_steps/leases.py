@@ -7,6 +7,7 @@ looks at the runner's own clock too: a process that was suspended for longer tha
 not when its next renewal is answered. Clocks here are the runner's CLOCK_BOOTTIME, which counts suspended time.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
@@ -41,10 +42,13 @@ class _Lease:
 class Leases:
     """The leases of one run."""
 
-    def __init__(self, agents: NodeAgents, run: RunHandle, tasks: Background) -> None:
+    def __init__(
+        self, agents: NodeAgents, run: RunHandle, tasks: Background, *, clock: Callable[[], int] = now_ns
+    ) -> None:
         self._agents = agents
         self._run = run
         self._tasks = tasks
+        self._clock = clock
         self._held: dict[str, _Lease] = {}
         self._ever_held: set[str] = set()
         self._lost: dict[str, str] = {}
@@ -65,7 +69,7 @@ class Leases:
 
     def check(self) -> None:
         """Raises StepError when a lease was lost: nothing more may be changed."""
-        now = now_ns()
+        now = self._clock()
         for lease in self._held.values():
             if lease.ends_ns <= now:
                 self._lose(lease.node, lease.fault, f"it was not renewed within {lease.ttl_s:g} s")
@@ -83,14 +87,14 @@ class Leases:
         with lease.scope:
             while True:
                 await anyio.sleep(lease.ttl_s / 3)
-                asked = now_ns()
+                asked = self._clock()
                 try:
                     await self._agents.renew(lease.node, lease.fault, lease.ttl_s)
                     lease.granted(asked)
                 except (FaultLapsed, FaultGone) as err:
                     return self._lose(lease.node, lease.fault, err.message)
                 except (AgentRefused, Unavailable) as err:
-                    if lease.ends_ns <= now_ns():
+                    if lease.ends_ns <= self._clock():
                         return self._lose(lease.node, lease.fault, err.message)
 
     def _lose(self, node: str, fault: str, why: str) -> None:

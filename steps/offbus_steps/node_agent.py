@@ -76,13 +76,14 @@ class NodeAgents:
         """Return once the agent answers, whatever it says; at the deadline (event loop time) in any case."""
         if deadline is None:
             deadline = anyio.current_time() + BACK_WITHIN_S
-        while anyio.current_time() < deadline:
-            try:
-                await self._agents.request(node, "GET", "/health")
-            except Unavailable:
-                await anyio.sleep(PAUSE_S)
-            else:
-                return
+        with anyio.CancelScope(deadline=deadline):
+            while True:
+                try:
+                    await self._agents.request(node, "GET", "/health")
+                except Unavailable:
+                    await anyio.sleep(PAUSE_S)
+                else:
+                    return
 
     async def create(self, node: str, fault: Mapping[str, Any]) -> dict[str, Any]:
         """`POST /faults`: one request for all planes."""

@@ -30,7 +30,7 @@ __all__ = ["Observer"]
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 BLIND_AFTER = 60.0
-"""Seconds without an answer after which a watch counts as lost."""
+"""Seconds without its server after which a watch counts as lost. A watch that was quiet for longer had its server."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,8 @@ class _Scope:
     version: str = ""
     known: set[Ref] = field(default_factory=set)
     pause: float = FIRST_PAUSE
-    heard: float = field(default_factory=anyio.current_time)
+    lost: float | None = None
+    """Since when it has been without its server; None while it is not known to be."""
 
 
 class Observer:
@@ -90,6 +91,7 @@ class Observer:
 
     async def _go_on(self, scope: _Scope) -> None:
         while not scope.unserved:
+            began = anyio.current_time()
             try:
                 await self._list(scope)
                 await self._follow(scope)
@@ -99,11 +101,15 @@ class Observer:
                 scope.unserved = True
                 scope.listed.set()
             except Unavailable as err:
-                await self._rest(scope, str(err))
+                await self._rest(scope, err, began)
 
-    async def _rest(self, scope: _Scope, why: str) -> None:
-        if anyio.current_time() - scope.heard > BLIND_AFTER:
-            self._run.abort(f"{scope.kind} objects cannot be watched any more: {why}")
+    async def _rest(self, scope: _Scope, err: Unavailable, began: float) -> None:
+        now = anyio.current_time()
+        lost = now - err.away_s
+        if scope.lost is None or lost - began > BLIND_AFTER:
+            scope.lost = lost
+        if now - scope.lost > BLIND_AFTER:
+            self._run.abort(f"{scope.kind} objects cannot be watched any more: {err}")
         await anyio.sleep(scope.pause)
         scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
 
@@ -139,7 +145,7 @@ class Observer:
             self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
 
     def _heard(self, scope: _Scope) -> None:
-        scope.heard, scope.pause = anyio.current_time(), FIRST_PAUSE
+        scope.lost, scope.pause = None, FIRST_PAUSE
 
     def _take(self, scope: _Scope, ref: Ref, now: View | None) -> None:
         was = self.log.world.views.get(ref)

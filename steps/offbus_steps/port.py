@@ -153,6 +153,9 @@ class TooManyDisruptions(PortError, Retryable):
 class Unavailable(PortError, Retryable):
     """Raised when the server cannot be reached or cannot answer now (5xx, connection errors)."""
 
+    away_s = 0.0
+    """For how long the adapter has tried already: it may have gone on with a watch for a while by itself."""
+
 
 class WatchType(StrEnum):
     """The kinds of watch events."""

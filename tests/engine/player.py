@@ -3,11 +3,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-import anyio
-import trio.testing
 from world import Value
 from world_steps import REGISTRY
 
@@ -16,26 +13,7 @@ from offbus.language.load import load_scenario
 from offbus.report.model import Report
 from offbus.runner.session import Session
 from offbus.runs import RunFolder
-
-
-class VirtualClock:
-    """The engine's clock on the event loop's time, which trio's MockClock makes virtual."""
-
-    boot_id = "virtual"
-
-    def mono_ns(self) -> int:
-        return int(anyio.current_time() * 1e9) if _in_loop() else 0
-
-    def utc(self) -> str:
-        return "2026-01-01T00:00:00.000000Z"
-
-
-def _in_loop() -> bool:
-    try:
-        anyio.current_time()
-    except RuntimeError:
-        return False
-    return True
+from virtual_time import VirtualClock, play
 
 
 @dataclass
@@ -77,8 +55,8 @@ class Drill:
         )
         self.run_folder.path.mkdir(exist_ok=True)
         self.run_folder.unfinished.touch()
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        return anyio.run(partial(self._play, source), backend="trio", backend_options={"clock": clock})
+        report: Report = play(self._play, source)
+        return report
 
     async def _play(self, source: Path) -> Report:
         scenario = load_scenario(source, registry=REGISTRY)

@@ -5,7 +5,6 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from player import VirtualClock
 from pydantic import TypeAdapter
 
 from offbus.errors import JournalError
@@ -16,6 +15,7 @@ from offbus.journal.schemas import DATA
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
+from virtual_time import VirtualClock
 
 STEPS = """{id: beside, uses: watch, background: true}
 {id: fault, uses: set_key, with: {key: f, fault: true}, expect: ["outputs.count == 3"]}

@@ -1,5 +1,7 @@
 """The numbered guarantees of offbus.runner.scheduler, and outcomes as design.md, section 4 has them."""
 
+from itertools import pairwise
+
 import pytest
 from player import outcomes
 
@@ -130,6 +132,20 @@ def test_the_timeout_of_a_step_covers_all_attempts(drill):
         "{id: again, uses: set_key, timeout: 5s, retry: {attempts: 99, backoff: 1s}, with: {key: k, fail: retry}}"
     ).play()
     assert outcomes(report) == {"again": "timed_out"}
+
+
+def test_the_pause_before_a_retry_doubles_and_is_as_long_as_the_error_asks(drill):
+    """The step asks for 2 s each time."""
+    played = drill(
+        f"{FAULT}\n{{id: again, uses: set_key, retry: {{attempts: 5, backoff: 1s}}, with: {{key: k, fail: retry}}}}"
+    )
+    played.play()
+    ended = [event["data"]["again_in_s"] for event in played.events if event["kind"] == "attempt_ended"]
+    begun = [
+        e["mono_ns"] / 1e9 for e in played.events if e["kind"] == "step_started" and e["step"] == "again"
+    ]
+    assert ended == [2.0, 2.0, 4.0, 8.0]
+    assert [after - before for before, after in pairwise(begun)] == pytest.approx(ended, abs=0.01)
 
 
 def test_when_false_skips_and_counts_as_passed(drill):

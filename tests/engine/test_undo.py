@@ -1,5 +1,6 @@
 """Nothing is left behind, or it is reported."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,20 @@ def test_a_failing_undo_does_not_keep_the_others_from_being_played(drill):
     assert {one.item for one in report.residue} == {"explode", "left"}
     assert all("offbus recover" in one.mend for one in report.residue)
     assert played.run_folder.unfinished.exists()
+
+
+def test_an_undo_that_fails_is_tried_again_after_a_pause_that_doubles(drill):
+    played = drill(f"{FAULT}\n{{id: bad, uses: set_key, with: {{key: left, undo: explode}}}}")
+    played.play()
+    number = next(
+        e["data"]["undo"] for e in played.events if e["kind"] == "undo_recorded" and e["step"] == "bad"
+    )
+    tries = [
+        e["mono_ns"] / 1e9
+        for e in played.events
+        if e["kind"] == "undo_started" and e["data"]["undo"] == number
+    ]
+    assert [after - before for before, after in pairwise(tries)] == pytest.approx([0.25, 0.5], abs=0.01)
 
 
 def test_an_undo_that_hangs_is_bounded(drill):

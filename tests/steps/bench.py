@@ -10,13 +10,12 @@ import anyio
 
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
-from offbus.runner.clock import SystemClock
+from offbus.runner.clock import Clock, SystemClock
 from offbus.runner.recording import JournalRecorder, RunRecorder
 from offbus.step import StepType
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
-from offbus_steps.clock import now_ns
 from offbus_steps.cluster import Cluster, open_cluster
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.port import Port
@@ -29,8 +28,13 @@ WITHIN_S = 60
 class Bench:
     """An open cluster, a journal, and the undos that steps recorded."""
 
-    def __init__(self, journal: JournalWriter) -> None:
+    def __init__(self, journal: JournalWriter, clock: Clock) -> None:
         self.cluster: Cluster
+        self.clock = clock
+        self.ready = anyio.Event()
+        """Set when a background step said so."""
+        self.asked_to_stop = anyio.Event()
+        """Set it to end a background step."""
         self.undos: list[Undo] = []
         self.aborted: list[str] = []
         self.stopped = anyio.Event()
@@ -48,17 +52,17 @@ class Bench:
         """The object store."""
         return self.cluster.port.objects
 
-    async def run(self, step: StepType, **params: Any) -> Any:
+    async def run(self, step: StepType, *, within_s: float = WITHIN_S, **params: Any) -> Any:
         """Play a step as the engine would."""
-        with anyio.fail_after(WITHIN_S):
+        with anyio.fail_after(within_s):
             return await step.run(Context(self, self._journal, self._metrics), step.params(**params))
 
-    async def undo(self, undo: Undo) -> UndoResult:
+    async def undo(self, undo: Undo, *, within_s: float = WITHIN_S) -> UndoResult:
         """Play an undo as another process would: from its JSON."""
         copy = type(undo).model_validate_json(undo.model_dump_json())
         recorder = JournalRecorder(self._journal, 1, self._metrics, "step")
         context = UndoContext(run=self._journal.run, step="step", environment=self.cluster, recorder=recorder)
-        with anyio.fail_after(WITHIN_S):
+        with anyio.fail_after(within_s):
             return await copy.undo(context)
 
     async def undo_all(self) -> list[str]:
@@ -94,9 +98,17 @@ class Context(JournalRecorder):
     def progress(self, text: str) -> None:
         """Nobody looks."""
 
+    def ready(self) -> None:
+        """A background step is ready."""
+        self._owner.ready.set()
+
+    async def stopped(self) -> None:
+        """Until the test stops it."""
+        await self._owner.asked_to_stop.wait()
+
     def now_ns(self) -> int:
         """The runner's clock."""
-        return now_ns()
+        return self._owner.clock.mono_ns()
 
     async def sleep(self, duration: timedelta) -> None:
         """Let time pass."""
@@ -111,10 +123,13 @@ async def bench(layout: Layout, folder: Path, guards: ClusterGuards | None = Non
 
 
 @asynccontextmanager
-async def bench_on(port: Port, folder: Path, guards: ClusterGuards | None = None) -> AsyncIterator[Bench]:
+async def bench_on(
+    port: Port, folder: Path, guards: ClusterGuards | None = None, *, clock: Clock | None = None
+) -> AsyncIterator[Bench]:
     """A bench on any cluster."""
-    journal = JournalWriter(folder / "journal.jsonl", "testrun1", SystemClock())
-    one = Bench(journal)
+    clock = clock or SystemClock()
+    journal = JournalWriter(folder / "journal.jsonl", "testrun1", clock)
+    one = Bench(journal, clock)
     run = RunRecorder(
         journal, 1, {}, environment="local", abort=one.abort, progress=lambda _step, _text: None
     )

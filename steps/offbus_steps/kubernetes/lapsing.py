@@ -15,7 +15,6 @@ from typing import Any, cast
 import anyio
 import structlog
 
-from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.records import RECORDS_LABEL, run_of_records
 from offbus_steps.kubernetes.run_lease import (
     DURATION_S,
@@ -26,7 +25,7 @@ from offbus_steps.kubernetes.run_lease import (
     holder_in,
     run_in,
 )
-from offbus_steps.port import Gone, NotFound, Object, PortError, Ref, WatchType
+from offbus_steps.port import Gone, NotFound, Object, Port, PortError, Ref, WatchType
 
 __all__ = ["Lapsed", "LeaseWatch", "patience_s"]
 
@@ -65,7 +64,7 @@ def patience_s(lease: Object | None) -> float:
 class LeaseWatch:
     """The Lease, as it is known here. `follow` is to run beside `lapsed`."""
 
-    def __init__(self, port: KubernetesPort, namespace: str) -> None:
+    def __init__(self, port: Port, namespace: str) -> None:
         self._port = port
         self._namespace = namespace
         self._lease: Object | None = None

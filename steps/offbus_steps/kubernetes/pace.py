@@ -15,12 +15,12 @@ class Pace:
         self._qps = qps
         self._burst = burst
         self._tokens = float(burst)
-        self._at = 0.0
+        self._at: float | None = None
 
     async def take(self) -> None:
         """Return when a request may be sent. A token that is not there yet is owed, and waited for."""
         now = anyio.current_time()
-        earned = (now - self._at) * self._qps if self._at else 0.0
+        earned = 0.0 if self._at is None else (now - self._at) * self._qps
         self._tokens = min(float(self._burst), self._tokens + earned) - 1.0
         self._at = now
         if self._tokens < 0:

@@ -20,8 +20,7 @@ import anyio
 
 from offbus.errors import CouldNotRun, TakenOver
 from offbus_steps.clock import now_ns
-from offbus_steps.kubernetes.objects import KubernetesObjects
-from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref, Unavailable, WatchType
+from offbus_steps.port import Conflict, NotFound, Object, Objects, PortError, Ref, Unavailable, WatchType
 
 __all__ = [
     "DURATION_S",
@@ -78,12 +77,19 @@ class RunLease:
     """The Lease, as one owner of one run holds it."""
 
     def __init__(
-        self, objects: KubernetesObjects, namespace: str, holder: str, *, duration_s: int = DURATION_S
+        self,
+        objects: Objects,
+        namespace: str,
+        holder: str,
+        *,
+        duration_s: int = DURATION_S,
+        clock: Callable[[], int] = now_ns,
     ) -> None:
         self.holder = holder
         self._objects = objects
         self._ref = Ref("Lease", LEASE, namespace)
         self._duration_s = duration_s
+        self._clock = clock
         self._version = ""
         self._asked_ns = 0
         """When the renewal that counts was asked for, on CLOCK_BOOTTIME: time in which we were suspended counts."""
@@ -102,7 +108,7 @@ class RunLease:
 
     async def take(self) -> None:
         """Take it for a new run. Raises CouldNotRun naming the run that has it."""
-        asked = now_ns()
+        asked = self._clock()
         try:
             self._wrote(await self._objects.create(self._object()), asked)
         except Conflict:
@@ -126,7 +132,7 @@ class RunLease:
         known = holder_in(found) == former or found["metadata"]["resourceVersion"] == lapsed
         if not known:
             found = await self._lapse(found)
-        asked = now_ns()
+        asked = self._clock()
         try:
             self._wrote(await self._write(found["metadata"]["resourceVersion"]), asked)
         except (Conflict, NotFound) as err:
@@ -157,7 +163,7 @@ class RunLease:
     async def renew(self) -> None:
         """Renew it now. Raises TakenOver, PortError."""
         async with self._turn:
-            asked = now_ns()
+            asked = self._clock()
             try:
                 made = await self._write(self._version)
             except NotFound:
@@ -223,7 +229,7 @@ class RunLease:
         self._version, self._asked_ns = lease["metadata"]["resourceVersion"], asked_ns
 
     def _age_s(self) -> float:
-        return (now_ns() - self._asked_ns) / NS
+        return (self._clock() - self._asked_ns) / NS
 
     def _lost(self, by: str) -> TakenOver:
         self._taken_by = by

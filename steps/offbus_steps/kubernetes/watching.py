@@ -116,6 +116,7 @@ class _Outage:
         now = anyio.current_time()
         self._since = now if self._since is None else self._since
         if now - self._since > BLIND_S:
+            err.away_s = now - self._since
             raise err
         await anyio.sleep(max(self._pause, err.after.total_seconds()))
         self._pause = min(self._pause * 2, LONGEST_PAUSE)

@@ -1,0 +1,142 @@
+"""Steps that wait, on virtual time: load, hold, await_recovery."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from test_agents_in_time import FAULT, TARGET
+from timed_port import deployment, node, ok, pod, timed_bench
+
+from offbus.errors import StepFailed
+from offbus_steps.hold import HOLD
+from offbus_steps.load import GRACE_S, LOAD, LoadOutputs
+from offbus_steps.port import Ref
+from offbus_steps.recovery import AWAIT_RECOVERY
+from virtual_time import in_virtual_time, meanwhile
+
+ASK = "POST /v1/chat/completions"
+GOOD = ok('{"choices": [{"finish_reason": "stop"}]}')
+WEB = (node("node-1"), node("node-2"), deployment("web", 1), pod("web-1", "web", "node-2"))
+
+
+def answering(after_s: Callable[[int], float | None]) -> Any:
+    """A target that answers its n-th request after so many seconds; None: never."""
+    count = 0
+
+    async def answer(_method: str, _path: str, _body: Any) -> Any:
+        nonlocal count
+        count += 1
+        seconds = after_s(count)
+        await (anyio.sleep_forever() if seconds is None else anyio.sleep(seconds))
+        return GOOD
+
+    return answer
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A load that has ended."""
+
+    outputs: LoadOutputs
+    asked: list[float]
+    ended: float
+    told: int
+    """How often the success rate of late was measured."""
+
+
+async def loaded(folder: Path, answer: Any, *, stop_at: float) -> Loaded:
+    """Ten requests a second until the load is asked to stop."""
+    async with timed_bench(folder, *WEB) as (one, port):
+        port.traffic.answer = answer
+        limit = timedelta(minutes=10)
+        params = {"target": TARGET, "model": "m", "rate": 10, "request_timeout": limit}
+        async with meanwhile((stop_at, one.asked_to_stop.set)):
+            outputs = await one.run(LOAD, within_s=3600, **params)
+        told = [m for m in one.events("metric") if m["name"] == "requests.success_rate_window"]
+        return Loaded(outputs, port.traffic.times(ASK), anyio.current_time(), len(told))
+
+
+@in_virtual_time
+async def test_requests_that_hang_delay_no_other(tmp_path: Path) -> None:
+    done = await loaded(tmp_path, answering(lambda _: None), stop_at=60.05)
+    assert done.asked == [pytest.approx(number / 10) for number in range(601)]
+    assert done.ended == pytest.approx(60.05 + GRACE_S), "the last of them are given up then"
+    assert done.outputs.sent == 0, "what did not end is not counted"
+
+
+@in_virtual_time
+async def test_what_is_on_its_way_at_the_stop_may_end(tmp_path: Path) -> None:
+    """Answers take 3 s, but for the last, which does not come."""
+    done = await loaded(tmp_path, answering(lambda n: None if n == 101 else 3.0), stop_at=10.05)
+    assert (done.outputs.sent, done.outputs.failed) == (100, 0)
+    assert done.ended == pytest.approx(10.05 + GRACE_S)
+
+
+@in_virtual_time
+async def test_a_load_that_has_all_answers_does_not_wait(tmp_path: Path) -> None:
+    done = await loaded(tmp_path, answering(lambda _: 3.0), stop_at=10.05)
+    assert (done.outputs.sent, done.ended) == (101, pytest.approx(13.0))
+
+
+@in_virtual_time
+async def test_the_success_rate_of_late_is_measured_once_a_second(tmp_path: Path) -> None:
+    done = await loaded(tmp_path, answering(lambda _: 0.0), stop_at=9.95)
+    assert (done.outputs.sent, done.told) == (100, 10)
+
+
+async def held(folder: Path, change_at: float) -> float:
+    """Hold for 30 s while the node is cordoned at a time; when it ended."""
+    params = {"expr": "node.schedulable", "for": timedelta(seconds=30), "node": "node-1", "target": TARGET}
+    async with timed_bench(folder, *WEB) as (one, port):
+
+        def cordon() -> None:
+            port.store.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": True}})
+
+        async with meanwhile((change_at, cordon)):
+            await one.run(HOLD, **params)
+    return anyio.current_time()
+
+
+@in_virtual_time
+async def test_what_holds_is_looked_at_for_the_whole_time_and_no_longer(tmp_path: Path) -> None:
+    assert await held(tmp_path, change_at=30.5) == 30
+
+
+@in_virtual_time
+async def test_what_does_not_hold_fails_at_once(tmp_path: Path) -> None:
+    began = anyio.current_time()
+    with pytest.raises(StepFailed, match="did not hold"):
+        await held(tmp_path, change_at=29.5)
+    assert anyio.current_time() - began == 29.5
+
+
+@in_virtual_time
+async def test_a_target_that_fails_is_asked_again_after_each_pause_until_enough_answers_are_good(
+    tmp_path: Path,
+) -> None:
+    async with timed_bench(tmp_path, *WEB) as (one, port):
+        port.traffic.answer = good_from(2.0)
+        await one.run(AWAIT_RECOVERY, target=TARGET, fault=FAULT, model="m", pause=timedelta(seconds=0.5))
+        assert port.traffic.times(ASK) == [pytest.approx(number / 2) for number in range(9)]
+
+
+@in_virtual_time
+async def test_a_target_that_does_not_tell_its_models_is_asked_again_after_each_pause(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *WEB) as (one, port):
+        port.traffic.answer = good_from(2.0)
+        await one.run(AWAIT_RECOVERY, target=TARGET, fault=FAULT, pause=timedelta(seconds=0.5))
+        assert port.traffic.times("GET /v1/models") == [0.0, 0.5, 1.0, 1.5, 2.0]
+        assert len(port.traffic.times(ASK)) == 5
+
+
+def good_from(seconds: float) -> Any:
+    async def answer(method: str, _path: str, _body: Any) -> Any:
+        if anyio.current_time() < seconds:
+            return ok("no worker", 503)
+        return GOOD if method == "POST" else ok('{"data": [{"id": "m"}]}')
+
+    return answer

@@ -1,0 +1,173 @@
+"""Undos that wait, on virtual time: for a responder, for a workload that may be broken, for logs that do not come."""
+
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from test_agents_in_time import TARGET
+from timed_port import TimedPort, deployment, error, node, ok, pod, timed_bench
+
+from offbus_steps import responder
+from offbus_steps.fields import apply, merge_patch, plan
+from offbus_steps.fingerprint import RUN_LABEL
+from offbus_steps.port import Ref
+from offbus_steps.undos import ClearConsequences, CollectEvidence, RestoreFields
+from offbus_steps.undos.collect import WITHIN_S
+from offbus_steps.undos.restore import OWN_ROLLOUT_S
+from virtual_time import in_virtual_time, meanwhile
+
+NODE = Ref("Node", "node-1")
+PATIENCE_S = 30.0
+QUARANTINE = {
+    "metadata": {
+        "labels": {responder.STATE_LABEL: "quarantined"},
+        "annotations": {responder.CORDONED_ANNOTATION: "True"},
+    },
+    "spec": {"unschedulable": True},
+}
+LIFTED = {
+    "metadata": {
+        "labels": {responder.STATE_LABEL: None},
+        "annotations": {responder.CORDONED_ANNOTATION: None},
+    },
+    "spec": {"unschedulable": None},
+}
+
+
+def agent(*, clears: bool) -> Any:
+    """An agent with a fault whose line is in the kernel log."""
+
+    async def answer(_method: str, path: str, _body: Any) -> Any:
+        if path.endswith("/clear"):
+            return ok('{"lines": ["Xid 0"]}') if clears else error(409, "no_metadata")
+        return ok('{"state": "armed", "kernel": [{"seq": 1}], "unread": []}')
+
+    return answer
+
+
+async def cleared(
+    folder: Path, *script: tuple[float, Any], clears: bool = True
+) -> tuple[str, float, TimedPort]:
+    """Play the undo while the node is patched at these times; what it said, and when it ended."""
+    async with timed_bench(folder, node("node-1")) as (one, port):
+        port.agents.answer = agent(clears=clears)
+        patience = timedelta(seconds=PATIENCE_S)
+        undo = ClearConsequences.before(
+            port.store.get(NODE), fault="f", expected=True, patience=patience, maintenance=()
+        )
+        async with meanwhile(*((at, partial(port.store.patch, NODE, patch)) for at, patch in script)):
+            result = await one.undo(undo, within_s=600)
+        after = port.store.get(NODE)
+        assert not after["spec"].get("unschedulable")
+        assert not after["metadata"].get("labels")
+        assert not after["metadata"].get("annotations")
+        return result.detail, anyio.current_time(), port
+
+
+CLEAR = "POST /faults/f/clear"
+
+
+@in_virtual_time
+async def test_a_responder_that_does_not_react_is_waited_for_once_and_told_the_all_clear(
+    tmp_path: Path,
+) -> None:
+    said, ended, port = await cleared(tmp_path)
+    assert (said, ended) == ("there were no consequences", PATIENCE_S)
+    assert port.agents.times(CLEAR) == [PATIENCE_S]
+
+
+@in_virtual_time
+async def test_a_responder_that_lifts_its_quarantine_is_waited_for(tmp_path: Path) -> None:
+    said, ended, port = await cleared(tmp_path, (29.0, QUARANTINE), (58.0, LIFTED))
+    assert (said, ended) == ("the responder lifted its quarantine", 58.0)
+    assert port.agents.times(CLEAR) == []
+
+
+@in_virtual_time
+async def test_a_responder_that_does_not_lift_is_sent_its_clear_and_waited_for_again(tmp_path: Path) -> None:
+    said, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (69.0, LIFTED))
+    assert (said, ended) == ("the responder lifted its quarantine after its clear was sent", 69.0)
+    assert port.agents.times(CLEAR) == [10 + PATIENCE_S]
+
+
+@in_virtual_time
+async def test_a_responder_that_never_lifts_is_cleared_by_hand(tmp_path: Path) -> None:
+    said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE))
+    assert (said, ended) == (
+        "the quarantine was removed by hand: the responder did not lift it",
+        10 + 2 * PATIENCE_S,
+    )
+
+
+@in_virtual_time
+async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> None:
+    said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE), clears=False)
+    assert (said, ended) == (
+        "the quarantine was removed by hand: the responder did not lift it",
+        10 + PATIENCE_S,
+    )
+
+
+@in_virtual_time
+async def test_a_final_state_is_not_waited_for(tmp_path: Path) -> None:
+    final = {"metadata": {"labels": {responder.STATE_LABEL: responder.DRAIN_FAILED}}}
+    _, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (12.0, final))
+    assert port.agents.times(CLEAR) == [12.0]
+    assert ended == 12 + PATIENCE_S
+
+
+ENV = ("spec", "template", "spec", "containers", ("name", "main"), "env", ("name", "LD_PRELOAD"))
+
+
+async def restored(
+    folder: Path, labels: dict[str, str], rolled_out_at: float = float("inf")
+) -> tuple[str, float]:
+    """Restore a Deployment whose rollout ends at a time; the result, and when it was there."""
+    async with timed_bench(folder, deployment("web", 0, labels)) as (one, port):
+        before = port.store.get(TARGET.ref)
+        fields = [plan(before, ENV, {"name": "LD_PRELOAD", "value": "/shim.so"})]
+        changed = port.store.patch(TARGET.ref, merge_patch(before, apply(before, fields)))
+        undo = RestoreFields.of(changed, fields, rollout=TARGET)
+        async with meanwhile((rolled_out_at, partial(rolled_out, port))):
+            result = await one.undo(undo, within_s=600)
+        assert port.store.get(TARGET.ref)["spec"] == before["spec"]
+        return result.result, anyio.current_time()
+
+
+def rolled_out(port: TimedPort) -> None:
+    found = port.store.get(TARGET.ref)
+    port.store.set_status(
+        TARGET.ref, {**found["status"], "observedGeneration": found["metadata"]["generation"]}
+    )
+
+
+@in_virtual_time
+async def test_a_rollout_of_the_runs_own_workload_is_waited_for_and_no_longer(tmp_path: Path) -> None:
+    assert await restored(tmp_path, {RUN_LABEL: "testrun1"}) == ("restored", OWN_ROLLOUT_S)
+
+
+@pytest.mark.parametrize("labels", [{RUN_LABEL: "testrun1"}, {}], ids=["own", "others"])
+@in_virtual_time
+async def test_a_rollout_that_ends_is_waited_for_until_then(tmp_path: Path, labels: dict[str, str]) -> None:
+    assert await restored(tmp_path, labels, 55.0) == ("restored", 55.0)
+
+
+@in_virtual_time
+async def test_a_rollout_of_somebody_elses_workload_is_waited_for_as_long_as_the_undo_may_take(
+    tmp_path: Path,
+) -> None:
+    began = anyio.current_time()
+    with pytest.raises(TimeoutError):
+        await restored(tmp_path, {})
+    assert anyio.current_time() - began == 600
+
+
+@in_virtual_time
+async def test_logs_that_do_not_come_are_left_behind(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, deployment("web", 1), pod("web-1", "web", "node-1")) as (one, _port):
+        result = await one.undo(CollectEvidence(target=TARGET, folder=str(tmp_path)))
+        assert anyio.current_time() == WITHIN_S
+        assert result.evidence["missing"] == [f"no answer within {WITHIN_S:g} s"]

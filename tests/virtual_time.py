@@ -1,0 +1,68 @@
+"""Virtual time for tests: trio's MockClock, which jumps to the next deadline when every task waits (decision 0010)."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial, wraps
+from typing import Any
+
+import anyio
+import trio.testing
+
+__all__ = ["VirtualClock", "in_virtual_time", "meanwhile", "play"]
+
+
+class VirtualClock:
+    """The engine's clock on the event loop's time, which trio's MockClock makes virtual."""
+
+    boot_id = "virtual"
+
+    def mono_ns(self) -> int:
+        return int(anyio.current_time() * 1e9) if _in_loop() else 0
+
+    def utc(self) -> str:
+        return "2026-01-01T00:00:00.000000Z"
+
+
+def _in_loop() -> bool:
+    try:
+        anyio.current_time()
+    except RuntimeError:
+        return False
+    return True
+
+
+def play(func: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **more: Any) -> Any:
+    """Run a coroutine function on virtual time, which begins at 0."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return anyio.run(partial(func, *args, **more), backend="trio", backend_options={"clock": clock})
+
+
+def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Make a test of a coroutine function: it is played on virtual time, and takes none."""
+
+    @wraps(test)
+    def played(*args: Any, **more: Any) -> None:
+        play(test, *args, **more)
+
+    return played
+
+
+@asynccontextmanager
+async def meanwhile(*script: tuple[float, Callable[[], Any]]) -> AsyncIterator[None]:
+    """Do these things after so many seconds from now, as long as the body takes."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for seconds, do in script:
+            tasks.start_soon(_later, seconds, do)
+        try:
+            yield
+        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+            failure = err
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _later(seconds: float, do: Callable[[], Any]) -> None:
+    await anyio.sleep(seconds)
+    do()
