@@ -15,10 +15,20 @@ from offbus_agent.faults import Faults
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
 from offbus_agent.kernel_log import open_kernel_log
 from offbus_agent.leases import boot_id, boottime_ns
-from offbus_agent.models import Fault, FaultRequest, GpuShape, Health, InjectXidRequest, PlaneHealth
+from offbus_agent.models import (
+    Fault,
+    FaultRequest,
+    GpuShape,
+    Health,
+    InjectXidRequest,
+    PlaneHealth,
+    PreloadAnswer,
+    PreloadShape,
+)
 from offbus_agent.node_page import NodePage
 from offbus_agent.planes import PlaneFailedError, Planes
 from offbus_agent.policy import Policy
+from offbus_agent.processes import preloaded
 from offbus_agent.refusals import Refusal
 from offbus_agent.store import Store
 
@@ -65,6 +75,13 @@ class Agent:
             faults=len(self.faults.all()),
             armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
+        )
+
+    def preload(self, pod: str) -> PreloadAnswer:
+        """What the containers of the pod with that uid preload; nothing for a pod that does not run here."""
+        found = preloaded(pod, self._place.root)
+        return PreloadAnswer(
+            processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
 
     async def inject_xid(self, request: InjectXidRequest) -> tuple[Fault, bool]:

@@ -21,6 +21,7 @@ from offbus_agent.models import (
     InjectXidRequest,
     LeaseRequest,
     OwnerRequest,
+    PreloadAnswer,
 )
 
 __all__ = ["ENDPOINTS", "LONGEST_WAIT_S", "Call", "Endpoint"]
@@ -31,7 +32,7 @@ LONGEST_WAIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, checked: the fault's id from the path, the body, the query."""
+    """One request, checked: the id from the path (a fault's, or a pod's), the body, the query."""
 
     agent: Agent
     fault: str
@@ -99,6 +100,10 @@ async def _recover(call: Call) -> tuple[int, BaseModel]:
 
 async def _clear(call: Call) -> tuple[int, BaseModel]:
     return 200, await call.agent.faults.clear(call.fault, call.body)
+
+
+async def _preload(call: Call) -> tuple[int, BaseModel]:
+    return 200, call.agent.preload(call.fault)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (
@@ -171,6 +176,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         run=_clear,
         body=OwnerRequest,
         answer=ClearAnswer,
+    ),
+    Endpoint(
+        method="GET",
+        path="/pods/{id}/preload",
+        summary="The LD_PRELOAD that the containers of a pod (by uid) run with: of their images, specs and operators.",
+        run=_preload,
+        answer=PreloadAnswer,
     ),
     Endpoint(
         method="POST",

@@ -235,6 +235,20 @@ class Health(_Shape):
     planes: dict[Plane, PlaneHealth]
 
 
+class PreloadShape(_Shape):
+    """One container's first process, and the LD_PRELOAD that it was started with."""
+
+    pid: int
+    container: str
+    value: str | None
+
+
+class PreloadAnswer(_Shape):
+    """What a pod's containers preload now."""
+
+    processes: list[PreloadShape]
+
+
 class _Error(BaseModel):
     model_config = ConfigDict(extra="allow", defer_build=True)
 

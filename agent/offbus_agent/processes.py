@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Known", "census", "find_process", "pod_uid"]
+__all__ = ["Known", "Preloaded", "census", "find_process", "pod_uid", "preloaded"]
 
 _PROC = Path("/proc")
 _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
 """Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
+_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+"""A container's id, as runtimes name its cgroup."""
 
 
 def find_process(pid: int, namespace: int, page: Path) -> int | None:
@@ -47,6 +49,46 @@ def census(page: Path, node_root: Path) -> dict[tuple[int, int], Known]:
         if namespace is not None and inner is not None:
             found[namespace, inner] = Known(pid, pod_uid(pid, node_root))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """The first process of a pod's container, and the LD_PRELOAD that it was started with."""
+
+    pid: int
+    """In its own namespace."""
+    container: str
+    """The container's id by its cgroup; "" on a node that is a folder."""
+    value: str | None
+    """None: its environment cannot be read."""
+
+
+def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
+    """The first process of each container of a pod: what its image, its spec and whoever chained made of LD_PRELOAD."""
+    first: dict[str, Preloaded] = {}
+    for host_pid in _all_pids():
+        pid = _innermost_pid(host_pid)
+        if pid is None or pod_uid(host_pid, node_root) != pod:
+            continue
+        container = _container_id(host_pid)
+        if container not in first or pid < first[container].pid:
+            first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
+    return sorted(first.values(), key=lambda one: one.container)
+
+
+def _container_id(pid: int) -> str:
+    found = _CONTAINER.findall(" ".join(_lines(pid, "cgroup")))
+    return str(found[0]) if found else ""
+
+
+def _variable(pid: int, name: str) -> str | None:
+    """Of the environment that a process was started with; "" when it had none of that name."""
+    try:
+        entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    values = [entry.partition(b"=")[2] for entry in entries if entry.startswith(f"{name}=".encode())]
+    return values[0].decode(errors="replace") if values else ""
 
 
 def pod_uid(pid: int, node_root: Path) -> str | None:

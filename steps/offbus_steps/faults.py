@@ -40,6 +40,9 @@ class Fault(BaseModel):
 
     id: str = Field(description="The agent's name of the fault.")
     node: str = Field(description="Where it was injected.")
+    nodes: list[str] = Field(
+        default_factory=list, description="All nodes that the step faulted, this one among them."
+    )
     gpus: list[str] = Field(description="UUIDs of the faulted GPUs.")
     xid: int = Field(description="The XID.")
     planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")

@@ -19,8 +19,9 @@ from pydantic import Field, model_validator
 
 from offbus.errors import StepError
 from offbus.step import Context, Kind, StepType
-from offbus_steps.injection import InjectOutputs, XidParams, inject
+from offbus_steps.injection import InjectOutputs, inject
 from offbus_steps.planes import PAGE_PLANES, Plane, require_showing, usual_planes
+from offbus_steps.where import XidParams
 
 __all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectParams"]
 

@@ -13,9 +13,8 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from offbus.durations import Duration
 from offbus.errors import StepError, StepFailed
 from offbus.step import Context, Outputs
 from offbus_steps.blast_radius import require_allowed
@@ -29,37 +28,12 @@ from offbus_steps.prepare import required_target
 from offbus_steps.target import Target, target_pods
 from offbus_steps.undos import ClearConsequences, DisarmFault, RestartFaulted
 from offbus_steps.undos.maintenance import maintenance_of
-from offbus_steps.where import WhereParams
+from offbus_steps.where import XidParams
 
-__all__ = ["InjectOutputs", "XidParams", "inject"]
+__all__ = ["InjectOutputs", "inject"]
 
 FAULT_ID_LENGTH = 39
 """The agent's limit (offbus_agent.models.FaultId)."""
-
-
-class XidParams(WhereParams):
-    """Which fault, and where."""
-
-    xid: int = Field(default=79, description="The XID: a number of NVIDIA's catalogue.")
-    ttl: Duration = Field(
-        default=timedelta(seconds=15),
-        description="How long the fault outlives a runner that no longer renews its lease.",
-    )
-    patience: Duration = Field(
-        default=timedelta(seconds=30),
-        description="How long the undo waits for the responder, each time, before it clears the node itself.",
-    )
-
-    @field_validator("xid")
-    @classmethod
-    def _known(cls, xid: int) -> int:
-        from offbus_agent.catalogue import UnknownXid, lookup
-
-        try:
-            lookup(xid)
-        except UnknownXid as err:
-            raise ValueError(err.message) from err
-        return xid
 
 
 class InjectOutputs(Outputs):
@@ -97,7 +71,10 @@ async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> 
     for place in places:
         await _require_planes(cluster, place, planes)
         await _require_pods(cluster, place, planes)
-    aims = [Aim(place, _new_fault(ctx, cluster, params.xid, target, place, planes)) for place in places]
+    nodes = [place.node for place in places]
+    aims = [
+        Aim(place, _new_fault(ctx, cluster, params.xid, target, place, planes, nodes)) for place in places
+    ]
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -195,7 +172,13 @@ async def _require_pods(cluster: Cluster, place: Place, planes: tuple[Plane, ...
 
 
 def _new_fault(
-    ctx: Context, cluster: Cluster, xid: int, target: Target, place: Place, planes: tuple[Plane, ...]
+    ctx: Context,
+    cluster: Cluster,
+    xid: int,
+    target: Target,
+    place: Place,
+    planes: tuple[Plane, ...],
+    nodes: list[str],
 ) -> Fault:
     from secrets import token_hex
 
@@ -204,6 +187,7 @@ def _new_fault(
     return Fault(
         id=f"{ctx.run_id}-{step}-{suffix}",
         node=place.node,
+        nodes=nodes,
         gpus=list(place.gpus),
         xid=xid,
         planes=[plane.value for plane in planes],

@@ -111,6 +111,11 @@ class NodeAgents:
         path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
         return await self._call(node, "GET", path, within_s=LONG_POLL_S + 10.0)
 
+    async def preload(self, node: str, pod: str) -> list[dict[str, Any]]:
+        """`GET /pods/{uid}/preload`: `{pid, container, value}` of each container's first process."""
+        found: list[dict[str, Any]] = (await self._call(node, "GET", f"/pods/{pod}/preload"))["processes"]
+        return found
+
     def _owner(self) -> dict[str, Any]:
         return {"run": self._run.run_id, "epoch": self._run.epoch}
 

@@ -21,14 +21,20 @@ VOLUME = "offbus"
 
 
 def preload_fields(
-    workload: Workload, running: Iterable[Object], host_path: Callable[[str], str]
+    workload: Workload,
+    running: Iterable[Object],
+    host_path: Callable[[str], str],
+    images: Mapping[str, str] | None = None,
 ) -> list[Field]:
-    """Every field to set, for all of the workload's containers that ask for GPUs. Raises StepError."""
+    """Every field to set, for all of the workload's containers that ask for GPUs. Raises StepError.
+
+    `images`: the LD_PRELOAD that containers, by their names in the pods, have of their images alone.
+    """
     templates = workload.gpu_templates()
     if not templates:
         raise StepError(f"{workload.ref} asks for no GPUs", hint="a drill needs a workload that uses a GPU")
     found = list(running)
-    return [field for one in templates for field in _fields(workload, one, found, host_path)]
+    return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
 
 
 def is_loaded_with(container: Mapping[str, Any]) -> bool:
@@ -43,9 +49,13 @@ def is_prepared(workload: Workload) -> bool:
 
 
 def _fields(
-    workload: Workload, template: Template, running: list[Object], host_path: Callable[[str], str]
+    workload: Workload,
+    template: Template,
+    running: list[Object],
+    host_path: Callable[[str], str],
+    images: Mapping[str, str],
 ) -> list[Field]:
-    chained = _chain(workload, template, running)
+    chained = _chain(workload, template, running) or _image(template, images)
     library = host_path(LIBRARY) + (f":{chained}" if chained else "")
     volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
     wanted: list[tuple[Any, ...]] = [
@@ -86,6 +96,11 @@ def _chain(workload: Workload, template: Template, running: list[Object]) -> str
             f"{workload.ref} loads the shim already", hint="`offbus recover` undoes a run left over"
         )
     return chained
+
+
+def _image(template: Template, images: Mapping[str, str]) -> str:
+    """Where an operator runs the container under other names, all of them are of its image."""
+    return images.get(template.container) or next(iter(images.values()), "")
 
 
 def _written(workload: Workload, template: Template) -> str:

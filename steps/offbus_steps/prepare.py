@@ -19,6 +19,7 @@ from offbus.errors import StepError, StepFailed
 from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps import pods
 from offbus_steps.cluster import Cluster, cluster_of
+from offbus_steps.image_preload import image_preloads
 from offbus_steps.pod_admission import require_admitted
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.preload import is_loaded_with, preload_fields
@@ -59,10 +60,12 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
     await cluster.observer.watch_target(target)
     workload = await live_workload(cluster.port.objects, target)
     running = await target_objects(cluster, target)
-    fields = preload_fields(workload, running, cluster.port.host_path)
+    preload_fields(workload, running, cluster.port.host_path)  # what cannot be chained is refused first
+    images = await image_preloads(cluster, running)
+    fields = preload_fields(workload, running, cluster.port.host_path, images)
     await require_admitted(cluster, target, running)
     if params.by == "admission":
-        await load_by_admission(ctx, cluster, target, running)
+        await load_by_admission(ctx, cluster, target, running, images)
     else:
         await load_by_patch(ctx, cluster, target, workload, running, fields)
     return PrepareOutputs(pods=await _loaded(cluster, target))

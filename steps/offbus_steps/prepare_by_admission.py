@@ -4,6 +4,8 @@ In this order: a dry run of the policy (is it served, may we?), the undo's recor
 pod that has to show the change, and then the target's pods are replaced a few at a time.
 """
 
+from collections.abc import Mapping
+
 import anyio
 
 from offbus.errors import StepError
@@ -26,11 +28,13 @@ LOOK_AGAIN_S = 0.25
 WAYS_OUT = "or use `by: patch`"
 
 
-async def load_by_admission(ctx: Context, cluster: Cluster, target: Target, running: list[Object]) -> None:
+async def load_by_admission(
+    ctx: Context, cluster: Cluster, target: Target, running: list[Object], images: Mapping[str, str]
+) -> None:
     """Put the policy into effect and replace the pods. Raises StepError, StepFailed."""
     sample = _sample(target, running)
     name = f"offbus-{ctx.run_id}-{ctx.step.replace('_', '-')}"
-    policy = policy_of(name, ctx.run_id, target, {}, cluster.port.host_path)
+    policy = policy_of(name, ctx.run_id, target, images, cluster.port.host_path)
     await _require_served(cluster, policy)
     await ctx.undo(RemoveAdmission(policy=name, target=target))
     await _create(cluster, policy)

@@ -9,7 +9,7 @@ are ready, and the last of the good answers that were needed after the last fail
 while and none failed it counts to the replicas alone, and `no_outage` is true; where nobody asked, it is not known.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
 from typing import Annotated, Any
@@ -39,7 +39,8 @@ class RecoveryParams(AskParams):
         default=None, description="The fault; by default that of the ancestor that outputs one."
     )
     moved: bool = Field(
-        default=True, description="No pod of the target that uses GPUs may be on the faulted node."
+        default=True,
+        description="No pod of the target that uses GPUs may be on a node that was faulted with this one.",
     )
     answers: int = Field(default=5, ge=1, description="Good answers in a row.")
     pause: Duration = Field(default=timedelta(milliseconds=100), description="Between two requests.")
@@ -62,7 +63,8 @@ async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutput
     """Wait until the target is whole, then until it answers; look again when it broke meanwhile."""
     cluster, fault, target = cluster_of(ctx), required_fault(params.fault), required_target(params.target)
     await cluster.observer.watch_target(target)
-    whole, begun_ns = _whole(target, fault.node if params.moved else None), ctx.now_ns()
+    faulted = {fault.node, *fault.nodes} if params.moved else set()
+    whole, begun_ns = _whole(target, faulted), ctx.now_ns()
     while True:
         await cluster.log.until(progress_of(target, ctx.progress, whole))
         ready = _ready_since(cluster, whole, fault)
@@ -75,11 +77,11 @@ def _ready_since(cluster: Cluster, whole: Callable[[World], bool], fault: Fault)
     return Since(max(since.mono_ns, fault.injected_ns), since.seq)
 
 
-def _whole(target: Target, without: str | None) -> Callable[[World], bool]:
+def _whole(target: Target, without: Collection[str]) -> Callable[[World], bool]:
     def holds(world: World) -> bool:
         workload = world.workload(target.ref)
         pods = [pod for pod in target_pods(world, target) if pod.active]
-        elsewhere = all(not pod.gpus or pod.node != without for pod in pods)
+        elsewhere = all(not pod.gpus or pod.node not in without for pod in pods)
         return workload is not None and elsewhere and sum(pod.ready for pod in pods) >= workload.desired
 
     return holds

@@ -12,13 +12,13 @@ means the same each time. Everything is resolved when the step begins, and refus
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from offbus.durations import Duration
 from offbus.step import FromAncestor, Params
 from offbus_steps.target import Target
 
-__all__ = ["OWN_DOMAIN", "WhereParams"]
+__all__ = ["OWN_DOMAIN", "WhereParams", "XidParams"]
 
 OWN_DOMAIN = "own"
 ONE_OF = (("node", "nodes"), ("node_count", "node_percent"), ("gpus", "gpu_count", "gpu_percent"))
@@ -79,3 +79,28 @@ class WhereParams(Params):
     def many(self) -> bool:
         """Whether nodes are chosen in a way that can give several."""
         return any(getattr(self, name) is not None for name in MANY)
+
+
+class XidParams(WhereParams):
+    """Which fault, and where."""
+
+    xid: int = Field(default=79, description="The XID: a number of NVIDIA's catalogue.")
+    ttl: Duration = Field(
+        default=timedelta(seconds=15),
+        description="How long the fault outlives a runner that no longer renews its lease.",
+    )
+    patience: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long the undo waits for the responder, each time, before it clears the node itself.",
+    )
+
+    @field_validator("xid")
+    @classmethod
+    def _known(cls, xid: int) -> int:
+        from offbus_agent.catalogue import UnknownXid, lookup
+
+        try:
+            lookup(xid)
+        except UnknownXid as err:
+            raise ValueError(err.message) from err
+        return xid

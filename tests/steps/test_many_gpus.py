@@ -19,8 +19,8 @@ from offbus_sandbox.start import start, stop
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.inject import INJECT_XID
-from offbus_steps.injection import XidParams
 from offbus_steps.port import Ref
+from offbus_steps.where import XidParams
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -78,6 +78,7 @@ async def test_each_node_has_a_fault_a_proof_and_undos_of_its_own(sandbox: Layou
         assert len(set(out.nodes)) == len({fault.id for fault in out.faults}) == 2
         assert (out.node, out.fault, out.gpus) == (out.nodes[0], out.faults[0], out.faults[0].gpus)
         assert out.all_gpus == [gpu for fault in out.faults for gpu in fault.gpus]
+        assert all(fault.nodes == out.nodes for fault in out.faults)
         assert {one["fault"] for one in one.events("fault_declared")} == {f.id for f in out.faults}
         proven = {(one["fault"], one["evidence"]["node"]) for one in one.events("fault_proven")}
         assert proven == {(fault.id, fault.node) for fault in out.faults}
