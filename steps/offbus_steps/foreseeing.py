@@ -16,7 +16,6 @@ from offbus_steps import pods, responder
 from offbus_steps.blast_radius import require_allowed, require_evictable, would_go
 from offbus_steps.capacity import allocatable_gpus
 from offbus_steps.cluster import Cluster
-from offbus_steps.injection import XidParams
 from offbus_steps.manifest import read_manifest
 from offbus_steps.place import find_places
 from offbus_steps.planes import Plane, usual_planes
@@ -25,6 +24,7 @@ from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.remediation import Deployed, deployed
 from offbus_steps.running import target_objects
 from offbus_steps.target import Target
+from offbus_steps.where import XidParams
 from offbus_steps.workloads import workload_of
 
 __all__ = ["drill_sights", "remediation_sights"]

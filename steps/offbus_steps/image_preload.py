@@ -46,9 +46,12 @@ async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
     try:
         return await cluster.agents.preload(node, pod["metadata"]["uid"])
     except (AgentRefused, Unavailable) as err:
+        older = isinstance(err, AgentRefused) and err.code == "no_such_path"
         raise StepError(
             f"whether the image of Pod {pod['metadata']['name']} sets LD_PRELOAD cannot be read: {err.message}",
-            hint=f"see the agent of {node}",
+            hint="the agents are older than this offbus: restart the DaemonSet offbus-agent with its image"
+            if older
+            else f"see the agent of {node}",
         ) from err
 
 
