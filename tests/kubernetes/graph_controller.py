@@ -22,7 +22,7 @@ from offbus_sandbox.owners import owner_reference
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
-from offbus_steps.port import KINDS, Conflict, Gone, NotFound, Object, Ref, Unavailable, WatchType
+from offbus_steps.port import KINDS, Conflict, Forbidden, Gone, NotFound, Object, Ref, Unavailable, WatchType
 from offbus_steps.workloads import GRAPH_LABEL
 
 GRAPH = "DynamoGraphDeployment"
@@ -113,6 +113,13 @@ class GraphController:
                 log.warning("list again: %s", err)
 
     async def _changed(self, obj: Object) -> None:
+        try:
+            await self._reconcile_of(obj)
+        except Forbidden as err:
+            if "is being terminated" not in err.message:  # its namespace goes, and the graph with it
+                raise
+
+    async def _reconcile_of(self, obj: Object) -> None:
         if obj["kind"] == GRAPH:
             await self._reconcile(obj)
             return
