@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment do not go well, also under `make -j`
-.PHONY: help drill test test-all test-cluster torture cluster cluster-status cluster-down check generate bench bench-recovery bench-shim clean
+.PHONY: help drill test test-all test-cluster torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-recovery bench-shim clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -54,11 +54,14 @@ cluster-down: $(STAMPS)/dev  ## Remove it without a trace
 torture: $(STAMPS)/dev $(STAMPS)/native  ## Kill drills everywhere, recover, compare (FULL=1: all of it; ARGS="--seed 7")
 	@exec $(BIN)/python tests/torture/torture.py $(if $(FULL),--full) $(ARGS)
 
+torture-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Kill runners on the real cluster for ever, and break it under their drills (root)
+	@OFFBUS_TORTURE=all exec $(BIN)/python -m pytest -m cluster -s -n 0 tests/kubernetes/real/test_real_torture.py $(ARGS)
+
 check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@MYPYPATH=docs:benchmarks $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
+	@MYPYPATH=docs:benchmarks:tests/kubernetes $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
 	@MYPYPATH=tests/cluster $(BIN)/mypy tests/cluster/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
@@ -74,6 +77,9 @@ bench-recovery: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure how long r
 
 bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure what the shim costs a call (ARGS=--quick)
 	@exec $(BIN)/python benchmarks/shim.py $(ARGS)
+
+bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of 5,000 nodes, beside a poller (ARGS="--nodes 500 --pods 2000")
+	@exec $(BIN)/python benchmarks/fleet.py $(ARGS)
 
 clean:  ## Remove everything that make made
 	@[ ! -f shim/Makefile ] || $(MAKE) --no-print-directory -s -C shim clean

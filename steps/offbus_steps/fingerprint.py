@@ -6,7 +6,7 @@ kept by value, the rest as a digest: specs hold secrets. Whose doing a differenc
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -14,10 +14,11 @@ import anyio
 from offbus.errors import StepError
 from offbus_steps import pods, responder
 from offbus_steps.attribution import CORDON, OURS, REST, split_spec
+from offbus_steps.capacity import allocatable_gpus
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.manifest import ALLOWED_KINDS
 from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
-from offbus_steps.port import Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.uses import uses
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
 
@@ -42,17 +43,30 @@ async def fingerprint(
     objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str
 ) -> dict[str, Any]:
     """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
+    try:
+        return await _taken(objects, agents, guards, run, whole=False)
+    except Gone:  # the server forgot where the parts were: once more, whole
+        return await _taken(objects, agents, guards, run, whole=True)
+
+
+async def _taken(
+    objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str, *, whole: bool
+) -> dict[str, Any]:
     items: dict[str, Any] = {}
-    nodes = (await objects.list("Node")).items
+    offering = []
+    async for page in _pages(objects, "Node", whole=whole):
+        for node in page:
+            items.update(_node({**node, "kind": "Node"}))
+            if allocatable_gpus(node):
+                offering.append(node["metadata"]["name"])
     deadline = anyio.current_time() + BACK_WITHIN_S  # for all agents together
-    for node in nodes:
-        items.update(_node({**node, "kind": "Node"}))
-        items.update(await _faults(agents, node, deadline))
+    for name in offering:
+        items.update(await _faults(agents, name, deadline))
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 items.update(_workload(Ref.of({**obj, "kind": kind}), obj.get("spec")))
-    items.update(await _pods(objects, guards))
+    items.update(await _pods(objects, guards, whole=whole))
     items.update(await _leftovers(objects, run))
     return items
 
@@ -78,11 +92,8 @@ def _workload(ref: Ref, spec: object) -> Iterator[tuple[str, Any]]:
     yield f"{ref} {REST}", rest
 
 
-async def _faults(agents: NodeAgents, node: Object, deadline: float) -> dict[str, Any]:
+async def _faults(agents: NodeAgents, name: str, deadline: float) -> dict[str, Any]:
     """The faults that a node's agent knows, once it answers; nodes without GPUs have no agent."""
-    if not int(((node.get("status") or {}).get("allocatable") or {}).get(pods.GPU_RESOURCE, 0)):
-        return {}
-    name = node["metadata"]["name"]
     await agents.back(name, deadline)
     try:
         found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
@@ -99,7 +110,16 @@ async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Obj
         return ()
 
 
-async def _pods(objects: Objects, guards: ClusterGuards) -> dict[str, Any]:
+async def _pages(objects: Objects, kind: str, *, whole: bool) -> AsyncIterator[Sequence[Object]]:
+    """A kind that may have very many objects: a part at a time, so that they are never all in memory."""
+    if whole:
+        yield (await objects.list(kind)).items
+        return
+    async for page in objects.pages(kind):
+        yield page
+
+
+async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
     owners = {
         (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
         for one in await _listed(objects, "ReplicaSet")
@@ -107,13 +127,14 @@ async def _pods(objects: Objects, guards: ClusterGuards) -> dict[str, Any]:
     count: Counter[str] = Counter()
     ready: Counter[str] = Counter()
     preloaded: Counter[str] = Counter()
-    for pod in await _listed(objects, "Pod"):
-        if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
-            continue
-        owner = _owner(pod, owners)
-        count[owner] += 1
-        ready[owner] += pods.is_ready(pod)
-        preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
+    async for page in _pages(objects, "Pod", whole=whole):
+        for pod in page:
+            if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
+                continue
+            owner = _owner(pod, owners)
+            count[owner] += 1
+            ready[owner] += pods.is_ready(pod)
+            preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
     return {
         f"Pods of {owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
         for owner in count

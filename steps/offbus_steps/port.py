@@ -191,6 +191,12 @@ class Objects(Protocol):
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes equality selector "a=b,c"."""
 
+    async def pages(
+        self, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> AsyncIterator[Sequence[Object]]:
+        """What `list` gives, a part at a time, for callers that keep little of it. Raises Gone after too long."""
+        yield (await self.list(kind, namespace=namespace, labels=labels)).items
+
     def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:

@@ -13,7 +13,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class LoneServer:
     port: int = field(default_factory=free_port)
     etcd_port: int = field(default_factory=free_port)
     tokens: dict[str, str] = field(default_factory=dict)
+    options: Sequence[str] = ()
+    """More for the API server."""
     _etcd: subprocess.Popen[bytes] | None = None
     _api: subprocess.Popen[bytes] | None = None
 
@@ -99,6 +101,7 @@ class LoneServer:
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
+            *self.options,
             *self.flags,
         ]
         self._api = self._run(command, "apiserver")

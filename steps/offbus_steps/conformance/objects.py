@@ -65,6 +65,14 @@ class ObjectsConformance:
         assert await names(port, namespace, "color=blue") == set()
         assert {"one", "two", "three"} <= await names(port, "", "color=red")
 
+    async def test_the_pages_of_a_list_are_the_list(self, port: Port, namespace: str) -> None:
+        for name in ("one", "two", "three"):
+            await port.objects.create(config_map(namespace, name, color="red"))
+        asked = {"namespace": namespace, "labels": "color=red"}
+        paged = [one async for page in port.objects.pages("ConfigMap", **asked) for one in page]
+        assert paged == [*(await port.objects.list("ConfigMap", **asked)).items]
+        assert len(paged) == 3
+
     async def test_a_patch_merges_and_null_removes(self, port: Port, namespace: str) -> None:
         await port.objects.create(config_map(namespace))
         ref = Ref("ConfigMap", "c", namespace)

@@ -1,6 +1,6 @@
 """The objects of a cluster: `offbus_steps.port.Objects` over the REST interface."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -36,6 +36,14 @@ class KubernetesObjects(Objects):
             return await self._pages(resource, namespace, selectors)
         except Gone:  # the list took longer than the server keeps versions: once more, whole
             return await self._pages(resource, namespace, selectors, size=0)
+
+    async def pages(
+        self, kind: str, *, namespace: str = "", labels: str = ""
+    ) -> AsyncGenerator[Sequence[Object], None]:
+        """All objects of a kind that match, as the server gives them."""
+        resource = await self._served.resource(kind)
+        async for items, _ in self._parts(resource, namespace, _selectors(labels), size=PAGE):
+            yield items
 
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
@@ -96,16 +104,24 @@ class KubernetesObjects(Objects):
         self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int = PAGE
     ) -> ObjectList:
         items: list[Object] = []
+        version = ""
+        async for part, of in self._parts(resource, namespace, selectors, size=size):
+            items += part
+            version = of
+        return ObjectList(items, version)
+
+    async def _parts(
+        self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int
+    ) -> AsyncGenerator[tuple[Sequence[Object], str], None]:
         params = dict(selectors) | ({"limit": str(size)} if size else {})
         while True:
             page = await self._api.json(Call("GET", collection(resource, namespace), params=params))
-            # items of a list carry no kind of their own
-            items += (
-                {"apiVersion": resource.api_version, "kind": resource.kind, **one} for one in page["items"]
-            )
             meta = page["metadata"]
+            # items of a list carry no kind of their own
+            known = {"apiVersion": resource.api_version, "kind": resource.kind}
+            yield [{**known, **one} for one in page["items"]], meta["resourceVersion"]
             if not meta.get("continue"):
-                return ObjectList(items, meta["resourceVersion"])
+                return
             params["continue"] = meta["continue"]
 
     async def _path(self, ref: Ref, subresource: str = "") -> str:

@@ -79,7 +79,6 @@ RIGHTS: tuple[Right, ...] = (
     # creating pods: only as dry runs, which show before anything is touched what a namespace would refuse
     *_rights("create delete", "", "pods", Scope.DRILL),
     *_rights("get", "", "pods/log", Scope.DRILL),
-    *_rights("list", "", "events", Scope.DRILL),
     *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
     # the agents, the run's Lease and its records
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
