@@ -11,6 +11,7 @@ import pytest
 from node_world import GPU1, LEASE, OWNER, request
 
 from offbus_agent.page import ControlPage
+from watching import wait_until
 
 KERNEL = ["kernel"]
 
@@ -150,6 +151,11 @@ class TestRestart:
         assert [(path.stat().st_ino, path.stat().st_size) for path in (node.ctl, node.events)] == before
 
 
+def known(agent, node, faults):
+    """Wait until the agent knows of so many faults: it keeps them in a file."""
+    wait_until(node.state.parent, lambda: agent.get("/health")["faults"] >= faults)
+
+
 class TestBusyLog:
     """Another writer holds the lock of the kernel log for a while."""
 
@@ -161,12 +167,11 @@ class TestBusyLog:
             stack.callback(os.close, fd)
             yield stack
 
-    def test_the_agent_answers_meanwhile_and_disarms_what_else_there_is(self, agent, held):
+    def test_the_agent_answers_meanwhile_and_disarms_what_else_there_is(self, agent, node, held):
         agent.post("/faults", request("other", planes=["cuda"], gpus=[GPU1]), expect=201)
         with ThreadPoolExecutor(1) as pool:
             slow = pool.submit(agent.client.post, "/faults", json=request())
-            while agent.get("/health")["faults"] < 2:
-                pass
+            known(agent, node, 2)
             assert agent.post("/faults/other/disarm", OWNER)["state"] == "disarmed"
             assert not slow.done()
             held.close()
@@ -175,8 +180,7 @@ class TestBusyLog:
     def test_the_same_request_twice_at_once_is_one_fault(self, agent, node, held):
         with ThreadPoolExecutor(2) as pool:
             both = [pool.submit(agent.client.post, "/faults", json=request()) for _ in range(2)]
-            while agent.get("/health")["faults"] < 1:
-                pass
+            known(agent, node, 1)
             held.close()
             assert sorted(one.result().status_code for one in both) == [200, 201]
         assert len(node.lines()) == 1
@@ -184,8 +188,7 @@ class TestBusyLog:
     def test_a_takeover_waits_for_the_injection_and_ends_it(self, agent, node, held):
         with ThreadPoolExecutor(2) as pool:
             slow = pool.submit(agent.client.post, "/faults", json=request())
-            while agent.get("/health")["faults"] < 1:
-                pass
+            known(agent, node, 1)
             recovered = pool.submit(
                 agent.client.post, "/faults/f1/recover", json={"run": "run-1", "epoch": 2}
             )

@@ -8,9 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-from playing import LONG, SCENARIOS, Offbus
-
-from offbus_sandbox.responder.inotify import Folder
+from playing import SCENARIOS, Offbus
+from watching import watch_until
 
 __all__ = ["follow", "reach", "run_until"]
 
@@ -57,11 +56,9 @@ def _lines(journal: Path, runner: Runner) -> Iterator[str]:
 async def _new_folder(runs: Path, known: set[Path], runner: Runner) -> Path:
     async with anyio.create_task_group() as beside:
         beside.start_soon(_fail_when_ended, runner)
-        with Folder(runs) as folder, anyio.fail_after(LONG):
-            while not (fresh := _fresh(runs, known)):
-                await folder.changed()
+        await watch_until(runs, lambda: bool(_fresh(runs, known)))
         beside.cancel_scope.cancel()
-    return fresh[0]
+    return _fresh(runs, known)[0]
 
 
 def _fresh(runs: Path, known: set[Path]) -> list[Path]:

@@ -1,21 +1,21 @@
 """A drill cannot pass without its proof: parts are taken away from the world, never from the scenario."""
 
 import os
-import select
 import shutil
 import signal
-import socket
 import stat
 from pathlib import Path
 
 import anyio
 import pytest
 from drill_world import signal_program, up, variant
-from playing import LONG, SCENARIOS
+from playing import SCENARIOS
+from watching import wait_until
 
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Ref
+from watching import wait_until
 
 pytestmark = pytest.mark.drill
 
@@ -37,28 +37,18 @@ def failed(finished, *words):
         assert word in finished.output
 
 
-def listens(folder):
-    """Whether the agent of a node accepts connections."""
-    fd = os.open(folder, os.O_RDONLY)
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(f"/proc/self/fd/{fd}/agent.sock")  # a socket's path may have 107 bytes
-        except OSError:
-            return False
-        finally:
-            os.close(fd)
-    return True
+def starts(node):
+    """How often the agent of a node has said that it is ready."""
+    return (node / "log" / "agent.log").read_text().count("ready on")
 
 
 def restart_agents(sandbox):
-    """Kill the agents; their supervisor starts others. Returns when these listen."""
+    """Kill the agents; their supervisor starts others. Returns when these are ready."""
+    before = {node: starts(node) for node in sandbox.nodes()}
     killed = signal_program(sandbox.folder, "offbus_agent", signal.SIGKILL)
-    assert len(killed) == len(sandbox.nodes())
-    for _ in range(LONG * 10):
-        if all(listens(node) for node in sandbox.nodes()):
-            return
-        select.select([], [], [], 0.1)
-    raise AssertionError("the agents did not come back")
+    assert len(killed) == len(before)
+    for node, count in before.items():
+        wait_until(node / "log", lambda node=node, count=count: starts(node) > count)
 
 
 async def cordon(layout, node):

@@ -14,8 +14,8 @@ import anyio
 
 from offbus_agent.kernel_log import open_kernel_log
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.responder.inotify import Folder
 from offbus_steps.port import NotFound, Object, Port, Ref
+from watching import watch_until
 
 WATCHDOG_S = 60.0
 STATE = "dgxc.nvidia.com/nvsentinel-state"
@@ -134,9 +134,7 @@ class Cluster:
     async def logged(self, program: str, words: str) -> None:
         """Wait until a program's log has these words."""
         log = self.layout.root / f"{program}.log"
-        with Folder(self.layout.root) as folder, anyio.fail_after(WATCHDOG_S):
-            while words not in log.read_text():
-                await folder.changed()
+        await watch_until(self.layout.root, lambda: words in log.read_text())
 
     async def exists(self, ref: Ref) -> bool:
         """Whether the object is there."""

@@ -11,12 +11,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 
 from offbus_agent.native import SHIM, library, standin_dir
 from offbus_agent.page import CallClass, ControlPage, EventsPage, Slot
-from offbus_sandbox.responder.inotify import Folder
+from watching import wait_until
 
 WATCHDOG_S = 60.0
 MODEL = "test-model"
@@ -53,14 +52,13 @@ class Program:
 
     def serving(self) -> "Program":
         """Once it answers; a program that ended instead fails the test with its log."""
-        anyio.run(self._until_it_says_so)
+        wait_until(self.log.parent, self._serves)
         return self
 
-    async def _until_it_says_so(self) -> None:
-        with Folder(self.log.parent) as folder, anyio.fail_after(WATCHDOG_S):
-            while "serving on 127.0.0.1:" not in self.log.read_text():
-                assert "Traceback" not in self.log.read_text(), self.log.read_text()
-                await folder.changed()
+    def _serves(self) -> bool:
+        said = self.log.read_text()
+        assert "Traceback" not in said, said
+        return "serving on 127.0.0.1:" in said
 
     def chat(self, tokens: int = 8, **more: Any) -> httpx.Response:
         """A chat request, read whole."""
