@@ -28,6 +28,8 @@ __all__ = ["Layout"]
 
 LONGEST = 60
 """Bytes that the folder may have before it needs an alias: the longest socket below it adds 40."""
+SHORT = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108  a folder of our own below, of mode 0700, or a refusal
+"""Where the alias lies when TMPDIR is itself too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,7 @@ class Layout:
         real = folder.resolve()
         if len(os.fsencode(real)) <= LONGEST:
             return cls(real, real)
-        home = Path(tempfile.gettempdir(), f"offbus-{os.getuid()}")
-        if home.is_symlink() or home.exists():
-            refuse_foreign(home)
-        return cls(home / hashlib.sha256(os.fsencode(real)).hexdigest()[:12], real)
+        return cls(alias_of(real), real)
 
     @property
     def id(self) -> str:
@@ -128,6 +127,24 @@ class Layout:
         """Remove the short name, when there is one."""
         if self.root != self.real:
             self.root.unlink(missing_ok=True)
+
+
+def alias_of(real: Path) -> Path:
+    """The short name of a folder: in the folder for temporary files, or where that is too long, in the system's own.
+
+    Raises CouldNotRun when none is short enough, or when it could be a trap.
+    """
+    name = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    for folder in (tempfile.gettempdir(), *SHORT):
+        home = Path(folder, f"offbus-{os.getuid()}")
+        if len(os.fsencode(home / name)) <= LONGEST and home.parent.is_dir():
+            if home.is_symlink() or home.exists():
+                refuse_foreign(home)
+            return home / name
+    raise CouldNotRun(
+        f"{real} is too long a path for the sockets in it, and so is {tempfile.gettempdir()}",
+        hint="set TMPDIR to a folder with a short path",
+    )
 
 
 def make_alias(alias: Path, real: Path) -> None:

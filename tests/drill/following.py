@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 from playing import SCENARIOS, Offbus
+
 from watching import watch_until
 
 __all__ = ["follow", "reach", "run_until"]

@@ -10,7 +10,6 @@ import anyio
 import pytest
 from drill_world import signal_program, up, variant
 from playing import SCENARIOS
-from watching import wait_until
 
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.table import Process
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -49,6 +50,22 @@ def test_a_sandbox_is_started_shown_and_ended(offbus: Run, tmp_path: Path) -> No
     assert not (tmp_path / "offbus/local/one").exists()
     supervisor = Process.read(found["pid"])
     assert supervisor is None or supervisor.ended
+
+
+def test_paths_of_any_length_will_do(offbus: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket's path may have 107 bytes: here state and temporary files have far longer ones."""
+    long = tmp_path / ("x" * 120) / ("y" * 120)
+    long.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setenv("XDG_STATE_HOME", str(long / "state"))
+    up = offbus("up", "--name", "one", "--nodes", "1", "--gpus", "1", "--no-responder")
+    assert (up.returncode, up.stderr) == (0, "")
+    status = json.loads(offbus("status", "--name", "one", "--json").stdout)
+    assert [node["name"] for node in status["nodes"]] == ["node-1"]
+    alias = Layout.of(long / "state/offbus/local/one").root
+    assert (alias.is_symlink(), long in alias.parents) == (True, False)
+    assert offbus("down", "--name", "one").returncode == 0
+    assert not alias.is_symlink()
 
 
 def test_what_is_not_up(offbus: Run) -> None:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["env_option", "env_set_option", "runs_option", "set_option"]
+__all__ = ["env_set_option", "format_option", "runs_option", "scenario_options"]
 
 
 def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -26,7 +26,7 @@ def _option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, **settings)
 
 
-set_option = _option(
+_set_option = _option(
     "--set",
     "sets",
     multiple=True,
@@ -34,7 +34,7 @@ set_option = _option(
     callback=_pairs,
     help="Set an input of the scenario.",
 )
-env_option = _option("--env", metavar="NAME", help="Use this environment instead of the scenario's.")
+_env_option = _option("--env", metavar="NAME", help="Use this environment instead of the scenario's.")
 env_set_option = _option(
     "--env-set",
     "env_sets",
@@ -49,3 +49,20 @@ runs_option = _option(
     envvar="OFFBUS_RUNS",
     help="Where run folders are kept.  [default: $XDG_STATE_HOME/offbus/runs]",
 )
+
+
+def scenario_options(command: Command) -> Command:
+    """What a scenario is loaded with: --set, --env, --env-set."""
+    return _set_option(_env_option(env_set_option(command)))
+
+
+def format_option(what: str, *more: str) -> Callable[[Command], Command]:
+    """--format text or json, or one of `more`."""
+    return _option(
+        "--format",
+        "form",
+        type=click.Choice(["text", "json", *more]),
+        default="text",
+        show_default=True,
+        help=what,
+    )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.options import env_option, env_set_option, set_option
+from offbus.cli.options import format_option, scenario_options
 
 __all__ = ["plan"]
 
@@ -18,17 +18,8 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
-@set_option
-@env_option
-@env_set_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print the plan.",
-)
+@scenario_options
+@format_option("How to print the plan.")
 @click.option("--offline", is_flag=True, help="Do not look at the place where it would run.")
 def plan(
     file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str, offline: bool

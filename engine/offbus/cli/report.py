@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.options import runs_option
+from offbus.cli.options import format_option, runs_option
 
 __all__ = ["report"]
 
@@ -21,14 +21,7 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("run", default="latest")
 @runs_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="How the report is written; json is the published schema.",
-)
+@format_option("How the report is written; json is the published schema.", "markdown")
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to FILE.", metavar="FILE"
 )

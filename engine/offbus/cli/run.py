@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.options import env_option, env_set_option, runs_option, set_option
+from offbus.cli.options import runs_option, scenario_options
 
 __all__ = ["run"]
 
@@ -23,9 +23,7 @@ and prints the `offbus recover` line that finishes the undo.
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
-@set_option
-@env_option
-@env_set_option
+@scenario_options
 @runs_option
 @click.option(
     "--view",

@@ -2,6 +2,8 @@
 
 import click
 
+from offbus.cli.options import format_option
+
 __all__ = ["steps"]
 
 EPILOG = """\b
@@ -14,14 +16,7 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("name", required=False)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print.",
-)
+@format_option("How to print.")
 def steps(name: str | None, form: str) -> None:
     """List the installed step types with the packages that bring them; with NAME, explain that one."""
     from offbus.cli.explaining import explain_one, list_all

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.options import env_option, env_set_option, set_option
+from offbus.cli.options import format_option, scenario_options
 
 __all__ = ["validate"]
 
@@ -21,17 +21,8 @@ Exit codes: 0 all are valid, 2 at least one is not.
 
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
-@set_option
-@env_option
-@env_set_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print findings.",
-)
+@scenario_options
+@format_option("How to print findings.")
 def validate(
     files: tuple[Path, ...], sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str
 ) -> None:
