@@ -1,6 +1,6 @@
 """`python -m offbus`."""
 
-from offbus.cli.main import main
+from offbus.start import main
 
 if __name__ == "__main__":
     main()

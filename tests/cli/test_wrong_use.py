@@ -197,6 +197,30 @@ def test_a_stdout_on_a_full_disk_is_told_and_is_no_success(offbus):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("module", ["click", "yaml"], ids=["before the commands", "in a command"])
+def test_an_interrupt_while_the_program_is_read(offbus, tmp_path, module):
+    """The interrupt comes exactly when a module is imported: a file of its name sends it."""
+    (tmp_path / f"{module}.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "x.yaml").write_text(SCENARIO)
+    result = offbus("validate", "x.yaml", env={"PYTHONPATH": str(tmp_path)})
+    told(result, 130, "interrupted before anything was changed")
+    assert result.stderr.strip() == "offbus: interrupted before anything was changed"
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored(offbus, tmp_path):
+    (tmp_path / "click.py").write_text(
+        "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nprint('went on')\nsys.exit(0)\n"
+    )
+    result = subprocess.run(
+        ["sh", "-c", 'trap "" INT; exec "$0" -m offbus --help', sys.executable],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    told(result, 0, "went on")
+
+
 def test_help_has_examples_everywhere(offbus):
     for command in ("run", "validate", "plan", "recover", "report", "steps", "schema", "completion"):
         result = offbus(command, "--help")

@@ -93,7 +93,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the `offbus` script. Never returns."""
+    """Run a command, called by offbus.start. Never returns."""
     os.environ.setdefault(*NO_PLUGINS)
     lost = open_outputs()
     try:

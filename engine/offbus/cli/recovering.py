@@ -31,7 +31,8 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
     base = (runs or default_runs()).resolve()
     folders = _left(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
-        click.echo(f"nothing to recover: no unfinished run in {base}")
+        why = f"no unfinished run in {base}" if base.is_dir() else f"there is no folder {base}"
+        click.echo(f"nothing to recover: {why}")
         return Exit.PASSED
     return worst(*(show_folder(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
 
