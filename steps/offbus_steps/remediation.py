@@ -33,6 +33,8 @@ CONTROLLERS = {
     "GPUReset": "gpuResetController",
 }
 """Of the janitor, in its config.yaml: the kinds that it carries out."""
+DRY = frozenset({"--dry-run", "-dry-run", "--dry-run=true", "-dry-run=true"})
+"""Go's flag package takes all of these for true."""
 STANDIN = "offbus_sandbox.responder"
 
 
@@ -157,9 +159,7 @@ def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deploy
 def _requester(container: _Container) -> Requester | None:
     if container.name == "fault-remediation":
         name = f"NVSentinel's fault-remediation ({container.of})"
-        return Requester(
-            name, dry_run="--dry-run=true" in container.words, asks_for=_actions(container.files)
-        )
+        return Requester(name, dry_run=bool(DRY & set(container.words)), asks_for=_actions(container.files))
     if STANDIN in container.words and "controller" in container.words:
         pretended = _standin_janitor(container.files) == "simulate"
         return Requester(f"the stand-in responder ({container.of})", pretended=pretended)
