@@ -40,12 +40,8 @@ CAUSES: tuple[tuple[str, ...], ...] = (
         "node: NODE SysLogsXIDError True",
         "node: NODE cordoned",
         "node: NODE state draining",
-        "pod: VICTIM evicted",
-        "pod: VICTIM deleted",
         "node: NODE state drain-succeeded",
         "node: NODE state remediating",
-        "responder: RebootNode/MAINTENANCE asked for",
-        "responder: RebootNode/MAINTENANCE completed",
         "node: NODE SysLogsXIDError False",
         "node: NODE uncordoned",
         "undo: clear the consequences of FAULT on NODE restored",
@@ -53,10 +49,15 @@ CAUSES: tuple[tuple[str, ...], ...] = (
         "workload: TARGET deleted",
     ),
     ("node: NODE cordoned", "step: cordon passed", "step: drain started"),
-    ("node: NODE state quarantined", "node: NODE state draining", "node: NODE state drain-succeeded"),
+    ("node: NODE state quarantined", "node: NODE state draining"),
     ("node: NODE state remediating", "node: NODE state remediation-succeeded"),
+    ("node: NODE cordoned", "pod: VICTIM evicted", "pod: VICTIM deleted"),
+    ("pod: VICTIM evicted", "node: NODE state drain-succeeded"),
+    ("node: NODE state drain-succeeded", "responder: RebootNode/MAINTENANCE asked for"),
+    ("responder: RebootNode/MAINTENANCE asked for", "responder: RebootNode/MAINTENANCE completed"),
+    ("responder: RebootNode/MAINTENANCE asked for", "node: NODE SysLogsXIDError False"),
     ("fault: NODE (VICTIM) declared", "pod: VICTIM ended", "pod: VICTIM deleted"),
-    ("fault: NODE (VICTIM) declared", "pod: VICTIM ended", "pod: VICTIM restarted (#)"),
+    ("pod: VICTIM ended", "pod: VICTIM restarted (#)"),
     ("fault: FAULT armed", "fault: FAULT disarmed", "undo: disarm fault FAULT on NODE restored"),
     (
         "fault: NODE (VICTIM) declared",
@@ -64,7 +65,11 @@ CAUSES: tuple[tuple[str, ...], ...] = (
         "step: works passed",
     ),
 )
-"""Chains of cause and consequence, by first occurrence. What a drill does not tell is left out of them."""
+"""Chains of cause and consequence, by first occurrence. What a drill does not tell is left out of them.
+
+Kinds are watched apart, so a cause and its consequence on objects of two kinds stand in a chain only where the
+responder waits in between: both may arrive at once.
+"""
 
 
 def outcome(report: Mapping[str, Any]) -> dict[str, Any]:
