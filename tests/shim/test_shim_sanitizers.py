@@ -32,6 +32,9 @@ SECOND_SLOT = (0x4000 + 342).to_bytes(2, "little") + b"\x02\x01\x00"
 TSAN_BITS = 28
 """As many random bits of addresses as the thread sanitizer of gcc 12 can live with."""
 
+pytestmark = pytest.mark.timeout(900)
+"""A watchdog: on an idle machine the longest takes half a minute."""
+
 Harness = Callable[..., Path]
 
 
