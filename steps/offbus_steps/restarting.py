@@ -1,11 +1,14 @@
 """Replaces a target's pods a few at a time, without touching its spec.
 
 At most a quarter of them at once, as a rollout does by default: a batch is deleted (uid precondition), and the next
-waits until the target is whole again. Pods that keep coming back wrong are not deleted for ever.
+waits until the target is whole again. Pods that come back wrong were made by an API server that did not know yet what
+admission policies there are: nothing tells when it does, so they are given growing time, and not deleted for ever.
 """
 
 from collections.abc import Callable
 from functools import partial
+
+import anyio
 
 from offbus.errors import StepFailed
 from offbus_steps.cluster import Cluster
@@ -17,8 +20,10 @@ from offbus_steps.views import PodView
 
 __all__ = ["replace_pods"]
 
-ROUNDS = 3
+ROUNDS = 6
 """How often all pods may have been replaced before it is given up."""
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 15.0
 
 Wrong = Callable[[PodView], bool]
 
@@ -26,12 +31,16 @@ Wrong = Callable[[PodView], bool]
 async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Callable[[str], None]) -> int:
     """Delete the pods that are `wrong` until none is left; how many. Raises StepFailed when that does not help."""
     deleted: set[str] = set()
-    limit = ROUNDS * max(1, len(target_pods(cluster.log.world, target)))
+    first = {pod.uid for pod in target_pods(cluster.log.world, target)}
+    limit, pause = ROUNDS * max(1, len(first)), FIRST_PAUSE_S
     while stale := _stale(cluster.log.world, target, wrong):
         if len(deleted) >= limit:
             raise StepFailed(
                 f"the pods of {target} come back as they were: {', '.join(one.ref.name for one in stale)}"
             )
+        if any(pod.uid not in first for pod in stale):
+            await anyio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE_S)
         batch = stale[: max(1, len(target_pods(cluster.log.world, target)) // 4)]
         for pod in batch:
             await _delete(cluster, pod)

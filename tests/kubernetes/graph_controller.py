@@ -90,6 +90,8 @@ class GraphController:
         self._fights = fights
         self._generations: dict[Ref, int] = {}
         """Deployment -> the generation that our own write gave it: any later one is somebody else's."""
+        self._one_at_a_time = anyio.Lock()
+        """Both watches lead here, and what one of them is putting back is not foreign to the other."""
         self.reverted: list[Ref] = []
         self._kept: dict[str, Any] = {}
         """A graph's uid -> the spec that it was first seen with: what is in the repository."""
@@ -132,6 +134,10 @@ class GraphController:
             await self._reconcile(found)
 
     async def _reconcile(self, graph: Object) -> None:
+        async with self._one_at_a_time:
+            await self._make_right(graph)
+
+    async def _make_right(self, graph: Object) -> None:
         if graph["metadata"].get("deletionTimestamp"):
             return
         graph = {"apiVersion": KINDS[GRAPH].api_version, **graph, "kind": GRAPH}

@@ -176,23 +176,26 @@ async def test_who_puts_a_patched_graph_back_is_named(
         },
         "spec": {"services": parts},
     }
-    async with playing(port, namespace), graphs(port) as controller, bench_on(port, tmp_path) as one:
-        target = await deployed(port, graph)
+    async with graphs(port) as controller, bench_on(port, tmp_path) as one:
+        async with playing(port, namespace):
+            target = await deployed(port, graph)
+        # no pod is replaced meanwhile: the reversal is seen before the rollout is complete
         with pytest.raises(
             StepFailed, match=r"g was put back by field manager '.+': the shim is gone"
         ) as raised:
             await one.run(PREPARE_CUDA, target=target)
         assert "by: admission" in str(raised.value)
         assert target.ref in controller.reverted
-        (undo,) = one.undos
-        assert (await one.undo(undo)).result == "nothing"
-        one.undos.clear()
-        before, reverted = await spec_of(one, target), list(controller.reverted)
-        out = await one.run(PREPARE_CUDA, target=target, by="admission")
-        assert out.pods == ["g-worker-0"]
-        assert await spec_of(one, target) == before
-        assert controller.reverted == reverted
-        assert await one.undo_all() == ["restored"]
+        async with playing(port, namespace):
+            (undo,) = one.undos
+            assert (await one.undo(undo)).result == "nothing"
+            one.undos.clear()
+            before, reverted = await spec_of(one, target), list(controller.reverted)
+            out = await one.run(PREPARE_CUDA, target=target, by="admission")
+            assert out.pods == ["g-worker-0"]
+            assert await spec_of(one, target) == before
+            assert controller.reverted == reverted
+            assert await one.undo_all() == ["restored"]
 
 
 async def test_an_operator_that_keeps_its_deployment_is_named_as_its_owner(
@@ -213,14 +216,16 @@ async def test_an_operator_that_keeps_its_deployment_is_named_as_its_owner(
         "spec": {"services": services},
     }
     ref = Ref("Deployment", "g-worker", namespace)
-    async with playing(port, namespace), graphs(port) as controller, bench_on(port, tmp_path) as one:
-        await port.objects.create(graph)
-        await until(port, ref, lambda found: workload_of(found).settled)
+    async with graphs(port) as controller, bench_on(port, tmp_path) as one:
+        async with playing(port, namespace):
+            await port.objects.create(graph)
+            await until(port, ref, lambda found: workload_of(found).settled)
         target = Target.of(workload_of(await port.objects.get(ref)), port=8000)
         with pytest.raises(StepFailed, match="its owner DynamoGraphDeployment/g"):
             await one.run(PREPARE_CUDA, target=target)
         assert set(controller.reverted) == {ref}
-        assert await one.undo_all() == ["nothing"]
+        async with playing(port, namespace):
+            assert await one.undo_all() == ["nothing"]
 
 
 async def test_a_spec_that_is_put_back_later_stops_the_run(
