@@ -76,11 +76,11 @@ async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_na
 
 async def missing_agents(port: KubernetesPort) -> list[str]:
     """Nodes with GPUs that have no agent that is ready."""
-    nodes = (await port.objects.list("Node")).items
     agents = await port.agents.by_node()
-    return sorted(
-        node["metadata"]["name"] for node in _with_gpus(nodes) if node["metadata"]["name"] not in agents
-    )
+    names = [
+        node["metadata"]["name"] async for nodes in port.objects.pages("Node") for node in _with_gpus(nodes)
+    ]
+    return sorted(name for name in names if name not in agents)
 
 
 def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
