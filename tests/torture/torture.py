@@ -60,6 +60,8 @@ class Total:
         note = f" ({ended.note})" if ended.note else ""
         count = f"{ended.damaged} damaged" if ended.damaged else f"{ended.kills} killed"
         print(f"{self.seconds:7.1f}s  {ended.name}{note}: {count}, residue {len(ended.residue)}", flush=True)
+        for item in ended.residue:
+            print(f"          {item}", flush=True)
 
     @property
     def seconds(self) -> float:
