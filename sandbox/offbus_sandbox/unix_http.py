@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpcore
 import httpx
 
@@ -74,6 +75,9 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def aclose(self) -> None:
         self._writer.close()
+        await (
+            anyio.lowlevel.cancel_shielded_checkpoint()
+        )  # the transport lets go of its socket in the loop's next turn
 
     def get_extra_info(self, info: str) -> Any:
         """httpcore asks an idle connection whether the server has closed it (`is_readable`)."""
