@@ -166,14 +166,17 @@ class Session:
     async def _main_part(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
         if self._stopped is None:
             with anyio.CancelScope() as self._stoppable:
-                before = await environment.fingerprint()
-                data = {"when": "before", "items": before}
-                event = self._journal.append(EventKind.FINGERPRINT, data, durable=True)
+                event = await self._looked_around(environment)
                 if isinstance(environment, KeepsEvents):
                     await environment.keep(event)
             self._stoppable = None
         self._phase("steps")
         await self._play(stepper, undos, always=False)
+
+    async def _looked_around(self, environment: Environment) -> Event:
+        """Journal what the place is like. In a large one that is much: no second copy outlives this."""
+        data = {"when": "before", "items": await environment.fingerprint()}
+        return self._journal.append(EventKind.FINGERPRINT, data, durable=True)
 
     async def _limit(self) -> None:
         limit = self._scenario.timeout.total_seconds()
