@@ -7,14 +7,13 @@ folder of runs are refused.
 
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path
 
 from offbus.environment import LeftRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import EventKind
 from offbus.journal.kept import rebuild_journal
-from offbus.runs import RunFolder, runs_in
+from offbus.runs import RunFolder, run_stamp, runs_in
 
 __all__ = ["bring_here", "folder_here"]
 
@@ -34,8 +33,7 @@ def bring_here(base: Path, left: LeftRun) -> RunFolder:
     name = str(head.get("name", ""))
     if not NAME.fullmatch(left.run) or "-" in left.run or not NAME.fullmatch(name):
         raise CouldNotRun(f"what was kept of run {left.run!r} is not a run's: {name!r} cannot be a name")
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    folder = RunFolder(base / f"{stamp}-{name}-{left.run}")
+    folder = RunFolder(base / f"{run_stamp()}-{name}-{left.run}")
     try:
         folder.path.mkdir(mode=0o700, parents=True)
         folder.unfinished.write_text(json.dumps({"identity": str(head["identity"])}), encoding="utf-8")

@@ -17,7 +17,16 @@ from offbus.errors import CouldNotRun, JournalError, UsageError
 from offbus.journal.codec import decode
 from offbus.journal.lock import FileLock, HeldElsewhere, Holder, holder_of
 
-__all__ = ["RunFolder", "create_run", "default_runs", "find_run", "place_lock", "runs_in", "unfinished_runs"]
+__all__ = [
+    "RunFolder",
+    "create_run",
+    "default_runs",
+    "find_run",
+    "place_lock",
+    "run_stamp",
+    "runs_in",
+    "unfinished_runs",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def default_runs() -> Path:
 
 def create_run(base: Path, name: str, identity: str) -> RunFolder:
     """Make a new run's folder; `identity` names the place it acts on. Raises CouldNotRun when that is not possible."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = run_stamp()
     folder = RunFolder(base / f"{stamp}-{name}-{secrets.token_hex(4)}")
     try:
         base.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -105,6 +114,11 @@ def create_run(base: Path, name: str, identity: str) -> RunFolder:
             hint="choose another place with --runs DIR",
         ) from err
     return folder
+
+
+def run_stamp() -> str:
+    """What a new run's folder is named after, to the millisecond: the order of names is that of their beginnings."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
 
 
 def runs_in(base: Path) -> list[RunFolder]:

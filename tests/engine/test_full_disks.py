@@ -14,7 +14,7 @@ from offbus.exits import Exit
 
 PLAY = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from pathlib import Path
 from player import Drill
 from offbus.errors import JournalError
@@ -22,14 +22,13 @@ drill = Drill(Path({folder!r}), {steps!r}, on_event={on_event})
 report = drill.play()
 print(report.exit, drill.world, "|".join(report.reasons))
 """
+TESTS = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 STEPS_YAML = "".join(f"  - {line}\n" for line in STEPS.splitlines())
 
 
 def played_in_child(tmp_path, on_event, limit=None):
     """A drill in a process of its own, because what happens to its files would happen to ours."""
-    program = PLAY.format(
-        tests=str(Path(__file__).parent), folder=str(tmp_path), steps=STEPS_YAML, on_event=on_event
-    )
+    program = PLAY.format(tests=TESTS, folder=str(tmp_path), steps=STEPS_YAML, on_event=on_event)
 
     def limited():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -71,7 +70,7 @@ def test_a_full_disk_undoes_and_says_so(tmp_path):
     """ENOSPC, for real: a tmpfs of a few pages in a mount namespace of its own."""
     (tmp_path / "disk").mkdir()
     program = PLAY.format(
-        tests=str(Path(__file__).parent),
+        tests=TESTS,
         folder=str(tmp_path),
         steps=STEPS_YAML,
         on_event="lambda session, event: event['kind'] == 'step_ended' and event['step'] == 'fault' and "

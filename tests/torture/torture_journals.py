@@ -22,6 +22,7 @@ from random import Random
 import anyio
 from torture_cases import Ended
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
 from player import Drill, SystemWorldClock
