@@ -358,6 +358,7 @@ def test_the_openapi_document_describes_every_operation(agent):
         ("post", "/faults/{id}/recover"),
         ("post", "/faults/{id}/clear"),
         ("post", "/inject-xid"),
+        ("get", "/pods/{id}/preload"),
     }
     for path, item in document["paths"].items():
         for method, operation in item.items():

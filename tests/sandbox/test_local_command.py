@@ -62,6 +62,7 @@ def test_paths_of_any_length_will_do(offbus: Run, tmp_path: Path, monkeypatch: p
     assert (up.returncode, up.stderr) == (0, "")
     status = json.loads(offbus("status", "--name", "one", "--json").stdout)
     assert [node["name"] for node in status["nodes"]] == ["node-1"]
+    monkeypatch.setattr("tempfile.tempdir", str(long))  # what TMPDIR says to programs, here too
     alias = Layout.of(long / "state/offbus/local/one").root
     assert (alias.is_symlink(), long in alias.parents) == (True, False)
     assert offbus("down", "--name", "one").returncode == 0

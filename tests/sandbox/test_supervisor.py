@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 from pathlib import Path
 
 import anyio
@@ -219,12 +220,15 @@ class TestPaths:
     def test_somebody_elses_folder_of_short_names_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        home = tmp_path / f"offbus-{os.getuid()}"
-        home.mkdir()
-        home.chmod(0o755)
-        with pytest.raises(CouldNotRun, match="mode 0700"):
-            Layout.of(tmp_path / ("z" * LONGEST))
+        with tempfile.TemporaryDirectory(
+            prefix="obs-", dir="/tmp"
+        ) as short:  # a longer one would be passed over
+            monkeypatch.setattr("tempfile.tempdir", short)
+            home = Path(short, f"offbus-{os.getuid()}")
+            home.mkdir()
+            home.chmod(0o755)
+            with pytest.raises(CouldNotRun, match="mode 0700"):
+                Layout.of(tmp_path / ("z" * LONGEST))
 
 
 async def test_a_client_that_sends_nonsense_gets_an_answer(layout: Layout) -> None:
