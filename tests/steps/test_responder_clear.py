@@ -70,8 +70,8 @@ async def test_the_responder_lifts_its_own_quarantine(sandbox: Layout, tmp_path:
             "the responder lifted its quarantine after its clear was sent",
         )
         assert BY_HAND not in result.evidence["removed"]
-        (sent,) = [event for event in one.events("observed") if event["lane"] == "responder"]
-        assert sent["to"] == "clear sent"
+        told = [event for event in one.events("observed") if event["lane"] == "responder"]
+        (sent,) = [event for event in told if event["to"] == "clear sent"]
         (line,) = sent["evidence"]["lines"]
         assert line["line"] == f"GPU reset executed: {out.gpus[0]}, success: true"
         assert line["line"] in (sandbox.node(out.node) / "kmsg").read_text()
