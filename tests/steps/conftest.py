@@ -1,9 +1,14 @@
 """Tests of steps may import the helper modules beside them; what waits is tested on both event loops."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
+
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.start import start, stop
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -12,3 +17,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """The loops that the engine runs on."""
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def sandbox(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
+    """A sandbox for all tests of a module, as its `SANDBOX` says."""
+    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
+    anyio.run(start, layout, request.module.SANDBOX)
+    try:
+        yield layout
+    finally:
+        anyio.run(stop, layout)

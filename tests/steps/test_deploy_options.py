@@ -1,7 +1,6 @@
 """`deploy` into a namespace of the run's own, with settings, and what it leaves in the run's folder."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from offbus.errors import GuardRefused
 from offbus.undo import Phase
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
 from offbus_steps.collecting import LEFT_OUT, cleaned
 from offbus_steps.deploy import DEPLOY, DeployParams
 from offbus_steps.guards import ClusterGuards
@@ -23,16 +21,10 @@ from offbus_steps.port import NotFound, Ref
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+SANDBOX = SandboxConfig(nodes=1, gpus_per_node=2, responder=None)
+"""One node with two GPUs, a real agent, and no responder."""
+
 SAY = ["python3", "-c", "import signal; print('hello from the pod', flush=True); signal.pause()"]
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """One node with two GPUs, a real agent, and no responder."""
-    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
-    anyio.run(start, layout, SandboxConfig(nodes=1, gpus_per_node=2, responder=None))
-    yield layout
-    anyio.run(stop, layout)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """An LD_PRELOAD that no object names is read off the running process, and chained."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ from bench import bench, pods_of
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.image_preload import image_preloads
 from offbus_steps.prepare import PREPARE_CUDA
 from offbus_steps.running import target_objects
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+SANDBOX = SandboxConfig(nodes=1, gpus_per_node=2, responder=None)
+"""One node with two GPUs, a real agent, and no responder."""
 
 FROM_IMAGE = """
 import os, signal, sys
@@ -28,15 +29,6 @@ if "LD_PRELOAD" not in os.environ:  # as an image's ENV does, where the pod's sp
 open(sys.argv[2], "w").write(os.environ["LD_PRELOAD"])
 signal.pause()
 """
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """One node with two GPUs, a real agent, and no responder."""
-    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
-    anyio.run(start, layout, SandboxConfig(nodes=1, gpus_per_node=2, responder=None))
-    yield layout
-    anyio.run(stop, layout)
 
 
 @pytest.fixture

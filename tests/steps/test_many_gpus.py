@@ -1,12 +1,11 @@
 """Faults on several nodes and GPUs in one step, on a real sandbox: chosen as asked, each with a proof and an undo."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 import yaml
 from bench import Bench, Context, bench, pods_of
@@ -15,7 +14,6 @@ from pydantic import ValidationError
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.guards import ClusterGuards
 from offbus_steps.inject import INJECT_XID
@@ -24,17 +22,11 @@ from offbus_steps.where import XidParams
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+SANDBOX = SandboxConfig(nodes=3, gpus_per_node=2, responder=None)
+"""Three nodes with two GPUs each, real agents, and no responder."""
+
 CLIQUE = "nvidia.com/gpu.clique"
 SOON = timedelta(seconds=0.2)
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """Three nodes with two GPUs each, real agents, and no responder."""
-    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
-    anyio.run(start, layout, SandboxConfig(nodes=3, gpus_per_node=2, responder=None))
-    yield layout
-    anyio.run(stop, layout)
 
 
 @pytest.fixture

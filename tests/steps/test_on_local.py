@@ -1,6 +1,6 @@
 """Steps and undos on a real sandbox: real objects, processes, agents and kernel logs."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,6 @@ from bench import Bench, bench, pods_of
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.fields import apply, merge_patch, plan
 from offbus_steps.guards import ClusterGuards
@@ -25,17 +24,11 @@ from offbus_steps.undos import ClearConsequences, DeleteObject, DisarmFault, Res
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+SANDBOX = SandboxConfig(nodes=2, gpus_per_node=2, responder=None)
+"""Two nodes with two GPUs each, real agents, and no responder: tests play its part."""
+
 STATE = "dgxc.nvidia.com/nvsentinel-state"
 HELD = "quarantineHealthEventIsCordoned"
-
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """Two nodes with two GPUs each, real agents, and no responder: tests play its part."""
-    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
-    anyio.run(start, layout, SandboxConfig(nodes=2, gpus_per_node=2, responder=None))
-    yield layout
-    anyio.run(stop, layout)
 
 
 @pytest.fixture

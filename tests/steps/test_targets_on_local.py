@@ -1,18 +1,15 @@
 """Targets of other kinds than Deployments, deployed, prepared and undone on a real sandbox."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from bench import bench, pods_of
 
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.port import Invalid, Ref
 from offbus_steps.preload import LIBRARY
@@ -20,14 +17,8 @@ from offbus_steps.prepare import PREPARE_CUDA
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """Two nodes with two GPUs each, real agents, and no responder."""
-    layout = Layout.of(tmp_path_factory.mktemp("sandbox"))
-    anyio.run(start, layout, SandboxConfig(nodes=2, gpus_per_node=2, responder=None))
-    yield layout
-    anyio.run(stop, layout)
+SANDBOX = SandboxConfig(nodes=2, gpus_per_node=2, responder=None)
+"""Two nodes with two GPUs each, real agents, and no responder."""
 
 
 @pytest.fixture
