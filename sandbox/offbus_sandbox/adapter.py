@@ -13,7 +13,7 @@ import httpx
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.objects_client import LocalObjects, error_in, reaching
 from offbus_sandbox.traffic_client import LocalTraffic
-from offbus_sandbox.unix_http import unix_transport
+from offbus_sandbox.unix_http import no_tls, unix_transport
 from offbus_sandbox.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
 
@@ -36,6 +36,7 @@ class LocalPort(Port):
             transport=unix_transport(api), base_url=BASE, timeout=30.0, trust_env=False
         )
         self._direct = httpx.AsyncClient(
+            verify=no_tls(),
             trust_env=False,
             timeout=None,  # noqa: S113  # LocalTraffic bounds each request as a whole
             # no connection is kept: a pod that ended must not fail a later request that never reached it

@@ -32,6 +32,7 @@ from offbus_sandbox.processes.service import Service
 from offbus_sandbox.scheduler.scheduler import Scheduler
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
+from offbus_sandbox.unix_http import no_tls
 
 __all__ = ["LocalCluster"]
 
@@ -49,7 +50,9 @@ class LocalCluster:
         self.addresses = Addresses(self.store)
         self.services = list(programs_of(layout, config))
         self._probes = httpx.AsyncClient(
-            trust_env=False, limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=0)
+            verify=no_tls(),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=0),
         )
         gpus = {name: gpus_of(name, i, config.gpus_per_node) for i, name in enumerate(config.node_names)}
         for node, devices in gpus.items():

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from offbus_sandbox.unix_http import no_tls
 from offbus_sandbox.workload.endpoints import Endpoints, Worker
 
 __all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]
@@ -56,7 +57,7 @@ class Relay:
         # A connection for each request: a pooled one that its worker has just closed would look like a broken request.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         timeout = httpx.Timeout(None, connect=CONNECT_S)
-        self._client = httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False)
+        self._client = httpx.AsyncClient(verify=no_tls(), limits=limits, timeout=timeout, trust_env=False)
         self.migrations = {"success": 0, "failure": 0}
 
     async def close(self) -> None:
