@@ -8,12 +8,16 @@ counted, for a recovery that ends before the world is as it was is worth knowing
 import shutil
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 from random import Random
 
+import anyio
 from torture_picture import Picture, differences, picture
 from torture_place import Place
 from torture_strike import Came, Strike, agents_of, strike
+
+from offbus_sandbox.responder.inotify import Folder
 
 __all__ = [
     "Case",
@@ -27,7 +31,8 @@ __all__ = [
     "reference",
 ]
 
-LATE_S = 10.0
+LATE_S = 30.0
+"""A controller that has not settled by then has not settled. A watchdog: what is late is looked at as it changes."""
 NOTHING_BEGAN = ("before its first event", "there is no run in")
 """What `recover` says of a run that was killed before it could change anything."""
 
@@ -107,7 +112,7 @@ def kill(place: Place, before: Picture, case: Case) -> Ended:
     came = strike(place, blow, "run", place.scenario, "--view", "quiet")
     ended = Ended(case.name, kills=int(came.struck))
     ended.left_before = bool(differences(before, picture(place)))
-    _judge_run(ended, case, came)
+    _judge_run(ended, case.blow, came)
     recover(place, ended, came.records)
     compare(place, before, ended)
     return ended
@@ -128,14 +133,13 @@ def kill_recoveries(place: Place, before: Picture, at: int, step: int = 1) -> En
     return ended
 
 
-def _judge_run(ended: Ended, case: Case, came: Came) -> None:
+def _judge_run(ended: Ended, blow: Strike, came: Came) -> None:
     if not came.struck:
-        ended.note = "the drill had ended before"
-    if came.struck and case.blow.how != "spare":
+        ended.note = "not struck; "
+    if came.struck and blow.how != "spare":
         return
-    ended.note = ended.note or f"the run ended with {came.code}"
-    allowed = (0, 1, 3) if case.agents else (0,)
-    if came.code not in allowed:
+    ended.note += f"the run ended with {came.code}"
+    if came.code not in (0, 1, 3):  # a drill that fails leaves no more than one that passes
         ended.residue.append(f"the run itself ended with {came.code}: {_last(came.output)}")
 
 
@@ -152,20 +156,24 @@ def recover(place: Place, ended: Ended, records: int) -> None:
 
 def compare(place: Place, before: Picture, ended: Ended) -> None:
     """Whatever differs from before is residue; runs that left nothing are forgotten."""
-    found = differences(before, picture(place))
-    deadline = time.monotonic() + LATE_S
-    left = found
-    while left and time.monotonic() < deadline:
-        time.sleep(
-            0.05
-        )  # nothing tells when all of it is as before: it is looked at until it is, or the time is up
-        left = differences(before, picture(place))
+    left, late = anyio.run(partial(_settled, place, before))
     ended.residue += left
-    ended.late = [] if left else found
+    ended.late = [] if left else late
     if not ended.residue:
         for run in place.runs.iterdir() if place.runs.exists() else ():
             if run.name[0] != ".":
                 shutil.rmtree(run)
+
+
+async def _settled(place: Place, before: Picture) -> tuple[list[str], list[str]]:
+    """What differs in the end, and what differed at first. Looks again whenever the store has changed."""
+    with Folder(place.layout.real) as store:
+        first = left = differences(before, picture(place))
+        with anyio.move_on_after(LATE_S):
+            while left:
+                await store.changed()
+                left = differences(before, picture(place))
+        return left and differences(before, picture(place)), first
 
 
 def _last(output: str, lines: int = 6) -> str:
