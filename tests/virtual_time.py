@@ -1,5 +1,12 @@
-"""Virtual time for tests: trio's MockClock, which jumps to the next deadline when every task waits (decision 0010)."""
+"""Virtual time for tests: trio's MockClock, which jumps to the next deadline when every task waits (decision 0010).
 
+What needs asyncio itself (HTTP clients, the agent's server) is played on an asyncio loop that jumps in the same way.
+There, and with MockClock, a test may use pipes and sockets of its own process, whose other side is there or silent at
+once; whatever works in another process or thread would be overtaken by the clock.
+"""
+
+import asyncio
+import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial, wraps
@@ -8,7 +15,7 @@ from typing import Any
 import anyio
 import trio.testing
 
-__all__ = ["VirtualClock", "in_virtual_time", "meanwhile", "play"]
+__all__ = ["VirtualClock", "in_virtual_asyncio_time", "in_virtual_time", "meanwhile", "play"]
 
 
 class VirtualClock:
@@ -43,6 +50,43 @@ def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[
     @wraps(test)
     def played(*args: Any, **more: Any) -> None:
         play(test, *args, **more)
+
+    return played
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """Where nothing is ready, the time until the next timer has passed."""
+
+    passed_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See selectors.BaseSelector."""
+        if timeout is None:
+            return super().select()  # no timer: only what other threads do can end this wait
+        ready = super().select(0)
+        if not ready:
+            self.passed_s += max(0.0, timeout)
+        return ready
+
+
+class JumpingLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop whose time begins at 0, and passes only where everything waits."""
+
+    def __init__(self) -> None:
+        self._jumping = JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """See asyncio."""
+        return self._jumping.passed_s
+
+
+def in_virtual_asyncio_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """`in_virtual_time` for what needs asyncio."""
+
+    @wraps(test)
+    def played(*args: Any, **more: Any) -> None:
+        anyio.run(partial(test, *args, **more), backend_options={"loop_factory": JumpingLoop})
 
     return played
 

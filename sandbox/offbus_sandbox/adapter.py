@@ -21,6 +21,8 @@ __all__ = ["LocalPort"]
 
 BASE = "http://local"
 """httpx wants a host; the socket is where it goes."""
+ANSWERS_WITHIN_S = 30.0
+"""A supervisor that says nothing for so long is unavailable."""
 
 
 class LocalPort(Port):
@@ -33,7 +35,7 @@ class LocalPort(Port):
     def __init__(self, api: Path) -> None:
         """`api` is a supervisor's socket; the sandbox's other files lie beside it."""
         self._client = httpx.AsyncClient(
-            transport=unix_transport(api), base_url=BASE, timeout=30.0, trust_env=False
+            transport=unix_transport(api), base_url=BASE, timeout=ANSWERS_WITHIN_S, trust_env=False
         )
         self._direct = httpx.AsyncClient(
             verify=no_tls(),

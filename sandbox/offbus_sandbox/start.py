@@ -48,11 +48,10 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
     try:
         launch(layout, tell)
         os.close(tell)
-        with anyio.fail_after(READY_WITHIN_S):
-            message = await heard(ready)
-    except TimeoutError:
-        await stop(layout)
-        message = {"error": f"it was not ready within {READY_WITHIN_S:g} s"}
+        message = await heard_in_time(ready)
+        if message is None:
+            await stop(layout)
+            message = {"error": f"it was not ready within {READY_WITHIN_S:g} s"}
     except BaseException:
         await end_unready(layout, ready)
         raise
@@ -101,6 +100,13 @@ def launch(layout: Layout, tell: int) -> None:
             start_new_session=True,
             check=False,
         )
+
+
+async def heard_in_time(fd: int) -> Mapping[str, Any] | None:
+    """What the supervisor says; None when it takes too long."""
+    with anyio.move_on_after(READY_WITHIN_S):
+        return await heard(fd)
+    return None
 
 
 async def heard(fd: int) -> Mapping[str, Any]:

@@ -1,55 +1,42 @@
 """Tells when nobody has used the sandbox for a while: a runner that was killed must not leave it for ever."""
 
-import asyncio
-from collections.abc import Callable
-
+import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["IdleTimer"]
+__all__ = ["Idle"]
 
 
-class IdleTimer:
+class Idle:
     """Counts requests that are being served (a watch is one for its whole life)."""
 
-    def __init__(self, idle_s: float, expired: Callable[[], None]) -> None:
-        """`expired` is called once after `idle_s` seconds without a request, counted from `start`."""
+    def __init__(self, idle_s: float) -> None:
+        """Idle is who had no request for `idle_s` seconds."""
         self._idle_s = idle_s
-        self._expired = expired
         self._serving = 0
-        self._started = False
-        self._timer: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Begin to count: nobody can come before the sandbox is ready, and getting there may take a while."""
-        self._started = True
-        if self._serving == 0:
-            self._rest()
+        self._changed = anyio.Event()
 
     def counting(self, app: ASGIApp) -> ASGIApp:
         """`app`, with its requests counted."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            self._begin()
+            self._count(1)
             try:
                 await app(scope, receive, send)
             finally:
-                self._end()
+                self._count(-1)
 
         return counted
 
-    def stop(self) -> None:
-        """Expire no more."""
-        if self._timer:
-            self._timer.cancel()
+    async def reached(self) -> None:
+        """Return when it is idle. Counted from now at the earliest: nobody can come before the sandbox is ready, and
+        getting there may take a while."""
+        while True:
+            self._changed = anyio.Event()
+            with anyio.move_on_after(None if self._serving else self._idle_s) as quiet:
+                await self._changed.wait()
+            if quiet.cancelled_caught and not self._serving:
+                return
 
-    def _begin(self) -> None:
-        self._serving += 1
-        self.stop()
-
-    def _end(self) -> None:
-        self._serving -= 1
-        if self._serving == 0 and self._started:
-            self._rest()
-
-    def _rest(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._idle_s, self._expired)
+    def _count(self, more: int) -> None:
+        self._serving += more
+        self._changed.set()

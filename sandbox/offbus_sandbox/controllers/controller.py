@@ -5,13 +5,13 @@ everything that exists, and again whenever it may have to act. An exception in i
 logged with its traceback and tried again later; the other controllers go on.
 """
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.served import SERVED
@@ -33,6 +33,7 @@ class Controller(ABC, Generic[Key]):
         self.store = store
         self._dirty: dict[Key, None] = {}
         self._wake = anyio.Event()
+        self._tasks: TaskGroup | None = None
         self._log = structlog.get_logger().bind(controller=type(self).__name__)
 
     @abstractmethod
@@ -49,16 +50,22 @@ class Controller(ABC, Generic[Key]):
         for kind in SERVED:
             for obj in self.store.each(kind):
                 self._on_change(Change(0, WatchType.ADDED, obj, None))
-        while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            while self._dirty:
-                self._try(self._dirty.popitem()[0])
-                await anyio.lowlevel.checkpoint()
+        async with anyio.create_task_group() as self._tasks:
+            while True:
+                await self._wake.wait()
+                self._wake = anyio.Event()
+                while self._dirty:
+                    self._try(self._dirty.popitem()[0])
+                    await anyio.lowlevel.checkpoint()
 
     def look_again(self, key: Key, delay_s: float) -> None:
         """Look at `key` after a while."""
-        asyncio.get_running_loop().call_later(delay_s, self._add, [key])
+        assert self._tasks is not None  # noqa: S101  # only `reconcile` asks for it
+        self._tasks.start_soon(self._look_later, key, delay_s)
+
+    async def _look_later(self, key: Key, delay_s: float) -> None:
+        await anyio.sleep(delay_s)
+        self._add([key])
 
     def _on_change(self, change: Change) -> None:
         self._add(self.keys(change))

@@ -1,8 +1,9 @@
 """NoExecute taints: pods that do not tolerate one are deleted, at once or after their tolerationSeconds."""
 
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+import anyio
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.scheduler.fit import tolerated
@@ -19,7 +20,7 @@ class TaintEviction(Controller[Ref]):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._until: dict[str, float] = {}
-        """uid -> when a pod with a bounded toleration has to go (time.monotonic)."""
+        """uid -> when a pod with a bounded toleration has to go (anyio.current_time)."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
         """A pod, and those of a node."""
@@ -39,12 +40,12 @@ class TaintEviction(Controller[Ref]):
         if stay is None:
             self._until.pop(uid, None)
             return
-        until = self._until.setdefault(uid, time.monotonic() + stay)
-        if time.monotonic() >= until:
+        until = self._until.setdefault(uid, anyio.current_time() + stay)
+        if anyio.current_time() >= until:
             del self._until[uid]
             self.store.delete(key)
         else:
-            self.look_again(key, until - time.monotonic())
+            self.look_again(key, until - anyio.current_time())
 
     def _stay_s(self, pod: Object) -> float | None:
         """Seconds that the pod may stay; None for ever."""

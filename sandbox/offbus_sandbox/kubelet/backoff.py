@@ -1,19 +1,25 @@
-"""CrashLoopBackOff: how long a container waits before its next start. Pure: times are passed in.
+"""CrashLoopBackOff: how long a container waits before its next start.
 
 As the kubelet does it: the first failure restarts at once and opens the window; a failure inside it waits for the
 rest of the window, which then doubles; a container that ran long enough starts afresh.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import anyio
 
 from offbus_sandbox.config import Backoff
 
-__all__ = ["CrashLoop"]
+__all__ = ["CrashLoop", "restarted"]
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class CrashLoop:
-    """The back-off of one container."""
+    """The back-off of one container. Pure: times are passed in."""
 
     policy: Backoff
     _window: float = field(default=0.0, init=False)
@@ -26,3 +32,19 @@ class CrashLoop:
         grown = wait * self.policy.factor if wait else self.policy.base_s
         self._window = min(grown, self.policy.cap_s)
         return wait
+
+
+async def restarted(
+    policy: Backoff, life: Callable[[int], Awaitable[T | None]], waits: Callable[[float], None]
+) -> T:
+    """Live again and again until a life, told how many were before it, gives a result; `waits` is told each pause."""
+    crashes, number = CrashLoop(policy), 0
+    while True:
+        begun = anyio.current_time()
+        result = await life(number)
+        if result is not None:
+            return result
+        pause_s = crashes.delay(anyio.current_time() - begun)
+        waits(pause_s)
+        await anyio.sleep(pause_s)
+        number += 1

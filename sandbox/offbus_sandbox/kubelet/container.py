@@ -3,13 +3,12 @@
 Failing to start (no such program, a bad reference) is a state of the container, never an error of the kubelet.
 """
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
 
-from offbus_sandbox.kubelet.backoff import CrashLoop
+from offbus_sandbox.kubelet.backoff import restarted
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
@@ -43,7 +42,6 @@ class Container:
         self._spec = spec
         self._gpus = gpus
         self._policy = policy
-        self._crashes = CrashLoop(view.host.config.backoff)
         self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
         self._last: dict[str, Any] = {}
         self._ready = False
@@ -79,13 +77,15 @@ class Container:
 
     async def run(self) -> int:
         """Live until the restart policy is content: the last exit code. Cancelled: end the process with grace."""
-        while True:
-            begun = time.monotonic()
+        earlier = self._restarts
+
+        async def life(number: int) -> int | None:
+            self._restarts = earlier + number
             code = await self._once()
-            if self._policy == "Never" or (self._policy == "OnFailure" and code == 0):
-                return code
-            await self._back_off(self._crashes.delay(time.monotonic() - begun))
-            self._restarts += 1
+            final = self._policy == "Never" or (self._policy == "OnFailure" and code == 0)
+            return code if final else None
+
+        return await restarted(self._view.host.config.backoff, life, self._waits)
 
     async def _once(self) -> int:
         try:
@@ -176,7 +176,7 @@ class Container:
             ended["signal"] = status.signal
         self._set({"terminated": ended}, ready=False)
 
-    async def _back_off(self, delay_s: float) -> None:
+    def _waits(self, delay_s: float) -> None:
         ended = self._state.get("terminated")
         if ended:
             self._last = {"terminated": ended}
@@ -184,7 +184,6 @@ class Container:
             pod, name = self._view.pod["metadata"]["name"], self._spec["name"]
             message = f"back-off {delay_s:g}s restarting failed container={name} pod={pod}"
             self._set({"waiting": {"reason": "CrashLoopBackOff", "message": message}}, ready=False)
-        await anyio.sleep(delay_s)
 
     def _set(self, state: dict[str, Any], *, ready: bool) -> None:
         self._state, self._ready = state, ready

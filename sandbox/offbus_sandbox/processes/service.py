@@ -1,7 +1,6 @@
 """A program that the sandbox keeps running: a node's agent, the stand-in responder. Restarted when it dies."""
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from anyio.abc import TaskStatus
 
 from offbus.errors import CouldNotRun
 from offbus_sandbox.config import Backoff
-from offbus_sandbox.kubelet.backoff import CrashLoop
+from offbus_sandbox.kubelet.backoff import restarted
 from offbus_sandbox.processes.child import Child, Command
 from offbus_sandbox.processes.table import ProcessId
 
@@ -38,14 +37,12 @@ class Service:
 
         Raises CouldNotRun when it does not get ready the first time; later failures are logged and tried again.
         """
-        crashes = CrashLoop(RESTARTS)
-        begun = time.monotonic()
-        await self._once(lambda ready: self._first(ready, task_status))
-        while True:
-            await anyio.sleep(crashes.delay(time.monotonic() - begun))
-            self.restarts += 1
-            begun = time.monotonic()
-            await self._once(lambda _ready: None)
+
+        async def life(number: int) -> None:
+            self.restarts = number
+            await self._once(lambda ready: None if number else self._first(ready, task_status))
+
+        await restarted(RESTARTS, life, lambda _pause_s: None)
 
     def _first(self, ready: bool, task_status: TaskStatus[None]) -> None:
         if not ready:

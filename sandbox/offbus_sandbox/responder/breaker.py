@@ -7,7 +7,8 @@ as there. Must not: uncordon anything.
 """
 
 import logging
-import time
+
+import anyio
 
 from offbus_sandbox.responder import config, terms
 from offbus_sandbox.responder.node_view import is_managed
@@ -39,7 +40,7 @@ class CircuitBreaker:
         """The node was quarantined: trip when that was too much."""
         if not self._settings.enabled:
             return
-        self._cordoned[node] = time.monotonic()
+        self._cordoned[node] = anyio.current_time()
         if await self._share() > self._settings.percentage:
             await self._trip()
 
@@ -51,7 +52,7 @@ class CircuitBreaker:
         return (found.get("data") or {}).get("status") == TRIPPED
 
     async def _share(self) -> float:
-        since = time.monotonic() - self._settings.duration_s
+        since = anyio.current_time() - self._settings.duration_s
         recent = {node for node, at in self._cordoned.items() if at > since}
         nodes = [n for n in (await self._objects.list("Node")).items if is_managed(n)]
         return 100.0 * len(recent) / max(len(nodes), 1)

@@ -7,8 +7,8 @@ call is logged and looked at again; it never ends the others' work. Must not: de
 """
 
 import logging
-import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -18,7 +18,7 @@ from offbus.errors import Retryable
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
 from offbus_sandbox.responder.janitor import Janitor
 from offbus_sandbox.responder.node_repair import LocalNodes
-from offbus_sandbox.responder.reconciler import Reconciler
+from offbus_sandbox.responder.reconciler import Reconciler, utc_now
 from offbus_sandbox.responder.watching import follow
 from offbus_steps.port import Conflict, Port, PortError, Ref
 
@@ -35,11 +35,13 @@ class Controller:
     In a cluster it is None: each node has a janitor of its own.
     """
 
-    def __init__(self, port: Port, config: ResponderConfig, nodes: Path | None) -> None:
+    def __init__(
+        self, port: Port, config: ResponderConfig, nodes: Path | None, utc: Callable[[], datetime] = utc_now
+    ) -> None:
         self._objects = port.objects
         self._config = config
         self._nodes = nodes
-        self._reconciler = Reconciler(port.objects, config, time.monotonic)
+        self._reconciler = Reconciler(port.objects, config, utc)
         self._changed: dict[str, anyio.Event] = {}
         self._node_of: dict[Ref, str] = {}
 

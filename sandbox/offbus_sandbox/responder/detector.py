@@ -7,7 +7,6 @@ unreadable log ends the program. Must not: read anything of the node agent's but
 """
 
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class Detector:
         self._state = StateFile(root)
         metadata = MetadataFile(root)
         self._monitor = XidMonitor(node, metadata.current, only_known_gpus=config.only_known_gpus)
-        self._dedup = Dedup(config.dedup_window_s, time.monotonic)
+        self._dedup = Dedup(config.dedup_window_s, anyio.current_time)
         self._publisher = Publisher(port.objects, node)
         self._boot_id = ""
         self._cursor = -1

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import anyio
+
 from offbus_sandbox.responder.breaker import CircuitBreaker
 from offbus_sandbox.responder.config import DrainMode, ResponderConfig
 from offbus_sandbox.responder.drain_events import DrainEvents
@@ -29,7 +31,7 @@ from offbus_sandbox.responder.remediation import record_json, remediations
 from offbus_sandbox.responder.terms import NodeState
 from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptions
 
-__all__ = ["Reconciler"]
+__all__ = ["Reconciler", "utc_now"]
 
 NOW = 0.0
 _EVICT_AGAIN_S = 0.5
@@ -45,13 +47,19 @@ _DRAINED = (
 _log = logging.getLogger(__name__)
 
 
-class Reconciler:
-    """Acts on the nodes of one cluster. `clock` is monotonic, in seconds."""
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
 
-    def __init__(self, objects: Objects, config: ResponderConfig, clock: Callable[[], float]) -> None:
+
+class Reconciler:
+    """Acts on the nodes of one cluster. `utc` is the clock that timestamps in objects are compared with."""
+
+    def __init__(self, objects: Objects, config: ResponderConfig, utc: Callable[[], datetime]) -> None:
         self._objects = objects
         self._config = config
-        self._due = Due(clock)
+        self._utc = utc
+        self._due = Due(anyio.current_time)
         self._breaker = CircuitBreaker(objects, config.circuit_breaker)
         self._events = DrainEvents(objects)
         self._cancelled: dict[str, set[tuple[object, ...]]] = {}
@@ -128,7 +136,7 @@ class Reconciler:
 
     async def _drain(self, node: NodeView) -> float | None:
         pods = (await self._objects.list("Pod")).items
-        now = datetime.now(UTC)
+        now = self._utc()
         group = next_group(pods, node.name, self._config, now)
         if group is None:
             await self._patch(node, state_patch(node, NodeState.DRAIN_SUCCEEDED))

@@ -1,7 +1,9 @@
 """Disarming all faults when the sandbox ends: no lease is waited for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+import anyio
 import httpx
 import structlog
 
@@ -14,21 +16,27 @@ WITHIN_S = 5.0
 
 
 async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
-    """Ask every agent. One that does not answer is logged: its faults end with its heartbeat, and its node's
+    """Ask all agents at once. One that does not answer is logged: its faults end with its heartbeat, and its node's
     processes are about to end."""
     headers = {"X-Offbus-Token": layout.token.read_text().strip()}
-    for node in nodes:
-        transport = unix_transport(layout.agent(node))
-        async with httpx.AsyncClient(
-            transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
-        ) as agent:
-            try:
-                await disarm_node(agent)
-            except (httpx.HTTPError, ValueError, KeyError) as err:
-                structlog.get_logger().warning("faults could not be disarmed", node=node, error=str(err))
+    async with anyio.create_task_group() as asking:
+        for node in nodes:
+            asking.start_soon(disarm_node, node, layout.agent(node), headers)
 
 
-async def disarm_node(agent: httpx.AsyncClient) -> None:
+async def disarm_node(node: str, socket: Path, headers: Mapping[str, str]) -> None:
+    """Ask one agent."""
+    transport = unix_transport(socket)
+    async with httpx.AsyncClient(
+        transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
+    ) as agent:
+        try:
+            await disarm_faults(agent)
+        except (httpx.HTTPError, ValueError, KeyError) as err:
+            structlog.get_logger().warning("faults could not be disarmed", node=node, error=str(err))
+
+
+async def disarm_faults(agent: httpx.AsyncClient) -> None:
     """Disarm what is armed on one node, in the name of its owner."""
     answer = await agent.get("http://agent/faults")
     for fault in answer.raise_for_status().json()["faults"]:

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 
 from offbus_sandbox.api.agents import AgentProxy
 from offbus_sandbox.api.control import control_routes
-from offbus_sandbox.api.idle import IdleTimer
+from offbus_sandbox.api.idle import Idle
 from offbus_sandbox.api.objects import ObjectRoutes
 from offbus_sandbox.api.pods import PodRoutes
 from offbus_sandbox.api.server import Server, application, listen
@@ -41,7 +41,7 @@ class Supervisor:
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until the end; `ready` is called once requests are answered and all agents serve."""
-        idle = IdleTimer(self._config.idle_s, lambda: self.stop("no client came for a while"))
+        idle = Idle(self._config.idle_s)
         app = application(self._routes())
         servers = {self._layout.api: Server(idle.counting(app)), self._layout.internal: Server(app)}
         try:
@@ -51,7 +51,6 @@ class Supervisor:
                     for path, server in servers.items():
                         serving.start_soon(server.serve, [listen(path)])
                     await self._live(group, ready, idle)
-                    idle.stop()
                     self._cluster.store.history.close()  # ends the watches, which would hold the servers
                     for server in servers.values():
                         server.should_exit = True
@@ -64,13 +63,13 @@ class Supervisor:
         self._log.info("ending", reason=reason)
         self._stopping.set()
 
-    async def _live(self, group: TaskGroup, ready: Callable[[], None], idle: IdleTimer) -> None:
+    async def _live(self, group: TaskGroup, ready: Callable[[], None], idle: Idle) -> None:
         """From the first program's start to the last one's end; a signal on the way up ends it too."""
         async with anyio.create_task_group() as programs:
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_when_stopping, starting)
                 await self._cluster.start(programs)
-                idle.start()
+                programs.start_soon(self._stop_when, idle)
                 ready()
                 self._log.info("serving", folder=str(self._layout.real))
             await self._stopping.wait()
@@ -81,6 +80,10 @@ class Supervisor:
     async def _cancel_when_stopping(self, scope: anyio.CancelScope) -> None:
         await self._stopping.wait()
         scope.cancel()
+
+    async def _stop_when(self, idle: Idle) -> None:
+        await idle.reached()
+        self.stop("no client came for a while")
 
     async def _signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
