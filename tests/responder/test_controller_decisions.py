@@ -52,7 +52,7 @@ def patched(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
 
 def quarantined(*faults: HealthEvent, **fields: Any) -> dict[str, Any]:
     before = node(*faults, **fields)
-    return patched(before, quarantine_patch(NodeView(before), NodeView(before).faults))
+    return patched(before, quarantine_patch(NodeView(before), NodeView(before).faults, NOW))
 
 
 def test_a_quarantined_node_is_cordoned_annotated_and_labelled() -> None:
@@ -72,7 +72,7 @@ def test_a_quarantined_node_is_cordoned_annotated_and_labelled() -> None:
 
 def test_releasing_takes_away_everything_but_the_uncordon_labels() -> None:
     held = quarantined(fault("79"))
-    after = patched(held, release_patch(NodeView(held)))
+    after = patched(held, release_patch(NodeView(held), NOW))
     assert "unschedulable" not in after["spec"]
     assert after["metadata"]["annotations"] == {}
     labels = after["metadata"]["labels"]
@@ -87,7 +87,7 @@ def test_an_older_cordon_gets_no_cordon_labels_and_stays() -> None:
     held = quarantined(fault("79"), unschedulable=True)
     assert held["metadata"]["annotations"]["quarantineHealthEventCordonPreExisting"] == "True"
     assert held["metadata"]["labels"] == {"dgxc.nvidia.com/nvsentinel-state": "quarantined"}
-    after = patched(held, release_patch(NodeView(held)))
+    after = patched(held, release_patch(NodeView(held), NOW))
     assert after["spec"]["unschedulable"] is True
     assert (after["metadata"]["annotations"], after["metadata"]["labels"]) == ({}, {})
 
@@ -99,14 +99,14 @@ def test_a_manual_uncordon_cancels_and_is_remembered_until_the_next_quarantine()
     cancelled = patched(by_hand, cancel_patch(NodeView(by_hand)))
     assert cancelled["metadata"]["annotations"] == {"quarantinedNodeUncordonedManually": "True"}
     assert "dgxc.nvidia.com/nvsentinel-state" not in cancelled["metadata"]["labels"]
-    again = patched(cancelled, quarantine_patch(NodeView(cancelled), NodeView(cancelled).faults))
+    again = patched(cancelled, quarantine_patch(NodeView(cancelled), NodeView(cancelled).faults, NOW))
     assert "quarantinedNodeUncordonedManually" not in again["metadata"]["annotations"]
 
 
 def test_a_further_fault_is_tracked_and_the_first_keeps_its_id() -> None:
     held = quarantined(fault("79"))
     worse = {**held, "status": node(fault("79"), fault("48", "COMPONENT_RESET"))["status"]}
-    after = NodeView(patched(worse, track_patch(NodeView(worse), faults_of(worse))))
+    after = NodeView(patched(worse, track_patch(NodeView(worse), faults_of(worse), NOW)))
     assert [event.errorCode for event in after.tracked] == [("79",), ("48",)]
     assert after.tracked[0].id == NodeView(held).tracked[0].id
     assert after.tracked[1].id not in ("", after.tracked[0].id)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio
 from bench import Bench, bench_on
 
+from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import parse_selector
@@ -47,7 +48,9 @@ class TimedObjects(Asked):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.store = Store(Database(folder / "store.sqlite"), kept_changes=KEPT_CHANGES)
-        self._away, self._away_s = False, 0.0
+        self.refusals: dict[str, Exception] = {}
+        """Calls that are refused, and how: "patch Node"."""
+        self._away, self._away_s, self._silent = False, 0.0, False
         self._watches: list[anyio.CancelScope] = []
 
     def leave(self, *, away_s: float = 0.0) -> None:
@@ -56,22 +59,26 @@ class TimedObjects(Asked):
         while self._watches:
             self._watches.pop().cancel()
 
+    def fall_silent(self) -> None:
+        """Answer no call any more."""
+        self._silent = True
+
     def come_back(self) -> None:
         """Be there again."""
         self._away = False
 
     async def get(self, ref: Ref) -> Object:
-        self._reached("get", ref.kind)
+        await self._reached("get", ref.kind)
         return self.store.get(ref)
 
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
-        self._reached("list", kind)
+        await self._reached("list", kind)
         return self.store.list(kind, namespace=namespace, labels=labels)
 
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        self._reached("watch", kind)
+        await self._reached("watch", kind)
         selects = parse_selector(labels)
         version = int(resource_version or self.store.history.last)
         if not resource_version:
@@ -84,30 +91,35 @@ class TimedObjects(Asked):
                 yield WatchEvent(change.type, change.object)
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        self._reached("create", str(obj.get("kind")))
+        await self._reached("create", str(obj.get("kind")))
         return self.store.create(obj, dry_run=dry_run)
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
-        self._reached("patch", ref.kind)
+        await self._reached("patch", ref.kind)
         return self.store.patch(ref, patch, status=status)
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
-        self._reached("delete", ref.kind)
+        await self._reached("delete", ref.kind)
         self.store.delete(ref, uid=uid, grace_seconds=grace_seconds)
 
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
-        await self.delete(ref, uid=uid)
+        await self._reached("evict", ref.kind)
+        evict(self.store, ref, uid=uid)
 
     async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
         """Of a node that does not answer."""
-        self._reached("logs", pod.kind)
+        await self._reached("logs", pod.kind)
         await anyio.sleep_forever()
         raise AssertionError
 
-    def _reached(self, verb: str, kind: str) -> None:
+    async def _reached(self, verb: str, kind: str) -> None:
         self.note(f"{verb} {kind}")
+        if self._silent:
+            await anyio.sleep_forever()
         if self._away:
             raise Unavailable("the API server is away")
+        if refusal := self.refusals.get(f"{verb} {kind}"):
+            raise refusal
 
     async def _batch(self, version: int) -> Sequence[Change]:
         with anyio.CancelScope() as scope:

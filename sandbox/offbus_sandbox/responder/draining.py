@@ -15,7 +15,7 @@ from typing import Any
 from offbus_sandbox.responder.config import DrainMode, ResponderConfig
 from offbus_steps.port import Object
 
-__all__ = ["DrainGroup", "next_group"]
+__all__ = ["DrainGroup", "forgotten_in", "next_group"]
 
 _ORDER = (DrainMode.IMMEDIATE, DrainMode.DELETE_AFTER_TIMEOUT, DrainMode.ALLOW_COMPLETION)
 _FINISHED = ("Succeeded", "Failed")
@@ -48,6 +48,12 @@ def next_group(
     return None
 
 
+def forgotten_in(group: DrainGroup, config: ResponderConfig, now: datetime) -> float | None:
+    """Seconds until a pod of the group is no longer waited for, because it is not ready; None when all are."""
+    since = [moment for pod in group.pods if (moment := _unready_since(pod)) is not None]
+    return (min(since) - _unready_before(config, now)).total_seconds() if since else None
+
+
 def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) -> bool:
     meta = pod["metadata"]
     if re.search(config.system_namespaces, meta["namespace"]) or _MIRROR in (meta.get("annotations") or {}):
@@ -56,13 +62,18 @@ def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) 
         return False
     if pod.get("status", {}).get("phase") in _FINISHED:
         return False
-    return not _unready_since(pod, now - timedelta(seconds=config.not_ready_timeout_s))
+    since = _unready_since(pod)
+    return since is None or since > _unready_before(config, now)
 
 
-def _unready_since(pod: Mapping[str, Any], before: datetime) -> bool:
-    """Not ready, and so for longer than we wait."""
+def _unready_before(config: ResponderConfig, now: datetime) -> datetime:
+    """Who has not been ready since then is not waited for."""
+    return now - timedelta(seconds=config.not_ready_timeout_s)
+
+
+def _unready_since(pod: Mapping[str, Any]) -> datetime | None:
     for condition in pod.get("status", {}).get("conditions") or []:
         if condition.get("type") == "Ready" and condition.get("status") == "False":
             changed = condition.get("lastTransitionTime")
-            return bool(changed) and datetime.fromisoformat(changed) < before
-    return False
+            return datetime.fromisoformat(changed) if changed else None
+    return None

@@ -8,7 +8,7 @@ evict, or wait.
 import re
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from offbus_sandbox.responder import terms
@@ -23,10 +23,10 @@ _REASON_LENGTH = 55
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
 
 
-def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str, Any]:
+def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
     """Cordon the node for these faults, with ids of their own; 24 hex digits as NVSentinel's."""
     annotations = {
-        terms.QUARANTINE_EVENTS: events_json([_with_identity(fault) for fault in faults]),
+        terms.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
         terms.CORDONED_BY_US: terms.TRUE,
         terms.MANUALLY_UNCORDONED: None,
     }
@@ -34,24 +34,23 @@ def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str,
     if node.unschedulable:
         annotations[terms.CORDON_PRE_EXISTING] = terms.TRUE
     else:
-        labels |= _cordon_labels()
+        labels |= _cordon_labels(now)
     return _patch(node, annotations, labels, unschedulable=True)
 
 
-def track_patch(node: NodeView, faults: Sequence[HealthEvent]) -> dict[str, Any]:
+def track_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
     """The node stays quarantined, but for other faults: those that are still told of keep their ids."""
     known = {fault.key: fault for fault in node.tracked}
-    tracked = [known.get(fault.key) or _with_identity(fault) for fault in faults]
+    tracked = [known.get(fault.key) or _with_identity(fault, now) for fault in faults]
     return _patch(node, {terms.QUARANTINE_EVENTS: events_json(tracked)}, {})
 
 
-def release_patch(node: NodeView) -> dict[str, Any]:
+def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
     """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
     if node.was_cordoned_before:
         return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None})
-    return _patch(
-        node, dict.fromkeys(_OURS), {terms.STATE: None, **_uncordon_labels(node)}, unschedulable=None
-    )
+    labels = {terms.STATE: None, **_uncordon_labels(node, now)}
+    return _patch(node, dict.fromkeys(_OURS), labels, unschedulable=None)
 
 
 def cancel_patch(node: NodeView) -> dict[str, Any]:
@@ -81,23 +80,23 @@ _OURS = (
 )
 
 
-def _with_identity(fault: HealthEvent) -> HealthEvent:
+def _with_identity(fault: HealthEvent, now: datetime) -> HealthEvent:
     """The condition does not carry a fault's id and time; quarantine is when they are first needed."""
-    return fault.model_copy(update={"id": secrets.token_hex(12), "generatedTimestamp": datetime.now(UTC)})
+    return fault.model_copy(update={"id": secrets.token_hex(12), "generatedTimestamp": now})
 
 
-def _cordon_labels() -> dict[str, str | None]:
+def _cordon_labels(now: datetime) -> dict[str, str | None]:
     return {
         terms.CORDON_BY: terms.SERVICE,
         terms.CORDON_REASON: _NOT_IN_LABEL.sub("-", terms.RULESET),
-        terms.CORDON_TIMESTAMP: _label_time(),
+        terms.CORDON_TIMESTAMP: _label_time(now),
         terms.UNCORDON_BY: None,
         terms.UNCORDON_REASON: None,
         terms.UNCORDON_TIMESTAMP: None,
     }
 
 
-def _uncordon_labels(node: NodeView) -> dict[str, str | None]:
+def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
     reason = node.labels.get(terms.CORDON_REASON, "")[:_REASON_LENGTH]
     return {
         terms.CORDON_BY: None,
@@ -105,13 +104,13 @@ def _uncordon_labels(node: NodeView) -> dict[str, str | None]:
         terms.CORDON_TIMESTAMP: None,
         terms.UNCORDON_BY: terms.SERVICE,
         terms.UNCORDON_REASON: f"{reason}-removed",
-        terms.UNCORDON_TIMESTAMP: _label_time(),
+        terms.UNCORDON_TIMESTAMP: _label_time(now),
     }
 
 
-def _label_time() -> str:
+def _label_time(now: datetime) -> str:
     """A time that is a valid label value."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    return now.strftime("%Y-%m-%dT%H-%M-%SZ")
 
 
 _KEEP: Any = object()

@@ -17,7 +17,7 @@ import anyio
 from offbus_sandbox.responder.breaker import CircuitBreaker
 from offbus_sandbox.responder.config import DrainMode, ResponderConfig
 from offbus_sandbox.responder.drain_events import DrainEvents
-from offbus_sandbox.responder.draining import DrainGroup, next_group
+from offbus_sandbox.responder.draining import DrainGroup, forgotten_in, next_group
 from offbus_sandbox.responder.due import Due
 from offbus_sandbox.responder.node_view import NodeView, is_managed
 from offbus_sandbox.responder.quarantine import (
@@ -53,7 +53,7 @@ def utc_now() -> datetime:
 
 
 class Reconciler:
-    """Acts on the nodes of one cluster. `utc` is the clock that timestamps in objects are compared with."""
+    """Acts on the nodes of one cluster. `utc` is the wall clock of what objects tell."""
 
     def __init__(self, objects: Objects, config: ResponderConfig, utc: Callable[[], datetime]) -> None:
         self._objects = objects
@@ -93,7 +93,7 @@ class Reconciler:
         if not node.faults:
             return await self._after("uncordon", self._config.uncordon_delay_s, node, self._release)
         if {fault.key for fault in node.faults} != {fault.key for fault in node.tracked}:
-            await self._patch(node, track_patch(node, node.faults))
+            await self._patch(node, track_patch(node, node.faults, self._utc()))
             return NOW
         if node.in_state(*_DRAINED):
             return await self._repair(node)
@@ -115,7 +115,7 @@ class Reconciler:
     async def _quarantine(self, node: NodeView) -> float | None:
         if not await self._breaker.admits(node.name):
             return _BREAKER_AGAIN_S
-        await self._patch(node, quarantine_patch(node, node.faults))
+        await self._patch(node, quarantine_patch(node, node.faults, self._utc()))
         await self._breaker.count(node.name)
         self._cancelled.pop(node.name, None)
         _log.info(
@@ -130,7 +130,7 @@ class Reconciler:
         return None
 
     async def _release(self, node: NodeView) -> float | None:
-        await self._patch(node, release_patch(node))
+        await self._patch(node, release_patch(node, self._utc()))
         _log.info("%s released%s", node.ref, ", its older cordon stays" if node.was_cordoned_before else "")
         return None
 
@@ -145,6 +145,10 @@ class Reconciler:
         if not node.in_state(NodeState.DRAINING):
             await self._patch(node, state_patch(node, NodeState.DRAINING))
             return NOW
+        waits = (await self._empty(node, group, now), forgotten_in(group, self._config, now))
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    async def _empty(self, node: NodeView, group: DrainGroup, now: datetime) -> float | None:
         if group.mode is DrainMode.IMMEDIATE:
             return await self._evict(group)
         if group.mode is DrainMode.ALLOW_COMPLETION:
@@ -192,7 +196,7 @@ class Reconciler:
             except Conflict:
                 _log.info("%s was made before", Ref.of(one.object))
         state = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
-        record = record_json(node, wanted, datetime.now(UTC)) if wanted else None
+        record = record_json(node, wanted, self._utc()) if wanted else None
         await self._patch(node, state_patch(node, state, remediation=record))
         _log.info(
             "%s %s: %s", node.ref, state, ", ".join(str(Ref.of(one.object)) for one in wanted) or "nothing"

@@ -1,0 +1,369 @@
+"""The stand-in responder's delays, retries and back-offs, on virtual time: each of its programs on a store in this
+process, whose API server can go away."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import TaskStatus
+from test_controller_decisions import fault
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
+
+from timed_port import TimedPort, pod, put
+
+from offbus_agent.kernel_log import open_kernel_log
+from offbus_sandbox.responder import controller, janitor, reconciler, terms
+from offbus_sandbox.responder.condition import kube_time, updated_conditions
+from offbus_sandbox.responder.config import Breaker, ResponderConfig
+from offbus_sandbox.responder.controller import Controller
+from offbus_sandbox.responder.detector import Detector
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.janitor import Janitor
+from offbus_sandbox.responder.node_repair import LocalNodes
+from offbus_sandbox.responder.publisher import Publisher
+from offbus_sandbox.responder.watching import follow
+from offbus_sandbox.store.history import Change
+from offbus_steps.port import KINDS, Forbidden, NotFound, Object, Ref
+from virtual_time import in_virtual_time, meanwhile
+
+NODE = Ref("Node", "node-1")
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+FATAL = fault("79")
+HEALTHY = HealthEvent(isHealthy=True, nodeName="node-1")
+SLOW = ResponderConfig(
+    quarantine_delay_s=10, drain_delay_s=20, remediate_delay_s=30, janitor_delay_s=50, uncordon_delay_s=40
+)
+BACK_OFF = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+def utc() -> datetime:
+    """The wall clock, which begins with virtual time."""
+    return EPOCH + timedelta(seconds=anyio.current_time())
+
+
+def gpu_node(name: str) -> Object:
+    metadata = {"name": name, "labels": {terms.GPU_PRESENT: "true"}}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
+
+
+@asynccontextmanager
+async def responding(folder: Path, config: ResponderConfig, *pods: Object) -> AsyncIterator[TimedPort]:
+    """A controller on two GPU nodes, with its janitor for their folders."""
+    port = TimedPort(folder)
+    for name in ("node-1", "node-2"):
+        (folder / "nodes" / name).mkdir(parents=True)
+        put(port.store, gpu_node(name))
+    for one in pods:
+        put(port.store, one)
+    async with anyio.create_task_group() as tasks:
+        program = Controller(port, config, folder / "nodes", utc)
+        tasks.start_soon(program.run, lambda: None)
+        yield port
+        tasks.cancel_scope.cancel()
+    port.store.close()
+
+
+def tell(port: TimedPort, event: HealthEvent, node: str = "node-1") -> None:
+    """What a detector does."""
+    ref = Ref("Node", node)
+    status = port.store.get(ref).get("status", {})
+    conditions = updated_conditions(status.get("conditions", []), event, utc())
+    port.store.set_status(ref, {**status, "conditions": conditions})
+
+
+class States:
+    """When a node came into each state."""
+
+    def __init__(self, port: TimedPort, node: str = "node-1") -> None:
+        self.seen: list[tuple[str, float]] = []
+        self._node = node
+        port.store.listen(self._look)
+
+    def _look(self, change: Change) -> None:
+        if change.object["kind"] == "Node" and change.object["metadata"]["name"] == self._node:
+            state = (change.object["metadata"].get("labels") or {}).get(terms.STATE, "")
+            if state != (self.seen[-1][0] if self.seen else ""):
+                self.seen.append((state, anyio.current_time()))
+
+    def at(self, state: str) -> float:
+        return next(at for one, at in self.seen if one == state)
+
+
+def moments(port: TimedPort, call: str) -> list[float]:
+    """When something was asked for, however many changes of that moment were a reason to."""
+    return sorted(set(port.objects.times(call)))
+
+
+@in_virtual_time
+async def test_each_transition_waits_for_its_own_delay(tmp_path: Path) -> None:
+    async with responding(tmp_path, SLOW) as port:
+        states = States(port)
+        boot_id = tmp_path / "nodes/node-1/var/run/nvsentinel/boot_id"
+        async with meanwhile((5, partial(tell, port, FATAL)), (200, partial(tell, port, HEALTHY))):
+            await anyio.sleep(114.9)
+            assert not boot_id.exists()
+            await anyio.sleep(0.2)
+            assert boot_id.exists(), "the janitor completes what was asked for at 65, after its 50 s"
+            await anyio.sleep(1000)
+        assert states.seen == [
+            ("quarantined", 15),
+            ("drain-succeeded", 35),
+            ("remediating", 65),
+            ("remediation-succeeded", 65),
+            ("", 240),
+        ]
+
+
+@in_virtual_time
+async def test_a_fault_that_goes_within_the_delay_is_not_answered(tmp_path: Path) -> None:
+    async with responding(tmp_path, SLOW) as port:
+        states = States(port)
+        async with meanwhile((5, partial(tell, port, FATAL)), (14.9, partial(tell, port, HEALTHY))):
+            await anyio.sleep(1000)
+        assert states.seen == []
+
+
+def guarded(store: Any) -> None:
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "keep", "namespace": "drill"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+    }
+    store.create(budget)
+
+
+@in_virtual_time
+async def test_an_eviction_that_a_budget_refuses_is_asked_for_again_after_a_pause(tmp_path: Path) -> None:
+    async with responding(tmp_path, SLOW, pod("web-1", "web", "node-1")) as port:
+        guarded(port.store)
+        budget = Ref("PodDisruptionBudget", "keep", "drill")
+        async with meanwhile((0, partial(tell, port, FATAL)), (31.8, partial(port.store.delete, budget))):
+            await anyio.sleep(1000)
+        again = reconciler._EVICT_AGAIN_S
+        assert moments(port, "evict Pod") == [30 + number * again for number in range(5)]
+
+
+def by(mode: str, **settings: Any) -> ResponderConfig:
+    return ResponderConfig.model_validate(
+        {**SLOW.model_dump(mode="json"), "drain": [{"name": "*", "mode": mode}], **settings}
+    )
+
+
+@in_virtual_time
+async def test_pods_are_deleted_when_their_time_after_the_quarantine_is_over(tmp_path: Path) -> None:
+    config = by("DeleteAfterTimeout", delete_after_timeout_s=3600)
+    async with responding(tmp_path, config, pod("web-1", "web", "node-1")) as port:
+        states = States(port)
+        async with meanwhile((5, partial(tell, port, FATAL))):
+            await anyio.sleep(5000)
+        assert port.objects.times("delete Pod") == [15 + 3600]
+        assert states.at("drain-succeeded") == 15 + 3600
+
+
+@in_virtual_time
+async def test_a_pod_that_stays_not_ready_is_waited_for_no_longer(tmp_path: Path) -> None:
+    broken = pod("web-1", "web", "node-1")
+    since = kube_time(EPOCH + timedelta(seconds=20))
+    broken["status"]["conditions"] = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
+    async with responding(tmp_path, by("AllowCompletion", not_ready_timeout_s=300), broken) as port:
+        states = States(port)
+        async with meanwhile((5, partial(tell, port, FATAL))):
+            await anyio.sleep(1000)
+        assert states.at("draining") == 35
+        assert states.at("drain-succeeded") == 20 + 300
+
+
+@pytest.mark.parametrize(("second_at", "trips"), [(289, True), (301, False)])
+@in_virtual_time
+async def test_the_breaker_counts_the_cordons_of_its_window(
+    tmp_path: Path, second_at: float, trips: bool
+) -> None:
+    breaker = Breaker(enabled=True, percentage=50, duration_s=300, namespace="default")
+    async with responding(tmp_path, SLOW.model_copy(update={"circuit_breaker": breaker})) as port:
+        other = fault("79").model_copy(update={"nodeName": "node-2"})
+        async with meanwhile(
+            (0, partial(tell, port, FATAL)), (second_at, partial(tell, port, other, "node-2"))
+        ):
+            await anyio.sleep(1000)
+        assert (port.store.find(Ref("ConfigMap", terms.BREAKER, "default")) is not None) is trips
+
+
+@in_virtual_time
+async def test_a_tripped_breaker_is_looked_at_again_after_a_pause(tmp_path: Path) -> None:
+    breaker = Breaker(enabled=True, namespace="default")
+    config = SLOW.model_copy(update={"circuit_breaker": breaker, "quarantine_delay_s": 0})
+    async with responding(tmp_path, config) as port:
+        ref = Ref("ConfigMap", terms.BREAKER, "default")
+        metadata = {"name": ref.name, "namespace": ref.namespace}
+        port.store.create(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": "TRIPPED"}}
+        )
+        states = States(port)
+        reset = partial(port.store.patch, ref, {"data": {"status": "CLOSED"}})
+        async with meanwhile((0, partial(tell, port, FATAL)), (42, reset)):
+            await anyio.sleep(1000)
+        again = reconciler._BREAKER_AGAIN_S
+        looks = moments(port, "get ConfigMap")
+        assert looks[:10] == [number * again for number in range(10)]
+        assert states.at("quarantined") == 9 * again
+
+
+@in_virtual_time
+async def test_a_node_is_looked_at_again_while_the_api_cannot_be_reached(tmp_path: Path) -> None:
+    async with responding(tmp_path, SLOW) as port:
+        async with meanwhile(
+            (0, partial(tell, port, FATAL)), (9, port.objects.leave), (12, port.objects.come_back)
+        ):
+            await anyio.sleep(20)
+        looks = [at for at in moments(port, "get Node") if 10 <= at <= 12]
+        assert looks == [10 + number * controller._RETRY_S for number in range(5)]
+
+
+@in_virtual_time
+async def test_a_refused_change_is_tried_again_after_a_longer_pause(tmp_path: Path) -> None:
+    async with responding(tmp_path, SLOW.model_copy(update={"quarantine_delay_s": 0})) as port:
+        port.objects.refusals["patch Node"] = Forbidden("no")
+        async with meanwhile((0, partial(tell, port, FATAL)), (12, port.objects.refusals.clear)):
+            await anyio.sleep(19)
+        assert moments(port, "patch Node") == [number * controller._REFUSED_S for number in range(4)]
+
+
+@in_virtual_time
+async def test_a_watch_that_breaks_is_begun_again_after_pauses_that_double(tmp_path: Path) -> None:
+    port = TimedPort(tmp_path)
+    seen: list[float] = []
+
+    async def look() -> None:
+        async for _ in follow(port.objects, "Node"):
+            seen.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        async with meanwhile(
+            (10, port.objects.leave),
+            (30, port.objects.come_back),
+            (40, partial(put, port.store, gpu_node("node-1"))),
+            (50, port.objects.leave),
+        ):
+            await anyio.sleep(51)
+        tasks.cancel_scope.cancel()
+    lists = port.objects.times("list Node")
+    assert pauses_of([10, *(at for at in lists if 10 < at < 40)]) == pytest.approx(BACK_OFF)
+    assert pauses_of([50, *(at for at in lists if at > 50)]) == pytest.approx(BACK_OFF[:3]), "begun anew"
+    assert seen == [40]
+    port.store.close()
+
+
+def pauses_of(times: Iterable[float]) -> list[float]:
+    return [after - before for before, after in pairwise(times)]
+
+
+@in_virtual_time
+async def test_a_health_event_is_written_again_and_again_until_the_api_is_reached(tmp_path: Path) -> None:
+    port = TimedPort(tmp_path)
+    put(port.store, gpu_node("node-1"))
+    port.objects.leave()
+    async with meanwhile((20, port.objects.come_back)):
+        await Publisher(port.objects, "node-1").publish(FATAL)
+    tries = port.objects.times("get Node")
+    assert pauses_of(tries) == pytest.approx(BACK_OFF)
+    assert anyio.current_time() == tries[-1]
+    port.store.close()
+
+
+@asynccontextmanager
+async def repairing(folder: Path, delay_s: float) -> AsyncIterator[TimedPort]:
+    """A janitor, and a reboot that it has been asked for."""
+    port = TimedPort(folder)
+    (folder / "node-1").mkdir()
+    put(port.store, gpu_node("node-1"))
+    key, value = terms.MANAGED_BY
+    reboot = {
+        "apiVersion": KINDS["RebootNode"].api_version,
+        "kind": "RebootNode",
+        "metadata": {"name": "reboot", "labels": {key: value}},
+        "spec": {"nodeName": "node-1"},
+    }
+    port.store.create(reboot)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Janitor(port.objects, LocalNodes(folder), delay_s).run)
+        yield port
+        tasks.cancel_scope.cancel()
+    port.store.close()
+
+
+@in_virtual_time
+async def test_a_repair_that_cannot_be_told_is_tried_again_after_a_pause(tmp_path: Path) -> None:
+    async with repairing(tmp_path, 46.5) as port:
+        async with meanwhile((40, port.objects.leave), (48.2, port.objects.come_back)):
+            await anyio.sleep(100)
+        tries = port.objects.times("get RebootNode")
+        assert tries == [46.5 + number * janitor._AGAIN_S for number in range(5)]
+        (done,) = port.store.get(Ref("RebootNode", "reboot"))["status"]["conditions"]
+        assert done["status"] == "True"
+
+
+@in_virtual_time
+async def test_a_cluster_that_does_not_serve_maintenance_yet_is_asked_again_after_a_pause(
+    tmp_path: Path,
+) -> None:
+    async with repairing(tmp_path, 0.0) as port:
+        port.objects.refusals["list RebootNode"] = NotFound("no such kind")
+        async with meanwhile((12, port.objects.refusals.clear)):
+            await anyio.sleep(100)
+        lists = port.objects.times("list RebootNode")
+        assert lists == [number * janitor._UNSERVED_S for number in range(4)]
+        assert port.store.get(Ref("RebootNode", "reboot"))["status"]["conditions"]
+
+
+EVENT = "13, Graphics Exception"
+
+
+@asynccontextmanager
+async def detecting(folder: Path, **settings: Any) -> AsyncIterator[tuple[TimedPort, Callable[[], Any]]]:
+    """A detector of a node, and what writes a line that is no fault into its kernel log."""
+    port = TimedPort(folder)
+    put(port.store, gpu_node("node-1"))
+    log = folder / "node-1" / "kmsg"
+    log.parent.mkdir()
+    log.touch()
+    config = ResponderConfig(**settings)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(follow_log, Detector("node-1", log.parent, log, port, config))
+        line = f"offbus=t ;NVRM: Xid (PCI:0000:3b:00): {EVENT}"
+        yield port, partial(open_kernel_log(log).write, line)
+        tasks.cancel_scope.cancel()
+    port.store.close()
+
+
+async def follow_log(detector: Detector, *, task_status: TaskStatus[None]) -> None:
+    await detector.run(task_status.started)
+
+
+@pytest.mark.parametrize(("poll_s", "told_at"), [(15, 38), (0, 28)], ids=["polled", "by-events"])
+@in_virtual_time
+async def test_a_line_is_told_after_the_delay_from_when_it_was_seen(
+    tmp_path: Path, poll_s: float, told_at: float
+) -> None:
+    async with detecting(tmp_path, poll_s=poll_s, detect_delay_s=4) as (port, line):
+        assert anyio.current_time() == 4, "it begins by telling that the node is healthy"
+        async with meanwhile((20, line)):
+            await anyio.sleep(100)
+        assert port.objects.times("create Event") == [told_at]
+
+
+@in_virtual_time
+async def test_a_repeat_within_the_window_is_no_news(tmp_path: Path) -> None:
+    async with detecting(tmp_path, detect_delay_s=0, dedup_window_s=180) as (port, line):
+        async with meanwhile((20, line), (100, line), (199.5, line), (200.5, line), (300, line)):
+            await anyio.sleep(1000)
+        assert port.objects.times("create Event") == [20, 200.5]
