@@ -12,10 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from offbus.environment import Environment, Left, RunHandle
-from offbus.errors import OffbusError, PlaceGone
+from offbus.errors import PlaceGone
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.environment import LocalOptions
 from offbus_sandbox.place import Place, refuse_another, refuse_gone
@@ -23,11 +21,9 @@ from offbus_sandbox.start import is_running, start, stop
 from offbus_sandbox.traces import local_fingerprint
 from offbus_steps.cluster import open_cluster
 from offbus_steps.guards import ClusterGuards
+from offbus_steps.unopened import left_after
 
 __all__ = ["open_local", "reopen_local"]
-
-CLEAN_UP_S = 60.0
-"""How long ending a sandbox that could not be opened may take."""
 
 
 @asynccontextmanager
@@ -107,16 +103,7 @@ async def end_unopened(place: Place, run: str) -> list[Left]:
     """
     if not place.own:
         return []
-    why = f"it was not ended within {CLEAN_UP_S:g} s"
-    with anyio.move_on_after(CLEAN_UP_S, shield=True):
-        try:
-            await end_own(place)
-        except Exception as err:  # noqa: BLE001  whatever kept it from ending: it may be left
-            why = str(err) if isinstance(err, OffbusError) else f"{type(err).__name__}: {err}"
-        else:
-            return []
-    item = f"the local environment in {place.layout.real}"
-    return [Left(item, f"it did not open, and may not have ended: {why}", f"offbus recover {run}")]
+    return await left_after(lambda: end_own(place), f"the local environment in {place.layout.real}", run)
 
 
 async def end_own(place: Place) -> None:

@@ -109,8 +109,10 @@ async def _fingerprint(
         try:
             async with opening(handle, str(run_dir)) as environment:
                 found = await environment.fingerprint()
-                with anyio.move_on_after(CLOSING.total_seconds(), shield=True):
+                with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as closing:
                     await environment.close(finished=finished)
+                if closing.cancelled_caught:
+                    raise CouldNotRun(f"{name} was not closed within {CLOSING.total_seconds():g} s")
                 return found, environment
         except Exception as err:
             one = only_one(err)

@@ -18,7 +18,7 @@ from typing import Any
 
 import anyio
 
-from offbus.environment import Environment, Left, RunHandle
+from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, StepError, TakenOver
 from offbus.journal.events import Event, EventKind
 from offbus_steps.background import Background
@@ -30,6 +30,7 @@ from offbus_steps.kubernetes.preflight import preflight
 from offbus_steps.kubernetes.records import RunRecords
 from offbus_steps.kubernetes.run_lease import RunLease, holder_of
 from offbus_steps.port import PortError, Ref
+from offbus_steps.unopened import left_after
 
 __all__ = [
     "cluster_identity",
@@ -39,8 +40,6 @@ __all__ = [
     "reopen_kubernetes",
     "unreachable",
 ]
-
-CLEAN_UP_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,19 +182,8 @@ class Opening:
     async def end_unopened(self) -> None:
         """Remove what was made, when it did not get as far as being open; what may be left is told as residue."""
         if not self._is_open:
-            self._run.unopened(await self._ended_unopened())
-
-    async def _ended_unopened(self) -> list[Left]:
-        why = f"no answer within {CLEAN_UP_S:g} s"
-        with anyio.move_on_after(CLEAN_UP_S, shield=True):
-            try:
-                await self._hold.end()
-            except (PortError, TakenOver) as err:
-                why = err.message
-            else:
-                return []
-        detail = f"the environment did not open, and what it made may not be removed: {why}"
-        return [Left("the run's Lease and records", detail, f"offbus recover {self._run.run_id}")]
+            left = await left_after(self._hold.end, "the run's Lease and records", self._run.run_id)
+            self._run.unopened(left)
 
 
 def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[KubernetesPort]:
