@@ -7,13 +7,15 @@ one folder; both processes are ended by their pids.
 import os
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,6 +112,16 @@ class LoneServer:
         """SIGKILL, as a crash."""
         self._end(self._api)
         self._api = None
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """The API server stands still: its connections stay, and nothing answers on them."""
+        assert self._api is not None
+        self._api.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._api.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """End both."""

@@ -3,7 +3,7 @@
 import json
 import stat
 import sys
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,29 @@ async def test_a_watch_outlives_a_killed_api_server_and_misses_nothing(
                 if seen[-1] == "after":
                     break
     assert seen == ["ADDED", "while-it-was-away", "after"]
+
+
+async def test_a_watch_that_is_given_up_leaves_no_connection_though_the_server_is_silent(
+    server: LoneServer, namespace: str
+) -> None:
+    before = connections_to(server)
+    with ExitStack() as silence:
+        async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+            version = (await port.objects.list("ConfigMap", namespace=namespace)).resource_version
+            events = port.objects.watch("ConfigMap", namespace=namespace, resource_version=version)
+            await port.objects.create(config_map(namespace, "first"))
+            async with aclosing(events) as watch:
+                await named(watch, "first")
+                assert connections_to(server) > before
+                silence.enter_context(server.suspended())
+        assert connections_to(server) == before
+
+
+def connections_to(server: LoneServer) -> int:
+    """Open TCP connections of this process to the API server, from /proc (proc(5): net/tcp)."""
+    own = {str(fd.readlink()) for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink() and fd.exists()}
+    rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{server.port:04X}") and f"socket:[{row[9]}]" in own for row in rows)
 
 
 async def test_calls_wait_for_an_api_server_that_restarts(

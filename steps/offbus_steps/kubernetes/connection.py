@@ -19,7 +19,7 @@ from offbus_steps.kubernetes.kubeconfig import check_kubeconfig
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Connection", "Login"]
+__all__ = ["Connection", "Login", "hang_up"]
 
 USER_AGENT = "offbus"
 
@@ -142,3 +142,14 @@ def _said(err: Exception) -> str:
         return err.strerror
     said = " ".join(str(err).split())
     return said if isinstance(err, ValueError) else f"{type(err).__name__}: {said}"
+
+
+def hang_up(response: "aiohttp.ClientResponse") -> None:
+    """Give an answer up. One that was not read to its end takes its connection with it, at once.
+
+    Closed alone, a connection waits for the server's TLS farewell (half a minute), and may outlive the event loop.
+    """
+    held = response.connection
+    if held is not None and held.transport is not None:
+        held.transport.abort()
+    response.close()
