@@ -3,6 +3,7 @@
 Job: wiring, health, and the published guides' form of injection. It decides nothing that its parts decide.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -121,13 +122,18 @@ def gpus_of(root: Path) -> tuple[Gpu, ...]:
         raise Refusal(500, "gpus_unknown", str(err), "mend the file that lists the GPUs") from err
 
 
-def open_agent(place: NodePlace, policy: Policy, store: Store) -> Agent:
-    """The agent of a node, its former faults restored. Raises KernelLogError, NodePageError."""
+def open_agent(
+    place: NodePlace, policy: Policy, store: Store, now_ns: Callable[[], int] = boottime_ns
+) -> Agent:
+    """The agent of a node, its former faults restored; `now_ns` is the clock of its leases.
+
+    Raises KernelLogError, NodePageError.
+    """
     kernel = open_kernel_log(place.kmsg)
     kernel.check()
     page = NodePage.prepare(place.root)
     planes = Planes(kernel, page)
-    book = FaultBook(store, planes, Evidence(page, place.root))
+    book = FaultBook(store, planes, Evidence(page, place.root), now_ns)
     book.restore()
     clearing = Clearing(planes, book, lambda: metadata_of(place.root))
     faults = Faults(book, planes, policy, lambda: gpus_of(place.root), clearing)

@@ -7,7 +7,7 @@ answers no requests (`faults` does) and knows no HTTP.
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from offbus_agent.evidence import Evidence
 from offbus_agent.fault_events import EventLog
@@ -24,9 +24,12 @@ _log = logging.getLogger(__name__)
 
 
 class FaultBook:
-    """All faults of the node that were not recovered."""
+    """All faults of the node that were not recovered. `now_ns` is the clock of their leases."""
 
-    def __init__(self, store: Store, planes: Planes, evidence: Evidence) -> None:
+    def __init__(
+        self, store: Store, planes: Planes, evidence: Evidence, now_ns: Callable[[], int] = boottime_ns
+    ) -> None:
+        self.now_ns = now_ns
         self._store = store
         self._planes = planes
         self._evidence = evidence
@@ -122,7 +125,7 @@ class FaultBook:
 
     def lapse_due(self) -> None:
         """End every fault whose lease is over."""
-        now = boottime_ns()
+        now = self.now_ns()
         due = [stored for stored in self._store if has_lapsed(stored.fault, now)]
         for stored in due:
             self.end(stored, State.LAPSED)

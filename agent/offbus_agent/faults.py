@@ -138,7 +138,7 @@ class Faults:
             self._book.save(stored)
 
     async def _arm(self, stored: StoredFault, made: Plan, ttl_s: float) -> None:
-        self._policy.admit(stored.request, self._book, boottime_ns())
+        self._policy.admit(stored.request, self._book, self._book.now_ns())
         try:
             stored.phase, stored.codes = "applying", made.answers
             self._book.save(stored)
@@ -173,7 +173,7 @@ class Faults:
 
     def _renew(self, stored: StoredFault, lease: LeaseRequest) -> Fault:
         fault = stored.fault
-        before, fault.expires_ns = fault.expires_ns, expires_ns(boottime_ns(), lease.ttl_s)
+        before, fault.expires_ns = fault.expires_ns, expires_ns(self._book.now_ns(), lease.ttl_s)
         try:
             self._book.save()
         except Refusal:

@@ -10,7 +10,7 @@ import logging
 
 from offbus_agent.agent import Agent
 from offbus_agent.doorbell import Doorbell, DoorbellError
-from offbus_agent.leases import boottime_ns, seconds_to_next
+from offbus_agent.leases import seconds_to_next
 from offbus_agent.node_page import HEARTBEAT_TTL_S
 
 __all__ = ["keep"]
@@ -20,7 +20,7 @@ _LOOK_S = 0.05
 """How often the page is read when no doorbell can be had: shared memory wakes nobody."""
 
 _REST_S = 0.01
-"""After a ring: a process that rings without end gets no more of the agent than this leaves."""
+"""After a ring nobody listens for so long: a process that rings without end gets no more of the agent than that."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,20 +30,28 @@ async def keep(agent: Agent) -> None:
     bell = _hang_bell(agent)
     try:
         while True:
-            agent.page.heartbeat(boottime_ns())
+            agent.page.heartbeat(agent.book.now_ns())
             agent.book.observe()
             await _wait(agent, _BEAT_S if bell else _LOOK_S)
             if bell and bell.silence():
-                await asyncio.sleep(_REST_S)
+                await _rest(agent, bell)
     finally:
         if bell:
             asyncio.get_running_loop().remove_reader(bell.fd)
             bell.close()
 
 
+async def _rest(agent: Agent, bell: Doorbell) -> None:
+    """Be deaf for a moment; who rang meanwhile is heard afterwards."""
+    loop = asyncio.get_running_loop()
+    loop.remove_reader(bell.fd)
+    await asyncio.sleep(_REST_S)
+    loop.add_reader(bell.fd, agent.book.changed.set)
+
+
 async def _wait(agent: Agent, longest_s: float) -> None:
     """Until something changed, or the next lease ends, or `longest_s` are over; without a fault, for a change."""
-    next_end = seconds_to_next(agent.book.armed(), boottime_ns())
+    next_end = seconds_to_next(agent.book.armed(), agent.book.now_ns())
     try:
         await asyncio.wait_for(
             agent.book.changed.wait(), None if next_end is None else min(next_end, longest_s)
