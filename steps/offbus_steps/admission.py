@@ -18,12 +18,24 @@ from offbus_steps.port import Object
 from offbus_steps.preload import LIBRARY, PAGE_DIR, VOLUME
 from offbus_steps.target import Target
 
-__all__ = ["BINDING", "POLICY", "binding_of", "policy_of"]
+__all__ = ["BINDING", "CONDITIONS", "POLICY", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
 
 POLICY = "MutatingAdmissionPolicy"
 BINDING = "MutatingAdmissionPolicyBinding"
 
 GPU_CONTAINER = f'has(c.resources) && has(c.resources.limits) && ("{GPU_RESOURCE}" in c.resources.limits)'
+RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+CONDITIONS = [
+    {
+        "name": "not-loaded-yet",
+        "expression": f'!has(object.spec.volumes) || !object.spec.volumes.exists(v, v.name == "{VOLUME}")',
+    },
+    {
+        "name": "asks-for-gpus",
+        "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER})",
+    },
+]
+"""What a pod must be to be changed: offbus_steps.loading.needs_shim in CEL."""
 OWN = (
     'has(c.env) && c.env.exists(e, e.name == "LD_PRELOAD" && has(e.value) && e.value != "") '
     '? c.env.filter(e, e.name == "LD_PRELOAD")[0].value : '
@@ -49,26 +61,11 @@ def policy_of(
     name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str], str]
 ) -> Object:
     """The policy for one target. `images`: the LD_PRELOAD that containers have of their images, by their names."""
-    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
     spec: dict[str, Any] = {
         "failurePolicy": "Ignore",
         "reinvocationPolicy": "IfNeeded",
-        "matchConstraints": {
-            "matchPolicy": "Equivalent",
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": target.namespace}},
-            "objectSelector": {"matchLabels": target.selector},
-            "resourceRules": [rule],
-        },
-        "matchConditions": [
-            {
-                "name": "not-loaded-yet",
-                "expression": f'!has(object.spec.volumes) || !object.spec.volumes.exists(v, v.name == "{VOLUME}")',
-            },
-            {
-                "name": "asks-for-gpus",
-                "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER})",
-            },
-        ],
+        "matchConstraints": {**selectors_of(target), "resourceRules": [RULE]},
+        "matchConditions": CONDITIONS,
         "variables": [
             {"name": "library", "expression": _cel(host_path(LIBRARY))},
             {"name": "folder", "expression": _cel(host_path(PAGE_DIR))},
@@ -78,15 +75,25 @@ def policy_of(
             {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": CHANGED.strip()}}
         ],
     }
-    return {"kind": POLICY, "metadata": _meta(name, run), "spec": spec}
+    return {"kind": POLICY, "metadata": meta_of(name, run), "spec": spec}
 
 
 def binding_of(name: str, run: str) -> Object:
     """What puts the policy of that name into effect."""
-    return {"kind": BINDING, "metadata": _meta(name, run), "spec": {"policyName": name}}
+    return {"kind": BINDING, "metadata": meta_of(name, run), "spec": {"policyName": name}}
 
 
-def _meta(name: str, run: str) -> dict[str, Any]:
+def selectors_of(target: Target) -> dict[str, Any]:
+    """Which pods are looked at: those of the target, in its namespace."""
+    return {
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": target.namespace}},
+        "objectSelector": {"matchLabels": target.selector},
+    }
+
+
+def meta_of(name: str, run: str) -> dict[str, Any]:
+    """A fixed name, and the run's label: by both its undo knows it again."""
     return {"name": name, "labels": {RUN_LABEL: run}}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from offbus.environment import Intent, Sight
 from offbus.errors import GuardRefused, OffbusError
 from offbus_steps import pods, responder
+from offbus_steps.admission_ways import admission_sights
 from offbus_steps.blast_radius import require_allowed, require_evictable, would_go
 from offbus_steps.capacity import allocatable_gpus
 from offbus_steps.cluster import Cluster
@@ -41,7 +42,7 @@ async def drill_sights(cluster: Cluster, intents: Sequence[Intent], scenario_dir
             target, sights = await _target(cluster, intent, scenario_dir)
             found += sights
         elif intent.uses == "prepare_cuda" and target is not None:
-            found += [one async for one in _prepared(cluster, target)]
+            found += [one async for one in _prepared(cluster, target, intent)]
         elif intent.uses in XID_STEPS:
             found += [one async for one in _injected(cluster, intent, target)]
     return found
@@ -108,7 +109,7 @@ async def _creatable(cluster: Cluster, ref: Ref) -> None:
         raise GuardRefused(f"{ref} exists already", hint="delete it, or take it with `existing`")
 
 
-async def _prepared(cluster: Cluster, target: Target) -> AsyncIterator[Sight]:
+async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIterator[Sight]:
     running = await target_objects(cluster, target)
     refused = await refusals("prepare", require_admitted(cluster, target, running))
     for one in refused:
@@ -116,6 +117,9 @@ async def _prepared(cluster: Cluster, target: Target) -> AsyncIterator[Sight]:
     if not refused:
         loaded = [one for one in running if pods.gpu_request(one["spec"])]
         yield Sight("prepare", f"{len(loaded)} pods of {target} would restart once, and once more in the end")
+        if intent.params.get("by") == "admission":
+            async for one in admission_sights(cluster, target):
+                yield one
 
 
 async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> AsyncIterator[Sight]:

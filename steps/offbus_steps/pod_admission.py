@@ -5,14 +5,14 @@ as it would when the pod is really made: Pod Security, other admission policies 
 the copy would exceed says nothing, because pods are replaced and not added.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps import pods
 from offbus_steps.cluster import Cluster
+from offbus_steps.loading import Loading
 from offbus_steps.port import Forbidden, Invalid, Object
-from offbus_steps.preload import LIBRARY, PAGE_DIR, VOLUME
+from offbus_steps.preload import LIBRARY, PAGE_DIR
 from offbus_steps.target import Target
 
 __all__ = ["dry_run_pod", "require_admitted", "shown"]
@@ -28,7 +28,7 @@ async def require_admitted(cluster: Cluster, target: Target, running: list[Objec
     if not copies:
         return  # there is nothing to copy; the rollout itself will show it
     try:
-        await shown(cluster, _loaded(copies[0], cluster))
+        await shown(cluster, _loading(cluster).loaded(copies[0]))
     except (Forbidden, Invalid) as err:
         if QUOTA not in err.message:
             raise _refused(target, err.message) from err
@@ -37,6 +37,12 @@ async def require_admitted(cluster: Cluster, target: Target, running: list[Objec
 async def shown(cluster: Cluster, pod: Object) -> Object:
     """The pod as the server would store it. Raises Forbidden, Invalid."""
     return await cluster.port.objects.create(pod, dry_run=True)
+
+
+def _loading(cluster: Cluster) -> Loading:
+    """As a patched workload's pods have it; what would be chained says nothing about whether it is let in."""
+    path = cluster.port.host_path
+    return Loading(path(LIBRARY), path(PAGE_DIR))
 
 
 def dry_run_pod(pod: Object) -> Object:
@@ -50,30 +56,6 @@ def dry_run_pod(pod: Object) -> Object:
         "annotations": dict(meta.get("annotations") or {}),
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": copied, "spec": spec}
-
-
-def _loaded(pod: Object, cluster: Cluster) -> Object:
-    """With the shim in every container that asks for GPUs, as a patched workload's pods have it."""
-    spec = pod["spec"]
-    path = cluster.port.host_path
-    env = [
-        {"name": "LD_PRELOAD", "value": path(LIBRARY)},
-        {"name": "OFFBUS_PAGE_DIR", "value": path(PAGE_DIR)},
-    ]
-    volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
-    containers = [_container(one, env) for one in spec["containers"]]
-    return {
-        **pod,
-        "spec": {**spec, "containers": containers, "volumes": [*(spec.get("volumes") or ()), volume]},
-    }
-
-
-def _container(container: Mapping[str, Any], env: list[dict[str, str]]) -> dict[str, Any]:
-    if not pods.gpu_request({"containers": [container]}):
-        return dict(container)
-    others = [one for one in container.get("env") or () if one["name"] not in {e["name"] for e in env}]
-    mounts = [*(container.get("volumeMounts") or ()), {"name": VOLUME, "mountPath": PAGE_DIR}]
-    return {**container, "env": [*others, *env], "volumeMounts": mounts}
 
 
 def _refused(target: Target, why: str) -> StepError:

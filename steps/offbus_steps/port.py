@@ -97,6 +97,12 @@ KINDS: Mapping[str, ApiResource] = {
             namespaced=False,
             also=("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1alpha1"),
         ),
+        ApiResource(
+            "MutatingWebhookConfiguration",
+            "admissionregistration.k8s.io/v1",
+            "mutatingwebhookconfigurations",
+            namespaced=False,
+        ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
     )
@@ -290,6 +296,8 @@ class Port(Protocol):
     objects: Objects
     agents: Agents
     traffic: Traffic
+    agent_namespace: str = ""
+    """Where offbus's own programs run in the cluster; "" where they are no pods."""
 
     def host_path(self, path: str) -> str:
         """How a path on the node (below a hostPath mount) is spelt in a container's environment variables.

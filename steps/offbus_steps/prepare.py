@@ -5,8 +5,9 @@
 
 By patch: only what is needed is written into the workload (environment, volume, mount of the containers that ask for
 GPUs), which makes the pods restart once, here and not in a measured phase; the undo restores exactly those fields and
-waits for the rollout back. By admission: the spec stays as it is, for operators and GitOps; a policy changes pods as
-they are created, the pods are replaced once, and the undo removes the policy and replaces them again. Either way the
+waits for the rollout back. By admission: the spec stays as it is, for operators and GitOps; the cluster's admission
+policies, or our webhook, change pods as they are created, the pods are replaced once, and the undo removes what changes
+them and replaces them again. Either way the
 step returns when every running GPU pod was read back with the shim in its environment.
 """
 
@@ -43,7 +44,8 @@ class PrepareParams(Params):
     by: Literal["patch", "admission"] = Described(
         default="patch",
         description="patch: the workload's spec is changed and restored. admission: its spec stays as it is, for "
-        "operators and GitOps that put changes back; needs MutatingAdmissionPolicy.",
+        "operators and GitOps that put changes back; by MutatingAdmissionPolicy where the cluster serves it, else by "
+        "offbus's webhook (deploy/webhook).",
     )
 
 

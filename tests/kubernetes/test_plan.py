@@ -14,8 +14,10 @@ from lone_server import LoneServer
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.run_lease import RunLease
+from offbus_steps.kubernetes.webhook_certificate import new_identity
 from offbus_steps.pods import DEVICES_ANNOTATION
-from offbus_steps.port import KINDS, Invalid, NotFound
+from offbus_steps.port import KINDS, Invalid, NotFound, Ref
+from offbus_steps.webhook import CERTIFICATE
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -34,6 +36,8 @@ class Town:
             f"{self.name}-{one}" for one in ("drill", "offbus", "tenant")
         )
         self.nodes = (f"{self.name}-1", f"{self.name}-2")
+        self.prepare: dict[str, Any] = {}
+        """What stands below the step's `with`."""
 
     async def build(self) -> None:
         for one in (self.drills, self.agents, self.others):
@@ -106,7 +110,7 @@ class Town:
             "guards": {"real_remediation": "allow", **guards},
             "steps": [
                 {"id": "deploy", "uses": "deploy", "with": {"existing": existing}},
-                {"id": "prepare", "uses": "prepare_cuda"},
+                {"id": "prepare", "uses": "prepare_cuda", "with": self.prepare},
                 {"id": "inject", "uses": "inject_fault", "with": {"xid": 79}},
             ],
         }
@@ -228,3 +232,24 @@ async def test_a_cluster_that_is_away_is_a_refusal_and_offline_never_asks(town: 
     assert "✗ cannot use" in plan.said
     await town.plan("--offline")
     assert town.code == 0
+
+
+async def test_plan_says_which_way_by_admission_there_is(town: Town) -> None:
+    town.prepare = {"by": "admission"}
+    plan = await town.plan()
+    assert town.code == 0, plan.said
+    assert "pods would get the shim by MutatingAdmissionPolicy" in plan.said
+    assert f"offbus's webhook is not deployed in {town.agents}" in plan.said
+    meta = {"name": "offbus-webhook", "namespace": town.agents}
+    published = {CERTIFICATE: new_identity(["offbus-webhook.test.svc"]).certificate}
+    await town.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": published})
+    await town.make({**town.deployment(), "metadata": meta})
+    plan = await town.plan()
+    assert "offbus's webhook is not ready" in plan.said
+    ready = {"status": {"replicas": 1, "readyReplicas": 1}}
+    await town.port.objects.patch(Ref("Deployment", "offbus-webhook", town.agents), ready, status=True)
+    before = await town.everything()
+    plan = await town.plan()
+    assert town.code == 0, plan.said
+    assert "and by MutatingWebhookConfiguration if that shows no effect" in plan.said
+    assert await town.everything() == before

@@ -1,7 +1,7 @@
 """The kinds that the sandbox serves: those of the port, without the ones that nothing here would make true.
 
-A LeaderWorkerSet, a PersistentVolumeClaim or an admission policy that is stored and never acted on would look deployed
-and never be. They are refused as a cluster refuses what it does not serve.
+A LeaderWorkerSet, a PersistentVolumeClaim, an admission policy or a webhook that is stored and never acted on would
+look deployed and never be. They are refused as a cluster refuses what it does not serve.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ NOT_PLAYED = frozenset(
         "LeaderWorkerSet",
         "MutatingAdmissionPolicy",
         "MutatingAdmissionPolicyBinding",
+        "MutatingWebhookConfiguration",
         "PersistentVolumeClaim",
     }
 )

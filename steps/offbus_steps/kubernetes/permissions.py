@@ -89,7 +89,7 @@ RIGHTS: tuple[Right, ...] = (
     *_rights(
         "get list watch create delete",
         "admissionregistration.k8s.io",
-        "mutatingadmissionpolicies mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicies mutatingadmissionpolicybindings mutatingwebhookconfigurations",
         Scope.ADMISSION,
     ),
 )

@@ -28,6 +28,7 @@ class KubernetesPort(Port):
 
     def __init__(self, api: Api, agent_namespace: str) -> None:
         self.api = api
+        self.agent_namespace = agent_namespace
         self.served = ServedKinds(api)
         self.objects = KubernetesObjects(api, self.served)
         self.agents = KubernetesAgents(api, self.objects, agent_namespace)

@@ -1,8 +1,8 @@
-"""Removes the admission policy that loaded the shim, and replaces the pods that still have it.
+"""Removes what loaded the shim by admission, and replaces the pods that still have it.
 
-The policy and its binding are this run's by their label; what else has that name is left alone. Pods that were created
-in the moment after the deletion may still have been changed by a server that did not know of it yet: pods are looked
-at again until none has the shim.
+The policy and its binding, and the webhook's configuration, are this run's by their label; what else has that name is
+left alone. Pods that were created in the moment after the deletion may still have been changed by a server that did not
+know of it yet: pods are looked at again until none has the shim.
 """
 
 from datetime import timedelta
@@ -21,36 +21,37 @@ from offbus_steps.target import Target
 from offbus_steps.undos.restore import OWN_ROLLOUT_S
 from offbus_steps.uses import Use, uses
 from offbus_steps.waiting import until_gone
+from offbus_steps.webhook import WEBHOOK
 from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["RemoveAdmission"]
 
 
 class RemoveAdmission(Undo):
-    """Delete policy and binding, then replace the target's pods that have the shim."""
+    """Delete policy, binding and configuration, then replace the target's pods that have the shim."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=6)
     uses: ClassVar[frozenset[Use]] = (
-        uses("get watch delete", BINDING, POLICY)
+        uses("get watch delete", BINDING, POLICY, WEBHOOK)
         | uses("get list watch", *WORKLOAD_KINDS)
         | uses("get list watch delete", "Pod")
     )
 
-    policy: str = Field(description="Name of the policy and of its binding.")
+    policy: str = Field(description="Name of the policy, of its binding, and of the webhook's configuration.")
     target: Target = Field(description="The workload whose pods were changed.")
 
     def describe(self) -> str:
-        return f"remove the admission policy {self.policy} and the shim from the pods of {self.target}"
+        return f"remove admission by {self.policy} and the shim from the pods of {self.target}"
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         cluster.prepared.discard(self.target.ref)
-        removed = [kind for kind in (BINDING, POLICY) if await self._removed(cluster, kind, ctx.run)]
+        removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
         await cluster.observer.watch_target(self.target)
         replaced = await self._replaced(cluster, ctx.run)
         if removed or replaced:
-            return UndoResult.restored(f"policy removed, {replaced} pods replaced", removed=removed)
-        return UndoResult.nothing("policy and shim are gone")
+            return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
+        return UndoResult.nothing("admission and shim are gone")
 
     async def _removed(self, cluster: Cluster, kind: str, run: str) -> bool:
         ref = Ref(kind, self.policy)

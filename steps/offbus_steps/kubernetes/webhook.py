@@ -1,0 +1,176 @@
+"""The admission webhook: a small HTTPS server in the cluster. `python -m offbus_steps.kubernetes.webhook`
+
+    make key and certificate -> listen -> publish the certificate (a ConfigMap) -> answer reviews until SIGTERM
+
+It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepare_by_admission), which call it only
+while a run's configuration is there. It holds no state and no secret but its own key, reads no object, and has one
+right in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server vouches for
+who wrote it. What it answers is a pure function of what it is sent (`webhook_reviews`), so it asks nobody who they
+are.
+
+What ends it ends no pod: the API server ignores its failures. A new start makes a new certificate, and a configuration
+that names the old one has no effect from then on; the step that is loading finds that its pods come without the shim,
+and fails. It ends itself before its certificate does; the Deployment starts it anew.
+"""
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import structlog
+import uvicorn
+
+from offbus.errors import CouldNotRun
+from offbus_agent.listen import ListenError, listen_tcp
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, open_port
+from offbus_steps.kubernetes.webhook_certificate import LIFETIME, Identity, new_identity
+from offbus_steps.kubernetes.webhook_reviews import reviewed
+from offbus_steps.port import Invalid, NotFound, PortError, Ref
+from offbus_steps.webhook import CERTIFICATE, SERVICE, images_of
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+__all__ = ["application", "main"]
+
+PORT = 8443
+GRACE_S = 5
+LARGEST_REVIEW = 4 * 1024 * 1024
+"""Bytes; etcd stores no object of more than 1.5 MiB, and a review holds one."""
+AT_ONCE = 64
+ENDS_AFTER_S = LIFETIME.total_seconds() * 0.8
+
+
+def application() -> "Starlette":
+    """The routes."""
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    return Starlette(
+        routes=[
+            Route("/healthz", _healthy, methods=["GET"]),
+            Route("/load", _review, methods=["POST"]),
+            Route("/load/{images:path}", _review, methods=["POST"]),
+        ]
+    )
+
+
+async def _healthy(_: "Request") -> "Response":
+    from starlette.responses import PlainTextResponse
+
+    return PlainTextResponse("ok\n")
+
+
+async def _review(request: "Request") -> "Response":
+    from starlette.responses import JSONResponse
+
+    try:
+        images = images_of(request.url.path)
+        return JSONResponse(reviewed(await _body(request), images))
+    except Invalid as err:
+        structlog.get_logger().warning("refused", why=err.message)
+        return JSONResponse({"error": {"code": "invalid", "message": err.message}}, status_code=400)
+
+
+async def _body(request: "Request") -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_REVIEW:
+            raise Invalid(f"a review of more than {LARGEST_REVIEW} bytes")
+    return body
+
+
+class _Server(uvicorn.Server):
+    """uvicorn on our socket with our certificate; signals are ours."""
+
+    def __init__(self, identity: Identity) -> None:
+        config = uvicorn.Config(
+            application(),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            limit_concurrency=AT_ONCE,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+        config.load()
+        config.ssl = identity.context
+        super().__init__(config)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_serve`: uvicorn would raise them again at the end."""
+        yield
+
+    def stop(self) -> None:
+        """Ask for the end."""
+        self.should_exit = True
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until SIGTERM; its exit code."""
+    args = _parser().parse_args(argv)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        identity = new_identity([f"{SERVICE}.{args.namespace}.svc"])
+        with listen_tcp(args.host, args.port) as sock:
+            anyio.run(_publish, args, identity.certificate)
+            asyncio.run(_serve(_Server(identity), sock))
+    except (CouldNotRun, ListenError, PortError) as err:
+        structlog.get_logger().error("cannot serve", why=str(err))
+        return 3
+    return 0
+
+
+async def _publish(args: argparse.Namespace, certificate: str) -> None:
+    """Where runners read it. Raises CouldNotRun, PortError."""
+    ref = Ref("ConfigMap", SERVICE, args.namespace)
+    async with open_port(Login(args.kubeconfig, args.context)) as port:
+        try:
+            await port.objects.patch(ref, {"data": {CERTIFICATE: certificate}})
+        except NotFound as err:
+            raise CouldNotRun(f"{ref} is not there", hint="kubectl apply -k deploy/webhook") from err
+
+
+async def _serve(server: _Server, sock: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    loop.call_later(ENDS_AFTER_S, server.stop)
+    structlog.get_logger().info("serving", address="{}:{}".format(*sock.getsockname()[:2]))
+    await server.serve(sockets=[sock])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.webhook", description=__doc__)
+    add: Any = parser.add_argument
+    add("--namespace", default=AGENT_NAMESPACE, help="where its Service and its ConfigMap are")
+    add("--host", default="0.0.0.0", help="the address to listen on")
+    add("--port", type=int, default=PORT, help="the port to listen on")
+    add("--context", default="", help="context of the kubeconfig; default: the current one")
+    add("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
