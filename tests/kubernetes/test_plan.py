@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 import yaml
 from killed_runs import Process, offbus_process
+from kubernetes_world import bind_role
 from lone_server import LoneServer
 
 from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.permissions import roles
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.reaper_reach import gaps
+from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
 from offbus_steps.kubernetes.run_lease import RunLease
 from offbus_steps.kubernetes.webhook_certificate import new_identity
 from offbus_steps.pods import DEVICES_ANNOTATION
@@ -119,6 +124,34 @@ class Town:
         process = offbus_process(self.folder, "plan", str(path), *arguments)
         self.code = await process.ended()
         return process
+
+    async def run(self) -> None:
+        """`offbus run` of a scenario that only takes the target; ended."""
+        existing = {"kind": "Deployment", "name": "llm", "namespace": self.drills}
+        options = {
+            "kubeconfig": str(self.kubeconfig),
+            "agent_namespace": self.agents,
+            "namespace": self.drills,
+        }
+        scenario = {
+            "offbus": 1,
+            "name": "taken",
+            "environment": {"uses": "kubernetes", **options},
+            "steps": [{"id": "deploy", "uses": "deploy", "with": {"existing": existing}, "timeout": "1s"}],
+        }
+        path = self.folder / "taken.yaml"
+        path.write_text(yaml.safe_dump(scenario))
+        self.runs = self.folder / f"runs-{uuid4().hex[:6]}"
+        process = offbus_process(self.folder, "run", str(path), "--runs", str(self.runs))
+        await process.ended()
+
+    def observed(self, subject: str) -> list[dict[str, Any]]:
+        """What the last run's journal says of a subject."""
+        (journal,) = self.runs.glob("*/journal.jsonl")
+        events = [json.loads(line) for line in journal.read_text().splitlines()]
+        return [
+            one["data"] for one in events if one["kind"] == "observed" and one["data"]["subject"] == subject
+        ]
 
     async def everything(self) -> dict[str, str]:
         """Every object of every kind that offbus knows, with its version; the API server's own Leases aside."""
@@ -253,3 +286,56 @@ async def test_plan_says_which_way_by_admission_there_is(town: Town) -> None:
     assert town.code == 0, plan.said
     assert "and by MutatingWebhookConfiguration if that shows no effect" in plan.said
     assert await town.everything() == before
+
+
+async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command_that_mends_it(
+    town: Town,
+) -> None:
+    meta = {"name": REAPER, "namespace": town.agents}
+    await town.make({**town.deployment(), "metadata": meta})
+    ready = {"status": {"replicas": 2, "readyReplicas": 2}}
+    await town.port.objects.patch(Ref("Deployment", REAPER, town.agents), ready, status=True)
+    mend = (
+        f"kubectl -n {town.drills} create rolebinding offbus-reaper-drill --clusterrole=offbus-reaper-drill "
+        f"--serviceaccount={town.agents}:offbus-reaper"
+    )
+    told = await reaper_sights(town)
+    assert [one["weight"] for one in told] == ["fact", "warning"]
+    assert f"leaves in {town.drills}: its account may not get deployments.apps" in told[1]["text"]
+    assert told[1]["hint"] == mend
+    await town.run()
+    (said,) = town.observed("reaper")
+    assert said["evidence"] == {"mend": mend}
+    (role,) = (
+        one
+        for one in roles(town.agents, REAPER, reaper_rights())
+        if one["metadata"]["name"] == f"{REAPER}-drill"
+    )
+    account = f"system:serviceaccount:{town.agents}:{REAPER}"
+    await bind_role(town.port, role, account, town.drills)
+    with anyio.fail_after(60):
+        while len(told) > 1:  # when the authorizer has learnt of it cannot be watched
+            told = await reaper_sights(town)
+    assert [one["weight"] for one in told] == ["fact"]
+    await town.run()
+    assert town.observed("reaper") == []
+
+
+async def test_a_role_that_is_bound_in_part_is_out_of_reach_by_what_is_missing(town: Town) -> None:
+    held = [one for one in reaper_rights() if str(one) != "delete pods"]
+    (role,) = (
+        one for one in roles(town.agents, REAPER, held) if one["metadata"]["name"] == f"{REAPER}-drill"
+    )
+    role["metadata"]["name"] += f"-part-{town.name}"
+    await bind_role(town.port, role, f"system:serviceaccount:{town.agents}:{REAPER}", town.drills)
+    found: list[str] = []
+    with anyio.fail_after(60):
+        while found != ["delete pods"]:  # when the authorizer has learnt of it cannot be watched
+            (gap,) = await gaps(town.port, [town.drills], town.agents)
+            found = [str(one) for one in gap.lacking]
+    assert str(gap).endswith("its account may not delete pods")
+
+
+async def reaper_sights(town: Town) -> list[dict[str, Any]]:
+    plan = await town.plan("--format", "json")
+    return [one for one in json.loads(plan.said)["place"] if one["topic"] == "reaper"]

@@ -17,7 +17,7 @@ from offbus_steps.kubernetes.left import NOBODY, runs_known
 from offbus_steps.kubernetes.opening import port_of, unreachable
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.preflight import missing_agents, missing_rights
-from offbus_steps.kubernetes.reaper_rights import REAPER
+from offbus_steps.kubernetes.reaper_reach import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.responder_sights import responder_sights
 
 __all__ = ["foresee_kubernetes"]
@@ -39,6 +39,8 @@ async def foresee_kubernetes(
             if any(one.topic == "rights" for one in sights):
                 return [*sights, Sight("place", "without these rights nothing more can be looked at")]
             sights += await _owners(port, options)
+            namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
+            sights += await _reaper(port, options, namespaces)
             sights += await responder_sights(port.objects)
             async with open_cluster(
                 port, run, guards, on_close=_leave_it, extra_fingerprint=_nothing
@@ -67,7 +69,7 @@ async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Si
 
 
 async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
-    """Who has the cluster now, and who would finish a run whose runner dies."""
+    """Who has the cluster now."""
     found = []
     for left in await runs_known(port, options):
         hint = f"wait for it, or if it was killed: offbus recover {left.run} --env kubernetes"
@@ -76,20 +78,21 @@ async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Sigh
         else:
             text = f"run {left.run} has this cluster (held by {left.holder})"
             found.append(Sight("runs", text, "refusal", hint))
-    reapers = await port.objects.list("Deployment", namespace=options.agent_namespace)
-    ready = sum(
-        int((one.get("status") or {}).get("readyReplicas") or 0)
-        for one in reapers.items
-        if one["metadata"]["name"] == REAPER
-    )
-    if ready:
-        return [
-            *found,
-            Sight("reaper", f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"),
-        ]
-    hint = "kubectl apply -k deploy/base"
-    text = "none is ready: a run whose runner dies waits for `offbus recover`"
-    return [*found, Sight("reaper", text, "warning", hint)]
+    return found
+
+
+async def _reaper(port: KubernetesPort, options: KubernetesOptions, namespaces: Sequence[str]) -> list[Sight]:
+    """Who would finish a run whose runner dies, and where it could not."""
+    ready = await ready_reapers(port, options.agent_namespace)
+    if not ready:
+        text = "none is ready: a run whose runner dies waits for `offbus recover`"
+        return [Sight("reaper", text, "warning", "kubectl apply -k deploy/base")]
+    text = f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"
+    out_of_reach = await gaps(port, namespaces, options.agent_namespace)
+    return [
+        Sight("reaper", text),
+        *(Sight("reaper", str(one), "warning", one.mend) for one in out_of_reach),
+    ]
 
 
 async def _leave_it(_finished: bool) -> None:

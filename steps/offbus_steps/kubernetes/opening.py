@@ -27,6 +27,7 @@ from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.environment import KubernetesOptions
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.preflight import preflight
+from offbus_steps.kubernetes.reaper_reach import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.records import RunRecords
 from offbus_steps.kubernetes.run_lease import RunLease, holder_of
 from offbus_steps.port import PortError, Ref
@@ -38,6 +39,7 @@ __all__ = [
     "open_kubernetes",
     "port_of",
     "reopen_kubernetes",
+    "say_out_of_reach",
     "unreachable",
 ]
 
@@ -115,6 +117,7 @@ async def open_kubernetes(
         hold = Hold.of(port, options, run)
         state = journaled(options, guards, hold)
         run.opened(state)
+        await say_out_of_reach(port, options, guards, run)
         opening = Opening(port, guards, run, hold)
         try:
             with unreachable():
@@ -123,6 +126,18 @@ async def open_kubernetes(
                 yield cluster
         finally:
             await opening.end_unopened()  # once it is open, `close` decides what stays for a recovery
+
+
+async def say_out_of_reach(
+    port: KubernetesPort, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle
+) -> None:
+    """Where the reaper could not finish this run: told, and no reason to refuse. Raises CouldNotRun."""
+    with unreachable():
+        if not await ready_reapers(port, options.agent_namespace):
+            return
+        namespaces = drill_namespaces(options.namespace, guards.namespaces)
+        for one in await gaps(port, namespaces, options.agent_namespace):
+            run.observed(lane="run", subject="reaper", to=str(one), evidence={"mend": one.mend})
 
 
 @asynccontextmanager

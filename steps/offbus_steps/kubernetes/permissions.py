@@ -40,6 +40,19 @@ class Right:
     """Only this object."""
     optional: bool = False
 
+    def attributes(self, namespace: str) -> dict[str, str]:
+        """What an access review asks about."""
+        resource, _, subresource = self.resource.partition("/")
+        found = {
+            "verb": self.verb,
+            "group": self.group,
+            "resource": resource,
+            "subresource": subresource,
+            "namespace": namespace,
+            "name": self.name,
+        }
+        return {key: value for key, value in found.items() if value}
+
     def __str__(self) -> str:
         what = f"{self.resource}.{self.group}" if self.group else self.resource
         return f"{self.verb} {what}" + (f" {self.name!r}" if self.name else "")
@@ -80,6 +93,8 @@ RIGHTS: tuple[Right, ...] = (
     *_rights("create delete", "", "pods", Scope.DRILL),
     *_rights("get", "", "pods/log", Scope.DRILL),
     *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
+    # whether the reaper could undo there
+    *_rights("create", "authorization.k8s.io", "localsubjectaccessreviews", Scope.DRILL),
     # the agents, the run's Lease and its records
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
     *_rights("get create", "", "pods/proxy", Scope.AGENTS),

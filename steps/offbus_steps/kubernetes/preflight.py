@@ -16,7 +16,7 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.pods import GPU_RESOURCE
 from offbus_steps.port import Forbidden, Object, PortError
 
-__all__ = ["missing_agents", "missing_rights", "preflight"]
+__all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -61,7 +61,7 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
     """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
     place = Place(drill_namespace, agent_namespace)
-    wanted = [right for right in RIGHTS if await _is_needed(port, right)]
+    wanted = [right for right in RIGHTS if await is_needed(port, right)]
     lacking: set[Right] = set()
 
     async def check(right: Right) -> None:
@@ -89,26 +89,18 @@ def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
             yield node
 
 
-async def _is_needed(port: KubernetesPort, right: Right) -> bool:
+async def is_needed(port: KubernetesPort, right: Right) -> bool:
+    """Whether every drill in this cluster needs the right."""
     if right.scope is Scope.ADMISSION:
         return False  # the step that needs it asks, by a dry run
     return not right.optional or await port.served.serves_group(f"{right.group}/")
 
 
 async def _is_allowed(port: KubernetesPort, right: Right, namespace: str) -> bool:
-    resource, _, subresource = right.resource.partition("/")
-    attributes = {
-        "verb": right.verb,
-        "group": right.group,
-        "resource": resource,
-        "subresource": subresource,
-        "namespace": namespace,
-        "name": right.name,
-    }
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+        "spec": {"resourceAttributes": right.attributes(namespace)},
     }
     try:
         answer = await port.api.json(Call("POST", REVIEWS, body=body))

@@ -1,0 +1,126 @@
+"""Whether the reaper could undo a drill: asked before it, for the account that the reaper runs as.
+
+Its rights in a drill's namespaces are given by hand, one RoleBinding for each (deploy/README.md). Where that was
+forgotten, a run whose runner dies is found, and its undos are refused; it is said while somebody can still mend it.
+Asked by LocalSubjectAccessReview, so that it does not matter by which binding the rights are given. Changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from offbus.environment import Intent
+from offbus.errors import OffbusError
+from offbus_steps.kubernetes.api import Call
+from offbus_steps.kubernetes.permissions import Right, Scope
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.preflight import is_needed
+from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
+from offbus_steps.manifest import read_manifest
+from offbus_steps.port import NotFound
+
+__all__ = ["Gap", "drill_namespaces", "gaps", "ready_reapers"]
+
+NAMED = 3
+"""Rights that are named; the whole role is bound at once."""
+PATTERN = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A namespace in which the reaper could not undo everything."""
+
+    namespace: str
+    lacking: tuple[Right, ...]
+    agents: str
+
+    def __str__(self) -> str:
+        more = len(self.lacking) - NAMED
+        named = ", ".join(str(one) for one in self.lacking[:NAMED])
+        return (
+            f"the reaper could not undo what a dead runner leaves in {self.namespace}: its account may not {named}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+
+    @property
+    def mend(self) -> str:
+        """The command that mends it."""
+        return (
+            f"kubectl -n {self.namespace} create rolebinding {REAPER}-drill --clusterrole={REAPER}-drill "
+            f"--serviceaccount={self.agents}:{REAPER}"
+        )
+
+
+async def ready_reapers(port: KubernetesPort, agents: str) -> int:
+    """How many replicas are ready; 0 where none is deployed. Raises PortError."""
+    found = (await port.objects.list("Deployment", namespace=agents)).items
+    mine = (one for one in found if one["metadata"]["name"] == REAPER)
+    return sum(int((one.get("status") or {}).get("readyReplicas") or 0) for one in mine)
+
+
+async def gaps(port: KubernetesPort, namespaces: Iterable[str], agents: str) -> list[Gap]:
+    """The namespaces that are out of the reaper's reach; one that is not there yet is no gap. Raises PortError."""
+    wanted = [
+        right for right in reaper_rights() if right.scope is Scope.DRILL and await is_needed(port, right)
+    ]
+    found = [Gap(one, await _lacking(port, wanted, one, agents), agents) for one in sorted(set(namespaces))]
+    return [one for one in found if one.lacking]
+
+
+def drill_namespaces(
+    named: str, patterns: Iterable[str] = (), intents: Sequence[Intent] = (), folder: str = ""
+) -> list[str]:
+    """Where a drill would make and change objects, as far as it is known: by the environment, else by the guards, and
+    by what its steps deploy. A namespace of the run's own goes as a whole, for which no binding is needed."""
+    guarded = [] if named else [one for one in patterns if not PATTERN & set(one)]
+    deploying = (one for one in intents if one.uses == "deploy" and not one.params.get("ephemeral"))
+    deployed = [space for one in deploying for space in _deployed(one, folder)]
+    return list(dict.fromkeys([*([named] if named else guarded), *deployed]))
+
+
+def _deployed(intent: Intent, folder: str) -> list[str]:
+    existing, manifest = intent.params.get("existing"), intent.params.get("manifest")
+    if isinstance(existing, dict):
+        return [str(existing["namespace"])]
+    if isinstance(space := intent.params.get("namespace"), str):
+        return [space]
+    if not isinstance(manifest, str):
+        return []
+    try:
+        objects = read_manifest(Path(folder, manifest))
+    except OffbusError:
+        return []  # the look at the target says what is wrong with it
+    return [space for one in objects if (space := one["metadata"].get("namespace"))]
+
+
+async def _lacking(
+    port: KubernetesPort, wanted: Sequence[Right], namespace: str, agents: str
+) -> tuple[Right, ...]:
+    lacking: set[Right] = set()
+
+    async def check(right: Right) -> None:
+        if not await _may(port, right, namespace, agents):
+            lacking.add(right)
+
+    async with anyio.create_task_group() as group:
+        for right in wanted:
+            group.start_soon(check, right)
+    return tuple(right for right in wanted if right in lacking)
+
+
+async def _may(port: KubernetesPort, right: Right, namespace: str, agents: str) -> bool:
+    user = f"system:serviceaccount:{agents}:{REAPER}"
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{agents}", "system:authenticated"]
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "LocalSubjectAccessReview",
+        "metadata": {"namespace": namespace},
+        "spec": {"user": user, "groups": groups, "resourceAttributes": right.attributes(namespace)},
+    }
+    path = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
+    try:
+        return bool((await port.api.json(Call("POST", path, body=body)))["status"]["allowed"])
+    except NotFound:
+        return True
