@@ -6,8 +6,8 @@
 A fault that is fatal shows as a condition of the node, any other as an Event about it; `await_detection` outputs which.
 A repair is a resource of the responder's (RebootNode, GPUReset) for this node, made after the injection, whose own
 condition says how it went: `remediation-succeeded` on the node only says that it was made. Both look at everything
-since the injection's mark, in watches that began before it, and at nothing older. In a dry run nothing is repaired, so
-`await_remediation` waits in vain.
+since the injection's mark, in watches that began before it, and at nothing older. Of several nodes' faults each has to
+be found, and repaired. In a dry run nothing is repaired, so `await_remediation` waits in vain.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,19 @@ from pydantic import Field
 from offbus.errors import StepFailed
 from offbus.step import Context, Outputs
 from offbus_steps import responder
-from offbus_steps.cluster import cluster_of
-from offbus_steps.faults import Fault
+from offbus_steps.cluster import Cluster, cluster_of
+from offbus_steps.faults import NodeFault
 from offbus_steps.observations import Transition
 from offbus_steps.port import Ref
-from offbus_steps.response import ResponseParams, is_detection, measure, required_fault, response_step
+from offbus_steps.response import (
+    ResponseParams,
+    is_detection,
+    measure,
+    nodes_of,
+    on_each,
+    required_fault,
+    response_step,
+)
 from offbus_steps.transitions import What
 
 __all__ = ["AWAIT_DETECTION", "AWAIT_REMEDIATION"]
@@ -31,36 +39,65 @@ __all__ = ["AWAIT_DETECTION", "AWAIT_REMEDIATION"]
 class DetectionOutputs(Outputs):
     """How the responder told of the fault."""
 
-    node: str = Field(description="The faulted node.")
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
     fatal: bool = Field(
-        description="By a condition of the node, which leads to its cordon; else by an Event."
+        description="By a condition of each node, which leads to its cordon; else by an Event."
     )
     told: str = Field(description="What it said: the condition, or the Event's type.")
-    after: timedelta = Field(description="From the injection.")
+    after: timedelta = Field(description="From the injection; of several nodes, the longest.")
 
 
 class RemediationOutputs(Outputs):
     """What was repaired, and how long it took."""
 
-    node: str = Field(description="The faulted node.")
-    resource: str = Field(description='The responder\'s resource, as "Kind/name".')
-    after: timedelta = Field(description="From the injection to its completion.")
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    resource: str = Field(
+        description='The responder\'s resource, as "Kind/name"; of several nodes, one for each.'
+    )
+    after: timedelta = Field(
+        description="From the injection to its completion; of several nodes, the longest."
+    )
 
 
 async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutputs:
-    """Wait until the responder says that it found the fault on its node."""
+    """Wait until the responder says of every faulted node that it found the fault there."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to find the fault on {fault.node}")
-    found = await cluster.log.first(_about(fault, is_detection), after=fault.mark)
-    after = measure(ctx, "time_to_detect", fault, found)
-    fatal = found.what is What.NODE_CONDITION
-    return DetectionOutputs(node=fault.node, fatal=fatal, told=found.change.to, after=after)
+    ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
+
+    async def look(one: NodeFault) -> Transition:
+        return await cluster.log.first(_about(one, is_detection), after=one.mark)
+
+    found = await on_each(fault, look)
+    after = measure(ctx, "time_to_detect", list(zip(fault.every, found, strict=True)))
+    fatal = all(one.what is What.NODE_CONDITION for one in found)
+    told = ", ".join(dict.fromkeys(one.change.to for one in found))
+    return DetectionOutputs(
+        node=fault.node, nodes=[one.node for one in fault.every], fatal=fatal, told=told, after=after
+    )
 
 
 async def await_remediation(ctx: Context, params: ResponseParams) -> RemediationOutputs:
-    """Wait until a repair of the faulted node was asked for and completed."""
+    """Wait until a repair of every faulted node was asked for and completed."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to have {fault.node} repaired")
+    ctx.progress(f"waiting for the responder to have {nodes_of(fault)} repaired")
+
+    async def look(one: NodeFault) -> Transition:
+        return await _repaired(ctx, cluster, one)
+
+    ended = await on_each(fault, look)
+    after = measure(ctx, "time_to_remediate", list(zip(fault.every, ended, strict=True)))
+    return RemediationOutputs(
+        node=fault.node,
+        nodes=[one.node for one in fault.every],
+        resource=", ".join(str(one.ref) for one in ended),
+        after=after,
+    )
+
+
+async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transition:
+    """The end of one node's repair. Raises StepFailed."""
     asked = await cluster.log.first(_about(fault, _is_asked_for, _is_refused), after=fault.mark)
     if _is_refused(asked):
         raise StepFailed(
@@ -71,11 +108,10 @@ async def await_remediation(ctx: Context, params: ResponseParams) -> Remediation
     ended = await cluster.log.first(lambda one: one.ref == asked.ref and _is_end(one), after=fault.mark)
     if ended.what is not What.MAINTENANCE_DONE:
         raise StepFailed(f"{asked.ref} was {ended.change.to}", evidence={"node": fault.node})
-    after = measure(ctx, "time_to_remediate", fault, ended)
-    return RemediationOutputs(node=fault.node, resource=str(asked.ref), after=after)
+    return ended
 
 
-def _about(fault: Fault, *wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
+def _about(fault: NodeFault, *wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
     """Whether a transition is of the faulted node, or names it, and is one that is wanted."""
 
     def answer(one: Transition) -> bool:

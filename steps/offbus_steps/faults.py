@@ -20,7 +20,7 @@ from offbus_steps.observations import Observations
 from offbus_steps.port import Unavailable
 from offbus_steps.target import Target
 
-__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "pod_of", "record_call"]
+__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "NodeFault", "pod_of", "record_call"]
 
 MISSING_PROOF: Mapping[str, str] = {
     "kernel": "the line was not read back from the node's kernel log",
@@ -33,8 +33,8 @@ PAUSE_S = 0.5
 """Before an agent that did not answer is asked again."""
 
 
-class Fault(BaseModel):
-    """One injected fault, as later steps take it."""
+class NodeFault(BaseModel):
+    """One injected fault: one node's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -53,6 +53,19 @@ class Fault(BaseModel):
     mark: int = Field(description="Place in the run's observations just before the injection.")
     injected_seq: int = Field(description="Event of the journal that declared it.")
     injected_ns: int = Field(description="The runner's clock when the agent was asked.")
+
+
+class Fault(NodeFault):
+    """One injected fault as later steps take it, with those that its step injected on other nodes."""
+
+    others: list[NodeFault] = Field(
+        default_factory=list, description="The faults of the step's other nodes; of the first node's alone."
+    )
+
+    @property
+    def every(self) -> tuple[NodeFault, ...]:
+        """This one, and the others."""
+        return (self, *self.others)
 
 
 @dataclass(slots=True)

@@ -39,7 +39,9 @@ FAULT_ID_LENGTH = 39
 class InjectOutputs(Outputs):
     """The faults, injected; one for each node."""
 
-    fault: Fault = Field(description="The first node's fault; later steps take it by default.")
+    fault: Fault = Field(
+        description="The first node's fault, and in it the others'; later steps take all of them by default."
+    )
     node: str = Field(description="Where it was injected.")
     gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
     xid: int = Field(description="The XID.")
@@ -136,7 +138,7 @@ class Firing:
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
-    first = faults[0]
+    first = faults[0].model_copy(update={"others": list(faults[1:])})
     return InjectOutputs(
         fault=first,
         node=first.node,
@@ -144,7 +146,7 @@ def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
         xid=first.xid,
         pod=aims[0].place.pod.ref.name,
         injected_seq=first.injected_seq,
-        faults=list(faults),
+        faults=[first, *faults[1:]],
         nodes=[fault.node for fault in faults],
         all_gpus=[gpu for fault in faults for gpu in fault.gpus],
         pods=[pod.ref.name for aim in aims for pod in aim.place.pods],

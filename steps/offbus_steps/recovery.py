@@ -6,7 +6,8 @@ Recovered means: the desired replicas are ready, none of them on the faulted nod
 newest `answers` requests since then were answered well: those of a `load` count, the rest is asked for here.
 `time_to_recover` counts from the injection to the later of the two: the beginning of the stretch in which the replicas
 are ready, and the last of the good answers that were needed after the last failure. Where requests were sent all the
-while and none failed it counts to the replicas alone, and `no_outage` is true; where nobody asked, it is not known.
+while and none failed it counts to the replicas alone, and `no_outage` is true; where nobody asked, it is not known. Of
+several nodes' faults it counts from the first one, and no stretch begins before the last one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +22,7 @@ from offbus.errors import StepError
 from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
 from offbus_steps.asking import AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
-from offbus_steps.faults import Fault
+from offbus_steps.faults import Fault, NodeFault
 from offbus_steps.observations import Since, World
 from offbus_steps.prepare import required_target
 from offbus_steps.response import required_fault
@@ -64,15 +65,17 @@ async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutput
     cluster, fault, target = cluster_of(ctx), required_fault(params.fault), required_target(params.target)
     await cluster.observer.watch_target(target)
     faulted = {fault.node, *fault.nodes} if params.moved else set()
+    last = max(fault.every, key=lambda one: one.mark)
     whole, begun_ns = _whole(target, faulted), ctx.now_ns()
     while True:
         await cluster.log.until(progress_of(target, ctx.progress, whole))
-        ready = _ready_since(cluster, whole, fault)
+        ready = _ready_since(cluster, whole, last)
         if await _answers_well(ctx, cluster, target, params, ready.mono_ns) and whole(cluster.log.world):
             return _outputs(ctx, cluster, fault, target, params.answers, ready, begun_ns)
 
 
-def _ready_since(cluster: Cluster, whole: Callable[[World], bool], fault: Fault) -> Since:
+def _ready_since(cluster: Cluster, whole: Callable[[World], bool], fault: NodeFault) -> Since:
+    """Since when it is whole again: at the earliest since this fault, the last one of its step."""
     since = cluster.log.since_when(whole, after=fault.mark) or Since(0, None)
     return Since(max(since.mono_ns, fault.injected_ns), since.seq)
 

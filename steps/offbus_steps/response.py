@@ -5,21 +5,23 @@
     - {id: uncordon, uses: await_uncordon, timeout: 10m}
 
 Each looks at everything since the injection's mark, so a responder that was faster than the steps is not missed, and
-passes only when the responder itself says that the change is its own. Times count from the injection to the moment in
-which the runner saw the change.
+passes only when the responder itself says that the change is its own. Where a step injected faults on several nodes,
+each of them has to show it, after its own injection. Times count from the injection to the moment in which the runner
+saw the change; of several nodes, the longest is measured.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, cast
 
+import anyio
 from pydantic import Field
 
 from offbus.errors import StepError, StepFailed
 from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps import responder
 from offbus_steps.cluster import Cluster, cluster_of
-from offbus_steps.faults import Fault
+from offbus_steps.faults import Fault, NodeFault
 from offbus_steps.observations import Transition, World
 from offbus_steps.port import Ref
 from offbus_steps.transitions import What
@@ -33,25 +35,32 @@ __all__ = [
     "ResponseParams",
     "is_detection",
     "measure",
+    "nodes_of",
+    "on_each",
     "required_fault",
     "response_step",
 ]
+
+T = TypeVar("T")
 
 
 class ResponseParams(Params):
     """Which fault's response."""
 
     fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
-        default=None, description="The fault; by default that of the ancestor that outputs one."
+        default=None,
+        description="The fault, and those of its step's other nodes; by default that of the ancestor that outputs one.",
     )
 
 
 class ResponseOutputs(Outputs):
     """What the responder did, and when."""
 
-    node: str = Field(description="The faulted node.")
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
     after: timedelta | None = Field(
-        default=None, description="From the injection; unset when it was so before."
+        default=None,
+        description="From the injection, of several nodes the longest; unset when it was so before.",
     )
 
 
@@ -63,56 +72,99 @@ def required_fault(fault: Fault | None) -> Fault:
 
 
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
-    """Wait until the responder has cordoned the faulted node."""
+    """Wait until the responder has cordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to cordon {fault.node}")
+    ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
 
     def quarantined(node: NodeView) -> bool:
         return node.cordoned and responder.cordoned_by_responder(node.labels, node.annotations)
 
-    await cluster.log.ever(_on(fault.node, quarantined), after=fault.mark)
-    _measure_if_seen(ctx, "time_to_detect", fault, _first(cluster, fault, is_detection))
-    cordoned = _first(cluster, fault, lambda one: one.what is What.NODE_CORDONED)
-    return ResponseOutputs(node=fault.node, after=_measure_if_seen(ctx, "time_to_cordon", fault, cordoned))
+    async def look(one: NodeFault) -> Transition | None:
+        await cluster.log.ever(_on(one.node, quarantined), after=one.mark)
+        return _first(cluster, one, lambda seen: seen.what is What.NODE_CORDONED)
+
+    cordoned = await on_each(fault, look)
+    detected = [(one, _first(cluster, one, is_detection)) for one in fault.every]
+    _measure_slowest(ctx, "time_to_detect", detected)
+    return _outputs(ctx, "time_to_cordon", fault, cordoned)
 
 
 async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
-    """Wait until the responder has drained the node, and the pods that held the faulted GPUs have left it."""
+    """Wait until the responder has drained every faulted node, and the pods that held the faulted GPUs have left."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to drain {fault.node}")
-    leaving = _holders(cluster, fault)
+    ctx.progress(f"waiting for the responder to drain {nodes_of(fault)}")
 
-    def ended(world: World) -> bool:
-        node = world.node(fault.node)
-        return node is not None and node.state in (responder.DRAINED_STATES | {responder.DRAIN_FAILED})
+    async def look(one: NodeFault) -> Transition | None:
+        leaving = _holders(cluster, one)
 
-    def left(world: World) -> bool:
-        return not any(pod.uid in leaving and pod.active for pod in world.pods())
+        def ended(world: World) -> bool:
+            node = world.node(one.node)
+            return node is not None and node.state in (responder.DRAINED_STATES | {responder.DRAIN_FAILED})
 
-    await cluster.log.ever(ended, after=fault.mark)
-    drained = _first(cluster, fault, _is_drained)
-    if drained is None:
-        raise StepFailed(f"the responder failed to drain {fault.node}", hint="its pods may not be evictable")
-    await cluster.log.ever(left, after=fault.mark)
-    return ResponseOutputs(node=fault.node, after=_measure_if_seen(ctx, "time_to_drain", fault, drained))
+        def left(world: World) -> bool:
+            return not any(pod.uid in leaving and pod.active for pod in world.pods())
+
+        await cluster.log.ever(ended, after=one.mark)
+        drained = _first(cluster, one, _is_drained)
+        if drained is None:
+            raise StepFailed(
+                f"the responder failed to drain {one.node}", hint="its pods may not be evictable"
+            )
+        await cluster.log.ever(left, after=one.mark)
+        return drained
+
+    return _outputs(ctx, "time_to_drain", fault, await on_each(fault, look))
 
 
 async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
-    """Wait until the responder has lifted its quarantine and uncordoned the node."""
+    """Wait until the responder has lifted its quarantine and uncordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to uncordon {fault.node}")
+    ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
 
     def lifted(node: NodeView) -> bool:
         return not node.cordoned and responder.uncordoned_by_responder(node.labels, node.annotations)
 
-    uncordoned = await cluster.log.first(
-        lambda one: one.what is What.NODE_UNCORDONED and one.ref == Ref("Node", fault.node), after=fault.mark
-    )
-    await cluster.log.ever(_on(fault.node, lifted), after=fault.mark)
-    _measure_if_seen(ctx, "time_to_remediate", fault, _remedy(cluster, fault))
-    return ResponseOutputs(
-        node=fault.node, after=_measure_if_seen(ctx, "time_to_uncordon", fault, uncordoned)
-    )
+    async def look(one: NodeFault) -> Transition | None:
+        uncordoned = await cluster.log.first(
+            lambda seen: seen.what is What.NODE_UNCORDONED and seen.ref == Ref("Node", one.node),
+            after=one.mark,
+        )
+        await cluster.log.ever(_on(one.node, lifted), after=one.mark)
+        return uncordoned
+
+    uncordoned = await on_each(fault, look)
+    _measure_slowest(ctx, "time_to_remediate", [(one, _remedy(cluster, one)) for one in fault.every])
+    return _outputs(ctx, "time_to_uncordon", fault, uncordoned)
+
+
+async def on_each(fault: Fault, look: Callable[[NodeFault], Awaitable[T]]) -> list[T]:
+    """What `look` finds on each node that the fault's step faulted, all at once. Raises what the first one raised."""
+    found: list[T | Exception | None] = [None] * len(fault.every)
+
+    async def keep(number: int, one: NodeFault) -> None:
+        try:
+            found[number] = await look(one)
+        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+            found[number] = err
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for number, one in enumerate(fault.every):
+            tasks.start_soon(keep, number, one)
+    for each in found:
+        if isinstance(each, Exception):
+            raise each
+    return cast("list[T]", found)
+
+
+def nodes_of(fault: Fault) -> str:
+    """The faulted nodes, for people."""
+    return ", ".join(one.node for one in fault.every)
+
+
+def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | None]) -> ResponseOutputs:
+    after = _measure_slowest(ctx, name, list(zip(fault.every, seen, strict=True)))
+    return ResponseOutputs(node=fault.node, nodes=[one.node for one in fault.every], after=after)
 
 
 def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]:
@@ -123,7 +175,7 @@ def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]
     return answer
 
 
-def _holders(cluster: Cluster, fault: Fault) -> set[str]:
+def _holders(cluster: Cluster, fault: NodeFault) -> set[str]:
     """Uids of the pods that held the faulted GPUs at the injection, or came to them on that node since."""
 
     def held(pod: PodView) -> bool:
@@ -133,12 +185,12 @@ def _holders(cluster: Cluster, fault: Fault) -> set[str]:
     return {pod.uid for pod in at_the_mark.pods() if held(pod)}
 
 
-def _first(cluster: Cluster, fault: Fault, wanted: Callable[[Transition], bool]) -> Transition | None:
+def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bool]) -> Transition | None:
     node = Ref("Node", fault.node)
     return next((one for one in cluster.log.since(fault.mark) if one.ref == node and wanted(one)), None)
 
 
-def _remedy(cluster: Cluster, fault: Fault) -> Transition | None:
+def _remedy(cluster: Cluster, fault: NodeFault) -> Transition | None:
     """When the repair was done: as the responder's own resource says it; where it made none, the all-clear."""
     since = cluster.log.since(fault.mark)
     done = (
@@ -168,14 +220,18 @@ def _is_drained(one: Transition) -> bool:
     return one.what is What.NODE_STATE and one.change.to.removeprefix("state ") in responder.DRAINED_STATES
 
 
-def _measure_if_seen(ctx: Context, name: str, fault: Fault, seen: Transition | None) -> timedelta | None:
-    return None if seen is None else measure(ctx, name, fault, seen)
+def _measure_slowest(
+    ctx: Context, name: str, seen: Sequence[tuple[NodeFault, Transition | None]]
+) -> timedelta | None:
+    found = [(fault, one) for fault, one in seen if one is not None]
+    return measure(ctx, name, found) if found else None
 
 
-def measure(ctx: Context, name: str, fault: Fault, seen: Transition) -> timedelta:
-    """Journal the time from the injection to a transition."""
-    took = timedelta(microseconds=(seen.mono_ns - fault.injected_ns) / 1000)
-    ctx.metric(name, took, "s", derived_from=(fault.injected_seq, seen.seq))
+def measure(ctx: Context, name: str, seen: Sequence[tuple[NodeFault, Transition]]) -> timedelta:
+    """Journal the longest of the times from a node's injection to its transition."""
+    fault, slowest = max(seen, key=lambda pair: pair[1].mono_ns - pair[0].injected_ns)
+    took = timedelta(microseconds=(slowest.mono_ns - fault.injected_ns) / 1000)
+    ctx.metric(name, took, "s", derived_from=(fault.injected_seq, slowest.seq))
     return took
 
 
@@ -203,14 +259,14 @@ def response_step(
 
 AWAIT_CORDON = response_step(
     "await_cordon",
-    "Wait until the responder has cordoned the faulted node.",
+    "Wait until the responder has cordoned the faulted nodes.",
     await_cordon,
     3,
     {"time_to_detect": "duration", "time_to_cordon": "duration"},
 )
 AWAIT_DRAIN = response_step(
     "await_drain",
-    "Wait until the responder has drained the faulted node.",
+    "Wait until the responder has drained the faulted nodes.",
     await_drain,
     5,
     {"time_to_drain": "duration"},
