@@ -56,7 +56,8 @@ class Admitted:
 async def ways_of(cluster: Cluster, wanted: Admitted) -> Ways:
     """Ask the cluster. Raises StepError when the credentials do not suffice, or another run's objects are there."""
     taken, missing = [], []
-    for way in (_policy(cluster, wanted), await _webhook(cluster, wanted)):
+    for make in (_policy, _webhook):
+        way = await make(cluster, wanted)
         why = way if isinstance(way, str) else await _refused(cluster, way)
         if why is None and isinstance(way, Way):
             taken.append(way)
@@ -65,7 +66,7 @@ async def ways_of(cluster: Cluster, wanted: Admitted) -> Ways:
     return Ways(tuple(taken), tuple(missing))
 
 
-def _policy(cluster: Cluster, wanted: Admitted) -> Way:
+async def _policy(cluster: Cluster, wanted: Admitted) -> Way | str:
     policy = policy_of(wanted.name, wanted.run, wanted.target, wanted.images, cluster.port.host_path)
     idle = f"the cluster took the {POLICY} and does nothing with it: its feature gate is off"
     return Way(POLICY, (policy, binding_of(wanted.name, wanted.run)), idle)

@@ -19,6 +19,7 @@ from bench import Bench, bench_on  # beside the steps' tests
 
 from offbus.errors import StepError, StepFailed
 from offbus_steps.admission import BINDING, POLICY, binding_of, policy_of
+from offbus_steps.admission_ways import Admitted, ways_of
 from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
@@ -275,13 +276,11 @@ async def test_a_preload_from_elsewhere_is_refused_before_anything_is_touched(
 async def test_who_may_not_create_policies_is_told_which_role_to_bind(
     port: KubernetesPort, port_for: PortFor, namespace: str
 ) -> None:
-    from offbus_steps.prepare_by_admission import _require_served
-
     target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector={"app": "t"})
     async with port_for(Users.NOBODY) as nobody:
         cluster: Any = type("Place", (), {"port": nobody})
         with pytest.raises(StepError, match="may not create") as raised:
-            await _require_served(cluster, policy_of("p", "r1", target, {}, port.host_path))
+            await ways_of(cluster, Admitted("p", "r1", target, {}))
         assert "offbus-runner-admission" in str(raised.value)
 
 
