@@ -87,6 +87,8 @@ class Environment(Protocol):
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
 
+        A name that ends with `[]` holds many of one kind ("Node/node-1 metadata.labels[]" -> {"team": "a"}): in a large
+        place that takes half of the memory. Differences are told one by one all the same, as `…metadata.labels[team]`.
         Taken before the first step and after the last undo; a difference that no undo reported is residue.
         Names that the platform makes up (pods, uids, resource versions) do not occur in it.
         """

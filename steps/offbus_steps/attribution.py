@@ -76,13 +76,12 @@ def _of_node(item: str, was: Any, now: Any, after: Mapping[str, Any]) -> str | N
         ends = (responder.UNHEALTHY_SUFFIX, responder.HEALTHY_SUFFIX)
         return None if any(one.endswith(ends) for one in reasons) else "not a responder's condition"
     if what == CORDON and now is True and not was:
-        signed = [name for name in after if name.startswith(f"{node} {META}") and _is_cordon_mark(name)]
+        marks = [
+            name for what in ("labels", "annotations") for name in after.get(f"{node} {META}{what}[]") or ()
+        ]
+        signed = any(map(responder.is_ours_to_clear, marks))
         return None if signed else "cordoned, and not by a responder"
     return None
-
-
-def _is_cordon_mark(name: str) -> bool:
-    return responder.is_ours_to_clear(name[name.index("[") + 1 : -1])
 
 
 def _of_pods(was: Any, now: Any) -> str | None:

@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import anyio
-
-from offbus.errors import StepError
 from offbus_steps import pods, responder
-from offbus_steps.attribution import CORDON, OURS, REST, split_spec
+from offbus_steps.attribution import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
 from offbus_steps.capacity import allocatable_gpus
 from offbus_steps.guards import ClusterGuards
+from offbus_steps.known_faults import known_faults
 from offbus_steps.manifest import ALLOWED_KINDS
-from offbus_steps.node_agent import BACK_WITHIN_S, NodeAgents
+from offbus_steps.node_agent import NodeAgents
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.uses import uses
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS
@@ -57,11 +55,9 @@ async def _taken(
     async for page in _pages(objects, "Node", whole=whole):
         for node in page:
             items.update(_node({**node, "kind": "Node"}))
-            if allocatable_gpus(node):
+            if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
-    deadline = anyio.current_time() + BACK_WITHIN_S  # for all agents together
-    for name in offering:
-        items.update(await _faults(agents, name, deadline))
+    items.update(await known_faults(agents, offering))
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
@@ -77,29 +73,19 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
     taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
     yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
     for what in ("labels", "annotations"):
-        for key, value in (meta.get(what) or {}).items():
-            if not key.startswith(KEPT_BY_THE_PLATFORM):
-                yield f"{name} metadata.{what}[{key}]", value
+        kept = {k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(KEPT_BY_THE_PLATFORM)}
+        if kept:
+            yield f"{name} {META}{what}[]", kept
     for one in (node.get("status") or {}).get("conditions") or ():
         if responder.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it says no more than its absence
-        yield f"{name} condition {one['type']}", [one["status"], one.get("reason", "")]
+        yield f"{name} {CONDITION}{one['type']}", [one["status"], one.get("reason", "")]
 
 
 def _workload(ref: Ref, spec: object) -> Iterator[tuple[str, Any]]:
     ours, rest = split_spec(spec)
     yield f"{ref} {OURS}", ours
     yield f"{ref} {REST}", rest
-
-
-async def _faults(agents: NodeAgents, name: str, deadline: float) -> dict[str, Any]:
-    """The faults that a node's agent knows, once it answers; nodes without GPUs have no agent."""
-    await agents.back(name, deadline)
-    try:
-        found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
-    except StepError as err:
-        return {f"Agent/{name}": f"cannot be asked: {type(err).__name__}"}
-    return {f"Agent/{name} faults": sorted(found)}
 
 
 async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:
@@ -116,7 +102,7 @@ async def _pages(objects: Objects, kind: str, *, whole: bool) -> AsyncIterator[S
         yield (await objects.list(kind)).items
         return
     async for page in objects.pages(kind):
-        yield page
+        yield page.items
 
 
 async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
@@ -136,7 +122,7 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
             ready[owner] += pods.is_ready(pod)
             preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
     return {
-        f"Pods of {owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
+        f"{PODS}{owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
         for owner in count
     }
 

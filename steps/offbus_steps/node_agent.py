@@ -5,7 +5,7 @@ which fails the drill instead of breaking it off. `FaultGone` means that the age
 more), `FaultLapsed` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import anyio
@@ -13,7 +13,7 @@ import anyio
 from offbus.errors import StepError, StepFailed, StepProblem
 from offbus.step import Recorder
 from offbus_steps.clock import NodeClocks, now_ns
-from offbus_steps.port import Agents, Reply, Unavailable
+from offbus_steps.port import Agents, PortError, Reply, Unavailable
 
 __all__ = [
     "BACK_WITHIN_S",
@@ -63,6 +63,13 @@ class NodeAgents:
         self._run = run
         self._clocks = clocks
 
+    async def ready(self, nodes: Collection[str]) -> Collection[str]:
+        """Those of very many nodes whose agents can be asked; none while nobody can tell."""
+        try:
+            return await self._agents.ready(nodes)
+        except PortError:
+            return ()
+
     async def health(self, node: str) -> dict[str, Any]:
         """`GET /health`."""
         sent = now_ns()
@@ -72,11 +79,9 @@ class NodeAgents:
         )
         return health
 
-    async def back(self, node: str, deadline: float | None = None) -> None:
-        """Return once the agent answers, whatever it says; at the deadline (event loop time) in any case."""
-        if deadline is None:
-            deadline = anyio.current_time() + BACK_WITHIN_S
-        with anyio.CancelScope(deadline=deadline):
+    async def back(self, node: str) -> None:
+        """Return once the agent answers, whatever it says; after BACK_WITHIN_S in any case."""
+        with anyio.move_on_after(BACK_WITHIN_S):
             while True:
                 try:
                     await self._agents.request(node, "GET", "/health")

@@ -7,7 +7,7 @@ Only what drills need is watched: nodes always, pods and workloads in the namesp
 on what a responder says beside its marks on nodes (events, maintenance resources).
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from offbus.environment import RunHandle
 from offbus_steps import responder
 from offbus_steps.background import Background
 from offbus_steps.observations import Observations, Transition
-from offbus_steps.port import Gone, Invalid, NotFound, Object, Port, Ref, Unavailable, WatchType
+from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
 from offbus_steps.transitions import Change, changes
 from offbus_steps.views import PodView, View, project
 
@@ -31,6 +31,9 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 BLIND_AFTER = 60.0
 """Seconds without its server after which a watch counts as lost. A watch that was quiet for longer had its server."""
+
+
+_Lists = Callable[..., AsyncIterator[ObjectList]]
 
 
 @dataclass(slots=True)
@@ -116,8 +119,10 @@ class Observer:
     async def _list(self, scope: _Scope) -> None:
         if scope.version:
             return
-        listing = await self._port.objects.list(scope.kind, namespace=scope.namespace)
-        views = {view.ref: view for view in map(_view_of(scope.kind), listing.items) if view is not None}
+        try:
+            views, version = await self._views(scope, self._port.objects.pages)
+        except Gone:  # the server forgot where the parts were: once more, whole
+            views, version = await self._views(scope, self._whole)
         for ref in scope.known - views.keys():
             self._take(scope, ref, None)
         for ref, view in views.items():
@@ -126,9 +131,22 @@ class Observer:
             else:
                 self.log.seed(view)
                 scope.known.add(ref)
-        scope.version = listing.resource_version
+        scope.version = version
         self._heard(scope)
         scope.listed.set()
+
+    async def _views(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, View], str]:
+        """What there is, and the version to watch from. Of a part only the views are kept."""
+        views: dict[Ref, View] = {}
+        version = ""
+        async for page in listed(scope.kind, namespace=scope.namespace):
+            seen = map(_view_of(scope.kind), page.items)
+            views.update({view.ref: view for view in seen if view is not None})
+            version = page.resource_version
+        return views, version
+
+    async def _whole(self, kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
+        yield await self._port.objects.list(kind, namespace=namespace)
 
     async def _follow(self, scope: _Scope) -> None:
         watch = self._port.objects.watch(

@@ -7,7 +7,7 @@ every adapter: `kubernetes` maps the port to kubernetes-asyncio, `local` to its 
 Errors are `PortError` and below, never an HTTP library's. Every call may raise `Unavailable` (try again).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -197,11 +197,12 @@ class Objects(Protocol):
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes equality selector "a=b,c"."""
 
-    async def pages(
-        self, kind: str, *, namespace: str = "", labels: str = ""
-    ) -> AsyncIterator[Sequence[Object]]:
-        """What `list` gives, a part at a time, for callers that keep little of it. Raises Gone after too long."""
-        yield (await self.list(kind, namespace=namespace, labels=labels)).items
+    async def pages(self, kind: str, *, namespace: str = "", labels: str = "") -> AsyncIterator[ObjectList]:
+        """What `list` gives, a part at a time, for callers that keep little of it; all of one version.
+
+        Raises Gone when it took too long: then only `list` can give all of it.
+        """
+        yield await self.list(kind, namespace=namespace, labels=labels)
 
     def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
@@ -251,6 +252,10 @@ class Reply:
 
 class Agents(Protocol):
     """HTTP to the node agents."""
+
+    async def ready(self, nodes: Collection[str]) -> Collection[str]:
+        """Those of very many nodes whose agents can be asked, as far as one look tells. Raises PortError."""
+        return nodes
 
     async def request(
         self,

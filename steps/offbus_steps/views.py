@@ -6,6 +6,7 @@ that a drill cares about has changed. Pure.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from offbus_steps import pods, responder
@@ -171,7 +172,9 @@ def _node(obj: Object) -> NodeView:
         taints=tuple(sorted(taints)),
         labels=_ours(meta.get("labels")),
         annotations=_ours(meta.get("annotations")),
-        conditions={one["type"]: (one["status"], one.get("reason", "")) for one in conditions},
+        conditions={
+            intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
+        },  # the same few words on every node of thousands
     )
 
 

@@ -11,7 +11,7 @@ from offbus_steps.attribution import OURS, REST, foreign, split_spec
 
 NODE = "Node/n1"
 CORDON = f"{NODE} spec.unschedulable"
-MARK = f"{NODE} metadata.annotations[quarantineHealthEvent]"
+MARKS = f"{NODE} metadata.annotations[]"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_what_is_neither_a_drills_nor_a_responders_is_foreign(
 
 
 def test_a_cordon_that_a_responder_signed_is_not_foreign() -> None:
-    assert foreign(CORDON, {CORDON: False}, {CORDON: True, MARK: "[]"}) is None
+    assert foreign(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"quarantineHealthEvent": "[]"}}) is None
+    assert foreign(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}) is not None
 
 
 def counted(count: int, ready: int, preload: int = 0) -> dict[str, int]:

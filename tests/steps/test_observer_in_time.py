@@ -1,14 +1,18 @@
 """The observer on virtual time: how it comes back to an API server that was away, and when it gives up."""
 
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import anyio
-from timed_port import TimedPort, node, put, timed_bench
+import pytest
+from bench import bench_on
+from timed_port import TimedObjects, TimedPort, node, put, timed_bench
 
 from offbus_steps.observer import BLIND_AFTER, FIRST_PAUSE, LONGEST_PAUSE
-from offbus_steps.port import Ref
-from virtual_time import in_virtual_time
+from offbus_steps.port import Gone, ObjectList, Ref
+from virtual_time import VirtualClock, in_virtual_time
 
 NODE = Ref("Node", "node-1")
 
@@ -112,3 +116,37 @@ async def test_a_watch_that_is_gone_lists_again_at_once(tmp_path: Path) -> None:
         assert len(port.objects.times("list Node")) == 2
         assert one.cluster.log.world.node("node-1") is None
         assert one.aborted == []
+
+
+class Paged(TimedObjects):
+    """Nodes in parts of one; `gone_after` so many of them the server has forgotten where the rest is."""
+
+    gone_after = 1000
+
+    async def pages(self, kind: str, **where: Any) -> AsyncIterator[ObjectList]:
+        """In parts."""
+        listing = self.store.list(kind, **where)
+        for number, one in enumerate(listing.items):
+            if number >= self.gone_after:
+                raise Gone("the continue token is too old")
+            yield ObjectList([one], listing.resource_version)
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("gone_after", "whole"), [(1000, 0), (2, 1)])
+async def test_what_is_watched_is_listed_in_parts_or_whole_when_that_takes_too_long(
+    tmp_path: Path, gone_after: int, whole: int
+) -> None:
+    port = TimedPort(tmp_path)
+    port.store.close()
+    port.objects = objects = Paged(tmp_path)
+    objects.gone_after = gone_after
+    for number in range(5):
+        put(port.store, node(f"node-{number}"))
+    async with bench_on(port, tmp_path, clock=VirtualClock()) as one:
+        assert [view.ref.name for view in one.cluster.log.world.nodes()] == [f"node-{n}" for n in range(5)]
+        assert len(objects.times("list Node")) == whole
+        port.store.patch(Ref("Node", "node-4"), {"spec": {"unschedulable": True}})
+        await anyio.sleep(1)
+        assert [view.ref.name for view in one.cluster.log.world.nodes() if view.cordoned] == ["node-4"]
+    port.store.close()

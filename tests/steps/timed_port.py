@@ -18,7 +18,18 @@ from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import parse_selector
 from offbus_sandbox.store.store import Store, in_scope
-from offbus_steps.port import Object, ObjectList, PortError, Ref, Reply, Unavailable, WatchEvent, WatchType
+from offbus_steps.port import (
+    Agents,
+    Object,
+    ObjectList,
+    Objects,
+    PortError,
+    Ref,
+    Reply,
+    Unavailable,
+    WatchEvent,
+    WatchType,
+)
 from virtual_time import VirtualClock
 
 __all__ = ["TimedPort", "deployment", "error", "node", "ok", "pod", "timed_bench"]
@@ -74,6 +85,8 @@ class TimedObjects(Asked):
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         await self._reached("list", kind)
         return self.store.list(kind, namespace=namespace, labels=labels)
+
+    pages = Objects.pages
 
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
@@ -147,6 +160,8 @@ class TimedAgents(Asked):
     def __init__(self) -> None:
         super().__init__()
         self.answer: Answer = nobody
+
+    ready = Agents.ready
 
     async def request(
         self,

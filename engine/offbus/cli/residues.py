@@ -26,7 +26,7 @@ from offbus.runner.causes import only_one
 from offbus.runner.clock import SystemClock
 from offbus.runner.finish import CLOSING
 from offbus.runner.recording import RunRecorder
-from offbus.runner.residue import differences, foreign_of, mend_of
+from offbus.runner.residue import differences, foreign_of, mend_of, value_of
 from offbus.runs import RunFolder, default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
@@ -90,7 +90,9 @@ def _look(
 ) -> list[Finding]:
     now, place = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
     return [
-        Finding(item, detail, foreign_of(place, item, before, now), mend_of(place, item, before.get(item)))
+        Finding(
+            item, detail, foreign_of(place, item, before, now), mend_of(place, item, value_of(before, item))
+        )
         for item, detail in differences(before, now)
     ]
 

@@ -14,7 +14,7 @@ from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.runner.residue import differences, foreign_of, mend_of
+from offbus.runner.residue import differences, foreign_of, mend_of, value_of
 from offbus.runner.undoing import UndoEntry
 from offbus.runs import RunFolder
 
@@ -109,8 +109,7 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
     if before is None:
         return True
     try:
-        after = await environment.fingerprint()
-        journal.append(EventKind.FINGERPRINT, {"when": "after", "items": after})
+        after = await _read_back(environment, journal)
     except JournalError as err:
         _residue(journal, "fingerprint", f"the place was read back, but {err}")
         return False
@@ -124,9 +123,16 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
             data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
             journal.append(EventKind.OBSERVED, data)
             continue
-        _residue(journal, item, detail, mend_of(environment, item, before.get(item)))
+        _residue(journal, item, detail, mend_of(environment, item, value_of(before, item)))
         clean = False
     return clean
+
+
+async def _read_back(environment: Environment, journal: JournalWriter) -> dict[str, Any]:
+    """What the place is like now, as the journal has it: of a large place, no second copy is kept."""
+    data = {"when": "after", "items": await environment.fingerprint()}
+    items: dict[str, Any] = journal.append(EventKind.FINGERPRINT, data)["data"]["items"]
+    return items
 
 
 def _residue(journal: JournalWriter, item: str, detail: str, mend: str | None = None) -> None:

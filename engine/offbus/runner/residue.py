@@ -5,22 +5,45 @@ from typing import Any
 
 from offbus.environment import Environment
 
-__all__ = ["Difference", "differences", "foreign_of", "mend_of"]
+__all__ = ["Difference", "differences", "foreign_of", "mend_of", "value_of"]
 
 Difference = tuple[str, str]
 """An item, and what is different about it."""
 
 _NONE = object()
+_MANY = "[]"
+"""Ends the name of an item that holds many (offbus.environment.Environment.fingerprint)."""
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """Every item that is not as it was, sorted by name."""
-    names = sorted(before.keys() | after.keys())
+    was, now = _unlike(before, after), _unlike(after, before)
     return [
-        (name, _tell(before.get(name, _NONE), after.get(name, _NONE)))
-        for name in names
-        if before.get(name, _NONE) != after.get(name, _NONE)
+        (name, _tell(was.get(name, _NONE), now.get(name, _NONE)))
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name, _NONE) != now.get(name, _NONE)
     ]
+
+
+def value_of(items: Mapping[str, Any], name: str) -> Any:
+    """What a fingerprint says under a name that `differences` told; None when it says nothing."""
+    if name in items:
+        return items[name]
+    many, _, key = name.removesuffix("]").partition("[")
+    return (items.get(many + _MANY) or {}).get(key)
+
+
+def _unlike(items: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """The items that are otherwise in `others`, those that hold many one by one."""
+    found: dict[str, Any] = {}
+    for name, value in items.items():
+        if others.get(name, _NONE) == value:
+            continue
+        if name.endswith(_MANY) and isinstance(value, Mapping):
+            found.update({f"{name.removesuffix(_MANY)}[{key}]": one for key, one in value.items()})
+        else:
+            found[name] = value
+    return found
 
 
 def _tell(before: object, after: object) -> str:

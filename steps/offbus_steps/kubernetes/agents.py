@@ -6,6 +6,7 @@ Whatever keeps an agent from answering is Unavailable; an agent's own refusal is
 """
 
 import base64
+from collections.abc import Collection
 from typing import Any
 
 import anyio
@@ -53,6 +54,17 @@ class KubernetesAgents(Agents):
                 reply = await self._answer(node, method, path, json, timeout)
             return reply
         raise Unavailable(f"the agent of {node} did not answer {method} {path} within {timeout:g} s")
+
+    async def ready(self, nodes: Collection[str]) -> Collection[str]:
+        """Those with an agent's pod that is ready, by one list for all of them."""
+        wanted = set(nodes)
+        found: dict[str, str] = {}
+        async for page in self._objects.pages("Pod", namespace=self._namespace, labels=AGENT_LABELS):
+            for pod in filter(is_ready, page.items):
+                if pod["spec"]["nodeName"] in wanted:
+                    found[pod["spec"]["nodeName"]] = pod["metadata"]["name"]
+        self._pods.update(found)
+        return found.keys()
 
     async def by_node(self) -> dict[str, Object]:
         """The agents' pods that are ready, by node. Raises PortError."""

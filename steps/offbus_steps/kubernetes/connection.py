@@ -1,4 +1,4 @@
-"""Credentials and connections: the only module that uses kubernetes_asyncio.
+"""Credentials and connections, by kubernetes_asyncio (offbus_steps.kubernetes.client).
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
 its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
@@ -114,13 +114,14 @@ class Connection:
         self._client = fresh
 
     async def _load(self) -> Any:
-        from kubernetes_asyncio import client, config
+        from offbus_steps.kubernetes.client import client
 
-        configuration = client.Configuration()
+        parts = client()
+        config, configuration = parts.config, parts.configuration()
         configuration.connection_pool_maxsize = 0  # watches stay: their number must not be bounded by a pool
         try:
             if self._login.in_cluster:
-                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                config.load_incluster_config(client_configuration=configuration)
             else:
                 check_kubeconfig(self._login.file)
                 await config.load_kube_config(
@@ -128,7 +129,7 @@ class Connection:
                     context=self._login.context or None,
                     client_configuration=configuration,
                 )
-            return client.ApiClient(configuration)
+            return parts.api_client(configuration)
         except Exception as err:
             raise CouldNotRun(
                 f"cannot use {self._login}: {_said(err)}",

@@ -1,6 +1,6 @@
 """The objects of a cluster: `offbus_steps.port.Objects` over the REST interface."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -39,11 +39,11 @@ class KubernetesObjects(Objects):
 
     async def pages(
         self, kind: str, *, namespace: str = "", labels: str = ""
-    ) -> AsyncGenerator[Sequence[Object], None]:
+    ) -> AsyncGenerator[ObjectList, None]:
         """All objects of a kind that match, as the server gives them."""
         resource = await self._served.resource(kind)
-        async for items, _ in self._parts(resource, namespace, _selectors(labels), size=PAGE):
-            yield items
+        async for page in self._parts(resource, namespace, _selectors(labels), size=PAGE):
+            yield page
 
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
@@ -105,14 +105,14 @@ class KubernetesObjects(Objects):
     ) -> ObjectList:
         items: list[Object] = []
         version = ""
-        async for part, of in self._parts(resource, namespace, selectors, size=size):
-            items += part
-            version = of
+        async for page in self._parts(resource, namespace, selectors, size=size):
+            items += page.items
+            version = page.resource_version
         return ObjectList(items, version)
 
     async def _parts(
         self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int
-    ) -> AsyncGenerator[tuple[Sequence[Object], str], None]:
+    ) -> AsyncGenerator[ObjectList, None]:
         params = dict(selectors) | ({"limit": str(size)} if size else {})
         while True:
             page = await self._api.json(Call("GET", collection(resource, namespace), params=params))
@@ -121,7 +121,7 @@ class KubernetesObjects(Objects):
             known = {"apiVersion": resource.api_version, "kind": resource.kind}
             for one in page["items"]:  # a third of every object; who asks for it gets the object itself
                 one["metadata"].pop("managedFields", None)
-            yield [{**known, **one} for one in page["items"]], meta["resourceVersion"]
+            yield ObjectList([{**known, **one} for one in page["items"]], meta["resourceVersion"])
             if not meta.get("continue"):
                 return
             params["continue"] = meta["continue"]

@@ -78,7 +78,9 @@ async def missing_agents(port: KubernetesPort) -> list[str]:
     """Nodes with GPUs that have no agent that is ready."""
     agents = await port.agents.by_node()
     names = [
-        node["metadata"]["name"] async for nodes in port.objects.pages("Node") for node in _with_gpus(nodes)
+        node["metadata"]["name"]
+        async for page in port.objects.pages("Node")
+        for node in _with_gpus(page.items)
     ]
     return sorted(name for name in names if name not in agents)
 

@@ -1,0 +1,78 @@
+"""kubernetes_asyncio's credentials and HTTP session, without its 850 modules of API classes, which nothing here uses.
+
+Its packages import all of them; that takes half a second of every command, and 38 MiB of every runner for as long as
+it runs. So the few modules that are used are loaded into packages that were not initialised. `sys.modules` is left as
+it was found: who imports kubernetes_asyncio after that, a user's own test say, gets all of it. Where this version of
+it is built in another way, all of it is imported.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+__all__ = ["Client", "client"]
+
+PACKAGE = "kubernetes_asyncio"
+CLIENT, MODELS = f"{PACKAGE}.client", f"{PACKAGE}.client.models"
+
+
+class Client(NamedTuple):
+    """What is used of it."""
+
+    configuration: Any
+    """Its class Configuration."""
+    api_client: Any
+    """Its class ApiClient."""
+    config: Any
+    """Its module of loaders."""
+
+
+@cache
+def client() -> Client:
+    """Imported once, when first needed."""
+    if CLIENT not in sys.modules:
+        try:
+            with _uninitialised():
+                return _parts()
+        except (ImportError, AttributeError):
+            pass  # built in another way
+    whole = import_module(CLIENT)
+    return Client(whole.Configuration, whole.ApiClient, import_module(f"{PACKAGE}.config"))
+
+
+def _parts() -> Client:
+    package = sys.modules[CLIENT]
+    package.Configuration = import_module(f"{CLIENT}.configuration").Configuration  # type: ignore[attr-defined]
+    package.ApiClient = import_module(f"{CLIENT}.api_client").ApiClient  # type: ignore[attr-defined]
+    return Client(package.Configuration, package.ApiClient, import_module(f"{PACKAGE}.config"))
+
+
+@contextmanager
+def _uninitialised() -> Iterator[None]:
+    """Packages that are empty but for their place; all of kubernetes_asyncio is forgotten again at the end."""
+    before = {name: module for name, module in sys.modules.items() if _is_its(name)}
+    try:
+        root = find_spec(PACKAGE)
+        if root is None or root.origin is None:
+            raise ImportError(f"there is no {PACKAGE}")
+        for name in (PACKAGE, CLIENT, MODELS):
+            package = ModuleType(name)
+            package.__path__ = [str(Path(root.origin).parent.joinpath(*name.split(".")[1:]))]
+            sys.modules[name] = package
+        sys.modules[PACKAGE].client = sys.modules[CLIENT]  # type: ignore[attr-defined]
+        sys.modules[CLIENT].models = sys.modules[MODELS]  # type: ignore[attr-defined]
+        yield
+    finally:
+        for name in [one for one in sys.modules if _is_its(one)]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _is_its(name: str) -> bool:
+    return name == PACKAGE or name.startswith(f"{PACKAGE}.")
