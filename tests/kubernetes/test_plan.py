@@ -13,6 +13,7 @@ from killed_runs import Process, offbus_process
 from kubernetes_world import bind_role
 from lone_server import LoneServer
 
+from offbus_steps.kubernetes.agents import KubernetesAgents
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.permissions import roles
 from offbus_steps.kubernetes.port import KubernetesPort
@@ -339,3 +340,12 @@ async def test_a_role_that_is_bound_in_part_is_out_of_reach_by_what_is_missing(t
 async def reaper_sights(town: Town) -> list[dict[str, Any]]:
     plan = await town.plan("--format", "json")
     return [one for one in json.loads(plan.said)["place"] if one["topic"] == "reaper"]
+
+
+async def test_agents_that_are_ready_are_found_by_one_look(town: Town) -> None:
+    agents = KubernetesAgents(town.port.api, town.port.objects, town.agents)
+    assert set(await agents.ready([*town.nodes, "nowhere"])) == set(town.nodes)
+    assert set(await agents.ready([town.nodes[0]])) == {town.nodes[0]}
+    away = {"conditions": [{"type": "Ready", "status": "False"}]}
+    await town.status(f"namespaces/{town.agents}/pods", f"agent-{town.nodes[1]}", away)
+    assert set(await agents.ready(town.nodes)) == {town.nodes[0]}

@@ -16,6 +16,9 @@ class AgentsConformance:
         assert reply.status == 200
         assert reply.json()["node"] == node
 
+    async def test_it_is_found_among_many(self, port: Port, node: str) -> None:
+        assert node in await port.agents.ready([node])
+
     async def test_an_agents_refusal_is_an_answer(self, port: Port, node: str) -> None:
         reply = await port.agents.request(node, "GET", "/faults/no-such-fault")
         assert reply.status == 404
