@@ -48,10 +48,10 @@ class KubernetesAgents(Agents):
     ) -> Reply:
         """See `offbus_steps.port.Agents.request`."""
         with anyio.move_on_after(timeout):
-            reply = await self._answer(node, method, path, json, timeout)
+            reply = await self._answer(node, method, path, json)
             if reply.status == 401:
                 self._token = ""
-                reply = await self._answer(node, method, path, json, timeout)
+                reply = await self._answer(node, method, path, json)
             return reply
         raise Unavailable(f"the agent of {node} did not answer {method} {path} within {timeout:g} s")
 
@@ -77,7 +77,7 @@ class KubernetesAgents(Agents):
             self._token = await self._read_token()
         return self._token
 
-    async def _answer(self, node: str, method: str, path: str, body: Any, timeout_s: float) -> Reply:
+    async def _answer(self, node: str, method: str, path: str, body: Any) -> Reply:
         target = f"the agent of {node}"
         pod = await self._pod(node)
         call = Call(
@@ -87,7 +87,7 @@ class KubernetesAgents(Agents):
             headers={TOKEN_HEADER: await self.token()},
         )
         try:
-            async with proxied_answer(self._api, call, target, timeout_s) as answer:
+            async with proxied_answer(self._api, call, target) as answer:
                 with breaking():
                     read = answer.body if answer.body is not None else await answer.response.read()
                 return Reply(answer.status, answer.headers, read)

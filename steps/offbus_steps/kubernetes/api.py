@@ -222,7 +222,7 @@ def _keep_alive(response: "aiohttp.ClientResponse") -> None:
     """Have the kernel notice a peer that is silently gone; the answers of small requests are complete already."""
     transport = response.connection.transport if response.connection else None
     sock = transport.get_extra_info("socket") if transport else None
-    if sock is None:
+    if sock is None or sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE:

@@ -52,9 +52,12 @@ class Proxied:
 
 
 @asynccontextmanager
-async def proxied_answer(api: Api, call: Call, target: object, total_s: float) -> AsyncIterator[Proxied]:
-    """The target's own answer. Raises Unavailable for the path, TargetUnreachable, NotFound, PortError."""
-    async with api.raw(call, total_s=total_s) as response:
+async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[Proxied]:
+    """The target's own answer; the caller bounds it.
+
+    Raises Unavailable for the path, TargetUnreachable, NotFound, PortError.
+    """
+    async with api.raw(call, total_s=None) as response:
         body = None
         if _may_be_the_servers(response):
             with breaking():

@@ -41,7 +41,7 @@ class KubernetesTraffic(Traffic):
         with anyio.move_on_after(timeout) as bound:
             try:
                 call = Call(method, await self._frontends.path(to, port, path), body=json)
-                async with proxied_answer(self._api, call, to, timeout) as answer:
+                async with proxied_answer(self._api, call, to) as answer:
                     yield KubernetesReply(self._api, to, answer)
             except Unavailable:
                 raise

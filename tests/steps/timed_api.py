@@ -1,0 +1,89 @@
+"""An API server in this process, on a Unix socket, for tests on the virtual time of asyncio: it answers what the test
+says, or not at all. The client is the product's own, aiohttp included."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import anyio
+
+from offbus_steps.kubernetes.api import Api
+from offbus_steps.kubernetes.pace import Pace
+
+__all__ = ["Answer", "TimedServer", "answering"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes back; of one that is not `whole`, the head alone."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] | None = None
+    whole: bool = True
+
+    def encoded(self) -> bytes:
+        body = json.dumps(self.body or {}).encode() if self.whole else b""
+        length = {"content-length": str(len(body)), "connection": "close"} if self.whole else {}
+        lines = [f"{key}: {value}" for key, value in {**length, **(self.headers or {})}.items()]
+        return "\r\n".join([f"HTTP/1.1 {self.status} Told", *lines, "", ""]).encode() + body
+
+
+Says = Callable[[str], Answer | None]
+"""What "GET /path" is answered; None: nothing, ever."""
+
+
+class TimedServer:
+    """The connection to it, as `offbus_steps.kubernetes.connection.Connection`, and when it was asked for what."""
+
+    server = "http://api"
+    generation = 0
+    routing: Mapping[str, Any] = {}
+
+    def __init__(self, says: Says) -> None:
+        self.says = says
+        self.asked: list[tuple[str, float]] = []
+        self.silent: list[asyncio.StreamWriter] = []
+        """Connections that nothing more comes through."""
+        self.session: aiohttp.ClientSession
+
+    async def headers(self) -> dict[str, str]:
+        """It asks for no credentials."""
+        return {}
+
+    def times(self, call: str = "") -> list[float]:
+        """When something was asked for whose line begins so."""
+        return [round(at, 6) for one, at in self.asked if one.startswith(call)]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        call = head.partition(" HTTP/")[0]
+        self.asked.append((call, anyio.current_time()))
+        answer = self.says(call)
+        if answer is not None:
+            writer.write(answer.encoded())
+        if answer is None or not answer.whole:
+            self.silent.append(writer)
+        else:
+            writer.close()
+
+
+@asynccontextmanager
+async def answering(folder: Path, says: Says) -> AsyncIterator[tuple[Api, TimedServer]]:
+    """The server, and the product's client of it."""
+    made: Any = TimedServer(says)
+    serving = await asyncio.start_unix_server(made.serve, folder / "api")
+    connector = aiohttp.UnixConnector(str(folder / "api"))
+    try:
+        async with aiohttp.ClientSession(connector=connector) as made.session:
+            yield Api(made, Pace(qps=1000, burst=1000)), made
+    finally:
+        for writer in made.silent:
+            writer.close()
+        serving.close()
