@@ -16,7 +16,7 @@ from offbus.errors import StepError
 from offbus_steps.answers import Answers
 from offbus_steps.attribution import foreign
 from offbus_steps.background import Background
-from offbus_steps.clock import NodeClocks
+from offbus_steps.clock import NodeClocks, now_ns
 from offbus_steps.faults import Faults
 from offbus_steps.fingerprint import FINGERPRINT_USES, fingerprint
 from offbus_steps.guards import ClusterGuards
@@ -39,7 +39,7 @@ ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
 
 
 class Cluster:
-    """Implements offbus.environment.Environment over a port."""
+    """Implements offbus.environment.Environment over a port. `clock` is that of the run's events and leases."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Cluster:
         tasks: Background,
         on_close: OnClose,
         extra_fingerprint: ExtraFingerprint,
+        clock: Callable[[], int] = now_ns,
     ) -> None:
         self.port = port
         self.run = run
@@ -57,7 +58,7 @@ class Cluster:
         self.agents = NodeAgents(port.agents, run, self.clocks)
         self.observer = Observer(port, run, tasks)
         self.log = self.observer.log
-        self.leases = Leases(self.agents, run, tasks)
+        self.leases = Leases(self.agents, run, tasks, clock=clock)
         self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
         self.answers = Answers()
         self.prepared: set[Ref] = set()
@@ -116,11 +117,12 @@ async def open_cluster(
     *,
     on_close: OnClose,
     extra_fingerprint: ExtraFingerprint,
+    clock: Callable[[], int] = now_ns,
 ) -> AsyncIterator[Cluster]:
     """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint)
+        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
         try:
             await cluster.start()
             yield cluster

@@ -141,7 +141,12 @@ async def bench_on(
         return {}
 
     async with open_cluster(
-        port, run, guards or ClusterGuards(), on_close=on_close, extra_fingerprint=nothing_more
+        port,
+        run,
+        guards or ClusterGuards(),
+        on_close=on_close,
+        extra_fingerprint=nothing_more,
+        clock=clock.mono_ns,
     ) as cluster:
         one.cluster = cluster
         yield one

@@ -1,5 +1,6 @@
-"""Steps that wait, on virtual time: load, hold, await_recovery."""
+"""Steps that wait, on virtual time: load, hold, await_recovery, inject."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +14,9 @@ from timed_port import deployment, node, ok, pod, timed_bench
 
 from offbus.errors import StepFailed
 from offbus_steps.hold import HOLD
+from offbus_steps.inject import INJECT_XID
 from offbus_steps.load import GRACE_S, LOAD, LoadOutputs
+from offbus_steps.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 from offbus_steps.port import Ref
 from offbus_steps.recovery import AWAIT_RECOVERY
 from virtual_time import in_virtual_time, meanwhile
@@ -140,3 +143,39 @@ def good_from(seconds: float) -> Any:
         return GOOD if method == "POST" else ok('{"data": [{"id": "m"}]}')
 
     return answer
+
+
+def gpu_pod(number: int) -> Any:
+    one = pod(f"web-{number}", "web", f"node-{number}")
+    one["metadata"]["annotations"] = {
+        DEVICES_ANNOTATION: f'{{"devices": {{"{GPU_RESOURCE}": ["GPU-{number}"]}}}}'
+    }
+    one["spec"]["containers"][0]["resources"] = {"limits": {GPU_RESOURCE: "1"}}
+    return one
+
+
+async def agent(_method: str, path: str, _body: Any) -> Any:
+    """An agent of three GPUs that injects whatever it is asked to; nothing happens afterwards."""
+    if path == "/health":
+        gpus = [{"index": number, "uuid": f"GPU-{number}"} for number in (1, 2, 3)]
+        health = {"boot_id": "b", "now_ns": 0, "planes": {"kernel": {"ok": True}}, "gpus": gpus}
+        return ok(json.dumps(health))
+    if path.partition("?")[0].endswith("/events"):
+        await anyio.sleep(20)
+        return ok('{"next": 0, "events": []}')
+    return ok('{"state": "armed", "kernel": [{"seq": 1, "line": "Xid", "at_ns": 0}]}', 201)
+
+
+@pytest.mark.parametrize(("stagger_s", "asked"), [(0, [0, 0, 0]), (7, [0, 7, 14])])
+@in_virtual_time
+async def test_faults_of_several_nodes_come_at_once_or_one_after_another(
+    tmp_path: Path, stagger_s: float, asked: list[float]
+) -> None:
+    nodes = [node(f"node-{number}") for number in (1, 2, 3)]
+    pods = [gpu_pod(number) for number in (1, 2, 3)]
+    async with timed_bench(tmp_path, *nodes, deployment("web", 3), *pods) as (one, port):
+        port.agents.answer = agent
+        stagger = timedelta(seconds=stagger_s)
+        out = await one.run(INJECT_XID, target=TARGET, xid=94, node_count=3, stagger=stagger)
+        assert out.nodes == ["node-1", "node-2", "node-3"]
+        assert port.agents.times("POST /faults") == asked

@@ -14,7 +14,8 @@ from offbus_steps import responder
 from offbus_steps.fields import apply, merge_patch, plan
 from offbus_steps.fingerprint import RUN_LABEL
 from offbus_steps.port import Ref
-from offbus_steps.undos import ClearConsequences, CollectEvidence, RestoreFields
+from offbus_steps.preload import LIBRARY
+from offbus_steps.undos import ClearConsequences, CollectEvidence, RemoveAdmission, RestoreFields
 from offbus_steps.undos.collect import WITHIN_S
 from offbus_steps.undos.restore import OWN_ROLLOUT_S
 from virtual_time import in_virtual_time, meanwhile
@@ -163,6 +164,39 @@ async def test_a_rollout_of_somebody_elses_workload_is_waited_for_as_long_as_the
     with pytest.raises(TimeoutError):
         await restored(tmp_path, {})
     assert anyio.current_time() - began == 600
+
+
+async def unadmitted(folder: Path, labels: dict[str, str], gone_at: float = float("inf")) -> float:
+    """Replace a pod that an admission policy changed, and that is gone at a time; when the undo had ended."""
+    one = pod("web-1", "web", "node-1")
+    one["spec"]["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": LIBRARY}]
+    async with timed_bench(folder, deployment("web", 0, labels), one) as (bench, port):
+        async with meanwhile((gone_at, partial(port.store.remove, Ref.of(one)))):
+            await bench.undo(RemoveAdmission(policy="p", target=TARGET), within_s=600)
+        assert port.objects.times("delete Pod") == [0.0]
+        return anyio.current_time()
+
+
+@in_virtual_time
+async def test_pods_of_the_runs_own_workload_are_waited_for_and_no_longer(tmp_path: Path) -> None:
+    assert await unadmitted(tmp_path, {RUN_LABEL: "testrun1"}) == OWN_ROLLOUT_S
+
+
+@pytest.mark.parametrize("labels", [{RUN_LABEL: "testrun1"}, {}], ids=["own", "others"])
+@in_virtual_time
+async def test_pods_that_are_replaced_are_waited_for_until_then(
+    tmp_path: Path, labels: dict[str, str]
+) -> None:
+    assert await unadmitted(tmp_path, labels, 55.0) == 55.0
+
+
+@in_virtual_time
+async def test_pods_of_somebody_elses_workload_are_waited_for_as_long_as_the_undo_may_take(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(TimeoutError):
+        await unadmitted(tmp_path, {})
+    assert anyio.current_time() == 600
 
 
 @in_virtual_time
