@@ -59,6 +59,7 @@ def test_a_background_step_that_does_not_stop_in_time_is_timed_out(drill):
     report = drill(f"{{id: beside, uses: watch, background: true, with: {{linger: 3600}}}}\n{FAULT}").play()
     assert outcomes(report)["beside"] == "timed_out"
     assert "did not stop within 10 s" in report.reasons[0]
+    assert report.duration_s == pytest.approx(10, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_timeouts(drill, uses, settings, exit_code):
     played = drill(f"{FAULT}\n{{id: slow, uses: {uses}, timeout: 10s, with: {{{settings}}}}}")
     report = played.play()
     assert outcomes(report)["slow"] == "timed_out"
+    assert report.duration_s == pytest.approx(10, abs=0.1)
     assert report.exit == exit_code
     assert played.world == {}
 
@@ -132,6 +134,7 @@ def test_the_timeout_of_a_step_covers_all_attempts(drill):
         "{id: again, uses: set_key, timeout: 5s, retry: {attempts: 99, backoff: 1s}, with: {key: k, fail: retry}}"
     ).play()
     assert outcomes(report) == {"again": "timed_out"}
+    assert report.duration_s == pytest.approx(5, abs=0.1)
 
 
 def test_the_pause_before_a_retry_doubles_and_is_as_long_as_the_error_asks(drill):

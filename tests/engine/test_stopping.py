@@ -179,6 +179,8 @@ def test_undos_that_hang_have_their_bound_retries_and_the_least_when_the_budget_
     report = played.play()
     assert [len(undo.tries) for undo in report.undos] == [1, 1, 1, ATTEMPTS, 1]
     assert report.duration_s <= 20 + 4 * LEAST + 1
+    hung = report.undos[0].tries[0]
+    assert (hung.ended.mono_ns - hung.started.mono_ns) / 1e9 == pytest.approx(LEAST, abs=0.01)
     assert report.undos[-1].result == "restored"
     pauses = report.undos[3].tries
     between = (pauses[1].started.mono_ns - pauses[0].ended.mono_ns) / 1e9

@@ -177,3 +177,19 @@ async def test_where_nobody_can_tell_which_agents_are_ready_none_is_believed_to_
 
     found = await asked(Blind(), tmp_path)
     assert found == {f"Agent/{name}": "cannot be asked: Unavailable" for name in MANY}
+
+
+@in_virtual_time
+async def test_a_long_poll_that_hangs_is_given_up_a_while_after_it_should_have_ended(tmp_path: Path) -> None:
+    paths = []
+
+    async def hangs(_method: str, path: str, _body: Any) -> Any:
+        paths.append(path)
+        await anyio.sleep_forever()
+
+    async with timed_bench(tmp_path) as (one, port):
+        port.agents.answer = hangs
+        with pytest.raises(Unavailable):
+            await one.cluster.agents.events("node-1", "f", 0)
+        assert paths == [f"/faults/f/events?since=0&wait_s={LONG_POLL_S}"]
+        assert anyio.current_time() == LONG_POLL_S + 10

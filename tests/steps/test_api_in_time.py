@@ -183,6 +183,15 @@ async def test_a_watch_that_falls_silent_is_begun_again(tmp_path: Path) -> None:
     assert second - first == pytest.approx(asked_s + SLACK_S + FIRST_PAUSE)
 
 
+@in_virtual_asyncio_time
+async def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    async with answering(tmp_path, lambda _: Answer(body=None)) as (api, server):
+        with anyio.move_on_after(FIRST_PAUSE * 20.5):
+            async with aclosing(events_after(api, "/api/v1/nodes", {}, "1")) as events:
+                await anext(events)
+    assert pauses(server.times()) == [FIRST_PAUSE] * 20
+
+
 TO = Ref("Deployment", "web", "drill")
 READY = pod("web-1", "web", "node-1")
 SECRET = {"data": {"token": "dG9rZW4="}}

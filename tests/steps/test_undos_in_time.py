@@ -2,19 +2,22 @@
 
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from test_agents_in_time import TARGET
-from timed_port import TimedPort, deployment, error, node, ok, pod, timed_bench
+from timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
 
+from offbus_sandbox.store.history import Change
 from offbus_steps import responder
 from offbus_steps.fields import apply, merge_patch, plan
 from offbus_steps.fingerprint import RUN_LABEL
-from offbus_steps.port import Ref
+from offbus_steps.port import Ref, WatchType
 from offbus_steps.preload import LIBRARY
+from offbus_steps.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from offbus_steps.undos import ClearConsequences, CollectEvidence, RemoveAdmission, RestoreFields
 from offbus_steps.undos.collect import WITHIN_S
 from offbus_steps.undos.restore import OWN_ROLLOUT_S
@@ -205,3 +208,49 @@ async def test_logs_that_do_not_come_are_left_behind(tmp_path: Path) -> None:
         result = await one.undo(CollectEvidence(target=TARGET, folder=str(tmp_path)))
         assert anyio.current_time() == WITHIN_S
         assert result.evidence["missing"] == [f"no answer within {WITHIN_S:g} s"]
+
+
+class Recreating:
+    """What plays a ReplicaSet: a deleted pod is gone at once and comes back, with the shim for so many times."""
+
+    def __init__(self, port: TimedPort, wrong: int) -> None:
+        self._store, self._wrong = port.store, wrong
+        self._store.listen(self._look)
+        self._next: list[str] = []
+
+    def _look(self, change: Change) -> None:
+        leaving = change.type is WatchType.MODIFIED and change.object["metadata"].get("deletionTimestamp")
+        if change.object["kind"] == "Pod" and leaving:
+            self._next.append(change.object["metadata"]["name"])
+
+    async def run(self) -> None:
+        """Look for what was deleted; nothing in the store may be changed while it tells of a change."""
+        while True:
+            await anyio.sleep(0.001)
+            for name in self._next:
+                self._store.remove(Ref("Pod", name, "drill"))
+                self._wrong -= 1
+                put(self._store, shimmed(f"{name}x") if self._wrong > 0 else pod(f"{name}x", "web", "node-1"))
+            self._next.clear()
+
+
+def shimmed(name: str) -> Any:
+    one = pod(name, "web", "node-1")
+    one["spec"]["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": LIBRARY}]
+    return one
+
+
+@in_virtual_time
+async def test_pods_that_come_back_wrong_are_given_growing_time(tmp_path: Path) -> None:
+    pods = [shimmed("a"), shimmed("b")]
+    async with timed_bench(tmp_path, deployment("web", 2), *pods) as (one, port):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Recreating(port, wrong=9).run)
+            await one.undo(RemoveAdmission(policy="p", target=TARGET), within_s=600)
+            tasks.cancel_scope.cancel()
+        deleted = port.objects.times("delete Pod")
+    pauses = [round(after - before) for before, after in pairwise(deleted)]
+    assert len(deleted) == 2 + 8
+    assert pauses == [FIRST_PAUSE_S, 2, 4, 8, *[LONGEST_PAUSE_S] * 4, 0], (
+        "the last is one that was there at first"
+    )

@@ -5,7 +5,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ class Answer:
     """What comes back; of one that is not `whole`, the head alone."""
 
     status: int = 200
-    body: Any = None
+    body: Any = field(default_factory=dict)
     headers: Mapping[str, str] | None = None
     whole: bool = True
 
     def encoded(self) -> bytes:
-        body = json.dumps(self.body or {}).encode() if self.whole else b""
+        body = b"" if self.body is None or not self.whole else json.dumps(self.body).encode()
         length = {"content-length": str(len(body)), "connection": "close"} if self.whole else {}
         lines = [f"{key}: {value}" for key, value in {**length, **(self.headers or {})}.items()]
         return "\r\n".join([f"HTTP/1.1 {self.status} Told", *lines, "", ""]).encode() + body

@@ -32,7 +32,7 @@ from offbus_steps.port import (
 )
 from virtual_time import VirtualClock
 
-__all__ = ["TimedPort", "deployment", "error", "node", "ok", "pod", "timed_bench"]
+__all__ = ["TimedPort", "deployment", "error", "node", "ok", "pod", "put", "timed_bench"]
 
 KEPT_CHANGES = 4
 """So few that a watch is Gone when it was away for some changes."""
@@ -53,7 +53,7 @@ class Asked:
         return [round(at, 6) for at, call in self._asked if call in calls and at >= since]
 
 
-class TimedObjects(Asked):
+class TimedObjects(Asked, Objects):
     """`offbus_steps.port.Objects` on a store in this process. Calls are noted as "list Node"."""
 
     def __init__(self, folder: Path) -> None:
