@@ -1,0 +1,81 @@
+"""docs/timers.md: every module that waits for time stands there, with its constants, beside tests that exist."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+from test_guarantees import REPOSITORY, TESTS
+
+TEXT = (REPOSITORY / "docs" / "timers.md").read_text(encoding="utf-8")
+PLAYED, NOT_PLAYED = TEXT.split("## What is no timer of ours, or is not played")
+ROW = re.compile(r"^\| `([\w/.]+)` \| (.*) \|$", re.MULTILINE)
+PACKAGES = ("engine/offbus", "steps/offbus_steps", "agent/offbus_agent", "sandbox/offbus_sandbox")
+CALLS = {
+    *("move_on_after", "move_on_at", "fail_after", "fail_at", "wait_for", "timeout"),
+    *("sleep", "sleep_until", "call_later", "call_at"),
+}
+KEYWORDS = {"deadline", "timeout_graceful_shutdown"}
+
+
+def waits(tree: ast.AST) -> Iterator[str]:
+    """The calls that wait for time, or bound something in time."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in CALLS or KEYWORDS & {keyword.arg for keyword in node.keywords}:
+                yield name
+
+
+def constants(tree: ast.Module) -> Iterator[str]:
+    """Names of times in seconds."""
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        names = [target.id for target in targets if isinstance(target, ast.Name)]
+        yield from (name for name in names if name.endswith("_S"))
+
+
+def timed() -> dict[str, set[str]]:
+    """Modules with timers: path -> the constants."""
+    found = {}
+    for package in PACKAGES:
+        for path in (REPOSITORY / package).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            names = set(constants(tree))
+            if names or any(waits(tree)):
+                found[path.relative_to(REPOSITORY).as_posix()] = names
+    return found
+
+
+TIMED = timed()
+
+
+def told(module: str) -> str:
+    """The rows of a module."""
+    return "\n".join(row for path, row in ROW.findall(TEXT) if path == module)
+
+
+@pytest.mark.parametrize("module", TIMED)
+def test_a_module_that_waits_for_time_stands_in_the_table(module: str) -> None:
+    row = told(module)
+    assert row, f"{module} has a timer: write it down in docs/timers.md, with the test that plays it"
+    missing = {name for name in TIMED[module] if f"`{name}`" not in row}
+    assert not missing, f"the row of {module} does not tell of {sorted(missing)}"
+
+
+@pytest.mark.parametrize(("module", "row"), ROW.findall(PLAYED))
+def test_a_row_names_a_module_and_tests_that_exist(module: str, row: str) -> None:
+    assert (REPOSITORY / module).is_file()
+    named = set(re.findall(r"`(test_\w+)`", row))
+    assert named, "no test plays it"
+    assert named <= TESTS, f"these do not exist: {sorted(named - TESTS)}"
+
+
+@pytest.mark.parametrize("module", [module for module, _ in ROW.findall(NOT_PLAYED)])
+def test_what_is_not_played_exists(module: str) -> None:
+    assert (REPOSITORY / module).is_file()
+
+
+def test_the_search_finds_timers() -> None:
+    assert len(TIMED) > 50
+    assert TIMED["steps/offbus_steps/kubernetes/api.py"] == {"PATIENCE_S", "ATTEMPT_S", "CONNECT_S"}
