@@ -1,4 +1,4 @@
-"""Writes what is generated: the pages of docs/steps, parts of other pages, and schemas/.
+"""Writes what is generated: the pages of docs/steps, parts of other pages, schemas/, and the roles of deploy/base.
 
     python docs/generate.py           write everything anew
     python docs/generate.py --check   write nothing; exit status 1 and the names of what is not up to date
@@ -22,6 +22,7 @@ from offbus.findings import CODES
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
+from offbus_steps.kubernetes.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -123,6 +124,8 @@ def everything() -> Iterator[tuple[Path, str]]:
     for page in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]:
         if PART.search(page.read_text(encoding="utf-8")):
             yield page, filled(page)
+    for whose in WHOSE:
+        yield ROOT / "deploy" / "base" / f"{whose}-roles.yaml", rendered(whose)
     for name in SCHEMAS:
         yield ROOT / "schemas" / f"{name}.json", schema_text(name)
 

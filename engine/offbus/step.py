@@ -18,7 +18,7 @@ proves that the change took effect. It raises `StepFailed`, `StepError` or `Retr
                      params=GreetParams, outputs=GreetOutputs, run=greet)
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -233,6 +233,8 @@ class StepType:
     """May (and usually does) run with `background: true`: calls `ctx.ready()`, ends soon after `ctx.stopped()`."""
     metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that it emits: name -> CEL type name (double, int, duration). They become `metrics.NAME`."""
+    uses: Collection[Any] = frozenset()
+    """What it uses of its environment, its undos apart, in words that the environment knows; the engine reads none."""
     examples: Sequence[str] = ()
     """YAML snippets for the docs; each is loaded by a test."""
 

@@ -16,8 +16,17 @@ from offbus_steps.answers import Asked, Question, ask, model_of
 from offbus_steps.cluster import Cluster
 from offbus_steps.port import PortError, Ref
 from offbus_steps.target import Target
+from offbus_steps.uses import uses
+from offbus_steps.workloads import WORKLOAD_KINDS
 
-__all__ = ["AskParams", "ask_frontend", "ask_pod", "question_for"]
+__all__ = ["ASK_USES", "AskParams", "ask_frontend", "ask_pod", "question_for"]
+
+ASK_USES = (
+    uses("get create", "Pod", "Service", subresource="proxy")
+    | uses("get", *WORKLOAD_KINDS)
+    | uses("list", "Pod", "Service")
+)
+"""A request to a target, and the way to it: its Service or its pods."""
 
 
 class AskParams(Params):

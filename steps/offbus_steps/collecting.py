@@ -17,8 +17,14 @@ from typing import Any
 from offbus_steps.cluster import Cluster
 from offbus_steps.port import NotFound, Object, PortError, Ref
 from offbus_steps.target import Target
+from offbus_steps.uses import uses
+from offbus_steps.workloads import WORKLOAD_KINDS
 
-__all__ = ["Collected", "cleaned", "collect"]
+__all__ = ["COLLECT_USES", "Collected", "cleaned", "collect"]
+
+COLLECT_USES = (
+    uses("get", *WORKLOAD_KINDS) | uses("list", "Pod", "Event") | uses("get", "Pod", subresource="log")
+)
 
 MOST_PODS = 64
 LOG_LINES = 5000

@@ -21,13 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from offbus.errors import StepError
 from offbus.step import Context, Kind, Outputs, Params, Reads, StepType
 from offbus_steps.cluster import Cluster, cluster_of
+from offbus_steps.collecting import COLLECT_USES
 from offbus_steps.fingerprint import RUN_LABEL
-from offbus_steps.manifest import read_manifest
+from offbus_steps.manifest import ALLOWED_KINDS, read_manifest
+from offbus_steps.observer import TARGET_USES
 from offbus_steps.port import KINDS, Conflict, NotFound, Object, Ref
 from offbus_steps.rollout import progress_of, ready_pods, rolled_out
 from offbus_steps.settings import Settings, with_settings
 from offbus_steps.target import Target
 from offbus_steps.undos import CollectEvidence, DeleteObject
+from offbus_steps.uses import uses
 from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind, workload_of
 
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing"]
@@ -220,6 +223,7 @@ DEPLOY = StepType(
     outputs=DeployOutputs,
     run=deploy,
     timeout=timedelta(minutes=10),
+    uses=TARGET_USES | COLLECT_USES | uses("get create", *ALLOWED_KINDS),
     examples=(
         "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
         "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",

@@ -24,7 +24,7 @@ __all__ = ["FINGERPRINT_USES", "RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
-FINGERPRINT_USES = uses("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS)
+FINGERPRINT_USES = uses("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
 
 KEPT_BY_THE_PLATFORM = (
     "deployment.kubernetes.io/",

@@ -19,6 +19,7 @@ from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, Step
 from offbus_steps.cluster import cluster_of
 from offbus_steps.faults import Fault
 from offbus_steps.observations import World
+from offbus_steps.observer import TARGET_USES
 from offbus_steps.prepare import required_target
 from offbus_steps.target import Target, target_pods
 
@@ -112,5 +113,6 @@ HOLD = StepType(
     outputs=HoldOutputs,
     run=hold,
     timeout=timedelta(minutes=10),
+    uses=TARGET_USES,
     examples=('{id: calm, uses: hold, with: {expr: "node.schedulable", for: 30s}}',),
 )

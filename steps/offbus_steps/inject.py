@@ -20,10 +20,25 @@ from pydantic import Field, model_validator
 from offbus.errors import StepError
 from offbus.step import Context, Kind, StepType
 from offbus_steps.injection import InjectOutputs, inject
+from offbus_steps.observer import RESPONSE_USES, TARGET_USES
 from offbus_steps.planes import PAGE_PLANES, Plane, require_showing, usual_planes
+from offbus_steps.remediation import DEPLOYED_USES
+from offbus_steps.undos.maintenance import MAINTENANCE_KINDS
+from offbus_steps.uses import uses
 from offbus_steps.where import XidParams
 
 __all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectParams"]
+
+INJECT_USES = (
+    TARGET_USES
+    | RESPONSE_USES
+    | DEPLOYED_USES
+    | uses("get list", "Node")
+    | uses("list", "Pod", everywhere=True)
+    | uses("get", "Pod")
+    | uses("list", *MAINTENANCE_KINDS)
+)
+"""Who runs where, what would be evicted, what a responder would do, and what it then says."""
 
 
 class InjectParams(XidParams):
@@ -77,6 +92,7 @@ def _step_type(
         run=run,
         timeout=timedelta(minutes=2),
         injects=True,
+        uses=INJECT_USES,
         examples=(example,),
     )
 

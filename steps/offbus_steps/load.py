@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from offbus.durations import Duration
 from offbus.step import Context, Kind, Outputs, StepType
-from offbus_steps.asking import AskParams, ask_frontend, question_for
+from offbus_steps.asking import ASK_USES, AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import LiveFault
 from offbus_steps.prepare import required_target
@@ -208,6 +208,7 @@ LOAD = StepType(
     run=load,
     timeout=timedelta(hours=2),
     background=True,
+    uses=ASK_USES,
     metrics={
         "requests.sent": "double",
         "requests.failed": "double",

@@ -20,12 +20,19 @@ from offbus_steps.background import Background
 from offbus_steps.observations import Observations, Transition
 from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
 from offbus_steps.transitions import Change, changes
+from offbus_steps.uses import uses
 from offbus_steps.views import PodView, View, project
+from offbus_steps.workloads import WORKLOAD_KINDS
 
 if TYPE_CHECKING:
     from offbus_steps.target import Target
 
-__all__ = ["Observer"]
+__all__ = ["RESPONSE_USES", "TARGET_USES", "Observer"]
+
+TARGET_USES = uses("list watch", "Pod", *WORKLOAD_KINDS)
+"""What `Observer.watch_target` uses."""
+RESPONSE_USES = uses("list watch", "Event", *responder.COMPLETE_CONDITION, everywhere=True)
+"""What `Observer.watch_responses` uses."""
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0

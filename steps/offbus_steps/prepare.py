@@ -19,8 +19,10 @@ from pydantic import Field as Described
 from offbus.errors import StepError, StepFailed
 from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps import pods
+from offbus_steps.admission import BINDING, POLICY
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.image_preload import image_preloads
+from offbus_steps.observer import TARGET_USES
 from offbus_steps.pod_admission import require_admitted
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.preload import is_loaded_with, preload_fields
@@ -28,9 +30,22 @@ from offbus_steps.prepare_by_admission import load_by_admission
 from offbus_steps.prepare_by_patch import load_by_patch
 from offbus_steps.running import target_objects
 from offbus_steps.target import Target, live_workload
+from offbus_steps.uses import uses
+from offbus_steps.webhook import WEBHOOK
+from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["PREPARE_CUDA", "PrepareOutputs", "PrepareParams", "required_target"]
 
+PREPARE_USES = (
+    TARGET_USES
+    | uses("get patch", *WORKLOAD_KINDS)
+    | uses("list", "Node")
+    | uses("list", "Pod", "Deployment", everywhere=True)
+    | uses("create delete", "Pod")
+    | uses("get", "Pod", subresource="log")
+    | uses("create", POLICY, BINDING, WEBHOOK)
+)
+"""Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
 LOADER_REFUSED = "cannot be preloaded"
 """What ld.so writes on stderr when it ignores an LD_PRELOAD (glibc, elf/rtld.c)."""
 
@@ -110,6 +125,7 @@ PREPARE_CUDA = StepType(
     outputs=PrepareOutputs,
     run=prepare_cuda,
     timeout=timedelta(minutes=10),
+    uses=PREPARE_USES,
     examples=(
         "{id: prepare, uses: prepare_cuda}",
         "{id: prepare, uses: prepare_cuda, with: {by: admission}}",

@@ -20,10 +20,11 @@ from pydantic import Field
 from offbus.durations import Duration
 from offbus.errors import StepError
 from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
-from offbus_steps.asking import AskParams, ask_frontend, question_for
+from offbus_steps.asking import ASK_USES, AskParams, ask_frontend, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.faults import Fault, NodeFault
 from offbus_steps.observations import Since, World
+from offbus_steps.observer import TARGET_USES
 from offbus_steps.prepare import required_target
 from offbus_steps.response import required_fault
 from offbus_steps.rollout import progress_of
@@ -180,6 +181,7 @@ AWAIT_RECOVERY = StepType(
     outputs=RecoveryOutputs,
     run=await_recovery,
     timeout=timedelta(minutes=10),
+    uses=TARGET_USES | ASK_USES,
     metrics={"time_to_recover": "duration"},
     examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
 )

@@ -16,8 +16,11 @@ from typing import Any
 import yaml
 
 from offbus_steps.port import Object, Objects, Ref
+from offbus_steps.uses import uses
 
-__all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
+__all__ = ["DEPLOYED_USES", "Deployed", "Doer", "Requester", "deployed", "deployed_in"]
+
+DEPLOYED_USES = uses("list", "Deployment", "ConfigMap", everywhere=True)
 
 PRETENDING_PROVIDERS = frozenset({"kind", "kwok"})
 """`csp.provider` of janitor-provider with which no machine is rebooted; the chart's default is `kind`."""

@@ -18,10 +18,11 @@ from pydantic import Field
 from offbus.errors import StepError, StepFailed
 from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
 from offbus_steps.answers import Asked, Question
-from offbus_steps.asking import AskParams, ask_frontend, ask_pod, question_for
+from offbus_steps.asking import ASK_USES, AskParams, ask_frontend, ask_pod, question_for
 from offbus_steps.cluster import Cluster, cluster_of
 from offbus_steps.deaths import await_deaths
 from offbus_steps.faults import Fault
+from offbus_steps.observer import TARGET_USES
 from offbus_steps.prepare import required_target
 from offbus_steps.stats import percentile, success_rate
 from offbus_steps.target import Target, target_pods
@@ -174,6 +175,7 @@ BASELINE = StepType(
     outputs=TrafficOutputs,
     run=baseline,
     timeout=timedelta(minutes=5),
+    uses=TARGET_USES | ASK_USES,
     examples=(
         '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
     ),
@@ -186,6 +188,7 @@ VERIFY_INFERENCE = StepType(
     outputs=TrafficOutputs,
     run=verify_inference,
     timeout=timedelta(minutes=2),
+    uses=TARGET_USES | ASK_USES,
     examples=(
         '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
         "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",

@@ -1,8 +1,8 @@
 """What a part of offbus uses of a cluster, declared in the port's words: verbs on kinds.
 
-Undo types declare theirs in `uses`, so that whoever does nothing but undo (the reaper) is given no right more, and a
-right that an undo needs cannot be forgotten: deploy/'s roles are generated from these, and tests hold them together.
-What all need is not declared: the agents' token and proxy, the run's Lease and its records.
+Step types and undo types declare theirs in `uses`, beside the code that does it: nobody is given a right more, and one
+that is needed cannot be forgotten. deploy/'s roles are generated from these, the check before a run asks for them, and
+tests hold them together. What all need is not declared: the agents' token and proxy, the run's Lease and its records.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,13 @@ class Use:
     verb: str
     kind: str
     subresource: str = ""
+    everywhere: bool = False
+    """In all namespaces, not in those of the drill alone. Kinds without namespaces are everywhere anyhow."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.kind}{'/' + self.subresource if self.subresource else ''}"
 
 
-def uses(verbs: str, *kinds: str, subresource: str = "") -> frozenset[Use]:
+def uses(verbs: str, *kinds: str, subresource: str = "", everywhere: bool = False) -> frozenset[Use]:
     """Each of the verbs (in one text) on each of the kinds."""
-    return frozenset(Use(verb, kind, subresource) for verb in verbs.split() for kind in kinds)
+    return frozenset(Use(verb, kind, subresource, everywhere) for verb in verbs.split() for kind in kinds)

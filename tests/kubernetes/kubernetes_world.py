@@ -5,8 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.permissions import RIGHTS
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.runner_rights import runner_rights
 
 __all__ = ["PortFor", "Users", "bind_role"]
 
@@ -39,7 +39,7 @@ class Users:
             cls.JAILED,
             cls.REAPER,
             cls.NOBODY,
-            *(cls.lacking(n) for n in range(len(RIGHTS))),
+            *(cls.lacking(n) for n in range(len(runner_rights()))),
         ]
         return dict.fromkeys(names, "drillers")
 

@@ -1,6 +1,7 @@
 """A right that is missing is named before anything is touched: each single one, on the API server's own RBAC."""
 
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,21 +12,34 @@ import pytest
 import yaml
 from kubernetes_world import PortFor, Users, bind_role
 from lone_server import LoneServer
+from pod_player import playing
+from test_prepare import deployed, deployment
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
+
+from bench import bench_on  # beside the steps' tests
 
 from offbus.cli.main import main
 from offbus.errors import CouldNotRun
+from offbus.plugins import STEPS, UNDOS, Registry, installed
+from offbus.step import Kind, Outputs, Params, StepType
+from offbus_steps.deploy import DEPLOY
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.permissions import RIGHTS, Right, Scope, roles
+from offbus_steps.kubernetes.permissions import Right, Scope, rights_of, roles
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.preflight import missing_rights, preflight
 from offbus_steps.kubernetes.reaper_rights import reaper_rights
 from offbus_steps.kubernetes.roles import WHOSE, rendered
+from offbus_steps.kubernetes.runner_rights import RUNNER, declared, runner_rights
 from offbus_steps.port import Conflict
+from offbus_steps.prepare import PREPARE_CUDA
+from offbus_steps.uses import uses
 
 pytestmark = pytest.mark.anyio
 
 DRILLS = "drill-a"
+RIGHTS = runner_rights()
 ASKED = [n for n, right in enumerate(RIGHTS) if right.scope is not Scope.ADMISSION]
 """Rights that every drill needs; those of `prepare_cuda` by admission are asked for by its own dry run."""
 WHERE = {Scope.CLUSTER: "", Scope.DRILL: f" in {DRILLS}", Scope.AGENTS: f" in {AGENT_NAMESPACE}"}
@@ -48,7 +62,7 @@ async def bind_everybody(server: LoneServer) -> None:
 
 
 async def bind(port: KubernetesPort, user: str, without: Right | None) -> None:
-    for role, scope in zip(roles(AGENT_NAMESPACE), Scope, strict=True):
+    for role, scope in zip(roles(AGENT_NAMESPACE, RUNNER, RIGHTS), Scope, strict=True):
         rules = [
             narrowed(rule, without if without and without.scope is scope else None) for rule in role["rules"]
         ]
@@ -177,7 +191,7 @@ async def test_nodes_with_gpus_and_without_an_agent_are_named(port: KubernetesPo
 
 
 @pytest.mark.parametrize("whose", WHOSE)
-def test_the_committed_roles_are_the_table(whose: str) -> None:
+def test_the_committed_roles_are_what_is_declared(whose: str) -> None:
     assert (Path(__file__).parents[2] / "deploy" / "base" / f"{whose}-roles.yaml").read_text() == rendered(
         whose
     )
@@ -189,3 +203,64 @@ def test_the_reaper_may_less_than_a_runner_and_nothing_that_no_undo_declares() -
     made = {str(right) for right in mine if right.scope is not Scope.AGENTS and right.verb == "create"}
     assert made == set()
     assert "delete pods" in {str(right) for right in mine}
+
+
+def test_what_step_types_use_is_asked_for_and_a_package_brings_its_own() -> None:
+    mine = StepType(
+        name="mine",
+        kind=Kind.OBSERVATION,
+        summary="Looks at Leases.",
+        params=Params,
+        outputs=Outputs,
+        run=runner_rights,
+        uses=uses("get", "Lease") | uses("list", "Lease", everywhere=True) | uses("list watch", "Lease"),
+    )
+    used = list(declared(Registry.of(steps={"mine": mine}), STEPS))
+    found = [(str(right), right.scope) for right in rights_of(used)]
+    leases = "leases.coordination.k8s.io"
+    assert found == [
+        (f"list {leases}", Scope.CLUSTER),
+        (f"get {leases}", Scope.DRILL),  # `list` is held everywhere already
+        (f"watch {leases}", Scope.DRILL),
+    ]
+
+
+def test_every_type_of_ours_says_what_it_uses_or_that_it_uses_nothing() -> None:
+    registry = installed()
+    silent = {name for name in registry.names(UNDOS) if not hasattr(registry.undo_type(name), "uses")} | {
+        name for name in registry.names(STEPS) if not registry.step_type(name).uses
+    }
+    # they look at what the run watches already, or act on other steps
+    assert silent == {
+        "cleanup",
+        "await_cordon",
+        "await_detection",
+        "await_drain",
+        "await_remediation",
+        "await_uncordon",
+    }
+
+
+async def test_who_has_the_generated_roles_and_no_more_can_take_a_target_and_prepare_it_both_ways(
+    bound: None, asked: Any, port: KubernetesPort, port_for: PortFor, tmp_path: Path
+) -> None:
+    assert await asked(Users.ENTITLED, []) == []
+    async with (
+        port_for(Users.ENTITLED) as mine,
+        playing(port, DRILLS),
+        bench_on(mine, tmp_path) as one,
+    ):
+        made = await deployed(port, deployment("entitled", DRILLS))
+        before = await one.cluster.fingerprint()
+        existing = {"kind": made.kind, "name": made.name, "namespace": made.namespace}
+        target = (await one.run(DEPLOY, existing=existing, port=8000)).target
+        taken = len(one.undos)
+        for by in ("patch", "admission"):
+            await one.run(PREPARE_CUDA, target=target, by=by)
+            assert [(await one.undo(undo)).result for undo in one.undos[taken:]] == ["restored"]
+            del one.undos[taken:]
+        (collect,) = one.undos
+        collected = await one.undo(collect)
+        assert collected.evidence["missing"] == []
+        assert len(collected.evidence["files"]) > 1
+        assert await one.cluster.fingerprint() == before

@@ -1,22 +1,26 @@
-"""Every right that a runner needs in a cluster: one table, for the check before a run and for deploy/'s roles.
+"""Rights in a cluster: what parts of offbus declare to use (offbus_steps.uses), in the words of RBAC.
 
 A right has a scope: the whole cluster (what a drill must see, and its nodes), the drill's namespaces (what it makes
 and changes), the agents' namespace (the run's Lease and records, the agents themselves), or only what `prepare_cuda`
-by admission needs of the cluster, which other drills do without. `optional` rights concern
-kinds that a cluster need not serve; they are asked for only where it does. Pure.
+by admission needs of the cluster, which other drills do without. `optional` rights concern kinds that a cluster need
+not serve; they are asked for only where it does. What the adapter itself needs is listed here; all else follows from
+the declarations. Pure.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["RIGHTS", "RUNNER", "Right", "Scope", "roles"]
+from offbus_steps.kubernetes.paths import group_of, resource_of
+from offbus_steps.port import KINDS
+from offbus_steps.uses import Use
 
-RUNNER = "offbus-runner"
-NVIDIA = "nvidia.com"
-JANITOR = "janitor.dgxc.nvidia.com"
-LWS = "leaderworkerset.x-k8s.io"
+__all__ = ["ADAPTER", "Right", "Scope", "right_of", "rights_of", "roles"]
+
+ADMISSION = "admissionregistration.k8s.io"
+VERBS = ("get", "list", "watch", "create", "patch", "delete")
+"""In the order in which roles name them."""
 
 
 class Scope(StrEnum):
@@ -58,59 +62,56 @@ class Right:
         return f"{self.verb} {what}" + (f" {self.name!r}" if self.name else "")
 
 
-def _rights(
-    verbs: str, group: str, resources: str, scope: Scope, *, name: str = "", optional: bool = False
-) -> Iterable[Right]:
+def _rights(verbs: str, group: str, resources: str, scope: Scope, *, name: str = "") -> Iterable[Right]:
     for resource in resources.split():
         for verb in verbs.split():
-            yield Right(verb, group, resource, scope, name, optional)
+            yield Right(verb, group, resource, scope, name)
 
 
-RIGHTS: tuple[Right, ...] = (
-    # what a drill watches, and what it compares before and after
-    *_rights("get list watch patch", "", "nodes", Scope.CLUSTER),
-    *_rights("patch", "", "nodes/status", Scope.CLUSTER),
-    *_rights("get list watch", "", "pods", Scope.CLUSTER),
-    *_rights("list", "", "configmaps", Scope.CLUSTER),
-    *_rights("get list watch create delete", "", "namespaces", Scope.CLUSTER),
-    *_rights("list", "apps", "replicasets", Scope.CLUSTER),
-    *_rights("list watch", "apps", "deployments statefulsets", Scope.CLUSTER),
-    *_rights("list", "", "services persistentvolumeclaims", Scope.CLUSTER),
-    *_rights("list", "policy", "poddisruptionbudgets", Scope.CLUSTER),
-    *_rights("list watch", NVIDIA, "dynamographdeployments", Scope.CLUSTER, optional=True),
-    *_rights("list watch", LWS, "leaderworkersets", Scope.CLUSTER, optional=True),
-    # what a responder says of a fault that is not fatal
-    *_rights("list watch", "", "events", Scope.CLUSTER),
-    # what the fault's undo clears of the responder's
-    *_rights("list watch delete", JANITOR, "rebootnodes gpuresets", Scope.CLUSTER, optional=True),
-    # targets: made, prepared, asked, restarted
-    *_rights("get create patch delete", "apps", "deployments statefulsets", Scope.DRILL),
-    *_rights("get create patch delete", NVIDIA, "dynamographdeployments", Scope.DRILL, optional=True),
-    *_rights("get create patch delete", LWS, "leaderworkersets", Scope.DRILL, optional=True),
-    *_rights("get watch create delete", "", "configmaps services persistentvolumeclaims", Scope.DRILL),
-    *_rights("get watch create delete", "policy", "poddisruptionbudgets", Scope.DRILL),
-    # creating pods: only as dry runs, which show before anything is touched what a namespace would refuse
-    *_rights("create delete", "", "pods", Scope.DRILL),
-    *_rights("get", "", "pods/log", Scope.DRILL),
-    *_rights("get create", "", "pods/proxy services/proxy", Scope.DRILL),
+ADAPTER: tuple[Right, ...] = (
     # whether the reaper could undo there
     *_rights("create", "authorization.k8s.io", "localsubjectaccessreviews", Scope.DRILL),
     # the agents, the run's Lease and its records
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
     *_rights("get create", "", "pods/proxy", Scope.AGENTS),
-    *_rights("get create patch delete watch", "coordination.k8s.io", "leases", Scope.AGENTS),
+    *_rights("get watch create patch delete", "coordination.k8s.io", "leases", Scope.AGENTS),
     *_rights("get create patch delete", "", "configmaps", Scope.AGENTS),
-    # prepare_cuda by admission
-    *_rights(
-        "get list watch create delete",
-        "admissionregistration.k8s.io",
-        "mutatingadmissionpolicies mutatingadmissionpolicybindings mutatingwebhookconfigurations",
-        Scope.ADMISSION,
-    ),
 )
+"""What the adapter itself needs, whatever the steps are."""
 
 
-def roles(agent_namespace: str, name: str = RUNNER, rights: Iterable[Right] = RIGHTS) -> list[dict[str, Any]]:
+def right_of(use: Use) -> Right:
+    """The right that a use needs. Raises Invalid for a kind that offbus does not know."""
+    resource = resource_of(use.kind)
+    group = group_of(resource.api_version)
+    name = f"{resource.plural}/{use.subresource}" if use.subresource else resource.plural
+    scope = Scope.DRILL if resource.namespaced and not use.everywhere else Scope.CLUSTER
+    return Right(
+        use.verb, group, name, Scope.ADMISSION if group == ADMISSION else scope, optional=_is_custom(group)
+    )
+
+
+def rights_of(used: Iterable[Use]) -> list[Right]:
+    """The rights that these uses need, in one order. What is held everywhere is not given in namespaces again."""
+    found = {right_of(use) for use in used}
+    everywhere = {replace(right, scope=Scope.DRILL) for right in found if right.scope is Scope.CLUSTER}
+    return sorted(found - everywhere, key=_place)
+
+
+def _place(right: Right) -> tuple[int, int, str, int]:
+    """By scope, then as KINDS has them."""
+    plural, _, subresource = right.resource.partition("/")
+    known = [(group_of(one.api_version), one.plural) for one in KINDS.values()]
+    where = known.index((right.group, plural))
+    return list(Scope).index(right.scope), where, subresource, VERBS.index(right.verb)
+
+
+def _is_custom(group: str) -> bool:
+    """Whether a group is not Kubernetes' own: clusters serve it when its operator is installed."""
+    return "." in group and not group.endswith(".k8s.io")
+
+
+def roles(agent_namespace: str, name: str, rights: Iterable[Right]) -> list[dict[str, Any]]:
     """The RBAC roles that hold exactly these rights. Bind `NAME-drill` in each namespace of drills, and
     `NAME-admission` only for drills that prepare by admission."""
     held = tuple(rights)

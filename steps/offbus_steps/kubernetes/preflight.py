@@ -11,8 +11,9 @@ import anyio
 
 from offbus.errors import CouldNotRun
 from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.permissions import RIGHTS, Right, Scope
+from offbus_steps.kubernetes.permissions import Right, Scope
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.runner_rights import runner_rights
 from offbus_steps.pods import GPU_RESOURCE
 from offbus_steps.port import Forbidden, Object, PortError
 
@@ -61,7 +62,7 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
     """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
     place = Place(drill_namespace, agent_namespace)
-    wanted = [right for right in RIGHTS if await is_needed(port, right)]
+    wanted = [right for right in runner_rights() if await is_needed(port, right)]
     lacking: set[Right] = set()
 
     async def check(right: Right) -> None:

@@ -1,36 +1,40 @@
-"""Prints generated roles: `python -m offbus_steps.kubernetes.roles runner > deploy/base/runner-roles.yaml`."""
+"""Prints roles: `python -m offbus_steps.kubernetes.roles runner`.
+
+deploy/base has those of offbus's own types, by `make generate`; with `--installed` they are for the step types and
+undo types of all installed packages.
+"""
 
 import sys
 
 import yaml
 
-from offbus_steps.kubernetes.permissions import RUNNER, roles
+from offbus_steps.kubernetes.permissions import roles
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
+from offbus_steps.kubernetes.runner_rights import OURS, RUNNER, runner_rights
 
 __all__ = ["WHOSE", "main", "rendered"]
 
 WHOSE = ("runner", "reaper")
-HEADER = "# Generated from offbus_steps.kubernetes.permissions: python -m offbus_steps.kubernetes.roles {}\n"
+HEADER = "# Generated from what step types and undo types declare to use (`make generate`).\n"
 
 
-def rendered(whose: str) -> str:
-    """The roles of the runner or of the reaper as YAML documents."""
-    made = (
-        roles(AGENT_NAMESPACE, REAPER, reaper_rights())
-        if whose == "reaper"
-        else roles(AGENT_NAMESPACE, RUNNER)
-    )
-    return HEADER.format(whose) + yaml.safe_dump_all(made, sort_keys=False)
+def rendered(whose: str, package: str = OURS) -> str:
+    """The roles of the runner or of the reaper as YAML documents. `package` "": of all that are installed."""
+    name, rights = (REAPER, reaper_rights) if whose == "reaper" else (RUNNER, runner_rights)
+    return HEADER + yaml.safe_dump_all(roles(AGENT_NAMESPACE, name, rights(package)), sort_keys=False)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print them; 2 when it is not said whose."""
     asked = sys.argv[1:] if argv is None else argv
-    if len(asked) != 1 or asked[0] not in WHOSE:
-        print(f"usage: python -m offbus_steps.kubernetes.roles {'|'.join(WHOSE)}", file=sys.stderr)
+    everybodys = asked[1:] == ["--installed"]
+    if not asked or asked[0] not in WHOSE or (asked[1:] and not everybodys):
+        print(
+            f"usage: python -m offbus_steps.kubernetes.roles {'|'.join(WHOSE)} [--installed]", file=sys.stderr
+        )
         return 2
-    sys.stdout.write(rendered(asked[0]))
+    sys.stdout.write(rendered(asked[0], "" if everybodys else OURS))
     return 0
 
 

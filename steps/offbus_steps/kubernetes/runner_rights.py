@@ -1,0 +1,39 @@
+"""The rights of a runner: what installed step types, their undos and an open cluster declare to use, and no other.
+
+Asked for before a run touches anything, and generated into deploy/'s roles (there of our own types alone). A step type
+of somebody else's package brings its own.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
+
+from offbus.plugins import STEPS, UNDOS, PluginError, Registry, installed
+from offbus_steps.cluster import CLUSTER_USES
+from offbus_steps.kubernetes.permissions import ADAPTER, Right, rights_of
+from offbus_steps.uses import Use
+
+__all__ = ["OURS", "RUNNER", "declared", "runner_rights"]
+
+RUNNER = "offbus-runner"
+OURS = "offbus"
+"""Our own distribution."""
+
+
+@cache
+def runner_rights(package: str = "") -> tuple[Right, ...]:
+    """Of all installed types, or of one package's. Raises Invalid for a kind that offbus does not know."""
+    registry = installed()
+    used = CLUSTER_USES.union(declared(registry, STEPS, package), declared(registry, UNDOS, package))
+    return (*rights_of(used), *ADAPTER)
+
+
+def declared(registry: Registry, group: str, package: str = "") -> Iterator[Use]:
+    """What the types of a group (STEPS, UNDOS) use. One that cannot be loaded is found by who asks for it by name."""
+    for name in registry.names(group):
+        plugin = registry.plugin(group, name)
+        if package and (plugin is None or plugin.package != package):
+            continue
+        with suppress(PluginError):
+            found = registry.step_type(name) if group == STEPS else registry.undo_type(name)
+            yield from getattr(found, "uses", ())
