@@ -75,9 +75,10 @@ def rendered(place: Place, part: str) -> list[dict[str, Any]]:
 
 
 def apply(place: Place, objects: Iterable[dict[str, Any]]) -> None:
-    """Apply objects."""
+    """Apply objects, if there are any."""
     listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-    kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
+    if listed["items"]:
+        kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
 
 
 def adapted(obj: dict[str, Any], image: str) -> dict[str, Any]:

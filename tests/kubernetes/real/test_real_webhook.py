@@ -1,0 +1,91 @@
+"""deploy/webhook on the real cluster: its own image and rights, a Service that kube-proxy serves, a pod that runs.
+
+The cluster serves admission policies, so `prepare_cuda` would not go this way (tests/kubernetes/test_webhook.py plays
+the step where they are not served); here the second way is gone on purpose.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import pytest
+from installing import Place, install, uninstall
+from kit.own_images import PYTHON_IMAGE, python_mounts
+from test_real_prepare import SAY_MAPPED
+
+from offbus_steps.admission import POLICY
+from offbus_steps.admission_ways import Admitted, ways_of
+from offbus_steps.conformance.waiting import until
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.port import Ref
+from offbus_steps.target import Target
+from offbus_steps.webhook import WEBHOOK
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+
+LABELS = {"app": "webhooked"}
+
+
+@pytest.fixture
+def webhook(place: Place) -> Iterator[None]:
+    """Deployed, and ready by its readiness probe."""
+    install(place, "webhook")
+    yield
+    uninstall(place, "webhook")
+
+
+def gpu_pod(name: str, namespace: str, labels: dict[str, str]) -> dict[str, Any]:
+    """It says whether the shim is in its memory."""
+    volumes, mounts, interpreter = python_mounts()
+    container = {
+        "name": "main",
+        "image": PYTHON_IMAGE,
+        "imagePullPolicy": "Never",
+        "command": [interpreter, "-c", SAY_MAPPED],
+        "volumeMounts": mounts,
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+        "readinessProbe": {"exec": {"command": [interpreter, "-c", "pass"]}, "periodSeconds": 1},
+    }
+    meta = {"name": name, "namespace": namespace, "labels": labels}
+    spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 1}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+async def said(port: KubernetesPort, pod: dict[str, Any]) -> str:
+    """What the pod's process found in its memory."""
+    await port.objects.create(pod)
+    await until(port, Ref.of(pod), is_ready)
+    return (await port.objects.logs(Ref.of(pod))).strip()
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+async def test_the_deployed_webhook_loads_the_shim_into_the_targets_pods_alone(
+    webhook: None, port: KubernetesPort, namespace: str
+) -> None:
+    target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector=LABELS)
+    cluster: Any = type("Place", (), {"port": port})
+    ways = await ways_of(cluster, Admitted(f"offbus-{namespace}", "testrun1", target, {}))
+    assert ([way.kind for way in ways.taken], ways.missing) == ([POLICY, WEBHOOK], ())
+    (configuration,) = ways.taken[1].objects
+    assert await said(port, gpu_pod("before", namespace, LABELS)) == "no shim"
+    await port.objects.create(configuration)
+    try:
+        probe = {"generateName": "probe-", "namespace": namespace, "labels": LABELS}
+        with anyio.fail_after(60):
+            while not await is_loaded(  # noqa: ASYNC110  what admission does cannot be watched
+                port, {**gpu_pod("probe", namespace, LABELS), "metadata": probe}
+            ):
+                await anyio.sleep(0.1)
+        assert await said(port, gpu_pod("mine", namespace, LABELS)) == "shim mapped"
+        assert await said(port, gpu_pod("other", namespace, {"app": "other"})) == "no shim"
+    finally:
+        await port.objects.delete(Ref.of(configuration))
+
+
+async def is_loaded(port: KubernetesPort, pod: dict[str, Any]) -> bool:
+    shown = await port.objects.create(pod, dry_run=True)
+    return any(volume["name"] == "offbus" for volume in shown["spec"]["volumes"])
