@@ -302,7 +302,10 @@ async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command
     )
     told = await reaper_sights(town)
     assert [one["weight"] for one in told] == ["fact", "warning"]
-    assert f"leaves in {town.drills}: its account may not get deployments.apps" in told[1]["text"]
+    assert (
+        f"leaves in {town.drills}: its account may not get pods, watch pods, delete pods and"
+        in told[1]["text"]
+    )
     assert told[1]["hint"] == mend
     await town.run()
     (said,) = town.observed("reaper")
