@@ -367,7 +367,7 @@ def _play(kind: str, speed: float, drill: Drill, report: Report) -> None:
     with make_view(kind, report.name, [(one.id, one.uses) for one in report.steps], now_ns=now) as view:
         for event in drill.events:
             for pause in _pauses((event["mono_ns"] - now()) / 1e9 / speed):
-                time.sleep(pause)
+                time.sleep(pause)  # for a person who looks at it: no test plays a journal like this
                 view.tick()
             view.event(event)
             if event["kind"] == EventKind.STEP_STARTED and event["step"] in WAITS:

@@ -178,7 +178,7 @@ class LoneServer:
                 break
             if _answers(url):
                 return
-            time.sleep(0.1)
+            time.sleep(0.1)  # before it listens there is nothing to wait on but the next try
         tail = (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
         raise TimeoutError(f"{name} is not ready: {tail}")
 

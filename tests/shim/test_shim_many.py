@@ -46,7 +46,7 @@ def wait_for_rows(node: Node, generation: int) -> None:
             len([row for row in node.events.read() if row.generation == generation and row.faulted])
             < PROCESSES
         ):
-            select.select([bell.fd], [], [], 1)
+            select.select([bell.fd], [], [])  # a row is written after what it tells
             bell.silence()
     finally:
         bell.close()

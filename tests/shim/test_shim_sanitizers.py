@@ -144,7 +144,7 @@ def await_faulted(node: Node, generation: int) -> None:
     bell = Doorbell(node.folder / "events")
     try:
         while not any(row.generation == generation and row.faulted for row in node.events.read()):
-            select.select([bell.fd], [], [], 1)
+            select.select([bell.fd], [], [])  # a row is written after what it tells
             bell.silence()
     finally:
         bell.close()

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 from bench import bench, pods_of
 
@@ -15,6 +14,7 @@ from offbus_steps.deploy import DEPLOY
 from offbus_steps.image_preload import image_preloads
 from offbus_steps.prepare import PREPARE_CUDA
 from offbus_steps.running import target_objects
+from watching import watch_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -55,9 +55,7 @@ def library(tmp_path: Path) -> str:
 
 
 async def said(folder: Path) -> str:
-    with anyio.fail_after(60):
-        while not (folder / "said").exists() or not (folder / "said").read_text():  # noqa: ASYNC110
-            await anyio.sleep(0.05)
+    await watch_until(folder, lambda: (folder / "said").exists() and bool((folder / "said").read_text()))
     return (folder / "said").read_text()
 
 

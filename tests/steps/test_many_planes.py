@@ -26,6 +26,7 @@ from offbus_steps.prepare import PREPARE_CUDA
 from offbus_steps.responder import STATE_LABEL
 from offbus_steps.response import AWAIT_CORDON, AWAIT_DRAIN, AWAIT_UNCORDON
 from offbus_steps.traffic import VERIFY_INFERENCE
+from watching import watch_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -65,8 +66,9 @@ async def test_cuda_and_nvml_of_two_nodes_are_each_proven_on_their_own(
         for node in out.nodes:
             await one.run(VERIFY_INFERENCE, target=target, expect="failure", node=node, requests=2)
         wanted = {(fault.id, plane) for fault in out.faults for plane in ("cuda", "nvml")}
-        with anyio.fail_after(60):
-            await until(one, lambda: wanted <= {key for key, _ in proofs(one)})
+        await watch_until(
+            tmp_path, lambda: wanted <= {key for key, _ in proofs(one)}
+        )  # the journal lies there
         nodes = {fault.id: fault.node for fault in out.faults}
         pods = {fault.id: set(fault.pods.values()) for fault in out.faults}
         for (fault, _), evidence in proofs(one):
@@ -80,12 +82,6 @@ async def test_cuda_and_nvml_of_two_nodes_are_each_proven_on_their_own(
 
 def proofs(one: Bench) -> list[tuple[tuple[str, str], dict[str, Any]]]:
     return [((each["fault"], each["plane"]), each["evidence"]) for each in one.events("fault_proven")]
-
-
-async def until(one: Bench, holds: Callable[[], bool]) -> None:
-    """Until something holds of the journal; the agents' long polls write it."""
-    while not holds():  # noqa: ASYNC110  the journal cannot be waited on from outside
-        await anyio.sleep(0.05)
 
 
 Respond = Callable[[Bench, str], Awaitable[None]]

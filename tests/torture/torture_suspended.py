@@ -81,13 +81,13 @@ def _is_armed(node: Path) -> bool:
 
 
 async def _until_disarmed(place: Place) -> None:
-    """Agents write their state file when a lease lapses, and the page right after. Raises TimeoutError."""
+    """When a lease lapses, an agent clears its page, which wakes nobody, and then writes its state file. Raises
+    TimeoutError."""
     with anyio.fail_after(HEALED_WITHIN_S):
         for node in place.nodes:
             with Folder(node / "var/lib/offbus") as folder:
                 while _is_armed(node):
-                    with anyio.move_on_after(0.2):  # the page itself, being mapped, wakes nobody
-                        await folder.changed()
+                    await folder.changed()
 
 
 async def _until_answered(place: Place) -> None:
@@ -99,7 +99,7 @@ async def _until_answered(place: Place) -> None:
             while good < 3:
                 asked = await ask(port.traffic, Ref("Deployment", "kept", NAMESPACE), 8000, question, 5.0)
                 good = good + 1 if asked.outcome.good else 0
-                await anyio.sleep(0.1)  # a client's pause between two requests
+                await anyio.sleep(0.1)  # a client's pace: only a call finds out what the shim believes
 
 
 @contextmanager

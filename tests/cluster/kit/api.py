@@ -58,7 +58,7 @@ def wait_healthy(api: httpx.Client, alive: Callable[[], None], limit_s: float) -
         alive()
         if time.monotonic() > deadline:
             raise ClusterError(f"the API server at {API_SERVER} was not ready within {limit_s:.0f} s")
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # before it listens there is nothing to wait on but the next try
 
 
 def apply(api: httpx.Client, manifests: str) -> None:

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +21,10 @@ sys.path += [str(REPOSITORY / "tests" / folder) for folder in ("cluster", "drill
 from cluster_client import Cluster  # noqa: E402
 from cluster_fixtures import cluster  # noqa: E402
 
-from offbus_steps.kubernetes.api import Call  # noqa: E402
 from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
-from offbus_steps.port import NotFound, Object, Ref  # noqa: E402
+from offbus_steps.kubernetes.watching import events_after  # noqa: E402
+from offbus_steps.port import Object, Ref  # noqa: E402
 
 __all__ = ["cluster"]
 
@@ -80,14 +81,10 @@ async def namespace(port: KubernetesPort) -> AsyncIterator[str]:
 
 async def default_account(port: KubernetesPort, namespace: str) -> None:
     """Until it is there, no pod can be made."""
+    path, one = f"/api/v1/namespaces/{namespace}/serviceaccounts", {"fieldSelector": "metadata.name=default"}
     with anyio.fail_after(60):
-        while True:
-            try:
-                await port.api.json(Call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default"))
-            except NotFound:
-                await anyio.sleep(0.1)
-            else:
-                return
+        async with aclosing(events_after(port.api, path, one, "")) as accounts:
+            await anext(accounts)
 
 
 @pytest.fixture
