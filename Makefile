@@ -65,7 +65,7 @@ check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@MYPYPATH=docs:benchmarks:tests/kubernetes $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
+	@MYPYPATH=docs:benchmarks:tests/kubernetes:tests/cluster $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
 	@MYPYPATH=tests/cluster $(BIN)/mypy tests/cluster/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check

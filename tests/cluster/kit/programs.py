@@ -17,13 +17,14 @@ from tempfile import TemporaryDirectory
 from kit.errors import ClusterError
 from kit.place import cache
 
-__all__ = ["KUBERNETES", "KWOK", "STANDIN", "Build", "build"]
+__all__ = ["KUBERNETES", "KWOK", "STANDIN", "Build", "build", "files_of"]
 
 GO = Path(__file__).with_name("go")
 KUBERNETES_VERSION = "v1.34.4"
 """1.35's kubelet refuses cgroup v1, which test machines still have."""
 OLDEST_GO = (1, 25)
 BUILD_LIMIT_S = 30 * 60
+FETCH_LIMIT_S = 5 * 60
 JOBS = os.environ.get("OFFBUS_CLUSTER_BUILD_JOBS", str(os.cpu_count() or 1))
 
 
@@ -105,6 +106,21 @@ def compile_into(what: Build, folder: Path) -> None:
     )
     if done.returncode:
         raise ClusterError(f"{' '.join(command)} in {what.module} failed:\n{done.stderr[-3000:]}")
+
+
+def files_of(what: Build, module: str) -> Path:
+    """Where Go keeps the files of a module that a build needs; fetched when only its programs were kept.
+
+    Raises ClusterError.
+    """
+    command = ["go", "mod", "download", "-json", module]
+    done = subprocess.run(
+        command, cwd=what.module, capture_output=True, text=True, timeout=FETCH_LIMIT_S, check=False
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout)[-3000:]
+        raise ClusterError(f"{' '.join(command)} in {what.module} failed:\n{said}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def go_version() -> str:

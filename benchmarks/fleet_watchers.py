@@ -1,0 +1,131 @@
+"""Who watches the fleet, and is measured: a runner with a drill that stands, and a poller as scripts are."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import yaml
+from fleet_cluster import DRILLS
+from lone_server import LoneServer
+
+__all__ = ["POLL_S", "Watcher", "cpu_percent", "ended", "journal_of", "standing", "watchers_of"]
+
+POLL_S = 5.0
+LOOK_S = 0.2
+END_S = 300.0
+POLLER = """
+import json, ssl, sys, time, urllib.request
+server, token, period = sys.argv[1], sys.argv[2], float(sys.argv[3])
+context = ssl._create_unverified_context()
+known = set()
+while True:
+    begun = time.monotonic()
+    asked = urllib.request.Request(server + "/api/v1/nodes", headers={"Authorization": "Bearer " + token})
+    nodes = json.load(urllib.request.urlopen(asked, context=context))["items"]
+    now = {one["metadata"]["name"] for one in nodes if one["spec"].get("unschedulable")}
+    for name in now - known:
+        print(json.dumps({"node": name, "t": time.time()}), flush=True)
+    known = now
+    time.sleep(max(0.0, period - (time.monotonic() - begun)))
+"""
+
+
+@dataclass
+class Watcher:
+    """A process that is measured."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    most_mib: dict[str, float] = field(default_factory=dict)
+    """The most memory that it has had, by the time at which that was looked up."""
+
+    def look(self, when: str) -> None:
+        """Note what it has had by now; a process that has ended leaves what was noted."""
+        try:
+            status = Path(f"/proc/{self.process.pid}/status").read_text()
+        except FileNotFoundError:
+            return
+        if "VmHWM:" in status:  # one that has ended has none
+            self.most_mib[when] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def cpu_s(self) -> float:
+        """What it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def watchers_of(server: LoneServer) -> Iterator[tuple[Watcher, ...]]:
+    """Both, while the block runs; the runner first."""
+    runner, poller = Watcher("runner", start_runner(server)), Watcher("poller", start_poller(server))
+    try:
+        yield runner, poller
+    finally:
+        for one in (runner, poller):
+            one.process.kill()
+            one.process.wait()
+
+
+def start_runner(server: LoneServer) -> "subprocess.Popen[bytes]":
+    """A drill that stands at its first step."""
+    existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
+    step = {"id": "stands", "uses": "deploy", "with": {"existing": existing, "port": 80}, "timeout": "2h"}
+    scenario = {
+        "offbus": 1,
+        "name": "fleet",
+        "environment": {"uses": "kubernetes", "kubeconfig": str(server.kubeconfig("admin"))},
+        "guards": {"max_cordoned_nodes": 1000, "namespaces": [DRILLS]},
+        "timeout": "2h",
+        "steps": [step],
+    }
+    path = server.folder / "fleet.yaml"
+    path.write_text(yaml.safe_dump(scenario))
+    command = [sys.executable, "-m", "offbus", "run", str(path), "--runs", str(server.folder / "runs")]
+    with (server.folder / "runner.log").open("wb") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def start_poller(server: LoneServer) -> "subprocess.Popen[bytes]":
+    """What scripts do."""
+    command = [sys.executable, "-c", POLLER, server.url, server.tokens["admin"], str(POLL_S)]
+    with (server.folder / "poller.log").open("wb") as log:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
+
+
+async def standing(folder: Path, runner: Watcher) -> None:
+    """Wait until the drill stands: all it does at its start (the fingerprint of everything) is over."""
+    while '"kind":"step_started"' not in journal_of(folder):  # a benchmark may look again and again
+        if runner.process.poll() is not None:
+            raise SystemExit(f"bench: the runner ended: {(folder / 'runner.log').read_text()[-2000:]}")
+        await anyio.sleep(0.5)
+    await anyio.sleep(2 * POLL_S)
+    runner.look("standing")
+
+
+async def ended(runner: Watcher) -> None:
+    """Stop the drill as a person would; it compares everything with what it was. Looks at its memory to the end."""
+    runner.process.send_signal(signal.SIGINT)
+    with anyio.fail_after(END_S):
+        while runner.process.poll() is None:
+            runner.look("ended")
+            await anyio.sleep(LOOK_S)
+
+
+def journal_of(folder: Path) -> str:
+    """The runner's journal, so far."""
+    return "".join(path.read_text() for path in (folder / "runs").glob("*/journal.jsonl"))
+
+
+async def cpu_percent(watchers: tuple[Watcher, ...], seconds: float) -> dict[str, float]:
+    """Of one core, over so many seconds."""
+    before = {one.name: one.cpu_s() for one in watchers}
+    await anyio.sleep(seconds)
+    for one in watchers:
+        one.look("measured")
+    return {one.name: 100 * (one.cpu_s() - before[one.name]) / seconds for one in watchers}

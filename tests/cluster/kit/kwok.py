@@ -1,0 +1,59 @@
+"""kwok: plays nodes and pods that are not there. Its stages come with its module; leases of nodes are off.
+
+Nodes get ready and then report as kubelets do whose leases are kept by others, every five minutes; pods on them run
+at once, and go when they are deleted. What is on nodes that do not carry its annotation is left alone.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kit.programs import KWOK, build, files_of
+
+__all__ = ["FAKE", "kwok"]
+
+FAKE = {"kwok.x-k8s.io/node": "fake"}
+"""The annotation of nodes that kwok plays."""
+STAGES = (
+    "node/fast/node-initialize",
+    "node/heartbeat/node-heartbeat",
+    "pod/fast/pod-ready",
+    "pod/fast/pod-delete",
+)
+REPORT_MS = (270_000, 330_000)
+AT_ONCE = 16
+NETWORK = "10.246.0.0/16"
+
+
+def kwok(folder: Path, kubeconfig: Path, *, node_ip: str, port: int) -> list[str]:
+    """The command that plays them; writes its configuration to `folder`. Raises ClusterError."""
+    config = folder / "kwok.yaml"
+    config.write_text(yaml.safe_dump_all([_options(), *_stages()]))
+    return [
+        str(build(KWOK) / "kwok"),
+        f"--kubeconfig={kubeconfig}",
+        f"--config={config}",
+        "--manage-nodes-with-annotation-selector="
+        + ",".join(f"{key}={value}" for key, value in FAKE.items()),
+        "--node-lease-duration-seconds=0",
+        f"--cidr={NETWORK}",
+        f"--node-ip={node_ip}",
+        f"--node-port={port}",
+        f"--server-address=127.0.0.1:{port}",
+    ]
+
+
+def _options() -> dict[str, Any]:
+    parallel = dict.fromkeys(("podPlayStageParallelism", "nodePlayStageParallelism"), AT_ONCE)
+    return {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": parallel}
+
+
+def _stages() -> list[dict[str, Any]]:
+    folder = files_of(KWOK, "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    stages: list[dict[str, Any]] = [yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in STAGES]
+    for stage in stages:
+        if stage["metadata"]["name"] == "node-heartbeat":
+            least, most = REPORT_MS
+            stage["spec"]["delay"] = {"durationMilliseconds": least, "jitterDurationMilliseconds": most}
+    return stages
