@@ -13,7 +13,7 @@ from offbus.errors import StepError, StepFailed
 from offbus_steps import pods
 from offbus_steps.cluster import Cluster
 from offbus_steps.port import NotFound, Object, Ref
-from offbus_steps.preload import is_loaded_with
+from offbus_steps.preload import NO_DRA, is_loaded_with
 from offbus_steps.target import Target, target_pods
 from offbus_steps.undos.restart import Holder
 from offbus_steps.views import PodView
@@ -57,7 +57,7 @@ async def find_places(cluster: Cluster, target: Target, where: WhereParams) -> l
     if not ready:
         raise StepError(
             f"{target} has no ready pod that asks for GPUs",
-            hint="wait until it is ready, or use a workload that asks for GPUs",
+            hint=f"wait until it is ready; {NO_DRA}",
         )
     nodes = await _nodes(cluster, target, ready, where)
     places = [await _place(cluster, ready, node, where) for node in nodes]

@@ -13,11 +13,12 @@ from offbus_steps.fields import MISSING, Field, plan, read
 from offbus_steps.port import Object
 from offbus_steps.workloads import Template, Workload
 
-__all__ = ["LIBRARY", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]
+__all__ = ["LIBRARY", "NO_DRA", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]
 
 PAGE_DIR = "/run/offbus"
 LIBRARY = "/run/offbus/lib/liboffbus.so"
 VOLUME = "offbus"
+NO_DRA = f"a drill needs a workload that asks for {pods.GPU_RESOURCE}; GPUs by ResourceClaim (DRA) are not seen yet"
 
 
 def preload_fields(
@@ -32,7 +33,7 @@ def preload_fields(
     """
     templates = workload.gpu_templates()
     if not templates:
-        raise StepError(f"{workload.ref} asks for no GPUs", hint="a drill needs a workload that uses a GPU")
+        raise StepError(f"{workload.ref} asks for no GPUs", hint=NO_DRA)
     found = list(running)
     return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
 

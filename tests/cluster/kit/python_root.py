@@ -71,16 +71,18 @@ def python_layer() -> Path:
 
 
 def requirements() -> list[importlib.metadata.Distribution]:
-    """offbus' requirements as they are installed here, and theirs."""
+    """The requirements of `offbus[agent]`, which images install, as they are installed here, and theirs."""
     found: dict[str, importlib.metadata.Distribution] = {}
-    asked = list(importlib.metadata.requires("offbus") or ())
+    asked = [(one, "agent") for one in importlib.metadata.requires("offbus") or ()]
     while asked:
-        requirement = Requirement(asked.pop())
+        text, extra = asked.pop()
+        requirement = Requirement(text)
         name = requirement.name.lower().replace("_", "-")
-        if name in found or not (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+        wanted = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+        if name in found or not wanted:
             continue
         found[name] = importlib.metadata.distribution(requirement.name)
-        asked += found[name].requires or ()
+        asked += [(one, "") for one in found[name].requires or ()]
     return list(found.values())
 
 
