@@ -52,7 +52,7 @@ async def _taken(
 ) -> dict[str, Any]:
     items: dict[str, Any] = {}
     offering = []
-    async for page in _pages(objects, "Node", whole=whole):
+    async for page in _pages(objects, "Node", [""], whole=whole):
         for node in page:
             items.update(_node({**node, "kind": "Node"}))
             if allocatable_gpus(node):  # nodes without GPUs have no agent
@@ -96,13 +96,16 @@ async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Obj
         return ()
 
 
-async def _pages(objects: Objects, kind: str, *, whole: bool) -> AsyncIterator[Sequence[Object]]:
+async def _pages(
+    objects: Objects, kind: str, namespaces: Iterable[str], *, whole: bool
+) -> AsyncIterator[Sequence[Object]]:
     """A kind that may have very many objects: a part at a time, so that they are never all in memory."""
-    if whole:
-        yield (await objects.list(kind)).items
-        return
-    async for page in objects.pages(kind):
-        yield page.items
+    for namespace in namespaces:
+        if whole:
+            yield (await objects.list(kind, namespace=namespace)).items
+            continue
+        async for page in objects.pages(kind, namespace=namespace):
+            yield page.items
 
 
 async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
@@ -113,7 +116,7 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
     count: Counter[str] = Counter()
     ready: Counter[str] = Counter()
     preloaded: Counter[str] = Counter()
-    async for page in _pages(objects, "Pod", whole=whole):
+    async for page in _pages(objects, "Pod", guards.searched, whole=whole):
         for pod in page:
             if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
                 continue

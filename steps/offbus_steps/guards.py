@@ -60,6 +60,12 @@ class ClusterGuards(Guards):
         """Whether a namespace belongs to the drill."""
         return any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
 
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The namespaces to look into: those that are named, or ("",), all of them, where a pattern is one."""
+        named = all(not set(pattern) & set("*?[") for pattern in self.namespaces)
+        return tuple(dict.fromkeys(self.namespaces)) if named else ("",)
+
     def require_namespace(self, namespace: str) -> None:
         """Raises GuardRefused when the drill may not touch a namespace."""
         if not self.allows_namespace(namespace):
