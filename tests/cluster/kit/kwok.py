@@ -29,7 +29,9 @@ NETWORK = "10.246.0.0/16"
 def kwok(folder: Path, kubeconfig: Path, *, node_ip: str, port: int) -> list[str]:
     """The command that plays them; writes its configuration to `folder`. Raises ClusterError."""
     config = folder / "kwok.yaml"
-    config.write_text(yaml.safe_dump_all([_options(), *_stages()]))
+    log = folder / "kwok-pod.log"
+    log.write_text("2026-01-01T00:00:00.000000000Z stdout F nothing runs here\n")
+    config.write_text(yaml.safe_dump_all([_options(), _logs(log), *_stages()]))
     return [
         str(build(KWOK) / "kwok"),
         f"--kubeconfig={kubeconfig}",
@@ -45,8 +47,16 @@ def kwok(folder: Path, kubeconfig: Path, *, node_ip: str, port: int) -> list[str
 
 
 def _options() -> dict[str, Any]:
-    parallel = dict.fromkeys(("podPlayStageParallelism", "nodePlayStageParallelism"), AT_ONCE)
-    return {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": parallel}
+    options: dict[str, Any] = dict.fromkeys(("podPlayStageParallelism", "nodePlayStageParallelism"), AT_ONCE)
+    options["enableDebuggingHandlers"] = True  # logs
+    return {"apiVersion": "config.kwok.x-k8s.io/v1alpha1", "kind": "KwokConfiguration", "options": options}
+
+
+def _logs(file: Path) -> dict[str, Any]:
+    """What every container says, in the kubelet's form."""
+    spec = {"logs": [{"logsFile": str(file), "follow": False}]}
+    meta = {"name": "all"}
+    return {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterLogs", "metadata": meta, "spec": spec}
 
 
 def _stages() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from kit.errors import ClusterError
 from kit.place import cache
 
-__all__ = ["KUBERNETES", "KWOK", "STANDIN", "Build", "build", "files_of"]
+__all__ = ["KUBERNETES", "KWOK", "LWS", "STANDIN", "Build", "build", "files_of"]
 
 GO = Path(__file__).with_name("go")
 KUBERNETES_VERSION = "v1.34.4"
@@ -74,6 +74,8 @@ STANDIN = Build(
     GO, ("./standin-device-plugin",), ("-ldflags", "-s -w"), ("standin-device-plugin/*.go",), static=True
 )
 KWOK = Build(GO / "kwok", ("sigs.k8s.io/kwok/cmd/kwok",), ("-ldflags", "-s -w"), static=True)
+LWS = Build(GO / "lws", ("sigs.k8s.io/lws/cmd",), ("-ldflags", "-s -w"))
+"""LeaderWorkerSet's controllers; the program is called `cmd`."""
 
 
 def build(what: Build) -> Path:
