@@ -169,20 +169,24 @@ async def test_a_rollout_of_somebody_elses_workload_is_waited_for_as_long_as_the
     assert anyio.current_time() - began == 600
 
 
-async def unadmitted(folder: Path, labels: dict[str, str], gone_at: float = float("inf")) -> float:
-    """Replace a pod that an admission policy changed, and that is gone at a time; when the undo had ended."""
+async def unadmitted(
+    folder: Path, labels: dict[str, str], gone_at: float = float("inf")
+) -> tuple[float, str]:
+    """Replace a pod that admission changed, and that is gone at a time; when the undo had ended, and its words."""
     one = pod("web-1", "web", "node-1")
     one["spec"]["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": LIBRARY}]
     async with timed_bench(folder, deployment("web", 0, labels), one) as (bench, port):
         async with meanwhile((gone_at, partial(port.store.remove, Ref.of(one)))):
-            await bench.undo(RemoveAdmission(policy="p", target=TARGET), within_s=600)
+            result = await bench.undo(RemoveAdmission(policy="p", target=TARGET), within_s=600)
         assert port.objects.times("delete Pod") == [0.0]
-        return anyio.current_time()
+        return anyio.current_time(), result.detail
 
 
 @in_virtual_time
 async def test_pods_of_the_runs_own_workload_are_waited_for_and_no_longer(tmp_path: Path) -> None:
-    assert await unadmitted(tmp_path, {RUN_LABEL: "testrun1"}) == OWN_ROLLOUT_S
+    ended, detail = await unadmitted(tmp_path, {RUN_LABEL: "testrun1"})
+    assert ended == OWN_ROLLOUT_S
+    assert "pods were not replaced" in detail
 
 
 @pytest.mark.parametrize("labels", [{RUN_LABEL: "testrun1"}, {}], ids=["own", "others"])
@@ -190,7 +194,7 @@ async def test_pods_of_the_runs_own_workload_are_waited_for_and_no_longer(tmp_pa
 async def test_pods_that_are_replaced_are_waited_for_until_then(
     tmp_path: Path, labels: dict[str, str]
 ) -> None:
-    assert await unadmitted(tmp_path, labels, 55.0) == 55.0
+    assert await unadmitted(tmp_path, labels, 55.0) == (55.0, "admission removed, 1 pods replaced")
 
 
 @in_virtual_time

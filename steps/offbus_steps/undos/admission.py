@@ -49,6 +49,9 @@ class RemoveAdmission(Undo):
         removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
         await cluster.observer.watch_target(self.target)
         replaced = await self._replaced(cluster, ctx.run)
+        if replaced is None:
+            detail = f"admission is gone; pods were not replaced within {OWN_ROLLOUT_S:g} s, and go with their workload"
+            return UndoResult.restored(detail, removed=removed)
         if removed or replaced:
             return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
         return UndoResult.nothing("admission and shim are gone")
@@ -65,11 +68,11 @@ class RemoveAdmission(Undo):
         await until_gone(cluster.port.objects, ref, found["metadata"]["uid"])
         return True
 
-    async def _replaced(self, cluster: Cluster, run: str) -> int:
-        """A workload that the run made itself is going to be deleted: it is waited for, but it may be broken."""
+    async def _replaced(self, cluster: Cluster, run: str) -> int | None:
+        """How many; None when it was given up. The run's own workload is going to be deleted, and may be broken."""
         with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, run) else None):
             return await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
-        return 0
+        return None
 
     async def _own(self, cluster: Cluster, run: str) -> bool:
         try:
