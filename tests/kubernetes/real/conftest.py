@@ -80,10 +80,10 @@ async def namespace(port: KubernetesPort) -> AsyncIterator[str]:
 
 
 async def default_account(port: KubernetesPort, namespace: str) -> None:
-    """Until it is there, no pod can be made."""
+    """Until it is there, no pod can be made. From 0, the server does not wait until its cache is as new as etcd."""
     path, one = f"/api/v1/namespaces/{namespace}/serviceaccounts", {"fieldSelector": "metadata.name=default"}
     with anyio.fail_after(60):
-        async with aclosing(events_after(port.api, path, one, "")) as accounts:
+        async with aclosing(events_after(port.api, path, one, "0")) as accounts:
             await anext(accounts)
 
 
