@@ -23,7 +23,7 @@ SPREAD := -n auto --dist loadfile
 
 # First what needs an API server alone: each worker starts its own. Then the real cluster, one from up to down; what
 # takes it apart for minutes is torture-cluster's. SHORT is CI's part: no gigabytes of Dynamo, no clusters of its own.
-API_SERVER := $(SPREAD) -m cluster tests/kubernetes --ignore=tests/kubernetes/real
+API_SERVER := $(SPREAD) -m "cluster$(if $(SHORT), and not long)" tests/kubernetes --ignore=tests/kubernetes/real
 REAL_CLUSTER := -m "cluster and not long$(if $(SHORT), and not own_cluster and not dynamo)" tests/cluster tests/kubernetes/real
 
 SCENARIO ?= scenarios/xid79.yaml

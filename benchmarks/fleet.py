@@ -15,6 +15,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ from lone_server import LoneServer
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import open_port
 
+CHURNED = 0.9
+"""As much of the churn that was asked for has to have happened."""
+INTERRUPTED = 130
+"""How a drill ends that was stopped and left nothing (docs/exit-codes.md)."""
+
 
 def main() -> None:
     """Measure, print, and exit 1 when a budget is not kept."""
@@ -34,10 +40,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="offbus-fleet-") as folder, served(Path(folder)) as server:
         found = anyio.run(measured, server, args)
     print(json.dumps(found, indent=2))
-    over = [key for key, most in BUDGETS.items() if found["runner"][key] > most]
-    for key in over:
-        print(f"over budget: {key} {found['runner'][key]} > {BUDGETS[key]}", file=sys.stderr)
-    sys.exit(bool(over))
+    wrong = list(complaints(found, args.changes))
+    print(*wrong, sep="\n", file=sys.stderr)
+    sys.exit(bool(wrong))
+
+
+def complaints(found: dict[str, Any], changes: int) -> Iterator[str]:
+    """What was over budget, or measured under less than what was asked for."""
+    runner = found["runner"]
+    for key, most in BUDGETS.items():
+        if runner[key] > most:
+            yield f"over budget: {key} {runner[key]} > {most}"
+    if found["busy_changes_a_second"] < changes * CHURNED:
+        yield f"too little churn: {found['busy_changes_a_second']} changes a second, not {changes}"
+    if runner["exit_status"] != INTERRUPTED:
+        yield f"the drill ended with {runner['exit_status']}, not {INTERRUPTED}: it was stopped, and leaves nothing"
 
 
 async def measured(server: LoneServer, args: argparse.Namespace) -> dict[str, Any]:
