@@ -21,6 +21,7 @@ sys.path += [str(REPOSITORY / "tests" / folder) for folder in ("cluster", "drill
 from cluster_client import Cluster  # noqa: E402
 from cluster_fixtures import cluster  # noqa: E402
 
+from offbus_steps.kubernetes.api import Call  # noqa: E402
 from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
 from offbus_steps.kubernetes.watching import events_after  # noqa: E402
@@ -80,11 +81,14 @@ async def namespace(port: KubernetesPort) -> AsyncIterator[str]:
 
 
 async def default_account(port: KubernetesPort, namespace: str) -> None:
-    """Until it is there, no pod can be made. From 0, the server does not wait until its cache is as new as etcd."""
+    """Until it is there, no pod can be made. Listed first: a watch from no version waits for the server's cache."""
     path, one = f"/api/v1/namespaces/{namespace}/serviceaccounts", {"fieldSelector": "metadata.name=default"}
     with anyio.fail_after(60):
-        async with aclosing(events_after(port.api, path, one, "0")) as accounts:
-            await anext(accounts)
+        listed = await port.api.json(Call("GET", path, params=one))
+        version = listed["metadata"]["resourceVersion"]
+        if not listed["items"]:
+            async with aclosing(events_after(port.api, path, one, version)) as accounts:
+                await anext(accounts)
 
 
 @pytest.fixture

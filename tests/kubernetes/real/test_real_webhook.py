@@ -21,7 +21,7 @@ from offbus_steps.port import Ref
 from offbus_steps.target import Target
 from offbus_steps.webhook import WEBHOOK
 
-pytestmark = [pytest.mark.anyio, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 LABELS = {"app": "webhooked"}
 
