@@ -11,19 +11,18 @@ import yaml
 
 pytest.register_assert_rewrite("offbus_steps.conformance")
 
+from definitions import define  # noqa: E402
 from kubernetes_world import PortFor, Users  # noqa: E402
 from lone_server import GROUP_OF_ADMINS, LoneServer, Missing  # noqa: E402
 
-from offbus_steps.kubernetes.api import Call  # noqa: E402  # after the rewrite was asked for
 from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
-from offbus_steps.port import NotFound, Ref  # noqa: E402
+from offbus_steps.port import Ref  # noqa: E402
 
 DEFINED = (
     *sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")),
     Path(__file__).parents[2] / "deploy/responder/janitor-crd.yaml",
 )
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,28 +58,7 @@ async def install(server: LoneServer) -> None:
     """The custom resources, established: only then are they served."""
     async with open_port(Login(str(server.kubeconfig("admin")))) as port:
         documents = [one for path in DEFINED for one in yaml.safe_load_all(path.read_text())]
-        for definition in documents:
-            await port.api.json(Call("POST", DEFINITIONS, body=definition))
-        for definition in documents:
-            await established(port, definition["metadata"]["name"])
-
-
-async def established(port: KubernetesPort, name: str) -> None:
-    """Wait for a custom resource. Discovery follows the condition a moment later, so that is asked."""
-    kind, _, group = name.partition(".")
-    with anyio.fail_after(60):
-        while not await listed(port, group, kind):  # noqa: ASYNC110  discovery cannot be watched
-            await anyio.sleep(0.1)
-
-
-async def listed(port: KubernetesPort, group: str, plural: str) -> bool:
-    """Whether discovery names a kind."""
-    try:
-        versions = (await port.api.json(Call("GET", f"/apis/{group}")))["versions"]
-        found = await port.api.json(Call("GET", f"/apis/{versions[0]['groupVersion']}"))
-    except NotFound:
-        return False
-    return any(one["name"] == plural for one in found["resources"])
+        await define(port, documents)
 
 
 @pytest.fixture

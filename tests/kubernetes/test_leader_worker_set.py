@@ -13,9 +13,8 @@ from typing import Any
 
 import anyio
 import pytest
+from definitions import define
 from lone_server import GROUP_OF_ADMINS, LoneServer, Missing, free_port, program
-
-from conftest import DEFINITIONS, established
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
@@ -96,8 +95,7 @@ async def installed(server: LoneServer) -> None:
     """The definition, a node that kwok plays, and a namespace."""
     async with open_port(Login(str(server.kubeconfig("admin")))) as port:
         definition = lws_definition()
-        await port.api.json(Call("POST", DEFINITIONS, body=definition))
-        await established(port, definition["metadata"]["name"])
+        await define(port, [definition])
         await port.objects.create(
             {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "annotations": FAKE}}
         )

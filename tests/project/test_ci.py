@@ -40,5 +40,5 @@ def test_ci_plays_the_checks_the_drill_and_the_tests(repository: Path) -> None:
         "drill",
         "torture",
         "test-cluster",
-        "test",
+        "test-all",
     ]
