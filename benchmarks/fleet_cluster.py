@@ -26,7 +26,8 @@ from offbus_steps.port import Object, Ref  # noqa: E402
 __all__ = ["DRILLS", "Fleet", "served"]
 
 DRILLS, FLEET = "drill-fleet", "fleet"
-WRITERS = 24
+WRITERS = 64
+"""At once: an API server of this size needs tenths of a second for a write."""
 LOOK_S = 5.0
 NAMES_ALONE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 CHANGES_OF_ONE = 4
