@@ -30,8 +30,9 @@ WRITERS = 64
 """At once: an API server of this size needs tenths of a second for a write."""
 LOOK_S = 5.0
 NAMES_ALONE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-CHANGES_OF_ONE = 4
-"""A pod that is replaced: deleted by its owner, gone, there again, running."""
+REPLACED = 0.05
+"""Of the pods that change; that is several changes. The others' status is reported, as kubelets do."""
+STRATEGIC = "application/strategic-merge-patch+json"
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -99,24 +100,35 @@ class Fleet:
         said(f"written in {self.made_s:.0f} s, all of it ready after {self.played_s:.0f} s")
 
     async def churn(self, a_second: int) -> None:
-        """Replace pods, for so many changes a second, spread over writers, for ever."""
-        pause_s = WRITERS * CHANGES_OF_ONE / a_second
+        """Report and replace pods, at least so many changes a second, spread over writers, for ever."""
+        pause_s = WRITERS / a_second
 
         async def work(first: int) -> None:
-            """Each has pods of its own, so no two replace the same one."""
+            """Each has pods of its own, so no two change the same one."""
             drawn, own = random.Random(first), range(first, self.pods, WRITERS)
             turns = dict.fromkeys(own, 0)
+            due = anyio.current_time()
             while True:
-                begun = anyio.current_time()
+                await anyio.sleep_until(due)
+                due += pause_s  # what came late is made up for
                 number = drawn.choice(own)
-                await self._port.objects.delete(Ref.of(pod(number, self.nodes, turns[number])))
-                turns[number] += 1
-                await self._create(pod(number, self.nodes, turns[number]))
-                await anyio.sleep(max(0.0, pause_s - (anyio.current_time() - begun)))
+                if drawn.random() < REPLACED:
+                    await self._port.objects.delete(Ref.of(pod(number, self.nodes, turns[number])))
+                    turns[number] += 1
+                    await self._create(pod(number, self.nodes, turns[number]))
+                else:
+                    await self._report(Ref.of(pod(number, self.nodes, turns[number])), drawn.random())
 
         async with anyio.create_task_group() as tasks:
             for first in range(WRITERS):
                 tasks.start_soon(work, first)
+
+    async def _report(self, ref: Ref, what: float) -> None:
+        condition = {"type": "fleet.example/Checked", "status": "True", "message": f"{what}"}
+        path = f"/api/v1/namespaces/{ref.namespace}/pods/{ref.name}/status"
+        await self._port.api.json(
+            Call("PATCH", path, body={"status": {"conditions": [condition]}}, content_type=STRATEGIC)
+        )
 
     async def cordon(self, times: int, pause_s: float) -> list[str]:
         """Cordon some nodes, one after the other, each long enough for a poll to see it."""
