@@ -41,7 +41,8 @@ def main() -> None:
         found = anyio.run(measured, server, args)
     print(json.dumps(found, indent=2))
     wrong = list(complaints(found, args.changes))
-    print(*wrong, sep="\n", file=sys.stderr)
+    for one in wrong:
+        print(one, file=sys.stderr)
     sys.exit(bool(wrong))
 
 
