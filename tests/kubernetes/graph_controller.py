@@ -22,7 +22,18 @@ from offbus_sandbox.owners import owner_reference
 from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
-from offbus_steps.port import KINDS, Conflict, Forbidden, Gone, NotFound, Object, Ref, Unavailable, WatchType
+from offbus_steps.port import (
+    KINDS,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Object,
+    Ref,
+    Unavailable,
+    WatchType,
+)
 from offbus_steps.workloads import GRAPH_LABEL
 
 GRAPH = "DynamoGraphDeployment"
@@ -120,6 +131,8 @@ class GraphController:
         except Forbidden as err:
             if "is being terminated" not in err.message:  # its namespace goes, and the graph with it
                 raise
+        except Invalid as err:  # a graph of which no workload can be made keeps the others from nothing
+            log.warning("%s: %s", Ref.of(obj), err.message)
 
     async def _reconcile_of(self, obj: Object) -> None:
         if obj["kind"] == GRAPH:
