@@ -1,8 +1,7 @@
 """How long a call to an API server is waited for, and when it is made again, on virtual time."""
 
-import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from timed_api import Answer, TimedServer, answering
 from timed_port import deployment, pod
 
+from full_server import full_server
 from offbus_steps.kubernetes.agents import KubernetesAgents
 from offbus_steps.kubernetes.api import (
     ATTEMPT_S,
@@ -89,22 +89,12 @@ async def test_an_attempt_that_is_not_answered_is_given_up(tmp_path: Path) -> No
     assert (server.times(), round(anyio.current_time(), 6)) == ([0], ATTEMPT_S)
 
 
-@contextmanager
-def full_server() -> Iterator[str]:
-    """A server that takes no connection any more: its queue is full."""
-    with socket.socket() as listening, socket.socket() as waiting:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        waiting.connect(listening.getsockname())
-        yield "http://{}:{}".format(*listening.getsockname())
-
-
 @in_virtual_asyncio_time
 async def test_a_connection_that_is_not_made_is_tried_again(tmp_path: Path) -> None:
     paced = Noted(qps=1000, burst=1000)
-    with full_server() as where:
+    with full_server() as port:
         server: Any = TimedServer(lambda _: None)
-        server.server = where
+        server.server = f"http://127.0.0.1:{port}"
         async with aiohttp.ClientSession() as server.session:
             with pytest.raises(Unavailable, match="cannot be reached"):
                 await Api(server, paced).json(WRITE)

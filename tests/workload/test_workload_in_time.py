@@ -1,14 +1,13 @@
 """The workload's bounds, on virtual time: workers that cannot be reached, and requests that do not end."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from full_server import full_server
 from offbus_sandbox.workload import worker
 from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile, Worker
 from offbus_sandbox.workload.engine import Engine
@@ -19,16 +18,6 @@ from virtual_time import in_virtual_asyncio_time, meanwhile
 LOOKS_EVERY_S = 0.1
 """uvicorn's own: how often it looks whether it should end."""
 DRAIN_S = 20
-
-
-@contextmanager
-def full_server() -> Iterator[int]:
-    """A server that takes no connection any more: its queue is full."""
-    with socket.socket() as listening, socket.socket() as waiting:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        waiting.connect(listening.getsockname())
-        yield int(listening.getsockname()[1])
 
 
 @in_virtual_asyncio_time
