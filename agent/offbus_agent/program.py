@@ -27,6 +27,7 @@ from offbus_agent.listen import ListenError, listen_tcp, listen_unix, name_of
 from offbus_agent.node_page import NodePageError
 from offbus_agent.policy import Policy
 from offbus_agent.server import application
+from offbus_agent.serving import OwnSignals
 from offbus_agent.store import Store, StoreError
 
 __all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]
@@ -124,7 +125,7 @@ async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: O
         keeper.cancel()
 
 
-class _Server(uvicorn.Server):
+class _Server(OwnSignals):
     """uvicorn on our socket; signals are ours, and readiness is told once requests are answered."""
 
     def __init__(self, agent: Agent, token: TokenFile, sock: socket.socket, ready_fd: int | None) -> None:
@@ -151,12 +152,3 @@ class _Server(uvicorn.Server):
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"\n")
             os.close(self._ready_fd)
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `_serve`: uvicorn would raise them again at the end."""
-        yield
-
-    def stop(self) -> None:
-        """Ask for the end."""
-        self.should_exit = True

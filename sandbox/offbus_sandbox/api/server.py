@@ -1,9 +1,8 @@
 """The port's HTTP server: one application, on a socket for clients and one for the sandbox's own programs."""
 
-import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -13,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from offbus_agent.serving import OwnSignals
 from offbus_sandbox.wire import status_of
 from offbus_steps.port import PortError
 
@@ -23,7 +23,7 @@ LAST_REQUESTS_S = 2
 """How long requests that are being served may take when the server ends."""
 
 
-class Server(uvicorn.Server):
+class Server(OwnSignals):
     """uvicorn without its own signal handlers: the supervisor decides when it ends."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -37,11 +37,6 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=LAST_REQUESTS_S,
         )
         super().__init__(config)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
-        yield
 
 
 def application(routes: Sequence[BaseRoute]) -> Starlette:

@@ -6,15 +6,15 @@ ends the process with uvicorn's message. Must not: choose exit codes.
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import socket
-from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from offbus_agent.serving import OwnSignals
 
 __all__ = ["Server", "pod_ip"]
 
@@ -41,7 +41,7 @@ class Server:
             ws="none",
             timeout_graceful_shutdown=drain_s,
         )
-        self._server = _OwnSignals(config)
+        self._server = _Server(config)
 
     async def serve(self) -> None:
         """Serve until stopped."""
@@ -57,14 +57,10 @@ class Server:
         self._server.should_exit = True
 
 
-class _OwnSignals(uvicorn.Server):
-    """Says when it listens. uvicorn would raise the signal again at the end, and not exit with 0."""
+class _Server(OwnSignals):
+    """Says when it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             _log.info("serving on %s:%d", self.config.host, self.config.port)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -34,6 +34,7 @@ from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runs import RunFolder
 from offbus_steps.kubernetes.environment import KubernetesOptions
+from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.lapsing import Lapsed, LeaseWatch
 from offbus_steps.kubernetes.left import left_run
 from offbus_steps.kubernetes.opening import port_of
@@ -125,15 +126,7 @@ def _teller(log: Any) -> Any:
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM; its exit code."""
     args = _parser().parse_args(argv)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_json()
     options = KubernetesOptions(
         context=args.context, kubeconfig=args.kubeconfig, agent_namespace=args.namespace
     )

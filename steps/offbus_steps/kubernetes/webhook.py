@@ -18,8 +18,6 @@ import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -28,7 +26,9 @@ import uvicorn
 
 from offbus.errors import CouldNotRun
 from offbus_agent.listen import ListenError, listen_tcp
+from offbus_agent.serving import OwnSignals
 from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, open_port
 from offbus_steps.kubernetes.webhook_certificate import LIFETIME, Identity, new_identity
 from offbus_steps.kubernetes.webhook_reviews import reviewed
@@ -90,7 +90,7 @@ async def _body(request: "Request") -> bytes:
     return body
 
 
-class _Server(uvicorn.Server):
+class _Server(OwnSignals):
     """uvicorn on our socket with our certificate; signals are ours."""
 
     def __init__(self, identity: Identity) -> None:
@@ -110,27 +110,11 @@ class _Server(uvicorn.Server):
         config.ssl = identity.context
         super().__init__(config)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `_serve`: uvicorn would raise them again at the end."""
-        yield
-
-    def stop(self) -> None:
-        """Ask for the end."""
-        self.should_exit = True
-
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until SIGTERM; its exit code."""
     args = _parser().parse_args(argv)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_json()
     try:
         identity = new_identity([f"{SERVICE}.{args.namespace}.svc"])
         with listen_tcp(args.host, args.port) as sock:

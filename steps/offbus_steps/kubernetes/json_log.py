@@ -1,0 +1,20 @@
+"""The log of our programs in the cluster: one JSON object a line on stderr."""
+
+import sys
+
+import structlog
+
+__all__ = ["log_json"]
+
+
+def log_json() -> None:
+    """Set structlog up, once a program."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
