@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+import trio
 import world as kit
 from law_case import LawClock, virtually
 from player import outcomes
@@ -66,6 +67,29 @@ def test_a_fault_of_the_step_that_does_not_end_is_disarmed_again(drill):
         ("runner", "restored"),
     ]
     assert played.world == {}
+
+
+QUICK = "\n".join(
+    ["{id: fault, uses: set_key, with: {key: f, fault: true}}"]
+    + [f"{{id: quick{number}, uses: set_key, with: {{key: k{number}}}}}" for number in range(100)]
+)
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("step_started", "step_ended"), ("undo_started", "undo_ended")])
+def test_a_signal_is_heard_in_a_long_sequence_that_never_waits(drill, kind, ends):
+    """The kernel's signal becomes a callback of the event loop, which must have its turn."""
+    sent = []
+
+    def interrupt(session, event):
+        if event["kind"] == kind and not sent:
+            sent.append(event["seq"])
+            trio.lowlevel.current_trio_token().run_sync_soon(session.stop, "SIGINT")
+
+    played = drill(QUICK, on_event=interrupt)
+    report = played.play()
+    heard = first(played, "stopped")["seq"]
+    assert sum(event["kind"] == ends and event["seq"] < heard for event in played.events) < 50
+    assert (report.exit, played.world) == (Exit.INTERRUPTED, {})
 
 
 def test_faults_are_disarmed_at_once_when_the_steps_end(drill):

@@ -13,6 +13,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+from pydantic_core import from_json
+
 from offbus.errors import JournalError
 from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
 from offbus.journal.events import VERSION, Event, EventKind
@@ -71,6 +73,16 @@ def decode(line: bytes) -> Event:
     except (ValueError, RecursionError) as err:
         raise DamagedLine(f"the line is not JSON: {err}") from err
     return _read(event)
+
+
+def read_back(line: bytes) -> Event:
+    """The event of a line that `encode` made."""
+    try:
+        event: Event = from_json(line, cache_strings="keys")
+    except ValueError:  # it is nested deeper than this parser goes
+        event = json.loads(line)
+    del event["crc"]  # type: ignore[typeddict-item]  # of the line, not of the event
+    return event
 
 
 def _read(event: Any) -> Event:

@@ -27,12 +27,13 @@ ORDER = (
     EventKind.ADOPTED,
 )
 """The kinds, as a rebuilt journal has them."""
+KINDS = frozenset(ORDER)
 
 
 def is_kept(event: Event) -> bool:
     """Whether others need the event."""
-    kind = EventKind(event["kind"])
-    return kind in ORDER and (kind is not EventKind.FINGERPRINT or event["data"]["when"] == "before")
+    kind = event["kind"]
+    return kind in KINDS and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
 
 
 class KeptEvents:

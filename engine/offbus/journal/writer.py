@@ -6,14 +6,13 @@ is injected), the others go on to the listeners, so that what was done can still
 each event as it reads back from its line: the report of the runner and the fold of the file cannot differ.
 """
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from offbus.errors import JournalError
-from offbus.journal.codec import encode
+from offbus.journal.codec import encode, read_back
 from offbus.journal.events import VERSION, Event, EventKind
 
 __all__ = ["JournalWriter", "Listener"]
@@ -65,8 +64,7 @@ class JournalWriter:
         line = encode(self._event(kind, data, step))
         self._write(line, durable=durable)
         self._seq += 1
-        event: Event = json.loads(line.decode())  # of bytes, the encoding would be looked for first
-        del event["crc"]  # type: ignore[typeddict-item]  # of the line, not of the event
+        event = read_back(line)
         for listener in self._listeners:
             listener(event)
         return event
@@ -101,7 +99,7 @@ class JournalWriter:
             "t": self._clock.utc(),
             "mono_ns": self._clock.mono_ns(),
             "clock": self._clock.boot_id,
-            "kind": kind.value,
+            "kind": str(kind),
         }
         if step is not None:
             event["step"] = step
@@ -121,6 +119,6 @@ class JournalWriter:
             raise JournalError(self.broken, hint="nothing more is changed; what was done is undone")
 
     def _write_all(self, line: bytes) -> None:
-        view = memoryview(line)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        written = os.write(self._fd, line)
+        while written < len(line):
+            written += os.write(self._fd, line[written:])

@@ -14,6 +14,8 @@ from offbus.step import Outputs, StepType
 
 __all__ = ["Meaning"]
 
+_ONCE = Retry()
+
 
 class Meaning:
     """What the steps mean, each seen from its place in the DAG."""
@@ -78,7 +80,7 @@ class Meaning:
                 keep_going=model.keep_going,
                 when=when,
                 timeout=model.timeout if model.timeout is not None else step.type.timeout,
-                retry=Retry() if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
+                retry=_ONCE if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
                 params=params,
                 expect=expect,
                 position=self._places.start_of(node),

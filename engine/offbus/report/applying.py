@@ -222,7 +222,7 @@ def _run_ended(state: "Fold", event: Event, _data: dict[str, Any]) -> None:
     state.ended = event
 
 
-APPLY: dict[EventKind, Callable[["Fold", Event, dict[str, Any]], None]] = {
+APPLY: dict[str, Callable[["Fold", Event, dict[str, Any]], None]] = {
     EventKind.RUN_STARTED: _run_started,
     EventKind.ADOPTED: _adopted,
     EventKind.ENVIRONMENT_OPENED: _environment_opened,

@@ -7,6 +7,7 @@ from offbus.journal.events import Event, EventKind
 __all__ = ["Gaps"]
 
 SETTLED = ("restored", "nothing")
+OF_UNDOS = frozenset((EventKind.UNDO_RECORDED, EventKind.UNDO_STARTED, EventKind.UNDO_ENDED))
 
 
 class Gaps:
@@ -21,10 +22,12 @@ class Gaps:
 
     def look(self, event: Event) -> None:
         """Take the next event in."""
-        if event["seq"] > self._next:
-            self.missing.append((self._next, event["seq"] - 1))
-        self._next = event["seq"] + 1
-        kind, data = event["kind"], event["data"]
+        seq, kind, data = event["seq"], event["kind"], event["data"]
+        if seq > self._next:
+            self.missing.append((self._next, seq - 1))
+        self._next = seq + 1
+        if kind not in OF_UNDOS:
+            return
         if kind == EventKind.UNDO_RECORDED:
             self._recorded.add(data["undo"])
         elif kind == EventKind.UNDO_STARTED:

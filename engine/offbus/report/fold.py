@@ -63,7 +63,7 @@ class Fold:
         self.last = event
         self.gaps.look(event)
         if self._known(event):
-            APPLY[EventKind(event["kind"])](self, event, event["data"])
+            APPLY[event["kind"]](self, event, event["data"])
 
     def _known(self, event: Event) -> bool:
         kind = event["kind"]
@@ -128,8 +128,8 @@ def fold(events: Iterable[Event]) -> Report:
     return state.report()
 
 
-_OF_STEPS = (EventKind.STEP_STARTED, EventKind.STEP_ENDED)
-_OF_UNDOS = (EventKind.UNDO_STARTED, EventKind.UNDO_ENDED)
+_OF_STEPS = frozenset((EventKind.STEP_STARTED, EventKind.STEP_ENDED))
+_OF_UNDOS = frozenset((EventKind.UNDO_STARTED, EventKind.UNDO_ENDED))
 _HEAD = ("name", "summary", "scenario", "digest", "environment", "identity", "host", "versions")
 
 

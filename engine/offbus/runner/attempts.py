@@ -40,14 +40,14 @@ class Result:
         return self.outcome is Outcome.PASSED or self.because == SKIPPED_ON_PURPOSE
 
 
-async def attempt(step: "Step", context: "StepContext", scope: "Scope") -> Result:
+async def attempt(step: "Step", context: "StepContext", scope: Callable[[], "Scope"]) -> Result:
     """Run the step's type once. Never raises anything but cancellation."""
     try:
-        if step.when is not None and not step.when.evaluate(scope):
+        if step.when is not None and not step.when.evaluate(scope()):
             return Result(Outcome.SKIPPED, because=SKIPPED_ON_PURPOSE)
         params = step.params.static
         if params is None:
-            params = step.params.resolve(scope)
+            params = step.params.resolve(scope())
         outputs = await step.type.run(context, params)
         if not isinstance(outputs, step.type.outputs):
             return _bug(

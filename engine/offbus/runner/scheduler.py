@@ -19,11 +19,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from offbus.journal.events import Outcome
 from offbus.runner.attempts import Result
+from offbus.runner.breath import Breath
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Step
@@ -97,6 +97,7 @@ class Scheduler:
         self._unended = len(self._mine)
         self._foreground = sum(not slot.step.background for slot in self._mine)
         self._halted: str | None = None
+        self._breath = Breath()
         self._tasks: TaskGroup | None = None
         self._seeks_heir = False
         self._heir: Slot | None = None
@@ -185,8 +186,7 @@ class Scheduler:
         try:
             if slot.cancelled_because is None:
                 with slot.scope:
-                    # A long sequence of quick steps must not hold up a signal.
-                    await anyio.lowlevel.checkpoint()
+                    await self._breath.take()
                     result = await self._play(slot)
         except BaseException:
             self._end(slot, result)

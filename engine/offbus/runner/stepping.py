@@ -102,7 +102,7 @@ class Stepper:
         self._attempts[slot.step.id] = number
         self._journal.append(EventKind.STEP_STARTED, {"attempt": number}, step=slot.step.id)
         context = StepContext(self._services, slot.step.id, lambda: self._ready(slot), slot)
-        return await attempt(slot.step, context, self.scope())
+        return await attempt(slot.step, context, self.scope)
 
     async def _between(self, slot: Slot, number: int, result: Result, pause: timedelta) -> None:
         data = {

@@ -15,6 +15,7 @@ from offbus.environment import Environment, OwnsRun
 from offbus.errors import JournalError, OffbusError
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.runner.breath import Breath
 from offbus.runner.recording import JournalRecorder
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
@@ -53,7 +54,7 @@ class UndoEntry:
     def turn(self) -> anyio.Lock:
         """Held while it is undone: two that want the same undo (a `cleanup` and a stop) take turns."""
         if self._turn is None:
-            self._turn = anyio.Lock()
+            self._turn = anyio.Lock(fast_acquire=True)
         return self._turn
 
 
@@ -70,19 +71,21 @@ class Undoer:
         """Undo what is not settled: all disarms at once, then the rest in reverse order of their records."""
         due = [entry for entry in entries if not entry.settled]
         deadline = anyio.current_time() + budget.total_seconds()
-        async with anyio.create_task_group() as together:
-            for entry in due:
-                if entry.undo.phase is Phase.DISARM:
-                    together.start_soon(self._settle, entry, by, deadline)
-        for entry in _newest_first(due):
-            if entry.undo.phase is Phase.RESTORE:
-                await self._settle(entry, by, deadline)
+        breath = Breath()
+        with anyio.CancelScope(shield=True):  # each try has a bound of its own
+            async with anyio.create_task_group() as together:
+                for entry in due:
+                    if entry.undo.phase is Phase.DISARM:
+                        together.start_soon(self._settle, entry, by, deadline)
+            for entry in _newest_first(due):
+                if entry.undo.phase is Phase.RESTORE:
+                    await breath.take()
+                    await self._settle(entry, by, deadline)
 
     async def _settle(self, entry: UndoEntry, by: str, deadline: float) -> None:
-        with anyio.CancelScope(shield=True):
-            async with entry.turn:
-                if not entry.settled:
-                    await self._try_repeatedly(entry, by, deadline)
+        async with entry.turn:
+            if not entry.settled:
+                await self._try_repeatedly(entry, by, deadline)
 
     async def _try_repeatedly(self, entry: UndoEntry, by: str, deadline: float) -> None:
         entry.again = False
@@ -99,9 +102,10 @@ class Undoer:
         entry.attempts += 1
         started = {"undo": entry.number, "attempt": entry.attempts, "by": by}
         self._journal.append(EventKind.UNDO_STARTED, started, step=entry.step)
-        bound = max(LEAST, min(entry.undo.timeout.total_seconds(), deadline - anyio.current_time()))
+        now = anyio.current_time()
+        bound = max(LEAST, min(entry.undo.timeout.total_seconds(), deadline - now))
         entry.result, entry.error = None, f"it did not end within {bound:.0f} s"
-        with anyio.move_on_after(bound, shield=True):
+        with anyio.CancelScope(deadline=now + bound, shield=True):
             entry.result, entry.error = await self._outcome(entry)
         self._journal.append(EventKind.UNDO_ENDED, _ended(entry), step=entry.step)
 

@@ -1,0 +1,21 @@
+"""Lets the event loop run now and then in a long sequence of things that never wait, so that a signal is heard."""
+
+import anyio.lowlevel
+
+__all__ = ["Breath"]
+
+EVERY = 16
+"""Turns, which take a few milliseconds. One turn of the event loop costs as much as a step that does nothing."""
+
+
+class Breath:
+    """Taken before every turn."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+
+    async def take(self) -> None:
+        """Let others run when it is time to; only then it is a place to be cancelled at."""
+        self._turns += 1
+        if self._turns % EVERY == 0:
+            await anyio.lowlevel.checkpoint()
