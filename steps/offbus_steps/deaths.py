@@ -5,7 +5,7 @@ from functools import partial
 from offbus.errors import StepError
 from offbus.step import Context
 from offbus_steps.cluster import Cluster
-from offbus_steps.faults import Fault
+from offbus_steps.faults import NodeFault
 from offbus_steps.observations import Transition
 from offbus_steps.port import Ref
 from offbus_steps.target import Target
@@ -16,7 +16,7 @@ __all__ = ["await_deaths"]
 ENDS = frozenset({What.POD_ENDED, What.POD_RESTARTED, What.POD_EVICTED, What.POD_DELETED})
 
 
-async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: Fault) -> list[str]:
+async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: NodeFault) -> list[str]:
     """The pods that held faulted GPUs, once each of them was faulted and its process has ended since the injection.
 
     Waits, bounded by the step's timeout. Raises StepError when nobody held the faulted GPUs.

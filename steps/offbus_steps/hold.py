@@ -4,9 +4,10 @@
 
 The expression is evaluated for the world at the injection, for every observed change since, and for every change until
 `for` has passed; the first time it is false the step fails with what it saw. By watch, so nothing in between is missed.
+Where a step injected faults on several nodes, it must hold for each of them, since its own injection.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from offbus.errors import StepError, StepFailed
 from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.cluster import cluster_of
 from offbus_steps.faults import Fault
-from offbus_steps.observations import World
+from offbus_steps.observations import Observations, World
 from offbus_steps.observer import TARGET_USES
 from offbus_steps.prepare import required_target
 from offbus_steps.target import Target, target_pods
@@ -50,13 +51,13 @@ class HoldParams(Params):
     fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
         default=None, description="From whose injection on; default: from now."
     )
-    node: str | None = Field(default=None, description="Default: the faulted node.")
+    node: str | None = Field(default=None, description="Default: each node that was faulted.")
 
 
 class HoldOutputs(Outputs):
     """It held."""
 
-    evaluated: int = Field(description="How many worlds were looked at.")
+    evaluated: int = Field(description="How many worlds were looked at; each for every node.")
 
 
 async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
@@ -64,23 +65,44 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
     from offbus.language.expressions import predicate
 
     cluster, target = cluster_of(ctx), required_target(params.target)
-    node = params.node or (params.fault.node if params.fault else None)
-    if node is None:
-        raise StepError("which node is meant is not known", hint="give `node`, or inject a fault above")
     await cluster.observer.watch_target(target)
-    compiled, count = predicate(params.expr, VARIABLES), 0
-    seen = params.fault.mark if params.fault else cluster.log.mark()
-    ctx.progress(f"{params.expr} must hold")
-    with anyio.move_on_after(params.for_.total_seconds()):
+    places, compiled = _places(params, cluster.log.mark()), predicate(params.expr, VARIABLES)
+
+    def check(world: World, node: str) -> None:
+        values = values_of(world, node, target)
+        if not compiled.evaluate(values):
+            what = f"{params.expr} did not hold on {node}: {_words(values)}"
+            raise StepFailed(what, evidence={"node": node, **values})
+
+    ctx.progress(f"{params.expr} must hold on {', '.join(places)}")
+    return HoldOutputs(evaluated=await _check_all(cluster.log, places, check, params.for_))
+
+
+def _places(params: HoldParams, now: int) -> dict[str, int]:
+    """Each node that is meant, with the mark from which on."""
+    if params.node is not None:
+        return {params.node: params.fault.mark if params.fault else now}
+    if params.fault is None:
+        raise StepError("which node is meant is not known", hint="give `node`, or inject a fault above")
+    return {one.node: one.mark for one in params.fault.every}
+
+
+async def _check_all(
+    log: Observations, places: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
+) -> int:
+    """Check every world since the marks, and every further one until the time is over. How many checks that were."""
+    count = 0
+    seen = dict(places)
+    with anyio.move_on_after(time.total_seconds()):
         while True:
-            for world in cluster.log.replay(seen):
-                count += 1
-                values = values_of(world, node, target)
-                if not compiled.evaluate(values):
-                    raise StepFailed(f"{params.expr} did not hold: {_words(values)}", evidence=values)
-            seen = cluster.log.mark()
-            await cluster.log.more(seen)
-    return HoldOutputs(evaluated=count)
+            for node, mark in seen.items():
+                for world in log.replay(mark):
+                    count += 1
+                    check(world, node)
+            now = log.mark()
+            seen = dict.fromkeys(places, now)
+            await log.more(now)
+    return count
 
 
 def values_of(world: World, node: str, target: Target) -> dict[str, Any]:

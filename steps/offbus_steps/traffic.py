@@ -133,7 +133,11 @@ async def _without_http(
         raise StepFailed(f"{target} has no pod on {params.node} that answers HTTP")
     if params.fault is None:
         raise StepError("pods without HTTP are proven to fail by a fault's calls", hint="give `fault`")
-    ended = await await_deaths(ctx, cluster, target, params.fault)
+    here = next((one for one in params.fault.every if one.node == params.node), None)
+    if here is None:
+        nodes = ", ".join(one.node for one in params.fault.every)
+        raise StepError(f"no fault was injected on {params.node}", hint=f"it was injected on {nodes}")
+    ended = await await_deaths(ctx, cluster, target, here)
     return TrafficOutputs(requests=0, failed=0, path_errors=0, success_rate=0.0, ended=ended)
 
 

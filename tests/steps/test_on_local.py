@@ -275,7 +275,9 @@ async def test_too_few_replicas_while_a_fault_is_armed_stop_the_run(sandbox: Lay
 async def test_hold_fails_with_what_it_saw(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path) as (one, target), anyio.create_task_group() as tasks:
         tasks.start_soon(_cordon_and_back, one)
-        with pytest.raises(StepFailed, match=r"node\.schedulable did not hold: node\.cordoned=True"):
+        with pytest.raises(
+            StepFailed, match=r"node\.schedulable did not hold on node-2: node\.cordoned=True"
+        ):
             await one.run(HOLD, expr="node.schedulable", node="node-2", target=target, **{"for": "30s"})
 
 

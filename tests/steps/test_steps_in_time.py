@@ -12,13 +12,14 @@ import pytest
 from test_agents_in_time import FAULT, TARGET
 from timed_port import deployment, node, ok, pod, timed_bench
 
-from offbus.errors import StepFailed
+from offbus.errors import StepError, StepFailed
 from offbus_steps.hold import HOLD
 from offbus_steps.inject import INJECT_XID
 from offbus_steps.load import GRACE_S, LOAD, LoadOutputs
 from offbus_steps.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 from offbus_steps.port import Ref
 from offbus_steps.recovery import AWAIT_RECOVERY
+from offbus_steps.traffic import VERIFY_INFERENCE
 from virtual_time import in_virtual_time, meanwhile
 
 ASK = "POST /v1/chat/completions"
@@ -91,13 +92,17 @@ async def test_the_success_rate_of_late_is_measured_once_a_second(tmp_path: Path
     assert (done.outputs.sent, done.told) == (100, 10)
 
 
-async def held(folder: Path, change_at: float) -> float:
-    """Hold for 30 s while the node is cordoned at a time; when it ended."""
-    params = {"expr": "node.schedulable", "for": timedelta(seconds=30), "node": "node-1", "target": TARGET}
+BOTH = FAULT.model_copy(update={"others": [FAULT.model_copy(update={"id": "g", "node": "node-2"})]})
+
+
+async def held(folder: Path, change_at: float, cordoned: str = "node-1", **where: Any) -> float:
+    """Hold for 30 s while a node is cordoned at a time; when it ended."""
+    where = where or {"node": "node-1"}
+    params = {"expr": "node.schedulable", "for": timedelta(seconds=30), "target": TARGET, **where}
     async with timed_bench(folder, *WEB) as (one, port):
 
         def cordon() -> None:
-            port.store.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": True}})
+            port.store.patch(Ref("Node", cordoned), {"spec": {"unschedulable": True}})
 
         async with meanwhile((change_at, cordon)):
             await one.run(HOLD, **params)
@@ -115,6 +120,28 @@ async def test_what_does_not_hold_fails_at_once(tmp_path: Path) -> None:
     with pytest.raises(StepFailed, match="did not hold"):
         await held(tmp_path, change_at=29.5)
     assert anyio.current_time() - began == 29.5
+
+
+@in_virtual_time
+async def test_what_holds_must_hold_on_every_faulted_node(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="did not hold on node-2"):
+        await held(tmp_path, change_at=1.0, cordoned="node-2", fault=BOTH)
+
+
+@in_virtual_time
+async def test_where_a_node_is_named_the_others_may_be_as_they_like(tmp_path: Path) -> None:
+    assert await held(tmp_path, change_at=1.0, cordoned="node-2", fault=BOTH, node="node-1") == 30
+
+
+@in_virtual_time
+async def test_what_proves_one_node_dead_proves_nothing_of_another(tmp_path: Path) -> None:
+    """Pods without HTTP: the calls that count are those of the fault on the node that is asked about."""
+    async with timed_bench(tmp_path, *WEB) as (one, _port):
+        ask = {"target": TARGET, "model": "m", "expect": "failure"}
+        with pytest.raises(StepError, match=r"no pod of .* held the GPUs of fault g"):
+            await one.run(VERIFY_INFERENCE, fault=BOTH, node="node-2", **ask)
+        with pytest.raises(StepError, match="no fault was injected on node-3"):
+            await one.run(VERIFY_INFERENCE, fault=BOTH, node="node-3", **ask)
 
 
 @in_virtual_time
