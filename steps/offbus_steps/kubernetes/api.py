@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import anyio
 
-from offbus_steps.kubernetes.connection import Connection, hang_up
+from offbus_steps.kubernetes.connection import Connection
 from offbus_steps.kubernetes.pace import Pace
 from offbus_steps.kubernetes.statuses import error_of, status_in
 from offbus_steps.port import Forbidden, Object, PortError, Unavailable
@@ -126,7 +126,7 @@ class Api:
         try:
             yield response
         finally:
-            hang_up(response)
+            response.close()
 
     async def ready(self) -> bool:
         """Whether the API server says that it is ready; that may always be asked."""

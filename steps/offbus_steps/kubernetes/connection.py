@@ -2,8 +2,9 @@
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
 its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
-have expired: open streams stay on the session that they began on. Failures are CouldNotRun naming file and context;
-tokens are in no message.
+have expired: open streams stay on the session that they began on. Whatever is given up leaves the server at once
+(offbus_steps.kubernetes.abrupt), and no socket is open any more when a Connection has ended. Failures are CouldNotRun
+naming file and context; tokens are in no message.
 """
 
 import os
@@ -13,13 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import anyio
+import anyio.lowlevel
+
 from offbus.errors import CouldNotRun
 from offbus_steps.kubernetes.kubeconfig import check_kubeconfig
 
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Connection", "Login", "hang_up"]
+__all__ = ["Connection", "Login"]
 
 USER_AGENT = "offbus"
 
@@ -66,8 +70,10 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in (*self._retired, self._client):
-            await client.close()
+        with anyio.CancelScope(shield=True):  # nothing here waits for a server
+            for client in (*self._retired, self._client):
+                await client.close()
+            await anyio.lowlevel.checkpoint()  # in which the sockets of what was given up just now are closed
 
     @property
     def server(self) -> str:
@@ -114,6 +120,7 @@ class Connection:
         self._client = fresh
 
     async def _load(self) -> Any:
+        from offbus_steps.kubernetes.abrupt import end_at_once
         from offbus_steps.kubernetes.client import client
 
         parts = client()
@@ -129,13 +136,15 @@ class Connection:
                     context=self._login.context or None,
                     client_configuration=configuration,
                 )
-            return parts.api_client(configuration)
+            made = parts.api_client(configuration)
         except Exception as err:
             raise CouldNotRun(
                 f"cannot use {self._login}: {_said(err)}",
                 hint="choose a cluster with environment.context or environment.kubeconfig; "
                 "`kubectl config get-contexts` lists them",
             ) from err
+        end_at_once(made.rest_client.pool_manager)
+        return made
 
 
 def _said(err: Exception) -> str:
@@ -143,14 +152,3 @@ def _said(err: Exception) -> str:
         return err.strerror
     said = " ".join(str(err).split())
     return said if isinstance(err, ValueError) else f"{type(err).__name__}: {said}"
-
-
-def hang_up(response: "aiohttp.ClientResponse") -> None:
-    """Give an answer up. One that was not read to its end takes its connection with it, at once.
-
-    Closed alone, a connection waits for the server's TLS farewell (half a minute), and may outlive the event loop.
-    """
-    held = response.connection
-    if held is not None and held.transport is not None:
-        held.transport.abort()
-    response.close()

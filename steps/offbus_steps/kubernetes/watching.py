@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from offbus_steps.kubernetes.api import Api, Call
-from offbus_steps.kubernetes.connection import hang_up
 from offbus_steps.kubernetes.statuses import error_of
 from offbus_steps.port import PortError, Unavailable, WatchEvent, WatchType
 
@@ -75,7 +74,7 @@ async def _one_connection(
     except (aiohttp.ClientError, TimeoutError, OSError) as err:
         raise Unavailable(f"{call}: the watch broke off: {str(err) or type(err).__name__}") from err
     finally:
-        hang_up(response)
+        response.close()
 
 
 def _call(path: str, params: Mapping[str, str], version: str) -> tuple[Call, int]:
