@@ -12,7 +12,7 @@ saw the change; of several nodes, the longest is measured.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import anyio
 from pydantic import Field
@@ -138,23 +138,16 @@ async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutput
 
 
 async def on_each(fault: Fault, look: Callable[[NodeFault], Awaitable[T]]) -> list[T]:
-    """What `look` finds on each node that the fault's step faulted, all at once. Raises what the first one raised."""
-    found: list[T | Exception | None] = [None] * len(fault.every)
+    """What `look` finds on each node that the fault's step faulted, all at once; none goes on where one raised."""
+    found: dict[str, T] = {}
 
-    async def keep(number: int, one: NodeFault) -> None:
-        try:
-            found[number] = await look(one)
-        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
-            found[number] = err
-            tasks.cancel_scope.cancel()
+    async def keep(one: NodeFault) -> None:
+        found[one.id] = await look(one)
 
     async with anyio.create_task_group() as tasks:
-        for number, one in enumerate(fault.every):
-            tasks.start_soon(keep, number, one)
-    for each in found:
-        if isinstance(each, Exception):
-            raise each
-    return cast("list[T]", found)
+        for one in fault.every:
+            tasks.start_soon(keep, one)
+    return [found[one.id] for one in fault.every]
 
 
 def nodes_of(fault: Fault) -> str:

@@ -83,6 +83,19 @@ def test_after_a_failure_nothing_new_starts_and_what_was_done_is_undone(drill, k
     assert played.world == {}
 
 
+def test_of_errors_of_several_tasks_the_first_of_a_step_decides_and_the_others_are_told(drill):
+    (bad,) = drill("{id: bad, uses: set_key, with: {key: k, fail: several}}").play().steps
+    assert (bad.outcome, bad.message) == ("failed", "a did not follow; also: full; b was refused")
+    others = [{"message": "full", "evidence": {}}, {"message": "b was refused", "evidence": {"key": "b"}}]
+    assert bad.evidence == {"key": "a", "also": others}
+
+
+def test_a_bug_among_the_errors_of_several_tasks_is_a_bug(drill):
+    (bad,) = drill("{id: bad, uses: set_key, with: {key: k, fail: several and a bug}}").play().steps
+    assert (bad.outcome, bad.message) == ("errored", "bug: ZeroDivisionError: oops")
+    assert "b was refused" in bad.evidence["traceback"]
+
+
 def test_what_runs_is_cancelled_when_another_step_fails(drill):
     report = drill(
         """{id: slow, uses: wait, needs: [], with: {seconds: 100}}

@@ -17,7 +17,7 @@ from world import (
 
 from offbus.cleanup import CLEANUP
 from offbus.environment import EnvironmentType
-from offbus.errors import Retryable, StepError, StepFailed
+from offbus.errors import JournalError, Retryable, StepError, StepFailed
 from offbus.plugins import Registry
 from offbus.step import Context, Kind, Outputs, Params, StepType
 from offbus.undo import Undo
@@ -28,7 +28,7 @@ class SetParams(Params):
     value: str = Field(default="set", description="Its new value.")
     undo: str = Field(default="restore_key", description="Which undo type.")
     seconds: float = Field(default=0, description="How long to stay after the change.")
-    fail: str = Field(default="", description="Raise this afterwards: failed, errored, retry, bug.")
+    fail: str = Field(default="", description="Raise this afterwards: see _raise.")
     fault: bool = Field(default=False, description="Declare and prove a fault.")
     prove: bool = Field(default=True, description="Prove the declared fault.")
 
@@ -76,6 +76,21 @@ def _raise(kind: str) -> None:
             raise Retryable("not now", after=timedelta(seconds=2))
         case "bug":
             raise ZeroDivisionError("oops")
+        case "several":
+            raise ExceptionGroup(
+                "tasks", [ExceptionGroup("a task's", [JournalError("full")]), *_of_two_tasks()]
+            )
+        case "several and a bug":
+            raise ExceptionGroup(
+                "tasks", [*_of_two_tasks(), ExceptionGroup("a task's", [ZeroDivisionError("oops")])]
+            )
+
+
+def _of_two_tasks() -> list[Exception]:
+    return [
+        StepFailed("a did not follow", evidence={"key": "a"}),
+        StepError("b was refused", evidence={"key": "b"}),
+    ]
 
 
 class WaitParams(Params):

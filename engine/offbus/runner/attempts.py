@@ -1,12 +1,12 @@
 """One step from its first attempt to its outcome. The only place where an exception becomes an outcome."""
 
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from offbus.errors import JournalError, OffbusError, Retryable, StepError, StepFailed, StepProblem
+from offbus.errors import OffbusError, Retryable, StepError, StepFailed, StepProblem
 from offbus.journal.events import Outcome
 from offbus.report.verdict import SKIPPED_ON_PURPOSE
 from offbus.step import Outputs
@@ -61,21 +61,44 @@ async def attempt(step: "Step", context: "StepContext", scope: Callable[[], "Sco
 
 
 def outcome_of(error: Exception) -> Result:
-    """The policy of an error, read off its class."""
+    """The policy of an error, read off its class.
+
+    Of a task group's errors the first StepProblem decides and the others are told with it; a bug among them is a bug.
+    """
+    every = list(_single(error))
+    known = [one for one in every if isinstance(one, OffbusError)]
+    if len(known) < len(every):
+        bug = next(one for one in every if not isinstance(one, OffbusError))
+        return _bug(f"{type(bug).__name__}: {bug}", "".join(traceback.format_exception(error)))
+    first = next((one for one in known if isinstance(one, StepProblem)), known[0])
+    return _with_others(_policy(first), [one for one in known if one is not first])
+
+
+def _single(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _single(one)
+    else:
+        yield error
+
+
+def _policy(error: OffbusError) -> Result:
     match error:
-        case BaseExceptionGroup() if len(error.exceptions) == 1 and isinstance(
-            error.exceptions[0], Exception
-        ):
-            return outcome_of(error.exceptions[0])
         case StepFailed():
             return _told(Outcome.FAILED, error)
         case Retryable():
             return _told(Outcome.ERRORED, error, retry_after=error.after)
         case StepError():
             return _told(Outcome.ERRORED, error)
-        case JournalError() | OffbusError():
-            return Result(Outcome.ERRORED, error.message, error.hint)
-    return _bug(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+    return Result(Outcome.ERRORED, error.message, error.hint)
+
+
+def _with_others(result: Result, others: Sequence[OffbusError]) -> Result:
+    if not others:
+        return result
+    also = [{"message": one.message, "evidence": dict(getattr(one, "evidence", {}))} for one in others]
+    message = f"{result.message}; also: {'; '.join(one.message for one in others)}"
+    return replace(result, message=message, evidence={**result.evidence, "also": also})
 
 
 async def play_step(
