@@ -15,7 +15,7 @@ import anyio
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "kubernetes"), str(TESTS / "cluster")]
 
-from kit.kwok import FAKE, kwok  # noqa: E402  the tests' cluster
+from kit.kwok import FAKE, SERVER_OPTION, kwok  # noqa: E402  the tests' cluster
 from lone_server import GROUP_OF_ADMINS, LoneServer, free_port  # noqa: E402  the tests' API server
 
 from offbus_steps.kubernetes.api import Call  # noqa: E402
@@ -54,8 +54,10 @@ KWOK_USER = "kwok"
 def served(folder: Path) -> Iterator[LoneServer]:
     """The API server, with its audit log, and kwok."""
     (folder / "audit.json").write_text(json.dumps(AUDIT))
-    options = [f"--audit-policy-file={folder / 'audit.json'}", f"--audit-log-path={folder / 'audit.log'}"]
-    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS, KWOK_USER: GROUP_OF_ADMINS}, options=options)
+    audit = [f"--audit-policy-file={folder / 'audit.json'}", f"--audit-log-path={folder / 'audit.log'}"]
+    server = LoneServer(
+        folder, {"admin": GROUP_OF_ADMINS, KWOK_USER: GROUP_OF_ADMINS}, options=[*audit, SERVER_OPTION]
+    )
     server.start()
     try:
         command = kwok(folder, server.kubeconfig(KWOK_USER), node_ip="127.0.0.1", port=free_port())

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
 
 from bench import Bench, bench_on  # beside the steps' tests
-from kit.kwok import FAKE, kwok  # the tests' cluster
+from kit.kwok import FAKE, SERVER_OPTION, kwok  # the tests' cluster
 from kit.lws import lws, lws_definition, lws_webhooks
 
 from offbus_steps.conformance.waiting import until
@@ -33,7 +33,7 @@ from offbus_steps.preload import LIBRARY
 from offbus_steps.prepare import PREPARE_CUDA
 from offbus_steps.workloads import workload_of
 
-pytestmark = [pytest.mark.anyio, pytest.mark.long]
+pytestmark = [pytest.mark.anyio, pytest.mark.long]  # long: the first time, the controllers and kwok are built
 
 NODE, SPACE = "n1", "drill"
 SET = Ref("LeaderWorkerSet", "llm", SPACE)
@@ -48,7 +48,7 @@ OWN = "/own.so"
 def groups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneServer]:
     """An API server with the controllers."""
     folder = tmp_path_factory.mktemp("groups")
-    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS})
+    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS}, options=(SERVER_OPTION,))
     with ExitStack() as held:
         held.callback(server.stop)
         try:

@@ -127,8 +127,8 @@ class Town:
         return process
 
     async def run(self) -> None:
-        """`offbus run` of a scenario that only takes the target; ended."""
-        existing = {"kind": "Deployment", "name": "llm", "namespace": self.drills}
+        """`offbus run` of a scenario whose target is not there, so that nothing is asked of its pods; ended."""
+        existing = {"kind": "Deployment", "name": "none", "namespace": self.drills}
         options = {
             "kubeconfig": str(self.kubeconfig),
             "agent_namespace": self.agents,

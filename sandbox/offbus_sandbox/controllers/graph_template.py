@@ -33,11 +33,11 @@ def services_of(graph: Object) -> dict[str, Service]:
 
 
 def _service_of(component: Mapping[str, Any]) -> Service:
-    """A v1beta1 component as a v1alpha1 service: its pod template holds everything already."""
+    """A v1beta1 component as a v1alpha1 service: its pod template holds everything already, or nothing of `main`."""
     template = component.get("podTemplate") or {}
     pod = dict(template.get("spec") or {})
     containers = list(pod.pop("containers", ()))
-    main = next(one for one in containers if one["name"] == "main")
+    main: Mapping[str, Any] = next((one for one in containers if one["name"] == "main"), {})
     return {
         "componentType": component.get("type", "worker"),
         "replicas": component.get("replicas", 1),

@@ -11,10 +11,13 @@ import yaml
 
 from kit.programs import KWOK, build, files_of
 
-__all__ = ["FAKE", "kwok"]
+__all__ = ["FAKE", "SERVER_OPTION", "kwok"]
 
 FAKE = {"kwok.x-k8s.io/node": "fake"}
 """The annotation of nodes that kwok plays."""
+SERVER_OPTION = "--feature-gates=WatchList=false"
+"""For the API server beside it. kwok watches from version 0, which a server takes for a list by watch and, on Debian's
+etcd, refuses: kwok would see only what it lists, after pauses of up to a minute."""
 STAGES = (
     "node/fast/node-initialize",
     "node/heartbeat/node-heartbeat",
