@@ -16,7 +16,14 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "kubernetes"), str(TESTS / "cluster")]
 
 from kit.kwok import FAKE, SERVER_OPTION, kwok  # noqa: E402  the tests' cluster
-from lone_server import GROUP_OF_ADMINS, LoneServer, free_port  # noqa: E402  the tests' API server
+from lone_server import (  # noqa: E402  the tests' API server
+    ADMIN,
+    ADMISSION,
+    GROUP_OF_ADMINS,
+    LoneServer,
+    free_port,
+    lone_server,
+)
 
 from offbus_steps.kubernetes.api import Call  # noqa: E402
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort  # noqa: E402
@@ -55,11 +62,8 @@ def served(folder: Path) -> Iterator[LoneServer]:
     """The API server, with its audit log, and kwok."""
     (folder / "audit.json").write_text(json.dumps(AUDIT))
     audit = [f"--audit-policy-file={folder / 'audit.json'}", f"--audit-log-path={folder / 'audit.log'}"]
-    server = LoneServer(
-        folder, {"admin": GROUP_OF_ADMINS, KWOK_USER: GROUP_OF_ADMINS}, options=[*audit, SERVER_OPTION]
-    )
-    server.start()
-    try:
+    users = {**ADMIN, KWOK_USER: GROUP_OF_ADMINS}
+    with lone_server(folder, users, (*ADMISSION, *audit, SERVER_OPTION)) as server:
         command = kwok(folder, server.kubeconfig(KWOK_USER), node_ip="127.0.0.1", port=free_port())
         with (folder / "kwok.log").open("wb") as log:
             player = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -68,8 +72,6 @@ def served(folder: Path) -> Iterator[LoneServer]:
         finally:
             player.kill()
             player.wait()
-    finally:
-        server.stop()
 
 
 class Fleet:

@@ -12,11 +12,10 @@ import yaml
 pytest.register_assert_rewrite("offbus_steps.conformance")
 
 from definitions import define  # noqa: E402
-from kubernetes_world import PortFor, Users  # noqa: E402
-from lone_server import GROUP_OF_ADMINS, LoneServer, Missing  # noqa: E402
+from kubernetes_world import PortFor, Users, port_to, server_of_its_own  # noqa: E402
+from lone_server import ADMIN, LoneServer  # noqa: E402
 
-from offbus_steps.kubernetes.connection import Login  # noqa: E402
-from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
+from offbus_steps.kubernetes.port import KubernetesPort  # noqa: E402
 from offbus_steps.port import Ref  # noqa: E402
 
 DEFINED = (
@@ -42,21 +41,14 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneServer]:
     """One API server for all; tests that kill it start it again."""
-    server = LoneServer(tmp_path_factory.mktemp("lone-server"), {"admin": GROUP_OF_ADMINS, **Users.all()})
-    try:
-        server.start()
-    except Missing as err:
-        pytest.skip(str(err))
-    try:
+    with server_of_its_own(tmp_path_factory.mktemp("lone-server"), {**ADMIN, **Users.all()}) as server:
         anyio.run(install, server)
         yield server
-    finally:
-        server.stop()
 
 
 async def install(server: LoneServer) -> None:
     """The custom resources, established: only then are they served."""
-    async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+    async with port_to(server) as port:
         documents = [one for path in DEFINED for one in yaml.safe_load_all(path.read_text())]
         await define(port, documents)
 
@@ -66,7 +58,7 @@ def port_for(server: LoneServer) -> PortFor:
     """`async with port_for(user) as port`."""
 
     def make(user: str) -> AbstractAsyncContextManager[KubernetesPort]:
-        return open_port(Login(str(server.kubeconfig(user))), qps=500, burst=1000)
+        return port_to(server, user)
 
     return make
 

@@ -1,17 +1,39 @@
-"""The users of the lone API server: each of them can do one thing less than a runner needs."""
+"""Lone API servers for tests, ports to them, and users: each of them can do one thing less than a runner needs."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
+from lone_server import ADMIN, ADMISSION, LoneServer, Missing, lone_server
+
 from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.connection import Login
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.runner_rights import runner_rights
 
-__all__ = ["PortFor", "Users", "bind_role"]
+__all__ = ["PortFor", "Users", "bind_role", "port_to", "server_of_its_own"]
 
 PortFor = Callable[[str], AbstractAsyncContextManager[KubernetesPort]]
 """`async with port_for(user) as port`."""
+
+
+@contextmanager
+def server_of_its_own(
+    folder: Path, users: Mapping[str, str] = ADMIN, flags: Sequence[str] = ADMISSION
+) -> Iterator[LoneServer]:
+    """While the block runs; without the programs that it, or the block, needs the test is skipped, saying why."""
+    try:
+        with lone_server(folder, users, flags) as server:
+            yield server
+    except Missing as err:
+        pytest.skip(str(err))
+
+
+def port_to(server: LoneServer, user: str = "admin") -> AbstractAsyncContextManager[KubernetesPort]:
+    """A user's port, which is not slowed down."""
+    return open_port(Login(str(server.kubeconfig(user))), qps=500, burst=1000)
 
 
 class Users:

@@ -25,7 +25,9 @@ WATCHDOG_S = 90.0
 ADMISSION_GATE = "--feature-gates=MutatingAdmissionPolicy=true"
 ADMISSION_API = "--runtime-config=admissionregistration.k8s.io/v1beta1=true"
 """With this alone, policies are served and taken, and do nothing."""
+ADMISSION = (ADMISSION_GATE, ADMISSION_API)
 GROUP_OF_ADMINS = "system:masters"
+ADMIN = {"admin": GROUP_OF_ADMINS}
 
 
 class Missing(Exception):
@@ -56,13 +58,11 @@ class LoneServer:
 
     folder: Path
     users: Mapping[str, str]
-    flags: tuple[str, ...] = (ADMISSION_GATE, ADMISSION_API)
+    flags: Sequence[str] = ADMISSION
     """More arguments of the API server."""
     port: int = field(default_factory=free_port)
     etcd_port: int = field(default_factory=free_port)
     tokens: dict[str, str] = field(default_factory=dict)
-    options: Sequence[str] = ()
-    """More for the API server."""
     _etcd: subprocess.Popen[bytes] | None = None
     _api: subprocess.Popen[bytes] | None = None
 
@@ -103,7 +103,6 @@ class LoneServer:
             "--authorization-mode=RBAC",
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
-            *self.options,
             *self.flags,
         ]
         self._api = self._run(command, "apiserver")
@@ -186,6 +185,20 @@ class LoneServer:
         if process is not None:
             process.kill()
             process.wait(timeout=WATCHDOG_S)
+
+
+@contextmanager
+def lone_server(
+    folder: Path, users: Mapping[str, str] = ADMIN, flags: Sequence[str] = ADMISSION
+) -> Iterator[LoneServer]:
+    """A server that runs while the block does. Raises Missing, TimeoutError."""
+    folder.mkdir(exist_ok=True)
+    server = LoneServer(folder, users, flags)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 def _answers(url: str) -> bool:

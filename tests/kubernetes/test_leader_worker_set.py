@@ -14,7 +14,8 @@ from typing import Any
 import anyio
 import pytest
 from definitions import define
-from lone_server import GROUP_OF_ADMINS, LoneServer, Missing, free_port, program
+from kubernetes_world import port_to, server_of_its_own
+from lone_server import ADMISSION, LoneServer, free_port, program
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
@@ -26,8 +27,7 @@ from kit.lws import lws, lws_definition, lws_webhooks
 from offbus_steps.conformance.waiting import until
 from offbus_steps.deploy import DEPLOY
 from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Object, Ref
 from offbus_steps.preload import LIBRARY
 from offbus_steps.prepare import PREPARE_CUDA
@@ -48,21 +48,15 @@ OWN = "/own.so"
 def groups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoneServer]:
     """An API server with the controllers."""
     folder = tmp_path_factory.mktemp("groups")
-    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS}, options=(SERVER_OPTION,))
     with ExitStack() as held:
-        held.callback(server.stop)
-        try:
-            server.start()
-            manager = program("kube-controller-manager")
-        except Missing as err:
-            pytest.skip(str(err))
+        server = held.enter_context(server_of_its_own(folder, flags=(*ADMISSION, SERVER_OPTION)))
         kubeconfig, hooks = server.kubeconfig("admin"), free_port()
         anyio.run(installed, server)
         commands = {
             "lws": lws(folder, kubeconfig, hooks),
             "kwok": kwok(folder, kubeconfig, node_ip="127.0.0.1", port=free_port()),
             "manager": [
-                manager,
+                program("kube-controller-manager"),
                 f"--kubeconfig={kubeconfig}",
                 "--controllers=statefulset-controller,garbage-collector-controller,namespace-controller",
                 "--leader-elect=false",
@@ -93,7 +87,7 @@ def running(folder: Path, name: str, command: list[str]) -> Iterator[None]:
 
 async def installed(server: LoneServer) -> None:
     """The definition, a node that kwok plays, and a namespace."""
-    async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+    async with port_to(server) as port:
         definition = lws_definition()
         await define(port, [definition])
         await port.objects.create(
@@ -113,7 +107,7 @@ async def hooked(server: LoneServer, folder: Path, port_of_hooks: int) -> None:
             else:
                 await stream.aclose()
                 break
-    async with open_port(Login(str(server.kubeconfig("admin")))) as port:
+    async with port_to(server) as port:
         for one in lws_webhooks(folder, port_of_hooks):
             await port.api.json(Call("POST", f"{HOOKS}/{one['kind'].lower()}s", body=one))
 
@@ -121,7 +115,7 @@ async def hooked(server: LoneServer, folder: Path, port_of_hooks: int) -> None:
 @pytest.fixture
 async def port(groups: LoneServer) -> AsyncIterator[KubernetesPort]:
     """An administrator's."""
-    async with open_port(Login(str(groups.kubeconfig("admin"))), qps=500, burst=1000) as port:
+    async with port_to(groups) as port:
         yield port
 
 

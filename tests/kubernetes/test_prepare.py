@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 from graph_controller import GraphController
-from kubernetes_world import PortFor, Users
-from lone_server import ADMISSION_API, GROUP_OF_ADMINS, LoneServer, Missing
+from kubernetes_world import PortFor, Users, port_to, server_of_its_own
+from lone_server import ADMISSION_API
 from pod_player import playing
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
@@ -21,8 +21,7 @@ from offbus.errors import StepError, StepFailed
 from offbus_steps.admission import BINDING, POLICY, binding_of, policy_of
 from offbus_steps.admission_ways import Admitted, ways_of
 from offbus_steps.conformance.waiting import until
-from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.pod_admission import dry_run_pod
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.preload import LIBRARY, PAGE_DIR
@@ -301,15 +300,8 @@ async def test_a_cluster_without_admission_policies_is_refused_and_left_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], why: str
 ) -> None:
     monkeypatch.setattr("offbus_steps.prepare_by_admission.SHOWS_WITHIN_S", 3.0)
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = LoneServer(folder, {"admin": GROUP_OF_ADMINS}, flags=flags)
-    try:
-        await anyio.to_thread.run_sync(server.start)
-    except Missing as err:
-        pytest.skip(str(err))
-    try:
-        async with open_port(Login(str(server.kubeconfig("admin"))), qps=500, burst=1000) as port:
+    with server_of_its_own(tmp_path / "server", flags=flags) as server:
+        async with port_to(server) as port:
             await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
             async with playing(port, "n"), bench_on(port, tmp_path) as one:
                 target = await deployed(port, deployment("llm", "n"))
@@ -322,5 +314,3 @@ async def test_a_cluster_without_admission_policies_is_refused_and_left_clean(
                 for undo in (POLICY, BINDING):
                     if flags:
                         assert (await one.objects.list(undo)).items == []
-    finally:
-        server.stop()

@@ -10,16 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
-import pytest
 import yaml
 from killed_runs import Process
-from lone_server import GROUP_OF_ADMINS, LoneServer, Missing
+from kubernetes_world import port_to, server_of_its_own
+from lone_server import LoneServer
 
 from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
 from offbus_steps.port import Ref
 from offbus_steps.webhook import CERTIFICATE, SERVICE
 
@@ -89,17 +87,10 @@ class WebhookWorld:
 @asynccontextmanager
 async def webhook_world(folder: Path, flags: tuple[str, ...]) -> AsyncIterator[WebhookWorld]:
     """A server of the test's own, `flags` among its arguments; the webhook is deployed, ready and not started."""
-    place = folder / "server"
-    place.mkdir()
     loopback = f"127.{100 + secrets.randbelow(100)}.{secrets.randbelow(250)}.0/24"
-    options = (f"--service-cluster-ip-range={loopback}",)
-    server = LoneServer(place, {"admin": GROUP_OF_ADMINS}, flags=flags, options=options)
-    try:
-        await anyio.to_thread.run_sync(server.start)
-    except Missing as err:
-        pytest.skip(str(err))
-    try:
-        async with open_port(Login(str(server.kubeconfig("admin"))), qps=500, burst=1000) as port:
+    flags = (*flags, f"--service-cluster-ip-range={loopback}")
+    with server_of_its_own(folder / "server", flags=flags) as server:
+        async with port_to(server) as port:
             world = WebhookWorld(server, port, folder)
             await world.install()
             await world.ready(1)
@@ -107,5 +98,3 @@ async def webhook_world(folder: Path, flags: tuple[str, ...]) -> AsyncIterator[W
                 yield world
             finally:
                 world.kill()
-    finally:
-        server.stop()
