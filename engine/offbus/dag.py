@@ -21,6 +21,7 @@ Unknown names and names that occur twice are the caller's findings; here they ar
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CycleError", "Dag", "build"]
 
@@ -33,13 +34,12 @@ class CycleError(ValueError):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a step stands: on which run of single needs, how far down it, and where in the plan order."""
 
     chain: int
     depth: int
-    index: int
+    rank: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Dag:
         open_ends = deque([step])
         while open_ends:
             here = self._places[open_ends.popleft()]
-            if here.index <= goal.index and here is not goal:
+            if here.rank <= goal.rank and here is not goal:
                 continue  # everything that it needs stands before it: the goal is not among them
             if here.chain == goal.chain and here.depth >= goal.depth:
                 return ancestor != step
@@ -93,7 +93,7 @@ class Dag:
                     seen.add(name)
                     open_ends.append(name)
         seen.discard(start)
-        return tuple(sorted(seen, key=lambda name: self._places[name].index))
+        return tuple(sorted(seen, key=lambda name: self._places[name].rank))
 
 
 def build(needs: Mapping[str, Iterable[str]]) -> Dag:

@@ -4,6 +4,7 @@ Nothing was changed yet, so it leaves at once. From then on the commands answer 
 offbus.runner.signals in a run).
 """
 
+import gc
 import os
 import signal
 from types import FrameType
@@ -14,6 +15,11 @@ INTERRUPTED = 130
 """offbus.exits.Exit.INTERRUPTED, whose import takes longer than one may be interrupted in."""
 
 
+CALM = (10_000, 10, 20)
+"""Thresholds of the collector (gc.set_threshold): a scenario and what a run has to report stay until the end, so
+looking at them again and again finds nothing. By default it is a tenth of the time of a run of 10,000 steps."""
+
+
 def main() -> None:
     """Entry point of the `offbus` script. Never returns."""
     ours = (
@@ -21,8 +27,11 @@ def main() -> None:
     )  # `nohup` and `&` may have it ignored
     if ours:
         signal.signal(signal.SIGINT, _leave)
+    gc.disable()  # what is being imported is no garbage
     from offbus.cli.main import main as commands
 
+    gc.set_threshold(*CALM)
+    gc.enable()
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     commands()

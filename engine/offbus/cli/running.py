@@ -47,19 +47,13 @@ def run_file(
 
 
 def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str) -> int:
-    _calm_collector()
+    gc.freeze()  # the scenario stays
     plan = [(step.id, step.uses) for step in scenario.steps]
     with make_view(kind, scenario.name, plan) as view:
         report = anyio.run(partial(_session, scenario, folder, identity, view))
         codes = [Exit(report.exit), *_written(report, folder)]
         view.finish(report, folder.report)
     return worst(*codes)
-
-
-def _calm_collector() -> None:
-    """What was loaded stays, and so does what a run has to report: the collector need not look at it ever again."""
-    gc.freeze()
-    gc.set_threshold(5_000, 10, 20)
 
 
 def _written(report: Report, folder: RunFolder) -> list[Exit]:

@@ -9,11 +9,10 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from offbus.errors import JournalError
 from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
@@ -52,7 +51,10 @@ def _cut_to_fit(event: Mapping[str, Any]) -> bytes:
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
-    return _ENCODER(event)[:-1].encode()
+    body = to_json(event, timedelta_mode="float", inf_nan_mode="constants", fallback=_unknown)
+    if b"NaN" in body or b"Infinity" in body:
+        from_json(body, allow_inf_nan=False)  # raises for the numbers, which are no JSON; a text may say so
+    return body[:-1]
 
 
 def _line(body: bytes) -> bytes:
@@ -141,14 +143,5 @@ def salvage(line: bytes) -> Iterator[Event]:
                 continue
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, set | frozenset):
-        return sorted(value)
+def _unknown(value: object) -> object:
     raise TypeError(f"{type(value).__name__} does not belong in a journal: {value!r}"[:500])
-
-
-_ENCODER = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain, check_circular=False
-).encode

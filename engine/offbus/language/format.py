@@ -67,7 +67,10 @@ class StepModel(_Shape):
     id: _Id = Field(description="Unique name of the step; expressions and `needs` use it.")
     uses: _Text = Field(description="Step type; `offbus steps` lists them.")
     with_: dict[str, Any] = Field(
-        {}, alias="with", description="Params of the step type; may hold ${{ expressions }}."
+        default_factory=dict,
+        alias="with",
+        description="Params of the step type; may hold ${{ expressions }}.",
+        json_schema_extra={"default": {}},
     )
     needs: list[_Text] | None = Field(
         None,
@@ -86,7 +89,9 @@ class StepModel(_Shape):
         None, description="Try again when the step fails in a way that may pass."
     )
     expect: list[_Expression] = Field(
-        [], description="CEL conditions on the step's outputs that must be true."
+        default_factory=list,
+        description="CEL conditions on the step's outputs that must be true.",
+        json_schema_extra={"default": []},
     )
 
 

@@ -54,9 +54,8 @@ class Places:
 
     def start_of(self, node: Node) -> Position:
         """For what a node lacks: its place, without the rest of a line that it shares."""
-        where = self.of(node)
         first = next(iter(node.keys.values()), None)
-        return where if node.kind == "scalar" or first is None else self.of(first)
+        return self.of(node if node.kind == "scalar" or first is None else first)
 
     def key(self, mapping: Node, name: str) -> Position:
         """The place of a key; of the mapping if it has no such key."""
