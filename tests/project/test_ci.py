@@ -42,3 +42,17 @@ def test_ci_plays_the_checks_the_drill_and_the_tests(repository: Path) -> None:
         "test-cluster",
         "test-all",
     ]
+
+
+def test_its_part_of_the_cluster_s_tests_is_the_lone_server_s_and_the_real_cluster_s(
+    repository: Path,
+) -> None:
+    command = ["make", "--dry-run", "test-cluster", "SHORT=1"]
+    said = subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    lone, real = (line for line in said.splitlines() if "-m pytest" in line)
+    assert "tests/kubernetes --ignore=tests/kubernetes/real" in lone
+    assert "tests/cluster tests/kubernetes/real" in real
+    assert "not long" in lone
+    assert "not long" in real
