@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from offbus_sandbox.store.history import Change
 from offbus_steps import responder
 from offbus_steps.fields import apply, merge_patch, plan
 from offbus_steps.fingerprint import RUN_LABEL
-from offbus_steps.port import Ref, WatchType
+from offbus_steps.port import Object, Ref, WatchType
 from offbus_steps.preload import LIBRARY
 from offbus_steps.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from offbus_steps.undos import ClearConsequences, CollectEvidence, RemoveAdmission, RestoreFields
@@ -121,6 +121,26 @@ async def test_a_final_state_is_not_waited_for(tmp_path: Path) -> None:
     _, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (12.0, final))
     assert port.agents.times(CLEAR) == [12.0]
     assert ended == 12 + PATIENCE_S
+
+
+@in_virtual_time
+async def test_what_a_kubelet_reports_meanwhile_is_not_called_cleared(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        undo = ClearConsequences.before(
+            port.store.get(NODE), fault="f", expected=False, patience=timedelta(0), maintenance=()
+        )
+        read, beats = port.objects.get, iter("ab")
+
+        async def read_before_a_report(ref: Ref) -> Object:
+            found = await read(ref)
+            for beat in islice(beats, 1):
+                ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": beat}
+                port.store.set_status(NODE, {"conditions": [ready]})
+            return found
+
+        port.objects.get = read_before_a_report
+        assert (await one.undo(undo)).detail == "there were no consequences"
+        assert list(beats) == []
 
 
 ENV = ("spec", "template", "spec", "containers", ("name", "main"), "env", ("name", "LD_PRELOAD"))

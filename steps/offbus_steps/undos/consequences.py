@@ -237,14 +237,18 @@ def _view(world: World, name: str) -> NodeView:
 
 
 def _differences(old: Object, new: Object) -> list[str]:
-    """Which parts of a node were changed, in words."""
+    """Which parts of a node were changed, in words; not those that its kubelet or others report meanwhile."""
     found = []
     for what in ("annotations", "labels"):
-        before, after = old["metadata"].get(what) or {}, new["metadata"].get(what) or {}
+        before, after = _ours(old["metadata"].get(what)), _ours(new["metadata"].get(what))
         found += [f"{what}[{key}]" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     for key in ("unschedulable", "taints"):
         if (old.get("spec") or {}).get(key) != (new.get("spec") or {}).get(key):
             found.append(f"spec.{key}")
-    if (old.get("status") or {}).get("conditions") != (new.get("status") or {}).get("conditions"):
+    if _faults_of(old) != _faults_of(new):
         found.append("status.conditions")
     return found
+
+
+def _faults_of(node: Object) -> list[str]:
+    return responder.fault_conditions((node.get("status") or {}).get("conditions") or ())
