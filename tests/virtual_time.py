@@ -75,6 +75,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = JumpingSelector()
         super().__init__(self._jumping)
+        self._clock_resolution = 1e-6  # after a year of seconds, a nanosecond more is no other number
 
     def time(self) -> float:
         """See asyncio."""

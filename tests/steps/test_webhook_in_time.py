@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import ssl
+from datetime import timedelta
 
 import anyio
 
 from offbus_agent.listen import listen_tcp
 from offbus_steps.kubernetes import webhook
-from offbus_steps.kubernetes.webhook_certificate import new_identity
+from offbus_steps.kubernetes.webhook_certificate import LIFETIME, new_identity
 from virtual_time import in_virtual_asyncio_time
 
 TICK_S = 0.1
@@ -28,6 +29,17 @@ async def test_a_review_that_does_not_arrive_whole_holds_its_end_up_for_a_bounde
             server.stop()
     writer.close()
     assert webhook.GRACE_S <= anyio.current_time() - told <= webhook.GRACE_S + 3 * TICK_S
+
+
+@in_virtual_asyncio_time
+async def test_it_ends_well_before_its_certificate() -> None:
+    server = webhook._Server(new_identity(["x"]))
+    webhook._end_in_time(server)
+    await anyio.sleep(timedelta(days=292).total_seconds() - 1)
+    assert not server.should_exit
+    await anyio.sleep(2)
+    assert server.should_exit
+    assert timedelta(days=292) < LIFETIME
 
 
 async def begun_review(listening: socket.socket) -> asyncio.StreamWriter:

@@ -140,9 +140,14 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
-    loop.call_later(ENDS_AFTER_S, server.stop)
+    _end_in_time(server)
     structlog.get_logger().info("serving", address="{}:{}".format(*sock.getsockname()[:2]))
     await server.serve(sockets=[sock])
+
+
+def _end_in_time(server: _Server) -> None:
+    """Its Deployment starts it anew, with a new certificate."""
+    asyncio.get_running_loop().call_later(ENDS_AFTER_S, server.stop)
 
 
 def _parser() -> argparse.ArgumentParser:
