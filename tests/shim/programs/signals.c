@@ -11,10 +11,11 @@ static atomic_int handled, wrong;
 
 static int check(int code) { return code == 0 || code == 719 ? 0 : code; }
 
+/* The last one stops the timer: on a busy machine a handler may take longer than its interval, and nothing else runs. */
 static void handle(int number) {
   (void)number;
   wrong += check(synchronize());
-  handled++;
+  if (++handled == 100) setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL);
 }
 
 int main(void) {
@@ -32,8 +33,6 @@ int main(void) {
   sigaction(SIGALRM, &action, NULL);
   setitimer(ITIMER_REAL, &often, NULL);
   while (handled < 100) wrong += check(synchronize());
-  often = (struct itimerval){{0, 0}, {0, 0}};
-  setitimer(ITIMER_REAL, &often, NULL);
   printf("%d\n", wrong);
   return 0;
 }
