@@ -1,18 +1,32 @@
 /* Start, devices, and the registry of handles. */
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "cuda_standin.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t unlocked; /* the signal mask of the lock's holder before it took it */
 static struct object *objects;
 static struct fleet_gpu gpus[FLEET_MAX];
 static unsigned count;
 static pid_t started_by;
 static uint64_t last_context_id;
 
-void driver_lock(void) { pthread_mutex_lock(&lock); }
-void driver_unlock(void) { pthread_mutex_unlock(&lock); }
+/* Whoever holds the lock is not interrupted: a signal handler that calls the driver would wait for it for ever. */
+void driver_lock(void) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  pthread_mutex_lock(&lock);
+  unlocked = before;
+}
+
+void driver_unlock(void) {
+  sigset_t before = unlocked;
+  pthread_mutex_unlock(&lock);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
 
 CUresult driver_start(void) {
   CUresult result = CUDA_SUCCESS;
