@@ -13,11 +13,12 @@ static unsigned count;
 static pid_t started_by;
 static uint64_t last_context_id;
 
-/* Whoever holds the lock is not interrupted: a signal handler that calls the driver would wait for it for ever. */
+/* Whoever holds the lock is not interrupted: a signal handler that calls the driver would wait for it for ever.
+ * On Linux sigprocmask is of the thread, and unlike pthread_sigmask it has one version in all of glibc. */
 void driver_lock(void) {
   sigset_t all, before;
   sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
+  sigprocmask(SIG_BLOCK, &all, &before);
   pthread_mutex_lock(&lock);
   unlocked = before;
 }
@@ -25,7 +26,7 @@ void driver_lock(void) {
 void driver_unlock(void) {
   sigset_t before = unlocked;
   pthread_mutex_unlock(&lock);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  sigprocmask(SIG_SETMASK, &before, NULL);
 }
 
 CUresult driver_start(void) {
