@@ -1,6 +1,7 @@
 """The journal: what is written is read back; what is torn or damaged is seen; any prefix folds."""
 
 import json
+from functools import reduce
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from offbus.errors import JournalError
-from offbus.journal.codec import DamagedLine, decode, encode
+from offbus.journal.codec import DamagedLine, decode, encode, read_back
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.schemas import DATA
@@ -41,6 +42,13 @@ def test_what_is_encoded_is_decoded(evidence):
     line = encode(event)
     assert line.count(b"\n") == 1
     assert decode(line) == event
+    assert read_back(line) == event
+
+
+def test_what_is_nested_deeply_reads_back_as_it_is_decoded():
+    """Deeper than pydantic-core's parser goes, and not too deep for its writer."""
+    line = encode(observed({"deep": reduce(lambda inner, _: [inner], range(230), 0)}))
+    assert read_back(line) == decode(line)
 
 
 @given(st.data())

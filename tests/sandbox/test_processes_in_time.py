@@ -159,7 +159,7 @@ async def test_requests_that_do_not_end_hold_a_server_up_for_a_bounded_time(tmp_
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listening])
             await asked.wait()
-            server.should_exit = True
+            server.stop()
             told = anyio.current_time()
     looks_every_s = 0.1  # uvicorn's own
     assert LAST_REQUESTS_S <= anyio.current_time() - told <= LAST_REQUESTS_S + 2 * looks_every_s

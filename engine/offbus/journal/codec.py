@@ -19,7 +19,7 @@ from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
 from offbus.journal.events import VERSION, Event, EventKind
 from offbus.journal.schemas import DATA
 
-__all__ = ["READERS", "DamagedLine", "decode", "encode", "salvage"]
+__all__ = ["READERS", "DamagedLine", "decode", "encode", "read_back", "salvage"]
 
 
 class DamagedLine(JournalError):

@@ -27,13 +27,12 @@ ORDER = (
     EventKind.ADOPTED,
 )
 """The kinds, as a rebuilt journal has them."""
-KINDS = frozenset(ORDER)
 
 
 def is_kept(event: Event) -> bool:
     """Whether others need the event."""
     kind = event["kind"]
-    return kind in KINDS and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
+    return kind in ORDER and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
 
 
 class KeptEvents:

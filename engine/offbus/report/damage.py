@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from offbus.journal.events import Event, EventKind
 
-__all__ = ["Gaps"]
+__all__ = ["SETTLED", "Gaps"]
 
 SETTLED = ("restored", "nothing")
-OF_UNDOS = frozenset((EventKind.UNDO_RECORDED, EventKind.UNDO_STARTED, EventKind.UNDO_ENDED))
+"""Results after which an undo needs no further try."""
 
 
 class Gaps:
@@ -26,8 +26,6 @@ class Gaps:
         if seq > self._next:
             self.missing.append((self._next, seq - 1))
         self._next = seq + 1
-        if kind not in OF_UNDOS:
-            return
         if kind == EventKind.UNDO_RECORDED:
             self._recorded.add(data["undo"])
         elif kind == EventKind.UNDO_STARTED:

@@ -10,7 +10,7 @@ from typing import Any
 
 from offbus.journal.events import Event, EventKind
 from offbus.report.applying import APPLY, instant_of
-from offbus.report.damage import Gaps
+from offbus.report.damage import SETTLED, Gaps
 from offbus.report.figures import since
 from offbus.report.model import (
     ExpectationReport,
@@ -25,9 +25,6 @@ from offbus.report.model import (
 from offbus.report.verdict import Stop, Verdict, judge
 
 __all__ = ["Fold", "fold"]
-
-SETTLED = ("restored", "nothing")
-"""Results after which an undo needs no further try."""
 
 
 class Fold:

@@ -1,4 +1,4 @@
-"""Plays undos: in two passes, each in its own bounded shield, all of them even if one fails (design.md, section 4).
+"""Plays undos: in two passes, in a shield, each try bounded, all of them even if one fails (design.md, section 4).
 
 Used by the end of a run, by `cleanup`, between the attempts of a step, and by `recover`, which gives it entries that
 were read from a journal. An entry is settled when its undo said `restored` or `nothing`; a conflict or a failure stays

@@ -53,7 +53,7 @@ class Supervisor:
                     await self._live(group, ready, idle)
                     self._cluster.store.history.close()  # ends the watches, which would hold the servers
                     for server in servers.values():
-                        server.should_exit = True
+                        server.stop()
                 group.cancel_scope.cancel()
         finally:
             await self._close()

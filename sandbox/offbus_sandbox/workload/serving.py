@@ -54,7 +54,7 @@ class Server:
         """Stop soon; requests that run may take `patience_s`, else the drain time."""
         if patience_s is not None:
             self._server.config.timeout_graceful_shutdown = patience_s
-        self._server.should_exit = True
+        self._server.stop()
 
 
 class _Server(OwnSignals):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from offbus.cli.views.board import Board, Subject
 from offbus.cli.views.words import OUTCOMES, PHASES, Glyphs, tone_of
+from offbus.report.damage import SETTLED
 from offbus.report.figures import figure, in_short, seconds, stopwatch
 from offbus.report.model import FaultReport, StepReport
 from offbus.report.spans import Line, Span, Tone, clean, line
@@ -13,7 +14,6 @@ __all__ = ["Section", "header", "sections"]
 
 FEWEST_STEPS = 3
 WORST_FIRST = (Tone.BAD, Tone.CAUTION, Tone.GOOD)
-SETTLED = ("restored", "nothing")
 
 
 @dataclass(frozen=True, slots=True)
