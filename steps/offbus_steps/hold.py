@@ -91,17 +91,19 @@ async def _check_all(
     log: Observations, places: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
 ) -> int:
     """Check every world since the marks, and every further one until the time is over. How many checks that were."""
-    count = 0
-    seen = dict(places)
+    count, now = 0, log.mark()
+    for node, mark in places.items():
+        for world in log.replay(mark):
+            check(world, node)
+            count += 1
     with anyio.move_on_after(time.total_seconds()):
         while True:
-            for node, mark in seen.items():
-                for world in log.replay(mark):
-                    count += 1
-                    check(world, node)
-            now = log.mark()
-            seen = dict.fromkeys(places, now)
             await log.more(now)
+            for world in log.replay(now):
+                for node in places:
+                    check(world, node)
+                    count += 1
+            now = log.mark()
     return count
 
 

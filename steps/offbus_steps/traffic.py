@@ -24,6 +24,7 @@ from offbus_steps.deaths import await_deaths
 from offbus_steps.faults import Fault
 from offbus_steps.observer import TARGET_USES
 from offbus_steps.prepare import required_target
+from offbus_steps.response import nodes_of
 from offbus_steps.stats import percentile, success_rate
 from offbus_steps.target import Target, target_pods
 
@@ -135,8 +136,8 @@ async def _without_http(
         raise StepError("pods without HTTP are proven to fail by a fault's calls", hint="give `fault`")
     here = next((one for one in params.fault.every if one.node == params.node), None)
     if here is None:
-        nodes = ", ".join(one.node for one in params.fault.every)
-        raise StepError(f"no fault was injected on {params.node}", hint=f"it was injected on {nodes}")
+        hint = f"it was injected on {nodes_of(params.fault)}"
+        raise StepError(f"no fault was injected on {params.node}", hint=hint)
     ended = await await_deaths(ctx, cluster, target, here)
     return TrafficOutputs(requests=0, failed=0, path_errors=0, success_rate=0.0, ended=ended)
 
