@@ -112,17 +112,18 @@ def machine() -> str:
 
 def linear(rows: list[Row]) -> str:
     """Whether a step of the longest run costs what one of the run before does."""
-    times = [
-        costs[-1] / costs[-2]
-        for kind in (PLAIN, WITH_UNDO)
-        if len(costs := [row.ours.median for row in rows if row.what.startswith(f"{kind},") and row.judged])
-        > 1
-    ]
-    if not times:
+    judged = [row for row in rows if row.judged]
+    plain, with_undo = (
+        [row for row in judged if row.what.startswith(f"{kind},")] for kind in (PLAIN, WITH_UNDO)
+    )
+    if len(plain) < 2:
         return "Whether it is linear was not measured."
+    times = [longest.ours.median / before.ours.median for *_, before, longest in (plain, with_undo)]
     verdict = "ok" if max(times) <= LINEAR_WITHIN else "**over**"
-    told = " and ".join(f"{one:.2f}" for one in times)
-    return f"Linear: a step of the longest run costs {told} × (with an undo) one of the run before it: {verdict}."
+    return (
+        f"Linear: a step of the longest run costs {times[0]:.2f} × (with an undo {times[1]:.2f} ×) one of the run "
+        f"before it: {verdict}."
+    )
 
 
 def main() -> None:
