@@ -4,8 +4,8 @@ The server of these tests never answers a TLS farewell: asyncio alone would wait
 """
 
 import stat
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -58,6 +58,20 @@ def itself(_: RudeServer) -> None:
     """Nothing is between."""
 
 
+@asynccontextmanager
+async def left_at_once(
+    folder: Path, answer: bytes = b"", shape: Callable[[RudeServer], None] = itself
+) -> AsyncIterator[tuple[RudeServer, Connection]]:
+    """What the block gives up of the connection leaves the server at once, and afterwards no socket is open."""
+    async with rude_server(folder, answer, shape) as (server, login):
+        before = sockets()
+        async with Connection(login) as connection:
+            yield server, connection
+            with anyio.fail_after(WATCHDOG_S):
+                await server.left.wait()
+        assert sockets() - before <= server.sockets
+
+
 STAGES = [itself, silent_handshake, silent_proxy, proxy, proxy_before_silent_handshake]
 
 
@@ -67,55 +81,39 @@ STAGES = [itself, silent_handshake, silent_proxy, proxy, proxy_before_silent_han
 async def test_a_call_that_is_cancelled_leaves_its_server_at_once(
     tmp_path: Path, shape: Callable[[RudeServer], None], call: Call
 ) -> None:
-    async with rude_server(tmp_path, shape=shape) as (server, login):
-        before = sockets()
-        async with Connection(login) as connection:
-            async with anyio.create_task_group() as asking:
-                asking.start_soon(api_of(connection).json, call)
-                await server.asked.wait()
-                asking.cancel_scope.cancel()
-            with anyio.fail_after(WATCHDOG_S):
-                await server.left.wait()
-        assert sockets() - before <= server.sockets
+    async with (
+        left_at_once(tmp_path, shape=shape) as (server, connection),
+        anyio.create_task_group() as asking,
+    ):
+        asking.start_soon(api_of(connection).json, call)
+        await server.asked.wait()
+        asking.cancel_scope.cancel()
 
 
 @pytest.mark.anyio
 async def test_an_answer_whose_reading_is_cancelled_leaves_its_server_at_once(tmp_path: Path) -> None:
-    async with rude_server(tmp_path, BEGUN) as (server, login):
-        before = sockets()
-        async with Connection(login) as connection:
-            response = await api_of(connection).open_stream(READ, total_s=60)
-            with anyio.CancelScope() as reading:
-                reading.cancel()
-                await response.read()
-            with anyio.fail_after(WATCHDOG_S):
-                await server.left.wait()
-        assert sockets() - before <= server.sockets
+    async with left_at_once(tmp_path, BEGUN) as (_, connection):
+        response = await api_of(connection).open_stream(READ, total_s=60)
+        with anyio.CancelScope() as reading:
+            reading.cancel()
+            await response.read()
 
 
 @pytest.mark.anyio
 async def test_a_watch_that_is_given_up_leaves_its_server_at_once(tmp_path: Path) -> None:
     event = b'{"type": "ADDED", "object": {"metadata": {"resourceVersion": "2"}}}\n'
     begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(event), event)
-    async with rude_server(tmp_path, begun) as (server, login):
-        before = sockets()
-        async with Connection(login) as connection:
-            async with aclosing(events_after(api_of(connection), READ.path, {}, "1")) as events:
-                await anext(events)
-            with anyio.fail_after(WATCHDOG_S):
-                await server.left.wait()
-        assert sockets() - before <= server.sockets
+    async with (
+        left_at_once(tmp_path, begun) as (_, connection),
+        aclosing(events_after(api_of(connection), READ.path, {}, "1")) as events,
+    ):
+        await anext(events)
 
 
 @pytest.mark.anyio
 async def test_a_connection_that_is_not_used_again_is_closed_with_its_answer(tmp_path: Path) -> None:
-    async with rude_server(tmp_path, ENDED) as (server, login):
-        before = sockets()
-        async with Connection(login) as connection:
-            assert await api_of(connection).json(READ) == {}
-            with anyio.fail_after(WATCHDOG_S):
-                await server.left.wait()
-        assert sockets() - before <= server.sockets
+    async with left_at_once(tmp_path, ENDED) as (_, connection):
+        assert await api_of(connection).json(READ) == {}
 
 
 @pytest.mark.parametrize("shape", STAGES, ids=lambda stage: stage.__name__)
