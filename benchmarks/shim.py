@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from offbus_agent.native import SHIM, library, standin_dir
-from offbus_agent.page import CallClass, ControlPage, EventsPage, Slot
+from offbus_agent.page.control import CallClass, ControlPage, EventsPage, Slot
+from offbus_agent.page.native_library import SHIM, library, standin_dir
 
 HERE = Path(__file__).parent
 GPUS = ("GPU-00000000-0000-0000-0000-000000000001", "GPU-00000000-0000-0000-0000-000000000002")

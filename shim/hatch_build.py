@@ -2,7 +2,7 @@
 
 Where the C parts cannot exist (no Linux, another processor) or the tools are missing, the package is built without
 them, with a warning: everything but `local` and the node agent's CUDA and NVML planes works then, and `offbus` says so
-when they are asked for (offbus_agent.native). A compiler that is there and fails is an error.
+when they are asked for (offbus_agent.page.native_library). A compiler that is there and fails is an error.
 """
 
 import os

@@ -103,7 +103,7 @@ def serve(
     heartbeat is missed, and an agent that starts again goes on with those whose lease still runs.
     """
     from offbus_agent.agent import NodePlace
-    from offbus_agent.policy import Policy, TokenBucket
+    from offbus_agent.faults.policy import Policy, TokenBucket
     from offbus_agent.program import CannotServeError, InvalidOptionError, Options, run
 
     usual = root / "kmsg" if (root / "gpus.json").exists() else root / "dev/kmsg"

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from offbus_agent.clearing import Clearing, metadata_of
-from offbus_agent.effects import Plane
-from offbus_agent.evidence import Evidence
-from offbus_agent.fault_book import FaultBook
-from offbus_agent.faults import Faults
+from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.faults.clear import Clearing, metadata_of
+from offbus_agent.faults.evidence import Evidence
+from offbus_agent.faults.policy import Policy
+from offbus_agent.faults.processes import preloaded
+from offbus_agent.faults.registry import FaultBook
+from offbus_agent.faults.service import Faults
+from offbus_agent.faults.store import Store
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
-from offbus_agent.kernel_log import open_kernel_log
+from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_agent.leases import boot_id, boottime_ns
 from offbus_agent.models import (
     Fault,
@@ -26,12 +29,9 @@ from offbus_agent.models import (
     PreloadAnswer,
     PreloadShape,
 )
-from offbus_agent.node_page import NodePage
-from offbus_agent.planes import PlaneFailedError, Planes
-from offbus_agent.policy import Policy
-from offbus_agent.processes import preloaded
+from offbus_agent.planes.page_plane import NodePage
+from offbus_agent.planes.planes import PlaneFailedError, Planes
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import Store
 
 __all__ = ["Agent", "NodePlace", "open_agent"]
 

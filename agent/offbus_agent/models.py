@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from offbus_agent.effects import Mode, Plane
-from offbus_agent.kernel_line import Dialect
+from offbus_agent.catalogue.xid_effects import Mode, Plane
+from offbus_agent.kernel_log.line import Dialect
 
 __all__ = [
     "Counts",

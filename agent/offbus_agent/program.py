@@ -18,17 +18,17 @@ from pathlib import Path
 import uvicorn
 
 from offbus_agent.agent import Agent, NodePlace, open_agent
-from offbus_agent.catalogue import UnknownXid, lookup
-from offbus_agent.credentials import TokenError, TokenFile
-from offbus_agent.keeper import keep
-from offbus_agent.kernel_log import KernelLogError
+from offbus_agent.catalogue.catalogue import UnknownXid, lookup
+from offbus_agent.faults.policy import Policy
+from offbus_agent.faults.store import Store, StoreError
+from offbus_agent.http.listen import ListenError, listen_tcp, listen_unix, name_of
+from offbus_agent.http.server import application
+from offbus_agent.http.token import TokenError, TokenFile
+from offbus_agent.http.uvicorn_server import OwnSignals
+from offbus_agent.kernel_log.log import KernelLogError
+from offbus_agent.lease_keeper import keep
 from offbus_agent.leases import boot_id
-from offbus_agent.listen import ListenError, listen_tcp, listen_unix, name_of
-from offbus_agent.node_page import NodePageError
-from offbus_agent.policy import Policy
-from offbus_agent.server import application
-from offbus_agent.serving import OwnSignals
-from offbus_agent.store import Store, StoreError
+from offbus_agent.planes.page_plane import NodePageError
 
 __all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]
 

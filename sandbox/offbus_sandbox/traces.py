@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from offbus_agent.page_abi import Ctl
+from offbus_agent.page.abi import Ctl
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
 

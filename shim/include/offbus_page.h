@@ -6,7 +6,7 @@
  * (pread and pwrite only), so a process that truncates it can harm no other.
  *
  * All numbers are little-endian, in natural alignment. Times are nanoseconds of CLOCK_BOOTTIME. The Python side is
- * offbus_agent/page_abi.py; tests/shim holds the two together. A reader refuses another major version; a higher minor
+ * offbus_agent/page/abi.py; tests/shim holds the two together. A reader refuses another major version; a higher minor
  * version only gives meaning to bytes that were reserved (zero).
  */
 #ifndef OFFBUS_PAGE_H

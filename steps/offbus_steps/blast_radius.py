@@ -26,7 +26,7 @@ async def require_allowed(
     cluster: Cluster, xid: int, target: Target, places: Sequence[Place], planes: Collection[Plane]
 ) -> bool:
     """Ask the guards; whether a responder is expected to quarantine the nodes."""
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     cluster.guards.require_namespace(target.namespace)
     entry, world = lookup(xid), cluster.log.world
@@ -53,7 +53,7 @@ def _soon_cordoned(cluster: Cluster) -> set[str]:
 
 
 def _cordons(fault: Fault) -> bool:
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     return Plane.KERNEL in fault.planes and lookup(fault.xid).cordons
 

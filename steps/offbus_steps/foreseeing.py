@@ -215,7 +215,7 @@ def remediation_sights(
     topic: str, xid: int, planes: Sequence[Plane], responders: Deployed
 ) -> Iterator[Sight]:
     """What a responder makes of an XID, by the catalogue and by what is deployed."""
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
     if Plane.KERNEL not in planes:
@@ -238,6 +238,6 @@ def remediation_sights(
 
 
 def _cordons(xid: int, planes: Sequence[Plane]) -> bool:
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     return Plane.KERNEL in planes and lookup(xid).cordons

@@ -31,7 +31,7 @@ BACK_WITHIN_S = 10.0
 PAUSE_S = 0.2
 """Before an agent that does not answer is asked again: nothing tells when it is back."""
 NOT_SHOWN = "not_shown"
-"""The agent's code for an effect that it did not find when it read back (offbus_agent.planes.FailureCode)."""
+"""The agent's code for an effect that it did not find when it read back (offbus_agent.planes.planes.FailureCode)."""
 
 
 class AgentRefused(StepError):

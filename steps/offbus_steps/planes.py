@@ -22,14 +22,14 @@ PAGE_PLANES = frozenset({Plane.CUDA, Plane.NVML})
 
 def usual_planes(xid: int) -> tuple[Plane, ...]:
     """Where an XID shows on real hardware, by the catalogue."""
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     return tuple(Plane(plane.value) for plane in lookup(xid).planes)
 
 
 def require_showing(xid: int, planes: Sequence[Plane]) -> None:
     """Raises StepError for a plane on which the XID has nothing to show: it could never be proven."""
-    from offbus_agent.catalogue import lookup
+    from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
     shown = {Plane.KERNEL} | {p for p, code in ((Plane.CUDA, entry.cuda), (Plane.NVML, entry.nvml)) if code}

@@ -97,7 +97,7 @@ class XidParams(WhereParams):
     @field_validator("xid")
     @classmethod
     def _known(cls, xid: int) -> int:
-        from offbus_agent.catalogue import UnknownXid, lookup
+        from offbus_agent.catalogue.catalogue import UnknownXid, lookup
 
         try:
             lookup(xid)

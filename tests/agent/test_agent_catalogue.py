@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from offbus_agent import nvlink5
-from offbus_agent.catalogue import UnknownXid, catalogue, lookup
-from offbus_agent.codes import UnknownCode, cuda_code, nvml_code
-from offbus_agent.effects import EFFECTS, NVLINK5_XIDS, Mode, Plane
-from offbus_agent.kernel_line import Dialect, xid_line
+from offbus_agent.catalogue import nvlink5
+from offbus_agent.catalogue.catalogue import UnknownXid, catalogue, lookup
+from offbus_agent.catalogue.result_codes import UnknownCode, cuda_code, nvml_code
+from offbus_agent.catalogue.xid_effects import EFFECTS, NVLINK5_XIDS, Mode, Plane
+from offbus_agent.kernel_log.line import Dialect, xid_line
 
 # The detectors' own patterns, docs/reference/agent.md.
 GPUD = re.compile(r"NVRM: Xid \(((?:PCI:)?[0-9a-fA-F:]+)\).*?: (\d+),")

@@ -12,7 +12,7 @@ import pytest
 from node_world import GPU0, GPU1, LEASE, OWNER, request
 
 import offbus_agent
-from offbus_agent.page_abi import RECORD_COMPLETE, EventsHeader, Row
+from offbus_agent.page.abi import RECORD_COMPLETE, EventsHeader, Row
 
 NATIVE = Path(offbus_agent.__file__).parent / "native"
 needs_shim = pytest.mark.skipif(

@@ -5,7 +5,7 @@ import json
 import pytest
 from node_world import GPU0, GPU1, LEASE, OWNER, request
 
-from offbus_agent.page import ControlPage
+from offbus_agent.page.control import ControlPage
 
 KERNEL = ["kernel"]
 

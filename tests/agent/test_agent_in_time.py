@@ -10,17 +10,17 @@ import httpx
 import pytest
 from node_world import GPU0, Node
 
-from offbus_agent import keeper, program
+from offbus_agent import lease_keeper, program
 from offbus_agent.agent import GUIDE_TTL_S, Agent, NodePlace, open_agent
-from offbus_agent.credentials import TokenFile
-from offbus_agent.endpoints import LONGEST_WAIT_S
+from offbus_agent.faults.policy import Policy, TokenBucket
+from offbus_agent.faults.store import Store
+from offbus_agent.http.endpoints import LONGEST_WAIT_S
+from offbus_agent.http.listen import listen_unix
+from offbus_agent.http.server import application
+from offbus_agent.http.token import TokenFile
 from offbus_agent.leases import boot_id, boottime_ns
-from offbus_agent.listen import listen_unix
 from offbus_agent.models import Fault, FaultRequest, InjectXidRequest, LeaseRequest, State
-from offbus_agent.page import ControlPage
-from offbus_agent.policy import Policy, TokenBucket
-from offbus_agent.server import application
-from offbus_agent.store import Store
+from offbus_agent.page.control import ControlPage
 from virtual_time import in_virtual_asyncio_time, meanwhile
 
 NS = 1_000_000_000
@@ -66,7 +66,7 @@ async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator
     if not bell:
         node.events.unlink()
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(keeper.keep, agent)
+        tasks.start_soon(lease_keeper.keep, agent)
         yield Watched(agent, node, origin_ns), fault
         tasks.cancel_scope.cancel()
     store.close()
@@ -95,23 +95,23 @@ async def test_a_renewed_lease_ends_later(node: Node) -> None:
 async def test_an_agent_shows_that_it_lives_four_times_as_often_as_it_must(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):
         seen = await watched.heartbeats(20.1, look_every_s=0.1)
-        assert seen == [pytest.approx(number * keeper._BEAT_S, abs=1e-6) for number in range(17)]
+        assert seen == [pytest.approx(number * lease_keeper._BEAT_S, abs=1e-6) for number in range(17)]
 
 
 @in_virtual_asyncio_time
 async def test_without_a_doorbell_the_page_is_looked_at_all_the_time(node: Node) -> None:
     async with armed(node, ttl_s=3600, bell=False) as (watched, _):
-        seen = await watched.heartbeats(1.0, look_every_s=keeper._LOOK_S / 5)
-        assert len(seen) == pytest.approx(1.0 / keeper._LOOK_S, abs=1)
+        seen = await watched.heartbeats(1.0, look_every_s=lease_keeper._LOOK_S / 5)
+        assert len(seen) == pytest.approx(1.0 / lease_keeper._LOOK_S, abs=1)
 
 
 @in_virtual_asyncio_time
 async def test_a_process_that_rings_without_end_leaves_the_agent_its_rest(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _), anyio.create_task_group() as tasks:
         tasks.start_soon(ring, node)
-        seen = await watched.heartbeats(1.0, look_every_s=keeper._REST_S / 10)
+        seen = await watched.heartbeats(1.0, look_every_s=lease_keeper._REST_S / 10)
         tasks.cancel_scope.cancel()
-    assert len(seen) == pytest.approx(1.0 / keeper._REST_S, rel=0.15)
+    assert len(seen) == pytest.approx(1.0 / lease_keeper._REST_S, rel=0.15)
 
 
 async def ring(node: Node) -> None:
@@ -120,7 +120,7 @@ async def ring(node: Node) -> None:
     try:
         while True:
             os.pwrite(events, os.pread(events, 1, 0), 0)
-            await anyio.sleep(keeper._REST_S / 10)
+            await anyio.sleep(lease_keeper._REST_S / 10)
     finally:
         os.close(events)
 

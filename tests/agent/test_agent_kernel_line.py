@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from offbus_agent.kernel_line import LIMIT, Dialect, UnsafeLine, checked, xid_line
-from offbus_agent.kernel_log import open_kernel_log, parse_record
+from offbus_agent.kernel_log.line import LIMIT, Dialect, UnsafeLine, checked, xid_line
+from offbus_agent.kernel_log.log import parse_record
+from offbus_agent.kernel_log.open import open_kernel_log
 
 LINE = {"fault": "a1", "pci": "0000:3b:00", "text": "79, GPU has fallen off the bus.", "at_s": 0.0}
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.kernel_line import UnsafeLine
-from offbus_agent.kernel_log import KernelLogError, NotShown, open_kernel_log
+from offbus_agent.kernel_log.line import UnsafeLine
+from offbus_agent.kernel_log.log import KernelLogError, NotShown
+from offbus_agent.kernel_log.open import open_kernel_log
 
 KMSG = Path("/dev/kmsg")
 needs_kmsg = pytest.mark.skipif(

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from node_world import GPU1, LEASE, OWNER, request
 
-from offbus_agent.page import ControlPage
+from offbus_agent.page.control import ControlPage
 from watching import wait_until
 
 KERNEL = ["kernel"]

@@ -161,7 +161,7 @@ def test_the_shim_is_exchanged_by_name_and_never_written_into(agents, node):
 
 def test_the_catalogue_is_cheap_to_import():
     """Steps, docs and schemas import it: no third-party module may come along."""
-    code = "import sys; import offbus_agent.catalogue; print(sorted(m for m in sys.modules if '.' not in m))"
+    code = "import sys; import offbus_agent.catalogue.catalogue; print(sorted(m for m in sys.modules if '.' not in m))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

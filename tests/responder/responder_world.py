@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from offbus_agent.kernel_log import open_kernel_log
+from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import NotFound, Object, Port, Ref
 from watching import watch_until

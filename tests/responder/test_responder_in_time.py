@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 
 from timed_port import TimedPort, pod, put
 
-from offbus_agent.kernel_log import open_kernel_log
+from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_sandbox.responder import controller, janitor, reconciler, terms
 from offbus_sandbox.responder.condition import kube_time, updated_conditions
 from offbus_sandbox.responder.config import Breaker, ResponderConfig

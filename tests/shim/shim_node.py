@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from offbus_agent.page import CallClass, ControlPage, EventsPage, ProcessRow, Slot
+from offbus_agent.page.control import CallClass, ControlPage, EventsPage, ProcessRow, Slot
 
 GPUS = ("GPU-5d1d9a3e-1111-2222-3333-000000000001", "GPU-5d1d9a3e-1111-2222-3333-000000000002")
 PCI = ("0000:3b:00", "0000:5e:00")

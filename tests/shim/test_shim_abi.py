@@ -6,8 +6,8 @@ import subprocess
 import pytest
 from shim_build import PROGRAMS, SHIM, compile_c
 
-from offbus_agent import page_abi
-from offbus_agent.page_abi import (
+from offbus_agent.page import abi
+from offbus_agent.page.abi import (
     CallClass,
     Ctl,
     Events,
@@ -40,7 +40,7 @@ def seen_by_python() -> dict[str, int]:
     seen |= {"events.rows": Events.rows.offset, "events": ctypes.sizeof(Events)}
     constants = ("ABI_MAJOR", "ABI_MINOR", "CTL_MAGIC", "EVENTS_MAGIC", "SLOTS", "ROWS", "FAULT_ID_SIZE")
     for name in (*constants, "FUNCTION_SIZE", "PPM_ALWAYS", "RECORD_COMPLETE"):
-        seen[name] = getattr(page_abi, name)
+        seen[name] = getattr(abi, name)
     seen |= {flag.name: int(flag) for flag in SlotFlag if flag.name}
     seen |= {f"MODE_{mode.name}": int(mode) for mode in FaultMode}
     return seen | {f"CLASS_{kind.name}": int(kind) for kind in CallClass}

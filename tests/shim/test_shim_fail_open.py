@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from shim_node import GPUS, Node, now_ns
 
-from offbus_agent.page_abi import (
+from offbus_agent.page.abi import (
     ABI_MAJOR,
     ABI_MINOR,
     CTL_MAGIC,

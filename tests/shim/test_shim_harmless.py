@@ -10,7 +10,7 @@ import pytest
 from shim_build import PROGRAMS, compile_c
 from shim_node import Node, Program
 
-from offbus_agent.page import CallClass, FaultMode
+from offbus_agent.page.control import CallClass, FaultMode
 
 ASKED = """
 int cuInit(unsigned flags) {{ return (int)flags * 0; }}

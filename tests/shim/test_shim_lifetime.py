@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from shim_node import GPUS, Node, Program, now_ns
 
-from offbus_agent.doorbell import Doorbell
-from offbus_agent.page import CallClass, FaultMode
-from offbus_agent.page_abi import Ctl
+from offbus_agent.page.abi import Ctl
+from offbus_agent.page.control import CallClass, FaultMode
+from offbus_agent.page.events_inotify import Doorbell
 
 Probe = Callable[..., Program]
 HOUR = 3_600_000_000_000

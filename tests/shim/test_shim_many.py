@@ -14,7 +14,7 @@ import pytest
 from shim_build import PROGRAMS, compile_c
 from shim_node import Node, Program, now_ns
 
-from offbus_agent.doorbell import Doorbell
+from offbus_agent.page.events_inotify import Doorbell
 
 PROCESSES = 64
 

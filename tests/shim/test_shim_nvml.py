@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from shim_node import GPUS, Node, Program
 
-from offbus_agent.page import FaultMode
+from offbus_agent.page.control import FaultMode
 
 CLIENT = """
 import ctypes, sys

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from shim_node import EVERY_CLASS, GPUS, PCI, now_ns
 
-from offbus_agent.native import NativeMissingError, library
-from offbus_agent.page import CallClass, ControlPage, EventsPage, FaultMode, PageError, Slot
-from offbus_agent.page_abi import Ctl
+from offbus_agent.page.abi import Ctl
+from offbus_agent.page.control import CallClass, ControlPage, EventsPage, FaultMode, PageError, Slot
+from offbus_agent.page.native_library import NativeMissingError, library
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ import pytest
 from shim_build import PROGRAMS, SHIM
 from shim_node import GPUS, Node, Program
 
-from offbus_agent.doorbell import Doorbell
-from offbus_agent.page import CallClass, FaultMode
+from offbus_agent.page.control import CallClass, FaultMode
+from offbus_agent.page.events_inotify import Doorbell
 
 MEMORY, THREADS = "address,undefined", "thread"
 REPORT = {

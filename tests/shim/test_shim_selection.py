@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from shim_node import GPUS, PCI, Node, Program
 
-from offbus_agent.page import CallClass, FaultMode, Slot
+from offbus_agent.page.control import CallClass, FaultMode, Slot
 
 Probe = Callable[..., Program]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from workload_world import GPU, MODEL, Node, Program, chat, events_of, text_of
 
-from offbus_agent.page import CallClass
+from offbus_agent.page.control import CallClass
 
 ECC_UNCORRECTABLE = 214
 

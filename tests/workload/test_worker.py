@@ -7,7 +7,7 @@ import httpx
 import pytest
 from workload_world import GPU, MODEL, Node, Program, chat, events_of, text_of
 
-from offbus_agent.page import CallClass
+from offbus_agent.page.control import CallClass
 
 ECC_UNCORRECTABLE = 214
 GPU_IS_LOST = 15

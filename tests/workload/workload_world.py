@@ -13,8 +13,8 @@ from typing import Any
 
 import httpx
 
-from offbus_agent.native import SHIM, library, standin_dir
-from offbus_agent.page import CallClass, ControlPage, EventsPage, Slot
+from offbus_agent.page.control import CallClass, ControlPage, EventsPage, Slot
+from offbus_agent.page.native_library import SHIM, library, standin_dir
 from watching import wait_until
 
 WATCHDOG_S = 60.0

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
-from offbus_agent.serving import OwnSignals
+from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_sandbox.wire import status_of
 from offbus_steps.port import PortError
 

@@ -9,7 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-from offbus_agent.kernel_log import KernelLogError, open_kernel_log
+from offbus_agent.kernel_log.log import KernelLogError
+from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_sandbox.responder.boot_id import renew_boot_id
 
 __all__ = ["LocalNodes", "NodeRepair", "OwnNode", "RepairError"]

@@ -8,8 +8,8 @@ XID_154_EVAL stays with the default. Must not: look at a line's address or proce
 
 from collections.abc import Mapping
 
-from offbus_agent import nvlink5
-from offbus_agent.catalogue import catalogue
+from offbus_agent.catalogue import nvlink5
+from offbus_agent.catalogue.catalogue import catalogue
 from offbus_sandbox.responder.terms import RecommendedAction
 
 __all__ = ["action_of_bucket", "action_of_recovery", "action_of_xid", "nvlink_action"]

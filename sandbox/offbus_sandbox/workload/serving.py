@@ -14,7 +14,7 @@ import socket
 import uvicorn
 from starlette.types import ASGIApp
 
-from offbus_agent.serving import OwnSignals
+from offbus_agent.http.uvicorn_server import OwnSignals
 
 __all__ = ["Server", "pod_ip"]
 

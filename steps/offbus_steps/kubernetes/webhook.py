@@ -25,8 +25,8 @@ import structlog
 import uvicorn
 
 from offbus.errors import CouldNotRun
-from offbus_agent.listen import ListenError, listen_tcp
-from offbus_agent.serving import OwnSignals
+from offbus_agent.http.listen import ListenError, listen_tcp
+from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, open_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from shim_node import GPUS, Node, Program
 
-from offbus_agent.page import FaultMode
+from offbus_agent.page.control import FaultMode
 
 Client = Callable[..., Path]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

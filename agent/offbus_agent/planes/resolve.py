@@ -7,11 +7,11 @@ nothing to show for that XID, a code that no driver returns. Pure; it changes no
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from offbus_agent.catalogue import UnknownXid, Xid, lookup
-from offbus_agent.codes import Code, UnknownCode, cuda_code, nvml_code
-from offbus_agent.effects import Mode, Plane
+from offbus_agent.catalogue.catalogue import UnknownXid, Xid, lookup
+from offbus_agent.catalogue.result_codes import Code, UnknownCode, cuda_code, nvml_code
+from offbus_agent.catalogue.xid_effects import Mode, Plane
 from offbus_agent.gpus import Gpu
-from offbus_agent.kernel_line import UnsafeLine, xid_line
+from offbus_agent.kernel_log.line import UnsafeLine, xid_line
 from offbus_agent.models import FaultRequest
 from offbus_agent.refusals import Refusal
 

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from offbus_agent.effects import Plane
-from offbus_agent.kernel_line import reset_line
-from offbus_agent.kernel_log import KernelLog, KernelLogError, NotShown
+from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.kernel_log.line import reset_line
+from offbus_agent.kernel_log.log import KernelLog, KernelLogError, NotShown
 from offbus_agent.leases import boottime_ns, expires_ns
 from offbus_agent.models import FaultRequest, KernelEntry
-from offbus_agent.node_page import NodePage, PageFailedError, PageNotShownError
-from offbus_agent.plan import Plan, line
+from offbus_agent.planes.page_plane import NodePage, PageFailedError, PageNotShownError
+from offbus_agent.planes.resolve import Plan, line
 
 __all__ = ["Applied", "FailureCode", "PlaneFailedError", "Planes"]
 

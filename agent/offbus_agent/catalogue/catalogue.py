@@ -20,9 +20,9 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-from offbus_agent import nvlink5
-from offbus_agent.codes import Code, cuda_code, nvml_code
-from offbus_agent.effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS, Effect, Mode, Plane, Shown
+from offbus_agent.catalogue import nvlink5
+from offbus_agent.catalogue.result_codes import Code, cuda_code, nvml_code
+from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS, Effect, Mode, Plane, Shown
 
 __all__ = ["Action", "Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 
@@ -100,7 +100,11 @@ def lookup(xid: int) -> Xid:
 @cache
 def catalogue() -> Mapping[int, Xid]:
     """All XIDs by number, ascending."""
-    with resources.files("offbus_agent").joinpath("data/xid_catalog.csv").open(encoding="utf-8") as file:
+    with (
+        resources.files("offbus_agent.catalogue")
+        .joinpath("data/xid_catalog.csv")
+        .open(encoding="utf-8") as file
+    ):
         entries = [_entry(row) for row in csv.DictReader(file)]
     return {entry.number: entry for entry in sorted(entries, key=lambda entry: entry.number)}
 

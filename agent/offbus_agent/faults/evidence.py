@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from offbus_agent.codes import CUDA_CODES, NVML_CODES
-from offbus_agent.effects import Plane
+from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
+from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.faults.processes import Known, census, find_process, pod_uid
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.leases import boottime_ns
 from offbus_agent.models import Counts, Fault, FirstFaulted, ProcessSeen
-from offbus_agent.node_page import NodePage
-from offbus_agent.page import FaultedCall, ProcessRow
-from offbus_agent.processes import Known, census, find_process, pod_uid
-from offbus_agent.store import StoredFault
+from offbus_agent.page.control import FaultedCall, ProcessRow
+from offbus_agent.planes.page_plane import NodePage
 
 __all__ = ["Evidence"]
 

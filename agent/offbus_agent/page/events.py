@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from offbus_agent.page_abi import (
+from offbus_agent.page.abi import (
     ABI_MAJOR,
     ABI_MINOR,
     EVENTS_MAGIC,
@@ -26,7 +26,7 @@ from offbus_agent.page_abi import (
     Record,
     Row,
 )
-from offbus_agent.page_file import PageError, open_or_create
+from offbus_agent.page.files import PageError, open_or_create
 
 __all__ = ["EventsPage", "FaultedCall", "ProcessRow"]
 

@@ -9,14 +9,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 
-from offbus_agent.evidence import Evidence
-from offbus_agent.fault_events import EventLog
+from offbus_agent.faults.event_log import EventLog
+from offbus_agent.faults.evidence import Evidence
+from offbus_agent.faults.ownership import not_found, refuse_stale
+from offbus_agent.faults.store import Store, StoredFault, StoreError
 from offbus_agent.leases import boottime_ns, has_lapsed
 from offbus_agent.models import Fault, State
-from offbus_agent.ownership import not_found, refuse_stale
-from offbus_agent.planes import Planes
+from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import Store, StoredFault, StoreError
 
 __all__ = ["FaultBook"]
 

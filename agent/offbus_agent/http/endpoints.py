@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from offbus_agent.agent import Agent
-from offbus_agent.clearing import ClearAnswer
+from offbus_agent.faults.clear import ClearAnswer
 from offbus_agent.models import (
     EventsAnswer,
     Fault,

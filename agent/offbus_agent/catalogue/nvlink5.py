@@ -43,7 +43,9 @@ def bucket(text: str, *, driver: int = FIRST_R575) -> str | None:
 @cache
 def _rules() -> tuple[dict[str, str], ...]:
     with (
-        resources.files("offbus_agent").joinpath("data/xid_nvlink5_decode.csv").open(encoding="utf-8") as file
+        resources.files("offbus_agent.catalogue")
+        .joinpath("data/xid_nvlink5_decode.csv")
+        .open(encoding="utf-8") as file
     ):
         return tuple(csv.DictReader(file))
 

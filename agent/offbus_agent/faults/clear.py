@@ -12,13 +12,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from offbus_agent.fault_book import FaultBook
+from offbus_agent.faults.registry import FaultBook
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.gpus import METADATA, GpuDiscoveryError, known_to_responder
-from offbus_agent.kernel_line import UnsafeLine
+from offbus_agent.kernel_log.line import UnsafeLine
 from offbus_agent.models import KernelEntry, State
-from offbus_agent.planes import Planes
+from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import StoredFault
 
 __all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "metadata_of"]
 

@@ -4,9 +4,9 @@ Job: refuse, with the reason. Pure; it neither reads nor changes the store. An e
 had, so that a runner that was believed dead cannot change what its successor cleans up.
 """
 
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.models import Fault, FaultRequest, LeaseRequest, OwnerRequest, State
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import StoredFault
 
 __all__ = ["left_no_trace", "not_found", "refuse_ended", "refuse_stale", "refuse_stranger", "same"]
 

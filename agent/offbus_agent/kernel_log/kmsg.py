@@ -10,8 +10,8 @@ import select
 import time
 from pathlib import Path
 
-from offbus_agent.kernel_line import checked
-from offbus_agent.kernel_log import KernelLogError, KernelRecord, NotShown, check_access, parse_record
+from offbus_agent.kernel_log.line import checked
+from offbus_agent.kernel_log.log import KernelLogError, KernelRecord, NotShown, check_access, parse_record
 
 __all__ = ["KmsgDevice"]
 

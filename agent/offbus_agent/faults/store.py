@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from offbus_agent.effects import Plane
+from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry
 
 __all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault"]

@@ -8,7 +8,6 @@ more than one record.
 
 import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,12 +18,14 @@ __all__ = [
     "KernelLogError",
     "KernelRecord",
     "NotShown",
-    "open_kernel_log",
+    "check_access",
     "parse_record",
+    "stat_log",
 ]
 
 FACILITY_USER = 1
 """What the kernel forces on records from user space that name no other facility."""
+
 
 _RECORD = re.compile(r"(\d+),(\d+),(\d+),([^;]*);(.*)")
 
@@ -73,22 +74,6 @@ class KernelLog(Protocol):
 
     def check(self) -> None:
         """Raises KernelLogError when a write would fail now."""
-
-
-def open_kernel_log(path: Path) -> KernelLog:
-    """The log at `path`: a character device or a regular file. Raises KernelLogError for anything else."""
-    from offbus_agent.kmsg_device import KmsgDevice
-    from offbus_agent.record_file import RecordFile
-
-    mode = stat_log(path).st_mode
-    if stat.S_ISCHR(mode):
-        return KmsgDevice(path)
-    if stat.S_ISREG(mode):
-        return RecordFile(path)
-    raise KernelLogError(
-        f"{path} is neither a character device nor a regular file",
-        "give /dev/kmsg, or a local node's record file",
-    )
 
 
 def stat_log(path: Path) -> os.stat_result:

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from offbus_agent.agent import Agent
-from offbus_agent.credentials import TokenError, TokenFile
-from offbus_agent.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
-from offbus_agent.planes import PlaneFailedError
+from offbus_agent.http.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
+from offbus_agent.http.token import TokenError, TokenFile
+from offbus_agent.planes.planes import PlaneFailedError
 from offbus_agent.refusals import Refusal
 
 __all__ = ["application"]
@@ -62,7 +62,7 @@ def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
 
 def _openapi(agent: Agent) -> _Handler:
     async def handle(_request: Request) -> Response:
-        from offbus_agent.openapi import document
+        from offbus_agent.http.openapi import document
 
         return JSONResponse(document(agent.version))
 

@@ -9,9 +9,9 @@ import asyncio
 import logging
 
 from offbus_agent.agent import Agent
-from offbus_agent.doorbell import Doorbell, DoorbellError
 from offbus_agent.leases import seconds_to_next
-from offbus_agent.node_page import HEARTBEAT_TTL_S
+from offbus_agent.page.events_inotify import Doorbell, DoorbellError
+from offbus_agent.planes.page_plane import HEARTBEAT_TTL_S
 
 __all__ = ["keep"]
 

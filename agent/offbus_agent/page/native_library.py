@@ -37,7 +37,7 @@ class NativeMissingError(Exception):
 
 def native_dir() -> Path:
     """The folder of the built parts; it exists even when nothing was built."""
-    return Path(__file__).parent / "native"
+    return Path(__file__).parents[1] / "native"
 
 
 def library(name: str) -> Path:

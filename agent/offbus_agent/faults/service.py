@@ -10,8 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from weakref import WeakValueDictionary
 
-from offbus_agent.clearing import ClearAnswer, Clearing
-from offbus_agent.fault_book import FaultBook
+from offbus_agent.faults.clear import ClearAnswer, Clearing
+from offbus_agent.faults.ownership import left_no_trace, not_found, refuse_ended, refuse_stranger, same
+from offbus_agent.faults.policy import Policy
+from offbus_agent.faults.registry import FaultBook
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.gpus import Gpu
 from offbus_agent.leases import boottime_ns, expires_ns
 from offbus_agent.models import (
@@ -23,12 +26,9 @@ from offbus_agent.models import (
     OwnerRequest,
     State,
 )
-from offbus_agent.ownership import left_no_trace, not_found, refuse_ended, refuse_stranger, same
-from offbus_agent.plan import Plan, plan
-from offbus_agent.planes import Applied, PlaneFailedError, Planes
-from offbus_agent.policy import Policy
+from offbus_agent.planes.planes import Applied, PlaneFailedError, Planes
+from offbus_agent.planes.resolve import Plan, plan
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import StoredFault
 
 __all__ = ["Faults"]
 

@@ -7,9 +7,9 @@ nothing itself: events live in the stored fault, and whoever appends saves the s
 import asyncio
 from typing import Any, Literal
 
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.leases import boottime_ns
 from offbus_agent.models import EventsAnswer, FaultEvent
-from offbus_agent.store import StoredFault
 
 __all__ = ["EventLog", "Kind"]
 

@@ -9,8 +9,8 @@ import uuid
 from dataclasses import dataclass
 from typing import Self
 
-from offbus_agent.page_abi import FAULT_ID_SIZE, PPM_ALWAYS, CallClass, FaultMode, SlotFlag, SlotLayout
-from offbus_agent.page_file import PageError
+from offbus_agent.page.abi import FAULT_ID_SIZE, PPM_ALWAYS, CallClass, FaultMode, SlotFlag, SlotLayout
+from offbus_agent.page.files import PageError
 
 __all__ = ["Slot"]
 

@@ -13,8 +13,8 @@ import threading
 import time
 from pathlib import Path
 
-from offbus_agent.kernel_line import checked
-from offbus_agent.kernel_log import (
+from offbus_agent.kernel_log.line import checked
+from offbus_agent.kernel_log.log import (
     FACILITY_USER,
     KernelLogError,
     KernelRecord,

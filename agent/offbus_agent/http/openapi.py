@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from offbus_agent.endpoints import ENDPOINTS, LONGEST_WAIT_S, Endpoint
+from offbus_agent.http.endpoints import ENDPOINTS, LONGEST_WAIT_S, Endpoint
 from offbus_agent.models import ErrorAnswer
 
 __all__ = ["document"]

@@ -7,10 +7,10 @@ planes or at the page.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from offbus_agent.effects import Plane
+from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.faults.store import StoredFault
 from offbus_agent.models import FaultRequest, State
 from offbus_agent.refusals import Refusal
-from offbus_agent.store import StoredFault
 
 __all__ = ["Policy", "TokenBucket", "is_live"]
 

@@ -11,12 +11,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from offbus_agent.effects import Mode, Plane
+from offbus_agent.catalogue.xid_effects import Mode, Plane
 from offbus_agent.leases import boottime_ns
 from offbus_agent.models import FaultRequest
-from offbus_agent.native import SHIM, NativeMissingError, library
-from offbus_agent.page import CallClass, ControlPage, EventsPage, FaultMode, PageError, ProcessRow, Slot
-from offbus_agent.plan import Plan
+from offbus_agent.page.control import (
+    CallClass,
+    ControlPage,
+    EventsPage,
+    FaultMode,
+    PageError,
+    ProcessRow,
+    Slot,
+)
+from offbus_agent.page.native_library import SHIM, NativeMissingError, library
+from offbus_agent.planes.resolve import Plan
 
 __all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError", "PageNotShownError"]
 

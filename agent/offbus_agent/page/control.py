@@ -17,19 +17,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from offbus_agent.page_abi import (
-    ABI_MAJOR,
-    ABI_MINOR,
-    CTL_MAGIC,
-    SLOTS,
-    CallClass,
-    Ctl,
-    FaultMode,
-    SlotFlag,
-)
-from offbus_agent.page_events import EventsPage, FaultedCall, ProcessRow
-from offbus_agent.page_file import PageError, open_or_create, read_boot_id
-from offbus_agent.page_slot import Slot
+from offbus_agent.page.abi import ABI_MAJOR, ABI_MINOR, CTL_MAGIC, SLOTS, CallClass, Ctl, FaultMode, SlotFlag
+from offbus_agent.page.events import EventsPage, FaultedCall, ProcessRow
+from offbus_agent.page.files import PageError, open_or_create, read_boot_id
+from offbus_agent.page.slot import Slot
 
 __all__ = [
     "CallClass",

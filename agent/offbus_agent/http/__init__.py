@@ -1,0 +1,1 @@
+"""The agent's HTTP interface: server, routes, token, OpenAPI."""
