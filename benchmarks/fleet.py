@@ -25,8 +25,8 @@ from fleet_report import BUDGETS, Share, results
 from fleet_watchers import POLL_S, Watcher, cpu_percent, ended, standing, watchers_of
 from lone_server import LoneServer
 
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import open_port
+from offbus_steps.kubernetes.rest.connection import Login
 
 CHURNED = 0.9
 """As much of the churn that was asked for has to have happened."""

@@ -22,7 +22,7 @@ from offbus.findings import CODES
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
-from offbus_steps.kubernetes.roles import WHOSE, rendered
+from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -1,9 +1,9 @@
 """A pod with the shim in it: what admission makes of a pod as it is created, by whichever way.
 
-One function for all that look at it in Python: the webhook (offbus_steps.kubernetes.webhook), and the dry run that asks
-whether a namespace lets such pods in. The admission policy (offbus_steps.admission) says the same in CEL, and a test
-holds the two together. Only containers that ask for GPUs are changed; an LD_PRELOAD that is there, in the spec or by
-the image, is chained behind ours. Pure.
+One function for all that look at it in Python: the webhook (offbus_steps.kubernetes.webhook.server), and the dry run
+that asks whether a namespace lets such pods in. The admission policy (offbus_steps.admission) says the same in CEL,
+and a test holds the two together. Only containers that ask for GPUs are changed; an LD_PRELOAD that is there, in the
+spec or by the image, is chained behind ours. Pure.
 """
 
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ from typing import Any
 
 import anyio
 
-from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import NotFound
 
 __all__ = ["define"]

@@ -112,7 +112,13 @@ class Drill:
 
     def reaper(self, name: str = "reaper", kubeconfig: Path | None = None) -> Process:
         """A replica of the reaper."""
-        command = [sys.executable, "-m", "offbus_steps.kubernetes.reaper", "--namespace", self.namespace]
+        command = [
+            sys.executable,
+            "-m",
+            "offbus_steps.kubernetes.ownership.reaper",
+            "--namespace",
+            self.namespace,
+        ]
         return self._start(name, [*command, "--kubeconfig", str(kubeconfig or self.kubeconfig)])
 
     def recover(self, *arguments: str, state: str = "elsewhere") -> Process:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from lone_server import ADMIN, ADMISSION, LoneServer, Missing, lone_server
 
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
-from offbus_steps.kubernetes.runner_rights import runner_rights
+from offbus_steps.kubernetes.rbac.runner import runner_rights
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.connection import Login
 
 __all__ = ["PortFor", "Users", "bind_role", "port_to", "server_of_its_own"]
 

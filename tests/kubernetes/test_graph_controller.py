@@ -9,8 +9,8 @@ import pytest
 from graph_controller import GraphController
 
 from offbus_steps.conformance.waiting import until
-from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
 
 pytestmark = pytest.mark.anyio

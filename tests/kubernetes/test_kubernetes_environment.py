@@ -16,11 +16,12 @@ from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
 from offbus.runner.recording import RunRecorder
 from offbus_steps.guards import ClusterGuards
-from offbus_steps.kubernetes.environment import KUBERNETES, KubernetesOptions
-from offbus_steps.kubernetes.opening import Hold, KubernetesCluster, Opening, cluster_identity
+from offbus_steps.kubernetes.environment import KUBERNETES
+from offbus_steps.kubernetes.open import Hold, KubernetesCluster, Opening, cluster_identity
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.ownership.run_lease import LEASE
+from offbus_steps.kubernetes.ownership.run_records import records_name
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.records import records_name
-from offbus_steps.kubernetes.run_lease import LEASE
 from offbus_steps.port import NotFound, Ref
 
 pytestmark = pytest.mark.anyio

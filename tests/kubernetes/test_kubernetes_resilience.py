@@ -13,10 +13,10 @@ from kubernetes_world import PortFor, Users
 from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun
-from offbus_steps.kubernetes import api as api_module
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.kubernetes.rest import api as api_module
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Forbidden, Ref, Unavailable, WatchEvent, WatchType
 
 pytestmark = pytest.mark.anyio

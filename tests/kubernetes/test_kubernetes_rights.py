@@ -24,14 +24,14 @@ from offbus.errors import CouldNotRun
 from offbus.plugins import STEPS, UNDOS, Registry, installed
 from offbus.step import Kind, Outputs, Params, StepType
 from offbus_steps.deploy import DEPLOY
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.permissions import Right, Scope, rights_of, roles
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
-from offbus_steps.kubernetes.preflight import missing_rights, preflight
-from offbus_steps.kubernetes.reaper_rights import reaper_rights
-from offbus_steps.kubernetes.roles import WHOSE, rendered
-from offbus_steps.kubernetes.runner_rights import RUNNER, declared, runner_rights
+from offbus_steps.kubernetes.rbac.access_review import missing_rights, preflight
+from offbus_steps.kubernetes.rbac.reaper import reaper_rights
+from offbus_steps.kubernetes.rbac.rights import Right, Scope, rights_of, roles
+from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
+from offbus_steps.kubernetes.rbac.runner import RUNNER, declared, runner_rights
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Conflict
 from offbus_steps.prepare import PREPARE_CUDA
 from offbus_steps.uses import uses

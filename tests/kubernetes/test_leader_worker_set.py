@@ -26,8 +26,8 @@ from kit.lws import lws, lws_definition, lws_webhooks
 
 from offbus_steps.conformance.waiting import until
 from offbus_steps.deploy import DEPLOY
-from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
 from offbus_steps.preload import LIBRARY
 from offbus_steps.prepare import PREPARE_CUDA

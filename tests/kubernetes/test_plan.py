@@ -14,13 +14,13 @@ from kubernetes_world import bind_role
 from lone_server import LoneServer
 
 from offbus_steps.kubernetes.agents import KubernetesAgents
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.permissions import roles
+from offbus_steps.kubernetes.ownership.run_lease import RunLease
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.reaper_reach import gaps
-from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
-from offbus_steps.kubernetes.run_lease import RunLease
-from offbus_steps.kubernetes.webhook_certificate import new_identity
+from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
+from offbus_steps.kubernetes.rbac.reaper_check import gaps
+from offbus_steps.kubernetes.rbac.rights import roles
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.webhook.certificate import new_identity
 from offbus_steps.pods import DEVICES_ANNOTATION
 from offbus_steps.port import KINDS, Invalid, NotFound, Ref
 from offbus_steps.webhook import CERTIFICATE

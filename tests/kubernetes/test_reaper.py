@@ -11,12 +11,12 @@ from killed_runs import Drill, Process, changes, gone, seen
 from kubernetes_world import Users, bind_role
 from lone_server import LoneServer
 
-from offbus_steps.kubernetes.permissions import roles
+from offbus_steps.kubernetes.ownership.published_reports import report_name
+from offbus_steps.kubernetes.ownership.run_lease import LEASE, RunLease
+from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, records_name
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.published import report_name
-from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
-from offbus_steps.kubernetes.records import RECORDS_LABEL, records_name
-from offbus_steps.kubernetes.run_lease import LEASE, RunLease
+from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
+from offbus_steps.kubernetes.rbac.rights import roles
 from offbus_steps.port import NotFound, Ref
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]

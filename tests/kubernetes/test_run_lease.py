@@ -9,9 +9,9 @@ from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun, StepError
 from offbus.journal.events import Event
+from offbus_steps.kubernetes.ownership.run_lease import LEASE, RunLease
+from offbus_steps.kubernetes.ownership.run_records import RunRecords, records_name
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.records import RunRecords, records_name
-from offbus_steps.kubernetes.run_lease import LEASE, RunLease
 from offbus_steps.port import NotFound, Ref
 
 pytestmark = pytest.mark.anyio
@@ -169,7 +169,7 @@ async def test_a_record_is_refused_while_the_cluster_is_away(
     monkeypatch: pytest.MonkeyPatch,
     port_for: PortFor,
 ) -> None:
-    from offbus_steps.kubernetes import api
+    from offbus_steps.kubernetes.rest import api
 
     records = RunRecords(port.objects, namespace, "run-a")
     await records.begin([])

@@ -16,8 +16,8 @@ from kubernetes_world import port_to, server_of_its_own
 from lone_server import LoneServer
 
 from offbus_steps.conformance.waiting import until
-from offbus_steps.kubernetes.api import Call
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Ref
 from offbus_steps.webhook import CERTIFICATE, SERVICE
 
@@ -62,7 +62,7 @@ class WebhookWorld:
         config = self.server.write_kubeconfig(
             self._folder / "webhook.kubeconfig", {"token": await self._token()}
         )
-        command = [sys.executable, "-m", "offbus_steps.kubernetes.webhook", *listen]
+        command = [sys.executable, "-m", "offbus_steps.kubernetes.webhook.server", *listen]
         self._starts += 1
         out = self._folder / f"webhook-{self._starts}.log"
         env = {"PATH": "/usr/bin:/bin", "HOME": str(self._folder)}

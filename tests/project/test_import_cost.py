@@ -47,7 +47,7 @@ def test_validate_imports_no_client_and_no_server(repository: Path) -> None:
 
 CLIENT = """
 import sys
-from offbus_steps.kubernetes.client import client
+from offbus_steps.kubernetes.rest.lean_client import client
 found = client()
 assert client() is found
 assert not [one for one in sys.modules if one.startswith("kubernetes_asyncio")], "all is as it was"
@@ -95,7 +95,7 @@ sys.meta_path.insert(0, Finder())
 )
 def test_where_its_parts_cannot_be_loaded_alone_all_of_the_client_is(before: str) -> None:
     program = f"""
-from offbus_steps.kubernetes import client
+from offbus_steps.kubernetes.rest import lean_client as client
 {before}
 found = client.client()
 import kubernetes_asyncio.client as whole

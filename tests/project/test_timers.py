@@ -78,4 +78,4 @@ def test_what_is_not_played_exists(module: str) -> None:
 
 def test_the_search_finds_timers() -> None:
     assert len(TIMED) > 50
-    assert TIMED["steps/offbus_steps/kubernetes/api.py"] == {"PATIENCE_S", "ATTEMPT_S", "CONNECT_S"}
+    assert TIMED["steps/offbus_steps/kubernetes/rest/api.py"] == {"PATIENCE_S", "ATTEMPT_S", "CONNECT_S"}

@@ -14,8 +14,8 @@ import yaml
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from anyio.streams.tls import TLSStream
 
-from offbus_steps.kubernetes.connection import Login
-from offbus_steps.kubernetes.webhook_certificate import Identity, new_identity
+from offbus_steps.kubernetes.rest.connection import Login
+from offbus_steps.kubernetes.webhook.certificate import Identity, new_identity
 
 __all__ = ["BEGUN", "ENDED", "TUNNEL", "RudeServer", "rude_server"]
 

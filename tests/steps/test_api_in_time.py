@@ -14,7 +14,9 @@ from timed_port import deployment, pod
 
 from full_server import full_server
 from offbus_steps.kubernetes.agents import KubernetesAgents
-from offbus_steps.kubernetes.api import (
+from offbus_steps.kubernetes.frontends import FRESH_S, Frontends
+from offbus_steps.kubernetes.objects import KubernetesObjects
+from offbus_steps.kubernetes.rest.api import (
     ATTEMPT_S,
     CONNECT_S,
     FIRST_PAUSE,
@@ -23,12 +25,10 @@ from offbus_steps.kubernetes.api import (
     Api,
     Call,
 )
-from offbus_steps.kubernetes.frontends import FRESH_S, Frontends
-from offbus_steps.kubernetes.objects import KubernetesObjects
-from offbus_steps.kubernetes.pace import Pace
-from offbus_steps.kubernetes.served import ServedKinds
+from offbus_steps.kubernetes.rest.discovery import ServedKinds
+from offbus_steps.kubernetes.rest.rate_limit import Pace
+from offbus_steps.kubernetes.rest.watch import ASKED_S, SLACK_S, events_after
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
-from offbus_steps.kubernetes.watching import ASKED_S, SLACK_S, events_after
 from offbus_steps.port import Forbidden, PortError, Ref, Unavailable
 from virtual_time import in_virtual_asyncio_time
 

@@ -12,10 +12,10 @@ import anyio
 import pytest
 from rude_server import BEGUN, ENDED, TUNNEL, RudeServer, rude_server
 
-from offbus_steps.kubernetes.api import LARGE, Api, Call
-from offbus_steps.kubernetes.connection import Connection
-from offbus_steps.kubernetes.pace import Pace
-from offbus_steps.kubernetes.watching import events_after
+from offbus_steps.kubernetes.rest.api import LARGE, Api, Call
+from offbus_steps.kubernetes.rest.connection import Connection
+from offbus_steps.kubernetes.rest.rate_limit import Pace
+from offbus_steps.kubernetes.rest.watch import events_after
 
 READ = Call("GET", "/api/v1/nodes")
 LARGE_WRITE = Call("POST", "/api/v1/nodes", body={"data": "x" * 32 * LARGE})

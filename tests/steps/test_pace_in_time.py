@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from offbus_steps.kubernetes.pace import Pace
+from offbus_steps.kubernetes.rest.rate_limit import Pace
 from virtual_time import in_virtual_time
 
 QPS, BURST = 50.0, 10

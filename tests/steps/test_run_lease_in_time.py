@@ -11,9 +11,9 @@ import pytest
 from timed_port import TimedPort
 
 from offbus.errors import CouldNotRun, TakenOver
-from offbus_steps.kubernetes.lapsing import DOUBLINGS, PAUSE_S, Lapsed, LeaseWatch
-from offbus_steps.kubernetes.records import RECORDS_LABEL
-from offbus_steps.kubernetes.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, NS, RunLease
+from offbus_steps.kubernetes.ownership.lease_watch import DOUBLINGS, PAUSE_S, Lapsed, LeaseWatch
+from offbus_steps.kubernetes.ownership.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, NS, RunLease
+from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL
 from offbus_steps.port import Ref, Unavailable
 from virtual_time import VirtualClock, in_virtual_time, meanwhile
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import anyio
 
 from offbus_agent.http.listen import listen_tcp
-from offbus_steps.kubernetes import webhook
-from offbus_steps.kubernetes.webhook_certificate import LIFETIME, new_identity
+from offbus_steps.kubernetes.webhook import server as webhook
+from offbus_steps.kubernetes.webhook.certificate import LIFETIME, new_identity
 from virtual_time import in_virtual_asyncio_time
 
 TICK_S = 0.1

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.kubernetes.webhook_certificate import new_identity
-from offbus_steps.kubernetes.webhook_reviews import reviewed
+from offbus_steps.kubernetes.webhook.certificate import new_identity
+from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid
 from offbus_steps.preload import LIBRARY
 from offbus_steps.webhook import images_of, path_of

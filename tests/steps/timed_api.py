@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import anyio
 
-from offbus_steps.kubernetes.api import Api
-from offbus_steps.kubernetes.pace import Pace
+from offbus_steps.kubernetes.rest.api import Api
+from offbus_steps.kubernetes.rest.rate_limit import Pace
 
 __all__ = ["Answer", "TimedServer", "answering"]
 
@@ -39,7 +39,7 @@ Says = Callable[[str], Answer | None]
 
 
 class TimedServer:
-    """The connection to it, as `offbus_steps.kubernetes.connection.Connection`, and when it was asked for what."""
+    """The connection to it, as `offbus_steps.kubernetes.rest.connection.Connection`, and when it was asked for what."""
 
     server = "http://api"
     generation = 0

@@ -19,8 +19,8 @@ KUBERNETES = Path("kubernetes")
 async def connect(api: Path) -> AsyncIterator[Port]:
     """The port behind a Unix socket, or that of a Kubernetes cluster."""
     if api == KUBERNETES:
-        from offbus_steps.kubernetes.connection import Login
         from offbus_steps.kubernetes.port import open_port
+        from offbus_steps.kubernetes.rest.connection import Login
 
         async with open_port(Login()) as cluster:
             yield cluster

@@ -14,8 +14,8 @@ from offbus_sandbox.pod_endpoints import endpoints
 from offbus_sandbox.responder.watching import follow
 from offbus_sandbox.workload.endpoints import Listing
 from offbus_sandbox.workload.own_graph import OwnGraph
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import open_port
+from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Object, Objects, Ref
 from offbus_steps.workloads import GRAPH_LABEL
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import anyio
 
-from offbus_steps.kubernetes.api import Api, Call
 from offbus_steps.kubernetes.objects import KubernetesObjects
-from offbus_steps.kubernetes.paths import proxied
-from offbus_steps.kubernetes.proxying import Broken, breaking, proxied_answer
+from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.paths import proxied
+from offbus_steps.kubernetes.rest.proxy import Broken, breaking, proxied_answer
 from offbus_steps.pods import is_ready
 from offbus_steps.port import Agents, NotFound, Object, PortError, Reply, Unavailable
 

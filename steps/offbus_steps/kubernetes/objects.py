@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from offbus_steps.kubernetes.api import Api, Call
-from offbus_steps.kubernetes.paths import collection, member
-from offbus_steps.kubernetes.served import ServedKinds
-from offbus_steps.kubernetes.watching import events_after
+from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.discovery import ServedKinds
+from offbus_steps.kubernetes.rest.paths import collection, member
+from offbus_steps.kubernetes.rest.watch import events_after
 from offbus_steps.port import ApiResource, Gone, Object, ObjectList, Objects, Ref, WatchEvent
 
 __all__ = ["KubernetesObjects"]

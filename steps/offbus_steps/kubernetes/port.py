@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from offbus_steps.kubernetes.agents import KubernetesAgents
-from offbus_steps.kubernetes.api import Api
-from offbus_steps.kubernetes.connection import Connection, Login
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.objects import KubernetesObjects
-from offbus_steps.kubernetes.pace import Pace
-from offbus_steps.kubernetes.served import ServedKinds
+from offbus_steps.kubernetes.rest.api import Api
+from offbus_steps.kubernetes.rest.connection import Connection, Login
+from offbus_steps.kubernetes.rest.discovery import ServedKinds
+from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
 from offbus_steps.port import Port
 

@@ -1,112 +1,103 @@
-"""Looks before anything is touched: can the server be reached, may we do what a drill does, are the agents there?
+"""`offbus plan` on a cluster: everything that would refuse a run, and what would happen to whom. Changes nothing.
 
-Rights are asked for one by one (SelfSubjectAccessReview), all at once, so that every missing verb is named. Changes
-nothing. Every refusal is CouldNotRun.
+First what a run asks before it touches anything (rights, agents, the Lease), each missing thing on a line of its own;
+without the rights nothing more is looked at. Then the drill itself (offbus_steps.foreseeing), the responder as it is
+deployed (`responder_sights`), and who would finish the run if its runner died.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import anyio
-
-from offbus.errors import CouldNotRun
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.permissions import Right, Scope
+from offbus.environment import Intent, RunHandle, Sight
+from offbus_steps.cluster import open_cluster
+from offbus_steps.foreseeing import drill_sights
+from offbus_steps.guards import ClusterGuards
+from offbus_steps.kubernetes.connect import port_of, unreachable
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.runner_rights import runner_rights
-from offbus_steps.pods import GPU_RESOURCE
-from offbus_steps.port import Forbidden, Object, PortError
+from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_rights
+from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.nvsentinel.settings import responder_sights
 
-__all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
+__all__ = ["foresee_kubernetes"]
 
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where rights are needed. `drills` "" stands for every namespace."""
-
-    drills: str
-    agents: str
-
-    def namespace(self, right: Right) -> str:
-        """The namespace to ask about; "" for the whole cluster."""
-        return {Scope.DRILL: self.drills, Scope.AGENTS: self.agents}.get(right.scope, "")
-
-    def describe(self, right: Right) -> str:
-        """For people: "patch nodes", "delete pods in drill-a"."""
-        namespace = self.namespace(right)
-        return f"{right}{f' in {namespace}' if namespace else ''}"
+ROLES = "deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run"
 
 
-async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> None:
-    """Raise CouldNotRun naming everything that is missing."""
-    try:
-        await port.api.json(Call("GET", "/version"))
-        missing = await missing_rights(port, drill_namespace=drill_namespace, agent_namespace=agent_namespace)
-    except PortError as err:
-        raise CouldNotRun(f"the cluster cannot be used: {err.message}", hint=err.hint) from err
-    if missing:
-        raise CouldNotRun(
-            f"the credentials may not: {'; '.join(missing)}",
-            hint="deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run",
-        )
-    absent = await missing_agents(port)
-    if absent:
-        raise CouldNotRun(
-            f"no agent is ready on {', '.join(absent)} (namespace {agent_namespace})",
-            hint="kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent",
-        )
+async def foresee_kubernetes(
+    options: KubernetesOptions,
+    guards: ClusterGuards,
+    intents: Sequence[Intent],
+    run: RunHandle,
+    scenario_dir: str,
+) -> list[Sight]:
+    """See `offbus.environment.Foresees`."""
+    async with port_of(options) as port:
+        with unreachable():
+            sights = await _standing(port, options)
+            if any(one.topic == "rights" for one in sights):
+                return [*sights, Sight("place", "without these rights nothing more can be looked at")]
+            sights += await _owners(port, options)
+            namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
+            sights += await _reaper(port, options, namespaces)
+            sights += await responder_sights(port.objects)
+            async with open_cluster(
+                port, run, guards, on_close=_leave_it, extra_fingerprint=_nothing
+            ) as cluster:
+                return [*sights, *await drill_sights(cluster, intents, scenario_dir)]
 
 
-async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
-    """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
-    place = Place(drill_namespace, agent_namespace)
-    wanted = [right for right in runner_rights() if await is_needed(port, right)]
-    lacking: set[Right] = set()
-
-    async def check(right: Right) -> None:
-        if not await _is_allowed(port, right, place.namespace(right)):
-            lacking.add(right)
-
-    async with anyio.create_task_group() as group:
-        for right in wanted:
-            group.start_soon(check, right)
-    return [place.describe(right) for right in wanted if right in lacking]
-
-
-async def missing_agents(port: KubernetesPort) -> list[str]:
-    """Nodes with GPUs that have no agent that is ready."""
-    agents = await port.agents.by_node()
-    names = [
-        node["metadata"]["name"]
-        async for page in port.objects.pages("Node")
-        for node in _with_gpus(page.items)
+async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+    version = await port.api.json(Call("GET", "/version"))
+    place = Sight(
+        "cluster", f"{port.api.connection.server}, Kubernetes {version.get('gitVersion', 'unknown')}"
+    )
+    lacking = await missing_rights(
+        port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace
+    )
+    if lacking:
+        return [place, *(Sight("rights", f"may not: {one}", "refusal", ROLES) for one in lacking)]
+    hint = "kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent"
+    return [
+        place,
+        *(
+            Sight("agents", f"no agent is ready on {node}", "refusal", hint)
+            for node in await missing_agents(port)
+        ),
     ]
-    return sorted(name for name in names if name not in agents)
 
 
-def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
-    for node in nodes:
-        if int(((node.get("status") or {}).get("allocatable") or {}).get(GPU_RESOURCE, 0)):
-            yield node
+async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+    """Who has the cluster now."""
+    found = []
+    for left in await runs_known(port, options):
+        hint = f"wait for it, or if it was killed: offbus recover {left.run} --env kubernetes"
+        if left.holder == NOBODY:
+            found.append(Sight("runs", f"run {left.run} left its records here", "warning", hint))
+        else:
+            text = f"run {left.run} has this cluster (held by {left.holder})"
+            found.append(Sight("runs", text, "refusal", hint))
+    return found
 
 
-async def is_needed(port: KubernetesPort, right: Right) -> bool:
-    """Whether every drill in this cluster needs the right."""
-    if right.scope is Scope.ADMISSION:
-        return False  # the step that needs it asks, by a dry run
-    return not right.optional or await port.served.serves_group(f"{right.group}/")
+async def _reaper(port: KubernetesPort, options: KubernetesOptions, namespaces: Sequence[str]) -> list[Sight]:
+    """Who would finish a run whose runner dies, and where it could not."""
+    ready = await ready_reapers(port, options.agent_namespace)
+    if not ready:
+        text = "none is ready: a run whose runner dies waits for `offbus recover`"
+        return [Sight("reaper", text, "warning", "kubectl apply -k deploy/base")]
+    text = f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"
+    out_of_reach = await gaps(port, namespaces, options.agent_namespace)
+    return [
+        Sight("reaper", text),
+        *(Sight("reaper", str(one), "warning", one.mend) for one in out_of_reach),
+    ]
 
 
-async def _is_allowed(port: KubernetesPort, right: Right, namespace: str) -> bool:
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": right.attributes(namespace)},
-    }
-    try:
-        answer = await port.api.json(Call("POST", REVIEWS, body=body))
-    except Forbidden as err:
-        raise Forbidden(f"not even asking for rights is allowed: {err.message}", hint=err.hint) from err
-    return bool(answer["status"]["allowed"])
+async def _leave_it(_finished: bool) -> None:
+    """Nothing was begun."""
+
+
+async def _nothing() -> dict[str, object]:
+    return {}

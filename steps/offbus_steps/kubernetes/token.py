@@ -15,10 +15,10 @@ import anyio
 from offbus.errors import OffbusError
 from offbus.exits import Exit
 from offbus_steps.kubernetes.agents import TOKEN_SECRET
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.objects import MERGE_PATCH
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Conflict, Object
 
 __all__ = ["main", "make_token"]

@@ -21,10 +21,10 @@ sys.path += [str(REPOSITORY / "tests" / folder) for folder in ("cluster", "drill
 from cluster_client import Cluster  # noqa: E402
 from cluster_fixtures import cluster  # noqa: E402
 
-from offbus_steps.kubernetes.api import Call  # noqa: E402
-from offbus_steps.kubernetes.connection import Login  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
-from offbus_steps.kubernetes.watching import events_after  # noqa: E402
+from offbus_steps.kubernetes.rest.api import Call  # noqa: E402
+from offbus_steps.kubernetes.rest.connection import Login  # noqa: E402
+from offbus_steps.kubernetes.rest.watch import events_after  # noqa: E402
 from offbus_steps.port import Object, Ref  # noqa: E402
 
 __all__ = ["cluster"]

@@ -10,7 +10,7 @@ from offbus_steps.conformance import (
     WatchConformance,
 )
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
-from offbus_steps.kubernetes.preflight import preflight
+from offbus_steps.kubernetes.rbac.access_review import preflight
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
 

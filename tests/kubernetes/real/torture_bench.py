@@ -20,8 +20,8 @@ import yaml
 from cluster_client import Cluster
 from kit.own_images import PYTHON_IMAGE, python_mounts
 
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.port import open_port
+from offbus_steps.kubernetes.rest.connection import Login
 
 __all__ = ["LEASE_S", "NAMESPACE", "Bench", "Struck"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from offbus_steps.kubernetes.paths import group_of, resource_of
+from offbus_steps.kubernetes.rest.paths import group_of, resource_of
 from offbus_steps.port import KINDS
 from offbus_steps.uses import Use
 

@@ -11,37 +11,30 @@ remove Lease and records; otherwise both stay, the Lease unrenewed, for whoever 
 imported until a run opens `kubernetes`.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 
 from offbus.environment import Environment, RunHandle
-from offbus.errors import CouldNotRun, StepError, TakenOver
+from offbus.errors import StepError, TakenOver
 from offbus.journal.events import Event, EventKind
 from offbus_steps.background import Background
 from offbus_steps.cluster import Cluster
 from offbus_steps.guards import ClusterGuards
-from offbus_steps.kubernetes.environment import KubernetesOptions
-from offbus_steps.kubernetes.port import KubernetesPort, open_port
-from offbus_steps.kubernetes.preflight import preflight
-from offbus_steps.kubernetes.reaper_reach import drill_namespaces, gaps, ready_reapers
-from offbus_steps.kubernetes.records import RunRecords
-from offbus_steps.kubernetes.run_lease import RunLease, holder_of
-from offbus_steps.port import PortError, Ref
+from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
+from offbus_steps.kubernetes.ownership.run_records import RunRecords
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rbac.access_review import preflight
+from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
+from offbus_steps.port import Ref
 from offbus_steps.unopened import left_after
 
-__all__ = [
-    "cluster_identity",
-    "journaled_options",
-    "open_kubernetes",
-    "port_of",
-    "reopen_kubernetes",
-    "say_out_of_reach",
-    "unreachable",
-]
+__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes", "say_out_of_reach"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +194,6 @@ class Opening:
             self._run.unopened(left)
 
 
-def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[KubernetesPort]:
-    """The port that the options ask for."""
-    return open_port(
-        options.login(), agent_namespace=options.agent_namespace, qps=options.qps, burst=options.burst
-    )
-
-
 def journaled(options: KubernetesOptions, guards: ClusterGuards, hold: Hold) -> dict[str, Any]:
     """What `reopen` needs. The kubeconfig is named, never copied: credentials stay out of the journal."""
     return {
@@ -215,20 +201,3 @@ def journaled(options: KubernetesOptions, guards: ClusterGuards, hold: Hold) -> 
         "guards": guards.model_dump(mode="json"),
         "holder": hold.lease.holder,
     }
-
-
-def journaled_options(options: KubernetesOptions) -> dict[str, Any]:
-    """The options, so that they mean the same in another process of this machine."""
-    named = options.model_dump(mode="json")
-    return named if options.login().in_cluster else {**named, "kubeconfig": str(options.login().file)}
-
-
-@contextmanager
-def unreachable(while_opening: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """While the environment is opened, a refused or failed call means that the run cannot be."""
-    try:
-        yield
-    except PortError as err:
-        if not while_opening():
-            raise
-        raise CouldNotRun(f"the cluster cannot be used: {err.message}", hint=err.hint) from err

@@ -13,8 +13,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from offbus_steps.kubernetes.api import Api, Call
-from offbus_steps.kubernetes.statuses import error_of, status_in
+from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.port import Forbidden, PortError, Unavailable
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from typing import Any, cast
 import anyio
 import structlog
 
-from offbus_steps.kubernetes.records import RECORDS_LABEL, run_of_records
-from offbus_steps.kubernetes.run_lease import (
+from offbus_steps.kubernetes.ownership.run_lease import (
     DURATION_S,
     FROM_NOW,
     LEASE,
@@ -25,6 +24,7 @@ from offbus_steps.kubernetes.run_lease import (
     holder_in,
     run_in,
 )
+from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, run_of_records
 from offbus_steps.port import Gone, NotFound, Object, Port, PortError, Ref, WatchType
 
 __all__ = ["Lapsed", "LeaseWatch", "patience_s"]

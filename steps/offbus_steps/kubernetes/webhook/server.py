@@ -1,4 +1,4 @@
-"""The admission webhook: a small HTTPS server in the cluster. `python -m offbus_steps.kubernetes.webhook`
+"""The admission webhook: a small HTTPS server in the cluster. `python -m offbus_steps.kubernetes.webhook.server`
 
     make key and certificate -> listen -> publish the certificate (a ConfigMap) -> answer reviews until SIGTERM
 
@@ -27,11 +27,11 @@ import uvicorn
 from offbus.errors import CouldNotRun
 from offbus_agent.http.listen import ListenError, listen_tcp
 from offbus_agent.http.uvicorn_server import OwnSignals
-from offbus_steps.kubernetes.connection import Login
 from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, open_port
-from offbus_steps.kubernetes.webhook_certificate import LIFETIME, Identity, new_identity
-from offbus_steps.kubernetes.webhook_reviews import reviewed
+from offbus_steps.kubernetes.rest.connection import Login
+from offbus_steps.kubernetes.webhook.certificate import LIFETIME, Identity, new_identity
+from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid, NotFound, PortError, Ref
 from offbus_steps.webhook import CERTIFICATE, SERVICE, images_of
 
@@ -151,7 +151,7 @@ def _end_in_time(server: _Server) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.webhook", description=__doc__)
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.webhook.server", description=__doc__)
     add: Any = parser.add_argument
     add("--namespace", default=AGENT_NAMESPACE, help="where its Service and its ConfigMap are")
     add("--host", default="0.0.0.0", help="the address to listen on")

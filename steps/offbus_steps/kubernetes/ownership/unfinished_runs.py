@@ -11,11 +11,11 @@ from typing import Any
 from offbus.environment import LeftRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event, EventKind
-from offbus_steps.kubernetes.environment import KubernetesOptions
-from offbus_steps.kubernetes.opening import journaled_options, port_of, unreachable
+from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.ownership.run_lease import LEASE, epoch_of, holder_in, run_in
+from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, events_in, run_of_records
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.records import RECORDS_LABEL, events_in, run_of_records
-from offbus_steps.kubernetes.run_lease import LEASE, epoch_of, holder_in, run_in
 from offbus_steps.port import NotFound, Object, Ref
 
 __all__ = ["NOBODY", "left_run", "runs_known", "runs_left"]

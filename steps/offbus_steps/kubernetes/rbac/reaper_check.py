@@ -13,11 +13,11 @@ import anyio
 
 from offbus.environment import Intent
 from offbus.errors import OffbusError
-from offbus_steps.kubernetes.api import Call
-from offbus_steps.kubernetes.permissions import Right, Scope
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.kubernetes.preflight import is_needed
-from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
+from offbus_steps.kubernetes.rbac.access_review import is_needed
+from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
+from offbus_steps.kubernetes.rbac.rights import Right, Scope
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.manifest import read_manifest
 from offbus_steps.port import NotFound
 

@@ -1,4 +1,4 @@
-"""Prints roles: `python -m offbus_steps.kubernetes.roles runner`.
+"""Prints roles: `python -m offbus_steps.kubernetes.rbac.roles runner`.
 
 deploy/base has those of offbus's own types, by `make generate`; with `--installed` they are for the step types and
 undo types of all installed packages.
@@ -8,10 +8,10 @@ import sys
 
 import yaml
 
-from offbus_steps.kubernetes.permissions import roles
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
-from offbus_steps.kubernetes.reaper_rights import REAPER, reaper_rights
-from offbus_steps.kubernetes.runner_rights import OURS, RUNNER, runner_rights
+from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
+from offbus_steps.kubernetes.rbac.rights import roles
+from offbus_steps.kubernetes.rbac.runner import OURS, RUNNER, runner_rights
 
 __all__ = ["WHOSE", "main", "rendered"]
 
@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     everybodys = asked[1:] == ["--installed"]
     if not asked or asked[0] not in WHOSE or (asked[1:] and not everybodys):
         print(
-            f"usage: python -m offbus_steps.kubernetes.roles {'|'.join(WHOSE)} [--installed]", file=sys.stderr
+            f"usage: python -m offbus_steps.kubernetes.rbac.roles {'|'.join(WHOSE)} [--installed]",
+            file=sys.stderr,
         )
         return 2
     sys.stdout.write(rendered(asked[0], "" if everybodys else OURS))

@@ -8,8 +8,8 @@ from functools import cache
 
 from offbus.plugins import UNDOS, installed
 from offbus_steps.cluster import CLUSTER_USES
-from offbus_steps.kubernetes.permissions import ADAPTER, Right, Scope, rights_of
-from offbus_steps.kubernetes.runner_rights import declared
+from offbus_steps.kubernetes.rbac.rights import ADAPTER, Right, Scope, rights_of
+from offbus_steps.kubernetes.rbac.runner import declared
 
 __all__ = ["REAPER", "reaper_rights"]
 

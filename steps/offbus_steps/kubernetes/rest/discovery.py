@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from offbus_steps.kubernetes.api import Api, Call
-from offbus_steps.kubernetes.paths import group_of, resource_of
+from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.paths import group_of, resource_of
 from offbus_steps.port import ApiResource, Invalid, NotFound
 
 __all__ = ["ServedKinds"]

@@ -1,4 +1,4 @@
-"""The reaper: finishes the runs of a cluster whose runner is gone. `python -m offbus_steps.kubernetes.reaper`
+"""The reaper: finishes the runs of a cluster whose runner is gone. `python -m offbus_steps.kubernetes.ownership.reaper`
 
     watch the run's Lease -> unrenewed for its whole duration, on our own monotonic clock -> read the run's records
     -> rebuild its journal in a scratch folder -> offbus.recovery, as `offbus recover` does -> publish the report
@@ -33,14 +33,14 @@ from offbus.recovery import recover
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runs import RunFolder
-from offbus_steps.kubernetes.environment import KubernetesOptions
+from offbus_steps.kubernetes.connect import port_of
 from offbus_steps.kubernetes.json_log import log_json
-from offbus_steps.kubernetes.lapsing import Lapsed, LeaseWatch
-from offbus_steps.kubernetes.left import left_run
-from offbus_steps.kubernetes.opening import port_of
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.ownership.lease_watch import Lapsed, LeaseWatch
+from offbus_steps.kubernetes.ownership.published_reports import publish, summary_of
+from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
+from offbus_steps.kubernetes.ownership.unfinished_runs import left_run
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
-from offbus_steps.kubernetes.published import publish, summary_of
-from offbus_steps.kubernetes.run_lease import RunLease, holder_of
 from offbus_steps.port import PortError
 
 __all__ = ["Reaper", "main"]
@@ -157,7 +157,7 @@ async def _stop_on_signal(scope: anyio.CancelScope) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.reaper", description=__doc__)
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.ownership.reaper", description=__doc__)
     parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents and the Leases are")
     parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
     parser.add_argument(

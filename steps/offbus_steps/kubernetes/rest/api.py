@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 
 import anyio
 
-from offbus_steps.kubernetes.connection import Connection
-from offbus_steps.kubernetes.pace import Pace
-from offbus_steps.kubernetes.statuses import error_of, status_in
+from offbus_steps.kubernetes.rest.connection import Connection
+from offbus_steps.kubernetes.rest.errors import error_of, status_in
+from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.port import Forbidden, Object, PortError, Unavailable
 
 if TYPE_CHECKING:

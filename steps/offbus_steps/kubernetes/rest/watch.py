@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from offbus_steps.kubernetes.api import Api, Call
-from offbus_steps.kubernetes.statuses import error_of
+from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.errors import error_of
 from offbus_steps.port import PortError, Unavailable, WatchEvent, WatchType
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
-"""Credentials and connections, by kubernetes_asyncio (offbus_steps.kubernetes.client).
+"""Credentials and connections, by kubernetes_asyncio (offbus_steps.kubernetes.rest.lean_client).
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
 its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
 have expired: open streams stay on the session that they began on. Whatever is given up leaves the server at once
-(offbus_steps.kubernetes.abrupt), and no socket is open any more when a Connection has ended. Failures are CouldNotRun
-naming file and context; tokens are in no message.
+(offbus_steps.kubernetes.rest.abort_on_close), and no socket is open any more when a Connection has ended. Failures are
+CouldNotRun naming file and context; tokens are in no message.
 """
 
 import os
@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.errors import CouldNotRun
-from offbus_steps.kubernetes.kubeconfig import check_kubeconfig
+from offbus_steps.kubernetes.rest.kubeconfig import check_kubeconfig
 
 if TYPE_CHECKING:
     import aiohttp
@@ -120,8 +120,8 @@ class Connection:
         self._client = fresh
 
     async def _load(self) -> Any:
-        from offbus_steps.kubernetes.abrupt import end_at_once
-        from offbus_steps.kubernetes.client import client
+        from offbus_steps.kubernetes.rest.abort_on_close import end_at_once
+        from offbus_steps.kubernetes.rest.lean_client import client
 
         parts = client()
         config, configuration = parts.config, parts.configuration()

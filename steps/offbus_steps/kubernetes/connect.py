@@ -1,0 +1,36 @@
+"""Connects to the cluster that the options name; a call that fails on the way is a run that could not begin."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any
+
+from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.port import PortError
+
+__all__ = ["journaled_options", "port_of", "unreachable"]
+
+
+def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[KubernetesPort]:
+    """The port that the options ask for."""
+    return open_port(
+        options.login(), agent_namespace=options.agent_namespace, qps=options.qps, burst=options.burst
+    )
+
+
+def journaled_options(options: KubernetesOptions) -> dict[str, Any]:
+    """The options, so that they mean the same in another process of this machine."""
+    named = options.model_dump(mode="json")
+    return named if options.login().in_cluster else {**named, "kubeconfig": str(options.login().file)}
+
+
+@contextmanager
+def unreachable(while_opening: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """While the environment is opened, a refused or failed call means that the run cannot be."""
+    try:
+        yield
+    except PortError as err:
+        if not while_opening():
+            raise
+        raise CouldNotRun(f"the cluster cannot be used: {err.message}", hint=err.hint) from err

@@ -1,0 +1,50 @@
+"""The options of the environment `kubernetes`: which cluster, as whom, and how hard it may be asked."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from offbus.environment import Options
+
+if TYPE_CHECKING:
+    from offbus_steps.kubernetes.rest.connection import Login
+
+__all__ = ["KubernetesOptions"]
+
+
+class KubernetesOptions(Options):
+    """What stands beside `uses: kubernetes`."""
+
+    context: str = Field(
+        default="",
+        description="Context of the kubeconfig. Empty: the current one; in a pod, its service account.",
+    )
+    namespace: str = Field(
+        default="",
+        description="The one namespace of the drill, when the credentials have rights in no other. Empty: rights are "
+        "asked for in all namespaces.",
+    )
+    kubeconfig: str = Field(default="", description="Path of a kubeconfig file. Empty: as kubectl finds it.")
+    agent_namespace: str = Field(
+        default="offbus-system", description="Where the agents, the run's Lease and its records are."
+    )
+    qps: float = Field(
+        default=50,
+        gt=0,
+        le=1000,
+        description="Requests a second to the API server, traffic to the target aside.",
+    )
+    burst: int = Field(default=100, ge=1, le=2000, description="Requests at once.")
+    lease_s: int = Field(
+        default=30,
+        ge=3,
+        le=3600,
+        description="For how many seconds the run's Lease lives unrenewed: when its runner is gone for that long, the "
+        "reaper finishes the run.",
+    )
+
+    def login(self) -> "Login":
+        """Which cluster, and as whom."""
+        from offbus_steps.kubernetes.rest.connection import Login
+
+        return Login(self.kubeconfig, self.context)

@@ -1,0 +1,112 @@
+"""Looks before anything is touched: can the server be reached, may we do what a drill does, are the agents there?
+
+Rights are asked for one by one (SelfSubjectAccessReview), all at once, so that every missing verb is named. Changes
+nothing. Every refusal is CouldNotRun.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rbac.rights import Right, Scope
+from offbus_steps.kubernetes.rbac.runner import runner_rights
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.pods import GPU_RESOURCE
+from offbus_steps.port import Forbidden, Object, PortError
+
+__all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where rights are needed. `drills` "" stands for every namespace."""
+
+    drills: str
+    agents: str
+
+    def namespace(self, right: Right) -> str:
+        """The namespace to ask about; "" for the whole cluster."""
+        return {Scope.DRILL: self.drills, Scope.AGENTS: self.agents}.get(right.scope, "")
+
+    def describe(self, right: Right) -> str:
+        """For people: "patch nodes", "delete pods in drill-a"."""
+        namespace = self.namespace(right)
+        return f"{right}{f' in {namespace}' if namespace else ''}"
+
+
+async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> None:
+    """Raise CouldNotRun naming everything that is missing."""
+    try:
+        await port.api.json(Call("GET", "/version"))
+        missing = await missing_rights(port, drill_namespace=drill_namespace, agent_namespace=agent_namespace)
+    except PortError as err:
+        raise CouldNotRun(f"the cluster cannot be used: {err.message}", hint=err.hint) from err
+    if missing:
+        raise CouldNotRun(
+            f"the credentials may not: {'; '.join(missing)}",
+            hint="deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run",
+        )
+    absent = await missing_agents(port)
+    if absent:
+        raise CouldNotRun(
+            f"no agent is ready on {', '.join(absent)} (namespace {agent_namespace})",
+            hint="kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent",
+        )
+
+
+async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
+    """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
+    place = Place(drill_namespace, agent_namespace)
+    wanted = [right for right in runner_rights() if await is_needed(port, right)]
+    lacking: set[Right] = set()
+
+    async def check(right: Right) -> None:
+        if not await _is_allowed(port, right, place.namespace(right)):
+            lacking.add(right)
+
+    async with anyio.create_task_group() as group:
+        for right in wanted:
+            group.start_soon(check, right)
+    return [place.describe(right) for right in wanted if right in lacking]
+
+
+async def missing_agents(port: KubernetesPort) -> list[str]:
+    """Nodes with GPUs that have no agent that is ready."""
+    agents = await port.agents.by_node()
+    names = [
+        node["metadata"]["name"]
+        async for page in port.objects.pages("Node")
+        for node in _with_gpus(page.items)
+    ]
+    return sorted(name for name in names if name not in agents)
+
+
+def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
+    for node in nodes:
+        if int(((node.get("status") or {}).get("allocatable") or {}).get(GPU_RESOURCE, 0)):
+            yield node
+
+
+async def is_needed(port: KubernetesPort, right: Right) -> bool:
+    """Whether every drill in this cluster needs the right."""
+    if right.scope is Scope.ADMISSION:
+        return False  # the step that needs it asks, by a dry run
+    return not right.optional or await port.served.serves_group(f"{right.group}/")
+
+
+async def _is_allowed(port: KubernetesPort, right: Right, namespace: str) -> bool:
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": right.attributes(namespace)},
+    }
+    try:
+        answer = await port.api.json(Call("POST", REVIEWS, body=body))
+    except Forbidden as err:
+        raise Forbidden(f"not even asking for rights is allowed: {err.message}", hint=err.hint) from err
+    return bool(answer["status"]["allowed"])

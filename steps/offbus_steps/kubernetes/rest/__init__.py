@@ -1,0 +1,1 @@
+"""The REST client: the only part that knows aiohttp and kubernetes_asyncio."""
