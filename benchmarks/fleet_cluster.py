@@ -27,8 +27,8 @@ from lone_server import (  # noqa: E402  the tests' API server
 
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort  # noqa: E402
 from offbus_steps.kubernetes.rest.api import Call  # noqa: E402
-from offbus_steps.pods import is_ready  # noqa: E402
 from offbus_steps.port import Object, Ref  # noqa: E402
+from offbus_steps.workloads.pods import is_ready  # noqa: E402
 
 __all__ = ["DRILLS", "Fleet", "served"]
 

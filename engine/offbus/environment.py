@@ -1,7 +1,7 @@
 """What a run acts on, as the engine sees it. The engine never looks inside.
 
 An environment type is registered under the entry point group `offbus.environments`; it brings its own options,
-guards and target schema. `offbus_steps.cluster` narrows `Environment` to the port that steps use.
+guards and target schema. `offbus_steps.cluster.cluster` narrows `Environment` to the port that steps use.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -180,7 +180,7 @@ class Context(Recorder, Protocol):
 
     @property
     def environment(self) -> "Environment":
-        """What the run acts on; steps narrow it with their own port (offbus_steps.cluster.cluster_of)."""
+        """What the run acts on; steps narrow it with their own port (offbus_steps.cluster.cluster.cluster_of)."""
 
     @property
     def scenario_dir(self) -> str:

@@ -16,7 +16,7 @@ from pydantic import Field
 from offbus.environment import Environment, EnvironmentType, Options, RunHandle
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.responder.config import ResponderConfig
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["LOCAL", "LocalOptions"]
 

@@ -19,9 +19,9 @@ from offbus_sandbox.environment import LocalOptions
 from offbus_sandbox.place import Place, refuse_another, refuse_gone
 from offbus_sandbox.start import is_running, start, stop
 from offbus_sandbox.traces import local_fingerprint
-from offbus_steps.cluster import open_cluster
-from offbus_steps.guards import ClusterGuards
-from offbus_steps.unopened import left_after
+from offbus_steps.cluster.cluster import open_cluster
+from offbus_steps.failed_open import left_after
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["open_local", "reopen_local"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
-from offbus_steps.pods import held_gpus, is_ready
 from offbus_steps.port import Object, PortError
+from offbus_steps.workloads.pods import held_gpus, is_ready
 
 __all__ = ["overview", "rows"]
 

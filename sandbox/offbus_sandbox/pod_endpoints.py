@@ -10,8 +10,8 @@ from typing import Any
 
 from offbus_sandbox.owners import graph_of
 from offbus_sandbox.store.selector import labels_of
-from offbus_steps.pods import is_ready
 from offbus_steps.port import Object
+from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["COMPONENT", "COMPONENT_TYPE", "endpoints"]
 

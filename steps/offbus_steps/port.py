@@ -2,7 +2,7 @@
 
 Objects are plain dicts in Kubernetes' own shapes (camelCase, `apiVersion`, `kind`, `metadata`), the same from
 every adapter: `kubernetes` maps the port to kubernetes-asyncio, `local` to its supervisor. One conformance suite
-(`offbus_steps.conformance`) runs against each of them.
+(`offbus_steps.testing.conformance`) runs against each of them.
 
 Errors are `PortError` and below, never an HTTP library's. Every call may raise `Unavailable` (try again).
 """

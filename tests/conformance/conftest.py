@@ -7,7 +7,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-pytest.register_assert_rewrite("offbus_steps.conformance")
+pytest.register_assert_rewrite("offbus_steps.testing.conformance")
 
 from offbus_sandbox.adapter import LocalPort  # noqa: E402  # after the rewrite was asked for
 from offbus_sandbox.config import SandboxConfig  # noqa: E402

@@ -2,7 +2,7 @@
 
 import pytest
 
-from offbus_steps.conformance import (
+from offbus_steps.testing.conformance import (
     AgentsConformance,
     ObjectsConformance,
     PodsConformance,

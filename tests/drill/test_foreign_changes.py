@@ -15,8 +15,8 @@ from playing import LONG, SCENARIOS, Finished, Offbus
 
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
-from offbus_steps.patching import change
 from offbus_steps.port import Object, Ref
+from offbus_steps.residue.patching import change
 
 pytestmark = pytest.mark.drill
 

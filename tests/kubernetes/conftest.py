@@ -9,7 +9,7 @@ import anyio
 import pytest
 import yaml
 
-pytest.register_assert_rewrite("offbus_steps.conformance")
+pytest.register_assert_rewrite("offbus_steps.testing.conformance")
 
 from definitions import define  # noqa: E402
 from kubernetes_world import PortFor, Users, port_to, server_of_its_own  # noqa: E402

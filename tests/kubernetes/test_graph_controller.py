@@ -8,10 +8,10 @@ import anyio
 import pytest
 from graph_controller import GraphController
 
-from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
+from offbus_steps.testing.conformance.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,6 @@ from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
 from offbus.runner.recording import RunRecorder
-from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.environment import KUBERNETES
 from offbus_steps.kubernetes.open import Hold, KubernetesCluster, Opening, cluster_identity
 from offbus_steps.kubernetes.options import KubernetesOptions
@@ -23,6 +22,7 @@ from offbus_steps.kubernetes.ownership.run_lease import LEASE
 from offbus_steps.kubernetes.ownership.run_records import records_name
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import NotFound, Ref
+from offbus_steps.safety.guards import ClusterGuards
 
 pytestmark = pytest.mark.anyio
 

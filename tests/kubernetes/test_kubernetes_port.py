@@ -5,7 +5,7 @@ What needs pods that run (PodsConformance, TrafficConformance, AgentsConformance
 
 import pytest
 
-from offbus_steps.conformance import ObjectsConformance, WatchConformance
+from offbus_steps.testing.conformance import ObjectsConformance, WatchConformance
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,8 @@ from offbus.cli.main import main
 from offbus.errors import CouldNotRun
 from offbus.plugins import STEPS, UNDOS, Registry, installed
 from offbus.step import Kind, Outputs, Params, StepType
-from offbus_steps.deploy import DEPLOY
+from offbus_steps.access import uses
+from offbus_steps.deploy.step_type import DEPLOY
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.rbac.access_review import missing_rights, preflight
 from offbus_steps.kubernetes.rbac.reaper import reaper_rights
@@ -33,8 +34,7 @@ from offbus_steps.kubernetes.rbac.runner import RUNNER, declared, runner_rights
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Conflict
-from offbus_steps.prepare import PREPARE_CUDA
-from offbus_steps.uses import uses
+from offbus_steps.prepare.step_type import PREPARE_CUDA
 
 pytestmark = pytest.mark.anyio
 

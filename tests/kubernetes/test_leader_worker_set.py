@@ -24,14 +24,14 @@ from bench import Bench, bench_on  # beside the steps' tests
 from kit.kwok import FAKE, SERVER_OPTION, kwok  # the tests' cluster
 from kit.lws import lws, lws_definition, lws_webhooks
 
-from offbus_steps.conformance.waiting import until
-from offbus_steps.deploy import DEPLOY
+from offbus_steps.deploy.step_type import DEPLOY
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
-from offbus_steps.preload import LIBRARY
-from offbus_steps.prepare import PREPARE_CUDA
+from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.shim_fields import LIBRARY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]  # long: the first time, the controllers and kwok are built
 

@@ -21,9 +21,9 @@ from offbus_steps.kubernetes.rbac.reaper_check import gaps
 from offbus_steps.kubernetes.rbac.rights import roles
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.webhook.certificate import new_identity
-from offbus_steps.pods import DEVICES_ANNOTATION
 from offbus_steps.port import KINDS, Invalid, NotFound, Ref
-from offbus_steps.webhook import CERTIFICATE
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE
+from offbus_steps.workloads.pods import DEVICES_ANNOTATION
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

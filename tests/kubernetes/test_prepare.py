@@ -18,16 +18,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 from bench import Bench, bench_on  # beside the steps' tests
 
 from offbus.errors import StepError, StepFailed
-from offbus_steps.admission import BINDING, POLICY, binding_of, policy_of
-from offbus_steps.admission_ways import Admitted, ways_of
-from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.pod_admission import dry_run_pod
 from offbus_steps.port import NotFound, Object, Ref
-from offbus_steps.preload import LIBRARY, PAGE_DIR
-from offbus_steps.prepare import PREPARE_CUDA
-from offbus_steps.target import Target
+from offbus_steps.prepare.admission_methods import Admitted, ways_of
+from offbus_steps.prepare.dry_run import dry_run_pod
+from offbus_steps.prepare.mutating_policy import BINDING, POLICY, binding_of, policy_of
+from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
+from offbus_steps.workloads.target import Target
 
 pytestmark = pytest.mark.anyio
 
@@ -299,7 +299,7 @@ def test_a_dry_run_is_a_pod_of_its_own() -> None:
 async def test_a_cluster_without_admission_policies_is_refused_and_left_clean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], why: str
 ) -> None:
-    monkeypatch.setattr("offbus_steps.prepare_by_admission.SHOWS_WITHIN_S", 3.0)
+    monkeypatch.setattr("offbus_steps.prepare.by_admission.SHOWS_WITHIN_S", 3.0)
     with server_of_its_own(tmp_path / "server", flags=flags) as server:
         async with port_to(server) as port:
             await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})

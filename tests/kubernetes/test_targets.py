@@ -10,13 +10,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 
 from manifests import agg, beta_agg, deployment, leader_worker_set, stateful_set  # beside the steps' tests
 
-from offbus_steps.fields import Decision, Field, decide, restore
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.patching import change, patch_fields
 from offbus_steps.port import Object, Ref
-from offbus_steps.preload import LIBRARY, preload_fields
-from offbus_steps.target import Target
+from offbus_steps.residue.patching import change, patch_fields
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.fields import Decision, Field, decide, restore
+from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
+from offbus_steps.workloads.target import Target
 
 pytestmark = pytest.mark.anyio
 

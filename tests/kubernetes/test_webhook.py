@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
 from bench import Bench, bench_on  # beside the steps' tests
 
 from offbus.errors import StepError, StepFailed
-from offbus_steps.admission import BINDING, POLICY, binding_of, policy_of
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from offbus_steps.port import NotFound, Object, Ref, WatchType
-from offbus_steps.preload import LIBRARY
-from offbus_steps.prepare import PREPARE_CUDA
-from offbus_steps.target import Target
-from offbus_steps.webhook import CERTIFICATE, SERVICE, WEBHOOK, configuration_of
+from offbus_steps.prepare.mutating_policy import BINDING, POLICY, binding_of, policy_of
+from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, WEBHOOK, configuration_of
+from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.target import Target
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -35,7 +35,7 @@ async def configurations(one: Bench) -> list[Object]:
 async def test_without_policies_the_webhook_loads_the_shim_and_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("offbus_steps.prepare_by_admission.SHOWS_WITHIN_S", 5.0)
+    monkeypatch.setattr("offbus_steps.prepare.by_admission.SHOWS_WITHIN_S", 5.0)
     async with webhook_world(tmp_path, flags) as world:
         await world.start()
         async with playing(world.port, world.namespace), bench_on(world.port, tmp_path) as one:
@@ -136,7 +136,7 @@ async def until_unchanged(world: WebhookWorld, target: Target, plain: list[dict[
 async def test_a_webhook_that_is_down_is_said_and_keeps_no_pod_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offbus_steps.prepare_by_admission.SHOWS_WITHIN_S", 3.0)
+    monkeypatch.setattr("offbus_steps.prepare.by_admission.SHOWS_WITHIN_S", 3.0)
     async with (
         webhook_world(tmp_path, ()) as world,
         playing(world.port, world.namespace),
@@ -182,7 +182,7 @@ async def until_pods(one: Bench, target: Target, number: int) -> None:
 async def test_a_webhook_that_dies_in_the_middle_fails_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("offbus_steps.restarting.ROUNDS", 1)
+    monkeypatch.setattr("offbus_steps.prepare.replace_pods.ROUNDS", 1)
     async with webhook_world(tmp_path, ()) as world:
         await world.start()
         async with playing(world.port, world.namespace), bench_on(world.port, tmp_path) as one:

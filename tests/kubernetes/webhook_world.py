@@ -15,11 +15,11 @@ from killed_runs import Process
 from kubernetes_world import port_to, server_of_its_own
 from lone_server import LoneServer
 
-from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Ref
-from offbus_steps.webhook import CERTIFICATE, SERVICE
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE
+from offbus_steps.testing.conformance.waiting import until
 
 __all__ = ["WebhookWorld", "webhook_world"]
 

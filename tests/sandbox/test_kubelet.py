@@ -14,9 +14,9 @@ from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.table import Process, processes
-from offbus_steps.conformance.waiting import gone, until
-from offbus_steps.pods import held_gpus, is_ready
 from offbus_steps.port import Object, Ref
+from offbus_steps.testing.conformance.waiting import gone, until
+from offbus_steps.workloads.pods import held_gpus, is_ready
 
 pytestmark = pytest.mark.anyio
 

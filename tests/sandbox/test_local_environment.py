@@ -22,8 +22,8 @@ from offbus_sandbox.named import folder_of
 from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.start import is_running, start, stop
-from offbus_steps.cluster import Cluster
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.safety.guards import ClusterGuards
 
 pytestmark = pytest.mark.anyio
 

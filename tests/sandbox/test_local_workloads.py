@@ -9,10 +9,10 @@ from local_cluster import SLEEP, deployment
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.conformance.waiting import gone, until
-from offbus_steps.pods import held_gpus, is_ready
 from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref
+from offbus_steps.testing.conformance.waiting import gone, until
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.pods import held_gpus, is_ready
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.processes.table import ProcessId
 from offbus_sandbox.start import is_running, start, stop
-from offbus_steps.conformance.waiting import until
 from offbus_steps.port import Object, Ref, Unavailable
+from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from watching import watch_until
 

@@ -16,9 +16,9 @@ from offbus.step import StepType
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.layout import Layout
-from offbus_steps.cluster import Cluster, open_cluster
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.cluster.cluster import Cluster, open_cluster
 from offbus_steps.port import Port
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["Bench", "bench", "bench_on", "pods_of"]
 

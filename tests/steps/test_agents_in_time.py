@@ -9,11 +9,11 @@ import anyio
 import pytest
 from timed_port import TimedAgents, error, ok, timed_bench
 
-from offbus_steps.faults import PAUSE_S, Fault
-from offbus_steps.known_faults import AT_ONCE, known_faults
-from offbus_steps.node_agent import BACK_WITHIN_S, LONG_POLL_S, NodeAgents
+from offbus_steps.agents.client import BACK_WITHIN_S, LONG_POLL_S, NodeAgents
+from offbus_steps.agents.known_faults import AT_ONCE, known_faults
+from offbus_steps.agents.live_faults import PAUSE_S, Fault
 from offbus_steps.port import Reply, Unavailable
-from offbus_steps.target import Target
+from offbus_steps.workloads.target import Target
 from virtual_time import in_virtual_time
 
 HEALTH = "GET /health"

@@ -11,7 +11,7 @@ import pytest
 
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.traffic_client import LocalTraffic
-from offbus_steps.answers import Asked, Question, ask
+from offbus_steps.inference_client.requests import Asked, Question, ask
 from offbus_steps.port import Ref
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.attribution import OURS, REST, foreign, split_spec
+from offbus_steps.residue.foreign_changes import OURS, REST, foreign, split_spec
 
 NODE = "Node/n1"
 CORDON = f"{NODE} spec.unschedulable"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from offbus_steps.capacity import unplaced
+from offbus_steps.workloads.gpu_fit import unplaced
 
 
 def node(name: str, gpus: int, **spec: Any) -> dict[str, Any]:

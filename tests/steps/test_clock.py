@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.clock import NodeClocks
+from offbus_steps.node_clock import NodeClocks
 
 NS = st.integers(0, 10**15)
 TRIPS = st.lists(st.tuples(NS, st.integers(1, 10**9), st.floats(0, 1)), min_size=1, max_size=20)

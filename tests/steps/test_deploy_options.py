@@ -14,10 +14,10 @@ from offbus.errors import GuardRefused
 from offbus.undo import Phase
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.collecting import LEFT_OUT, cleaned
-from offbus_steps.deploy import DEPLOY, DeployParams
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.deploy.collect import LEFT_OUT, cleaned
+from offbus_steps.deploy.step_type import DEPLOY, DeployParams
 from offbus_steps.port import NotFound, Ref
+from offbus_steps.safety.guards import ClusterGuards
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

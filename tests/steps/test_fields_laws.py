@@ -6,7 +6,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.fields import MISSING, Decision, Field, apply, decide, merge_patch, plan, read, restore
+from offbus_steps.workloads.fields import (
+    MISSING,
+    Decision,
+    Field,
+    apply,
+    decide,
+    merge_patch,
+    plan,
+    read,
+    restore,
+)
 
 NAMES = st.sampled_from(["a", "b", "c", "LD_PRELOAD"])
 VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["", "x", "y"]))

@@ -7,8 +7,8 @@ import pytest
 from bench import bench_on
 from timed_port import TimedObjects, TimedPort, deployment, node, pod, put
 
-from offbus_steps.guards import ClusterGuards
 from offbus_steps.port import ObjectList
+from offbus_steps.safety.guards import ClusterGuards
 from virtual_time import VirtualClock, in_virtual_time
 
 

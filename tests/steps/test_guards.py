@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from offbus.errors import GuardRefused
-from offbus_steps.guards import LOCAL_NODE_IMAGE, ClusterGuards
-from offbus_steps.observations import World
 from offbus_steps.port import Ref
-from offbus_steps.views import NodeView
+from offbus_steps.safety.guards import LOCAL_NODE_IMAGE, ClusterGuards
+from offbus_steps.watch.event_log import World
+from offbus_steps.watch.projections import NodeView
 
 
 def world(**cordoned: bool) -> World:

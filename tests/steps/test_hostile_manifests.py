@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from offbus.errors import OffbusError, StepError
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
-from offbus_steps.manifest import ALLOWED_KINDS, read_manifest
 from offbus_steps.port import KINDS, PortError
-from offbus_steps.target import Target
 from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
+from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest
+from offbus_steps.workloads.target import Target
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 GOOD = [yaml.safe_load(path.read_text()) for path in sorted((SCENARIOS / "targets").glob("*.yaml"))]

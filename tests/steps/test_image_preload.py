@@ -10,10 +10,10 @@ from bench import bench, pods_of
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy import DEPLOY
-from offbus_steps.image_preload import image_preloads
-from offbus_steps.prepare import PREPARE_CUDA
-from offbus_steps.running import target_objects
+from offbus_steps.cluster.wait import target_objects
+from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.prepare.image_env import image_preloads
+from offbus_steps.prepare.step_type import PREPARE_CUDA
 from watching import watch_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -11,8 +11,8 @@ from bench import Bench
 from timed_port import TimedPort, error, ok, timed_bench
 
 from offbus.errors import StepError
-from offbus_steps.background import Background
-from offbus_steps.leases import NS, Leases
+from offbus_steps.agents.lease_renewal import NS, Leases
+from offbus_steps.background_tasks import Background
 from offbus_steps.port import Unavailable
 from virtual_time import VirtualClock, in_virtual_time
 

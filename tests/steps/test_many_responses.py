@@ -10,11 +10,11 @@ from bench import Bench, bench, pods_of
 from offbus.step import StepType
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy import DEPLOY
-from offbus_steps.detection import AWAIT_DETECTION, AWAIT_REMEDIATION
-from offbus_steps.guards import ClusterGuards
-from offbus_steps.inject import INJECT_XID
-from offbus_steps.response import AWAIT_CORDON, AWAIT_DRAIN, AWAIT_UNCORDON
+from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.observe.await_detection import AWAIT_DETECTION, AWAIT_REMEDIATION
+from offbus_steps.observe.await_quarantine import AWAIT_CORDON, AWAIT_DRAIN, AWAIT_UNCORDON
+from offbus_steps.safety.guards import ClusterGuards
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

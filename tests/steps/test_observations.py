@@ -3,10 +3,10 @@
 import anyio
 import pytest
 
-from offbus_steps.observations import Observations, Since, Transition, World
 from offbus_steps.port import Ref
-from offbus_steps.transitions import Change, What
-from offbus_steps.views import NodeView
+from offbus_steps.watch.event_log import Observations, Since, Transition, World
+from offbus_steps.watch.projections import NodeView
+from offbus_steps.watch.transitions import Change, What
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ import pytest
 from bench import bench_on
 from timed_port import TimedObjects, TimedPort, node, put, timed_bench
 
-from offbus_steps.observer import BLIND_AFTER, FIRST_PAUSE, LONGEST_PAUSE
 from offbus_steps.port import Gone, ObjectList, Ref
+from offbus_steps.watch.observer import BLIND_AFTER, FIRST_PAUSE, LONGEST_PAUSE
 from virtual_time import VirtualClock, in_virtual_time
 
 NODE = Ref("Node", "node-1")

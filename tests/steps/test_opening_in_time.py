@@ -14,11 +14,11 @@ from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
 from offbus.runner.finish import CLOSING
 from offbus.runner.recording import RunRecorder
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.failed_open import CLEAN_UP_S, left_after
 from offbus_steps.kubernetes.open import Hold, Opening
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
 from offbus_steps.kubernetes.ownership.run_records import RunRecords
-from offbus_steps.unopened import CLEAN_UP_S, left_after
+from offbus_steps.safety.guards import ClusterGuards
 from virtual_time import VirtualClock, in_virtual_time, meanwhile, play
 
 NAMESPACE = "offbus-system"

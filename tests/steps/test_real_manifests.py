@@ -9,11 +9,11 @@ from dynamo_examples import EXAMPLES, Example, Part, manifest
 
 from offbus.errors import StepError
 from offbus_sandbox.controllers.graph_template import deployment_of, services_of
-from offbus_steps.fields import apply, restore
-from offbus_steps.manifest import read_manifest
-from offbus_steps.preload import LIBRARY, PAGE_DIR, preload_fields
-from offbus_steps.target import Target
 from offbus_steps.workloads import COMPONENT_LABEL, GRAPH_LABEL, Template, workload_of
+from offbus_steps.workloads.fields import apply, restore
+from offbus_steps.workloads.manifest import read_manifest
+from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, preload_fields
+from offbus_steps.workloads.target import Target
 
 pytestmark = pytest.mark.parametrize("example", EXAMPLES, ids=str)
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from offbus_steps.faults import Fault, LiveFault
-from offbus_steps.load import phase_of
-from offbus_steps.recovery import good_in_a_row, recovered_ns
-from offbus_steps.stats import Outcome
-from offbus_steps.target import Target
+from offbus_steps.agents.live_faults import Fault, LiveFault
+from offbus_steps.inference.load import phase_of
+from offbus_steps.inference_client.statistics import Outcome
+from offbus_steps.observe.await_recovery import good_in_a_row, recovered_ns
+from offbus_steps.workloads.target import Target
 
 TARGET = Target(kind="Deployment", name="t", namespace="d", port=8000, selector={"app": "t"})
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.port import Object
-from offbus_steps.remediation import deployed_in
 
 REBOOT, RESET = "RESTART_BM", "COMPONENT_RESET"
 ACTIONS = """

@@ -17,11 +17,12 @@ from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.start import start, stop
-from offbus_steps.deploy import DEPLOY
-from offbus_steps.inject import INJECT_XID
+from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.undo_consequences import ClearConsequences
+from offbus_steps.inject.undo_disarm import DisarmFault
+from offbus_steps.observe.await_quarantine import AWAIT_CORDON
 from offbus_steps.port import Ref
-from offbus_steps.response import AWAIT_CORDON
-from offbus_steps.undos import ClearConsequences, DisarmFault
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -11,7 +11,7 @@ from timed_port import pod, timed_bench
 
 from offbus_steps.kubernetes.rest.watch import BLIND_S, FIRST_PAUSE, LONGEST_PAUSE, events_after
 from offbus_steps.port import Unavailable
-from offbus_steps.prepare_by_admission import LOOK_AGAIN_S, SHOWS_WITHIN_S, _takes_effect
+from offbus_steps.prepare.by_admission import LOOK_AGAIN_S, SHOWS_WITHIN_S, _takes_effect
 from virtual_time import in_virtual_time
 
 

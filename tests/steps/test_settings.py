@@ -8,7 +8,7 @@ from manifests import agg, beta_agg, deployment, disagg_router, leader_worker_se
 
 from offbus.errors import StepError
 from offbus_sandbox.controllers.graph_template import deployment_of, services_of
-from offbus_steps.settings import Settings, with_settings
+from offbus_steps.deploy.settings import Settings, with_settings
 from offbus_steps.workloads import workload_of
 
 

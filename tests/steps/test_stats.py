@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.stats import Outcome, Window, availability, percentile, success_rate
+from offbus_steps.inference_client.statistics import Outcome, Window, availability, percentile, success_rate
 
 SAMPLES = st.lists(st.floats(0, 100), min_size=1, max_size=60)
 SHARES = st.floats(0.01, 1.0)

@@ -13,13 +13,13 @@ from test_agents_in_time import FAULT, TARGET
 from timed_port import deployment, node, ok, pod, timed_bench
 
 from offbus.errors import StepError, StepFailed
-from offbus_steps.hold import HOLD
-from offbus_steps.inject import INJECT_XID
-from offbus_steps.load import GRACE_S, LOAD, LoadOutputs
-from offbus_steps.pods import DEVICES_ANNOTATION, GPU_RESOURCE
+from offbus_steps.inference.load import GRACE_S, LOAD, LoadOutputs
+from offbus_steps.inference.verify import VERIFY_INFERENCE
+from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.observe.await_recovery import AWAIT_RECOVERY
+from offbus_steps.observe.hold import HOLD
 from offbus_steps.port import Ref
-from offbus_steps.recovery import AWAIT_RECOVERY
-from offbus_steps.traffic import VERIFY_INFERENCE
+from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 from virtual_time import in_virtual_time, meanwhile
 
 ASK = "POST /v1/chat/completions"

@@ -10,10 +10,10 @@ from bench import bench, pods_of
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy import DEPLOY
+from offbus_steps.deploy.step_type import DEPLOY
 from offbus_steps.port import Invalid, Ref
-from offbus_steps.preload import LIBRARY
-from offbus_steps.prepare import PREPARE_CUDA
+from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.workloads.shim_fields import LIBRARY
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from offbus_steps.transitions import What, changes
-from offbus_steps.views import project
+from offbus_steps.watch.projections import project
+from offbus_steps.watch.transitions import What, changes
 
 STATE = "dgxc.nvidia.com/nvsentinel-state"
 

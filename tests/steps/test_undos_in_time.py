@@ -12,30 +12,31 @@ from test_agents_in_time import TARGET
 from timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
 
 from offbus_sandbox.store.history import Change
-from offbus_steps import responder
-from offbus_steps.fields import apply, merge_patch, plan
-from offbus_steps.fingerprint import RUN_LABEL
+from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
+from offbus_steps.inject.undo_consequences import ClearConsequences
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref, WatchType
-from offbus_steps.preload import LIBRARY
-from offbus_steps.restarting import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from offbus_steps.undos import ClearConsequences, CollectEvidence, RemoveAdmission, RestoreFields
-from offbus_steps.undos.collect import WITHIN_S
-from offbus_steps.undos.restore import OWN_ROLLOUT_S
+from offbus_steps.prepare.replace_pods import FIRST_PAUSE_S, LONGEST_PAUSE_S
+from offbus_steps.prepare.undo_admission import RemoveAdmission
+from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S, RestoreFields
+from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.workloads.fields import apply, merge_patch, plan
+from offbus_steps.workloads.shim_fields import LIBRARY
 from virtual_time import in_virtual_time, meanwhile
 
 NODE = Ref("Node", "node-1")
 PATIENCE_S = 30.0
 QUARANTINE = {
     "metadata": {
-        "labels": {responder.STATE_LABEL: "quarantined"},
-        "annotations": {responder.CORDONED_ANNOTATION: "True"},
+        "labels": {names.STATE_LABEL: "quarantined"},
+        "annotations": {names.CORDONED_ANNOTATION: "True"},
     },
     "spec": {"unschedulable": True},
 }
 LIFTED = {
     "metadata": {
-        "labels": {responder.STATE_LABEL: None},
-        "annotations": {responder.CORDONED_ANNOTATION: None},
+        "labels": {names.STATE_LABEL: None},
+        "annotations": {names.CORDONED_ANNOTATION: None},
     },
     "spec": {"unschedulable": None},
 }
@@ -117,7 +118,7 @@ async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> 
 
 @in_virtual_time
 async def test_a_final_state_is_not_waited_for(tmp_path: Path) -> None:
-    final = {"metadata": {"labels": {responder.STATE_LABEL: responder.DRAIN_FAILED}}}
+    final = {"metadata": {"labels": {names.STATE_LABEL: names.DRAIN_FAILED}}}
     _, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (12.0, final))
     assert port.agents.times(CLEAR) == [12.0]
     assert ended == 12 + PATIENCE_S

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from offbus_steps.kubernetes.webhook.certificate import new_identity
 from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid
-from offbus_steps.preload import LIBRARY
-from offbus_steps.webhook import images_of, path_of
+from offbus_steps.prepare.webhook_configuration import images_of, path_of
+from offbus_steps.workloads.shim_fields import LIBRARY
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 

@@ -7,10 +7,10 @@ import pytest
 from manifests import agg, beta_agg, deployment, disagg_router, leader_worker_set, stateful_set
 
 from offbus.errors import StepError
-from offbus_steps.fields import apply, merge_patch, read, restore
-from offbus_steps.preload import LIBRARY, preload_fields
-from offbus_steps.target import Target
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.fields import apply, merge_patch, read, restore
+from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
+from offbus_steps.workloads.target import Target
 
 MANIFESTS = [agg(), disagg_router(), deployment(), beta_agg(), stateful_set()]
 IDS = ["agg", "disagg", "deployment", "beta", "statefulset"]

@@ -23,7 +23,7 @@ from torture_strike import Strike, agents_of, suspended
 
 from offbus_sandbox.adapter import LocalPort
 from offbus_sandbox.responder.inotify import Folder
-from offbus_steps.answers import Question, ask
+from offbus_steps.inference_client.requests import Question, ask
 from offbus_steps.port import Ref
 
 __all__ = ["POINTS", "suspend"]

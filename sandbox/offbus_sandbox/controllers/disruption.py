@@ -11,8 +11,8 @@ from offbus_sandbox.owners import controller_of
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_sandbox.store.store import Store
-from offbus_steps.pods import is_ready
 from offbus_steps.port import Conflict, Object, Ref, TooManyDisruptions
+from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["Budgets", "evict"]
 

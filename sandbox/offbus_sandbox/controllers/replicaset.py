@@ -6,8 +6,8 @@ from offbus_sandbox.conditions import Status
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.owners import controller_of, dependents, owner_reference
 from offbus_sandbox.store.history import Change
-from offbus_steps.pods import is_finished, is_ready, is_terminating
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
 
 __all__ = ["ReplicaSets", "is_active"]
 

@@ -13,8 +13,8 @@ from offbus_sandbox.controllers.deployment import template_hash
 from offbus_sandbox.owners import controller_of, dependents, owner_reference
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.selector import labels_of
-from offbus_steps.pods import is_finished, is_ready, is_terminating
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
 
 __all__ = ["StatefulSets"]
 

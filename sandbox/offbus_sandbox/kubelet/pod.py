@@ -9,8 +9,8 @@ import anyio
 from offbus_sandbox.kubelet.container import Container, PodView
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.status import pod_status
-from offbus_steps.pods import gpu_request, held_gpus
 from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.workloads.pods import gpu_request, held_gpus
 
 __all__ = ["PodWorker"]
 

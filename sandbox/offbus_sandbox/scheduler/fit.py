@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from offbus_sandbox.store.selector import labels_of, matches_expression
-from offbus_steps.pods import GPU_RESOURCE, gpu_request, held_gpus, is_finished
 from offbus_steps.port import Object
+from offbus_steps.workloads.pods import GPU_RESOURCE, gpu_request, held_gpus, is_finished
 
 __all__ = ["free_gpus", "gpus_wanted", "holds_resources", "refusals", "tolerates", "unsupported"]
 

@@ -9,8 +9,8 @@ from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.scheduler.fit import free_gpus, gpus_wanted, holds_resources, refusals, unsupported
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
-from offbus_steps.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 
 __all__ = ["Scheduler"]
 
@@ -73,7 +73,7 @@ class Scheduler(Controller[str]):
 
 
 def devices(uuids: Sequence[str]) -> str:
-    """Which GPUs a pod holds, as `offbus_steps.pods.held_gpus` and NVSentinel read it."""
+    """Which GPUs a pod holds, as `offbus_steps.workloads.pods.held_gpus` and NVSentinel read it."""
     return json.dumps({"devices": {GPU_RESOURCE: list(uuids)}}, separators=(",", ":"))
 
 

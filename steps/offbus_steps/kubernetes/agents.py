@@ -15,8 +15,8 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.kubernetes.rest.proxy import Broken, breaking, proxied_answer
-from offbus_steps.pods import is_ready
 from offbus_steps.port import Agents, NotFound, Object, PortError, Reply, Unavailable
+from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["AGENT_LABELS", "AGENT_PORT", "TOKEN_SECRET", "KubernetesAgents"]
 

@@ -9,8 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from offbus.environment import Environment, EnvironmentType, Intent, LeftRun, RunHandle, Sight
-from offbus_steps.guards import ClusterGuards
 from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["KUBERNETES"]
 

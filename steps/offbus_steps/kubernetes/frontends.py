@@ -15,9 +15,9 @@ import anyio
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
-from offbus_steps.pods import is_ready
 from offbus_steps.port import Object, PortError, Ref
 from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["Frontends"]
 

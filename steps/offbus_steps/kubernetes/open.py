@@ -21,9 +21,9 @@ import anyio
 from offbus.environment import Environment, RunHandle
 from offbus.errors import StepError, TakenOver
 from offbus.journal.events import Event, EventKind
-from offbus_steps.background import Background
-from offbus_steps.cluster import Cluster
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.background_tasks import Background
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.failed_open import left_after
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
@@ -32,7 +32,7 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import preflight
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.port import Ref
-from offbus_steps.unopened import left_after
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes", "say_out_of_reach"]
 
@@ -95,7 +95,7 @@ class KubernetesCluster(Cluster):
             await self._hold.end()
 
     async def _nothing_more(self) -> dict[str, Any]:
-        """A real cluster adds nothing to the fingerprint of offbus_steps.fingerprint."""
+        """A real cluster adds nothing to the fingerprint of offbus_steps.residue.fingerprint."""
         return {}
 
 

@@ -1,16 +1,14 @@
 """`offbus plan` on a cluster: everything that would refuse a run, and what would happen to whom. Changes nothing.
 
 First what a run asks before it touches anything (rights, agents, the Lease), each missing thing on a line of its own;
-without the rights nothing more is looked at. Then the drill itself (offbus_steps.foreseeing), the responder as it is
-deployed (`responder_sights`), and who would finish the run if its runner died.
+without the rights nothing more is looked at. Then the drill itself (offbus_steps.preflight.drill), the responder as
+it is deployed (`responder_sights`), and who would finish the run if its runner died.
 """
 
 from collections.abc import Sequence
 
 from offbus.environment import Intent, RunHandle, Sight
-from offbus_steps.cluster import open_cluster
-from offbus_steps.foreseeing import drill_sights
-from offbus_steps.guards import ClusterGuards
+from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
@@ -19,6 +17,8 @@ from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_r
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.nvsentinel.settings import responder_sights
+from offbus_steps.preflight.drill import drill_sights
+from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["foresee_kubernetes"]
 

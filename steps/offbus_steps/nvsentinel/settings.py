@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from offbus.environment import Sight
-from offbus_steps.capacity import allocatable_gpus
 from offbus_steps.port import Object, Objects
+from offbus_steps.workloads.gpu_fit import allocatable_gpus
 
 __all__ = ["responder_sights", "sights_of"]
 

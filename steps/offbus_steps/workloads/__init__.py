@@ -10,10 +10,10 @@ from typing import Literal, get_args
 
 from offbus.errors import StepError
 from offbus_steps.port import Object
+from offbus_steps.workloads.apps_v1 import Deployment, StatefulSet
 from offbus_steps.workloads.base import Template, Workload
-from offbus_steps.workloads.graph import COMPONENT_LABEL, COMPONENT_TYPE_LABEL, GRAPH_LABEL, Graph
-from offbus_steps.workloads.groups import LeaderWorkerSet
-from offbus_steps.workloads.plain import Deployment, StatefulSet
+from offbus_steps.workloads.dynamo_graph import COMPONENT_LABEL, COMPONENT_TYPE_LABEL, GRAPH_LABEL, Graph
+from offbus_steps.workloads.leader_worker_set import LeaderWorkerSet
 
 __all__ = [
     "COMPONENT_LABEL",

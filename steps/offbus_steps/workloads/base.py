@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from offbus_steps import pods
-from offbus_steps.fields import Segment
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.fields import Segment
 
 __all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "paths_of", "share"]
 

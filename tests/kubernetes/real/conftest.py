@@ -11,7 +11,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-pytest.register_assert_rewrite("offbus_steps.conformance")
+pytest.register_assert_rewrite("offbus_steps.testing.conformance")
 
 from installing import REPOSITORY, Place, install  # noqa: E402
 from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402

@@ -2,15 +2,15 @@
 
 import pytest
 
-from offbus_steps.conformance import (
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
+from offbus_steps.kubernetes.rbac.access_review import preflight
+from offbus_steps.testing.conformance import (
     AgentsConformance,
     ObjectsConformance,
     PodsConformance,
     TrafficConformance,
     WatchConformance,
 )
-from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
-from offbus_steps.kubernetes.rbac.access_review import preflight
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
 

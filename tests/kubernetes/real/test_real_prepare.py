@@ -17,12 +17,12 @@ from installing import Place  # noqa: E402
 from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
 
 from offbus.errors import StepFailed  # noqa: E402
-from offbus_steps.conformance.waiting import until  # noqa: E402
 from offbus_steps.kubernetes.port import KubernetesPort  # noqa: E402
 from offbus_steps.port import Ref  # noqa: E402
-from offbus_steps.prepare import PREPARE_CUDA  # noqa: E402
-from offbus_steps.target import Target  # noqa: E402
+from offbus_steps.prepare.step_type import PREPARE_CUDA  # noqa: E402
+from offbus_steps.testing.conformance.waiting import until  # noqa: E402
 from offbus_steps.workloads import workload_of  # noqa: E402
+from offbus_steps.workloads.target import Target  # noqa: E402
 
 pytestmark = pytest.mark.anyio
 

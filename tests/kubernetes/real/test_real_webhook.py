@@ -13,13 +13,13 @@ from installing import Place, install, uninstall
 from kit.own_images import PYTHON_IMAGE, python_mounts
 from test_real_prepare import SAY_MAPPED
 
-from offbus_steps.admission import POLICY
-from offbus_steps.admission_ways import Admitted, ways_of
-from offbus_steps.conformance.waiting import until
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
-from offbus_steps.target import Target
-from offbus_steps.webhook import WEBHOOK
+from offbus_steps.prepare.admission_methods import Admitted, ways_of
+from offbus_steps.prepare.mutating_policy import POLICY
+from offbus_steps.prepare.webhook_configuration import WEBHOOK
+from offbus_steps.testing.conformance.waiting import until
+from offbus_steps.workloads.target import Target
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 

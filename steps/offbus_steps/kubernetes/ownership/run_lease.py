@@ -19,7 +19,7 @@ from typing import Any, cast
 import anyio
 
 from offbus.errors import CouldNotRun, TakenOver
-from offbus_steps.clock import now_ns
+from offbus_steps.node_clock import now_ns
 from offbus_steps.port import Conflict, NotFound, Object, Objects, PortError, Ref, Unavailable, WatchType
 
 __all__ = [

@@ -14,8 +14,8 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rbac.runner import runner_rights
 from offbus_steps.kubernetes.rest.api import Call
-from offbus_steps.pods import GPU_RESOURCE
 from offbus_steps.port import Forbidden, Object, PortError
+from offbus_steps.workloads.pods import GPU_RESOURCE
 
 __all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
 

@@ -1,13 +1,13 @@
 """The rights of the reaper: those that undos and an open cluster declare to use, and no other.
 
-Generated from `uses` of the installed undo types (offbus_steps.uses), the run's Lease and its records, the agents'
+Generated from `uses` of the installed undo types (offbus_steps.access), the run's Lease and its records, the agents'
 proxy and token. It creates nothing in a drill's namespaces and evicts nobody.
 """
 
 from functools import cache
 
 from offbus.plugins import UNDOS, installed
-from offbus_steps.cluster import CLUSTER_USES
+from offbus_steps.cluster.cluster import CLUSTER_USES
 from offbus_steps.kubernetes.rbac.rights import ADAPTER, Right, Scope, rights_of
 from offbus_steps.kubernetes.rbac.runner import declared
 

@@ -18,8 +18,8 @@ from offbus_steps.kubernetes.rbac.access_review import is_needed
 from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
 from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rest.api import Call
-from offbus_steps.manifest import read_manifest
 from offbus_steps.port import NotFound
+from offbus_steps.workloads.manifest import read_manifest
 
 __all__ = ["Gap", "drill_namespaces", "gaps", "ready_reapers"]
 

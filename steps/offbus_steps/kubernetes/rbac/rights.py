@@ -1,4 +1,4 @@
-"""Rights in a cluster: what parts of offbus declare to use (offbus_steps.uses), in the words of RBAC.
+"""Rights in a cluster: what parts of offbus declare to use (offbus_steps.access), in the words of RBAC.
 
 A right has a scope: the whole cluster (what a drill must see, and its nodes), the drill's namespaces (what it makes
 and changes), the agents' namespace (the run's Lease and records, the agents themselves), or only what `prepare_cuda`
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from offbus_steps.access import Use
 from offbus_steps.kubernetes.rest.paths import group_of, resource_of
 from offbus_steps.port import KINDS
-from offbus_steps.uses import Use
 
 __all__ = ["ADAPTER", "Right", "Scope", "right_of", "rights_of", "roles"]
 

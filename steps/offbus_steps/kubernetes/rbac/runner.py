@@ -9,9 +9,9 @@ from contextlib import suppress
 from functools import cache
 
 from offbus.plugins import STEPS, UNDOS, PluginError, Registry, installed
-from offbus_steps.cluster import CLUSTER_USES
+from offbus_steps.access import Use
+from offbus_steps.cluster.cluster import CLUSTER_USES
 from offbus_steps.kubernetes.rbac.rights import ADAPTER, Right, rights_of
-from offbus_steps.uses import Use
 
 __all__ = ["OURS", "RUNNER", "declared", "runner_rights"]
 

@@ -1,7 +1,8 @@
 """What the webhook answers: an AdmissionReview in, an AdmissionReview out. Pure.
 
-It always allows, and changes nothing but what offbus_steps.loading changes: which pods it is asked about is the
-configuration's matter. What it cannot read is `Invalid`, and the API server, told to ignore failures, goes on without.
+It always allows, and changes nothing but what offbus_steps.workloads.shim_pod changes: which pods it is asked about
+is the configuration's matter. What it cannot read is `Invalid`, and the API server, told to ignore failures, goes on
+without.
 """
 
 import json
@@ -9,8 +10,8 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
-from offbus_steps.loading import Loading, needs_shim
 from offbus_steps.port import Invalid, Object
+from offbus_steps.workloads.shim_pod import Loading, needs_shim
 
 __all__ = ["reviewed"]
 

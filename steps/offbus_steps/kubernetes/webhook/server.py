@@ -2,7 +2,7 @@
 
     make key and certificate -> listen -> publish the certificate (a ConfigMap) -> answer reviews until SIGTERM
 
-It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepare_by_admission), which call it only
+It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepare.by_admission), which call it only
 while a run's configuration is there. It holds no state and no secret but its own key, reads no object, and has one
 right in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server vouches for
 who wrote it. What it answers is a pure function of what it is sent (`webhook_reviews`), so it asks nobody who they
@@ -33,7 +33,7 @@ from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.kubernetes.webhook.certificate import LIFETIME, Identity, new_identity
 from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid, NotFound, PortError, Ref
-from offbus_steps.webhook import CERTIFICATE, SERVICE, images_of
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, images_of
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

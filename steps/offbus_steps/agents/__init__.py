@@ -1,0 +1,1 @@
+"""Node agents as the runner uses them: client, lease renewal, live faults."""

@@ -1,0 +1,153 @@
+"""Speaks to the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
+
+An agent's refusal keeps its code, message and hint; one that says "done, and it does not show" is `EffectNotShown`,
+which fails the drill instead of breaking it off. `FaultGone` means that the agent does not know the fault (any
+more), `FaultLapsed` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import anyio
+
+from offbus.errors import StepError, StepFailed, StepProblem
+from offbus.step import Recorder
+from offbus_steps.node_clock import NodeClocks, now_ns
+from offbus_steps.port import Agents, PortError, Reply, Unavailable
+
+__all__ = [
+    "BACK_WITHIN_S",
+    "NOT_SHOWN",
+    "AgentRefused",
+    "EffectNotShown",
+    "FaultGone",
+    "FaultLapsed",
+    "NodeAgents",
+]
+
+LONG_POLL_S = 20
+BACK_WITHIN_S = 10.0
+"""An agent that was killed is started again; undoing and comparing wait that long for it."""
+PAUSE_S = 0.2
+"""Before an agent that does not answer is asked again: nothing tells when it is back."""
+NOT_SHOWN = "not_shown"
+"""The agent's code for an effect that it did not find when it read back (offbus_agent.planes.planes.FailureCode)."""
+
+
+class AgentRefused(StepError):
+    """Raised when an agent refuses a call; `code` is the agent's own."""
+
+    def __init__(self, message: str, *, code: str, status: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint, evidence={"code": code, "status": status})
+        self.code = code
+        self.status = status
+
+
+class EffectNotShown(StepFailed):
+    """Raised when the agent did what was asked, read it back, and it was not there."""
+
+
+class FaultGone(AgentRefused):
+    """Raised when the agent knows no such fault (404)."""
+
+
+class FaultLapsed(AgentRefused):
+    """Raised when the fault's lease has run out (410)."""
+
+
+class NodeAgents:
+    """The agents of all nodes, for one run."""
+
+    def __init__(self, agents: Agents, run: Recorder, clocks: NodeClocks) -> None:
+        self._agents = agents
+        self._run = run
+        self._clocks = clocks
+
+    async def ready(self, nodes: Collection[str]) -> Collection[str]:
+        """Those of very many nodes whose agents can be asked; none while nobody can tell."""
+        try:
+            return await self._agents.ready(nodes)
+        except PortError:
+            return ()
+
+    async def health(self, node: str) -> dict[str, Any]:
+        """`GET /health`."""
+        sent = now_ns()
+        health = await self._call(node, "GET", "/health")
+        self._clocks.learn(
+            node, boot_id=health["boot_id"], node_ns=health["now_ns"], sent_ns=sent, back_ns=now_ns()
+        )
+        return health
+
+    async def back(self, node: str) -> None:
+        """Return once the agent answers, whatever it says; after BACK_WITHIN_S in any case."""
+        with anyio.move_on_after(BACK_WITHIN_S):
+            while True:
+                try:
+                    await self._agents.request(node, "GET", "/health")
+                except Unavailable:
+                    await anyio.sleep(PAUSE_S)
+                else:
+                    return
+
+    async def create(self, node: str, fault: Mapping[str, Any]) -> dict[str, Any]:
+        """`POST /faults`: one request for all planes."""
+        return await self._call(node, "POST", "/faults", {**self._owner(), **fault})
+
+    async def fault(self, node: str, fault: str) -> dict[str, Any]:
+        """`GET /faults/{id}`."""
+        return await self._call(node, "GET", f"/faults/{fault}")
+
+    async def faults(self, node: str) -> list[dict[str, Any]]:
+        """`GET /faults`."""
+        listed: list[dict[str, Any]] = (await self._call(node, "GET", "/faults"))["faults"]
+        return listed
+
+    async def renew(self, node: str, fault: str, ttl_s: float) -> dict[str, Any]:
+        """`POST /faults/{id}/renew`. Raises FaultLapsed."""
+        return await self._call(node, "POST", f"/faults/{fault}/renew", {**self._owner(), "ttl_s": ttl_s})
+
+    async def act(self, node: str, fault: str, action: str) -> dict[str, Any]:
+        """`POST /faults/{id}/{disarm,recover,clear}`."""
+        return await self._call(node, "POST", f"/faults/{fault}/{action}", self._owner())
+
+    async def events(self, node: str, fault: str, since: int) -> dict[str, Any]:
+        """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing came in time."""
+        path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
+        return await self._call(node, "GET", path, within_s=LONG_POLL_S + 10.0)
+
+    async def preload(self, node: str, pod: str) -> list[dict[str, Any]]:
+        """`GET /pods/{uid}/preload`: `{pid, container, value}` of each container's first process."""
+        found: list[dict[str, Any]] = (await self._call(node, "GET", f"/pods/{pod}/preload"))["processes"]
+        return found
+
+    def _owner(self) -> dict[str, Any]:
+        return {"run": self._run.run_id, "epoch": self._run.epoch}
+
+    async def _call(
+        self, node: str, method: str, path: str, body: Any = None, *, within_s: float = 10.0
+    ) -> dict[str, Any]:
+        reply = await self._agents.request(node, method, path, json=body, timeout=within_s)
+        if reply.status >= 400:
+            raise _refusal(node, method, path, reply)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+
+def _refusal(node: str, method: str, path: str, reply: Reply) -> StepProblem:
+    code, message, hint = _error(reply)
+    if code == NOT_SHOWN:
+        evidence = {"code": code, "node": node}
+        return EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
+    kind = {404: FaultGone, 410: FaultLapsed}.get(reply.status, AgentRefused)
+    text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
+    return kind(text, code=code, status=reply.status, hint=hint)
+
+
+def _error(reply: Reply) -> tuple[str, str, str | None]:
+    """Code, message and hint of an error answer, whatever stands in between and answered instead of the agent."""
+    try:
+        error = reply.json()["error"]
+        return str(error["code"]), str(error["message"]), error.get("hint")
+    except (StepError, KeyError, TypeError, AttributeError):
+        return "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None

@@ -1,0 +1,65 @@
+"""The faults that the agents of very many nodes know, for the fingerprint: all are asked, some at a time, once each.
+
+All, and not only those where this run may act: a fault that was left behind is worst on a node that others use by now.
+Agents that are away (killed, and started again) are waited for together, with a growing pause, and whoever is away
+then is told as such: an agent that could not be asked is not one that knows of no fault.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+
+from offbus.errors import StepError
+from offbus_steps.agents.client import BACK_WITHIN_S, NodeAgents
+from offbus_steps.port import Unavailable
+
+__all__ = ["AT_ONCE", "known_faults"]
+
+AT_ONCE = 32
+"""Requests under way: through the API server's proxy, each holds a connection of the server's own, too."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+"""Before those that are away are asked again: nothing tells when they are back."""
+
+
+async def known_faults(agents: NodeAgents, nodes: Iterable[str]) -> dict[str, Any]:
+    """The fingerprint's items of these nodes' agents."""
+    items: dict[str, Any] = {}
+    away = await _ask(agents, list(nodes), items)
+    deadline, pause = anyio.current_time() + BACK_WITHIN_S, FIRST_PAUSE
+    while away and anyio.current_time() + pause <= deadline:
+        await anyio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+        away = await _ask(agents, away, items)
+    for name in away:
+        items[f"Agent/{name}"] = f"cannot be asked: {Unavailable.__name__}"
+    return items
+
+
+async def _ask(agents: NodeAgents, nodes: list[str], items: dict[str, Any]) -> list[str]:
+    """Ask each once; the nodes whose agents are away."""
+    ready = await agents.ready(nodes) if nodes else ()
+    away = [name for name in nodes if name not in ready]
+    waiting = iter([name for name in nodes if name in ready])
+
+    async def work() -> None:
+        for name in waiting:
+            try:
+                items.update(await _faults(agents, name))
+            except Unavailable:
+                away.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(min(AT_ONCE, len(nodes))):
+            tasks.start_soon(work)
+    return away
+
+
+async def _faults(agents: NodeAgents, name: str) -> dict[str, Any]:
+    try:
+        found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
+    except Unavailable:
+        raise
+    except StepError as err:
+        return {f"Agent/{name}": f"cannot be asked: {type(err).__name__}"}
+    return {f"Agent/{name} faults": sorted(found)}

@@ -1,0 +1,179 @@
+"""The faults of a run while they live: what they are, and the proof that they show on the target.
+
+A follower per fault reads the agent's events by long poll. A first faulted call proves its plane only when the agent
+found its process on the node (`host_pid`) and in a pod (`pod_uid`), and that pod is one of the target's on that node.
+Anything else, a record whose process nobody saw among it, is noted and proves nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from anyio import Event, sleep
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus.step import Recorder
+from offbus_steps.agents.client import AgentRefused, FaultGone, NodeAgents
+from offbus_steps.background_tasks import Background
+from offbus_steps.node_clock import NodeClocks
+from offbus_steps.port import Unavailable
+from offbus_steps.watch.event_log import Observations
+from offbus_steps.workloads.target import Target
+
+__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "NodeFault", "pod_of", "record_call"]
+
+MISSING_PROOF: Mapping[str, str] = {
+    "kernel": "the line was not read back from the node's kernel log",
+    "cuda": "no faulted CUDA call by a process of the target was seen",
+    "nvml": "no faulted NVML call by a process of the target was seen",
+}
+"""What a verdict says of a plane without proof."""
+
+PAUSE_S = 0.5
+"""Before an agent that did not answer is asked again."""
+
+
+class NodeFault(BaseModel):
+    """One injected fault: one node's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    id: str = Field(description="The agent's name of the fault.")
+    node: str = Field(description="Where it was injected.")
+    nodes: list[str] = Field(
+        default_factory=list, description="All nodes that the step faulted, this one among them."
+    )
+    gpus: list[str] = Field(description="UUIDs of the faulted GPUs.")
+    xid: int = Field(description="The XID.")
+    planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
+    holders: dict[str, str] = Field(description="Which pod held each GPU at the injection: UUID to pod name.")
+    pods: dict[str, str] = Field(
+        default_factory=dict, description="The target's pods on the node at the injection: uid to pod name."
+    )
+    mark: int = Field(description="Place in the run's observations just before the injection.")
+    injected_seq: int = Field(description="Event of the journal that declared it.")
+    injected_ns: int = Field(description="The runner's clock when the agent was asked.")
+
+
+class Fault(NodeFault):
+    """One injected fault as later steps take it, with those that its step injected on other nodes."""
+
+    others: list[NodeFault] = Field(
+        default_factory=list, description="The faults of the step's other nodes; of the first node's alone."
+    )
+
+    @property
+    def every(self) -> tuple[NodeFault, ...]:
+        """This one, and the others."""
+        return (self, *self.others)
+
+
+@dataclass(slots=True)
+class LiveFault:
+    """A fault in this process: with its target, its end, and what has been proven."""
+
+    fault: Fault
+    target: Target
+    ended_ns: int | None = None
+    """When it was disarmed; None while it is armed."""
+    proven: set[tuple[str, int, str]] = field(default_factory=set)
+    """(plane, pid, function) that were recorded."""
+    seen: Event = field(default_factory=Event)
+    """Set when the first call was proven to be the target's."""
+
+
+class Faults:
+    """All faults of this run in this process, oldest first."""
+
+    def __init__(
+        self, agents: NodeAgents, run: Recorder, log: Observations, clocks: NodeClocks, tasks: Background
+    ) -> None:
+        self.live: dict[str, LiveFault] = {}
+        self._agents = agents
+        self._run = run
+        self._log = log
+        self._clocks = clocks
+        self._tasks = tasks
+
+    def follow(self, fault: Fault, target: Target) -> None:
+        """Record the fault's events until it ends."""
+        self.live[fault.id] = LiveFault(fault, target)
+        self._tasks.start(self._follow, self.live[fault.id], name=f"events of {fault.id}")
+
+    def ended(self, fault: str, at_ns: int) -> None:
+        """The fault was disarmed."""
+        live = self.live.get(fault)
+        if live is not None and live.ended_ns is None:
+            live.ended_ns = at_ns
+
+    def called(self, live: LiveFault, call: Mapping[str, Any]) -> bool:
+        """Take in a first faulted call; whether it proves its plane on the target."""
+        key = (str(call["plane"]), int(call["pid"]), str(call["function"]))
+        if key in live.proven:
+            return True
+        pod = self._pod_of(live, call)
+        if pod is None:
+            return False
+        live.proven.add(key)
+        live.seen.set()
+        record_call(self._run, self._clocks, live.fault, call, pod)
+        return True
+
+    def _pod_of(self, live: LiveFault, call: Mapping[str, Any]) -> str | None:
+        """The pod of the target that the process was in, also one that came to the node since."""
+        wanted = live.target.selector.items()
+        came = {
+            pod.uid: pod.ref.name
+            for pod in self._log.pods_seen(live.fault.mark)
+            if pod.node == live.fault.node and wanted <= pod.labels.items()
+        }
+        return pod_of(call, {**came, **live.fault.pods})
+
+    async def _follow(self, live: LiveFault) -> None:
+        since = 0
+        while live.ended_ns is None:
+            try:
+                page = await self._agents.events(live.fault.node, live.fault.id, since)
+            except FaultGone:
+                return
+            except (AgentRefused, Unavailable):
+                await sleep(PAUSE_S)  # the lease's task decides when an agent has been away for too long
+                continue
+            since = page["next"]
+            for event in page["events"]:
+                self._take(live, event)
+
+    def _take(self, live: LiveFault, event: Mapping[str, Any]) -> None:
+        kind = event["kind"]
+        if kind == "first_faulted":
+            if not self.called(live, event):
+                self._note(live, event, "faulted a process that was not found in a pod of the target")
+        elif kind in ("disarmed", "lapsed"):
+            self._note(live, event, kind)
+            self.ended(live.fault.id, self._at(live, event))
+        elif kind == "armed":
+            self._note(live, event, kind)
+
+    def _at(self, live: LiveFault, event: Mapping[str, Any]) -> int:
+        moment = self._clocks.moment(live.fault.node, event["at_ns"])
+        return moment.mono_ns if moment else int(event["at_ns"])
+
+    def _note(self, live: LiveFault, event: Mapping[str, Any], to: str) -> None:
+        evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
+        moment = self._clocks.moment(live.fault.node, event["at_ns"])
+        self._run.observed(lane="fault", subject=live.fault.id, to=to, evidence=evidence, at=moment)
+
+
+def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
+    """The pod that a faulted call was made in, out of `pods` (uid to name); None when that is not established."""
+    if call.get("host_pid") is None:
+        return None
+    return pods.get(str(call.get("pod_uid")))
+
+
+def record_call(run: Recorder, clocks: NodeClocks, fault: Fault, call: Mapping[str, Any], pod: str) -> None:
+    """Journal the proof that a plane shows the fault on the target."""
+    keys = ("function", "code", "code_name", "pid", "host_pid", "pod_uid", "tid", "gpu")
+    evidence = {key: call[key] for key in keys if key in call} | {"pod": pod, "node": fault.node}
+    moment = clocks.moment(fault.node, call["at_ns"])
+    run.fault_proven(fault=fault.id, plane=str(call["plane"]), evidence=evidence, at=moment)

@@ -1,0 +1,141 @@
+"""An open cluster: the environment of a run, as steps and undos use it.
+
+It holds the port and, for the length of the run, the observer's watches, the leases and the followers of faults, all
+in one task group. A background task that breaks stops the run (`abort`) instead of cancelling it from below, so that
+the undo is always played. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from offbus.environment import RunHandle
+from offbus.errors import StepError
+from offbus_steps.access import uses
+from offbus_steps.agents.client import NodeAgents
+from offbus_steps.agents.lease_renewal import Leases
+from offbus_steps.agents.live_faults import Faults
+from offbus_steps.background_tasks import Background
+from offbus_steps.inference_client.requests import Answers
+from offbus_steps.node_clock import NodeClocks, now_ns
+from offbus_steps.port import Port, Ref
+from offbus_steps.residue.fingerprint import FINGERPRINT_USES, fingerprint
+from offbus_steps.residue.foreign_changes import foreign
+from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.observer import Observer
+
+if TYPE_CHECKING:
+    from offbus.step import Context
+    from offbus.undo import UndoContext
+
+__all__ = ["CLUSTER_USES", "Cluster", "cluster_of", "open_cluster"]
+
+CLUSTER_USES = FINGERPRINT_USES | uses("list watch", "Node")
+"""What an open cluster itself uses, whoever opened it."""
+OnClose = Callable[[bool], Awaitable[None]]
+ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Cluster:
+    """Implements offbus.environment.Environment over a port. `clock` is that of the run's events and leases."""
+
+    def __init__(
+        self,
+        port: Port,
+        run: RunHandle,
+        guards: ClusterGuards,
+        tasks: Background,
+        on_close: OnClose,
+        extra_fingerprint: ExtraFingerprint,
+        clock: Callable[[], int] = now_ns,
+    ) -> None:
+        self.port = port
+        self.run = run
+        self.guards = guards
+        self.clocks = NodeClocks()
+        self.agents = NodeAgents(port.agents, run, self.clocks)
+        self.observer = Observer(port, run, tasks)
+        self.log = self.observer.log
+        self.leases = Leases(self.agents, run, tasks, clock=clock)
+        self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
+        self.answers = Answers()
+        self.prepared: set[Ref] = set()
+        """Workloads that a step of this process patched for the shim, and no undo has restored."""
+        self._on_close = on_close
+        self._extra = extra_fingerprint
+
+    async def start(self) -> None:
+        """Watch the nodes and hold the guards from here on.
+
+        Guards that do not hold already are left to the injecting steps, which refuse: a recovery must go on.
+        """
+        await self.observer.watch("Node")
+        self.observer.check(self._hold_prepared)
+        if self.guards.broken(self.log.world) is None:
+            self.observer.check(self._hold_guards)
+
+    async def fingerprint(self) -> dict[str, Any]:
+        """Everything that a run may touch (offbus_steps.residue.fingerprint), and what the adapter adds."""
+        own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
+        return own | await self._extra()
+
+    def foreign(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+        """Whose doing a difference is (`TellsForeign`)."""
+        return foreign(item, before, after)
+
+    async def may_change(self) -> None:
+        """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""
+        self.leases.check()
+
+    async def close(self, *, finished: bool) -> None:
+        """End what was started for this run; the adapter decides what stays for a recovery."""
+        await self._on_close(finished)
+
+    def _hold_guards(self) -> None:
+        faulted = [live.target for live in self.faults.live.values() if live.ended_ns is None]
+        broken = self.guards.broken(self.log.world, faulted)
+        if broken:
+            self.run.abort(broken)
+
+    def _hold_prepared(self) -> None:
+        """A spec that somebody puts back in the middle of a drill rolls the target: nothing measured then counts."""
+        for ref in self.prepared:
+            view = self.log.world.workload(ref)
+            if view is not None and not view.shim:
+                self.prepared.discard(ref)
+                self.run.abort(f"{ref} was put back by somebody else: the shim is gone from its spec")
+                return
+
+
+@asynccontextmanager
+async def open_cluster(
+    port: Port,
+    run: RunHandle,
+    guards: ClusterGuards,
+    *,
+    on_close: OnClose,
+    extra_fingerprint: ExtraFingerprint,
+    clock: Callable[[], int] = now_ns,
+) -> AsyncIterator[Cluster]:
+    """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
+        try:
+            await cluster.start()
+            yield cluster
+        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+            failure = err
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+def cluster_of(ctx: "Context | UndoContext") -> Cluster:
+    """The cluster that a step or an undo acts on. Raises StepError when the environment is none."""
+    environment = ctx.environment
+    if not isinstance(environment, Cluster):
+        raise StepError(f"this step needs a cluster, not a {type(environment).__name__}")
+    return environment

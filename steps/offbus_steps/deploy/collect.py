@@ -1,0 +1,163 @@
+"""Writes what is known of a target into the run's folder: logs, events, manifests; bounded, and without secrets.
+
+    collected/NAMESPACE/NAME/{workload.yaml, events.yaml, POD.yaml, POD.log, POD.previous.log}
+
+Logs are the last lines of each pod's main container, as it printed them. Secrets and ConfigMaps are never read. Values
+that stand in manifests as plain text under a name that sounds like a secret are left out. Files are 0600. What cannot
+be had is listed in the answer and stops nothing: evidence must not stand in the way of an undo.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from offbus_steps.access import uses
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.port import NotFound, Object, PortError, Ref
+from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.target import Target
+
+__all__ = ["COLLECT_USES", "Collected", "cleaned", "collect"]
+
+COLLECT_USES = (
+    uses("get", *WORKLOAD_KINDS) | uses("list", "Pod", "Event") | uses("get", "Pod", subresource="log")
+)
+
+MOST_PODS = 64
+LOG_LINES = 5000
+LARGEST_FILE = 1 << 20
+LEFT_OUT = "(left out by offbus)"
+SECRETIVE = re.compile(r"token|secret|passw|credential|api_?key|private", re.IGNORECASE)
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was written, and what could not be had."""
+
+    files: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
+    """Write everything; nothing raises but what the file system refuses."""
+    folder = run_dir / "collected" / target.namespace / target.name
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    done = Collected()
+    collector = _Collector(cluster, target, folder, done)
+    await collector.workload()
+    for pod in (found := await collector.pods())[:MOST_PODS]:
+        await collector.pod(pod)
+    if len(found) > MOST_PODS:
+        done.missing.append(f"{len(found) - MOST_PODS} more pods")
+    await collector.events({pod["metadata"]["name"] for pod in found} | {target.name})
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Collector:
+    """One target's folder."""
+
+    cluster: Cluster
+    target: Target
+    folder: Path
+    done: Collected
+
+    async def workload(self) -> None:
+        """Its manifest."""
+        try:
+            self._manifest("workload.yaml", await self.cluster.port.objects.get(self.target.ref))
+        except PortError as err:
+            self._lacks(str(self.target), err)
+
+    async def pods(self) -> list[Object]:
+        """Its pods, those that end or have ended among them."""
+        labels = ",".join(f"{key}={value}" for key, value in self.target.selector.items())
+        try:
+            found = await self.cluster.port.objects.list(
+                "Pod", namespace=self.target.namespace, labels=labels
+            )
+        except PortError as err:
+            self._lacks("pods", err)
+            return []
+        return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
+
+    async def pod(self, pod: Object) -> None:
+        """Its manifest and its logs, the one before the last restart among them."""
+        ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
+        self._manifest(f"{ref.name}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
+        await self._log(ref, previous=False)
+        statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+        if any(int(one.get("restartCount", 0)) for one in statuses):
+            await self._log(ref, previous=True)
+
+    async def events(self, names: set[str]) -> None:
+        """Events of the workload and its pods."""
+        try:
+            listed = (await self.cluster.port.objects.list("Event", namespace=self.target.namespace)).items
+        except PortError as err:
+            self._lacks("events", err)
+            return
+        ours = [one for one in listed if (one.get("involvedObject") or {}).get("name") in names]
+        self._manifest("events.yaml", {"events": ours})
+
+    async def _log(self, ref: Ref, *, previous: bool) -> None:
+        name = f"{ref.name}{'.previous' if previous else ''}.log"
+        try:
+            text = await self.cluster.port.objects.logs(ref, previous=previous, tail=LOG_LINES)
+        except NotFound:
+            return  # it never ran, or its node no longer has it
+        except PortError as err:
+            self._lacks(name, err)
+            return
+        self._write(name, text.encode()[-LARGEST_FILE:])
+
+    def _manifest(self, name: str, obj: Mapping[str, Any]) -> None:
+        import yaml
+
+        self._write(name, yaml.safe_dump(cleaned(obj), sort_keys=False).encode()[:LARGEST_FILE])
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            file.write(content)
+        self.done.files.append(name)
+
+    def _lacks(self, what: str, err: PortError) -> None:
+        self.done.missing.append(f"{what}: {err.message}")
+
+
+def cleaned(value: Any) -> Any:
+    """A copy without the server's bookkeeping and without values that sound like secrets."""
+    if isinstance(value, list):
+        return _arguments([cleaned(one) for one in value])
+    if not isinstance(value, Mapping):
+        return value
+    kept = {key: cleaned(one) for key, one in value.items() if key not in ("managedFields", LAST_APPLIED)}
+    if isinstance(kept.get("name"), str) and isinstance(kept.get("value"), str) and _tells(kept["name"]):
+        kept["value"] = LEFT_OUT
+    return kept
+
+
+def _arguments(items: list[Any]) -> list[Any]:
+    """A command's words: the value of `--hf-token X` and of `--api-key=X`."""
+    return list(_shown(items)) if items and all(isinstance(one, str) for one in items) else items
+
+
+def _shown(words: list[str]) -> Iterator[str]:
+    before = ""
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if equals and _tells(flag):
+            yield f"{flag}={LEFT_OUT}"
+        else:
+            yield LEFT_OUT if before.startswith("-") and _tells(before) and not word.startswith("-") else word
+        before = word
+
+
+def _tells(name: str) -> bool:
+    return SECRETIVE.search(name.replace("-", "_")) is not None

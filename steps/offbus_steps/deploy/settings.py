@@ -1,0 +1,204 @@
+"""Settings that `deploy` writes into a manifest before it is created: image, model, tensor parallelism, log level.
+
+    with: {manifest: targets/vllm.yaml, set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}
+
+Each goes where the target's own containers say that it belongs, and a setting that finds no place is refused: a drill
+must not run with another model than it says. Only the objects in memory are changed. Pure.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus.errors import StepError
+from offbus_steps.port import Object
+from offbus_steps.workloads import Template, pods, workload_of
+from offbus_steps.workloads.fields import MISSING, Segment, apply, plan, read
+
+__all__ = ["Settings", "with_settings"]
+
+MODEL_FLAGS = ("--model", "--model-path", "--served-model-name", "--model-name")
+MODEL_ENV = frozenset({"MODEL_PATH", "SERVED_MODEL_NAME", "DYN_MODEL_NAME", "MODEL_NAME"})
+PARALLEL_FLAGS = ("--tensor-parallel-size", "--tp-size", "--tp", "-tp")
+
+Path = tuple[Segment, ...]
+
+
+class Settings(BaseModel):
+    """What to set in the manifest's target."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Image of the containers that ask for GPUs, and of all others that had the same.",
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="The model, wherever a container is told one."
+    )
+    tensor_parallel: int | None = Field(
+        default=None, ge=1, description="GPUs for each replica: the engine's flag, and what its pods ask for."
+    )
+    log_level: str | None = Field(
+        default=None, pattern=r"^[a-z_=:,]+$", description="Dynamo's log level (DYN_LOG), such as debug."
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict, description="Environment of the containers that ask for GPUs."
+    )
+
+
+def with_settings(obj: Object, settings: Settings) -> Object:
+    """A copy of the target's object with the settings. Raises StepError for one that finds no place."""
+    try:
+        for change in (_image, _model, _tensor_parallel, _environment):
+            obj = change(obj, settings)
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise StepError(
+            f"{obj['metadata']['name']} is not shaped as a {obj['kind']}: {type(err).__name__}: {err}",
+            hint="`kubectl apply --dry-run=server` says what is wrong with the manifest",
+        ) from err
+    return obj
+
+
+def _image(obj: Object, settings: Settings) -> Object:
+    if settings.image is None:
+        return obj
+    engines = {_container(template) for template in _templates(obj)}
+    had = {(_at(obj, path) or {}).get("image") for path in engines}
+    paths = [path for path in _containers(obj) if path in engines or _at(obj, path).get("image") in had]
+    return _set(obj, {(*path, "image"): settings.image for path in paths})
+
+
+def _model(obj: Object, settings: Settings) -> Object:
+    model = settings.model
+    if model is None:
+        return obj
+    wanted: dict[Path, Any] = {}
+    for path in _containers(obj):
+        for name in ("command", "args"):
+            words = _at(obj, path).get(name)
+            changed = _named(words, model) if isinstance(words, list) else words
+            if changed != words:
+                wanted[*path, name] = changed
+        for entry in _at(obj, path).get("env") or ():
+            if entry["name"] in MODEL_ENV and "value" in entry:
+                wanted[*path, "env", ("name", entry["name"])] = {**entry, "value": model}
+    if not wanted:
+        raise StepError(
+            f"set.model finds no place: no container of {obj['metadata']['name']} is told a model",
+            hint=f"they are by {', '.join(MODEL_FLAGS)} or `serve MODEL` in command or args",
+        )
+    return _set(obj, wanted)
+
+
+def _named(words: Sequence[Any], model: str) -> list[Any]:
+    """A command or its arguments with the model's name replaced."""
+    changed = _flagged(words, MODEL_FLAGS, model)
+    if "serve" in changed[:-1] and not str(changed[changed.index("serve") + 1]).startswith("-"):
+        changed[changed.index("serve") + 1] = model
+    return changed
+
+
+def _flagged(words: Sequence[Any], flags: Sequence[str], value: str) -> list[Any]:
+    """With the value after each of the flags replaced: `--flag value`, `--flag=value`, or inside a shell's line."""
+    changed: list[Any] = list(words)
+    line = re.compile(rf"((?:^|\s)(?:{'|'.join(map(re.escape, flags))})[ =])(\S+)")
+    for index, word in enumerate(words):
+        flag, equals, _ = str(word).partition("=")
+        if equals and flag in flags:
+            changed[index] = f"{flag}={value}"
+        elif word in flags and index + 1 < len(words):
+            changed[index + 1] = value
+        elif " " in str(word):
+            changed[index] = line.sub(lambda found: f"{found[1]}{value}", str(word))
+    return changed
+
+
+def _tensor_parallel(obj: Object, settings: Settings) -> Object:
+    size = settings.tensor_parallel
+    for template in _templates(obj) if size is not None else ():
+        nodes = template.nodes
+        if size is None or size % nodes:
+            raise StepError(
+                f"set.tensor_parallel {size} cannot be shared by the {nodes} nodes of {template.name}",
+                hint=f"use a multiple of {nodes}",
+            )
+        obj = _set(
+            obj, {**_parallel_words(obj, template, str(size)), **_gpus(obj, template, str(size // nodes))}
+        )
+    return obj
+
+
+def _parallel_words(obj: Object, template: Template, size: str) -> dict[Path, Any]:
+    path = _container(template)
+    container = _at(obj, path)
+    for name in ("args", "command"):
+        words = container.get(name)
+        if isinstance(words, list) and (changed := _flagged(words, PARALLEL_FLAGS, size)) != words:
+            return {(*path, name): changed}
+        if isinstance(words, list) and any(_says(word) for word in words):
+            return {}  # it is said already, and as it should be
+    if isinstance(container.get("args"), list) and not any(" " in str(one) for one in container["args"]):
+        return {(*path, "args"): [*container["args"], PARALLEL_FLAGS[0], size]}
+    raise StepError(
+        f"set.tensor_parallel finds no place in {template.name}",
+        hint=f"write {PARALLEL_FLAGS[0]} into its args",
+    )
+
+
+def _says(word: Any) -> bool:
+    return any(part.partition("=")[0] in PARALLEL_FLAGS for part in str(word).split())
+
+
+def _gpus(obj: Object, template: Template, each: str) -> dict[Path, Any]:
+    """Wherever the amount stands now."""
+    found: dict[Path, Any] = {}
+    for kind in ("limits", "requests"):
+        for path in (
+            (*template.short, kind, "gpu") if template.short else (),
+            (*_container(template), "resources", kind, pods.GPU_RESOURCE),
+        ):
+            if path and read(obj, path) is not MISSING:
+                found[path] = each
+    return found
+
+
+def _environment(obj: Object, settings: Settings) -> Object:
+    wanted = dict(settings.env)
+    if settings.log_level is not None:
+        wanted["DYN_LOG"] = settings.log_level
+    for template in _templates(obj) if wanted else ():
+        obj = _set(
+            obj, {(*template.env, ("name", key)): {"name": key, "value": one} for key, one in wanted.items()}
+        )
+    return obj
+
+
+def _templates(obj: Object) -> list[Template]:
+    found = workload_of(obj).gpu_templates()
+    if not found:
+        raise StepError(
+            f"{obj['metadata']['name']} asks for no GPUs: `set` has nothing to change", hint="leave `set` out"
+        )
+    return found
+
+
+def _container(template: Template) -> Path:
+    """The container itself, of which `mounts` is one list."""
+    return template.mounts[:-1]
+
+
+def _containers(obj: Object) -> Iterator[Path]:
+    yield from workload_of(obj).container_paths()
+
+
+def _at(obj: Object, path: Path) -> Mapping[str, Any]:
+    found = read(obj, path)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _set(obj: Object, wanted: Mapping[Path, Any]) -> Object:
+    return apply(obj, [plan(obj, path, value) for path, value in wanted.items()])

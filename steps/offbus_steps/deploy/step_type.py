@@ -1,0 +1,233 @@
+"""`deploy`: the target. It creates the objects of a manifest, or takes a workload that is already there.
+
+    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}
+    - {id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}
+    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true,
+                                        set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}}
+
+Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created.
+An object that exists already refuses the step: nothing is adopted and nothing overwritten. Returns when the
+workload's controller has settled and all of its pods are ready, by watch. On the way out, before anything is taken
+back, the target's logs, events and manifests are written into the run's folder (offbus_steps.deploy.collect).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from offbus.errors import StepError
+from offbus.step import Context, Kind, Outputs, Params, Reads, StepType
+from offbus_steps.access import uses
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.deploy.collect import COLLECT_USES
+from offbus_steps.deploy.settings import Settings, with_settings
+from offbus_steps.deploy.undo_collect import CollectEvidence
+from offbus_steps.deploy.undo_delete import DeleteObject
+from offbus_steps.port import KINDS, Conflict, NotFound, Object, Ref
+from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.watch.observer import TARGET_USES
+from offbus_steps.watch.readiness import progress_of, ready_pods, rolled_out
+from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind, workload_of
+from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest
+from offbus_steps.workloads.target import Target
+
+__all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing"]
+
+
+class Existing(BaseModel):
+    """A workload that is already there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: WorkloadKind = Field(description="Its kind.")
+    name: str = Field(description="Its name.")
+    namespace: str = Field(description="Its namespace.")
+
+
+def _check_manifest(path: Path, given: Mapping[str, Any]) -> None:
+    """What is wrong with a manifest is told when the scenario is loaded. Raises StepError."""
+    workload = given.get("workload")
+    if workload is None or isinstance(workload, str):
+        _target_ref(read_manifest(path), workload)
+
+
+class DeployParams(Params):
+    """Exactly one of `manifest` and `existing`."""
+
+    manifest: Annotated[str | None, Reads(_check_manifest)] = Field(
+        default=None, description="YAML file with the objects to create, relative to the scenario."
+    )
+    existing: Existing | None = Field(
+        default=None, description="A workload that is already there; it is left as it is."
+    )
+    workload: str | None = Field(
+        default=None, description="Which workload of the manifest is the target, when it holds several."
+    )
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the frontend, when the workload does not say it."
+    )
+    namespace: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$",
+        description="Where the manifest's objects go, whatever namespace they name. It is made when it is not there.",
+    )
+    ephemeral: bool = Field(
+        default=False,
+        description="Make a namespace for this run alone, `namespace` and the run's id, and delete it with all that "
+        "is in it.",
+    )
+    settings: Settings | None = Field(
+        default=None, alias="set", description="What to change in the manifest's target before it is created."
+    )
+    collect: bool = Field(
+        default=True,
+        description="Write the target's logs, events and manifests into the run's folder before anything is undone.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.manifest is None) == (self.existing is None):
+            raise ValueError("give exactly one of manifest and existing")
+        if self.existing is not None and (self.namespace or self.ephemeral or self.settings):
+            raise ValueError(
+                "an existing workload is left as it is: namespace, ephemeral and set need a manifest"
+            )
+        if self.ephemeral and self.namespace is None:
+            raise ValueError("ephemeral needs `namespace`, which the new one is named after")
+        return self
+
+
+class DeployOutputs(Outputs):
+    """The target, ready."""
+
+    target: Target = Field(description="The workload under test; later steps take it by default.")
+    replicas: int = Field(description="How many of its pods are ready.")
+    created: list[str] = Field(description="What was created, in order.")
+
+
+async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
+    """Create the manifest's objects, or look at the existing workload, and wait until it is ready."""
+    cluster = cluster_of(ctx)
+    created: list[str] = []
+    if params.manifest is not None:
+        objects = _wanted(ctx, params, read_manifest(Path(ctx.scenario_dir, params.manifest)))
+        ref = _target_ref(objects, params.workload)
+        created = await _create_all(ctx, cluster, objects, ref if params.collect else None)
+    else:
+        assert params.existing is not None  # noqa: S101  the model's validator saw to it
+        ref = Ref(params.existing.kind, params.existing.name, params.existing.namespace)
+        cluster.guards.require_namespace(ref.namespace)
+        if params.collect:
+            await _collect_later(ctx, await cluster.port.objects.get(ref))
+    target = Target.of(workload_of(await cluster.port.objects.get(ref)), port=params.port)
+    await cluster.observer.watch_target(target)
+    await cluster.log.until(progress_of(target, ctx.progress, lambda world: rolled_out(world, target)))
+    return DeployOutputs(target=target, replicas=ready_pods(cluster.log.world, target), created=created)
+
+
+def _target_ref(objects: Sequence[Object], wanted: str | None) -> Ref:
+    refs = [Ref.of(one) for one in objects if one["kind"] in WORKLOAD_KINDS]
+    chosen = [ref for ref in refs if wanted in (None, ref.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(map(str, refs)) or "none"
+    raise StepError(f"the manifest must hold one target, it holds {names}", hint="name it with `workload`")
+
+
+def _wanted(ctx: Context, params: DeployParams, objects: Sequence[Object]) -> list[Object]:
+    """The manifest's objects as they are to be created. Raises StepError."""
+    ref = _target_ref(objects, params.workload)
+    if params.settings is not None:
+        settings = params.settings
+        objects = [with_settings(one, settings) if Ref.of(one) == ref else one for one in objects]
+    if params.namespace is None:
+        return list(objects)
+    namespace = f"{params.namespace}-{ctx.run_id}" if params.ephemeral else params.namespace
+    return [
+        {**one, "metadata": {**one["metadata"], "namespace": namespace}}
+        for one in objects
+        if KINDS[one["kind"]].namespaced
+    ]
+
+
+async def _collect_later(ctx: Context, obj: Object) -> None:
+    """Recorded before anything is created: what never becomes ready tells most."""
+    await ctx.undo(CollectEvidence(target=Target.of(workload_of(obj), port=0), folder=ctx.run_dir))
+
+
+async def _create_all(
+    ctx: Context, cluster: Cluster, objects: Sequence[Object], collected: Ref | None
+) -> list[str]:
+    wanted = [one for one in _with_namespaces(objects) if not await _is_there(cluster, one)]
+    for obj in wanted:
+        cluster.guards.require_namespace(obj["metadata"].get("namespace") or obj["metadata"]["name"])
+    for obj in wanted:
+        if Ref.of(obj) == collected:
+            await _collect_later(ctx, obj)
+    for obj in wanted:
+        await _create(ctx, cluster, obj)
+    return [str(Ref.of(obj)) for obj in wanted]
+
+
+def _with_namespaces(objects: Sequence[Object]) -> list[Object]:
+    """The objects, with the namespaces that they need and do not bring first."""
+    brought = [one for one in objects if one["kind"] == "Namespace"]
+    named = {one["metadata"]["name"] for one in brought}
+    needed = dict.fromkeys(one["metadata"]["namespace"] for one in objects if "namespace" in one["metadata"])
+    made: list[Object] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for name in needed
+        if name not in named
+    ]
+    return [*brought, *made, *(one for one in objects if one["kind"] != "Namespace")]
+
+
+async def _is_there(cluster: Cluster, obj: Object) -> bool:
+    """Whether a namespace exists. Raises StepError for anything else that does."""
+    ref = Ref.of(obj)
+    try:
+        found = await cluster.port.objects.get(ref)
+    except NotFound:
+        return False
+    if ref.kind == "Namespace":
+        return True
+    raise _exists(ref, found)
+
+
+async def _create(ctx: Context, cluster: Cluster, obj: Object) -> None:
+    ref, meta = Ref.of(obj), obj["metadata"]
+    labelled = {**obj, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), RUN_LABEL: ctx.run_id}}}
+    await ctx.undo(DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace))
+    try:
+        await cluster.port.objects.create(labelled)
+    except Conflict as err:
+        raise _exists(ref, {}) from err
+    ctx.observed(lane="workload", subject=str(ref), to="created")
+
+
+def _exists(ref: Ref, found: Object) -> StepError:
+    owner = ((found.get("metadata") or {}).get("labels") or {}).get(RUN_LABEL)
+    whose = f" (left by run {owner}: `offbus recover` removes it)" if owner else ""
+    return StepError(
+        f"{ref} exists already{whose}", hint="delete it, or take it with `existing: {kind, name, namespace}`"
+    )
+
+
+DEPLOY = StepType(
+    name="deploy",
+    kind=Kind.ACTION,
+    summary="Create the target from a manifest, or take an existing workload, and wait until it is ready.",
+    params=DeployParams,
+    outputs=DeployOutputs,
+    run=deploy,
+    timeout=timedelta(minutes=10),
+    uses=TARGET_USES | COLLECT_USES | uses("get create", *ALLOWED_KINDS),
+    examples=(
+        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
+        "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",
+        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true}}",
+    ),
+)

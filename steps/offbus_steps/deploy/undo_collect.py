@@ -1,0 +1,54 @@
+"""Collects what is known of a target into the run's folder, before anything that the run did is taken back.
+
+It is recorded with the deployment and played with the first of the undos, beside the disarming: later ones restart
+and delete the pods whose logs tell what happened, on failure above all. It takes nothing back itself, changes nothing
+in the cluster, and never fails a run: what could not be had is said. A recovery on another machine has no folder to
+write to, and does nothing.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar
+
+from anyio import move_on_after
+from pydantic import Field
+
+from offbus.undo import Phase, Undo, UndoContext, UndoResult
+from offbus_steps.access import Use
+from offbus_steps.cluster.cluster import cluster_of
+from offbus_steps.deploy.collect import Collected, collect
+from offbus_steps.workloads.target import Target
+
+__all__ = ["CollectEvidence"]
+
+WITHIN_S = 20.0
+"""The undos that restore wait for it."""
+
+
+class CollectEvidence(Undo):
+    """Write logs, events and manifests of a target below the run's folder."""
+
+    phase: ClassVar[Phase] = Phase.DISARM
+    timeout: ClassVar[timedelta] = timedelta(seconds=WITHIN_S + 5)
+    uses: ClassVar[frozenset[Use]] = frozenset()
+    """None in the reaper: the run's folder is not there."""
+
+    target: Target = Field(description="The workload.")
+    folder: str = Field(description="The run's folder, on the machine that ran it.")
+
+    def describe(self) -> str:
+        return f"collect logs, events and manifests of {self.target}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        folder = Path(self.folder)
+        if not folder.is_dir():  # noqa: ASYNC240  one look at a local folder
+            return UndoResult.nothing("the run's folder is on another machine")
+        done = Collected(missing=[f"no answer within {WITHIN_S:g} s"])
+        try:
+            with move_on_after(WITHIN_S):
+                done = await collect(cluster_of(ctx), self.target, folder)
+        except OSError as err:
+            done = Collected(missing=[f"{err.filename}: {err.strerror}"])
+        return UndoResult.nothing(
+            f"{len(done.files)} files collected", files=done.files, missing=done.missing
+        )

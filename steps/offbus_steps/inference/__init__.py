@@ -1,0 +1,1 @@
+"""The step types that send requests: `load`, `baseline`, `verify_inference`."""

@@ -1,0 +1,102 @@
+"""Asks a target for inference on behalf of steps: finds its model, keeps the run's answers, notes the turns.
+
+After an injection these are observed events (lane `requests`): the first good answer to a request that began after
+it, the first failure, and the first good answer after that.
+"""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from offbus.durations import Duration
+from offbus.errors import StepError
+from offbus.step import FromAncestor, Params, Recorder
+from offbus_steps.access import uses
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.inference_client.requests import Asked, Question, ask, model_of
+from offbus_steps.port import PortError, Ref
+from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.target import Target
+
+__all__ = ["ASK_USES", "AskParams", "ask_frontend", "ask_pod", "question_for"]
+
+ASK_USES = (
+    uses("get create", "Pod", "Service", subresource="proxy")
+    | uses("get", *WORKLOAD_KINDS)
+    | uses("list", "Pod", "Service")
+)
+"""A request to a target, and the way to it: its Service or its pods."""
+
+
+class AskParams(Params):
+    """What is asked, and of whom."""
+
+    target: Annotated[Target | None, FromAncestor("target")] = Field(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    model: str | None = Field(default=None, description="Model to ask for; default: the first that it lists.")
+    prompt: str = Field(default="Why does a GPU fall off the bus?", description="The prompt.")
+    max_tokens: int = Field(default=16, ge=1, description="Tokens of each answer at most.")
+    stream: bool = Field(
+        default=False, description="Ask for a stream; it counts as good only when it ends well."
+    )
+    request_timeout: Duration = Field(
+        default=timedelta(seconds=10), description="A request without its whole answer by then has failed."
+    )
+
+
+async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
+    """The question; the model is asked for once a run. Raises StepError when it cannot be told."""
+    if params.model is None and not cluster.answers.model:
+        cluster.answers.model = await _listed_model(cluster, target, params.request_timeout)
+    return Question(params.model or cluster.answers.model, params.prompt, params.max_tokens, params.stream)
+
+
+async def _listed_model(cluster: Cluster, target: Target, within: timedelta) -> str:
+    try:
+        model = await model_of(cluster.port.traffic, target.ref, target.port, within.total_seconds())
+    except PortError as err:
+        raise StepError(f"{target} does not tell its models: {err.message}", hint="give `model`") from err
+    if not model:
+        raise StepError(
+            f"{target} lists no model", hint="wait until a worker has registered, or give `model`"
+        )
+    return model
+
+
+async def ask_frontend(
+    cluster: Cluster, run: Recorder, target: Target, question: Question, within: timedelta
+) -> Asked:
+    """Ask the target as its clients do; the answer counts for recovery."""
+    asked = await ask(cluster.port.traffic, target.ref, target.port, question, within.total_seconds())
+    _note(cluster, run, target, asked)
+    cluster.answers.ended.append(asked.outcome)
+    return asked
+
+
+async def ask_pod(cluster: Cluster, pod: Ref, port: int, question: Question, within: timedelta) -> Asked:
+    """Ask one pod directly; this says nothing about what clients see."""
+    return await ask(cluster.port.traffic, pod, port, question, within.total_seconds())
+
+
+def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:
+    """Each turn is told once a fault: behind a frontend good and failed answers may alternate for a while."""
+    if not cluster.faults.live or asked.outcome.path_error:
+        return
+    answers, newest, subject = cluster.answers, next(reversed(cluster.faults.live)), str(target)
+    since = cluster.faults.live[newest].fault.injected_ns
+    if asked.outcome.good and asked.outcome.begun_ns >= since and answers.first_good_in != newest:
+        answers.first_good_in = newest
+        evidence = {"status": asked.status, "latency_s": round(asked.outcome.latency_s, 6), "fault": newest}
+        run.observed(
+            lane="requests", subject=subject, to="first good answer after the fault", evidence=evidence
+        )
+    if not asked.outcome.good and answers.failed_in != newest:
+        answers.failed_in = newest
+        run.observed(
+            lane="requests", subject=subject, was="answering", to="failing", evidence={"why": asked.why}
+        )
+    elif asked.outcome.good and answers.failed_in == newest != answers.answered_in:
+        answers.answered_in = newest
+        run.observed(lane="requests", subject=subject, was="failing", to="answering")

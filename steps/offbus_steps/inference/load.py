@@ -1,0 +1,224 @@
+"""`load`: requests at a fixed rate beside the other steps, as clients send them.
+
+    - {id: load, uses: load, background: true, with: {rate: 20}}
+
+Open loop: a request is sent when its time has come, whether or not earlier ones were answered, so a target that hangs
+cannot slow the measurement down. Ready when the first request has ended. What is on its way when the step is asked to
+stop may end within a few seconds; what does not is not counted. Failures of the path are counted apart.
+
+While it runs it measures `requests.success_rate_window` once a second: the success rate of the requests that ended
+within the last `window`, for `stop_when`. Everything else is measured at its end.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from offbus.durations import Duration
+from offbus.step import Context, Kind, Outputs, StepType
+from offbus_steps.agents.live_faults import LiveFault
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.inference.ask import ASK_USES, AskParams, ask_frontend, question_for
+from offbus_steps.inference_client.statistics import Outcome, Window, availability, percentile, success_rate
+from offbus_steps.workloads.target import required_target
+
+__all__ = ["LOAD", "LoadOutputs", "LoadParams", "PhaseStats", "phase_of"]
+
+GRACE_S = 5.0
+"""For requests on their way at the end; the engine gives a stopping step 10 s."""
+SECOND_NS = 1_000_000_000
+PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class LoadParams(AskParams):
+    """How much load."""
+
+    rate: float = Field(default=10.0, gt=0, le=1000, description="Requests a second.")
+    window: Duration = Field(
+        default=timedelta(seconds=10), description="How far back `requests.success_rate_window` looks."
+    )
+
+    @field_validator("window")
+    @classmethod
+    def _some_time(cls, window: timedelta) -> timedelta:
+        if window <= timedelta(0):
+            raise ValueError("must be longer than 0s")
+        return window
+
+
+class PhaseStats(BaseModel):
+    """The requests of one phase."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    sent: int = Field(description="Requests that were counted.")
+    failed: int = Field(description="Those that failed.")
+    success_rate: float = Field(description="Good answers over counted requests, 0 to 1.")
+    p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
+    p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
+    p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
+
+
+class LoadOutputs(Outputs):
+    """All requests, and those of each phase."""
+
+    sent: int = Field(description="Requests that were counted.")
+    failed: int = Field(description="Those that failed.")
+    path_errors: int = Field(description="Requests that never reached the target; not counted.")
+    success_rate: float | None = Field(
+        default=None, description="Good answers over counted requests, 0 to 1."
+    )
+    availability: float | None = Field(default=None, description="Share of the time outside outages, 0 to 1.")
+    before: PhaseStats | None = Field(default=None, description="Requests begun before the first injection.")
+    during: PhaseStats | None = Field(default=None, description="Requests begun while a fault was armed.")
+    after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
+
+
+class Watch:
+    """What is known while the load runs, told at most once a second: progress, and the success rate of late."""
+
+    def __init__(self, ctx: Context, window: timedelta) -> None:
+        self._ctx = ctx
+        self._late = Window(int(window.total_seconds() * 1e9))
+        self._told_ns: int | None = None
+        self._sent = self._failed = 0
+
+    def ended(self, outcome: Outcome) -> None:
+        """Take a request in."""
+        self._late.add(outcome)
+        self._sent += not outcome.path_error
+        self._failed += not (outcome.path_error or outcome.good)
+        now = self._ctx.now_ns()
+        if self._told_ns is None or now - self._told_ns >= SECOND_NS:
+            self._told_ns = now
+            self._tell(now)
+
+    def _tell(self, now: int) -> None:
+        rate = self._late.success_rate(now)
+        if rate is not None:
+            self._ctx.metric("requests.success_rate_window", rate, "1")
+        self._ctx.progress(f"{self._sent} sent, {self._failed} failed")
+
+
+async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
+    """Send requests until asked to stop, then report."""
+    cluster, target = cluster_of(ctx), required_target(params.target)
+    question = await question_for(cluster, target, params)
+    outcomes: list[Outcome] = []
+    watch = Watch(ctx, params.window)
+
+    async def one() -> None:
+        asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)
+        outcomes.append(asked.outcome)
+        watch.ended(asked.outcome)
+        ctx.ready()
+
+    try:
+        await _send(ctx, params.rate, one)
+    finally:
+        _measure(ctx, outcomes)
+    return _outputs(cluster, outcomes)
+
+
+async def _send(ctx: Context, rate: float, one: Callable[[], Awaitable[None]]) -> None:
+    async with anyio.create_task_group() as requests:
+        async with anyio.create_task_group() as clock:
+            clock.start_soon(_tick, requests, rate, one)
+            await ctx.stopped()
+            clock.cancel_scope.cancel()
+        requests.cancel_scope.deadline = anyio.current_time() + GRACE_S
+
+
+async def _tick(requests: TaskGroup, rate: float, one: Callable[[], Awaitable[None]]) -> None:
+    begun = anyio.current_time()
+    number = 0
+    while True:
+        requests.start_soon(one)  # type: ignore[arg-type]
+        number += 1
+        await anyio.sleep_until(begun + number / rate)
+
+
+def _measure(ctx: Context, outcomes: Sequence[Outcome]) -> None:
+    counted = [one for one in outcomes if not one.path_error]
+    ctx.metric("requests.sent", len(counted), "1")
+    ctx.metric("requests.failed", sum(not one.good for one in counted), "1")
+    ctx.metric("requests.path_errors", len(outcomes) - len(counted), "1")
+    latencies = [one.latency_s for one in counted if one.good]
+    for name, share in PERCENTILES.items():
+        value = percentile(latencies, share)
+        if value is not None:
+            ctx.metric(f"requests.{name}", timedelta(seconds=value), "s")
+    for name, value in (
+        ("requests.success_rate", success_rate(counted)),
+        ("availability", availability(counted)),
+    ):
+        if value is not None:
+            ctx.metric(name, value, "1")
+
+
+def _outputs(cluster: Cluster, outcomes: Sequence[Outcome]) -> LoadOutputs:
+    faults = list(cluster.faults.live.values())
+    phases: dict[str, list[Outcome]] = {"before": [], "during": [], "after": []}
+    for one in outcomes:
+        phases[phase_of(one.begun_ns, faults)].append(one)
+    counted = [one for one in outcomes if not one.path_error]
+    return LoadOutputs(
+        sent=len(counted),
+        failed=sum(not one.good for one in counted),
+        path_errors=len(outcomes) - len(counted),
+        success_rate=success_rate(outcomes),
+        availability=availability(outcomes),
+        **{name: _stats(found) for name, found in phases.items()},
+    )
+
+
+def phase_of(begun_ns: int, faults: Sequence[LiveFault]) -> str:
+    """`during` while any fault is armed, `before` the first, else `after`."""
+    for live in faults:
+        if live.fault.injected_ns <= begun_ns and (live.ended_ns is None or begun_ns < live.ended_ns):
+            return "during"
+    earlier = any(live.fault.injected_ns <= begun_ns for live in faults)
+    return "after" if earlier else "before"
+
+
+def _stats(outcomes: Sequence[Outcome]) -> PhaseStats | None:
+    counted = [one for one in outcomes if not one.path_error]
+    rate = success_rate(counted)
+    if rate is None:
+        return None
+    latencies = [one.latency_s for one in counted if one.good]
+    found = {name: percentile(latencies, share) for name, share in PERCENTILES.items()}
+    return PhaseStats(
+        sent=len(counted),
+        failed=sum(not one.good for one in counted),
+        success_rate=rate,
+        **{name: None if value is None else timedelta(seconds=value) for name, value in found.items()},
+    )
+
+
+LOAD = StepType(
+    name="load",
+    kind=Kind.OBSERVATION,
+    summary="Send requests at a fixed rate beside the other steps, and measure what clients see.",
+    params=LoadParams,
+    outputs=LoadOutputs,
+    run=load,
+    timeout=timedelta(hours=2),
+    background=True,
+    uses=ASK_USES,
+    metrics={
+        "requests.sent": "double",
+        "requests.failed": "double",
+        "requests.path_errors": "double",
+        "requests.success_rate": "double",
+        "requests.success_rate_window": "double",
+        "requests.p50": "duration",
+        "requests.p95": "duration",
+        "requests.p99": "duration",
+        "availability": "double",
+    },
+    examples=("{id: load, uses: load, background: true, with: {rate: 20}}",),
+)

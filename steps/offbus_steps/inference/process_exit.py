@@ -1,0 +1,37 @@
+"""The proof that processes without HTTP failed: their first faulted call, and their end."""
+
+from functools import partial
+
+from offbus.errors import StepError
+from offbus.step import Context
+from offbus_steps.agents.live_faults import NodeFault
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.port import Ref
+from offbus_steps.watch.event_log import Transition
+from offbus_steps.watch.transitions import What
+from offbus_steps.workloads.target import Target
+
+__all__ = ["await_deaths"]
+
+ENDS = frozenset({What.POD_ENDED, What.POD_RESTARTED, What.POD_EVICTED, What.POD_DELETED})
+
+
+async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: NodeFault) -> list[str]:
+    """The pods that held faulted GPUs, once each of them was faulted and its process has ended since the injection.
+
+    Waits, bounded by the step's timeout. Raises StepError when nobody held the faulted GPUs.
+    """
+    holders = sorted(set(fault.holders.values()))
+    live = cluster.faults.live.get(fault.id)
+    if not holders or live is None:
+        raise StepError(f"no pod of {target} held the GPUs of fault {fault.id}")
+    ctx.progress(f"waiting for a faulted call of {', '.join(holders)}")
+    await live.seen.wait()
+    for name in holders:
+        ctx.progress(f"waiting for the end of {name}")
+        await cluster.log.first(partial(_ends, Ref("Pod", name, target.namespace)), after=fault.mark)
+    return holders
+
+
+def _ends(pod: Ref, one: Transition) -> bool:
+    return one.what in ENDS and one.ref == pod

@@ -1,0 +1,200 @@
+"""`baseline` and `verify_inference`: does the target answer, and how fast.
+
+    - {id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}
+    - {id: fails,    uses: verify_inference, with: {expect: failure, node: "${{ steps.inject.outputs.node }}"}}
+    - {id: works,    uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}
+
+With `node` the target's pods on that node are asked directly. Pods that serve no inference over HTTP, or are gone
+already, are proven to fail by the shim's first faulted call together with the end of their process.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from offbus.errors import StepError, StepFailed
+from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
+from offbus_steps.agents.each_fault import nodes_of
+from offbus_steps.agents.live_faults import Fault
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.inference.ask import ASK_USES, AskParams, ask_frontend, ask_pod, question_for
+from offbus_steps.inference.process_exit import await_deaths
+from offbus_steps.inference_client.requests import Asked, Question
+from offbus_steps.inference_client.statistics import percentile, success_rate
+from offbus_steps.watch.observer import TARGET_USES
+from offbus_steps.workloads.target import Target, required_target, target_pods
+
+__all__ = ["BASELINE", "VERIFY_INFERENCE", "BaselineParams", "Expected", "TrafficOutputs", "VerifyParams"]
+
+
+class Expected(StrEnum):
+    """What the answers should be."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+
+
+class BaselineParams(AskParams):
+    """How much is asked."""
+
+    requests: int = Field(default=20, ge=1, le=10_000, description="How many requests, one after the other.")
+
+
+class VerifyParams(AskParams):
+    """How much is asked, of whom, and what should come of it."""
+
+    requests: int = Field(default=5, ge=1, le=10_000, description="How many requests, one after the other.")
+    expect: Expected | None = Field(
+        default=None, description="`success` or `failure` of every request; default: only measure."
+    )
+    node: str | None = Field(
+        default=None, description="Ask the target's pods on this node, not its frontend."
+    )
+    fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
+        default=None, description="Whose faulted calls prove that pods without HTTP fail."
+    )
+
+
+class TrafficOutputs(Outputs):
+    """What came of the requests."""
+
+    requests: int = Field(description="Requests that were counted.")
+    failed: int = Field(description="Those that failed.")
+    path_errors: int = Field(description="Requests that never reached the target; not counted.")
+    success_rate: float = Field(description="Good answers over counted requests, 0 to 1.")
+    p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
+    p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
+    p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
+    ended: list[str] = Field(default_factory=list, description="Pods whose process ended of the fault.")
+
+
+async def baseline(ctx: Context, params: BaselineParams) -> TrafficOutputs:
+    """Ask the frontend, one request after the other."""
+    cluster, target = cluster_of(ctx), required_target(params.target)
+    question = await question_for(cluster, target, params)
+    return _outputs(target, await _ask_frontend(ctx, cluster, target, question, params, params.requests))
+
+
+async def verify_inference(ctx: Context, params: VerifyParams) -> TrafficOutputs:
+    """Ask the frontend or the pods of a node, and compare with what is expected."""
+    cluster, target = cluster_of(ctx), required_target(params.target)
+    await cluster.observer.watch_target(target)
+    question = await question_for(cluster, target, params)
+    if params.node is None:
+        asked = await _ask_frontend(ctx, cluster, target, question, params, params.requests)
+    else:
+        asked = await _ask_pods(ctx, cluster, target, question, params)
+        if not any(_counts(one) for one in asked):
+            return await _without_http(ctx, cluster, target, params)
+    _require(target, params, asked)
+    return _outputs(target, asked)
+
+
+async def _ask_frontend(
+    ctx: Context, cluster: Cluster, target: Target, question: Question, params: AskParams, requests: int
+) -> list[Asked]:
+    asked = []
+    for number in range(requests):
+        ctx.progress(f"{target}: request {number + 1} of {requests}")
+        asked.append(await ask_frontend(cluster, ctx, target, question, params.request_timeout))
+    return asked
+
+
+async def _ask_pods(
+    ctx: Context, cluster: Cluster, target: Target, question: Question, params: VerifyParams
+) -> list[Asked]:
+    """Ask the GPU pods on the node in turn; ends early when none is left."""
+    asked: list[Asked] = []
+    for number in range(params.requests):
+        here = [
+            pod for pod in target_pods(cluster.log.world, target) if pod.node == params.node and pod.active
+        ]
+        here = [pod for pod in here if pod.gpus and pod.http_port]
+        if not here:
+            break
+        pod = here[number % len(here)]
+        ctx.progress(f"{pod.ref.name}: request {number + 1} of {params.requests}")
+        asked.append(await ask_pod(cluster, pod.ref, pod.http_port or 0, question, params.request_timeout))
+    return asked
+
+
+def _counts(asked: Asked) -> bool:
+    """404: the pod's port serves no inference (a Dynamo worker's system port). Path errors say nothing."""
+    return asked.status != 404 and not asked.outcome.path_error
+
+
+async def _without_http(
+    ctx: Context, cluster: Cluster, target: Target, params: VerifyParams
+) -> TrafficOutputs:
+    if params.expect is not Expected.FAILURE:
+        raise StepFailed(f"{target} has no pod on {params.node} that answers HTTP")
+    if params.fault is None:
+        raise StepError("pods without HTTP are proven to fail by a fault's calls", hint="give `fault`")
+    here = next((one for one in params.fault.every if one.node == params.node), None)
+    if here is None:
+        hint = f"it was injected on {nodes_of(params.fault)}"
+        raise StepError(f"no fault was injected on {params.node}", hint=hint)
+    ended = await await_deaths(ctx, cluster, target, here)
+    return TrafficOutputs(requests=0, failed=0, path_errors=0, success_rate=0.0, ended=ended)
+
+
+def _require(target: Target, params: VerifyParams, asked: Sequence[Asked]) -> None:
+    counted = [one for one in asked if _counts(one)]
+    good = sum(one.outcome.good for one in counted)
+    where = f"{target} on {params.node}" if params.node else str(target)
+    if params.expect is Expected.FAILURE and good:
+        raise StepFailed(f"{where} gave {good} good answers of {len(counted)}: the fault does not show there")
+    if params.expect is Expected.SUCCESS and good < len(counted):
+        first = next(one.why for one in counted if not one.outcome.good)
+        raise StepFailed(f"{where} failed {len(counted) - good} of {len(counted)} requests; first: {first}")
+
+
+def _outputs(target: Target, asked: Sequence[Asked]) -> TrafficOutputs:
+    counted = [one.outcome for one in asked if _counts(one)]
+    rate = success_rate(counted)
+    if rate is None:
+        whys = sorted({one.why for one in asked})
+        raise StepError(f"no request reached {target}: {'; '.join(whys)[:500]}")
+    latencies = [one.latency_s for one in counted if one.good]
+    quantiles = {
+        name: percentile(latencies, share) for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+    }
+    return TrafficOutputs(
+        requests=len(counted),
+        failed=sum(not one.good for one in counted),
+        path_errors=sum(one.outcome.path_error for one in asked),
+        success_rate=rate,
+        **{name: None if value is None else timedelta(seconds=value) for name, value in quantiles.items()},
+    )
+
+
+BASELINE = StepType(
+    name="baseline",
+    kind=Kind.OBSERVATION,
+    summary="Measure success rate and latency before anything is broken.",
+    params=BaselineParams,
+    outputs=TrafficOutputs,
+    run=baseline,
+    timeout=timedelta(minutes=5),
+    uses=TARGET_USES | ASK_USES,
+    examples=(
+        '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
+    ),
+)
+VERIFY_INFERENCE = StepType(
+    name="verify_inference",
+    kind=Kind.OBSERVATION,
+    summary="Ask the target, or its pods on one node, and check that it answers, or that it does not.",
+    params=VerifyParams,
+    outputs=TrafficOutputs,
+    run=verify_inference,
+    timeout=timedelta(minutes=2),
+    uses=TARGET_USES | ASK_USES,
+    examples=(
+        '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
+        "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",
+    ),
+)

@@ -1,0 +1,1 @@
+"""The step types that inject faults, where a fault goes, and their undos."""

@@ -1,0 +1,244 @@
+"""How faults are injected: checks, undos, requests, proof. The step types (offbus_steps.inject.step_types) call it.
+
+In this order: resolve the places; ask the guards for all of them together, and each agent's planes and pods; record
+every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then, for
+each place, look again that its pods did not move, one request, lease, follower and proof: all at once, or one after
+another. Anything refused before the first request has changed nothing. Each node has a fault of its own: one id, one
+lease, one set of undos, one proof for each plane.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import anyio
+from pydantic import Field
+
+from offbus.errors import StepError, StepFailed
+from offbus.step import Context, Outputs
+from offbus_steps.agents.client import NOT_SHOWN
+from offbus_steps.agents.live_faults import MISSING_PROOF, Fault
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.inject.blast_radius import require_allowed
+from offbus_steps.inject.location import Place, find_places, require_prepared, require_still_there
+from offbus_steps.inject.maintenance import maintenance_of
+from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing
+from offbus_steps.inject.selector import XidParams
+from offbus_steps.inject.undo_consequences import ClearConsequences
+from offbus_steps.inject.undo_disarm import DisarmFault
+from offbus_steps.inject.undo_restart import RestartFaulted
+from offbus_steps.port import Ref
+from offbus_steps.workloads.target import Target, required_target, target_pods
+
+__all__ = ["InjectOutputs", "inject"]
+
+FAULT_ID_LENGTH = 39
+"""The agent's limit (offbus_agent.models.FaultId)."""
+
+
+class InjectOutputs(Outputs):
+    """The faults, injected; one for each node."""
+
+    fault: Fault = Field(
+        description="The first node's fault, and in it the others'; later steps take all of them by default."
+    )
+    node: str = Field(description="Where it was injected.")
+    gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
+    xid: int = Field(description="The XID.")
+    pod: str = Field(description="The pod whose GPUs were faulted.")
+    injected_seq: int = Field(description="Event of the journal that declared it.")
+    faults: list[Fault] = Field(description="The faults of all nodes, the first one's among them.")
+    nodes: list[str] = Field(description="All nodes, in the same order.")
+    all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
+    pods: list[str] = Field(description="The pods that hold them.")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One fault that is to be injected."""
+
+    place: Place
+    fault: Fault
+
+
+async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
+    """Inject a fault on the given planes, on each node. Raises StepError, StepFailed, GuardRefused."""
+    cluster, target = cluster_of(ctx), required_target(params.target)
+    require_showing(params.xid, planes)
+    await cluster.observer.watch_target(target)
+    if Plane.KERNEL in planes:
+        await cluster.observer.watch_responses()
+    places = await find_places(cluster, target, params)
+    cordons = await require_allowed(cluster, params.xid, target, places, planes)
+    for place in places:
+        await _require_planes(cluster, place, planes)
+        await _require_pods(cluster, place, planes)
+    nodes = [place.node for place in places]
+    aims = [
+        Aim(place, _new_fault(ctx, cluster, params.xid, target, place, planes, nodes)) for place in places
+    ]
+    for aim in aims:
+        await _record_undos(ctx, cluster, params, aim, cordons=cordons)
+    faults = await Firing(ctx, cluster, target, planes, params).all(aims)
+    return _outputs(aims, faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """The requests to the agents."""
+
+    ctx: Context
+    cluster: Cluster
+    target: Target
+    planes: tuple[Plane, ...]
+    params: XidParams
+
+    async def all(self, aims: Sequence[Aim]) -> list[Fault]:
+        """All at once, or one after another. Raises the first error when all that were begun have ended."""
+        if self.params.stagger:
+            return [await self._later(number, aim) for number, aim in enumerate(aims)]
+        found: list[Fault | Exception] = [StepError("not asked")] * len(aims)
+
+        async def keep(number: int, aim: Aim) -> None:
+            try:
+                found[number] = await self._one(aim)
+            except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+                found[number] = err
+
+        async with anyio.create_task_group() as tasks:
+            for number, aim in enumerate(aims):
+                tasks.start_soon(keep, number, aim)
+        for one in found:
+            if isinstance(one, Exception):
+                raise one
+        return [one for one in found if isinstance(one, Fault)]
+
+    async def _later(self, number: int, aim: Aim) -> Fault:
+        if number:
+            await self.ctx.sleep(self.params.stagger)
+        return await self._one(aim)
+
+    async def _one(self, aim: Aim) -> Fault:
+        ctx, cluster, place, fault = self.ctx, self.cluster, aim.place, aim.fault
+        await _require_pods(cluster, place, self.planes)
+        cluster.leases.check()
+        mark = cluster.log.mark()
+        declared = ctx.fault_declared(
+            fault=fault.id,
+            subject=f"{place.node} ({', '.join(pod.ref.name for pod in place.pods)})",
+            planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
+        )
+        seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
+        fault = fault.model_copy(update=seen)
+        made = await cluster.agents.create(place.node, _request(fault, self.params.ttl))
+        cluster.leases.hold(place.node, fault.id, self.params.ttl.total_seconds(), declared.mono_ns)
+        cluster.faults.follow(fault, self.target)
+        _prove_armed(ctx, cluster, fault, made)
+        return fault
+
+
+def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
+    first = faults[0].model_copy(update={"others": list(faults[1:])})
+    return InjectOutputs(
+        fault=first,
+        node=first.node,
+        gpus=first.gpus,
+        xid=first.xid,
+        pod=aims[0].place.pod.ref.name,
+        injected_seq=first.injected_seq,
+        faults=[first, *faults[1:]],
+        nodes=[fault.node for fault in faults],
+        all_gpus=[gpu for fault in faults for gpu in fault.gpus],
+        pods=[pod.ref.name for aim in aims for pod in aim.place.pods],
+    )
+
+
+async def _require_planes(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
+    health = await cluster.agents.health(place.node)
+    for plane in planes:
+        found = health["planes"].get(plane.value) or {"ok": False, "why": "the agent does not have it"}
+        if not found["ok"]:
+            message = f"plane {plane.value} of {place.node} cannot be used: {found['why']}"
+            raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
+    known = {gpu["uuid"] for gpu in health["gpus"]}
+    if unknown := [gpu for gpu in place.gpus if gpu not in known]:
+        raise StepError(
+            f"{place.node} has no GPU {', '.join(unknown)}", hint=f"it has {', '.join(sorted(known))}"
+        )
+
+
+async def _require_pods(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
+    for pod in await require_still_there(cluster, place):
+        if PAGE_PLANES & set(planes):
+            require_prepared(pod)
+
+
+def _new_fault(
+    ctx: Context,
+    cluster: Cluster,
+    xid: int,
+    target: Target,
+    place: Place,
+    planes: tuple[Plane, ...],
+    nodes: list[str],
+) -> Fault:
+    from secrets import token_hex
+
+    suffix = token_hex(3)
+    step = ctx.step.replace("_", "-")[: FAULT_ID_LENGTH - len(ctx.run_id) - len(suffix) - 2]
+    return Fault(
+        id=f"{ctx.run_id}-{step}-{suffix}",
+        node=place.node,
+        nodes=nodes,
+        gpus=list(place.gpus),
+        xid=xid,
+        planes=[plane.value for plane in planes],
+        holders={gpu: pod.ref.name for gpu, pod in place.holders.items()},
+        pods={
+            pod.uid: pod.ref.name for pod in target_pods(cluster.log.world, target) if pod.node == place.node
+        },
+        mark=cluster.log.mark(),
+        injected_seq=0,
+        injected_ns=0,
+    )
+
+
+async def _record_undos(
+    ctx: Context, cluster: Cluster, params: XidParams, aim: Aim, *, cordons: bool
+) -> None:
+    fault, place = aim.fault, aim.place
+    if Plane.KERNEL in fault.planes:
+        node = await cluster.port.objects.get(Ref("Node", place.node))
+        maintenance = await maintenance_of(cluster, place.node)
+        await ctx.undo(
+            ClearConsequences.before(
+                node, fault=fault.id, expected=cordons, patience=params.patience, maintenance=maintenance
+            )
+        )
+    if PAGE_PLANES & set(fault.planes):
+        await ctx.undo(RestartFaulted(node=place.node, fault=fault.id, holders=place.restartable))
+    await ctx.undo(DisarmFault(fault=fault))
+
+
+def _request(fault: Fault, ttl: timedelta) -> dict[str, Any]:
+    return {
+        "id": fault.id,
+        "xid": fault.xid,
+        "gpus": fault.gpus,
+        "planes": fault.planes,
+        "ttl_s": ttl.total_seconds(),
+        "armed": True,
+    }
+
+
+def _prove_armed(ctx: Context, cluster: Cluster, fault: Fault, made: Mapping[str, Any]) -> None:
+    """Read off the agent's answer what it read back itself. Raises StepFailed when an effect does not show."""
+    if made["state"] != "armed":
+        raise StepFailed(f"fault {fault.id} is {made['state']}, not armed, on {fault.node}")
+    if Plane.KERNEL in fault.planes and not made["kernel"]:
+        raise StepFailed(f"fault {fault.id}: {MISSING_PROOF['kernel']} of {fault.node}")
+    for entry in made["kernel"]:
+        evidence = {"seq": entry["seq"], "line": entry["line"], "node": fault.node}
+        moment = cluster.clocks.moment(fault.node, entry["at_ns"])
+        ctx.fault_proven(fault=fault.id, plane=Plane.KERNEL.value, evidence=evidence, at=moment)

@@ -1,0 +1,67 @@
+"""Disarms a fault, first of all and at once with the others; the evidence is read before it is forgotten."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from offbus.errors import StepError
+from offbus.undo import Phase, Undo, UndoContext, UndoResult
+from offbus_steps.access import Use, uses
+from offbus_steps.agents.client import FaultGone, FaultLapsed
+from offbus_steps.agents.live_faults import Fault, pod_of, record_call
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.node_clock import now_ns
+
+__all__ = ["DisarmFault"]
+
+
+class DisarmFault(Undo):
+    """Disarm on the agent, take the evidence in, recover (the agent forgets the fault), read back."""
+
+    phase: ClassVar[Phase] = Phase.DISARM
+    timeout: ClassVar[timedelta] = timedelta(seconds=30)
+    uses: ClassVar[frozenset[Use]] = uses("")
+
+    fault: Fault = Field(description="The fault, as it was asked for.")
+
+    def describe(self) -> str:
+        return f"disarm fault {self.fault.id} on {self.fault.node}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        cluster = cluster_of(ctx)
+        cluster.leases.release(self.fault.id)
+        await cluster.agents.back(self.fault.node)
+        try:
+            before = await cluster.agents.fault(self.fault.node, self.fault.id)
+            after = await cluster.agents.act(self.fault.node, self.fault.id, "disarm")
+        except FaultGone:
+            return UndoResult.nothing("the agent knows no such fault")
+        except FaultLapsed:
+            after = before
+        if before["state"] == "lapsed":
+            cluster.leases.lapsed(self.fault.node, self.fault.id)
+        self._prove(ctx, cluster, after)
+        await cluster.agents.act(self.fault.node, self.fault.id, "recover")
+        cluster.faults.ended(self.fault.id, now_ns())
+        await self._read_back(cluster)
+        ctx.recorder.observed(lane="fault", subject=self.fault.id, was=before["state"], to="recovered")
+        evidence = {"state": before["state"], "counts": after.get("counts", {})}
+        if before["state"] == "lapsed":
+            return UndoResult.nothing("its lease had lapsed: the node had healed itself", **evidence)
+        return UndoResult.restored("disarmed, read back, forgotten by the agent", **evidence)
+
+    def _prove(self, ctx: UndoContext, cluster: Cluster, fault: Mapping[str, Any]) -> None:
+        """First faulted calls that no follower of this process has recorded."""
+        live = cluster.faults.live.get(self.fault.id)
+        for call in fault["first_faulted"]:
+            if live is not None:
+                cluster.faults.called(live, call)
+            elif pod := pod_of(call, self.fault.pods):
+                record_call(ctx.recorder, cluster.clocks, self.fault, call, pod)
+
+    async def _read_back(self, cluster: Cluster) -> None:
+        left = [one for one in await cluster.agents.faults(self.fault.node) if one["id"] == self.fault.id]
+        if left:
+            raise StepError(f"fault {self.fault.id} is still {left[0]['state']} on {self.fault.node}")

@@ -1,0 +1,86 @@
+"""Restarts what was faulted and still lives: a CUDA context may stay broken after the fault is gone.
+
+Only pods that held a faulted GPU at the injection are looked at, and only while they are the same process: a pod that
+was replaced or whose container restarted since then is as new. The pod is deleted (uid precondition), its workload
+makes another one.
+"""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from offbus.undo import Undo, UndoContext, UndoResult
+from offbus_steps.access import Use, uses
+from offbus_steps.agents.client import FaultGone
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.wait import until_gone
+from offbus_steps.port import Conflict, NotFound, Ref
+from offbus_steps.watch.event_log import World
+from offbus_steps.watch.projections import PodView
+
+__all__ = ["Holder", "RestartFaulted"]
+
+
+class Holder(BaseModel):
+    """A pod that held faulted GPUs at the injection."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: str = Field(description="The pod.")
+    namespace: str = Field(description="Its namespace.")
+    uid: str = Field(description="Its uid.")
+    restarts: int = Field(description="How often its containers had restarted.")
+
+
+class RestartFaulted(Undo):
+    """Delete the pods whose process was faulted and lives on."""
+
+    timeout: ClassVar[timedelta] = timedelta(minutes=2)
+    uses: ClassVar[frozenset[Use]] = uses("get list watch delete", "Pod")
+
+    node: str = Field(description="Where the fault was.")
+    fault: str = Field(description="Its id.")
+    holders: tuple[Holder, ...] = Field(description="The pods that held its GPUs.")
+
+    def describe(self) -> str:
+        return f"restart processes faulted by {self.fault} that still live"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        cluster = cluster_of(ctx)
+        faulted = await self._faulted(cluster)
+        restarted = []
+        for holder in self.holders:
+            if faulted and await self._is_same(cluster, holder):
+                await self._restart(cluster, holder)
+                restarted.append(holder.name)
+        if restarted:
+            return UndoResult.restored(f"restarted {', '.join(restarted)}", pods=restarted)
+        return UndoResult.nothing("no faulted process lives on", faulted=faulted)
+
+    async def _faulted(self, cluster: Cluster) -> int:
+        """How many processes saw the fault. A repeated recover gives the fault as it was."""
+        await cluster.agents.back(self.node)
+        try:
+            fault = await cluster.agents.act(self.node, self.fault, "recover")
+        except FaultGone:
+            return 0
+        return sum(bool(one["faulted"]) for one in fault["processes"])
+
+    async def _is_same(self, cluster: Cluster, holder: Holder) -> bool:
+        await cluster.observer.watch("Pod", holder.namespace)
+        pod = _find(cluster.log.world, holder)
+        return pod is not None and pod.uid == holder.uid and pod.restarts == holder.restarts and pod.active
+
+    async def _restart(self, cluster: Cluster, holder: Holder) -> None:
+        ref = Ref("Pod", holder.name, holder.namespace)
+        try:
+            await cluster.port.objects.delete(ref, uid=holder.uid)
+        except (NotFound, Conflict):
+            return
+        await until_gone(cluster.port.objects, ref, holder.uid)
+
+
+def _find(world: World, holder: Holder) -> PodView | None:
+    found = world.views.get(Ref("Pod", holder.name, holder.namespace))
+    return found if isinstance(found, PodView) else None

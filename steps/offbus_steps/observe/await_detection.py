@@ -1,0 +1,144 @@
+"""`await_detection`, `await_remediation`: that the responder found the fault, and that its repair was carried out.
+
+    - {id: seen,     uses: await_detection,   timeout: 2m}
+    - {id: repaired, uses: await_remediation, timeout: 15m}
+
+A fault that is fatal shows as a condition of the node, any other as an Event about it; `await_detection` outputs which.
+A repair is a resource of the responder's (RebootNode, GPUReset) for this node, made after the injection, whose own
+condition says how it went: `remediation-succeeded` on the node only says that it was made. Both look at everything
+since the injection's mark, in watches that began before it, and at nothing older. Of several nodes' faults each has to
+be found, and repaired. In a dry run nothing is repaired, so `await_remediation` waits in vain.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from pydantic import Field
+
+from offbus.errors import StepFailed
+from offbus.step import Context, Outputs
+from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
+from offbus_steps.agents.live_faults import NodeFault
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.nvsentinel import names
+from offbus_steps.observe.await_quarantine import ResponseParams, is_detection, response_step
+from offbus_steps.port import Ref
+from offbus_steps.watch.event_log import Transition
+from offbus_steps.watch.transitions import What
+
+__all__ = ["AWAIT_DETECTION", "AWAIT_REMEDIATION"]
+
+
+class DetectionOutputs(Outputs):
+    """How the responder told of the fault."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    fatal: bool = Field(
+        description="By a condition of each node, which leads to its cordon; else by an Event."
+    )
+    told: str = Field(description="What it said: the condition, or the Event's type.")
+    after: timedelta = Field(description="From the injection; of several nodes, the longest.")
+
+
+class RemediationOutputs(Outputs):
+    """What was repaired, and how long it took."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    resource: str = Field(
+        description='The responder\'s resource, as "Kind/name"; of several nodes, one for each.'
+    )
+    after: timedelta = Field(
+        description="From the injection to its completion; of several nodes, the longest."
+    )
+
+
+async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutputs:
+    """Wait until the responder says of every faulted node that it found the fault there."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
+
+    async def look(one: NodeFault) -> Transition:
+        return await cluster.log.first(_about(one, is_detection), after=one.mark)
+
+    found = await on_each(fault, look)
+    after = measure(ctx, "time_to_detect", list(zip(fault.every, found, strict=True)))
+    fatal = all(one.what is What.NODE_CONDITION for one in found)
+    told = ", ".join(dict.fromkeys(one.change.to for one in found))
+    return DetectionOutputs(
+        node=fault.node, nodes=[one.node for one in fault.every], fatal=fatal, told=told, after=after
+    )
+
+
+async def await_remediation(ctx: Context, params: ResponseParams) -> RemediationOutputs:
+    """Wait until a repair of every faulted node was asked for and completed."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to have {nodes_of(fault)} repaired")
+
+    async def look(one: NodeFault) -> Transition:
+        return await _repaired(ctx, cluster, one)
+
+    ended = await on_each(fault, look)
+    after = measure(ctx, "time_to_remediate", list(zip(fault.every, ended, strict=True)))
+    return RemediationOutputs(
+        node=fault.node,
+        nodes=[one.node for one in fault.every],
+        resource=", ".join(str(one.ref) for one in ended),
+        after=after,
+    )
+
+
+async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transition:
+    """The end of one node's repair. Raises StepFailed."""
+    asked = await cluster.log.first(_about(fault, _is_asked_for, _is_refused), after=fault.mark)
+    if _is_refused(asked):
+        raise StepFailed(
+            f"the responder has no repair for the fault on {fault.node}: {asked.change.to}",
+            hint="its configuration maps the recommended action to no maintenance; a human must act",
+        )
+    ctx.progress(f"waiting for {asked.ref}")
+    ended = await cluster.log.first(lambda one: one.ref == asked.ref and _is_end(one), after=fault.mark)
+    if ended.what is not What.MAINTENANCE_DONE:
+        raise StepFailed(f"{asked.ref} was {ended.change.to}", evidence={"node": fault.node})
+    return ended
+
+
+def _about(fault: NodeFault, *wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
+    """Whether a transition is of the faulted node, or names it, and is one that is wanted."""
+
+    def answer(one: Transition) -> bool:
+        ours = one.ref == Ref("Node", fault.node) or one.change.evidence.get("node") == fault.node
+        return ours and any(holds(one) for holds in wanted)
+
+    return answer
+
+
+def _is_asked_for(one: Transition) -> bool:
+    return one.what is What.MAINTENANCE_ASKED
+
+
+def _is_refused(one: Transition) -> bool:
+    return one.what is What.NODE_STATE and one.change.to == f"state {names.REMEDIATION_FAILED}"
+
+
+def _is_end(one: Transition) -> bool:
+    return one.what in (What.MAINTENANCE_DONE, What.MAINTENANCE_FAILED, What.MAINTENANCE_GONE)
+
+
+AWAIT_DETECTION = response_step(
+    "await_detection",
+    "Wait until the responder says that it found the fault.",
+    await_detection,
+    2,
+    {"time_to_detect": "duration"},
+    DetectionOutputs,
+)
+AWAIT_REMEDIATION = response_step(
+    "await_remediation",
+    "Wait until the responder had the faulted node repaired.",
+    await_remediation,
+    15,
+    {"time_to_remediate": "duration"},
+    RemediationOutputs,
+)

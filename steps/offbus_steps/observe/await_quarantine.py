@@ -1,0 +1,234 @@
+"""`await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, seen in the run's watches.
+
+    - {id: cordon,   uses: await_cordon,   timeout: 3m}
+    - {id: drain,    uses: await_drain,    timeout: 5m}
+    - {id: uncordon, uses: await_uncordon, timeout: 10m}
+
+Each looks at everything since the injection's mark, so a responder that was faster than the steps is not missed, and
+passes only when the responder itself says that the change is its own. Where a step injected faults on several nodes,
+each of them has to show it, after its own injection. Times count from the injection to the moment in which the runner
+saw the change; of several nodes, the longest is measured.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from offbus.errors import StepFailed
+from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
+from offbus_steps.agents.live_faults import Fault, NodeFault
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Ref
+from offbus_steps.watch.event_log import Transition, World
+from offbus_steps.watch.projections import NodeView, PodView
+from offbus_steps.watch.transitions import What
+
+__all__ = [
+    "AWAIT_CORDON",
+    "AWAIT_DRAIN",
+    "AWAIT_UNCORDON",
+    "ResponseOutputs",
+    "ResponseParams",
+    "is_detection",
+    "response_step",
+]
+
+
+class ResponseParams(Params):
+    """Which fault's response."""
+
+    fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
+        default=None,
+        description="The fault, and those of its step's other nodes; by default that of the ancestor that outputs one.",
+    )
+
+
+class ResponseOutputs(Outputs):
+    """What the responder did, and when."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    after: timedelta | None = Field(
+        default=None,
+        description="From the injection, of several nodes the longest; unset when it was so before.",
+    )
+
+
+async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
+    """Wait until the responder has cordoned every faulted node."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
+
+    def quarantined(node: NodeView) -> bool:
+        return node.cordoned and names.cordoned_by_responder(node.labels, node.annotations)
+
+    async def look(one: NodeFault) -> Transition | None:
+        await cluster.log.ever(_on(one.node, quarantined), after=one.mark)
+        return _first(cluster, one, lambda seen: seen.what is What.NODE_CORDONED)
+
+    cordoned = await on_each(fault, look)
+    detected = [(one, _first(cluster, one, is_detection)) for one in fault.every]
+    _measure_slowest(ctx, "time_to_detect", detected)
+    return _outputs(ctx, "time_to_cordon", fault, cordoned)
+
+
+async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
+    """Wait until the responder has drained every faulted node, and the pods that held the faulted GPUs have left."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to drain {nodes_of(fault)}")
+
+    async def look(one: NodeFault) -> Transition | None:
+        leaving = _holders(cluster, one)
+
+        def ended(world: World) -> bool:
+            node = world.node(one.node)
+            return node is not None and node.state in (names.DRAINED_STATES | {names.DRAIN_FAILED})
+
+        def left(world: World) -> bool:
+            return not any(pod.uid in leaving and pod.active for pod in world.pods())
+
+        await cluster.log.ever(ended, after=one.mark)
+        drained = _first(cluster, one, _is_drained)
+        if drained is None:
+            raise StepFailed(
+                f"the responder failed to drain {one.node}", hint="its pods may not be evictable"
+            )
+        await cluster.log.ever(left, after=one.mark)
+        return drained
+
+    return _outputs(ctx, "time_to_drain", fault, await on_each(fault, look))
+
+
+async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
+    """Wait until the responder has lifted its quarantine and uncordoned every faulted node."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
+
+    def lifted(node: NodeView) -> bool:
+        return not node.cordoned and names.uncordoned_by_responder(node.labels, node.annotations)
+
+    async def look(one: NodeFault) -> Transition | None:
+        uncordoned = await cluster.log.first(
+            lambda seen: seen.what is What.NODE_UNCORDONED and seen.ref == Ref("Node", one.node),
+            after=one.mark,
+        )
+        await cluster.log.ever(_on(one.node, lifted), after=one.mark)
+        return uncordoned
+
+    uncordoned = await on_each(fault, look)
+    _measure_slowest(ctx, "time_to_remediate", [(one, _remedy(cluster, one)) for one in fault.every])
+    return _outputs(ctx, "time_to_uncordon", fault, uncordoned)
+
+
+def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | None]) -> ResponseOutputs:
+    after = _measure_slowest(ctx, name, list(zip(fault.every, seen, strict=True)))
+    return ResponseOutputs(node=fault.node, nodes=[one.node for one in fault.every], after=after)
+
+
+def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]:
+    def answer(world: World) -> bool:
+        node = world.node(name)
+        return node is not None and holds(node)
+
+    return answer
+
+
+def _holders(cluster: Cluster, fault: NodeFault) -> set[str]:
+    """Uids of the pods that held the faulted GPUs at the injection, or came to them on that node since."""
+
+    def held(pod: PodView) -> bool:
+        return pod.node == fault.node and bool(set(pod.devices) & set(fault.gpus))
+
+    at_the_mark = next(cluster.log.replay(fault.mark))
+    return {pod.uid for pod in at_the_mark.pods() if held(pod)}
+
+
+def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bool]) -> Transition | None:
+    node = Ref("Node", fault.node)
+    return next((one for one in cluster.log.since(fault.mark) if one.ref == node and wanted(one)), None)
+
+
+def _remedy(cluster: Cluster, fault: NodeFault) -> Transition | None:
+    """When the repair was done: as the responder's own resource says it; where it made none, the all-clear."""
+    since = cluster.log.since(fault.mark)
+    done = (
+        one
+        for one in since
+        if one.what is What.MAINTENANCE_DONE and one.change.evidence["node"] == fault.node
+    )
+    return next(done, None) or _first(cluster, fault, _is_remedy)
+
+
+def is_detection(one: Transition) -> bool:
+    """Whether it is the responder's word that a node is not well: a condition, or an Event."""
+    evidence = one.change.evidence
+    if one.what is What.NODE_REPORTED:
+        return True
+    unhealthy = str(evidence.get("reason", "")).endswith(names.UNHEALTHY_SUFFIX)
+    return one.what is What.NODE_CONDITION and evidence["status"] == "True" and unhealthy
+
+
+def _is_remedy(one: Transition) -> bool:
+    evidence = one.change.evidence
+    healthy = str(evidence.get("reason", "")).endswith(names.HEALTHY_SUFFIX)
+    return one.what is What.NODE_CONDITION and evidence["status"] == "False" and healthy
+
+
+def _is_drained(one: Transition) -> bool:
+    return one.what is What.NODE_STATE and one.change.to.removeprefix("state ") in names.DRAINED_STATES
+
+
+def _measure_slowest(
+    ctx: Context, name: str, seen: Sequence[tuple[NodeFault, Transition | None]]
+) -> timedelta | None:
+    found = [(fault, one) for fault, one in seen if one is not None]
+    return measure(ctx, name, found) if found else None
+
+
+def response_step(
+    name: str,
+    summary: str,
+    run: Callable[[Any, Any], Awaitable[Any]],
+    minutes: int,
+    metrics: Mapping[str, str],
+    outputs: type[Outputs] = ResponseOutputs,
+) -> StepType:
+    """A step type that waits for the responder."""
+    return StepType(
+        name=name,
+        kind=Kind.OBSERVATION,
+        summary=summary,
+        params=ResponseParams,
+        outputs=outputs,
+        run=run,
+        timeout=timedelta(minutes=minutes),
+        metrics=metrics,
+        examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
+    )
+
+
+AWAIT_CORDON = response_step(
+    "await_cordon",
+    "Wait until the responder has cordoned the faulted nodes.",
+    await_cordon,
+    3,
+    {"time_to_detect": "duration", "time_to_cordon": "duration"},
+)
+AWAIT_DRAIN = response_step(
+    "await_drain",
+    "Wait until the responder has drained the faulted nodes.",
+    await_drain,
+    5,
+    {"time_to_drain": "duration"},
+)
+AWAIT_UNCORDON = response_step(
+    "await_uncordon",
+    "Wait until the responder has lifted its quarantine.",
+    await_uncordon,
+    10,
+    {"time_to_remediate": "duration", "time_to_uncordon": "duration"},
+)

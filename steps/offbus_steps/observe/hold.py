@@ -1,0 +1,141 @@
+"""`hold`: something stays true all the time, from the injection on.
+
+    - {id: calm, uses: hold, with: {expr: "node.schedulable && target.ready == 2", for: 30s}}
+
+The expression is evaluated for the world at the injection, for every observed change since, and for every change until
+`for` has passed; the first time it is false the step fails with what it saw. By watch, so nothing in between is missed.
+Where a step injected faults on several nodes, it must hold for each of them, since its own injection.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Annotated, Any
+
+import anyio
+from pydantic import Field
+
+from offbus.durations import Duration
+from offbus.errors import StepError, StepFailed
+from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.agents.live_faults import Fault
+from offbus_steps.cluster.cluster import cluster_of
+from offbus_steps.watch.event_log import Observations, World
+from offbus_steps.watch.observer import TARGET_USES
+from offbus_steps.workloads.target import Target, required_target, target_pods
+
+__all__ = ["HOLD", "VARIABLES", "HoldOutputs", "HoldParams", "values_of"]
+
+VARIABLES: Mapping[str, str] = {
+    "node.cordoned": "bool",
+    "node.schedulable": "bool",
+    "node.healthy": "bool",
+    "node.state": "string",
+    "target.ready": "int",
+    "target.replicas": "int",
+    "target.restarts": "int",
+}
+
+
+class HoldParams(Params):
+    """What must stay true, and for how long."""
+
+    expr: Annotated[str, Expr(VARIABLES)] = Field(
+        description="CEL over node.cordoned, node.schedulable, node.healthy (no fault condition of a responder), "
+        "node.state (the responder's label), target.ready, target.replicas, target.restarts."
+    )
+    for_: Duration = Field(alias="for", description="How long from now.")
+    target: Annotated[Target | None, FromAncestor("target")] = Field(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
+        default=None, description="From whose injection on; default: from now."
+    )
+    node: str | None = Field(default=None, description="Default: each node that was faulted.")
+
+
+class HoldOutputs(Outputs):
+    """It held."""
+
+    evaluated: int = Field(description="How many worlds were looked at; each for every node.")
+
+
+async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
+    """Evaluate for every world since the injection until the time is over."""
+    from offbus.language.expressions import predicate
+
+    cluster, target = cluster_of(ctx), required_target(params.target)
+    await cluster.observer.watch_target(target)
+    places, compiled = _places(params, cluster.log.mark()), predicate(params.expr, VARIABLES)
+
+    def check(world: World, node: str) -> None:
+        values = values_of(world, node, target)
+        if not compiled.evaluate(values):
+            what = f"{params.expr} did not hold on {node}: {_words(values)}"
+            raise StepFailed(what, evidence={"node": node, **values})
+
+    ctx.progress(f"{params.expr} must hold on {', '.join(places)}")
+    return HoldOutputs(evaluated=await _check_all(cluster.log, places, check, params.for_))
+
+
+def _places(params: HoldParams, now: int) -> dict[str, int]:
+    """Each node that is meant, with the mark from which on."""
+    if params.node is not None:
+        return {params.node: params.fault.mark if params.fault else now}
+    if params.fault is None:
+        raise StepError("which node is meant is not known", hint="give `node`, or inject a fault above")
+    return {one.node: one.mark for one in params.fault.every}
+
+
+async def _check_all(
+    log: Observations, places: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
+) -> int:
+    """Check every world since the marks, and every further one until the time is over. How many checks that were."""
+    count, now = 0, log.mark()
+    for node, mark in places.items():
+        for world in log.replay(mark):
+            check(world, node)
+            count += 1
+    with anyio.move_on_after(time.total_seconds()):
+        while True:
+            await log.more(now)
+            for world in log.replay(now):
+                for node in places:
+                    check(world, node)
+                    count += 1
+            now = log.mark()
+    return count
+
+
+def values_of(world: World, node: str, target: Target) -> dict[str, Any]:
+    """The variables in one world. Raises StepError when the node is gone."""
+    view = world.node(node)
+    if view is None:
+        raise StepError(f"Node/{node} is gone")
+    pods = [pod for pod in target_pods(world, target) if pod.active]
+    workload = world.workload(target.ref)
+    return {
+        "node.cordoned": view.cordoned,
+        "node.schedulable": not view.cordoned and not any(":No" in taint for taint in view.taints),
+        "node.healthy": not view.unhealthy,
+        "node.state": view.state,
+        "target.ready": sum(pod.ready for pod in pods),
+        "target.replicas": workload.desired if workload else 0,
+        "target.restarts": sum(pod.restarts for pod in pods),
+    }
+
+
+def _words(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+HOLD = StepType(
+    name="hold",
+    kind=Kind.OBSERVATION,
+    summary="Check that something stays true from the injection on, by watch.",
+    params=HoldParams,
+    outputs=HoldOutputs,
+    run=hold,
+    timeout=timedelta(minutes=10),
+    uses=TARGET_USES,
+    examples=('{id: calm, uses: hold, with: {expr: "node.schedulable", for: 30s}}',),
+)

@@ -1,0 +1,1 @@
+"""The step type `prepare_cuda`: how the shim is loaded into a target, and its undos."""

@@ -1,0 +1,110 @@
+"""Loads the shim by patching the workload: one rollout, waited for by watch.
+
+An operator or a GitOps tool may put the spec back as it was. That is seen in the same watch and said at once, with
+the name of who wrote last; nothing is written a second time.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from offbus.errors import GuardRefused, StepError, StepFailed
+from offbus.step import Context
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.port import NotFound, Object
+from offbus_steps.prepare.undo_fields import RestoreFields
+from offbus_steps.residue.patching import patch_fields
+from offbus_steps.watch.event_log import World
+from offbus_steps.watch.readiness import ready_pods, rolled_out
+from offbus_steps.workloads import Workload, pods
+from offbus_steps.workloads.fields import Field
+from offbus_steps.workloads.gpu_fit import unplaced
+from offbus_steps.workloads.target import Target, target_pods
+
+__all__ = ["load_by_patch", "put_back"]
+
+WAYS_OUT = "prepare_cuda with `by: admission` leaves the spec as it is; or pause who keeps it"
+
+
+async def load_by_patch(
+    ctx: Context,
+    cluster: Cluster,
+    target: Target,
+    workload: Workload,
+    running: list[Object],
+    fields: Sequence[Field],
+) -> None:
+    """Patch, and wait until all pods are new. Raises StepFailed when somebody puts the spec back."""
+    _require_rolling(workload)
+    await _require_surge(cluster, workload, running)
+    await ctx.undo(RestoreFields.of(workload.obj, fields, rollout=target))
+    patched = await patch_fields(cluster.port.objects, workload.obj, fields)
+    ctx.observed(
+        lane="workload", subject=str(target), to="shim wanted", evidence={"fields": [str(f) for f in fields]}
+    )
+    generation = int(patched["metadata"]["generation"])
+
+    def answer(world: World) -> bool | None:
+        ctx.progress(f"{target}: {ready_pods(world, target)} pods ready")
+        if put_back(world, target, generation):
+            return False
+        loaded = all(pod.shim for pod in target_pods(world, target) if pod.gpus and pod.active)
+        return True if loaded and rolled_out(world, target, generation) else None
+
+    if not await cluster.log.until(answer):
+        raise await _reverted(cluster, target)
+    cluster.prepared.add(target.ref)
+
+
+def put_back(world: World, target: Target, generation: int = 0) -> bool:
+    """Whether the shim is gone again from a spec that is newer than `generation`."""
+    view = world.workload(target.ref)
+    return view is not None and view.generation > generation and not view.shim
+
+
+async def _reverted(cluster: Cluster, target: Target) -> StepFailed:
+    try:
+        now = await cluster.port.objects.get(target.ref)
+    except NotFound:
+        now = {"metadata": {}}
+    who = _writer(now["metadata"])
+    evidence = {"by": who, "generation": now["metadata"].get("generation")}
+    return StepFailed(
+        f"{target} was put back by {who}: the shim is gone from its spec again ({WAYS_OUT})",
+        evidence=evidence,
+    )
+
+
+def _writer(meta: Mapping[str, Any]) -> str:
+    """Who wrote the spec last, by the server's own bookkeeping, and who owns the object."""
+    entries = [one for one in meta.get("managedFields") or () if not one.get("subresource")]
+    newest = max((str(one.get("time", "")) for one in entries), default="")
+    managers = sorted({str(one["manager"]) for one in entries if str(one.get("time", "")) == newest})
+    owners = [
+        f"{one['kind']}/{one['name']}" for one in meta.get("ownerReferences") or () if one.get("controller")
+    ]
+    named = [f"field manager {' or '.join(managers)!r}"] if managers else []
+    return ", ".join([*named, *(f"its owner {one}" for one in owners)]) or "somebody else"
+
+
+def _require_rolling(workload: Workload) -> None:
+    if workload.not_rolling:
+        raise StepError(
+            f"{workload.ref} would not replace its pods when it is patched: {workload.not_rolling}",
+            hint="use `by: admission`, which replaces them one by one, or change that for the drill",
+        )
+
+
+async def _require_surge(cluster: Cluster, workload: Workload, running: list[Object]) -> None:
+    """A rollout that starts a pod before it stops one needs room for it."""
+    surge = workload.surge()
+    if not surge:
+        return
+    specs = sorted((one["spec"] for one in running), key=pods.gpu_request, reverse=True)[:surge]
+    nodes = (await cluster.port.objects.list("Node")).items
+    everything = (await cluster.port.objects.list("Pod")).items
+    missing = unplaced([spec for spec in specs if pods.gpu_request(spec)], nodes, everything)
+    if missing:
+        raise GuardRefused(
+            f"{workload.ref} rolls over by starting pods first, and there is no room: missing {', '.join(missing)}",
+            hint="free GPUs, or set the workload's maxUnavailable to 1",
+        )

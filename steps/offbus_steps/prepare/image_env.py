@@ -1,0 +1,76 @@
+"""The LD_PRELOAD that containers have of their images: no object says it, so the node's agent reads it off the process.
+
+Only containers that ask for GPUs and whose spec has no LD_PRELOAD of its own are asked about; a spec's value hides the
+image's. What cannot be read is refused: an LD_PRELOAD that is set over an unknown one could break the workload.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.agents.client import AgentRefused
+from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.port import Object, Unavailable
+from offbus_steps.workloads import pods
+
+__all__ = ["image_preloads"]
+
+
+async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, str]:
+    """Container name -> value, for those that have one. Raises StepError for what cannot be read, or differs."""
+    found: dict[str, str] = {}
+    for pod in running:
+        wanted = list(_without_own(pod))
+        if not wanted or not pod["spec"].get("nodeName"):
+            continue  # a pod that is on no node has no process yet
+        processes = await _processes(cluster, pod)
+        for name in wanted:
+            value = _value(pod, name, processes)
+            if found.setdefault(name, value) != value:
+                raise StepError(
+                    f"the pods run container {name} with different LD_PRELOADs of their images: "
+                    f"{found[name]!r} and {value!r}",
+                    hint="wait until the rollout of the workload is complete",
+                )
+    return {name: value for name, value in found.items() if value}
+
+
+def _without_own(pod: Object) -> Iterator[str]:
+    for container in pods.containers(pod["spec"]):
+        if pods.gpu_request({"containers": [container]}) and not pods.env_value(container, "LD_PRELOAD"):
+            yield container["name"]
+
+
+async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
+    node = str(pod["spec"]["nodeName"])
+    try:
+        return await cluster.agents.preload(node, pod["metadata"]["uid"])
+    except (AgentRefused, Unavailable) as err:
+        older = isinstance(err, AgentRefused) and err.code == "no_such_path"
+        raise StepError(
+            f"whether the image of Pod {pod['metadata']['name']} sets LD_PRELOAD cannot be read: {err.message}",
+            hint="the agents are older than this offbus: restart the DaemonSet offbus-agent with its image"
+            if older
+            else f"see the agent of {node}",
+        ) from err
+
+
+def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
+    own = [one for one in processes if one["container"] in ("", _id(pod, container))]
+    values = {one["value"] for one in own}
+    if len(values) != 1 or None in values:
+        raise StepError(
+            f"whether the image of container {container} of Pod {pod['metadata']['name']} sets LD_PRELOAD cannot be "
+            f"read: {'its process cannot be looked into' if own else 'the agent finds no process of it'}",
+            hint="write LD_PRELOAD into the container's env, as a plain value",
+        )
+    return str(values.pop())
+
+
+def _id(pod: Object, container: str) -> str:
+    """The container's id, without the runtime's name before it."""
+    statuses: list[Mapping[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
+    return next(
+        (str(one.get("containerID", "")).rpartition("/")[2] for one in statuses if one["name"] == container),
+        "unknown",
+    )

@@ -1,0 +1,108 @@
+"""The admission policy that loads the shim into pods as they are created: their workload's spec stays as it is.
+
+A MutatingAdmissionPolicy and its binding (admissionregistration.k8s.io), with a fixed name and the run's label. It
+takes the pods of one target in one namespace, and of them the containers that ask for GPUs, and adds what
+offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An LD_PRELOAD that is there is chained
+behind ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from
+starting. A cluster that serves the kind with its feature gate off takes the objects and does nothing, so a dry run
+has to show the effect before anything relies on it. Pure.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from offbus_steps.port import Object
+from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
+from offbus_steps.workloads.target import Target
+
+__all__ = ["BINDING", "CONDITIONS", "POLICY", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
+
+POLICY = "MutatingAdmissionPolicy"
+BINDING = "MutatingAdmissionPolicyBinding"
+
+GPU_CONTAINER = f'has(c.resources) && has(c.resources.limits) && ("{GPU_RESOURCE}" in c.resources.limits)'
+RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+CONDITIONS = [
+    {
+        "name": "not-loaded-yet",
+        "expression": f'!has(object.spec.volumes) || !object.spec.volumes.exists(v, v.name == "{VOLUME}")',
+    },
+    {
+        "name": "asks-for-gpus",
+        "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER})",
+    },
+]
+"""What a pod must be to be changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
+OWN = (
+    'has(c.env) && c.env.exists(e, e.name == "LD_PRELOAD" && has(e.value) && e.value != "") '
+    '? c.env.filter(e, e.name == "LD_PRELOAD")[0].value : '
+    '(c.name in variables.images ? variables.images[c.name] : "")'
+)
+"""The LD_PRELOAD that the container would have: by its spec, else by its image."""
+CHANGED = f"""
+Object{{spec: Object.spec{{
+  volumes: [Object.spec.volumes{{name: "{VOLUME}",
+    hostPath: Object.spec.volumes.hostPath{{path: "{PAGE_DIR}", type: "Directory"}}}}],
+  containers: object.spec.containers.filter(c, {GPU_CONTAINER}).map(c, Object.spec.containers{{
+    name: c.name,
+    volumeMounts: [Object.spec.containers.volumeMounts{{name: "{VOLUME}", mountPath: "{PAGE_DIR}"}}],
+    env: [
+      Object.spec.containers.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
+      Object.spec.containers.env{{name: "OFFBUS_PAGE_DIR", value: variables.folder}}
+    ]}})
+}}}}
+"""
+
+
+def policy_of(
+    name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str], str]
+) -> Object:
+    """The policy for one target. `images`: the LD_PRELOAD that containers have of their images, by their names."""
+    spec: dict[str, Any] = {
+        "failurePolicy": "Ignore",
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": {**selectors_of(target), "resourceRules": [RULE]},
+        "matchConditions": CONDITIONS,
+        "variables": [
+            {"name": "library", "expression": _cel(host_path(LIBRARY))},
+            {"name": "folder", "expression": _cel(host_path(PAGE_DIR))},
+            {"name": "images", "expression": _cel_map(images)},
+        ],
+        "mutations": [
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": CHANGED.strip()}}
+        ],
+    }
+    return {"kind": POLICY, "metadata": meta_of(name, run), "spec": spec}
+
+
+def binding_of(name: str, run: str) -> Object:
+    """What puts the policy of that name into effect."""
+    return {"kind": BINDING, "metadata": meta_of(name, run), "spec": {"policyName": name}}
+
+
+def selectors_of(target: Target) -> dict[str, Any]:
+    """Which pods are looked at: those of the target, in its namespace."""
+    return {
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": target.namespace}},
+        "objectSelector": {"matchLabels": target.selector},
+    }
+
+
+def meta_of(name: str, run: str) -> dict[str, Any]:
+    """A fixed name, and the run's label: by both its undo knows it again."""
+    return {"name": name, "labels": {RUN_LABEL: run}}
+
+
+def _cel(text: str) -> str:
+    """A CEL string literal: JSON's escapes are CEL's, too."""
+    return json.dumps(text)
+
+
+def _cel_map(items: Mapping[str, str]) -> str:
+    """A CEL map literal; never empty, so that its type is known."""
+    entries = {"": "", **items}
+    return "{" + ", ".join(f"{_cel(key)}: {_cel(value)}" for key, value in entries.items()) + "}"

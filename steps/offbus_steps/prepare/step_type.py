@@ -1,0 +1,125 @@
+"""`prepare_cuda`: load the fault shim into the target's GPU processes, disarmed.
+
+    - {id: prepare, uses: prepare_cuda}
+    - {id: prepare, uses: prepare_cuda, with: {by: admission}}
+
+By patch: only what is needed is written into the workload (environment, volume, mount of the containers that ask for
+GPUs), which makes the pods restart once, here and not in a measured phase; the undo restores exactly those fields and
+waits for the rollout back. By admission: the spec stays as it is, for operators and GitOps; the cluster's admission
+policies, or our webhook, change pods as they are created, the pods are replaced once, and the undo removes what changes
+them and replaces them again. Either way the
+step returns when every running GPU pod was read back with the shim in its environment.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field as Described
+
+from offbus.errors import StepFailed
+from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.access import uses
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.wait import target_objects
+from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.prepare.by_admission import load_by_admission
+from offbus_steps.prepare.by_patch import load_by_patch
+from offbus_steps.prepare.dry_run import require_admitted
+from offbus_steps.prepare.image_env import image_preloads
+from offbus_steps.prepare.mutating_policy import BINDING, POLICY
+from offbus_steps.prepare.webhook_configuration import WEBHOOK
+from offbus_steps.watch.observer import TARGET_USES
+from offbus_steps.workloads import WORKLOAD_KINDS, pods
+from offbus_steps.workloads.shim_fields import is_loaded_with, preload_fields
+from offbus_steps.workloads.target import Target, live_workload, required_target
+
+__all__ = ["PREPARE_CUDA", "PrepareOutputs", "PrepareParams"]
+
+PREPARE_USES = (
+    TARGET_USES
+    | uses("get patch", *WORKLOAD_KINDS)
+    | uses("list", "Node")
+    | uses("list", "Pod", "Deployment", everywhere=True)
+    | uses("create delete", "Pod")
+    | uses("get", "Pod", subresource="log")
+    | uses("create", POLICY, BINDING, WEBHOOK)
+)
+"""Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
+LOADER_REFUSED = "cannot be preloaded"
+"""What ld.so writes on stderr when it ignores an LD_PRELOAD (glibc, elf/rtld.c)."""
+
+
+class PrepareParams(Params):
+    """What to prepare, and how."""
+
+    target: Annotated[Target | None, FromAncestor("target")] = Described(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    by: Literal["patch", "admission"] = Described(
+        default="patch",
+        description="patch: the workload's spec is changed and restored. admission: its spec stays as it is, for "
+        "operators and GitOps that put changes back; by MutatingAdmissionPolicy where the cluster serves it, else by "
+        "offbus's webhook (deploy/webhook).",
+    )
+
+
+class PrepareOutputs(Outputs):
+    """What was prepared."""
+
+    pods: list[str] = Described(description="The pods that run with the shim loaded.")
+
+
+async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
+    """Load the shim, and prove that it is in every GPU pod."""
+    cluster = cluster_of(ctx)
+    target = required_target(params.target)
+    await cluster.observer.watch_target(target)
+    workload = await live_workload(cluster.port.objects, target)
+    running = await target_objects(cluster, target)
+    preload_fields(workload, running, cluster.port.host_path)  # what cannot be chained is refused first
+    images = await image_preloads(cluster, running)
+    fields = preload_fields(workload, running, cluster.port.host_path, images)
+    await require_admitted(cluster, target, running)
+    if params.by == "admission":
+        await load_by_admission(ctx, cluster, target, running, images)
+    else:
+        await load_by_patch(ctx, cluster, target, workload, running, fields)
+    return PrepareOutputs(pods=await _loaded(cluster, target))
+
+
+async def _loaded(cluster: Cluster, target: Target) -> list[str]:
+    """The GPU pods that were read back with the shim. Raises StepFailed naming those without."""
+    found = [one for one in await target_objects(cluster, target) if pods.gpu_request(one["spec"])]
+    missing = [
+        one["metadata"]["name"] for one in found if not any(map(is_loaded_with, pods.containers(one["spec"])))
+    ]
+    for one in found:
+        missing += await _refused_by_loader(cluster, one)
+    if missing or not found:
+        raise StepFailed(f"the shim is not loaded in {', '.join(missing) or 'any pod'} of {target}")
+    return sorted(one["metadata"]["name"] for one in found)
+
+
+async def _refused_by_loader(cluster: Cluster, pod: Object) -> list[str]:
+    ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
+    try:
+        log = await cluster.port.objects.logs(ref, tail=200)
+    except NotFound:
+        return []
+    return [f"{ref.name} (its loader said: {LOADER_REFUSED})"] if LOADER_REFUSED in log else []
+
+
+PREPARE_CUDA = StepType(
+    name="prepare_cuda",
+    kind=Kind.ACTION,
+    summary="Load the fault shim, disarmed, into the target's GPU processes; its pods restart once.",
+    params=PrepareParams,
+    outputs=PrepareOutputs,
+    run=prepare_cuda,
+    timeout=timedelta(minutes=10),
+    uses=PREPARE_USES,
+    examples=(
+        "{id: prepare, uses: prepare_cuda}",
+        "{id: prepare, uses: prepare_cuda, with: {by: admission}}",
+    ),
+)

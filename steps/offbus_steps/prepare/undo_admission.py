@@ -1,0 +1,82 @@
+"""Removes what loaded the shim by admission, and replaces the pods that still have it.
+
+The policy and its binding, and the webhook's configuration, are this run's by their label; what else has that name is
+left alone. Pods that were created in the moment after the deletion may still have been changed by a server that did not
+know of it yet: pods are looked at again until none has the shim.
+"""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from anyio import move_on_after
+from pydantic import Field
+
+from offbus.undo import Undo, UndoContext, UndoResult
+from offbus_steps.access import Use, uses
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.wait import until_gone
+from offbus_steps.port import Conflict, Invalid, NotFound, Ref
+from offbus_steps.prepare.mutating_policy import BINDING, POLICY
+from offbus_steps.prepare.replace_pods import replace_pods
+from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
+from offbus_steps.prepare.webhook_configuration import WEBHOOK
+from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.target import Target
+
+__all__ = ["RemoveAdmission"]
+
+
+class RemoveAdmission(Undo):
+    """Delete policy, binding and configuration, then replace the target's pods that have the shim."""
+
+    timeout: ClassVar[timedelta] = timedelta(minutes=6)
+    uses: ClassVar[frozenset[Use]] = (
+        uses("get watch delete", BINDING, POLICY, WEBHOOK)
+        | uses("get list watch", *WORKLOAD_KINDS)
+        | uses("get list watch delete", "Pod")
+    )
+
+    policy: str = Field(description="Name of the policy, of its binding, and of the webhook's configuration.")
+    target: Target = Field(description="The workload whose pods were changed.")
+
+    def describe(self) -> str:
+        return f"remove admission by {self.policy} and the shim from the pods of {self.target}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        cluster = cluster_of(ctx)
+        cluster.prepared.discard(self.target.ref)
+        removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
+        await cluster.observer.watch_target(self.target)
+        replaced = await self._replaced(cluster, ctx.run)
+        if replaced is None:
+            detail = f"admission is gone; pods were not replaced within {OWN_ROLLOUT_S:g} s, and go with their workload"
+            return UndoResult.restored(detail, removed=removed)
+        if removed or replaced:
+            return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
+        return UndoResult.nothing("admission and shim are gone")
+
+    async def _removed(self, cluster: Cluster, kind: str, run: str) -> bool:
+        ref = Ref(kind, self.policy)
+        try:
+            found = await cluster.port.objects.get(ref)
+            if (found["metadata"].get("labels") or {}).get(RUN_LABEL) != run:
+                return False
+            await cluster.port.objects.delete(ref, uid=found["metadata"]["uid"])
+        except (NotFound, Conflict, Invalid):  # gone, replaced, or a cluster that does not serve the kind
+            return False
+        await until_gone(cluster.port.objects, ref, found["metadata"]["uid"])
+        return True
+
+    async def _replaced(self, cluster: Cluster, run: str) -> int | None:
+        """How many; None when it was given up. The run's own workload is going to be deleted, and may be broken."""
+        with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, run) else None):
+            return await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
+        return None
+
+    async def _own(self, cluster: Cluster, run: str) -> bool:
+        try:
+            found = await cluster.port.objects.get(self.target.ref)
+        except NotFound:
+            return True
+        return (found["metadata"].get("labels") or {}).get(RUN_LABEL) == run

@@ -1,0 +1,113 @@
+"""Restores the fields that a run set in an object that it does not own."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar, Self
+
+from anyio import move_on_after
+from pydantic import Field as Described
+
+from offbus.undo import Undo, UndoContext, UndoResult
+from offbus_steps.access import Use, uses
+from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.residue.patching import MORE_CHANGED, change, rest_of
+from offbus_steps.watch.event_log import World
+from offbus_steps.watch.readiness import rolled_out
+from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.fields import Decision, Field, decide, restore
+from offbus_steps.workloads.target import Target, target_pods
+
+__all__ = ["RestoreFields"]
+
+OWN_ROLLOUT_S = 60.0
+
+
+class RestoreFields(Undo):
+    """Three ways for each field: ours is restored, what is as before is left, what somebody else set is a conflict."""
+
+    timeout: ClassVar[timedelta] = timedelta(minutes=4)
+    uses: ClassVar[frozenset[Use]] = uses("get patch list watch", *WORKLOAD_KINDS) | uses("list watch", "Pod")
+
+    kind: str = Described(description="Kind of the object.")
+    name: str = Described(description="Its name.")
+    namespace: str = Described(description="Its namespace.")
+    uid: str = Described(description="Its uid: an object that replaced it is not touched.")
+    fields: tuple[Field, ...] = Described(description="The fields, in the order in which they were set.")
+    rollout: Target | None = Described(
+        default=None, description="Wait until this target is rolled out again."
+    )
+
+    @classmethod
+    def of(cls, obj: Mapping[str, Any], fields: Sequence[Field], *, rollout: Target | None = None) -> Self:
+        """The undo of setting fields in an object as it is now."""
+        ref = Ref.of(obj)
+        return cls(
+            kind=ref.kind,
+            name=ref.name,
+            namespace=ref.namespace,
+            uid=obj["metadata"]["uid"],
+            fields=tuple(fields),
+            rollout=rollout,
+        )
+
+    def describe(self) -> str:
+        return f"restore {len(self.fields)} fields of {self._ref}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        cluster = cluster_of(ctx)
+        cluster.prepared.discard(self._ref)
+        try:
+            now = await cluster.port.objects.get(self._ref)
+        except NotFound:
+            return UndoResult.nothing("the object is gone")
+        if now["metadata"]["uid"] != self.uid:
+            return UndoResult.nothing("the object was replaced by another of its name")
+        ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
+        rest: list[str] = []
+
+        def restored(now: Object) -> dict[str, Any]:
+            rest[:] = [rest_of(now)]
+            return restore(now, [one for one in self.fields if decide(now, one) is Decision.RESTORE])
+
+        changed = await change(cluster.port.objects, self._ref, restored)
+        conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
+        more = "" if rest_of(changed) == rest[0] else MORE_CHANGED.format(ref=self._ref)
+        await self._rolled_out(cluster, changed, ctx.run, keeps=bool(conflicts or more))
+        return UndoResult.conflict(more, restored=ours) if more else _result(ours, conflicts)
+
+    async def _rolled_out(self, cluster: Cluster, changed: Object, run: str, *, keeps: bool) -> None:
+        """Also after nothing was left to do: an undo that was cut short may have patched already.
+
+        A workload that the run made itself is going to be deleted: it is waited for, but it may be broken. `keeps`:
+        somebody else's change is there, so pods may rightly keep the shim.
+        """
+        target = self.rollout
+        if target is None:
+            return
+        await cluster.observer.watch_target(target)
+        generation = changed["metadata"]["generation"]
+        own = (changed["metadata"].get("labels") or {}).get(RUN_LABEL) == run
+        with move_on_after(OWN_ROLLOUT_S if own else None):
+            await cluster.log.until(lambda world: _as_before(world, target, generation, keeps=keeps) or None)
+
+    @property
+    def _ref(self) -> Ref:
+        return Ref(self.kind, self.name, self.namespace)
+
+
+def _as_before(world: World, target: Target, generation: int, *, keeps: bool) -> bool:
+    """A status that lags behind is not believed alone: the pods have to be without the shim, too."""
+    loaded = any(pod.shim for pod in target_pods(world, target))
+    return rolled_out(world, target, generation) and (keeps or not loaded)
+
+
+def _result(ours: list[str], conflicts: list[str]) -> UndoResult:
+    if conflicts:
+        return UndoResult.conflict(
+            f"somebody else changed {', '.join(conflicts)}", restored=ours, conflicts=conflicts
+        )
+    if ours:
+        return UndoResult.restored(f"{len(ours)} fields as before", restored=ours)
+    return UndoResult.nothing("all fields are as before")

@@ -1,0 +1,81 @@
+"""The admission webhook's side that the cluster sees: its configuration, and what its address says.
+
+The second way by admission, for clusters that do not serve MutatingAdmissionPolicy as offbus needs it. A
+MutatingWebhookConfiguration with a fixed name and the run's label sends the target's new pods to our own server
+(deploy/webhook), which answers with what the policy would have done. It narrows as the policy does: one namespace, the
+target's labels, pods that ask for GPUs. `failurePolicy` is Ignore and its time is short: a webhook that is down must
+never keep a pod from starting.
+
+The server knows nothing of runs: all that it needs beside the pod stands in the path, so it holds no state, reads no
+object, and what it answers depends on nothing but what it is sent. Segments of a path must be DNS labels for the API
+server, hence the hexadecimal digits. Pure.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from offbus_steps.port import Invalid, Object
+from offbus_steps.prepare.mutating_policy import CONDITIONS, RULE, meta_of, selectors_of
+from offbus_steps.workloads.target import Target
+
+__all__ = ["CERTIFICATE", "SERVICE", "WEBHOOK", "configuration_of", "images_of", "path_of"]
+
+WEBHOOK = "MutatingWebhookConfiguration"
+SERVICE = "offbus-webhook"
+"""Its Service, its Deployment, and the ConfigMap in which it publishes its certificate."""
+CERTIFICATE = "certificate.pem"
+"""The key in that ConfigMap."""
+
+ROOT = "/load"
+SEGMENT = 60
+"""Characters of a path's segment; a DNS label has 63 at most."""
+LONGEST = 8192
+"""Characters of a path."""
+ANSWERS_WITHIN_S = 5
+
+
+def configuration_of(
+    name: str, run: str, target: Target, images: Mapping[str, str], namespace: str, certificate: str
+) -> Object:
+    """For one target. `certificate`: that of the server, as PEM; nothing else is trusted. Raises Invalid."""
+    from base64 import b64encode
+
+    service = {"name": SERVICE, "namespace": namespace, "path": path_of(images), "port": 443}
+    webhook: dict[str, Any] = {
+        "name": "load.webhook.offbus",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "failurePolicy": "Ignore",
+        "timeoutSeconds": ANSWERS_WITHIN_S,
+        "reinvocationPolicy": "IfNeeded",
+        "clientConfig": {"service": service, "caBundle": b64encode(certificate.encode()).decode()},
+        **selectors_of(target),
+        "matchConditions": CONDITIONS,
+        "rules": [RULE],
+    }
+    return {"kind": WEBHOOK, "metadata": meta_of(name, run), "webhooks": [webhook]}
+
+
+def path_of(images: Mapping[str, str]) -> str:
+    """The path that says what containers have of their images. Raises Invalid when it would be too long."""
+    digits = json.dumps(dict(sorted(images.items()))).encode().hex() if images else ""
+    path = "/".join([ROOT, *re.findall(f".{{1,{SEGMENT}}}", digits)])
+    if len(path) > LONGEST:
+        raise Invalid("the images set too many or too long LD_PRELOADs for a webhook's path")
+    return path
+
+
+def images_of(path: str) -> dict[str, str]:
+    """What `path_of` was given. Raises Invalid for any other path."""
+    if not re.fullmatch(f"{ROOT}(/[0-9a-f]+)*", path) or len(path) > LONGEST:
+        raise Invalid("no such path")
+    digits = path.removeprefix(ROOT).replace("/", "")
+    try:
+        found = json.loads(bytes.fromhex(digits)) if digits else {}
+    except ValueError as err:
+        raise Invalid("the path says nothing that can be read") from err
+    if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
+        raise Invalid("the path names no images")
+    return found

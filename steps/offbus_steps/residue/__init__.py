@@ -1,0 +1,1 @@
+"""What a run changed and did not restore: fingerprint, patches, external changes."""

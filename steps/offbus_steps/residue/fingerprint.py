@@ -1,0 +1,162 @@
+"""Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
+
+Left out is what the platform itself keeps changing: heartbeats and messages of conditions, names that it makes up,
+bookkeeping annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is
+kept by value, the rest as a digest: specs hold secrets. Whose doing a difference can be:
+offbus_steps.residue.foreign_changes.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from offbus_steps.access import uses
+from offbus_steps.agents.client import NodeAgents
+from offbus_steps.agents.known_faults import known_faults
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.residue.foreign_changes import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
+from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS, pods
+from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.manifest import ALLOWED_KINDS
+
+__all__ = ["FINGERPRINT_USES", "RUN_LABEL", "fingerprint"]
+
+RUN_LABEL = "offbus.dev/run"
+"""On everything that a run creates."""
+FINGERPRINT_USES = uses("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
+
+KEPT_BY_THE_PLATFORM = (
+    "deployment.kubernetes.io/",
+    "kubectl.kubernetes.io/",
+    "node.alpha.kubernetes.io/",
+    "volumes.kubernetes.io/",
+    "csi.volume.kubernetes.io/",
+    "kubeadm.alpha.kubernetes.io/",
+)
+"""Annotations that controllers write on their own."""
+
+
+async def fingerprint(
+    objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str
+) -> dict[str, Any]:
+    """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
+    try:
+        return await _taken(objects, agents, guards, run, whole=False)
+    except Gone:  # the server forgot where the parts were: once more, whole
+        return await _taken(objects, agents, guards, run, whole=True)
+
+
+async def _taken(
+    objects: Objects, agents: NodeAgents, guards: ClusterGuards, run: str, *, whole: bool
+) -> dict[str, Any]:
+    items: dict[str, Any] = {}
+    offering = []
+    async for page in _pages(objects, "Node", [""], whole=whole):
+        for node in page:
+            items.update(_node({**node, "kind": "Node"}))
+            if allocatable_gpus(node):  # nodes without GPUs have no agent
+                offering.append(node["metadata"]["name"])
+    items.update(await known_faults(agents, offering))
+    for kind in WORKLOAD_KINDS:
+        for obj in await _listed(objects, kind):
+            if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
+                items.update(_workload(Ref.of({**obj, "kind": kind}), obj.get("spec")))
+    items.update(await _pods(objects, guards, whole=whole))
+    items.update(await _leftovers(objects, run))
+    return items
+
+
+def _node(node: Object) -> Iterator[tuple[str, Any]]:
+    name, meta, spec = str(Ref.of(node)), node["metadata"], node.get("spec") or {}
+    yield f"{name} {CORDON}", bool(spec.get("unschedulable"))
+    taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
+    yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
+    for what in ("labels", "annotations"):
+        kept = {k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(KEPT_BY_THE_PLATFORM)}
+        if kept:
+            yield f"{name} {META}{what}[]", kept
+    for one in (node.get("status") or {}).get("conditions") or ():
+        if names.is_healthy_condition(one):
+            continue  # a detector reports it when it starts: it says no more than its absence
+        yield f"{name} {CONDITION}{one['type']}", [one["status"], one.get("reason", "")]
+
+
+def _workload(ref: Ref, spec: object) -> Iterator[tuple[str, Any]]:
+    ours, rest = split_spec(spec)
+    yield f"{ref} {OURS}", ours
+    yield f"{ref} {REST}", rest
+
+
+async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:
+    """All objects of a kind; none when the cluster does not serve it."""
+    try:
+        return (await objects.list(kind, labels=labels)).items
+    except (NotFound, Invalid):
+        return ()
+
+
+async def _pages(
+    objects: Objects, kind: str, namespaces: Iterable[str], *, whole: bool
+) -> AsyncIterator[Sequence[Object]]:
+    """A kind that may have very many objects: a part at a time, so that they are never all in memory."""
+    for namespace in namespaces:
+        if whole:
+            yield (await objects.list(kind, namespace=namespace)).items
+            continue
+        async for page in objects.pages(kind, namespace=namespace):
+            yield page.items
+
+
+async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
+    owners = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
+        for one in await _listed(objects, "ReplicaSet")
+    }
+    count: Counter[str] = Counter()
+    ready: Counter[str] = Counter()
+    preloaded: Counter[str] = Counter()
+    async for page in _pages(objects, "Pod", guards.searched, whole=whole):
+        for pod in page:
+            if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
+                continue
+            owner = _owner(pod, owners)
+            count[owner] += 1
+            ready[owner] += pods.is_ready(pod)
+            preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
+    return {
+        f"{PODS}{owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
+        for owner in count
+    }
+
+
+def _owner(pod: Object, owners: Mapping[tuple[str, str], str]) -> str:
+    meta = pod["metadata"]
+    graph = (meta.get("labels") or {}).get(GRAPH_LABEL)
+    if graph:
+        return f"DynamoGraphDeployment/{meta['namespace']}/{graph}"
+    owner = _controller(meta)
+    kind, _, name = owner.partition("/")
+    if kind == "ReplicaSet":
+        owner = owners.get((meta["namespace"], name)) or owner
+    return (
+        f"{owner.partition('/')[0]}/{meta['namespace']}/{owner.partition('/')[2]}"
+        if owner
+        else str(Ref("Pod", meta["name"], meta["namespace"]))
+    )
+
+
+def _controller(meta: Mapping[str, Any]) -> str:
+    for one in meta.get("ownerReferences") or ():
+        if one.get("controller"):
+            return f"{one['kind']}/{one['name']}"
+    return ""
+
+
+async def _leftovers(objects: Objects, run: str) -> dict[str, Any]:
+    found = {}
+    for kind in ALLOWED_KINDS:
+        for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
+            found[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
+    return found

@@ -1,0 +1,93 @@
+"""Whose doing a difference in a cluster's fingerprint can be. Pure.
+
+While a drill runs, others work in the cluster: a controller labels a node, somebody cordons another one, a release
+changes a workload. None of that is this run's residue, and `offbus recover` could not mend it. A run changes names of
+its own (offbus_steps.workloads.shim_fields) and has a responder change the responder's
+(offbus_steps.nvsentinel.names); what is neither is foreign. In doubt a difference is ours: a pod that is missing, a
+cordon that is gone, a taint. That a patch of ours changed no more than it was to is checked where it is sent
+(offbus_steps.residue.patching).
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from offbus_steps.nvsentinel import names
+
+__all__ = ["CONDITION", "CORDON", "META", "OURS", "PODS", "REST", "foreign", "split_spec"]
+
+OURS_PREFIX = "offbus.dev/"
+OUR_NAMES = re.compile(r"offbus|LD_PRELOAD|OFFBUS_[A-Z_]+")
+"""Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
+
+OURS, REST = "what drills set", "the rest of its spec"
+CORDON = "spec.unschedulable"
+META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
+
+
+def split_spec(spec: object) -> tuple[dict[str, Any], str]:
+    """A workload's spec as the values that a drill may set, by their place, and a digest of all the rest.
+
+    No value of anybody else's leaves this function: specs hold secrets.
+    """
+    ours: dict[str, Any] = {}
+    rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
+    return ours, hashlib.sha256(rest.encode()).hexdigest()[:16]
+
+
+def _without_ours(value: object, place: str, ours: dict[str, Any]) -> object:
+    """`value` without what is ours, which goes into `ours`, and without what is empty then."""
+    if isinstance(value, Mapping):
+        kept = {key: _without_ours(one, f"{place}.{key}", ours) for key, one in value.items()}
+        return {key: one for key, one in kept.items() if one not in ({}, [])}
+    if isinstance(value, list):
+        return [one for one in _items(value, place, ours) if one not in ({}, [])]
+    return value
+
+
+def _items(value: list[Any], place: str, ours: dict[str, Any]) -> Iterator[object]:
+    for index, one in enumerate(value):
+        name = one.get("name") if isinstance(one, Mapping) else None
+        where = f"{place}[{index if name is None else name}]"
+        if isinstance(name, str) and OUR_NAMES.fullmatch(name):
+            ours[where.lstrip(".")] = one
+        else:
+            yield _without_ours(one, where, ours)
+
+
+def foreign(item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Why an item of `fingerprint.fingerprint` differs by somebody else's doing; None when it may be ours."""
+    if item.startswith("Node/"):
+        return _of_node(item, before.get(item), after.get(item), after)
+    if item.startswith(PODS):
+        return _of_pods(before.get(item), after.get(item))
+    return "no drill sets it" if item.endswith(REST) and item in before and item in after else None
+
+
+def _of_node(item: str, was: Any, now: Any, after: Mapping[str, Any]) -> str | None:
+    node, _, what = item.partition(" ")
+    if what.startswith(META):
+        key = what[what.index("[") + 1 : -1]
+        mine = names.is_ours_to_clear(key) or key.startswith(OURS_PREFIX)
+        return None if mine else "neither a drill's nor a responder's name"
+    if what.startswith(CONDITION):
+        reasons = [str(one[1]) for one in (was, now) if one]
+        ends = (names.UNHEALTHY_SUFFIX, names.HEALTHY_SUFFIX)
+        return None if any(one.endswith(ends) for one in reasons) else "not a responder's condition"
+    if what == CORDON and now is True and not was:
+        marks = [
+            name for what in ("labels", "annotations") for name in after.get(f"{node} {META}{what}[]") or ()
+        ]
+        signed = any(map(names.is_ours_to_clear, marks))
+        return None if signed else "cordoned, and not by a responder"
+    return None
+
+
+def _of_pods(was: Any, now: Any) -> str | None:
+    """More pods than before, none of them with the shim more than before, were made by somebody else."""
+    if was is None or now is None or now["preload"] > was["preload"]:
+        return None
+    grown = now["count"] >= was["count"] and now["ready"] >= was["ready"]
+    return "there are more of them, and none was prepared" if grown else None

@@ -1,0 +1,148 @@
+"""The guards of a cluster: what a drill may at most do to it, before and during the run.
+
+    guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid}
+
+Before: `deploy` and the injecting steps ask here and are refused with GuardRefused (exit 3) that names the guard and
+the shortage. During: the observer asks after every change; a guard that no longer holds stops the run, which undoes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from offbus.environment import Guards
+from offbus.errors import GuardRefused
+
+if TYPE_CHECKING:
+    from offbus_steps.port import Objects
+    from offbus_steps.watch.event_log import World
+    from offbus_steps.watch.projections import PodView
+    from offbus_steps.workloads.target import Target
+
+__all__ = ["SYSTEM_NAMESPACES", "ClusterGuards"]
+
+SYSTEM_NAMESPACES = frozenset(
+    {"nvsentinel", "kube-system", "gpu-operator", "gmp-system", "network-operator", "skyhook"}
+)
+"""Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
+
+NO_ACTION = "NONE"
+"""Recommended for what asks for no remediation: nothing is fatal, so no responder is even asked."""
+LOCAL_NODE_IMAGE = "offbus local node"
+"""`status.nodeInfo.osImage` of a node of `local`: a folder with processes, which nothing can reboot."""
+
+
+class ClusterGuards(Guards):
+    """Guards that every environment with a cluster can enforce."""
+
+    max_cordoned_nodes: int = Field(
+        default=1, ge=0, description="How many nodes may be cordoned at once, whoever cordoned them."
+    )
+    min_healthy_replicas: int = Field(
+        default=0,
+        ge=0,
+        description="How many of the target's replicas (its pods that ask for GPUs; all of them when none does) must "
+        "be ready: elsewhere than on the faulted node before the injection, and anywhere while a fault is armed.",
+    )
+    namespaces: tuple[str, ...] = Field(
+        default=("*",),
+        description="Shell patterns of the namespaces that belong to the drill; pods of others on the faulted node "
+        "(DaemonSets and system pods aside) refuse the fault.",
+    )
+    real_remediation: Literal["forbid", "allow"] = Field(
+        default="forbid",
+        description="Whether a responder may really reboot or reset the faulted node because of a drill.",
+    )
+
+    def allows_namespace(self, namespace: str) -> bool:
+        """Whether a namespace belongs to the drill."""
+        return any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The namespaces to look into: those that are named, or ("",), all of them, where a pattern is one."""
+        named = all(not set(pattern) & set("*?[") for pattern in self.namespaces)
+        return tuple(dict.fromkeys(self.namespaces)) if named else ("",)
+
+    def require_namespace(self, namespace: str) -> None:
+        """Raises GuardRefused when the drill may not touch a namespace."""
+        if not self.allows_namespace(namespace):
+            patterns = ", ".join(self.namespaces)
+            raise GuardRefused(
+                f"guard namespaces: {namespace!r} is not among {patterns}",
+                hint="widen guards.namespaces, or use a target inside it",
+            )
+
+    def require_cordon_room(self, world: "World", nodes: Collection[str]) -> None:
+        """Raises GuardRefused when those nodes, cordoned beside what is cordoned already, would be too many."""
+        after = {one.ref.name for one in world.nodes() if one.cordoned} | set(nodes)
+        if len(after) > self.max_cordoned_nodes:
+            raise GuardRefused(
+                f"guard max_cordoned_nodes: {len(after)} nodes ({_names(after)}) would be cordoned, "
+                f"{self.max_cordoned_nodes} may be",
+                hint="uncordon what is cordoned already, or raise guards.max_cordoned_nodes",
+            )
+
+    def require_healthy_elsewhere(self, world: "World", target: "Target", nodes: Collection[str]) -> None:
+        """Raises GuardRefused when too few replicas would be left if those nodes lost theirs."""
+        left = [pod for pod in _healthy(world, target) if pod.node not in nodes]
+        if len(left) < self.min_healthy_replicas:
+            raise GuardRefused(
+                f"guard min_healthy_replicas: {len(left)} of {target} would be left without those on "
+                f"{_names(nodes)}, {self.min_healthy_replicas} must be",
+                hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
+            )
+
+    async def require_no_real_remediation(
+        self, objects: "Objects", node: Mapping[str, Any], action: str
+    ) -> None:
+        """Raises GuardRefused when the fault would make a responder really reboot or reset the node.
+
+        What is deployed decides (`offbus_steps.nvsentinel.deployed`); what cannot be told is refused, too.
+        """
+        from offbus_steps.nvsentinel.deployed import deployed
+
+        if self.real_remediation == "allow" or action == NO_ACTION or _is_local(node):
+            return
+        if reasons := (await deployed(objects)).real(action):
+            raise GuardRefused(
+                f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
+                hint="turn its dry run or its janitor's manual mode on, or set guards.real_remediation to allow",
+            )
+
+    def broken(self, world: "World", faulted: "Iterable[Target]" = ()) -> str | None:
+        """Why the guards do not hold now, with the targets that have an armed fault; None while they do."""
+        cordoned = sorted(one.ref.name for one in world.nodes() if one.cordoned)
+        if len(cordoned) > self.max_cordoned_nodes:
+            return (
+                f"guard max_cordoned_nodes: {_names(cordoned)} are cordoned, {self.max_cordoned_nodes} may be"
+            )
+        for target in faulted:
+            healthy = len(_healthy(world, target))
+            if healthy < self.min_healthy_replicas:
+                return (
+                    f"guard min_healthy_replicas: {healthy} of {target} are ready, "
+                    f"{self.min_healthy_replicas} must be while a fault is armed"
+                )
+        return None
+
+
+def _healthy(world: "World", target: "Target") -> "list[PodView]":
+    """The target's replicas that are ready and stay."""
+    from offbus_steps.workloads.target import target_pods
+
+    found = target_pods(world, target)
+    replicas = [pod for pod in found if pod.gpus] or found
+    return [pod for pod in replicas if pod.ready and pod.active]
+
+
+def _is_local(node: Mapping[str, Any]) -> bool:
+    """Whether the node is a folder, which nothing can reboot or reset."""
+    info = (node.get("status") or {}).get("nodeInfo") or {}
+    return info.get("osImage") == LOCAL_NODE_IMAGE
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))

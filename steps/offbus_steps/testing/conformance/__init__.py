@@ -1,0 +1,29 @@
+"""The conformance suite of the environment port: what every adapter must do, tested against the real thing.
+
+Import the classes into a test module and give it these fixtures; pytest collects them there.
+
+    port         an open `offbus_steps.port.Port`
+    namespace    the name of a namespace that nobody else uses
+    node         the name of a node that has an agent and runs pods
+    server_pod   `server_pod(name, ready=True)` -> a Pod manifest, without namespace: an HTTP server on port 8080 that
+                 answers `GET /` with two lines or more, and prints to its log when it is asked; with `ready=False` its
+                 readiness probe never succeeds
+    old_version  a resource version that is too old to be watched from
+
+The tests are coroutines: mark the module with `pytest.mark.anyio`. In `conftest.py`, before the import, call
+`pytest.register_assert_rewrite("offbus_steps.testing.conformance")` for readable failures.
+"""
+
+from offbus_steps.testing.conformance.agents import AgentsConformance
+from offbus_steps.testing.conformance.objects import ObjectsConformance
+from offbus_steps.testing.conformance.pods import PodsConformance
+from offbus_steps.testing.conformance.traffic import TrafficConformance
+from offbus_steps.testing.conformance.watches import WatchConformance
+
+__all__ = [
+    "AgentsConformance",
+    "ObjectsConformance",
+    "PodsConformance",
+    "TrafficConformance",
+    "WatchConformance",
+]

@@ -1,0 +1,1 @@
+"""The observer: what changes while a drill runs, and the projections of it."""

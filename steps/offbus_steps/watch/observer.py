@@ -1,0 +1,214 @@
+"""Watches the cluster for a run: list, then watch, for ever; never a poll.
+
+Every change becomes an `observed` event of the run and a transition in the log. A watch that is Gone lists again (the
+difference to what was known is observed like any change); one that is Unavailable goes on where it stopped, with a
+growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped.
+Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets, and from an injection
+on what a responder says beside its marks on nodes (events, maintenance resources).
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from offbus.environment import RunHandle
+from offbus_steps.access import uses
+from offbus_steps.background_tasks import Background
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
+from offbus_steps.watch.event_log import Observations, Transition
+from offbus_steps.watch.projections import PodView, View, project
+from offbus_steps.watch.transitions import Change, changes
+from offbus_steps.workloads import WORKLOAD_KINDS
+
+if TYPE_CHECKING:
+    from offbus_steps.workloads.target import Target
+
+__all__ = ["RESPONSE_USES", "TARGET_USES", "Observer"]
+
+TARGET_USES = uses("list watch", "Pod", *WORKLOAD_KINDS)
+"""What `Observer.watch_target` uses."""
+RESPONSE_USES = uses("list watch", "Event", *names.COMPLETE_CONDITION, everywhere=True)
+"""What `Observer.watch_responses` uses."""
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+BLIND_AFTER = 60.0
+"""Seconds without its server after which a watch counts as lost. A watch that was quiet for longer had its server."""
+
+
+_Lists = Callable[..., AsyncIterator[ObjectList]]
+
+
+@dataclass(slots=True)
+class _Scope:
+    """One watch: a kind, in a namespace ("" for all)."""
+
+    kind: str
+    namespace: str
+    listed: anyio.Event = field(default_factory=anyio.Event)
+    unserved: bool = False
+    version: str = ""
+    known: set[Ref] = field(default_factory=set)
+    pause: float = FIRST_PAUSE
+    lost: float | None = None
+    """Since when it has been without its server; None while it is not known to be."""
+
+
+class Observer:
+    """The run's eyes. Starts its watches in the environment's task group."""
+
+    def __init__(self, port: Port, run: RunHandle, tasks: Background) -> None:
+        self.log = Observations()
+        self._port = port
+        self._run = run
+        self._tasks = tasks
+        self._scopes: dict[tuple[str, str], _Scope] = {}
+        self._checks: list[Callable[[], None]] = []
+
+    def check(self, guard: Callable[[], None]) -> None:
+        """Call `guard` after every update: guards hold during the run, too."""
+        self._checks.append(guard)
+
+    async def watch(self, kind: str, namespace: str = "") -> None:
+        """See to it that a kind is watched; returns when its first list is in."""
+        scope = self._scopes.get((kind, namespace))
+        if scope is None:
+            scope = self._scopes[kind, namespace] = _Scope(kind, namespace)
+            self._tasks.start(self._go_on, scope, name=f"watch {kind} {namespace}")
+        await scope.listed.wait()
+        if scope.unserved:
+            raise Invalid(
+                f"the cluster does not serve {kind}", hint="install its operator, or use another target"
+            )
+
+    async def watch_responses(self) -> None:
+        """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing."""
+        for kind, namespace in (
+            ("Event", names.REPORTS_NAMESPACE),
+            *((kind, "") for kind in names.COMPLETE_CONDITION),
+        ):
+            with suppress(Invalid):
+                await self.watch(kind, namespace)
+
+    async def watch_target(self, target: "Target") -> None:
+        """Watch everything that belongs to a target."""
+        await self.watch(target.kind, target.namespace)
+        await self.watch("Pod", target.namespace)
+
+    async def _go_on(self, scope: _Scope) -> None:
+        while not scope.unserved:
+            began = anyio.current_time()
+            try:
+                await self._list(scope)
+                await self._follow(scope)
+            except Gone:
+                scope.version = ""
+            except (NotFound, Invalid):
+                scope.unserved = True
+                scope.listed.set()
+            except Unavailable as err:
+                await self._rest(scope, err, began)
+
+    async def _rest(self, scope: _Scope, err: Unavailable, began: float) -> None:
+        now = anyio.current_time()
+        lost = now - err.away_s
+        if scope.lost is None or lost - began > BLIND_AFTER:
+            scope.lost = lost
+        if now - scope.lost > BLIND_AFTER:
+            self._run.abort(f"{scope.kind} objects cannot be watched any more: {err}")
+        await anyio.sleep(scope.pause)
+        scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
+
+    async def _list(self, scope: _Scope) -> None:
+        if scope.version:
+            return
+        try:
+            views, version = await self._views(scope, self._port.objects.pages)
+        except Gone:  # the server forgot where the parts were: once more, whole
+            views, version = await self._views(scope, self._whole)
+        for ref in scope.known - views.keys():
+            self._take(scope, ref, None)
+        for ref, view in views.items():
+            if scope.listed.is_set():
+                self._take(scope, ref, view)
+            else:
+                self.log.seed(view)
+                scope.known.add(ref)
+        scope.version = version
+        self._heard(scope)
+        scope.listed.set()
+
+    async def _views(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, View], str]:
+        """What there is, and the version to watch from. Of a part only the views are kept."""
+        views: dict[Ref, View] = {}
+        version = ""
+        async for page in listed(scope.kind, namespace=scope.namespace):
+            seen = map(_view_of(scope.kind), page.items)
+            views.update({view.ref: view for view in seen if view is not None})
+            version = page.resource_version
+        return views, version
+
+    async def _whole(self, kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
+        yield await self._port.objects.list(kind, namespace=namespace)
+
+    async def _follow(self, scope: _Scope) -> None:
+        watch = self._port.objects.watch(
+            scope.kind, namespace=scope.namespace, resource_version=scope.version
+        )
+        async for event in watch:
+            self._heard(scope)
+            scope.version = event.object["metadata"]["resourceVersion"]
+            if event.type is WatchType.BOOKMARK:
+                continue
+            view = _view_of(scope.kind)(event.object)
+            if view is None:
+                continue
+            self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
+
+    def _heard(self, scope: _Scope) -> None:
+        scope.lost, scope.pause = None, FIRST_PAUSE
+
+    def _take(self, scope: _Scope, ref: Ref, now: View | None) -> None:
+        was = self.log.world.views.get(ref)
+        if was == now:
+            return
+        if _replaced(was, now):
+            self._take(scope, ref, None)
+            was = None
+        (scope.known.discard if now is None else scope.known.add)(ref)
+        order = self.log.mark()
+        found = tuple(self._record(order, ref, change) for change in changes(was, now))
+        self.log.append(ref, was, now, found)
+        for check in self._checks:
+            check()
+
+    def _record(self, order: int, ref: Ref, change: Change) -> Transition:
+        recorded = self._run.observed(
+            lane=_LANES.get(ref.kind, "workload"),
+            subject=str(ref),
+            was=change.was,
+            to=change.to,
+            evidence=change.evidence,
+        )
+        return Transition(order, ref, change, recorded.seq, recorded.mono_ns)
+
+
+_LANES = {
+    "Node": "node",
+    "Pod": "pod",
+    "Event": "responder",
+    **dict.fromkeys(names.COMPLETE_CONDITION, "responder"),
+}
+
+
+def _view_of(kind: str) -> Callable[[Object], View | None]:
+    """Items of lists may lack their kind (Kubernetes leaves it out); the scope knows it."""
+    return lambda obj: project({**obj, "kind": kind})
+
+
+def _replaced(was: View | None, now: View | None) -> bool:
+    return isinstance(was, PodView) and isinstance(now, PodView) and was.uid != now.uid

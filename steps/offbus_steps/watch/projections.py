@@ -1,0 +1,253 @@
+"""Projections of Nodes, Pods and workloads: the few fields that drills look at, frozen and comparable.
+
+The observer keeps these and never the objects, so that its memory is small and two views differ only when something
+that a drill cares about has changed. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from sys import intern
+from typing import Any
+
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Object, Ref
+from offbus_steps.workloads import pods, workload_of
+from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
+
+__all__ = [
+    "ContainerView",
+    "MaintenanceView",
+    "NodeView",
+    "PodView",
+    "ReportView",
+    "View",
+    "WorkloadView",
+    "project",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node, as far as cordons and responders go."""
+
+    ref: Ref
+    cordoned: bool
+    taints: tuple[str, ...]
+    """"key=value:effect", sorted; the cordon's own taint left out."""
+    labels: Mapping[str, str]
+    """The responder's only."""
+    annotations: Mapping[str, str]
+    """The responder's only."""
+    conditions: Mapping[str, tuple[str, str]]
+    """type -> (status, reason)."""
+
+    @property
+    def state(self) -> str:
+        """The responder's state label; "" for none."""
+        return names.state(self.labels)
+
+    @property
+    def unhealthy(self) -> frozenset[str]:
+        """Conditions by which the responder calls the node unhealthy."""
+        listed = ({"type": t, "status": s, "reason": r} for t, (s, r) in self.conditions.items())
+        return frozenset(names.fault_conditions(listed))
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerView:
+    """One container of a pod."""
+
+    name: str
+    restarts: int
+    running: bool
+    exit_code: int | None
+    """Of the newest ended process, this one's or the one before the restart."""
+    signal: int | None
+    reason: str
+    """Why that process ended: Error, OOMKilled, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod."""
+
+    ref: Ref
+    uid: str
+    node: str
+    """ "" until it is scheduled."""
+    phase: str
+    ready: bool
+    terminating: bool
+    evicted: bool
+    """Its DisruptionTarget condition says that it was evicted."""
+    gpus: int
+    devices: tuple[str, ...]
+    labels: Mapping[str, str]
+    containers: tuple[ContainerView, ...]
+    http_port: int | None
+    shim: bool = False
+    """Whether the shim is named in one of its containers' environment."""
+
+    @property
+    def active(self) -> bool:
+        """Holds its resources and is not on its way out."""
+        return not self.terminating and self.phase not in ("Succeeded", "Failed")
+
+    @property
+    def restarts(self) -> int:
+        """Of all containers."""
+        return sum(one.restarts for one in self.containers)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadView:
+    """A workload of any kind that can be a target."""
+
+    ref: Ref
+    uid: str
+    generation: int
+    desired: int
+    """How many pods it should have."""
+    settled: bool
+    """Its controller says that the newest spec is rolled out and ready."""
+    shim: bool = False
+    """Its spec asks for the shim."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportView:
+    """A Kubernetes Event by which a responder tells of a fault that is not fatal."""
+
+    ref: Ref
+    node: str
+    check: str
+    """Its type: the check that found it, such as SysLogsXIDError."""
+    reason: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceView:
+    """A responder's resource that asks for a reboot or a reset of a node."""
+
+    ref: Ref
+    node: str
+    done: str
+    """ "" until it is told how it went: "True" or "False"."""
+
+
+View = NodeView | PodView | WorkloadView | ReportView | MaintenanceView
+
+
+def project(obj: Object) -> View | None:
+    """The view of an object; None for one of a kind of which a drill looks at few. Raises KeyError for no object."""
+    kind = obj["kind"]
+    if kind == "Node":
+        return _node(obj)
+    if kind == "Pod":
+        return _pod(obj)
+    if kind == "Event":
+        return _report(obj)
+    if kind in names.COMPLETE_CONDITION:
+        return _maintenance(obj)
+    return _workload(obj)
+
+
+def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
+    return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
+
+
+def _node(obj: Object) -> NodeView:
+    meta, spec = obj["metadata"], obj.get("spec") or {}
+    taints = (
+        f"{one['key']}={one.get('value', '')}:{one['effect']}"
+        for one in spec.get("taints") or ()
+        if one["key"] != "node.kubernetes.io/unschedulable"
+    )
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return NodeView(
+        ref=Ref.of(obj),
+        cordoned=bool(spec.get("unschedulable")),
+        taints=tuple(sorted(taints)),
+        labels=_ours(meta.get("labels")),
+        annotations=_ours(meta.get("annotations")),
+        conditions={
+            intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
+        },  # the same few words on every node of thousands
+    )
+
+
+def _report(obj: Object) -> ReportView | None:
+    about = obj.get("involvedObject") or {}
+    if about.get("kind") != "Node" or not names.is_report(obj):
+        return None
+    return ReportView(
+        ref=Ref.of(obj),
+        node=str(about.get("name", "")),
+        check=str(obj.get("type", "")),
+        reason=str(obj["reason"]),
+        message=str(obj.get("message", "")),
+        count=int(obj.get("count") or 1),
+    )
+
+
+def _maintenance(obj: Object) -> MaintenanceView | None:
+    if not names.is_maintenance(obj["metadata"].get("labels") or {}):
+        return None
+    wanted = names.COMPLETE_CONDITION[obj["kind"]]
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
+    return MaintenanceView(
+        ref=Ref.of(obj),
+        node=str((obj.get("spec") or {}).get("nodeName", "")),
+        done=next((status for status in told if status in ("True", "False")), ""),
+    )
+
+
+def _pod(obj: Object) -> PodView:
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    return PodView(
+        ref=Ref.of(obj),
+        uid=obj["metadata"]["uid"],
+        node=spec.get("nodeName") or "",
+        phase=status.get("phase", "Pending"),
+        ready=pods.is_ready(obj),
+        terminating=pods.is_terminating(obj),
+        evicted=any(_is_disruption(one) for one in status.get("conditions") or ()),
+        gpus=pods.gpu_request(spec),
+        devices=pods.held_gpus(obj),
+        labels=dict(obj["metadata"].get("labels") or {}),
+        containers=tuple(_container(one) for one in status.get("containerStatuses") or ()),
+        http_port=pods.http_port(spec),
+        shim=any(map(is_loaded_with, pods.containers(spec))),
+    )
+
+
+def _is_disruption(condition: Mapping[str, Any]) -> bool:
+    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
+
+
+def _container(status: Mapping[str, Any]) -> ContainerView:
+    state, last = status.get("state") or {}, status.get("lastState") or {}
+    ended = state.get("terminated") or last.get("terminated") or {}
+    return ContainerView(
+        name=status["name"],
+        restarts=int(status.get("restartCount", 0)),
+        running="running" in state,
+        exit_code=ended.get("exitCode"),
+        signal=ended.get("signal"),
+        reason=ended.get("reason", ""),
+    )
+
+
+def _workload(obj: Object) -> WorkloadView:
+    workload = workload_of(obj)
+    return WorkloadView(
+        ref=workload.ref,
+        uid=obj["metadata"]["uid"],
+        generation=int(obj["metadata"].get("generation", 0)),
+        desired=workload.desired,
+        settled=workload.settled,
+        shim=is_prepared(workload),
+    )

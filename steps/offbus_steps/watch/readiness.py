@@ -1,0 +1,37 @@
+"""When a target is as its spec says: pure questions to the observer's newest views."""
+
+from collections.abc import Callable
+
+from offbus_steps.watch.event_log import World
+from offbus_steps.workloads.target import Target, target_pods
+
+__all__ = ["progress_of", "ready_pods", "rolled_out"]
+
+
+def rolled_out(world: World, target: Target, generation: int = 0) -> bool:
+    """Whether the controller has settled on `generation` or a newer one, and exactly the desired pods are there,
+    all of them ready: none from before that still ends and holds its GPUs."""
+    workload = world.workload(target.ref)
+    if workload is None or not workload.settled or workload.generation < generation:
+        return False
+    pods = [pod for pod in target_pods(world, target) if pod.phase not in ("Succeeded", "Failed")]
+    return len(pods) == workload.desired and all(pod.ready for pod in pods)
+
+
+def ready_pods(world: World, target: Target) -> int:
+    """How many of the target's pods are ready and stay."""
+    return sum(pod.ready and pod.active for pod in target_pods(world, target))
+
+
+def progress_of(
+    target: Target, say: Callable[[str], None], done: Callable[[World], bool]
+) -> Callable[[World], bool | None]:
+    """`done`, as something to wait for that says how far it is."""
+
+    def answer(world: World) -> bool | None:
+        workload = world.workload(target.ref)
+        desired = workload.desired if workload else "?"
+        say(f"{target}: {ready_pods(world, target)} of {desired} pods ready")
+        return True if done(world) else None
+
+    return answer

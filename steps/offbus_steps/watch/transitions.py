@@ -1,0 +1,186 @@
+"""What changed between two views of one object, in words: the timeline of a drill. Pure.
+
+One update may hold several transitions; their order is fixed: cause before consequence (a container's end before the
+pod's unreadiness, the cordon before the state label).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from offbus_steps.nvsentinel import names
+from offbus_steps.watch.projections import (
+    ContainerView,
+    MaintenanceView,
+    NodeView,
+    PodView,
+    ReportView,
+    View,
+    WorkloadView,
+)
+
+__all__ = ["Change", "What", "changes"]
+
+
+class What(StrEnum):
+    """The kinds of change."""
+
+    NODE_CORDONED = "cordoned"
+    NODE_UNCORDONED = "uncordoned"
+    NODE_STATE = "state"
+    NODE_CONDITION = "condition"
+    NODE_TAINTS = "taints"
+    NODE_REPORTED = "reported"
+    MAINTENANCE_ASKED = "asked for"
+    MAINTENANCE_DONE = "completed"
+    MAINTENANCE_FAILED = "failed"
+    MAINTENANCE_GONE = "removed"
+    POD_SCHEDULED = "scheduled"
+    POD_READY = "ready"
+    POD_NOT_READY = "not ready"
+    POD_ENDED = "process ended"
+    POD_RESTARTED = "restarted"
+    POD_EVICTED = "evicted"
+    POD_TERMINATING = "terminating"
+    POD_DELETED = "deleted"
+    WORKLOAD_CHANGED = "spec changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one object."""
+
+    what: What
+    to: str
+    """What the timeline says: "cordoned", "state draining", "SysLogsXIDError True" …"""
+    was: str | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def changes(was: View | None, now: View | None) -> list[Change]:
+    """All changes from one view to the next; None is "not there". A first sight of an object is no change."""
+    if isinstance(now, NodeView):
+        return list(_node(was, now)) if isinstance(was, NodeView) else []
+    if isinstance(now, PodView):
+        return list(_pod(was if isinstance(was, PodView) else None, now))
+    if isinstance(now, WorkloadView):
+        return list(_workload(was, now)) if isinstance(was, WorkloadView) else []
+    if isinstance(now, ReportView):
+        return list(_report(was, now))
+    if isinstance(now, MaintenanceView):
+        return list(_maintenance(was, now))
+    return list(_gone(was))
+
+
+def _node(was: NodeView, now: NodeView) -> Iterator[Change]:
+    yield from _conditions(was, now)
+    if was.cordoned != now.cordoned:
+        yield _cordon(now)
+    if was.state != now.state:
+        yield Change(What.NODE_STATE, f"state {now.state or 'none'}", was=f"state {was.state or 'none'}")
+    if was.taints != now.taints:
+        yield Change(
+            What.NODE_TAINTS, f"taints {', '.join(now.taints) or 'none'}", was=", ".join(was.taints) or "none"
+        )
+
+
+def _cordon(now: NodeView) -> Change:
+    if now.cordoned:
+        ours = names.cordoned_by_responder(now.labels, now.annotations)
+        return Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=_signs(now, responder=ours))
+    ours = names.uncordoned_by_responder(now.labels, now.annotations)
+    return Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=_signs(now, responder=ours))
+
+
+def _signs(now: NodeView, *, responder: bool) -> dict[str, Any]:
+    return {"by_responder": responder, "labels": dict(now.labels), "annotations": sorted(now.annotations)}
+
+
+def _conditions(was: NodeView, now: NodeView) -> Iterator[Change]:
+    for name in sorted(was.conditions.keys() | now.conditions.keys()):
+        before, after = was.conditions.get(name), now.conditions.get(name)
+        if before == after:
+            continue
+        status = after[0] if after else "removed"
+        evidence = {"condition": name, "status": status, "reason": after[1] if after else ""}
+        before_status = before[0] if before else None
+        if before_status != status:
+            old = f"{name} {before_status}" if before_status else None
+            yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence)
+
+
+def _pod(was: PodView | None, now: PodView) -> Iterator[Change]:
+    if now.node and not (was and was.node):
+        yield Change(What.POD_SCHEDULED, f"scheduled on {now.node}", evidence=_place(now))
+    yield from _containers(was, now)
+    if was and now.evicted and not was.evicted:
+        yield Change(What.POD_EVICTED, "evicted", evidence=_place(now))
+    if was and now.terminating and not was.terminating:
+        yield Change(What.POD_TERMINATING, "terminating", evidence=_place(now))
+    if now.ready != (was.ready if was else False) and not now.terminating:
+        what = What.POD_READY if now.ready else What.POD_NOT_READY
+        yield Change(what, what.value, evidence=_place(now))
+
+
+def _place(pod: PodView) -> dict[str, Any]:
+    return {"node": pod.node, "uid": pod.uid, "gpus": list(pod.devices)}
+
+
+def _containers(was: PodView | None, now: PodView) -> Iterator[Change]:
+    before = {one.name: one for one in (was.containers if was else ())}
+    for one in now.containers:
+        old = before.get(one.name)
+        if old is None:
+            continue
+        restarted = one.restarts > old.restarts
+        if old.running and one.exit_code is not None and (restarted or not one.running):
+            yield Change(What.POD_ENDED, _end(one), evidence=_exit(one))
+        if restarted:
+            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(one))
+
+
+def _end(one: ContainerView) -> str:
+    return f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
+
+
+def _exit(one: ContainerView) -> dict[str, Any]:
+    return {
+        "container": one.name,
+        "exit_code": one.exit_code,
+        "signal": one.signal,
+        "reason": one.reason,
+        "restarts": one.restarts,
+    }
+
+
+def _workload(was: WorkloadView, now: WorkloadView) -> Iterator[Change]:
+    if now.generation != was.generation:
+        yield Change(What.WORKLOAD_CHANGED, _spec(now), was=_spec(was))
+
+
+def _spec(view: WorkloadView) -> str:
+    return f"generation {view.generation}{', with the shim' if view.shim else ''}"
+
+
+def _report(was: View | None, now: ReportView) -> Iterator[Change]:
+    """A repetition counts the same event up."""
+    if now.count > (was.count if isinstance(was, ReportView) else 0):
+        evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
+        yield Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)
+
+
+def _maintenance(was: View | None, now: MaintenanceView) -> Iterator[Change]:
+    evidence = {"node": now.node}
+    if was is None:
+        yield Change(What.MAINTENANCE_ASKED, "asked for", evidence=evidence)
+    if now.done and now.done != (was.done if isinstance(was, MaintenanceView) else ""):
+        what = What.MAINTENANCE_DONE if now.done == "True" else What.MAINTENANCE_FAILED
+        yield Change(what, what.value, evidence=evidence)
+
+
+def _gone(was: View | None) -> Iterator[Change]:
+    if isinstance(was, PodView):
+        yield Change(What.POD_DELETED, "deleted", evidence=_place(was))
+    if isinstance(was, MaintenanceView):
+        yield Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})

@@ -1,0 +1,101 @@
+"""apps/v1: Deployment and StatefulSet, which have one pod template."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
+from offbus_steps.workloads.fields import Segment
+
+__all__ = ["Deployment", "StatefulSet"]
+
+
+class _Plain(Workload):
+    """What both share."""
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        labels = self.obj["spec"]["selector"].get("matchLabels") or {}
+        if not labels:
+            raise StepError(
+                f"{self.ref} selects its pods without matchLabels", hint="offbus needs matchLabels"
+            )
+        return dict(labels)
+
+    @property
+    def desired(self) -> int:
+        return int(self.obj["spec"].get("replicas", 1))
+
+    @property
+    def settled(self) -> bool:
+        return self._observed and counts_agree(self.obj.get("status") or {}, self.desired)
+
+    @property
+    def port(self) -> int:
+        port = pods.http_port(self.serving["spec"])
+        if port is None:
+            raise StepError(
+                f"{self.ref} does not say which port serves HTTP",
+                hint='name a container port "http", or give `port` in `deploy`',
+            )
+        return port
+
+    @property
+    def serving(self) -> Mapping[str, Any]:
+        template: Mapping[str, Any] = self.obj["spec"]["template"]
+        return template
+
+    def gpu_templates(self) -> list[Template]:
+        at = ("spec", "template", "spec")
+        return [
+            Template(
+                name=name,
+                container=name,
+                labels={},
+                env=(*at, "containers", ("name", name), "env"),
+                mounts=(*at, "containers", ("name", name), "volumeMounts"),
+                volumes=(*at, "volumes"),
+                replicas=self.desired,
+                gpus=gpus,
+            )
+            for name, gpus in gpu_containers(self.serving["spec"])
+        ]
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return paths_of(self.serving["spec"], ("spec", "template", "spec"))
+
+
+class Deployment(_Plain):
+    """apps/v1 Deployment."""
+
+    def surge(self) -> int:
+        strategy = self.obj["spec"].get("strategy") or {}
+        if strategy.get("type") == "Recreate":
+            return 0
+        rolling = strategy.get("rollingUpdate") or {}
+        return 0 if share(rolling.get("maxUnavailable", "25%"), self.desired) else min(1, self.desired)
+
+    @property
+    def not_rolling(self) -> str:
+        return "it is paused" if self.obj["spec"].get("paused") else ""
+
+
+class StatefulSet(_Plain):
+    """apps/v1 StatefulSet: it stops a pod before it starts its successor."""
+
+    @property
+    def settled(self) -> bool:
+        status = self.obj.get("status") or {}
+        return super().settled and status.get("currentRevision") == status.get("updateRevision")
+
+    def surge(self) -> int:
+        return 0
+
+    @property
+    def not_rolling(self) -> str:
+        strategy = self.obj["spec"].get("updateStrategy") or {}
+        if strategy.get("type") == "OnDelete":
+            return "its updateStrategy is OnDelete"
+        partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
+        return f"its updateStrategy keeps the pods below partition {partition}" if partition else ""

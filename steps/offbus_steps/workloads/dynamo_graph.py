@@ -1,0 +1,247 @@
+"""DynamoGraphDeployment nvidia.com, v1alpha1 and v1beta1 (reference: ai-dynamo/dynamo, deploy/operator/api).
+
+v1alpha1: `spec.services`, a map: `componentType`, `replicas`, `multinode.nodeCount`, `resources.limits.gpu`, `envs`
+and `extraPodSpec`, a PodSpec plus `mainContainer`. v1beta1: `spec.components`, a list by `name`: `type`, `replicas`,
+`multinode.nodeCount` and `podTemplate`, whose container `main` runs the component (the engine may be another). Which
+of the two an object is written in is read off its spec: a server without a conversion webhook keeps what it was given.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Template, Workload, gpu_containers, paths_of, share
+from offbus_steps.workloads.fields import Segment
+
+__all__ = ["COMPONENT_LABEL", "COMPONENT_TYPE_LABEL", "GRAPH_LABEL", "Graph"]
+
+GRAPH_LABEL = "nvidia.com/dynamo-graph-deployment-name"
+"""On every pod of a graph, whatever its operator's version."""
+COMPONENT_LABEL = "nvidia.com/dynamo-component"
+"""The service's name, verbatim."""
+COMPONENT_TYPE_LABEL = "nvidia.com/dynamo-component-type"
+FRONTEND_PORT = 8000
+"""Of a Dynamo frontend (operator constants)."""
+UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
+"""The operator rolls 25 % / 25 % by default."""
+GROVE_STRATEGY = "nvidia.com/grove-update-strategy"
+WITHOUT_SURGE = frozenset({"PodClique", "PodCliqueScalingGroup", "LeaderWorkerSet"})
+"""What a component may be made of, beside Deployments: these take a pod away before they start another."""
+MAIN = "main"
+"""The container that runs the component (operator: MainContainerName)."""
+
+
+class _Component(ABC):
+    """One service or component of a graph."""
+
+    def __init__(self, name: str, body: Mapping[str, Any]) -> None:
+        self.name = name
+        self.body = body
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """frontend, worker, prefill, decode, planner, epp."""
+
+    @property
+    @abstractmethod
+    def pod_spec(self) -> Mapping[str, Any]:
+        """The PodSpec that the user wrote, its containers under their names in the pods."""
+
+    @abstractmethod
+    def templates(self) -> Iterator[Template]:
+        """Its containers that ask for GPUs."""
+
+    @abstractmethod
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        """Where its containers stand."""
+
+    @property
+    def nodes(self) -> int:
+        """Pods of one replica."""
+        return int((self.body.get("multinode") or {}).get("nodeCount", 1))
+
+    @property
+    def pods(self) -> int:
+        """How many pods it should have: each replica of a multinode component is `nodeCount` of them."""
+        return int(self.body.get("replicas", 1)) * self.nodes
+
+    def _template(self, container: str, gpus: int, at: "_At") -> Template:
+        return Template(
+            name=self.name if container == MAIN else f"{self.name} {container}",
+            container=container,
+            labels={COMPONENT_LABEL: self.name},
+            env=at.env,
+            mounts=at.mounts,
+            volumes=at.volumes,
+            replicas=self.pods,
+            gpus=gpus,
+            inherited=at.inherited,
+            nodes=self.nodes,
+            short=at.short,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """Where a container's lists stand."""
+
+    env: tuple[Segment, ...]
+    mounts: tuple[Segment, ...]
+    volumes: tuple[Segment, ...]
+    inherited: tuple[tuple[Segment, ...], ...]
+    short: tuple[Segment, ...] = ()
+
+
+class _Alpha(_Component):
+    """A service of v1alpha1."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.body.get("componentType") or "").lower()
+
+    @property
+    def pod_spec(self) -> Mapping[str, Any]:
+        extra = self.body.get("extraPodSpec") or {}
+        return {"containers": [{**self._main, "name": MAIN}, *(extra.get("containers") or ())]}
+
+    def templates(self) -> Iterator[Template]:
+        at: tuple[Segment, ...] = ("spec", "services", self.name)
+        pod: tuple[Segment, ...] = (*at, "extraPodSpec")
+        for name, gpus in self._gpus():
+            where: tuple[Segment, ...] = (
+                (*pod, "mainContainer") if name == MAIN else (*pod, "containers", ("name", name))
+            )
+            in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in self._envs)
+            env = (*at, "envs") if in_service else (*where, "env")
+            inherited = (("spec", "envs"),) if name == MAIN else ()
+            short = (*at, "resources") if name == MAIN else ()
+            lists = _At(env, (*where, "volumeMounts"), (*pod, "volumes"), inherited, short)
+            yield self._template(name, gpus, lists)
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        pod: tuple[Segment, ...] = ("spec", "services", self.name, "extraPodSpec")
+        beside = [one for one in paths_of(self.pod_spec, pod) if one[-1] != ("name", MAIN)]
+        return [(*pod, "mainContainer"), *beside]
+
+    def _gpus(self) -> Iterator[tuple[str, int]]:
+        """Of the main container also by the service's own short form, `resources.limits.gpu`."""
+        found = dict(gpu_containers(self.pod_spec))
+        short = self._short_gpus()
+        if short:
+            found = {MAIN: short, **{name: gpus for name, gpus in found.items() if name != MAIN}}
+        yield from found.items()
+
+    def _short_gpus(self) -> int:
+        resources = self.body.get("resources") or {}
+        amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+        if amounts.get("gpuType", pods.GPU_RESOURCE) != pods.GPU_RESOURCE:
+            return 0
+        return int(amounts.get("gpu") or (amounts.get("custom") or {}).get(pods.GPU_RESOURCE) or 0)
+
+    @property
+    def _main(self) -> Mapping[str, Any]:
+        main: Mapping[str, Any] = (self.body.get("extraPodSpec") or {}).get("mainContainer") or {}
+        return main
+
+    @property
+    def _envs(self) -> list[Mapping[str, Any]]:
+        return list(self.body.get("envs") or ())
+
+
+class _Beta(_Component):
+    """A component of v1beta1."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.body.get("type") or "").lower()
+
+    @property
+    def pod_spec(self) -> Mapping[str, Any]:
+        spec: Mapping[str, Any] = (self.body.get("podTemplate") or {}).get("spec") or {}
+        return spec
+
+    def templates(self) -> Iterator[Template]:
+        pod: tuple[Segment, ...] = ("spec", "components", ("name", self.name), "podTemplate", "spec")
+        for name, gpus in gpu_containers(self.pod_spec):
+            where: tuple[Segment, ...] = (*pod, "containers", ("name", name))
+            inherited = (("spec", "env"),) if name == MAIN else ()
+            at = _At((*where, "env"), (*where, "volumeMounts"), (*pod, "volumes"), inherited)
+            yield self._template(name, gpus, at)
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return paths_of(self.pod_spec, ("spec", "components", ("name", self.name), "podTemplate", "spec"))
+
+
+class Graph(Workload):
+    """A DynamoGraphDeployment of either version."""
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        return {GRAPH_LABEL: self.ref.name}
+
+    @property
+    def desired(self) -> int:
+        return sum(one.pods for one in self._components())
+
+    @property
+    def settled(self) -> bool:
+        status = self.obj.get("status") or {}
+        ready = any(
+            one.get("type") == "Ready" and one.get("status") == "True"
+            for one in status.get("conditions") or ()
+        )
+        return self._observed and ready and status.get("state") == "successful"
+
+    @property
+    def port(self) -> int:
+        for one in self._components():
+            if one.kind == "frontend":
+                main = [c for c in pods.containers(one.pod_spec) if c.get("name") == MAIN]
+                return pods.http_port({"containers": main}) or FRONTEND_PORT
+        raise StepError(
+            f"{self.ref} has no component of type frontend", hint="give `port` in `deploy`: where it is asked"
+        )
+
+    @property
+    def serving(self) -> Mapping[str, Any]:
+        return {}
+
+    @property
+    def frontend_labels(self) -> Mapping[str, str]:
+        return {COMPONENT_TYPE_LABEL: "frontend"}
+
+    def gpu_templates(self) -> list[Template]:
+        return [template for one in self._components() for template in one.templates()]
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        return [path for one in self._components() for path in one.container_paths()]
+
+    def surge(self) -> int:
+        allowed = (self.obj["metadata"].get("annotations") or {}).get(UNAVAILABLE, "25%")
+        parts = {one.name: one for one in self._components() if any(one.templates())}
+        return sum(
+            1 for name, one in parts.items() if name not in self._grouped and not share(allowed, one.pods)
+        )
+
+    @property
+    def not_rolling(self) -> str:
+        strategy = (self.obj["metadata"].get("annotations") or {}).get(GROVE_STRATEGY)
+        return f"its annotation {GROVE_STRATEGY} is OnDelete" if strategy == "OnDelete" else ""
+
+    @property
+    def _grouped(self) -> set[str]:
+        """Components that are not made of Deployments, by the graph's own status."""
+        status = self.obj.get("status") or {}
+        parts: Mapping[str, Any] = {**(status.get("services") or {}), **(status.get("components") or {})}
+        return {name for name, one in parts.items() if one.get("componentKind") in WITHOUT_SURGE}
+
+    def _components(self) -> Iterator[_Component]:
+        spec = self.obj["spec"]
+        if "components" in spec:
+            yield from (_Beta(one["name"], one) for one in spec["components"] or ())
+        else:
+            yield from (_Alpha(name, one) for name, one in (spec.get("services") or {}).items())

@@ -1,0 +1,125 @@
+"""LeaderWorkerSet leaderworkerset.x-k8s.io/v1 (kubernetes-sigs/lws): groups of a leader and its workers.
+
+Each of `replicas` groups has `size` pods; the leader has a template of its own or the workers'. Pods are told apart by
+the label worker-index: 0 is the leader. A rollout replaces whole groups.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
+from offbus_steps.workloads.fields import Segment
+
+__all__ = ["LeaderWorkerSet"]
+
+NAME_LABEL = "leaderworkerset.sigs.k8s.io/name"
+INDEX_LABEL = "leaderworkerset.sigs.k8s.io/worker-index"
+LEADER = {INDEX_LABEL: "0"}
+
+
+class LeaderWorkerSet(Workload):
+    """See the module."""
+
+    @property
+    def selector(self) -> Mapping[str, str]:
+        return {NAME_LABEL: self.ref.name}
+
+    @property
+    def desired(self) -> int:
+        return self._groups * self._size
+
+    @property
+    def settled(self) -> bool:
+        status = self.obj.get("status") or {}
+        updating = any(
+            one.get("type") == "UpdateInProgress" and one.get("status") == "True"
+            for one in status.get("conditions") or ()
+        )
+        # versions before 0.8 have no observedGeneration; their status may lag, and the pods then tell
+        observed = "observedGeneration" not in status or self._observed
+        return observed and not updating and counts_agree(status, self._groups)
+
+    @property
+    def port(self) -> int:
+        port = pods.http_port(self.serving["spec"])
+        if port is None:
+            raise StepError(
+                f"{self.ref} does not say which port of its leaders serves HTTP",
+                hint='name a container port "http", or give `port` in `deploy`',
+            )
+        return port
+
+    @property
+    def serving(self) -> Mapping[str, Any]:
+        template = self._template["leaderTemplate" if self._has_leader else "workerTemplate"]
+        meta = template.get("metadata") or {}
+        labels = {**(meta.get("labels") or {}), **self.selector, **LEADER}
+        return {**template, "metadata": {**meta, "labels": labels}}
+
+    @property
+    def frontend_labels(self) -> Mapping[str, str]:
+        return LEADER
+
+    def gpu_templates(self) -> list[Template]:
+        if not self._has_leader:
+            return list(self._templates("workerTemplate", "", self.desired, {}, {}))
+        leaders = self._templates("leaderTemplate", "leader ", self._groups, LEADER, {})
+        workers = self._templates("workerTemplate", "worker ", self.desired - self._groups, {}, LEADER)
+        return [*leaders, *workers]
+
+    def container_paths(self) -> list[tuple[Segment, ...]]:
+        keys = ("leaderTemplate", "workerTemplate") if self._has_leader else ("workerTemplate",)
+        return [
+            path
+            for key in keys
+            for path in paths_of(self._template[key]["spec"], ("spec", "leaderWorkerTemplate", key, "spec"))
+        ]
+
+    def surge(self) -> int:
+        rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
+        if share(rolling.get("maxUnavailable", 1), self._groups) or not self._groups:
+            return 0
+        return sum(1 for one in self.gpu_templates() for _ in range(one.replicas // self._groups))
+
+    @property
+    def not_rolling(self) -> str:
+        rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
+        partition = rolling.get("partition", 0)
+        return f"its rolloutStrategy keeps the groups below partition {partition}" if partition else ""
+
+    def _templates(
+        self, key: str, what: str, replicas: int, labels: Mapping[str, str], not_labels: Mapping[str, str]
+    ) -> Iterator[Template]:
+        at: tuple[Segment, ...] = ("spec", "leaderWorkerTemplate", key, "spec")
+        for name, gpus in gpu_containers(self._template[key]["spec"]):
+            yield Template(
+                name=f"{what}{name}",
+                container=name,
+                labels=labels,
+                env=(*at, "containers", ("name", name), "env"),
+                mounts=(*at, "containers", ("name", name), "volumeMounts"),
+                volumes=(*at, "volumes"),
+                replicas=replicas,
+                gpus=gpus,
+                not_labels=not_labels,
+                nodes=self._size,
+            )
+
+    @property
+    def _template(self) -> Mapping[str, Any]:
+        template: Mapping[str, Any] = self.obj["spec"]["leaderWorkerTemplate"]
+        return template
+
+    @property
+    def _has_leader(self) -> bool:
+        return bool(self._template.get("leaderTemplate"))
+
+    @property
+    def _groups(self) -> int:
+        return int(self.obj["spec"].get("replicas", 1))
+
+    @property
+    def _size(self) -> int:
+        return int(self._template.get("size", 1))

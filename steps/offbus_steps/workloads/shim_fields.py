@@ -1,0 +1,129 @@
+"""What a workload needs so that the shim is loaded: computed as fields, so that it can be undone exactly.
+
+Environment, volume and mount of docs/architecture.md ("A node, as its programs see it"). An LD_PRELOAD that is there
+already is chained behind ours, never replaced; one that cannot be read is refused. Pure.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.port import Object
+from offbus_steps.workloads import Template, Workload, pods
+from offbus_steps.workloads.fields import MISSING, Field, plan, read
+
+__all__ = ["LIBRARY", "NO_DRA", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]
+
+PAGE_DIR = "/run/offbus"
+LIBRARY = "/run/offbus/lib/liboffbus.so"
+VOLUME = "offbus"
+NO_DRA = f"a drill needs a workload that asks for {pods.GPU_RESOURCE}; GPUs by ResourceClaim (DRA) are not seen yet"
+
+
+def preload_fields(
+    workload: Workload,
+    running: Iterable[Object],
+    host_path: Callable[[str], str],
+    images: Mapping[str, str] | None = None,
+) -> list[Field]:
+    """Every field to set, for all of the workload's containers that ask for GPUs. Raises StepError.
+
+    `images`: the LD_PRELOAD that containers, by their names in the pods, have of their images alone.
+    """
+    templates = workload.gpu_templates()
+    if not templates:
+        raise StepError(f"{workload.ref} asks for no GPUs", hint=NO_DRA)
+    found = list(running)
+    return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
+
+
+def is_loaded_with(container: Mapping[str, Any]) -> bool:
+    """Whether a container's environment names the shim."""
+    return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
+
+
+def is_prepared(workload: Workload) -> bool:
+    """Whether the spec asks for the shim."""
+    entries = (read(workload.obj, (*one.env, ("name", "LD_PRELOAD"))) for one in workload.gpu_templates())
+    return any(LIBRARY in str(one.get("value") or "") for one in entries if one is not MISSING)
+
+
+def _fields(
+    workload: Workload,
+    template: Template,
+    running: list[Object],
+    host_path: Callable[[str], str],
+    images: Mapping[str, str],
+) -> list[Field]:
+    chained = _chain(workload, template, running) or _image(template, images)
+    library = host_path(LIBRARY) + (f":{chained}" if chained else "")
+    volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
+    wanted: list[tuple[Any, ...]] = [
+        ((*template.env, ("name", "LD_PRELOAD")), {"name": "LD_PRELOAD", "value": library}),
+        (
+            (*template.env, ("name", "OFFBUS_PAGE_DIR")),
+            {"name": "OFFBUS_PAGE_DIR", "value": host_path(PAGE_DIR)},
+        ),
+        ((*template.volumes, ("name", VOLUME)), volume),
+        ((*template.mounts, ("mountPath", PAGE_DIR)), {"name": VOLUME, "mountPath": PAGE_DIR}),
+    ]
+    for path, _ in wanted[1:]:
+        if read(workload.obj, path) is not MISSING:
+            raise StepError(
+                f"{workload.ref} is prepared already ({template.name})",
+                hint="`offbus recover` undoes a run left over",
+            )
+    return [plan(workload.obj, path, intended) for path, intended in wanted]
+
+
+def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
+    """The LD_PRELOAD that the template's containers have now; "" for none.
+
+    Running pods tell best: what their operator chained is in them. Without any, the spec tells.
+    """
+    written = _written(workload, template)
+    values: set[str] = set()
+    for pod in running:
+        if template.is_of(pod["metadata"].get("labels") or {}):
+            values |= _running_values(workload, template, pod)
+    values.discard("")
+    values = values or {written} - {""}
+    if len(values) > 1:
+        raise StepError(f"the pods of {workload.ref} have different LD_PRELOADs: {', '.join(sorted(values))}")
+    chained = values.pop() if values else ""
+    if LIBRARY in chained:
+        raise StepError(
+            f"{workload.ref} loads the shim already", hint="`offbus recover` undoes a run left over"
+        )
+    return chained
+
+
+def _image(template: Template, images: Mapping[str, str]) -> str:
+    """Where an operator runs the container under other names, all of them are of its image."""
+    return images.get(template.container) or next(iter(images.values()), "")
+
+
+def _written(workload: Workload, template: Template) -> str:
+    """By the spec: the container's own entry wins over what its whole graph gets."""
+    for env in (template.env, *template.inherited):
+        entry = read(workload.obj, (*env, ("name", "LD_PRELOAD")))
+        if entry is not MISSING:
+            return _value(workload, template, entry)
+    return ""
+
+
+def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:
+    every = list(pods.containers(pod["spec"]))
+    # an operator may run the template's container several times over, under names of its own
+    own = [one for one in every if one["name"] == template.container] or every
+    entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == "LD_PRELOAD")
+    return {_value(workload, template, entry) for entry in entries}
+
+
+def _value(workload: Workload, template: Template, entry: Mapping[str, Any]) -> str:
+    if entry.get("value") is None and "valueFrom" in entry:
+        raise StepError(
+            f"{workload.ref} takes LD_PRELOAD of {template.name} from elsewhere (valueFrom): it cannot be chained",
+            hint="write it as a plain value",
+        )
+    return str(entry.get("value") or "")

@@ -1,0 +1,66 @@
+"""A pod with the shim in it: what admission makes of a pod as it is created, by whichever way.
+
+One function for all that look at it in Python: the webhook (offbus_steps.kubernetes.webhook.server), and the dry run
+that asks whether a namespace lets such pods in. The admission policy (offbus_steps.prepare.mutating_policy) says the
+same in CEL, and a test holds the two together. Only containers that ask for GPUs are changed; an LD_PRELOAD that is
+there, in the spec or by the image, is chained behind ours. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from offbus_steps.port import Object
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
+
+__all__ = ["Loading", "needs_shim"]
+
+
+def needs_shim(spec: Mapping[str, Any]) -> bool:
+    """Whether a PodSpec asks for GPUs, has no shim yet, and takes no LD_PRELOAD from where it cannot be chained."""
+    has_volume = any(one.get("name") == VOLUME for one in spec.get("volumes") or ())
+    return not has_volume and pods.gpu_request(spec) > 0 and not any(map(_elsewhere, pods.containers(spec)))
+
+
+def _elsewhere(container: Mapping[str, Any]) -> bool:
+    entries = (one for one in container.get("env") or () if one["name"] == "LD_PRELOAD")
+    return any("valueFrom" in one for one in entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How the shim is loaded. `images`: the LD_PRELOAD that containers have of their images, by their names."""
+
+    library: str = LIBRARY
+    folder: str = PAGE_DIR
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    def loaded(self, pod: Object) -> Object:
+        """The pod with the shim; another object, the given one is left as it is."""
+        spec = pod["spec"]
+        volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
+        containers = [self._container(one) for one in pods.containers(spec)]
+        volumes = [*(spec.get("volumes") or ()), volume]
+        return {**pod, "spec": {**spec, "containers": containers, "volumes": volumes}}
+
+    def _container(self, container: Mapping[str, Any]) -> dict[str, Any]:
+        if not pods.gpu_request({"containers": [container]}):
+            return dict(container)
+        env = _with(container.get("env") or (), "LD_PRELOAD", self._preload(container))
+        env = _with(env, "OFFBUS_PAGE_DIR", self.folder)
+        mount = {"name": VOLUME, "mountPath": PAGE_DIR}
+        kept = [one for one in container.get("volumeMounts") or () if one["mountPath"] != PAGE_DIR]
+        return {**container, "env": env, "volumeMounts": [*kept, mount]}
+
+    def _preload(self, container: Mapping[str, Any]) -> str:
+        own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")
+        return self.library + (f":{own}" if own else "")
+
+
+def _with(env: Any, name: str, value: str) -> list[dict[str, Any]]:
+    """Environment with a variable set: in its place when it is there, since others may refer to it by $(NAME)."""
+    entry = {"name": name, "value": value}
+    if any(one["name"] == name for one in env):
+        return [entry if one["name"] == name else one for one in env]
+    return [*env, entry]
