@@ -1,6 +1,6 @@
 """The `cleanup` step type: undo named steps now, not only at the end of the run.
 
-That the steps are ancestors is checked when the scenario is loaded (`offbus.language.params`). What fails here is
+That the steps are ancestors is checked when the scenario is loaded (`offbus.language.check.params`). What fails here is
 tried again at the end, and is residue if it fails then too. It must not undo anything itself: the engine does.
 """
 

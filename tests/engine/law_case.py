@@ -15,11 +15,11 @@ from offbus.cleanup import CLEANUP, CleanupParams
 from offbus.environment import Options
 from offbus.findings import Position
 from offbus.journal.events import Event
-from offbus.language import celtypes
-from offbus.language.expressions import Compiler, Expression
+from offbus.language.cel import types
+from offbus.language.cel.expressions import Compiler, Expression
+from offbus.language.cel.templates import ParamsTemplate
+from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.scenario import EnvironmentSpec, Expectation, Retry, Scenario, Step, StopCondition
-from offbus.language.templates import ParamsTemplate
-from offbus.language.vocabulary import Vocabulary
 from offbus.plugins import Registry
 from offbus.report.model import Report
 from offbus.runner.session import Session
@@ -60,7 +60,7 @@ class Digits:
 
 @cache
 def expression(text: str) -> Expression:
-    compiled = Compiler().compile(text, Vocabulary(metrics={"m": celtypes.NAMED["double"]}), HERE)
+    compiled = Compiler().compile(text, Vocabulary(metrics={"m": types.NAMED["double"]}), HERE)
     assert isinstance(compiled, Expression)
     return compiled
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from offbus.findings import Finding, InvalidScenario, render
-from offbus.language import source
 from offbus.language.load import load_scenario
+from offbus.language.syntax import source
 
 VALID = drill(
     '{id: d, uses: deploy}\n{id: i, uses: inject, with: {xid: "${{ inputs.n }}"}}\n'

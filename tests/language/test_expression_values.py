@@ -8,8 +8,9 @@ import pytest
 from drill_types import AskOutputs, DeployOutputs, InjectOutputs, InjectParams, Target, drill, load
 
 from offbus.errors import StepError, UsageError
-from offbus.language.expressions import EvaluationError, predicate
-from offbus.language.scenario import Scope, Step, StepState
+from offbus.language.cel.expressions import EvaluationError, predicate
+from offbus.language.cel.scope import Scope, StepState
+from offbus.language.scenario import Step
 from offbus.step import Outputs
 
 ABOVE = """\

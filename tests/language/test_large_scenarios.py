@@ -6,7 +6,7 @@ import pytest
 from drill_types import findings, load
 
 from offbus import dag
-from offbus.language.scenario import Scope, StepState
+from offbus.language.cel.scope import Scope, StepState
 
 COUNT = 10_000
 

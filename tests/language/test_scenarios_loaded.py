@@ -9,8 +9,9 @@ from drill_types import LocalGuards, LocalOptions, drill, findings, load, regist
 
 from offbus.errors import UsageError
 from offbus.findings import InvalidScenario
+from offbus.language.cel.scope import Scope
 from offbus.language.load import load_scenario
-from offbus.language.scenario import Retry, Scope
+from offbus.language.scenario import Retry
 
 WHOLE = """\
 offbus: 1

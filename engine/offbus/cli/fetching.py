@@ -20,7 +20,7 @@ from offbus.elsewhere import bring_here, folder_here
 from offbus.environment import FindsRuns, LeftRun
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
-from offbus.language.named import named_options
+from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.runs import default_runs
 

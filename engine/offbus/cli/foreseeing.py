@@ -18,8 +18,8 @@ from offbus.environment import Foresees, Intent, Sight
 from offbus.errors import OffbusError
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
+from offbus.language.cel.templates import Template
 from offbus.language.plan import Plan
-from offbus.language.templates import Template
 from offbus.runner.causes import only_one
 from offbus.runner.clock import SystemClock
 from offbus.runner.recording import RunRecorder

@@ -19,7 +19,7 @@ from offbus.environment import Environment, EnvironmentType, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
-from offbus.language.named import named_options
+from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.recovery import plan_recovery
 from offbus.runner.causes import only_one

@@ -31,7 +31,7 @@ def validate(
     Nothing is run, and nothing outside the files is touched.
     """
     from offbus.exits import Exit
-    from offbus.language.collecting import collecting_less
+    from offbus.language.gc_pause import collecting_less
 
     with collecting_less():
         from offbus.cli.validating import check_all

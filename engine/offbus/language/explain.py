@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from offbus.durations import format_duration
-from offbus.language import celtypes
+from offbus.language.cel import types
 from offbus.plugins import Plugin
 from offbus.step import Expr, FromAncestor, StepType
 
@@ -90,26 +90,26 @@ def _param(name: str, info: FieldInfo) -> ParamExplanation:
 
 
 def _outputs(model: type[BaseModel]) -> Iterator[ParamExplanation]:
-    for name, of in celtypes.flatten(model).items():
+    for name, of in types.flatten(model).items():
         info, at = None, model
         for part in name.split("."):
             info = at.model_fields[part]
-            nested = celtypes.unwrap(info.annotation)
+            nested = types.unwrap(info.annotation)
             at = nested if isinstance(nested, type) and issubclass(nested, BaseModel) else at
-        if info is not None and of is not celtypes.MODEL:
+        if info is not None and of is not types.MODEL:
             yield ParamExplanation(name, str(of), info.description or "")
 
 
 def _type(annotation: Any) -> str:
     """A field's type as a user would say it."""
-    plain = celtypes.unwrap(annotation)
+    plain = types.unwrap(annotation)
     if get_origin(plain) is Literal:
         return " | ".join(map(str, get_args(plain)))
     if isinstance(plain, type) and issubclass(plain, Enum):
         return " | ".join(str(member.value) for member in plain)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
         return "{" + ", ".join(info.alias or name for name, info in plain.model_fields.items()) + "}"
-    found = celtypes.of_annotation(plain)
+    found = types.of_annotation(plain)
     if found.name == "list" and get_args(plain):
         return f"list of {_type(get_args(plain)[0])}"
     words = {

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from offbus.findings import Finding, InvalidScenario, Position
-from offbus.language import check, source
-from offbus.language.collecting import collecting_less
-from offbus.language.places import Places
+from offbus.language.check import scenario as check
+from offbus.language.gc_pause import collecting_less
 from offbus.language.scenario import Scenario
+from offbus.language.syntax import source
+from offbus.language.syntax.positions import Places
 from offbus.plugins import Registry, installed
 
 __all__ = ["load_scenario"]

@@ -1,7 +1,7 @@
 """A scenario that was found valid: what the runner takes. Frozen; what is known before the run is resolved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,45 +10,13 @@ from pydantic import BaseModel
 
 from offbus.environment import EnvironmentType
 from offbus.findings import Finding, Position
-from offbus.step import Outputs, StepType
+from offbus.step import StepType
 
 if TYPE_CHECKING:
-    from offbus.language.expressions import Expression
-    from offbus.language.templates import ParamsTemplate
+    from offbus.language.cel.expressions import Expression
+    from offbus.language.cel.templates import ParamsTemplate
 
-__all__ = [
-    "EnvironmentSpec",
-    "Expectation",
-    "Retry",
-    "Scenario",
-    "Scope",
-    "Step",
-    "StepState",
-    "StopCondition",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class StepState:
-    """What became of a step, as expressions see it."""
-
-    outcome: str
-    """passed, failed, errored, timed_out, skipped, cancelled."""
-    outputs: Outputs | None
-    """None if it had none: it was skipped or did not get that far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The values that expressions are evaluated over."""
-
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    steps: Mapping[str, StepState] = field(default_factory=dict)
-    """The steps that have ended."""
-    outputs: Outputs | None = None
-    """The step's own, for its `expect`."""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    """By full name ("requests.success_rate"); a duration is a timedelta, or a number of seconds."""
+__all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Step", "StopCondition"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from offbus.report.verdict import SKIPPED_ON_PURPOSE
 from offbus.step import Outputs
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Scope, Step
+    from offbus.language.cel.scope import Scope
+    from offbus.language.scenario import Step
     from offbus.runner.context import StepContext
 
 __all__ = ["Result", "attempt", "play_step"]

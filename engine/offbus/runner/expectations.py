@@ -9,7 +9,8 @@ from offbus.journal.writer import JournalWriter
 from offbus.runner.attempts import Result
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Expectation, Scope
+    from offbus.language.cel.scope import Scope
+    from offbus.language.scenario import Expectation
 
 __all__ = ["judge_all"]
 
@@ -30,7 +31,7 @@ def judge_all(
 
 
 def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str | None) -> str | None:
-    from offbus.language.expressions import EvaluationError
+    from offbus.language.cel.expressions import EvaluationError
 
     try:
         held, detail = one.expression.evaluate(scope), ""

@@ -15,7 +15,8 @@ from offbus.runner.undoing import UndoEntry
 from offbus.runner.undolog import UndoLog, refuse_open
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Scenario, Scope, StepState
+    from offbus.language.cel.scope import Scope, StepState
+    from offbus.language.scenario import Scenario
 
 __all__ = ["Stepper"]
 
@@ -49,7 +50,7 @@ class Stepper:
 
     def scope(self, own: Result | None = None) -> "Scope":
         """What expressions can see now."""
-        from offbus.language.scenario import Scope
+        from offbus.language.cel.scope import Scope
 
         return Scope(
             inputs=self._scenario.inputs,
@@ -129,7 +130,7 @@ class _States(Mapping[str, "StepState"]):
         self._slots = slots
 
     def __getitem__(self, step: str) -> "StepState":
-        from offbus.language.scenario import StepState
+        from offbus.language.cel.scope import StepState
 
         result = self._slots[step].result
         if result is None:

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 from offbus.journal.events import Event, EventKind
 
 if TYPE_CHECKING:
-    from offbus.language.scenario import Scope, StopCondition
+    from offbus.language.cel.scope import Scope
+    from offbus.language.scenario import StopCondition
 
 __all__ = ["StopWatch"]
 
@@ -58,7 +59,7 @@ class StopWatch:
             self._tasks.start_soon(self._count_down, condition, timer)
 
     def _holds(self, condition: "StopCondition") -> bool:
-        from offbus.language.expressions import EvaluationError
+        from offbus.language.cel.expressions import EvaluationError
 
         try:
             return condition.expression.evaluate(self._scope())

@@ -61,7 +61,7 @@ class HoldOutputs(Outputs):
 
 async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
     """Evaluate for every world since the injection until the time is over."""
-    from offbus.language.expressions import predicate
+    from offbus.language.cel.expressions import predicate
 
     cluster, target = cluster_of(ctx), required_target(params.target)
     await cluster.observer.watch_target(target)

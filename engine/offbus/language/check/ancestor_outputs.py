@@ -7,9 +7,9 @@ order once per output name, the nearest few of each step: linear in the steps, a
 
 from collections.abc import Mapping, Sequence, Set
 
-from offbus.language.places import Places
-from offbus.language.steps import Graph, RawStep
-from offbus.language.templates import Binding
+from offbus.language.cel.templates import Binding
+from offbus.language.check.steps import Graph, RawStep
+from offbus.language.syntax.positions import Places
 from offbus.step import FromAncestor
 
 __all__ = ["Bindings"]

@@ -8,11 +8,12 @@ from typing import Any
 
 from offbus.durations import parse_duration
 from offbus.findings import Finding, Position, closest
-from offbus.language import celtypes, lexing
-from offbus.language.celtypes import CelType
+from offbus.language.cel import lexer
+from offbus.language.cel import types as celtypes
+from offbus.language.cel.types import CelType
 from offbus.language.format import ID, InputModel
-from offbus.language.places import Places
-from offbus.language.tree import Node
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 
 __all__ = ["Inputs", "read_inputs"]
 
@@ -71,7 +72,7 @@ def read_inputs(
 
 
 def _named_well(name: str, node: Node, places: Places) -> bool:
-    if re.match(ID, name) and name not in lexing.KEYWORDS:
+    if re.match(ID, name) and name not in lexer.KEYWORDS:
         return True
     places.note(
         "OB206",

@@ -13,16 +13,17 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from offbus.cleanup import CleanupParams
-from offbus.language import celtypes, shape
-from offbus.language.bindings import Bindings
-from offbus.language.complaints import Subject, complain, key_of
-from offbus.language.conditions import Conditions
-from offbus.language.filed import FileChecker
-from offbus.language.places import Places
-from offbus.language.steps import Graph, RawStep
-from offbus.language.templates import ParamsTemplate, Template
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.cel import types
+from offbus.language.cel.templates import ParamsTemplate, Template
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check import shape
+from offbus.language.check.ancestor_outputs import Bindings
+from offbus.language.check.conditions import Conditions
+from offbus.language.check.pydantic_errors import Subject, complain, key_of
+from offbus.language.check.referenced_files import FileChecker
+from offbus.language.check.steps import Graph, RawStep
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 from offbus.step import Expr, FromAncestor, Params, Reads, StepType
 
 __all__ = ["ParamsChecker"]
@@ -126,14 +127,14 @@ class ParamsChecker:
         return None
 
     def _unsuitable(
-        self, errors: Sequence[ErrorDetails], at: Node, waiting: Mapping[tuple[Any, ...], celtypes.CelType]
+        self, errors: Sequence[ErrorDetails], at: Node, waiting: Mapping[tuple[Any, ...], types.CelType]
     ) -> None:
         """Note the expressions whose type no value of which could fit."""
         noted = set()
         for error in errors:
             node, path = self._places.follow(at, error["loc"])
             kind = waiting.get(path)
-            if kind is None or kind == celtypes.DYN or path in noted or not error["type"].endswith(_OF_TYPE):
+            if kind is None or kind == types.DYN or path in noted or not error["type"].endswith(_OF_TYPE):
                 continue
             noted.add(path)
             message = f"{path[-1]}: an expression of type {kind} does not fit: {_wanted(error)}"
@@ -147,7 +148,7 @@ class ParamsChecker:
     def _check_expression(self, key: str, mark: Expr, given: Mapping[str, Any], at: Node) -> None:
         text, node = given.get(key), at.children.get(key)
         if isinstance(text, str) and text and node is not None and not node.spoiled:
-            variables = {name: celtypes.NAMED[of] for name, of in mark.variables.items()}
+            variables = {name: types.NAMED[of] for name, of in mark.variables.items()}
             self._conditions.predicate(node, text, Vocabulary(variables=variables))
 
     def _check_cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> None:
@@ -183,10 +184,10 @@ def _waiting(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [found for key, value in items for found in _waiting(value, (*path, key))]
 
 
-def _type_at(data: Any, path: Sequence[Any]) -> celtypes.CelType:
+def _type_at(data: Any, path: Sequence[Any]) -> types.CelType:
     for step in path:
         data = data[step]
-    return data.type if isinstance(data, Template) else celtypes.DYN
+    return data.type if isinstance(data, Template) else types.DYN
 
 
 def _with_samples(data: Any) -> Any:

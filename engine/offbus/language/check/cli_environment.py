@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 from offbus.environment import EnvironmentType
 from offbus.errors import UsageError
 from offbus.findings import closest
-from offbus.language import scalars, shape
+from offbus.language.check import shape
+from offbus.language.syntax import scalars
 from offbus.plugins import ENVIRONMENTS, Registry
 
 __all__ = ["named_options"]

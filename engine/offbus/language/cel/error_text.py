@@ -7,7 +7,7 @@ between, lines and columns from 1. A message that is not known is passed on as i
 import re
 from collections.abc import Iterator, Sequence
 
-from offbus.language.lexing import Token
+from offbus.language.cel.lexer import Token
 
 __all__ = ["of_error", "of_refusal"]
 

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from offbus.language import celtypes
-from offbus.language.celtypes import CelType
+from offbus.language.cel import types
+from offbus.language.cel.types import CelType
 
 __all__ = ["type_for", "type_from"]
 
@@ -33,4 +33,4 @@ def type_from(returned: Any) -> CelType:
         elif mark == ">":
             inner = tuple(stack.pop())
             stack[-1][-1] = CelType(stack[-1][-1].name, inner)
-    return stack[0][0] if stack[0] else celtypes.DYN
+    return stack[0][0] if stack[0] else types.DYN

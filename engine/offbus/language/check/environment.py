@@ -11,13 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from offbus.environment import EnvironmentType
 from offbus.findings import Finding, Position, closest
-from offbus.language import scalars, shape
-from offbus.language.complaints import Subject, complain, keys_of
-from offbus.language.conditions import Conditions
-from offbus.language.places import Places
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check import shape
+from offbus.language.check.conditions import Conditions
+from offbus.language.check.pydantic_errors import Subject, complain, keys_of
 from offbus.language.scenario import EnvironmentSpec
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.syntax import scalars
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 from offbus.plugins import ENVIRONMENTS, PluginError, Registry
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Settings", "read_settings"]

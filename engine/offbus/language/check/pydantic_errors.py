@@ -8,9 +8,9 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from offbus.findings import Position, closest
-from offbus.language import celtypes
-from offbus.language.places import Places
-from offbus.language.tree import Node
+from offbus.language.cel import types
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 
 __all__ = ["Subject", "complain", "key_of", "keys_of"]
 
@@ -121,7 +121,7 @@ def _model_at(model: type[BaseModel] | None, path: Sequence[int | str]) -> type[
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
     """The model that a field holds, itself or in a list or mapping."""
-    plain = celtypes.unwrap(annotation)
+    plain = types.unwrap(annotation)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
         return plain
     return next(filter(None, map(_nested, get_args(plain))), None)

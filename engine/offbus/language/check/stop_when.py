@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from offbus.language.conditions import Conditions
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check.conditions import Conditions
 from offbus.language.format import HeaderModel, StopModel
-from offbus.language.places import Places
 from offbus.language.scenario import StopCondition
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 
 __all__ = ["read_stop_conditions"]
 

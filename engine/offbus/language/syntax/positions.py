@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offbus.findings import Finding, Position, Severity
-from offbus.language.source import Source
-from offbus.language.tree import Node, span
+from offbus.language.syntax.source import Source
+from offbus.language.syntax.tree import Node, span
 
 __all__ = ["Places"]
 

@@ -19,8 +19,8 @@ import yaml
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings import Finding, Position
-from offbus.language import tree, unquoted
-from offbus.language.tree import Node
+from offbus.language.syntax import tree, unquoted_templates
+from offbus.language.syntax.tree import Node
 
 __all__ = ["LARGEST", "Source", "read"]
 
@@ -116,15 +116,16 @@ def _parse(path: Path, text: str, digest: str) -> Source:
         finally:
             loader.dispose()
         mending = [
-            unquoted.finding(was, place(path, text, start, len(was)), lines) for start, was in mends.items()
+            unquoted_templates.finding(was, place(path, text, start, len(was)), lines)
+            for start, was in mends.items()
         ]
         return Source(path, text, digest, root, (*builder.findings, *mending), lines)
 
 
-def _mend(text: str, err: yaml.MarkedYAMLError) -> unquoted.Mend | None:
+def _mend(text: str, err: yaml.MarkedYAMLError) -> unquoted_templates.Mend | None:
     """The error is noticed at the expression, or, if there are quotes in it, later: then it began there."""
     marks = (mark for mark in (err.problem_mark, err.context_mark) if mark is not None)
-    return next(filter(None, (unquoted.mend(text, mark.index) for mark in marks)), None)
+    return next(filter(None, (unquoted_templates.mend(text, mark.index) for mark in marks)), None)
 
 
 def place(path: Path, text: str, start: int, length: int) -> Position:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from offbus.errors import UsageError
 from offbus.findings import Position
-from offbus.language import celtypes, guarded, lexing, library, wording
-from offbus.language.celtypes import CelType
-from offbus.language.scenario import Scope
-from offbus.language.vocabulary import Bound, Unknown, UnsetError, Vocabulary
+from offbus.language.cel import error_text, lexer, library_types, short_circuit, types
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.types import CelType
+from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabulary
 
 __all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "Trouble", "predicate"]
 
@@ -48,15 +48,15 @@ class _Program:
 
     def run(self, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
         """The value, with what is unset an error even where CEL's commutative operators would hide it (`guarded`)."""
-        if unset and self.type == celtypes.BOOL:
-            return guarded.evaluate(
+        if unset and self.type == types.BOOL:
+            return short_circuit.evaluate(
                 self._conditions, lambda text: bool(_run(self.compile(text), values, unset))
             )
         return _run(self.compiled, values, unset)
 
     @cached_property
-    def _conditions(self) -> guarded.Condition:
-        return guarded.split(self.text)
+    def _conditions(self) -> short_circuit.Condition:
+        return short_circuit.split(self.text)
 
 
 def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
@@ -67,7 +67,7 @@ def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
     for why in unset:
         if f'"{why.split(" ", 1)[0]}"' in said:
             raise EvaluationError(why)
-    raise EvaluationError(wording.of_error(said))
+    raise EvaluationError(error_text.of_error(said))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Expression:
 
 def _converted(name: Bound, value: Any) -> Any:
     try:
-        return celtypes.to_cel(value, name.type)
+        return types.to_cel(value, name.type)
     except (TypeError, ValueError) as err:
         raise EvaluationError(f"{name.path} is {value!r}, which is not a {name.type}"[:500]) from err
 
@@ -130,11 +130,11 @@ class Compiler:
 
     def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
         """The expression, or all that is wrong with it."""
-        found = lexing.tokens(text)
+        found = lexer.tokens(text)
         names, troubles = _names(found, vocabulary)
-        if len(names) == 1 and names[0].type is celtypes.MODEL and names[0].path == text.strip():
-            return Expression(text, position, celtypes.MODEL, tuple(names), None)
-        troubles += [_whole_model(found, name) for name in names if name.type is celtypes.MODEL]
+        if len(names) == 1 and names[0].type is types.MODEL and names[0].path == text.strip():
+            return Expression(text, position, types.MODEL, tuple(names), None)
+        troubles += [_whole_model(found, name) for name in names if name.type is types.MODEL]
         if troubles:
             return troubles
         declared = tuple(sorted((name.path, name.type) for name in names))
@@ -144,7 +144,7 @@ class Compiler:
         return Expression(text, position, program.type, tuple(names), program)
 
     def _program(
-        self, text: str, declared: tuple[tuple[str, CelType], ...], found: Sequence[lexing.Token]
+        self, text: str, declared: tuple[tuple[str, CelType], ...], found: Sequence[lexer.Token]
     ) -> "_Program | list[Trouble]":
         key = (declared, text)
         known = self._programs.get(key)
@@ -153,10 +153,10 @@ class Compiler:
             try:
                 compiled = environment.compile(text)
             except RuntimeError as err:  # the library has no class of its own for what it refuses
-                known = [Trouble(*trouble) for trouble in wording.of_refusal(str(err), text, found)]
+                known = [Trouble(*trouble) for trouble in error_text.of_refusal(str(err), text, found)]
             else:
                 known = _Program(
-                    compiled, library.type_from(compiled.return_type()), text, environment.compile
+                    compiled, library_types.type_from(compiled.return_type()), text, environment.compile
                 )
             self._programs[key] = known
         return known
@@ -165,16 +165,16 @@ class Compiler:
         if declared not in self._environments:
             from cel_expr_python import cel
 
-            variables = {name: library.type_for(cel.Type, of) for name, of in declared}
+            variables = {name: library_types.type_for(cel.Type, of) for name, of in declared}
             self._environments[declared] = cel.NewEnv(variables=variables)
         return self._environments[declared]
 
 
-def _names(found: Sequence[lexing.Token], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:
+def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:
     """The declared names that an expression uses, and what is wrong with the others."""
     names: dict[str, Bound] = {}
     troubles = []
-    for chain in lexing.chains(found):
+    for chain in lexer.chains(found):
         known = vocabulary.find(chain.parts)
         length = chain.end - chain.start
         if isinstance(known, Unknown):
@@ -193,8 +193,8 @@ def _names(found: Sequence[lexing.Token], vocabulary: Vocabulary) -> tuple[list[
     return list(names.values()), troubles
 
 
-def _whole_model(found: Sequence[lexing.Token], name: Bound) -> Trouble:
-    chain = next(c for c in lexing.chains(found) if c.path == name.path)
+def _whole_model(found: Sequence[lexer.Token], name: Bound) -> Trouble:
+    chain = next(c for c in lexer.chains(found) if c.path == name.path)
     message = f"{name.path} is a whole object, and only a param can take one"
     return Trouble(
         "OB403", message, chain.start, chain.end - chain.start, f"name a field of it: {name.path}.FIELD"
@@ -228,10 +228,10 @@ class Predicate:
 
 def predicate(text: str, variables: Mapping[str, str]) -> Predicate:
     """Compile a condition over `variables` (name -> type name, as in `offbus.step.Expr`). Raises UsageError."""
-    vocabulary = Vocabulary(variables={name: celtypes.NAMED[of] for name, of in variables.items()})
+    vocabulary = Vocabulary(variables={name: types.NAMED[of] for name, of in variables.items()})
     compiled = Compiler().compile(text, vocabulary, Position(text))
     if isinstance(compiled, list):
         raise UsageError(f"{text}: {compiled[0].message}", hint=compiled[0].hint)
-    if compiled.type not in (celtypes.BOOL, celtypes.DYN) or compiled._program is None:
+    if compiled.type not in (types.BOOL, types.DYN) or compiled._program is None:
         raise UsageError(f"{text}: a condition must be true or false, not {compiled.type}")
     return Predicate(text, compiled._program, compiled.names)

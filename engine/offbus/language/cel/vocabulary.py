@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from offbus.findings import closest
-from offbus.language import celtypes
-from offbus.language.celtypes import CelType
-from offbus.language.scenario import Scope
+from offbus.language.cel import types
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.types import CelType
 from offbus.step import Outputs
 
 __all__ = ["ROOTS", "Bound", "Unknown", "UnsetError", "Vocabulary"]
@@ -113,7 +113,7 @@ class Vocabulary:
                 f"{root}.{name}", table[name], "inputs" if root == "inputs" else "metrics", rest=name
             )
         if root == "metrics" and self.open_metrics and len(parts) > 1:
-            return Bound(".".join(parts), celtypes.DYN, "metrics", rest=".".join(parts[1:]))
+            return Bound(".".join(parts), types.DYN, "metrics", rest=".".join(parts[1:]))
         return _unknown(".".join(parts), (f"{root}.{known}" for known in table), root)
 
     def _foreign(self, parts: tuple[str, ...]) -> Unknown | None:
@@ -135,7 +135,7 @@ class Vocabulary:
         if refused is not None:
             return refused
         if what == "outcome":
-            return Bound(f"steps.{step}.outcome", celtypes.STRING, "steps", step, "outcome")
+            return Bound(f"steps.{step}.outcome", types.STRING, "steps", step, "outcome")
         return self._output(f"steps.{step}.outputs", parts[3:], self.steps[step], step)
 
     def _incomplete(self, parts: tuple[str, ...]) -> Unknown:
@@ -156,10 +156,10 @@ class Vocabulary:
     ) -> "Bound | Unknown":
         root: Literal["steps", "outputs"] = "steps" if step else "outputs"
         if model is None:
-            return Bound(f"{prefix}.{'.'.join(rest)}", celtypes.DYN, root, step, ".".join(rest))
-        table = celtypes.flatten(model)
+            return Bound(f"{prefix}.{'.'.join(rest)}", types.DYN, root, step, ".".join(rest))
+        table = types.flatten(model)
         name = _longest(rest, table)
-        if name and (table[name] is not celtypes.MODEL or len(name.split(".")) == len(rest)):
+        if name and (table[name] is not types.MODEL or len(name.split(".")) == len(rest)):
             return Bound(f"{prefix}.{name}", table[name], root, step, name)
         return _unknown(".".join((prefix, *rest)), (f"{prefix}.{known}" for known in table), "outputs")
 

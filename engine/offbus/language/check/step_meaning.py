@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
-from offbus.language.celtypes import CelType
-from offbus.language.conditions import Conditions
-from offbus.language.inputs import Inputs
-from offbus.language.params import ParamsChecker
-from offbus.language.places import Places
+from offbus.language.cel.types import CelType
+from offbus.language.cel.vocabulary import Unknown, Vocabulary
+from offbus.language.check.conditions import Conditions
+from offbus.language.check.inputs import Inputs
+from offbus.language.check.params import ParamsChecker
+from offbus.language.check.steps import Graph, RawStep
 from offbus.language.scenario import Expectation, Retry, Step
-from offbus.language.steps import Graph, RawStep
-from offbus.language.vocabulary import Unknown, Vocabulary
+from offbus.language.syntax.positions import Places
 from offbus.step import Outputs, StepType
 
 __all__ = ["Meaning"]

@@ -8,7 +8,7 @@ when `a` was skipped. So when a name has no value, the conditions are evaluated 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from offbus.language.lexing import Token, tokens
+from offbus.language.cel.lexer import Token, tokens
 
 __all__ = ["Condition", "evaluate", "split"]
 

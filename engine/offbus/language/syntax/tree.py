@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from offbus.findings import Finding, Position
-from offbus.language import braces, scalars
+from offbus.language.syntax import braces, scalars
 
 __all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Node", "Stop", "span"]
 

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from offbus.durations import format_duration
 from offbus.errors import StepError
-from offbus.language import braces, celtypes, shape
-from offbus.language.celtypes import CelType
-from offbus.language.expressions import EvaluationError, Expression
-from offbus.language.scenario import Scope
-from offbus.language.vocabulary import Bound, UnsetError
+from offbus.language.cel import types
+from offbus.language.cel.expressions import EvaluationError, Expression
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.types import CelType
+from offbus.language.cel.vocabulary import Bound, UnsetError
+from offbus.language.check import shape
+from offbus.language.syntax import braces
 from offbus.step import Params
 
 __all__ = ["Binding", "ParamsTemplate", "Piece", "Template", "fill", "pieces"]
@@ -62,7 +64,7 @@ class Template:
     def type(self) -> CelType:
         """The type of its value."""
         only = self.parts[0]
-        return only.type if len(self.parts) == 1 and isinstance(only, Expression) else celtypes.STRING
+        return only.type if len(self.parts) == 1 and isinstance(only, Expression) else types.STRING
 
     @property
     def only_inputs(self) -> bool:
@@ -113,7 +115,7 @@ class Binding(NamedTuple):
     def fetch(self, scope: Scope) -> Any:
         """The output. Raises UnsetError."""
         path = f"steps.{self.step}.outputs.{self.output}"
-        return Bound(path, celtypes.DYN, "steps", self.step, self.output).fetch(scope)
+        return Bound(path, types.DYN, "steps", self.step, self.output).fetch(scope)
 
 
 @dataclass(frozen=True, slots=True)

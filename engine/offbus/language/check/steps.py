@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from offbus import dag
 from offbus.findings import closest
-from offbus.language import lexing, shape
-from offbus.language.complaints import Subject, complain
+from offbus.language.cel import lexer
+from offbus.language.check import shape
+from offbus.language.check.pydantic_errors import Subject, complain
 from offbus.language.format import StepModel
-from offbus.language.places import Places
-from offbus.language.tree import Node
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 from offbus.plugins import STEPS, PluginError, Registry
 from offbus.step import StepType
 
@@ -116,7 +117,7 @@ def _salvage(value: Mapping[str, Any], bad: set[str]) -> StepModel:
 
 
 def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], places: Places, index: int) -> str:
-    if key in lexing.KEYWORDS:
+    if key in lexer.KEYWORDS:
         places.note(
             "OB206",
             f"a step cannot be called {key!r}: it is a keyword of CEL",

@@ -11,20 +11,22 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from offbus.findings import Severity
-from offbus.language import celtypes, shape
-from offbus.language.celtypes import CelType
-from offbus.language.complaints import Subject, complain
-from offbus.language.conditions import Conditions
+from offbus.language.cel import types as celtypes
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.types import CelType
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check import shape
+from offbus.language.check.conditions import Conditions
+from offbus.language.check.environment import Settings, read_settings
+from offbus.language.check.inputs import Inputs, read_inputs
+from offbus.language.check.pydantic_errors import Subject, complain
+from offbus.language.check.step_meaning import Meaning
+from offbus.language.check.steps import Types, arrange, read_steps
+from offbus.language.check.stop_when import read_stop_conditions
 from offbus.language.format import FORMAT, HeaderModel
-from offbus.language.inputs import Inputs, read_inputs
-from offbus.language.meaning import Meaning
-from offbus.language.places import Places
-from offbus.language.scenario import Expectation, Scenario, Scope, Step, StopCondition
-from offbus.language.settings import Settings, read_settings
-from offbus.language.steps import Types, arrange, read_steps
-from offbus.language.stopping import read_stop_conditions
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.scenario import Expectation, Scenario, Step, StopCondition
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 from offbus.plugins import Registry
 from offbus.step import StepType
 

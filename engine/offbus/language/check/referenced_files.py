@@ -10,10 +10,10 @@ from typing import Any
 
 from offbus.errors import OffbusError
 from offbus.findings import Severity
-from offbus.language.conditions import Conditions
-from offbus.language.places import Places
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check.conditions import Conditions
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 from offbus.step import Reads
 
 __all__ = ["FileChecker"]

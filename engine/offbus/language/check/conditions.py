@@ -6,13 +6,15 @@ The one module that knows both a file's nodes and CEL: `when` and `expect`, and 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from offbus.language import braces, celtypes
-from offbus.language.expressions import Compiler, EvaluationError, Expression, Trouble
-from offbus.language.places import Places
-from offbus.language.scenario import Expectation, Scope
-from offbus.language.templates import Template, pieces
-from offbus.language.tree import Node
-from offbus.language.vocabulary import Vocabulary
+from offbus.language.cel import types
+from offbus.language.cel.expressions import Compiler, EvaluationError, Expression, Trouble
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.templates import Template, pieces
+from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.scenario import Expectation
+from offbus.language.syntax import braces
+from offbus.language.syntax.positions import Places
+from offbus.language.syntax.tree import Node
 
 __all__ = ["Conditions"]
 
@@ -43,7 +45,7 @@ class Conditions:
             )
             return None
         expression = self._compile(node, text, 0, vocabulary)
-        if expression is None or expression.type in (celtypes.BOOL, celtypes.DYN):
+        if expression is None or expression.type in (types.BOOL, types.DYN):
             return expression
         hint = "compare it with something"
         self._places.note(
@@ -70,7 +72,7 @@ class Conditions:
     def predicate(self, node: Node, text: str, vocabulary: Vocabulary) -> None:
         """Check a param that is an expression over names of its own."""
         expression = self._compile(node, text, 0, vocabulary)
-        if expression is not None and expression.type not in (celtypes.BOOL, celtypes.DYN):
+        if expression is not None and expression.type not in (types.BOOL, types.DYN):
             message = f"a condition must be true or false, not {expression.type}"
             self._places.note("OB406", message, self._places.of(node), hint="compare it with something")
 

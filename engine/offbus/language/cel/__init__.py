@@ -1,0 +1,1 @@
+"""Expressions: CEL, typed from what a scenario declares."""

@@ -1,0 +1,32 @@
+"""What an expression may name, and what stands behind each name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from offbus.step import Outputs
+
+__all__ = ["Scope", "StepState"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """What became of a step, as expressions see it."""
+
+    outcome: str
+    """passed, failed, errored, timed_out, skipped, cancelled."""
+    outputs: Outputs | None
+    """None if it had none: it was skipped or did not get that far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The values that expressions are evaluated over."""
+
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    steps: Mapping[str, StepState] = field(default_factory=dict)
+    """The steps that have ended."""
+    outputs: Outputs | None = None
+    """The step's own, for its `expect`."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """By full name ("requests.success_rate"); a duration is a timedelta, or a number of seconds."""

@@ -1,0 +1,1 @@
+"""Syntax: from a file to a tree whose values know their positions."""
