@@ -16,9 +16,9 @@ from textwrap import dedent
 
 from tables import keys, outputs, params, table
 
-from offbus.cli.schema import SCHEMAS, schema_text
+from offbus.cli.commands.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
-from offbus.findings import CODES
+from offbus.findings.codes import CODES
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed

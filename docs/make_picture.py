@@ -14,16 +14,16 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from offbus.cli.views.board import Board
 from offbus.cli.views.layout import lay_out
 from offbus.cli.views.live import STYLES
+from offbus.cli.views.run_state import Board
 from offbus.cli.views.sections import header, sections
-from offbus.cli.views.words import UNICODE
+from offbus.cli.views.theme import UNICODE
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import read_journal
-from offbus.report.closing import closing_lines
 from offbus.report.fold import fold
-from offbus.report.spans import Line
+from offbus.report.render.spans import Line
+from offbus.report.summary import closing_lines
 
 WIDTH, HEIGHT = 110, 40
 PICTURE = Path(__file__).parent / "picture.svg"

@@ -1,6 +1,6 @@
 """`python -m offbus`."""
 
-from offbus.start import main
+from offbus.entrypoint import main
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from offbus.journal.events import Event
-from offbus.step import Recorder
+from offbus.recorder import Recorder
 
 __all__ = [
     "Environment",
@@ -68,7 +68,7 @@ class RunHandle(Recorder, Protocol):
         is not known to be gone. A failed `open` that does not call it leaves residue, for nobody has looked."""
 
     def kept(self) -> Sequence[Event]:
-        """The events so far that whoever finishes the run from elsewhere needs (offbus.journal.kept).
+        """The events so far that whoever finishes the run from elsewhere needs (offbus.journal.recovery_events).
 
         An environment that `KeepsEvents` keeps these before it lets the run change anything; those that come later
         are given to its `keep`.
@@ -117,7 +117,7 @@ class HoldsLeases(Protocol):
 
 @runtime_checkable
 class KeepsEvents(Protocol):
-    """An environment that keeps what others need to finish the run (offbus.journal.kept). Optional."""
+    """An environment that keeps what others need to finish the run (offbus.journal.recovery_events). Optional."""
 
     async def keep(self, event: Event) -> None:
         """Keep one more event, the fingerprint or an undo record, after it was journaled.

@@ -33,19 +33,9 @@ if TYPE_CHECKING:
     from offbus.environment import Environment
     from offbus.undo import Undo
 
-__all__ = [
-    "Context",
-    "Expr",
-    "FromAncestor",
-    "Kind",
-    "Moment",
-    "Outputs",
-    "Params",
-    "Reads",
-    "Recorded",
-    "Recorder",
-    "StepType",
-]
+from offbus.recorder import Recorder
+
+__all__ = ["Context", "Expr", "FromAncestor", "Kind", "Outputs", "Params", "Reads", "StepType"]
 
 
 class Kind(StrEnum):
@@ -109,66 +99,6 @@ class Reads:
     """
 
     check: Callable[[Path, Mapping[str, Any]], None]
-
-
-class Recorder(Protocol):
-    """Writes to the journal of the run. All methods are synchronous, cheap, and return the event's `seq`."""
-
-    @property
-    def run_id(self) -> str:
-        """The run's id; it marks kernel lines, labels and annotations."""
-
-    @property
-    def epoch(self) -> int:
-        """How many owners the run has had; agents refuse lower ones. 1 for the run itself, +1 per `recover`."""
-
-    def observed(
-        self,
-        *,
-        lane: str,
-        subject: str,
-        to: str,
-        was: str | None = None,
-        evidence: Mapping[str, Any] | None = None,
-        at: "Moment | None" = None,
-    ) -> "Recorded":
-        """Something in the world changed. Lanes: node, pod, workload, fault, requests, responder, lease, process."""
-
-    def metric(
-        self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
-    ) -> None:
-        """A measurement; a timedelta is journaled in seconds with unit "s"."""
-
-    def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> "Recorded":
-        """A fault is about to be injected; the run's verdict needs a `fault_proven` for each plane.
-
-        `planes` maps each plane to what is missing when it has no proof ("no faulted CUDA call by a process of
-        the target was seen"): the engine does not know what planes are.
-        """
-
-    def fault_proven(
-        self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None
-    ) -> "Recorded":
-        """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time read on another clock, mapped to the runner's monotonic clock with its error bound, both in ns."""
-
-    mono_ns: int
-    error_ns: int
-    clock: str
-    """Whose clock it was: a boot id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """Where and when something was journaled."""
-
-    seq: int
-    mono_ns: int
-    """CLOCK_BOOTTIME-like monotonic nanoseconds of the runner (see offbus.journal.writer)."""
 
 
 class Context(Recorder, Protocol):

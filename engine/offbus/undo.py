@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 if TYPE_CHECKING:
     from offbus.environment import Environment
-    from offbus.step import Recorder
+    from offbus.recorder import Recorder
 
 __all__ = ["Phase", "Undo", "UndoContext", "UndoResult"]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import anyio
 import click
 
-from offbus.cli.stopping import asked_to_stop, is_suspended
 from offbus.errors import CouldNotRun
 from offbus.journal.lock import HeldElsewhere, Holder, holder_of
 from offbus.runs import RunFolder
+from offbus.stop import asked_to_stop, is_suspended
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.named import flag
 from offbus_sandbox.place import used_by

@@ -8,7 +8,7 @@ kept per boot id; a reboot of the node starts anew. Times are never compared acr
 import time
 from dataclasses import dataclass
 
-from offbus.step import Moment
+from offbus.recorder import Moment
 
 __all__ = ["NodeClocks", "now_ns"]
 

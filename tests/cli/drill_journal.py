@@ -15,8 +15,8 @@ from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.runner.finish import end_run
-from offbus.runner.recording import JournalRecorder
+from offbus.runner.recorder import JournalRecorder
+from offbus.runner.teardown import end_run
 from offbus.runs import RunFolder
 
 GPU = "GPU-1f0b54a2-0000-4b1d-8a61-7f7e2d3c4b5a"

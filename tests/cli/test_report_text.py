@@ -8,15 +8,15 @@ import pytest
 from drill_journal import Drill, ScriptedClock, failing, killed, passing, small
 
 from offbus.journal.events import EventKind
-from offbus.report.closing import closing_lines
-from offbus.report.figures import figure, in_short, seconds, stopwatch
+from offbus.recorder import Moment
 from offbus.report.fold import fold
-from offbus.report.markdown import markdown_report
+from offbus.report.formatting import figure, in_short, seconds, stopwatch
 from offbus.report.model import Report
-from offbus.report.spans import plain
-from offbus.report.text import text_report
+from offbus.report.render.markdown import markdown_report
+from offbus.report.render.spans import plain
+from offbus.report.render.text import text_report
+from offbus.report.summary import closing_lines
 from offbus.runs import default_runs
-from offbus.step import Moment
 
 GOLDEN = """\
 small: A GPU falls off the bus; the node is cordoned and drained; inference survives elsewhere.

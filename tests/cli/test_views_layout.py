@@ -7,13 +7,13 @@ import pytest
 from drill_journal import Drill, failing, killed, passing
 from rich.cells import cell_len
 
-from offbus.cli.views.board import Board
 from offbus.cli.views.layout import fit, lay_out
+from offbus.cli.views.run_state import Board
 from offbus.cli.views.sections import header, sections
-from offbus.cli.views.words import ASCII, UNICODE, Glyphs
+from offbus.cli.views.theme import ASCII, UNICODE, Glyphs
 from offbus.journal.events import EventKind
 from offbus.report.model import Report
-from offbus.report.spans import line, plain
+from offbus.report.render.spans import line, plain
 
 SIZES = [(1, 1), (2, 3), (20, 5), (40, 12), (80, 23), (100, 40), (250, 100)]
 

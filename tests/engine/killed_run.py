@@ -7,7 +7,7 @@ import anyio
 from player import SystemWorldClock
 from world_steps import REGISTRY
 
-from offbus.recovery import recover
+from offbus.recovery.recover import recover
 
 STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
 {id: one, uses: set_key, with: {key: one}}

@@ -13,7 +13,7 @@ from law_world import ACTS, UNDOS, ActParams, Effect, LawWorld, environment_of
 from offbus import dag
 from offbus.cleanup import CLEANUP, CleanupParams
 from offbus.environment import Options
-from offbus.findings import Position
+from offbus.findings.model import Position
 from offbus.journal.events import Event
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, Expression

@@ -10,9 +10,9 @@ from offbus.journal.reader import read_journal
 from offbus.language.scenario import Step
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
-from offbus.runner.finish import CLOSING
-from offbus.runner.haste import HASTE
-from offbus.runner.undoing import LEAST
+from offbus.runner.fast_disarm import HASTE
+from offbus.runner.teardown import CLOSING
+from offbus.runner.undo_runner import LEAST
 
 GOOD = ("passed",)
 TAKEN = 0.05

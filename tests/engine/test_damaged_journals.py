@@ -14,7 +14,7 @@ from offbus.journal.events import VERSION, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.schemas import DATA
 from offbus.plugins import Registry
-from offbus.recovery import plan_recovery
+from offbus.recovery.recover import plan_recovery
 from offbus.report.fold import fold
 from offbus.runs import RunFolder
 

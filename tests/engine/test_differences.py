@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus.runner.residue import differences, value_of
+from offbus.runner.fingerprint_diff import differences, value_of
 
 LABELS = "Node/n labels"
 

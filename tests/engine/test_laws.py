@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from law_case import Case, LawClock, case_of, virtually
 
 from offbus.journal.reader import read_journal
-from offbus.recovery import recover
+from offbus.recovery.recover import recover
 from offbus.report.fold import fold
 from offbus.report.model import Report
 from offbus.runs import RunFolder

@@ -14,7 +14,7 @@ from offbus.exits import Exit
 from offbus.journal.lock import HeldElsewhere
 from offbus.journal.reader import read_journal
 from offbus.plugins import Registry
-from offbus.recovery import plan_recovery, recover
+from offbus.recovery.recover import plan_recovery, recover
 from offbus.runs import RunFolder
 
 STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}

@@ -5,7 +5,7 @@ from player import outcomes
 from world_steps import REGISTRY
 
 from offbus.exits import Exit
-from offbus.findings import InvalidScenario
+from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.language.load import load_scenario
 
 FAULT = "{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}"

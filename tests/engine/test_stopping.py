@@ -9,10 +9,10 @@ from player import outcomes
 
 from offbus.errors import StepError
 from offbus.exits import Exit
-from offbus.runner.finish import CLOSING
-from offbus.runner.haste import HASTE
+from offbus.runner.fast_disarm import HASTE
 from offbus.runner.scheduler import GRACE
-from offbus.runner.undoing import ATTEMPTS, BACKOFF, LEAST
+from offbus.runner.teardown import CLOSING
+from offbus.runner.undo_runner import ATTEMPTS, BACKOFF, LEAST
 
 FAULT = "{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}"
 

@@ -10,11 +10,11 @@ from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event
-from offbus.journal.kept import KeptEvents
 from offbus.journal.reader import read_journal
+from offbus.journal.recovery_events import KeptEvents
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
-from offbus.runner.recording import RunRecorder
+from offbus.runner.recorder import RunRecorder
 from offbus_steps.kubernetes.environment import KUBERNETES
 from offbus_steps.kubernetes.open import Hold, KubernetesCluster, Opening, cluster_identity
 from offbus_steps.kubernetes.options import KubernetesOptions

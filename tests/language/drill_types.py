@@ -13,7 +13,8 @@ from offbus.cleanup import CLEANUP
 from offbus.durations import Duration
 from offbus.environment import Environment, EnvironmentType, Guards, Options, RunHandle
 from offbus.errors import UsageError
-from offbus.findings import Finding, InvalidScenario
+from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.findings.model import Finding
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
 from offbus.plugins import Plugin, Registry

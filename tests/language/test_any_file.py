@@ -8,7 +8,9 @@ from drill_types import drill, registry
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from offbus.findings import Finding, InvalidScenario, render
+from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.findings.model import Finding
+from offbus.findings.render_text import render
 from offbus.language.load import load_scenario
 from offbus.language.syntax import source
 

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import pytest
 from drill_types import drill, findings, load
 
-from offbus.findings import CODES, Severity
+from offbus.findings.codes import CODES
+from offbus.findings.model import Severity
 
 
 class Case(NamedTuple):
@@ -198,7 +199,7 @@ def test_every_code_has_a_test_that_reads_it() -> None:
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "drill.yaml"
     path.write_bytes("offbus: 1\nname: é".encode() + b"\xff\n")
-    from offbus.findings import InvalidScenario
+    from offbus.findings.invalid_scenario import InvalidScenario
     from offbus.language.load import load_scenario
 
     with pytest.raises(InvalidScenario) as caught:

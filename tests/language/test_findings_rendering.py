@@ -6,17 +6,11 @@ import json
 import pytest
 
 from offbus.errors import UsageError
-from offbus.findings import (
-    CODES,
-    Finding,
-    InvalidScenario,
-    Position,
-    Severity,
-    closest,
-    in_order,
-    render,
-    wants_colour,
-)
+from offbus.findings.codes import CODES
+from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.findings.model import Finding, Position, Severity, in_order
+from offbus.findings.render_text import render, wants_colour
+from offbus.findings.suggest import closest
 
 
 def finding(column: int = 3, end: int = 6, frame: str | None = "a: foo # x", **more: object) -> Finding:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from drill_types import STEPS, drill, findings, registry
 
-from offbus.cli.schema import schema_text
+from offbus.cli.commands.schema import schema_text
 from offbus.language.jsonschema import scenario_schema
 from offbus.plugins import Registry
 

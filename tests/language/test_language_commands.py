@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from drill_types import STEPS, drill, load, registry
 
-from offbus.cli.explaining import explain_one, list_all
-from offbus.cli.planning import plan_text
+from offbus.cli.handlers.plan import plan_text
+from offbus.cli.handlers.steps import explain_one, list_all
 from offbus.errors import UsageError
 from offbus.language.plan import make_plan
 

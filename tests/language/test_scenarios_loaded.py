@@ -8,7 +8,7 @@ import pytest
 from drill_types import LocalGuards, LocalOptions, drill, findings, load, registry
 
 from offbus.errors import UsageError
-from offbus.findings import InvalidScenario
+from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.language.cel.scope import Scope
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Retry

@@ -15,7 +15,7 @@ from offbus.errors import CouldNotRun
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
-from offbus.runner.recording import RunRecorder
+from offbus.runner.recorder import RunRecorder
 from offbus_sandbox.environment import LOCAL, LocalOptions
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.named import folder_of

@@ -11,7 +11,7 @@ import anyio
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock, SystemClock
-from offbus.runner.recording import JournalRecorder, RunRecorder
+from offbus.runner.recorder import JournalRecorder, RunRecorder
 from offbus.step import StepType
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_sandbox.adapter import LocalPort

@@ -9,11 +9,11 @@ import anyio
 import pytest
 from timed_port import TimedPort
 
-from offbus.cli.residues import _fingerprint
+from offbus.cli.handlers.residue import _fingerprint
 from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
-from offbus.runner.finish import CLOSING
-from offbus.runner.recording import RunRecorder
+from offbus.runner.recorder import RunRecorder
+from offbus.runner.teardown import CLOSING
 from offbus_steps.failed_open import CLEAN_UP_S, left_after
 from offbus_steps.kubernetes.open import Hold, Opening
 from offbus_steps.kubernetes.ownership.run_lease import RunLease

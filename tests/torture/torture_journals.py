@@ -31,7 +31,7 @@ from world_steps import REGISTRY
 
 from offbus.errors import OffbusError
 from offbus.journal.writer import Listener
-from offbus.recovery import recover
+from offbus.recovery.recover import recover
 from offbus.report.model import Report
 from offbus.runs import RunFolder
 

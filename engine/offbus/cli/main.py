@@ -18,16 +18,22 @@ from offbus.plugins import COMMANDS, installed
 __all__ = ["cli", "main"]
 
 BUILT_IN = {
-    "run": ("offbus.cli.run:run", "Run a scenario; undo everything; prove what happened."),
-    "validate": ("offbus.cli.validate:validate", "Check scenarios and show every finding at once."),
-    "plan": ("offbus.cli.plan:plan", "Show what a run would do, without doing it."),
-    "recover": ("offbus.cli.recover:recover", "Undo what an unfinished run left behind."),
-    "stop": ("offbus.cli.stop:stop", "Ask a running run to stop and undo."),
-    "residue": ("offbus.cli.residue:residue", "Compare a run's place with what it was before."),
-    "report": ("offbus.cli.report:report", "Show the report of a run, finished or not."),
-    "steps": ("offbus.cli.steps:steps", "List the step types, or explain one."),
-    "schema": ("offbus.cli.schema:schema", "Print the JSON schema of scenarios, reports or journals."),
-    "completion": ("offbus.cli.completion:completion", "Print the completion script for your shell."),
+    "run": ("offbus.cli.commands.run:run", "Run a scenario; undo everything; prove what happened."),
+    "validate": ("offbus.cli.commands.validate:validate", "Check scenarios and show every finding at once."),
+    "plan": ("offbus.cli.commands.plan:plan", "Show what a run would do, without doing it."),
+    "recover": ("offbus.cli.commands.recover:recover", "Undo what an unfinished run left behind."),
+    "stop": ("offbus.cli.commands.stop:stop", "Ask a running run to stop and undo."),
+    "residue": ("offbus.cli.commands.residue:residue", "Compare a run's place with what it was before."),
+    "report": ("offbus.cli.commands.report:report", "Show the report of a run, finished or not."),
+    "steps": ("offbus.cli.commands.steps:steps", "List the step types, or explain one."),
+    "schema": (
+        "offbus.cli.commands.schema:schema",
+        "Print the JSON schema of scenarios, reports or journals.",
+    ),
+    "completion": (
+        "offbus.cli.commands.completion:completion",
+        "Print the completion script for your shell.",
+    ),
 }
 """Command -> where it is, and its line in `--help`."""
 
@@ -93,7 +99,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, called by offbus.start. Never returns."""
+    """Run a command, called by offbus.entrypoint. Never returns."""
     os.environ.setdefault(*NO_PLUGINS)
     lost = open_outputs()
     try:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from offbus.findings import Finding, InvalidScenario, Position
+from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.findings.model import Finding, Position
 from offbus.language.check import scenario as check
 from offbus.language.gc_pause import collecting_less
 from offbus.language.scenario import Scenario

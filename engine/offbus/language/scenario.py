@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from offbus.environment import EnvironmentType
-from offbus.findings import Finding, Position
+from offbus.findings.model import Finding, Position
 from offbus.step import StepType
 
 if TYPE_CHECKING:

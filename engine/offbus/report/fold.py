@@ -2,56 +2,24 @@
 
 The runner folds as it goes and decides its verdict from the same state, so the report can never say anything that
 the journal does not. Events that a damaged journal lacks show as gaps in `seq`: what they may have held is a reason of
-the verdict (offbus.report.damage), never a crash.
+the verdict (offbus.report.gaps), never a crash.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from offbus.journal.events import Event, EventKind
-from offbus.report.applying import APPLY, instant_of
-from offbus.report.damage import SETTLED, Gaps
-from offbus.report.figures import since
-from offbus.report.model import (
-    ExpectationReport,
-    FaultReport,
-    MetricReport,
-    Report,
-    ResidueReport,
-    StepReport,
-    TimelineEntry,
-    UndoReport,
-)
-from offbus.report.verdict import Stop, Verdict, judge
+from offbus.report.event_handlers import APPLY, instant_of
+from offbus.report.formatting import since
+from offbus.report.model import Report
+from offbus.report.state import RunState
+from offbus.report.verdict import Verdict, judge
 
 __all__ = ["Fold", "fold"]
 
 
-class Fold:
-    """The state of a run after some of its events."""
-
-    def __init__(self) -> None:
-        self.first: Event | None = None
-        self.last: Event | None = None
-        self.steps: dict[str, StepReport] = {}
-        self.injecting: set[str] = set()
-        self.expectations: list[ExpectationReport] = []
-        self.faults: dict[str, FaultReport] = {}
-        self.metrics: dict[str, MetricReport] = {}
-        self.undos: dict[int, UndoReport] = {}
-        self.records: dict[int, Event] = {}
-        self.early: set[int] = set()
-        """Undos whose last try began before their step had ended (after a stop)."""
-        self.residue: list[ResidueReport] = []
-        self.timeline: list[TimelineEntry] = []
-        self.stops: list[Stop] = []
-        self.environment: dict[str, Any] | None = None
-        self.opened: str | None = None
-        self.fingerprint: dict[str, Any] | None = None
-        self.after: dict[str, Any] | None = None
-        self.gaps = Gaps()
-        self.epoch = 1
-        self.ended: Event | None = None
+class Fold(RunState):
+    """Takes one event after the other in; says verdict and report over all of them so far."""
 
     def apply(self, event: Event) -> None:
         """Take the next event in. One that speaks of a step or an undo that a damaged line named is passed over."""
@@ -78,15 +46,6 @@ class Fold:
     def verdict(self, *, finishing: bool = False) -> Verdict:
         """What all of it says now; `finishing` when only run_ended is missing."""
         return judge(self, finishing=finishing)
-
-    @property
-    def as_before(self) -> bool:
-        """Whether the place was read back in the end and is as it was: then nothing was left, whatever is unknown."""
-        return self.fingerprint is not None and self.fingerprint == self.after
-
-    def pending_undos(self) -> list[UndoReport]:
-        """Undos that are recorded and not settled, in the order of their records."""
-        return [undo for undo in self.undos.values() if undo.result not in SETTLED]
 
     def report(self) -> Report:
         """The report. Raises ValueError when there is no event."""

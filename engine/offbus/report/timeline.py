@@ -1,6 +1,6 @@
 """When things were, in milliseconds since the run began. Pure."""
 
-from offbus.report.figures import utc_seconds
+from offbus.report.formatting import utc_seconds
 from offbus.report.model import Instant, MappedTime, Report, TimelineEntry
 
 __all__ = ["offset_ms", "written_offset"]

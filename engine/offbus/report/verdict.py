@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Literal
 from offbus.exits import Exit, worst
 
 if TYPE_CHECKING:
-    from offbus.report.fold import Fold
     from offbus.report.model import StepReport
+    from offbus.report.state import RunState
 
-__all__ = ["Stop", "Verdict", "judge"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run stopped early."""
-
-    cause: str
-    reason: str
+__all__ = ["Verdict", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +38,7 @@ SKIPPED_ON_PURPOSE = "when"
 """`because` of a step whose `when` was false: it counts as passed."""
 
 
-def judge(state: "Fold", *, finishing: bool = False) -> Verdict:
+def judge(state: "RunState", *, finishing: bool = False) -> Verdict:
     """The verdict over everything folded so far; `finishing` when all that is missing is run_ended itself."""
     found = [
         *_stops(state),
@@ -75,13 +67,13 @@ def _word(found: list[_Fault]) -> Literal["passed", "failed", "errored"]:
     return "errored" if codes & {Exit.COULD_NOT_RUN, Exit.INTERRUPTED} else "failed"
 
 
-def _stops(state: "Fold") -> Iterator[_Fault]:
+def _stops(state: "RunState") -> Iterator[_Fault]:
     for stop in state.stops:
         code = Exit.INTERRUPTED if stop.cause == "signal" else Exit.COULD_NOT_RUN
         yield _Fault(stop.reason, code)
 
 
-def _steps(state: "Fold") -> Iterator[_Fault]:
+def _steps(state: "RunState") -> Iterator[_Fault]:
     """Steps that were only dragged along are named when there is no culprit to name."""
     bad = [step for step in state.steps.values() if not _satisfied(step)]
     culprits = [step for step in bad if step.outcome not in DRAGGED]
@@ -107,21 +99,21 @@ def _step_exit(step: "StepReport") -> Exit:
     return Exit.FAILED
 
 
-def _expectations(state: "Fold") -> Iterator[_Fault]:
+def _expectations(state: "RunState") -> Iterator[_Fault]:
     for one in state.expectations:
         if one.result != "true":
             detail = one.detail.removeprefix(f"{one.text}: ") or one.result
             yield _Fault(f"expected {one.text}: {detail}", Exit.FAILED)
 
 
-def _faults(state: "Fold") -> Iterator[_Fault]:
+def _faults(state: "RunState") -> Iterator[_Fault]:
     for fault in state.faults.values():
         for plane, missing in fault.missing.items():
             why = missing or "no proof was seen"
             yield _Fault(f"fault on {fault.subject} not proven on plane {plane}: {why}", Exit.FAILED)
 
 
-def _residue(state: "Fold") -> Iterator[_Fault]:
+def _residue(state: "RunState") -> Iterator[_Fault]:
     for one in state.residue:
         yield _Fault(f"residue: {one.item}: {one.detail}", Exit.RESIDUE)
     reported = {one.item for one in state.residue}
@@ -130,7 +122,7 @@ def _residue(state: "Fold") -> Iterator[_Fault]:
             yield _Fault(f"not undone: {undo.describe}", Exit.RESIDUE)
 
 
-def _damage(state: "Fold") -> Iterator[_Fault]:
+def _damage(state: "RunState") -> Iterator[_Fault]:
     """Missing events keep a run from passing; a lost record of an undo is residue unless all is as before."""
     for told in state.gaps.told():
         yield _Fault(told, Exit.COULD_NOT_RUN)

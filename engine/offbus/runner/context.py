@@ -15,9 +15,9 @@ from offbus.environment import Environment, HoldsLeases, KeepsEvents
 from offbus.journal.events import Event
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
-from offbus.runner.recording import JournalRecorder, MetricValues
-from offbus.runner.undoing import UndoEntry
-from offbus.runner.undolog import refuse_open
+from offbus.runner.recorder import JournalRecorder, MetricValues
+from offbus.runner.undo_registry import refuse_open
+from offbus.runner.undo_runner import UndoEntry
 from offbus.undo import Undo
 
 if TYPE_CHECKING:

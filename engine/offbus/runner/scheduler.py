@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from offbus.journal.events import Outcome
 from offbus.runner.attempts import Result
-from offbus.runner.breath import Breath
+from offbus.runner.checkpoint import Breath
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Step

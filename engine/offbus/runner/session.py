@@ -7,7 +7,7 @@ undo and everything after it are played, in a shield, inside `undo_timeout`. Wha
 is offbus.report.verdict's matter; this module only journals what happened.
 
 A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
-disarmed within `HASTE` (offbus.runner.haste), whether the steps that run have ended by then or not.
+disarmed within `HASTE` (offbus.runner.fast_disarm), whether the steps that run have ended by then or not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,25 +19,25 @@ import anyio
 
 from offbus.environment import Environment, HoldsLeases, KeepsEvents
 from offbus.journal.events import Event, EventKind, Outcome
-from offbus.journal.kept import KeptEvents
+from offbus.journal.recovery_events import KeptEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.attempts import Result
-from offbus.runner.causes import cause_of
 from offbus.runner.clock import Clock
 from offbus.runner.context import Services
 from offbus.runner.expectations import judge_all
-from offbus.runner.finish import end_run, settle_place
-from offbus.runner.haste import disarm_in_haste, halt_after
-from offbus.runner.head import head_of
-from offbus.runner.recording import MetricValues, RunRecorder
+from offbus.runner.fast_disarm import disarm_in_haste, halt_after
+from offbus.runner.recorder import MetricValues, RunRecorder
+from offbus.runner.run_started import head_of
 from offbus.runner.scheduler import Scheduler
-from offbus.runner.stepping import Stepper
-from offbus.runner.stopping import StopWatch
-from offbus.runner.undoing import Undoer
-from offbus.runner.undolog import UndoLog
+from offbus.runner.step_runner import Stepper
+from offbus.runner.stop_causes import cause_of
+from offbus.runner.stop_conditions import StopWatch
+from offbus.runner.teardown import end_run, settle_place
+from offbus.runner.undo_registry import UndoLog
+from offbus.runner.undo_runner import Undoer
 from offbus.runs import RunFolder
 
 if TYPE_CHECKING:

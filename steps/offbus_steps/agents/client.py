@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from offbus.errors import StepError, StepFailed, StepProblem
-from offbus.step import Recorder
+from offbus.recorder import Recorder
 from offbus_steps.node_clock import NodeClocks, now_ns
 from offbus_steps.port import Agents, PortError, Reply, Unavailable
 

@@ -12,7 +12,7 @@ from typing import Any
 from anyio import Event, sleep
 from pydantic import BaseModel, ConfigDict, Field
 
-from offbus.step import Recorder
+from offbus.recorder import Recorder
 from offbus_steps.agents.client import AgentRefused, FaultGone, NodeAgents
 from offbus_steps.background_tasks import Background
 from offbus_steps.node_clock import NodeClocks

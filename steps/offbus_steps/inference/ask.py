@@ -11,7 +11,8 @@ from pydantic import Field
 
 from offbus.durations import Duration
 from offbus.errors import StepError
-from offbus.step import FromAncestor, Params, Recorder
+from offbus.recorder import Recorder
+from offbus.step import FromAncestor, Params
 from offbus_steps.access import uses
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inference_client.requests import Asked, Question, ask, model_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TextIO
 
 from offbus.cli.views.base import BoardView, View
-from offbus.cli.views.board import Board
+from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Screen, wants_colour
 from offbus.journal.events import Event
 from offbus.runner.clock import SystemClock

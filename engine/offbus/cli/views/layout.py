@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.cells import cell_len, set_cell_size
 
 from offbus.cli.views.sections import Section
-from offbus.cli.views.words import Glyphs
-from offbus.report.spans import Line, Span, Tone, line
+from offbus.cli.views.theme import Glyphs
+from offbus.report.render.spans import Line, Span, Tone, line
 
 __all__ = ["fit", "lay_out"]
 

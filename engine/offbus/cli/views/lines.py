@@ -3,12 +3,12 @@
 from typing import Self
 
 from offbus.cli.views.base import BoardView
-from offbus.cli.views.board import Board
+from offbus.cli.views.event_lines import sentence
+from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Printer, Screen
-from offbus.cli.views.sentences import sentence
 from offbus.journal.events import Event, EventKind
-from offbus.report.figures import seconds
-from offbus.report.spans import Line, Span, Tone, line
+from offbus.report.formatting import seconds
+from offbus.report.render.spans import Line, Span, Tone, line
 
 __all__ = ["HEARTBEAT_S", "LinesView"]
 

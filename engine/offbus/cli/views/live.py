@@ -16,13 +16,13 @@ from rich.live import Live
 from rich.text import Text
 
 from offbus.cli.views.base import BoardView
-from offbus.cli.views.board import Board
 from offbus.cli.views.layout import lay_out
+from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Screen
 from offbus.cli.views.sections import header, sections
-from offbus.cli.views.words import ASCII, UNICODE
+from offbus.cli.views.theme import ASCII, UNICODE
 from offbus.journal.events import Event
-from offbus.report.spans import Line, Tone
+from offbus.report.render.spans import Line, Tone
 
 if TYPE_CHECKING:
     from typing import TextIO

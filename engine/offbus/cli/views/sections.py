@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from offbus.cli.views.board import Board, Subject
-from offbus.cli.views.words import OUTCOMES, PHASES, Glyphs, tone_of
-from offbus.report.damage import SETTLED
-from offbus.report.figures import figure, in_short, seconds, stopwatch
+from offbus.cli.views.run_state import Board, Subject
+from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
+from offbus.report.formatting import figure, in_short, seconds, stopwatch
+from offbus.report.gaps import SETTLED
 from offbus.report.model import FaultReport, StepReport
-from offbus.report.spans import Line, Span, Tone, clean, line
+from offbus.report.render.spans import Line, Span, Tone, clean, line
 
 __all__ = ["Section", "header", "sections"]
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from offbus.errors import UsageError
-from offbus.findings import Position
+from offbus.findings.model import Position
 from offbus.language.cel import error_text, lexer, library_types, short_circuit, types
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType

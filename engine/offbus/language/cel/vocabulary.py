@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from offbus.findings import closest
+from offbus.findings.suggest import closest
 from offbus.language.cel import types
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType

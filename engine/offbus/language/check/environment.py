@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from offbus.environment import EnvironmentType
-from offbus.findings import Finding, Position, closest
+from offbus.findings.model import Finding, Position
+from offbus.findings.suggest import closest
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check import shape
 from offbus.language.check.conditions import Conditions

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbus.durations import parse_duration
-from offbus.findings import Finding, Position, closest
+from offbus.findings.model import Finding, Position
+from offbus.findings.suggest import closest
 from offbus.language.cel import lexer
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.types import CelType

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from offbus.findings import Position, closest
+from offbus.findings.model import Position
+from offbus.findings.suggest import closest
 from offbus.language.cel import types
 from offbus.language.syntax.positions import Places
 from offbus.language.syntax.tree import Node

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offbus.errors import OffbusError
-from offbus.findings import Severity
+from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.syntax.positions import Places

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from offbus.findings import Severity
+from offbus.findings.model import Severity
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from offbus import dag
-from offbus.findings import closest
+from offbus.findings.suggest import closest
 from offbus.language.cel import lexer
 from offbus.language.check import shape
 from offbus.language.check.pydantic_errors import Subject, complain

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from offbus.findings import Finding, Position, Severity
+from offbus.findings.model import Finding, Position, Severity
 from offbus.language.syntax.source import Source
 from offbus.language.syntax.tree import Node, span
 

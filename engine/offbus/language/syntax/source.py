@@ -18,7 +18,7 @@ import yaml
 
 from offbus.errors import UsageError
 from offbus.files import read_bounded
-from offbus.findings import Finding, Position
+from offbus.findings.model import Finding, Position
 from offbus.language.syntax import tree, unquoted_templates
 from offbus.language.syntax.tree import Node
 

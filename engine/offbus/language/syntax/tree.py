@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from offbus.findings import Finding, Position
+from offbus.findings.model import Finding, Position
 from offbus.language.syntax import braces, scalars
 
 __all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Node", "Stop", "span"]

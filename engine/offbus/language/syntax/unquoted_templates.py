@@ -6,7 +6,7 @@ harmless letters, so that parsing can go on with all places kept and the rest of
 
 from typing import NamedTuple
 
-from offbus.findings import Finding, Position
+from offbus.findings.model import Finding, Position
 from offbus.language.syntax import braces
 
 __all__ = ["Mend", "finding", "mend"]

@@ -1,11 +1,11 @@
 """The reaper: finishes the runs of a cluster whose runner is gone. `python -m offbus_steps.kubernetes.ownership.reaper`
 
-    watch the run's Lease -> unrenewed for its whole duration, on our own monotonic clock -> read the run's records
-    -> rebuild its journal in a scratch folder -> offbus.recovery, as `offbus recover` does -> publish the report
+    watch the run's Lease -> unrenewed for its whole duration, on our own monotonic clock -> read the run's records ->
+    rebuild its journal in a scratch folder -> offbus.recovery.recover, as `offbus recover` does -> publish the report
 
-It has no way of its own to undo. `offbus.recovery` takes the Lease over (with the version that was watched, so that an
-owner who renewed it meanwhile, or another replica, keeps it), raises the epoch, undoes, compares, and gives the Lease
-up, or keeps it when something is left. Nothing is read of the clocks that others wrote down.
+It has no way of its own to undo. `offbus.recovery.recover` takes the Lease over (with the version that was watched,
+so that an owner who renewed it meanwhile, or another replica, keeps it), raises the epoch, undoes, compares, and
+gives the Lease up, or keeps it when something is left. Nothing is read of the clocks that others wrote down.
 
 What ends it ends nothing: the records are in the cluster, so a reaper that starts again, or another replica, watches
 from the beginning. It never loops hot: each further try waits twice as long for the same run, by its epoch. While it
@@ -26,10 +26,10 @@ from typing import Any
 import anyio
 import structlog
 
-from offbus.elsewhere import bring_here
 from offbus.errors import CouldNotRun, OffbusError, TakenOver
 from offbus.journal.events import Event, EventKind
-from offbus.recovery import recover
+from offbus.recovery.import_run import bring_here
+from offbus.recovery.recover import recover
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runs import RunFolder

@@ -1,4 +1,4 @@
-"""What others need to finish a run, kept in the cluster: the events of its journal that offbus.journal.kept names.
+"""What others need to finish a run, kept in the cluster: the events that offbus.journal.recovery_events names.
 
 One ConfigMap `offbus-run-RUN` beside the run's Lease: the head, how the environment is opened, who has had the run, the
 fingerprint (compressed; left out when it is too large for a ConfigMap, and that is said), and every undo record, each

@@ -1,0 +1,51 @@
+"""`offbus plan FILE`."""
+
+from pathlib import Path
+
+import click
+
+from offbus.cli.commands.options import format_option, scenario_options
+
+__all__ = ["plan"]
+
+EPILOG = """\b
+Examples:
+  offbus plan scenarios/xid79.yaml
+  offbus plan scenarios/xid79.yaml --set xid=48 --format json
+  offbus plan scenarios/xid79.yaml --env kubernetes   what would happen there, and what stands in the way
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@scenario_options
+@format_option("How to print the plan.")
+@click.option("--offline", is_flag=True, help="Do not look at the place where it would run.")
+def plan(
+    file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str, offline: bool
+) -> None:
+    """Show what a run of the scenario in FILE would do, without doing it.
+
+    Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it
+    takes at most. In a cluster also what stands there now: missing rights and agents, what a namespace would refuse,
+    every pod that would be evicted, shortage of room, and what a responder would really do. Changes nothing.
+
+    Exit code 0 when a run may start, 3 when it would be refused.
+    """
+    import json
+
+    from offbus.cli.handlers.plan import plan_text
+    from offbus.cli.handlers.preflight import exit_of, foresee, sights_json, sights_text
+    from offbus.language.load import load_scenario
+    from offbus.language.plan import make_plan
+
+    made = make_plan(load_scenario(file, sets=sets, env=env, env_sets=env_sets))
+    if form == "text":
+        click.echo(plan_text(made))
+    sights = None if offline else foresee(made)
+    if form == "json":
+        place = {} if sights is None else {"place": sights_json(sights)}
+        click.echo(json.dumps({**made.to_json(), **place}, indent=2))
+    elif sights is not None:
+        click.echo(f"\non {made.scenario.env_name} now:\n{sights_text(sights)}")
+    raise click.exceptions.Exit(exit_of(sights or ()))

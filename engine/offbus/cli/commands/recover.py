@@ -1,0 +1,44 @@
+"""`offbus recover [RUN]`."""
+
+from pathlib import Path
+
+import click
+
+from offbus.cli.commands.options import env_set_option, runs_option
+
+__all__ = ["recover"]
+
+EPILOG = """\b
+Examples:
+  offbus recover                 every unfinished run, the newest first
+  offbus recover --plan          show what would be undone, and do nothing
+  offbus recover latest          the newest run
+  offbus recover 3f9a2c41        a run by its id
+  offbus recover ./runs/2026…    a run by its folder, also a copy from elsewhere
+  offbus recover --env kubernetes  a run of another machine, from what the cluster kept of it
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("run", default="all")
+@click.option("--plan", "plan_only", is_flag=True, help="Show what would be undone; change nothing.")
+@click.option(
+    "--env", metavar="NAME", help="Look for the run in this environment, not in the folder of runs."
+)
+@env_set_option
+@runs_option
+def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str], runs: Path | None) -> None:
+    """Undo what an unfinished RUN left behind, from its journal; without RUN, what every unfinished run left.
+
+    Safe to repeat: what is undone already stays as it is. Exit code 0 when nothing is left, 4 when something is.
+    """
+    from offbus.cli.handlers.recover import recover_runs
+
+    if env is not None:
+        from offbus.cli.handlers.recover_remote import recover_from
+
+        code = recover_from(env, env_sets, run, plan_only=plan_only, runs=runs)
+        raise click.exceptions.Exit(code)
+    if env_sets:
+        raise click.UsageError("--env-set goes with --env NAME")
+    raise click.exceptions.Exit(recover_runs(run, plan_only=plan_only, runs=runs))

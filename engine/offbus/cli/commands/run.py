@@ -1,0 +1,44 @@
+"""`offbus run FILE`."""
+
+from pathlib import Path
+
+import click
+
+from offbus.cli.commands.options import runs_option, scenario_options
+
+__all__ = ["run"]
+
+EPILOG = """\b
+Examples:
+  offbus run scenarios/xid79.yaml
+  offbus run scenarios/xid79.yaml --set backend=sglang --set xid=48
+  offbus run scenarios/xid79.yaml --env local --view lines
+  offbus run scenarios/xid79.yaml --runs ./drill-runs
+
+\b
+The first Ctrl-C stops the drill and undoes everything; a second one leaves at once
+and prints the `offbus recover` line that finishes the undo.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@scenario_options
+@runs_option
+@click.option(
+    "--view",
+    type=click.Choice(["auto", "live", "lines", "quiet"]),
+    default="auto",
+    show_default=True,
+    help="How progress is shown; auto is live on a terminal and lines elsewhere.",
+)
+def run(
+    file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], runs: Path | None, view: str
+) -> None:
+    """Run the scenario in FILE.
+
+    Everything that the run changes is undone in the end, whatever happens, and report.json proves what happened.
+    """
+    from offbus.cli.handlers.run import run_file
+
+    raise click.exceptions.Exit(run_file(file, sets=sets, env=env, env_sets=env_sets, runs=runs, view=view))

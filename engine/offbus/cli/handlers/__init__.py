@@ -1,0 +1,1 @@
+"""What each command does; a file has the name of its command."""

@@ -1,0 +1,108 @@
+"""What `offbus plan` sees of the place where a run would take place: told by the environment, changed by nobody.
+
+What the environment says meanwhile goes into a scratch journal that is thrown away.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from offbus.environment import Foresees, Intent, Sight
+from offbus.errors import OffbusError
+from offbus.exits import Exit
+from offbus.journal.writer import JournalWriter
+from offbus.language.cel.templates import Template
+from offbus.language.plan import Plan
+from offbus.runner.clock import SystemClock
+from offbus.runner.recorder import RunRecorder
+from offbus.runner.stop_causes import only_one
+
+__all__ = ["exit_of", "foresee", "sights_json", "sights_text"]
+
+MARKS = {"fact": " ", "warning": "!", "refusal": "✗"}
+
+
+def foresee(plan: Plan) -> Sequence[Sight] | None:
+    """What the environment sees; None when it cannot look ahead."""
+    opener: Any = plan.scenario.environment.type.opener
+    if not isinstance(opener, Foresees):
+        return None
+    try:
+        return anyio.run(partial(_look, opener, plan))
+    except OffbusError as err:
+        return [Sight("place", err.message, "refusal", err.hint)]
+
+
+def exit_of(sights: Sequence[Sight]) -> Exit:
+    """3 when a run would be refused."""
+    return Exit.COULD_NOT_RUN if any(one.weight == "refusal" for one in sights) else Exit.PASSED
+
+
+def sights_text(sights: Sequence[Sight]) -> str:
+    """For a terminal."""
+    return "\n".join(_lines(sights))
+
+
+def sights_json(sights: Sequence[Sight]) -> list[dict[str, Any]]:
+    """As `offbus plan --format json` prints them under `place`; keys are stable."""
+    return [{"topic": one.topic, "text": one.text, "weight": one.weight, "hint": one.hint} for one in sights]
+
+
+def _lines(sights: Sequence[Sight]) -> Iterator[str]:
+    for topic, group in groupby(sights, key=lambda one: one.topic):
+        yield f"  {topic}"
+        for one in group:
+            yield f"  {MARKS[one.weight]} {one.text}"
+            if one.hint:
+                yield f"      {one.hint}"
+    refused = sum(one.weight == "refusal" for one in sights)
+    yield (
+        f"a run would be refused: {refused} reasons"
+        if refused > 1
+        else ("a run would be refused" if refused else "a run may start")
+    )
+
+
+async def _look(opener: Foresees, plan: Plan) -> Sequence[Sight]:
+    scenario = plan.scenario
+    with ExitStack() as held:
+        scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-plan-"))
+        journal = JournalWriter(Path(scratch, "journal.jsonl"), "plan", SystemClock())
+        held.callback(journal.close)
+        handle = RunRecorder(
+            journal,
+            1,
+            {},
+            environment=scenario.env_name,
+            abort=lambda reason: click.echo(f"offbus: {reason}", err=True),
+            progress=lambda _step, _text: None,
+        )
+        try:
+            return await opener.foresee(
+                scenario.environment.options,
+                scenario.guards,
+                [_intent(one.step) for one in plan.steps],
+                handle,
+                scenario_dir=str(scenario.path.parent),
+            )
+        except Exception as err:  # noqa: BLE001  raised again, out of the groups that task groups make
+            raise only_one(err) from None
+
+
+def _intent(step: Any) -> Intent:
+    known = {key: value for key, value in step.params.data.items() if not _waits(value)}
+    return Intent(step.id, step.uses, step.type.injects, known)
+
+
+def _waits(value: Any) -> bool:
+    if isinstance(value, Template):
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_waits(one) for one in inner)

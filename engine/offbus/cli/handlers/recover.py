@@ -1,0 +1,132 @@
+"""What `offbus recover` does."""
+
+import asyncio
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from offbus.cli.problems import tell
+from offbus.cli.views import View, make_view
+from offbus.errors import CouldNotRun, OffbusError
+from offbus.exits import Exit, worst
+from offbus.recovery.recover import Recovery, plan_recovery, recover
+from offbus.report.model import Report
+from offbus.runner.clock import SystemClock
+from offbus.runner.signals import stop_on_signals
+from offbus.runner.teardown import write_report
+from offbus.runs import RunFolder, default_runs, find_run, place_lock, runs_in
+
+__all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
+
+
+EVERY = "all"
+"""Names every unfinished run."""
+
+
+def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
+    """Recover one run, or all that nobody works on, the newest first; the exit code. Raises UsageError."""
+    base = (runs or default_runs()).resolve()
+    folders = _left(base) if wanted == EVERY else [find_run(base, wanted)]
+    if not folders:
+        why = f"no unfinished run in {base}" if base.is_dir() else f"there is no folder {base}"
+        click.echo(f"nothing to recover: {why}")
+        return Exit.PASSED
+    return worst(*(show_folder(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
+
+
+def _left(base: Path) -> list[RunFolder]:
+    """What is left over, the newest first. Runs that still go on are named, and refused when they are all there is."""
+    newest_first = reversed(runs_in(base))
+    unfinished = [folder for folder in newest_first if folder.unfinished.exists()]
+    going_on = [folder for folder in unfinished if folder.in_use()]
+    left = [folder for folder in unfinished if folder not in going_on]
+    for folder in going_on if left else ():
+        click.echo(f"offbus: run {folder.id} goes on ({folder.holder}): offbus stop {folder.id}", err=True)
+    return left or going_on
+
+
+def _one_of_all(base: Path, folder: RunFolder) -> Exit:
+    """One that cannot be recovered keeps no other from it."""
+    try:
+        return recover_folder(base, folder)
+    except OffbusError as err:
+        return Exit(tell(err))
+
+
+def recover_folder(base: Path, folder: RunFolder) -> Exit:
+    """Recover one run. Raises OffbusError.
+
+    Under the place's lock too, so that no new run begins there meanwhile, and a copy of the run is not played.
+    """
+    plan = plan_recovery(folder)
+    if plan.finished:
+        folder.unfinished.unlink(missing_ok=True)
+        click.echo(f"run {folder.id} finished and left nothing behind: nothing to recover")
+        return Exit.PASSED
+    head = plan.fold.head
+    with ExitStack() as held:
+        if not folder.in_use():  # `recover` itself says who holds the run
+            identity = folder.identity or head["identity"]
+            held.enter_context(place_lock(base, identity, "recover"))
+        view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
+        report = anyio.run(partial(_finish, folder, view))
+    return _tell(folder, report)
+
+
+def _tell(folder: RunFolder, report: Report) -> Exit:
+    unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
+    written = _written(report, folder)
+    for one in report.residue:
+        click.echo(f"residue: {one.item}: {one.detail}\n  mend: {one.mend}")
+    undone = sum(undo.result == "restored" for undo in report.undos)
+    left = f"{len(report.residue)} left" if report.residue else "residue: none"
+    click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {left}")
+    if written is Exit.PASSED:
+        click.echo(f"report: {folder.report}")
+    if unwritten:
+        click.echo(f"offbus: {unwritten[-1]}; make room, then: offbus recover {folder.path}", err=True)
+    open_left = Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED
+    return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
+
+
+def _written(report: Report, folder: RunFolder) -> Exit:
+    try:
+        write_report(report, folder.report)
+    except CouldNotRun as err:
+        return Exit(tell(err))
+    return Exit.PASSED
+
+
+async def _finish(folder: RunFolder, view: View) -> Report:
+    loop = asyncio.get_running_loop()
+    parting = f"offbus: left before everything was undone; finish with: offbus recover {folder.path}"
+
+    def told(signal: str) -> None:
+        view.progress(None, f"{signal}: the undo goes on; a second Ctrl-C leaves at once")
+
+    with stop_on_signals(loop.call_soon_threadsafe, told, lambda: parting):
+        return await recover(folder, SystemClock(), listeners=[view.event], progress=view.progress)
+
+
+def show_folder(folder: RunFolder) -> Exit:
+    plan = plan_recovery(folder)
+    todo = [*_lines(plan)]
+    for one in plan.journal.damage:
+        click.echo(f"offbus: {folder.journal}:{one.line}: {one.why}; what it said is not known", err=True)
+    click.echo(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
+    for line in todo:
+        click.echo(f"  {line}")
+    return Exit.PASSED
+
+
+def _lines(plan: Recovery) -> list[str]:
+    """First all disarms, then the rest in reverse order, as they would be played."""
+    ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
+    missing = [
+        f"{event['data']['describe']} (needs the package {event['data']['distribution']})"
+        for event in plan.missing
+    ]
+    return [*(f"{entry.title} ({entry.undo.phase})" for entry in ordered), *missing]

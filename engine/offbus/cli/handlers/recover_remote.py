@@ -1,0 +1,86 @@
+"""What `offbus recover --env NAME` does: runs that a place kept the events of are brought here and finished from here.
+
+A run whose folder is on this machine is finished from that: its journal knows more. A folder that was made here goes
+away again when the run turns out to be in other hands.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
+from offbus.cli.problems import tell
+from offbus.environment import FindsRuns, LeftRun
+from offbus.errors import OffbusError, UsageError
+from offbus.exits import Exit, worst
+from offbus.language.check.cli_environment import named_options
+from offbus.plugins import installed
+from offbus.recovery.import_run import bring_here, folder_here
+from offbus.runs import default_runs
+
+__all__ = ["recover_from"]
+
+
+def recover_from(
+    env: str, sets: Mapping[str, str], wanted: str, *, plan_only: bool, runs: Path | None
+) -> int:
+    """Recover one run that an environment knows of, or all; the exit code. Raises UsageError, CouldNotRun."""
+    kind, options = named_options(env, sets, installed())
+    opener: Any = kind.opener
+    if not isinstance(opener, FindsRuns):
+        raise UsageError(
+            f"the environment {env} keeps nothing of its runs",
+            hint="recover where it ran, or from a copy of the run's folder",
+        )
+    found = anyio.run(partial(opener.left_runs, options))
+    if not found:
+        click.echo(f"nothing to recover: {env} knows of no run")
+        return Exit.PASSED
+    chosen = found if wanted == EVERY else _chosen(found, wanted)
+    base = (runs or default_runs()).resolve()
+    return worst(*(_show(one) if plan_only else _one_of_all(base, one) for one in chosen))
+
+
+def _chosen(found: Sequence[LeftRun], wanted: str) -> Sequence[LeftRun]:
+    matching = [one for one in found if wanted == "latest" or one.run.startswith(wanted)]
+    if len(matching) == 1:
+        return matching
+    names = ", ".join(f"{one.run} (held by {one.holder})" for one in found)
+    what = "several runs are" if matching else f"{wanted!r} is not"
+    raise UsageError(f"{what} kept there", hint=f"kept are {names}; say which, or {EVERY}")
+
+
+def _show(left: LeftRun) -> Exit:
+    click.echo(
+        f"run {left.run}: held by {left.holder}" + ("" if left.events else "; it has recorded nothing")
+    )
+    if left.events:
+        with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
+            show_folder(bring_here(Path(scratch), left))
+    return Exit.PASSED
+
+
+def _one_of_all(base: Path, left: LeftRun) -> Exit:
+    """One that cannot be recovered keeps no other from it."""
+    try:
+        return _recover(base, left)
+    except OffbusError as err:
+        return Exit(tell(err))
+
+
+def _recover(base: Path, left: LeftRun) -> Exit:
+    here = folder_here(base, left.run)
+    if here is not None and here.unfinished.exists():
+        return recover_folder(base, here)
+    folder = bring_here(base, left)
+    try:
+        return recover_folder(base, folder)
+    except OffbusError:
+        shutil.rmtree(folder.path)
+        raise

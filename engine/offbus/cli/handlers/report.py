@@ -1,0 +1,78 @@
+"""What `offbus report` does."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from offbus.cli.views.screen import Screen, wants_colour
+from offbus.errors import CouldNotRun, UsageError
+from offbus.journal.reader import Journal, read_journal
+from offbus.report.fold import fold
+from offbus.report.model import Report
+from offbus.report.render.spans import coloured, plain
+from offbus.runs import RunFolder, default_runs, find_run
+
+__all__ = ["show_report"]
+
+
+def show_report(wanted: str, *, runs: Path | None, form: str, output: Path | None) -> None:
+    """Print a run's report, or write it to a file. Raises UsageError, CouldNotRun."""
+    folder = find_run((runs or default_runs()).resolve(), wanted)
+    journal = read_journal(folder.journal)
+    _tell_damage(journal)
+    report = _folded(folder, journal)
+    if output is not None:
+        _write(output, _formatted(report, folder, form, colour=False))
+        return
+    screen = Screen(sys.stdout)
+    screen.write(_formatted(report, folder, form, colour=wants_colour(screen, os.environ)))
+    screen.flush()
+
+
+def _folded(folder: RunFolder, journal: Journal) -> Report:
+    if not journal.events:
+        raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to report")
+    try:
+        return fold(journal.events)
+    except (KeyError, ValueError, TypeError) as err:
+        raise CouldNotRun(
+            f"the journal {folder.journal} cannot be understood: {type(err).__name__}: {err}",
+            hint="it was damaged or changed after it was written",
+        ) from err
+
+
+def _tell_damage(journal: Journal) -> None:
+    for one in journal.damage:
+        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is left out", err=True)
+
+
+def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) -> str:
+    if form == "json":
+        return report.model_dump_json(indent=2) + "\n"
+    if form == "markdown":
+        from offbus.report.render.markdown import markdown_report
+
+        return markdown_report(report)
+    from offbus.report.render.text import text_report
+
+    place = folder.report if folder.report.exists() else folder.journal
+    lines = text_report(report, place, goes_on=not report.complete and _in_use(folder))
+    return (coloured if colour else plain)(lines)
+
+
+def _in_use(folder: RunFolder) -> bool:
+    try:
+        return folder.in_use()
+    except CouldNotRun:  # a copy that may only be read has no owner
+        return False
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as err:
+        raise UsageError(
+            f"cannot write {output}: {err.strerror}", hint="choose another place with --output"
+        ) from err

@@ -1,0 +1,163 @@
+"""What `offbus residue` does: open a place, read its fingerprint, compare. Nothing in the place is changed.
+
+What the environment says meanwhile goes into a scratch journal that is thrown away: the run's own is not written.
+"""
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from offbus.environment import Environment, EnvironmentType, RunHandle
+from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
+from offbus.exits import Exit
+from offbus.journal.writer import JournalWriter
+from offbus.language.check.cli_environment import named_options
+from offbus.plugins import installed
+from offbus.recovery.recover import plan_recovery
+from offbus.runner.clock import SystemClock
+from offbus.runner.fingerprint_diff import differences, foreign_of, mend_of, value_of
+from offbus.runner.recorder import RunRecorder
+from offbus.runner.stop_causes import only_one
+from offbus.runner.teardown import CLOSING
+from offbus.runs import RunFolder, default_runs, find_run
+
+__all__ = ["compare_named", "compare_run"]
+
+Opening = Callable[[RunHandle, str], AbstractAsyncContextManager[Environment]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An item that is not as it was."""
+
+    item: str
+    detail: str
+    foreign: str | None
+    """Why it is somebody else's doing."""
+    mend: str | None
+    """The command that mends it."""
+
+
+def compare_run(wanted: str, *, runs: Path | None) -> int:
+    """Compare a run's place with its fingerprint from before the run; the exit code."""
+    folder = find_run((runs or default_runs()).resolve(), wanted)
+    with folder.lock("residue"):
+        plan = plan_recovery(folder)
+        before, state, name = plan.fold.fingerprint, plan.fold.environment, plan.fold.opened
+        if state is None or name is None:
+            raise CouldNotRun(f"run {folder.id} never opened an environment: there is nothing to compare")
+        if before is None:
+            raise CouldNotRun(f"run {folder.id} took no fingerprint before its first step")
+        opener = installed().environment_type(name).opener
+        opening: Opening = lambda handle, run_dir: opener.reopen(state, handle, run_dir=run_dir)  # noqa: E731
+        finished = plan.finished
+        found = _look(name, opening, before, run=folder.id, run_dir=folder.path, finished=finished)
+    return _tell(found, f"run {folder.id}", None if finished else f"offbus recover {_name(folder)}")
+
+
+def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, against: Path | None) -> int:
+    """Save the fingerprint of a named environment, or compare it with a saved one; the exit code."""
+    kind, options = named_options(name, sets, installed())
+    before = _saved(against) if against is not None else {}
+    with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
+        opening = partial(_open, kind, options)
+        if save is None:
+            return _tell(
+                _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
+            )
+        now = anyio.run(partial(_fingerprint, name, opening, "residue", Path(scratch), True))[0]
+    _keep(save, now)
+    click.echo(f"{len(now)} items of {name} are in {save}")
+    return Exit.PASSED
+
+
+def _open(
+    kind: EnvironmentType, options: Any, handle: RunHandle, run_dir: str
+) -> AbstractAsyncContextManager[Environment]:
+    return kind.opener.open(options, kind.guards(), handle, run_dir=run_dir)
+
+
+def _look(
+    name: str, opening: Opening, before: dict[str, Any], *, run: str, run_dir: Path, finished: bool
+) -> list[Finding]:
+    now, place = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
+    return [
+        Finding(
+            item, detail, foreign_of(place, item, before, now), mend_of(place, item, value_of(before, item))
+        )
+        for item, detail in differences(before, now)
+    ]
+
+
+async def _fingerprint(
+    name: str, opening: Opening, run: str, run_dir: Path, finished: bool
+) -> tuple[dict[str, Any], Environment]:
+    """The fingerprint, and whose it is: closed, but it still knows items. Raises CouldNotRun when it cannot be read."""
+    with ExitStack() as held:
+        scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-residue-"))
+        journal = JournalWriter(Path(scratch, "journal.jsonl"), run, SystemClock())
+        held.callback(journal.close)
+        handle = RunRecorder(
+            journal, 1, {}, environment=name, abort=lambda _reason: None, progress=lambda _step, _text: None
+        )
+        try:
+            async with opening(handle, str(run_dir)) as environment:
+                found = await environment.fingerprint()
+                with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as closing:
+                    await environment.close(finished=finished)
+                if closing.cancelled_caught:
+                    raise CouldNotRun(f"{name} was not closed within {CLOSING.total_seconds():g} s")
+                return found, environment
+        except Exception as err:
+            one = only_one(err)
+            left = "".join(f"; left: {one.item}: {one.detail}" for one in handle.left)
+            if isinstance(one, OffbusError) and not left:
+                raise one from None
+            raise CouldNotRun(f"{name} cannot be read: {_said(one)}{left}") from err
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, OffbusError) else f"{type(error).__name__}: {error}"
+
+
+def _tell(found: list[Finding], what: str, recover: str | None) -> int:
+    for one in (one for one in found if one.foreign):
+        click.echo(f"changed by others: {one.item}: {one.detail} ({one.foreign})")
+    left = [one for one in found if not one.foreign]
+    for one in left:
+        click.echo(f"residue: {one.item}: {one.detail}")
+        if one.mend or recover:
+            click.echo(f"  mend: {one.mend or recover}")
+    click.echo(f"{what}: {len(left)} left" if left else f"{what}: residue: none")
+    return Exit.RESIDUE if left else Exit.PASSED
+
+
+def _name(folder: RunFolder) -> str:
+    return folder.id if folder.path.parent == default_runs() else str(folder.path)
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_bytes())
+    except OSError as err:
+        raise UsageError(f"cannot read {path}: {err.strerror}") from err
+    except ValueError as err:
+        raise UsageError(f"{path} is not a saved fingerprint: {err}", hint="make one with --save") from err
+    if not isinstance(held, dict):
+        raise UsageError(f"{path} is not a saved fingerprint", hint="make one with --save")
+    return held
+
+
+def _keep(path: Path, items: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(items, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, TypeError) as err:
+        raise JournalError(f"cannot write {path}: {err}", hint="choose another place with --save") from err

@@ -1,0 +1,119 @@
+"""What `offbus run` does: load, refuse what must be refused, play, tell."""
+
+import asyncio
+import gc
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+
+from offbus.cli.views import View, make_view
+from offbus.errors import CouldNotRun, OffbusError
+from offbus.exits import Exit, worst
+from offbus.language.load import load_scenario
+from offbus.language.scenario import Scenario
+from offbus.report.model import Report
+from offbus.runner.clock import SystemClock
+from offbus.runner.session import Session
+from offbus.runner.signals import stop_on_signals
+from offbus.runner.teardown import write_report
+from offbus.runs import RunFolder, create_run, default_runs, place_lock, unfinished_runs
+
+__all__ = ["run_file"]
+
+
+def run_file(
+    file: Path,
+    *,
+    sets: Mapping[str, str],
+    env: str | None,
+    env_sets: Mapping[str, str],
+    runs: Path | None,
+    view: str,
+) -> int:
+    """Run a scenario file; the exit code. Raises OffbusError before anything was changed."""
+    scenario = load_scenario(file, sets=sets, env=env, env_sets=env_sets)
+    base = (runs or default_runs()).resolve()
+    identity = scenario.environment.type.opener.identity(scenario.environment.options)
+    with ExitStack() as held:
+        held.enter_context(place_lock(base, identity))
+        _refuse_leftovers(base, identity)
+        folder = create_run(base, scenario.name, identity)
+        held.enter_context(folder.lock())
+        return _play(scenario, folder, identity, view)
+
+
+def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str) -> int:
+    gc.freeze()  # the scenario stays
+    plan = [(step.id, step.uses) for step in scenario.steps]
+    with make_view(kind, scenario.name, plan) as view:
+        report = anyio.run(partial(_session, scenario, folder, identity, view))
+        codes = [Exit(report.exit), *_written(report, folder)]
+        view.finish(report, folder.report)
+    return worst(*codes)
+
+
+def _written(report: Report, folder: RunFolder) -> list[Exit]:
+    try:
+        write_report(report, folder.report)
+    except CouldNotRun as err:
+        from offbus.cli.problems import tell
+
+        return [Exit(tell(err))]
+    return []
+
+
+async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: View) -> Report:
+    session = Session(
+        scenario,
+        folder,
+        SystemClock(),
+        identity=identity,
+        listeners=[view.event],
+        progress=view.progress,
+    )
+    loop = asyncio.get_running_loop()
+    with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: _parting(folder)):
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(_tick, view)
+            ended = await _played(session)
+            beside.cancel_scope.cancel()
+    if isinstance(ended, OffbusError):
+        raise ended
+    return ended
+
+
+async def _played(session: Session) -> Report | OffbusError:
+    """The report, or why not even a journal could be begun: raised by the caller, out of its task group."""
+    try:
+        return await session.run()
+    except OffbusError as err:
+        return err
+
+
+async def _tick(view: View) -> None:
+    while True:
+        await anyio.sleep(1)
+        view.tick()
+
+
+def _parting(folder: RunFolder) -> str:
+    return f"offbus: left before everything was undone; finish with: offbus recover {folder.path}"
+
+
+def _refuse_leftovers(base: Path, identity: str) -> None:
+    """Refuse while a run is left over on this place; name those that are left over on others."""
+    others = []
+    for folder in unfinished_runs(base):
+        if folder.identity == identity:
+            raise CouldNotRun(
+                f"run {folder.id} did not finish on {identity} and may have left things behind",
+                hint=f"finish it first: offbus recover {folder.path}",
+            )
+        others.append(folder.id)
+    if others:
+        what = f"run {others[0]}" if len(others) == 1 else f"{len(others)} runs ({', '.join(others[-5:])})"
+        click.echo(f"offbus: {what} elsewhere did not finish; finish with: offbus recover", err=True)

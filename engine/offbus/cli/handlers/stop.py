@@ -1,0 +1,61 @@
+"""What `offbus stop` does: find the run's process by its lock, ask it, wait for it (offbus.stop)."""
+
+import select
+from pathlib import Path
+
+import click
+
+from offbus.errors import CouldNotRun
+from offbus.exits import Exit
+from offbus.journal.reader import read_journal
+from offbus.report.fold import fold
+from offbus.report.render.spans import plain
+from offbus.report.summary import closing_lines
+from offbus.runs import RunFolder, default_runs, find_run
+from offbus.stop import asked_to_stop, is_suspended
+
+__all__ = ["stop_run"]
+
+
+def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
+    """Ask a run to stop; the exit code. Raises UsageError, CouldNotRun."""
+    folder = find_run((runs or default_runs()).resolve(), wanted)
+    if not folder.in_use():
+        return _not_running(folder)
+    with asked_to_stop(folder) as process:
+        if process is not None:
+            click.echo(f"asked run {folder.id} to stop")
+            if not wait:
+                return Exit.PASSED
+            _hint_if_suspended(folder)
+            select.select([process], [], [])  # a pidfd is readable once its process has ended
+    return _tell(folder)
+
+
+def _not_running(folder: RunFolder) -> int:
+    if folder.unfinished.exists():
+        raise CouldNotRun(
+            f"run {folder.id} is not running, and did not finish",
+            hint=f"finish it: offbus recover {folder.path}",
+        )
+    click.echo(f"run {folder.id} has ended already")
+    return Exit.PASSED
+
+
+def _hint_if_suspended(folder: RunFolder) -> None:
+    holder = folder.holder
+    if holder is not None and is_suspended(holder.pid):
+        click.echo(f"offbus: its process is suspended; let it go on: kill -CONT {holder.pid}", err=True)
+
+
+def _tell(folder: RunFolder) -> int:
+    journal = read_journal(folder.journal)
+    if not journal.events:
+        click.echo(f"run {folder.id} ended before its first event")
+        return Exit.PASSED
+    report = fold(journal.events)
+    place = folder.report if folder.report.exists() else folder.journal
+    click.echo(plain(closing_lines(report, place)), nl=False)
+    if not report.complete:
+        return Exit.RESIDUE
+    return Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED

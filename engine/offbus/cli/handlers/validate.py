@@ -1,0 +1,75 @@
+"""What `offbus validate` does: loads each file, prints what is wrong with it, goes on to the next."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from offbus.errors import UsageError
+from offbus.findings.invalid_scenario import InvalidScenario
+from offbus.findings.model import Finding
+from offbus.findings.render_text import render, wants_colour
+from offbus.language.load import load_scenario
+
+__all__ = ["check_all"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One file."""
+
+    file: str
+    valid: bool
+    summary: str
+    findings: Sequence[Finding] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        found = [finding.to_json() for finding in self.findings]
+        return {
+            "file": self.file,
+            "valid": self.valid,
+            "message": self.summary,
+            **self.facts,
+            "findings": found,
+        }
+
+
+def check_all(
+    files: Sequence[Path], *, sets: Mapping[str, str], env: str | None, env_sets: Mapping[str, str], form: str
+) -> bool:
+    """Print the result for each file; whether all are valid."""
+    results = []
+    colour = wants_colour(sys.stdout, os.environ)
+    for file in files:
+        result = _check(file, sets, env, env_sets)
+        results.append(result)
+        if form == "text":
+            _print(result, colour)
+    if form == "json":
+        click.echo(json.dumps([result.to_json() for result in results], indent=2))
+    return all(result.valid for result in results)
+
+
+def _check(file: Path, sets: Mapping[str, str], env: str | None, env_sets: Mapping[str, str]) -> _Checked:
+    try:
+        scenario = load_scenario(file, sets=sets, env=env, env_sets=env_sets)
+    except InvalidScenario as err:
+        return _Checked(str(file), False, err.summary, err.findings)
+    except UsageError as err:
+        return _Checked(str(file), False, str(err))
+    count = len(scenario.steps)
+    facts = {"name": scenario.name, "steps": count, "environment": scenario.env_name}
+    summary = f"ok: {scenario.name}, {count} step{'' if count == 1 else 's'}"
+    return _Checked(str(file), True, summary, scenario.warnings, facts)
+
+
+def _print(result: _Checked, colour: bool) -> None:
+    if result.findings:
+        click.echo(render(result.findings, colour=colour), color=colour)
+    click.echo(result.summary)

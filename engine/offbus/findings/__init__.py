@@ -1,0 +1,1 @@
+"""What is wrong with a scenario: findings, their codes, and how they are shown."""

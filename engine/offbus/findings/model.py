@@ -1,0 +1,81 @@
+"""What is wrong with a scenario, and where.
+
+A `Finding` says what, where, why and what to do. Everything that reads a scenario collects findings and goes on, so
+that all of them are shown at once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from offbus.findings.codes import CODES
+
+__all__ = ["Finding", "Position", "Severity", "in_order"]
+
+
+class Severity(StrEnum):
+    """Whether a finding stops the scenario."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file, from (line, column) up to but not including the end; all count from 1, columns in characters.
+
+    Line 0 means the whole of `file`, which may also be a piece of the command line ("--set xid=x").
+    """
+
+    file: str
+    line: int = 0
+    column: int = 0
+    end_line: int = 0
+    end_column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong. Raises ValueError when made with a code that is not in `CODES`."""
+
+    code: str
+    message: str
+    """What and why, one sentence without full stop."""
+    where: Position
+    hint: str | None = None
+    """What to do, or what is allowed."""
+    suggestion: str | None = None
+    """What was probably meant: replaces the text at `where`."""
+    frame: str | None = None
+    """The source line at `where`."""
+    severity: Severity = Severity.ERROR
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"{self.code} is not in the table of codes")
+
+    def to_json(self) -> dict[str, Any]:
+        """As `offbus validate --format json` prints it; keys are stable."""
+        where = self.where
+        return {
+            "code": self.code,
+            "severity": self.severity.value,
+            "message": self.message,
+            "hint": self.hint,
+            "suggestion": self.suggestion,
+            "file": where.file,
+            "line": where.line,
+            "column": where.column,
+            "end_line": where.end_line,
+            "end_column": where.end_column,
+        }
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sorted by place, without exact repeats; what has no line comes first."""
+    unique = dict.fromkeys(findings)
+    return tuple(sorted(unique, key=lambda f: (f.where.file, f.where.line, f.where.column, f.code)))

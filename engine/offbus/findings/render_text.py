@@ -1,0 +1,73 @@
+"""Findings for people: position, code, message, code frame with caret, what to do. It prints to nowhere."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from offbus.findings.model import Finding, Severity
+
+__all__ = ["render", "wants_colour"]
+
+
+def wants_colour(stream: Any, environ: Mapping[str, str]) -> bool:
+    """Whether to colour what goes to `stream`: a terminal, unless NO_COLOR is set to anything (no-color.org)."""
+    return not environ.get("NO_COLOR") and environ.get("TERM") != "dumb" and bool(stream.isatty())
+
+
+_RED, _YELLOW, _BLUE, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
+
+
+_WIDTH = 120
+"""Longer source lines are cut to a window around the caret."""
+
+
+def render(findings: Iterable[Finding], *, colour: bool = False) -> str:
+    """All findings for people: place, code, message, code frame with caret, what to do. Ends without a line end."""
+    return "\n".join(_render(finding, _Paint(colour)) for finding in findings)
+
+
+class _Paint:
+    """Wraps text in colours, or does not."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+
+    def __call__(self, text: str, *codes: str) -> str:
+        return f"{''.join(codes)}{text}{_RESET}" if self._on else text
+
+
+def _render(finding: Finding, paint: _Paint) -> str:
+    hue = _RED if finding.severity is Severity.ERROR else _YELLOW
+    head = f"{paint(_clean(str(finding.where)), _BOLD)}: {paint(f'{finding.severity} {finding.code}', hue, _BOLD)}: "
+    lines = [head + _clean(finding.message)]
+    gutter = " " * 6
+    if finding.frame is not None and finding.where.line:
+        source, caret = _window(finding)
+        lines += [
+            paint(f"{finding.where.line:5} | ", _BLUE) + source,
+            paint(f"{gutter}| ", _BLUE) + paint(caret, hue, _BOLD),
+        ]
+    lines += [paint(f"{gutter}= ", _BLUE) + text for text in _advice(finding)]
+    return "\n".join(lines)
+
+
+def _advice(finding: Finding) -> list[str]:
+    advice = [] if finding.suggestion is None else [f"did you mean {_clean(finding.suggestion)!r}?"]
+    return advice if finding.hint is None else [*advice, _clean(finding.hint)]
+
+
+def _window(finding: Finding) -> tuple[str, str]:
+    """The source line, cut to a window if long, and the caret line below it."""
+    where, source = finding.where, _clean(finding.frame or "")
+    start = min(where.column - 1, len(source))
+    end = where.end_column - 1 if where.end_line == where.line else len(source)
+    length = max(1, min(end, len(source)) - start)
+    if len(source) > _WIDTH:
+        cut = max(0, min(start - _WIDTH // 3, len(source) - _WIDTH))
+        source, start = source[cut : cut + _WIDTH], start - cut
+        length = max(1, min(length, len(source) - start))
+    return source, " " * start + "^" * length
+
+
+def _clean(text: str) -> str:
+    """Without control characters: a file from outside must not drive the terminal. Keeps columns."""
+    return "".join(c if c.isprintable() else ("�" if c != "\t" else " ") for c in text)

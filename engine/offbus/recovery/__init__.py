@@ -1,0 +1,1 @@
+"""How a run whose runner is gone is finished."""

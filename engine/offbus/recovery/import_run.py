@@ -1,0 +1,43 @@
+"""Brings a run here that its place kept the events of, so that it can be finished from here.
+
+The journal is rebuilt in a run folder of its own (offbus.journal.recovery_events); from there on it is a run like any
+other that its runner left, and `offbus.recovery.recover` finishes it. What comes from the place is checked: names
+that could leave the folder of runs are refused.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from offbus.environment import LeftRun
+from offbus.errors import CouldNotRun
+from offbus.journal.events import EventKind
+from offbus.journal.recovery_events import rebuild_journal
+from offbus.runs import RunFolder, run_stamp, runs_in
+
+__all__ = ["bring_here", "folder_here"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def folder_here(base: Path, run: str) -> RunFolder | None:
+    """The folder that this machine has of a run: its journal knows more than the place kept."""
+    return next((folder for folder in runs_in(base) if folder.id == run), None)
+
+
+def bring_here(base: Path, left: LeftRun) -> RunFolder:
+    """Make a run's folder of what its place kept. Raises CouldNotRun."""
+    head = next((one["data"] for one in left.events if one["kind"] == EventKind.RUN_STARTED), None)
+    if head is None:
+        raise CouldNotRun(f"too little was kept of run {left.run} to finish it from here")
+    name = str(head.get("name", ""))
+    if not NAME.fullmatch(left.run) or "-" in left.run or not NAME.fullmatch(name):
+        raise CouldNotRun(f"what was kept of run {left.run!r} is not a run's: {name!r} cannot be a name")
+    folder = RunFolder(base / f"{run_stamp()}-{name}-{left.run}")
+    try:
+        folder.path.mkdir(mode=0o700, parents=True)
+        folder.unfinished.write_text(json.dumps({"identity": str(head["identity"])}), encoding="utf-8")
+    except (OSError, KeyError) as err:
+        raise CouldNotRun(f"cannot make a folder for run {left.run} below {base}: {err}") from err
+    rebuild_journal(folder.journal, left.events)
+    return folder

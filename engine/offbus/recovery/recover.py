@@ -1,0 +1,215 @@
+"""Finishes a run whose runner is gone: what `offbus recover` does, and the reaper of a cluster.
+
+    lock the run -> read the journal, cut a torn tail -> `adopted` -> reopen the environment from journaled state
+    -> undo what is not settled -> compare with the fingerprint from before -> close -> run_ended, report
+
+Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the run's
+lock. What cannot be undone is residue with the way to mend it (offbus.recovery.unrecoverable): an undo whose type is
+not installed, one whose environment or record is lost in a damaged journal. A place that is proven to be gone as a
+whole took what the run did with it. A journal that cannot be written any more (a full disk) does not keep the world
+from being undone; it is said, and the run stays unfinished.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import anyio
+
+from offbus.errors import CouldNotRun, OffbusError, PlaceGone
+from offbus.exits import Exit
+from offbus.journal.events import Event, EventKind
+from offbus.journal.reader import Journal, read_journal
+from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.writer import JournalWriter, Listener
+from offbus.plugins import Registry, installed
+from offbus.recovery.unrecoverable import settle_gone, tell_lost, tell_missing, tell_unreachable
+from offbus.report.fold import Fold
+from offbus.report.model import Report
+from offbus.runner.clock import Clock
+from offbus.runner.recorder import RunRecorder
+from offbus.runner.stop_causes import only_one
+from offbus.runner.teardown import end_run, settle_place
+from offbus.runner.undo_runner import UndoEntry, Undoer
+from offbus.runs import RunFolder
+
+__all__ = ["Recovery", "plan_recovery", "recover"]
+
+Progress = Callable[[str | None, str], None]
+
+
+@dataclass(slots=True)
+class Recovery:
+    """What a journal leaves to do."""
+
+    journal: Journal
+    fold: Fold
+    entries: list[UndoEntry] = field(default_factory=list)
+    missing: list[Event] = field(default_factory=list)
+    """Undo records whose type cannot be loaded here."""
+
+    @property
+    def finished(self) -> bool:
+        """The run ended and left nothing open: its last words say so."""
+        ended = self.fold.ended
+        return ended is not None and ended["data"]["exit"] != Exit.RESIDUE and not self.journal.lost_at_end
+
+    @property
+    def empty(self) -> bool:
+        """Nothing was ever journaled, so nothing was changed."""
+        return not self.journal.events and not self.journal.damage
+
+
+def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recovery:
+    """Read a run's journal and say what is left to undo. Changes nothing. Raises JournalError."""
+    journal = read_journal(folder.journal)
+    fold = Fold()
+    for event in journal.events:
+        fold.apply(event)
+    plan = Recovery(journal, fold)
+    for undo in fold.pending_undos():
+        _plan_undo(plan, fold.records[undo.undo], len(undo.tries), registry or installed())
+    return plan
+
+
+async def recover(
+    folder: RunFolder,
+    clock: Clock,
+    *,
+    by: str = "recover",
+    listeners: Iterable[Listener] = (),
+    progress: Progress = lambda _step, _text: None,
+    registry: Registry | None = None,
+) -> Report:
+    """Finish a run. Raises HeldElsewhere when its runner lives, CouldNotRun when its place cannot be reached."""
+    with folder.lock(by):
+        plan = plan_recovery(folder, registry)
+        if plan.empty:
+            return _nothing_happened(folder)
+        if plan.finished:
+            folder.unfinished.unlink(missing_ok=True)
+            return plan.fold.report()
+        return await _finish(folder, plan, clock, by, listeners, progress, registry or installed())
+
+
+async def _finish(
+    folder: RunFolder,
+    plan: Recovery,
+    clock: Clock,
+    by: str,
+    listeners: Iterable[Listener],
+    progress: Progress,
+    registry: Registry,
+) -> Report:
+    killed = plan.fold.ended is None
+    writer = _take_over(folder, plan, clock)
+    try:
+        kept = KeptEvents(plan.journal.events)
+        for listener in (plan.fold.apply, kept.heard, *listeners):
+            writer.listen(listener)
+        _adopt(writer, plan, by)
+        if killed:
+            _tell_killed(writer, plan)
+        if plan.fold.environment is not None:
+            await _undo_there(folder, plan, writer, kept, by, progress, registry)
+        else:
+            tell_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
+        tell_lost(writer, plan.fold, folder)
+        return end_run(writer, plan.fold, folder)
+    finally:
+        writer.close()
+
+
+def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter:
+    journal = plan.journal
+    writer = JournalWriter(
+        folder.journal,
+        journal.run or folder.id,
+        clock,
+        next_seq=journal.next_seq,
+        after_unended=journal.unended,
+    )
+    if journal.torn_bytes:
+        os.truncate(folder.journal, journal.good_bytes)
+    return writer
+
+
+def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
+    """Say whose the run is now. Epochs that damaged lines may have held are passed over: agents refuse lower ones."""
+    data = {
+        "by": by,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "epoch": plan.fold.epoch + 1 + plan.fold.gaps.events + plan.journal.lost_at_end,
+        "torn_bytes": plan.journal.torn_bytes,
+    }
+    writer.append(EventKind.ADOPTED, data)
+    writer.sync()
+    if writer.broken is not None:
+        writer.append(EventKind.STOPPED, {"cause": "journal", "reason": writer.broken})
+
+
+def _tell_killed(writer: JournalWriter, plan: Recovery) -> None:
+    if not any(stop.cause == "killed" for stop in plan.fold.stops):
+        reason = "the runner ended before the run did; it was recovered"
+        writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
+
+
+async def _undo_there(
+    folder: RunFolder,
+    plan: Recovery,
+    writer: JournalWriter,
+    kept: KeptEvents,
+    by: str,
+    progress: Progress,
+    registry: Registry,
+) -> None:
+    fold = plan.fold
+    budget = timedelta(seconds=fold.head["undo_timeout_s"])
+    environment_type = registry.environment_type(fold.opened or fold.head["environment"])
+    handle = RunRecorder(
+        writer,
+        fold.epoch,
+        {},
+        environment=environment_type.name,
+        abort=lambda reason: progress(None, reason),
+        progress=progress,
+        kept=kept,
+    )
+    reopen, opened = environment_type.opener.reopen, False
+    try:
+        async with reopen(fold.environment or {}, handle, run_dir=str(folder.path)) as environment:
+            opened = True
+            with anyio.CancelScope(shield=True):
+                writer.append(EventKind.PHASE, {"name": "undo"})
+                await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
+                left = [entry for entry in plan.entries if not entry.settled]
+                tell_missing(writer, plan.missing)
+                clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)
+                await settle_place(environment, writer, left, fold.fingerprint, clean=clean)
+    except Exception as err:
+        one = only_one(err)
+        if isinstance(one, PlaceGone) and not opened:
+            return settle_gone(writer, plan.entries, plan.missing, by, one.message)
+        if opened or isinstance(one, OffbusError):
+            raise one from None
+        reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"
+        raise CouldNotRun(reason, hint=f"when it can be: offbus recover {folder.path}") from err
+
+
+def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) -> None:
+    data = record["data"]
+    try:
+        undo = registry.undo_type(data["type"]).model_validate(data["record"])
+    except (OffbusError, ValueError):
+        plan.missing.append(record)
+        return
+    entry = UndoEntry(data["undo"], record.get("step"), undo, title=data["describe"], attempts=tries)
+    plan.entries.append(entry)
+
+
+def _nothing_happened(folder: RunFolder) -> Report:
+    folder.unfinished.unlink(missing_ok=True)
+    raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to undo")

@@ -1,0 +1,121 @@
+"""A report as Markdown (GitHub's), for pull requests and job summaries. Pure.
+
+Whatever came from outside is escaped: it can neither format the page nor add a link, an image or HTML to it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from offbus.report.formatting import figure, in_short, seconds
+from offbus.report.model import Report, StepReport
+from offbus.report.render.spans import clean
+from offbus.report.timeline import offset_ms
+
+__all__ = ["markdown_report"]
+
+SIGNS = {"passed": "✅", "failed": "❌", "errored": "❌", "aborted": "⚠️"}
+SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:]|(?<!\w)[-.]|[-.](?!\w))")
+"""What CommonMark and GitHub's extensions give a meaning; a backslash before ASCII punctuation takes it away."""
+
+
+def markdown_report(report: Report) -> str:
+    """The whole report as one Markdown text."""
+    return "\n".join(chain.from_iterable(part(report) for part in _PARTS)) + "\n"
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"## {SIGNS[report.verdict]} {_escaped(report.name)}: {report.verdict} in {seconds(report.duration_s)}"
+    yield ""
+    if report.summary:
+        yield from (_escaped(report.summary), "")
+    yield from (f"- {_escaped(reason)}" for reason in report.reasons)
+    if report.reasons:
+        yield ""
+    yield f"Run `{report.run}` on {_escaped(report.identity)}, {report.started.t}."
+    yield ""
+
+
+def _steps(report: Report) -> Iterator[str]:
+    return _section("Steps", ("step", "outcome", "time", ""), (_step(one) for one in report.steps))
+
+
+def _step(step: StepReport) -> Sequence[str]:
+    took = seconds(step.duration_s) if step.duration_s is not None else ""
+    return step.id, step.outcome.replace("_", " "), took, step.message or step.because or ""
+
+
+def _expectations(report: Report) -> Iterator[str]:
+    own = [(one.text, one.result, one.detail) for one in report.expectations]
+    of_steps = [(one.text, one.result, one.detail) for step in report.steps for one in step.expectations]
+    return _section("Expectations", ("expected", "result", ""), [*of_steps, *own])
+
+
+def _faults(report: Report) -> Iterator[str]:
+    rows = [
+        (
+            fault.subject,
+            plane,
+            "yes" if proof else "no",
+            in_short(proof.evidence) if proof else fault.missing[plane],
+        )
+        for fault in report.faults
+        for plane, proof in fault.planes.items()
+    ]
+    return _section("Faults", ("fault", "plane", "proven", "evidence"), rows)
+
+
+def _metrics(report: Report) -> Iterator[str]:
+    rows = [(name, figure(name, one.value, one.unit)) for name, one in report.metrics.items()]
+    return _section("Metrics", ("metric", "value"), rows)
+
+
+def _undos(report: Report) -> Iterator[str]:
+    rows = [(one.describe, one.result, one.tries[-1].detail if one.tries else "") for one in report.undos]
+    return _section("Undos", ("change", "result", ""), rows)
+
+
+def _residue(report: Report) -> Iterator[str]:
+    if not report.residue:
+        yield from ("### Residue", "", "none" if report.complete else "none so far", "")
+        return
+    rows = [(one.item, one.detail, one.mend) for one in report.residue]
+    yield from _section("Residue", ("item", "what is different", "mend"), rows)
+
+
+def _timeline(report: Report) -> Iterator[str]:
+    rows = [
+        (
+            one.t[11:26],
+            f"{offset_ms(report, one):+.1f}",
+            one.lane,
+            one.subject,
+            one.what,
+            in_short(one.evidence),
+        )
+        for one in report.timeline
+    ]
+    yield from ("<details><summary>Timeline</summary>", "")
+    yield from _table(("UTC", "ms", "lane", "subject", "what", "evidence"), rows)
+    yield "</details>"
+
+
+_PARTS = (_head, _steps, _expectations, _faults, _metrics, _undos, _residue, _timeline)
+
+
+def _section(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    found = list(rows)
+    if found:
+        yield from (f"### {title}", "")
+        yield from _table(heads, found)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(map(_escaped, row))} |" for row in rows)
+    yield ""
+
+
+def _escaped(text: str) -> str:
+    return SPECIAL.sub(r"\\\1", clean(text))

@@ -1,0 +1,62 @@
+"""What is known of a run after some of its events: the data that `Fold` fills and `judge` reads."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from offbus.journal.events import Event
+from offbus.report.gaps import SETTLED, Gaps
+from offbus.report.model import (
+    ExpectationReport,
+    FaultReport,
+    MetricReport,
+    ResidueReport,
+    StepReport,
+    TimelineEntry,
+    UndoReport,
+)
+
+__all__ = ["RunState", "Stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run stopped early."""
+
+    cause: str
+    reason: str
+
+
+class RunState:
+    """The state of a run after some of its events."""
+
+    def __init__(self) -> None:
+        self.first: Event | None = None
+        self.last: Event | None = None
+        self.steps: dict[str, StepReport] = {}
+        self.injecting: set[str] = set()
+        self.expectations: list[ExpectationReport] = []
+        self.faults: dict[str, FaultReport] = {}
+        self.metrics: dict[str, MetricReport] = {}
+        self.undos: dict[int, UndoReport] = {}
+        self.records: dict[int, Event] = {}
+        self.early: set[int] = set()
+        """Undos whose last try began before their step had ended (after a stop)."""
+        self.residue: list[ResidueReport] = []
+        self.timeline: list[TimelineEntry] = []
+        self.stops: list[Stop] = []
+        self.environment: dict[str, Any] | None = None
+        self.opened: str | None = None
+        self.fingerprint: dict[str, Any] | None = None
+        self.after: dict[str, Any] | None = None
+        self.gaps = Gaps()
+        self.epoch = 1
+        self.ended: Event | None = None
+
+    @property
+    def as_before(self) -> bool:
+        """Whether the place was read back in the end and is as it was: then nothing was left, whatever is unknown."""
+        return self.fingerprint is not None and self.fingerprint == self.after
+
+    def pending_undos(self) -> list[UndoReport]:
+        """Undos that are recorded and not settled, in the order of their records."""
+        return [undo for undo in self.undos.values() if undo.result not in SETTLED]

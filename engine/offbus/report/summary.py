@@ -1,0 +1,124 @@
+"""The last lines of every run: passed or failed, why, the figures that matter, what is left, where the report is."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from offbus.report.formatting import figure, seconds
+from offbus.report.model import Report, ResidueReport
+from offbus.report.render.spans import Line, Tone, clean, line
+from offbus.runs import default_runs
+
+__all__ = ["closing_lines", "recover_command"]
+
+WORDS = {"passed": ("PASSED", Tone.GOOD), "failed": ("FAILED", Tone.BAD), "errored": ("ERRORED", Tone.BAD)}
+LISTED_BELOW = ("residue: ", "not undone: ")
+"""Reasons that the residue lines repeat, with how to mend them."""
+WIDTH = 78
+"""Of the lines that can be broken."""
+TIME_TO = "time_to_"
+TIMES = ("detect", "cordon", "drain", "remediate", "uncordon", "recover")
+"""In the order in which they happen."""
+REQUESTS = (
+    ("requests.sent", "{} sent"),
+    ("requests.failed", "{} failed"),
+    ("requests.success_rate", "{} good"),
+    ("availability", "{} available"),
+)
+
+
+def closing_lines(report: Report, place: Path, *, goes_on: bool = False) -> list[Line]:
+    """The closing lines; `place` is the path of report.json, or of the journal while there is no report.
+
+    `goes_on` when a living process plays the run: then there is nothing to recover yet.
+    """
+    return [
+        _headline(report, goes_on=goes_on),
+        *(line("  - ", clean(reason)) for reason in _reasons(report, goes_on=goes_on)),
+        *_figures(report),
+        *_residue(report),
+        *([] if report.complete or goes_on else [_finish(report, place.parent)]),
+        line("journal: " if place.suffix == ".jsonl" else "report: ", str(place)),
+    ]
+
+
+def recover_command(run: str, folder: Path) -> str:
+    """What finishes a run: by its id where runs are kept anyway, else by its folder."""
+    usual = folder.parent == default_runs()
+    return f"offbus recover {run if usual else shlex.quote(str(folder))}"
+
+
+def _headline(report: Report, *, goes_on: bool) -> Line:
+    word, tone = WORDS.get(report.verdict, ("ABORTED", Tone.BAD))
+    if any(one.lane == "run" and one.subject == "signal" for one in report.timeline):
+        word, tone = "INTERRUPTED", Tone.CAUTION
+    if goes_on:
+        word, tone = "RUNNING", Tone.CAUTION
+    joint = "in" if report.complete else "after"
+    return line(
+        (word, tone), "  ", (clean(report.name), Tone.STRONG), f"  {joint} {seconds(report.duration_s)}"
+    )
+
+
+def _reasons(report: Report, *, goes_on: bool) -> list[str]:
+    """What of an unfinished run is still to come is no reason yet."""
+    return [] if goes_on else [one for one in report.reasons if not one.startswith(LISTED_BELOW)]
+
+
+def _figures(report: Report) -> Iterator[Line]:
+    times = [
+        f"{name} {seconds(report.metrics[TIME_TO + name].value)}"
+        for name in TIMES
+        if TIME_TO + name in report.metrics
+    ]
+    yield from _wrapped("  time to  ", times)
+    requests = [_filled(report, name, text) for name, text in REQUESTS if name in report.metrics]
+    yield from _wrapped("  requests ", requests)
+    if report.faults:
+        yield line(
+            "  faults   ", f"{sum(one.proven for one in report.faults)} of {len(report.faults)} proven"
+        )
+
+
+def _wrapped(title: str, items: list[str]) -> Iterator[Line]:
+    """The items in lines of at most WIDTH; the title before the first."""
+    row = title
+    for number, item in enumerate(items, start=1):
+        word = f"{item}," if number < len(items) else item
+        if len(row) + len(word) > WIDTH:
+            yield line(row.rstrip())
+            row = " " * len(title)
+        row += f"{word} "
+    if items:
+        yield line(row.rstrip())
+
+
+def _filled(report: Report, name: str, text: str) -> str:
+    metric = report.metrics[name]
+    return text.format(figure(name, metric.value, metric.unit))
+
+
+def _residue(report: Report) -> Iterator[Line]:
+    waiting = [one for one in report.undos if one.result not in ("restored", "nothing")]
+    if report.residue:
+        yield line(("residue:", Tone.BAD), f" {_count(len(report.residue), 'item')}")
+        for item in report.residue:
+            yield from _item(item)
+    elif waiting:
+        yield line(("residue:", Tone.BAD), f" {_count(len(waiting), 'change')} not undone yet")
+        yield from (line("  - ", clean(one.describe)) for one in waiting)
+    else:
+        yield line("residue: none" if report.complete else "residue: none so far")
+
+
+def _item(item: ResidueReport) -> Iterator[Line]:
+    yield line("  - ", f"{clean(item.item)}: {clean(item.detail)}")
+    yield line("    mend: ", (clean(item.mend), Tone.STRONG))
+
+
+def _finish(report: Report, folder: Path) -> Line:
+    return line("finish it: ", (recover_command(report.run, folder), Tone.STRONG))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,28 @@
+"""What happens beside the steps when their time is over: disarming without waiting for them, and halting them."""
+
+from datetime import timedelta
+
+import anyio
+
+from offbus.runner.scheduler import Scheduler
+from offbus.runner.step_runner import Stepper
+from offbus.runner.undo_registry import UndoLog
+
+__all__ = ["HASTE", "disarm_in_haste", "halt_after"]
+
+HASTE = timedelta(milliseconds=250)
+"""How long the steps may take to end after a stop before the faults are disarmed without waiting for them."""
+
+
+async def disarm_in_haste(hurry: anyio.Event, stepper: Stepper, undos: UndoLog) -> None:
+    """Once `hurry` is set: disarm what steps that do not end leave armed. Cancelled when they all have ended."""
+    await hurry.wait()
+    await anyio.sleep(HASTE.total_seconds())
+    with anyio.CancelScope(shield=True):
+        await undos.disarm_now(stepper.running)
+
+
+async def halt_after(limit: timedelta, playing: Scheduler) -> None:
+    """Halt `always` steps that take more than their share of the undo's budget."""
+    await anyio.sleep(limit.total_seconds())
+    playing.halt(f"`always` steps did not end within {limit.total_seconds():g} s, half of undo_timeout")

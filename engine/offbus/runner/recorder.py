@@ -1,0 +1,149 @@
+"""Writes what steps, undos and environments have to say into the journal."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from math import isfinite
+from typing import Any
+
+from offbus.environment import Left
+from offbus.journal.events import Event, EventKind
+from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.writer import JournalWriter
+from offbus.recorder import Moment, Recorded
+
+__all__ = ["JournalRecorder", "MetricValues", "RunRecorder"]
+
+MetricValues = dict[str, float | timedelta]
+"""Metrics as they were given, for expressions: a duration stays a duration."""
+
+
+class JournalRecorder:
+    """The recorder of one step (or of the run, where `step` is None). See offbus.step.Recorder."""
+
+    def __init__(
+        self, journal: JournalWriter, epoch: int, metrics: MetricValues, step: str | None = None
+    ) -> None:
+        self._journal = journal
+        self._epoch = epoch
+        self._metrics = metrics
+        self._step = step
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._journal.run
+
+    @property
+    def epoch(self) -> int:
+        """How many owners the run has had."""
+        return self._epoch
+
+    def for_step(self, step: str | None) -> "JournalRecorder":
+        """The same, for another step."""
+        return JournalRecorder(self._journal, self._epoch, self._metrics, step)
+
+    def observed(
+        self,
+        *,
+        lane: str,
+        subject: str,
+        to: str,
+        was: str | None = None,
+        evidence: Mapping[str, Any] | None = None,
+        at: Moment | None = None,
+    ) -> Recorded:
+        """See Recorder."""
+        data: dict[str, Any] = {"lane": lane, "subject": subject, "to": to}
+        if was is not None:
+            data["was"] = was
+        if evidence:
+            data["evidence"] = dict(evidence)
+        return self._record(EventKind.OBSERVED, data, at)
+
+    def metric(
+        self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
+    ) -> None:
+        """See Recorder."""
+        plain = value.total_seconds() if isinstance(value, timedelta) else float(value)
+        if not isfinite(plain):
+            raise ValueError(f"metric {name} is {plain}, which is no measurement")
+        self._metrics[name] = value
+        data = {"name": name, "value": plain, "unit": unit, "from": list(derived_from)}
+        self._record(EventKind.METRIC, data, None)
+
+    def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> Recorded:
+        """See Recorder."""
+        data = {"fault": fault, "subject": subject, "planes": dict(planes)}
+        return self._record(EventKind.FAULT_DECLARED, data, None)
+
+    def fault_proven(
+        self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: Moment | None = None
+    ) -> Recorded:
+        """See Recorder."""
+        data = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
+        return self._record(EventKind.FAULT_PROVEN, data, at)
+
+    def _record(self, kind: EventKind, data: dict[str, Any], at: Moment | None) -> Recorded:
+        if at is not None:
+            data["at"] = {"mono_ns": at.mono_ns, "error_ns": at.error_ns, "clock": at.clock}
+        return _recorded(self._journal.append(kind, data, step=self._step))
+
+
+class RunRecorder(JournalRecorder):
+    """The environment's handle on the run. See offbus.environment.RunHandle."""
+
+    def __init__(
+        self,
+        journal: JournalWriter,
+        epoch: int,
+        metrics: MetricValues,
+        *,
+        environment: str,
+        abort: Callable[[str], None],
+        progress: Callable[[str | None, str], None],
+        kept: KeptEvents | None = None,
+    ) -> None:
+        super().__init__(journal, epoch, metrics)
+        self._kept = kept or KeptEvents()
+        self._environment = environment
+        self._abort = abort
+        self._progress = progress
+        self._begun = False
+        self.left: list[Left] = []
+        """What may be left of an environment that did not open."""
+
+    def opened(self, state: Mapping[str, Any]) -> None:
+        """See RunHandle."""
+        data = {"environment": self._environment, "state": dict(state)}
+        self._journal.append(EventKind.ENVIRONMENT_OPENED, data, durable=True)
+        self._begun = True
+
+    def unopened(self, left: Iterable[Left] = ()) -> None:
+        """See RunHandle."""
+        self._begun = False
+        for one in left:
+            self.left.append(one)
+            data = {"item": one.item, "detail": one.detail, "mend": one.mend}
+            self._journal.append(EventKind.RESIDUE, data)
+
+    def did_not_open(self) -> None:
+        """The engine's side of `unopened`: nobody has looked unless the environment said so."""
+        if self._begun:
+            detail = "it did not open, and did not say whether anything of it is left"
+            self.unopened([Left("environment", detail, f"offbus recover {self.run_id}")])
+
+    def kept(self) -> Sequence[Event]:
+        """See RunHandle."""
+        return tuple(self._kept.events)
+
+    def abort(self, reason: str) -> None:
+        """See RunHandle."""
+        self._abort(reason)
+
+    def progress(self, text: str) -> None:
+        """See RunHandle."""
+        self._progress(None, text)
+
+
+def _recorded(event: Event) -> Recorded:
+    return Recorded(seq=event["seq"], mono_ns=event["mono_ns"])

@@ -1,0 +1,144 @@
+"""Plays single steps for the scheduler: attempts, expectations, undo between attempts, and `cleanup`'s requests."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from offbus.journal.events import EventKind, Outcome
+from offbus.runner.attempts import Result, attempt, play_step
+from offbus.runner.context import Services, StepContext
+from offbus.runner.expectations import judge_all
+from offbus.runner.scheduler import Scheduler, Slot
+from offbus.runner.undo_registry import UndoLog, refuse_open
+from offbus.runner.undo_runner import UndoEntry
+
+if TYPE_CHECKING:
+    from offbus.language.cel.scope import Scope, StepState
+    from offbus.language.scenario import Scenario
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """Everything that happens inside one step of one run."""
+
+    def __init__(self, scenario: "Scenario", services: Services, undos: UndoLog) -> None:
+        self.slots: dict[str, Slot] = {}
+        self._scenario = scenario
+        self._services = services
+        self._journal = services.journal
+        self._undos = undos
+        self._schedulers: dict[str, Scheduler] = {}
+        self._attempts: dict[str, int] = {}
+        self._needs = {step.id: step.needs for step in scenario.steps}
+
+    def scheduler(self, *, always: bool) -> Scheduler:
+        """A scheduler for the steps marked `always`, or for all others; slots are shared, so needs may point across."""
+        chosen = [step for step in self._scenario.steps if step.always == always]
+        scheduler = Scheduler(
+            chosen, self.play, self.ended, self.slots, always=always, needs_of=lambda step: self._needs[step]
+        )
+        self._schedulers |= dict.fromkeys((step.id for step in chosen), scheduler)
+        return scheduler
+
+    def running(self, step: str | None) -> bool:
+        """Whether a step has begun and not ended."""
+        slot = self.slots.get(step or "")
+        return slot is not None and slot.started and slot.result is None
+
+    def scope(self, own: Result | None = None) -> "Scope":
+        """What expressions can see now."""
+        from offbus.language.cel.scope import Scope
+
+        return Scope(
+            inputs=self._scenario.inputs,
+            steps=_States(self.slots),
+            outputs=own.outputs if own else None,
+            metrics=self._services.metrics,
+        )
+
+    async def play(self, slot: Slot) -> Result:
+        """All attempts of a step, then its expectations."""
+        result = await play_step(
+            slot.step,
+            lambda number: self._attempt(slot, number),
+            lambda number, result, pause: self._between(slot, number, result, pause),
+        )
+        if result.outcome is Outcome.PASSED and slot.step.expect:
+            scope = self.scope(result)
+            return judge_all(self._journal, slot.step.expect, scope, result, step=slot.step.id)
+        return result
+
+    def ended(self, slot: Slot, result: Result) -> None:
+        """Journal the step's one outcome."""
+        data: dict[str, Any] = {
+            "outcome": result.outcome.value,
+            "attempts": self._attempts.get(slot.step.id, 0),
+        }
+        optional = {
+            "because": result.because,
+            "message": result.message or None,
+            "hint": result.hint,
+            "evidence": dict(result.evidence) or None,
+            "bug": result.bug or None,
+        }
+        data |= {key: value for key, value in optional.items() if value is not None}
+        if result.told is not None:
+            data["outputs"] = dict(result.told)
+        self._journal.append(EventKind.STEP_ENDED, data, step=slot.step.id)
+
+    async def undo_now(self, steps: Iterable[str]) -> list[UndoEntry]:
+        """For `cleanup`: stop these steps if they run, then undo what they did."""
+        chosen = list(steps)
+        for name in chosen:
+            slot = self.slots[name]
+            if slot.started and slot.result is None:
+                self._schedulers[name].stop(slot)
+                await slot.ended.wait()
+        return await self._undos.undo_steps(chosen, by="cleanup")
+
+    async def _attempt(self, slot: Slot, number: int) -> Result:
+        self._attempts[slot.step.id] = number
+        self._journal.append(EventKind.STEP_STARTED, {"attempt": number}, step=slot.step.id)
+        context = StepContext(self._services, slot.step.id, lambda: self._ready(slot), slot)
+        return await attempt(slot.step, context, self.scope)
+
+    async def _between(self, slot: Slot, number: int, result: Result, pause: timedelta) -> None:
+        data = {
+            "attempt": number,
+            "outcome": result.outcome.value,
+            "message": result.message,
+            "again_in_s": pause.total_seconds(),
+        }
+        self._journal.append(EventKind.ATTEMPT_ENDED, data, step=slot.step.id)
+        refuse_open(await self._undos.undo_steps([slot.step.id], by="retry"))
+        await anyio.sleep(pause.total_seconds())
+
+    def _ready(self, slot: Slot) -> None:
+        """Only a background step satisfies others before it has ended; elsewhere the call says nothing."""
+        if slot.step.background and not slot.satisfied:
+            self._journal.append(EventKind.STEP_READY, {}, step=slot.step.id)
+            self._schedulers[slot.step.id].ready(slot)
+
+
+class _States(Mapping[str, "StepState"]):
+    """The steps as expressions see them, made when they are asked for."""
+
+    def __init__(self, slots: Mapping[str, Slot]) -> None:
+        self._slots = slots
+
+    def __getitem__(self, step: str) -> "StepState":
+        from offbus.language.cel.scope import StepState
+
+        result = self._slots[step].result
+        if result is None:
+            return StepState(outcome="running", outputs=None)
+        return StepState(outcome=result.outcome.value, outputs=result.outputs)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def __len__(self) -> int:
+        return len(self._slots)

@@ -1,0 +1,140 @@
+"""The end of a run: what is left behind, the verdict, the report. Shared by the runner and by `recover`."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from offbus.environment import Environment, OwnsRun
+from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
+from offbus.exits import Exit
+from offbus.journal.events import EventKind
+from offbus.journal.writer import JournalWriter
+from offbus.report.fold import Fold
+from offbus.report.model import Report
+from offbus.runner.fingerprint_diff import differences, foreign_of, mend_of, value_of
+from offbus.runner.undo_runner import UndoEntry
+from offbus.runs import RunFolder
+
+__all__ = ["CLOSING", "end_run", "settle_place", "write_report"]
+
+CLOSING = timedelta(seconds=60)
+"""For reading the place back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
+
+
+async def settle_place(
+    environment: Environment,
+    journal: JournalWriter,
+    open_entries: Iterable[UndoEntry],
+    before: dict[str, Any] | None,
+    *,
+    clean: bool = True,
+) -> None:
+    """Report what is not as it was, then close the environment: for good only when nothing is left.
+
+    `clean` is False when the caller knows of something else that is not undone.
+    """
+    entries = list(open_entries)
+    journal.append(EventKind.PHASE, {"name": "close"})
+    with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as scope:
+        taken = await _taken_over(environment)
+        if taken is not None:
+            clean = _leave_to(journal, taken, entries)
+        else:
+            clean &= _report_open(journal, entries)
+            clean &= await _compare(environment, journal, before)
+        try:
+            await environment.close(finished=clean and taken is None)
+        except Exception as err:  # noqa: BLE001  an environment that cannot be closed is left behind: residue
+            _residue(journal, "environment", f"it could not be closed: {err}")
+    if scope.cancelled_caught:
+        _residue(journal, "environment", f"it was not closed within {CLOSING.total_seconds():g} s")
+
+
+def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
+    """Write run_ended and fold the report; the folder is no longer unfinished when nothing is left."""
+    verdict = fold.verdict(finishing=True)
+    data = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "exit": int(verdict.exit)}
+    journal.append(EventKind.RUN_ENDED, data)
+    journal.close()
+    report = fold.report()
+    if report.exit != Exit.RESIDUE and journal.broken is None:
+        folder.unfinished.unlink(missing_ok=True)
+    return report
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Replace the report in one go. Raises CouldNotRun."""
+    draft = path.with_suffix(".json.part")
+    try:
+        draft.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as err:
+        raise CouldNotRun(f"the report {path} cannot be written: {err.strerror}") from err
+
+
+async def _taken_over(environment: Environment) -> TakenOver | None:
+    """Who has the run now, when that is another process; whatever else is wrong shows in the comparison."""
+    if not isinstance(environment, OwnsRun):
+        return None
+    try:
+        await environment.may_undo()
+    except TakenOver as err:
+        return err
+    except OffbusError:
+        return None
+    return None
+
+
+def _leave_to(journal: JournalWriter, taken: TakenOver, entries: Sequence[UndoEntry]) -> bool:
+    """The new owner undoes, and says what it could not; whether nothing is left to it."""
+    if entries:
+        detail = f"{taken.message}, so {len(entries)} undos are left to that process"
+        _residue(journal, f"run {journal.run}", detail)
+    return not entries
+
+
+def _report_open(journal: JournalWriter, entries: Iterable[UndoEntry]) -> bool:
+    clean = True
+    for entry in entries:
+        detail = entry.result.detail if entry.result is not None else entry.error or "it failed"
+        _residue(journal, entry.title, f"not undone: {detail}")
+        clean = False
+    return clean
+
+
+async def _compare(environment: Environment, journal: JournalWriter, before: dict[str, Any] | None) -> bool:
+    if before is None:
+        return True
+    try:
+        after = await _read_back(environment, journal)
+    except JournalError as err:
+        _residue(journal, "fingerprint", f"the place was read back, but {err}")
+        return False
+    except Exception as err:  # noqa: BLE001  what cannot be read back is not known to be restored
+        _residue(journal, "fingerprint", f"the place could not be read back: {type(err).__name__}: {err}")
+        return False
+    clean = True
+    for item, detail in differences(before, after):
+        why = foreign_of(environment, item, before, after)
+        if why is not None:
+            data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
+            journal.append(EventKind.OBSERVED, data)
+            continue
+        _residue(journal, item, detail, mend_of(environment, item, value_of(before, item)))
+        clean = False
+    return clean
+
+
+async def _read_back(environment: Environment, journal: JournalWriter) -> dict[str, Any]:
+    """What the place is like now, as the journal has it: of a large place, no second copy is kept."""
+    data = {"when": "after", "items": await environment.fingerprint()}
+    items: dict[str, Any] = journal.append(EventKind.FINGERPRINT, data)["data"]["items"]
+    return items
+
+
+def _residue(journal: JournalWriter, item: str, detail: str, mend: str | None = None) -> None:
+    data = {"item": item, "detail": detail, "mend": mend or f"offbus recover {journal.run}"}
+    journal.append(EventKind.RESIDUE, data)

@@ -1,0 +1,107 @@
+"""The undos of a run: journals them before their effect, and undoes some of them when `cleanup` or a retry asks."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from offbus.errors import JournalError, StepError, StepFailed
+from offbus.journal.events import Event, EventKind
+from offbus.journal.writer import JournalWriter
+from offbus.runner.undo_runner import UndoEntry, Undoer
+from offbus.undo import Phase, Undo
+
+if TYPE_CHECKING:
+    from offbus.plugins import Plugin, Registry
+
+__all__ = ["UndoLog"]
+
+
+class UndoLog:
+    """All undos that were registered, in the order of their records."""
+
+    def __init__(
+        self, journal: JournalWriter, undoer: Undoer, budget: timedelta, registry: "Registry"
+    ) -> None:
+        self.entries: list[UndoEntry] = []
+        self.closed: str | None = None
+        """Why no further effect may begin, once that is so."""
+        self._journal = journal
+        self._undoer = undoer
+        self._budget = budget
+        self._registry = registry
+        self.deadline: float | None = None
+        """When the budget of the undo ends, once it has begun."""
+
+    def time_left(self) -> timedelta:
+        """Of the undo's budget, which begins with the first call: with the stop of a run, or the end of its steps."""
+        if self.deadline is None:
+            self.deadline = anyio.current_time() + self._budget.total_seconds()
+        return timedelta(seconds=max(0.0, self.deadline - anyio.current_time()))
+
+    def register(self, step: str | None, undo: Undo) -> Event:
+        """Journal and fsync an undo; its event. Raises StepError when its effect must not be begun."""
+        title = undo.describe()
+        if self.closed is not None:
+            raise StepError(f"refused to {title!r} later, so nothing is changed: {self.closed}")
+        number = len(self.entries) + 1
+        plugin = self._plugin(undo)
+        data: dict[str, Any] = {
+            "undo": number,
+            "type": plugin.name,
+            "distribution": plugin.package,
+            "phase": undo.phase.value,
+            "describe": title,
+            "record": undo.model_dump(mode="json"),
+        }
+        try:
+            event = self._journal.append(EventKind.UNDO_RECORDED, data, step=step, durable=True)
+        except JournalError as err:
+            self.closed = self.closed or self._journal.broken
+            raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
+        self.entries.append(UndoEntry(number, step, undo, title))
+        return event
+
+    def _plugin(self, undo: Undo) -> "Plugin":
+        found = self._registry.plugin_of_undo(type(undo))
+        if found is None:
+            kind = f"{type(undo).__module__}.{type(undo).__qualname__}"
+            raise StepError(
+                f"undo type {kind} is not registered, so nothing is changed",
+                hint="add it to the entry points 'offbus.undos' of its package: recovery must be able to load it",
+            )
+        return found
+
+    async def undo_steps(self, steps: Iterable[str], *, by: str) -> list[UndoEntry]:
+        """Undo what these steps registered and is not undone yet, now; those entries are returned."""
+        wanted = set(steps)
+        mine = [entry for entry in self.entries if entry.step in wanted and not entry.settled]
+        await self._undoer.undo(mine, by=by, budget=self._budget)
+        return mine
+
+    async def disarm_now(self, running: Callable[[str | None], bool]) -> None:
+        """After a stop: disarm every fault at once. Those of steps that still run are disarmed again at the end."""
+        mine = [entry for entry in self.entries if entry.undo.phase is Phase.DISARM and not entry.settled]
+        early = [entry for entry in mine if running(entry.step)]
+        await self._undoer.undo(mine, by="stop", budget=self.time_left())
+        for entry in early:
+            entry.again = True
+
+    async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
+        """Undo everything that is not settled; the entries that stay open are returned."""
+        await self._undoer.undo(self.entries, by=by, budget=budget)
+        return [entry for entry in self.entries if not entry.settled]
+
+
+def refuse_open(played: Iterable[UndoEntry]) -> None:
+    """Raise StepFailed for a conflict, StepError for an undo that failed; nothing when all are settled."""
+    entries = [entry for entry in played if not entry.settled]
+    if not entries:
+        return
+    first = entries[0]
+    conflict = first.result is not None
+    detail = first.result.detail if first.result is not None else first.error
+    more = f" (and {len(entries) - 1} more)" if len(entries) > 1 else ""
+    kind = StepFailed if conflict else StepError
+    raise kind(f"not undone: {first.title}: {detail}{more}", hint="it is tried again at the end")

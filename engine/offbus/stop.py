@@ -1,0 +1,65 @@
+"""Asks the process that holds a run to stop. It is found by the run's lock, and verified to be that process.
+
+The run's lock says which process holds it: host, boot, pid and when that process started. It is signalled through a
+pidfd (pidfd_open(2)), opened before the start time is compared, so that a pid that is used again meanwhile is never
+hit. The signal is SIGTERM: as a first signal it does what Ctrl-C does, and unlike SIGINT it is never a second one.
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from offbus.errors import CouldNotRun
+from offbus.journal.lock import Holder
+from offbus.runs import RunFolder
+
+__all__ = ["asked_to_stop", "is_suspended"]
+
+
+@contextmanager
+def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
+    """Ask the process that holds a run to stop; a pidfd of it, None when it ended by itself. Raises CouldNotRun."""
+    process = _process_of(folder)
+    try:
+        try:
+            signal.pidfd_send_signal(process, signal.SIGTERM)
+        except ProcessLookupError:
+            yield None
+            return
+        yield process
+    finally:
+        os.close(process)
+
+
+def _process_of(folder: RunFolder) -> int:
+    """A pidfd of the process that holds the run, verified. Raises CouldNotRun."""
+    holder = folder.holder
+    if holder is None:
+        raise CouldNotRun(f"run {folder.id} does not say which process holds it", hint=_by_hand(folder))
+    try:
+        process = os.pidfd_open(holder.pid)
+    except OSError as err:
+        raise _unreachable(folder, holder) from err
+    if not holder.is_here:
+        os.close(process)
+        raise _unreachable(folder, holder)
+    return process
+
+
+def _unreachable(folder: RunFolder, holder: Holder) -> CouldNotRun:
+    return CouldNotRun(f"run {folder.id} is held by {holder}, which is not here", hint=_by_hand(folder))
+
+
+def _by_hand(folder: RunFolder) -> str:
+    return f"where it runs: offbus stop {folder.id}"
+
+
+def is_suspended(pid: int) -> bool:
+    """Whether a process is stopped (Ctrl-Z, SIGSTOP): it gets a signal only when it goes on."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return state.rpartition(")")[2].split()[0] in ("T", "t")
