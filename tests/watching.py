@@ -6,7 +6,7 @@ from pathlib import Path
 
 import anyio
 
-from offbus_sandbox.responder.inotify import Folder
+from offbus_sandbox.responder.detector.inotify import Folder
 
 __all__ = ["wait_until", "watch_until"]
 

@@ -13,7 +13,7 @@ from drill_world import up
 from following import follow, reach
 from playing import LONG, SCENARIOS, Finished, Offbus
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Object, Ref
 from offbus_steps.residue.patching import change

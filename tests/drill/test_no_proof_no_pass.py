@@ -11,7 +11,7 @@ import pytest
 from drill_world import signal_program, up, variant
 from playing import SCENARIOS
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Ref
 from watching import wait_until

@@ -11,7 +11,7 @@ from drill_world import up
 from following import follow, reach
 from playing import LONG, SCENARIOS, Offbus
 
-from offbus_sandbox.responder.inotify import Folder
+from offbus_sandbox.responder.detector.inotify import Folder
 
 pytestmark = pytest.mark.drill
 

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from offbus_sandbox.controllers.graph_template import component_type, deployment_of, services_of
-from offbus_sandbox.owners import owner_reference
+from offbus_sandbox.store.owners import owner_reference
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login

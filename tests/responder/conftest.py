@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
+from offbus_sandbox.local.launch import start, stop
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 
 from offbus_sandbox.responder.condition import faults_of, updated_conditions
+from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
+from offbus_sandbox.responder.controller.quarantine import (
+    cancel_patch,
+    quarantine_patch,
+    release_patch,
+    track_patch,
+)
+from offbus_sandbox.responder.controller.remediation import record_json, remediations
 from offbus_sandbox.responder.health_event import Entity, HealthEvent
-from offbus_sandbox.responder.node_view import NodeView, is_managed
-from offbus_sandbox.responder.quarantine import cancel_patch, quarantine_patch, release_patch, track_patch
-from offbus_sandbox.responder.remediation import record_json, remediations
-from offbus_sandbox.responder.terms import RecommendedAction
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 UUID = "GPU-4c6a1b2c-0000-4000-8000-00000000000a"

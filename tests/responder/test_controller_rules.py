@@ -8,8 +8,8 @@ import pytest
 
 from offbus.errors import UsageError
 from offbus_sandbox.responder.config import DrainMode, DrainPolicy, ResponderConfig, load_config
-from offbus_sandbox.responder.draining import next_group
-from offbus_sandbox.responder.due import Due
+from offbus_sandbox.responder.controller.delays import Due
+from offbus_sandbox.responder.controller.drain import next_group
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -2,9 +2,14 @@
 
 import pytest
 
-from offbus_sandbox.responder.journald import Entry, journal_entry, parse_record
-from offbus_sandbox.responder.terms import RecommendedAction
-from offbus_sandbox.responder.xid_line import XidReport, parse_gpu_address, parse_gpu_reset, parse_xid
+from offbus_sandbox.responder.detector.journald import Entry, journal_entry, parse_record
+from offbus_sandbox.responder.detector.xid_line import (
+    XidReport,
+    parse_gpu_address,
+    parse_gpu_reset,
+    parse_xid,
+)
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
 
 FALLEN_OFF = "NVRM: Xid (PCI:0000:2a:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 USER = 12  # facility user, level warning: what the kernel makes of a line that a process writes

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from responder_world import Cluster, condition
 
-from offbus_sandbox.responder.boot_id import renew_boot_id
+from offbus_sandbox.responder.detector.boot_id import renew_boot_id
 from offbus_steps.port import Object, Ref
 
 pytestmark = pytest.mark.anyio

@@ -6,10 +6,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from offbus_sandbox.responder.boot_id import read_boot_id, renew_boot_id
-from offbus_sandbox.responder.detector_state import StateFile
-from offbus_sandbox.responder.inotify import Folder
-from offbus_sandbox.responder.kernel_log import Device, RecordFile, open_kernel_log
+from offbus_sandbox.responder.detector.boot_id import read_boot_id, renew_boot_id
+from offbus_sandbox.responder.detector.inotify import Folder
+from offbus_sandbox.responder.detector.kernel_log import Device, RecordFile, open_kernel_log
+from offbus_sandbox.responder.detector.state import StateFile
 
 
 def append(path: Path, text: str) -> None:

@@ -7,10 +7,10 @@ import anyio
 import pytest
 from local_cluster import QUICK, Pipe
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
+from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from local_cluster import SLEEP, Pipe, pod
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.table import Process, processes

@@ -16,12 +16,13 @@ from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
-from offbus_sandbox.environment import LOCAL, LocalOptions
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.named import folder_of
+from offbus_sandbox.local.environment import LOCAL
+from offbus_sandbox.local.launch import is_running, start, stop
+from offbus_sandbox.local.names import folder_of
+from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
-from offbus_sandbox.start import is_running, start, stop
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.safety.guards import ClusterGuards
 

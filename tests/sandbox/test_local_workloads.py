@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from local_cluster import SLEEP, deployment
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref

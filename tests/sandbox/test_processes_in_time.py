@@ -18,8 +18,9 @@ from local_cluster import SLEEP, pod
 from starlette.applications import Starlette
 
 from offbus.errors import CouldNotRun
-from offbus_sandbox import start as starting
-from offbus_sandbox.adapter import ANSWERS_WITHIN_S, LocalPort
+from offbus_sandbox.adapter.port import ANSWERS_WITHIN_S, LocalPort
+from offbus_sandbox.adapter.traffic import LocalTraffic
+from offbus_sandbox.adapter.wire import AGENT_PATH
 from offbus_sandbox.api.agents import LONGEST_S, AgentProxy
 from offbus_sandbox.api.server import LAST_REQUESTS_S, Server, listen
 from offbus_sandbox.config import SandboxConfig
@@ -27,14 +28,13 @@ from offbus_sandbox.kubelet.addresses import Addresses
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.kubelet import LAST_GRACE_S, Kubelet
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.local import launch as starting
 from offbus_sandbox.processes import service, survey
 from offbus_sandbox.processes.child import Child, Command
 from offbus_sandbox.processes.ending import end_all, marked
 from offbus_sandbox.processes.table import MARK
 from offbus_sandbox.store.store import Store
 from offbus_sandbox.supervisor.disarm import WITHIN_S, disarm_all
-from offbus_sandbox.traffic_client import LocalTraffic
-from offbus_sandbox.wire import AGENT_PATH
 from offbus_steps.port import Object, PortError, Ref, Unavailable
 from virtual_time import in_virtual_asyncio_time, in_virtual_time, meanwhile
 

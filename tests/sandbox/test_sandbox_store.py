@@ -6,7 +6,7 @@ import anyio
 import pytest
 from local_cluster import SLEEP, deployment, pod
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge

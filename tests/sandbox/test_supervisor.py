@@ -13,13 +13,13 @@ import pytest
 from local_cluster import QUICK, SLEEP, deployment
 
 from offbus.errors import CouldNotRun
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import LONGEST, Layout
+from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.processes.table import ProcessId
-from offbus_sandbox.start import is_running, start, stop
 from offbus_steps.port import Object, Ref, Unavailable
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from offbus_sandbox.unix_http import unix_transport
+from offbus_sandbox.adapter.unix_http import unix_transport
 
 pytestmark = pytest.mark.anyio
 

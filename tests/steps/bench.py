@@ -14,7 +14,7 @@ from offbus.runner.clock import Clock, SystemClock
 from offbus.runner.recorder import JournalRecorder, RunRecorder
 from offbus.step import StepType
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.cluster.cluster import Cluster, open_cluster
 from offbus_steps.port import Port

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.start import start, stop
+from offbus_sandbox.local.launch import start, stop
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -9,8 +9,8 @@ import anyio
 import httpx
 import pytest
 
+from offbus_sandbox.adapter.traffic import LocalTraffic
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.traffic_client import LocalTraffic
 from offbus_steps.inference_client.requests import Asked, Question, ask
 from offbus_steps.port import Ref
 

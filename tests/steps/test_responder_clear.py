@@ -15,8 +15,8 @@ from bench import Bench, bench, pods_of
 from offbus.errors import StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.responder.config import ResponderConfig
-from offbus_sandbox.start import start, stop
 from offbus_steps.deploy.step_type import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences

@@ -17,7 +17,7 @@ from torture_picture import Picture, differences, picture
 from torture_place import Place
 from torture_strike import Came, Strike, agents_of, strike
 
-from offbus_sandbox.responder.inotify import Folder
+from offbus_sandbox.responder.detector.inotify import Folder
 
 __all__ = [
     "Case",

@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 import yaml
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import Backoff, SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.responder.config import ResponderConfig
-from offbus_sandbox.start import start, stop
 from offbus_steps.port import Object
 
 __all__ = ["NAMESPACE", "Place"]

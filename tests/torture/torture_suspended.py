@@ -21,8 +21,8 @@ from torture_picture import Picture
 from torture_place import NAMESPACE, Place
 from torture_strike import Strike, agents_of, suspended
 
-from offbus_sandbox.adapter import LocalPort
-from offbus_sandbox.responder.inotify import Folder
+from offbus_sandbox.adapter.port import LocalPort
+from offbus_sandbox.responder.detector.inotify import Folder
 from offbus_steps.inference_client.requests import Question, ask
 from offbus_steps.port import Ref
 

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from offbus_sandbox.adapter.unix_http import unix_transport
+from offbus_sandbox.adapter.wire import AGENT_PATH, REFUSED, status_of
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.unix_http import unix_transport
-from offbus_sandbox.wire import AGENT_PATH, REFUSED, status_of
 from offbus_steps.port import NotFound, Unavailable
 
 __all__ = ["AgentProxy"]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offbus_sandbox.wire import CONTROL_PATH
+from offbus_sandbox.adapter.wire import CONTROL_PATH
 
 __all__ = ["control_routes"]
 

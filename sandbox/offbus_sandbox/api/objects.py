@@ -1,6 +1,6 @@
 """The objects' routes: list, watch, create, get, patch, status, delete, for every kind of the port.
 
-Bodies are bounded and must be JSON objects; every refusal is a Kubernetes `Status` (offbus_sandbox.wire).
+Bodies are bounded and must be JSON objects; every refusal is a Kubernetes `Status` (offbus_sandbox.adapter.wire).
 """
 
 import json
@@ -11,10 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from offbus_sandbox.adapter.wire import collection_path, object_path, status_of
 from offbus_sandbox.store.selector import Selector, parse_selector
 from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store, in_scope
-from offbus_sandbox.wire import collection_path, object_path, status_of
 from offbus_steps.port import ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
 
 __all__ = ["ObjectRoutes", "read_body"]

@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from offbus_sandbox.adapter.wire import object_path
 from offbus_sandbox.api.objects import delete_options, read_body
 from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.kubelet.host import log_folder
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.store.store import Store
-from offbus_sandbox.wire import object_path
 from offbus_steps.port import KINDS, Invalid, NotFound, Object, Ref
 
 __all__ = ["PodRoutes"]

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from offbus_agent.http.uvicorn_server import OwnSignals
-from offbus_sandbox.wire import status_of
+from offbus_sandbox.adapter.wire import status_of
 from offbus_steps.port import PortError
 
 __all__ = ["Server", "application", "listen"]

@@ -4,11 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 
-from offbus_sandbox.conditions import Status, condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
-from offbus_sandbox.owners import HASH_LABEL, controller_of, dependents, owner_reference
+from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents, owner_reference
 from offbus_steps.port import Object, Ref
 
 __all__ = ["Deployments"]

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from offbus_sandbox.conditions import condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.replicaset import is_active
-from offbus_sandbox.owners import controller_of
+from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import controller_of
 from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Conflict, Object, Ref, TooManyDisruptions

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.owners import graph_of
-from offbus_sandbox.pod_endpoints import endpoints
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import graph_of
+from offbus_sandbox.store.pod_endpoints import endpoints
 from offbus_sandbox.store.store import Store
 
 __all__ = ["Endpoints"]

@@ -7,11 +7,11 @@ takes one away first: the service keeps running as far as GPUs allow, and never 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from offbus_sandbox.conditions import Status, condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.graph_template import deployment_name, deployment_of, services_of
-from offbus_sandbox.owners import HASH_LABEL, controller_of, dependents
+from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents
 from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import GRAPH_LABEL

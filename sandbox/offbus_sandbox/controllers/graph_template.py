@@ -8,8 +8,8 @@ Components of v1beta1 become services of v1alpha1 first: the shapes differ, what
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from offbus_sandbox.owners import owner_reference
-from offbus_sandbox.pod_endpoints import COMPONENT, COMPONENT_TYPE
+from offbus_sandbox.store.owners import owner_reference
+from offbus_sandbox.store.pod_endpoints import COMPONENT, COMPONENT_TYPE
 from offbus_steps.port import Object
 from offbus_steps.workloads import GRAPH_LABEL
 from offbus_steps.workloads.pods import GPU_RESOURCE

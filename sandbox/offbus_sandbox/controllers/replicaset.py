@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from offbus_sandbox.conditions import Status
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.owners import controller_of, dependents, owner_reference
+from offbus_sandbox.store.conditions import Status
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import controller_of, dependents, owner_reference
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
 

@@ -7,11 +7,11 @@ that no volume claims are made. OnDelete and a partition are kept to.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from offbus_sandbox.conditions import Status
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.deployment import template_hash
-from offbus_sandbox.owners import controller_of, dependents, owner_reference
+from offbus_sandbox.store.conditions import Status
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import controller_of, dependents, owner_reference
 from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating

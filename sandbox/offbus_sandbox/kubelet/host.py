@@ -8,8 +8,8 @@ from pathlib import Path
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.kubelet.probe import ProbeClient
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.owners import graph_of
 from offbus_sandbox.processes.table import MARK
+from offbus_sandbox.store.owners import graph_of
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object
 

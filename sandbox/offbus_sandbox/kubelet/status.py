@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from offbus_sandbox.conditions import Status, condition, with_condition
+from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
 

@@ -56,22 +56,22 @@ async def _run(args: argparse.Namespace, config: ResponderConfig) -> None:
 
 
 async def _detect(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
-    from offbus_sandbox.responder.detector import Detector
+    from offbus_sandbox.responder.detector.detector import Detector
 
     log = args.kernel_log or args.root / "kmsg"
     await Detector(args.node, args.root, log, port, config).run(ready)
 
 
 async def _control(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
-    from offbus_sandbox.responder.controller import Controller
+    from offbus_sandbox.responder.controller.controller import Controller
 
     nodes = args.nodes or args.api.parent / "nodes"
     await Controller(port, config, nodes if nodes.is_dir() else None).run(ready)
 
 
 async def _pretend(args: argparse.Namespace, config: ResponderConfig, port: Port, ready: Ready) -> None:
-    from offbus_sandbox.responder.janitor import Janitor
-    from offbus_sandbox.responder.node_repair import OwnNode
+    from offbus_sandbox.responder.janitor.janitor import Janitor
+    from offbus_sandbox.responder.janitor.node_repair import OwnNode
 
     ready()
     if config.janitor is JanitorMode.MANUAL:

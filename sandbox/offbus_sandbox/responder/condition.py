@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.health_event import (
     NO_FAILURES,
     HealthEvent,
@@ -35,7 +35,9 @@ def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
     name = node["metadata"]["name"]
     found: list[HealthEvent] = []
     for condition in node.get("status", {}).get("conditions", []):
-        if condition.get("status") == terms.TRUE and str(condition.get("reason", "")).endswith(_UNHEALTHY):
+        if condition.get("status") == nvsentinel_names.TRUE and str(condition.get("reason", "")).endswith(
+            _UNHEALTHY
+        ):
             found += _faults(condition, name)
     return found
 
@@ -51,7 +53,7 @@ def updated_conditions(
 
 def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, Any]:
     entries = _entries_after(old, event)
-    status = terms.TRUE if entries else "False"
+    status = nvsentinel_names.TRUE if entries else "False"
     changed = old.get("status") != status
     return {
         "type": event.checkName,
@@ -64,7 +66,7 @@ def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, An
 
 
 def _entries_after(old: Mapping[str, Any], event: HealthEvent) -> list[str]:
-    was = split_entries(old.get("message", "")) if old.get("status") == terms.TRUE else ()
+    was = split_entries(old.get("message", "")) if old.get("status") == nvsentinel_names.TRUE else ()
     if event.isHealthy:
         return [entry for entry in was if not _cleared(entry, event)]
     return [*(entry for entry in was if not _same_fault(entry, event)), entry_text(event).rstrip(";")]

@@ -25,7 +25,7 @@ async def connect(api: Path) -> AsyncIterator[Port]:
         async with open_port(Login()) as cluster:
             yield cluster
         return
-    from offbus_sandbox.adapter import LocalPort
+    from offbus_sandbox.adapter.port import LocalPort
 
     async with LocalPort(api) as port:
         yield port

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from offbus_sandbox.conditions import condition, with_condition
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.scheduler.fit import free_gpus, gpus_wanted, holds_resources, refusals, unsupported
+from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref

@@ -1,4 +1,4 @@
-"""`python -m offbus_sandbox.supervisor --dir DIR [--ready-fd N]`: started by `offbus_sandbox.start`.
+"""`python -m offbus_sandbox.supervisor --dir DIR [--ready-fd N]`: started by `offbus_sandbox.local.launch`.
 
 It detaches itself at once (its starter only waits for the byte on the descriptor), so that it outlives every client.
 On the descriptor it writes one JSON line: `{"ready": true}` or `{"error": …, "hint": …}`.

@@ -9,6 +9,7 @@ import httpx
 from anyio.abc import TaskGroup
 
 import offbus_agent
+from offbus_sandbox.adapter.unix_http import no_tls
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.deployment import Deployments
@@ -32,7 +33,6 @@ from offbus_sandbox.processes.service import Service
 from offbus_sandbox.scheduler.scheduler import Scheduler
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
-from offbus_sandbox.unix_http import no_tls
 
 __all__ = ["LocalCluster"]
 

@@ -7,8 +7,8 @@ import anyio
 import httpx
 import structlog
 
+from offbus_sandbox.adapter.unix_http import unix_transport
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.unix_http import unix_transport
 
 __all__ = ["disarm_all"]
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from offbus_sandbox.pod_endpoints import endpoints
-from offbus_sandbox.responder.watching import follow
+from offbus_sandbox.responder.watch import follow
+from offbus_sandbox.store.pod_endpoints import endpoints
 from offbus_sandbox.workload.endpoints import Listing
 from offbus_sandbox.workload.own_graph import OwnGraph
 from offbus_steps.kubernetes.port import open_port

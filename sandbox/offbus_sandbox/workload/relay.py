@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from offbus_sandbox.unix_http import no_tls
+from offbus_sandbox.adapter.unix_http import no_tls
 from offbus_sandbox.workload.endpoints import Endpoints, Worker
 
 __all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]

@@ -14,21 +14,21 @@ from typing import Any
 
 import anyio
 
-from offbus_sandbox.responder.breaker import CircuitBreaker
 from offbus_sandbox.responder.config import DrainMode, ResponderConfig
-from offbus_sandbox.responder.drain_events import DrainEvents
-from offbus_sandbox.responder.draining import DrainGroup, forgotten_in, next_group
-from offbus_sandbox.responder.due import Due
-from offbus_sandbox.responder.node_view import NodeView, is_managed
-from offbus_sandbox.responder.quarantine import (
+from offbus_sandbox.responder.controller.circuit_breaker import CircuitBreaker
+from offbus_sandbox.responder.controller.delays import Due
+from offbus_sandbox.responder.controller.drain import DrainGroup, forgotten_in, next_group
+from offbus_sandbox.responder.controller.drain_events import DrainEvents
+from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
+from offbus_sandbox.responder.controller.quarantine import (
     cancel_patch,
     quarantine_patch,
     release_patch,
     state_patch,
     track_patch,
 )
-from offbus_sandbox.responder.remediation import record_json, remediations
-from offbus_sandbox.responder.terms import NodeState
+from offbus_sandbox.responder.controller.remediation import record_json, remediations
+from offbus_sandbox.responder.nvsentinel_names import NodeState
 from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptions
 
 __all__ = ["Reconciler", "utc_now"]

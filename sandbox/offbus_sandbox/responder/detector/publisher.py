@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from offbus.errors import Retryable
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time, updated_conditions
 from offbus_sandbox.responder.health_event import HealthEvent, entry_text
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
@@ -86,7 +86,7 @@ class Publisher:
             "type": event.checkName,
             "reason": f"{event.checkName}IsNotHealthy",
             "message": entry_text(event),
-            "source": {"component": terms.AGENT, "host": self._node.name},
+            "source": {"component": nvsentinel_names.AGENT, "host": self._node.name},
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from offbus_sandbox.named import flag
+from offbus_sandbox.local.names import flag
 
 if TYPE_CHECKING:
     from offbus_sandbox.layout import Layout
@@ -40,7 +40,7 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
     import anyio
 
     from offbus_sandbox.config import SandboxConfig
-    from offbus_sandbox.start import is_running, start
+    from offbus_sandbox.local.launch import is_running, start
 
     layout = layout_of(name)
     config = SandboxConfig(nodes=nodes, gpus_per_node=gpus)
@@ -60,7 +60,7 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
 @json_option
 def down(name: str, force: bool, as_json: bool) -> None:
     """End a sandbox: disarm all faults, end every process, remove its folder."""
-    from offbus_sandbox.ending import take_down
+    from offbus_sandbox.local.down import take_down
 
     layout = layout_of(name)
     if not layout.real.exists():
@@ -78,7 +78,7 @@ def status(name: str, as_json: bool) -> None:
     import anyio
 
     from offbus.exits import Exit
-    from offbus_sandbox.start import is_running
+    from offbus_sandbox.local.launch import is_running
 
     layout = layout_of(name)
     if not is_running(layout):
@@ -88,7 +88,7 @@ def status(name: str, as_json: bool) -> None:
             f"{name} is not up; start it with: offbus local up{flag(name)}",
         )
         sys.exit(Exit.FAILED)
-    from offbus_sandbox.overview import overview, rows
+    from offbus_sandbox.local.status import overview, rows
 
     found = anyio.run(overview, layout)
     say(as_json, {"name": name, "up": True, **found}, "\n".join(rows(name, found)))
@@ -97,7 +97,7 @@ def status(name: str, as_json: bool) -> None:
 def layout_of(name: str) -> "Layout":
     """The files of a named sandbox. Raises UsageError."""
     from offbus_sandbox.layout import Layout
-    from offbus_sandbox.named import folder_of
+    from offbus_sandbox.local.names import folder_of
 
     folder: Path = folder_of(name)
     return Layout.of(folder)

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 import httpx
 
+from offbus_sandbox.adapter.objects import LocalObjects, error_in, reaching
+from offbus_sandbox.adapter.traffic import LocalTraffic
+from offbus_sandbox.adapter.unix_http import no_tls, unix_transport
+from offbus_sandbox.adapter.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.objects_client import LocalObjects, error_in, reaching
-from offbus_sandbox.traffic_client import LocalTraffic
-from offbus_sandbox.unix_http import no_tls, unix_transport
-from offbus_sandbox.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
 
 __all__ = ["LocalPort"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from offbus_sandbox.adapter.wire import collection_path, error_of, object_path
 from offbus_sandbox.store.served import resource_of
-from offbus_sandbox.wire import collection_path, error_of, object_path
 from offbus_steps.port import (
     Invalid,
     Object,

@@ -8,9 +8,9 @@ line). Text that matches nothing gives None. Must not: know the node, its GPUs o
 import re
 from dataclasses import dataclass
 
-from offbus_sandbox.responder import xid_actions
+from offbus_sandbox.responder.detector import xid_actions
 from offbus_sandbox.responder.health_event import Entity
-from offbus_sandbox.responder.terms import RecommendedAction
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
 
 __all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import anyio
 
-from offbus_sandbox.responder.journald import Record, parse_record
+from offbus_sandbox.responder.detector.journald import Record, parse_record
 
 __all__ = ["Device", "KernelLog", "RecordFile", "open_kernel_log"]
 

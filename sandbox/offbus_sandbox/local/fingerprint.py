@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from offbus_agent.page.abi import Ctl
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 
 __all__ = ["local_fingerprint"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time
+from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.node_view import NodeView
-from offbus_sandbox.responder.terms import RecommendedAction
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
 from offbus_steps.port import KINDS, Object
 
 __all__ = ["COMPLETE_CONDITION", "Remediation", "record_json", "remediations"]
@@ -77,7 +77,7 @@ def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:
 
 
 def _object(kind: str, node: NodeView, fault: HealthEvent, spec: Mapping[str, Any]) -> Object:
-    key, value = terms.MANAGED_BY
+    key, value = nvsentinel_names.MANAGED_BY
     owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.object["metadata"]["uid"]}
     return {
         "apiVersion": KINDS[kind].api_version,

@@ -15,11 +15,11 @@ from typing import Any
 from offbus.errors import CouldNotRun, PlaceGone
 from offbus.journal.lock import FileLock, boot_id
 from offbus_sandbox.config import SandboxConfig
-from offbus_sandbox.environment import LocalOptions
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.named import DEFAULT, folder_of
+from offbus_sandbox.local.launch import is_running
+from offbus_sandbox.local.names import DEFAULT, folder_of
+from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.processes.survey import leftovers
-from offbus_sandbox.start import is_running
 from offbus_steps.port import Port, Ref
 
 __all__ = ["Place", "identity", "refuse_another", "refuse_gone", "used_by"]

@@ -10,10 +10,15 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from offbus_sandbox.responder.gpu_metadata import Gpu, Metadata, normalise_pci
+from offbus_sandbox.responder.detector.gpu_metadata import Gpu, Metadata, normalise_pci
+from offbus_sandbox.responder.detector.xid_line import (
+    XidReport,
+    parse_gpu_address,
+    parse_gpu_reset,
+    parse_xid,
+)
 from offbus_sandbox.responder.health_event import NO_FAILURES, Entity, HealthEvent
-from offbus_sandbox.responder.terms import RecommendedAction
-from offbus_sandbox.responder.xid_line import XidReport, parse_gpu_address, parse_gpu_reset, parse_xid
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
 
 __all__ = ["XidMonitor"]
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
+from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.node_view import NodeView
-from offbus_sandbox.responder.terms import NodeState
+from offbus_sandbox.responder.nvsentinel_names import NodeState
 
 __all__ = ["cancel_patch", "events_json", "quarantine_patch", "release_patch", "state_patch", "track_patch"]
 
@@ -26,13 +26,13 @@ _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
 def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
     """Cordon the node for these faults, with ids of their own; 24 hex digits as NVSentinel's."""
     annotations = {
-        terms.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
-        terms.CORDONED_BY_US: terms.TRUE,
-        terms.MANUALLY_UNCORDONED: None,
+        nvsentinel_names.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
+        nvsentinel_names.CORDONED_BY_US: nvsentinel_names.TRUE,
+        nvsentinel_names.MANUALLY_UNCORDONED: None,
     }
-    labels: dict[str, str | None] = {terms.STATE: NodeState.QUARANTINED}
+    labels: dict[str, str | None] = {nvsentinel_names.STATE: NodeState.QUARANTINED}
     if node.unschedulable:
-        annotations[terms.CORDON_PRE_EXISTING] = terms.TRUE
+        annotations[nvsentinel_names.CORDON_PRE_EXISTING] = nvsentinel_names.TRUE
     else:
         labels |= _cordon_labels(now)
     return _patch(node, annotations, labels, unschedulable=True)
@@ -42,29 +42,32 @@ def track_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) ->
     """The node stays quarantined, but for other faults: those that are still told of keep their ids."""
     known = {fault.key: fault for fault in node.tracked}
     tracked = [known.get(fault.key) or _with_identity(fault, now) for fault in faults]
-    return _patch(node, {terms.QUARANTINE_EVENTS: events_json(tracked)}, {})
+    return _patch(node, {nvsentinel_names.QUARANTINE_EVENTS: events_json(tracked)}, {})
 
 
 def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
     """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
     if node.was_cordoned_before:
-        return _patch(node, dict.fromkeys(_OURS), {terms.STATE: None})
-    labels = {terms.STATE: None, **_uncordon_labels(node, now)}
+        return _patch(node, dict.fromkeys(_OURS), {nvsentinel_names.STATE: None})
+    labels = {nvsentinel_names.STATE: None, **_uncordon_labels(node, now)}
     return _patch(node, dict.fromkeys(_OURS), labels, unschedulable=None)
 
 
 def cancel_patch(node: NodeView) -> dict[str, Any]:
     """Somebody uncordoned the node by hand: let go, and say so."""
-    annotations: dict[str, str | None] = {**dict.fromkeys(_OURS), terms.MANUALLY_UNCORDONED: terms.TRUE}
-    return _patch(node, annotations, {terms.STATE: None})
+    annotations: dict[str, str | None] = {
+        **dict.fromkeys(_OURS),
+        nvsentinel_names.MANUALLY_UNCORDONED: nvsentinel_names.TRUE,
+    }
+    return _patch(node, annotations, {nvsentinel_names.STATE: None})
 
 
 def state_patch(node: NodeView, state: NodeState, *, remediation: str | None = None) -> dict[str, Any]:
     """Move the state label on, together with the remediation's record when there is a new one."""
     annotations: dict[str, str | None] = {}
     if remediation is not None:
-        annotations[terms.REMEDIATION_STATE] = remediation
-    return _patch(node, annotations, {terms.STATE: state})
+        annotations[nvsentinel_names.REMEDIATION_STATE] = remediation
+    return _patch(node, annotations, {nvsentinel_names.STATE: state})
 
 
 def events_json(events: Sequence[HealthEvent]) -> str:
@@ -73,10 +76,10 @@ def events_json(events: Sequence[HealthEvent]) -> str:
 
 
 _OURS = (
-    terms.QUARANTINE_EVENTS,
-    terms.CORDONED_BY_US,
-    terms.CORDON_PRE_EXISTING,
-    terms.REMEDIATION_STATE,
+    nvsentinel_names.QUARANTINE_EVENTS,
+    nvsentinel_names.CORDONED_BY_US,
+    nvsentinel_names.CORDON_PRE_EXISTING,
+    nvsentinel_names.REMEDIATION_STATE,
 )
 
 
@@ -87,24 +90,24 @@ def _with_identity(fault: HealthEvent, now: datetime) -> HealthEvent:
 
 def _cordon_labels(now: datetime) -> dict[str, str | None]:
     return {
-        terms.CORDON_BY: terms.SERVICE,
-        terms.CORDON_REASON: _NOT_IN_LABEL.sub("-", terms.RULESET),
-        terms.CORDON_TIMESTAMP: _label_time(now),
-        terms.UNCORDON_BY: None,
-        terms.UNCORDON_REASON: None,
-        terms.UNCORDON_TIMESTAMP: None,
+        nvsentinel_names.CORDON_BY: nvsentinel_names.SERVICE,
+        nvsentinel_names.CORDON_REASON: _NOT_IN_LABEL.sub("-", nvsentinel_names.RULESET),
+        nvsentinel_names.CORDON_TIMESTAMP: _label_time(now),
+        nvsentinel_names.UNCORDON_BY: None,
+        nvsentinel_names.UNCORDON_REASON: None,
+        nvsentinel_names.UNCORDON_TIMESTAMP: None,
     }
 
 
 def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
-    reason = node.labels.get(terms.CORDON_REASON, "")[:_REASON_LENGTH]
+    reason = node.labels.get(nvsentinel_names.CORDON_REASON, "")[:_REASON_LENGTH]
     return {
-        terms.CORDON_BY: None,
-        terms.CORDON_REASON: None,
-        terms.CORDON_TIMESTAMP: None,
-        terms.UNCORDON_BY: terms.SERVICE,
-        terms.UNCORDON_REASON: f"{reason}-removed",
-        terms.UNCORDON_TIMESTAMP: _label_time(now),
+        nvsentinel_names.CORDON_BY: None,
+        nvsentinel_names.CORDON_REASON: None,
+        nvsentinel_names.CORDON_TIMESTAMP: None,
+        nvsentinel_names.UNCORDON_BY: nvsentinel_names.SERVICE,
+        nvsentinel_names.UNCORDON_REASON: f"{reason}-removed",
+        nvsentinel_names.UNCORDON_TIMESTAMP: _label_time(now),
     }
 
 

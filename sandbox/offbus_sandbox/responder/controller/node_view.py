@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import faults_of
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.terms import NodeState
+from offbus_sandbox.responder.nvsentinel_names import NodeState
 from offbus_steps.port import Object, Ref
 
 __all__ = ["NodeView", "is_managed"]
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 def is_managed(node: Mapping[str, Any]) -> bool:
     """Whether NVSentinel would look at the node: it has GPUs and did not opt out."""
     labels = node["metadata"].get("labels") or {}
-    return labels.get(terms.GPU_PRESENT) == "true" and not any(
-        labels.get(key) == "false" for key in terms.OPT_OUT
+    return labels.get(nvsentinel_names.GPU_PRESENT) == "true" and not any(
+        labels.get(key) == "false" for key in nvsentinel_names.OPT_OUT
     )
 
 
@@ -52,27 +52,30 @@ class NodeView:
     @property
     def state(self) -> str:
         """The state label; "" without one."""
-        return self.labels.get(terms.STATE, "")
+        return self.labels.get(nvsentinel_names.STATE, "")
 
     @property
     def is_quarantined(self) -> bool:
         """We hold the node."""
-        return terms.QUARANTINE_EVENTS in self.annotations
+        return nvsentinel_names.QUARANTINE_EVENTS in self.annotations
 
     @property
     def was_cordoned_before(self) -> bool:
         """Somebody had cordoned the node before we took it."""
-        return self.annotations.get(terms.CORDON_PRE_EXISTING) == terms.TRUE
+        return self.annotations.get(nvsentinel_names.CORDON_PRE_EXISTING) == nvsentinel_names.TRUE
 
     @property
     def is_uncordoned_by_hand(self) -> bool:
         """Somebody uncordoned a node that we had cordoned (NVSentinel: handleManualUncordon)."""
-        return self.annotations.get(terms.CORDONED_BY_US) == terms.TRUE and not self.unschedulable
+        return (
+            self.annotations.get(nvsentinel_names.CORDONED_BY_US) == nvsentinel_names.TRUE
+            and not self.unschedulable
+        )
 
     @property
     def is_cancelled(self) -> bool:
         """A hand ended the last quarantine: its faults are no news."""
-        return self.annotations.get(terms.MANUALLY_UNCORDONED) == terms.TRUE
+        return self.annotations.get(nvsentinel_names.MANUALLY_UNCORDONED) == nvsentinel_names.TRUE
 
     @cached_property
     def faults(self) -> Sequence[HealthEvent]:
@@ -82,22 +85,30 @@ class NodeView:
     @cached_property
     def tracked(self) -> Sequence[HealthEvent]:
         """The faults for which the node was quarantined."""
-        text = self.annotations.get(terms.QUARANTINE_EVENTS, "[]")
+        text = self.annotations.get(nvsentinel_names.QUARANTINE_EVENTS, "[]")
         try:
             return _EVENTS.validate_json(text)
         except ValidationError:
-            _log.error("%s: annotation %s cannot be read: taken as empty", self.ref, terms.QUARANTINE_EVENTS)
+            _log.error(
+                "%s: annotation %s cannot be read: taken as empty",
+                self.ref,
+                nvsentinel_names.QUARANTINE_EVENTS,
+            )
             return []
 
     @cached_property
     def remediations(self) -> Mapping[str, Mapping[str, str]]:
         """The maintenance resources made so far, by equivalence group."""
         try:
-            state = json.loads(self.annotations.get(terms.REMEDIATION_STATE, "{}"))
+            state = json.loads(self.annotations.get(nvsentinel_names.REMEDIATION_STATE, "{}"))
             groups = state.get("equivalenceGroups", {})
             return {str(k): dict(v) for k, v in groups.items()}
         except (ValueError, AttributeError, TypeError):
-            _log.error("%s: annotation %s cannot be read: taken as empty", self.ref, terms.REMEDIATION_STATE)
+            _log.error(
+                "%s: annotation %s cannot be read: taken as empty",
+                self.ref,
+                nvsentinel_names.REMEDIATION_STATE,
+            )
             return {}
 
     def in_state(self, *states: NodeState) -> bool:

@@ -17,11 +17,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from offbus.errors import Retryable
-from offbus_sandbox.responder import terms
+from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time
-from offbus_sandbox.responder.node_repair import NodeRepair, RepairError
-from offbus_sandbox.responder.remediation import COMPLETE_CONDITION
-from offbus_sandbox.responder.watching import Seen, follow
+from offbus_sandbox.responder.controller.remediation import COMPLETE_CONDITION
+from offbus_sandbox.responder.janitor.node_repair import NodeRepair, RepairError
+from offbus_sandbox.responder.watch import Seen, follow
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 
 __all__ = ["Janitor"]
@@ -60,7 +60,7 @@ class Janitor:
     def _is_open(self, seen: Seen) -> bool:
         if seen.object is None or seen.ref in self._in_hand:
             return False
-        key, value = terms.MANAGED_BY
+        key, value = nvsentinel_names.MANAGED_BY
         ours = (seen.object["metadata"].get("labels") or {}).get(key) == value
         return (
             ours and self._repair.reaches(seen.object["spec"]["nodeName"]) and not _is_completed(seen.object)

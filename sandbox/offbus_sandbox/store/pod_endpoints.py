@@ -8,7 +8,7 @@ A pod that is not ready, or is being deleted, is not in it.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from offbus_sandbox.owners import graph_of
+from offbus_sandbox.store.owners import graph_of
 from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object
 from offbus_steps.workloads.pods import is_ready

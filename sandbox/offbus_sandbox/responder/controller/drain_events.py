@@ -8,8 +8,8 @@ import secrets
 from datetime import UTC, datetime
 
 from offbus_sandbox.responder.condition import kube_time
-from offbus_sandbox.responder.draining import DrainGroup
-from offbus_sandbox.responder.node_view import NodeView
+from offbus_sandbox.responder.controller.drain import DrainGroup
+from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_steps.port import Objects
 
 __all__ = ["DrainEvents"]

@@ -16,10 +16,10 @@ from anyio.abc import TaskGroup
 
 from offbus.errors import Retryable
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
-from offbus_sandbox.responder.janitor import Janitor
-from offbus_sandbox.responder.node_repair import LocalNodes
-from offbus_sandbox.responder.reconciler import Reconciler, utc_now
-from offbus_sandbox.responder.watching import follow
+from offbus_sandbox.responder.controller.reconciler import Reconciler, utc_now
+from offbus_sandbox.responder.janitor.janitor import Janitor
+from offbus_sandbox.responder.janitor.node_repair import LocalNodes
+from offbus_sandbox.responder.watch import follow
 from offbus_steps.port import Conflict, Port, PortError, Ref
 
 __all__ = ["Controller"]

@@ -14,11 +14,11 @@ from typing import Any
 
 from offbus.environment import Environment, Left, RunHandle
 from offbus.errors import PlaceGone
-from offbus_sandbox.adapter import LocalPort
-from offbus_sandbox.environment import LocalOptions
-from offbus_sandbox.place import Place, refuse_another, refuse_gone
-from offbus_sandbox.start import is_running, start, stop
-from offbus_sandbox.traces import local_fingerprint
+from offbus_sandbox.adapter.port import LocalPort
+from offbus_sandbox.local.fingerprint import local_fingerprint
+from offbus_sandbox.local.launch import is_running, start, stop
+from offbus_sandbox.local.options import LocalOptions
+from offbus_sandbox.local.sandbox_choice import Place, refuse_another, refuse_gone
 from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.failed_open import left_after
 from offbus_steps.safety.guards import ClusterGuards

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from offbus_sandbox.adapter import LocalPort
+from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Object, PortError
 from offbus_steps.workloads.pods import held_gpus, is_ready

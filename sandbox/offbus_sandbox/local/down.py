@@ -18,9 +18,9 @@ from offbus.journal.lock import HeldElsewhere, Holder, holder_of
 from offbus.runs import RunFolder
 from offbus.stop import asked_to_stop, is_suspended
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.named import flag
-from offbus_sandbox.place import used_by
-from offbus_sandbox.start import stop
+from offbus_sandbox.local.launch import stop
+from offbus_sandbox.local.names import flag
+from offbus_sandbox.local.sandbox_choice import used_by
 
 __all__ = ["take_down"]
 

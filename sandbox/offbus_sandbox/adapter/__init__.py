@@ -1,0 +1,1 @@
+"""The adapter of the environment port for `local`."""

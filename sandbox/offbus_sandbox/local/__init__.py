@@ -1,0 +1,1 @@
+"""The environment `local`, as the runner and `offbus local` use it."""

@@ -1,0 +1,1 @@
+"""The stand-in responder's controller: cordon, drain, remediation, uncordon."""

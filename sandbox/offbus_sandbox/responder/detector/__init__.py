@@ -1,0 +1,1 @@
+"""The stand-in responder's detector: from the kernel log to a node's condition."""

@@ -1,0 +1,1 @@
+"""The stand-in responder's janitor: it plays a node's repair."""
