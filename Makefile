@@ -42,21 +42,21 @@ test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-clu
 	@exec $(BIN)/python -m pytest $(SPREAD) -m "not cluster" $(ARGS)
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes; SHORT=1: CI's part)
-	@$(BIN)/python tests/cluster/cluster.py build
+	@$(BIN)/python -m tests.kits.cluster build
 	@$(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS want none of these
 	@exec $(BIN)/python -m pytest $(REAL_CLUSTER) $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
-	@exec $(BIN)/python tests/cluster/cluster.py up
+	@exec $(BIN)/python -m tests.kits.cluster up
 
 cluster-status: $(STAMPS)/dev  ## Show its versions, nodes and pods, and how to use it
-	@exec $(BIN)/python tests/cluster/cluster.py status
+	@exec $(BIN)/python -m tests.kits.cluster status
 
 cluster-down: $(STAMPS)/dev  ## Remove it without a trace
-	@exec $(BIN)/python tests/cluster/cluster.py down
+	@exec $(BIN)/python -m tests.kits.cluster down
 
 torture: $(STAMPS)/dev $(STAMPS)/native  ## Kill drills everywhere, recover, compare (FULL=1: all of it; ARGS="--seed 7")
-	@exec $(BIN)/python tests/torture/torture.py $(if $(FULL),--full) $(ARGS)
+	@exec $(BIN)/python -m tests.kits.torture.run $(if $(FULL),--full) $(ARGS)
 
 torture-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Kill runners on the real cluster for ever, and break it under their drills (root)
 	@OFFBUS_TORTURE=all exec $(BIN)/python -m pytest -m cluster -s -n 0 tests/kubernetes/real/test_real_torture.py $(ARGS)
@@ -65,8 +65,8 @@ check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@MYPYPATH=docs:benchmarks:tests/kubernetes:tests/cluster $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
-	@MYPYPATH=tests/cluster $(BIN)/mypy tests/cluster/*.py
+	@MYPYPATH=docs:. $(BIN)/mypy docs/*.py benchmarks/*.py .ci/*.py
+	@MYPYPATH=. $(BIN)/mypy -p tests.kits.cluster
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
 
@@ -74,16 +74,16 @@ generate: $(STAMPS)/run  ## Write the generated files anew (docs/steps, schemas)
 	@$(BIN)/python docs/generate.py
 
 bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets, side by side with Chaos Toolkit
-	@exec .venv-bench/bin/python benchmarks/bench.py $(ARGS)
+	@exec .venv-bench/bin/python -m benchmarks.bench $(ARGS)
 
 bench-recovery: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure how long recover takes for 100 undos
-	@exec .venv-bench/bin/python benchmarks/recovery.py $(ARGS)
+	@exec .venv-bench/bin/python -m benchmarks.recovery $(ARGS)
 
 bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure what the shim costs a call (ARGS=--quick)
-	@exec $(BIN)/python benchmarks/shim.py $(ARGS)
+	@exec $(BIN)/python -m benchmarks.shim $(ARGS)
 
 bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of 5,000 nodes, beside a poller (ARGS="--nodes 500 --pods 2000")
-	@exec $(BIN)/python benchmarks/fleet.py $(ARGS)
+	@exec $(BIN)/python -m benchmarks.fleet $(ARGS)
 
 clean:  ## Remove everything that make made
 	@[ ! -f shim/Makefile ] || $(MAKE) --no-print-directory -s -C shim clean

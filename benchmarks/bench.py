@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from subjects import ENGINES, cold_start, run_of, validation
-from timing import Samples, fsync_ms, interleaved
+from benchmarks.subjects import ENGINES, cold_start, run_of, validation
+from benchmarks.timing import Samples, fsync_ms, interleaved
 
 RESULTS = Path(__file__).parent / "results" / "latest.md"
 HELP_BUDGET_S = 0.12

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from fleet_cluster import Fleet, served
-from fleet_report import BUDGETS, Share, results
-from fleet_watchers import POLL_S, Watcher, cpu_percent, ended, standing, watchers_of
-from lone_server import LoneServer
 
+from benchmarks.fleet_cluster import Fleet, served
+from benchmarks.fleet_report import BUDGETS, Share, results
+from benchmarks.fleet_watchers import POLL_S, Watcher, cpu_percent, ended, standing, watchers_of
 from offbus_steps.kubernetes.port import open_port
 from offbus_steps.kubernetes.rest.connection import Login
+from tests.kits.kubernetes.lone_server import LoneServer
 
 CHURNED = 0.9
 """As much of the churn that was asked for has to have happened."""

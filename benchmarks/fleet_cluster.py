@@ -12,11 +12,12 @@ from typing import Any
 
 import anyio
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "kubernetes"), str(TESTS / "cluster")]
-
-from kit.kwok import FAKE, SERVER_OPTION, kwok  # noqa: E402  the tests' cluster
-from lone_server import (  # noqa: E402  the tests' API server
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.pods import is_ready
+from tests.kits.cluster.kwok import FAKE, SERVER_OPTION, kwok
+from tests.kits.kubernetes.lone_server import (
     ADMIN,
     ADMISSION,
     GROUP_OF_ADMINS,
@@ -24,11 +25,6 @@ from lone_server import (  # noqa: E402  the tests' API server
     free_port,
     lone_server,
 )
-
-from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort  # noqa: E402
-from offbus_steps.kubernetes.rest.api import Call  # noqa: E402
-from offbus_steps.port import Object, Ref  # noqa: E402
-from offbus_steps.workloads.pods import is_ready  # noqa: E402
 
 __all__ = ["DRILLS", "Fleet", "served"]
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fleet_cluster import Fleet
-from fleet_watchers import Watcher, journal_of
+from benchmarks.fleet_cluster import Fleet
+from benchmarks.fleet_watchers import Watcher, journal_of
 
 __all__ = ["BUDGETS", "Share", "results"]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import anyio
 import yaml
-from fleet_cluster import DRILLS
-from lone_server import LoneServer
+
+from benchmarks.fleet_cluster import DRILLS
+from tests.kits.kubernetes.lone_server import LoneServer
 
 __all__ = ["POLL_S", "Watcher", "cpu_percent", "ended", "journal_of", "standing", "watchers_of"]
 

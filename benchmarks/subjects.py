@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from timing import Subject
+from benchmarks.timing import Subject
 
 __all__ = ["ENGINES", "cold_start", "run_of", "validation"]
 

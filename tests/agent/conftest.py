@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node_world import Agents, Node, RunningAgent
+
+from tests.kits.agent.node_world import Agents, Node, RunningAgent
 
 
 @pytest.fixture

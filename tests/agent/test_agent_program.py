@@ -49,7 +49,7 @@ def test_it_listens_on_a_port(agents, node):
 
 
 def test_it_ends_although_a_long_poll_waits(agents):
-    from node_world import request
+    from tests.kits.agent.node_world import request
 
     agent = agents.start()
     agent.post("/faults", request(planes=["kernel"]), expect=201)

@@ -1,8 +1,9 @@
 """One cluster for all tests that want one; tests that make and remove their own come first."""
 
 import pytest
-from cluster_fixtures import cluster, default_place
-from kit.place import Place
+
+from tests.kits.cluster.fixtures import cluster, default_place
+from tests.kits.cluster.place import Place
 
 __all__ = ["cluster"]
 

@@ -3,21 +3,22 @@
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from kit import lifecycle
-from kit.errors import ClusterError
-from kit.machine import check_machine, install_packages
-from kit.network import ip
-from kit.place import Place, locked
-from kit.plan import BRIDGE, NODES
-from kit.processes import find
-from kit.programs import KUBERNETES, STANDIN, build
-from kit.world import difference, ours, snapshot
+
+from tests.kits import REPOSITORY
+from tests.kits.cluster import lifecycle
+from tests.kits.cluster.errors import ClusterError
+from tests.kits.cluster.machine import check_machine, install_packages
+from tests.kits.cluster.network import ip
+from tests.kits.cluster.place import Place, locked
+from tests.kits.cluster.plan import BRIDGE, NODES
+from tests.kits.cluster.processes import find
+from tests.kits.cluster.programs import KUBERNETES, STANDIN, build
+from tests.kits.cluster.world import difference, ours, snapshot
 
 pytestmark = [pytest.mark.cluster, pytest.mark.own_cluster, pytest.mark.timeout(1800)]
-COMMAND = [sys.executable, str(Path(__file__).with_name("cluster.py"))]
+COMMAND = [sys.executable, "-m", "tests.kits.cluster"]
 
 
 @pytest.fixture
@@ -34,12 +35,12 @@ def empty(place: Place) -> Place:
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run the cluster's command."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=600)
+    return subprocess.run([*COMMAND, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
 
 
 def test_killed_on_the_way_up_the_next_down_removes_everything(empty: Place) -> None:
     before = snapshot()
-    with subprocess.Popen([*COMMAND, "up"], stdout=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen([*COMMAND, "up"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
         assert "API server ready" in started.stdout.readline()
         started.send_signal(signal.SIGKILL)

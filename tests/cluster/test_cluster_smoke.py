@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster_client import Cluster, python_pod
-from kit import api
-from kit.control_plane import start_program
-from kit.lifecycle import programs, wait_nodes
-from kit.network import cut, mend
-from kit.node import boot, lose_power
-from kit.plan import NODES, node_named
-from kit.processes import end_role
+
+from tests.kits.cluster import api
+from tests.kits.cluster.client import Cluster, python_pod
+from tests.kits.cluster.control_plane import start_program
+from tests.kits.cluster.lifecycle import programs, wait_nodes
+from tests.kits.cluster.network import cut, mend
+from tests.kits.cluster.node import boot, lose_power
+from tests.kits.cluster.plan import NODES, node_named
+from tests.kits.cluster.processes import end_role
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first one may have to build the cluster
 SERVE = """

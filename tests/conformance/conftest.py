@@ -7,13 +7,11 @@ from uuid import uuid4
 import anyio
 import pytest
 
-pytest.register_assert_rewrite("offbus_steps.testing.conformance")
-
-from offbus_sandbox.adapter.port import LocalPort  # noqa: E402  # after the rewrite was asked for
-from offbus_sandbox.config import SandboxConfig  # noqa: E402
-from offbus_sandbox.layout import Layout  # noqa: E402
-from offbus_sandbox.local.launch import start, stop  # noqa: E402
-from offbus_steps.port import Object, Ref  # noqa: E402
+from offbus_sandbox.adapter.port import LocalPort
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.local.launch import start, stop
+from offbus_steps.port import Object, Ref
 
 KEPT_CHANGES = 200
 

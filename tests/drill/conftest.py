@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from drill_world import processes_below
-from playing import Offbus
+
+from tests.kits.drill.drill_world import processes_below
+from tests.kits.drill.playing import Offbus
 
 
 @pytest.fixture

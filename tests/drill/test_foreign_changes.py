@@ -9,14 +9,14 @@ from typing import Any
 import anyio
 import pytest
 import yaml
-from drill_world import up
-from following import follow, reach
-from playing import LONG, SCENARIOS, Finished, Offbus
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Object, Ref
 from offbus_steps.residue.patching import change
+from tests.kits.drill.drill_world import up
+from tests.kits.drill.following import follow, reach
+from tests.kits.drill.playing import LONG, SCENARIOS, Finished, Offbus
 
 pytestmark = pytest.mark.drill
 

@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from drill_world import processes_below, up
-from following import reach, run_until
-from playing import LONG, SCENARIOS
+
+from tests.kits.drill.drill_world import processes_below, up
+from tests.kits.drill.following import reach, run_until
+from tests.kits.drill.playing import LONG, SCENARIOS
 
 pytestmark = pytest.mark.drill
 

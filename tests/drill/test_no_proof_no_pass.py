@@ -8,13 +8,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from drill_world import signal_program, up, variant
-from playing import SCENARIOS
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Ref
-from watching import wait_until
+from tests.kits.drill.drill_world import signal_program, up, variant
+from tests.kits.drill.playing import SCENARIOS
+from tests.kits.watching import wait_until
 
 pytestmark = pytest.mark.drill
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from playing import Offbus
+
+from tests.kits.drill.playing import Offbus
 
 pytestmark = pytest.mark.drill
 RESPONSE = Path(__file__).with_name("response.yaml")

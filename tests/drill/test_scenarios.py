@@ -4,8 +4,9 @@ import json
 
 import jsonschema
 import pytest
-from drill_world import processes_below
-from playing import SCENARIOS, Finished, Offbus
+
+from tests.kits.drill.drill_world import processes_below
+from tests.kits.drill.playing import SCENARIOS, Finished, Offbus
 
 pytestmark = pytest.mark.drill
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from playing import SCENARIOS, Offbus
+
+from tests.kits.drill.playing import SCENARIOS, Offbus
 
 pytestmark = pytest.mark.drill
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
-from drill_world import up
-from following import follow, reach
-from playing import LONG, SCENARIOS, Offbus
 
 from offbus_sandbox.responder.detector.inotify import Folder
+from tests.kits.drill.drill_world import up
+from tests.kits.drill.following import follow, reach
+from tests.kits.drill.playing import LONG, SCENARIOS, Offbus
 
 pytestmark = pytest.mark.drill
 

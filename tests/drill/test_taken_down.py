@@ -4,9 +4,10 @@ import os
 import signal
 
 import pytest
-from drill_world import processes_below, signal_program, up, variant
-from following import reach, run_until
-from playing import LONG
+
+from tests.kits.drill.drill_world import processes_below, signal_program, up, variant
+from tests.kits.drill.following import reach, run_until
+from tests.kits.drill.playing import LONG
 
 pytestmark = pytest.mark.drill
 

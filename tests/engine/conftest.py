@@ -1,16 +1,13 @@
 """Engine tests play drills in a world of their own, on virtual time."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from killed_run import killed_run
-from player import Drill
+from tests.kits.engine.killed_run import killed_run
+from tests.kits.engine.player import Drill
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import law_checks as law
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from law_case import Case, LawClock, case_of, virtually
 
 from offbus.journal.reader import read_journal
 from offbus.recovery.recover import recover
 from offbus.report.fold import fold
 from offbus.report.model import Report
 from offbus.runs import RunFolder
+from tests.kits.engine import law_checks as law
+from tests.kits.engine.law_case import Case, LawClock, case_of, virtually
 
 PARTS = 20
 CASES = int(os.environ.get("OFFBUS_LAWS", "1000"))

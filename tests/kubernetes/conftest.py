@@ -9,18 +9,16 @@ import anyio
 import pytest
 import yaml
 
-pytest.register_assert_rewrite("offbus_steps.testing.conformance")
-
-from definitions import define  # noqa: E402
-from kubernetes_world import PortFor, Users, port_to, server_of_its_own  # noqa: E402
-from lone_server import ADMIN, LoneServer  # noqa: E402
-
-from offbus_steps.kubernetes.port import KubernetesPort  # noqa: E402
-from offbus_steps.port import Ref  # noqa: E402
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.port import Ref
+from tests.kits import REPOSITORY
+from tests.kits.kubernetes.definitions import define
+from tests.kits.kubernetes.kubernetes_world import PortFor, Users, port_to, server_of_its_own
+from tests.kits.kubernetes.lone_server import ADMIN, LoneServer
 
 DEFINED = (
-    *sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")),
-    Path(__file__).parents[2] / "deploy/responder/janitor-crd.yaml",
+    *sorted((REPOSITORY / "tests/kits/kubernetes/manifests").glob("*-crd.yaml")),
+    REPOSITORY / "deploy/responder/janitor-crd.yaml",
 )
 
 

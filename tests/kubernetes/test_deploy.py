@@ -2,13 +2,14 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+from tests.kits import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
 
 Objects = dict[tuple[str, str], dict[str, Any]]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import anyio
 import pytest
-from graph_controller import GraphController
 
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
 from offbus_steps.testing.conformance.waiting import until
+from tests.kits.kubernetes.graph_controller import GraphController
 
 pytestmark = pytest.mark.anyio
 

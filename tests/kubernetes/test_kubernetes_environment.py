@@ -6,7 +6,6 @@ from typing import Any
 
 import anyio
 import pytest
-from lone_server import LoneServer
 
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event
@@ -23,6 +22,7 @@ from offbus_steps.kubernetes.ownership.run_records import records_name
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import NotFound, Ref
 from offbus_steps.safety.guards import ClusterGuards
+from tests.kits.kubernetes.lone_server import LoneServer
 
 pytestmark = pytest.mark.anyio
 

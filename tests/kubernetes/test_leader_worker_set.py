@@ -5,7 +5,6 @@ that they build on, and kwok, which plays the node and the pods.
 """
 
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,16 +12,6 @@ from typing import Any
 
 import anyio
 import pytest
-from definitions import define
-from kubernetes_world import port_to, server_of_its_own
-from lone_server import ADMISSION, LoneServer, free_port, program
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "cluster"))
-
-from bench import Bench, bench_on  # beside the steps' tests
-from kit.kwok import FAKE, SERVER_OPTION, kwok  # the tests' cluster
-from kit.lws import lws, lws_definition, lws_webhooks
 
 from offbus_steps.deploy.step_type import DEPLOY
 from offbus_steps.kubernetes.port import KubernetesPort
@@ -32,6 +21,12 @@ from offbus_steps.prepare.step_type import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.shim_fields import LIBRARY
+from tests.kits.cluster.kwok import FAKE, SERVER_OPTION, kwok
+from tests.kits.cluster.lws import lws, lws_definition, lws_webhooks
+from tests.kits.kubernetes.definitions import define
+from tests.kits.kubernetes.kubernetes_world import port_to, server_of_its_own
+from tests.kits.kubernetes.lone_server import ADMISSION, LoneServer, free_port, program
+from tests.kits.steps.bench import Bench, bench_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.long]  # long: the first time, the controllers and kwok are built
 

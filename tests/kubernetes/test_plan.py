@@ -9,9 +9,6 @@ from uuid import uuid4
 import anyio
 import pytest
 import yaml
-from killed_runs import Process, offbus_process
-from kubernetes_world import bind_role
-from lone_server import LoneServer
 
 from offbus_steps.kubernetes.agents import KubernetesAgents
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
@@ -24,6 +21,9 @@ from offbus_steps.kubernetes.webhook.certificate import new_identity
 from offbus_steps.port import KINDS, Invalid, NotFound, Ref
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE
 from offbus_steps.workloads.pods import DEVICES_ANNOTATION
+from tests.kits.kubernetes.killed_runs import Process, offbus_process
+from tests.kits.kubernetes.kubernetes_world import bind_role
+from tests.kits.kubernetes.lone_server import LoneServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

@@ -1,6 +1,5 @@
 """prepare_cuda on a real API server: by patch against who puts changes back, by admission, and what forbids either."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,14 +7,6 @@ from typing import Any
 
 import anyio
 import pytest
-from graph_controller import GraphController
-from kubernetes_world import PortFor, Users, port_to, server_of_its_own
-from lone_server import ADMISSION_API
-from pod_player import playing
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-
-from bench import Bench, bench_on  # beside the steps' tests
 
 from offbus.errors import StepError, StepFailed
 from offbus_steps.kubernetes.port import KubernetesPort
@@ -28,37 +19,16 @@ from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
 from offbus_steps.workloads.target import Target
+from tests.kits.kubernetes.deployments import GPU, deployed, deployment, pods_of, preloads, spec_of
+from tests.kits.kubernetes.graph_controller import GraphController
+from tests.kits.kubernetes.kubernetes_world import PortFor, Users, port_to, server_of_its_own
+from tests.kits.kubernetes.lone_server import ADMISSION_API
+from tests.kits.kubernetes.pod_player import playing
+from tests.kits.steps.bench import bench_on
 
 pytestmark = pytest.mark.anyio
 
 ENFORCE = "pod-security.kubernetes.io/enforce"
-GPU = {"limits": {"nvidia.com/gpu": "1"}}
-
-
-def deployment(name: str, namespace: str, **main: Any) -> dict[str, Any]:
-    """A GPU container and a sidecar, two pods."""
-    containers = [
-        {"name": "main", "image": "none", "resources": GPU, **main},
-        {"name": "sidecar", "image": "none"},
-    ]
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {
-            "replicas": 2,
-            "selector": {"matchLabels": {"app": name}},
-            "strategy": {"type": "Recreate"},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": containers}},
-        },
-    }
-
-
-async def deployed(port: KubernetesPort, obj: dict[str, Any]) -> Target:
-    """The target, once its pods are ready."""
-    await port.objects.create(obj)
-    await until(port, Ref.of(obj), lambda one: workload_of(one).settled)
-    return Target.of(workload_of(await port.objects.get(Ref.of(obj))), port=8000)
 
 
 @asynccontextmanager
@@ -69,23 +39,6 @@ async def graphs(port: KubernetesPort) -> AsyncIterator[GraphController]:
         tasks.start_soon(controller.run)
         yield controller
         tasks.cancel_scope.cancel()
-
-
-async def spec_of(one: Bench, target: Target) -> Any:
-    return (await one.objects.get(target.ref))["spec"]
-
-
-async def pods_of(one: Bench, target: Target) -> list[Object]:
-    labels = ",".join(f"{k}={v}" for k, v in target.selector.items())
-    return list((await one.objects.list("Pod", namespace=target.namespace, labels=labels)).items)
-
-
-def preloads(pod: Object) -> list[str | None]:
-    """LD_PRELOAD of each container."""
-    return [
-        next((e.get("value") for e in c.get("env") or () if e["name"] == "LD_PRELOAD"), None)
-        for c in pod["spec"]["containers"]
-    ]
 
 
 async def test_by_admission_pods_are_replaced_and_the_spec_is_left(

@@ -1,14 +1,8 @@
 """Every kind of target on a real API server: read, patched for the shim, and restored to what it was."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-
-from manifests import agg, beta_agg, deployment, leader_worker_set, stateful_set  # beside the steps' tests
 
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Object, Ref
@@ -17,6 +11,7 @@ from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
 from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
 from offbus_steps.workloads.target import Target
+from tests.kits.steps.manifests import agg, beta_agg, deployment, leader_worker_set, stateful_set
 
 pytestmark = pytest.mark.anyio
 

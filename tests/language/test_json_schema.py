@@ -7,13 +7,14 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from drill_types import STEPS, drill, findings, registry
 
 from offbus.cli.commands.schema import schema_text
 from offbus.language.jsonschema import scenario_schema
 from offbus.plugins import Registry
+from tests.kits import REPOSITORY
+from tests.kits.language.drill_types import STEPS, drill, findings, registry
 
-ROOT = Path(__file__).parents[2]
+ROOT = REPOSITORY
 
 
 @pytest.fixture(scope="module")

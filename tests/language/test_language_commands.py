@@ -6,14 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from drill_types import STEPS, drill, load, registry
 
 from offbus.cli.handlers.plan import plan_text
 from offbus.cli.handlers.steps import explain_one, list_all
 from offbus.errors import UsageError
 from offbus.language.plan import make_plan
+from tests.kits import REPOSITORY
+from tests.kits.language.drill_types import STEPS, drill, load, registry
 
-SCENARIOS = Path(__file__).parents[2] / "scenarios"
+SCENARIOS = REPOSITORY / "scenarios"
 DRILL = drill(
     '{id: deploy, uses: deploy, with: {manifest: "targets/${{ inputs.backend }}.yaml"}}\n'
     "{id: inject, uses: inject_fault, with: {xid: 79}}\n"

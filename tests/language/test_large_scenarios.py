@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from drill_types import findings, load
 
 from offbus import dag
 from offbus.language.cel.scope import Scope, StepState
+from tests.kits import REPOSITORY
+from tests.kits.language.drill_types import findings, load
 
 COUNT = 10_000
 
@@ -36,11 +37,12 @@ def test_steps_without_expressions_do_not_load_cel(tmp_path: Path) -> None:
 
     load(tmp_path, lines("{{id: s{n}, uses: ask, with: {{hint: x}}}}"))
     script = (
-        "import sys; from pathlib import Path; import drill_types; from offbus.language.load import load_scenario\n"
+        "import sys; from pathlib import Path; from tests.kits.language import drill_types\n"
+        "from offbus.language.load import load_scenario\n"
         f"load_scenario({str(tmp_path / 'drill.yaml')!r}, registry=drill_types.registry())\n"
         "print('cel_expr_python' in sys.modules)"
     )
-    environ = {"PYTHONPATH": str(Path(__file__).parent)}
+    environ = {"PYTHONPATH": str(REPOSITORY)}
     ran = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environ, timeout=110
     )

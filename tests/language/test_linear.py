@@ -7,7 +7,8 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from drill_types import drill, findings
+
+from tests.kits.language.drill_types import drill, findings
 
 STEPS = {
     "in order": "{id: s%d, uses: ask}",

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from drill_types import STEPS
 
 from offbus import plugins
 from offbus.plugins import COMMANDS, ENVIRONMENTS, UNDOS, PluginError, Registry, installed
+from tests.kits.language.drill_types import STEPS
 
 ACME_STEP = """
 from offbus.step import Kind, Outputs, Params, StepType

@@ -5,13 +5,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from drill_types import LocalGuards, LocalOptions, drill, findings, load, registry
 
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.language.cel.scope import Scope
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Retry
+from tests.kits.language.drill_types import LocalGuards, LocalOptions, drill, findings, load, registry
 
 WHOLE = """\
 offbus: 1

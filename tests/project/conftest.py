@@ -4,7 +4,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from project_venv import EXAMPLE, REPOSITORY, make_venv, pip_install
+
+from tests.kits.project.project_venv import EXAMPLE, REPOSITORY, make_venv, pip_install
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from project_venv import EXAMPLE, REPOSITORY, Venv
+
+from tests.kits.project.project_venv import EXAMPLE, REPOSITORY, Venv
 
 BLOCK = re.compile(
     r"^```console run(?:=(?P<where>\w+))?(?: exit=(?P<code>\d+))?\n(?P<text>.*?)^```",

@@ -10,7 +10,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project_venv import EXAMPLE, Venv
+
+from tests.kits.project.project_venv import EXAMPLE, Venv
 
 
 @pytest.fixture

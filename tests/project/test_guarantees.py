@@ -1,19 +1,15 @@
 """docs/guarantees.md: every guarantee names its tests, and they exist."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.kits import REPOSITORY
+from tests.kits.project.named_tests import TESTS
+
 TEXT = (REPOSITORY / "docs" / "guarantees.md").read_text(encoding="utf-8")
 PARTS = re.split(r"^\*\*G(\d+)\. ", TEXT, flags=re.MULTILINE)
 GUARANTEES = dict(zip(map(int, PARTS[1::2]), PARTS[2::2], strict=True))
-TESTS = {
-    name
-    for file in (REPOSITORY / "tests").glob("**/test_*.py")
-    for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-}
 
 
 def test_they_are_numbered_without_a_gap() -> None:

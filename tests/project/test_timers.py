@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from test_guarantees import REPOSITORY, TESTS
+
+from tests.kits import REPOSITORY
+from tests.kits.project.named_tests import TESTS
 
 TEXT = (REPOSITORY / "docs" / "timers.md").read_text(encoding="utf-8")
 PLAYED, NOT_PLAYED = TEXT.split("## What is no timer of ours, or is not played")

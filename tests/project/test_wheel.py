@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from project_venv import EXAMPLE, REPOSITORY, Venv, make_venv, pip_install
+
+from tests.kits.project.project_venv import EXAMPLE, REPOSITORY, Venv, make_venv, pip_install
 
 PACKAGES = ("offbus", "offbus_agent", "offbus_sandbox", "offbus_steps")
 

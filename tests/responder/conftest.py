@@ -1,6 +1,5 @@
 """Fixtures of the responder's tests: a sandbox without its own responder."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,10 +11,7 @@ from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from responder_world import Cluster
+from tests.kits.responder.responder_world import Cluster
 
 
 @pytest.fixture

@@ -2,13 +2,13 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 
 from offbus_sandbox.responder.config import ResponderConfig
+from tests.kits import REPOSITORY
 
-DOCS = Path(__file__).parents[2] / "docs" / "responder.md"
+DOCS = REPOSITORY / "docs" / "responder.md"
 
 
 def rows() -> dict[str, str]:

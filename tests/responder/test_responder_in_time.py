@@ -1,7 +1,6 @@
 """The stand-in responder's delays, retries and back-offs, on virtual time: each of its programs on a store in this
 process, whose API server can go away."""
 
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,6 @@ from typing import Any
 import anyio
 import pytest
 from anyio.abc import TaskStatus
-from test_controller_decisions import fault
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "steps"))
-
-from timed_port import TimedPort, pod, put
 
 from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_sandbox.responder import nvsentinel_names
@@ -34,7 +28,9 @@ from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
 from offbus_sandbox.store.history import Change
 from offbus_steps.port import KINDS, Forbidden, NotFound, Object, Ref
-from virtual_time import in_virtual_time, meanwhile
+from tests.kits.responder.health_events import fault
+from tests.kits.steps.timed_port import TimedPort, pod, put
+from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 NODE = Ref("Node", "node-1")
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)

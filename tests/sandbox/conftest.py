@@ -5,7 +5,6 @@ from pathlib import Path
 
 import anyio
 import pytest
-from local_cluster import QUICK, Pipe
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
@@ -13,6 +12,7 @@ from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
+from tests.kits.sandbox.local_cluster import QUICK, Pipe
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from local_cluster import pod
 
 from offbus_sandbox.api.idle import Idle
 from offbus_sandbox.config import Backoff, SandboxConfig
@@ -21,7 +20,8 @@ from offbus_sandbox.layout import Layout
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Ref, Unavailable
-from virtual_time import in_virtual_time, meanwhile
+from tests.kits.sandbox.local_cluster import pod
+from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 IDLE_S = 1800.0
 

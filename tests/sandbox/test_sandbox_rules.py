@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from local_cluster import pod
 
 from offbus_sandbox.config import Backoff
 from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
@@ -13,6 +12,7 @@ from offbus_sandbox.kubelet.variables import ConfigError, container_env
 from offbus_sandbox.nodes.gpus import gpus_of
 from offbus_sandbox.scheduler.fit import refusals, unsupported
 from offbus_steps.port import Object
+from tests.kits.sandbox.local_cluster import pod
 
 
 def stored(name: str = "p") -> Object:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, SHIM, compile_c
-from shim_node import Node, Program
+
+from tests.kits.shim.shim_build import PROGRAMS, SHIM, compile_c
+from tests.kits.shim.shim_node import Node, Program
 
 
 @pytest.fixture(scope="session")

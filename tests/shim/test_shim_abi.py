@@ -4,7 +4,6 @@ import ctypes
 import subprocess
 
 import pytest
-from shim_build import PROGRAMS, SHIM, compile_c
 
 from offbus_agent.page import abi
 from offbus_agent.page.abi import (
@@ -18,6 +17,7 @@ from offbus_agent.page.abi import (
     SlotFlag,
     SlotLayout,
 )
+from tests.kits.shim.shim_build import PROGRAMS, SHIM, compile_c
 
 
 @pytest.fixture(scope="module")

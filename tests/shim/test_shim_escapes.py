@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, SHIM, compile_c
-from shim_node import Node, Program
+
+from tests.kits.shim.shim_build import PROGRAMS, SHIM, compile_c
+from tests.kits.shim.shim_node import Node, Program
 
 QUESTIONS = ("init", "use 0", "sync")
 SEEN, MISSED = ["0", "0", "719"], ["0", "0", "0"]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shim_node import GPUS, Node, Program, now_ns
 
 from offbus_agent.page.abi import ROWS, Events, Row
 from offbus_agent.page.control import EventsPage, PageError
 from offbus_agent.page.events_inotify import Doorbell
+from tests.kits.shim.shim_node import GPUS, Node, Program, now_ns
 
 Probe = Callable[..., Program]
 SIZE = 131072

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shim_node import GPUS, Node, now_ns
 
 from offbus_agent.page.abi import (
     ABI_MAJOR,
@@ -19,6 +18,7 @@ from offbus_agent.page.abi import (
     SlotFlag,
     SlotLayout,
 )
+from tests.kits.shim.shim_node import GPUS, Node, now_ns
 
 Spoil = Callable[[Path], object]
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shim_build import SHIM
+
+from tests.kits.shim.shim_build import SHIM
 
 
 def generate(kind: str, path: Path) -> "subprocess.CompletedProcess[str]":

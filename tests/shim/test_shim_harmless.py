@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, compile_c
-from shim_node import Node, Program
 
 from offbus_agent.page.control import CallClass, FaultMode
+from tests.kits.shim.shim_build import PROGRAMS, compile_c
+from tests.kits.shim.shim_node import Node, Program
 
 ASKED = """
 int cuInit(unsigned flags) {{ return (int)flags * 0; }}

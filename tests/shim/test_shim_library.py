@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from shim_build import SHIM
+
+from tests.kits.shim.shim_build import SHIM
 
 SHIMS = ("liboffbus.so", "proxy/libcuda.so.1", "proxy/libnvidia-ml.so.1")
 STANDINS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from shim_node import GPUS, Node, Program, now_ns
 
 from offbus_agent.page.abi import Ctl
 from offbus_agent.page.control import CallClass, FaultMode
 from offbus_agent.page.events_inotify import Doorbell
+from tests.kits.shim.shim_node import GPUS, Node, Program, now_ns
 
 Probe = Callable[..., Program]
 HOUR = 3_600_000_000_000

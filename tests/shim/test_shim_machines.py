@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, SHIM
-from shim_node import Node, Program
+
+from tests.kits.shim.shim_build import PROGRAMS, SHIM
+from tests.kits.shim.shim_node import Node, Program
 
 CROSS = "aarch64-linux-gnu-gcc"
 EMULATOR = "qemu-aarch64"

@@ -11,10 +11,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, compile_c
-from shim_node import Node, Program, now_ns
 
 from offbus_agent.page.events_inotify import Doorbell
+from tests.kits.shim.shim_build import PROGRAMS, compile_c
+from tests.kits.shim.shim_node import Node, Program, now_ns
 
 PROCESSES = 64
 

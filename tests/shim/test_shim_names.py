@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from shim_build import SHIM
+
+from tests.kits.shim.shim_build import SHIM
 
 LISTED = {
     line.split()[0]

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from shim_node import GPUS, Node, Program
 
 from offbus_agent.page.control import FaultMode
+from tests.kits.shim.shim_node import GPUS, Node, Program
 
 CLIENT = """
 import ctypes, sys

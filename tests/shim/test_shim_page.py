@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shim_node import EVERY_CLASS, GPUS, PCI, now_ns
 
 from offbus_agent.page.abi import Ctl
 from offbus_agent.page.control import CallClass, ControlPage, EventsPage, FaultMode, PageError, Slot
 from offbus_agent.page.native_library import NativeMissingError, library
+from tests.kits.shim.shim_node import EVERY_CLASS, GPUS, PCI, now_ns
 
 
 @pytest.fixture

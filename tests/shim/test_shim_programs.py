@@ -11,8 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from shim_build import compile_c
-from shim_node import Node
+
+from tests.kits.shim.shim_build import compile_c
+from tests.kits.shim.shim_node import Node
 
 SHELL = (
     "f() { echo $1; }; trap 'echo bye' EXIT; x=$(f in | cat); echo $x | grep -c in; (exit 4); echo $?; exit 3"

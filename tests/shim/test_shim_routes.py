@@ -4,9 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import route_programs
-from route_programs import CODES, ROUTES
-from shim_node import Node
+
+from tests.kits.shim import route_programs
+from tests.kits.shim.route_programs import CODES, ROUTES
+from tests.kits.shim.shim_node import Node
 
 CASES = [
     (prefix, route) for prefix in CODES for route in ROUTES if (prefix, route) != ("nvml", "cuGetProcAddress")

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shim_build import PROGRAMS, SHIM
-from shim_node import GPUS, Node, Program
 
 from offbus_agent.page.control import CallClass, FaultMode
 from offbus_agent.page.events_inotify import Doorbell
+from tests.kits.shim.shim_build import PROGRAMS, SHIM
+from tests.kits.shim.shim_node import GPUS, Node, Program
 
 MEMORY, THREADS = "address,undefined", "thread"
 REPORT = {

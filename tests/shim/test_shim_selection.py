@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shim_node import GPUS, PCI, Node, Program
 
 from offbus_agent.page.control import CallClass, FaultMode, Slot
+from tests.kits.shim.shim_node import GPUS, PCI, Node, Program
 
 Probe = Callable[..., Program]
 

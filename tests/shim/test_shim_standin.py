@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shim_node import GPUS, MEMORY, Node
+
+from tests.kits.shim.shim_node import GPUS, MEMORY, Node
 
 PRELUDE = """
 import ctypes

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shim_node import GPUS, Node
+
+from tests.kits.shim.shim_node import GPUS, Node
 
 WAYS = {
     "dlopen and dlsym": ["dlsym"],

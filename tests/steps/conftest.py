@@ -1,16 +1,12 @@
 """Tests of steps may import the helper modules beside them; what waits is tested on both event loops."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 import pytest
 
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 import yaml
-from bench import Bench, bench, pods_of
 
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
@@ -24,6 +23,7 @@ from offbus_steps.port import NotFound, Ref
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads.fields import apply, merge_patch, plan
+from tests.kits.steps.bench import Bench, bench, pods_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import anyio
 import pytest
-from timed_port import pod, timed_bench
 
 from offbus_steps.kubernetes.rest.watch import BLIND_S, FIRST_PAUSE, LONGEST_PAUSE, events_after
 from offbus_steps.port import Unavailable
 from offbus_steps.prepare.by_admission import LOOK_AGAIN_S, SHOWS_WITHIN_S, _takes_effect
-from virtual_time import in_virtual_time
+from tests.kits.steps.timed_port import pod, timed_bench
+from tests.kits.virtual_time import in_virtual_time
 
 
 class AwayServer:

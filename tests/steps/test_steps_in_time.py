@@ -9,8 +9,6 @@ from typing import Any
 
 import anyio
 import pytest
-from test_agents_in_time import FAULT, TARGET
-from timed_port import deployment, node, ok, pod, timed_bench
 
 from offbus.errors import StepError, StepFailed
 from offbus_steps.inference.load import GRACE_S, LOAD, LoadOutputs
@@ -20,7 +18,9 @@ from offbus_steps.observe.await_recovery import AWAIT_RECOVERY
 from offbus_steps.observe.hold import HOLD
 from offbus_steps.port import Ref
 from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
-from virtual_time import in_virtual_time, meanwhile
+from tests.kits.steps.faults import FAULT, TARGET
+from tests.kits.steps.timed_port import deployment, node, ok, pod, timed_bench
+from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 ASK = "POST /v1/chat/completions"
 GOOD = ok('{"choices": [{"finish_reason": "stop"}]}')

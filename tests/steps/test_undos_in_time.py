@@ -8,8 +8,6 @@ from typing import Any
 
 import anyio
 import pytest
-from test_agents_in_time import TARGET
-from timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
 
 from offbus_sandbox.store.history import Change
 from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
@@ -22,7 +20,9 @@ from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S, RestoreFields
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.fields import apply, merge_patch, plan
 from offbus_steps.workloads.shim_fields import LIBRARY
-from virtual_time import in_virtual_time, meanwhile
+from tests.kits.steps.faults import TARGET
+from tests.kits.steps.timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
+from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 NODE = Ref("Node", "node-1")
 PATIENCE_S = 30.0

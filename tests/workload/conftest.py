@@ -1,15 +1,12 @@
 """Fixtures of the workload's tests."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from workload_world import Node
+from tests.kits.workload.workload_world import Node
 
 
 @pytest.fixture

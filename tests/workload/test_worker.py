@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from workload_world import GPU, MODEL, Node, Program, chat, events_of, text_of
 
 from offbus_agent.page.control import CallClass
+from tests.kits.workload.workload_world import GPU, MODEL, Node, Program, chat, events_of, text_of
 
 ECC_UNCORRECTABLE = 214
 GPU_IS_LOST = 15

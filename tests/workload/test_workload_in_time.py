@@ -7,13 +7,13 @@ from typing import Any
 import anyio
 import pytest
 
-from full_server import full_server
 from offbus_sandbox.workload import worker
 from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile, Worker
 from offbus_sandbox.workload.engine import Engine
 from offbus_sandbox.workload.relay import CONNECT_S, Relay
 from offbus_sandbox.workload.serving import Server
-from virtual_time import in_virtual_asyncio_time, meanwhile
+from tests.kits.full_server import full_server
+from tests.kits.virtual_time import in_virtual_asyncio_time, meanwhile
 
 LOOKS_EVERY_S = 0.1
 """uvicorn's own: how often it looks whether it should end."""

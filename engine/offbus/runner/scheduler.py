@@ -1,6 +1,6 @@
 """Plays the DAG: starts every step whose needs are satisfied, in one task group, by events and never by polling.
 
-Guarantees (each has a test in tests/engine/test_scheduler.py, all are checked by tests/engine/test_laws.py):
+Guarantees (each has a test in tests/engine/runner/test_scheduler.py, all are checked by tests/engine/test_laws.py):
 
  1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready. An
     `always` step among the needs of one that is not stands for its own needs: it runs after all of those. For an

@@ -1,4 +1,4 @@
-"""The test cluster of this machine (tests/cluster) with deploy/ installed, and ports to it."""
+"""The test cluster of this machine (tests.kits.cluster) with deploy/ installed, and ports to it."""
 
 import signal
 import subprocess
@@ -11,21 +11,15 @@ from uuid import uuid4
 import anyio
 import pytest
 
-pytest.register_assert_rewrite("offbus_steps.testing.conformance")
-
-from installing import REPOSITORY, Place, install  # noqa: E402
-from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
-
-sys.path += [str(REPOSITORY / "tests" / folder) for folder in ("cluster", "drill")]
-
-from cluster_client import Cluster  # noqa: E402
-from cluster_fixtures import cluster  # noqa: E402
-
-from offbus_steps.kubernetes.port import KubernetesPort, open_port  # noqa: E402
-from offbus_steps.kubernetes.rest.api import Call  # noqa: E402
-from offbus_steps.kubernetes.rest.connection import Login  # noqa: E402
-from offbus_steps.kubernetes.rest.watch import events_after  # noqa: E402
-from offbus_steps.port import Object, Ref  # noqa: E402
+from offbus_steps.kubernetes.port import KubernetesPort, open_port
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.connection import Login
+from offbus_steps.kubernetes.rest.watch import events_after
+from offbus_steps.port import Object, Ref
+from tests.kits.cluster.client import Cluster
+from tests.kits.cluster.fixtures import cluster
+from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
+from tests.kits.kubernetes.installing import Place, install
 
 __all__ = ["cluster"]
 
@@ -50,10 +44,17 @@ def drill_place(place: Place) -> Iterator[Place]:
     """The cluster with all that a drill needs: the stand-in responder, and what plays Dynamo's operator, which ends
     with the module: others bring one that fights."""
     install(place, "responder")
-    program = REPOSITORY / "tests/kubernetes/graph_controller.py"
     with (place.logs / "graph-controller.log").open("wb") as log:
         operator = subprocess.Popen(
-            [sys.executable, str(program), "--kubeconfig", str(place.kubeconfig)], stdout=log, stderr=log
+            [
+                sys.executable,
+                "-m",
+                "tests.kits.kubernetes.graph_controller",
+                "--kubeconfig",
+                str(place.kubeconfig),
+            ],
+            stdout=log,
+            stderr=log,
         )
     yield place
     assert operator.poll() is None, (place.logs / "graph-controller.log").read_text()[-2000:]

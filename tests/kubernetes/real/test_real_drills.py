@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import jsonschema
 import pytest
-from cluster_client import Cluster
-from installing import Place, kubectl
-from kit.plan import node_named
-from playing import REPOSITORY, SCENARIOS, Finished, Offbus
-from stories import CAUSES, is_weather, kinds, out_of_order, outcome
+
+from tests.kits.cluster.client import Cluster
+from tests.kits.cluster.plan import node_named
+from tests.kits.drill.playing import REPOSITORY, SCENARIOS, Finished, Offbus
+from tests.kits.kubernetes.installing import Place, kubectl
+from tests.kits.kubernetes.stories import CAUSES, is_weather, kinds, out_of_order, outcome
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first one may have to build the cluster
 LIMIT_S = 600

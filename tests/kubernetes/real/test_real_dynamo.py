@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installing import Place, kubectl
-from kit.dynamo import dynamo_environment
-from kit.own_images import PYTHON_IMAGE, python_mounts
-from playing import Finished, Offbus
+
+from tests.kits.cluster.dynamo import dynamo_environment
+from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
+from tests.kits.drill.playing import Finished, Offbus
+from tests.kits.kubernetes.installing import Place, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.dynamo, pytest.mark.timeout(3600)]
 HERE = Path(__file__).parent / "dynamo"

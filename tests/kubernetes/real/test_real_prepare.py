@@ -1,6 +1,5 @@
 """prepare_cuda on the real cluster, against an operator and a GitOps tool that put every foreign change back."""
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,29 +8,20 @@ from typing import Any
 import anyio
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "steps")]
-
-from bench import Bench, bench_on  # noqa: E402  # beside the steps' tests
-from graph_controller import GraphController  # noqa: E402  # beside the tests on the lone API server
-from installing import Place  # noqa: E402
-from kit.own_images import PYTHON_IMAGE, python_mounts  # noqa: E402
-
-from offbus.errors import StepFailed  # noqa: E402
-from offbus_steps.kubernetes.port import KubernetesPort  # noqa: E402
-from offbus_steps.port import Ref  # noqa: E402
-from offbus_steps.prepare.step_type import PREPARE_CUDA  # noqa: E402
-from offbus_steps.testing.conformance.waiting import until  # noqa: E402
-from offbus_steps.workloads import workload_of  # noqa: E402
-from offbus_steps.workloads.target import Target  # noqa: E402
+from offbus.errors import StepFailed
+from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.port import Ref
+from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.testing.conformance.waiting import until
+from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.target import Target
+from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
+from tests.kits.kubernetes.graph_controller import GraphController
+from tests.kits.kubernetes.installing import Place
+from tests.kits.kubernetes.programs import SAY_MAPPED
+from tests.kits.steps.bench import Bench, bench_on
 
 pytestmark = pytest.mark.anyio
-
-SAY_MAPPED = """
-import signal
-maps = open("/proc/self/maps").read()
-print("shim mapped" if "liboffbus.so" in maps else "no shim", flush=True)
-signal.pause()
-"""
 
 
 def graph(namespace: str) -> dict[str, Any]:

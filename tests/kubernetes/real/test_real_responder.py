@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from installing import REPOSITORY, Place, kubectl
-from playing import Offbus
+
+from tests.kits.drill.playing import Offbus
+from tests.kits.kubernetes.installing import REPOSITORY, Place, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 RESPONSE = REPOSITORY / "tests/drill/response.yaml"

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from cluster_client import Cluster
-from installing import Place
-from kit import api, lifecycle, network
-from kit.control_plane import start_program
-from kit.plan import node_named
-from kit.processes import end_role
-from torture_bench import Bench
+
+from tests.kits.cluster import api, lifecycle, network
+from tests.kits.cluster.client import Cluster
+from tests.kits.cluster.control_plane import start_program
+from tests.kits.cluster.plan import node_named
+from tests.kits.cluster.processes import end_role
+from tests.kits.kubernetes.installing import Place
+from tests.kits.kubernetes.torture_bench import Bench
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(7200)]
 

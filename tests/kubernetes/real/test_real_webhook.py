@@ -1,7 +1,8 @@
 """deploy/webhook on the real cluster: its own image and rights, a Service that kube-proxy serves, a pod that runs.
 
-The cluster serves admission policies, so `prepare_cuda` would not go this way (tests/kubernetes/test_webhook.py plays
-the step where they are not served); here the second way is gone on purpose.
+The cluster serves admission policies, so `prepare_cuda` would not go this way
+(tests/kubernetes/webhook/test_webhook.py plays the step where they are not served); here the second way is gone on
+purpose.
 """
 
 from collections.abc import Iterator
@@ -9,9 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-from installing import Place, install, uninstall
-from kit.own_images import PYTHON_IMAGE, python_mounts
-from test_real_prepare import SAY_MAPPED
 
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
@@ -20,6 +18,9 @@ from offbus_steps.prepare.mutating_policy import POLICY
 from offbus_steps.prepare.webhook_configuration import WEBHOOK
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.target import Target
+from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
+from tests.kits.kubernetes.installing import Place, install, uninstall
+from tests.kits.kubernetes.programs import SAY_MAPPED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shim_node import GPUS, Node, Program
 
 from offbus_agent.page.control import FaultMode
+from tests.kits.shim.shim_node import GPUS, Node, Program
 
 Client = Callable[..., Path]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

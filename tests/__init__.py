@@ -1,0 +1,1 @@
+"""The tests. `tests.kits` is what they are made with."""

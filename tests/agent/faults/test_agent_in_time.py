@@ -1,0 +1,180 @@
+"""The agent's leases, heartbeat and long polls, on virtual time: the agent in this process, its page real."""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import httpx
+import pytest
+
+from offbus_agent import lease_keeper, program
+from offbus_agent.agent import GUIDE_TTL_S, Agent, NodePlace, open_agent
+from offbus_agent.faults.policy import Policy, TokenBucket
+from offbus_agent.faults.store import Store
+from offbus_agent.http.endpoints import LONGEST_WAIT_S
+from offbus_agent.http.listen import listen_unix
+from offbus_agent.http.server import application
+from offbus_agent.http.token import TokenFile
+from offbus_agent.leases import boot_id, boottime_ns
+from offbus_agent.models import Fault, FaultRequest, InjectXidRequest, LeaseRequest, State
+from offbus_agent.page.control import ControlPage
+from tests.kits.agent.node_world import GPU0, Node
+from tests.kits.virtual_time import in_virtual_asyncio_time, meanwhile
+
+NS = 1_000_000_000
+LEASE = LeaseRequest(run="r1", epoch=1, ttl_s=30)
+
+
+class Watched:
+    """An agent whose leases are on virtual time, and what its page shows."""
+
+    def __init__(self, agent: Agent, node: Node, origin_ns: int) -> None:
+        self.agent = agent
+        self._page = ControlPage.create(node.ctl)
+        self._origin_ns = origin_ns
+
+    def at(self, moment_ns: int) -> float:
+        """A moment of the agent's clock in virtual time."""
+        return (moment_ns - self._origin_ns) / NS
+
+    @property
+    def heartbeat(self) -> float:
+        """When the agent showed last that it lives."""
+        return self.at(self._page.read().heartbeat_ns)
+
+    async def heartbeats(self, until: float, *, look_every_s: float) -> list[float]:
+        """Those that the page shows until then."""
+        seen: list[float] = []
+        while anyio.current_time() < until:
+            await anyio.sleep(look_every_s)
+            if self.heartbeat not in seen:
+                seen.append(self.heartbeat)
+        return seen
+
+
+@asynccontextmanager
+async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator[tuple[Watched, Fault]]:
+    """An agent with a fault, kept from here on; without `bell`, nothing tells it what processes write."""
+    origin_ns = boottime_ns()
+    place = NodePlace("node-1", node.root, node.kmsg, node.state.parent)
+    store = Store(place.state, boot_id())
+    agent = open_agent(place, Policy(), store, lambda: origin_ns + int(anyio.current_time() * NS))
+    request = FaultRequest(id="f1", run="r1", epoch=1, xid=79, gpus=[GPU0], planes=["cuda"], ttl_s=ttl_s)
+    fault, _ = await agent.faults.create(request)
+    if not bell:
+        node.events.unlink()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lease_keeper.keep, agent)
+        yield Watched(agent, node, origin_ns), fault
+        tasks.cancel_scope.cancel()
+    store.close()
+
+
+@in_virtual_asyncio_time
+async def test_a_lease_ends_on_the_instant_and_its_fault_leaves_the_page(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, fault):
+        told = await watched.agent.faults.events("f1", since=1, wait_s=7200)
+        assert [event.kind for event in told.events] == ["lapsed"]
+        assert anyio.current_time() == pytest.approx(watched.at(fault.expires_ns), abs=1e-6)
+        assert fault.state is State.LAPSED
+        assert not ControlPage.create(node.ctl).read().slots
+
+
+@in_virtual_asyncio_time
+async def test_a_renewed_lease_ends_later(node: Node) -> None:
+    async with armed(node, ttl_s=30) as (watched, _):
+        await anyio.sleep(20)
+        await watched.agent.faults.renew("f1", LEASE)
+        await watched.agent.faults.events("f1", since=1, wait_s=7200)
+        assert anyio.current_time() == pytest.approx(50, abs=1e-6)
+
+
+@in_virtual_asyncio_time
+async def test_an_agent_shows_that_it_lives_four_times_as_often_as_it_must(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        seen = await watched.heartbeats(20.1, look_every_s=0.1)
+        assert seen == [pytest.approx(number * lease_keeper._BEAT_S, abs=1e-6) for number in range(17)]
+
+
+@in_virtual_asyncio_time
+async def test_without_a_doorbell_the_page_is_looked_at_all_the_time(node: Node) -> None:
+    async with armed(node, ttl_s=3600, bell=False) as (watched, _):
+        seen = await watched.heartbeats(1.0, look_every_s=lease_keeper._LOOK_S / 5)
+        assert len(seen) == pytest.approx(1.0 / lease_keeper._LOOK_S, abs=1)
+
+
+@in_virtual_asyncio_time
+async def test_a_process_that_rings_without_end_leaves_the_agent_its_rest(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _), anyio.create_task_group() as tasks:
+        tasks.start_soon(ring, node)
+        seen = await watched.heartbeats(1.0, look_every_s=lease_keeper._REST_S / 10)
+        tasks.cancel_scope.cancel()
+    assert len(seen) == pytest.approx(1.0 / lease_keeper._REST_S, rel=0.15)
+
+
+async def ring(node: Node) -> None:
+    """Ring, as a process does that was faulted."""
+    events = os.open(node.events, os.O_RDWR)
+    try:
+        while True:
+            os.pwrite(events, os.pread(events, 1, 0), 0)
+            await anyio.sleep(lease_keeper._REST_S / 10)
+    finally:
+        os.close(events)
+
+
+@in_virtual_asyncio_time
+async def test_a_fault_of_the_published_guides_has_a_lease_of_its_own(node: Node) -> None:
+    async with armed(node, ttl_s=30) as (watched, _):
+        request = InjectXidRequest(fault_id="guide", xid_type=79, gpu_id=1)
+    fault, _ = await watched.agent.inject_xid(request)
+    assert (fault.expires_ns - (fault.armed_ns or 0)) / NS == GUIDE_TTL_S
+
+
+@pytest.mark.parametrize("wait_s", [30.0, 600.0])
+@in_virtual_asyncio_time
+async def test_a_long_poll_waits_as_long_as_it_was_asked_to_within_its_limit(
+    node: Node, wait_s: float
+) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        app = httpx.ASGITransport(app=application(watched.agent, TokenFile(node.token_file)))
+        async with httpx.AsyncClient(transport=app, base_url="http://agent", timeout=None) as client:  # noqa: S113
+            answer = await client.get(f"/faults/f1/events?since=1&wait_s={wait_s:g}")
+        assert (answer.status_code, answer.json()["events"]) == (200, [])
+        assert anyio.current_time() == pytest.approx(min(wait_s, LONGEST_WAIT_S), abs=1e-6)
+
+
+@in_virtual_asyncio_time
+async def test_a_long_poll_is_answered_as_soon_as_there_is_something(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        book = watched.agent.book
+        end = lambda: book.end(book.find("f1"), State.DISARMED)  # noqa: E731
+        async with meanwhile((12.5, end)):
+            told = await watched.agent.faults.events("f1", since=1, wait_s=LONGEST_WAIT_S)
+        assert [event.kind for event in told.events] == ["disarmed"]
+        assert anyio.current_time() == 12.5
+
+
+@in_virtual_asyncio_time
+async def test_requests_that_wait_hold_the_end_of_the_agent_up_for_a_bounded_time(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        with listen_unix(node.sock) as listening, socket.socket(socket.AF_UNIX) as client:
+            server = program._Server(watched.agent, TokenFile(node.token_file), listening, None)
+            client.connect(str(node.sock))
+            client.send(b"GET /faults/f1/events?since=1&wait_s=60 HTTP/1.1\r\nhost: x\r\n\r\n")
+            async with meanwhile((10, server.stop)):
+                await server.serve(sockets=[listening])
+        looks_every_s = 0.1  # uvicorn's own
+        assert 10 + program._GRACE_S <= anyio.current_time() <= 10 + program._GRACE_S + 2 * looks_every_s
+
+
+def test_injections_come_at_the_rate_of_the_node() -> None:
+    bucket = TokenBucket(burst=2, per_minute=30)
+    start = 1000 * NS
+    assert [bucket.take(start), bucket.take(start)] == [0, 0]
+    assert bucket.take(start) == pytest.approx(2)
+    assert bucket.take(start + NS) == pytest.approx(1)
+    assert bucket.take(start + 2 * NS) == 0
+    assert [bucket.take(start + 3600 * NS) for _ in range(3)] == [0, 0, pytest.approx(2)]

@@ -1,0 +1,387 @@
+"""The agent over HTTP: a real process, a real Unix socket, a real record file."""
+
+import json
+
+import pytest
+
+from offbus_agent.page.control import ControlPage
+from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, request
+
+KERNEL = ["kernel"]
+
+
+def test_health_shows_node_clock_gpus_and_planes(agent, node):
+    health = agent.get("/health")
+    assert health["node"] == "node-1"
+    assert health["now_ns"] > 0
+    assert len(health["boot_id"]) == 36
+    assert [(gpu["index"], gpu["uuid"], gpu["pci"]) for gpu in health["gpus"]] == [
+        (0, GPU0, "0000:3b:00"),
+        (1, GPU1, "0000:3c:00"),
+    ]
+    assert health["planes"]["kernel"] == {"ok": True, "path": str(node.kmsg), "why": "", "code": ""}
+    assert (health["faults"], health["armed"]) == (0, 0)
+
+
+def test_a_fault_on_all_planes_is_one_request(agent, node):
+    before = agent.get("/health")["now_ns"]
+    fault = agent.post("/faults", request(), expect=201)
+    assert fault["state"] == "armed"
+    assert fault["mnemonic"] == "ROBUST_CHANNEL_GPU_HAS_FALLEN_OFF_THE_BUS"
+    assert before < fault["armed_ns"] < fault["expires_ns"] == fault["armed_ns"] + 60_000_000_000
+    assert fault["generation"] > 0
+    (entry,) = fault["kernel"]
+    assert entry["line"] == node.lines()[0]
+    assert entry["line"] == (
+        "offbus=f1 ;NVRM: Xid (PCI:0000:3b:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
+    )
+    assert agent.get("/faults/f1") == fault
+    assert agent.get("/faults")["faults"] == [fault]
+    assert agent.get("/health")["armed"] == 1
+
+
+def test_the_same_request_again_changes_nothing(agent, node):
+    first = agent.post("/faults", request(), expect=201)
+    assert agent.post("/faults", request(), expect=200) == first
+    assert len(node.lines()) == 1
+
+
+def test_another_request_with_the_same_id_is_refused(agent):
+    agent.post("/faults", request(planes=KERNEL), expect=201)
+    status, error = agent.refused("/faults", request(planes=KERNEL, xid=48))
+    assert (status, error["code"]) == (409, "id_used")
+
+
+def test_one_line_for_each_gpu(agent, node):
+    fault = agent.post("/faults", request(gpus=[GPU0, GPU1], xid=119), expect=201)
+    assert ["GPU0 GSP!" in node.lines()[0], "GPU1 GSP!" in node.lines()[1]] == [True, True]
+    assert [entry["seq"] for entry in fault["kernel"]] == [0, 1]
+
+
+def test_a_fault_made_disarmed_does_nothing_before_it_is_armed(agent, node):
+    fault = agent.post("/faults", request(armed=False), expect=201)
+    assert (fault["state"], fault["kernel"], node.lines()) == ("disarmed", [], [])
+    armed = agent.post("/faults/f1/arm", LEASE)
+    assert (armed["state"], len(node.lines())) == ("armed", 1)
+
+
+def test_disarm_and_arm_again_is_a_new_arming(agent, node):
+    first = agent.post("/faults", request(), expect=201)
+    disarmed = agent.post("/faults/f1/disarm", OWNER)
+    assert disarmed["state"] == "disarmed"
+    again = agent.post("/faults/f1/arm", LEASE)
+    assert again["generation"] > first["generation"]
+    assert len(node.lines()) == 2
+
+
+def test_recover_hands_the_fault_over_and_forgets_it(agent):
+    agent.post("/faults", request(), expect=201)
+    fault = agent.post("/faults/f1/recover", OWNER)
+    assert fault["state"] == "disarmed"
+    assert len(fault["kernel"]) == 1
+    assert agent.get("/faults")["faults"] == []
+    assert agent.client.get("/faults/f1").status_code == 404
+    assert agent.post("/faults/f1/recover", OWNER) == fault
+    assert agent.refused("/faults", request())[1]["code"] == "id_used"
+
+
+def test_events_tell_what_happened_in_order(agent):
+    agent.post("/faults", request(), expect=201)
+    agent.post("/faults/f1/disarm", OWNER)
+    answer = agent.get("/faults/f1/events")
+    assert [event["kind"] for event in answer["events"]] == ["kernel_line", "armed", "disarmed"]
+    assert [event["seq"] for event in answer["events"]] == [1, 2, 3]
+    assert answer["next"] == 3
+    assert agent.get("/faults/f1/events?since=3") == {"next": 3, "events": []}
+
+
+def test_a_long_poll_is_answered_when_something_happens(agent, node):
+    agent.post("/faults", request(planes=KERNEL, ttl_s=0.5), expect=201)
+    lapsed = agent.get("/faults/f1/events?since=2&wait_s=30")
+    assert [event["kind"] for event in lapsed["events"]] == ["lapsed"]
+
+
+def test_inject_xid_takes_the_published_guides_request(agent, node):
+    fault = agent.post("/inject-xid", {"fault_id": "test-001", "xid_type": 79, "gpu_id": 1}, expect=201)
+    assert fault["planes"] == ["kernel"]
+    assert fault["gpus"] == [GPU1]
+    assert "offbus=test-001 ;NVRM: Xid (PCI:0000:3c:00): 79, " in node.lines()[0]
+    assert fault["expires_ns"] > fault["armed_ns"]
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        pytest.param({}, (719, 15, 1_000_000, 0), id="driver"),
+        pytest.param({"codes": "guide"}, (100, 15, 1_000_000, 0), id="guide"),
+        pytest.param({"cuda_code": 999, "nvml_code": 16}, (999, 16, 1_000_000, 0), id="given"),
+        pytest.param({"planes": ["cuda"]}, (719, 0, 1_000_000, 0), id="cuda-alone"),
+        pytest.param({"probability": 0.25, "after_calls": 7}, (719, 15, 250_000, 7), id="now-and-then"),
+    ],
+)
+def test_the_page_says_what_was_asked_for(agent, node, change, shown):
+    fault = agent.post("/faults", request(**change), expect=201)
+    (slot,) = ControlPage.create(node.ctl).read().slots
+    assert (slot.cuda_err, slot.nvml_err, slot.ppm, slot.after_calls) == shown
+    assert (slot.gpu, slot.generation, slot.expires_ns) == (GPU0, fault["generation"], fault["expires_ns"])
+    assert slot.new_procs
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        pytest.param({"xid": 48}, (48, 0x2, 0, 0, 1), id="double-bit-error"),
+        pytest.param({"xid": 95}, (95, 0x8000, 1, 0, 0), id="uncontained"),
+        pytest.param({"xid": 63, "cuda_code": 214, "nvml_code": 16}, (63, 0x400, 0, 1, 0), id="remapped-row"),
+        pytest.param({"xid": 48, "planes": ["cuda"]}, (0, 0, 0, 0, 0), id="cuda-alone"),
+    ],
+)
+def test_the_page_says_what_nvml_shows_besides_its_code(agent, node, change, shown):
+    agent.post("/faults", request(**change), expect=201)
+    (slot,) = ControlPage.create(node.ctl).read().slots
+    assert (
+        slot.xid,
+        slot.nvml_events,
+        slot.recovery_action,
+        slot.remap_pending,
+        slot.ecc_uncorrected,
+    ) == shown
+
+
+class TestTokens:
+    """No write without the token; reading needs none."""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            pytest.param({}, id="none"),
+            pytest.param({"X-Offbus-Token": "wrong"}, id="wrong"),
+            pytest.param({"X-Offbus-Token": ""}, id="empty"),
+            pytest.param({"Authorization": "Basic abc"}, id="other-scheme"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/faults",
+            "/inject-xid",
+            "/faults/f/arm",
+            "/faults/f/disarm",
+            "/faults/f/renew",
+            "/faults/f/recover",
+        ],
+    )
+    def test_a_write_without_the_token_is_refused(self, agent, node, path, headers):
+        agent.client.headers.pop("X-Offbus-Token")
+        reply = agent.client.post(path, json=request(), headers=headers)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (401, "unauthorized")
+        assert node.token not in reply.text
+        assert node.lines() == []
+
+    def test_bearer_is_accepted(self, agent, node):
+        agent.client.headers.pop("X-Offbus-Token")
+        reply = agent.client.post(
+            "/faults", json=request(), headers={"Authorization": f"Bearer {node.token}"}
+        )
+        assert reply.status_code == 201
+
+    def test_reading_needs_none(self, agent):
+        agent.client.headers.pop("X-Offbus-Token")
+        assert [agent.client.get(path).status_code for path in ("/health", "/faults", "/openapi.json")] == [
+            200
+        ] * 3
+
+    def test_a_rotated_token_counts_at_once(self, agent, node):
+        node.token_file.write_text("another")
+        assert agent.refused("/faults", request())[0] == 401
+        agent.client.headers["X-Offbus-Token"] = "another"
+        agent.post("/faults", request(), expect=201)
+
+    def test_a_token_file_that_became_readable_by_everybody_stops_writes(self, agent, node):
+        node.token_file.chmod(0o644)
+        status, error = agent.refused("/faults", request())
+        assert (status, error["code"]) == (503, "no_token")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "words"),
+    [
+        pytest.param({"xid": 790}, 422, "unknown_xid", "did you mean 79?", id="xid"),
+        pytest.param({"gpus": ["GPU-nope"]}, 422, "unknown_gpu", "no GPU GPU-nope", id="gpu"),
+        pytest.param({"gpus": [GPU0, GPU0]}, 422, "unknown_gpu", "named twice", id="gpu-twice"),
+        pytest.param({"cuda_code": 12345}, 422, "unknown_code", "no CUDA driver result", id="code"),
+        pytest.param({"xid": 63}, 422, "nothing_to_show", "XID 63 has no cuda code", id="nothing-to-show"),
+        pytest.param({"xid": 94}, 422, "nothing_to_show", "XID 94 has no nvml code", id="nothing-for-nvml"),
+        pytest.param(
+            {"planes": ["kernel"], "cuda_code": 719},
+            422,
+            "code_without_plane",
+            "cuda_code",
+            id="code-without-plane",
+        ),
+        pytest.param({"mode": "delay"}, 422, "mode_without_delay", "delay_ms", id="delay-of-nothing"),
+        pytest.param({"id": "a\nb"}, 422, "invalid_body", "id:", id="second-line-in-id"),
+        pytest.param({"id": "a" * 40}, 422, "invalid_body", "id:", id="id-too-long"),
+        pytest.param({"planes": ["disk"]}, 422, "invalid_body", "planes.0", id="plane"),
+        pytest.param({"planes": []}, 422, "invalid_body", "planes", id="no-plane"),
+        pytest.param({"ttl_s": 0}, 422, "invalid_body", "ttl_s", id="no-time"),
+        pytest.param({"ttl_s": 1e9}, 422, "invalid_body", "ttl_s", id="for-ever"),
+        pytest.param({"epoch": -1}, 422, "invalid_body", "epoch", id="epoch"),
+        pytest.param({"dialect": "latin"}, 422, "invalid_body", "dialect", id="dialect"),
+        pytest.param({"tll_s": 5}, 422, "invalid_body", "tll_s", id="unknown-key"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_with_the_reason(agent, node, change, status, code, words):
+    answer, error = agent.refused("/faults", request(**change))
+    assert (answer, error["code"]) == (status, code)
+    assert words in error["message"]
+    assert error["hint"] or code in ("unknown_xid", "unknown_code", "code_without_plane")
+    assert node.lines() == []
+    assert agent.get("/faults")["faults"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b"{", 422, id="broken"),
+        pytest.param(b"[]", 422, id="list"),
+        pytest.param(b"", 422, id="empty"),
+        pytest.param(b'"' + b"a" * 100_000 + b'"', 413, id="huge"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(agent, body, status):
+    assert agent.client.post("/faults", content=body).status_code == status
+
+
+def test_unknown_paths_and_methods_say_what_is_known(agent):
+    missing = agent.client.get("/nope")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "no_such_path")
+    assert "POST /faults" in missing.json()["error"]["hint"]
+    wrong = agent.client.delete("/faults")
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("query", ["since=x", "wait_s=-1", "wait_s=nan"])
+def test_a_query_that_is_no_number_is_refused(agent, query):
+    agent.post("/faults", request(planes=KERNEL), expect=201)
+    reply = agent.client.get(f"/faults/f1/events?{query}")
+    assert (reply.status_code, reply.json()["error"]["code"]) == (422, "invalid_query")
+
+
+class TestLimits:
+    """What a node allows."""
+
+    def test_a_second_fault_on_a_gpu_is_refused_naming_the_first(self, agent):
+        agent.post("/faults", request("first"), expect=201)
+        status, error = agent.refused("/faults", request("second", gpus=[GPU1, GPU0], run="run-2"))
+        assert (status, error["code"], error["fault"]) == (409, "gpu_busy", "first")
+        assert "first of run run-1" in error["message"]
+        agent.post("/faults/first/disarm", OWNER)
+        agent.post("/faults", request("second", gpus=[GPU1, GPU0], run="run-2"), expect=201)
+
+    def test_several_faults_on_different_gpus_live_side_by_side(self, agent):
+        one = agent.post("/faults", request("one"), expect=201)
+        two = agent.post("/faults", request("two", gpus=[GPU1], xid=48), expect=201)
+        assert two["generation"] != one["generation"]
+        assert agent.get("/health")["armed"] == 2
+
+    def test_kernel_lines_alone_exclude_nothing(self, agent, node):
+        agent.post("/faults", request("one"), expect=201)
+        agent.post("/faults", request("two", planes=KERNEL, xid=154), expect=201)
+        assert len(node.lines()) == 2
+
+    def test_an_xid_that_is_not_allowed(self, agents, node):
+        agent = agents.start("--allow-xid", "94", "--allow-xid", "48")
+        status, error = agent.refused("/faults", request())
+        assert (status, error["code"]) == (403, "xid_not_allowed")
+        assert "(48, 94)" in error["message"]
+        agent.post("/faults", request(xid=48), expect=201)
+
+    def test_too_many_faults(self, agents):
+        agent = agents.start("--max-faults", "1")
+        agent.post("/faults", request("one"), expect=201)
+        status, error = agent.refused("/faults", request("two", gpus=[GPU1]))
+        assert (status, error["code"]) == (409, "too_many_faults")
+        assert "one" in error["message"]
+
+    def test_too_often(self, agents, node):
+        agent = agents.start("--burst", "2", "--rate", "1")
+        for name in ("one", "two"):
+            agent.post("/faults", request(name, planes=KERNEL), expect=201)
+        status, error = agent.refused("/faults", request("three", planes=KERNEL))
+        assert (status, error["code"]) == (429, "rate_limited")
+        assert 0 < error["retry_after_s"] <= 60
+        assert len(node.lines()) == 2
+        agent.post("/faults/one/disarm", OWNER)
+
+
+class TestOwners:
+    """Epochs and runs."""
+
+    def test_a_lower_epoch_is_refused_after_a_takeover(self, agent):
+        agent.post("/faults", request(), expect=201)
+        agent.post("/faults/f1/renew", {**LEASE, "epoch": 2})
+        for action in ("arm", "renew", "disarm", "recover"):
+            status, error = agent.refused(f"/faults/f1/{action}", LEASE)
+            assert (status, error["code"]) == (409, "stale_epoch")
+        status, error = agent.refused("/faults", request("late"))
+        assert (status, error["code"]) == (409, "stale_epoch")
+
+    def test_a_takeover_counts_even_if_the_fault_never_arrived(self, agent, node):
+        """`recover` overtakes the injection of a runner that was believed dead."""
+        status, error = agent.refused("/faults/f1/recover", {"run": "run-1", "epoch": 2})
+        assert (status, error["code"]) == (404, "no_such_fault")
+        assert agent.refused("/faults", request())[1]["code"] == "stale_epoch"
+        assert node.lines() == []
+
+    def test_another_run_cannot_touch_a_fault(self, agent):
+        agent.post("/faults", request(), expect=201)
+        for action in ("arm", "renew", "disarm", "recover"):
+            status, error = agent.refused(f"/faults/f1/{action}", {**LEASE, "run": "run-2"})
+            assert (status, error["code"]) == (409, "other_run")
+        assert agent.get("/faults/f1")["state"] == "armed"
+
+
+def test_the_openapi_document_describes_every_operation(agent):
+    document = agent.get("/openapi.json")
+    assert document["openapi"] == "3.1.0"
+    operations = {(method, path) for path, item in document["paths"].items() for method in item}
+    assert operations == {
+        ("get", "/health"),
+        ("get", "/faults"),
+        ("post", "/faults"),
+        ("get", "/faults/{id}"),
+        ("get", "/faults/{id}/events"),
+        ("post", "/faults/{id}/arm"),
+        ("post", "/faults/{id}/renew"),
+        ("post", "/faults/{id}/disarm"),
+        ("post", "/faults/{id}/recover"),
+        ("post", "/faults/{id}/clear"),
+        ("post", "/inject-xid"),
+        ("get", "/pods/{id}/preload"),
+    }
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert ("security" in operation) == (method == "post"), path
+    text = json.dumps(document)
+    names = {ref.split('"')[0] for ref in text.split("#/components/schemas/")[1:]}
+    assert names <= set(document["components"]["schemas"])
+
+
+def test_answers_match_the_published_schemas(agent):
+    import jsonschema
+
+    agent.post("/faults", request(), expect=201)
+    document = agent.get("/openapi.json")
+    for path, model in (("/health", "Health"), ("/faults", "FaultList"), ("/faults/f1", "Fault")):
+        schema = {"$ref": f"#/components/schemas/{model}", "components": document["components"]}
+        jsonschema.Draft202012Validator(schema).validate(agent.get(path))
+
+
+def test_a_token_never_reaches_the_log(agents, node):
+    agent = agents.start()
+    agent.post("/faults", request(), expect=201)
+    agent.client.post("/faults", headers={"X-Offbus-Token": "guessed-token"}, json={})
+    _, stderr = agent.stop()
+    assert node.token not in stderr
+    assert "guessed-token" not in stderr

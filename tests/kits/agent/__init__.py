@@ -1,0 +1,1 @@
+"""A node with a real agent, and a GPU program for it."""

@@ -1,0 +1,1 @@
+"""A drill's journal, told to views and reports."""

@@ -1,0 +1,1 @@
+"""Whole drills on `local`, by the real command."""

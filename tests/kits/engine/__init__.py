@@ -1,0 +1,1 @@
+"""Drills in a world of their own, on virtual time."""

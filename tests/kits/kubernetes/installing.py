@@ -1,0 +1,96 @@
+"""deploy/ on the test cluster: the manifests as they are, except for what an image would bring.
+
+The image is made of the sources as they are and loaded on the nodes (kit.offbus_image), and the manifests are given its
+name, as deploy/README.md tells users to. The agent finds its GPUs where the kit puts them. The objects are applied by
+kubectl, as a user would.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.kits import REPOSITORY
+from tests.kits.cluster.lifecycle import programs
+from tests.kits.cluster.offbus_image import load_offbus
+from tests.kits.cluster.place import Place
+
+LIMIT_S = 120
+GPUS = "/run/standin-gpus/gpus.json"
+"""Where the kit lists a node's stand-in GPUs; the agent looks for them at its root."""
+RESPONDER_CONFIG = {"only_known_gpus": True}
+"""Added to deploy/'s own: the nodes share one kernel log, so a detector must keep to its own node's GPUs."""
+
+
+def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
+    """What kubectl says. Raises AssertionError with its complaint."""
+    command = [str(programs(place) / "kubectl"), f"--kubeconfig={place.kubeconfig}", *arguments]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def install(place: Place, *parts: str) -> None:
+    """Apply the custom resources and these folders of deploy/, make the token, and wait until all of it is ready."""
+    for definition in sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")):
+        kubectl(place, "apply", "-f", str(definition))
+    image = load_offbus(place)
+    for part in parts:
+        objects = [adapted(one, image) for one in rendered(place, part)]
+        apply(place, [one for one in objects if one["kind"] == "Namespace"])
+        if part == "base":
+            make_token(place)
+        apply(place, objects)
+        for one in objects:
+            if one["kind"] in ("DaemonSet", "Deployment"):
+                name = f"{one['kind'].lower()}/{one['metadata']['name']}"
+                namespace = one["metadata"]["namespace"]
+                kubectl(place, "rollout", "status", name, "-n", namespace, f"--timeout={LIMIT_S - 10}s")
+
+
+def uninstall(place: Place, *parts: str) -> None:
+    """Remove these folders of deploy/; the custom resources stay."""
+    for part in reversed(parts):
+        objects = {"apiVersion": "v1", "kind": "List", "items": rendered(place, part)}
+        kubectl(place, "delete", "--ignore-not-found", "-f", "-", given=json.dumps(objects))
+
+
+def make_token(place: Place) -> None:
+    """The agents' token, by the command of deploy/README.md."""
+    command = [sys.executable, "-m", "offbus_steps.kubernetes.token", "--kubeconfig", str(place.kubeconfig)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+
+
+def rendered(place: Place, part: str) -> list[dict[str, Any]]:
+    """What kustomize makes of a folder of deploy/."""
+    text = kubectl(place, "kustomize", str(REPOSITORY / "deploy" / part))
+    return [one for one in yaml.safe_load_all(text) if one]
+
+
+def apply(place: Place, objects: Iterable[dict[str, Any]]) -> None:
+    """Apply objects, if there are any."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+    if listed["items"]:
+        kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
+
+
+def adapted(obj: dict[str, Any], image: str) -> dict[str, Any]:
+    """An object as the test cluster can run it."""
+    if obj["kind"] == "ConfigMap" and "config.json" in obj.get("data", {}):
+        config = json.loads(obj["data"]["config.json"]) | RESPONDER_CONFIG
+        return {**obj, "data": {"config.json": json.dumps(config)}}
+    template = obj.get("spec", {}).get("template")
+    if template is None:
+        return obj
+    pod = template["spec"]
+    for container in pod["containers"]:
+        container["image"] = image
+        if obj["metadata"]["name"] == "offbus-agent":
+            pod["volumes"].append({"name": "gpus", "hostPath": {"path": GPUS, "type": "File"}})
+            container["volumeMounts"].append({"name": "gpus", "mountPath": "/gpus.json", "readOnly": True})
+    return obj

@@ -1,0 +1,1 @@
+"""Step types for the language's tests."""

@@ -1,0 +1,1 @@
+"""Virtual environments with what a user would install."""

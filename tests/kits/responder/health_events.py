@@ -1,0 +1,23 @@
+"""Health events, as the detector sends them."""
+
+from offbus_sandbox.responder.health_event import Entity, HealthEvent
+from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+
+__all__ = ["UUID", "fault"]
+
+UUID = "GPU-4c6a1b2c-0000-4000-8000-00000000000a"
+
+
+def fault(code: str, action: str = "RESTART_BM", uuid: str = UUID) -> HealthEvent:
+    entities = (
+        Entity(entityType="PCI", entityValue="0000:3b:00"),
+        Entity(entityType="GPU_UUID", entityValue=uuid),
+    )
+    return HealthEvent(
+        isFatal=True,
+        errorCode=(code,),
+        entitiesImpacted=entities,
+        recommendedAction=RecommendedAction[action],
+        nodeName="node-1",
+        message=f"MESSAGE=Xid {code}",
+    )

@@ -1,0 +1,1 @@
+"""A local cluster in this process."""

@@ -1,0 +1,1 @@
+"""Builds of the shim, and nodes for programs under it."""

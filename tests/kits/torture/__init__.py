@@ -1,0 +1,1 @@
+"""Kills drills everywhere, recovers, compares."""

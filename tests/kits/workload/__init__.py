@@ -1,0 +1,1 @@
+"""The stand-in workload's programs on a node."""

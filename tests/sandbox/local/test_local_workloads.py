@@ -1,0 +1,202 @@
+"""Deployments and graphs: rolled out, repaired, moved and removed."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from offbus_sandbox.adapter.port import LocalPort
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref
+from offbus_steps.testing.conformance.waiting import gone, until
+from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.pods import held_gpus, is_ready
+from tests.kits.sandbox.local_cluster import SLEEP, deployment
+
+pytestmark = pytest.mark.anyio
+
+WEB = Ref("Deployment", "web", "test")
+GRAPH = Ref("DynamoGraphDeployment", "g", "test")
+
+
+def settled(obj: Object) -> bool:
+    """As drills judge it."""
+    return workload_of(obj).settled
+
+
+def graph(*, workers: int = 1, command: Iterable[str] = SLEEP, **service: Any) -> Object:
+    """A graph of a frontend that serves HTTP and workers with one GPU each; nobody probes the workers."""
+    serve = ["python3", "-m", "http.server", "8000", "--bind", "$(POD_IP)"]
+    front = {"command": serve, "readinessProbe": {"httpGet": {"path": "/", "port": "http"}}}
+    worker = {"command": list(command), "readinessProbe": None}
+    services = {
+        "Frontend": {"componentType": "frontend", "extraPodSpec": {"mainContainer": front}},
+        "Worker": {
+            "componentType": "worker",
+            "replicas": workers,
+            "resources": {"limits": {"gpu": "1"}},
+            "extraPodSpec": {"mainContainer": worker, "terminationGracePeriodSeconds": 1},
+            **service,
+        },
+    }
+    meta = {"name": "g", "namespace": "test"}
+    spec = {"services": services, "envs": [{"name": "SHARED", "value": "graph"}]}
+    return {
+        "apiVersion": "nvidia.com/v1alpha1",
+        "kind": "DynamoGraphDeployment",
+        "metadata": meta,
+        "spec": spec,
+    }
+
+
+async def pods_of(port: LocalPort, labels: str) -> list[Object]:
+    """The pods that are not on their way out."""
+    found = (await port.objects.list("Pod", namespace="test", labels=labels)).items
+    return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+async def test_a_deleted_pod_is_replaced(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 2, SLEEP))
+    await until(port, WEB, settled)
+    first, second = await pods_of(port, "app=web")
+    await port.objects.delete(Ref.of(first), grace_seconds=0)
+    await until(port, WEB, lambda d: not settled(d))
+    await until(port, WEB, settled)
+    names = {pod["metadata"]["name"] for pod in await pods_of(port, "app=web")}
+    assert second["metadata"]["name"] in names
+    assert first["metadata"]["name"] not in names
+    assert len(names) == 2
+
+
+async def test_a_deleted_deployment_takes_everything_with_it(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 2, SLEEP))
+    await until(port, WEB, settled)
+    pods = await pods_of(port, "app=web")
+    await port.objects.delete(WEB)
+    for pod in pods:
+        await gone(port, Ref.of(pod))
+    assert (await port.objects.list("ReplicaSet", namespace="test")).items == []
+    assert await port.strays() == []
+
+
+async def test_a_deleted_namespace_goes_with_all_that_is_in_it(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 2, SLEEP))
+    await until(port, WEB, settled)
+    space = Ref("Namespace", "test")
+    await port.objects.delete(space)
+    with pytest.raises(Forbidden, match="terminated"):
+        await port.objects.create(deployment("late", 1, SLEEP))
+    await gone(port, space)
+    for kind in ("Deployment", "ReplicaSet", "Pod"):
+        assert (await port.objects.list(kind, namespace="test")).items == []
+    assert await port.strays() == []
+
+
+async def test_a_deployment_scales(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 1, SLEEP))
+    await until(port, WEB, settled)
+    for replicas in (3, 0):
+        await port.objects.patch(WEB, {"spec": {"replicas": replicas}})
+        await until(port, WEB, lambda d, n=replicas: settled(d) and d["status"]["replicas"] == n)
+
+
+async def test_a_cordoned_node_gets_no_pods_and_an_evicted_pod_moves(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 1, SLEEP))
+    await until(port, WEB, settled)
+    (pod,) = await pods_of(port, "app=web")
+    node = Ref("Node", pod["spec"]["nodeName"])
+    await port.objects.patch(node, {"spec": {"unschedulable": True}})
+    await port.objects.evict(Ref.of(pod))
+    await gone(port, Ref.of(pod))
+    await until(port, WEB, settled)
+    (moved,) = await pods_of(port, "app=web")
+    assert moved["spec"]["nodeName"] != node.name
+
+
+async def test_a_no_execute_taint_empties_a_node(port: LocalPort) -> None:
+    await port.objects.create(deployment("web", 2, SLEEP))
+    await until(port, WEB, settled)
+    taint = {"key": "gpu", "value": "lost", "effect": "NoExecute"}
+    await port.objects.patch(Ref("Node", "node-1"), {"spec": {"taints": [taint]}})
+    await until(port, WEB, lambda d: not settled(d))
+    await until(port, WEB, settled)
+    assert {pod["spec"]["nodeName"] for pod in await pods_of(port, "app=web")} == {"node-2"}
+
+
+async def test_a_graph_becomes_what_the_operator_would_make_of_it(port: LocalPort) -> None:
+    await port.objects.create(graph(workers=2, envs=[{"name": "SHARED", "value": "service"}]))
+    ready = await until(port, GRAPH, settled)
+    workers = await pods_of(port, "nvidia.com/dynamo-component-class=worker")
+    assert ready["status"]["state"] == "successful"
+    assert ready["status"]["services"]["Worker"]["readyReplicas"] == 2
+    assert {pod["spec"]["nodeName"] for pod in workers} == {"node-1", "node-2"}
+    for pod in workers:
+        labels, main = pod["metadata"]["labels"], pod["spec"]["containers"][0]
+        assert labels["nvidia.com/dynamo-graph-deployment-name"] == "g"
+        assert labels["nvidia.com/dynamo-component"] == "Worker"
+        assert labels["nvidia.com/dynamo-component-type"] == "worker"
+        assert labels["nvidia.com/dynamo-namespace"] == "test-g"
+        assert main["name"] == "main"
+        assert {"name": "SHARED", "value": "service"} in main["env"]
+        assert main["ports"] == [{"name": "system", "containerPort": 9090}]
+        assert len(held_gpus(pod)) == 1
+
+
+async def test_a_graph_is_reached_through_its_frontends(port: LocalPort, layout: Layout) -> None:
+    with pytest.raises(NotFound):
+        await ask(port, GRAPH)
+    await port.objects.create(graph())
+    await until(port, GRAPH, settled)
+    assert await ask(port, GRAPH) == 200
+    (front,) = await pods_of(port, "nvidia.com/dynamo-component-type=frontend")
+    await port.objects.patch(GRAPH, {"spec": {"services": {"Frontend": {"replicas": 0}}}})
+    await gone(port, Ref.of(front))
+    with pytest.raises(PortError, match="no ready frontend"):
+        await ask(port, GRAPH)
+
+
+async def ask(port: LocalPort, to: Ref) -> int:
+    """The status of one request."""
+    async with port.traffic.stream(to, "GET", "/", port=8000, timeout=30) as reply:
+        return reply.status
+
+
+class TestRollingWhereGpusAreShort:
+    """Two nodes with one GPU each, both in use: a new pod has to wait for an old one's."""
+
+    @pytest.fixture
+    def config(self, config: SandboxConfig) -> SandboxConfig:
+        return config.model_copy(update={"nodes": 2, "gpus_per_node": 1})
+
+    async def test_a_graph_rolls_by_taking_one_away_first(self, port: LocalPort) -> None:
+        await port.objects.create(graph(workers=2))
+        await until(port, GRAPH, settled)
+        before = {pod["metadata"]["uid"] for pod in await pods_of(port, "nvidia.com/dynamo-component=Worker")}
+        change = {"spec": {"services": {"Worker": {"envs": [{"name": "NEW", "value": "1"}]}}}}
+        fewest: list[int] = []
+
+        def watch_ready(obj: Object) -> bool:
+            fewest.append(obj["status"]["services"]["Worker"]["readyReplicas"])
+            return settled(obj)
+
+        await port.objects.patch(GRAPH, change)
+        await until(port, GRAPH, watch_ready)
+        after = await pods_of(port, "nvidia.com/dynamo-component=Worker")
+        assert not before & {pod["metadata"]["uid"] for pod in after}
+        assert all(is_ready(pod) for pod in after)
+        assert min(fewest) >= 1
+
+    async def test_a_graph_without_room_says_so(self, port: LocalPort) -> None:
+        await port.objects.create(graph(workers=3))
+        waiting = await until(port, GRAPH, lambda g: "insufficient_capacity" in str(g["status"]))
+        assert waiting["status"]["state"] == "pending"
+
+    async def test_a_service_that_was_taken_out_is_removed(self, port: LocalPort) -> None:
+        await port.objects.create(graph())
+        await until(port, GRAPH, settled)
+        (worker,) = await pods_of(port, "nvidia.com/dynamo-component=Worker")
+        await port.objects.patch(GRAPH, {"spec": {"services": {"Worker": None}}})
+        await gone(port, Ref.of(worker))
+        with pytest.raises(NotFound):
+            await port.objects.get(Ref("Deployment", "g-worker", "test"))

@@ -1,0 +1,168 @@
+"""`deploy` into a namespace of the run's own, with settings, and what it leaves in the run's folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from offbus.errors import GuardRefused
+from offbus.undo import Phase
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_steps.deploy.collect import LEFT_OUT, cleaned
+from offbus_steps.deploy.step_type import DEPLOY, DeployParams
+from offbus_steps.port import NotFound, Ref
+from offbus_steps.safety.guards import ClusterGuards
+from tests.kits.steps.bench import bench, pods_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+SANDBOX = SandboxConfig(nodes=1, gpus_per_node=2, responder=None)
+"""One node with two GPUs, a real agent, and no responder."""
+
+SAY = ["python3", "-c", "import signal; print('hello from the pod', flush=True); signal.pause()"]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Environments run on asyncio (design.md, section 4)."""
+    return "asyncio"
+
+
+def talking(folder: Path, command: list[str] | None = None) -> dict[str, Any]:
+    """A manifest of a pod that prints, whose environment holds what should not be told."""
+    obj = pods_of("talker", 1)
+    container = obj["spec"]["template"]["spec"]["containers"][0]
+    container |= {"command": command or SAY, "env": [{"name": "HF_TOKEN", "value": "hf_very_secret"}]}
+    (folder / "target.yaml").write_text(json.dumps(obj))
+    return obj
+
+
+async def test_an_ephemeral_namespace_is_made_for_the_run_and_goes_with_it(
+    sandbox: Layout, tmp_path: Path
+) -> None:
+    talking(tmp_path)
+    async with bench(sandbox, tmp_path) as one:
+        before = await one.cluster.fingerprint()
+        params = {"namespace": "drill", "ephemeral": True, "set": {"env": {"A": "1"}}}
+        out = await one.run(DEPLOY, manifest="target.yaml", port=8000, **params)
+        assert out.target.namespace == "drill-testrun1"
+        assert out.created == ["Namespace/drill-testrun1", "Deployment/drill-testrun1/talker"]
+        container = (await one.objects.get(out.target.ref))["spec"]["template"]["spec"]["containers"][0]
+        assert {"name": "A", "value": "1"} in container["env"]
+        await one.undo_all()
+        with pytest.raises(NotFound):
+            await one.objects.get(Ref("Namespace", "drill-testrun1"))
+        assert await one.cluster.fingerprint() == before
+
+
+async def test_the_guard_of_namespaces_holds_for_the_new_one(sandbox: Layout, tmp_path: Path) -> None:
+    talking(tmp_path)
+    async with bench(sandbox, tmp_path, ClusterGuards(namespaces=("drill-a",))) as one:
+        with pytest.raises(GuardRefused, match="guard namespaces: 'drill-testrun1'"):
+            await one.run(DEPLOY, manifest="target.yaml", namespace="drill", ephemeral=True)
+        assert one.undos == []
+
+
+async def test_logs_events_and_manifests_are_kept_without_secrets(sandbox: Layout, tmp_path: Path) -> None:
+    talking(tmp_path)
+    async with bench(sandbox, tmp_path) as one:
+        out = await one.run(DEPLOY, manifest="target.yaml", port=8000)
+        collector = next(undo for undo in one.undos if undo.describe().startswith("collect"))
+        result = await one.undo(collector)
+        assert (result.result, result.evidence["missing"]) == ("nothing", [])
+        folder = tmp_path / "collected" / "drill-a" / "talker"
+        (pod,) = (pod.ref.name for pod in one.cluster.log.world.pods(out.target.namespace))
+        assert set(result.evidence["files"]) == {"workload.yaml", "events.yaml", f"{pod}.yaml", f"{pod}.log"}
+        assert (folder / f"{pod}.log").read_text() == "hello from the pod\n"
+        assert yaml.safe_load((folder / f"{pod}.yaml").read_text())["metadata"]["name"] == pod
+        for file in folder.iterdir():
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert "hf_very_secret" not in file.read_text()
+        assert LEFT_OUT in (folder / "workload.yaml").read_text()
+        await one.undo_all()
+
+
+async def test_what_never_became_ready_is_collected_too(sandbox: Layout, tmp_path: Path) -> None:
+    talking(tmp_path, ["python3", "-c", "raise SystemExit('I cannot start')"])
+    async with bench(sandbox, tmp_path) as one:
+        with anyio.move_on_after(60) as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_deploy, one)
+                await one.cluster.log.until(lambda world: _restarted(world) or None)
+                tasks.cancel_scope.cancel()
+        assert not scope.cancelled_caught
+        collector = next(undo for undo in one.undos if undo.describe().startswith("collect"))
+        assert collector.phase is Phase.DISARM  # the engine plays it before pods are restarted and deleted
+        await one.undo(collector)
+        await one.undo_all()
+        folder = tmp_path / "collected" / "drill-a" / "talker"
+        (previous,) = folder.glob("*.previous.log")
+        assert "I cannot start" in previous.read_text()
+
+
+async def _deploy(one: Any) -> None:
+    await one.run(DEPLOY, manifest="target.yaml", port=8000)
+
+
+def _restarted(world: Any) -> bool:
+    return any(pod.restarts for pod in world.pods("drill-a"))
+
+
+async def test_on_another_machine_nothing_is_collected(sandbox: Layout, tmp_path: Path) -> None:
+    talking(tmp_path)
+    async with bench(sandbox, tmp_path) as one:
+        await one.run(DEPLOY, manifest="target.yaml", port=8000)
+        collector = next(undo for undo in one.undos if undo.describe().startswith("collect"))
+        elsewhere = collector.model_copy(update={"folder": str(tmp_path / "nowhere")})
+        assert (await one.undo(elsewhere)).detail == "the run's folder is on another machine"
+        await one.undo_all()
+
+
+def test_secrets_in_plain_text_are_left_out() -> None:
+    container = {
+        "name": "main",
+        "args": ["--hf-token", "t1", "--api-key=t2", "--model", "m", "--token-limit", "--x"],
+        "env": [
+            {"name": "MY_PASSWORD", "value": "t3"},
+            {"name": "B", "value": "shown"},
+            {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        ],
+    }
+    shown = cleaned({"metadata": {"managedFields": [1], "name": "n"}, "spec": {"containers": [container]}})
+    assert shown["metadata"] == {"name": "n"}
+    (found,) = shown["spec"]["containers"]
+    assert found["args"] == [
+        "--hf-token",
+        LEFT_OUT,
+        f"--api-key={LEFT_OUT}",
+        "--model",
+        "m",
+        "--token-limit",
+        "--x",
+    ]
+    assert [one.get("value") for one in found["env"]] == [LEFT_OUT, "shown", None]
+    assert found["env"][2]["valueFrom"] == {"secretKeyRef": {"name": "s", "key": "k"}}
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        (
+            {"existing": {"kind": "Deployment", "name": "a", "namespace": "b"}, "ephemeral": True},
+            "left as it is",
+        ),
+        ({"manifest": "m", "ephemeral": True}, "ephemeral needs `namespace`"),
+        ({"manifest": "m", "set": {"tensor_parallel": 0}}, "greater than or equal to 1"),
+        ({"manifest": "m", "set": {"images": "x"}}, "Extra inputs"),
+        ({"manifest": "m", "namespace": "Bad"}, "pattern"),
+    ],
+    ids=["existing", "ephemeral", "zero", "unknown", "name"],
+)
+def test_contradictions_are_found_before_the_run(params: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        DeployParams(**params)

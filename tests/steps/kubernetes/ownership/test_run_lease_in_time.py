@@ -1,0 +1,232 @@
+"""The run's Lease in a cluster, on virtual time: renewed, lost, taken over, and watched until it has lapsed."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from offbus.errors import CouldNotRun, TakenOver
+from offbus_steps.kubernetes.ownership.lease_watch import DOUBLINGS, PAUSE_S, Lapsed, LeaseWatch
+from offbus_steps.kubernetes.ownership.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, NS, RunLease
+from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL
+from offbus_steps.port import Ref, Unavailable
+from tests.kits.steps.timed_port import TimedPort
+from tests.kits.virtual_time import VirtualClock, in_virtual_time, meanwhile
+
+REF = Ref("Lease", LEASE, "offbus-system")
+RENEW = "patch Lease"
+
+
+class JumpingClock(VirtualClock):
+    """CLOCK_BOOTTIME beside the loop's clock: it has gone on while the process was suspended."""
+
+    away_s = 0.0
+
+    def mono_ns(self) -> int:
+        return super().mono_ns() + int(self.away_s * NS)
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[TimedPort]:
+    """A cluster without anything."""
+    made = TimedPort(tmp_path)
+    yield made
+    made.store.close()
+
+
+def lease(port: TimedPort, holder: str, clock: VirtualClock | None = None) -> RunLease:
+    return RunLease(port.objects, REF.namespace, holder, clock=(clock or VirtualClock()).mono_ns)
+
+
+@asynccontextmanager
+async def kept(port: TimedPort) -> AsyncIterator[list[tuple[float, str]]]:
+    """A Lease of run-a that is taken now and renewed from here on; when it was lost, and why."""
+    mine, lost = lease(port, "run-a/1@here"), []
+    await mine.take()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mine.keep, lambda why: lost.append((anyio.current_time(), why)))
+        yield lost
+        tasks.cancel_scope.cancel()
+
+
+def stolen(port: TimedPort) -> None:
+    port.store.patch(REF, {"spec": {"holderIdentity": "run-a/2@there"}})
+
+
+@in_virtual_time
+async def test_it_is_renewed_every_third_of_its_duration(port: TimedPort) -> None:
+    async with kept(port) as lost:
+        await anyio.sleep(95)
+        assert port.objects.times(RENEW) == [float(at) for at in range(10, 95, 10)]
+        assert lost == []
+
+
+@in_virtual_time
+async def test_while_the_server_is_away_it_is_tried_every_second_and_lost_after_its_duration(
+    port: TimedPort,
+) -> None:
+    async with kept(port) as lost:
+        await anyio.sleep(11)  # renewed at 10
+        port.objects.leave()
+        await anyio.sleep(60)
+        tries = port.objects.times(RENEW, since=11)
+        assert tries == [20 + number * AGAIN_S for number in range(len(tries))]
+        assert tries[-1] > 60, "it goes on: the server may come back, and nobody else may have it"
+        assert [at for at, _ in lost] == [41.0], "the first try after 10 + 30 s, once"
+        port.objects.come_back()
+        await anyio.sleep(60)
+        assert len(lost) == 1
+        assert port.objects.times(RENEW, since=75) == [81.0, 91.0, 101.0, 111.0, 121.0]
+
+
+@in_virtual_time
+async def test_a_server_that_is_away_for_less_than_its_duration_costs_nothing(port: TimedPort) -> None:
+    async with kept(port) as lost:
+        await anyio.sleep(11)
+        port.objects.leave()
+        await anyio.sleep(28)
+        port.objects.come_back()
+        await anyio.sleep(60)
+        assert lost == []
+
+
+@in_virtual_time
+async def test_one_that_was_taken_is_noticed_at_the_next_renewal(port: TimedPort) -> None:
+    async with kept(port) as lost:
+        await anyio.sleep(11)
+        stolen(port)
+        await anyio.sleep(600)
+        assert lost == [
+            (20.0, "the Lease Lease/offbus-system/offbus was taken from run run-a by run-a/2@there")
+        ]
+
+
+@in_virtual_time
+async def test_an_owner_that_was_suspended_asks_before_its_next_effect(port: TimedPort) -> None:
+    """Within two thirds of the duration nobody else can have it; after that only the server knows."""
+    clock = JumpingClock()
+    mine = lease(port, "run-a/1@here", clock)
+    await mine.take()
+    clock.away_s = DURATION_S * FRESH
+    await mine.confirm()
+    assert port.objects.times(RENEW) == []
+    clock.away_s += 1
+    await mine.confirm()
+    assert len(port.objects.times(RENEW)) == 1, "it is ours, and renewed"
+    stolen(port)
+    clock.away_s += DURATION_S
+    with pytest.raises(TakenOver, match="by run-a/2@there"):
+        await mine.confirm()
+    clock.away_s = 0
+    with pytest.raises(TakenOver):
+        await mine.confirm()
+
+
+@in_virtual_time
+async def test_an_owner_that_cannot_ask_may_do_nothing(port: TimedPort) -> None:
+    clock = JumpingClock()
+    mine = lease(port, "run-a/1@here", clock)
+    await mine.take()
+    port.objects.leave()
+    clock.away_s = DURATION_S * FRESH + 1
+    with pytest.raises(Unavailable):
+        await mine.confirm()
+
+
+@in_virtual_time
+async def test_one_that_nobody_renews_is_taken_over_after_its_whole_duration(port: TimedPort) -> None:
+    await lease(port, "run-a/2@reaper").take()
+    await anyio.sleep(100)  # how long it was unrenewed before does not count: nobody watched it
+    await lease(port, "run-a/3@here").take_over("run-a/1@here")
+    assert anyio.current_time() == 100 + DURATION_S
+    assert port.store.get(REF)["spec"]["holderIdentity"] == "run-a/3@here"
+
+
+@in_virtual_time
+async def test_one_that_is_renewed_is_not_taken_over(port: TimedPort) -> None:
+    async with kept(port):
+        await anyio.sleep(11)
+        with pytest.raises(CouldNotRun, match="who is alive"):
+            await lease(port, "run-a/3@here").take_over("somebody")
+        assert anyio.current_time() == 20
+
+
+@asynccontextmanager
+async def watched(port: TimedPort) -> AsyncIterator[LeaseWatch]:
+    watch = LeaseWatch(port, REF.namespace)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch.follow)
+        yield watch
+        tasks.cancel_scope.cancel()
+
+
+async def lapsed(port: TimedPort, *script: tuple[float, Any]) -> tuple[Lapsed, float]:
+    """What has lapsed, and when."""
+    async with watched(port) as watch, meanwhile(*script):
+        return await watch.lapsed(), anyio.current_time()
+
+
+@in_virtual_time
+async def test_a_run_lapses_when_its_lease_was_watched_unrenewed_for_its_duration(port: TimedPort) -> None:
+    await lease(port, "run-a/1@here").take()
+    await anyio.sleep(100)
+    found, at = await lapsed(port)
+    assert (found.run, found.epoch, found.watched_s, at) == ("run-a", 1, DURATION_S, 130)
+
+
+@in_virtual_time
+async def test_each_renewal_begins_anew(port: TimedPort) -> None:
+    mine = lease(port, "run-a/1@here")
+    await mine.take()
+
+    def renewed() -> None:
+        port.store.patch(
+            REF, {"spec": {"renewTime": f"2026-01-01T00:00:{anyio.current_time():02.0f}.000000Z"}}
+        )
+
+    _, at = await lapsed(port, (10, renewed), (29, renewed), (58, renewed))
+    assert at == 58 + DURATION_S
+
+
+@pytest.mark.parametrize(("epoch", "durations"), [(1, 1), (2, 2), (3, 4), (6, 32), (9, 2**DOUBLINGS)])
+@in_virtual_time
+async def test_each_owner_doubles_the_wait(port: TimedPort, epoch: int, durations: int) -> None:
+    await lease(port, f"run-a/{epoch}@here").take()
+    assert (await lapsed(port))[1] == durations * DURATION_S
+
+
+@in_virtual_time
+async def test_a_watch_that_broke_begins_anew(port: TimedPort) -> None:
+    """While the server is away nobody can renew."""
+    await lease(port, "run-a/1@here").take()
+    _, at = await lapsed(port, (20, port.objects.leave), (22, port.objects.come_back))
+    assert at == 20 + DURATION_S
+
+
+@in_virtual_time
+async def test_nothing_lapses_while_the_server_is_away(port: TimedPort) -> None:
+    await lease(port, "run-a/1@here").take()
+    found, at = await lapsed(port, (20, port.objects.leave), (3600, port.objects.come_back))
+    assert found.run == "run-a"
+    assert 3600 < at <= 3600 + PAUSE_S + DURATION_S
+
+
+@in_virtual_time
+async def test_records_without_a_lease_lapse_in_the_same_way(port: TimedPort) -> None:
+    meta = {"name": "offbus-run-run-b", "namespace": REF.namespace, "labels": {RECORDS_LABEL: "run-b"}}
+    port.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    found, at = await lapsed(port)
+    assert (found.run, found.lease, at) == ("run-b", None, DURATION_S)
+
+
+@in_virtual_time
+async def test_a_lease_that_was_given_up_in_time_never_lapses(port: TimedPort) -> None:
+    await lease(port, "run-a/1@here").take()
+    async with watched(port) as watch, meanwhile((20, partial(port.store.remove, REF))):
+        with anyio.move_on_after(3600) as waited:
+            await watch.lapsed()
+        assert waited.cancelled_caught

@@ -1,0 +1,152 @@
+"""The observer on virtual time: how it comes back to an API server that was away, and when it gives up."""
+
+from collections.abc import AsyncIterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from offbus_steps.port import Gone, ObjectList, Ref
+from offbus_steps.watch.observer import BLIND_AFTER, FIRST_PAUSE, LONGEST_PAUSE
+from tests.kits.steps.bench import bench_on
+from tests.kits.steps.timed_port import TimedObjects, TimedPort, node, put, timed_bench
+from tests.kits.virtual_time import VirtualClock, in_virtual_time
+
+NODE = Ref("Node", "node-1")
+
+
+def tries(port: TimedPort, since: float = 0) -> list[float]:
+    """When the nodes were asked for after a moment."""
+    return port.objects.times("list Node", "watch Node", since=since)
+
+
+def pauses(at: list[float]) -> list[float]:
+    return [round(after - before, 6) for before, after in pairwise(at)]
+
+
+@in_virtual_time
+async def test_the_pause_doubles_up_to_the_longest(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(100)
+        port.objects.leave()
+        await anyio.sleep(30)
+        found = pauses([100, *tries(port, since=100)])
+        assert found[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+        assert (found[0], max(found)) == (FIRST_PAUSE, LONGEST_PAUSE)
+        assert one.aborted == []
+
+
+@in_virtual_time
+async def test_a_server_that_is_heard_again_begins_with_the_first_pause(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        port.objects.leave()
+        await anyio.sleep(30)
+        port.objects.come_back()
+        await anyio.sleep(LONGEST_PAUSE)
+        port.store.patch(NODE, {"spec": {"unschedulable": True}})
+        await one.cluster.log.until(lambda world: (world.nodes() and world.node("node-1").cordoned) or None)
+        began = anyio.current_time()
+        port.objects.leave()
+        await anyio.sleep(3)
+        assert pauses([began, *tries(port, since=began)])[:3] == [0.1, 0.2, 0.4]
+        assert one.aborted == []
+
+
+@in_virtual_time
+async def test_what_changed_meanwhile_is_seen_where_the_watch_stopped(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(1)
+        port.objects.leave()
+        for cordoned in (True, False, True):
+            port.store.patch(NODE, {"spec": {"unschedulable": cordoned}})
+        await anyio.sleep(10)
+        port.objects.come_back()
+        await anyio.sleep(LONGEST_PAUSE)
+        told = [event["to"] for event in one.events("observed") if event["lane"] == "node"]
+        assert told == ["cordoned", "uncordoned", "cordoned"]
+        assert len(port.objects.times("list Node")) == 1, "it need not be listed again"
+
+
+@in_virtual_time
+async def test_a_cluster_that_cannot_be_watched_for_a_minute_stops_the_run(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(600)  # quiet, which is not blind
+        port.objects.leave()
+        await one.stopped.wait()
+        blind = anyio.current_time() - 600
+        assert BLIND_AFTER < blind <= BLIND_AFTER + LONGEST_PAUSE
+        assert "Node objects cannot be watched any more" in one.aborted[0]
+
+
+@in_virtual_time
+async def test_a_watch_that_breaks_off_now_and_then_is_not_blind(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        for _ in range(5):
+            await anyio.sleep(600)
+            port.objects.leave()
+            await anyio.sleep(BLIND_AFTER - LONGEST_PAUSE)
+            port.objects.come_back()
+        await anyio.sleep(600)
+        assert one.aborted == []
+
+
+@in_virtual_time
+async def test_how_long_an_adapter_has_tried_by_itself_counts(tmp_path: Path) -> None:
+    """A watch of Kubernetes goes on by itself for a minute before it says so."""
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(600)
+        port.objects.leave(away_s=BLIND_AFTER + 1)
+        await one.stopped.wait()
+        assert anyio.current_time() == 600
+
+
+@in_virtual_time
+async def test_a_watch_that_is_gone_lists_again_at_once(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(100)
+        put(port.store, node("node-2"))
+        for number in range(20):  # more than the server remembers, while nobody reads
+            port.store.patch(NODE, {"spec": {"unschedulable": number % 2 == 0}})
+        port.store.remove(NODE)
+        await one.cluster.log.until(lambda world: world.node("node-2") and True)
+        assert anyio.current_time() == 100
+        assert tries(port, since=100)[-1] == 100
+        assert len(port.objects.times("list Node")) == 2
+        assert one.cluster.log.world.node("node-1") is None
+        assert one.aborted == []
+
+
+class Paged(TimedObjects):
+    """Nodes in parts of one; `gone_after` so many of them the server has forgotten where the rest is."""
+
+    gone_after = 1000
+
+    async def pages(self, kind: str, **where: Any) -> AsyncIterator[ObjectList]:
+        """In parts."""
+        listing = self.store.list(kind, **where)
+        for number, one in enumerate(listing.items):
+            if number >= self.gone_after:
+                raise Gone("the continue token is too old")
+            yield ObjectList([one], listing.resource_version)
+
+
+@in_virtual_time
+@pytest.mark.parametrize(("gone_after", "whole"), [(1000, 0), (2, 1)])
+async def test_what_is_watched_is_listed_in_parts_or_whole_when_that_takes_too_long(
+    tmp_path: Path, gone_after: int, whole: int
+) -> None:
+    port = TimedPort(tmp_path)
+    port.store.close()
+    port.objects = objects = Paged(tmp_path)
+    objects.gone_after = gone_after
+    for number in range(5):
+        put(port.store, node(f"node-{number}"))
+    async with bench_on(port, tmp_path, clock=VirtualClock()) as one:
+        assert [view.ref.name for view in one.cluster.log.world.nodes()] == [f"node-{n}" for n in range(5)]
+        assert len(objects.times("list Node")) == whole
+        port.store.patch(Ref("Node", "node-4"), {"spec": {"unschedulable": True}})
+        await anyio.sleep(1)
+        assert [view.ref.name for view in one.cluster.log.world.nodes() if view.cordoned] == ["node-4"]
+    port.store.close()
