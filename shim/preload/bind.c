@@ -149,7 +149,7 @@ static void bind_libraries(void) {
       bound_any = true;
     }
   lock_give(&lock, mask);
-  if (bound_any) page_speak();
+  if (bound_any) complaint_say();
 }
 
 void bind_anew_if_closed(void) {

@@ -103,9 +103,17 @@ static bool strikes(const struct fault *fault, const struct call *call) {
   return in_class(fault, call->f) && chosen(fault);
 }
 
+/* No signal comes in between: a handler that jumps away would leave a stickiness that no thunk looks for after the
+ * disarming. */
+static void stick(const struct fault *fault, const struct gpu *gpu) {
+  uint64_t mask = raw_block_signals();
+  if (process_stick(fault, gpu)) page_keep_armed();
+  raw_restore_signals(mask);
+}
+
 static void note(const struct fault *fault, const struct call *call) {
   int32_t code = answers_codes(fault) ? code_of(fault, call->f) : 0;
-  if (sticks(fault, call)) process_stick(fault, &call->gpu);
+  if (sticks(fault, call)) stick(fault, &call->gpu);
   events_note(fault, call->f, &call->now, true, &call->gpu, code);
   announce(fault, call->f, code);
 }
@@ -184,6 +192,14 @@ static struct verdict decide(struct call *call) {
   return answer(status);
 }
 
+/* A forked child begins with nothing, so its thunks follow the page again; unless another of its threads has met a fault
+ * that survives since process_notice() answered. */
+static void notice_fork(void) {
+  if (!process_notice()) return;
+  page_follow();
+  if (process_any_survives()) page_keep_armed();
+}
+
 struct verdict offbus_dispatch(uint32_t index, uint64_t *args);
 
 /* Called by slow.S for every call that did not take the fast path. */
@@ -193,7 +209,7 @@ __attribute__((visibility("hidden"))) struct verdict offbus_dispatch(uint32_t in
   void *real = bound(index);
   if (!real) return absent(f);
   if (f->trait == TRAIT_HOOK) return get_proc_address(index, args);
-  process_notice();
+  notice_fork();
   if (!f->class_mask && f->trait != TRAIT_IDENTITY) return pass(f, real, args);
   struct call call; /* big, so not cleared */
   call.now.n = page_faults(call.now.faults);

@@ -19,25 +19,9 @@ static bool events_good;
 __attribute__((visibility("hidden"))) const uint32_t *offbus_word = &never;
 
 void page_keep_armed(void) { __atomic_store_n(&offbus_word, &always, __ATOMIC_RELEASE); }
-void page_follow(void) { __atomic_store_n(&offbus_word, ctl ? &ctl->armed : &never, __ATOMIC_RELEASE); }
 
-static struct line complaint;
-
-/* Kept until the process turns out to use CUDA or NVML: a shell has nothing to say about pages. */
-void page_complain(const char *what, const char *why) {
-  if (__atomic_load_n(&complaint.used, __ATOMIC_RELAXED)) return;
-  line_add(&complaint, "offbus: no faults here: ");
-  line_add(&complaint, what);
-  line_add(&complaint, " ");
-  line_add(&complaint, why);
-}
-
-void page_speak(void) {
-  if (!__atomic_load_n(&complaint.used, __ATOMIC_RELAXED)) return;
-  struct line line = complaint;
-  complaint.used = 0;
-  line_say(&line);
-}
+/* An exchange, so that whoever calls it sees all that a thread did before a page_keep_armed() that this one undoes. */
+void page_follow(void) { (void)__atomic_exchange_n(&offbus_word, ctl ? &ctl->armed : &never, __ATOMIC_ACQ_REL); }
 
 static uint64_t hash_boot_id(void) {
   char id[36];
@@ -73,7 +57,7 @@ static void open_ctl(const char *path) {
   if (page && (page->magic != OFFBUS_CTL_MAGIC || page->abi_major != OFFBUS_ABI_MAJOR || page->size != OFFBUS_CTL_SIZE))
     page = NULL, why = "is not a control page of this version";
   if (!page) {
-    page_complain(path, why);
+    complaint_add(path, why);
     return;
   }
   ctl = page;
@@ -96,7 +80,7 @@ static void check_events(void) {
     why = "is not an events page of this version";
     raw_close(fd);
   }
-  if (!events_good) page_complain(events_path, why);
+  if (!events_good) complaint_add(events_path, why);
 }
 
 /* Opened anew each time: a program may close any descriptor that it does not know, and use its number again. */
@@ -124,14 +108,12 @@ static bool find_folder(char *folder) {
   return has_page(folder);
 }
 
-/* Called by the loader, and by nothing else in a process; a harness may begin anew with it. */
-__attribute__((constructor)) void page_start(void) {
+void page_start(void) {
   char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
   ctl = NULL, events_good = false;
   line_start();
   page_follow();
   if (!find_folder(folder)) return;
-  process_start();
   path_join(ctl_path, sizeof ctl_path, folder, "/ctl");
   path_join(events_path, sizeof events_path, folder, "/events");
   open_ctl(ctl_path);

@@ -64,17 +64,18 @@ static void begin_again(int pid) {
   memset(slots, 0, sizeof slots);
   memset(&survivors, 0, sizeof survivors);
   announced = false;
-  page_follow();
   self = (struct process){pid, read_start_ns(), 0};
 }
 
-void process_notice(void) {
+bool process_notice(void) {
   int pid = raw_getpid();
-  if (pid == __atomic_load_n(&current_pid, __ATOMIC_RELAXED)) return;
+  if (pid == __atomic_load_n(&current_pid, __ATOMIC_RELAXED)) return false;
   __atomic_store_n(&current_pid, pid, __ATOMIC_RELAXED);
   uint64_t mask = lock_take(&lock);
-  if (self.pid != pid) begin_again(pid);
+  bool forked = self.pid != pid;
+  if (forked) begin_again(pid);
   lock_give(&lock, mask);
+  return forked;
 }
 
 struct process process_self(void) {
@@ -110,15 +111,16 @@ static void survive(const struct fault *fault, uint64_t bit) {
   __atomic_fetch_or(&survivors.devices, bit, __ATOMIC_RELAXED);
   survivors.code[device] = fault->slot.cuda_err;
   survivors.lost[device] = fault->slot.mode == OFFBUS_MODE_LOST;
-  page_keep_armed();
 }
 
-void process_stick(const struct fault *fault, const struct gpu *gpu) {
+bool process_stick(const struct fault *fault, const struct gpu *gpu) {
   uint64_t bit = device_bit(gpu);
   uint64_t mask = lock_take(&lock);
   state_of(fault)->sticky_devices |= bit;
-  if (fault->slot.flags & OFFBUS_SURVIVE_DISARM && gpu->known) survive(fault, bit);
+  bool survives = fault->slot.flags & OFFBUS_SURVIVE_DISARM && gpu->known;
+  if (survives) survive(fault, bit);
   lock_give(&lock, mask);
+  return survives;
 }
 
 uint64_t process_next_call(const struct fault *fault) {

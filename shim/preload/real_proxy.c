@@ -161,8 +161,8 @@ void real_load(void) {
   }
   __atomic_store_n(&at_it, raw_gettid(), __ATOMIC_RELAXED);
   if (!find_and_open()) {
-    page_complain(NAME, "is this proxy, and the real one was not found (" VARIABLE ")");
-    page_speak();
+    complaint_add(NAME, "is this proxy, and the real one was not found (" VARIABLE ")");
+    complaint_say();
   }
   __atomic_store_n(&tried, 2, __ATOMIC_RELEASE);
 }

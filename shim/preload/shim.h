@@ -46,6 +46,10 @@ void line_say(struct line *line); /* on stderr, while that is still what it was 
 uint64_t lock_take(uint32_t *lock); /* answers what lock_give wants to have back */
 void lock_give(uint32_t *lock, uint64_t mask);
 
+/* complaint.c: why this process sees no faults */
+void complaint_add(const char *what, const char *why); /* the first one counts */
+void complaint_say(void);                              /* once, on stderr */
+
 /* environment.c: the initial environment, and where this object lies */
 void environment_read(const char *name, char *value, size_t room); /* "" = not set, or not to be trusted (setuid) */
 void own_folder(char *into, size_t room);                          /* with a slash at the end; "" = not known */
@@ -98,10 +102,8 @@ void page_start(void);
 /* Copies the faults that are in force now; at most OFFBUS_SLOTS. */
 unsigned page_faults(struct fault *into);
 bool page_in_force(const struct fault *fault);
-void page_complain(const char *what, const char *why);
-void page_speak(void);        /* says once what was wrong with the files */
-int page_open_events(void);   /* a descriptor for reading and writing; negative = nothing is recorded */
-bool page_exists(void);       /* false: nothing will ever be in force here */
+int page_open_events(void); /* a descriptor for reading and writing; negative = nothing is recorded */
+bool page_exists(void);     /* false: nothing will ever be in force here */
 void page_keep_armed(void); /* from now on every call takes the slow path, armed or not */
 void page_follow(void);     /* undoes page_keep_armed (in a forked child) */
 
@@ -124,14 +126,17 @@ struct process {
   uint64_t start_ns, pid_namespace;
 };
 void process_start(void);
-void process_notice(void); /* first thing in every driver call: has this process been forked? */
+bool process_notice(void); /* first thing in every driver call: true once in a forked child, which then begins anew */
 struct process process_self(void);
 bool process_sticky(const struct fault *fault, const struct gpu *gpu);
-void process_stick(const struct fault *fault, const struct gpu *gpu);
+bool process_stick(const struct fault *fault, const struct gpu *gpu); /* whether it survives the disarming */
 uint64_t process_next_call(const struct fault *fault); /* 0 for the first one of the generation */
 bool process_any_survives(void);
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost);
 bool process_first_fault(void); /* true once */
+
+/* start.c: the constructor */
+void shim_start(void);
 
 /* events.c: what this process reports */
 struct situation {

@@ -16,7 +16,7 @@
 
 #include "offbus_page.h"
 
-void page_start(void);
+void shim_start(void);
 int cuInit(unsigned), cuCtxSynchronize(void), cuDevicePrimaryCtxRetain(void **, int), cuCtxSetCurrent(void *);
 int cuMemAlloc_v2(uint64_t *, size_t), cuMemFree_v2(uint64_t), cuStreamQuery(void *);
 int nvmlInit_v2(void), nvmlDeviceGetHandleByIndex_v2(unsigned, void **);
@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   patch(data, size);
   bool slow = tame();
   uint64_t now = now_ns();
-  if (inputs++ % RESTART_EVERY == 0) page_start();
+  if (inputs++ % RESTART_EVERY == 0) shim_start();
   for (unsigned i = 0; i < OFFBUS_SLOTS; i++) allowed[i] = in_force(&ctl->slots[i], now);
   hold("cuCtxSynchronize", cuCtxSynchronize(), 0, false);
   if (!slow) call_cuda(), call_nvml();
