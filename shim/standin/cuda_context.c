@@ -1,12 +1,7 @@
-/* Contexts: created ones, a primary one per device, and each thread's stack of current ones. */
+/* Contexts: created ones and a primary one per device. */
 #include <stdlib.h>
 
 #include "cuda_standin.h"
-
-enum { DEPTH = 32 };
-
-static __thread CUcontext stack[DEPTH];
-static __thread int depth;
 
 static struct {
   CUcontext context;
@@ -24,28 +19,13 @@ static CUresult make(CUcontext *into, CUdevice device, unsigned flags, bool is_p
   return CUDA_SUCCESS;
 }
 
-static CUresult push(CUcontext context) {
-  NEED(depth < DEPTH, CUDA_ERROR_INVALID_VALUE);
-  stack[depth++] = context;
-  return CUDA_SUCCESS;
-}
-
 /* A destroyed context stays on other threads' stacks; its handle is then no longer registered. It is not freed, so
  * that a stale handle can never be mistaken for a new context. */
 static CUresult destroy(CUcontext context) {
   NEED(object_remove(context, CONTEXT), CUDA_ERROR_INVALID_CONTEXT);
   memory_drop_context(context);
-  if (depth && stack[depth - 1] == context) depth--;
+  if (context_top() == context) context_pop();
   return CUDA_SUCCESS;
-}
-
-CUresult context_current(CUcontext *context) {
-  TRY(driver_ready());
-  CUcontext top = depth ? stack[depth - 1] : NULL;
-  NEED(top, CUDA_ERROR_INVALID_CONTEXT);
-  NEED(object_is(top, CONTEXT), CUDA_ERROR_CONTEXT_IS_DESTROYED);
-  *context = top;
-  return top->broken;
 }
 
 static CUresult create(CUcontext *into, unsigned flags, CUdevice device) {
@@ -53,7 +33,7 @@ static CUresult create(CUcontext *into, unsigned flags, CUdevice device) {
   TRY(driver_ready());
   NEED(driver_device(device), CUDA_ERROR_INVALID_DEVICE);
   TRY(make(into, device, flags, false));
-  return push(*into);
+  return context_push(*into);
 }
 
 API cuCtxCreate_v2(CUcontext *into, unsigned flags, CUdevice device) { return create(into, flags, device); }
@@ -81,7 +61,7 @@ OFFER("cuCtxDestroy", 4000, cuCtxDestroy_v2);
 API cuCtxGetCurrent(CUcontext *into) {
   NEED(into, CUDA_ERROR_INVALID_VALUE);
   TRY(driver_ready());
-  *into = depth ? stack[depth - 1] : NULL;
+  *into = context_top();
   return CUDA_SUCCESS;
 }
 OFFER("cuCtxGetCurrent", 4000, cuCtxGetCurrent);
@@ -89,23 +69,23 @@ OFFER("cuCtxGetCurrent", 4000, cuCtxGetCurrent);
 API cuCtxSetCurrent(CUcontext context) {
   TRY(driver_ready());
   NEED(!context || object_is(context, CONTEXT), CUDA_ERROR_INVALID_CONTEXT);
-  if (depth) depth--;
-  return context ? push(context) : CUDA_SUCCESS;
+  context_pop();
+  return context ? context_push(context) : CUDA_SUCCESS;
 }
 OFFER("cuCtxSetCurrent", 4000, cuCtxSetCurrent);
 
 API cuCtxPushCurrent_v2(CUcontext context) {
   TRY(driver_ready());
   NEED(object_is(context, CONTEXT), CUDA_ERROR_INVALID_CONTEXT);
-  return push(context);
+  return context_push(context);
 }
 OFFER("cuCtxPushCurrent", 4000, cuCtxPushCurrent_v2);
 
 API cuCtxPopCurrent_v2(CUcontext *into) {
   TRY(driver_ready());
-  NEED(depth, CUDA_ERROR_INVALID_CONTEXT);
-  depth--;
-  if (into) *into = stack[depth];
+  CUcontext popped = context_pop();
+  NEED(popped, CUDA_ERROR_INVALID_CONTEXT);
+  if (into) *into = popped;
   return CUDA_SUCCESS;
 }
 OFFER("cuCtxPopCurrent", 4000, cuCtxPopCurrent_v2);
@@ -113,8 +93,9 @@ OFFER("cuCtxPopCurrent", 4000, cuCtxPopCurrent_v2);
 API cuCtxGetDevice(CUdevice *device) {
   NEED(device, CUDA_ERROR_INVALID_VALUE);
   TRY(driver_ready());
-  NEED(depth && object_is(stack[depth - 1], CONTEXT), CUDA_ERROR_INVALID_CONTEXT);
-  *device = stack[depth - 1]->device;
+  CUcontext top = context_top();
+  NEED(top && object_is(top, CONTEXT), CUDA_ERROR_INVALID_CONTEXT);
+  *device = top->device;
   return CUDA_SUCCESS;
 }
 OFFER("cuCtxGetDevice", 2000, cuCtxGetDevice);

@@ -103,6 +103,11 @@ unsigned driver_device_count(void);
 const struct fleet_gpu *driver_device(CUdevice device); /* null = no such device */
 CUresult driver_start(void);
 
+/* Each thread's stack of contexts, null when it is empty. A destroyed one stays in it. */
+CUcontext context_top(void);
+CUcontext context_pop(void);
+CUresult context_push(CUcontext context);
+
 /* The thread's context: 3, 201, 709, or what broke it. */
 CUresult context_current(CUcontext *context);
 CUresult stream_check(CUstream stream);

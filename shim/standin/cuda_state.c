@@ -1,4 +1,5 @@
-/* Start, devices, and the registry of handles. */
+/* What all other files stand on: start, devices, the registry of handles, each thread's current context, and whether a
+ * stream may be used. */
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
@@ -12,6 +13,11 @@ static struct fleet_gpu gpus[FLEET_MAX];
 static unsigned count;
 static pid_t started_by;
 static uint64_t last_context_id;
+
+enum { DEPTH = 32 };
+
+static __thread CUcontext stack[DEPTH];
+static __thread int depth;
 
 /* Whoever holds the lock is not interrupted: a signal handler that calls the driver would wait for it for ever.
  * On Linux sigprocmask is of the thread, and unlike pthread_sigmask it has one version in all of glibc. */
@@ -84,4 +90,31 @@ void object_each(void (*see)(struct object *, void *), void *data) {
   driver_lock();
   for (struct object *o = objects; o; o = o->next) see(o, data);
   driver_unlock();
+}
+
+CUcontext context_top(void) { return depth ? stack[depth - 1] : NULL; }
+
+CUcontext context_pop(void) { return depth ? stack[--depth] : NULL; }
+
+CUresult context_push(CUcontext context) {
+  NEED(depth < DEPTH, CUDA_ERROR_INVALID_VALUE);
+  stack[depth++] = context;
+  return CUDA_SUCCESS;
+}
+
+CUresult context_current(CUcontext *context) {
+  TRY(driver_ready());
+  CUcontext top = context_top();
+  NEED(top, CUDA_ERROR_INVALID_CONTEXT);
+  NEED(object_is(top, CONTEXT), CUDA_ERROR_CONTEXT_IS_DESTROYED);
+  *context = top;
+  return top->broken;
+}
+
+/* Null, legacy (1) and per-thread (2) are streams of the current context; any other must exist. */
+CUresult stream_check(CUstream stream) {
+  CURRENT(context);
+  if ((uintptr_t)stream <= 2) return CUDA_SUCCESS;
+  NEED(object_is(stream, STREAM), CUDA_ERROR_INVALID_HANDLE);
+  return object_is(stream->context, CONTEXT) ? stream->context->broken : CUDA_ERROR_CONTEXT_IS_DESTROYED;
 }

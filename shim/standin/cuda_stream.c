@@ -25,14 +25,6 @@ CUresult stream_submit(CUstream stream, const struct work *work) {
   return captured(stream) ? graph_append(stream->capture, work) : work_do(work);
 }
 
-/* Null, legacy (1) and per-thread (2) are streams of the current context; any other must exist. */
-CUresult stream_check(CUstream stream) {
-  CURRENT(context);
-  if ((uintptr_t)stream <= 2) return CUDA_SUCCESS;
-  NEED(object_is(stream, STREAM), CUDA_ERROR_INVALID_HANDLE);
-  return object_is(stream->context, CONTEXT) ? stream->context->broken : CUDA_ERROR_CONTEXT_IS_DESTROYED;
-}
-
 static CUresult make_stream(CUstream *into, unsigned flags, int priority) {
   CURRENT(context);
   NEED(into && flags <= 1, CUDA_ERROR_INVALID_VALUE);
