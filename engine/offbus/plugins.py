@@ -9,7 +9,6 @@ A plug-in that cannot be loaded is one clear `PluginError` that names its packag
 and it harms only who asks for it.
 """
 
-import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from offbus.errors import CouldNotRun
+from offbus.references import resolve
 
 if TYPE_CHECKING:
     from offbus.environment import EnvironmentType
@@ -51,11 +51,8 @@ class Plugin:
 
     def load(self) -> Any:
         """Import it. Raises PluginError naming the package, whatever its import raises."""
-        module, _, attribute = self.target.partition(":")
         try:
-            found: Any = importlib.import_module(module)
-            for part in filter(None, attribute.split(".")):
-                found = getattr(found, part)
+            return resolve(self.target)
         except (
             Exception
         ) as err:  # an import runs foreign code: anything may come, all of it is this package's fault
@@ -64,7 +61,6 @@ class Plugin:
                 f"{type(err).__name__}: {err}",
                 hint=f"it is {self.target}; mend or uninstall {self.package}",
             ) from err
-        return found
 
 
 class Registry:

@@ -16,6 +16,9 @@ proves that the change took effect. It raises `StepFailed`, `StepError` or `Retr
 
     GREET = StepType(name="greet", kind=Kind.OBSERVATION, summary="Say hello.",
                      params=GreetParams, outputs=GreetOutputs, run=greet)
+
+`run` may also be a reference, run="acme.greeting:greet": then the module that declares the type imports nothing that
+runs it, and a scenario is validated without it. It is imported before a run touches anything.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -33,9 +36,14 @@ if TYPE_CHECKING:
     from offbus.environment import Environment
     from offbus.undo import Undo
 
+from offbus.errors import CouldNotRun
 from offbus.recorder import Recorder
+from offbus.references import is_reference, resolve
 
-__all__ = ["Context", "Expr", "FromAncestor", "Kind", "Outputs", "Params", "Reads", "StepType"]
+__all__ = ["Context", "Expr", "FromAncestor", "Kind", "Outputs", "Params", "Reads", "Run", "StepType"]
+
+Run = Callable[[Any, Any], Awaitable[Any]]
+"""`async run(ctx, params) -> outputs`."""
 
 
 class Kind(StrEnum):
@@ -154,7 +162,8 @@ class StepType:
     """One line; the module or function docstring of `run` is the long text of `offbus steps NAME`."""
     params: type[Params]
     outputs: type[Outputs]
-    run: Callable[[Any, Any], Awaitable[Any]]
+    run: Run | str
+    """What runs it, or where that stands: "package.module:function". `load_run` gives it."""
     timeout: timedelta = timedelta(minutes=5)
     """Default; covers all attempts."""
     injects: bool = False
@@ -174,3 +183,25 @@ class StepType:
         for what, model, base in (("params", self.params, Params), ("outputs", self.outputs, Outputs)):
             if not issubclass(model, base):
                 raise TypeError(f"step type {self.name}: {what} must be a subclass of {base.__name__}")
+        if not (is_reference(self.run) if isinstance(self.run, str) else callable(self.run)):
+            raise ValueError(
+                f"step type {self.name}: run must be a function or 'package.module:function', not {self.run!r}"
+            )
+
+    def load_run(self) -> Run:
+        """What runs it; a reference is imported. Raises CouldNotRun naming the type."""
+        if not isinstance(self.run, str):
+            return self.run
+        try:
+            found: Run = resolve(self.run)
+        except Exception as err:  # an import runs the package's code: anything may come
+            raise self._cannot_run(f"{type(err).__name__}: {err}") from err
+        if not callable(found):
+            raise self._cannot_run(f"it is no function, but {found!r}"[:500])
+        return found
+
+    def _cannot_run(self, why: str) -> CouldNotRun:
+        return CouldNotRun(
+            f"step type {self.name!r} cannot be run: {self.run} cannot be loaded: {why}",
+            hint="mend or uninstall the package that brings it",
+        )

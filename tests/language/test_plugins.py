@@ -4,19 +4,34 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from offbus import plugins
 from offbus.plugins import COMMANDS, ENVIRONMENTS, UNDOS, PluginError, Registry, installed
+from offbus.step import Kind, Outputs, Params, StepType
 from tests.kits.language.drill_types import STEPS
 
 ACME_STEP = """
 from offbus.step import Kind, Outputs, Params, StepType
 async def run(ctx, params): ...
-def make(name): return StepType(name=name, kind=Kind.ACTION, summary="Acme.", params=Params, outputs=Outputs, run=run)
+def make(name, run=run):
+    return StepType(name=name, kind=Kind.ACTION, summary="Acme.", params=Params, outputs=Outputs, run=run)
 GOOD = make("good")
+REFERS = make("refers", "acme_running:Holder.run")
+NO_MODULE = make("no_module", "acme_nowhere:run")
+NO_FUNCTION = make("no_function", "acme_running:nothing")
+NO_CALLABLE = make("no_callable", "acme_running:NUMBER")
+BREAKS = make("breaks", "acme_broken:run")
 class Holder: NESTED = make("nested")
+"""
+
+ACME_RUNNING = """
+NUMBER = 7
+class Holder:
+    async def run(ctx, params):
+        '''What it says of itself.'''
 """
 
 ENTRY_POINTS = """\
@@ -33,6 +48,11 @@ not_a_type = acme_drills:run
 absent = acme_drills:NOTHING
 raises = acme_broken:X
 exits = acme_exits:X
+refers = acme_drills:REFERS
+no_module = acme_drills:NO_MODULE
+no_function = acme_drills:NO_FUNCTION
+no_callable = acme_drills:NO_CALLABLE
+breaks = acme_drills:BREAKS
 
 [offbus.undos]
 not_an_undo = acme_drills:GOOD
@@ -50,6 +70,7 @@ def install(folder: Path, name: str, version: str, entry_points: str) -> None:
 def site(tmp_path: Path) -> Path:
     install(tmp_path, "acme_drills", "2.1", ENTRY_POINTS)
     (tmp_path / "acme_drills.py").write_text(ACME_STEP)
+    (tmp_path / "acme_running.py").write_text(ACME_RUNNING)
     (tmp_path / "acme_broken.py").write_text("raise RuntimeError('no GPU here')\n")
     (tmp_path / "acme_exits.py").write_text("import no_such_library\n")
     return tmp_path
@@ -107,6 +128,50 @@ def test_what_cannot_be_loaded_is_one_message_that_names_the_package(
     said = ask(site, code)
     assert said.startswith(says)
     assert name == "nothing" or "mend or uninstall acme-drills" in said
+
+
+def test_what_runs_a_type_is_imported_when_it_is_asked_for(site: Path) -> None:
+    code = """
+step = installed().step_type('refers')
+print('acme_running' in sys.modules, step.load_run().__qualname__, 'acme_running' in sys.modules)"""
+    assert ask(site, code) == "False Holder.run True"
+
+
+def test_a_type_says_of_itself_what_the_function_that_it_refers_to_says(site: Path) -> None:
+    code = """
+from offbus.cli.handlers.steps import explain_one
+print(explain_one('refers', 'text'))"""
+    assert "What it says of itself." in ask(site, code)
+
+
+CANNOT_RUN = {
+    "no_module": "acme_nowhere:run cannot be loaded: ModuleNotFoundError: No module named 'acme_nowhere'",
+    "no_function": "acme_running:nothing cannot be loaded: AttributeError: module 'acme_running' has no attribute",
+    "no_callable": "acme_running:NUMBER cannot be loaded: it is no function, but 7",
+    "breaks": "acme_broken:run cannot be loaded: RuntimeError: no GPU here",
+}
+
+
+@pytest.mark.parametrize(("name", "says"), CANNOT_RUN.items(), ids=CANNOT_RUN.keys())
+def test_what_runs_a_type_and_cannot_be_loaded_is_one_message_that_names_the_type(
+    site: Path, name: str, says: str
+) -> None:
+    code = f"""
+from offbus.errors import CouldNotRun
+step = installed().step_type({name!r})
+try: step.load_run()
+except CouldNotRun as err: print(err.message)"""
+    assert ask(site, code).startswith(f"step type {name!r} cannot be run: {says}")
+
+
+@pytest.mark.parametrize(
+    "run", ["", "acme", "acme:", ":run", "acme.:run", "acme:run()", "acme/x:run", "a:b:c", 7]
+)
+def test_a_type_refuses_what_is_neither_a_function_nor_a_reference_to_one(run: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"step type greet: run must be a function or 'package\.module:function'"
+    ):
+        StepType(name="greet", kind=Kind.ACTION, summary="Hi.", params=Params, outputs=Outputs, run=run)
 
 
 def test_an_undo_type_must_be_an_undo(site: Path) -> None:

@@ -56,12 +56,12 @@ class Explanation:
 
 
 def explain(step: StepType, plugin: Plugin) -> Explanation:
-    """Everything that is known of a step type."""
+    """Everything that is known of a step type. Raises CouldNotRun when what runs it cannot be loaded."""
     return Explanation(
         name=step.name,
         kind=step.kind.value,
         summary=step.summary,
-        text=getdoc(step.run) or "",
+        text=getdoc(step.load_run()) or "",
         package=plugin.package,
         version=plugin.version,
         timeout=format_duration(step.timeout),

@@ -99,3 +99,8 @@ class Scenario:
     stop_when: tuple[StopCondition, ...] = ()
     warnings: tuple[Finding, ...] = ()
     """What does not stop the scenario."""
+
+    def load_runs(self) -> None:
+        """Import what runs each of its steps: none is found missing in the middle of a run. Raises CouldNotRun."""
+        for step_type in {step.type.name: step.type for step in self.steps}.values():
+            step_type.load_run()

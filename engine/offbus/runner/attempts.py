@@ -49,7 +49,7 @@ async def attempt(step: "Step", context: "StepContext", scope: Callable[[], "Sco
         params = step.params.static
         if params is None:
             params = step.params.resolve(scope())
-        outputs = await step.type.run(context, params)
+        outputs = await step.type.load_run()(context, params)
         if not isinstance(outputs, step.type.outputs):
             return _bug(
                 f"{step.uses} returned {type(outputs).__name__}, not {step.type.outputs.__name__}", ""

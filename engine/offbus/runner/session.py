@@ -89,7 +89,8 @@ class Session:
             self._journal.listen(listener)
 
     async def run(self) -> Report:
-        """Play the scenario. Raises CouldNotRun only when not even the journal can be begun."""
+        """Play the scenario. Raises CouldNotRun only when not even the journal can be begun, or no step could run."""
+        self._scenario.load_runs()
         self._journal.append(EventKind.RUN_STARTED, head_of(self._scenario, self._identity), durable=True)
         with self._surviving():
             async with anyio.create_task_group() as around:

@@ -77,6 +77,26 @@ def test_a_wrong_command_line(offbus, tmp_path, arguments, words):
     untouched(tmp_path)
 
 
+ACME = """\
+from offbus.step import Kind, Outputs, Params, StepType
+GOOD = StepType(
+    name="acme", kind=Kind.ACTION, summary="Acme.", params=Params, outputs=Outputs, run="acme_missing:run"
+)
+"""
+
+
+def test_a_step_whose_code_is_missing_begins_no_run(offbus, tmp_path):
+    info = tmp_path / "site" / "acme-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_text("[offbus.steps]\nacme = acme_types:GOOD\n")
+    (tmp_path / "site" / "acme_types.py").write_text(ACME)
+    (tmp_path / "x.yaml").write_text(f"{SCENARIO}  - {{id: last, uses: acme}}\n")
+    env = {"PYTHONPATH": str(tmp_path / "site")}
+    told(offbus("validate", "x.yaml", env=env), 0)
+    told(offbus("run", "x.yaml", env=env), 3, "step type 'acme' cannot be run", "acme_missing")
+    untouched(tmp_path)
+
+
 def test_a_run_folder_that_cannot_be_made(offbus, tmp_path):
     (tmp_path / "x.yaml").write_text(SCENARIO)
     (tmp_path / "file").write_text("in the way")

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import pytest
 
+from offbus.errors import CouldNotRun
 from offbus.exits import Exit
 from tests.kits.engine.player import outcomes
 
@@ -28,6 +29,19 @@ def test_a_plain_list_is_a_sequence_and_passes(drill):
     assert (report.verdict, report.exit, report.reasons) == ("passed", 0, [])
     assert ended(played, "one") < started(played, "two")
     assert 120 <= report.duration_s < 121
+
+
+def test_what_runs_a_later_step_and_is_missing_is_found_before_anything_is_touched(drill):
+    played = drill(
+        f"""{FAULT}
+        {{id: later, uses: missing, with: {{seconds: 60}}}}"""
+    )
+    with pytest.raises(
+        CouldNotRun, match="step type 'missing' cannot be run: world_missing:run cannot be loaded"
+    ):
+        played.play()
+    assert (played.events, played.world) == ([], {})
+    assert played.run_folder.journal.read_bytes() == b""
 
 
 def test_steps_without_needs_run_at_the_same_time_and_joins_wait_for_all(drill):

@@ -227,6 +227,14 @@ STEP_TYPES = {
             run=measure,
             metrics={"level": "double"},
         ),
+        StepType(
+            name="missing",
+            kind=Kind.ACTION,
+            summary="Nothing runs it.",
+            params=WaitParams,
+            outputs=WaitOutputs,
+            run="world_missing:run",
+        ),
         CLEANUP,
     )
 }

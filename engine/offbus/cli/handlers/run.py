@@ -36,6 +36,7 @@ def run_file(
 ) -> int:
     """Run a scenario file; the exit code. Raises OffbusError before anything was changed."""
     scenario = load_scenario(file, sets=sets, env=env, env_sets=env_sets)
+    scenario.load_runs()
     base = (runs or default_runs()).resolve()
     identity = scenario.environment.type.opener.identity(scenario.environment.options)
     with ExitStack() as held:
