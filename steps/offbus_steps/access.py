@@ -1,7 +1,8 @@
 """What a part of offbus uses of a cluster, declared in the port's words: verbs on kinds.
 
-Step types and undo types declare theirs in `uses`, beside the code that does it: nobody is given a right more, and one
-that is needed cannot be forgotten. deploy/'s roles are generated from these, the check before a run asks for them, and
+Step types and undo types declare theirs in `uses`: nobody is given a right more, and one that is needed cannot be
+forgotten. What several of them use through the same code stands in that code's package, in a module that a declaration
+can import without it (`access.py`). deploy/'s roles are generated from these, the check before a run asks for them, and
 tests hold them together. What all need is not declared: the agents' token and proxy, the run's Lease and its records.
 """
 

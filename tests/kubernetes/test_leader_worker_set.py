@@ -13,11 +13,11 @@ from typing import Any
 import anyio
 import pytest
 
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.shim_fields import LIBRARY

@@ -11,10 +11,11 @@ import pytest
 from offbus.errors import StepError, StepFailed
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.prepare.admission_methods import Admitted, ways_of
 from offbus_steps.prepare.dry_run import dry_run_pod
-from offbus_steps.prepare.mutating_policy import BINDING, POLICY, binding_of, policy_of
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.mutating_policy import binding_of, policy_of
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR

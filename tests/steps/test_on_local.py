@@ -13,12 +13,12 @@ import yaml
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
-from offbus_steps.observe.hold import HOLD
+from offbus_steps.observe.step_types import HOLD
 from offbus_steps.port import NotFound, Ref
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.safety.guards import ClusterGuards

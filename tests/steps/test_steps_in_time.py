@@ -11,11 +11,10 @@ import anyio
 import pytest
 
 from offbus.errors import StepError, StepFailed
-from offbus_steps.inference.load import GRACE_S, LOAD, LoadOutputs
-from offbus_steps.inference.verify import VERIFY_INFERENCE
+from offbus_steps.inference.load import GRACE_S
+from offbus_steps.inference.step_types import LOAD, VERIFY_INFERENCE, LoadOutputs
 from offbus_steps.inject.step_types import INJECT_XID
-from offbus_steps.observe.await_recovery import AWAIT_RECOVERY
-from offbus_steps.observe.hold import HOLD
+from offbus_steps.observe.step_types import AWAIT_RECOVERY, HOLD
 from offbus_steps.port import Ref
 from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
 from tests.kits.steps.faults import FAULT, TARGET

@@ -8,7 +8,7 @@ import anyio
 
 from offbus.errors import StepError
 from offbus.step import Context
-from offbus_steps.agents.live_faults import Fault, NodeFault
+from offbus_steps.agents.fault_model import Fault, NodeFault
 from offbus_steps.watch.event_log import Transition
 
 __all__ = ["measure", "nodes_of", "on_each", "required_fault"]

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anyio import Event, sleep
-from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.recorder import Recorder
 from offbus_steps.agents.client import AgentRefused, FaultGone, NodeAgents
+from offbus_steps.agents.fault_model import Fault
 from offbus_steps.background_tasks import Background
 from offbus_steps.node_clock import NodeClocks
 from offbus_steps.port import Unavailable
 from offbus_steps.watch.event_log import Observations
 from offbus_steps.workloads.target import Target
 
-__all__ = ["MISSING_PROOF", "Fault", "Faults", "LiveFault", "NodeFault", "pod_of", "record_call"]
+__all__ = ["MISSING_PROOF", "Faults", "LiveFault", "pod_of", "record_call"]
 
 MISSING_PROOF: Mapping[str, str] = {
     "kernel": "the line was not read back from the node's kernel log",
@@ -31,41 +31,6 @@ MISSING_PROOF: Mapping[str, str] = {
 
 PAUSE_S = 0.5
 """Before an agent that did not answer is asked again."""
-
-
-class NodeFault(BaseModel):
-    """One injected fault: one node's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    id: str = Field(description="The agent's name of the fault.")
-    node: str = Field(description="Where it was injected.")
-    nodes: list[str] = Field(
-        default_factory=list, description="All nodes that the step faulted, this one among them."
-    )
-    gpus: list[str] = Field(description="UUIDs of the faulted GPUs.")
-    xid: int = Field(description="The XID.")
-    planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
-    holders: dict[str, str] = Field(description="Which pod held each GPU at the injection: UUID to pod name.")
-    pods: dict[str, str] = Field(
-        default_factory=dict, description="The target's pods on the node at the injection: uid to pod name."
-    )
-    mark: int = Field(description="Place in the run's observations just before the injection.")
-    injected_seq: int = Field(description="Event of the journal that declared it.")
-    injected_ns: int = Field(description="The runner's clock when the agent was asked.")
-
-
-class Fault(NodeFault):
-    """One injected fault as later steps take it, with those that its step injected on other nodes."""
-
-    others: list[NodeFault] = Field(
-        default_factory=list, description="The faults of the step's other nodes; of the first node's alone."
-    )
-
-    @property
-    def every(self) -> tuple[NodeFault, ...]:
-        """This one, and the others."""
-        return (self, *self.others)
 
 
 @dataclass(slots=True)

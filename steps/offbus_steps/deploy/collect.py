@@ -14,17 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from offbus_steps.access import uses
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import NotFound, Object, PortError, Ref
-from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
 
-__all__ = ["COLLECT_USES", "Collected", "cleaned", "collect"]
-
-COLLECT_USES = (
-    uses("get", *WORKLOAD_KINDS) | uses("list", "Pod", "Event") | uses("get", "Pod", subresource="log")
-)
+__all__ = ["Collected", "cleaned", "collect"]
 
 MOST_PODS = 64
 LOG_LINES = 5000

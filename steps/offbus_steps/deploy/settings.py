@@ -10,44 +10,19 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from offbus.errors import StepError
+from offbus_steps.deploy.step_types import Settings
 from offbus_steps.port import Object
 from offbus_steps.workloads import Template, pods, workload_of
 from offbus_steps.workloads.fields import MISSING, Segment, apply, plan, read
 
-__all__ = ["Settings", "with_settings"]
+__all__ = ["with_settings"]
 
 MODEL_FLAGS = ("--model", "--model-path", "--served-model-name", "--model-name")
 MODEL_ENV = frozenset({"MODEL_PATH", "SERVED_MODEL_NAME", "DYN_MODEL_NAME", "MODEL_NAME"})
 PARALLEL_FLAGS = ("--tensor-parallel-size", "--tp-size", "--tp", "-tp")
 
 Path = tuple[Segment, ...]
-
-
-class Settings(BaseModel):
-    """What to set in the manifest's target."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    image: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Image of the containers that ask for GPUs, and of all others that had the same.",
-    )
-    model: str | None = Field(
-        default=None, min_length=1, description="The model, wherever a container is told one."
-    )
-    tensor_parallel: int | None = Field(
-        default=None, ge=1, description="GPUs for each replica: the engine's flag, and what its pods ask for."
-    )
-    log_level: str | None = Field(
-        default=None, pattern=r"^[a-z_=:,]+$", description="Dynamo's log level (DYN_LOG), such as debug."
-    )
-    env: dict[str, str] = Field(
-        default_factory=dict, description="Environment of the containers that ask for GPUs."
-    )
 
 
 def with_settings(obj: Object, settings: Settings) -> Object:

@@ -5,46 +5,16 @@ it, the first failure, and the first good answer after that.
 """
 
 from datetime import timedelta
-from typing import Annotated
 
-from pydantic import Field
-
-from offbus.durations import Duration
 from offbus.errors import StepError
 from offbus.recorder import Recorder
-from offbus.step import FromAncestor, Params
-from offbus_steps.access import uses
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.inference.step_types import AskParams
 from offbus_steps.inference_client.requests import Asked, Question, ask, model_of
 from offbus_steps.port import PortError, Ref
-from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
 
-__all__ = ["ASK_USES", "AskParams", "ask_frontend", "ask_pod", "question_for"]
-
-ASK_USES = (
-    uses("get create", "Pod", "Service", subresource="proxy")
-    | uses("get", *WORKLOAD_KINDS)
-    | uses("list", "Pod", "Service")
-)
-"""A request to a target, and the way to it: its Service or its pods."""
-
-
-class AskParams(Params):
-    """What is asked, and of whom."""
-
-    target: Annotated[Target | None, FromAncestor("target")] = Field(
-        default=None, description="The workload; by default that of the ancestor that outputs one."
-    )
-    model: str | None = Field(default=None, description="Model to ask for; default: the first that it lists.")
-    prompt: str = Field(default="Why does a GPU fall off the bus?", description="The prompt.")
-    max_tokens: int = Field(default=16, ge=1, description="Tokens of each answer at most.")
-    stream: bool = Field(
-        default=False, description="Ask for a stream; it counts as good only when it ends well."
-    )
-    request_timeout: Duration = Field(
-        default=timedelta(seconds=10), description="A request without its whole answer by then has failed."
-    )
+__all__ = ["ask_frontend", "ask_pod", "question_for"]
 
 
 async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:

@@ -1,13 +1,8 @@
-"""`load`: requests at a fixed rate beside the other steps, as clients send them.
+"""Runs `load`: open loop, so that a target that hangs cannot slow the measurement down.
 
-    - {id: load, uses: load, background: true, with: {rate: 20}}
-
-Open loop: a request is sent when its time has come, whether or not earlier ones were answered, so a target that hangs
-cannot slow the measurement down. Ready when the first request has ended. What is on its way when the step is asked to
-stop may end within a few seconds; what does not is not counted. Failures of the path are counted apart.
-
-While it runs it measures `requests.success_rate_window` once a second: the success rate of the requests that ended
-within the last `window`, for `stop_when`. Everything else is measured at its end.
+A request is sent when its time has come, whether or not earlier ones were answered. Ready when the first request has
+ended. What is on its way when the step is asked to stop may end within a few seconds; what does not is not counted.
+Failures of the path are counted apart. The success rate of late is told once a second, everything else at the end.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,66 +10,21 @@ from datetime import timedelta
 
 import anyio
 from anyio.abc import TaskGroup
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from offbus.durations import Duration
-from offbus.step import Context, Kind, Outputs, StepType
+from offbus.step import Context
 from offbus_steps.agents.live_faults import LiveFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.inference.ask import ASK_USES, AskParams, ask_frontend, question_for
+from offbus_steps.inference.ask import ask_frontend, question_for
+from offbus_steps.inference.step_types import LoadOutputs, LoadParams, PhaseStats
 from offbus_steps.inference_client.statistics import Outcome, Window, availability, percentile, success_rate
 from offbus_steps.workloads.target import required_target
 
-__all__ = ["LOAD", "LoadOutputs", "LoadParams", "PhaseStats", "phase_of"]
+__all__ = ["load", "phase_of"]
 
 GRACE_S = 5.0
 """For requests on their way at the end; the engine gives a stopping step 10 s."""
 SECOND_NS = 1_000_000_000
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-
-
-class LoadParams(AskParams):
-    """How much load."""
-
-    rate: float = Field(default=10.0, gt=0, le=1000, description="Requests a second.")
-    window: Duration = Field(
-        default=timedelta(seconds=10), description="How far back `requests.success_rate_window` looks."
-    )
-
-    @field_validator("window")
-    @classmethod
-    def _some_time(cls, window: timedelta) -> timedelta:
-        if window <= timedelta(0):
-            raise ValueError("must be longer than 0s")
-        return window
-
-
-class PhaseStats(BaseModel):
-    """The requests of one phase."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    sent: int = Field(description="Requests that were counted.")
-    failed: int = Field(description="Those that failed.")
-    success_rate: float = Field(description="Good answers over counted requests, 0 to 1.")
-    p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
-    p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
-    p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
-
-
-class LoadOutputs(Outputs):
-    """All requests, and those of each phase."""
-
-    sent: int = Field(description="Requests that were counted.")
-    failed: int = Field(description="Those that failed.")
-    path_errors: int = Field(description="Requests that never reached the target; not counted.")
-    success_rate: float | None = Field(
-        default=None, description="Good answers over counted requests, 0 to 1."
-    )
-    availability: float | None = Field(default=None, description="Share of the time outside outages, 0 to 1.")
-    before: PhaseStats | None = Field(default=None, description="Requests begun before the first injection.")
-    during: PhaseStats | None = Field(default=None, description="Requests begun while a fault was armed.")
-    after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
 
 
 class Watch:
@@ -197,28 +147,3 @@ def _stats(outcomes: Sequence[Outcome]) -> PhaseStats | None:
         success_rate=rate,
         **{name: None if value is None else timedelta(seconds=value) for name, value in found.items()},
     )
-
-
-LOAD = StepType(
-    name="load",
-    kind=Kind.OBSERVATION,
-    summary="Send requests at a fixed rate beside the other steps, and measure what clients see.",
-    params=LoadParams,
-    outputs=LoadOutputs,
-    run=load,
-    timeout=timedelta(hours=2),
-    background=True,
-    uses=ASK_USES,
-    metrics={
-        "requests.sent": "double",
-        "requests.failed": "double",
-        "requests.path_errors": "double",
-        "requests.success_rate": "double",
-        "requests.success_rate_window": "double",
-        "requests.p50": "duration",
-        "requests.p95": "duration",
-        "requests.p99": "duration",
-        "availability": "double",
-    },
-    examples=("{id: load, uses: load, background: true, with: {rate: 20}}",),
-)

@@ -4,7 +4,7 @@ from functools import partial
 
 from offbus.errors import StepError
 from offbus.step import Context
-from offbus_steps.agents.live_faults import NodeFault
+from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Transition

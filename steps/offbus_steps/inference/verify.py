@@ -1,8 +1,4 @@
-"""`baseline` and `verify_inference`: does the target answer, and how fast.
-
-    - {id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}
-    - {id: fails,    uses: verify_inference, with: {expect: failure, node: "${{ steps.inject.outputs.node }}"}}
-    - {id: works,    uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}
+"""Runs `baseline` and `verify_inference`: does the target answer, and how fast.
 
 With `node` the target's pods on that node are asked directly. Pods that serve no inference over HTTP, or are gone
 already, are proven to fail by the shim's first faulted call together with the end of their process.
@@ -10,65 +6,25 @@ already, are proven to fail by the shim's first faulted call together with the e
 
 from collections.abc import Sequence
 from datetime import timedelta
-from enum import StrEnum
-from typing import Annotated
-
-from pydantic import Field
 
 from offbus.errors import StepError, StepFailed
-from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
+from offbus.step import Context
 from offbus_steps.agents.each_fault import nodes_of
-from offbus_steps.agents.live_faults import Fault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.inference.ask import ASK_USES, AskParams, ask_frontend, ask_pod, question_for
+from offbus_steps.inference.ask import ask_frontend, ask_pod, question_for
 from offbus_steps.inference.process_exit import await_deaths
+from offbus_steps.inference.step_types import (
+    AskParams,
+    BaselineParams,
+    Expected,
+    TrafficOutputs,
+    VerifyParams,
+)
 from offbus_steps.inference_client.requests import Asked, Question
 from offbus_steps.inference_client.statistics import percentile, success_rate
-from offbus_steps.watch.observer import TARGET_USES
 from offbus_steps.workloads.target import Target, required_target, target_pods
 
-__all__ = ["BASELINE", "VERIFY_INFERENCE", "BaselineParams", "Expected", "TrafficOutputs", "VerifyParams"]
-
-
-class Expected(StrEnum):
-    """What the answers should be."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-
-
-class BaselineParams(AskParams):
-    """How much is asked."""
-
-    requests: int = Field(default=20, ge=1, le=10_000, description="How many requests, one after the other.")
-
-
-class VerifyParams(AskParams):
-    """How much is asked, of whom, and what should come of it."""
-
-    requests: int = Field(default=5, ge=1, le=10_000, description="How many requests, one after the other.")
-    expect: Expected | None = Field(
-        default=None, description="`success` or `failure` of every request; default: only measure."
-    )
-    node: str | None = Field(
-        default=None, description="Ask the target's pods on this node, not its frontend."
-    )
-    fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
-        default=None, description="Whose faulted calls prove that pods without HTTP fail."
-    )
-
-
-class TrafficOutputs(Outputs):
-    """What came of the requests."""
-
-    requests: int = Field(description="Requests that were counted.")
-    failed: int = Field(description="Those that failed.")
-    path_errors: int = Field(description="Requests that never reached the target; not counted.")
-    success_rate: float = Field(description="Good answers over counted requests, 0 to 1.")
-    p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
-    p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
-    p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
-    ended: list[str] = Field(default_factory=list, description="Pods whose process ended of the fault.")
+__all__ = ["baseline", "verify_inference"]
 
 
 async def baseline(ctx: Context, params: BaselineParams) -> TrafficOutputs:
@@ -169,32 +125,3 @@ def _outputs(target: Target, asked: Sequence[Asked]) -> TrafficOutputs:
         success_rate=rate,
         **{name: None if value is None else timedelta(seconds=value) for name, value in quantiles.items()},
     )
-
-
-BASELINE = StepType(
-    name="baseline",
-    kind=Kind.OBSERVATION,
-    summary="Measure success rate and latency before anything is broken.",
-    params=BaselineParams,
-    outputs=TrafficOutputs,
-    run=baseline,
-    timeout=timedelta(minutes=5),
-    uses=TARGET_USES | ASK_USES,
-    examples=(
-        '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
-    ),
-)
-VERIFY_INFERENCE = StepType(
-    name="verify_inference",
-    kind=Kind.OBSERVATION,
-    summary="Ask the target, or its pods on one node, and check that it answers, or that it does not.",
-    params=VerifyParams,
-    outputs=TrafficOutputs,
-    run=verify_inference,
-    timeout=timedelta(minutes=2),
-    uses=TARGET_USES | ASK_USES,
-    examples=(
-        '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
-        "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",
-    ),
-)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from offbus.errors import GuardRefused
-from offbus_steps.agents.live_faults import Fault
+from offbus_steps.agents.fault_model import Fault
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.location import Place
 from offbus_steps.inject.planes import PAGE_PLANES, Plane

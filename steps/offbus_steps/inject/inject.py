@@ -1,4 +1,4 @@
-"""How faults are injected: checks, undos, requests, proof. The step types (offbus_steps.inject.step_types) call it.
+"""Runs `inject_fault`, `inject_xid` and `arm_cuda`: checks, undos, requests, proof.
 
 In this order: resolve the places; ask the guards for all of them together, and each agent's planes and pods; record
 every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then, for
@@ -13,45 +13,29 @@ from datetime import timedelta
 from typing import Any
 
 import anyio
-from pydantic import Field
 
 from offbus.errors import StepError, StepFailed
-from offbus.step import Context, Outputs
+from offbus.step import Context
 from offbus_steps.agents.client import NOT_SHOWN
-from offbus_steps.agents.live_faults import MISSING_PROOF, Fault
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.agents.live_faults import MISSING_PROOF
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.blast_radius import require_allowed
 from offbus_steps.inject.location import Place, find_places, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
-from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing
+from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
+from offbus_steps.inject.step_types import InjectOutputs, InjectParams
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.port import Ref
 from offbus_steps.workloads.target import Target, required_target, target_pods
 
-__all__ = ["InjectOutputs", "inject"]
+__all__ = ["arm_cuda", "inject_fault", "inject_xid"]
 
 FAULT_ID_LENGTH = 39
 """The agent's limit (offbus_agent.models.FaultId)."""
-
-
-class InjectOutputs(Outputs):
-    """The faults, injected; one for each node."""
-
-    fault: Fault = Field(
-        description="The first node's fault, and in it the others'; later steps take all of them by default."
-    )
-    node: str = Field(description="Where it was injected.")
-    gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
-    xid: int = Field(description="The XID.")
-    pod: str = Field(description="The pod whose GPUs were faulted.")
-    injected_seq: int = Field(description="Event of the journal that declared it.")
-    faults: list[Fault] = Field(description="The faults of all nodes, the first one's among them.")
-    nodes: list[str] = Field(description="All nodes, in the same order.")
-    all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
-    pods: list[str] = Field(description="The pods that hold them.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +46,28 @@ class Aim:
     fault: Fault
 
 
-async def inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
+async def inject_fault(ctx: Context, params: InjectParams) -> InjectOutputs:
+    """One fault on all given planes."""
+    planes = params.planes or usual_planes(params.xid)
+    return await _inject(ctx, params, tuple(dict.fromkeys(planes)))
+
+
+async def inject_xid(ctx: Context, params: XidParams) -> InjectOutputs:
+    """The kernel line alone: what detectors see, while processes work on."""
+    return await _inject(ctx, params, (Plane.KERNEL,))
+
+
+async def arm_cuda(ctx: Context, params: XidParams) -> InjectOutputs:
+    """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and no detector is told."""
+    planes = tuple(plane for plane in usual_planes(params.xid) if plane in PAGE_PLANES)
+    if not planes:
+        raise StepError(
+            f"XID {params.xid} does not show in CUDA or NVML", hint="use inject_xid, or another XID"
+        )
+    return await _inject(ctx, params, planes)
+
+
+async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
     """Inject a fault on the given planes, on each node. Raises StepError, StepFailed, GuardRefused."""
     cluster, target = cluster_of(ctx), required_target(params.target)
     require_showing(params.xid, planes)

@@ -3,11 +3,10 @@
 from collections.abc import Collection
 
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.port import Invalid, NotFound, Ref
 
-__all__ = ["MAINTENANCE_KINDS", "maintenance_of", "remove_maintenance"]
-
-MAINTENANCE_KINDS = ("RebootNode", "GPUReset")
+__all__ = ["maintenance_of", "remove_maintenance"]
 
 
 async def maintenance_of(cluster: Cluster, node: str) -> list[str]:

@@ -8,26 +8,26 @@
 All planes of a node are applied at once under one fault id and one lease. Before the first request the undos are
 recorded: what the platform may do to the node, the restart of processes that stay broken, the disarm. After it the
 kernel line is read back; for CUDA and NVML the first faulted calls of the target's own processes are recorded as they
-happen. Where a fault goes is said in offbus_steps.inject.selector.
+happen. Where a fault goes is said in offbus_steps.inject.selector. Declared here; what runs them is
+offbus_steps.inject.inject.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
 from offbus.errors import StepError
-from offbus.step import Context, Kind, StepType
+from offbus.step import Kind, Outputs, StepType
 from offbus_steps.access import uses
-from offbus_steps.inject.inject import InjectOutputs, inject
-from offbus_steps.inject.maintenance import MAINTENANCE_KINDS
-from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.inject.planes import Plane, require_showing
 from offbus_steps.inject.selector import XidParams
-from offbus_steps.nvsentinel.deployed import DEPLOYED_USES
-from offbus_steps.watch.observer import RESPONSE_USES, TARGET_USES
+from offbus_steps.nvsentinel.access import DEPLOYED_USES
+from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
+from offbus_steps.watch.access import RESPONSE_USES, TARGET_USES
 
-__all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectParams"]
+__all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectOutputs", "InjectParams"]
 
 INJECT_USES = (
     TARGET_USES
@@ -59,37 +59,31 @@ class InjectParams(XidParams):
         return self
 
 
-async def inject_fault(ctx: Context, params: InjectParams) -> InjectOutputs:
-    """One fault on all given planes."""
-    planes = params.planes or usual_planes(params.xid)
-    return await inject(ctx, params, tuple(dict.fromkeys(planes)))
+class InjectOutputs(Outputs):
+    """The faults, injected; one for each node."""
+
+    fault: Fault = Field(
+        description="The first node's fault, and in it the others'; later steps take all of them by default."
+    )
+    node: str = Field(description="Where it was injected.")
+    gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
+    xid: int = Field(description="The XID.")
+    pod: str = Field(description="The pod whose GPUs were faulted.")
+    injected_seq: int = Field(description="Event of the journal that declared it.")
+    faults: list[Fault] = Field(description="The faults of all nodes, the first one's among them.")
+    nodes: list[str] = Field(description="All nodes, in the same order.")
+    all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
+    pods: list[str] = Field(description="The pods that hold them.")
 
 
-async def inject_xid(ctx: Context, params: XidParams) -> InjectOutputs:
-    """The kernel line alone: what detectors see, while processes work on."""
-    return await inject(ctx, params, (Plane.KERNEL,))
-
-
-async def arm_cuda(ctx: Context, params: XidParams) -> InjectOutputs:
-    """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and no detector is told."""
-    planes = tuple(plane for plane in usual_planes(params.xid) if plane in PAGE_PLANES)
-    if not planes:
-        raise StepError(
-            f"XID {params.xid} does not show in CUDA or NVML", hint="use inject_xid, or another XID"
-        )
-    return await inject(ctx, params, planes)
-
-
-def _step_type(
-    name: str, summary: str, params: type[XidParams], run: Callable[[Any, Any], Awaitable[Any]], example: str
-) -> StepType:
+def _step_type(name: str, summary: str, params: type[XidParams], example: str) -> StepType:
     return StepType(
         name=name,
         kind=Kind.ACTION,
         summary=summary,
         params=params,
         outputs=InjectOutputs,
-        run=run,
+        run=f"offbus_steps.inject.inject:{name}",
         timeout=timedelta(minutes=2),
         injects=True,
         uses=INJECT_USES,
@@ -101,20 +95,17 @@ INJECT_FAULT = _step_type(
     "inject_fault",
     "Inject one fault on several planes at once: kernel log, CUDA, NVML.",
     InjectParams,
-    inject_fault,
     "{id: inject, uses: inject_fault, with: {xid: 79, planes: [kernel, cuda, nvml]}}",
 )
 INJECT_XID = _step_type(
     "inject_xid",
     "Write an XID into a node's kernel log: detectors see it, processes work on.",
     XidParams,
-    inject_xid,
     "{id: line, uses: inject_xid, with: {xid: 94}}",
 )
 ARM_CUDA = _step_type(
     "arm_cuda",
     "Make the target's CUDA and NVML calls fail as an XID would: no detector is told.",
     XidParams,
-    arm_cuda,
     "{id: arm, uses: arm_cuda, with: {xid: 79}}",
 )

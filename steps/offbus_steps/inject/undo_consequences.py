@@ -21,8 +21,9 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Use, uses
 from offbus_steps.agents.client import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.inject.maintenance import MAINTENANCE_KINDS, remove_maintenance
+from offbus_steps.inject.maintenance import remove_maintenance
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.event_log import World

@@ -10,7 +10,8 @@ from offbus.errors import StepError
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 from offbus_steps.access import Use, uses
 from offbus_steps.agents.client import FaultGone, FaultLapsed
-from offbus_steps.agents.live_faults import Fault, pod_of, record_call
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.agents.live_faults import pod_of, record_call
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.node_clock import now_ns
 

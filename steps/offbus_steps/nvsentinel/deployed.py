@@ -15,12 +15,9 @@ from typing import Any
 
 import yaml
 
-from offbus_steps.access import uses
 from offbus_steps.port import Object, Objects, Ref
 
-__all__ = ["DEPLOYED_USES", "Deployed", "Doer", "Requester", "deployed", "deployed_in"]
-
-DEPLOYED_USES = uses("list", "Deployment", "ConfigMap", everywhere=True)
+__all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
 
 PRETENDING_PROVIDERS = frozenset({"kind", "kwok"})
 """`csp.provider` of janitor-provider with which no machine is rebooted; the chart's default is `kind`."""

@@ -15,6 +15,7 @@ __all__ = [
     "DRAIN_FAILED",
     "HEALTHY_SUFFIX",
     "LABEL_PREFIXES",
+    "MAINTENANCE_KINDS",
     "MANAGED_BY",
     "REMEDIATION_FAILED",
     "REPORTS_NAMESPACE",
@@ -47,6 +48,8 @@ REPORTS_NAMESPACE = "default"
 """Where a responder's events about nodes are."""
 COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
 """Maintenance resource -> the condition that tells how it went (`completeConditionType`, section 5)."""
+MAINTENANCE_KINDS = tuple(COMPLETE_CONDITION)
+"""The resources by which it asks for a reboot or a reset of a node."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")
 """The label of its maintenance resources."""
 REMEDIATION_FAILED = "remediation-failed"

@@ -1,7 +1,4 @@
-"""`await_detection`, `await_remediation`: that the responder found the fault, and that its repair was carried out.
-
-    - {id: seen,     uses: await_detection,   timeout: 2m}
-    - {id: repaired, uses: await_remediation, timeout: 15m}
+"""Runs `await_detection`, `await_remediation`: the responder found the fault, and its repair was carried out.
 
 A fault that is fatal shows as a condition of the node, any other as an Event about it; `await_detection` outputs which.
 A repair is a resource of the responder's (RebootNode, GPUReset) for this node, made after the injection, whose own
@@ -11,47 +8,20 @@ be found, and repaired. In a dry run nothing is repaired, so `await_remediation`
 """
 
 from collections.abc import Callable
-from datetime import timedelta
-
-from pydantic import Field
 
 from offbus.errors import StepFailed
-from offbus.step import Context, Outputs
+from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
-from offbus_steps.agents.live_faults import NodeFault
+from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel import names
-from offbus_steps.observe.await_quarantine import ResponseParams, is_detection, response_step
+from offbus_steps.observe.await_quarantine import is_detection
+from offbus_steps.observe.step_types import DetectionOutputs, RemediationOutputs, ResponseParams
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Transition
 from offbus_steps.watch.transitions import What
 
-__all__ = ["AWAIT_DETECTION", "AWAIT_REMEDIATION"]
-
-
-class DetectionOutputs(Outputs):
-    """How the responder told of the fault."""
-
-    node: str = Field(description="The faulted node; of several, the first.")
-    nodes: list[str] = Field(description="All nodes that the step faulted.")
-    fatal: bool = Field(
-        description="By a condition of each node, which leads to its cordon; else by an Event."
-    )
-    told: str = Field(description="What it said: the condition, or the Event's type.")
-    after: timedelta = Field(description="From the injection; of several nodes, the longest.")
-
-
-class RemediationOutputs(Outputs):
-    """What was repaired, and how long it took."""
-
-    node: str = Field(description="The faulted node; of several, the first.")
-    nodes: list[str] = Field(description="All nodes that the step faulted.")
-    resource: str = Field(
-        description='The responder\'s resource, as "Kind/name"; of several nodes, one for each.'
-    )
-    after: timedelta = Field(
-        description="From the injection to its completion; of several nodes, the longest."
-    )
+__all__ = ["await_detection", "await_remediation"]
 
 
 async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutputs:
@@ -124,21 +94,3 @@ def _is_refused(one: Transition) -> bool:
 
 def _is_end(one: Transition) -> bool:
     return one.what in (What.MAINTENANCE_DONE, What.MAINTENANCE_FAILED, What.MAINTENANCE_GONE)
-
-
-AWAIT_DETECTION = response_step(
-    "await_detection",
-    "Wait until the responder says that it found the fault.",
-    await_detection,
-    2,
-    {"time_to_detect": "duration"},
-    DetectionOutputs,
-)
-AWAIT_REMEDIATION = response_step(
-    "await_remediation",
-    "Wait until the responder had the faulted node repaired.",
-    await_remediation,
-    15,
-    {"time_to_remediate": "duration"},
-    RemediationOutputs,
-)

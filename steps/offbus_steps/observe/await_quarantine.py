@@ -1,8 +1,4 @@
-"""`await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, seen in the run's watches.
-
-    - {id: cordon,   uses: await_cordon,   timeout: 3m}
-    - {id: drain,    uses: await_drain,    timeout: 5m}
-    - {id: uncordon, uses: await_uncordon, timeout: 10m}
+"""Runs `await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, in the run's watches.
 
 Each looks at everything since the injection's mark, so a responder that was faster than the steps is not missed, and
 passes only when the responder itself says that the change is its own. Where a step injected faults on several nodes,
@@ -10,52 +6,22 @@ each of them has to show it, after its own injection. Times count from the injec
 saw the change; of several nodes, the longest is measured.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Annotated, Any
-
-from pydantic import Field
 
 from offbus.errors import StepFailed
-from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
+from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
-from offbus_steps.agents.live_faults import Fault, NodeFault
+from offbus_steps.agents.fault_model import Fault, NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel import names
+from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Transition, World
 from offbus_steps.watch.projections import NodeView, PodView
 from offbus_steps.watch.transitions import What
 
-__all__ = [
-    "AWAIT_CORDON",
-    "AWAIT_DRAIN",
-    "AWAIT_UNCORDON",
-    "ResponseOutputs",
-    "ResponseParams",
-    "is_detection",
-    "response_step",
-]
-
-
-class ResponseParams(Params):
-    """Which fault's response."""
-
-    fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
-        default=None,
-        description="The fault, and those of its step's other nodes; by default that of the ancestor that outputs one.",
-    )
-
-
-class ResponseOutputs(Outputs):
-    """What the responder did, and when."""
-
-    node: str = Field(description="The faulted node; of several, the first.")
-    nodes: list[str] = Field(description="All nodes that the step faulted.")
-    after: timedelta | None = Field(
-        default=None,
-        description="From the injection, of several nodes the longest; unset when it was so before.",
-    )
+__all__ = ["await_cordon", "await_drain", "await_uncordon", "is_detection"]
 
 
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
@@ -187,48 +153,3 @@ def _measure_slowest(
 ) -> timedelta | None:
     found = [(fault, one) for fault, one in seen if one is not None]
     return measure(ctx, name, found) if found else None
-
-
-def response_step(
-    name: str,
-    summary: str,
-    run: Callable[[Any, Any], Awaitable[Any]],
-    minutes: int,
-    metrics: Mapping[str, str],
-    outputs: type[Outputs] = ResponseOutputs,
-) -> StepType:
-    """A step type that waits for the responder."""
-    return StepType(
-        name=name,
-        kind=Kind.OBSERVATION,
-        summary=summary,
-        params=ResponseParams,
-        outputs=outputs,
-        run=run,
-        timeout=timedelta(minutes=minutes),
-        metrics=metrics,
-        examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
-    )
-
-
-AWAIT_CORDON = response_step(
-    "await_cordon",
-    "Wait until the responder has cordoned the faulted nodes.",
-    await_cordon,
-    3,
-    {"time_to_detect": "duration", "time_to_cordon": "duration"},
-)
-AWAIT_DRAIN = response_step(
-    "await_drain",
-    "Wait until the responder has drained the faulted nodes.",
-    await_drain,
-    5,
-    {"time_to_drain": "duration"},
-)
-AWAIT_UNCORDON = response_step(
-    "await_uncordon",
-    "Wait until the responder has lifted its quarantine.",
-    await_uncordon,
-    10,
-    {"time_to_remediate": "duration", "time_to_uncordon": "duration"},
-)

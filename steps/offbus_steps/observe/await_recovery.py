@@ -1,6 +1,4 @@
-"""`await_recovery`: the target is whole again, elsewhere, and answers.
-
-    - {id: moved, uses: await_recovery, timeout: 10m}
+"""Runs `await_recovery`: the target is whole again, elsewhere, and answers.
 
 Recovered means: the desired replicas are ready, none of them on the faulted node (unless `moved: false`), and the
 newest `answers` requests since then were answered well: those of a `load` count, the rest is asked for here.
@@ -13,51 +11,21 @@ several nodes' faults it counts from the first one, and no stretch begins before
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from itertools import takewhile
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from offbus.durations import Duration
 from offbus.errors import StepError
-from offbus.step import Context, FromAncestor, Kind, Outputs, StepType
+from offbus.step import Context
 from offbus_steps.agents.each_fault import required_fault
-from offbus_steps.agents.live_faults import Fault, NodeFault
+from offbus_steps.agents.fault_model import Fault, NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.inference.ask import ASK_USES, AskParams, ask_frontend, question_for
+from offbus_steps.inference.ask import ask_frontend, question_for
 from offbus_steps.inference_client.statistics import Outcome
+from offbus_steps.observe.step_types import RecoveryOutputs, RecoveryParams
 from offbus_steps.watch.event_log import Since, World
-from offbus_steps.watch.observer import TARGET_USES
 from offbus_steps.watch.readiness import progress_of
 from offbus_steps.workloads.target import Target, required_target, target_pods
 
-__all__ = ["AWAIT_RECOVERY", "RecoveryOutputs", "RecoveryParams", "good_in_a_row", "recovered_ns"]
-
-
-class RecoveryParams(AskParams):
-    """What recovered means."""
-
-    fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
-        default=None, description="The fault; by default that of the ancestor that outputs one."
-    )
-    moved: bool = Field(
-        default=True,
-        description="No pod of the target that uses GPUs may be on a node that was faulted with this one.",
-    )
-    answers: int = Field(default=5, ge=1, description="Good answers in a row.")
-    pause: Duration = Field(default=timedelta(milliseconds=100), description="Between two requests.")
-
-
-class RecoveryOutputs(Outputs):
-    """How and when it recovered."""
-
-    after: timedelta = Field(description="From the injection.")
-    no_outage: bool | None = Field(
-        default=None,
-        description="No request failed since the injection; unset when none was sent before this step.",
-    )
-    replicas: int = Field(description="Ready pods.")
-    restarts: int = Field(description="How often the containers of these pods have restarted.")
-    nodes: list[str] = Field(description="Where its pods run now.")
+__all__ = ["await_recovery", "good_in_a_row", "recovered_ns"]
 
 
 async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutputs:
@@ -170,17 +138,3 @@ def recovered_ns(outcomes: Sequence[Outcome], ready_ns: int, answers: int, *, wa
         return ready_ns
     good = ordered[failed[-1] + 1 :] if failed else [one for one in ordered if one.begun_ns >= ready_ns]
     return max([ready_ns, *(one.ended_ns for one in good[:answers])])
-
-
-AWAIT_RECOVERY = StepType(
-    name="await_recovery",
-    kind=Kind.OBSERVATION,
-    summary="Wait until the target's replicas are ready elsewhere and it answers again.",
-    params=RecoveryParams,
-    outputs=RecoveryOutputs,
-    run=await_recovery,
-    timeout=timedelta(minutes=10),
-    uses=TARGET_USES | ASK_USES,
-    metrics={"time_to_recover": "duration"},
-    examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
-)

@@ -1,6 +1,4 @@
-"""`hold`: something stays true all the time, from the injection on.
-
-    - {id: calm, uses: hold, with: {expr: "node.schedulable && target.ready == 2", for: 30s}}
+"""Runs `hold`: something stays true all the time, from the injection on.
 
 The expression is evaluated for the world at the injection, for every observed change since, and for every change until
 `for` has passed; the first time it is false the step fails with what it saw. By watch, so nothing in between is missed.
@@ -9,54 +7,18 @@ Where a step injected faults on several nodes, it must hold for each of them, si
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
-from pydantic import Field
 
-from offbus.durations import Duration
 from offbus.errors import StepError, StepFailed
-from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, StepType
-from offbus_steps.agents.live_faults import Fault
+from offbus.step import Context
 from offbus_steps.cluster.cluster import cluster_of
+from offbus_steps.observe.step_types import VARIABLES, HoldOutputs, HoldParams
 from offbus_steps.watch.event_log import Observations, World
-from offbus_steps.watch.observer import TARGET_USES
 from offbus_steps.workloads.target import Target, required_target, target_pods
 
-__all__ = ["HOLD", "VARIABLES", "HoldOutputs", "HoldParams", "values_of"]
-
-VARIABLES: Mapping[str, str] = {
-    "node.cordoned": "bool",
-    "node.schedulable": "bool",
-    "node.healthy": "bool",
-    "node.state": "string",
-    "target.ready": "int",
-    "target.replicas": "int",
-    "target.restarts": "int",
-}
-
-
-class HoldParams(Params):
-    """What must stay true, and for how long."""
-
-    expr: Annotated[str, Expr(VARIABLES)] = Field(
-        description="CEL over node.cordoned, node.schedulable, node.healthy (no fault condition of a responder), "
-        "node.state (the responder's label), target.ready, target.replicas, target.restarts."
-    )
-    for_: Duration = Field(alias="for", description="How long from now.")
-    target: Annotated[Target | None, FromAncestor("target")] = Field(
-        default=None, description="The workload; by default that of the ancestor that outputs one."
-    )
-    fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
-        default=None, description="From whose injection on; default: from now."
-    )
-    node: str | None = Field(default=None, description="Default: each node that was faulted.")
-
-
-class HoldOutputs(Outputs):
-    """It held."""
-
-    evaluated: int = Field(description="How many worlds were looked at; each for every node.")
+__all__ = ["hold", "values_of"]
 
 
 async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
@@ -126,16 +88,3 @@ def values_of(world: World, node: str, target: Target) -> dict[str, Any]:
 
 def _words(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
-
-
-HOLD = StepType(
-    name="hold",
-    kind=Kind.OBSERVATION,
-    summary="Check that something stays true from the injection on, by watch.",
-    params=HoldParams,
-    outputs=HoldOutputs,
-    run=hold,
-    timeout=timedelta(minutes=10),
-    uses=TARGET_USES,
-    examples=('{id: calm, uses: hold, with: {expr: "node.schedulable", for: 30s}}',),
-)

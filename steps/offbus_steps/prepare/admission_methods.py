@@ -12,8 +12,9 @@ from offbus.environment import Sight
 from offbus.errors import OffbusError, StepError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Conflict, Forbidden, Invalid, NotFound, Object, Ref
-from offbus_steps.prepare.mutating_policy import POLICY, binding_of, policy_of
-from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, WEBHOOK, configuration_of
+from offbus_steps.prepare.admission_kinds import POLICY, WEBHOOK
+from offbus_steps.prepare.mutating_policy import binding_of, policy_of
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, configuration_of
 from offbus_steps.workloads.target import Target
 
 __all__ = ["GATES", "Admitted", "Way", "Ways", "admission_sights", "ways_of"]

@@ -13,15 +13,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from offbus_steps.port import Object
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.pods import GPU_RESOURCE
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
 from offbus_steps.workloads.target import Target
 
-__all__ = ["BINDING", "CONDITIONS", "POLICY", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
-
-POLICY = "MutatingAdmissionPolicy"
-BINDING = "MutatingAdmissionPolicyBinding"
+__all__ = ["CONDITIONS", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
 
 GPU_CONTAINER = f'has(c.resources) && has(c.resources.limits) && ("{GPU_RESOURCE}" in c.resources.limits)'
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}

@@ -16,10 +16,9 @@ from offbus_steps.access import Use, uses
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, Invalid, NotFound, Ref
-from offbus_steps.prepare.mutating_policy import BINDING, POLICY
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
-from offbus_steps.prepare.webhook_configuration import WEBHOOK
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target

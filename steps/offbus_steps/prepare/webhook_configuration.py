@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from offbus_steps.port import Invalid, Object
+from offbus_steps.prepare.admission_kinds import WEBHOOK
 from offbus_steps.prepare.mutating_policy import CONDITIONS, RULE, meta_of, selectors_of
 from offbus_steps.workloads.target import Target
 
-__all__ = ["CERTIFICATE", "SERVICE", "WEBHOOK", "configuration_of", "images_of", "path_of"]
+__all__ = ["CERTIFICATE", "SERVICE", "configuration_of", "images_of", "path_of"]
 
-WEBHOOK = "MutatingWebhookConfiguration"
 SERVICE = "offbus-webhook"
 """Its Service, its Deployment, and the ConfigMap in which it publishes its certificate."""
 CERTIFICATE = "certificate.pem"

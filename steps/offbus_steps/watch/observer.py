@@ -15,24 +15,17 @@ from typing import TYPE_CHECKING
 import anyio
 
 from offbus.environment import RunHandle
-from offbus_steps.access import uses
 from offbus_steps.background_tasks import Background
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
 from offbus_steps.watch.event_log import Observations, Transition
 from offbus_steps.watch.projections import PodView, View, project
 from offbus_steps.watch.transitions import Change, changes
-from offbus_steps.workloads import WORKLOAD_KINDS
 
 if TYPE_CHECKING:
     from offbus_steps.workloads.target import Target
 
-__all__ = ["RESPONSE_USES", "TARGET_USES", "Observer"]
-
-TARGET_USES = uses("list watch", "Pod", *WORKLOAD_KINDS)
-"""What `Observer.watch_target` uses."""
-RESPONSE_USES = uses("list watch", "Event", *names.COMPLETE_CONDITION, everywhere=True)
-"""What `Observer.watch_responses` uses."""
+__all__ = ["Observer"]
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -86,7 +79,10 @@ class Observer:
             )
 
     async def watch_responses(self) -> None:
-        """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing."""
+        """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing.
+
+        It uses RESPONSE_USES (offbus_steps.watch.access).
+        """
         for kind, namespace in (
             ("Event", names.REPORTS_NAMESPACE),
             *((kind, "") for kind in names.COMPLETE_CONDITION),
@@ -95,7 +91,7 @@ class Observer:
                 await self.watch(kind, namespace)
 
     async def watch_target(self, target: "Target") -> None:
-        """Watch everything that belongs to a target."""
+        """Watch everything that belongs to a target. It uses TARGET_USES (offbus_steps.watch.access)."""
         await self.watch(target.kind, target.namespace)
         await self.watch("Pod", target.namespace)
 

@@ -6,16 +6,17 @@ nothing anywhere.
 """
 
 import re
+from collections.abc import Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from offbus.errors import StepError
 from offbus.files import read_bounded
-from offbus_steps.port import KINDS, Object
+from offbus_steps.port import KINDS, Object, Ref
 from offbus_steps.workloads import WORKLOAD_KINDS
 
-__all__ = ["ALLOWED_KINDS", "read_manifest"]
+__all__ = ["ALLOWED_KINDS", "read_manifest", "target_in"]
 
 ALLOWED_KINDS = (
     "ConfigMap",
@@ -41,6 +42,16 @@ def read_manifest(path: Path) -> list[Object]:
         raise StepError(f"the manifest {path} is larger than {LARGEST} bytes")
     documents = [one for one in _parse(path, text) if one is not None]
     return [_checked(f"the manifest {path}, document {n}", one) for n, one in enumerate(documents, 1)]
+
+
+def target_in(objects: Sequence[Object], wanted: str | None) -> Ref:
+    """The one workload of a manifest that is its target, or the one of that name. Raises StepError."""
+    refs = [Ref.of(one) for one in objects if one["kind"] in WORKLOAD_KINDS]
+    chosen = [ref for ref in refs if wanted in (None, ref.name)]
+    if len(chosen) == 1:
+        return chosen[0]
+    names = ", ".join(map(str, refs)) or "none"
+    raise StepError(f"the manifest must hold one target, it holds {names}", hint="name it with `workload`")
 
 
 def _parse(path: Path, text: bytes) -> list[Any]:

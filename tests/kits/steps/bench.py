@@ -55,7 +55,7 @@ class Bench:
     async def run(self, step: StepType, *, within_s: float = WITHIN_S, **params: Any) -> Any:
         """Play a step as the engine would."""
         with anyio.fail_after(within_s):
-            return await step.run(Context(self, self._journal, self._metrics), step.params(**params))
+            return await step.load_run()(Context(self, self._journal, self._metrics), step.params(**params))
 
     async def undo(self, undo: Undo, *, within_s: float = WITHIN_S) -> UndoResult:
         """Play an undo as another process would: from its JSON."""

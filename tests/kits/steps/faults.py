@@ -1,6 +1,6 @@
 """A target and a fault as steps hand them on, where no step has made them."""
 
-from offbus_steps.agents.live_faults import Fault
+from offbus_steps.agents.fault_model import Fault
 from offbus_steps.workloads.target import Target
 
 __all__ = ["FAULT", "TARGET"]

@@ -15,7 +15,7 @@ from offbus.errors import CouldNotRun
 from offbus.plugins import STEPS, UNDOS, Registry, installed
 from offbus.step import Kind, Outputs, Params, StepType
 from offbus_steps.access import uses
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.rbac.access_review import missing_rights, preflight
 from offbus_steps.kubernetes.rbac.reaper import reaper_rights
@@ -25,7 +25,7 @@ from offbus_steps.kubernetes.rbac.runner import RUNNER, declared, runner_rights
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Conflict
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from tests.kits import REPOSITORY
 from tests.kits.kubernetes.deployments import deployed, deployment
 from tests.kits.kubernetes.kubernetes_world import PortFor, Users, bind_role

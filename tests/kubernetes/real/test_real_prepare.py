@@ -11,7 +11,7 @@ import pytest
 from offbus.errors import StepFailed
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.target import Target

@@ -13,9 +13,8 @@ import pytest
 
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
+from offbus_steps.prepare.admission_kinds import POLICY, WEBHOOK
 from offbus_steps.prepare.admission_methods import Admitted, ways_of
-from offbus_steps.prepare.mutating_policy import POLICY
-from offbus_steps.prepare.webhook_configuration import WEBHOOK
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.target import Target
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts

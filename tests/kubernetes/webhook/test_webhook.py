@@ -9,9 +9,10 @@ import pytest
 from offbus.errors import StepError, StepFailed
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from offbus_steps.port import NotFound, Object, Ref, WatchType
-from offbus_steps.prepare.mutating_policy import BINDING, POLICY, binding_of, policy_of
-from offbus_steps.prepare.step_type import PREPARE_CUDA
-from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, WEBHOOK, configuration_of
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
+from offbus_steps.prepare.mutating_policy import binding_of, policy_of
+from offbus_steps.prepare.step_types import PREPARE_CUDA
+from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, configuration_of
 from offbus_steps.workloads.shim_fields import LIBRARY
 from offbus_steps.workloads.target import Target
 from tests.kits.kubernetes.deployments import GPU, deployed, deployment, pods_of, preloads, spec_of

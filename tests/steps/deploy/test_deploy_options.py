@@ -14,7 +14,7 @@ from offbus.undo import Phase
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.deploy.collect import LEFT_OUT, cleaned
-from offbus_steps.deploy.step_type import DEPLOY, DeployParams
+from offbus_steps.deploy.step_types import DEPLOY, DeployParams
 from offbus_steps.port import NotFound, Ref
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.bench import bench, pods_of

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.port import Ref

@@ -16,14 +16,13 @@ from offbus.errors import StepFailed
 from offbus.step import StepType
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy.step_type import DEPLOY
-from offbus_steps.inference.verify import VERIFY_INFERENCE
+from offbus_steps.deploy.step_types import DEPLOY
+from offbus_steps.inference.step_types import VERIFY_INFERENCE
 from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
 from offbus_steps.nvsentinel.names import STATE_LABEL
-from offbus_steps.observe.await_detection import AWAIT_DETECTION
-from offbus_steps.observe.await_quarantine import AWAIT_CORDON, AWAIT_DRAIN, AWAIT_UNCORDON
+from offbus_steps.observe.step_types import AWAIT_CORDON, AWAIT_DETECTION, AWAIT_DRAIN, AWAIT_UNCORDON
 from offbus_steps.port import Ref
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits import REPOSITORY
 from tests.kits.steps.bench import Bench, bench

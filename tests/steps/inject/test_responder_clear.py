@@ -16,11 +16,11 @@ from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.responder.config import ResponderConfig
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
-from offbus_steps.observe.await_quarantine import AWAIT_CORDON
+from offbus_steps.observe.step_types import AWAIT_CORDON
 from offbus_steps.port import Ref
 from tests.kits.steps.bench import Bench, bench, pods_of
 

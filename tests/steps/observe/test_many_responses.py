@@ -9,10 +9,15 @@ import yaml
 from offbus.step import StepType
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
-from offbus_steps.observe.await_detection import AWAIT_DETECTION, AWAIT_REMEDIATION
-from offbus_steps.observe.await_quarantine import AWAIT_CORDON, AWAIT_DRAIN, AWAIT_UNCORDON
+from offbus_steps.observe.step_types import (
+    AWAIT_CORDON,
+    AWAIT_DETECTION,
+    AWAIT_DRAIN,
+    AWAIT_REMEDIATION,
+    AWAIT_UNCORDON,
+)
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.bench import Bench, bench, pods_of
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from offbus_steps.agents.live_faults import Fault, LiveFault
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.agents.live_faults import LiveFault
 from offbus_steps.inference.load import phase_of
 from offbus_steps.inference_client.statistics import Outcome
 from offbus_steps.observe.await_recovery import good_in_a_row, recovered_ns

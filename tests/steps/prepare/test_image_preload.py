@@ -10,9 +10,9 @@ from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.cluster.wait import target_objects
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.prepare.image_env import image_preloads
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from tests.kits.steps.bench import bench, pods_of
 from tests.kits.watching import watch_until
 

@@ -9,9 +9,9 @@ import pytest
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.deploy.step_type import DEPLOY
+from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.port import Invalid, Ref
-from offbus_steps.prepare.step_type import PREPARE_CUDA
+from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.workloads.shim_fields import LIBRARY
 from tests.kits.steps.bench import bench, pods_of
 

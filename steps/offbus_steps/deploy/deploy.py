@@ -1,9 +1,4 @@
-"""`deploy`: the target. It creates the objects of a manifest, or takes a workload that is already there.
-
-    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}
-    - {id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}
-    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true,
-                                        set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}}
+"""Runs `deploy`: creates the objects of a manifest, or takes a workload that is already there.
 
 Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created.
 An object that exists already refuses the step: nothing is adopted and nothing overwritten. Returns when the
@@ -11,101 +6,24 @@ workload's controller has settled and all of its pods are ready, by watch. On th
 back, the target's logs, events and manifests are written into the run's folder (offbus_steps.deploy.collect).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from offbus.errors import StepError
-from offbus.step import Context, Kind, Outputs, Params, Reads, StepType
-from offbus_steps.access import uses
+from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.deploy.collect import COLLECT_USES
-from offbus_steps.deploy.settings import Settings, with_settings
+from offbus_steps.deploy.settings import with_settings
+from offbus_steps.deploy.step_types import DeployOutputs, DeployParams
 from offbus_steps.deploy.undo_collect import CollectEvidence
 from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.port import KINDS, Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
-from offbus_steps.watch.observer import TARGET_USES
 from offbus_steps.watch.readiness import progress_of, ready_pods, rolled_out
-from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind, workload_of
-from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest
+from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.manifest import read_manifest, target_in
 from offbus_steps.workloads.target import Target
 
-__all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing"]
-
-
-class Existing(BaseModel):
-    """A workload that is already there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-    kind: WorkloadKind = Field(description="Its kind.")
-    name: str = Field(description="Its name.")
-    namespace: str = Field(description="Its namespace.")
-
-
-def _check_manifest(path: Path, given: Mapping[str, Any]) -> None:
-    """What is wrong with a manifest is told when the scenario is loaded. Raises StepError."""
-    workload = given.get("workload")
-    if workload is None or isinstance(workload, str):
-        _target_ref(read_manifest(path), workload)
-
-
-class DeployParams(Params):
-    """Exactly one of `manifest` and `existing`."""
-
-    manifest: Annotated[str | None, Reads(_check_manifest)] = Field(
-        default=None, description="YAML file with the objects to create, relative to the scenario."
-    )
-    existing: Existing | None = Field(
-        default=None, description="A workload that is already there; it is left as it is."
-    )
-    workload: str | None = Field(
-        default=None, description="Which workload of the manifest is the target, when it holds several."
-    )
-    port: int | None = Field(
-        default=None, ge=1, le=65535, description="Port of the frontend, when the workload does not say it."
-    )
-    namespace: str | None = Field(
-        default=None,
-        pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$",
-        description="Where the manifest's objects go, whatever namespace they name. It is made when it is not there.",
-    )
-    ephemeral: bool = Field(
-        default=False,
-        description="Make a namespace for this run alone, `namespace` and the run's id, and delete it with all that "
-        "is in it.",
-    )
-    settings: Settings | None = Field(
-        default=None, alias="set", description="What to change in the manifest's target before it is created."
-    )
-    collect: bool = Field(
-        default=True,
-        description="Write the target's logs, events and manifests into the run's folder before anything is undone.",
-    )
-
-    @model_validator(mode="after")
-    def _one_of(self) -> Self:
-        if (self.manifest is None) == (self.existing is None):
-            raise ValueError("give exactly one of manifest and existing")
-        if self.existing is not None and (self.namespace or self.ephemeral or self.settings):
-            raise ValueError(
-                "an existing workload is left as it is: namespace, ephemeral and set need a manifest"
-            )
-        if self.ephemeral and self.namespace is None:
-            raise ValueError("ephemeral needs `namespace`, which the new one is named after")
-        return self
-
-
-class DeployOutputs(Outputs):
-    """The target, ready."""
-
-    target: Target = Field(description="The workload under test; later steps take it by default.")
-    replicas: int = Field(description="How many of its pods are ready.")
-    created: list[str] = Field(description="What was created, in order.")
+__all__ = ["deploy"]
 
 
 async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
@@ -114,7 +32,7 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
     created: list[str] = []
     if params.manifest is not None:
         objects = _wanted(ctx, params, read_manifest(Path(ctx.scenario_dir, params.manifest)))
-        ref = _target_ref(objects, params.workload)
+        ref = target_in(objects, params.workload)
         created = await _create_all(ctx, cluster, objects, ref if params.collect else None)
     else:
         assert params.existing is not None  # noqa: S101  the model's validator saw to it
@@ -128,18 +46,9 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
     return DeployOutputs(target=target, replicas=ready_pods(cluster.log.world, target), created=created)
 
 
-def _target_ref(objects: Sequence[Object], wanted: str | None) -> Ref:
-    refs = [Ref.of(one) for one in objects if one["kind"] in WORKLOAD_KINDS]
-    chosen = [ref for ref in refs if wanted in (None, ref.name)]
-    if len(chosen) == 1:
-        return chosen[0]
-    names = ", ".join(map(str, refs)) or "none"
-    raise StepError(f"the manifest must hold one target, it holds {names}", hint="name it with `workload`")
-
-
 def _wanted(ctx: Context, params: DeployParams, objects: Sequence[Object]) -> list[Object]:
     """The manifest's objects as they are to be created. Raises StepError."""
-    ref = _target_ref(objects, params.workload)
+    ref = target_in(objects, params.workload)
     if params.settings is not None:
         settings = params.settings
         objects = [with_settings(one, settings) if Ref.of(one) == ref else one for one in objects]
@@ -214,20 +123,3 @@ def _exists(ref: Ref, found: Object) -> StepError:
     return StepError(
         f"{ref} exists already{whose}", hint="delete it, or take it with `existing: {kind, name, namespace}`"
     )
-
-
-DEPLOY = StepType(
-    name="deploy",
-    kind=Kind.ACTION,
-    summary="Create the target from a manifest, or take an existing workload, and wait until it is ready.",
-    params=DeployParams,
-    outputs=DeployOutputs,
-    run=deploy,
-    timeout=timedelta(minutes=10),
-    uses=TARGET_USES | COLLECT_USES | uses("get create", *ALLOWED_KINDS),
-    examples=(
-        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
-        "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",
-        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true}}",
-    ),
-)

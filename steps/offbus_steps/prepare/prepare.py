@@ -1,24 +1,15 @@
-"""`prepare_cuda`: load the fault shim into the target's GPU processes, disarmed.
-
-    - {id: prepare, uses: prepare_cuda}
-    - {id: prepare, uses: prepare_cuda, with: {by: admission}}
+"""Runs `prepare_cuda`: refuses what could not be loaded or undone, loads the shim, and reads it back in every GPU pod.
 
 By patch: only what is needed is written into the workload (environment, volume, mount of the containers that ask for
 GPUs), which makes the pods restart once, here and not in a measured phase; the undo restores exactly those fields and
 waits for the rollout back. By admission: the spec stays as it is, for operators and GitOps; the cluster's admission
 policies, or our webhook, change pods as they are created, the pods are replaced once, and the undo removes what changes
-them and replaces them again. Either way the
-step returns when every running GPU pod was read back with the shim in its environment.
+them and replaces them again. Either way the step returns when every running GPU pod was read back with the shim in its
+environment.
 """
 
-from datetime import timedelta
-from typing import Annotated, Literal
-
-from pydantic import Field as Described
-
 from offbus.errors import StepFailed
-from offbus.step import Context, FromAncestor, Kind, Outputs, Params, StepType
-from offbus_steps.access import uses
+from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.port import NotFound, Object, Ref
@@ -26,47 +17,15 @@ from offbus_steps.prepare.by_admission import load_by_admission
 from offbus_steps.prepare.by_patch import load_by_patch
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.prepare.image_env import image_preloads
-from offbus_steps.prepare.mutating_policy import BINDING, POLICY
-from offbus_steps.prepare.webhook_configuration import WEBHOOK
-from offbus_steps.watch.observer import TARGET_USES
-from offbus_steps.workloads import WORKLOAD_KINDS, pods
+from offbus_steps.prepare.step_types import PrepareOutputs, PrepareParams
+from offbus_steps.workloads import pods
 from offbus_steps.workloads.shim_fields import is_loaded_with, preload_fields
 from offbus_steps.workloads.target import Target, live_workload, required_target
 
-__all__ = ["PREPARE_CUDA", "PrepareOutputs", "PrepareParams"]
+__all__ = ["prepare_cuda"]
 
-PREPARE_USES = (
-    TARGET_USES
-    | uses("get patch", *WORKLOAD_KINDS)
-    | uses("list", "Node")
-    | uses("list", "Pod", "Deployment", everywhere=True)
-    | uses("create delete", "Pod")
-    | uses("get", "Pod", subresource="log")
-    | uses("create", POLICY, BINDING, WEBHOOK)
-)
-"""Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
 LOADER_REFUSED = "cannot be preloaded"
 """What ld.so writes on stderr when it ignores an LD_PRELOAD (glibc, elf/rtld.c)."""
-
-
-class PrepareParams(Params):
-    """What to prepare, and how."""
-
-    target: Annotated[Target | None, FromAncestor("target")] = Described(
-        default=None, description="The workload; by default that of the ancestor that outputs one."
-    )
-    by: Literal["patch", "admission"] = Described(
-        default="patch",
-        description="patch: the workload's spec is changed and restored. admission: its spec stays as it is, for "
-        "operators and GitOps that put changes back; by MutatingAdmissionPolicy where the cluster serves it, else by "
-        "offbus's webhook (deploy/webhook).",
-    )
-
-
-class PrepareOutputs(Outputs):
-    """What was prepared."""
-
-    pods: list[str] = Described(description="The pods that run with the shim loaded.")
 
 
 async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
@@ -107,19 +66,3 @@ async def _refused_by_loader(cluster: Cluster, pod: Object) -> list[str]:
     except NotFound:
         return []
     return [f"{ref.name} (its loader said: {LOADER_REFUSED})"] if LOADER_REFUSED in log else []
-
-
-PREPARE_CUDA = StepType(
-    name="prepare_cuda",
-    kind=Kind.ACTION,
-    summary="Load the fault shim, disarmed, into the target's GPU processes; its pods restart once.",
-    params=PrepareParams,
-    outputs=PrepareOutputs,
-    run=prepare_cuda,
-    timeout=timedelta(minutes=10),
-    uses=PREPARE_USES,
-    examples=(
-        "{id: prepare, uses: prepare_cuda}",
-        "{id: prepare, uses: prepare_cuda, with: {by: admission}}",
-    ),
-)

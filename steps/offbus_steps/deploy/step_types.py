@@ -1,0 +1,142 @@
+"""`deploy`: the target. It creates the objects of a manifest, or takes a workload that is already there.
+
+    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}
+    - {id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}
+    - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true,
+                                        set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}}
+
+Declared here; what runs it is offbus_steps.deploy.deploy.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from offbus.step import Kind, Outputs, Params, Reads, StepType
+from offbus_steps.access import uses
+from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind
+from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest, target_in
+from offbus_steps.workloads.target import Target
+
+__all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing", "Settings"]
+
+COLLECT_USES = (
+    uses("get", *WORKLOAD_KINDS) | uses("list", "Pod", "Event") | uses("get", "Pod", subresource="log")
+)
+"""What `offbus_steps.deploy.collect.collect` uses; its undo has no rights of its own."""
+
+
+class Existing(BaseModel):
+    """A workload that is already there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: WorkloadKind = Field(description="Its kind.")
+    name: str = Field(description="Its name.")
+    namespace: str = Field(description="Its namespace.")
+
+
+class Settings(BaseModel):
+    """What to set in the manifest's target."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Image of the containers that ask for GPUs, and of all others that had the same.",
+    )
+    model: str | None = Field(
+        default=None, min_length=1, description="The model, wherever a container is told one."
+    )
+    tensor_parallel: int | None = Field(
+        default=None, ge=1, description="GPUs for each replica: the engine's flag, and what its pods ask for."
+    )
+    log_level: str | None = Field(
+        default=None, pattern=r"^[a-z_=:,]+$", description="Dynamo's log level (DYN_LOG), such as debug."
+    )
+    env: dict[str, str] = Field(
+        default_factory=dict, description="Environment of the containers that ask for GPUs."
+    )
+
+
+def _check_manifest(path: Path, given: Mapping[str, Any]) -> None:
+    """What is wrong with a manifest is told when the scenario is loaded. Raises StepError."""
+    workload = given.get("workload")
+    if workload is None or isinstance(workload, str):
+        target_in(read_manifest(path), workload)
+
+
+class DeployParams(Params):
+    """Exactly one of `manifest` and `existing`."""
+
+    manifest: Annotated[str | None, Reads(_check_manifest)] = Field(
+        default=None, description="YAML file with the objects to create, relative to the scenario."
+    )
+    existing: Existing | None = Field(
+        default=None, description="A workload that is already there; it is left as it is."
+    )
+    workload: str | None = Field(
+        default=None, description="Which workload of the manifest is the target, when it holds several."
+    )
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of the frontend, when the workload does not say it."
+    )
+    namespace: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$",
+        description="Where the manifest's objects go, whatever namespace they name. It is made when it is not there.",
+    )
+    ephemeral: bool = Field(
+        default=False,
+        description="Make a namespace for this run alone, `namespace` and the run's id, and delete it with all that "
+        "is in it.",
+    )
+    settings: Settings | None = Field(
+        default=None, alias="set", description="What to change in the manifest's target before it is created."
+    )
+    collect: bool = Field(
+        default=True,
+        description="Write the target's logs, events and manifests into the run's folder before anything is undone.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.manifest is None) == (self.existing is None):
+            raise ValueError("give exactly one of manifest and existing")
+        if self.existing is not None and (self.namespace or self.ephemeral or self.settings):
+            raise ValueError(
+                "an existing workload is left as it is: namespace, ephemeral and set need a manifest"
+            )
+        if self.ephemeral and self.namespace is None:
+            raise ValueError("ephemeral needs `namespace`, which the new one is named after")
+        return self
+
+
+class DeployOutputs(Outputs):
+    """The target, ready."""
+
+    target: Target = Field(description="The workload under test; later steps take it by default.")
+    replicas: int = Field(description="How many of its pods are ready.")
+    created: list[str] = Field(description="What was created, in order.")
+
+
+DEPLOY = StepType(
+    name="deploy",
+    kind=Kind.ACTION,
+    summary="Create the target from a manifest, or take an existing workload, and wait until it is ready.",
+    params=DeployParams,
+    outputs=DeployOutputs,
+    run="offbus_steps.deploy.deploy:deploy",
+    timeout=timedelta(minutes=10),
+    uses=TARGET_USES | COLLECT_USES | uses("get create", *ALLOWED_KINDS),
+    examples=(
+        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
+        "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",
+        "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true}}",
+    ),
+)

@@ -1,0 +1,8 @@
+"""What reading a deployed responder uses of a cluster: for the declarations of those that have it read."""
+
+from offbus_steps.access import uses
+
+__all__ = ["DEPLOYED_USES"]
+
+DEPLOYED_USES = uses("list", "Deployment", "ConfigMap", everywhere=True)
+"""What `offbus_steps.nvsentinel.deployed.deployed` uses."""

@@ -1,0 +1,233 @@
+"""`await_*` and `hold`: the platform's answer to a fault, seen in the run's watches.
+
+    - {id: seen,     uses: await_detection,   timeout: 2m}
+    - {id: cordon,   uses: await_cordon,      timeout: 3m}
+    - {id: drain,    uses: await_drain,       timeout: 5m}
+    - {id: repaired, uses: await_remediation, timeout: 15m}
+    - {id: uncordon, uses: await_uncordon,    timeout: 10m}
+    - {id: moved,    uses: await_recovery,    timeout: 10m}
+    - {id: calm,     uses: hold, with: {expr: "node.schedulable && target.ready == 2", for: 30s}}
+
+Declared here; what runs each stands beside it, in the module that its `run` names.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field
+
+from offbus.durations import Duration
+from offbus.step import Expr, FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.inference.step_types import ASK_USES, AskParams
+from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.workloads.target import Target
+
+__all__ = [
+    "AWAIT_CORDON",
+    "AWAIT_DETECTION",
+    "AWAIT_DRAIN",
+    "AWAIT_RECOVERY",
+    "AWAIT_REMEDIATION",
+    "AWAIT_UNCORDON",
+    "HOLD",
+    "VARIABLES",
+    "DetectionOutputs",
+    "HoldOutputs",
+    "HoldParams",
+    "RecoveryOutputs",
+    "RecoveryParams",
+    "RemediationOutputs",
+    "ResponseOutputs",
+    "ResponseParams",
+]
+
+VARIABLES: Mapping[str, str] = {
+    "node.cordoned": "bool",
+    "node.schedulable": "bool",
+    "node.healthy": "bool",
+    "node.state": "string",
+    "target.ready": "int",
+    "target.replicas": "int",
+    "target.restarts": "int",
+}
+
+
+class ResponseParams(Params):
+    """Which fault's response."""
+
+    fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
+        default=None,
+        description="The fault, and those of its step's other nodes; by default that of the ancestor that outputs one.",
+    )
+
+
+class ResponseOutputs(Outputs):
+    """What the responder did, and when."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    after: timedelta | None = Field(
+        default=None,
+        description="From the injection, of several nodes the longest; unset when it was so before.",
+    )
+
+
+class DetectionOutputs(Outputs):
+    """How the responder told of the fault."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    fatal: bool = Field(
+        description="By a condition of each node, which leads to its cordon; else by an Event."
+    )
+    told: str = Field(description="What it said: the condition, or the Event's type.")
+    after: timedelta = Field(description="From the injection; of several nodes, the longest.")
+
+
+class RemediationOutputs(Outputs):
+    """What was repaired, and how long it took."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    resource: str = Field(
+        description='The responder\'s resource, as "Kind/name"; of several nodes, one for each.'
+    )
+    after: timedelta = Field(
+        description="From the injection to its completion; of several nodes, the longest."
+    )
+
+
+class HoldParams(Params):
+    """What must stay true, and for how long."""
+
+    expr: Annotated[str, Expr(VARIABLES)] = Field(
+        description="CEL over node.cordoned, node.schedulable, node.healthy (no fault condition of a responder), "
+        "node.state (the responder's label), target.ready, target.replicas, target.restarts."
+    )
+    for_: Duration = Field(alias="for", description="How long from now.")
+    target: Annotated[Target | None, FromAncestor("target")] = Field(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
+        default=None, description="From whose injection on; default: from now."
+    )
+    node: str | None = Field(default=None, description="Default: each node that was faulted.")
+
+
+class HoldOutputs(Outputs):
+    """It held."""
+
+    evaluated: int = Field(description="How many worlds were looked at; each for every node.")
+
+
+class RecoveryParams(AskParams):
+    """What recovered means."""
+
+    fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
+        default=None, description="The fault; by default that of the ancestor that outputs one."
+    )
+    moved: bool = Field(
+        default=True,
+        description="No pod of the target that uses GPUs may be on a node that was faulted with this one.",
+    )
+    answers: int = Field(default=5, ge=1, description="Good answers in a row.")
+    pause: Duration = Field(default=timedelta(milliseconds=100), description="Between two requests.")
+
+
+class RecoveryOutputs(Outputs):
+    """How and when it recovered."""
+
+    after: timedelta = Field(description="From the injection.")
+    no_outage: bool | None = Field(
+        default=None,
+        description="No request failed since the injection; unset when none was sent before this step.",
+    )
+    replicas: int = Field(description="Ready pods.")
+    restarts: int = Field(description="How often the containers of these pods have restarted.")
+    nodes: list[str] = Field(description="Where its pods run now.")
+
+
+def _response_step(
+    name: str,
+    summary: str,
+    run: str,
+    minutes: int,
+    metrics: Mapping[str, str],
+    outputs: type[Outputs] = ResponseOutputs,
+) -> StepType:
+    """A step type that waits for the responder."""
+    return StepType(
+        name=name,
+        kind=Kind.OBSERVATION,
+        summary=summary,
+        params=ResponseParams,
+        outputs=outputs,
+        run=run,
+        timeout=timedelta(minutes=minutes),
+        metrics=metrics,
+        examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
+    )
+
+
+AWAIT_CORDON = _response_step(
+    "await_cordon",
+    "Wait until the responder has cordoned the faulted nodes.",
+    "offbus_steps.observe.await_quarantine:await_cordon",
+    3,
+    {"time_to_detect": "duration", "time_to_cordon": "duration"},
+)
+AWAIT_DRAIN = _response_step(
+    "await_drain",
+    "Wait until the responder has drained the faulted nodes.",
+    "offbus_steps.observe.await_quarantine:await_drain",
+    5,
+    {"time_to_drain": "duration"},
+)
+AWAIT_UNCORDON = _response_step(
+    "await_uncordon",
+    "Wait until the responder has lifted its quarantine.",
+    "offbus_steps.observe.await_quarantine:await_uncordon",
+    10,
+    {"time_to_remediate": "duration", "time_to_uncordon": "duration"},
+)
+AWAIT_DETECTION = _response_step(
+    "await_detection",
+    "Wait until the responder says that it found the fault.",
+    "offbus_steps.observe.await_detection:await_detection",
+    2,
+    {"time_to_detect": "duration"},
+    DetectionOutputs,
+)
+AWAIT_REMEDIATION = _response_step(
+    "await_remediation",
+    "Wait until the responder had the faulted node repaired.",
+    "offbus_steps.observe.await_detection:await_remediation",
+    15,
+    {"time_to_remediate": "duration"},
+    RemediationOutputs,
+)
+HOLD = StepType(
+    name="hold",
+    kind=Kind.OBSERVATION,
+    summary="Check that something stays true from the injection on, by watch.",
+    params=HoldParams,
+    outputs=HoldOutputs,
+    run="offbus_steps.observe.hold:hold",
+    timeout=timedelta(minutes=10),
+    uses=TARGET_USES,
+    examples=('{id: calm, uses: hold, with: {expr: "node.schedulable", for: 30s}}',),
+)
+AWAIT_RECOVERY = StepType(
+    name="await_recovery",
+    kind=Kind.OBSERVATION,
+    summary="Wait until the target's replicas are ready elsewhere and it answers again.",
+    params=RecoveryParams,
+    outputs=RecoveryOutputs,
+    run="offbus_steps.observe.await_recovery:await_recovery",
+    timeout=timedelta(minutes=10),
+    uses=TARGET_USES | ASK_USES,
+    metrics={"time_to_recover": "duration"},
+    examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
+)

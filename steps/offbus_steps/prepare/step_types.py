@@ -1,0 +1,68 @@
+"""`prepare_cuda`: load the fault shim into the target's GPU processes, disarmed.
+
+    - {id: prepare, uses: prepare_cuda}
+    - {id: prepare, uses: prepare_cuda, with: {by: admission}}
+
+Declared here; what runs it is offbus_steps.prepare.prepare.
+"""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.access import uses
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
+from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.target import Target
+
+__all__ = ["PREPARE_CUDA", "PrepareOutputs", "PrepareParams"]
+
+PREPARE_USES = (
+    TARGET_USES
+    | uses("get patch", *WORKLOAD_KINDS)
+    | uses("list", "Node")
+    | uses("list", "Pod", "Deployment", everywhere=True)
+    | uses("create delete", "Pod")
+    | uses("get", "Pod", subresource="log")
+    | uses("create", POLICY, BINDING, WEBHOOK)
+)
+"""Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
+
+
+class PrepareParams(Params):
+    """What to prepare, and how."""
+
+    target: Annotated[Target | None, FromAncestor("target")] = Field(
+        default=None, description="The workload; by default that of the ancestor that outputs one."
+    )
+    by: Literal["patch", "admission"] = Field(
+        default="patch",
+        description="patch: the workload's spec is changed and restored. admission: its spec stays as it is, for "
+        "operators and GitOps that put changes back; by MutatingAdmissionPolicy where the cluster serves it, else by "
+        "offbus's webhook (deploy/webhook).",
+    )
+
+
+class PrepareOutputs(Outputs):
+    """What was prepared."""
+
+    pods: list[str] = Field(description="The pods that run with the shim loaded.")
+
+
+PREPARE_CUDA = StepType(
+    name="prepare_cuda",
+    kind=Kind.ACTION,
+    summary="Load the fault shim, disarmed, into the target's GPU processes; its pods restart once.",
+    params=PrepareParams,
+    outputs=PrepareOutputs,
+    run="offbus_steps.prepare.prepare:prepare_cuda",
+    timeout=timedelta(minutes=10),
+    uses=PREPARE_USES,
+    examples=(
+        "{id: prepare, uses: prepare_cuda}",
+        "{id: prepare, uses: prepare_cuda, with: {by: admission}}",
+    ),
+)
