@@ -22,7 +22,7 @@ from offbus.cli.views.theme import UNICODE
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import read_journal
 from offbus.report.fold import fold
-from offbus.report.render.spans import Line
+from offbus.report.spans import Line
 from offbus.report.summary import closing_lines
 
 WIDTH, HEIGHT = 110, 40

@@ -14,7 +14,6 @@ import pytest
 from anyio.abc import TaskStatus
 
 from offbus_agent.kernel_log.open import open_kernel_log
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time, updated_conditions
 from offbus_sandbox.responder.config import Breaker, ResponderConfig
 from offbus_sandbox.responder.controller import controller, reconciler
@@ -27,6 +26,7 @@ from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
 from offbus_sandbox.store.history import Change
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import KINDS, Forbidden, NotFound, Object, Ref
 from tests.kits.responder.health_events import fault
 from tests.kits.steps.timed_port import TimedPort, pod, put
@@ -48,7 +48,7 @@ def utc() -> datetime:
 
 
 def gpu_node(name: str) -> Object:
-    metadata = {"name": name, "labels": {nvsentinel_names.GPU_PRESENT: "true"}}
+    metadata = {"name": name, "labels": {names.GPU_PRESENT: "true"}}
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {}}
 
 
@@ -87,7 +87,7 @@ class States:
 
     def _look(self, change: Change) -> None:
         if change.object["kind"] == "Node" and change.object["metadata"]["name"] == self._node:
-            state = (change.object["metadata"].get("labels") or {}).get(nvsentinel_names.STATE, "")
+            state = (change.object["metadata"].get("labels") or {}).get(names.STATE_LABEL, "")
             if state != (self.seen[-1][0] if self.seen else ""):
                 self.seen.append((state, anyio.current_time()))
 
@@ -192,7 +192,7 @@ async def test_the_breaker_counts_the_cordons_of_its_window(
             (0, partial(tell, port, FATAL)), (second_at, partial(tell, port, other, "node-2"))
         ):
             await anyio.sleep(1000)
-        assert (port.store.find(Ref("ConfigMap", nvsentinel_names.BREAKER, "default")) is not None) is trips
+        assert (port.store.find(Ref("ConfigMap", names.BREAKER, "default")) is not None) is trips
 
 
 @in_virtual_time
@@ -200,7 +200,7 @@ async def test_a_tripped_breaker_is_looked_at_again_after_a_pause(tmp_path: Path
     breaker = Breaker(enabled=True, namespace="default")
     config = SLOW.model_copy(update={"circuit_breaker": breaker, "quarantine_delay_s": 0})
     async with responding(tmp_path, config) as port:
-        ref = Ref("ConfigMap", nvsentinel_names.BREAKER, "default")
+        ref = Ref("ConfigMap", names.BREAKER, "default")
         metadata = {"name": ref.name, "namespace": ref.namespace}
         port.store.create(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": "TRIPPED"}}
@@ -284,7 +284,7 @@ async def repairing(folder: Path, delay_s: float) -> AsyncIterator[TimedPort]:
     port = TimedPort(folder)
     (folder / "node-1").mkdir()
     put(port.store, gpu_node("node-1"))
-    key, value = nvsentinel_names.MANAGED_BY
+    key, value = names.MANAGED_BY
     reboot = {
         "apiVersion": KINDS["RebootNode"].api_version,
         "kind": "RebootNode",

@@ -12,11 +12,11 @@ from offbus_sandbox.api.idle import Idle
 from offbus_sandbox.config import Backoff, SandboxConfig
 from offbus_sandbox.controllers.controller import RETRY_S, Controller
 from offbus_sandbox.controllers.taints import TaintEviction
-from offbus_sandbox.kubelet.backoff import restarted
 from offbus_sandbox.kubelet.container import Container, PodView
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.layout import Layout
+from offbus_sandbox.processes.backoff import restarted
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Ref, Unavailable

@@ -118,7 +118,7 @@ async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> 
 
 @in_virtual_time
 async def test_a_final_state_is_not_waited_for(tmp_path: Path) -> None:
-    final = {"metadata": {"labels": {names.STATE_LABEL: names.DRAIN_FAILED}}}
+    final = {"metadata": {"labels": {names.STATE_LABEL: names.NodeState.DRAIN_FAILED}}}
     _, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (12.0, final))
     assert port.agents.times(CLEAR) == [12.0]
     assert ended == 12 + PATIENCE_S

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from offbus.report.formatting import figure, seconds
 from offbus.report.model import Report, ResidueReport
-from offbus.report.render.spans import Line, Tone, clean, line
+from offbus.report.spans import Line, Tone, clean, line
 from offbus.runs import default_runs
 
 __all__ = ["closing_lines", "recover_command"]

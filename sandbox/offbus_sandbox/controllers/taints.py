@@ -6,9 +6,9 @@ from typing import Any
 import anyio
 
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.scheduler.fit import tolerated
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
+from offbus_sandbox.store.tolerations import tolerated
 from offbus_steps.port import Object, Ref
 
 __all__ = ["TaintEviction"]

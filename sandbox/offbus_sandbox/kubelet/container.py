@@ -8,10 +8,10 @@ from typing import Any
 
 import anyio
 
-from offbus_sandbox.kubelet.backoff import restarted
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
+from offbus_sandbox.processes.backoff import restarted
 from offbus_sandbox.processes.child import Child, Command, ExitStatus
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.health_event import (
     NO_FAILURES,
     HealthEvent,
@@ -17,6 +16,7 @@ from offbus_sandbox.responder.health_event import (
     parse_entry,
     split_entries,
 )
+from offbus_steps.nvsentinel import names
 
 __all__ = ["faults_of", "kube_time", "updated_conditions"]
 
@@ -35,9 +35,7 @@ def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
     name = node["metadata"]["name"]
     found: list[HealthEvent] = []
     for condition in node.get("status", {}).get("conditions", []):
-        if condition.get("status") == nvsentinel_names.TRUE and str(condition.get("reason", "")).endswith(
-            _UNHEALTHY
-        ):
+        if condition.get("status") == names.TRUE and str(condition.get("reason", "")).endswith(_UNHEALTHY):
             found += _faults(condition, name)
     return found
 
@@ -53,7 +51,7 @@ def updated_conditions(
 
 def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, Any]:
     entries = _entries_after(old, event)
-    status = nvsentinel_names.TRUE if entries else "False"
+    status = names.TRUE if entries else "False"
     changed = old.get("status") != status
     return {
         "type": event.checkName,
@@ -66,7 +64,7 @@ def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, An
 
 
 def _entries_after(old: Mapping[str, Any], event: HealthEvent) -> list[str]:
-    was = split_entries(old.get("message", "")) if old.get("status") == nvsentinel_names.TRUE else ()
+    was = split_entries(old.get("message", "")) if old.get("status") == names.TRUE else ()
     if event.isHealthy:
         return [entry for entry in was if not _cleared(entry, event)]
     return [*(entry for entry in was if not _same_fault(entry, event)), entry_text(event).rstrip(";")]

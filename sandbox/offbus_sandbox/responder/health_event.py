@@ -11,8 +11,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from offbus_sandbox.responder import nvsentinel_names
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["Entity", "HealthEvent", "entry_text", "parse_entry", "split_entries"]
 
@@ -36,9 +36,9 @@ class HealthEvent(_Model):
     """One event. Healthy events have no error code; without entities they speak for the whole check."""
 
     version: int = 1
-    agent: str = nvsentinel_names.AGENT
+    agent: str = names.AGENT
     componentClass: str = "GPU"  # noqa: N815
-    checkName: str = nvsentinel_names.XID_CHECK  # noqa: N815
+    checkName: str = names.XID_CHECK  # noqa: N815
     isFatal: bool = False  # noqa: N815
     isHealthy: bool = False  # noqa: N815
     message: str = ""

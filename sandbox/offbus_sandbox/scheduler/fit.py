@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from offbus_sandbox.store.selector import labels_of, matches_expression
+from offbus_sandbox.store.tolerations import tolerates
 from offbus_steps.port import Object
 from offbus_steps.workloads.pods import GPU_RESOURCE, gpu_request, held_gpus, is_finished
 
-__all__ = ["free_gpus", "gpus_wanted", "holds_resources", "refusals", "tolerates", "unsupported"]
+__all__ = ["free_gpus", "gpus_wanted", "holds_resources", "refusals", "unsupported"]
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 BLOCKING = frozenset({"NoSchedule", "NoExecute"})
@@ -49,21 +50,6 @@ def free_gpus(gpus: Sequence[str], on_node: Sequence[Object]) -> list[str]:
 def holds_resources(pod: Object) -> bool:
     """A pod holds what it was given until it has ended; one that is being deleted still does."""
     return bool(pod["spec"].get("nodeName")) and not is_finished(pod)
-
-
-def tolerates(spec: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """Whether one of the pod's tolerations matches the taint."""
-    return any(tolerated(t, taint) for t in spec.get("tolerations") or ())
-
-
-def tolerated(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """Kubernetes' rule: an empty key with Exists matches all, an empty effect matches all effects."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("operator") == "Exists":
-        return not toleration.get("key") or toleration["key"] == taint["key"]
-    same_key: bool = toleration.get("key") == taint["key"]
-    return same_key and bool((toleration.get("value") or "") == (taint.get("value") or ""))
 
 
 def matches_node(spec: Mapping[str, Any], node: Object) -> bool:

@@ -22,7 +22,8 @@ from offbus_steps.inference.step_types import (
 )
 from offbus_steps.inference_client.requests import Asked, Question
 from offbus_steps.inference_client.statistics import percentile, success_rate
-from offbus_steps.workloads.target import Target, required_target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target, required_target
 
 __all__ = ["baseline", "verify_inference"]
 

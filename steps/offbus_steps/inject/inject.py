@@ -30,7 +30,8 @@ from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.port import Ref
-from offbus_steps.workloads.target import Target, required_target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target, required_target
 
 __all__ = ["arm_cuda", "inject_fault", "inject_xid"]
 

@@ -15,9 +15,10 @@ from offbus_steps.inject.selector import OWN_DOMAIN, WhereParams
 from offbus_steps.inject.undo_restart import Holder
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.watch.projections import PodView
+from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.shim_fields import NO_DRA, is_loaded_with
-from offbus_steps.workloads.target import Target, target_pods
+from offbus_steps.workloads.target import Target
 
 __all__ = ["Place", "find_places", "require_prepared", "require_still_there"]
 

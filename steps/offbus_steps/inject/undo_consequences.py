@@ -31,7 +31,7 @@ from offbus_steps.watch.projections import NodeView
 
 __all__ = ["ClearConsequences"]
 
-FINAL_STATES = frozenset({names.DRAIN_FAILED, "remediation-failed"})
+FINAL_STATES = frozenset({names.NodeState.DRAIN_FAILED, "remediation-failed"})
 """States that the responder leaves only after a clear: waiting is of no use."""
 
 

@@ -1,26 +1,46 @@
-"""What a responder leaves on a node: NVSentinel's documented names, in one place.
+"""NVSentinel's names: labels, annotations, states, checks, actions and resources, spelt as its programs spell them.
 
-Every name is from reference/nvsentinel.md, sections 2.2, 3, 4 and 7; the stand-in responder uses the same. Steps ask
-here whether a change came from the responder, undos ask what to remove.
+Sources: fault-quarantine/pkg/common/common.go, the statemanager package, data-models' health_event.proto and the
+default charts of NVIDIA/NVSentinel. Steps ask here whether a change came from the responder, undos ask what to remove;
+the stand-in responder writes the same names.
 """
 
 from collections.abc import Iterable, Mapping
+from enum import IntEnum, StrEnum
 from typing import Any
 
 __all__ = [
+    "AGENT",
     "ANNOTATION_PREFIXES",
+    "BREAKER",
     "COMPLETE_CONDITION",
     "CORDONED_ANNOTATION",
+    "CORDON_BY",
+    "CORDON_PRE_EXISTING",
+    "CORDON_REASON",
+    "CORDON_TIMESTAMP",
     "DRAINED_STATES",
-    "DRAIN_FAILED",
+    "GPU_PRESENT",
     "HEALTHY_SUFFIX",
     "LABEL_PREFIXES",
     "MAINTENANCE_KINDS",
     "MANAGED_BY",
-    "REMEDIATION_FAILED",
+    "MANUALLY_UNCORDONED",
+    "OPT_OUT",
+    "QUARANTINE_EVENTS",
+    "REMEDIATION_STATE",
     "REPORTS_NAMESPACE",
+    "RULESET",
+    "SERVICE",
     "STATE_LABEL",
+    "TRUE",
+    "UNCORDON_BY",
+    "UNCORDON_REASON",
+    "UNCORDON_TIMESTAMP",
     "UNHEALTHY_SUFFIX",
+    "XID_CHECK",
+    "NodeState",
+    "RecommendedAction",
     "cordoned_by_responder",
     "fault_conditions",
     "is_healthy_condition",
@@ -32,36 +52,86 @@ __all__ = [
     "uncordoned_by_responder",
 ]
 
-STATE_LABEL = "dgxc.nvidia.com/nvsentinel-state"
+AGENT = "syslog-health-monitor"
+SERVICE = "NVSentinel"
+XID_CHECK = "SysLogsXIDError"
+RULESET = "Syslog fatal error ruleset"
+"""The rule set of the default chart that an XID matches; it becomes the cordon's reason."""
+
+QUARANTINE_EVENTS = "quarantineHealthEvent"
 CORDONED_ANNOTATION = "quarantineHealthEventIsCordoned"
-CORDON_BY_LABEL = "k8saas.nvidia.com/cordon-by"
-UNCORDON_BY_LABEL = "k8saas.nvidia.com/uncordon-by"
+CORDON_PRE_EXISTING = "quarantineHealthEventCordonPreExisting"
+MANUALLY_UNCORDONED = "quarantinedNodeUncordonedManually"
+REMEDIATION_STATE = "latestFaultRemediationState"
+TRUE = "True"
+"""How these annotations, and conditions, say yes."""
+
+STATE_LABEL = "dgxc.nvidia.com/nvsentinel-state"
+CORDON_BY = "k8saas.nvidia.com/cordon-by"
+CORDON_REASON = "k8saas.nvidia.com/cordon-reason"
+CORDON_TIMESTAMP = "k8saas.nvidia.com/cordon-timestamp"
+UNCORDON_BY = "k8saas.nvidia.com/uncordon-by"
+UNCORDON_REASON = "k8saas.nvidia.com/uncordon-reason"
+UNCORDON_TIMESTAMP = "k8saas.nvidia.com/uncordon-timestamp"
 LABEL_PREFIXES = ("k8saas.nvidia.com/cordon-", "k8saas.nvidia.com/uncordon-", STATE_LABEL)
-ANNOTATION_PREFIXES = (
-    "quarantineHealthEvent",
-    "quarantinedNode",
-    "quarantineValidation",
-    "latestFaultRemediationState",
-)
+ANNOTATION_PREFIXES = (QUARANTINE_EVENTS, "quarantinedNode", "quarantineValidation", REMEDIATION_STATE)
+
+GPU_PRESENT = "nvidia.com/gpu.present"
+OPT_OUT = ("k8saas.nvidia.com/ManagedByNVSentinel", "nvsentinel.dgxc.nvidia.com/managed")
+"""Labels that take a node out of NVSentinel's hands when they are "false"."""
+BREAKER = "circuit-breaker"
 
 REPORTS_NAMESPACE = "default"
-"""Where a responder's events about nodes are."""
+"""Where its events about nodes are."""
 COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
-"""Maintenance resource -> the condition that tells how it went (`completeConditionType`, section 5)."""
+"""Maintenance resource -> the condition that tells how it went (NVSentinel: `completeConditionType`)."""
 MAINTENANCE_KINDS = tuple(COMPLETE_CONDITION)
 """The resources by which it asks for a reboot or a reset of a node."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")
 """The label of its maintenance resources."""
-REMEDIATION_FAILED = "remediation-failed"
-"""No maintenance answers this fault: a human must act."""
-
-DRAINED_STATES = frozenset({"drain-succeeded", "remediating", "remediation-succeeded", "remediation-failed"})
-"""States that a node reaches only after its drain has succeeded."""
-DRAIN_FAILED = "drain-failed"
-"""Terminal: the drain will not go on."""
 
 UNHEALTHY_SUFFIX = "IsNotHealthy"
 HEALTHY_SUFFIX = "IsHealthy"
+
+
+class NodeState(StrEnum):
+    """Values of the state label, in the order in which a fault walks through them."""
+
+    QUARANTINED = "quarantined"
+    DRAINING = "draining"
+    DRAIN_SUCCEEDED = "drain-succeeded"
+    DRAIN_FAILED = "drain-failed"
+    """Terminal: the drain will not go on."""
+    REMEDIATING = "remediating"
+    REMEDIATION_SUCCEEDED = "remediation-succeeded"
+    REMEDIATION_FAILED = "remediation-failed"
+    """No maintenance answers this fault: a human must act."""
+
+
+DRAINED_STATES = frozenset(
+    {
+        NodeState.DRAIN_SUCCEEDED,
+        NodeState.REMEDIATING,
+        NodeState.REMEDIATION_SUCCEEDED,
+        NodeState.REMEDIATION_FAILED,
+    }
+)
+"""States that a node reaches only after its drain has succeeded."""
+
+
+class RecommendedAction(IntEnum):
+    """The protobuf enum of the same name."""
+
+    NONE = 0
+    COMPONENT_RESET = 2
+    CONTACT_SUPPORT = 5
+    RUN_FIELDDIAG = 6
+    RESTART_VM = 15
+    RESTART_BM = 24
+    REPLACE_VM = 25
+    RUN_DCGMEUD = 26
+    CUSTOM = 27
+    UNKNOWN = 99
 
 
 def state(labels: Mapping[str, str]) -> str:
@@ -71,13 +141,13 @@ def state(labels: Mapping[str, str]) -> str:
 
 def cordoned_by_responder(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
     """Whether the responder says that the node's cordon is its own."""
-    return annotations.get(CORDONED_ANNOTATION) == "True" or CORDON_BY_LABEL in labels
+    return annotations.get(CORDONED_ANNOTATION) == TRUE or CORDON_BY in labels
 
 
 def uncordoned_by_responder(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
     """Whether the responder says that it lifted its quarantine (a manual uncordon leaves another mark)."""
-    manually = annotations.get("quarantinedNodeUncordonedManually") == "True"
-    return UNCORDON_BY_LABEL in labels and CORDONED_ANNOTATION not in annotations and not manually
+    manually = annotations.get(MANUALLY_UNCORDONED) == TRUE
+    return UNCORDON_BY in labels and CORDONED_ANNOTATION not in annotations and not manually
 
 
 def is_ours_to_clear(name: str) -> bool:

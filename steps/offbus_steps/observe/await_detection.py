@@ -89,7 +89,7 @@ def _is_asked_for(one: Transition) -> bool:
 
 
 def _is_refused(one: Transition) -> bool:
-    return one.what is What.NODE_STATE and one.change.to == f"state {names.REMEDIATION_FAILED}"
+    return one.what is What.NODE_STATE and one.change.to == f"state {names.NodeState.REMEDIATION_FAILED}"
 
 
 def _is_end(one: Transition) -> bool:

@@ -52,7 +52,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
 
         def ended(world: World) -> bool:
             node = world.node(one.node)
-            return node is not None and node.state in (names.DRAINED_STATES | {names.DRAIN_FAILED})
+            return node is not None and node.state in (names.DRAINED_STATES | {names.NodeState.DRAIN_FAILED})
 
         def left(world: World) -> bool:
             return not any(pod.uid in leaving and pod.active for pod in world.pods())

@@ -23,7 +23,8 @@ from offbus_steps.inference_client.statistics import Outcome
 from offbus_steps.observe.step_types import RecoveryOutputs, RecoveryParams
 from offbus_steps.watch.event_log import Since, World
 from offbus_steps.watch.readiness import progress_of
-from offbus_steps.workloads.target import Target, required_target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target, required_target
 
 __all__ = ["await_recovery", "good_in_a_row", "recovered_ns"]
 

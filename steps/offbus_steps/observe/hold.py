@@ -16,7 +16,8 @@ from offbus.step import Context
 from offbus_steps.cluster.cluster import cluster_of
 from offbus_steps.observe.step_types import VARIABLES, HoldOutputs, HoldParams
 from offbus_steps.watch.event_log import Observations, World
-from offbus_steps.workloads.target import Target, required_target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target, required_target
 
 __all__ = ["hold", "values_of"]
 

@@ -15,10 +15,11 @@ from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.patching import patch_fields
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import ready_pods, rolled_out
+from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import Workload, pods
 from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.gpu_fit import unplaced
-from offbus_steps.workloads.target import Target, target_pods
+from offbus_steps.workloads.target import Target
 
 __all__ = ["load_by_patch", "put_back"]
 

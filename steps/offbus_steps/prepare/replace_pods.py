@@ -16,7 +16,8 @@ from offbus_steps.port import Conflict, NotFound
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.projections import PodView
 from offbus_steps.watch.readiness import rolled_out
-from offbus_steps.workloads.target import Target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target
 
 __all__ = ["replace_pods"]
 

@@ -131,7 +131,7 @@ class ClusterGuards(Guards):
 
 def _healthy(world: "World", target: "Target") -> "list[PodView]":
     """The target's replicas that are ready and stay."""
-    from offbus_steps.workloads.target import target_pods
+    from offbus_steps.watch.target_pods import target_pods
 
     found = target_pods(world, target)
     replicas = [pod for pod in found if pod.gpus] or found

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from offbus_steps.watch.event_log import World
-from offbus_steps.workloads.target import Target, target_pods
+from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.workloads.target import Target
 
 __all__ = ["progress_of", "ready_pods", "rolled_out"]
 

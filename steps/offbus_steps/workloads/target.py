@@ -1,6 +1,5 @@
 """The workload under test, and its pods."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,12 +9,10 @@ from offbus_steps.workloads import Workload, workload_of
 
 if TYPE_CHECKING:
     from offbus_steps.port import Objects
-    from offbus_steps.watch.event_log import World
-    from offbus_steps.watch.projections import PodView
 
 from offbus.errors import StepError
 
-__all__ = ["Target", "live_workload", "required_target", "target_pods"]
+__all__ = ["Target", "live_workload", "required_target"]
 
 
 class Target(BaseModel):
@@ -53,13 +50,6 @@ class Target(BaseModel):
 async def live_workload(objects: "Objects", target: Target) -> Workload:
     """The workload object as it is now. Raises NotFound."""
     return workload_of(await objects.get(target.ref))
-
-
-def target_pods(world: "World", target: Target, labels: Mapping[str, str] | None = None) -> "list[PodView]":
-    """The target's pods by name; with `labels`, those that have these too."""
-    wanted = {**target.selector, **(labels or {})}.items()
-    found = (pod for pod in world.pods(target.namespace) if wanted <= pod.labels.items())
-    return sorted(found, key=lambda pod: pod.ref.name)
 
 
 def required_target(target: Target | None) -> Target:

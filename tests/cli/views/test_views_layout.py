@@ -12,7 +12,7 @@ from offbus.cli.views.sections import header, sections
 from offbus.cli.views.theme import ASCII, UNICODE, Glyphs
 from offbus.journal.events import EventKind
 from offbus.report.model import Report
-from offbus.report.render.spans import line, plain
+from offbus.report.spans import line, plain
 from tests.kits.cli.drill_journal import Drill, failing, killed, passing
 
 SIZES = [(1, 1), (2, 3), (20, 5), (40, 12), (80, 23), (100, 40), (250, 100)]

@@ -12,8 +12,8 @@ from offbus.report.fold import fold
 from offbus.report.formatting import figure, in_short, seconds, stopwatch
 from offbus.report.model import Report
 from offbus.report.render.markdown import markdown_report
-from offbus.report.render.spans import plain
 from offbus.report.render.text import text_report
+from offbus.report.spans import plain
 from offbus.report.summary import closing_lines
 from offbus.runs import default_runs
 from tests.kits.cli.drill_journal import Drill, ScriptedClock, failing, killed, passing, small

@@ -1,7 +1,7 @@
 """Health events, as the detector sends them."""
 
 from offbus_sandbox.responder.health_event import Entity, HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["UUID", "fault"]
 

@@ -9,7 +9,7 @@ from offbus_sandbox.responder.detector.xid_line import (
     parse_gpu_reset,
     parse_xid,
 )
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 FALLEN_OFF = "NVRM: Xid (PCI:0000:2a:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus."
 USER = 12  # facility user, level warning: what the kernel makes of a line that a process writes

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from offbus_sandbox.responder.detector.boot_id import renew_boot_id
+from offbus_sandbox.responder.boot_id import renew_boot_id
 from offbus_steps.port import Object, Ref
 from tests.kits.responder.responder_world import Cluster, condition
 

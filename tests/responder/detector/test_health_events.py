@@ -12,7 +12,7 @@ from offbus_sandbox.responder.detector.dedup import Dedup
 from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile, normalise_pci
 from offbus_sandbox.responder.detector.xid_monitor import XidMonitor
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 UUID_A = "GPU-4c6a1b2c-0000-4000-8000-00000000000a"
 UUID_B = "GPU-4c6a1b2c-0000-4000-8000-00000000000b"

@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from offbus_sandbox.responder.detector.boot_id import read_boot_id, renew_boot_id
+from offbus_sandbox.responder.boot_id import read_boot_id, renew_boot_id
 from offbus_sandbox.responder.detector.inotify import Folder
 from offbus_sandbox.responder.detector.kernel_log import Device, RecordFile, open_kernel_log
 from offbus_sandbox.responder.detector.state import StateFile

@@ -11,7 +11,7 @@ from offbus.errors import CouldNotRun, UsageError
 from offbus.journal.reader import Journal, read_journal
 from offbus.report.fold import fold
 from offbus.report.model import Report
-from offbus.report.render.spans import coloured, plain
+from offbus.report.spans import coloured, plain
 from offbus.runs import RunFolder, default_runs, find_run
 
 __all__ = ["show_report"]

@@ -9,7 +9,7 @@ from offbus.errors import CouldNotRun
 from offbus.exits import Exit
 from offbus.journal.reader import read_journal
 from offbus.report.fold import fold
-from offbus.report.render.spans import plain
+from offbus.report.spans import plain
 from offbus.report.summary import closing_lines
 from offbus.runs import RunFolder, default_runs, find_run
 from offbus.stop import asked_to_stop, is_suspended

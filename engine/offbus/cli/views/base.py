@@ -16,7 +16,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Screen
 from offbus.journal.events import Event
 from offbus.report.model import Report
-from offbus.report.render.spans import Line, Tone, clean, coloured, line, plain
+from offbus.report.spans import Line, Tone, clean, coloured, line, plain
 from offbus.report.summary import closing_lines
 
 __all__ = ["BoardView", "View"]

@@ -7,7 +7,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.theme import OUTCOMES, tone_of
 from offbus.journal.events import Event, EventKind
 from offbus.report.formatting import figure, in_short, seconds
-from offbus.report.render.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, clean, line
 
 __all__ = ["Sentence", "sentence"]
 

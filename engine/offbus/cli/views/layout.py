@@ -6,7 +6,7 @@ from rich.cells import cell_len, set_cell_size
 
 from offbus.cli.views.sections import Section
 from offbus.cli.views.theme import Glyphs
-from offbus.report.render.spans import Line, Span, Tone, line
+from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["fit", "lay_out"]
 

@@ -8,7 +8,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Printer, Screen
 from offbus.journal.events import Event, EventKind
 from offbus.report.formatting import seconds
-from offbus.report.render.spans import Line, Span, Tone, line
+from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["HEARTBEAT_S", "LinesView"]
 

@@ -22,7 +22,7 @@ from offbus.cli.views.screen import Screen
 from offbus.cli.views.sections import header, sections
 from offbus.cli.views.theme import ASCII, UNICODE
 from offbus.journal.events import Event
-from offbus.report.render.spans import Line, Tone
+from offbus.report.spans import Line, Tone
 
 if TYPE_CHECKING:
     from typing import TextIO

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TextIO
 
-from offbus.report.render.spans import Line, coloured, plain
+from offbus.report.spans import Line, coloured, plain
 
 __all__ = ["Printer", "Screen", "wants_colour"]
 

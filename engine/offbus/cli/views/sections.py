@@ -8,7 +8,7 @@ from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
 from offbus.report.formatting import figure, in_short, seconds, stopwatch
 from offbus.report.gaps import SETTLED
 from offbus.report.model import FaultReport, StepReport
-from offbus.report.render.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, clean, line
 
 __all__ = ["Section", "header", "sections"]
 

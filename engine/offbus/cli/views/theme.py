@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from offbus.report.render.spans import Tone
+from offbus.report.spans import Tone
 
 __all__ = ["ASCII", "OUTCOMES", "PHASES", "UNICODE", "Glyphs", "tone_of"]
 

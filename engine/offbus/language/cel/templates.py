@@ -13,12 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from offbus.durations import format_duration
 from offbus.errors import StepError
+from offbus.language import shape
 from offbus.language.cel import types
 from offbus.language.cel.expressions import EvaluationError, Expression
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Bound, UnsetError
-from offbus.language.check import shape
 from offbus.language.syntax import braces
 from offbus.step import Params
 

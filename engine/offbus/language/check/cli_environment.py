@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from offbus.environment import EnvironmentType
 from offbus.errors import UsageError
 from offbus.findings.suggest import closest
-from offbus.language.check import shape
+from offbus.language import shape
 from offbus.language.syntax import scalars
 from offbus.plugins import ENVIRONMENTS, Registry
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from offbus.environment import EnvironmentType
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
+from offbus.language import shape
 from offbus.language.cel.vocabulary import Vocabulary
-from offbus.language.check import shape
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, complain, keys_of
 from offbus.language.scenario import EnvironmentSpec

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from offbus.cleanup import CleanupParams
+from offbus.language import shape
 from offbus.language.cel import types
 from offbus.language.cel.templates import ParamsTemplate, Template
 from offbus.language.cel.vocabulary import Vocabulary
-from offbus.language.check import shape
 from offbus.language.check.ancestor_outputs import Bindings
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, complain, key_of

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from offbus.findings.model import Severity
+from offbus.language import shape
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Vocabulary
-from offbus.language.check import shape
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.environment import Settings, read_settings
 from offbus.language.check.inputs import Inputs, read_inputs

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from offbus import dag
 from offbus.findings.suggest import closest
+from offbus.language import shape
 from offbus.language.cel import lexer
-from offbus.language.check import shape
 from offbus.language.check.pydantic_errors import Subject, complain
 from offbus.language.format import StepModel
 from offbus.language.syntax.positions import Places

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from offbus.report.formatting import figure, in_short, seconds
 from offbus.report.model import ExpectationReport, FaultReport, Proof, Report, StepReport, UndoReport
-from offbus.report.render.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, clean, line
 from offbus.report.summary import closing_lines
 from offbus.report.timeline import offset_ms, written_offset
 

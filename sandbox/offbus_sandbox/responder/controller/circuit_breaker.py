@@ -10,8 +10,9 @@ import logging
 
 import anyio
 
-from offbus_sandbox.responder import config, nvsentinel_names
+from offbus_sandbox.responder import config
 from offbus_sandbox.responder.controller.node_view import is_managed
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Conflict, NotFound, Objects, Ref
 
 __all__ = ["CircuitBreaker"]
@@ -26,7 +27,7 @@ class CircuitBreaker:
     def __init__(self, objects: Objects, settings: config.Breaker) -> None:
         self._objects = objects
         self._settings = settings
-        self._ref = Ref("ConfigMap", nvsentinel_names.BREAKER, settings.namespace)
+        self._ref = Ref("ConfigMap", names.BREAKER, settings.namespace)
         self._cordoned: dict[str, float] = {}
 
     async def admits(self, node: str) -> bool:

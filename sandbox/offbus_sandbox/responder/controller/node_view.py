@@ -13,10 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import faults_of
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import NodeState
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.names import NodeState
 from offbus_steps.port import Object, Ref
 
 __all__ = ["NodeView", "is_managed"]
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 def is_managed(node: Mapping[str, Any]) -> bool:
     """Whether NVSentinel would look at the node: it has GPUs and did not opt out."""
     labels = node["metadata"].get("labels") or {}
-    return labels.get(nvsentinel_names.GPU_PRESENT) == "true" and not any(
-        labels.get(key) == "false" for key in nvsentinel_names.OPT_OUT
+    return labels.get(names.GPU_PRESENT) == "true" and not any(
+        labels.get(key) == "false" for key in names.OPT_OUT
     )
 
 
@@ -52,30 +52,27 @@ class NodeView:
     @property
     def state(self) -> str:
         """The state label; "" without one."""
-        return self.labels.get(nvsentinel_names.STATE, "")
+        return self.labels.get(names.STATE_LABEL, "")
 
     @property
     def is_quarantined(self) -> bool:
         """We hold the node."""
-        return nvsentinel_names.QUARANTINE_EVENTS in self.annotations
+        return names.QUARANTINE_EVENTS in self.annotations
 
     @property
     def was_cordoned_before(self) -> bool:
         """Somebody had cordoned the node before we took it."""
-        return self.annotations.get(nvsentinel_names.CORDON_PRE_EXISTING) == nvsentinel_names.TRUE
+        return self.annotations.get(names.CORDON_PRE_EXISTING) == names.TRUE
 
     @property
     def is_uncordoned_by_hand(self) -> bool:
         """Somebody uncordoned a node that we had cordoned (NVSentinel: handleManualUncordon)."""
-        return (
-            self.annotations.get(nvsentinel_names.CORDONED_BY_US) == nvsentinel_names.TRUE
-            and not self.unschedulable
-        )
+        return self.annotations.get(names.CORDONED_ANNOTATION) == names.TRUE and not self.unschedulable
 
     @property
     def is_cancelled(self) -> bool:
         """A hand ended the last quarantine: its faults are no news."""
-        return self.annotations.get(nvsentinel_names.MANUALLY_UNCORDONED) == nvsentinel_names.TRUE
+        return self.annotations.get(names.MANUALLY_UNCORDONED) == names.TRUE
 
     @cached_property
     def faults(self) -> Sequence[HealthEvent]:
@@ -85,14 +82,14 @@ class NodeView:
     @cached_property
     def tracked(self) -> Sequence[HealthEvent]:
         """The faults for which the node was quarantined."""
-        text = self.annotations.get(nvsentinel_names.QUARANTINE_EVENTS, "[]")
+        text = self.annotations.get(names.QUARANTINE_EVENTS, "[]")
         try:
             return _EVENTS.validate_json(text)
         except ValidationError:
             _log.error(
                 "%s: annotation %s cannot be read: taken as empty",
                 self.ref,
-                nvsentinel_names.QUARANTINE_EVENTS,
+                names.QUARANTINE_EVENTS,
             )
             return []
 
@@ -100,14 +97,14 @@ class NodeView:
     def remediations(self) -> Mapping[str, Mapping[str, str]]:
         """The maintenance resources made so far, by equivalence group."""
         try:
-            state = json.loads(self.annotations.get(nvsentinel_names.REMEDIATION_STATE, "{}"))
+            state = json.loads(self.annotations.get(names.REMEDIATION_STATE, "{}"))
             groups = state.get("equivalenceGroups", {})
             return {str(k): dict(v) for k, v in groups.items()}
         except (ValueError, AttributeError, TypeError):
             _log.error(
                 "%s: annotation %s cannot be read: taken as empty",
                 self.ref,
-                nvsentinel_names.REMEDIATION_STATE,
+                names.REMEDIATION_STATE,
             )
             return {}
 

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import NodeState
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.names import NodeState
 
 __all__ = ["cancel_patch", "events_json", "quarantine_patch", "release_patch", "state_patch", "track_patch"]
 
@@ -26,13 +26,13 @@ _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
 def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
     """Cordon the node for these faults, with ids of their own; 24 hex digits as NVSentinel's."""
     annotations = {
-        nvsentinel_names.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
-        nvsentinel_names.CORDONED_BY_US: nvsentinel_names.TRUE,
-        nvsentinel_names.MANUALLY_UNCORDONED: None,
+        names.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
+        names.CORDONED_ANNOTATION: names.TRUE,
+        names.MANUALLY_UNCORDONED: None,
     }
-    labels: dict[str, str | None] = {nvsentinel_names.STATE: NodeState.QUARANTINED}
+    labels: dict[str, str | None] = {names.STATE_LABEL: NodeState.QUARANTINED}
     if node.unschedulable:
-        annotations[nvsentinel_names.CORDON_PRE_EXISTING] = nvsentinel_names.TRUE
+        annotations[names.CORDON_PRE_EXISTING] = names.TRUE
     else:
         labels |= _cordon_labels(now)
     return _patch(node, annotations, labels, unschedulable=True)
@@ -42,14 +42,14 @@ def track_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) ->
     """The node stays quarantined, but for other faults: those that are still told of keep their ids."""
     known = {fault.key: fault for fault in node.tracked}
     tracked = [known.get(fault.key) or _with_identity(fault, now) for fault in faults]
-    return _patch(node, {nvsentinel_names.QUARANTINE_EVENTS: events_json(tracked)}, {})
+    return _patch(node, {names.QUARANTINE_EVENTS: events_json(tracked)}, {})
 
 
 def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
     """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
     if node.was_cordoned_before:
-        return _patch(node, dict.fromkeys(_OURS), {nvsentinel_names.STATE: None})
-    labels = {nvsentinel_names.STATE: None, **_uncordon_labels(node, now)}
+        return _patch(node, dict.fromkeys(_OURS), {names.STATE_LABEL: None})
+    labels = {names.STATE_LABEL: None, **_uncordon_labels(node, now)}
     return _patch(node, dict.fromkeys(_OURS), labels, unschedulable=None)
 
 
@@ -57,17 +57,17 @@ def cancel_patch(node: NodeView) -> dict[str, Any]:
     """Somebody uncordoned the node by hand: let go, and say so."""
     annotations: dict[str, str | None] = {
         **dict.fromkeys(_OURS),
-        nvsentinel_names.MANUALLY_UNCORDONED: nvsentinel_names.TRUE,
+        names.MANUALLY_UNCORDONED: names.TRUE,
     }
-    return _patch(node, annotations, {nvsentinel_names.STATE: None})
+    return _patch(node, annotations, {names.STATE_LABEL: None})
 
 
 def state_patch(node: NodeView, state: NodeState, *, remediation: str | None = None) -> dict[str, Any]:
     """Move the state label on, together with the remediation's record when there is a new one."""
     annotations: dict[str, str | None] = {}
     if remediation is not None:
-        annotations[nvsentinel_names.REMEDIATION_STATE] = remediation
-    return _patch(node, annotations, {nvsentinel_names.STATE: state})
+        annotations[names.REMEDIATION_STATE] = remediation
+    return _patch(node, annotations, {names.STATE_LABEL: state})
 
 
 def events_json(events: Sequence[HealthEvent]) -> str:
@@ -76,10 +76,10 @@ def events_json(events: Sequence[HealthEvent]) -> str:
 
 
 _OURS = (
-    nvsentinel_names.QUARANTINE_EVENTS,
-    nvsentinel_names.CORDONED_BY_US,
-    nvsentinel_names.CORDON_PRE_EXISTING,
-    nvsentinel_names.REMEDIATION_STATE,
+    names.QUARANTINE_EVENTS,
+    names.CORDONED_ANNOTATION,
+    names.CORDON_PRE_EXISTING,
+    names.REMEDIATION_STATE,
 )
 
 
@@ -90,24 +90,24 @@ def _with_identity(fault: HealthEvent, now: datetime) -> HealthEvent:
 
 def _cordon_labels(now: datetime) -> dict[str, str | None]:
     return {
-        nvsentinel_names.CORDON_BY: nvsentinel_names.SERVICE,
-        nvsentinel_names.CORDON_REASON: _NOT_IN_LABEL.sub("-", nvsentinel_names.RULESET),
-        nvsentinel_names.CORDON_TIMESTAMP: _label_time(now),
-        nvsentinel_names.UNCORDON_BY: None,
-        nvsentinel_names.UNCORDON_REASON: None,
-        nvsentinel_names.UNCORDON_TIMESTAMP: None,
+        names.CORDON_BY: names.SERVICE,
+        names.CORDON_REASON: _NOT_IN_LABEL.sub("-", names.RULESET),
+        names.CORDON_TIMESTAMP: _label_time(now),
+        names.UNCORDON_BY: None,
+        names.UNCORDON_REASON: None,
+        names.UNCORDON_TIMESTAMP: None,
     }
 
 
 def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
-    reason = node.labels.get(nvsentinel_names.CORDON_REASON, "")[:_REASON_LENGTH]
+    reason = node.labels.get(names.CORDON_REASON, "")[:_REASON_LENGTH]
     return {
-        nvsentinel_names.CORDON_BY: None,
-        nvsentinel_names.CORDON_REASON: None,
-        nvsentinel_names.CORDON_TIMESTAMP: None,
-        nvsentinel_names.UNCORDON_BY: nvsentinel_names.SERVICE,
-        nvsentinel_names.UNCORDON_REASON: f"{reason}-removed",
-        nvsentinel_names.UNCORDON_TIMESTAMP: _label_time(now),
+        names.CORDON_BY: None,
+        names.CORDON_REASON: None,
+        names.CORDON_TIMESTAMP: None,
+        names.UNCORDON_BY: names.SERVICE,
+        names.UNCORDON_REASON: f"{reason}-removed",
+        names.UNCORDON_TIMESTAMP: _label_time(now),
     }
 
 

@@ -28,7 +28,7 @@ from offbus_sandbox.responder.controller.quarantine import (
     track_patch,
 )
 from offbus_sandbox.responder.controller.remediation import record_json, remediations
-from offbus_sandbox.responder.nvsentinel_names import NodeState
+from offbus_steps.nvsentinel.names import NodeState
 from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptions
 
 __all__ = ["Reconciler", "utc_now"]

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time
 from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.names import RecommendedAction
 from offbus_steps.port import KINDS, Object
 
-__all__ = ["COMPLETE_CONDITION", "Remediation", "record_json", "remediations"]
+__all__ = ["Remediation", "record_json", "remediations"]
 
 RESTART_GROUP = "restart"
-COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
-"""The condition that tells that a maintenance resource is done (NVSentinel: completeConditionType)."""
 _REBOOTS = (RecommendedAction.RESTART_VM, RecommendedAction.RESTART_BM)
 
 
@@ -77,7 +75,7 @@ def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:
 
 
 def _object(kind: str, node: NodeView, fault: HealthEvent, spec: Mapping[str, Any]) -> Object:
-    key, value = nvsentinel_names.MANAGED_BY
+    key, value = names.MANAGED_BY
     owner = {"apiVersion": "v1", "kind": "Node", "name": node.name, "uid": node.object["metadata"]["uid"]}
     return {
         "apiVersion": KINDS[kind].api_version,

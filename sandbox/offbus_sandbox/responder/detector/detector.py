@@ -12,8 +12,8 @@ from pathlib import Path
 
 import anyio
 
+from offbus_sandbox.responder.boot_id import boot_id_folder, read_boot_id
 from offbus_sandbox.responder.config import ResponderConfig
-from offbus_sandbox.responder.detector.boot_id import boot_id_folder, read_boot_id
 from offbus_sandbox.responder.detector.dedup import Dedup
 from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile
 from offbus_sandbox.responder.detector.inotify import Folder

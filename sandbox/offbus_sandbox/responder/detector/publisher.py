@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 
 from offbus.errors import Retryable
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time, updated_conditions
 from offbus_sandbox.responder.health_event import HealthEvent, entry_text
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 
 __all__ = ["Publisher"]
@@ -86,7 +86,7 @@ class Publisher:
             "type": event.checkName,
             "reason": f"{event.checkName}IsNotHealthy",
             "message": entry_text(event),
-            "source": {"component": nvsentinel_names.AGENT, "host": self._node.name},
+            "source": {"component": names.AGENT, "host": self._node.name},
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

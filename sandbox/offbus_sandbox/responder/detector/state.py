@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from offbus_sandbox.responder import nvsentinel_names
+from offbus_steps.nvsentinel import names
 
 __all__ = ["DetectorState", "StateFile"]
 
@@ -31,7 +31,7 @@ class DetectorState(BaseModel):
     @property
     def cursor(self) -> int | None:
         """The XID check's position; None before the first one."""
-        return self.check_last_cursors.get(nvsentinel_names.XID_CHECK)
+        return self.check_last_cursors.get(names.XID_CHECK)
 
 
 class StateFile:
@@ -52,7 +52,7 @@ class StateFile:
 
     def save(self, *, boot_id: str, cursor: int) -> None:
         """Replace the file. Raises OSError."""
-        state = DetectorState(boot_id=boot_id, check_last_cursors={nvsentinel_names.XID_CHECK: cursor})
+        state = DetectorState(boot_id=boot_id, check_last_cursors={names.XID_CHECK: cursor})
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new")
         new.write_text(state.model_dump_json())

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.catalogue import catalogue
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["action_of_bucket", "action_of_recovery", "action_of_xid", "nvlink_action"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from offbus_sandbox.responder.detector import xid_actions
 from offbus_sandbox.responder.health_event import Entity
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
 

@@ -18,7 +18,7 @@ from offbus_sandbox.responder.detector.xid_line import (
     parse_xid,
 )
 from offbus_sandbox.responder.health_event import NO_FAILURES, Entity, HealthEvent
-from offbus_sandbox.responder.nvsentinel_names import RecommendedAction
+from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["XidMonitor"]
 

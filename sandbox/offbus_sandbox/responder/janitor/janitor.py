@@ -17,11 +17,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from offbus.errors import Retryable
-from offbus_sandbox.responder import nvsentinel_names
 from offbus_sandbox.responder.condition import kube_time
-from offbus_sandbox.responder.controller.remediation import COMPLETE_CONDITION
 from offbus_sandbox.responder.janitor.node_repair import NodeRepair, RepairError
 from offbus_sandbox.responder.watch import Seen, follow
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 
 __all__ = ["Janitor"]
@@ -43,7 +42,7 @@ class Janitor:
     async def run(self) -> None:
         """Follow both kinds for ever."""
         async with anyio.create_task_group() as tasks:
-            for kind in COMPLETE_CONDITION:
+            for kind in names.COMPLETE_CONDITION:
                 tasks.start_soon(self._follow, kind, tasks)
 
     async def _follow(self, kind: str, tasks: TaskGroup) -> None:
@@ -60,7 +59,7 @@ class Janitor:
     def _is_open(self, seen: Seen) -> bool:
         if seen.object is None or seen.ref in self._in_hand:
             return False
-        key, value = nvsentinel_names.MANAGED_BY
+        key, value = names.MANAGED_BY
         ours = (seen.object["metadata"].get("labels") or {}).get(key) == value
         return (
             ours and self._repair.reaches(seen.object["spec"]["nodeName"]) and not _is_completed(seen.object)
@@ -108,7 +107,7 @@ class Janitor:
 
 def _is_completed(resource: Object) -> bool:
     return any(
-        condition["type"] == COMPLETE_CONDITION[resource["kind"]] and condition["status"] != "Unknown"
+        condition["type"] == names.COMPLETE_CONDITION[resource["kind"]] and condition["status"] != "Unknown"
         for condition in resource.get("status", {}).get("conditions") or []
     )
 
@@ -116,7 +115,7 @@ def _is_completed(resource: Object) -> bool:
 def _status_patch(resource: Object, status: str, message: str) -> dict[str, Any]:
     now = kube_time(datetime.now(UTC))
     done = {
-        "type": COMPLETE_CONDITION[resource["kind"]],
+        "type": names.COMPLETE_CONDITION[resource["kind"]],
         "status": status,
         "reason": "Simulated" if status == "True" else "Failed",
         "message": message,

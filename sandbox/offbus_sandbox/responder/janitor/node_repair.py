@@ -11,7 +11,7 @@ from pathlib import Path
 
 from offbus_agent.kernel_log.log import KernelLogError
 from offbus_agent.kernel_log.open import open_kernel_log
-from offbus_sandbox.responder.detector.boot_id import renew_boot_id
+from offbus_sandbox.responder.boot_id import renew_boot_id
 
 __all__ = ["LocalNodes", "NodeRepair", "OwnNode", "RepairError"]
 
