@@ -14,7 +14,7 @@ __all__ = ["keys", "outputs", "params", "table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; text that would break it is mended."""
+    """A table; text that would break it is fixed."""
     lines = [head, ["---"] * len(head), *([_cell(one) for one in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -102,13 +102,13 @@ def serve(
     Faults that are armed when the agent ends are left to their lease; their page heals at once when the agent's
     heartbeat is missed, and an agent that starts again goes on with those whose lease still runs.
     """
-    from offbus_agent.agent import NodePlace
+    from offbus_agent.agent import NodePaths
     from offbus_agent.faults.policy import Policy, TokenBucket
     from offbus_agent.program import CannotServeError, InvalidOptionError, Options, run
 
     usual = root / "kmsg" if (root / "gpus.json").exists() else root / "dev/kmsg"
     options = Options(
-        place=NodePlace(node, root, kmsg or usual, state or root / "var/lib/offbus"),
+        paths=NodePaths(node, root, kmsg or usual, state or root / "var/lib/offbus"),
         policy=Policy(frozenset(allow_xid) or None, max_faults, TokenBucket(burst=burst, per_minute=rate)),
         token_file=token_file,
         uds=uds,

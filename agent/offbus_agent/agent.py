@@ -33,7 +33,7 @@ from offbus_agent.planes.page_plane import NodePage
 from offbus_agent.planes.planes import PlaneFailedError, Planes
 from offbus_agent.refusals import Refusal
 
-__all__ = ["Agent", "NodePlace", "open_agent"]
+__all__ = ["Agent", "NodePaths", "open_agent"]
 
 GUIDE_RUN = "inject-xid"
 """The run that faults made by `/inject-xid` belong to."""
@@ -42,7 +42,7 @@ GUIDE_TTL_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class NodePlace:
+class NodePaths:
     """Where a node's things are: its root folder, its kernel log, the agent's own state."""
 
     node: str
@@ -55,24 +55,24 @@ class Agent:
     """The agent of one node."""
 
     def __init__(
-        self, place: NodePlace, page: NodePage, planes: Planes, book: FaultBook, faults: Faults
+        self, paths: NodePaths, page: NodePage, planes: Planes, book: FaultBook, faults: Faults
     ) -> None:
         self.page = page
         self.book = book
         self.faults = faults
         self.version = version("offbus")
-        self._place = place
+        self._paths = paths
         self._planes = planes
         self._boot_id = boot_id()
 
     def health(self) -> Health:
         """The node, its GPUs, and which planes work. Raises Refusal when the GPUs cannot be listed."""
         return Health(
-            node=self._place.node,
+            node=self._paths.node,
             version=self.version,
             boot_id=self._boot_id,
             now_ns=boottime_ns(),
-            gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._place.root)],
+            gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._paths.root)],
             faults=len(self.faults.all()),
             armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
@@ -80,14 +80,14 @@ class Agent:
 
     def preload(self, pod: str) -> PreloadAnswer:
         """What the containers of the pod with that uid preload; nothing for a pod that does not run here."""
-        found = preloaded(pod, self._place.root)
+        found = preloaded(pod, self._paths.root)
         return PreloadAnswer(
             processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
 
     async def inject_xid(self, request: InjectXidRequest) -> tuple[Fault, bool]:
         """The kernel plane alone, on the GPU of that index, ended by its lease. Raises Refusal."""
-        here = {gpu.index: gpu for gpu in gpus_of(self._place.root)}
+        here = {gpu.index: gpu for gpu in gpus_of(self._paths.root)}
         if request.gpu_id not in here:
             known = ", ".join(str(index) for index in here) or "none"
             raise Refusal(
@@ -119,22 +119,22 @@ def gpus_of(root: Path) -> tuple[Gpu, ...]:
     try:
         return discover(root)
     except GpuDiscoveryError as err:
-        raise Refusal(500, "gpus_unknown", str(err), "mend the file that lists the GPUs") from err
+        raise Refusal(500, "gpus_unknown", str(err), "fix the file that lists the GPUs") from err
 
 
 def open_agent(
-    place: NodePlace, policy: Policy, store: Store, now_ns: Callable[[], int] = boottime_ns
+    paths: NodePaths, policy: Policy, store: Store, now_ns: Callable[[], int] = boottime_ns
 ) -> Agent:
     """The agent of a node, its former faults restored; `now_ns` is the clock of its leases.
 
     Raises KernelLogError, NodePageError.
     """
-    kernel = open_kernel_log(place.kmsg)
+    kernel = open_kernel_log(paths.kmsg)
     kernel.check()
-    page = NodePage.prepare(place.root)
+    page = NodePage.prepare(paths.root)
     planes = Planes(kernel, page)
-    book = FaultBook(store, planes, Evidence(page, place.root), now_ns)
+    book = FaultBook(store, planes, Evidence(page, paths.root), now_ns)
     book.restore()
-    clearing = Clearing(planes, book, lambda: metadata_of(place.root))
-    faults = Faults(book, planes, policy, lambda: gpus_of(place.root), clearing)
-    return Agent(place, page, planes, book, faults)
+    clearing = Clearing(planes, book, lambda: metadata_of(paths.root))
+    faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing)
+    return Agent(paths, page, planes, book, faults)

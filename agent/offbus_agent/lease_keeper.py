@@ -1,4 +1,4 @@
-"""The agent's own task: it ends what has lapsed, shows that the agent lives, and takes in evidence.
+"""The agent's own task: it ends what has expired, shows that the agent lives, and takes in evidence.
 
 Job: wait for the next lease to end, the next heartbeat, a change or the doorbell, whichever is first, and act. If it
 fails, the program ends: with nobody to end leases, a page whose heartbeat goes stale is what heals the node. A

@@ -1,4 +1,4 @@
-"""Time on a node: the boot clock, the boot id, and when a lease has lapsed.
+"""Time on a node: the boot clock, the boot id, and when a lease has expired.
 
 Job: pure questions about leases, and the two readings that they need. A lease is an instant of
 CLOCK_BOOTTIME on one boot; it counts suspended time, no clock setting moves it, and another boot ends it.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from offbus_agent.models import Fault, State
 
-__all__ = ["boot_id", "boottime_ns", "expires_ns", "has_lapsed", "seconds_to_next"]
+__all__ = ["boot_id", "boottime_ns", "expires_ns", "has_expired", "seconds_to_next"]
 
 NS = 1_000_000_000
 
@@ -31,12 +31,12 @@ def expires_ns(now_ns: int, ttl_s: float) -> int:
     return now_ns + int(ttl_s * NS)
 
 
-def has_lapsed(fault: Fault, now_ns: int) -> bool:
+def has_expired(fault: Fault, now_ns: int) -> bool:
     """Whether the fault is armed and its time is over."""
     return fault.state is State.ARMED and fault.expires_ns <= now_ns
 
 
 def seconds_to_next(faults: Iterable[Fault], now_ns: int) -> float | None:
-    """Until the next armed fault lapses, never negative; None when none is armed."""
+    """Until the next armed fault expires, never negative; None when none is armed."""
     ends = [fault.expires_ns for fault in faults if fault.state is State.ARMED]
     return max(0, min(ends) - now_ns) / NS if ends else None

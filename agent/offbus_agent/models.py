@@ -7,7 +7,7 @@ CLOCK_BOOTTIME of the node, in nanoseconds.
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from offbus_agent.catalogue.xid_effects import Mode, Plane
 from offbus_agent.kernel_log.line import Dialect
@@ -25,6 +25,7 @@ __all__ = [
     "Health",
     "InjectXidRequest",
     "KernelEntry",
+    "Kind",
     "LeaseRequest",
     "OwnerRequest",
     "PlaneHealth",
@@ -48,13 +49,22 @@ class _Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
+Kind = Literal["kernel_line", "armed", "first_faulted", "disarmed", "expired"]
+"""What can be told of a fault."""
+
+
 class State(StrEnum):
-    """A fault's state. `lapsed` is final; so is `failed`, a plane did not show it and nothing is armed."""
+    """A fault's state. `expired` is final; so is `failed`, a plane did not show it and nothing is armed."""
 
     ARMED = "armed"
     DISARMED = "disarmed"
-    LAPSED = "lapsed"
+    EXPIRED = "expired"
     FAILED = "failed"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "State | None":
+        """In a store that an agent of 0.1 wrote."""
+        return cls.EXPIRED if value == "lapsed" else None
 
 
 class FaultRequest(_Shape):
@@ -189,7 +199,8 @@ class FaultEvent(BaseModel):
 
     seq: int
     at_ns: int
-    kind: Literal["kernel_line", "armed", "first_faulted", "disarmed", "lapsed"]
+    kind: Annotated[Kind, BeforeValidator(lambda kind: "expired" if kind == "lapsed" else kind)]
+    """(A store that an agent of 0.1 wrote says `lapsed`.)"""
 
 
 class EventsAnswer(_Shape):

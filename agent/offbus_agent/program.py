@@ -1,7 +1,7 @@
 """The running agent: checks what it was given, opens the node, serves until it is told to stop.
 
 Job: order. Token, catalogue options and socket are checked before the node is touched; the keeper runs beside the
-server; SIGTERM and SIGINT end both. Failures that a person can mend are `InvalidOptionError` or `CannotServeError`
+server; SIGTERM and SIGINT end both. Failures that a person can fix are `InvalidOptionError` or `CannotServeError`
 with one line; anything else is a bug and keeps its traceback.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 
-from offbus_agent.agent import Agent, NodePlace, open_agent
+from offbus_agent.agent import Agent, NodePaths, open_agent
 from offbus_agent.catalogue.catalogue import UnknownXid, lookup
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.store import Store, StoreError
@@ -48,7 +48,7 @@ class CannotServeError(Exception):
 class Options:
     """The command line, parsed."""
 
-    place: NodePlace
+    paths: NodePaths
     policy: Policy
     token_file: Path
     uds: Path | None
@@ -93,9 +93,9 @@ def _check_descriptor(fd: int | None) -> None:
 @contextmanager
 def _opened(options: Options) -> Iterator[Agent]:
     try:
-        store = Store(options.place.state, boot_id())
+        store = Store(options.paths.state, boot_id())
     except (OSError, StoreError) as err:
-        raise CannotServeError(f"cannot use --state {options.place.state}: {err}") from err
+        raise CannotServeError(f"cannot use --state {options.paths.state}: {err}") from err
     try:
         warning = store.load()
         if warning:
@@ -107,7 +107,7 @@ def _opened(options: Options) -> Iterator[Agent]:
 
 def _agent(options: Options, store: Store) -> Agent:
     try:
-        return open_agent(options.place, options.policy, store)
+        return open_agent(options.paths, options.policy, store)
     except KernelLogError as err:
         raise CannotServeError(f"{err.message}; {err.hint}" if err.hint else err.message) from err
     except NodePageError as err:

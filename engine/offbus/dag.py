@@ -34,7 +34,7 @@ class CycleError(ValueError):
         self.path = path
 
 
-class _Place(NamedTuple):
+class _Position(NamedTuple):
     """Where a step stands: on which run of single needs, how far down it, and where in the plan order."""
 
     chain: int
@@ -52,7 +52,7 @@ class Dag:
     """What each step needs directly, without repeats, as the file lists them."""
     needed_by: Mapping[str, tuple[str, ...]]
     """Which steps need a step directly, in plan order."""
-    _places: Mapping[str, _Place]
+    _positions: Mapping[str, _Position]
     _heads: Sequence[str]
     """The first step of each chain."""
 
@@ -69,18 +69,18 @@ class Dag:
 
         Walks up chain by chain: inside a chain everything above is an ancestor, so only heads are looked at.
         """
-        goal, seen = self._places[ancestor], {self._places[step].chain}
+        goal, seen = self._positions[ancestor], {self._positions[step].chain}
         open_ends = deque([step])
         while open_ends:
-            here = self._places[open_ends.popleft()]
+            here = self._positions[open_ends.popleft()]
             if here.rank <= goal.rank and here is not goal:
                 continue  # everything that it needs stands before it: the goal is not among them
             if here.chain == goal.chain and here.depth >= goal.depth:
                 return ancestor != step
             for need in self.needs[self._heads[here.chain]]:
-                place = self._places[need]
-                if place.chain == goal.chain or place.chain not in seen:
-                    seen.add(place.chain)
+                position = self._positions[need]
+                if position.chain == goal.chain or position.chain not in seen:
+                    seen.add(position.chain)
                     open_ends.append(need)
         return False
 
@@ -93,7 +93,7 @@ class Dag:
                     seen.add(name)
                     open_ends.append(name)
         seen.discard(start)
-        return tuple(sorted(seen, key=lambda name: self._places[name].rank))
+        return tuple(sorted(seen, key=lambda name: self._positions[name].rank))
 
 
 def build(needs: Mapping[str, Iterable[str]]) -> Dag:
@@ -108,8 +108,8 @@ def build(needs: Mapping[str, Iterable[str]]) -> Dag:
     for step in order:
         for name in edges[step]:
             needed_by[name].append(step)
-    places, heads = _chains(order, edges)
-    return Dag(order, edges, {step: tuple(names) for step, names in needed_by.items()}, places, heads)
+    positions, heads = _chains(order, edges)
+    return Dag(order, edges, {step: tuple(names) for step, names in needed_by.items()}, positions, heads)
 
 
 def _order(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -161,18 +161,18 @@ def _way(came_from: Mapping[str, str], start: str, end: str) -> tuple[str, ...]:
 
 def _chains(
     order: Sequence[str], needs: Mapping[str, tuple[str, ...]]
-) -> tuple[dict[str, _Place], list[str]]:
+) -> tuple[dict[str, _Position], list[str]]:
     """Splits the graph into chains: a step continues the chain of its only need, if no other step did before it."""
-    places: dict[str, _Place] = {}
+    positions: dict[str, _Position] = {}
     heads: list[str] = []
     continued: set[str] = set()
     for index, step in enumerate(order):
         wanted = needs[step]
         if len(wanted) == 1 and wanted[0] not in continued:
-            above = places[wanted[0]]
+            above = positions[wanted[0]]
             continued.add(wanted[0])
-            places[step] = _Place(above.chain, above.depth + 1, index)
+            positions[step] = _Position(above.chain, above.depth + 1, index)
         else:
-            places[step] = _Place(len(heads), 0, index)
+            positions[step] = _Position(len(heads), 0, index)
             heads.append(step)
-    return places, heads
+    return positions, heads

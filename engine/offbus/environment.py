@@ -18,20 +18,20 @@ __all__ = [
     "Environment",
     "EnvironmentType",
     "FindsRuns",
-    "Foresees",
     "Guards",
     "HoldsLeases",
     "Intent",
-    "KeepsEvents",
-    "Left",
-    "LeftRun",
-    "Mends",
+    "Leftover",
     "Opener",
     "Options",
     "OwnsRun",
+    "PersistsEvents",
+    "PreflightCheck",
     "RunHandle",
-    "Sight",
-    "TellsForeign",
+    "RunsPreflight",
+    "SuggestsFixes",
+    "TellsExternalChanges",
+    "UnfinishedRun",
 ]
 
 
@@ -48,12 +48,12 @@ class Guards(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leftover:
     """Something that may be left of an environment that did not open: residue."""
 
     item: str
     detail: str
-    mend: str
+    fix: str
     """The command that removes it."""
 
 
@@ -63,14 +63,17 @@ class RunHandle(Recorder, Protocol):
     def opened(self, state: Mapping[str, Any]) -> None:
         """Journal (fsync) what `reopen` needs. Called before the first change to the world, and again when it grows."""
 
-    def unopened(self, left: Iterable[Left] = ()) -> None:
-        """The environment does not open, though `opened` was called: it was ended, and looked after; `left` is what
-        is not known to be gone. A failed `open` that does not call it leaves residue, for nobody has looked."""
+    def unopened(self, leftovers: Iterable[Leftover] = ()) -> None:
+        """The environment does not open, though `opened` was called: it was ended, and that was checked.
 
-    def kept(self) -> Sequence[Event]:
+        `leftovers` is what is not known to be gone. A failed `open` that does not call it leaves residue, for nobody
+        has looked.
+        """
+
+    def persisted(self) -> Sequence[Event]:
         """The events so far that whoever finishes the run from elsewhere needs (offbus.journal.recovery_events).
 
-        An environment that `KeepsEvents` keeps these before it lets the run change anything; those that come later
+        An environment that `PersistsEvents` keeps these before it lets the run change anything; those that come later
         are given to its `keep`.
         """
 
@@ -82,7 +85,10 @@ class RunHandle(Recorder, Protocol):
 
 
 class Environment(Protocol):
-    """An open environment. It may also be one that `HoldsLeases`, `KeepsEvents`, `OwnsRun`, `Mends`, `TellsForeign`."""
+    """An open environment.
+
+    It may also be one that `HoldsLeases`, `PersistsEvents`, `OwnsRun`, `SuggestsFixes`, `TellsExternalChanges`.
+    """
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
@@ -102,7 +108,7 @@ class Environment(Protocol):
 class HoldsLeases(Protocol):
     """An environment in which faults live only as long as their leases, so that a suspended runner may be too late.
 
-    Optional: an environment without `may_change` says that nothing in it lapses.
+    Optional: an environment without `may_change` says that nothing in it expires.
     """
 
     async def may_change(self) -> None:
@@ -116,10 +122,10 @@ class HoldsLeases(Protocol):
 
 
 @runtime_checkable
-class KeepsEvents(Protocol):
+class PersistsEvents(Protocol):
     """An environment that keeps what others need to finish the run (offbus.journal.recovery_events). Optional."""
 
-    async def keep(self, event: Event) -> None:
+    async def persist(self, event: Event) -> None:
         """Keep one more event, the fingerprint or an undo record, after it was journaled.
 
         Raises StepError when it could not be kept: the effect of an undo record must not begin. The record stays in the
@@ -138,17 +144,17 @@ class OwnsRun(Protocol):
         """
 
 
-class Mends(Protocol):
-    """An environment that knows how a person would mend a difference in its fingerprint. Optional."""
+class SuggestsFixes(Protocol):
+    """An environment that knows how a person would fix a difference in its fingerprint. Optional."""
 
-    def mend(self, item: str, before: Any) -> str | None:
+    def fix(self, item: str, before: Any) -> str | None:
         """The command that makes `item` be `before` again (None: it was not there); None when there is no such."""
 
 
-class TellsForeign(Protocol):
+class TellsExternalChanges(Protocol):
     """An environment that knows what neither a run nor what answers its faults could have changed. Optional."""
 
-    def foreign(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
         """Why the difference of `item` between two fingerprints is somebody else's doing; None when it may be ours.
 
         Such a difference is told and is no residue: places are used by others while a drill runs. In doubt: None.
@@ -182,7 +188,7 @@ class Opener(Protocol):
     ) -> AbstractAsyncContextManager[Environment]:
         """Connect again from journaled state, for `recover`.
 
-        Raises CouldNotRun if it cannot be reached, PlaceGone if it is proven to be no more.
+        Raises CouldNotRun if it cannot be reached, EnvironmentGone if it is proven to be no more.
         """
 
     def identity(self, options: Any) -> str:
@@ -190,7 +196,7 @@ class Opener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LeftRun:
+class UnfinishedRun:
     """A run that a place keeps the events of."""
 
     run: str
@@ -202,9 +208,9 @@ class LeftRun:
 
 @runtime_checkable
 class FindsRuns(Protocol):
-    """An opener of places that keep the events of their runs (`KeepsEvents`). Optional."""
+    """An opener of places that keep the events of their runs (`PersistsEvents`). Optional."""
 
-    async def left_runs(self, options: Any) -> Sequence[LeftRun]:
+    async def unfinished_runs(self, options: Any) -> Sequence[UnfinishedRun]:
         """The runs that a place knows of, living ones included: taking one over tells. Raises CouldNotRun."""
 
 
@@ -220,22 +226,22 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PreflightCheck:
     """One thing that a look at a place has shown before a run."""
 
     topic: str
     """A word or two, for a heading: "rights", "node n1"."""
     text: str
-    weight: Literal["fact", "warning", "refusal"] = "fact"
-    """`warning`: the drill may not show what it should; `refusal`: a run would be refused."""
+    level: Literal["info", "warning", "error"] = "info"
+    """`warning`: the drill may not show what it should; `error`: a run would be refused."""
     hint: str | None = None
 
 
 @runtime_checkable
-class Foresees(Protocol):
+class RunsPreflight(Protocol):
     """An opener that can look at its place before a run and say what would happen there. Optional."""
 
-    async def foresee(
+    async def preflight(
         self, options: Any, guards: Any, intents: Sequence[Intent], run: RunHandle, *, scenario_dir: str
-    ) -> Sequence[Sight]:
+    ) -> Sequence[PreflightCheck]:
         """Look, and change nothing. Raises CouldNotRun when the place cannot be looked at."""

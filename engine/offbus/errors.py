@@ -4,7 +4,7 @@
     ├── UsageError            the user asked for something impossible: exit 2, nothing was touched
     ├── CouldNotRun           a refused guard, a leftover run, a run folder that cannot be written: exit 3
     │   ├── GuardRefused
-    │   ├── PlaceGone         what a run acted on is proven to be gone as a whole: nothing of the run is left in it
+    │   ├── EnvironmentGone   what a run acted on is proven to be gone, with all that the run did in it
     │   ├── TakenOver         another process has the run now: nothing more is changed, not even undone
     │   └── JournalError      the journal cannot be written (or read): inject nothing, undo what is done
     └── StepProblem           raised by steps and undos
@@ -22,10 +22,10 @@ from typing import Any
 
 __all__ = [
     "CouldNotRun",
+    "EnvironmentGone",
     "GuardRefused",
     "JournalError",
     "OffbusError",
-    "PlaceGone",
     "Retryable",
     "StepError",
     "StepFailed",
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class OffbusError(Exception):
-    """The root. `message` says what and why; `hint` says how to mend it."""
+    """The root. `message` says what and why; `hint` says how to fix it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class GuardRefused(CouldNotRun):
     """Raised by an environment when a guard does not hold; `message` names the guard and the shortage."""
 
 
-class PlaceGone(CouldNotRun):
+class EnvironmentGone(CouldNotRun):
     """Raised by an environment that is reopened when it has proven that its place is no more: all undos are settled."""
 
 

@@ -59,7 +59,7 @@ class Plugin:
             raise PluginError(
                 f"{self.group} {self.name!r} of package {self.package} {self.version} cannot be loaded: "
                 f"{type(err).__name__}: {err}",
-                hint=f"it is {self.target}; mend or uninstall {self.package}",
+                hint=f"it is {self.target}; fix or uninstall {self.package}",
             ) from err
 
 
@@ -159,7 +159,7 @@ class Registry:
             f"{group} {name!r} of package {plugin.package} {plugin.version} is not {wanted}, but {found!r}"[
                 :500
             ],
-            hint=f"it is {plugin.target}; mend or uninstall {plugin.package}",
+            hint=f"it is {plugin.target}; fix or uninstall {plugin.package}",
         )
 
 

@@ -21,8 +21,8 @@ __all__ = [
     "RunFolder",
     "create_run",
     "default_runs",
+    "environment_lock",
     "find_run",
-    "place_lock",
     "run_stamp",
     "runs_in",
     "unfinished_runs",
@@ -155,7 +155,7 @@ def find_run(base: Path, wanted: str) -> RunFolder:
     raise UsageError(f"{wanted!r} {what} in {base}", hint=f"newest runs: {known}")
 
 
-def place_lock(base: Path, identity: str, task: str = "run") -> FileLock:
+def environment_lock(base: Path, identity: str, task: str = "run") -> FileLock:
     """Two runs on one place exclude each other, and so do a run and a recovery."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return FileLock(base / ".locks" / digest, f"the environment {identity}", task=task)

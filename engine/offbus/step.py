@@ -172,8 +172,8 @@ class StepType:
     """May (and usually does) run with `background: true`: calls `ctx.ready()`, ends soon after `ctx.stopped()`."""
     metrics: Mapping[str, str] = field(default_factory=dict)
     """Metrics that it emits: name -> CEL type name (double, int, duration). They become `metrics.NAME`."""
-    uses: Collection[Any] = frozenset()
-    """What it uses of its environment, its undos apart, in words that the environment knows; the engine reads none."""
+    access: Collection[Any] = frozenset()
+    """The access to its environment that it needs, its undos apart; only the environment knows what it means."""
     examples: Sequence[str] = ()
     """YAML snippets for the docs; each is loaded by a test."""
 
@@ -203,5 +203,5 @@ class StepType:
     def _cannot_run(self, why: str) -> CouldNotRun:
         return CouldNotRun(
             f"step type {self.name!r} cannot be run: {self.run} cannot be loaded: {why}",
-            hint="mend or uninstall the package that brings it",
+            hint="fix or uninstall the package that brings it",
         )

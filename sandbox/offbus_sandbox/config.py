@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from offbus_sandbox.responder.config import ResponderConfig
 
@@ -44,8 +44,10 @@ class SandboxConfig(BaseModel):
     """The longest pause between two probes of a container; a pod that asks for shorter ones gets them."""
     idle_s: float = Field(default=1800.0, gt=0)
     """Without a client for this long, the sandbox disarms all faults and ends."""
-    kept_changes: int = Field(default=10_000, ge=1)
-    """How many changes a watch can resume over."""
+    retained_changes: int = Field(
+        default=10_000, ge=1, validation_alias=AliasChoices("retained_changes", "kept_changes")
+    )
+    """How many changes a watch can resume over (a sandbox that 0.1 made says `kept_changes`)."""
 
     @property
     def node_names(self) -> list[str]:

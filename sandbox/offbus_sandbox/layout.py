@@ -139,7 +139,7 @@ def alias_of(real: Path) -> Path:
         home = Path(folder, f"offbus-{os.getuid()}")
         if len(os.fsencode(home / name)) <= LONGEST and home.parent.is_dir():
             if home.is_symlink() or home.exists():
-                refuse_foreign(home)
+                refuse_other_owner(home)
             return home / name
     raise CouldNotRun(
         f"{real} is too long a path for the sockets in it, and so is {tempfile.gettempdir()}",
@@ -150,7 +150,7 @@ def alias_of(real: Path) -> Path:
 def make_alias(alias: Path, real: Path) -> None:
     """A short symbolic link to `real` in a folder that only this user can write."""
     alias.parent.mkdir(mode=0o700, exist_ok=True)
-    refuse_foreign(alias.parent)
+    refuse_other_owner(alias.parent)
     try:
         alias.symlink_to(real)
     except FileExistsError:
@@ -158,7 +158,7 @@ def make_alias(alias: Path, real: Path) -> None:
             raise CouldNotRun(f"{alias} does not lead to {real}", hint=f"remove {alias}") from None
 
 
-def refuse_foreign(home: Path) -> None:
+def refuse_other_owner(home: Path) -> None:
     """Somebody else's folder of that name could lead our programs anywhere."""
     seen = home.lstat()
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:

@@ -147,7 +147,7 @@ static unsigned copy_enabled(struct fault *into) {
   return n;
 }
 
-/* A writer that stays odd has died in the middle: then nothing is in force until an agent mends the page. That it has
+/* A writer that stays odd has died in the middle: then nothing is in force until an agent fixes the page. That it has
  * is found out once, not at every call. */
 static bool copy_consistent(struct fault *into, unsigned *n, uint64_t began) {
   static uint32_t given_up_on;

@@ -8,16 +8,16 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from offbus.environment import Left
+from offbus.environment import Leftover
 from offbus.errors import OffbusError
 
-__all__ = ["CLEAN_UP_S", "left_after"]
+__all__ = ["CLEAN_UP_S", "leftover_after"]
 
 CLEAN_UP_S = 60.0
 """How long that may take."""
 
 
-async def left_after(end: Callable[[], Awaitable[None]], item: str, run: str) -> list[Left]:
+async def leftover_after(end: Callable[[], Awaitable[None]], item: str, run: str) -> list[Leftover]:
     """What may be left of `item` once it was ended by `end`."""
     why = f"it was not ended within {CLEAN_UP_S:g} s"
     with anyio.move_on_after(CLEAN_UP_S, shield=True):
@@ -27,4 +27,4 @@ async def left_after(end: Callable[[], Awaitable[None]], item: str, run: str) ->
             why = str(err) if isinstance(err, OffbusError) else f"{type(err).__name__}: {err}"
         else:
             return []
-    return [Left(item, f"it did not open, and may not have ended: {why}", f"offbus recover {run}")]
+    return [Leftover(item, f"it did not open, and may not have ended: {why}", f"offbus recover {run}")]

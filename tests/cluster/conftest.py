@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.kits.cluster.fixtures import cluster, default_place
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.fixtures import cluster, default_paths
+from tests.kits.cluster.paths import ClusterPaths
 
 __all__ = ["cluster"]
 
@@ -14,6 +14,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def place() -> Place:
+def paths() -> ClusterPaths:
     """Where the cluster is."""
-    return default_place()
+    return default_paths()

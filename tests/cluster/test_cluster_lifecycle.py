@@ -11,7 +11,7 @@ from tests.kits.cluster import lifecycle
 from tests.kits.cluster.errors import ClusterError
 from tests.kits.cluster.machine import check_machine, install_packages
 from tests.kits.cluster.network import ip
-from tests.kits.cluster.place import Place, locked
+from tests.kits.cluster.paths import ClusterPaths, locked
 from tests.kits.cluster.plan import BRIDGE, NODES
 from tests.kits.cluster.processes import find
 from tests.kits.cluster.programs import KUBERNETES, STANDIN, build
@@ -22,15 +22,15 @@ COMMAND = [sys.executable, "-m", "tests.kits.cluster"]
 
 
 @pytest.fixture
-def empty(place: Place) -> Place:
+def empty(paths: ClusterPaths) -> ClusterPaths:
     """No cluster: one that is there is somebody's."""
     check_machine()
-    if ours(place):
-        pytest.skip(f"{place.root} is in use: `make cluster-down` first")
+    if ours(paths):
+        pytest.skip(f"{paths.root} is in use: `make cluster-down` first")
     install_packages()
     for what in (KUBERNETES, STANDIN):
         build(what)
-    return place
+    return paths
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -38,7 +38,7 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([*COMMAND, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
 
 
-def test_killed_on_the_way_up_the_next_down_removes_everything(empty: Place) -> None:
+def test_killed_on_the_way_up_the_next_down_removes_everything(empty: ClusterPaths) -> None:
     before = snapshot()
     with subprocess.Popen([*COMMAND, "up"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
@@ -54,14 +54,14 @@ def test_killed_on_the_way_up_the_next_down_removes_everything(empty: Place) -> 
     assert command("down").stdout == "cluster: there is no cluster\n"
 
 
-def test_two_at_a_time_are_one_too_many(empty: Place) -> None:
+def test_two_at_a_time_are_one_too_many(empty: ClusterPaths) -> None:
     with locked(empty):
         refused = command("up")
     assert refused.returncode == 1
     assert "is at work; wait for it" in refused.stderr
 
 
-def test_a_bridge_of_another_cluster_is_left_alone(empty: Place) -> None:
+def test_a_bridge_of_another_cluster_is_left_alone(empty: ClusterPaths) -> None:
     ip("link", "add", BRIDGE, "type", "bridge")
     ip("link", "set", BRIDGE, "alias", "/somebody/elses")
     try:

@@ -11,7 +11,7 @@ from tests.kits.cluster import api
 from tests.kits.cluster.client import Cluster, python_pod
 from tests.kits.cluster.control_plane import start_program
 from tests.kits.cluster.lifecycle import programs, wait_nodes
-from tests.kits.cluster.network import cut, mend
+from tests.kits.cluster.network import cut, reconnect
 from tests.kits.cluster.node import boot, lose_power
 from tests.kits.cluster.plan import NODES, node_named
 from tests.kits.cluster.processes import end_role
@@ -195,7 +195,7 @@ def test_a_node_that_loses_power_is_given_up_and_comes_back(cluster: Cluster, na
     cluster.wait("deployment/web", "jsonpath={.status.readyReplicas}=1", "-n", namespace)
     [pod] = cluster.get("pods", "-n", namespace)["items"]
     node = node_named(pod["spec"]["nodeName"])
-    lose_power(cluster.place, node)
+    lose_power(cluster.paths, node)
     try:
         cluster.wait(f"node/{node.name}", "condition=Ready=Unknown")
         cluster.wait(
@@ -203,18 +203,18 @@ def test_a_node_that_loses_power_is_given_up_and_comes_back(cluster: Cluster, na
         )
         cluster.wait("deployment/web", "jsonpath={.status.readyReplicas}=1", "-n", namespace)
     finally:
-        boot(cluster.place, programs(cluster.place), (node,))
+        boot(cluster.paths, programs(cluster.paths), (node,))
     cluster.wait(f"node/{node.name}", "condition=Ready=True")
-    with api.client(cluster.place) as client:
+    with api.client(cluster.paths) as client:
         wait_nodes(client)
     cluster.wait(f"pod/{pod['metadata']['name']}", "delete", "-n", namespace)
 
 
 def test_an_api_server_that_is_killed_comes_back_with_everything(cluster: Cluster, namespace: str) -> None:
-    end_role(cluster.place, "kube-apiserver")
-    with api.client(cluster.place) as client:
+    end_role(cluster.paths, "kube-apiserver")
+    with api.client(cluster.paths) as client:
         assert not api.healthy(client)
-        start_program(cluster.place, programs(cluster.place), "kube-apiserver")
+        start_program(cluster.paths, programs(cluster.paths), "kube-apiserver")
         api.wait_healthy(client, lambda: None, 100)
         wait_nodes(client)
     assert cluster.get("namespace", namespace)["status"]["phase"] == "Active"
@@ -225,7 +225,7 @@ def test_a_node_whose_cable_is_cut_is_given_up_and_heard_again(cluster: Cluster)
     try:
         cluster.wait(f"node/{NODES[2].name}", "condition=Ready=Unknown")
     finally:
-        mend(NODES[2])
+        reconnect(NODES[2])
     cluster.wait(f"node/{NODES[2].name}", "condition=Ready=True")
-    with api.client(cluster.place) as client:
+    with api.client(cluster.paths) as client:
         wait_nodes(client)

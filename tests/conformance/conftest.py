@@ -13,7 +13,7 @@ from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
 from offbus_steps.port import Object, Ref
 
-KEPT_CHANGES = 200
+RETAINED_CHANGES = 200
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def anyio_backend() -> str:
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
     """A running sandbox."""
     layout = Layout.of(tmp_path_factory.mktemp("conformance") / "sandbox")
-    anyio.run(start, layout, SandboxConfig(nodes=2, responder=None, kept_changes=KEPT_CHANGES))
+    anyio.run(start, layout, SandboxConfig(nodes=2, responder=None, retained_changes=RETAINED_CHANGES))
     yield layout
     anyio.run(stop, layout)
     layout.forget_alias()
@@ -77,6 +77,6 @@ async def old_version(port: LocalPort, namespace: str) -> str:
     """A version that has fallen out of the window of changes."""
     made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "churn", "namespace": namespace}}
     old: str = (await port.objects.create(made))["metadata"]["resourceVersion"]
-    for count in range(2 * KEPT_CHANGES + 1):
+    for count in range(2 * RETAINED_CHANGES + 1):
         await port.objects.patch(Ref("ConfigMap", "churn", namespace), {"data": {"count": str(count)}})
     return old

@@ -142,5 +142,5 @@ def test_a_change_of_our_own_field_is_left_and_reported(offbus: Offbus, tmp_path
     told = [item for item in finished.report["residue"] if item["item"] == conflict["describe"]]
     assert told, finished.report["residue"]
     assert "LD_PRELOAD" in told[0]["detail"]
-    assert told[0]["mend"]
+    assert told[0]["fix"]
     assert finished.report["verdict"] != "passed"

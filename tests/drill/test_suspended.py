@@ -43,7 +43,7 @@ def is_armed(node: Path) -> bool:
 
 
 async def until_disarmed(node: Path) -> None:
-    """Agents write their state file when a lease lapses. Raises TimeoutError."""
+    """Agents write their state file when a lease expires. Raises TimeoutError."""
     with anyio.fail_after(LONG), Folder(node / "var/lib/offbus") as folder:
         while is_armed(node):
             with anyio.move_on_after(

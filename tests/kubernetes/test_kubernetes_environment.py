@@ -10,7 +10,7 @@ import pytest
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event
 from offbus.journal.reader import read_journal
-from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
@@ -48,7 +48,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
 
     def make(*, epoch: int = 1, run: str = "r1", before: Iterable[Event] = ()) -> RunRecorder:
         writers.append(JournalWriter(tmp_path / f"{run}-{epoch}.jsonl", run, SystemClock()))
-        kept = KeptEvents(before)
+        kept = PersistedEvents(before)
         writers[-1].listen(kept.heard)
         return RunRecorder(
             writers[-1],
@@ -86,7 +86,7 @@ async def test_a_run_that_ends_clean_leaves_nothing(
     async with opened(options, runs()) as cluster:
         assert isinstance(cluster, KubernetesCluster)
         assert await held(port, namespace) == "r1/1"
-        await cluster.keep(RECORD)
+        await cluster.persist(RECORD)
         assert isinstance(await cluster.fingerprint(), dict)
         await cluster.close(finished=True)
     for ref in (Ref("Lease", LEASE, namespace), Ref("ConfigMap", records_name("r1"), namespace)):
@@ -98,7 +98,7 @@ async def test_a_run_that_leaves_something_is_taken_over(
     options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
     async with opened(options, runs()) as cluster:
-        await cluster.keep(RECORD)
+        await cluster.persist(RECORD)
         await cluster.close(finished=False)
     with pytest.raises(CouldNotRun, match="run r1 has this cluster"):
         async with opened(options, runs(run="r2")):
@@ -136,7 +136,7 @@ async def test_what_an_unopened_environment_made_and_cannot_remove_is_residue(
     await Opening(port, GUARDS, runs(), hold).end_unopened()
     await anyio.to_thread.run_sync(server.start_api)
     (left,) = residue(tmp_path)
-    assert left["mend"] == "offbus recover r1"
+    assert left["fix"] == "offbus recover r1"
     assert await held(port, namespace) == "r1/1"
     await hold.end()
 

@@ -191,7 +191,7 @@ async def test_another_tenant_and_a_lack_of_room_refuse(town: Town) -> None:
     await town.pod(town.drills, {"name": "big"}, town.nodes[1], gpus=1)
     plan = await town.plan("--format", "json", namespaces=[town.drills])
     assert town.code == 3
-    refused = [one["text"] for one in json.loads(plan.said)["place"] if one["weight"] == "refusal"]
+    refused = [one["text"] for one in json.loads(plan.said)["preflight"] if one["level"] == "error"]
     assert refused == [
         f"guard namespaces: {town.nodes[0]} also runs {town.others}/theirs, outside {town.drills}"
     ]
@@ -289,27 +289,27 @@ async def test_plan_says_which_way_by_admission_there_is(town: Town) -> None:
     assert await town.everything() == before
 
 
-async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command_that_mends_it(
+async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command_that_fixes_it(
     town: Town,
 ) -> None:
     meta = {"name": REAPER, "namespace": town.agents}
     await town.make({**town.deployment(), "metadata": meta})
     ready = {"status": {"replicas": 2, "readyReplicas": 2}}
     await town.port.objects.patch(Ref("Deployment", REAPER, town.agents), ready, status=True)
-    mend = (
+    fix = (
         f"kubectl -n {town.drills} create rolebinding offbus-reaper-drill --clusterrole=offbus-reaper-drill "
         f"--serviceaccount={town.agents}:offbus-reaper"
     )
     told = await reaper_sights(town)
-    assert [one["weight"] for one in told] == ["fact", "warning"]
+    assert [one["level"] for one in told] == ["info", "warning"]
     assert (
         f"leaves in {town.drills}: its account may not get pods, watch pods, delete pods and"
         in told[1]["text"]
     )
-    assert told[1]["hint"] == mend
+    assert told[1]["hint"] == fix
     await town.run()
     (said,) = town.observed("reaper")
-    assert said["evidence"] == {"mend": mend}
+    assert said["evidence"] == {"fix": fix}
     (role,) = (
         one
         for one in roles(town.agents, REAPER, reaper_rights())
@@ -320,7 +320,7 @@ async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command
     with anyio.fail_after(60):
         while len(told) > 1:  # when the authorizer has learnt of it cannot be watched
             told = await reaper_sights(town)
-    assert [one["weight"] for one in told] == ["fact"]
+    assert [one["level"] for one in told] == ["info"]
     await town.run()
     assert town.observed("reaper") == []
 
@@ -342,7 +342,7 @@ async def test_a_role_that_is_bound_in_part_is_out_of_reach_by_what_is_missing(t
 
 async def reaper_sights(town: Town) -> list[dict[str, Any]]:
     plan = await town.plan("--format", "json")
-    return [one for one in json.loads(plan.said)["place"] if one["topic"] == "reaper"]
+    return [one for one in json.loads(plan.said)["preflight"] if one["topic"] == "reaper"]
 
 
 async def test_agents_that_are_ready_are_found_by_one_look(town: Town) -> None:

@@ -24,13 +24,13 @@ def finding(column: int = 3, end: int = 6, frame: str | None = "a: foo # x", **m
 
 
 def test_a_finding_has_place_code_frame_caret_and_advice() -> None:
-    text = render([finding(4, 7, hint="mend it", suggestion="fool")])
+    text = render([finding(4, 7, hint="fix it", suggestion="fool")])
     assert text.splitlines() == [
         "d.yaml:7:4: error OB202: it is wrong",
         "    7 | a: foo # x",
         "      |    ^^^",
         "      = did you mean 'fool'?",
-        "      = mend it",
+        "      = fix it",
     ]
 
 
@@ -72,8 +72,10 @@ def test_json_has_stable_keys() -> None:
 
 
 def test_findings_are_sorted_by_place_without_repeats() -> None:
-    places = [Position("d.yaml", line, column) for line, column in ((9, 1), (2, 5), (2, 1), (2, 5))]
-    assert [(f.where.line, f.where.column) for f in in_order(finding(where=where) for where in places)] == [
+    positions = [Position("d.yaml", line, column) for line, column in ((9, 1), (2, 5), (2, 1), (2, 5))]
+    assert [
+        (f.where.line, f.where.column) for f in in_order(finding(where=where) for where in positions)
+    ] == [
         (2, 1),
         (2, 5),
         (9, 1),

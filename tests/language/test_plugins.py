@@ -127,7 +127,7 @@ def test_what_cannot_be_loaded_is_one_message_that_names_the_package(
     )
     said = ask(site, code)
     assert said.startswith(says)
-    assert name == "nothing" or "mend or uninstall acme-drills" in said
+    assert name == "nothing" or "fix or uninstall acme-drills" in said
 
 
 def test_what_runs_a_type_is_imported_when_it_is_asked_for(site: Path) -> None:

@@ -47,7 +47,7 @@ async def port(layout: Layout, config: SandboxConfig) -> AsyncIterator[LocalPort
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An object store without a supervisor."""
-    store = Store(Database(tmp_path / "store.sqlite"), kept_changes=10)
+    store = Store(Database(tmp_path / "store.sqlite"), retained_changes=10)
     yield store
     store.close()
 

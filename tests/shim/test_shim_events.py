@@ -101,9 +101,9 @@ def test_rows_of_a_generation_that_is_over_are_taken(node: Node, probe: Probe) -
 def test_a_truncated_file_does_not_hurt_the_agent(node: Node) -> None:
     os.truncate(node.folder / "events", 1000)
     assert node.events.read() == []
-    mended = EventsPage.create(node.folder / "events")
+    fixed = EventsPage.create(node.folder / "events")
     assert (node.folder / "events").stat().st_size == SIZE
-    mended.close()
+    fixed.close()
 
 
 @given(st.binary(max_size=4096), st.integers(0, SIZE))
@@ -184,7 +184,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     assert path.read_text(encoding="ascii") == "somebody's notes\n"
 
 
-def test_a_spoilt_header_is_mended(node: Node) -> None:
+def test_a_spoilt_header_is_fixed(node: Node) -> None:
     path = node.folder / "events"
     with path.open("r+b") as file:
         file.write(b"\xff" * 64)

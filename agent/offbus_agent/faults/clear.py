@@ -90,4 +90,4 @@ def metadata_of(root: Path) -> frozenset[str]:
     try:
         return known_to_responder(root)
     except GpuDiscoveryError as err:
-        raise Refusal(500, "gpus_unknown", str(err), "mend the responder's metadata file") from err
+        raise Refusal(500, "gpus_unknown", str(err), "fix the responder's metadata file") from err

@@ -5,15 +5,13 @@ nothing itself: events live in the stored fault, and whoever appends saves the s
 """
 
 import asyncio
-from typing import Any, Literal
+from typing import Any
 
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.leases import boottime_ns
-from offbus_agent.models import EventsAnswer, FaultEvent
+from offbus_agent.models import EventsAnswer, FaultEvent, Kind
 
-__all__ = ["EventLog", "Kind"]
-
-Kind = Literal["kernel_line", "armed", "first_faulted", "disarmed", "lapsed"]
+__all__ = ["EventLog"]
 
 
 class EventLog:

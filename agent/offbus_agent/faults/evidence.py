@@ -48,7 +48,7 @@ class Evidence:
         self._root = node_root
         self._found: dict[_Key, Known] = {}
         self._census = _Census(0, {})
-        self._doubted: set[tuple[int, Plane, _Key]] = set()
+        self._unverified: set[tuple[int, Plane, _Key]] = set()
 
     def look_around(self) -> None:
         """Remember who could meet a fault now: a process may end before its failed call is read. Blocking."""
@@ -91,7 +91,7 @@ class Evidence:
         for plane, call in ((Plane.CUDA, row.cuda), (Plane.NVML, row.nvml)):
             if call is None:
                 continue
-            why = _doubt(stored, plane, call)
+            why = _why_unverified(stored, plane, call)
             if why:
                 self._log_once(stored, plane, row, why)
             else:
@@ -129,15 +129,15 @@ class Evidence:
         return known if known and row.start_ns < self._census.at_ns else Known(None, None)
 
     def _log_once(self, stored: StoredFault, plane: Plane, row: ProcessRow, why: str) -> None:
-        doubt = (row.generation, plane, _key(row))
-        if doubt not in self._doubted and len(self._doubted) < _MOST_REMEMBERED:
-            self._doubted.add(doubt)
+        key = (row.generation, plane, _key(row))
+        if key not in self._unverified and len(self._unverified) < _MOST_REMEMBERED:
+            self._unverified.add(key)
             _log.warning(
                 "fault %s: pid %d claims a %s call that %s", stored.fault.id, row.pid, plane.value, why
             )
 
 
-def _doubt(stored: StoredFault, plane: Plane, call: FaultedCall) -> str:
+def _why_unverified(stored: StoredFault, plane: Plane, call: FaultedCall) -> str:
     """Why a record cannot be true; "" when it can."""
     fault = stored.fault
     if plane not in stored.codes:

@@ -58,12 +58,12 @@ def same(known: StoredFault, request: FaultRequest) -> Fault:
 
 
 def refuse_ended(stored: StoredFault) -> None:
-    """Raises Refusal 410 for a lapsed fault, 409 for one that a restart interrupted."""
-    if stored.fault.state is State.LAPSED:
+    """Raises Refusal 410 for a expired fault, 409 for one that a restart interrupted."""
+    if stored.fault.state is State.EXPIRED:
         raise Refusal(
             410,
-            "lapsed",
-            f"the lease of fault {stored.fault.id} has lapsed, which is final",
+            "expired",
+            f"the lease of fault {stored.fault.id} has expired, which is final",
             "make a new fault",
         )
     if stored.phase == "interrupted":

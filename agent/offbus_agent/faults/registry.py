@@ -1,6 +1,6 @@
 """The faults that the node has, and what becomes of them without being asked.
 
-Job: keep every fault with its state, evidence and events; end what has lapsed; go on or clean up after a restart of
+Job: keep every fault with its state, evidence and events; end what has expired; go on or clean up after a restart of
 the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It
 answers no requests (`faults` does) and knows no HTTP.
 """
@@ -13,7 +13,7 @@ from offbus_agent.faults.event_log import EventLog
 from offbus_agent.faults.evidence import Evidence
 from offbus_agent.faults.ownership import not_found, refuse_stale
 from offbus_agent.faults.store import Store, StoredFault, StoreError
-from offbus_agent.leases import boottime_ns, has_lapsed
+from offbus_agent.leases import boottime_ns, has_expired
 from offbus_agent.models import Fault, State
 from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal
@@ -71,7 +71,7 @@ class FaultBook:
             self._store.save()
         except StoreError as err:
             raise Refusal(
-                500, "not_persisted", str(err), "mend --state (space, rights), then try again"
+                500, "not_persisted", str(err), "fix --state (space, rights), then try again"
             ) from err
 
     def fail(self, stored: StoredFault) -> None:
@@ -102,7 +102,7 @@ class FaultBook:
             self._planes.disarm(stored.fault.id)
             stored.fault.state = state
             self.take_in(stored)
-            self.events.append(stored, "lapsed" if state is State.LAPSED else "disarmed")
+            self.events.append(stored, "expired" if state is State.EXPIRED else "disarmed")
             self.changed.set()
             _log.info("fault %s is %s", stored.fault.id, state.value)
 
@@ -123,31 +123,31 @@ class FaultBook:
         self.save(stored)
         self._evidence.forget(stored)
 
-    def lapse_due(self) -> None:
+    def expire_due(self) -> None:
         """End every fault whose lease is over."""
         now = self.now_ns()
-        due = [stored for stored in self._store if has_lapsed(stored.fault, now)]
+        due = [stored for stored in self._store if has_expired(stored.fault, now)]
         for stored in due:
-            self.end(stored, State.LAPSED)
+            self.end(stored, State.EXPIRED)
         if due:
             self.save_or_log()
 
     def observe(self) -> None:
-        """Lapse what is due, then take in what processes have reported."""
-        self.lapse_due()
+        """Expire what is due, then take in what processes have reported."""
+        self.expire_due()
         armed = [stored for stored in self._store if stored.fault.state is State.ARMED]
         if sum(self.take_in(stored) for stored in armed):
             self.save_or_log()
 
     def restore(self) -> None:
-        """After a start: end what was being applied or has lapsed, go on with what lives."""
+        """After a start: end what was being applied or has expired, go on with what lives."""
         for stored in self._store:
             if stored.phase == "applying":
                 self._planes.disarm(stored.fault.id)
                 stored.phase = "interrupted"
             if self._store.from_other_boot:
-                self.end(stored, State.LAPSED)
-        self.lapse_due()
+                self.end(stored, State.EXPIRED)
+        self.expire_due()
         self._compare_with_page()
         self.save_or_log()
 

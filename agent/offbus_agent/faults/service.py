@@ -99,7 +99,7 @@ class Faults:
             return stored.fault
 
     async def renew(self, fault: str, lease: LeaseRequest) -> Fault:
-        """Give an armed fault a new lease from now: 410 after a lapse, 409 when disarmed."""
+        """Give an armed fault a new lease from now: 410 after an expiry, 409 when disarmed."""
         async with self._alone(fault):
             stored = self._owned(fault, lease)
             refuse_ended(stored)
@@ -147,7 +147,7 @@ class Faults:
             self._applied(stored, await self._planes.apply(stored.request, made, ttl_s))
             self._book.save()
         except BaseException as err:
-            stored.phase, stored.fault.state = "settled", State.DISARMED
+            stored.phase, stored.fault.state = "applied", State.DISARMED
             if isinstance(err, PlaneFailedError):
                 self._written(stored, err.kernel)
                 stored.fault.unread += err.unread
@@ -158,7 +158,7 @@ class Faults:
 
     def _applied(self, stored: StoredFault, applied: Applied) -> None:
         fault = stored.fault
-        stored.phase, fault.state, fault.generation = "settled", State.ARMED, applied.generation
+        stored.phase, fault.state, fault.generation = "applied", State.ARMED, applied.generation
         fault.armed_ns, fault.expires_ns = applied.armed_ns, applied.expires_ns
         self._written(stored, applied.kernel)
         self._book.events.append(stored, "armed", applied.armed_ns, generation=applied.generation)
@@ -184,8 +184,8 @@ class Faults:
         return fault
 
     def _alone(self, fault: str) -> asyncio.Lock:
-        """One call on a fault at a time; what is due has lapsed before any."""
-        self._book.lapse_due()
+        """One call on a fault at a time; what is due has expired before any."""
+        self._book.expire_due()
         lock = self._locks.get(fault)
         if lock is None:
             lock = self._locks[fault] = asyncio.Lock()

@@ -10,9 +10,9 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry
@@ -38,7 +38,12 @@ class StoredFault(BaseModel):
 
     request: FaultRequest
     fault: Fault
-    phase: Literal["applying", "settled", "interrupted"] = "settled"
+    phase: Annotated[
+        Literal["applying", "applied", "interrupted"],
+        BeforeValidator(
+            lambda phase: "applied" if phase == "settled" else phase
+        ),  # as agents of 0.1 wrote it
+    ] = "applied"
     """`applying` is on disk while planes are being changed; found at a start, the agent died in between."""
     forgotten: bool = False
     """Recovered or failed: no longer listed, kept for a while so that a repeated recover gets the same answer."""

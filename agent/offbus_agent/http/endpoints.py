@@ -148,7 +148,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="POST",
         path="/faults/{id}/renew",
-        summary="Give an armed fault a new lease; a lapsed one is 410.",
+        summary="Give an armed fault a new lease; a expired one is 410.",
         run=_renew,
         body=LeaseRequest,
         answer=Fault,

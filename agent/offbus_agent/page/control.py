@@ -87,20 +87,20 @@ class ControlPage:
         ids = {slot.fault_id for slot in slots}
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         with self._lock:
-            kept = [slot for slot in self._slots() if slot.fault_id not in ids]
+            remaining = [slot for slot in self._slots() if slot.fault_id not in ids]
             generation = self._next_generation()
             new = [replace(s, generation=generation, armed_at_ns=s.armed_at_ns or now) for s in slots]
-            self._put([*kept, *new], generation)
+            self._put([*remaining, *new], generation)
         return generation
 
     def disarm(self, fault_id: str) -> int:
         """Take a fault off the page; answers how many slots it had."""
         with self._lock:
             before = self._slots()
-            kept = [slot for slot in before if slot.fault_id != fault_id]
-            if len(kept) < len(before):
-                self._put(kept, self._newest(kept))
-        return len(before) - len(kept)
+            remaining = [slot for slot in before if slot.fault_id != fault_id]
+            if len(remaining) < len(before):
+                self._put(remaining, self._newest(remaining))
+        return len(before) - len(remaining)
 
     def renew(self, fault_id: str, expires_ns: int) -> int:
         """Move a fault's end; stickiness and counters go on. Answers how many slots it has."""

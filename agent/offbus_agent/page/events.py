@@ -85,13 +85,13 @@ class EventsPage:
     def create(cls, path: Path) -> Self:
         """Open the file, or make it, writable for everybody.
 
-        A file of the right size, or with the right magic, is ours and is mended: a pod may have spoilt it. Any other
+        A file of the right size, or with the right magic, is ours and is fixed: a pod may have spoilt it. Any other
         raises PageError.
         """
         fd, made = open_or_create(path, bytes(_empty()), 0o666)
         if not made:
             try:
-                _mend(path, fd)
+                _repair(path, fd)
             except BaseException:
                 os.close(fd)
                 raise
@@ -129,7 +129,7 @@ def _empty() -> Events:
     return Events(header=header)
 
 
-def _mend(path: Path, fd: int) -> None:
+def _repair(path: Path, fd: int) -> None:
     """Right header, right size, right permissions. Growing a file back harms no mapping of it."""
     size = os.fstat(fd).st_size
     head = os.pread(fd, ctypes.sizeof(EventsHeader), 0).ljust(ctypes.sizeof(EventsHeader), b"\0")

@@ -129,7 +129,7 @@ def _plugged() -> list[str]:
     return list(installed().names(COMMANDS))
 
 
-def _load(place: str) -> click.Command:
-    module, _, attribute = place.partition(":")
+def _load(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
     command: click.Command = getattr(import_module(module), attribute)
     return command

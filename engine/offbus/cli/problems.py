@@ -23,9 +23,9 @@ def tell(error: Exception) -> int:
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         return Exit.INVALID if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
-    place = _keep(error)
+    path = _keep(error)
     click.echo(f"offbus: internal error: {type(error).__name__}: {error}", err=True)
-    click.echo(f"  this is a bug in offbus {__version__}; details are in {place}", err=True)
+    click.echo(f"  this is a bug in offbus {__version__}; details are in {path}", err=True)
     return Exit.COULD_NOT_RUN
 
 

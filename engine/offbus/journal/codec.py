@@ -102,14 +102,23 @@ def _read(event: Any) -> Event:
 
 
 def _read_v1(event: Any) -> Event:
-    """Format 1 is the present one: nothing to convert."""
+    """Format 1, of offbus 0.1: what to do about residue was called `mend`."""
+    data = event["data"]
+    if event["kind"] == EventKind.RESIDUE and "mend" in data:
+        event = {**event, "data": {**data, "fix": data["mend"]}}
+        del event["data"]["mend"]
+    return _read_v2({**event, "v": VERSION})
+
+
+def _read_v2(event: Any) -> Event:
+    """Format 2 is the present one: nothing to convert."""
     _envelope().validate_python(event, strict=True)
     _schema(event["kind"]).validate_python(event["data"], extra="forbid")
     read: Event = event
     return read
 
 
-READERS: Mapping[int, Callable[[Any], Event]] = {VERSION: _read_v1}
+READERS: Mapping[int, Callable[[Any], Event]] = {1: _read_v1, VERSION: _read_v2}
 """Format version -> its reader."""
 
 

@@ -2,7 +2,7 @@
 
 One event = `{v, seq, run, t, mono_ns, clock, kind, step?, data, crc}`:
 
-- `v`        format version, 1
+- `v`        format version, 2
 - `seq`      1, 2, 3 … without a gap
 - `run`      the run's id
 - `t`        UTC, microseconds, "2026-01-31T12:00:00.000000Z"
@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 
 __all__ = ["VERSION", "Event", "EventKind", "Outcome"]
 
-VERSION = 1
+VERSION = 2
 
 
 class EventKind(StrEnum):

@@ -1,6 +1,6 @@
 """The events of a journal that whoever finishes the run from elsewhere needs, and a journal made of them again.
 
-An environment that keeps them (offbus.environment.KeepsEvents) can lose its runner with all of the runner's machine:
+An environment that keeps them (offbus.environment.PersistsEvents) can lose its runner with all of the runner's machine:
 the head says what the run was and how long its undo may take, `environment_opened` how the place is reached,
 `adopted` who has had the run, the fingerprint what the place was like before, and every undo record what is to be
 taken back. Which undos were played already is not kept: an undo that is played again finds nothing to do.
@@ -17,7 +17,7 @@ from offbus.errors import JournalError
 from offbus.journal.codec import encode
 from offbus.journal.events import Event, EventKind
 
-__all__ = ["KeptEvents", "is_kept", "rebuild_journal"]
+__all__ = ["PersistedEvents", "is_persisted", "rebuild_journal"]
 
 ORDER = (
     EventKind.RUN_STARTED,
@@ -29,21 +29,21 @@ ORDER = (
 """The kinds, as a rebuilt journal has them."""
 
 
-def is_kept(event: Event) -> bool:
+def is_persisted(event: Event) -> bool:
     """Whether others need the event."""
     kind = event["kind"]
     return kind in ORDER and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
 
 
-class KeptEvents:
+class PersistedEvents:
     """Collects them, as a listener of the journal's writer."""
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
-        self.events = [one for one in events if is_kept(one)]
+        self.events = [one for one in events if is_persisted(one)]
 
     def heard(self, event: Event) -> None:
         """Take the next event in."""
-        if is_kept(event):
+        if is_persisted(event):
             self.events.append(event)
 
 

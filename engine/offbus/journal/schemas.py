@@ -204,7 +204,7 @@ class Residue(TypedDict):
 
     item: str
     detail: str
-    mend: str
+    fix: str
 
 
 class RunEnded(TypedDict):

@@ -9,7 +9,7 @@ from offbus.language.check import scenario as check
 from offbus.language.gc_pause import collecting_less
 from offbus.language.scenario import Scenario
 from offbus.language.syntax import source
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.plugins import Registry, installed
 
 __all__ = ["load_scenario"]
@@ -38,14 +38,14 @@ def load_scenario(
 def _load(path: Path, overrides: check.Overrides, registry: Registry) -> Scenario:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
     read = source.read(path)
-    places = Places(read, list(read.findings))
+    positions = Positions(read, list(read.findings))
     scenario = None
     if read.root is not None and read.root.kind == "mapping":
-        scenario = check.check(read.root, places, registry, overrides)
-    elif not places.findings:
-        places.findings.append(_no_mapping(read))
+        scenario = check.check(read.root, positions, registry, overrides)
+    elif not positions.findings:
+        positions.findings.append(_no_mapping(read))
     if scenario is None:
-        raise InvalidScenario(str(path), [*places.findings, *places.warnings])
+        raise InvalidScenario(str(path), [*positions.findings, *positions.warnings])
     return scenario
 
 

@@ -26,10 +26,10 @@ def apply(model: type[_Model], data: Any) -> _Model:
     try:
         return model.model_validate_json(to_json(data), strict=True)
     except ValidationError as err:
-        mended = _with_durations(data, errors_of(err))
-        if mended is None:
+        substituted = _with_durations(data, errors_of(err))
+        if substituted is None:
             raise
-        return model.model_validate_json(to_json(mended), strict=True)
+        return model.model_validate_json(to_json(substituted), strict=True)
 
 
 def errors_of(err: ValidationError) -> list[ErrorDetails]:
@@ -48,10 +48,10 @@ def _with_durations(data: Any, errors: Sequence[ErrorDetails]) -> Any | None:
                 continue  # it stays as it is, and is refused with its own words
     if not found:
         return None
-    mended = copy.deepcopy(data)
+    substituted = copy.deepcopy(data)
     for loc, value in found:
-        _put(mended, loc, value)
-    return mended
+        _put(substituted, loc, value)
+    return substituted
 
 
 def _put(data: Any, loc: tuple[int | str, ...], value: timedelta) -> None:

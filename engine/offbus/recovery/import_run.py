@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from offbus.environment import LeftRun
+from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import EventKind
 from offbus.journal.recovery_events import rebuild_journal
@@ -25,19 +25,19 @@ def folder_here(base: Path, run: str) -> RunFolder | None:
     return next((folder for folder in runs_in(base) if folder.id == run), None)
 
 
-def bring_here(base: Path, left: LeftRun) -> RunFolder:
+def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
     """Make a run's folder of what its place kept. Raises CouldNotRun."""
-    head = next((one["data"] for one in left.events if one["kind"] == EventKind.RUN_STARTED), None)
+    head = next((one["data"] for one in remaining.events if one["kind"] == EventKind.RUN_STARTED), None)
     if head is None:
-        raise CouldNotRun(f"too little was kept of run {left.run} to finish it from here")
+        raise CouldNotRun(f"too little was kept of run {remaining.run} to finish it from here")
     name = str(head.get("name", ""))
-    if not NAME.fullmatch(left.run) or "-" in left.run or not NAME.fullmatch(name):
-        raise CouldNotRun(f"what was kept of run {left.run!r} is not a run's: {name!r} cannot be a name")
-    folder = RunFolder(base / f"{run_stamp()}-{name}-{left.run}")
+    if not NAME.fullmatch(remaining.run) or "-" in remaining.run or not NAME.fullmatch(name):
+        raise CouldNotRun(f"what was kept of run {remaining.run!r} is not a run's: {name!r} cannot be a name")
+    folder = RunFolder(base / f"{run_stamp()}-{name}-{remaining.run}")
     try:
         folder.path.mkdir(mode=0o700, parents=True)
         folder.unfinished.write_text(json.dumps({"identity": str(head["identity"])}), encoding="utf-8")
     except (OSError, KeyError) as err:
-        raise CouldNotRun(f"cannot make a folder for run {left.run} below {base}: {err}") from err
-    rebuild_journal(folder.journal, left.events)
+        raise CouldNotRun(f"cannot make a folder for run {remaining.run} below {base}: {err}") from err
+    rebuild_journal(folder.journal, remaining.events)
     return folder

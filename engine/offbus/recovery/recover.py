@@ -4,7 +4,7 @@
     -> undo what is not settled -> compare with the fingerprint from before -> close -> run_ended, report
 
 Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the run's
-lock. What cannot be undone is residue with the way to mend it (offbus.recovery.unrecoverable): an undo whose type is
+lock. What cannot be undone is residue with the way to fix it (offbus.recovery.unrecoverable): an undo whose type is
 not installed, one whose environment or record is lost in a damaged journal. A place that is proven to be gone as a
 whole took what the run did with it. A journal that cannot be written any more (a full disk) does not keep the world
 from being undone; it is said, and the run stays unfinished.
@@ -18,20 +18,20 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.errors import CouldNotRun, OffbusError, PlaceGone
+from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import Journal, read_journal
-from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
-from offbus.recovery.unrecoverable import settle_gone, tell_lost, tell_missing, tell_unreachable
+from offbus.recovery.unrecoverable import resolve_gone, tell_lost, tell_missing, tell_unreachable
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.stop_causes import only_one
-from offbus.runner.teardown import end_run, settle_place
+from offbus.runner.teardown import end_run, read_back_and_close
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
 
@@ -106,14 +106,14 @@ async def _finish(
     killed = plan.fold.ended is None
     writer = _take_over(folder, plan, clock)
     try:
-        kept = KeptEvents(plan.journal.events)
-        for listener in (plan.fold.apply, kept.heard, *listeners):
+        persisted = PersistedEvents(plan.journal.events)
+        for listener in (plan.fold.apply, persisted.heard, *listeners):
             writer.listen(listener)
         _adopt(writer, plan, by)
         if killed:
             _tell_killed(writer, plan)
         if plan.fold.environment is not None:
-            await _undo_there(folder, plan, writer, kept, by, progress, registry)
+            await _undo_there(folder, plan, writer, persisted, by, progress, registry)
         else:
             tell_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
         tell_lost(writer, plan.fold, folder)
@@ -161,7 +161,7 @@ async def _undo_there(
     folder: RunFolder,
     plan: Recovery,
     writer: JournalWriter,
-    kept: KeptEvents,
+    persisted: PersistedEvents,
     by: str,
     progress: Progress,
     registry: Registry,
@@ -176,7 +176,7 @@ async def _undo_there(
         environment=environment_type.name,
         abort=lambda reason: progress(None, reason),
         progress=progress,
-        kept=kept,
+        persisted=persisted,
     )
     reopen, opened = environment_type.opener.reopen, False
     try:
@@ -185,14 +185,14 @@ async def _undo_there(
             with anyio.CancelScope(shield=True):
                 writer.append(EventKind.PHASE, {"name": "undo"})
                 await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
-                left = [entry for entry in plan.entries if not entry.settled]
+                remaining = [entry for entry in plan.entries if not entry.resolved]
                 tell_missing(writer, plan.missing)
                 clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)
-                await settle_place(environment, writer, left, fold.fingerprint, clean=clean)
+                await read_back_and_close(environment, writer, remaining, fold.fingerprint, clean=clean)
     except Exception as err:
         one = only_one(err)
-        if isinstance(one, PlaceGone) and not opened:
-            return settle_gone(writer, plan.entries, plan.missing, by, one.message)
+        if isinstance(one, EnvironmentGone) and not opened:
+            return resolve_gone(writer, plan.entries, plan.missing, by, one.message)
         if opened or isinstance(one, OffbusError):
             raise one from None
         reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"

@@ -1,4 +1,4 @@
-"""Tells what a recovery cannot undo, as residue with the way to mend it, and what it need not: its place is gone.
+"""Tells what a recovery cannot undo, as residue with the way to fix it, and what it need not: its place is gone.
 
 Nothing is guessed, nothing is left out.
 """
@@ -11,10 +11,10 @@ from offbus.report.fold import Fold
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
 
-__all__ = ["settle_gone", "tell_lost", "tell_missing", "tell_unreachable"]
+__all__ = ["resolve_gone", "tell_lost", "tell_missing", "tell_unreachable"]
 
 
-def settle_gone(
+def resolve_gone(
     writer: JournalWriter, entries: Iterable[UndoEntry], missing: Iterable[Event], by: str, why: str
 ) -> None:
     """The place is proven to be gone: no undo finds anything to do there."""
@@ -32,8 +32,8 @@ def tell_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
     for record in records:
         data = record["data"]
         detail = f"undo type {data['type']} cannot be loaded here; it comes with {data['distribution']}"
-        mend = f"install {data['distribution']}, then: offbus recover {writer.run}"
-        _tell(writer, data["describe"], detail, mend)
+        fix = f"install {data['distribution']}, then: offbus recover {writer.run}"
+        _tell(writer, data["describe"], detail, fix)
 
 
 def tell_unreachable(
@@ -66,5 +66,5 @@ def tell_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
         _tell(writer, "the journal", detail, f"look by hand; then: rm {folder.unfinished}")
 
 
-def _tell(writer: JournalWriter, item: str, detail: str, mend: str) -> None:
-    writer.append(EventKind.RESIDUE, {"item": item, "detail": detail, "mend": mend})
+def _tell(writer: JournalWriter, item: str, detail: str, fix: str) -> None:
+    writer.append(EventKind.RESIDUE, {"item": item, "detail": detail, "fix": fix})

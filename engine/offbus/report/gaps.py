@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from offbus.journal.events import Event, EventKind
 
-__all__ = ["SETTLED", "Gaps"]
+__all__ = ["RESOLVED", "Gaps"]
 
-SETTLED = ("restored", "nothing")
+RESOLVED = ("restored", "nothing")
 """Results after which an undo needs no further try."""
 
 
@@ -53,4 +53,4 @@ class Gaps:
             return []
         highest = max([*self._recorded, *self._last], default=0)
         unknown = set(range(1, highest + 1)) - self._recorded
-        return sorted(number for number in unknown if self._last.get(number) not in SETTLED)
+        return sorted(number for number in unknown if self._last.get(number) not in RESOLVED)

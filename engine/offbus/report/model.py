@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 __all__ = [
     "ExpectationReport",
@@ -163,7 +163,8 @@ class ResidueReport:
 
     item: str
     detail: str
-    mend: str
+    fix: Annotated[str, Field(validation_alias=AliasChoices("fix", "mend"))]
+    """What to do about it. Reports of offbus 0.1 call it `mend`."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from offbus.journal.events import Event
-from offbus.report.gaps import SETTLED, Gaps
+from offbus.report.gaps import RESOLVED, Gaps
 from offbus.report.model import (
     ExpectationReport,
     FaultReport,
@@ -59,4 +59,4 @@ class RunState:
 
     def pending_undos(self) -> list[UndoReport]:
         """Undos that are recorded and not settled, in the order of their records."""
-        return [undo for undo in self.undos.values() if undo.result not in SETTLED]
+        return [undo for undo in self.undos.values() if undo.result not in RESOLVED]

@@ -13,7 +13,7 @@ __all__ = ["closing_lines", "recover_command"]
 
 WORDS = {"passed": ("PASSED", Tone.GOOD), "failed": ("FAILED", Tone.BAD), "errored": ("ERRORED", Tone.BAD)}
 LISTED_BELOW = ("residue: ", "not undone: ")
-"""Reasons that the residue lines repeat, with how to mend them."""
+"""Reasons that the residue lines repeat, with how to fix them."""
 WIDTH = 78
 """Of the lines that can be broken."""
 TIME_TO = "time_to_"
@@ -27,7 +27,7 @@ REQUESTS = (
 )
 
 
-def closing_lines(report: Report, place: Path, *, goes_on: bool = False) -> list[Line]:
+def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
     """The closing lines; `place` is the path of report.json, or of the journal while there is no report.
 
     `goes_on` when a living process plays the run: then there is nothing to recover yet.
@@ -37,8 +37,8 @@ def closing_lines(report: Report, place: Path, *, goes_on: bool = False) -> list
         *(line("  - ", clean(reason)) for reason in _reasons(report, goes_on=goes_on)),
         *_figures(report),
         *_residue(report),
-        *([] if report.complete or goes_on else [_finish(report, place.parent)]),
-        line("journal: " if place.suffix == ".jsonl" else "report: ", str(place)),
+        *([] if report.complete or goes_on else [_finish(report, path.parent)]),
+        line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
     ]
 
 
@@ -113,7 +113,7 @@ def _residue(report: Report) -> Iterator[Line]:
 
 def _item(item: ResidueReport) -> Iterator[Line]:
     yield line("  - ", f"{clean(item.item)}: {clean(item.detail)}")
-    yield line("    mend: ", (clean(item.mend), Tone.STRONG))
+    yield line("    fix: ", (clean(item.fix), Tone.STRONG))
 
 
 def _finish(report: Report, folder: Path) -> Line:

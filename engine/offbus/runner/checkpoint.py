@@ -2,13 +2,13 @@
 
 import anyio.lowlevel
 
-__all__ = ["Breath"]
+__all__ = ["Checkpoint"]
 
 EVERY = 16
 """Turns, which take a few milliseconds. One turn of the event loop costs as much as a step that does nothing."""
 
 
-class Breath:
+class Checkpoint:
     """Taken before every turn."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.cleanup import CleanupOutputs
-from offbus.environment import Environment, HoldsLeases, KeepsEvents
+from offbus.environment import Environment, HoldsLeases, PersistsEvents
 from offbus.journal.events import Event
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock
@@ -36,7 +36,7 @@ class Services:
     environment: Environment
     leases: HoldsLeases | None
     """The environment, if it holds leases."""
-    keeper: KeepsEvents | None
+    persister: PersistsEvents | None
     """The environment, if it keeps undos."""
     clock: Clock
     scenario_dir: str
@@ -58,12 +58,14 @@ class Stoppable(Protocol):
 class StepContext(JournalRecorder):
     """One attempt of one step."""
 
-    def __init__(self, services: Services, step: str, on_ready: Callable[[], None], place: Stoppable) -> None:
+    def __init__(
+        self, services: Services, step: str, on_ready: Callable[[], None], stoppable: Stoppable
+    ) -> None:
         super().__init__(services.journal, services.epoch, services.metrics, step)
         self._services = services
         self._name = step
         self._on_ready = on_ready
-        self._place = place
+        self._stoppable = stoppable
 
     @property
     def step(self) -> str:
@@ -99,8 +101,8 @@ class StepContext(JournalRecorder):
         if self._services.leases is not None:
             await self._services.leases.may_change()
         record = self._services.register(self._name, undo)
-        if self._services.keeper is not None:
-            await self._services.keeper.keep(record)
+        if self._services.persister is not None:
+            await self._services.persister.persist(record)
 
     async def undo_now(self, steps: Sequence[str]) -> CleanupOutputs:
         """For `cleanup`: stop these steps if they run, undo them now. Raises StepProblem if one stays undone."""
@@ -115,7 +117,7 @@ class StepContext(JournalRecorder):
 
     async def stopped(self) -> None:
         """Wait until a background step is asked to stop."""
-        await self._place.stop.wait()
+        await self._stoppable.stop.wait()
 
     def progress(self, text: str) -> None:
         """For the live view."""

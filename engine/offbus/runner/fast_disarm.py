@@ -8,16 +8,16 @@ from offbus.runner.scheduler import Scheduler
 from offbus.runner.step_runner import Stepper
 from offbus.runner.undo_registry import UndoLog
 
-__all__ = ["HASTE", "disarm_in_haste", "halt_after"]
+__all__ = ["FAST_DISARM_AFTER", "fast_disarm", "halt_after"]
 
-HASTE = timedelta(milliseconds=250)
+FAST_DISARM_AFTER = timedelta(milliseconds=250)
 """How long the steps may take to end after a stop before the faults are disarmed without waiting for them."""
 
 
-async def disarm_in_haste(hurry: anyio.Event, stepper: Stepper, undos: UndoLog) -> None:
+async def fast_disarm(stop_requested: anyio.Event, stepper: Stepper, undos: UndoLog) -> None:
     """Once `hurry` is set: disarm what steps that do not end leave armed. Cancelled when they all have ended."""
-    await hurry.wait()
-    await anyio.sleep(HASTE.total_seconds())
+    await stop_requested.wait()
+    await anyio.sleep(FAST_DISARM_AFTER.total_seconds())
     with anyio.CancelScope(shield=True):
         await undos.disarm_now(stepper.running)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from offbus.environment import Environment
 
-__all__ = ["Difference", "differences", "foreign_of", "mend_of", "value_of"]
+__all__ = ["Difference", "differences", "external_change_of", "fix_of", "value_of"]
 
 Difference = tuple[str, str]
 """An item, and what is different about it."""
@@ -59,17 +59,17 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
-def mend_of(environment: Environment, item: str, before: Any) -> str | None:
-    """The command with which the environment would mend an item (offbus.environment.Mends); None when it has none."""
-    mend = getattr(environment, "mend", None)
-    said = mend(item, before) if callable(mend) else None
+def fix_of(environment: Environment, item: str, before: Any) -> str | None:
+    """The command that the environment suggests for an item (offbus.environment.SuggestsFixes); None if it has none."""
+    fix = getattr(environment, "fix", None)
+    said = fix(item, before) if callable(fix) else None
     return said if isinstance(said, str) and said else None
 
 
-def foreign_of(
+def external_change_of(
     environment: Environment, item: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> str | None:
-    """Why a difference is somebody else's (offbus.environment.TellsForeign); None when it may be this run's."""
-    tell = getattr(environment, "foreign", None)
+    """Why a difference is somebody else's (offbus.environment.TellsExternalChanges); None when it may be this run's."""
+    tell = getattr(environment, "external_change", None)
     said = tell(item, before, after) if callable(tell) else None
     return said if isinstance(said, str) and said else None

@@ -5,9 +5,9 @@ from datetime import timedelta
 from math import isfinite
 from typing import Any
 
-from offbus.environment import Left
+from offbus.environment import Leftover
 from offbus.journal.events import Event, EventKind
-from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter
 from offbus.recorder import Moment, Recorded
 
@@ -101,15 +101,15 @@ class RunRecorder(JournalRecorder):
         environment: str,
         abort: Callable[[str], None],
         progress: Callable[[str | None, str], None],
-        kept: KeptEvents | None = None,
+        persisted: PersistedEvents | None = None,
     ) -> None:
         super().__init__(journal, epoch, metrics)
-        self._kept = kept or KeptEvents()
+        self._persisted = persisted or PersistedEvents()
         self._environment = environment
         self._abort = abort
         self._progress = progress
         self._begun = False
-        self.left: list[Left] = []
+        self.leftovers: list[Leftover] = []
         """What may be left of an environment that did not open."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
@@ -118,23 +118,23 @@ class RunRecorder(JournalRecorder):
         self._journal.append(EventKind.ENVIRONMENT_OPENED, data, durable=True)
         self._begun = True
 
-    def unopened(self, left: Iterable[Left] = ()) -> None:
+    def unopened(self, leftovers: Iterable[Leftover] = ()) -> None:
         """See RunHandle."""
         self._begun = False
-        for one in left:
-            self.left.append(one)
-            data = {"item": one.item, "detail": one.detail, "mend": one.mend}
+        for one in leftovers:
+            self.leftovers.append(one)
+            data = {"item": one.item, "detail": one.detail, "fix": one.fix}
             self._journal.append(EventKind.RESIDUE, data)
 
     def did_not_open(self) -> None:
         """The engine's side of `unopened`: nobody has looked unless the environment said so."""
         if self._begun:
             detail = "it did not open, and did not say whether anything of it is left"
-            self.unopened([Left("environment", detail, f"offbus recover {self.run_id}")])
+            self.unopened([Leftover("environment", detail, f"offbus recover {self.run_id}")])
 
-    def kept(self) -> Sequence[Event]:
+    def persisted(self) -> Sequence[Event]:
         """See RunHandle."""
-        return tuple(self._kept.events)
+        return tuple(self._persisted.events)
 
     def abort(self, reason: str) -> None:
         """See RunHandle."""

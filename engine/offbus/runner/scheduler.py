@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from offbus.journal.events import Outcome
 from offbus.runner.attempts import Result
-from offbus.runner.checkpoint import Breath
+from offbus.runner.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Step
@@ -97,10 +97,10 @@ class Scheduler:
         self._unended = len(self._mine)
         self._foreground = sum(not slot.step.background for slot in self._mine)
         self._halted: str | None = None
-        self._breath = Breath()
+        self._checkpoint = Checkpoint()
         self._tasks: TaskGroup | None = None
-        self._seeks_heir = False
-        self._heir: Slot | None = None
+        self._looks_for_next = False
+        self._next_step: Slot | None = None
         for slot in self._mine:
             self._connect(slot)
 
@@ -165,8 +165,8 @@ class Scheduler:
         if self._tasks is None or self._halted is not None:
             return
         slot.started = True
-        if self._seeks_heir:
-            self._seeks_heir, self._heir = False, slot
+        if self._looks_for_next:
+            self._looks_for_next, self._next_step = False, slot
         else:
             self._tasks.start_soon(self._run, slot, name=slot.step.id)
 
@@ -175,9 +175,9 @@ class Scheduler:
         following: Slot | None = slot
         while following is not None:
             result = await self._outcome(following)
-            self._seeks_heir = True
+            self._looks_for_next = True
             self._end(following, result)
-            following, self._heir, self._seeks_heir = self._heir, None, False
+            following, self._next_step, self._looks_for_next = self._next_step, None, False
 
     async def _outcome(self, slot: Slot) -> Result:
         limit = GRACE if slot.asked_to_stop else slot.step.timeout
@@ -186,7 +186,7 @@ class Scheduler:
         try:
             if slot.cancelled_because is None:
                 with slot.scope:
-                    await self._breath.take()
+                    await self._checkpoint.take()
                     result = await self._play(slot)
         except BaseException:
             self._end(slot, result)

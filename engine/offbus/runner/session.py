@@ -7,7 +7,7 @@ undo and everything after it are played, in a shield, inside `undo_timeout`. Wha
 is offbus.report.verdict's matter; this module only journals what happened.
 
 A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
-disarmed within `HASTE` (offbus.runner.fast_disarm), whether the steps that run have ended by then or not.
+disarmed within `FAST_DISARM_AFTER` (offbus.runner.fast_disarm), whether the steps that run have ended by then or not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from offbus.environment import Environment, HoldsLeases, KeepsEvents
+from offbus.environment import Environment, HoldsLeases, PersistsEvents
 from offbus.journal.events import Event, EventKind, Outcome
-from offbus.journal.recovery_events import KeptEvents
+from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
@@ -28,14 +28,14 @@ from offbus.runner.attempts import Result
 from offbus.runner.clock import Clock
 from offbus.runner.context import Services
 from offbus.runner.expectations import judge_all
-from offbus.runner.fast_disarm import disarm_in_haste, halt_after
+from offbus.runner.fast_disarm import fast_disarm, halt_after
 from offbus.runner.recorder import MetricValues, RunRecorder
 from offbus.runner.run_started import head_of
 from offbus.runner.scheduler import Scheduler
 from offbus.runner.step_runner import Stepper
 from offbus.runner.stop_causes import cause_of
 from offbus.runner.stop_conditions import StopWatch
-from offbus.runner.teardown import end_run, settle_place
+from offbus.runner.teardown import end_run, read_back_and_close
 from offbus.runner.undo_registry import UndoLog
 from offbus.runner.undo_runner import Undoer
 from offbus.runs import RunFolder
@@ -80,12 +80,12 @@ class Session:
         """Why no further step of this part starts."""
         self._at_once: str | None = None
         """Why nothing more may be changed and `always` steps are skipped."""
-        self._hurry = anyio.Event()
+        self._stop_requested = anyio.Event()
         self._undos: UndoLog | None = None
         self._watch: StopWatch | None = None
-        self._kept = KeptEvents()
+        self._persisted = PersistedEvents()
         self._journal = JournalWriter(folder.journal, folder.id, clock)
-        for listener in (self.fold.apply, self._kept.heard, *listeners, self._heard):
+        for listener in (self.fold.apply, self._persisted.heard, *listeners, self._heard):
             self._journal.listen(listener)
 
     async def run(self) -> Report:
@@ -143,7 +143,7 @@ class Session:
             environment=self._scenario.environment.type.name,
             abort=self._abort,
             progress=self._progress,
-            kept=self._kept,
+            persisted=self._persisted,
         )
 
     def _stepper(self, environment: Environment, undos: UndoLog) -> Stepper:
@@ -153,7 +153,7 @@ class Session:
             metrics=self._metrics,
             environment=environment,
             leases=environment if isinstance(environment, HoldsLeases) else None,
-            keeper=environment if isinstance(environment, KeepsEvents) else None,
+            persister=environment if isinstance(environment, PersistsEvents) else None,
             clock=self._clock,
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
@@ -168,8 +168,8 @@ class Session:
         if self._stopped is None:
             with anyio.CancelScope() as self._stoppable:
                 event = await self._looked_around(environment)
-                if isinstance(environment, KeepsEvents):
-                    await environment.keep(event)
+                if isinstance(environment, PersistsEvents):
+                    await environment.persist(event)
             self._stoppable = None
         self._phase("steps")
         await self._play(stepper, undos, always=False)
@@ -186,16 +186,16 @@ class Session:
             self._stop("timeout", f"the run did not end within {limit:g} s")
 
     async def _wind_up(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
-        undos.time_left()
+        undos.time_remaining()
         with self._surviving():
             await self._always_part(stepper, undos)
         self._phase("undo")
         undos.closed = undos.closed or "the run is being undone"
-        remaining = await undos.undo_all(by="runner", budget=undos.time_left())
+        remaining = await undos.undo_all(by="runner", budget=undos.time_remaining())
         with self._surviving():
             passed = Result(Outcome.PASSED)
             judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)
-        await settle_place(environment, self._journal, remaining, self.fold.fingerprint)
+        await read_back_and_close(environment, self._journal, remaining, self.fold.fingerprint)
 
     async def _always_part(self, stepper: Stepper, undos: UndoLog) -> None:
         """At most half of the undo's budget: the undo itself needs the other half."""
@@ -203,7 +203,7 @@ class Session:
             return
         self._phase("always")
         self._stopped = self._at_once  # a failure or timeout before does not keep these from running
-        await self._play(stepper, undos, always=True, limit=undos.time_left() / 2)
+        await self._play(stepper, undos, always=True, limit=undos.time_remaining() / 2)
 
     async def _play(
         self, stepper: Stepper, undos: UndoLog, *, always: bool, limit: timedelta | None = None
@@ -212,7 +212,7 @@ class Session:
         if self._stopped is not None:
             playing.halt(self._stopped)
         async with anyio.create_task_group() as beside:
-            beside.start_soon(disarm_in_haste, self._hurry, stepper, undos)
+            beside.start_soon(fast_disarm, self._stop_requested, stepper, undos)
             if not always:
                 self._watch = StopWatch(self._scenario.stop_when, stepper.scope, self._abort, beside)
             if limit is not None:
@@ -241,8 +241,8 @@ class Session:
         self._at_once = self._at_once or why
         if self._undos is not None:
             self._undos.closed = self._undos.closed or f"the run is being stopped: {why}"
-            self._undos.time_left()
-        self._hurry.set()
+            self._undos.time_remaining()
+        self._stop_requested.set()
 
     def _told(self, cause: str) -> bool:
         return any(stop.cause == cause for stop in self.fold.stops)

@@ -14,17 +14,17 @@ from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.runner.fingerprint_diff import differences, foreign_of, mend_of, value_of
+from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
 
-__all__ = ["CLOSING", "end_run", "settle_place", "write_report"]
+__all__ = ["CLOSING", "end_run", "read_back_and_close", "write_report"]
 
 CLOSING = timedelta(seconds=60)
 """For reading the place back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
 
 
-async def settle_place(
+async def read_back_and_close(
     environment: Environment,
     journal: JournalWriter,
     open_entries: Iterable[UndoEntry],
@@ -118,12 +118,12 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
         return False
     clean = True
     for item, detail in differences(before, after):
-        why = foreign_of(environment, item, before, after)
+        why = external_change_of(environment, item, before, after)
         if why is not None:
             data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
             journal.append(EventKind.OBSERVED, data)
             continue
-        _residue(journal, item, detail, mend_of(environment, item, value_of(before, item)))
+        _residue(journal, item, detail, fix_of(environment, item, value_of(before, item)))
         clean = False
     return clean
 
@@ -135,6 +135,6 @@ async def _read_back(environment: Environment, journal: JournalWriter) -> dict[s
     return items
 
 
-def _residue(journal: JournalWriter, item: str, detail: str, mend: str | None = None) -> None:
-    data = {"item": item, "detail": detail, "mend": mend or f"offbus recover {journal.run}"}
+def _residue(journal: JournalWriter, item: str, detail: str, fix: str | None = None) -> None:
+    data = {"item": item, "detail": detail, "fix": fix or f"offbus recover {journal.run}"}
     journal.append(EventKind.RESIDUE, data)

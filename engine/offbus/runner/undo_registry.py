@@ -34,7 +34,7 @@ class UndoLog:
         self.deadline: float | None = None
         """When the budget of the undo ends, once it has begun."""
 
-    def time_left(self) -> timedelta:
+    def time_remaining(self) -> timedelta:
         """Of the undo's budget, which begins with the first call: with the stop of a run, or the end of its steps."""
         if self.deadline is None:
             self.deadline = anyio.current_time() + self._budget.total_seconds()
@@ -76,27 +76,27 @@ class UndoLog:
     async def undo_steps(self, steps: Iterable[str], *, by: str) -> list[UndoEntry]:
         """Undo what these steps registered and is not undone yet, now; those entries are returned."""
         wanted = set(steps)
-        mine = [entry for entry in self.entries if entry.step in wanted and not entry.settled]
+        mine = [entry for entry in self.entries if entry.step in wanted and not entry.resolved]
         await self._undoer.undo(mine, by=by, budget=self._budget)
         return mine
 
     async def disarm_now(self, running: Callable[[str | None], bool]) -> None:
         """After a stop: disarm every fault at once. Those of steps that still run are disarmed again at the end."""
-        mine = [entry for entry in self.entries if entry.undo.phase is Phase.DISARM and not entry.settled]
+        mine = [entry for entry in self.entries if entry.undo.phase is Phase.DISARM and not entry.resolved]
         early = [entry for entry in mine if running(entry.step)]
-        await self._undoer.undo(mine, by="stop", budget=self.time_left())
+        await self._undoer.undo(mine, by="stop", budget=self.time_remaining())
         for entry in early:
             entry.again = True
 
     async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
         """Undo everything that is not settled; the entries that stay open are returned."""
         await self._undoer.undo(self.entries, by=by, budget=budget)
-        return [entry for entry in self.entries if not entry.settled]
+        return [entry for entry in self.entries if not entry.resolved]
 
 
 def refuse_open(played: Iterable[UndoEntry]) -> None:
     """Raise StepFailed for a conflict, StepError for an undo that failed; nothing when all are settled."""
-    entries = [entry for entry in played if not entry.settled]
+    entries = [entry for entry in played if not entry.resolved]
     if not entries:
         return
     first = entries[0]

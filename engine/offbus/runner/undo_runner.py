@@ -15,7 +15,7 @@ from offbus.environment import Environment, OwnsRun
 from offbus.errors import JournalError, OffbusError
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
-from offbus.runner.checkpoint import Breath
+from offbus.runner.checkpoint import Checkpoint
 from offbus.runner.recorder import JournalRecorder
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
@@ -46,7 +46,7 @@ class UndoEntry:
     _turn: anyio.Lock | None = None
 
     @property
-    def settled(self) -> bool:
+    def resolved(self) -> bool:
         """Nothing is left to do."""
         return not self.again and self.result is not None and self.result.result != "conflict"
 
@@ -69,22 +69,22 @@ class Undoer:
 
     async def undo(self, entries: Iterable[UndoEntry], *, by: str, budget: timedelta) -> None:
         """Undo what is not settled: all disarms at once, then the rest in reverse order of their records."""
-        due = [entry for entry in entries if not entry.settled]
+        due = [entry for entry in entries if not entry.resolved]
         deadline = anyio.current_time() + budget.total_seconds()
-        breath = Breath()
+        checkpoint = Checkpoint()
         with anyio.CancelScope(shield=True):  # each try has a bound of its own
             async with anyio.create_task_group() as together:
                 for entry in due:
                     if entry.undo.phase is Phase.DISARM:
-                        together.start_soon(self._settle, entry, by, deadline)
+                        together.start_soon(self._resolve, entry, by, deadline)
             for entry in _newest_first(due):
                 if entry.undo.phase is Phase.RESTORE:
-                    await breath.take()
-                    await self._settle(entry, by, deadline)
+                    await checkpoint.take()
+                    await self._resolve(entry, by, deadline)
 
-    async def _settle(self, entry: UndoEntry, by: str, deadline: float) -> None:
+    async def _resolve(self, entry: UndoEntry, by: str, deadline: float) -> None:
         async with entry.turn:
-            if not entry.settled:
+            if not entry.resolved:
                 await self._try_repeatedly(entry, by, deadline)
 
     async def _try_repeatedly(self, entry: UndoEntry, by: str, deadline: float) -> None:

@@ -35,8 +35,8 @@ class GarbageCollector(Controller[Ref]):
         resource = SERVED.get(reference["kind"])
         if resource is None:
             return True  # of a kind that is not served here: not ours to judge
-        place = namespace if resource.namespaced else ""
-        owner = self.store.find(Ref(reference["kind"], reference["name"], place))
+        namespace_of_owner = namespace if resource.namespaced else ""
+        owner = self.store.find(Ref(reference["kind"], reference["name"], namespace_of_owner))
         return owner is not None and owner["metadata"]["uid"] == reference["uid"]
 
 

@@ -31,10 +31,10 @@ class PodWorker:
 
     def stop(self, grace_s: float) -> None:
         """Ask the pod to end; called again with less grace, it ends sooner."""
-        hurry = self._scope.cancel_called and grace_s < self._view.grace_s
+        shortened = self._scope.cancel_called and grace_s < self._view.grace_s
         self._view.grace_s = min(grace_s, self._view.grace_s) if self._scope.cancel_called else grace_s
         self._scope.cancel()
-        if hurry and grace_s == 0:
+        if shortened and grace_s == 0:
             for container in (*self._inits, *self._containers):
                 container.kill()
 

@@ -130,9 +130,9 @@ async def stop(layout: Layout) -> None:
     if is_running(layout):
         await ask_to_stop(layout)
     await end_leftovers(layout)
-    left = leftovers(layout)
-    if left:
-        names = ", ".join(f"{p.id.pid} {p.command()}" for p in left)
+    remaining = leftovers(layout)
+    if remaining:
+        names = ", ".join(f"{p.id.pid} {p.command()}" for p in remaining)
         raise CouldNotRun(f"processes of {layout.real} could not be ended: {names}", hint="end them by hand")
 
 

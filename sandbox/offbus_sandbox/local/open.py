@@ -12,15 +12,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Environment, Left, RunHandle
-from offbus.errors import PlaceGone
+from offbus.environment import Environment, Leftover, RunHandle
+from offbus.errors import EnvironmentGone
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.local.options import LocalOptions
-from offbus_sandbox.local.sandbox_choice import Place, refuse_another, refuse_gone
+from offbus_sandbox.local.sandbox_choice import ChosenSandbox, refuse_another, refuse_gone
 from offbus_steps.cluster.cluster import open_cluster
-from offbus_steps.failed_open import left_after
+from offbus_steps.failed_open import leftover_after
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["open_local", "reopen_local"]
@@ -31,31 +31,31 @@ async def open_local(
     options: LocalOptions, guards: ClusterGuards, run: RunHandle, run_dir: str
 ) -> AsyncIterator[Environment]:
     """Use a running sandbox, or start one."""
-    place = Place.choose(options, Path(run_dir))
-    with place.used(run_dir):
-        async with opened(place, guards, run) as cluster:
+    chosen = ChosenSandbox.choose(options, Path(run_dir))
+    with chosen.used(run_dir):
+        async with opened(chosen, guards, run) as cluster:
             yield cluster
 
 
 @asynccontextmanager
-async def opened(place: Place, guards: ClusterGuards, run: RunHandle) -> AsyncIterator[Environment]:
+async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -> AsyncIterator[Environment]:
     """The cluster in a sandbox that the run may use; what fails on the way ends what was started."""
-    state = {**place.state, "guards": guards.model_dump(mode="json")}
+    state = {**chosen.state, "guards": guards.model_dump(mode="json")}
     run.opened({**state, "served": False})
     is_open = False
     try:
-        if place.own:
+        if chosen.own:
             run.progress("starting the local environment")
-            await start(place.layout, place.config)
-        async with LocalPort(place.layout.api) as port:
-            state["instance"] = await place.instance(port)
-            async with connected(place, port, guards, run, ends=place.own) as cluster:
+            await start(chosen.layout, chosen.config)
+        async with LocalPort(chosen.layout.api) as port:
+            state["instance"] = await chosen.instance(port)
+            async with connected(chosen, port, guards, run, ends=chosen.own) as cluster:
                 run.opened({**state, "served": True})
                 is_open = True
                 yield cluster
     except BaseException:
         if not is_open:  # afterwards `close` decides what stays for a recovery
-            run.unopened(await end_unopened(place, run.run_id))
+            run.unopened(await end_unopened(chosen, run.run_id))
         raise
 
 
@@ -63,60 +63,62 @@ async def opened(place: Place, guards: ClusterGuards, run: RunHandle) -> AsyncIt
 async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -> AsyncIterator[Environment]:
     """Reach the sandbox of a run again; one whose supervisor has gone is started from its files, and ended again.
 
-    Raises PlaceGone when the sandbox was taken down meanwhile, with all that the run did in it.
+    Raises EnvironmentGone when the sandbox was taken down meanwhile, with all that the run did in it.
     """
-    place = Place.of(state)
-    refuse_gone(place, state)
-    if place.own and not state.get("served", True):
-        yield Unserved(place, run)
+    chosen = ChosenSandbox.of(state)
+    refuse_gone(chosen, state)
+    if chosen.own and not state.get("served", True):
+        yield Unserved(chosen, run)
         return
-    with place.used(run_dir):
-        revived = not is_running(place.layout)
+    with chosen.used(run_dir):
+        revived = not is_running(chosen.layout)
         if revived:
             run.progress("starting the local environment again")
-            await start(place.layout, place.config)
+            await start(chosen.layout, chosen.config)
         try:
-            async with reconnected(place, state, run, ends=place.own or revived) as cluster:
+            async with reconnected(chosen, state, run, ends=chosen.own or revived) as cluster:
                 yield cluster
-        except PlaceGone:
+        except EnvironmentGone:
             if revived:
-                await stop(place.layout)
+                await stop(chosen.layout)
             raise
 
 
 @asynccontextmanager
 async def reconnected(
-    place: Place, state: Mapping[str, Any], run: RunHandle, *, ends: bool
+    chosen: ChosenSandbox, state: Mapping[str, Any], run: RunHandle, *, ends: bool
 ) -> AsyncIterator[Environment]:
     """The cluster, when the sandbox is still the one that the run acted on."""
     guards = ClusterGuards.model_validate(state["guards"])
-    async with LocalPort(place.layout.api) as port:
-        await refuse_another(place, port, state)
-        async with connected(place, port, guards, run, ends=ends) as cluster:
+    async with LocalPort(chosen.layout.api) as port:
+        await refuse_another(chosen, port, state)
+        async with connected(chosen, port, guards, run, ends=ends) as cluster:
             yield cluster
 
 
-async def end_unopened(place: Place, run: str) -> list[Left]:
+async def end_unopened(chosen: ChosenSandbox, run: str) -> list[Leftover]:
     """Until the environment is open nobody will close it: a sandbox that was started for it ends here.
 
     What is not proven to have ended is returned.
     """
-    if not place.own:
+    if not chosen.own:
         return []
-    return await left_after(lambda: end_own(place), f"the local environment in {place.layout.real}", run)
+    return await leftover_after(
+        lambda: end_own(chosen), f"the local environment in {chosen.layout.real}", run
+    )
 
 
-async def end_own(place: Place) -> None:
+async def end_own(chosen: ChosenSandbox) -> None:
     """End a run's own sandbox, and prove it. Raises CouldNotRun, OSError."""
-    await stop(place.layout)
-    place.layout.forget_secrets()
+    await stop(chosen.layout)
+    chosen.layout.forget_secrets()
 
 
 class Unserved:
     """A sandbox that never opened, hence in which nothing was changed: all that a recovery does is to end it."""
 
-    def __init__(self, place: Place, run: RunHandle) -> None:
-        self._place = place
+    def __init__(self, chosen: ChosenSandbox, run: RunHandle) -> None:
+        self._chosen = chosen
         self._run = run
 
     async def fingerprint(self) -> dict[str, Any]:
@@ -126,21 +128,21 @@ class Unserved:
     async def close(self, *, finished: bool) -> None:
         """End what is left of it. Raises CouldNotRun, OSError."""
         self._run.progress("ending the local environment")
-        await end_own(self._place)
+        await end_own(self._chosen)
 
 
 @asynccontextmanager
 async def connected(
-    place: Place, port: LocalPort, guards: ClusterGuards, run: RunHandle, *, ends: bool
+    chosen: ChosenSandbox, port: LocalPort, guards: ClusterGuards, run: RunHandle, *, ends: bool
 ) -> AsyncIterator[Environment]:
     """The cluster in a running sandbox, which `ends` with a run that leaves nothing."""
 
     async def on_close(finished: bool) -> None:
         if ends and finished:
             run.progress("ending the local environment")
-            await (end_own(place) if place.own else stop(place.layout))
+            await (end_own(chosen) if chosen.own else stop(chosen.layout))
 
     async with open_cluster(
-        port, run, guards, on_close=on_close, extra_fingerprint=lambda: local_fingerprint(port, place.layout)
+        port, run, guards, on_close=on_close, extra_fingerprint=lambda: local_fingerprint(port, chosen.layout)
     ) as cluster:
         yield cluster

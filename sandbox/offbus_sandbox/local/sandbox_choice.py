@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from offbus.errors import CouldNotRun, PlaceGone
+from offbus.errors import CouldNotRun, EnvironmentGone
 from offbus.journal.lock import FileLock, boot_id
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
@@ -22,11 +22,11 @@ from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.processes.survey import leftovers
 from offbus_steps.port import Port, Ref
 
-__all__ = ["Place", "identity", "refuse_another", "refuse_gone", "used_by"]
+__all__ = ["ChosenSandbox", "identity", "refuse_another", "refuse_gone", "used_by"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChosenSandbox:
     """Which sandbox a run uses."""
 
     layout: Layout
@@ -35,14 +35,14 @@ class Place:
     """It was made for this run, and ends with it."""
 
     @classmethod
-    def choose(cls, options: LocalOptions, run_dir: Path) -> "Place":
+    def choose(cls, options: LocalOptions, run_dir: Path) -> "ChosenSandbox":
         """A running sandbox, or one of the run's own. Raises CouldNotRun, UsageError."""
-        kept = kept_sandbox(options)
-        if kept is None:
+        persistent = persistent_sandbox(options)
+        if persistent is None:
             return cls(Layout.of(run_dir / "local"), options.config(), own=True)
-        config = SandboxConfig.load(kept.config)
-        refuse_differences(options, config, kept)
-        return cls(kept, config, own=False)
+        config = SandboxConfig.load(persistent.config)
+        refuse_differences(options, config, persistent)
+        return cls(persistent, config, own=False)
 
     @property
     def state(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class Place:
         return {"folder": folder, "config": config, "own": self.own, **where}
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "Place":
+    def of(cls, state: Mapping[str, Any]) -> "ChosenSandbox":
         """From journaled state."""
         config = SandboxConfig.model_validate(state["config"])
         return cls(Layout.of(Path(state["folder"])), config, own=bool(state["own"]))
@@ -79,11 +79,11 @@ def used_by(layout: Layout, task: str) -> FileLock:
 
 def identity(options: LocalOptions) -> str:
     """Two runs exclude each other in one sandbox; a run's own sandbox is nobody else's."""
-    kept = kept_sandbox(options)
-    return f"local:{kept.real}" if kept else f"local:own-{token_hex(8)}"
+    persistent = persistent_sandbox(options)
+    return f"local:{persistent.real}" if persistent else f"local:own-{token_hex(8)}"
 
 
-def kept_sandbox(options: LocalOptions) -> Layout | None:
+def persistent_sandbox(options: LocalOptions) -> Layout | None:
     """The running sandbox to use; None for one of the run's own. Raises CouldNotRun when the named one does not run."""
     layout = Layout.of(folder_of(options.sandbox or DEFAULT))
     if is_running(layout):
@@ -95,38 +95,38 @@ def kept_sandbox(options: LocalOptions) -> Layout | None:
     return None
 
 
-def refuse_differences(options: LocalOptions, config: SandboxConfig, kept: Layout) -> None:
+def refuse_differences(options: LocalOptions, config: SandboxConfig, persistent: Layout) -> None:
     """Options that a running sandbox does not have are refused, never ignored."""
     wanted = options.config()
     for field in ("nodes", "gpus_per_node", "responder", "driver"):
         if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
-            name = kept.real.name
+            name = persistent.real.name
             raise CouldNotRun(
                 f"the running sandbox {name!r} has another `{field}` than the scenario asks for",
                 hint=f"offbus local down --name {name}, or leave `{field}` out",
             )
 
 
-def refuse_gone(place: Place, state: Mapping[str, Any]) -> None:
-    """Raise PlaceGone when the sandbox was taken down, proven here; CouldNotRun when it was on another machine."""
+def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
+    """Raise EnvironmentGone when the sandbox was taken down, proven here; CouldNotRun if it is on another machine."""
     host = state.get("host", socket.gethostname())
     if host != socket.gethostname() and state.get("boot") != boot_id():
-        raise CouldNotRun(f"the sandbox {place.layout.real} is on {host}", hint=f"recover the run on {host}")
-    if place.layout.config.exists():
+        raise CouldNotRun(f"the sandbox {chosen.layout.real} is on {host}", hint=f"recover the run on {host}")
+    if chosen.layout.config.exists():
         return
-    if left := leftovers(place.layout):
-        names = ", ".join(f"{process.id.pid} {process.command()}" for process in left)
+    if remaining := leftovers(chosen.layout):
+        names = ", ".join(f"{process.id.pid} {process.command()}" for process in remaining)
         raise CouldNotRun(
-            f"the files of the sandbox {place.layout.real} are gone, and processes of it are left: {names}",
+            f"the files of the sandbox {chosen.layout.real} are gone, and processes of it are left: {names}",
             hint="end them by hand",
         )
-    raise PlaceGone(f"the sandbox {place.layout.real} was taken down; no process of it is left")
+    raise EnvironmentGone(f"the sandbox {chosen.layout.real} was taken down; no process of it is left")
 
 
-async def refuse_another(place: Place, port: Port, state: Mapping[str, Any]) -> None:
-    """Raise PlaceGone when the sandbox in this folder is not the one that the run acted on."""
+async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, Any]) -> None:
+    """Raise EnvironmentGone when the sandbox in this folder is not the one that the run acted on."""
     was = state.get("instance")
-    if was is not None and was != await place.instance(port):
-        raise PlaceGone(
-            f"the sandbox {place.layout.real} was taken down, and another was started in its place"
+    if was is not None and was != await chosen.instance(port):
+        raise EnvironmentGone(
+            f"the sandbox {chosen.layout.real} was taken down, and another was started in its place"
         )

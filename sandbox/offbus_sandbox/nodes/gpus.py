@@ -37,8 +37,8 @@ class Gpu:
 
 def gpus_of(node: str, position: int, count: int) -> list[Gpu]:
     """The GPUs of the node at `position` (from 0)."""
-    domain, place = divmod(position, NODES_PER_DOMAIN)
-    bus = FIRST_BUS + place * BUSES_PER_NODE
+    domain, slot = divmod(position, NODES_PER_DOMAIN)
+    bus = FIRST_BUS + slot * BUSES_PER_NODE
     return [
         Gpu(i, f"GPU-{uuid.uuid5(NAMESPACE, f'{node}/{i}')}", f"{domain:04x}:{bus + i:02x}:00.0")
         for i in range(count)

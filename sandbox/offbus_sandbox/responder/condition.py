@@ -44,9 +44,9 @@ def updated_conditions(
     conditions: Iterable[Mapping[str, Any]], event: HealthEvent, now: datetime
 ) -> list[dict[str, Any]]:
     """The node's conditions after the event: all others as they are, the check's own last."""
-    kept = [dict(c) for c in conditions]
-    old = next((c for c in kept if c["type"] == event.checkName), {})
-    return [*(c for c in kept if c is not old), _after(old, event, kube_time(now))]
+    others = [dict(c) for c in conditions]
+    old = next((c for c in others if c["type"] == event.checkName), {})
+    return [*(c for c in others if c is not old), _after(old, event, kube_time(now))]
 
 
 def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, Any]:

@@ -73,8 +73,8 @@ class HealthEvent(_Model):
 
 def _compared(entities: Iterable[Entity]) -> set[tuple[str, str]]:
     pairs = {(e.entityType, e.entityValue) for e in entities}
-    has_place = any(kind in ("PCI", "GPU") for kind, _ in pairs)
-    return {pair for pair in pairs if not (has_place and pair[0] == "GPU_UUID")}
+    has_pci = any(kind in ("PCI", "GPU") for kind, _ in pairs)
+    return {pair for pair in pairs if not (has_pci and pair[0] == "GPU_UUID")}
 
 
 def entry_text(event: HealthEvent, *, compact: bool = False) -> str:

@@ -160,5 +160,5 @@ def problems(shape: type[BaseModel], spec: Any) -> Iterator[str]:
         shape.model_validate(spec if isinstance(spec, Mapping) else {})
     except ValidationError as err:
         for found in err.errors(include_url=False, include_context=False):
-            place = ".".join(["spec", *map(str, found["loc"])])
-            yield f"{place}: {found['msg'].removeprefix('Value error, ')}"
+            path = ".".join(["spec", *map(str, found["loc"])])
+            yield f"{path}: {found['msg'].removeprefix('Value error, ')}"

@@ -20,20 +20,20 @@ __all__ = ["Store", "in_scope"]
 
 Listener = Callable[[Change], None]
 
-KEPT_CHANGES = 10_000
+RETAINED_CHANGES = 10_000
 """How many changes a watch can resume over: minutes of a busy sandbox."""
 
 
 class Store:
     """All objects of a sandbox. Raises the port's errors (`offbus_steps.port`)."""
 
-    def __init__(self, database: Database, *, kept_changes: int = KEPT_CHANGES) -> None:
+    def __init__(self, database: Database, *, retained_changes: int = RETAINED_CHANGES) -> None:
         """Load everything from the database."""
         self.database = database
         self._objects: dict[str, dict[tuple[str, str], Object]] = {}
         for obj in database.objects():
             self._put(Ref.of(obj), obj)
-        self.history = History(database.counter("version"), keep=kept_changes)
+        self.history = History(database.counter("version"), keep=retained_changes)
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> None:

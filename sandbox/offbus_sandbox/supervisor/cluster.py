@@ -46,7 +46,7 @@ class LocalCluster:
         """Open the store and make the nodes. Raises CouldNotRun when pods cannot get addresses."""
         self.layout = layout
         self.config = config
-        self.store = Store(Database(layout.store), kept_changes=config.kept_changes)
+        self.store = Store(Database(layout.store), retained_changes=config.retained_changes)
         self.addresses = Addresses(self.store)
         self.services = list(programs_of(layout, config))
         self._probes = httpx.AsyncClient(

@@ -2,7 +2,7 @@
 
 An agent's refusal keeps its code, message and hint; one that says "done, and it does not show" is `EffectNotShown`,
 which fails the drill instead of breaking it off. `FaultGone` means that the agent does not know the fault (any
-more), `FaultLapsed` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
+more), `FaultExpired` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,11 +17,12 @@ from offbus_steps.port import Agents, PortError, Reply, Unavailable
 
 __all__ = [
     "BACK_WITHIN_S",
+    "EXPIRED",
     "NOT_SHOWN",
     "AgentRefused",
     "EffectNotShown",
+    "FaultExpired",
     "FaultGone",
-    "FaultLapsed",
     "NodeAgents",
 ]
 
@@ -30,6 +31,8 @@ BACK_WITHIN_S = 10.0
 """An agent that was killed is started again; undoing and comparing wait that long for it."""
 PAUSE_S = 0.2
 """Before an agent that does not answer is asked again: nothing tells when it is back."""
+EXPIRED = frozenset({"expired", "lapsed"})
+"""The agent's word for a fault whose lease ran out; agents of 0.1 say `lapsed`."""
 NOT_SHOWN = "not_shown"
 """The agent's code for an effect that it did not find when it read back (offbus_agent.planes.planes.FailureCode)."""
 
@@ -51,7 +54,7 @@ class FaultGone(AgentRefused):
     """Raised when the agent knows no such fault (404)."""
 
 
-class FaultLapsed(AgentRefused):
+class FaultExpired(AgentRefused):
     """Raised when the fault's lease has run out (410)."""
 
 
@@ -104,7 +107,7 @@ class NodeAgents:
         return listed
 
     async def renew(self, node: str, fault: str, ttl_s: float) -> dict[str, Any]:
-        """`POST /faults/{id}/renew`. Raises FaultLapsed."""
+        """`POST /faults/{id}/renew`. Raises FaultExpired."""
         return await self._call(node, "POST", f"/faults/{fault}/renew", {**self._owner(), "ttl_s": ttl_s})
 
     async def act(self, node: str, fault: str, action: str) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def _refusal(node: str, method: str, path: str, reply: Reply) -> StepProblem:
     if code == NOT_SHOWN:
         evidence = {"code": code, "node": node}
         return EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
-    kind = {404: FaultGone, 410: FaultLapsed}.get(reply.status, AgentRefused)
+    kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
     text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
     return kind(text, code=code, status=reply.status, hint=hint)
 

@@ -1,7 +1,7 @@
 """Keeps the leases of a run's faults alive; a lease that was lost stops the run.
 
 The runner sends a ttl, never a time; the agent's clock decides. Each fault has one task that renews it every third of
-its ttl. When the agent says that the lease lapsed, or could not be reached for a whole ttl, the fault is not what the
+its ttl. When the agent says that the lease expired, or could not be reached for a whole ttl, the fault is not what the
 run believes any more: the run is aborted (its undo disarms what is left). `check` is called before each effect, and
 looks at the runner's own clock too: a process that was suspended for longer than a lease must notice before it acts,
 not when its next renewal is answered. Clocks here are the runner's CLOCK_BOOTTIME, which counts suspended time.
@@ -14,7 +14,7 @@ import anyio
 
 from offbus.environment import RunHandle
 from offbus.errors import StepError
-from offbus_steps.agents.client import AgentRefused, FaultGone, FaultLapsed, NodeAgents
+from offbus_steps.agents.client import AgentRefused, FaultExpired, FaultGone, NodeAgents
 from offbus_steps.background_tasks import Background
 from offbus_steps.node_clock import now_ns
 from offbus_steps.port import Unavailable
@@ -78,10 +78,10 @@ class Leases:
                 next(iter(self._lost.values())), hint="the node healed itself; run the drill again"
             )
 
-    def lapsed(self, node: str, fault: str) -> None:
-        """The agent told that a fault had lapsed: lost, if this process held it (a recovery never did)."""
+    def expired(self, node: str, fault: str) -> None:
+        """The agent told that a fault had expired: lost, if this process held it (a recovery never did)."""
         if fault in self._ever_held:
-            self._lose(node, fault, "it had lapsed before it was disarmed")
+            self._lose(node, fault, "it had expired before it was disarmed")
 
     async def _keep(self, lease: _Lease) -> None:
         with lease.scope:
@@ -91,7 +91,7 @@ class Leases:
                 try:
                     await self._agents.renew(lease.node, lease.fault, lease.ttl_s)
                     lease.granted(asked)
-                except (FaultLapsed, FaultGone) as err:
+                except (FaultExpired, FaultGone) as err:
                     return self._lose(lease.node, lease.fault, err.message)
                 except (AgentRefused, Unavailable) as err:
                     if lease.ends_ns <= self._clock():

@@ -12,7 +12,7 @@ from typing import Any
 from anyio import Event, sleep
 
 from offbus.recorder import Recorder
-from offbus_steps.agents.client import AgentRefused, FaultGone, NodeAgents
+from offbus_steps.agents.client import EXPIRED, AgentRefused, FaultGone, NodeAgents
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.background_tasks import Background
 from offbus_steps.node_clock import NodeClocks
@@ -113,7 +113,7 @@ class Faults:
         if kind == "first_faulted":
             if not self.called(live, event):
                 self._note(live, event, "faulted a process that was not found in a pod of the target")
-        elif kind in ("disarmed", "lapsed"):
+        elif kind == "disarmed" or kind in EXPIRED:
             self._note(live, event, kind)
             self.ended(live.fault.id, self._at(live, event))
         elif kind == "armed":

@@ -13,7 +13,7 @@ import anyio
 
 from offbus.environment import RunHandle
 from offbus.errors import StepError
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.lease_renewal import Leases
 from offbus_steps.agents.live_faults import Faults
@@ -21,8 +21,8 @@ from offbus_steps.background_tasks import Background
 from offbus_steps.inference_client.requests import Answers
 from offbus_steps.node_clock import NodeClocks, now_ns
 from offbus_steps.port import Port, Ref
-from offbus_steps.residue.fingerprint import FINGERPRINT_USES, fingerprint
-from offbus_steps.residue.foreign_changes import foreign
+from offbus_steps.residue.external_changes import external_change
+from offbus_steps.residue.fingerprint import FINGERPRINT_ACCESS, fingerprint
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.observer import Observer
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from offbus.step import Context
     from offbus.undo import UndoContext
 
-__all__ = ["CLUSTER_USES", "Cluster", "cluster_of", "open_cluster"]
+__all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "open_cluster"]
 
-CLUSTER_USES = FINGERPRINT_USES | uses("list watch", "Node")
+CLUSTER_ACCESS = FINGERPRINT_ACCESS | access("list watch", "Node")
 """What an open cluster itself uses, whoever opened it."""
 OnClose = Callable[[bool], Awaitable[None]]
 ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
@@ -81,9 +81,9 @@ class Cluster:
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
         return own | await self._extra()
 
-    def foreign(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-        """Whose doing a difference is (`TellsForeign`)."""
-        return foreign(item, before, after)
+    def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+        """Whose doing a difference is (`TellsExternalChanges`)."""
+        return external_change(item, before, after)
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

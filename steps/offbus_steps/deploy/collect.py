@@ -131,10 +131,16 @@ def cleaned(value: Any) -> Any:
         return _arguments([cleaned(one) for one in value])
     if not isinstance(value, Mapping):
         return value
-    kept = {key: cleaned(one) for key, one in value.items() if key not in ("managedFields", LAST_APPLIED)}
-    if isinstance(kept.get("name"), str) and isinstance(kept.get("value"), str) and _tells(kept["name"]):
-        kept["value"] = LEFT_OUT
-    return kept
+    cleaned_fields = {
+        key: cleaned(one) for key, one in value.items() if key not in ("managedFields", LAST_APPLIED)
+    }
+    if (
+        isinstance(cleaned_fields.get("name"), str)
+        and isinstance(cleaned_fields.get("value"), str)
+        and _tells(cleaned_fields["name"])
+    ):
+        cleaned_fields["value"] = LEFT_OUT
+    return cleaned_fields
 
 
 def _arguments(items: list[Any]) -> list[Any]:

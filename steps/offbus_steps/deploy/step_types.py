@@ -16,16 +16,16 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from offbus.step import Kind, Outputs, Params, Reads, StepType
-from offbus_steps.access import uses
-from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.access import access
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind
 from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest, target_in
 from offbus_steps.workloads.target import Target
 
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing", "Settings"]
 
-COLLECT_USES = (
-    uses("get", *WORKLOAD_KINDS) | uses("list", "Pod", "Event") | uses("get", "Pod", subresource="log")
+COLLECT_ACCESS = (
+    access("get", *WORKLOAD_KINDS) | access("list", "Pod", "Event") | access("get", "Pod", subresource="log")
 )
 """What `offbus_steps.deploy.collect.collect` uses; its undo has no rights of its own."""
 
@@ -133,7 +133,7 @@ DEPLOY = StepType(
     outputs=DeployOutputs,
     run="offbus_steps.deploy.deploy:deploy",
     timeout=timedelta(minutes=10),
-    uses=TARGET_USES | COLLECT_USES | uses("get create", *ALLOWED_KINDS),
+    access=TARGET_ACCESS | COLLECT_ACCESS | access("get create", *ALLOWED_KINDS),
     examples=(
         "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",
         "{id: deploy, uses: deploy, with: {existing: {kind: Deployment, name: llm, namespace: prod}}}",

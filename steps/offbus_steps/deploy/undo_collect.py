@@ -14,7 +14,7 @@ from anyio import move_on_after
 from pydantic import Field
 
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
-from offbus_steps.access import Use
+from offbus_steps.access import Access
 from offbus_steps.cluster.cluster import cluster_of
 from offbus_steps.deploy.collect import Collected, collect
 from offbus_steps.workloads.target import Target
@@ -30,7 +30,7 @@ class CollectEvidence(Undo):
 
     phase: ClassVar[Phase] = Phase.DISARM
     timeout: ClassVar[timedelta] = timedelta(seconds=WITHIN_S + 5)
-    uses: ClassVar[frozenset[Use]] = frozenset()
+    access: ClassVar[frozenset[Access]] = frozenset()
     """None in the reaper: the run's folder is not there."""
 
     target: Target = Field(description="The workload.")

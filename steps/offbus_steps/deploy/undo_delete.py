@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
+from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, NotFound, Object, Ref
@@ -23,7 +23,9 @@ class DeleteObject(Undo):
     """Delete an object that carries this run's label; anything else of that name is not ours."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=3)
-    uses: ClassVar[frozenset[Use]] = uses("get delete watch", *ALLOWED_KINDS) | uses("list watch", "Pod")
+    access: ClassVar[frozenset[Access]] = access("get delete watch", *ALLOWED_KINDS) | access(
+        "list watch", "Pod"
+    )
 
     kind: str = Field(description="Kind of the object.")
     name: str = Field(description="Its name.")

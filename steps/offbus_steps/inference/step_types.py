@@ -18,14 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from offbus.durations import Duration
 from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
-from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
 
 __all__ = [
-    "ASK_USES",
+    "ASK_ACCESS",
     "BASELINE",
     "LOAD",
     "VERIFY_INFERENCE",
@@ -39,10 +39,10 @@ __all__ = [
     "VerifyParams",
 ]
 
-ASK_USES = (
-    uses("get create", "Pod", "Service", subresource="proxy")
-    | uses("get", *WORKLOAD_KINDS)
-    | uses("list", "Pod", "Service")
+ASK_ACCESS = (
+    access("get create", "Pod", "Service", subresource="proxy")
+    | access("get", *WORKLOAD_KINDS)
+    | access("list", "Pod", "Service")
 )
 """A request to a target, and the way to it: its Service or its pods."""
 
@@ -158,7 +158,7 @@ LOAD = StepType(
     run="offbus_steps.inference.load:load",
     timeout=timedelta(hours=2),
     background=True,
-    uses=ASK_USES,
+    access=ASK_ACCESS,
     metrics={
         "requests.sent": "double",
         "requests.failed": "double",
@@ -180,7 +180,7 @@ BASELINE = StepType(
     outputs=TrafficOutputs,
     run="offbus_steps.inference.verify:baseline",
     timeout=timedelta(minutes=5),
-    uses=TARGET_USES | ASK_USES,
+    access=TARGET_ACCESS | ASK_ACCESS,
     examples=(
         '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
     ),
@@ -193,7 +193,7 @@ VERIFY_INFERENCE = StepType(
     outputs=TrafficOutputs,
     run="offbus_steps.inference.verify:verify_inference",
     timeout=timedelta(minutes=2),
-    uses=TARGET_USES | ASK_USES,
+    access=TARGET_ACCESS | ASK_ACCESS,
     examples=(
         '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
         "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",

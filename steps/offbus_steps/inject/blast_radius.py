@@ -11,26 +11,26 @@ from typing import Any
 from offbus.errors import GuardRefused
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.inject.location import Place
+from offbus_steps.inject.location import Location
 from offbus_steps.inject.planes import PAGE_PLANES, Plane
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.gpu_fit import unplaced
+from offbus_steps.workloads.gpu_fit import without_gpus
 from offbus_steps.workloads.target import Target
 
 __all__ = ["require_allowed", "require_evictable", "would_go"]
 
 
 async def require_allowed(
-    cluster: Cluster, xid: int, target: Target, places: Sequence[Place], planes: Collection[Plane]
+    cluster: Cluster, xid: int, target: Target, locations: Sequence[Location], planes: Collection[Plane]
 ) -> bool:
     """Ask the guards; whether a responder is expected to quarantine the nodes."""
     from offbus_agent.catalogue.catalogue import lookup
 
     cluster.guards.require_namespace(target.namespace)
     entry, world = lookup(xid), cluster.log.world
-    nodes = [place.node for place in places]
+    nodes = [location.node for location in locations]
     cordons = Plane.KERNEL in planes and entry.cordons
     if cordons or PAGE_PLANES & set(planes):
         faulted = {live.fault.node for live in cluster.faults.live.values() if live.ended_ns is None}
@@ -63,20 +63,20 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
     everything = [*(await cluster.port.objects.list("Pod")).items]
     going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod)]
     named = ", ".join(sorted(nodes))
-    foreign = [
+    external = [
         pod
         for pod in going
         if not (cluster.guards.allows_namespace(pod["metadata"]["namespace"]) or _is_reaper(pod))
     ]
-    if foreign:
+    if external:
         raise GuardRefused(
-            f"guard namespaces: {named} also runs {_names(foreign)}, outside {', '.join(cluster.guards.namespaces)}",
+            f"guard namespaces: {named} also runs {_names(external)}, outside {', '.join(cluster.guards.namespaces)}",
             hint="use nodes of the drill's own, or widen guards.namespaces",
         )
     others = [
         one for one in (await cluster.port.objects.list("Node")).items if one["metadata"]["name"] not in nodes
     ]
-    missing = unplaced([pod["spec"] for pod in going], others, [p for p in everything if p not in going])
+    missing = without_gpus([pod["spec"] for pod in going], others, [p for p in everything if p not in going])
     if missing:
         raise GuardRefused(
             f"what would be evicted from {named} does not fit elsewhere: missing {', '.join(missing)}",

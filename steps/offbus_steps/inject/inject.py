@@ -21,7 +21,7 @@ from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import MISSING_PROOF
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.blast_radius import require_allowed
-from offbus_steps.inject.location import Place, find_places, require_prepared, require_still_there
+from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
@@ -43,7 +43,7 @@ FAULT_ID_LENGTH = 39
 class Aim:
     """One fault that is to be injected."""
 
-    place: Place
+    location: Location
     fault: Fault
 
 
@@ -75,14 +75,15 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     await cluster.observer.watch_target(target)
     if Plane.KERNEL in planes:
         await cluster.observer.watch_responses()
-    places = await find_places(cluster, target, params)
-    cordons = await require_allowed(cluster, params.xid, target, places, planes)
-    for place in places:
-        await _require_planes(cluster, place, planes)
-        await _require_pods(cluster, place, planes)
-    nodes = [place.node for place in places]
+    locations = await find_locations(cluster, target, params)
+    cordons = await require_allowed(cluster, params.xid, target, locations, planes)
+    for location in locations:
+        await _require_planes(cluster, location, planes)
+        await _require_pods(cluster, location, planes)
+    nodes = [location.node for location in locations]
     aims = [
-        Aim(place, _new_fault(ctx, cluster, params.xid, target, place, planes, nodes)) for place in places
+        Aim(location, _new_fault(ctx, cluster, params.xid, target, location, planes, nodes))
+        for location in locations
     ]
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=cordons)
@@ -126,19 +127,19 @@ class Firing:
         return await self._one(aim)
 
     async def _one(self, aim: Aim) -> Fault:
-        ctx, cluster, place, fault = self.ctx, self.cluster, aim.place, aim.fault
-        await _require_pods(cluster, place, self.planes)
+        ctx, cluster, location, fault = self.ctx, self.cluster, aim.location, aim.fault
+        await _require_pods(cluster, location, self.planes)
         cluster.leases.check()
         mark = cluster.log.mark()
         declared = ctx.fault_declared(
             fault=fault.id,
-            subject=f"{place.node} ({', '.join(pod.ref.name for pod in place.pods)})",
+            subject=f"{location.node} ({', '.join(pod.ref.name for pod in location.pods)})",
             planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
         )
         seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
         fault = fault.model_copy(update=seen)
-        made = await cluster.agents.create(place.node, _request(fault, self.params.ttl))
-        cluster.leases.hold(place.node, fault.id, self.params.ttl.total_seconds(), declared.mono_ns)
+        made = await cluster.agents.create(location.node, _request(fault, self.params.ttl))
+        cluster.leases.hold(location.node, fault.id, self.params.ttl.total_seconds(), declared.mono_ns)
         cluster.faults.follow(fault, self.target)
         _prove_armed(ctx, cluster, fault, made)
         return fault
@@ -151,31 +152,31 @@ def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
         node=first.node,
         gpus=first.gpus,
         xid=first.xid,
-        pod=aims[0].place.pod.ref.name,
+        pod=aims[0].location.pod.ref.name,
         injected_seq=first.injected_seq,
         faults=[first, *faults[1:]],
         nodes=[fault.node for fault in faults],
         all_gpus=[gpu for fault in faults for gpu in fault.gpus],
-        pods=[pod.ref.name for aim in aims for pod in aim.place.pods],
+        pods=[pod.ref.name for aim in aims for pod in aim.location.pods],
     )
 
 
-async def _require_planes(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
-    health = await cluster.agents.health(place.node)
+async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> None:
+    health = await cluster.agents.health(location.node)
     for plane in planes:
         found = health["planes"].get(plane.value) or {"ok": False, "why": "the agent does not have it"}
         if not found["ok"]:
-            message = f"plane {plane.value} of {place.node} cannot be used: {found['why']}"
+            message = f"plane {plane.value} of {location.node} cannot be used: {found['why']}"
             raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
     known = {gpu["uuid"] for gpu in health["gpus"]}
-    if unknown := [gpu for gpu in place.gpus if gpu not in known]:
+    if unknown := [gpu for gpu in location.gpus if gpu not in known]:
         raise StepError(
-            f"{place.node} has no GPU {', '.join(unknown)}", hint=f"it has {', '.join(sorted(known))}"
+            f"{location.node} has no GPU {', '.join(unknown)}", hint=f"it has {', '.join(sorted(known))}"
         )
 
 
-async def _require_pods(cluster: Cluster, place: Place, planes: tuple[Plane, ...]) -> None:
-    for pod in await require_still_there(cluster, place):
+async def _require_pods(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> None:
+    for pod in await require_still_there(cluster, location):
         if PAGE_PLANES & set(planes):
             require_prepared(pod)
 
@@ -185,7 +186,7 @@ def _new_fault(
     cluster: Cluster,
     xid: int,
     target: Target,
-    place: Place,
+    location: Location,
     planes: tuple[Plane, ...],
     nodes: list[str],
 ) -> Fault:
@@ -195,14 +196,16 @@ def _new_fault(
     step = ctx.step.replace("_", "-")[: FAULT_ID_LENGTH - len(ctx.run_id) - len(suffix) - 2]
     return Fault(
         id=f"{ctx.run_id}-{step}-{suffix}",
-        node=place.node,
+        node=location.node,
         nodes=nodes,
-        gpus=list(place.gpus),
+        gpus=list(location.gpus),
         xid=xid,
         planes=[plane.value for plane in planes],
-        holders={gpu: pod.ref.name for gpu, pod in place.holders.items()},
+        holders={gpu: pod.ref.name for gpu, pod in location.holders.items()},
         pods={
-            pod.uid: pod.ref.name for pod in target_pods(cluster.log.world, target) if pod.node == place.node
+            pod.uid: pod.ref.name
+            for pod in target_pods(cluster.log.world, target)
+            if pod.node == location.node
         },
         mark=cluster.log.mark(),
         injected_seq=0,
@@ -213,17 +216,17 @@ def _new_fault(
 async def _record_undos(
     ctx: Context, cluster: Cluster, params: XidParams, aim: Aim, *, cordons: bool
 ) -> None:
-    fault, place = aim.fault, aim.place
+    fault, location = aim.fault, aim.location
     if Plane.KERNEL in fault.planes:
-        node = await cluster.port.objects.get(Ref("Node", place.node))
-        maintenance = await maintenance_of(cluster, place.node)
+        node = await cluster.port.objects.get(Ref("Node", location.node))
+        maintenance = await maintenance_of(cluster, location.node)
         await ctx.undo(
             ClearConsequences.before(
                 node, fault=fault.id, expected=cordons, patience=params.patience, maintenance=maintenance
             )
         )
     if PAGE_PLANES & set(fault.planes):
-        await ctx.undo(RestartFaulted(node=place.node, fault=fault.id, holders=place.restartable))
+        await ctx.undo(RestartFaulted(node=location.node, fault=fault.id, holders=location.restartable))
     await ctx.undo(DisarmFault(fault=fault))
 
 

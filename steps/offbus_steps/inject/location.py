@@ -14,30 +14,30 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.selector import OWN_DOMAIN, WhereParams
 from offbus_steps.inject.undo_restart import Holder
 from offbus_steps.port import NotFound, Object, Ref
-from offbus_steps.watch.projections import PodView
+from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.shim_fields import NO_DRA, is_loaded_with
 from offbus_steps.workloads.target import Target
 
-__all__ = ["Place", "find_places", "require_prepared", "require_still_there"]
+__all__ = ["Location", "find_locations", "require_prepared", "require_still_there"]
 
 DOMAIN_LABEL = "nvidia.com/gpu.clique"
 """The NVLink domain and partition of a node's GPUs, by NVIDIA's GPU Feature Discovery."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """One node of the target, resolved."""
 
-    pod: PodView
+    pod: PodProjection
     node: str
     gpus: tuple[str, ...]
-    holders: Mapping[str, PodView]
+    holders: Mapping[str, PodProjection]
     """Which of the target's pods on the node holds each of the GPUs."""
 
     @property
-    def pods(self) -> tuple[PodView, ...]:
+    def pods(self) -> tuple[PodProjection, ...]:
         """The holders, each once; the first pod where no pod of the target holds the GPUs."""
         unique = {pod.uid: pod for pod in self.holders.values()}
         return tuple(unique.values()) or (self.pod,)
@@ -52,7 +52,7 @@ class Place:
         )
 
 
-async def find_places(cluster: Cluster, target: Target, where: WhereParams) -> list[Place]:
+async def find_locations(cluster: Cluster, target: Target, where: WhereParams) -> list[Location]:
     """Resolve nodes and GPUs now. Raises StepFailed when the target is not there, StepError for what is missing."""
     ready = [pod for pod in target_pods(cluster.log.world, target) if pod.ready and pod.gpus]
     if not ready:
@@ -61,12 +61,14 @@ async def find_places(cluster: Cluster, target: Target, where: WhereParams) -> l
             hint=f"wait until it is ready; {NO_DRA}",
         )
     nodes = await _nodes(cluster, target, ready, where)
-    places = [await _place(cluster, ready, node, where) for node in nodes]
-    _require_all_named(where, places)
-    return [place for place in places if place.gpus]
+    locations = [await _location(cluster, ready, node, where) for node in nodes]
+    _require_all_named(where, locations)
+    return [location for location in locations if location.gpus]
 
 
-async def _nodes(cluster: Cluster, target: Target, ready: Sequence[PodView], where: WhereParams) -> list[str]:
+async def _nodes(
+    cluster: Cluster, target: Target, ready: Sequence[PodProjection], where: WhereParams
+) -> list[str]:
     on = list(dict.fromkeys(pod.node for pod in ready))
     if where.node is not None or where.nodes is not None:
         named = [where.node] if where.node is not None else list(dict.fromkeys(where.nodes or ()))
@@ -82,7 +84,7 @@ async def _nodes(cluster: Cluster, target: Target, ready: Sequence[PodView], whe
     return found[: _wanted(len(found), where.node_count, where.node_percent, f"nodes of {target}")]
 
 
-def _holding(ready: Sequence[PodView], gpus: Sequence[str | int] | None) -> list[str]:
+def _holding(ready: Sequence[PodProjection], gpus: Sequence[str | int] | None) -> list[str]:
     """The nodes on which pods of the target hold GPUs that are given by UUID."""
     return list(dict.fromkeys(pod.node for pod in ready if set(pod.devices) & set(gpus or ())))
 
@@ -116,14 +118,18 @@ async def _domain(cluster: Cluster, wanted: str, first: str) -> str:
     return str(domain)
 
 
-async def _place(cluster: Cluster, ready: Sequence[PodView], node: str, where: WhereParams) -> Place:
+async def _location(
+    cluster: Cluster, ready: Sequence[PodProjection], node: str, where: WhereParams
+) -> Location:
     here = [pod for pod in ready if pod.node == node]
     gpus = await _gpus(cluster, here, node, where)
     holders = {gpu: pod for pod in here for gpu in pod.devices if gpu in gpus}
-    return Place(next(iter(holders.values()), here[0]), node, gpus, holders)
+    return Location(next(iter(holders.values()), here[0]), node, gpus, holders)
 
 
-async def _gpus(cluster: Cluster, here: Sequence[PodView], node: str, where: WhereParams) -> tuple[str, ...]:
+async def _gpus(
+    cluster: Cluster, here: Sequence[PodProjection], node: str, where: WhereParams
+) -> tuple[str, ...]:
     if where.gpus is not None:
         known = {int(gpu["index"]): str(gpu["uuid"]) for gpu in (await cluster.agents.health(node))["gpus"]}
         return _named(where.gpus, node, known)
@@ -147,7 +153,7 @@ def _named(gpus: Sequence[str | int], node: str, known: Mapping[int, str]) -> tu
     return tuple(dict.fromkeys(found))
 
 
-def _held(here: Sequence[PodView]) -> tuple[str, ...]:
+def _held(here: Sequence[PodProjection]) -> tuple[str, ...]:
     for pod in here:
         if not pod.devices:
             raise StepError(
@@ -168,12 +174,12 @@ def _wanted(have: int, count: int | None, percent: float | None, what: str) -> i
     return wanted
 
 
-def _require_all_named(where: WhereParams, places: Sequence[Place]) -> None:
+def _require_all_named(where: WhereParams, locations: Sequence[Location]) -> None:
     """Every GPU that was given by UUID is on one of the nodes."""
-    found = {gpu for place in places for gpu in place.gpus}
+    found = {gpu for location in locations for gpu in location.gpus}
     missing = [gpu for gpu in where.gpus or () if isinstance(gpu, str) and gpu not in found]
     if missing:
-        nodes = ", ".join(place.node for place in places)
+        nodes = ", ".join(location.node for location in locations)
         raise StepError(
             f"{nodes} has no GPU {', '.join(missing)}", hint="`offbus plan` shows the nodes and their GPUs"
         )
@@ -187,12 +193,12 @@ def _nowhere(target: Target, where: str, nodes: Sequence[str]) -> StepFailed:
     )
 
 
-async def require_still_there(cluster: Cluster, place: Place) -> list[Object]:
+async def require_still_there(cluster: Cluster, location: Location) -> list[Object]:
     """Read the pods again just before the injection. Raises StepError when one moved or is not ready any more."""
-    return [await _still_there(cluster, place.node, pod) for pod in place.pods]
+    return [await _still_there(cluster, location.node, pod) for pod in location.pods]
 
 
-async def _still_there(cluster: Cluster, node: str, view: PodView) -> Object:
+async def _still_there(cluster: Cluster, node: str, view: PodProjection) -> Object:
     try:
         pod = await cluster.port.objects.get(view.ref)
     except NotFound as err:

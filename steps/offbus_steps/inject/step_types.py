@@ -19,24 +19,24 @@ from pydantic import Field, model_validator
 
 from offbus.errors import StepError
 from offbus.step import Kind, Outputs, StepType
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inject.planes import Plane, require_showing
 from offbus_steps.inject.selector import XidParams
-from offbus_steps.nvsentinel.access import DEPLOYED_USES
+from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
-from offbus_steps.watch.access import RESPONSE_USES, TARGET_USES
+from offbus_steps.watch.access import RESPONSE_ACCESS, TARGET_ACCESS
 
 __all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectOutputs", "InjectParams"]
 
-INJECT_USES = (
-    TARGET_USES
-    | RESPONSE_USES
-    | DEPLOYED_USES
-    | uses("get list", "Node")
-    | uses("list", "Pod", everywhere=True)
-    | uses("get", "Pod")
-    | uses("list", *MAINTENANCE_KINDS)
+INJECT_ACCESS = (
+    TARGET_ACCESS
+    | RESPONSE_ACCESS
+    | DEPLOYED_ACCESS
+    | access("get list", "Node")
+    | access("list", "Pod", everywhere=True)
+    | access("get", "Pod")
+    | access("list", *MAINTENANCE_KINDS)
 )
 """Who runs where, what would be evicted, what a responder would do, and what it then says."""
 
@@ -86,7 +86,7 @@ def _step_type(name: str, summary: str, params: type[XidParams], example: str) -
         run=f"offbus_steps.inject.inject:{name}",
         timeout=timedelta(minutes=2),
         injects=True,
-        uses=INJECT_USES,
+        access=INJECT_ACCESS,
         examples=(example,),
     )
 

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from offbus.durations import Duration
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
+from offbus_steps.access import Access, access
 from offbus_steps.agents.client import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.maintenance import remove_maintenance
@@ -27,7 +27,7 @@ from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import NodeView
+from offbus_steps.watch.projections import NodeProjection
 
 __all__ = ["ClearConsequences"]
 
@@ -39,10 +39,10 @@ class ClearConsequences(Undo):
     """What was on the node before the fault; all of it is there again afterwards."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
-    uses: ClassVar[frozenset[Use]] = (
-        uses("get patch", "Node")
-        | uses("patch", "Node", subresource="status")
-        | uses("list delete", *MAINTENANCE_KINDS)
+    access: ClassVar[frozenset[Access]] = (
+        access("get patch", "Node")
+        | access("patch", "Node", subresource="status")
+        | access("list delete", *MAINTENANCE_KINDS)
     )
 
     node: str = Field(description="The node.")
@@ -92,11 +92,11 @@ class ClearConsequences(Undo):
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
         how = await self._lifted(ctx, cluster)
-        foreign = self._foreign_cordon(_view(cluster.log.world, self.node))
-        changed = await self._tidy(cluster, keep_cordon=foreign)
+        external = self._cordoned_by_others(_view(cluster.log.world, self.node))
+        changed = await self._tidy(cluster, keep_cordon=external)
         if how or changed:
             ctx.recorder.observed(lane="node", subject=f"Node/{self.node}", to="consequences cleared")
-        if foreign:
+        if external:
             return UndoResult.conflict(f"{self.node} is cordoned, and not by the responder", cleared=changed)
         if how or changed:
             return UndoResult.restored(how or "removed what was left", removed=changed)
@@ -172,7 +172,7 @@ class ClearConsequences(Undo):
     def _is_final(self, world: World) -> bool:
         return _view(world, self.node).state in FINAL_STATES
 
-    def _foreign_cordon(self, node: NodeView) -> bool:
+    def _cordoned_by_others(self, node: NodeProjection) -> bool:
         """A cordon that came during the drill and that the responder does not call its own."""
         ours = names.cordoned_by_responder(node.labels, node.annotations)
         return node.cordoned and not self.cordoned and not ours
@@ -228,7 +228,7 @@ def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
 
 
-def _view(world: World, name: str) -> NodeView:
+def _view(world: World, name: str) -> NodeProjection:
     node = world.node(name)
     if node is None:
         raise NotFound(f"Node/{name} is gone")

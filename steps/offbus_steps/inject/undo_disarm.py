@@ -8,8 +8,8 @@ from pydantic import Field
 
 from offbus.errors import StepError
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
-from offbus_steps.agents.client import FaultGone, FaultLapsed
+from offbus_steps.access import Access, access
+from offbus_steps.agents.client import EXPIRED, FaultExpired, FaultGone
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import pod_of, record_call
 from offbus_steps.cluster.cluster import Cluster, cluster_of
@@ -23,7 +23,7 @@ class DisarmFault(Undo):
 
     phase: ClassVar[Phase] = Phase.DISARM
     timeout: ClassVar[timedelta] = timedelta(seconds=30)
-    uses: ClassVar[frozenset[Use]] = uses("")
+    access: ClassVar[frozenset[Access]] = access("")
 
     fault: Fault = Field(description="The fault, as it was asked for.")
 
@@ -39,18 +39,18 @@ class DisarmFault(Undo):
             after = await cluster.agents.act(self.fault.node, self.fault.id, "disarm")
         except FaultGone:
             return UndoResult.nothing("the agent knows no such fault")
-        except FaultLapsed:
+        except FaultExpired:
             after = before
-        if before["state"] == "lapsed":
-            cluster.leases.lapsed(self.fault.node, self.fault.id)
+        if before["state"] in EXPIRED:
+            cluster.leases.expired(self.fault.node, self.fault.id)
         self._prove(ctx, cluster, after)
         await cluster.agents.act(self.fault.node, self.fault.id, "recover")
         cluster.faults.ended(self.fault.id, now_ns())
         await self._read_back(cluster)
         ctx.recorder.observed(lane="fault", subject=self.fault.id, was=before["state"], to="recovered")
         evidence = {"state": before["state"], "counts": after.get("counts", {})}
-        if before["state"] == "lapsed":
-            return UndoResult.nothing("its lease had lapsed: the node had healed itself", **evidence)
+        if before["state"] in EXPIRED:
+            return UndoResult.nothing("its lease had expired: the node had healed itself", **evidence)
         return UndoResult.restored("disarmed, read back, forgotten by the agent", **evidence)
 
     def _prove(self, ctx: UndoContext, cluster: Cluster, fault: Mapping[str, Any]) -> None:

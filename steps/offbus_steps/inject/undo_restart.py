@@ -11,13 +11,13 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
+from offbus_steps.access import Access, access
 from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, NotFound, Ref
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import PodView
+from offbus_steps.watch.projections import PodProjection
 
 __all__ = ["Holder", "RestartFaulted"]
 
@@ -37,7 +37,7 @@ class RestartFaulted(Undo):
     """Delete the pods whose process was faulted and lives on."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=2)
-    uses: ClassVar[frozenset[Use]] = uses("get list watch delete", "Pod")
+    access: ClassVar[frozenset[Access]] = access("get list watch delete", "Pod")
 
     node: str = Field(description="Where the fault was.")
     fault: str = Field(description="Its id.")
@@ -81,6 +81,6 @@ class RestartFaulted(Undo):
         await until_gone(cluster.port.objects, ref, holder.uid)
 
 
-def _find(world: World, holder: Holder) -> PodView | None:
-    found = world.views.get(Ref("Pod", holder.name, holder.namespace))
-    return found if isinstance(found, PodView) else None
+def _find(world: World, holder: Holder) -> PodProjection | None:
+    found = world.projections.get(Ref("Pod", holder.name, holder.namespace))
+    return found if isinstance(found, PodProjection) else None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from offbus.environment import Environment, EnvironmentType, Intent, LeftRun, RunHandle, Sight
+from offbus.environment import Environment, EnvironmentType, Intent, PreflightCheck, RunHandle, UnfinishedRun
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.safety.guards import ClusterGuards
 
@@ -42,7 +42,7 @@ class KubernetesOpener:
 
         return anyio.run(cluster_identity, options)
 
-    async def foresee(
+    async def preflight(
         self,
         options: KubernetesOptions,
         guards: ClusterGuards,
@@ -50,17 +50,17 @@ class KubernetesOpener:
         run: RunHandle,
         *,
         scenario_dir: str,
-    ) -> Sequence[Sight]:
-        """Look before a run (offbus.environment.Foresees)."""
-        from offbus_steps.kubernetes.preflight import foresee_kubernetes
+    ) -> Sequence[PreflightCheck]:
+        """Look before a run (offbus.environment.RunsPreflight)."""
+        from offbus_steps.kubernetes.preflight import preflight_kubernetes
 
-        return await foresee_kubernetes(options, guards, intents, run, scenario_dir)
+        return await preflight_kubernetes(options, guards, intents, run, scenario_dir)
 
-    async def left_runs(self, options: KubernetesOptions) -> Sequence[LeftRun]:
+    async def unfinished_runs(self, options: KubernetesOptions) -> Sequence[UnfinishedRun]:
         """The runs that the cluster keeps records or the Lease of (offbus.environment.FindsRuns)."""
-        from offbus_steps.kubernetes.ownership.unfinished_runs import runs_left
+        from offbus_steps.kubernetes.ownership.unfinished_runs import runs_in_cluster
 
-        return await runs_left(options)
+        return await runs_in_cluster(options)
 
 
 KUBERNETES = EnvironmentType(

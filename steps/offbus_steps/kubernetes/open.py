@@ -23,7 +23,7 @@ from offbus.errors import StepError, TakenOver
 from offbus.journal.events import Event, EventKind
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.failed_open import left_after
+from offbus_steps.failed_open import leftover_after
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
@@ -62,7 +62,7 @@ class Hold:
 
 
 class KubernetesCluster(Cluster):
-    """A cluster that keeps the run's events and knows its owner (offbus.environment: KeepsEvents, OwnsRun)."""
+    """A cluster that keeps the run's events and knows its owner (offbus.environment: PersistsEvents, OwnsRun)."""
 
     def __init__(
         self, port: KubernetesPort, run: RunHandle, guards: ClusterGuards, tasks: Background, hold: Hold
@@ -82,9 +82,9 @@ class KubernetesCluster(Cluster):
         """Raises TakenOver when the run is another process's now: the engine asks before every undo."""
         await self._hold.lease.confirm()
 
-    async def keep(self, event: Event) -> None:
+    async def persist(self, event: Event) -> None:
         """Have the API server acknowledge an event. Raises StepError; then change nothing."""
-        if not await self._hold.records.keep(event):
+        if not await self._hold.records.persist(event):
             kind = EventKind(event["kind"]).value
             self.run.observed(
                 lane="run", subject="records", to=f"the {kind} is too large to be kept in the cluster"
@@ -130,7 +130,7 @@ async def say_out_of_reach(
             return
         namespaces = drill_namespaces(options.namespace, guards.namespaces)
         for one in await gaps(port, namespaces, options.agent_namespace):
-            run.observed(lane="run", subject="reaper", to=str(one), evidence={"mend": one.mend})
+            run.observed(lane="run", subject="reaper", to=str(one), evidence={"fix": one.fix})
 
 
 @asynccontextmanager
@@ -142,7 +142,7 @@ async def reopen_kubernetes(state: Mapping[str, Any], run: RunHandle) -> AsyncIt
         hold = Hold.of(port, options, run)
         run.progress("taking the run's Lease over")
         with unreachable():
-            await hold.lease.take_over(state["holder"], lapsed=state.get("lapsed", ""))
+            await hold.lease.take_over(state["holder"], expired=state.get("expired", state.get("lapsed", "")))
         run.opened(journaled(options, guards, hold))
         async with Opening(port, guards, run, hold).opened() as cluster:
             yield cluster
@@ -171,7 +171,7 @@ class Opening:
         """The environment, its Lease kept. An error of the body leaves as it is, not in a group."""
         failure: Exception | None = None
         with unreachable(while_opening=lambda: not self._is_open):
-            await self._hold.records.begin(self._run.kept())
+            await self._hold.records.begin(self._run.persisted())
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._hold.lease.keep, self._run.abort)
                 try:
@@ -190,7 +190,7 @@ class Opening:
     async def end_unopened(self) -> None:
         """Remove what was made, when it did not get as far as being open; what may be left is told as residue."""
         if not self._is_open:
-            left = await left_after(self._hold.end, "the run's Lease and records", self._run.run_id)
+            left = await leftover_after(self._hold.end, "the run's Lease and records", self._run.run_id)
             self._run.unopened(left)
 
 

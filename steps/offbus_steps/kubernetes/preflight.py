@@ -2,12 +2,12 @@
 
 First what a run asks before it touches anything (rights, agents, the Lease), each missing thing on a line of its own;
 without the rights nothing more is looked at. Then the drill itself (offbus_steps.preflight.drill), the responder as
-it is deployed (`responder_sights`), and who would finish the run if its runner died.
+it is deployed (`responder_checks`), and who would finish the run if its runner died.
 """
 
 from collections.abc import Sequence
 
-from offbus.environment import Intent, RunHandle, Sight
+from offbus.environment import Intent, PreflightCheck, RunHandle
 from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
@@ -16,82 +16,90 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_rights
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
-from offbus_steps.nvsentinel.settings import responder_sights
-from offbus_steps.preflight.drill import drill_sights
+from offbus_steps.nvsentinel.settings import responder_checks
+from offbus_steps.preflight.drill import drill_checks
 from offbus_steps.safety.guards import ClusterGuards
 
-__all__ = ["foresee_kubernetes"]
+__all__ = ["preflight_kubernetes"]
 
 ROLES = "deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run"
 
 
-async def foresee_kubernetes(
+async def preflight_kubernetes(
     options: KubernetesOptions,
     guards: ClusterGuards,
     intents: Sequence[Intent],
     run: RunHandle,
     scenario_dir: str,
-) -> list[Sight]:
-    """See `offbus.environment.Foresees`."""
+) -> list[PreflightCheck]:
+    """See `offbus.environment.RunsPreflight`."""
     async with port_of(options) as port:
         with unreachable():
-            sights = await _standing(port, options)
-            if any(one.topic == "rights" for one in sights):
-                return [*sights, Sight("place", "without these rights nothing more can be looked at")]
-            sights += await _owners(port, options)
+            checks = await _standing(port, options)
+            if any(one.topic == "rights" for one in checks):
+                return [
+                    *checks,
+                    PreflightCheck("environment", "without these permissions nothing more can be checked"),
+                ]
+            checks += await _owners(port, options)
             namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
-            sights += await _reaper(port, options, namespaces)
-            sights += await responder_sights(port.objects)
+            checks += await _reaper(port, options, namespaces)
+            checks += await responder_checks(port.objects)
             async with open_cluster(
                 port, run, guards, on_close=_leave_it, extra_fingerprint=_nothing
             ) as cluster:
-                return [*sights, *await drill_sights(cluster, intents, scenario_dir)]
+                return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
 
 
-async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
     version = await port.api.json(Call("GET", "/version"))
-    place = Sight(
+    reached = PreflightCheck(
         "cluster", f"{port.api.connection.server}, Kubernetes {version.get('gitVersion', 'unknown')}"
     )
     lacking = await missing_rights(
         port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace
     )
     if lacking:
-        return [place, *(Sight("rights", f"may not: {one}", "refusal", ROLES) for one in lacking)]
+        return [
+            reached,
+            *(PreflightCheck("rights", f"missing permission: {one}", "error", ROLES) for one in lacking),
+        ]
     hint = "kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent"
     return [
-        place,
+        reached,
         *(
-            Sight("agents", f"no agent is ready on {node}", "refusal", hint)
+            PreflightCheck("agents", f"no agent is ready on {node}", "error", hint)
             for node in await missing_agents(port)
         ),
     ]
 
 
-async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Sight]:
+async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
     """Who has the cluster now."""
     found = []
     for left in await runs_known(port, options):
         hint = f"wait for it, or if it was killed: offbus recover {left.run} --env kubernetes"
         if left.holder == NOBODY:
-            found.append(Sight("runs", f"run {left.run} left its records here", "warning", hint))
+            found.append(PreflightCheck("runs", f"run {left.run} left its records here", "warning", hint))
         else:
             text = f"run {left.run} has this cluster (held by {left.holder})"
-            found.append(Sight("runs", text, "refusal", hint))
+            found.append(PreflightCheck("runs", text, "error", hint))
     return found
 
 
-async def _reaper(port: KubernetesPort, options: KubernetesOptions, namespaces: Sequence[str]) -> list[Sight]:
+async def _reaper(
+    port: KubernetesPort, options: KubernetesOptions, namespaces: Sequence[str]
+) -> list[PreflightCheck]:
     """Who would finish a run whose runner dies, and where it could not."""
     ready = await ready_reapers(port, options.agent_namespace)
     if not ready:
         text = "none is ready: a run whose runner dies waits for `offbus recover`"
-        return [Sight("reaper", text, "warning", "kubectl apply -k deploy/base")]
+        return [PreflightCheck("reaper", text, "warning", "kubectl apply -k deploy/base")]
     text = f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"
     out_of_reach = await gaps(port, namespaces, options.agent_namespace)
     return [
-        Sight("reaper", text),
-        *(Sight("reaper", str(one), "warning", one.mend) for one in out_of_reach),
+        PreflightCheck("reaper", text),
+        *(PreflightCheck("reaper", str(one), "warning", one.fix) for one in out_of_reach),
     ]
 
 

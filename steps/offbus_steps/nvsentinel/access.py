@@ -1,8 +1,8 @@
 """What reading a deployed responder uses of a cluster: for the declarations of those that have it read."""
 
-from offbus_steps.access import uses
+from offbus_steps.access import access
 
-__all__ = ["DEPLOYED_USES"]
+__all__ = ["DEPLOYED_ACCESS"]
 
-DEPLOYED_USES = uses("list", "Deployment", "ConfigMap", everywhere=True)
+DEPLOYED_ACCESS = access("list", "Deployment", "ConfigMap", everywhere=True)
 """What `offbus_steps.nvsentinel.deployed.deployed` uses."""

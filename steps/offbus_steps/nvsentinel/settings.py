@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from offbus.environment import Sight
+from offbus.environment import PreflightCheck
 from offbus_steps.port import Object, Objects
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
 
-__all__ = ["responder_sights", "sights_of"]
+__all__ = ["checks_of", "responder_checks"]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
@@ -25,28 +25,28 @@ DEFAULT_PERCENTAGE = 50
 DEDUP = "dedup"
 
 
-async def responder_sights(objects: Objects) -> list[Sight]:
+async def responder_checks(objects: Objects) -> list[PreflightCheck]:
     """Look at it. Raises PortError."""
     deployments = (await objects.list("Deployment")).items
     maps = (await objects.list("ConfigMap")).items
     nodes = (await objects.list("Node")).items
-    return list(sights_of(deployments, maps, nodes))
+    return list(checks_of(deployments, maps, nodes))
 
 
-def sights_of(
+def checks_of(
     deployments: Iterable[Object], maps: Iterable[Object], nodes: Iterable[Object]
-) -> Iterator[Sight]:
+) -> Iterator[PreflightCheck]:
     """Of all Deployments, ConfigMaps and nodes."""
     parts = [found for one in deployments if (found := _part(one))]
     if not parts:
-        yield Sight(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
+        yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
     spaces = {space for _, space, _ in parts}
     own = [one for one in maps if one["metadata"].get("namespace") in spaces]
     for name, space, words in parts:
-        yield Sight(TOPIC, f"{name} in {space}")
+        yield PreflightCheck(TOPIC, f"{name} in {space}")
         if _dry(words):
-            yield Sight(TOPIC, f"{name} runs dry: it marks, and changes nothing", "warning")
+            yield PreflightCheck(TOPIC, f"{name} runs dry: it marks, and changes nothing", "warning")
     yield from _breaker(own, nodes)
     yield from _dedup(own)
 
@@ -70,26 +70,28 @@ def _dry(words: list[str]) -> bool:
     return any(one in ("--dry-run", "--dry-run=true", "-dry-run=true") for one in words)
 
 
-def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[Sight]:
+def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[PreflightCheck]:
     state = next((_data(one).get("status", "") for one in maps if one["metadata"]["name"] == BREAKER), "")
     if state == TRIPPED:
         hint = f"look why, then reset it: set `status` of ConfigMap {BREAKER} as NVSentinel's runbook says"
-        yield Sight(TOPIC, "its circuit breaker is TRIPPED: it cordons nothing more", "warning", hint)
+        yield PreflightCheck(
+            TOPIC, "its circuit breaker is TRIPPED: it cordons nothing more", "warning", hint
+        )
     elif state:
-        yield Sight(TOPIC, f"its circuit breaker is not tripped ({state})")
+        yield PreflightCheck(TOPIC, f"its circuit breaker is not tripped ({state})")
     percentage = _number(maps, r"percentage\"?\s*[:=]\s*(\d+)")
     gpu_nodes = sum(1 for one in nodes if allocatable_gpus(one))
     if gpu_nodes and 100 / gpu_nodes >= (percentage or DEFAULT_PERCENTAGE):
         known = f"{percentage} %" if percentage else f"{DEFAULT_PERCENTAGE} %, the documented default"
-        yield Sight(
+        yield PreflightCheck(
             TOPIC, f"one cordon of {gpu_nodes} GPU nodes reaches its circuit breaker ({known})", "warning"
         )
 
 
-def _dedup(maps: list[Object]) -> Iterator[Sight]:
+def _dedup(maps: list[Object]) -> Iterator[PreflightCheck]:
     window = next((found for one in maps for text in _data(one).values() if (found := _window(text))), "")
     known = window or "3m, the documented default"
-    yield Sight(
+    yield PreflightCheck(
         TOPIC, f"the same XID on the same GPU within its deduplication window ({known}) changes nothing"
     )
 

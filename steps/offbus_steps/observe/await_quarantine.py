@@ -18,7 +18,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Transition, World
-from offbus_steps.watch.projections import NodeView, PodView
+from offbus_steps.watch.projections import NodeProjection, PodProjection
 from offbus_steps.watch.transitions import What
 
 __all__ = ["await_cordon", "await_drain", "await_uncordon", "is_detection"]
@@ -29,7 +29,7 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
 
-    def quarantined(node: NodeView) -> bool:
+    def quarantined(node: NodeProjection) -> bool:
         return node.cordoned and names.cordoned_by_responder(node.labels, node.annotations)
 
     async def look(one: NodeFault) -> Transition | None:
@@ -74,7 +74,7 @@ async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutput
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
 
-    def lifted(node: NodeView) -> bool:
+    def lifted(node: NodeProjection) -> bool:
         return not node.cordoned and names.uncordoned_by_responder(node.labels, node.annotations)
 
     async def look(one: NodeFault) -> Transition | None:
@@ -95,7 +95,7 @@ def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | 
     return ResponseOutputs(node=fault.node, nodes=[one.node for one in fault.every], after=after)
 
 
-def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]:
+def _on(name: str, holds: Callable[[NodeProjection], bool]) -> Callable[[World], bool]:
     def answer(world: World) -> bool:
         node = world.node(name)
         return node is not None and holds(node)
@@ -106,7 +106,7 @@ def _on(name: str, holds: Callable[[NodeView], bool]) -> Callable[[World], bool]
 def _holders(cluster: Cluster, fault: NodeFault) -> set[str]:
     """Uids of the pods that held the faulted GPUs at the injection, or came to them on that node since."""
 
-    def held(pod: PodView) -> bool:
+    def held(pod: PodProjection) -> bool:
         return pod.node == fault.node and bool(set(pod.devices) & set(fault.gpus))
 
     at_the_mark = next(cluster.log.replay(fault.mark))

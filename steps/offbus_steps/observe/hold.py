@@ -28,7 +28,7 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
 
     cluster, target = cluster_of(ctx), required_target(params.target)
     await cluster.observer.watch_target(target)
-    places, compiled = _places(params, cluster.log.mark()), predicate(params.expr, VARIABLES)
+    marks, compiled = _marks(params, cluster.log.mark()), predicate(params.expr, VARIABLES)
 
     def check(world: World, node: str) -> None:
         values = values_of(world, node, target)
@@ -36,11 +36,11 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
             what = f"{params.expr} did not hold on {node}: {_words(values)}"
             raise StepFailed(what, evidence={"node": node, **values})
 
-    ctx.progress(f"{params.expr} must hold on {', '.join(places)}")
-    return HoldOutputs(evaluated=await _check_all(cluster.log, places, check, params.for_))
+    ctx.progress(f"{params.expr} must hold on {', '.join(marks)}")
+    return HoldOutputs(evaluated=await _check_all(cluster.log, marks, check, params.for_))
 
 
-def _places(params: HoldParams, now: int) -> dict[str, int]:
+def _marks(params: HoldParams, now: int) -> dict[str, int]:
     """Each node that is meant, with the mark from which on."""
     if params.node is not None:
         return {params.node: params.fault.mark if params.fault else now}
@@ -50,11 +50,11 @@ def _places(params: HoldParams, now: int) -> dict[str, int]:
 
 
 async def _check_all(
-    log: Observations, places: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
+    log: Observations, marks: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
 ) -> int:
     """Check every world since the marks, and every further one until the time is over. How many checks that were."""
     count, now = 0, log.mark()
-    for node, mark in places.items():
+    for node, mark in marks.items():
         for world in log.replay(mark):
             check(world, node)
             count += 1
@@ -62,7 +62,7 @@ async def _check_all(
         while True:
             await log.more(now)
             for world in log.replay(now):
-                for node in places:
+                for node in marks:
                     check(world, node)
                     count += 1
             now = log.mark()

@@ -20,8 +20,8 @@ from pydantic import Field
 from offbus.durations import Duration
 from offbus.step import Expr, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.agents.fault_model import Fault
-from offbus_steps.inference.step_types import ASK_USES, AskParams
-from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.inference.step_types import ASK_ACCESS, AskParams
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 
 __all__ = [
@@ -216,7 +216,7 @@ HOLD = StepType(
     outputs=HoldOutputs,
     run="offbus_steps.observe.hold:hold",
     timeout=timedelta(minutes=10),
-    uses=TARGET_USES,
+    access=TARGET_ACCESS,
     examples=('{id: calm, uses: hold, with: {expr: "node.schedulable", for: 30s}}',),
 )
 AWAIT_RECOVERY = StepType(
@@ -227,7 +227,7 @@ AWAIT_RECOVERY = StepType(
     outputs=RecoveryOutputs,
     run="offbus_steps.observe.await_recovery:await_recovery",
     timeout=timedelta(minutes=10),
-    uses=TARGET_USES | ASK_USES,
+    access=TARGET_ACCESS | ASK_ACCESS,
     metrics={"time_to_recover": "duration"},
     examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
 )

@@ -10,37 +10,39 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Intent, Sight
+from offbus.environment import Intent, PreflightCheck
 from offbus.errors import GuardRefused, OffbusError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.inject.blast_radius import require_allowed, require_evictable, would_go
-from offbus_steps.inject.location import find_places
+from offbus_steps.inject.location import find_locations
 from offbus_steps.inject.planes import Plane, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import Deployed, deployed
 from offbus_steps.port import NotFound, Object, Ref
-from offbus_steps.prepare.admission_methods import admission_sights
+from offbus_steps.prepare.admission_methods import admission_checks
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.workloads import pods, workload_of
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
 from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.target import Target
 
-__all__ = ["drill_sights", "remediation_sights"]
+__all__ = ["drill_checks", "remediation_checks"]
 
 XID_STEPS = ("inject_fault", "inject_xid", "arm_cuda")
 
 
-async def drill_sights(cluster: Cluster, intents: Sequence[Intent], scenario_dir: str) -> list[Sight]:
+async def drill_checks(
+    cluster: Cluster, intents: Sequence[Intent], scenario_dir: str
+) -> list[PreflightCheck]:
     """All of them, in the order in which a run would meet them."""
-    found: list[Sight] = []
+    found: list[PreflightCheck] = []
     target: Target | None = None
     for intent in intents:
         if intent.uses == "deploy":
-            target, sights = await _target(cluster, intent, scenario_dir)
-            found += sights
+            target, checks = await _target(cluster, intent, scenario_dir)
+            found += checks
         elif intent.uses == "prepare_cuda" and target is not None:
             found += [one async for one in _prepared(cluster, target, intent)]
         elif intent.uses in XID_STEPS:
@@ -48,16 +50,18 @@ async def drill_sights(cluster: Cluster, intents: Sequence[Intent], scenario_dir
     return found
 
 
-async def refusals(topic: str, asked: Awaitable[Any]) -> list[Sight]:
+async def refusals(topic: str, asked: Awaitable[Any]) -> list[PreflightCheck]:
     """The sight of what a step would be refused; none when it would not."""
     try:
         await asked
     except OffbusError as err:
-        return [Sight(topic, err.message, "refusal", err.hint)]
+        return [PreflightCheck(topic, err.message, "error", err.hint)]
     return []
 
 
-async def _target(cluster: Cluster, intent: Intent, folder: str) -> tuple[Target | None, list[Sight]]:
+async def _target(
+    cluster: Cluster, intent: Intent, folder: str
+) -> tuple[Target | None, list[PreflightCheck]]:
     existing, manifest = intent.params.get("existing"), intent.params.get("manifest")
     try:
         if isinstance(existing, Mapping):
@@ -65,13 +69,13 @@ async def _target(cluster: Cluster, intent: Intent, folder: str) -> tuple[Target
         if isinstance(manifest, str):
             return None, await _manifest(cluster, Path(folder, manifest), intent.params)
     except OffbusError as err:
-        return None, [Sight("target", err.message, "refusal", err.hint)]
-    return None, [Sight("target", "it is known only when the drill runs", "warning")]
+        return None, [PreflightCheck("target", err.message, "error", err.hint)]
+    return None, [PreflightCheck("target", "it is known only when the drill runs", "warning")]
 
 
 async def _existing(
     cluster: Cluster, existing: Mapping[str, Any], port: int | None
-) -> tuple[Target, list[Sight]]:
+) -> tuple[Target, list[PreflightCheck]]:
     ref = Ref(existing["kind"], existing["name"], existing["namespace"])
     cluster.guards.require_namespace(ref.namespace)
     workload = workload_of(await cluster.port.objects.get(ref))
@@ -81,21 +85,23 @@ async def _existing(
     where = sorted({str(one["spec"].get("nodeName", "no node")) for one in running})
     ready = sum(pods.is_ready(one) for one in running)
     text = f"{ref}: {ready} of {workload.desired} pods ready, on {', '.join(where) or 'no node'}"
-    return target, [Sight("target", text, "fact" if ready else "refusal")]
+    return target, [PreflightCheck("target", text, "info" if ready else "error")]
 
 
-async def _manifest(cluster: Cluster, path: Path, params: Mapping[str, Any]) -> list[Sight]:
+async def _manifest(cluster: Cluster, path: Path, params: Mapping[str, Any]) -> list[PreflightCheck]:
     """As `deploy` would: in the namespaces that the manifest names, or in the one that the step names."""
     space = params.get("namespace")
     if params.get("ephemeral"):
         cluster.guards.require_namespace(f"{space}-{cluster.run.run_id}")
-        return [Sight("target", f"would create a namespace {space}-RUN, with all of {path.name} in it")]
+        return [
+            PreflightCheck("target", f"would create a namespace {space}-RUN, with all of {path.name} in it")
+        ]
     found = []
     for obj in read_manifest(path):
         ref = Ref.of(obj)
         ref = replace(ref, namespace=space) if space and ref.namespace else ref
         found += await refusals("target", _creatable(cluster, ref))
-        found.append(Sight("target", f"would create {ref}"))
+        found.append(PreflightCheck("target", f"would create {ref}"))
     return found
 
 
@@ -109,27 +115,29 @@ async def _creatable(cluster: Cluster, ref: Ref) -> None:
         raise GuardRefused(f"{ref} exists already", hint="delete it, or take it with `existing`")
 
 
-async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIterator[Sight]:
+async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIterator[PreflightCheck]:
     running = await target_objects(cluster, target)
     refused = await refusals("prepare", require_admitted(cluster, target, running))
     for one in refused:
         yield one
     if not refused:
         loaded = [one for one in running if pods.gpu_request(one["spec"])]
-        yield Sight("prepare", f"{len(loaded)} pods of {target} would restart once, and once more in the end")
+        yield PreflightCheck(
+            "prepare", f"{len(loaded)} pods of {target} would restart once, and once more in the end"
+        )
         if intent.params.get("by") == "admission":
-            async for one in admission_sights(cluster, target):
+            async for one in admission_checks(cluster, target):
                 yield one
 
 
-async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> AsyncIterator[Sight]:
+async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> AsyncIterator[PreflightCheck]:
     topic = f"step {intent.step}"
     xid = intent.params.get("xid")
     if not isinstance(xid, int):
-        yield Sight(topic, "its XID is known only when the drill runs", "warning")
+        yield PreflightCheck(topic, "its XID is known only when the drill runs", "warning")
         return
     planes = _planes(intent, xid)
-    for line in remediation_sights(topic, xid, planes, await deployed(cluster.port.objects)):
+    for line in remediation_checks(topic, xid, planes, await deployed(cluster.port.objects)):
         yield line
     if target is None:
         async for one in _anywhere(cluster, topic, intent):
@@ -139,17 +147,18 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
         {k: v for k, v in intent.params.items() if k in XidParams.model_fields} | {"target": target}
     )
     try:
-        places = await find_places(cluster, target, params)
+        locations = await find_locations(cluster, target, params)
     except OffbusError as err:
-        yield Sight(topic, err.message, "refusal", err.hint)
+        yield PreflightCheck(topic, err.message, "error", err.hint)
         return
-    for place in places:
-        yield Sight(
+    for location in locations:
+        yield PreflightCheck(
             topic,
-            f"GPUs {', '.join(place.gpus)} of {place.node}, held by {', '.join(str(one.ref) for one in place.pods)}",
+            f"GPUs {', '.join(location.gpus)} of {location.node}, "
+            f"held by {', '.join(str(one.ref) for one in location.pods)}",
         )
-    refused = await refusals(topic, require_allowed(cluster, xid, target, places, planes))
-    nodes = [place.node for place in places]
+    refused = await refusals(topic, require_allowed(cluster, xid, target, locations, planes))
+    nodes = [location.node for location in locations]
     if _cordons(xid, planes):
         refused += [one for one in await _room(cluster, topic, nodes) if one not in refused]
         async for one in _evicted(cluster, topic, nodes):
@@ -158,7 +167,7 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
         yield one
 
 
-async def _room(cluster: Cluster, topic: str, nodes: Sequence[str]) -> list[Sight]:
+async def _room(cluster: Cluster, topic: str, nodes: Sequence[str]) -> list[PreflightCheck]:
     """Who stands in the way of an eviction, and what would not fit elsewhere."""
     return await refusals(topic, require_evictable(cluster, nodes))
 
@@ -171,7 +180,7 @@ def _planes(intent: Intent, xid: int) -> tuple[Plane, ...]:
     return planes if intent.uses == "inject_fault" else tuple(one for one in planes if one != Plane.KERNEL)
 
 
-async def _anywhere(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterator[Sight]:
+async def _anywhere(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterator[PreflightCheck]:
     """The target is not there yet: what would go from each node that the fault could meet."""
     wanted = intent.params.get("node")
     for node in (await cluster.port.objects.list("Node")).items:
@@ -181,21 +190,21 @@ async def _anywhere(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterat
         async for one in _evicted(cluster, topic, [name]):
             yield one
         for one in await _room(cluster, topic, [name]):
-            yield Sight(one.topic, f"if {name} is chosen: {one.text}", "warning", one.hint)
+            yield PreflightCheck(one.topic, f"if {name} is chosen: {one.text}", "warning", one.hint)
 
 
-async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncIterator[Sight]:
+async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncIterator[PreflightCheck]:
     for pod in (await cluster.port.objects.list("Pod")).items:
         if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod):
             gpus = pods.gpu_request(pod["spec"])
             holds = f" ({gpus} GPU{'s' if gpus > 1 else ''})" if gpus else ""
-            yield Sight(
+            yield PreflightCheck(
                 topic, f"would evict {Ref.of({**pod, 'kind': 'Pod'})}{holds} from {pod['spec']['nodeName']}"
             )
     for node in nodes:
         found = await cluster.port.objects.get(Ref("Node", node))
         for line in _already(found):
-            yield Sight(topic, line, "warning")
+            yield PreflightCheck(topic, line, "warning")
 
 
 def _already(node: Object) -> Iterator[str]:
@@ -211,30 +220,30 @@ def _already(node: Object) -> Iterator[str]:
         yield f"{name} is already {state} by the responder"
 
 
-def remediation_sights(
+def remediation_checks(
     topic: str, xid: int, planes: Sequence[Plane], responders: Deployed
-) -> Iterator[Sight]:
+) -> Iterator[PreflightCheck]:
     """What a responder makes of an XID, by the catalogue and by what is deployed."""
     from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
     if Plane.KERNEL not in planes:
-        yield Sight(topic, f"XID {xid} ({entry.mnemonic}): no kernel line, so no responder is told")
+        yield PreflightCheck(topic, f"XID {xid} ({entry.mnemonic}): no kernel line, so no responder is told")
     elif not entry.cordons:
-        yield Sight(
+        yield PreflightCheck(
             topic, f"XID {xid} ({entry.mnemonic}): not fatal for NVSentinel, it only reports an event"
         )
     else:
-        yield Sight(
+        yield PreflightCheck(
             topic,
             f"XID {xid} ({entry.mnemonic}): NVSentinel cordons and drains the node, then {entry.nvsentinel_action}; "
             "a synthetic XID never clears by itself",
         )
         reasons = responders.real(entry.nvsentinel_action)
         for why in reasons:
-            yield Sight(topic, f"for real: {why}", "warning")
+            yield PreflightCheck(topic, f"for real: {why}", "warning")
         if not reasons:
-            yield Sight(topic, "no machine would really be rebooted or reset, by what is deployed")
+            yield PreflightCheck(topic, "no machine would really be rebooted or reset, by what is deployed")
 
 
 def _cordons(xid: int, planes: Sequence[Plane]) -> bool:

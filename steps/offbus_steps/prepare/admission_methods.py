@@ -8,7 +8,7 @@ nothing, and one whose webhook is down goes on without it.
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from offbus.environment import Sight
+from offbus.environment import PreflightCheck
 from offbus.errors import OffbusError, StepError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Conflict, Forbidden, Invalid, NotFound, Object, Ref
@@ -17,7 +17,7 @@ from offbus_steps.prepare.mutating_policy import binding_of, policy_of
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, configuration_of
 from offbus_steps.workloads.target import Target
 
-__all__ = ["GATES", "Admitted", "Way", "Ways", "admission_sights", "ways_of"]
+__all__ = ["GATES", "Admitted", "Way", "Ways", "admission_checks", "ways_of"]
 
 GATES = (
     "Kubernetes 1.34 serves policies with --feature-gates=MutatingAdmissionPolicy=true and "
@@ -118,18 +118,18 @@ async def _refused(cluster: Cluster, way: Way) -> str | None:
     return None
 
 
-async def admission_sights(cluster: Cluster, target: Target) -> AsyncIterator[Sight]:
+async def admission_checks(cluster: Cluster, target: Target) -> AsyncIterator[PreflightCheck]:
     """For `plan`: which way would be gone, and what the others lack."""
     try:
         ways = await ways_of(
             cluster, Admitted(f"offbus-{cluster.run.run_id}", cluster.run.run_id, target, {})
         )
     except OffbusError as err:
-        yield Sight("prepare", err.message, "refusal", err.hint)
+        yield PreflightCheck("prepare", err.message, "error", err.hint)
         return
     if ways.taken:
         kinds = [one.kind for one in ways.taken]
         last = f", and by {kinds[1]} if that shows no effect" if kinds[1:] else ""
-        yield Sight("prepare", f"pods would get the shim by {kinds[0]}{last}")
+        yield PreflightCheck("prepare", f"pods would get the shim by {kinds[0]}{last}")
     for why in ways.missing:
-        yield Sight("prepare", why, "fact" if ways.taken else "refusal", "" if ways.taken else GATES)
+        yield PreflightCheck("prepare", why, "info" if ways.taken else "error", "" if ways.taken else GATES)

@@ -18,7 +18,7 @@ from offbus_steps.watch.readiness import ready_pods, rolled_out
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import Workload, pods
 from offbus_steps.workloads.fields import Field
-from offbus_steps.workloads.gpu_fit import unplaced
+from offbus_steps.workloads.gpu_fit import without_gpus
 from offbus_steps.workloads.target import Target
 
 __all__ = ["load_by_patch", "put_back"]
@@ -103,7 +103,7 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
     specs = sorted((one["spec"] for one in running), key=pods.gpu_request, reverse=True)[:surge]
     nodes = (await cluster.port.objects.list("Node")).items
     everything = (await cluster.port.objects.list("Pod")).items
-    missing = unplaced([spec for spec in specs if pods.gpu_request(spec)], nodes, everything)
+    missing = without_gpus([spec for spec in specs if pods.gpu_request(spec)], nodes, everything)
     if missing:
         raise GuardRefused(
             f"{workload.ref} rolls over by starting pods first, and there is no room: missing {', '.join(missing)}",

@@ -14,7 +14,7 @@ from offbus.errors import StepFailed
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Conflict, NotFound
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import PodView
+from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.readiness import rolled_out
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target
@@ -26,7 +26,7 @@ ROUNDS = 6
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
 
-Wrong = Callable[[PodView], bool]
+Wrong = Callable[[PodProjection], bool]
 
 
 async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Callable[[str], None]) -> int:
@@ -51,11 +51,11 @@ async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Call
     return len(deleted)
 
 
-def _stale(world: World, target: Target, wrong: Wrong) -> list[PodView]:
+def _stale(world: World, target: Target, wrong: Wrong) -> list[PodProjection]:
     return [pod for pod in target_pods(world, target) if pod.active and wrong(pod)]
 
 
-async def _delete(cluster: Cluster, pod: PodView) -> None:
+async def _delete(cluster: Cluster, pod: PodProjection) -> None:
     try:
         await cluster.port.objects.delete(pod.ref, uid=pod.uid)
     except (NotFound, Conflict):

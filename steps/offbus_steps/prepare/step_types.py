@@ -12,22 +12,22 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
-from offbus_steps.watch.access import TARGET_USES
+from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
 
 __all__ = ["PREPARE_CUDA", "PrepareOutputs", "PrepareParams"]
 
-PREPARE_USES = (
-    TARGET_USES
-    | uses("get patch", *WORKLOAD_KINDS)
-    | uses("list", "Node")
-    | uses("list", "Pod", "Deployment", everywhere=True)
-    | uses("create delete", "Pod")
-    | uses("get", "Pod", subresource="log")
-    | uses("create", POLICY, BINDING, WEBHOOK)
+PREPARE_ACCESS = (
+    TARGET_ACCESS
+    | access("get patch", *WORKLOAD_KINDS)
+    | access("list", "Node")
+    | access("list", "Pod", "Deployment", everywhere=True)
+    | access("create delete", "Pod")
+    | access("get", "Pod", subresource="log")
+    | access("create", POLICY, BINDING, WEBHOOK)
 )
 """Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
 
@@ -60,7 +60,7 @@ PREPARE_CUDA = StepType(
     outputs=PrepareOutputs,
     run="offbus_steps.prepare.prepare:prepare_cuda",
     timeout=timedelta(minutes=10),
-    uses=PREPARE_USES,
+    access=PREPARE_ACCESS,
     examples=(
         "{id: prepare, uses: prepare_cuda}",
         "{id: prepare, uses: prepare_cuda, with: {by: admission}}",

@@ -12,7 +12,7 @@ from anyio import move_on_after
 from pydantic import Field
 
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
+from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, Invalid, NotFound, Ref
@@ -30,10 +30,10 @@ class RemoveAdmission(Undo):
     """Delete policy, binding and configuration, then replace the target's pods that have the shim."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=6)
-    uses: ClassVar[frozenset[Use]] = (
-        uses("get watch delete", BINDING, POLICY, WEBHOOK)
-        | uses("get list watch", *WORKLOAD_KINDS)
-        | uses("get list watch delete", "Pod")
+    access: ClassVar[frozenset[Access]] = (
+        access("get watch delete", BINDING, POLICY, WEBHOOK)
+        | access("get list watch", *WORKLOAD_KINDS)
+        | access("get list watch delete", "Pod")
     )
 
     policy: str = Field(description="Name of the policy, of its binding, and of the webhook's configuration.")

@@ -8,7 +8,7 @@ from anyio import move_on_after
 from pydantic import Field as Described
 
 from offbus.undo import Undo, UndoContext, UndoResult
-from offbus_steps.access import Use, uses
+from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
@@ -29,7 +29,9 @@ class RestoreFields(Undo):
     """Three ways for each field: ours is restored, what is as before is left, what somebody else set is a conflict."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
-    uses: ClassVar[frozenset[Use]] = uses("get patch list watch", *WORKLOAD_KINDS) | uses("list watch", "Pod")
+    access: ClassVar[frozenset[Access]] = access("get patch list watch", *WORKLOAD_KINDS) | access(
+        "list watch", "Pod"
+    )
 
     kind: str = Described(description="Kind of the object.")
     name: str = Described(description="Its name.")

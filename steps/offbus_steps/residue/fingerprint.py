@@ -3,31 +3,31 @@
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions, names that it makes up,
 bookkeeping annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is
 kept by value, the rest as a digest: specs hold secrets. Whose doing a difference can be:
-offbus_steps.residue.foreign_changes.
+offbus_steps.residue.external_changes.
 """
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
-from offbus_steps.residue.foreign_changes import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
+from offbus_steps.residue.external_changes import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS, pods
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 
-__all__ = ["FINGERPRINT_USES", "RUN_LABEL", "fingerprint"]
+__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
-FINGERPRINT_USES = uses("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
+FINGERPRINT_ACCESS = access("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
 
-KEPT_BY_THE_PLATFORM = (
+OWNED_BY_THE_PLATFORM = (
     "deployment.kubernetes.io/",
     "kubectl.kubernetes.io/",
     "node.alpha.kubernetes.io/",
@@ -74,9 +74,11 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
     taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
     yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
     for what in ("labels", "annotations"):
-        kept = {k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(KEPT_BY_THE_PLATFORM)}
-        if kept:
-            yield f"{name} {META}{what}[]", kept
+        remaining = {
+            k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(OWNED_BY_THE_PLATFORM)
+        }
+        if remaining:
+            yield f"{name} {META}{what}[]", remaining
     for one in (node.get("status") or {}).get("conditions") or ():
         if names.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it says no more than its absence

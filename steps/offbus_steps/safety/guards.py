@@ -18,7 +18,7 @@ from offbus.errors import GuardRefused
 if TYPE_CHECKING:
     from offbus_steps.port import Objects
     from offbus_steps.watch.event_log import World
-    from offbus_steps.watch.projections import PodView
+    from offbus_steps.watch.projections import PodProjection
     from offbus_steps.workloads.target import Target
 
 __all__ = ["SYSTEM_NAMESPACES", "ClusterGuards"]
@@ -129,7 +129,7 @@ class ClusterGuards(Guards):
         return None
 
 
-def _healthy(world: "World", target: "Target") -> "list[PodView]":
+def _healthy(world: "World", target: "Target") -> "list[PodProjection]":
     """The target's replicas that are ready and stay."""
     from offbus_steps.watch.target_pods import target_pods
 

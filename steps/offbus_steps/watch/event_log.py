@@ -12,7 +12,7 @@ import anyio
 
 from offbus_steps.node_clock import now_ns
 from offbus_steps.port import Ref
-from offbus_steps.watch.projections import NodeView, PodView, View, WorkloadView
+from offbus_steps.watch.projections import NodeProjection, PodProjection, Projection, WorkloadProjection
 from offbus_steps.watch.transitions import Change, What
 
 __all__ = ["Observations", "Since", "Transition", "Update", "World"]
@@ -45,8 +45,8 @@ class Update:
 
     order: int
     ref: Ref
-    was: View | None
-    now: View | None
+    was: Projection | None
+    now: Projection | None
     transitions: tuple[Transition, ...]
     mono_ns: int
     """When the runner saw it."""
@@ -66,55 +66,55 @@ class Since:
 class World:
     """All views at one place in the log."""
 
-    views: Mapping[Ref, View]
+    projections: Mapping[Ref, Projection]
 
-    def node(self, name: str) -> NodeView | None:
+    def node(self, name: str) -> NodeProjection | None:
         """A node's view."""
-        found = self.views.get(Ref("Node", name))
-        return found if isinstance(found, NodeView) else None
+        found = self.projections.get(Ref("Node", name))
+        return found if isinstance(found, NodeProjection) else None
 
-    def nodes(self) -> Iterator[NodeView]:
+    def nodes(self) -> Iterator[NodeProjection]:
         """All nodes."""
-        return (one for one in self.views.values() if isinstance(one, NodeView))
+        return (one for one in self.projections.values() if isinstance(one, NodeProjection))
 
-    def pods(self, namespace: str = "") -> Iterator[PodView]:
+    def pods(self, namespace: str = "") -> Iterator[PodProjection]:
         """All pods (of a namespace)."""
-        for one in self.views.values():
-            if isinstance(one, PodView) and namespace in ("", one.ref.namespace):
+        for one in self.projections.values():
+            if isinstance(one, PodProjection) and namespace in ("", one.ref.namespace):
                 yield one
 
-    def workload(self, ref: Ref) -> WorkloadView | None:
+    def workload(self, ref: Ref) -> WorkloadProjection | None:
         """A workload's view."""
-        found = self.views.get(ref)
-        return found if isinstance(found, WorkloadView) else None
+        found = self.projections.get(ref)
+        return found if isinstance(found, WorkloadProjection) else None
 
 
 class Observations:
     """The log and the newest views. One task appends at a time; any number wait."""
 
     def __init__(self) -> None:
-        self._views: dict[Ref, View] = {}
+        self._projections: dict[Ref, Projection] = {}
         self._updates: list[Update] = []
         self._news = anyio.Event()
-        self.world = World(self._views)
+        self.world = World(self._projections)
         """The newest views; it changes as the watches go on."""
 
     def mark(self) -> int:
         """A position: everything appended later is "after" it."""
         return len(self._updates)
 
-    def seed(self, view: View) -> None:
+    def seed(self, view: Projection) -> None:
         """A first sight, by a list: it is no transition and does not stand in the log."""
-        self._views[view.ref] = view
+        self._projections[view.ref] = view
 
     def append(
-        self, ref: Ref, was: View | None, now: View | None, transitions: tuple[Transition, ...]
+        self, ref: Ref, was: Projection | None, now: Projection | None, transitions: tuple[Transition, ...]
     ) -> None:
         """Take an update in and wake those who wait."""
         if now is None:
-            self._views.pop(ref, None)
+            self._projections.pop(ref, None)
         else:
-            self._views[ref] = now
+            self._projections[ref] = now
         self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
         news, self._news = self._news, anyio.Event()
         news.set()
@@ -126,19 +126,19 @@ class Observations:
 
     def replay(self, mark: int) -> Iterator[World]:
         """The world at the mark and after every later update, oldest first. Valid until the next is asked for."""
-        views = dict(self._views)
+        projections = dict(self._projections)
         for update in reversed(self._updates[mark:]):
-            _put(views, update.ref, update.was)
-        yield World(views)
+            _put(projections, update.ref, update.was)
+        yield World(projections)
         for update in self._updates[mark:]:
-            _put(views, update.ref, update.now)
-            yield World(views)
+            _put(projections, update.ref, update.now)
+            yield World(projections)
 
-    def pods_seen(self, mark: int) -> Iterator[PodView]:
+    def pods_seen(self, mark: int) -> Iterator[PodProjection]:
         """Every pod, as it is now and as it ever was since the mark (views may repeat)."""
         yield from self.world.pods()
         for update in self._updates[mark:]:
-            yield from (view for view in (update.was, update.now) if isinstance(view, PodView))
+            yield from (view for view in (update.was, update.now) if isinstance(view, PodProjection))
 
     async def more(self, seen: int) -> None:
         """Wait until there are more than `seen` updates."""
@@ -185,8 +185,8 @@ def _start(update: Update) -> Since:
     return Since(update.mono_ns, update.transitions[-1].seq if update.transitions else None)
 
 
-def _put(views: dict[Ref, View], ref: Ref, view: View | None) -> None:
+def _put(projections: dict[Ref, Projection], ref: Ref, view: Projection | None) -> None:
     if view is None:
-        views.pop(ref, None)
+        projections.pop(ref, None)
     else:
-        views[ref] = view
+        projections[ref] = view

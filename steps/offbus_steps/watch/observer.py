@@ -19,7 +19,7 @@ from offbus_steps.background_tasks import Background
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
 from offbus_steps.watch.event_log import Observations, Transition
-from offbus_steps.watch.projections import PodView, View, project
+from offbus_steps.watch.projections import PodProjection, Projection, project
 from offbus_steps.watch.transitions import Change, changes
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Observer:
     async def watch_responses(self) -> None:
         """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing.
 
-        It uses RESPONSE_USES (offbus_steps.watch.access).
+        It uses RESPONSE_ACCESS (offbus_steps.watch.access).
         """
         for kind, namespace in (
             ("Event", names.REPORTS_NAMESPACE),
@@ -91,7 +91,7 @@ class Observer:
                 await self.watch(kind, namespace)
 
     async def watch_target(self, target: "Target") -> None:
-        """Watch everything that belongs to a target. It uses TARGET_USES (offbus_steps.watch.access)."""
+        """Watch everything that belongs to a target. It uses TARGET_ACCESS (offbus_steps.watch.access)."""
         await self.watch(target.kind, target.namespace)
         await self.watch("Pod", target.namespace)
 
@@ -123,12 +123,12 @@ class Observer:
         if scope.version:
             return
         try:
-            views, version = await self._views(scope, self._port.objects.pages)
+            projections, version = await self._projections(scope, self._port.objects.pages)
         except Gone:  # the server forgot where the parts were: once more, whole
-            views, version = await self._views(scope, self._whole)
-        for ref in scope.known - views.keys():
+            projections, version = await self._projections(scope, self._whole)
+        for ref in scope.known - projections.keys():
             self._take(scope, ref, None)
-        for ref, view in views.items():
+        for ref, view in projections.items():
             if scope.listed.is_set():
                 self._take(scope, ref, view)
             else:
@@ -138,15 +138,15 @@ class Observer:
         self._heard(scope)
         scope.listed.set()
 
-    async def _views(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, View], str]:
+    async def _projections(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, Projection], str]:
         """What there is, and the version to watch from. Of a part only the views are kept."""
-        views: dict[Ref, View] = {}
+        projections: dict[Ref, Projection] = {}
         version = ""
         async for page in listed(scope.kind, namespace=scope.namespace):
-            seen = map(_view_of(scope.kind), page.items)
-            views.update({view.ref: view for view in seen if view is not None})
+            seen = map(_projection_of(scope.kind), page.items)
+            projections.update({view.ref: view for view in seen if view is not None})
             version = page.resource_version
-        return views, version
+        return projections, version
 
     async def _whole(self, kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
         yield await self._port.objects.list(kind, namespace=namespace)
@@ -160,7 +160,7 @@ class Observer:
             scope.version = event.object["metadata"]["resourceVersion"]
             if event.type is WatchType.BOOKMARK:
                 continue
-            view = _view_of(scope.kind)(event.object)
+            view = _projection_of(scope.kind)(event.object)
             if view is None:
                 continue
             self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
@@ -168,8 +168,8 @@ class Observer:
     def _heard(self, scope: _Scope) -> None:
         scope.lost, scope.pause = None, FIRST_PAUSE
 
-    def _take(self, scope: _Scope, ref: Ref, now: View | None) -> None:
-        was = self.log.world.views.get(ref)
+    def _take(self, scope: _Scope, ref: Ref, now: Projection | None) -> None:
+        was = self.log.world.projections.get(ref)
         if was == now:
             return
         if _replaced(was, now):
@@ -201,10 +201,10 @@ _LANES = {
 }
 
 
-def _view_of(kind: str) -> Callable[[Object], View | None]:
+def _projection_of(kind: str) -> Callable[[Object], Projection | None]:
     """Items of lists may lack their kind (Kubernetes leaves it out); the scope knows it."""
     return lambda obj: project({**obj, "kind": kind})
 
 
-def _replaced(was: View | None, now: View | None) -> bool:
-    return isinstance(was, PodView) and isinstance(now, PodView) and was.uid != now.uid
+def _replaced(was: Projection | None, now: Projection | None) -> bool:
+    return isinstance(was, PodProjection) and isinstance(now, PodProjection) and was.uid != now.uid

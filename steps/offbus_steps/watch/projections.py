@@ -15,19 +15,19 @@ from offbus_steps.workloads import pods, workload_of
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
 
 __all__ = [
-    "ContainerView",
-    "MaintenanceView",
-    "NodeView",
-    "PodView",
-    "ReportView",
-    "View",
-    "WorkloadView",
+    "ContainerProjection",
+    "MaintenanceProjection",
+    "NodeProjection",
+    "PodProjection",
+    "Projection",
+    "ReportProjection",
+    "WorkloadProjection",
     "project",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeProjection:
     """A node, as far as cordons and responders go."""
 
     ref: Ref
@@ -54,7 +54,7 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
-class ContainerView:
+class ContainerProjection:
     """One container of a pod."""
 
     name: str
@@ -68,7 +68,7 @@ class ContainerView:
 
 
 @dataclass(frozen=True, slots=True)
-class PodView:
+class PodProjection:
     """A pod."""
 
     ref: Ref
@@ -83,7 +83,7 @@ class PodView:
     gpus: int
     devices: tuple[str, ...]
     labels: Mapping[str, str]
-    containers: tuple[ContainerView, ...]
+    containers: tuple[ContainerProjection, ...]
     http_port: int | None
     shim: bool = False
     """Whether the shim is named in one of its containers' environment."""
@@ -100,7 +100,7 @@ class PodView:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkloadView:
+class WorkloadProjection:
     """A workload of any kind that can be a target."""
 
     ref: Ref
@@ -108,14 +108,14 @@ class WorkloadView:
     generation: int
     desired: int
     """How many pods it should have."""
-    settled: bool
+    rolled_out: bool
     """Its controller says that the newest spec is rolled out and ready."""
     shim: bool = False
     """Its spec asks for the shim."""
 
 
 @dataclass(frozen=True, slots=True)
-class ReportView:
+class ReportProjection:
     """A Kubernetes Event by which a responder tells of a fault that is not fatal."""
 
     ref: Ref
@@ -128,7 +128,7 @@ class ReportView:
 
 
 @dataclass(frozen=True, slots=True)
-class MaintenanceView:
+class MaintenanceProjection:
     """A responder's resource that asks for a reboot or a reset of a node."""
 
     ref: Ref
@@ -137,10 +137,10 @@ class MaintenanceView:
     """ "" until it is told how it went: "True" or "False"."""
 
 
-View = NodeView | PodView | WorkloadView | ReportView | MaintenanceView
+Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProjection | MaintenanceProjection
 
 
-def project(obj: Object) -> View | None:
+def project(obj: Object) -> Projection | None:
     """The view of an object; None for one of a kind of which a drill looks at few. Raises KeyError for no object."""
     kind = obj["kind"]
     if kind == "Node":
@@ -158,7 +158,7 @@ def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
 
 
-def _node(obj: Object) -> NodeView:
+def _node(obj: Object) -> NodeProjection:
     meta, spec = obj["metadata"], obj.get("spec") or {}
     taints = (
         f"{one['key']}={one.get('value', '')}:{one['effect']}"
@@ -166,7 +166,7 @@ def _node(obj: Object) -> NodeView:
         if one["key"] != "node.kubernetes.io/unschedulable"
     )
     conditions = (obj.get("status") or {}).get("conditions") or ()
-    return NodeView(
+    return NodeProjection(
         ref=Ref.of(obj),
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple(sorted(taints)),
@@ -178,11 +178,11 @@ def _node(obj: Object) -> NodeView:
     )
 
 
-def _report(obj: Object) -> ReportView | None:
+def _report(obj: Object) -> ReportProjection | None:
     about = obj.get("involvedObject") or {}
     if about.get("kind") != "Node" or not names.is_report(obj):
         return None
-    return ReportView(
+    return ReportProjection(
         ref=Ref.of(obj),
         node=str(about.get("name", "")),
         check=str(obj.get("type", "")),
@@ -192,22 +192,22 @@ def _report(obj: Object) -> ReportView | None:
     )
 
 
-def _maintenance(obj: Object) -> MaintenanceView | None:
+def _maintenance(obj: Object) -> MaintenanceProjection | None:
     if not names.is_maintenance(obj["metadata"].get("labels") or {}):
         return None
     wanted = names.COMPLETE_CONDITION[obj["kind"]]
     conditions = (obj.get("status") or {}).get("conditions") or ()
     told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
-    return MaintenanceView(
+    return MaintenanceProjection(
         ref=Ref.of(obj),
         node=str((obj.get("spec") or {}).get("nodeName", "")),
         done=next((status for status in told if status in ("True", "False")), ""),
     )
 
 
-def _pod(obj: Object) -> PodView:
+def _pod(obj: Object) -> PodProjection:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    return PodView(
+    return PodProjection(
         ref=Ref.of(obj),
         uid=obj["metadata"]["uid"],
         node=spec.get("nodeName") or "",
@@ -228,10 +228,10 @@ def _is_disruption(condition: Mapping[str, Any]) -> bool:
     return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
 
 
-def _container(status: Mapping[str, Any]) -> ContainerView:
+def _container(status: Mapping[str, Any]) -> ContainerProjection:
     state, last = status.get("state") or {}, status.get("lastState") or {}
     ended = state.get("terminated") or last.get("terminated") or {}
-    return ContainerView(
+    return ContainerProjection(
         name=status["name"],
         restarts=int(status.get("restartCount", 0)),
         running="running" in state,
@@ -241,13 +241,13 @@ def _container(status: Mapping[str, Any]) -> ContainerView:
     )
 
 
-def _workload(obj: Object) -> WorkloadView:
+def _workload(obj: Object) -> WorkloadProjection:
     workload = workload_of(obj)
-    return WorkloadView(
+    return WorkloadProjection(
         ref=workload.ref,
         uid=obj["metadata"]["uid"],
         generation=int(obj["metadata"].get("generation", 0)),
         desired=workload.desired,
-        settled=workload.settled,
+        rolled_out=workload.rolled_out,
         shim=is_prepared(workload),
     )

@@ -13,7 +13,7 @@ def rolled_out(world: World, target: Target, generation: int = 0) -> bool:
     """Whether the controller has settled on `generation` or a newer one, and exactly the desired pods are there,
     all of them ready: none from before that still ends and holds its GPUs."""
     workload = world.workload(target.ref)
-    if workload is None or not workload.settled or workload.generation < generation:
+    if workload is None or not workload.rolled_out or workload.generation < generation:
         return False
     pods = [pod for pod in target_pods(world, target) if pod.phase not in ("Succeeded", "Failed")]
     return len(pods) == workload.desired and all(pod.ready for pod in pods)

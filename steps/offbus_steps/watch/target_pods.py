@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import PodView
+from offbus_steps.watch.projections import PodProjection
 from offbus_steps.workloads.target import Target
 
 __all__ = ["target_pods"]
 
 
-def target_pods(world: World, target: Target, labels: Mapping[str, str] | None = None) -> list[PodView]:
+def target_pods(world: World, target: Target, labels: Mapping[str, str] | None = None) -> list[PodProjection]:
     """The target's pods by name; with `labels`, those that have these too."""
     wanted = {**target.selector, **(labels or {})}.items()
     found = (pod for pod in world.pods(target.namespace) if wanted <= pod.labels.items())

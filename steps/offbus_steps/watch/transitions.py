@@ -11,13 +11,13 @@ from typing import Any
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.watch.projections import (
-    ContainerView,
-    MaintenanceView,
-    NodeView,
-    PodView,
-    ReportView,
-    View,
-    WorkloadView,
+    ContainerProjection,
+    MaintenanceProjection,
+    NodeProjection,
+    PodProjection,
+    Projection,
+    ReportProjection,
+    WorkloadProjection,
 )
 
 __all__ = ["Change", "What", "changes"]
@@ -58,22 +58,22 @@ class Change:
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
-def changes(was: View | None, now: View | None) -> list[Change]:
+def changes(was: Projection | None, now: Projection | None) -> list[Change]:
     """All changes from one view to the next; None is "not there". A first sight of an object is no change."""
-    if isinstance(now, NodeView):
-        return list(_node(was, now)) if isinstance(was, NodeView) else []
-    if isinstance(now, PodView):
-        return list(_pod(was if isinstance(was, PodView) else None, now))
-    if isinstance(now, WorkloadView):
-        return list(_workload(was, now)) if isinstance(was, WorkloadView) else []
-    if isinstance(now, ReportView):
+    if isinstance(now, NodeProjection):
+        return list(_node(was, now)) if isinstance(was, NodeProjection) else []
+    if isinstance(now, PodProjection):
+        return list(_pod(was if isinstance(was, PodProjection) else None, now))
+    if isinstance(now, WorkloadProjection):
+        return list(_workload(was, now)) if isinstance(was, WorkloadProjection) else []
+    if isinstance(now, ReportProjection):
         return list(_report(was, now))
-    if isinstance(now, MaintenanceView):
+    if isinstance(now, MaintenanceProjection):
         return list(_maintenance(was, now))
     return list(_gone(was))
 
 
-def _node(was: NodeView, now: NodeView) -> Iterator[Change]:
+def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     yield from _conditions(was, now)
     if was.cordoned != now.cordoned:
         yield _cordon(now)
@@ -85,7 +85,7 @@ def _node(was: NodeView, now: NodeView) -> Iterator[Change]:
         )
 
 
-def _cordon(now: NodeView) -> Change:
+def _cordon(now: NodeProjection) -> Change:
     if now.cordoned:
         ours = names.cordoned_by_responder(now.labels, now.annotations)
         return Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=_signs(now, responder=ours))
@@ -93,11 +93,11 @@ def _cordon(now: NodeView) -> Change:
     return Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=_signs(now, responder=ours))
 
 
-def _signs(now: NodeView, *, responder: bool) -> dict[str, Any]:
+def _signs(now: NodeProjection, *, responder: bool) -> dict[str, Any]:
     return {"by_responder": responder, "labels": dict(now.labels), "annotations": sorted(now.annotations)}
 
 
-def _conditions(was: NodeView, now: NodeView) -> Iterator[Change]:
+def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     for name in sorted(was.conditions.keys() | now.conditions.keys()):
         before, after = was.conditions.get(name), now.conditions.get(name)
         if before == after:
@@ -110,24 +110,24 @@ def _conditions(was: NodeView, now: NodeView) -> Iterator[Change]:
             yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence)
 
 
-def _pod(was: PodView | None, now: PodView) -> Iterator[Change]:
+def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
     if now.node and not (was and was.node):
-        yield Change(What.POD_SCHEDULED, f"scheduled on {now.node}", evidence=_place(now))
+        yield Change(What.POD_SCHEDULED, f"scheduled on {now.node}", evidence=_where(now))
     yield from _containers(was, now)
     if was and now.evicted and not was.evicted:
-        yield Change(What.POD_EVICTED, "evicted", evidence=_place(now))
+        yield Change(What.POD_EVICTED, "evicted", evidence=_where(now))
     if was and now.terminating and not was.terminating:
-        yield Change(What.POD_TERMINATING, "terminating", evidence=_place(now))
+        yield Change(What.POD_TERMINATING, "terminating", evidence=_where(now))
     if now.ready != (was.ready if was else False) and not now.terminating:
         what = What.POD_READY if now.ready else What.POD_NOT_READY
-        yield Change(what, what.value, evidence=_place(now))
+        yield Change(what, what.value, evidence=_where(now))
 
 
-def _place(pod: PodView) -> dict[str, Any]:
+def _where(pod: PodProjection) -> dict[str, Any]:
     return {"node": pod.node, "uid": pod.uid, "gpus": list(pod.devices)}
 
 
-def _containers(was: PodView | None, now: PodView) -> Iterator[Change]:
+def _containers(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
     before = {one.name: one for one in (was.containers if was else ())}
     for one in now.containers:
         old = before.get(one.name)
@@ -140,11 +140,11 @@ def _containers(was: PodView | None, now: PodView) -> Iterator[Change]:
             yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(one))
 
 
-def _end(one: ContainerView) -> str:
+def _end(one: ContainerProjection) -> str:
     return f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
 
 
-def _exit(one: ContainerView) -> dict[str, Any]:
+def _exit(one: ContainerProjection) -> dict[str, Any]:
     return {
         "container": one.name,
         "exit_code": one.exit_code,
@@ -154,33 +154,33 @@ def _exit(one: ContainerView) -> dict[str, Any]:
     }
 
 
-def _workload(was: WorkloadView, now: WorkloadView) -> Iterator[Change]:
+def _workload(was: WorkloadProjection, now: WorkloadProjection) -> Iterator[Change]:
     if now.generation != was.generation:
         yield Change(What.WORKLOAD_CHANGED, _spec(now), was=_spec(was))
 
 
-def _spec(view: WorkloadView) -> str:
+def _spec(view: WorkloadProjection) -> str:
     return f"generation {view.generation}{', with the shim' if view.shim else ''}"
 
 
-def _report(was: View | None, now: ReportView) -> Iterator[Change]:
+def _report(was: Projection | None, now: ReportProjection) -> Iterator[Change]:
     """A repetition counts the same event up."""
-    if now.count > (was.count if isinstance(was, ReportView) else 0):
+    if now.count > (was.count if isinstance(was, ReportProjection) else 0):
         evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
         yield Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)
 
 
-def _maintenance(was: View | None, now: MaintenanceView) -> Iterator[Change]:
+def _maintenance(was: Projection | None, now: MaintenanceProjection) -> Iterator[Change]:
     evidence = {"node": now.node}
     if was is None:
         yield Change(What.MAINTENANCE_ASKED, "asked for", evidence=evidence)
-    if now.done and now.done != (was.done if isinstance(was, MaintenanceView) else ""):
+    if now.done and now.done != (was.done if isinstance(was, MaintenanceProjection) else ""):
         what = What.MAINTENANCE_DONE if now.done == "True" else What.MAINTENANCE_FAILED
         yield Change(what, what.value, evidence=evidence)
 
 
-def _gone(was: View | None) -> Iterator[Change]:
-    if isinstance(was, PodView):
-        yield Change(What.POD_DELETED, "deleted", evidence=_place(was))
-    if isinstance(was, MaintenanceView):
+def _gone(was: Projection | None) -> Iterator[Change]:
+    if isinstance(was, PodProjection):
+        yield Change(What.POD_DELETED, "deleted", evidence=_where(was))
+    if isinstance(was, MaintenanceProjection):
         yield Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})

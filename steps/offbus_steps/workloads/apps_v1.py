@@ -28,7 +28,7 @@ class _Plain(Workload):
         return int(self.obj["spec"].get("replicas", 1))
 
     @property
-    def settled(self) -> bool:
+    def rolled_out(self) -> bool:
         return self._observed and counts_agree(self.obj.get("status") or {}, self.desired)
 
     @property
@@ -85,9 +85,9 @@ class StatefulSet(_Plain):
     """apps/v1 StatefulSet: it stops a pod before it starts its successor."""
 
     @property
-    def settled(self) -> bool:
+    def rolled_out(self) -> bool:
         status = self.obj.get("status") or {}
-        return super().settled and status.get("currentRevision") == status.get("updateRevision")
+        return super().rolled_out and status.get("currentRevision") == status.get("updateRevision")
 
     def surge(self) -> int:
         return 0

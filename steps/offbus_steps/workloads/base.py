@@ -62,7 +62,7 @@ class Workload(ABC):
 
     @property
     @abstractmethod
-    def settled(self) -> bool:
+    def rolled_out(self) -> bool:
         """Whether its controller says that the newest spec is rolled out and ready."""
 
     @property

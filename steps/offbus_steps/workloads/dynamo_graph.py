@@ -188,7 +188,7 @@ class Graph(Workload):
         return sum(one.pods for one in self._components())
 
     @property
-    def settled(self) -> bool:
+    def rolled_out(self) -> bool:
         status = self.obj.get("status") or {}
         ready = any(
             one.get("type") == "Ready" and one.get("status") == "True"

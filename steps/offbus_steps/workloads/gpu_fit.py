@@ -9,7 +9,7 @@ from typing import Any
 
 from offbus_steps.workloads import pods
 
-__all__ = ["allocatable_gpus", "free_gpus", "unplaced"]
+__all__ = ["allocatable_gpus", "free_gpus", "without_gpus"]
 
 Pod = Mapping[str, Any]
 Node = Mapping[str, Any]
@@ -25,7 +25,7 @@ def free_gpus(nodes: Iterable[Node], running: Iterable[Pod]) -> dict[str, int]:
     return free
 
 
-def unplaced(
+def without_gpus(
     pending: Iterable[Mapping[str, Any]], nodes: Sequence[Node], running: Sequence[Pod]
 ) -> list[str]:
     """What of `pending` (PodSpecs) does not fit on the nodes, in words; empty when all of it fits.

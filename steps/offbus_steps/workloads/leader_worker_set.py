@@ -31,7 +31,7 @@ class LeaderWorkerSet(Workload):
         return self._groups * self._size
 
     @property
-    def settled(self) -> bool:
+    def rolled_out(self) -> bool:
         status = self.obj.get("status") or {}
         updating = any(
             one.get("type") == "UpdateInProgress" and one.get("status") == "True"

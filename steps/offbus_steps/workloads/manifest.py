@@ -1,7 +1,7 @@
 """Reads Kubernetes manifests from disk: hostile until checked.
 
 At most 1 MiB, safe YAML, no aliases (they can grow without bound), at most 100 levels, values that JSON has, and only
-the kinds that `deploy` may create. One clear error names the file, the place or document, and the mend. It sends
+the kinds that `deploy` may create. One clear error names the file, the place or document, and the fix. It sends
 nothing anywhere.
 """
 

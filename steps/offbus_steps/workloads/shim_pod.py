@@ -50,8 +50,8 @@ class Loading:
         env = _with(container.get("env") or (), "LD_PRELOAD", self._preload(container))
         env = _with(env, "OFFBUS_PAGE_DIR", self.folder)
         mount = {"name": VOLUME, "mountPath": PAGE_DIR}
-        kept = [one for one in container.get("volumeMounts") or () if one["mountPath"] != PAGE_DIR]
-        return {**container, "env": env, "volumeMounts": [*kept, mount]}
+        others = [one for one in container.get("volumeMounts") or () if one["mountPath"] != PAGE_DIR]
+        return {**container, "env": env, "volumeMounts": [*others, mount]}
 
     def _preload(self, container: Mapping[str, Any]) -> str:
         own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")

@@ -178,11 +178,11 @@ class TestRealProcesses:
         fault = agent.get("/faults/f1")
         assert (fault["first_faulted"], fault["processes"]) == ([], [])
 
-    def test_a_lapsed_fault_heals_the_process(self, agent, programs):
+    def test_a_expired_fault_heals_the_process(self, agent, programs):
         program = programs()
         agent.post("/faults", request(ttl_s=1), expect=201)
         assert program.ask("alloc") == 719
-        agent.wait_for("f1", "lapsed")
+        agent.wait_for("f1", "expired")
         assert program.ask("alloc") == 0
 
     def test_evidence_survives_the_agent(self, agents, programs):

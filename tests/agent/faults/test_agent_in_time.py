@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from offbus_agent import lease_keeper, program
-from offbus_agent.agent import GUIDE_TTL_S, Agent, NodePlace, open_agent
+from offbus_agent.agent import GUIDE_TTL_S, Agent, NodePaths, open_agent
 from offbus_agent.faults.policy import Policy, TokenBucket
 from offbus_agent.faults.store import Store
 from offbus_agent.http.endpoints import LONGEST_WAIT_S
@@ -58,7 +58,7 @@ class Watched:
 async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator[tuple[Watched, Fault]]:
     """An agent with a fault, kept from here on; without `bell`, nothing tells it what processes write."""
     origin_ns = boottime_ns()
-    place = NodePlace("node-1", node.root, node.kmsg, node.state.parent)
+    place = NodePaths("node-1", node.root, node.kmsg, node.state.parent)
     store = Store(place.state, boot_id())
     agent = open_agent(place, Policy(), store, lambda: origin_ns + int(anyio.current_time() * NS))
     request = FaultRequest(id="f1", run="r1", epoch=1, xid=79, gpus=[GPU0], planes=["cuda"], ttl_s=ttl_s)
@@ -76,9 +76,9 @@ async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator
 async def test_a_lease_ends_on_the_instant_and_its_fault_leaves_the_page(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, fault):
         told = await watched.agent.faults.events("f1", since=1, wait_s=7200)
-        assert [event.kind for event in told.events] == ["lapsed"]
+        assert [event.kind for event in told.events] == ["expired"]
         assert anyio.current_time() == pytest.approx(watched.at(fault.expires_ns), abs=1e-6)
-        assert fault.state is State.LAPSED
+        assert fault.state is State.EXPIRED
         assert not ControlPage.create(node.ctl).read().slots
 
 

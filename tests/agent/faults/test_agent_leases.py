@@ -1,4 +1,4 @@
-"""Leases: they end in time, they survive the agent, and a lapse is final."""
+"""Leases: they end in time, they survive the agent, and an expiry is final."""
 
 import contextlib
 import fcntl
@@ -24,20 +24,20 @@ def slots(node):
 def test_a_fault_lapses_by_itself_and_leaves_the_page(agent, node):
     agent.post("/faults", request(ttl_s=0.3), expect=201)
     assert slots(node) == {"f1"}
-    lapsed = agent.wait_for("f1", "lapsed")
+    expired = agent.wait_for("f1", "expired")
     fault = agent.get("/faults/f1")
-    assert fault["state"] == "lapsed"
-    assert lapsed["at_ns"] >= fault["expires_ns"]
+    assert fault["state"] == "expired"
+    assert expired["at_ns"] >= fault["expires_ns"]
     assert slots(node) == set()
 
 
 @pytest.mark.parametrize("action", ["renew", "arm"])
 def test_a_lapse_is_final(agent, action):
     agent.post("/faults", request(ttl_s=0.1), expect=201)
-    agent.wait_for("f1", "lapsed")
+    agent.wait_for("f1", "expired")
     status, error = agent.refused(f"/faults/f1/{action}", LEASE)
-    assert (status, error["code"]) == (410, "lapsed")
-    assert agent.post("/faults/f1/recover", OWNER)["state"] == "lapsed"
+    assert (status, error["code"]) == (410, "expired")
+    assert agent.post("/faults/f1/recover", OWNER)["state"] == "expired"
 
 
 def test_renewing_moves_the_end(agent, node):
@@ -52,7 +52,7 @@ def test_renewing_moves_the_end(agent, node):
 def test_a_shorter_lease_ends_sooner(agent):
     agent.post("/faults", request(ttl_s=3000), expect=201)
     agent.post("/faults/f1/renew", {**LEASE, "ttl_s": 0.2})
-    agent.wait_for("f1", "lapsed")
+    agent.wait_for("f1", "expired")
 
 
 def test_a_disarmed_fault_has_no_lease_to_renew(agent):
@@ -77,23 +77,23 @@ class TestRestart:
         again.post("/faults/f1/disarm", OWNER)
         assert slots(node) == set()
 
-    def test_what_lapsed_meanwhile_is_disarmed_at_once(self, agents, node):
+    def test_what_expired_meanwhile_is_disarmed_at_once(self, agents, node):
         agent = agents.start()
         agent.post("/faults", request(ttl_s=0.2), expect=201)
         agent.stop(signal.SIGKILL)
         again = agents.start()
-        again.wait_for("f1", "lapsed")
-        assert again.get("/faults/f1")["state"] == "lapsed"
+        again.wait_for("f1", "expired")
+        assert again.get("/faults/f1")["state"] == "expired"
         assert slots(node) == set()
         assert again.refused("/faults/f1/renew", LEASE)[0] == 410
 
-    def test_a_fault_of_another_boot_has_lapsed(self, agents, node):
+    def test_a_fault_of_another_boot_has_expired(self, agents, node):
         agents.start().post("/faults", request(), expect=201)
         agents.stop_all()
         kept = json.loads(node.state.read_text())
         kept["boot_id"] = "00000000-0000-0000-0000-000000000000"
         node.state.write_text(json.dumps(kept))
-        assert agents.start().get("/faults/f1")["state"] == "lapsed"
+        assert agents.start().get("/faults/f1")["state"] == "expired"
         assert slots(node) == set()
 
     def test_a_fault_that_was_being_applied_is_undone(self, agents, node):
@@ -256,7 +256,7 @@ class TestPlanesThatFail:
     def test_a_full_disk_does_not_keep_a_fault_armed(self, agent, node):
         agent.post("/faults", request(ttl_s=0.5), expect=201)
         node.state.parent.rename(node.root / "gone")
-        agent.wait_for("f1", "lapsed")
+        agent.wait_for("f1", "expired")
         assert slots(node) == set()
 
     def test_nobody_sees_a_fault_that_no_process_met(self, agent):

@@ -97,8 +97,8 @@ def test_events_tell_what_happened_in_order(agent):
 
 def test_a_long_poll_is_answered_when_something_happens(agent, node):
     agent.post("/faults", request(planes=KERNEL, ttl_s=0.5), expect=201)
-    lapsed = agent.get("/faults/f1/events?since=2&wait_s=30")
-    assert [event["kind"] for event in lapsed["events"]] == ["lapsed"]
+    expired = agent.get("/faults/f1/events?since=2&wait_s=30")
+    assert [event["kind"] for event in expired["events"]] == ["expired"]
 
 
 def test_inject_xid_takes_the_published_guides_request(agent, node):

@@ -196,7 +196,7 @@ def test_residue_tells_what_is_left_until_it_is_recovered(commands, started):
     left = commands.call("residue")
     assert left.returncode == 4, left.stderr
     assert "residue: f: was not there, is 'set'" in left.stdout
-    assert "mend: offbus recover" in left.stdout
+    assert "fix: offbus recover" in left.stdout
     assert commands.newest().journal.read_bytes() == before
     assert commands.call("recover").returncode == 0
     clean = commands.call("residue")

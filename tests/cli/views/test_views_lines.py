@@ -68,8 +68,8 @@ def test_a_small_drill_reads_as_a_log(tmp_path: Path) -> None:
     assert shown(drill, report).replace(str(drill.folder.path), "RUNS") == GOLDEN
 
 
-def test_a_failed_drill_says_why_and_how_to_mend_it(tmp_path: Path) -> None:
-    """Outcome, hint, conflict, residue with its mend command; the last line is the report's place."""
+def test_a_failed_drill_says_why_and_how_to_fix_it(tmp_path: Path) -> None:
+    """Outcome, hint, conflict, residue with its fix command; the last line is the report's place."""
     drill, report = failing(tmp_path)
     text = shown(drill, report)
     assert "cordon    TIMED OUT in 3m 00s: was not seen within 180 s" in text
@@ -77,7 +77,7 @@ def test_a_failed_drill_says_why_and_how_to_mend_it(tmp_path: Path) -> None:
     assert "CONFLICT, left alone: restore LD_PRELOAD of Deployment/drill/vllm (spec.template was" in text
     closing = text[text.index("\nFAILED  xid79-nvsentinel  in 3m 14s\n") :].splitlines()
     assert "  - step cordon timed out: was not seen within 180 s" in closing
-    assert "    mend: offbus recover 3f9a2c41" in closing
+    assert "    fix: offbus recover 3f9a2c41" in closing
     assert closing[-1] == f"report: {drill.folder.report}"
 
 

@@ -40,7 +40,7 @@ def test_any_damaged_line_leaves_the_world_as_before_or_says_what_may_be_left(ki
             assert clean, f"{kind}: {played.world}"
         assert clean or report.exit == Exit.RESIDUE, f"{kind} was lost in silence"
         assert report.exit in (Exit.COULD_NOT_RUN, Exit.RESIDUE)
-        assert all(one.mend for one in report.residue)
+        assert all(one.fix for one in report.residue)
         assert folder.unfinished.exists() == bool(report.residue)
         assert fold(read_journal(folder.journal).events) == report
 
@@ -52,8 +52,8 @@ def test_a_lost_record_is_settled_by_a_place_that_is_as_before(killed):
     folder.journal.write_bytes(b"".join(lines))
     report = finish(folder)
     assert {one.item for one in report.residue} >= {"one", "undo 2"}
-    assert all("rm " in one.mend for one in report.residue if one.item.startswith("undo"))
-    played.prepare(one="before")  # somebody mends it by hand
+    assert all("rm " in one.fix for one in report.residue if one.item.startswith("undo"))
+    played.prepare(one="before")  # somebody fixes it by hand
     assert finish(folder).residue == []
     assert not folder.unfinished.exists()
 
@@ -64,7 +64,7 @@ def test_without_where_it_acted_every_undo_is_residue_with_manual_steps(killed):
     folder.journal.write_bytes(b"".join(kept))
     report = finish(folder)
     assert [one.item for one in report.residue] == ["restore f", "restore one", "restore two"]
-    assert all("by hand" in one.mend for one in report.residue)
+    assert all("by hand" in one.fix for one in report.residue)
 
 
 def test_a_journal_of_nothing_but_damage_is_residue(killed):
@@ -126,7 +126,16 @@ def test_a_place_that_cannot_be_reached_is_said_and_the_run_stays_unfinished(kil
 
 
 def event_of(kind, data):
-    return {"v": 1, "seq": 1, "run": "r", "t": "t", "mono_ns": 1, "clock": "c", "kind": kind, "data": data}
+    return {
+        "v": VERSION,
+        "seq": 1,
+        "run": "r",
+        "t": "t",
+        "mono_ns": 1,
+        "clock": "c",
+        "kind": kind,
+        "data": data,
+    }
 
 
 class Odd:
@@ -173,10 +182,10 @@ def test_there_is_a_reader_for_every_released_version():
 
 
 def test_a_newer_format_says_so():
-    body = b'{"v":2,"seq":1'
+    body = b'{"v":3,"seq":1'
     import zlib
 
-    with pytest.raises(DamagedLine, match="format 2, this offbus reads 1"):
+    with pytest.raises(DamagedLine, match="format 3, this offbus reads 1, 2"):
         decode(b'%s,"crc":"%08x"}\n' % (body, zlib.crc32(body)))
 
 

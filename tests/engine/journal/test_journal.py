@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from offbus.errors import JournalError
 from offbus.journal.codec import DamagedLine, decode, encode, read_back
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import VERSION, Event, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.schemas import DATA
 from offbus.journal.writer import JournalWriter
@@ -29,7 +29,7 @@ JSON = st.recursive(
 )
 
 
-HEAD = {"v": 1, "seq": 1, "run": "r", "t": "t", "mono_ns": 1, "clock": "c", "kind": "observed"}
+HEAD = {"v": VERSION, "seq": 1, "run": "r", "t": "t", "mono_ns": 1, "clock": "c", "kind": "observed"}
 
 
 def observed(evidence):

@@ -107,7 +107,7 @@ def test_a_missing_undo_type_is_residue_that_names_its_package(drill):
     bare = Registry.of(environments={"world": REGISTRY.environment_type("world")})
     report = finish(folder, registry=bare)
     assert report.exit == Exit.RESIDUE
-    assert any("cannot be loaded here" in one.detail and "install" in one.mend for one in report.residue)
+    assert any("cannot be loaded here" in one.detail and "install" in one.fix for one in report.residue)
     assert finish(folder).residue == []
 
 

@@ -77,7 +77,7 @@ def test_a_small_report(tmp_path: Path) -> None:
 
 
 def test_a_failed_run_names_each_reason_and_what_is_left(tmp_path: Path) -> None:
-    """Residue stands once, with its mend command."""
+    """Residue stands once, with its fix command."""
     drill, report = failing(tmp_path)
     lines = closing(report, drill.folder.report)
     assert lines[0] == "FAILED  xid79-nvsentinel  in 3m 14s"
@@ -85,7 +85,7 @@ def test_a_failed_run_names_each_reason_and_what_is_left(tmp_path: Path) -> None
     assert lines[-4:] == [
         "residue: 1 item",
         "  - restore LD_PRELOAD of Deployment/drill/vllm: not undone: spec.template was changed by helm",
-        "    mend: offbus recover 3f9a2c41",
+        "    fix: offbus recover 3f9a2c41",
         f"report: {drill.folder.report}",
     ]
 

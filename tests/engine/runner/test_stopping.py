@@ -6,7 +6,7 @@ import trio
 
 from offbus.errors import StepError
 from offbus.exits import Exit
-from offbus.runner.fast_disarm import HASTE
+from offbus.runner.fast_disarm import FAST_DISARM_AFTER
 from offbus.runner.scheduler import GRACE
 from offbus.runner.teardown import CLOSING
 from offbus.runner.undo_runner import ATTEMPTS, BACKOFF, LEAST
@@ -47,7 +47,7 @@ def test_faults_are_disarmed_though_a_step_does_not_end(drill):
     )
     report = played.play()
     stopped, undone = first(played, "stopped"), first(played, "undo_started")
-    assert seconds(undone) - seconds(stopped) == pytest.approx(HASTE.total_seconds(), abs=0.01)
+    assert seconds(undone) - seconds(stopped) == pytest.approx(FAST_DISARM_AFTER.total_seconds(), abs=0.01)
     assert undone["data"]["by"] == "stop"
     assert [one.by for one in report.undos[0].tries] == ["stop"]
     assert (report.exit, played.world) == (Exit.INTERRUPTED, {})
@@ -140,7 +140,7 @@ def test_a_lost_lease_is_noticed_before_the_next_effect(drill):
     )
 
     async def lost(_self):
-        raise StepError("the lease of fault f lapsed while the runner was suspended")
+        raise StepError("the lease of fault f expired while the runner was suspended")
 
     def lose(_session, event):
         if event["kind"] == "step_ended" and event.get("step") == "fault":
@@ -152,7 +152,7 @@ def test_a_lost_lease_is_noticed_before_the_next_effect(drill):
     finally:
         kit.World.may_change = kit.leases_hold
     assert outcomes(report) == {"fault": "passed", "again": "errored"}
-    assert "lapsed while the runner was suspended" in report.reasons[0]
+    assert "expired while the runner was suspended" in report.reasons[0]
     assert (report.exit, played.world) == (Exit.COULD_NOT_RUN, {})
     assert len(report.undos) == 1
 

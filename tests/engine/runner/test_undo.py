@@ -53,7 +53,7 @@ def test_a_failing_undo_does_not_keep_the_others_from_being_played(drill):
     assert [undo.result for undo in report.undos] == ["restored", "failed", "restored"]
     assert len(report.undos[1].tries) == 3
     assert {one.item for one in report.residue} == {"explode", "left"}
-    assert all("offbus recover" in one.mend for one in report.residue)
+    assert all("offbus recover" in one.fix for one in report.residue)
     assert played.run_folder.unfinished.exists()
 
 
@@ -193,7 +193,7 @@ def test_an_environment_that_breaks_while_it_opens_is_residue_unless_it_looked(
     report = played.play()
     assert (report.exit, report.reasons[0]) == (exit_code, "the world broke")
     assert [one.detail for one in report.residue] == ([said] if said else [])
-    assert all(one.mend == f"offbus recover {report.run}" for one in report.residue)
+    assert all(one.fix == f"offbus recover {report.run}" for one in report.residue)
     assert played.run_folder.unfinished.exists() == (exit_code == Exit.RESIDUE)
 
 

@@ -163,7 +163,7 @@ def failing(base: Path) -> tuple[Drill, Report]:
         "restore LD_PRELOAD of Deployment/drill/vllm",
         "not undone: spec.template was changed by helm",
     )
-    drill.write(EventKind.RESIDUE, item=item, detail=detail, mend="offbus recover 3f9a2c41")
+    drill.write(EventKind.RESIDUE, item=item, detail=detail, fix="offbus recover 3f9a2c41")
     return drill, drill.finish()
 
 

@@ -7,7 +7,7 @@ import click
 
 from tests.kits.cluster import lifecycle, network, node, programs, status
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import Place, locked
+from tests.kits.cluster.paths import ClusterPaths, locked
 from tests.kits.cluster.plan import NODES, Node, node_named
 
 
@@ -24,24 +24,24 @@ def tell(line: str) -> None:
 @main.command()
 def up() -> None:
     """Build what is missing, start the cluster, wait until it is ready."""
-    place = Place.default()
-    with locked(place):
-        lifecycle.up(place, tell)
-    click.echo(status.how_to_use(place, lifecycle.programs(place) / "kubectl"))
+    paths = ClusterPaths.default()
+    with locked(paths):
+        lifecycle.up(paths, tell)
+    click.echo(status.how_to_use(paths, lifecycle.programs(paths) / "kubectl"))
 
 
 @main.command()
 def down() -> None:
     """Remove the cluster without a trace; exit status 1 when something is left."""
-    place = Place.default()
-    with locked(place):
-        lifecycle.down(place, tell)
+    paths = ClusterPaths.default()
+    with locked(paths):
+        lifecycle.down(paths, tell)
 
 
 @main.command("status")
 def show() -> None:
     """Show versions, nodes and pods; exit status 1 when no whole cluster runs."""
-    sys.exit(not status.print_status(Place.default()))
+    sys.exit(not status.print_status(ClusterPaths.default()))
 
 
 @main.command()
@@ -64,15 +64,15 @@ NODE = click.argument("which", metavar="NODE", type=click.Choice([n.name for n i
 @NODE
 def off(which: Node) -> None:
     """Switch a node off at once, as a loss of power would."""
-    node.lose_power(Place.default(), which)
+    node.lose_power(ClusterPaths.default(), which)
 
 
 @main.command()
 @NODE
 def on(which: Node) -> None:
     """Switch a node on again; its disk is as it was."""
-    place = Place.default()
-    node.boot(place, lifecycle.programs(place), (which,))
+    paths = ClusterPaths.default()
+    node.boot(paths, lifecycle.programs(paths), (which,))
 
 
 @main.command()
@@ -84,9 +84,9 @@ def cut(which: Node) -> None:
 
 @main.command()
 @NODE
-def mend(which: Node) -> None:
-    """Mend a node's cable."""
-    network.mend(which)
+def reconnect(which: Node) -> None:
+    """Substitution a node's cable."""
+    network.reconnect(which)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -94,7 +94,7 @@ def mend(which: Node) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def enter(which: Node, command: tuple[str, ...]) -> None:
     """Run a command inside a node, such as `enter n1 journalctl -k`."""
-    line = node.enter(Place.default(), which, list(command))
+    line = node.enter(ClusterPaths.default(), which, list(command))
     os.execvp(line[0], line)  # noqa: S606  the command is the user's own
 
 

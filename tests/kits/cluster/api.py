@@ -12,7 +12,7 @@ import yaml
 
 from tests.kits.cluster.credentials import BOOTSTRAP, token
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import API_SERVER
 
 __all__ = ["apply", "client", "healthy", "renew_token", "wait_healthy", "wait_until"]
@@ -33,10 +33,10 @@ Objects = dict[str, dict[str, Any]]
 
 
 @contextmanager
-def client(place: Place) -> Iterator[httpx.Client]:
+def client(paths: ClusterPaths) -> Iterator[httpx.Client]:
     """As the kit's own user. The machine's proxies are not asked."""
-    trusted = ssl.create_default_context(cafile=str(place.secrets / "apiserver.crt"))
-    headers = {"Authorization": f"Bearer {token(place.secrets / f'{BOOTSTRAP}.kubeconfig')}"}
+    trusted = ssl.create_default_context(cafile=str(paths.secrets / "apiserver.crt"))
+    headers = {"Authorization": f"Bearer {token(paths.secrets / f'{BOOTSTRAP}.kubeconfig')}"}
     with httpx.Client(
         base_url=API_SERVER, verify=trusted, headers=headers, timeout=CALL_LIMIT_S, trust_env=False
     ) as made:

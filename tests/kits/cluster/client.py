@@ -8,7 +8,7 @@ from typing import Any
 from tests.kits.cluster import lifecycle
 from tests.kits.cluster.node import enter
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import Node
 
 __all__ = ["Cluster", "python_pod"]
@@ -21,13 +21,13 @@ LIMIT_S = 100
 class Cluster:
     """A running cluster."""
 
-    place: Place
+    paths: ClusterPaths
 
     def kubectl(self, *arguments: str, given: str | None = None) -> str:
         """What kubectl says; the test fails with its complaint."""
-        program = lifecycle.programs(self.place) / "kubectl"
+        program = lifecycle.programs(self.paths) / "kubectl"
         done = subprocess.run(
-            [program, f"--kubeconfig={self.place.kubeconfig}", *arguments],
+            [program, f"--kubeconfig={self.paths.kubeconfig}", *arguments],
             input=given,
             capture_output=True,
             text=True,
@@ -52,7 +52,7 @@ class Cluster:
 
     def inside(self, node: Node, *command: str) -> str:
         """What a command says inside a node."""
-        line = enter(self.place, node, list(command))
+        line = enter(self.paths, node, list(command))
         return subprocess.run(line, capture_output=True, text=True, timeout=LIMIT_S, check=True).stdout
 
 

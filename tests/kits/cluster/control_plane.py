@@ -7,7 +7,7 @@ other only with certificates: whoever may start pods here is root of the machine
 import json
 from pathlib import Path
 
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import HOST, POD_NETWORK, SERVICE_NETWORK
 from tests.kits.cluster.processes import start
 
@@ -32,29 +32,29 @@ AUDIT_POLICY = {
 """Writes to nodes: `stageTimestamp` is the API server's own time of a cordon."""
 
 
-def start_control_plane(place: Place, programs: Path) -> None:
+def start_control_plane(paths: ClusterPaths, programs: Path) -> None:
     """Start all four at once: each waits for the one below it."""
     for role in ROLES:
-        start_program(place, programs, role)
+        start_program(paths, programs, role)
 
 
-def start_program(place: Place, programs: Path, role: str) -> None:
+def start_program(paths: ClusterPaths, programs: Path, role: str) -> None:
     """Start one of them; also again, after it was killed: what it knows is on disk."""
     commands: dict[str, list[str | Path]] = {
-        "etcd": etcd(place),
-        "kube-apiserver": [programs / "kube-apiserver", *api_server(place)],
-        "kube-controller-manager": [programs / "kube-controller-manager", *controller_manager(place)],
-        "kube-scheduler": [programs / "kube-scheduler", *scheduler(place)],
+        "etcd": etcd(paths),
+        "kube-apiserver": [programs / "kube-apiserver", *api_server(paths)],
+        "kube-controller-manager": [programs / "kube-controller-manager", *controller_manager(paths)],
+        "kube-scheduler": [programs / "kube-scheduler", *scheduler(paths)],
     }
-    start(place, role, commands[role])
+    start(paths, role, commands[role])
 
 
-def etcd(place: Place) -> list[str | Path]:
+def etcd(paths: ClusterPaths) -> list[str | Path]:
     """Debian's etcd 3.4. The certificate is its own authority, so only who has its key can talk to it."""
-    crt, key = place.secrets / "etcd.crt", place.secrets / "etcd.key"
+    crt, key = paths.secrets / "etcd.crt", paths.secrets / "etcd.key"
     return [
         "etcd",
-        f"--data-dir={place.etcd}",
+        f"--data-dir={paths.etcd}",
         f"--listen-client-urls={ETCD}",
         f"--advertise-client-urls={ETCD}",
         f"--listen-peer-urls={ETCD_PEER}",
@@ -68,9 +68,9 @@ def etcd(place: Place) -> list[str | Path]:
     ]
 
 
-def api_server(place: Place) -> list[str]:
+def api_server(paths: ClusterPaths) -> list[str]:
     """Options. Timings are those of a cluster whose nodes die for a living."""
-    secrets = place.secrets
+    secrets = paths.secrets
     policy = secrets / "audit-policy.json"
     policy.write_text(json.dumps(AUDIT_POLICY))
     return [
@@ -100,17 +100,17 @@ def api_server(place: Place) -> list[str]:
         "--feature-gates=MutatingAdmissionPolicy=true",
         "--runtime-config=admissionregistration.k8s.io/v1beta1=true",
         f"--audit-policy-file={policy}",
-        f"--audit-log-path={place.audit}",
+        f"--audit-log-path={paths.audit}",
     ]
 
 
-def controller_manager(place: Place) -> list[str]:
+def controller_manager(paths: ClusterPaths) -> list[str]:
     """Options. A node is NotReady after 12 s without a lease, which its kubelet renews every 2 s."""
     return [
-        *as_user(place, "kube-controller-manager"),
+        *as_user(paths, "kube-controller-manager"),
         "--authentication-tolerate-lookup-failure=true",  # it may come up before the API server has its roles
-        f"--service-account-private-key-file={place.secrets / 'service-accounts.key'}",
-        f"--root-ca-file={place.secrets / 'apiserver.crt'}",
+        f"--service-account-private-key-file={paths.secrets / 'service-accounts.key'}",
+        f"--root-ca-file={paths.secrets / 'apiserver.crt'}",
         "--use-service-account-credentials=true",
         f"--cluster-cidr={POD_NETWORK}",
         "--allocate-node-cidrs=false",
@@ -120,14 +120,14 @@ def controller_manager(place: Place) -> list[str]:
     ]
 
 
-def scheduler(place: Place) -> list[str]:
+def scheduler(paths: ClusterPaths) -> list[str]:
     """Options."""
-    return [*as_user(place, "kube-scheduler"), "--kube-api-qps=1000", "--kube-api-burst=2000"]
+    return [*as_user(paths, "kube-scheduler"), "--kube-api-qps=1000", "--kube-api-burst=2000"]
 
 
-def as_user(place: Place, role: str) -> list[str]:
+def as_user(paths: ClusterPaths, role: str) -> list[str]:
     """What both clients of the API server need; their own pages are for this machine only."""
-    config = place.secrets / f"{role}.kubeconfig"
+    config = paths.secrets / f"{role}.kubeconfig"
     return [
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",

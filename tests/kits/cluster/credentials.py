@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import API_SERVER, HOST, NODES
 
 __all__ = ["BOOTSTRAP", "make_credentials", "token", "write_kubeconfig"]
@@ -36,16 +36,16 @@ DAYS = "30"
 OPENSSL_LIMIT_S = 30
 
 
-def make_credentials(place: Place) -> None:
+def make_credentials(paths: ClusterPaths) -> None:
     """Make all of them. Raises ClusterError when openssl fails."""
     for name, alternatives in NAMES.items():
-        certificate(place.secrets, name, alternatives)
-    openssl("genrsa", "-out", place.secrets / "service-accounts.key", "2048")
+        certificate(paths.secrets, name, alternatives)
+    openssl("genrsa", "-out", paths.secrets / "service-accounts.key", "2048")
     tokens = {name: secrets.token_urlsafe(32) for name in USERS}
     rows = [f'{tokens[name]},{user},{user},"{group}"' for name, (user, group) in USERS.items()]
-    private(place.secrets / "tokens.csv", "\n".join(rows) + "\n")
+    private(paths.secrets / "tokens.csv", "\n".join(rows) + "\n")
     for name, value in tokens.items():
-        write_kubeconfig(place, place.secrets / f"{name}.kubeconfig", value)
+        write_kubeconfig(paths, paths.secrets / f"{name}.kubeconfig", value)
 
 
 def certificate(folder: Path, name: str, alternatives: str) -> None:
@@ -75,9 +75,9 @@ def openssl(*arguments: str | Path) -> None:
         raise ClusterError(f"{' '.join(command)} failed:\n{done.stderr[-1000:]}")
 
 
-def write_kubeconfig(place: Place, path: Path, value: str) -> None:
+def write_kubeconfig(paths: ClusterPaths, path: Path, value: str) -> None:
     """A kubeconfig for one token. JSON is YAML."""
-    authority = base64.b64encode((place.secrets / "apiserver.crt").read_bytes()).decode()
+    authority = base64.b64encode((paths.secrets / "apiserver.crt").read_bytes()).decode()
     config = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import cache
+from tests.kits.cluster.paths import cache
 
 __all__ = ["dynamo_environment"]
 

@@ -23,13 +23,13 @@ from tests.kits.cluster.network import check_network, check_owner, make_bridge, 
 from tests.kits.cluster.node import boot
 from tests.kits.cluster.node_files import write_node_files
 from tests.kits.cluster.own_images import make_images
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import GPUS_PER_NODE, NODES
 from tests.kits.cluster.processes import end_processes, find, first_process
 from tests.kits.cluster.programs import KUBERNETES, STANDIN, build
 from tests.kits.cluster.world import World, difference, ours, restore_settings, snapshot
 
-__all__ = ["Left", "down", "programs", "running", "up", "wait_nodes"]
+__all__ = ["Leftover", "down", "programs", "running", "up", "wait_nodes"]
 
 MANIFESTS = Path(__file__).with_name("manifests")
 READY_LIMIT_S = 90.0
@@ -40,71 +40,71 @@ GPU = "nvidia.com/gpu"
 Tell = Callable[[str], None]
 
 
-def up(place: Place, tell: Tell) -> None:
+def up(paths: ClusterPaths, tell: Tell) -> None:
     """Build what is missing and have a cluster with all nodes and GPUs ready. Raises ClusterError.
 
     After an error the logs stay for reading; the next `up` or `down` removes them.
     """
     check_machine()
     install_packages()
-    check_owner(str(place.root))
+    check_owner(str(paths.root))
     kubernetes, standin = build(KUBERNETES), build(STANDIN)
-    if running(place):
+    if running(paths):
         tell("a cluster is running")
     else:
-        if ours(place):
+        if ours(paths):
             tell("removing what is left of a cluster that did not come up")
-            down(place, tell)
-        start(place, kubernetes, standin / "standin-device-plugin", tell)
-    with api.client(place) as made:
+            down(paths, tell)
+        start(paths, kubernetes, standin / "standin-device-plugin", tell)
+    with api.client(paths) as made:
         wait_nodes(made)
-        write_kubeconfig(place, place.kubeconfig, api.renew_token(made, "offbus-admin", TOKEN_S))
+        write_kubeconfig(paths, paths.kubeconfig, api.renew_token(made, "offbus-admin", TOKEN_S))
 
 
-def running(place: Place) -> bool:
+def running(paths: ClusterPaths) -> bool:
     """Whether a whole cluster runs here: it came up once, and all of its programs and nodes are alive."""
-    if not place.complete.exists() or any(not find(place, role) for role in ROLES):
+    if not paths.complete.exists() or any(not find(paths, role) for role in ROLES):
         return False
-    return all(first_process(place, f"node-{node.name}") for node in NODES)
+    return all(first_process(paths, f"node-{node.name}") for node in NODES)
 
 
-def programs(place: Place) -> Path:
+def programs(paths: ClusterPaths) -> Path:
     """The folder of the programs that this cluster was started with. Raises ClusterError."""
-    if not place.complete.exists():
-        raise ClusterError(f"{place.root}: no cluster came up here; `make cluster` makes one")
-    return Path(json.loads(place.complete.read_text())["programs"])
+    if not paths.complete.exists():
+        raise ClusterError(f"{paths.root}: no cluster came up here; `make cluster` makes one")
+    return Path(json.loads(paths.complete.read_text())["programs"])
 
 
-def start(place: Place, kubernetes: Path, device_plugin: Path, tell: Tell) -> None:
+def start(paths: ClusterPaths, kubernetes: Path, device_plugin: Path, tell: Tell) -> None:
     """Start everything, from nothing."""
     began = time.monotonic()
     check_network()
     before = snapshot()
-    place.make()
-    place.before.write_text(json.dumps(before))
-    make_credentials(place)
-    make_images(place, device_plugin)
+    paths.make()
+    paths.before.write_text(json.dumps(before))
+    make_credentials(paths)
+    make_images(paths, device_plugin)
     for node in NODES:
-        write_node_files(place, node)
-    make_bridge(str(place.root))
+        write_node_files(paths, node)
+    make_bridge(str(paths.root))
     make_cgroups()
-    start_control_plane(place, kubernetes)
-    boot(place, kubernetes, NODES)
-    with api.client(place) as made:
-        api.wait_healthy(made, lambda: check_alive(place), READY_LIMIT_S)
+    start_control_plane(paths, kubernetes)
+    boot(paths, kubernetes, NODES)
+    with api.client(paths) as made:
+        api.wait_healthy(made, lambda: check_alive(paths), READY_LIMIT_S)
         tell(f"API server ready after {time.monotonic() - began:.1f} s")
         for name in ("admin", "device-plugin"):
             api.apply(made, (MANIFESTS / f"{name}.yaml").read_text())
         wait_nodes(made)
-    place.complete.write_text(json.dumps({"programs": str(kubernetes)}))
+    paths.complete.write_text(json.dumps({"programs": str(kubernetes)}))
     tell(f"{len(NODES)} nodes with {GPUS_PER_NODE} GPUs each ready after {time.monotonic() - began:.1f} s")
 
 
-def check_alive(place: Place) -> None:
+def check_alive(paths: ClusterPaths) -> None:
     """Raise ClusterError, with the end of its log, when a program of the control plane has ended."""
     for role in ROLES:
-        if not find(place, role):
-            log = place.logs / f"{role}.log"
+        if not find(paths, role):
+            log = paths.logs / f"{role}.log"
             raise ClusterError(f"{role} has ended; {log} ends:\n{log.read_text()[-2000:]}")
 
 
@@ -124,32 +124,32 @@ def usable(node: dict[str, Any]) -> bool:
     return ready and status.get("allocatable", {}).get(GPU) == str(GPUS_PER_NODE)
 
 
-class Left(ClusterError):
+class Leftover(ClusterError):
     """Something of the cluster is left after teardown."""
 
 
-def down(place: Place, tell: Tell) -> None:
+def down(paths: ClusterPaths, tell: Tell) -> None:
     """Remove the cluster, or what is left of one, and look whether anything remains. Raises Left, naming it."""
     check_machine()
-    check_owner(str(place.root))
-    before: World | None = json.loads(place.before.read_text()) if place.before.exists() else None
-    there = bool(ours(place))
-    end_processes(place)
+    check_owner(str(paths.root))
+    before: World | None = json.loads(paths.before.read_text()) if paths.before.exists() else None
+    there = bool(ours(paths))
+    end_processes(paths)
     remove_network()
     remove_cgroups()
     if before:
         restore_settings(before)
-    remove_folder(place)
-    if left := ours(place):
-        raise Left("left behind:\n" + "\n".join(left))
+    remove_folder(paths)
+    if left := ours(paths):
+        raise Leftover("left behind:\n" + "\n".join(left))
     tell("removed; no process, mount, link, cgroup or rule of it is left" if there else "there is no cluster")
     for line in difference(before, snapshot()) if before else ():
         tell(f"changed on this machine since `make cluster`, not by a name of the cluster's: {line}")
 
 
-def remove_folder(place: Place) -> None:
+def remove_folder(paths: ClusterPaths) -> None:
     """Remove the files. A mount below would be somebody's data: then nothing is removed."""
-    if [line for line in ours(place) if line.startswith("mount ")]:
+    if [line for line in ours(paths) if line.startswith("mount ")]:
         return
-    if place.root.exists():
-        shutil.rmtree(place.root)
+    if paths.root.exists():
+        shutil.rmtree(paths.root)

@@ -20,7 +20,16 @@ from tests.kits.cluster.plan import (
     Node,
 )
 
-__all__ = ["check_network", "check_owner", "cut", "ip", "make_bridge", "mend", "plug_in", "remove_network"]
+__all__ = [
+    "check_network",
+    "check_owner",
+    "cut",
+    "ip",
+    "make_bridge",
+    "plug_in",
+    "reconnect",
+    "remove_network",
+]
 
 LIMIT_S = 20
 ALIAS_LENGTH = 255
@@ -100,8 +109,8 @@ def cut(node: Node) -> None:
     ip("link", "set", node.link, "down")
 
 
-def mend(node: Node) -> None:
-    """Mend it. The node's own routes survived, because its end stayed up."""
+def reconnect(node: Node) -> None:
+    """Substitution it. The node's own routes survived, because its end stayed up."""
     ip("link", "set", node.link, "up")
 
 

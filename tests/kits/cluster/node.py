@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.kits.cluster.errors import ClusterError
 from tests.kits.cluster.network import plug_in
 from tests.kits.cluster.node_files import labels
-from tests.kits.cluster.place import REPOSITORY, Place
+from tests.kits.cluster.paths import REPOSITORY, ClusterPaths
 from tests.kits.cluster.plan import HOST, NODES, POD_NETWORK, SERVICE_NETWORK, Node
 from tests.kits.cluster.processes import end_role, environment, first_process
 
@@ -28,38 +28,38 @@ def role(node: Node) -> str:
     return f"node-{node.name}"
 
 
-def boot(place: Place, programs: Path, nodes: "tuple[Node, ...]") -> None:
+def boot(paths: ClusterPaths, programs: Path, nodes: "tuple[Node, ...]") -> None:
     """Switch nodes on, all at once; their disks are as they were left. Returns when they are plugged in.
 
     Kubernetes hears of them later. Raises ClusterError for one that is on, or does not come up.
     """
     for node in nodes:
-        if first_process(place, role(node)):
+        if first_process(paths, role(node)):
             raise ClusterError(f"{node.name} is on already")
-    started = [(node, *begin(place, programs, node)) for node in nodes]
+    started = [(node, *begin(paths, programs, node)) for node in nodes]
     deadline = time.monotonic() + SEPARATE_LIMIT_S
     for node, ready, plugged_in in started:
-        wait_separate(place, node, ready, deadline)
-        pid = first_process(place, role(node))
+        wait_separate(paths, node, ready, deadline)
+        pid = first_process(paths, role(node))
         if pid is None:
             raise ClusterError(
-                f"{node.name} ended while it came up; its log is in {place.node(node.name)}/log"
+                f"{node.name} ended while it came up; its log is in {paths.node(node.name)}/log"
             )
         plug_in(node, pid)
         with os.fdopen(plugged_in, "wb") as line:
             line.write(b"plugged in\n")
 
 
-def begin(place: Place, programs: Path, node: Node) -> tuple[int, int]:
+def begin(paths: ClusterPaths, programs: Path, node: Node) -> tuple[int, int]:
     """Start the first process. Descriptors: on one it says that it can be plugged in, on the other we that it is."""
     ready, says = os.pipe()
     hears, plugged_in = os.pipe()
-    extra = {**settings(place, programs, node), "READY": str(says)}
-    with (place.node(node.name) / "log" / "node-init.log").open("ab") as log:
+    extra = {**settings(paths, programs, node), "READY": str(says)}
+    with (paths.node(node.name) / "log" / "node-init.log").open("ab") as log:
         subprocess.run(
             ["setsid", "--fork", *UNSHARE, "bash", str(INIT)],
-            env=environment(place, role(node), extra),
-            cwd=place.node(node.name),
+            env=environment(paths, role(node), extra),
+            cwd=paths.node(node.name),
             stdin=hears,
             stdout=log,
             stderr=log,
@@ -72,15 +72,15 @@ def begin(place: Place, programs: Path, node: Node) -> tuple[int, int]:
     return ready, plugged_in
 
 
-def settings(place: Place, programs: Path, node: Node) -> dict[str, str]:
+def settings(paths: ClusterPaths, programs: Path, node: Node) -> dict[str, str]:
     """What node-init.sh reads."""
     return {
         "NODE": node.name,
         "NUMBER": str(node.number),
         "ADDRESS": node.address,
-        "NODE_DIR": str(place.node(node.name)),
+        "NODE_DIR": str(paths.node(node.name)),
         "PROGRAMS": str(programs),
-        "IMAGES": str(place.images),
+        "IMAGES": str(paths.images),
         "STANDIN": str(STANDIN),
         "API_HOST": HOST,
         "PODS": POD_NETWORK,
@@ -90,7 +90,7 @@ def settings(place: Place, programs: Path, node: Node) -> dict[str, str]:
     }
 
 
-def wait_separate(place: Place, node: Node, ready: int, deadline: float) -> None:
+def wait_separate(paths: ClusterPaths, node: Node, ready: int, deadline: float) -> None:
     """Wait for the node's word. Raises ClusterError with the end of its log when it ends or stays silent."""
     try:
         readable, _, _ = select.select([ready], [], [], max(0.0, deadline - time.monotonic()))
@@ -98,18 +98,18 @@ def wait_separate(place: Place, node: Node, ready: int, deadline: float) -> None
     finally:
         os.close(ready)
     if not said:
-        log = place.node(node.name) / "log" / "node-init.log"
+        log = paths.node(node.name) / "log" / "node-init.log"
         raise ClusterError(f"{node.name} did not come up; {log} ends:\n{log.read_text()[-2000:]}")
 
 
-def lose_power(place: Place, node: Node) -> None:
+def lose_power(paths: ClusterPaths, node: Node) -> None:
     """Switch the node off at once: nothing in it is told. Its disk stays."""
-    end_role(place, role(node))
+    end_role(paths, role(node))
 
 
-def enter(place: Place, node: Node, command: "list[str]") -> list[str]:
+def enter(paths: ClusterPaths, node: Node, command: "list[str]") -> list[str]:
     """The command line that runs a command inside a node. Raises ClusterError when the node is off."""
-    pid = first_process(place, role(node))
+    pid = first_process(paths, role(node))
     if pid is None:
         raise ClusterError(f"{node.name} is off; boot it first")
     return ["nsenter", "--target", str(pid), "--all", "--", *command]

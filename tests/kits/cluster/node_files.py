@@ -7,7 +7,7 @@ from typing import Any
 
 from offbus_sandbox.nodes.gpus import write_gpu_files
 from tests.kits.cluster.own_images import PAUSE_IMAGE
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import CGROUP, Node
 
 __all__ = ["labels", "write_node_files"]
@@ -26,18 +26,18 @@ version = 2
 """containerd 1.6's format, which newer ones read too. Without CAP_SYS_RESOURCE no OOM score can be lowered."""
 
 
-def write_node_files(place: Place, node: Node) -> None:
+def write_node_files(paths: ClusterPaths, node: Node) -> None:
     """Write all of them."""
-    disk = place.node(node.name)
+    disk = paths.node(node.name)
     for folder in ("gpus", "log", "kubelet", "containerd"):
         (disk / folder).mkdir(parents=True, exist_ok=True)
     (disk / "gpus" / "lib").mkdir(exist_ok=True)  # where the stand-in driver is mounted
     write_gpu_files(disk / "gpus", node.name, node.gpus)
     (disk / "containerd.toml").write_text(CONTAINERD)
     (disk / "cni.conflist").write_text(json.dumps(cni(node), indent=2) + "\n")
-    (disk / "kubelet.yaml").write_text(json.dumps(kubelet(place.secrets, node), indent=2) + "\n")
+    (disk / "kubelet.yaml").write_text(json.dumps(kubelet(paths.secrets, node), indent=2) + "\n")
     for source, target in ((node.name, "kubelet"), ("kube-proxy", "kube-proxy")):
-        shutil.copy(place.secrets / f"{source}.kubeconfig", disk / f"{target}.kubeconfig")
+        shutil.copy(paths.secrets / f"{source}.kubeconfig", disk / f"{target}.kubeconfig")
 
 
 def labels(node: Node) -> dict[str, str]:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from tests.kits.cluster.errors import ClusterError
 from tests.kits.cluster.images import Image, write_archive
 from tests.kits.cluster.node import enter
-from tests.kits.cluster.place import REPOSITORY, Place
+from tests.kits.cluster.paths import REPOSITORY, ClusterPaths
 from tests.kits.cluster.plan import NODES
 from tests.kits.cluster.python_root import PYTHON_ENV, SITE, compile_below, python_layer, write_layer
 
@@ -32,18 +32,18 @@ SCRIPT = "#!/usr/local/bin/python3\nimport sys\nfrom {module} import main\nsys.e
 IMPORT_LIMIT_S = 180
 
 
-def load_offbus(place: Place) -> str:
+def load_offbus(paths: ClusterPaths) -> str:
     """See to it that every node has the image of these sources; its name. Raises ClusterError."""
     below = python_layer()
     name = f"offbus.test/offbus:{key(below)}"
-    loaded = place.images / "offbus.loaded"
+    loaded = paths.images / "offbus.loaded"
     if not loaded.exists() or loaded.read_text() != name:
-        with TemporaryDirectory(dir=place.images, prefix="offbus-") as made:
+        with TemporaryDirectory(dir=paths.images, prefix="offbus-") as made:
             layer = Path(made) / "layer.tar"
             write_sources(Path(made) / "root", layer)
             image = Image(name, env=PYTHON_ENV, layers=(below, layer), also=ALSO)
-            write_archive(image, place.images / "offbus.tar", platform.machine())
-        import_everywhere(place, place.images / "offbus.tar")
+            write_archive(image, paths.images / "offbus.tar", platform.machine())
+        import_everywhere(paths, paths.images / "offbus.tar")
         loaded.write_text(name)
     return name
 
@@ -76,10 +76,10 @@ def write_sources(root: Path, layer: Path) -> None:
     write_layer(root, layer)
 
 
-def import_everywhere(place: Place, archive: Path) -> None:
+def import_everywhere(paths: ClusterPaths, archive: Path) -> None:
     """Into the containerd of every node, all at once. Raises ClusterError with ctr's complaint."""
     command = ["ctr", "-n", "k8s.io", "images", "import", str(archive)]
-    started = [(node.name, begun(enter(place, node, command))) for node in NODES]
+    started = [(node.name, begun(enter(paths, node, command))) for node in NODES]
     failed = [f"{name}: {said}" for name, process in started if (said := complaint(process))]
     if failed:
         raise ClusterError(f"{archive} could not be imported: {'; '.join(failed)}")

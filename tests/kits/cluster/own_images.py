@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.kits.cluster.errors import ClusterError
 from tests.kits.cluster.images import Image, write_archive
-from tests.kits.cluster.place import REPOSITORY, Place
+from tests.kits.cluster.paths import REPOSITORY, ClusterPaths
 
 __all__ = ["DEVICE_PLUGIN_IMAGE", "PAUSE_IMAGE", "PYTHON_IMAGE", "make_images", "python_mounts"]
 
@@ -30,23 +30,23 @@ ETC = {
 COMPILE_LIMIT_S = 60
 
 
-def make_images(place: Place, device_plugin: Path) -> None:
+def make_images(paths: ClusterPaths, device_plugin: Path) -> None:
     """Write the archives of all three. Raises ClusterError."""
     program = "usr/bin/standin-device-plugin"
     for image in (
-        Image(PAUSE_IMAGE, {"pause": (compiled(place), 0o755)}, entrypoint=["/pause"]),
+        Image(PAUSE_IMAGE, {"pause": (compiled(paths), 0o755)}, entrypoint=["/pause"]),
         python_image(),
         Image(
             DEVICE_PLUGIN_IMAGE, {program: (device_plugin.read_bytes(), 0o755)}, entrypoint=[f"/{program}"]
         ),
     ):
         name = image.name.partition("/")[2].partition(":")[0]
-        write_archive(image, place.images / f"{name}.tar", platform.machine())
+        write_archive(image, paths.images / f"{name}.tar", platform.machine())
 
 
-def compiled(place: Place) -> bytes:
+def compiled(paths: ClusterPaths) -> bytes:
     """The pause program, linked statically: its image holds nothing else."""
-    source, program = place.images / "pause.c", place.images / "pause"
+    source, program = paths.images / "pause.c", paths.images / "pause"
     source.write_text(PAUSE)
     command = ["gcc", "-static", "-O2", "-s", "-o", str(program), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_LIMIT_S, check=False)

@@ -15,7 +15,7 @@ import anyio
 from offbus_sandbox.processes.ending import end_all
 from offbus_sandbox.processes.table import Process, processes, signal_process
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import CGROUP
 
 __all__ = [
@@ -39,25 +39,25 @@ START_LIMIT_S = 10
 END_LIMIT_S = 60
 
 
-def environment(place: Place, role: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(paths: ClusterPaths, role: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """What a program gets; nothing of the caller's own, no proxy above all."""
     return {
         "PATH": PATH,
         "LANG": "C.UTF-8",
         "HOME": "/root",
-        MARK: str(place.root),
+        MARK: str(paths.root),
         ROLE: role,
         **(extra or {}),
     }
 
 
-def start(place: Place, role: str, command: Sequence[str | Path]) -> None:
+def start(paths: ClusterPaths, role: str, command: Sequence[str | Path]) -> None:
     """Start a program of the control plane; what it says goes to its log. `setsid` forks, so it is nobody's child."""
-    with (place.logs / f"{role}.log").open("ab") as log:
+    with (paths.logs / f"{role}.log").open("ab") as log:
         subprocess.run(
             ["setsid", "--fork", *(str(word) for word in command)],
-            env=environment(place, role),
-            cwd=place.root,
+            env=environment(paths, role),
+            cwd=paths.root,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -66,13 +66,13 @@ def start(place: Place, role: str, command: Sequence[str | Path]) -> None:
         )
 
 
-def find(place: Place, role: str | None = None) -> list[Process]:
+def find(paths: ClusterPaths, role: str | None = None) -> list[Process]:
     """The cluster's processes, or those of one role, oldest first; pods' are found by `in_a_pod`."""
     found = []
     for process in processes():
         env = process.environment()
         if (
-            env.get(MARK) == str(place.root)
+            env.get(MARK) == str(paths.root)
             and process.id.pid != os.getpid()
             and role in (None, env.get(ROLE))
         ):
@@ -93,9 +93,9 @@ def cgroups(pid: int) -> str:
         return ""
 
 
-def first_process(place: Place, role: str) -> int | None:
+def first_process(paths: ClusterPaths, role: str) -> int | None:
     """The pid, on the machine, of the first process of a node; None when the node is down."""
-    for process in find(place, role):
+    for process in find(paths, role):
         try:
             status = Path(f"/proc/{process.id.pid}/status").read_text()
         except (FileNotFoundError, ProcessLookupError):
@@ -106,16 +106,16 @@ def first_process(place: Place, role: str) -> int | None:
     return None
 
 
-def end_role(place: Place, role: str) -> None:
+def end_role(paths: ClusterPaths, role: str) -> None:
     """SIGKILL, as a crash or a loss of power; returns when the kernel says that they have gone."""
-    end(lambda: find(place, role), role)
+    end(lambda: find(paths, role), role)
 
 
-def end_processes(place: Place) -> None:
+def end_processes(paths: ClusterPaths) -> None:
     """End all: what starts or restarts others first. Raises ClusterError when something does not end."""
-    for process in find(place):
+    for process in find(paths):
         signal_process(process.id, signal.SIGKILL)
-    end(lambda: find(place) + in_a_pod(), "the cluster's processes")
+    end(lambda: find(paths) + in_a_pod(), "the cluster's processes")
 
 
 def end(found: Callable[[], list[Process]], what: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import cache
+from tests.kits.cluster.paths import cache
 
 __all__ = ["KUBERNETES", "KWOK", "LWS", "STANDIN", "Build", "build", "files_of"]
 

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from packaging.requirements import Requirement
 
 from tests.kits.cluster.errors import ClusterError
-from tests.kits.cluster.place import cache
+from tests.kits.cluster.paths import cache
 
 __all__ = ["PYTHON_ENV", "SITE", "compile_below", "python_layer", "write_layer"]
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from tests.kits.cluster.cgroups import cgroups_left, hierarchies
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 from tests.kits.cluster.plan import BRIDGE
 from tests.kits.cluster.processes import find, in_a_pod
 
@@ -106,11 +106,11 @@ def difference(before: World, after: World) -> list[str]:
     return told
 
 
-def ours(place: Place) -> list[str]:
+def ours(paths: ClusterPaths) -> list[str]:
     """What there is of the cluster now, one line each."""
-    told = [f"process {p.id.pid} {p.command()}" for p in [*find(place), *in_a_pod()]]
+    told = [f"process {p.id.pid} {p.command()}" for p in [*find(paths), *in_a_pod()]]
     told += [f"link {line}" for line in lines(COMMANDS["links"]) if line.startswith(BRIDGE)]
-    told += [f"mount {line}" for line in mounts() if line.startswith(f"{place.root}/")]
+    told += [f"mount {line}" for line in mounts() if line.startswith(f"{paths.root}/")]
     told += [f"cgroup {path}" for path in cgroups_left()]
     told += [f"rule {line}" for line in lines(COMMANDS["iptables"]) if "KUBE-" in line or "CNI-" in line]
-    return told + [f"folder {place.root}" for _ in [0] if place.root.exists()]
+    return told + [f"folder {paths.root}" for _ in [0] if paths.root.exists()]

@@ -7,7 +7,7 @@ from offbus.journal.reader import read_journal
 from offbus.language.scenario import Step
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
-from offbus.runner.fast_disarm import HASTE
+from offbus.runner.fast_disarm import FAST_DISARM_AFTER
 from offbus.runner.teardown import CLOSING
 from offbus.runner.undo_runner import LEAST
 from tests.kits.engine.law_case import Case
@@ -152,7 +152,13 @@ def it_ends_within_its_budgets(story: Story, report: Report) -> None:
     """timeout + undo_timeout, and the slack that docs/guarantees.md names."""
     scenario = story.case.scenario
     restores = sum(undo.phase == "restore" for undo in report.undos)
-    slack = LEAST * (restores + 1) + CLOSING.total_seconds() + 2 * STUBBORN_S + HASTE.total_seconds() + 1
+    slack = (
+        LEAST * (restores + 1)
+        + CLOSING.total_seconds()
+        + 2 * STUBBORN_S
+        + FAST_DISARM_AFTER.total_seconds()
+        + 1
+    )
     inside = sum(undo_time(event) for event in undone_inside_steps(story))
     assert (
         report.duration_s
@@ -190,7 +196,9 @@ def faults_are_disarmed_at_once(story: Story) -> None:
         if settled or busy:
             continue
         first = min(e["mono_ns"] for e in tries)
-        assert (first - at["mono_ns"]) / 1e9 <= HASTE.total_seconds() + TAKEN, f"undo {number} was late"
+        assert (first - at["mono_ns"]) / 1e9 <= FAST_DISARM_AFTER.total_seconds() + TAKEN, (
+            f"undo {number} was late"
+        )
 
 
 def the_report_is_the_fold(case: Case, report: Report) -> None:

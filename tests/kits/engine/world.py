@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 import anyio
 
-from offbus.environment import Guards, Left, Options, RunHandle
-from offbus.errors import CouldNotRun, GuardRefused, PlaceGone
+from offbus.environment import Guards, Leftover, Options, RunHandle
+from offbus.errors import CouldNotRun, EnvironmentGone, GuardRefused
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 
 Value = str | int | None
@@ -86,7 +86,7 @@ class WorldOpener:
             if options.breaks == "never opens":
                 await anyio.sleep_forever()
             if options.breaks != "in silence":
-                left = Left("a process", "it would not end: 4711 worldd", f"offbus recover {run.run_id}")
+                left = Leftover("a process", "it would not end: 4711 worldd", f"offbus recover {run.run_id}")
                 run.unopened([left] if options.breaks == "dirty" else [])
             raise CouldNotRun("the world broke")
         yield World(Path(options.path), run)
@@ -94,7 +94,7 @@ class WorldOpener:
     @asynccontextmanager
     async def reopen(self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str) -> AsyncIterator[World]:
         if not Path(state["path"]).parent.exists():
-            raise PlaceGone("the world has ended")
+            raise EnvironmentGone("the world has ended")
         yield World(Path(state["path"]), run)
 
     def identity(self, options: WorldOptions) -> str:

@@ -17,7 +17,7 @@ import yaml
 from tests.kits import REPOSITORY
 from tests.kits.cluster.lifecycle import programs
 from tests.kits.cluster.offbus_image import load_offbus
-from tests.kits.cluster.place import Place
+from tests.kits.cluster.paths import ClusterPaths
 
 LIMIT_S = 120
 GPUS = "/run/standin-gpus/gpus.json"
@@ -26,57 +26,57 @@ RESPONDER_CONFIG = {"only_known_gpus": True}
 """Added to deploy/'s own: the nodes share one kernel log, so a detector must keep to its own node's GPUs."""
 
 
-def kubectl(place: Place, *arguments: str, given: str | None = None) -> str:
+def kubectl(paths: ClusterPaths, *arguments: str, given: str | None = None) -> str:
     """What kubectl says. Raises AssertionError with its complaint."""
-    command = [str(programs(place) / "kubectl"), f"--kubeconfig={place.kubeconfig}", *arguments]
+    command = [str(programs(paths) / "kubectl"), f"--kubeconfig={paths.kubeconfig}", *arguments]
     done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 
 
-def install(place: Place, *parts: str) -> None:
+def install(paths: ClusterPaths, *parts: str) -> None:
     """Apply the custom resources and these folders of deploy/, make the token, and wait until all of it is ready."""
     for definition in sorted((Path(__file__).parent / "manifests").glob("*-crd.yaml")):
-        kubectl(place, "apply", "-f", str(definition))
-    image = load_offbus(place)
+        kubectl(paths, "apply", "-f", str(definition))
+    image = load_offbus(paths)
     for part in parts:
-        objects = [adapted(one, image) for one in rendered(place, part)]
-        apply(place, [one for one in objects if one["kind"] == "Namespace"])
+        objects = [adapted(one, image) for one in rendered(paths, part)]
+        apply(paths, [one for one in objects if one["kind"] == "Namespace"])
         if part == "base":
-            make_token(place)
-        apply(place, objects)
+            make_token(paths)
+        apply(paths, objects)
         for one in objects:
             if one["kind"] in ("DaemonSet", "Deployment"):
                 name = f"{one['kind'].lower()}/{one['metadata']['name']}"
                 namespace = one["metadata"]["namespace"]
-                kubectl(place, "rollout", "status", name, "-n", namespace, f"--timeout={LIMIT_S - 10}s")
+                kubectl(paths, "rollout", "status", name, "-n", namespace, f"--timeout={LIMIT_S - 10}s")
 
 
-def uninstall(place: Place, *parts: str) -> None:
+def uninstall(paths: ClusterPaths, *parts: str) -> None:
     """Remove these folders of deploy/; the custom resources stay."""
     for part in reversed(parts):
-        objects = {"apiVersion": "v1", "kind": "List", "items": rendered(place, part)}
-        kubectl(place, "delete", "--ignore-not-found", "-f", "-", given=json.dumps(objects))
+        objects = {"apiVersion": "v1", "kind": "List", "items": rendered(paths, part)}
+        kubectl(paths, "delete", "--ignore-not-found", "-f", "-", given=json.dumps(objects))
 
 
-def make_token(place: Place) -> None:
+def make_token(paths: ClusterPaths) -> None:
     """The agents' token, by the command of deploy/README.md."""
-    command = [sys.executable, "-m", "offbus_steps.kubernetes.token", "--kubeconfig", str(place.kubeconfig)]
+    command = [sys.executable, "-m", "offbus_steps.kubernetes.token", "--kubeconfig", str(paths.kubeconfig)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
 
 
-def rendered(place: Place, part: str) -> list[dict[str, Any]]:
+def rendered(paths: ClusterPaths, part: str) -> list[dict[str, Any]]:
     """What kustomize makes of a folder of deploy/."""
-    text = kubectl(place, "kustomize", str(REPOSITORY / "deploy" / part))
+    text = kubectl(paths, "kustomize", str(REPOSITORY / "deploy" / part))
     return [one for one in yaml.safe_load_all(text) if one]
 
 
-def apply(place: Place, objects: Iterable[dict[str, Any]]) -> None:
+def apply(paths: ClusterPaths, objects: Iterable[dict[str, Any]]) -> None:
     """Apply objects, if there are any."""
     listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
     if listed["items"]:
-        kubectl(place, "apply", "-f", "-", given=json.dumps(listed))
+        kubectl(paths, "apply", "-f", "-", given=json.dumps(listed))
 
 
 def adapted(obj: dict[str, Any], image: str) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def is_weather(kind: str) -> bool:
 def out_of_order(report: Mapping[str, Any], chains: Iterable[tuple[str, ...]] = CAUSES) -> list[str]:
     """Pairs of a chain whose first occurrences are not in its order; none is what is wanted."""
     first: dict[str, int] = {}
-    for place, kind in enumerate(told(report)):
-        first.setdefault(kind, place)
+    for paths, kind in enumerate(told(report)):
+        first.setdefault(kind, paths)
     found = []
     for chain in chains:
         there = [kind for kind in chain if kind in first]

@@ -88,7 +88,7 @@ class Bench:
             *([hold] if waits else []),
             {"id": "heal", "uses": "cleanup", "with": {"steps": ["inject", "prepare"]}},
         ]
-        kubeconfig = str(self.cluster.place.kubeconfig)
+        kubeconfig = str(self.cluster.paths.kubeconfig)
         environment = {"uses": "kubernetes", "kubeconfig": kubeconfig, "lease_s": LEASE_S}
         drill = {
             "offbus": 1,
@@ -152,7 +152,7 @@ class Bench:
         return [f"{key}: was {before[key]}, is {now[key]}" for key in before if before[key] != now[key]]
 
     async def _faults(self) -> dict[str, Any]:
-        async with open_port(Login(str(self.cluster.place.kubeconfig))) as port:
+        async with open_port(Login(str(self.cluster.paths.kubeconfig))) as port:
             found = {}
             for node in await port.agents.by_node():
                 reply = await port.agents.request(node, "GET", "/faults")

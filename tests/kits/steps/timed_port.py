@@ -34,7 +34,7 @@ from tests.kits.virtual_time import VirtualClock
 
 __all__ = ["TimedPort", "deployment", "error", "node", "ok", "pod", "put", "timed_bench"]
 
-KEPT_CHANGES = 4
+RETAINED_CHANGES = 4
 """So few that a watch is Gone when it was away for some changes."""
 
 
@@ -58,7 +58,7 @@ class TimedObjects(Asked, Objects):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.store = Store(Database(folder / "store.sqlite"), kept_changes=KEPT_CHANGES)
+        self.store = Store(Database(folder / "store.sqlite"), retained_changes=RETAINED_CHANGES)
         self.refusals: dict[str, Exception] = {}
         """Calls that are refused, and how: "patch Node"."""
         self._away, self._away_s, self._silent = False, 0.0, False

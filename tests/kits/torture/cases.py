@@ -16,7 +16,7 @@ import anyio
 
 from offbus_sandbox.responder.detector.inotify import Folder
 from tests.kits.torture.picture import Picture, differences, picture
-from tests.kits.torture.place import Place
+from tests.kits.torture.sandbox import TortureSandbox
 from tests.kits.torture.strike import Came, Strike, agents_of, strike
 
 __all__ = [
@@ -70,13 +70,13 @@ class Reference:
     seconds: float
 
 
-def reference(place: Place) -> Reference:
+def reference(sandbox: TortureSandbox) -> Reference:
     """Play the drill once. Raises RuntimeError when it does not pass: then kills would prove nothing."""
     begun = time.monotonic()
-    came = strike(place, Strike(), "run", place.scenario, "--view", "quiet")
+    came = strike(sandbox, Strike(), "run", sandbox.scenario, "--view", "quiet")
     if came.code != 0:
         raise RuntimeError(f"the drill does not pass by itself (exit code {came.code}):\n{came.output}")
-    shutil.rmtree(place.runs)
+    shutil.rmtree(sandbox.runs)
     return Reference(came.records, time.monotonic() - begun)
 
 
@@ -106,30 +106,30 @@ def _instant(known: Reference, random: Random) -> Case:
     return Case(f"{us} us after record {at}", Strike(at, us=us))
 
 
-def kill(place: Place, before: Picture, case: Case) -> Ended:
+def kill(sandbox: TortureSandbox, before: Picture, case: Case) -> Ended:
     """Play, strike, recover, compare."""
-    blow = replace(case.blow, also=agents_of(place)) if case.agents else case.blow
-    came = strike(place, blow, "run", place.scenario, "--view", "quiet")
+    blow = replace(case.blow, also=agents_of(sandbox)) if case.agents else case.blow
+    came = strike(sandbox, blow, "run", sandbox.scenario, "--view", "quiet")
     ended = Ended(case.name, kills=int(came.struck))
-    ended.left_before = bool(differences(before, picture(place)))
+    ended.left_before = bool(differences(before, picture(sandbox)))
     _judge_run(ended, case.blow, came, agents=case.agents)
-    recover(place, ended, came.records)
-    compare(place, before, ended)
+    recover(sandbox, ended, came.records)
+    compare(sandbox, before, ended)
     return ended
 
 
-def kill_recoveries(place: Place, before: Picture, at: int, step: int = 1) -> Ended:
+def kill_recoveries(sandbox: TortureSandbox, before: Picture, at: int, step: int = 1) -> Ended:
     """Kill the runner after a record, then each recovery after `step` records more than the one before it."""
     ended = Ended(f"after record {at}, and recover at each of its own")
-    came = strike(place, Strike(at), "run", place.scenario, "--view", "quiet")
+    came = strike(sandbox, Strike(at), "run", sandbox.scenario, "--view", "quiet")
     ended.kills, own = int(came.struck), 1
-    while (again := strike(place, Strike(own), "recover")).struck:
+    while (again := strike(sandbox, Strike(own), "recover")).struck:
         ended.kills += 1
         own += step
     if again.code != 0:
         ended.residue.append(f"the last recover ended with {again.code}: {_last(again.output)}")
-    recover(place, ended, came.records)
-    compare(place, before, ended)
+    recover(sandbox, ended, came.records)
+    compare(sandbox, before, ended)
     return ended
 
 
@@ -144,37 +144,37 @@ def _judge_run(ended: Ended, blow: Strike, came: Came, *, agents: bool) -> None:
         ended.residue.append(f"the run itself ended with {came.code}: {_last(came.output)}")
 
 
-def recover(place: Place, ended: Ended, records: int) -> None:
+def recover(sandbox: TortureSandbox, ended: Ended, records: int) -> None:
     """Run `offbus recover`; what it says is left is residue."""
-    came = strike(place, Strike(), "recover")
+    came = strike(sandbox, Strike(), "recover")
     none_began = records <= 1 and any(words in came.output for words in NOTHING_BEGAN)
     if came.code != 0 and not none_began:
         ended.residue.append(f"recover ended with {came.code}: {_last(came.output)}")
-    marks = [path for path in place.runs.glob("*/unfinished") if (path.parent / "journal.jsonl").exists()]
+    marks = [path for path in sandbox.runs.glob("*/unfinished") if (path.parent / "journal.jsonl").exists()]
     if marks:
         ended.residue.append("the run is still marked as unfinished")
 
 
-def compare(place: Place, before: Picture, ended: Ended) -> None:
+def compare(sandbox: TortureSandbox, before: Picture, ended: Ended) -> None:
     """Whatever differs from before is residue; runs that left nothing are forgotten."""
-    left, late = anyio.run(partial(_settled, place, before))
+    left, late = anyio.run(partial(_settled, sandbox, before))
     ended.residue += left
     ended.late = [] if left else late
     if not ended.residue:
-        for run in place.runs.iterdir() if place.runs.exists() else ():
+        for run in sandbox.runs.iterdir() if sandbox.runs.exists() else ():
             if run.name[0] != ".":
                 shutil.rmtree(run)
 
 
-async def _settled(place: Place, before: Picture) -> tuple[list[str], list[str]]:
+async def _settled(sandbox: TortureSandbox, before: Picture) -> tuple[list[str], list[str]]:
     """What differs in the end, and what differed at first. Looks again whenever the store has changed."""
-    with Folder(place.layout.real) as store:
-        first = left = differences(before, picture(place))
+    with Folder(sandbox.layout.real) as store:
+        first = left = differences(before, picture(sandbox))
         with anyio.move_on_after(LATE_S):
             while left:
                 await store.changed()
-                left = differences(before, picture(place))
-        return left and differences(before, picture(place)), first
+                left = differences(before, picture(sandbox))
+        return left and differences(before, picture(sandbox)), first
 
 
 def _last(output: str, lines: int = 6) -> str:

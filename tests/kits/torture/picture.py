@@ -18,7 +18,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from tests.kits.torture.place import Place
+from tests.kits.torture.sandbox import TortureSandbox
 
 __all__ = ["Picture", "differences", "picture"]
 
@@ -36,10 +36,10 @@ LOADED = ("LD_PRELOAD", "OFFBUS_PAGE_DIR", "KEPT")
 """Variables of a pod's processes that a run sets, and the one that the workload sets itself."""
 
 
-def picture(place: Place) -> Picture:
+def picture(sandbox: TortureSandbox) -> Picture:
     """Everything, now."""
     found: dict[str, Any] = {}
-    for part in (_objects(place), _nodes(place), _processes(place), _files(place)):
+    for part in (_objects(sandbox), _nodes(sandbox), _processes(sandbox), _files(sandbox)):
         found.update(part)
     return found
 
@@ -53,9 +53,9 @@ def differences(before: Picture, after: Picture) -> list[str]:
     ]
 
 
-def _objects(place: Place) -> Iterator[tuple[str, Any]]:
+def _objects(sandbox: TortureSandbox) -> Iterator[tuple[str, Any]]:
     counts: Counter[str] = Counter()
-    with closing(sqlite3.connect(f"file:{place.layout.store}?mode=ro", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{sandbox.layout.store}?mode=ro", uri=True)) as database:
         bodies = [json.loads(body) for (body,) in database.execute("SELECT body FROM objects")]
     for body in sorted(bodies, key=_name):
         if body["kind"] in NOT_COMPARED:
@@ -102,8 +102,8 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _nodes(place: Place) -> Iterator[tuple[str, Any]]:
-    for node in place.nodes:
+def _nodes(sandbox: TortureSandbox) -> Iterator[tuple[str, Any]]:
+    for node in sandbox.nodes:
         page = (node / "run/offbus/ctl").read_bytes()
         flags = [
             struct.unpack_from("<H", page, SLOT_OFFSET + number * SLOT_SIZE + FLAGS_OFFSET)[0]
@@ -124,8 +124,8 @@ def _faults(state: Path) -> Iterator[str]:
                 yield f"{name} {one['fault']['state']}"
 
 
-def _processes(place: Place) -> Iterator[tuple[str, Any]]:
-    mark = f"OFFBUS_SANDBOX={place.layout.id}".encode()
+def _processes(sandbox: TortureSandbox) -> Iterator[tuple[str, Any]]:
+    mark = f"OFFBUS_SANDBOX={sandbox.layout.id}".encode()
     counts: Counter[str] = Counter()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -135,7 +135,7 @@ def _processes(place: Place) -> Iterator[tuple[str, Any]]:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
         except OSError:
             continue
-        if mark in env or str(place.root) in " ".join(words):
+        if mark in env or str(sandbox.root) in " ".join(words):
             loaded = [
                 one.decode(errors="replace") for one in env if one.decode(errors="replace").startswith(LOADED)
             ]
@@ -145,9 +145,9 @@ def _processes(place: Place) -> Iterator[tuple[str, Any]]:
         yield f"process {command}", count
 
 
-def _files(place: Place) -> Iterator[tuple[str, Any]]:
+def _files(sandbox: TortureSandbox) -> Iterator[tuple[str, Any]]:
     """Below the sandbox. `boot_id` is what the responder's simulated reboot leaves on its node: history."""
-    root = place.layout.real
+    root = sandbox.layout.real
     for folder, _, files in os.walk(root):  # a pod's folder may go away meanwhile: os.walk passes over it
         for file in files:
             path = Path(folder, file)

@@ -24,7 +24,7 @@ from random import Random
 from tests.kits.torture import journals
 from tests.kits.torture.cases import Ended, Reference, all_kills, kill, kill_recoveries, reference
 from tests.kits.torture.picture import Picture, picture
-from tests.kits.torture.place import Place
+from tests.kits.torture.sandbox import TortureSandbox
 from tests.kits.torture.strike import can_shift
 from tests.kits.torture.suspended import POINTS, suspend
 
@@ -32,7 +32,7 @@ __all__ = ["main"]
 
 JOURNALS_SHARE = 0.15
 """Of the time, for journals."""
-Torture = Callable[[Place, Picture], Ended]
+Torture = Callable[[TortureSandbox, Picture], Ended]
 Share = tuple[int, int]
 """Which one, of how many."""
 
@@ -142,39 +142,41 @@ def _places(total: Total, random: Random, seconds: float | None, share: Share) -
     plan: Iterator[Torture] = iter(())
     while True:
         root = Path(tempfile.mkdtemp(prefix="obt-"))
-        place = Place(root)
+        sandbox = TortureSandbox(root)
         try:
-            place.build()
-            place.up()
+            sandbox.build()
+            sandbox.up()
             if known is None:
-                known = reference(place)
+                known = reference(sandbox)
                 print(
                     f"{total.seconds:7.1f}s  a drill has {known.records} records and takes {known.seconds:.1f} s"
                 )
-                if not can_shift(place):
+                if not can_shift(sandbox):
                     print(
                         "time namespaces are not allowed here: of the clocks only the wall clock is shifted"
                     )
                 plan = islice(_plan(known, random, full=seconds is None), share[0] - 1, None, share[1])
-            clean = _until_residue(place, plan, total, seconds)
+            clean = _until_residue(sandbox, plan, total, seconds)
         finally:
-            place.down()
+            sandbox.down()
         if clean:
             shutil.rmtree(root)
             break
-        print(f"the evidence is in {place.runs}", flush=True)
+        print(f"the evidence is in {sandbox.runs}", flush=True)
     if not total.left_before:
         total.residue.append("no kill left anything before its recovery: nothing was proven")
 
 
-def _until_residue(place: Place, plan: Iterator[Torture], total: Total, seconds: float | None) -> bool:
+def _until_residue(
+    sandbox: TortureSandbox, plan: Iterator[Torture], total: Total, seconds: float | None
+) -> bool:
     """Whether the plan, or the time, came to its end; False after a residue."""
-    before = picture(place)
+    before = picture(sandbox)
     for torture in plan:
         if seconds is not None and total.seconds > seconds:
             return True
         try:
-            ended = torture(place, before)
+            ended = torture(sandbox, before)
         except (RuntimeError, OSError, TimeoutError) as err:
             ended = Ended(_name(torture), residue=[f"it could not be judged: {type(err).__name__}: {err}"])
         total.add(ended)

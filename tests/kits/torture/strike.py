@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from tests.kits.torture.place import Place
+from tests.kits.torture.sandbox import TortureSandbox
 
 __all__ = ["Came", "Strike", "Suspended", "agents_of", "can_shift", "strike", "suspended"]
 
@@ -58,9 +58,9 @@ class Came:
     output: str
 
 
-def strike(place: Place, blow: Strike, *command: str | Path) -> Came:
+def strike(sandbox: TortureSandbox, blow: Strike, *command: str | Path) -> Came:
     """Run `offbus COMMAND…` under the tracer to its end. Raises RuntimeError when it could not be traced."""
-    with _started(place, blow, command) as (tracer, output, report):
+    with _started(sandbox, blow, command) as (tracer, output, report):
         tracer.wait(WATCHDOG_S)
         return _came(report.read().splitlines(), output)
 
@@ -75,9 +75,9 @@ class Suspended:
 
 
 @contextmanager
-def suspended(place: Place, blow: Strike, *command: str | Path) -> Iterator[Suspended]:
+def suspended(sandbox: TortureSandbox, blow: Strike, *command: str | Path) -> Iterator[Suspended]:
     """Run a command until it is stopped; after the block it is resumed and runs to its end (`came`)."""
-    with _started(place, replace(blow, how="stop"), command) as (tracer, output, report):
+    with _started(sandbox, replace(blow, how="stop"), command) as (tracer, output, report):
         lines: list[str] = []
         for line in report:
             lines.append(line.strip())
@@ -96,14 +96,14 @@ def suspended(place: Place, blow: Strike, *command: str | Path) -> Iterator[Susp
 
 @contextmanager
 def _started(
-    place: Place, blow: Strike, command: Sequence[str | Path]
+    sandbox: TortureSandbox, blow: Strike, command: Sequence[str | Path]
 ) -> Iterator[tuple["subprocess.Popen[bytes]", IO[bytes], IO[str]]]:
     reading, writing = os.pipe()
-    offsets = SHIFT if blow.shifted and can_shift(place) else ()
+    offsets = SHIFT if blow.shifted and can_shift(sandbox) else ()
     words = ["--report", str(writing), *blow.words(), *offsets]
-    argv = [str(place.tracer), *words, "--", *place.offbus(*command)]
-    env = place.env | ({"LD_PRELOAD": str(place.jumping_clock)} if blow.shifted else {})
-    with tempfile.TemporaryFile(dir=place.root) as output, os.fdopen(reading) as report:
+    argv = [str(sandbox.tracer), *words, "--", *sandbox.offbus(*command)]
+    env = sandbox.env | ({"LD_PRELOAD": str(sandbox.jumping_clock)} if blow.shifted else {})
+    with tempfile.TemporaryFile(dir=sandbox.root) as output, os.fdopen(reading) as report:
         tracer = subprocess.Popen(
             argv, env=env, pass_fds=(writing,), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -116,9 +116,9 @@ def _started(
 
 
 @cache
-def can_shift(place: Place) -> bool:
+def can_shift(sandbox: TortureSandbox) -> bool:
     """Whether this machine lets us make a time namespace; without one only the wall clock can be shifted."""
-    argv = [str(place.tracer), "--report", "2", *SHIFT, "--", "true"]
+    argv = [str(sandbox.tracer), "--report", "2", *SHIFT, "--", "true"]
     return subprocess.run(argv, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
@@ -136,7 +136,7 @@ def _child_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
-def agents_of(place: Place) -> tuple[int, ...]:
+def agents_of(sandbox: TortureSandbox) -> tuple[int, ...]:
     """The process ids of all node agents of the place."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -144,6 +144,6 @@ def agents_of(place: Place) -> tuple[int, ...]:
             words = (entry / "cmdline").read_bytes().split(b"\0") if entry.name.isdigit() else []
         except OSError:
             continue
-        if b"offbus_agent" in words and any(str(node).encode() in words for node in place.nodes):
+        if b"offbus_agent" in words and any(str(node).encode() in words for node in sandbox.nodes):
             found.append(int(entry.name))
     return tuple(sorted(found))

@@ -23,7 +23,7 @@ from offbus_steps.inference_client.requests import Question, ask
 from offbus_steps.port import Ref
 from tests.kits.torture.cases import Ended, compare, recover
 from tests.kits.torture.picture import Picture
-from tests.kits.torture.place import NAMESPACE, Place
+from tests.kits.torture.sandbox import NAMESPACE, TortureSandbox
 from tests.kits.torture.strike import Strike, agents_of, suspended
 
 __all__ = ["POINTS", "suspend"]
@@ -33,37 +33,37 @@ POINTS = ('"kind":"fault_declared"', '"kind":"step_ended","step":"arm"')
 """Where the runner is stopped: right before it arms (then the fault is never made), and right after."""
 
 
-def suspend(place: Place, before: Picture, point: str, *, agents: bool = False) -> Ended:
+def suspend(sandbox: TortureSandbox, before: Picture, point: str, *, agents: bool = False) -> Ended:
     """Suspend the runner at a record, and with `agents` all node agents with it, until the node has healed."""
     ended = Ended(f"suspended at {point.replace(chr(34), '')}" + (", agents too" if agents else ""), kills=1)
     blow = Strike(1, containing=point)
-    with suspended(place, blow, "run", place.root / "lapse.yaml", "--view", "quiet") as held:
-        with _stopped(agents_of(place) if agents else ()):
+    with suspended(sandbox, blow, "run", sandbox.root / "expire.yaml", "--view", "quiet") as held:
+        with _stopped(agents_of(sandbox) if agents else ()):
             if agents:
-                anyio.run(partial(_until_answered, place))
+                anyio.run(partial(_until_answered, sandbox))
             else:
-                anyio.run(partial(_until_disarmed, place))
-            armed = any(map(_is_armed, place.nodes))
-        records = len(_events(place))
+                anyio.run(partial(_until_disarmed, sandbox))
+            armed = any(map(_is_armed, sandbox.nodes))
+        records = len(_events(sandbox))
     if agents and point == POINTS[1] and not armed:
         ended.residue.append("the page was disarmed although all agents were suspended: this proved nothing")
     assert held.came is not None
-    ended.residue += _judge(place, held.came.code, records, lapsed=point == POINTS[1])
-    recover(place, ended, held.came.records)
-    compare(place, before, ended)
+    ended.residue += _judge(sandbox, held.came.code, records, expired=point == POINTS[1])
+    recover(sandbox, ended, held.came.records)
+    compare(sandbox, before, ended)
     return ended
 
 
-def _judge(place: Place, code: int, records: int, *, lapsed: bool) -> Iterator[str]:
+def _judge(sandbox: TortureSandbox, code: int, records: int, *, expired: bool) -> Iterator[str]:
     """What the runner did wrong after it was resumed."""
-    if not lapsed:
+    if not expired:
         return
-    later = _events(place)[records:]
+    later = _events(sandbox)[records:]
     if code not in (1, 3):
         yield f"the drill ended with {code}, although its lease was lost"
     effects = [e["data"]["describe"] for e in later if e["kind"] == "undo_recorded"]
     if effects:
-        yield f"resumed after its lease had lapsed, it went on to effects whose undos are: {effects}"
+        yield f"resumed after its lease had expired, it went on to effects whose undos are: {effects}"
     if any(event["kind"] == "fault_declared" for event in later):
         yield "it armed again"
     last = later[-1]["data"] if later else {}
@@ -71,8 +71,8 @@ def _judge(place: Place, code: int, records: int, *, lapsed: bool) -> Iterator[s
         yield f"the report does not name the lost lease: {last}"
 
 
-def _events(place: Place) -> list[dict[str, Any]]:
-    journal = next(path for path in place.runs.glob("*/journal.jsonl"))
+def _events(sandbox: TortureSandbox) -> list[dict[str, Any]]:
+    journal = next(path for path in sandbox.runs.glob("*/journal.jsonl"))
     return [json.loads(line) for line in journal.read_text().splitlines()]
 
 
@@ -80,20 +80,20 @@ def _is_armed(node: Path) -> bool:
     return bool(struct.unpack_from("<I", (node / "run/offbus/ctl").read_bytes())[0])
 
 
-async def _until_disarmed(place: Place) -> None:
-    """When a lease lapses, an agent clears its page, which wakes nobody, and then writes its state file. Raises
+async def _until_disarmed(sandbox: TortureSandbox) -> None:
+    """When a lease expires, an agent clears its page, which wakes nobody, and then writes its state file. Raises
     TimeoutError."""
     with anyio.fail_after(HEALED_WITHIN_S):
-        for node in place.nodes:
+        for node in sandbox.nodes:
             with Folder(node / "var/lib/offbus") as folder:
                 while _is_armed(node):
                     await folder.changed()
 
 
-async def _until_answered(place: Place) -> None:
+async def _until_answered(sandbox: TortureSandbox) -> None:
     """The page is still armed; the target answers as soon as the shim no longer believes it. Raises TimeoutError."""
     question = Question(model="torture", prompt="still there?", max_tokens=1, stream=False)
-    async with LocalPort(place.layout.api) as port:
+    async with LocalPort(sandbox.layout.api) as port:
         with anyio.fail_after(HEALED_WITHIN_S):
             good = 0
             while good < 3:

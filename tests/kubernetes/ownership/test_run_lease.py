@@ -127,20 +127,20 @@ async def test_every_record_is_read_back_in_order(port: KubernetesPort, namespac
     await records.begin([])
     async with anyio.create_task_group() as group:
         for number in (2, 1, 3):
-            group.start_soon(records.keep, record(number))
+            group.start_soon(records.persist, record(number))
     assert await RunRecords(port.objects, namespace, "run-a").read() == [record(n) for n in (1, 2, 3)]
 
 
 async def test_a_former_owner_cannot_add_a_record(port: KubernetesPort, namespace: str) -> None:
     first, second = (RunRecords(port.objects, namespace, "run-a") for _ in range(2))
     await first.begin([])
-    await first.keep(record(1))
+    await first.persist(record(1))
     await second.begin([record(1)])
-    await second.keep(record(2))
+    await second.persist(record(2))
     with pytest.raises(
         StepError, match="'cordon' could not be recorded in the cluster, so nothing is changed"
     ):
-        await first.keep(record(3, "cordon"))
+        await first.persist(record(3, "cordon"))
     assert [one["data"]["undo"] for one in await second.read()] == [1, 2]
 
 
@@ -148,8 +148,8 @@ async def test_a_record_that_is_too_large_is_refused(port: KubernetesPort, names
     records = RunRecords(port.objects, namespace, "run-a")
     await records.begin([])
     with pytest.raises(StepError, match="could not be recorded"):
-        await records.keep(record(1, more="x" * (2 << 20)))
-    await records.keep(record(2))
+        await records.persist(record(1, more="x" * (2 << 20)))
+    await records.persist(record(2))
     assert [one["data"]["undo"] for one in await records.read()] == [2]
 
 
@@ -177,6 +177,6 @@ async def test_a_record_is_refused_while_the_cluster_is_away(
     server.kill_api()
     try:
         with pytest.raises(StepError, match="so nothing is changed"):
-            await records.keep(record(1))
+            await records.persist(record(1))
     finally:
         await anyio.to_thread.run_sync(server.start_api)

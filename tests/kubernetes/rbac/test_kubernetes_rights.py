@@ -14,7 +14,7 @@ from offbus.cli.main import main
 from offbus.errors import CouldNotRun
 from offbus.plugins import STEPS, UNDOS, Registry, installed
 from offbus.step import Kind, Outputs, Params, StepType
-from offbus_steps.access import uses
+from offbus_steps.access import access
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.rbac.access_review import missing_rights, preflight
@@ -111,11 +111,11 @@ def test_plan_names_the_one_right_that_is_missing_and_run_touches_nothing(
     wanted = f"{RIGHTS[number]}{WHERE[RIGHTS[number].scope]}"
     kubeconfig = server.kubeconfig(Users.lacking(number))
     scenario = str(written(tmp_path, kubeconfig))
-    assert refusals(scenario, [f"may not: {wanted}"], capfd) == [f"may not: {wanted}"]
+    assert refusals(scenario, [f"missing permission: {wanted}"], capfd) == [f"missing permission: {wanted}"]
     before = anyio.run(touched, server)
     assert command("run", scenario, "--runs", str(tmp_path / "runs")) == 3
     said = "".join(capfd.readouterr())
-    known_by = "cannot get resource" if wanted == "get namespaces" else f"the credentials may not: {wanted}"
+    known_by = "cannot get resource" if wanted == "get namespaces" else f"missing permissions: {wanted}"
     assert known_by in said
     assert anyio.run(touched, server) == before
 
@@ -133,8 +133,8 @@ def refusals(scenario: str, expected: list[str], capfd: pytest.CaptureFixture[st
     deadline = time.monotonic() + WATCHDOG_S
     while found != expected and time.monotonic() < deadline:
         assert command("plan", scenario, "--format", "json") == 3
-        place = json.loads(capfd.readouterr().out)["place"]
-        found = [one["text"] for one in place if one["weight"] == "refusal"]
+        place = json.loads(capfd.readouterr().out)["preflight"]
+        found = [one["text"] for one in place if one["level"] == "error"]
     return found
 
 
@@ -160,7 +160,9 @@ async def touched(server: LoneServer) -> dict[str, str]:
 
 async def test_a_run_is_refused_before_anything_is_touched(port_for: PortFor) -> None:
     async with port_for(Users.NOBODY) as port:
-        with pytest.raises(CouldNotRun, match=r"may not: .*patch nodes; .*delete pods in drill-a") as refused:
+        with pytest.raises(
+            CouldNotRun, match=r"missing permissions: .*patch nodes; .*delete pods in drill-a"
+        ) as refused:
             await preflight(port, drill_namespace=DRILLS, agent_namespace=AGENT_NAMESPACE)
     assert "offbus-runner" in str(refused.value)
 
@@ -208,7 +210,9 @@ def test_what_step_types_use_is_asked_for_and_a_package_brings_its_own() -> None
         params=Params,
         outputs=Outputs,
         run=runner_rights,
-        uses=uses("get", "Lease") | uses("list", "Lease", everywhere=True) | uses("list watch", "Lease"),
+        access=access("get", "Lease")
+        | access("list", "Lease", everywhere=True)
+        | access("list watch", "Lease"),
     )
     used = list(declared(Registry.of(steps={"mine": mine}), STEPS))
     found = [(str(right), right.scope) for right in rights_of(used)]
@@ -222,8 +226,8 @@ def test_what_step_types_use_is_asked_for_and_a_package_brings_its_own() -> None
 
 def test_every_type_of_ours_says_what_it_uses_or_that_it_uses_nothing() -> None:
     registry = installed()
-    silent = {name for name in registry.names(UNDOS) if not hasattr(registry.undo_type(name), "uses")} | {
-        name for name in registry.names(STEPS) if not registry.step_type(name).uses
+    silent = {name for name in registry.names(UNDOS) if not hasattr(registry.undo_type(name), "access")} | {
+        name for name in registry.names(STEPS) if not registry.step_type(name).access
     }
     # they look at what the run watches already, or act on other steps
     assert silent == {

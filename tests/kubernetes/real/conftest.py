@@ -19,7 +19,7 @@ from offbus_steps.port import Object, Ref
 from tests.kits.cluster.client import Cluster
 from tests.kits.cluster.fixtures import cluster
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
-from tests.kits.kubernetes.installing import Place, install
+from tests.kits.kubernetes.installing import ClusterPaths, install
 
 __all__ = ["cluster"]
 
@@ -33,39 +33,39 @@ http.server.ThreadingHTTPServer(("", 8080), http.server.SimpleHTTPRequestHandler
 
 
 @pytest.fixture(scope="session")
-def place(cluster: Cluster) -> Place:
+def paths(cluster: Cluster) -> ClusterPaths:
     """The cluster, with agents."""
-    install(cluster.place, "base")
-    return cluster.place
+    install(cluster.paths, "base")
+    return cluster.paths
 
 
 @pytest.fixture(scope="module")
-def drill_place(place: Place) -> Iterator[Place]:
+def drill_paths(paths: ClusterPaths) -> Iterator[ClusterPaths]:
     """The cluster with all that a drill needs: the stand-in responder, and what plays Dynamo's operator, which ends
     with the module: others bring one that fights."""
-    install(place, "responder")
-    with (place.logs / "graph-controller.log").open("wb") as log:
+    install(paths, "responder")
+    with (paths.logs / "graph-controller.log").open("wb") as log:
         operator = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
                 "tests.kits.kubernetes.graph_controller",
                 "--kubeconfig",
-                str(place.kubeconfig),
+                str(paths.kubeconfig),
             ],
             stdout=log,
             stderr=log,
         )
-    yield place
-    assert operator.poll() is None, (place.logs / "graph-controller.log").read_text()[-2000:]
+    yield paths
+    assert operator.poll() is None, (paths.logs / "graph-controller.log").read_text()[-2000:]
     operator.send_signal(signal.SIGINT)
     operator.wait(60)
 
 
 @pytest.fixture
-async def port(place: Place) -> AsyncIterator[KubernetesPort]:
+async def port(paths: ClusterPaths) -> AsyncIterator[KubernetesPort]:
     """The administrator's port."""
-    async with open_port(Login(str(place.kubeconfig)), qps=200, burst=400) as port:
+    async with open_port(Login(str(paths.kubeconfig)), qps=200, burst=400) as port:
         yield port
 
 

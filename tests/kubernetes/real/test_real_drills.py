@@ -13,7 +13,7 @@ import pytest
 from tests.kits.cluster.client import Cluster
 from tests.kits.cluster.plan import node_named
 from tests.kits.drill.playing import REPOSITORY, SCENARIOS, Finished, Offbus
-from tests.kits.kubernetes.installing import Place, kubectl
+from tests.kits.kubernetes.installing import ClusterPaths, kubectl
 from tests.kits.kubernetes.stories import CAUSES, is_weather, kinds, out_of_order, outcome
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # the first one may have to build the cluster
@@ -32,14 +32,14 @@ class Pair:
 
 @pytest.fixture(scope="module", params=sorted(FINAL))
 def pair(
-    request: pytest.FixtureRequest, drill_place: Place, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, drill_paths: ClusterPaths, tmp_path_factory: pytest.TempPathFactory
 ) -> Pair:
     """The scenario as it is, with `--env` alone."""
     name = str(request.param)
     scenario = SCENARIOS / f"{name}.yaml"
     real = Offbus(tmp_path_factory.mktemp(name), LIMIT_S)
     on_cluster = real.run(
-        scenario, "--env", "kubernetes", "--env-set", f"kubeconfig={drill_place.kubeconfig}"
+        scenario, "--env", "kubernetes", "--env-set", f"kubeconfig={drill_paths.kubeconfig}"
     )
     return Pair(name, on_cluster, Offbus(tmp_path_factory.mktemp("l"), LIMIT_S).run(scenario))
 
@@ -88,9 +88,9 @@ def test_the_nodes_journal_has_the_line_and_a_pods_process_saw_the_fault(
     assert call["pod"] in injected["fault"]["holders"].values()
 
 
-def test_nothing_of_the_drill_is_in_the_cluster(pair: Pair, drill_place: Place) -> None:
-    assert "drill-demo" not in kubectl(drill_place, "get", "namespaces", "-o", "name")
-    assert kubectl(drill_place, "get", "rebootnodes,gpuresets", "-o", "name") == ""
-    leases = kubectl(drill_place, "get", "leases,configmaps", "-n", "offbus-system", "-o", "name")
+def test_nothing_of_the_drill_is_in_the_cluster(pair: Pair, drill_paths: ClusterPaths) -> None:
+    assert "drill-demo" not in kubectl(drill_paths, "get", "namespaces", "-o", "name")
+    assert kubectl(drill_paths, "get", "rebootnodes,gpuresets", "-o", "name") == ""
+    leases = kubectl(drill_paths, "get", "leases,configmaps", "-n", "offbus-system", "-o", "name")
     assert "offbus-run" not in leases
     assert "lease.coordination.k8s.io/offbus\n" not in f"{leases}\n"

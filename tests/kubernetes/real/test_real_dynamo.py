@@ -18,7 +18,7 @@ import pytest
 from tests.kits.cluster.dynamo import dynamo_environment
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
 from tests.kits.drill.playing import Finished, Offbus
-from tests.kits.kubernetes.installing import Place, kubectl
+from tests.kits.kubernetes.installing import ClusterPaths, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.dynamo, pytest.mark.timeout(3600)]
 HERE = Path(__file__).parent / "dynamo"
@@ -106,17 +106,17 @@ class Dynamo:
 
 
 @pytest.fixture(scope="module")
-def dynamo(drill_place: Place) -> Iterator[Dynamo]:
+def dynamo(drill_paths: ClusterPaths) -> Iterator[Dynamo]:
     """A graph of real Dynamo that is ready."""
-    environment, shared = dynamo_environment(), drill_place.root / "dynamo"
+    environment, shared = dynamo_environment(), drill_paths.root / "dynamo"
     made = Dynamo(environment, shared)
     (shared / "announced").mkdir(parents=True, exist_ok=True)
     subprocess.run([environment / "bin/python", HERE / "model.py", made.model], check=True, timeout=LIMIT_S)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    kubectl(drill_place, "apply", "-f", "-", given=json.dumps(namespace))
-    kubectl(drill_place, "apply", "-f", "-", given=json.dumps(made.graph()))
+    kubectl(drill_paths, "apply", "-f", "-", given=json.dumps(namespace))
+    kubectl(drill_paths, "apply", "-f", "-", given=json.dumps(made.graph()))
     kubectl(
-        drill_place,
+        drill_paths,
         "wait",
         f"dynamographdeployment/{GRAPH}",
         "-n",
@@ -125,14 +125,14 @@ def dynamo(drill_place: Place) -> Iterator[Dynamo]:
         "--timeout=110s",
     )
     yield made
-    kubectl(drill_place, "delete", "namespace", NAMESPACE, "--timeout=110s")
+    kubectl(drill_paths, "delete", "namespace", NAMESPACE, "--timeout=110s")
 
 
 @pytest.fixture(scope="module")
-def finished(dynamo: Dynamo, drill_place: Place, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(dynamo: Dynamo, drill_paths: ClusterPaths, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The drill."""
     command = Offbus(tmp_path_factory.mktemp("dynamo"), LIMIT_S)
-    return command.run(HERE / "drill.yaml", "--env-set", f"kubeconfig={drill_place.kubeconfig}")
+    return command.run(HERE / "drill.yaml", "--env-set", f"kubeconfig={drill_paths.kubeconfig}")
 
 
 def test_the_worker_died_of_the_fault_and_came_back(finished: Finished) -> None:
@@ -146,11 +146,13 @@ def test_the_worker_died_of_the_fault_and_came_back(finished: Finished) -> None:
     assert finished.report["residue"] == []
 
 
-def test_its_streams_were_migrated_or_counted_as_failed(finished: Finished, drill_place: Place) -> None:
+def test_its_streams_were_migrated_or_counted_as_failed(
+    finished: Finished, drill_paths: ClusterPaths
+) -> None:
     path = f"/api/v1/namespaces/{NAMESPACE}/services/{GRAPH}-frontend:8000/proxy/metrics"
     counted = [
         (one["labels"], float(one["count"]))
-        for one in MIGRATED.finditer(kubectl(drill_place, "get", "--raw", path))
+        for one in MIGRATED.finditer(kubectl(drill_paths, "get", "--raw", path))
     ]
     migrated = sum(count for labels, count in counted if 'outcome="success"' in labels)
     lost = sum(count for labels, count in counted if 'outcome="failure"' in labels)
@@ -161,9 +163,11 @@ def test_its_streams_were_migrated_or_counted_as_failed(finished: Finished, dril
     assert load["success_rate"] == pytest.approx((load["sent"] - load["failed"]) / load["sent"])
 
 
-def test_dynamos_specification_is_as_it_was(finished: Finished, dynamo: Dynamo, drill_place: Place) -> None:
+def test_dynamos_specification_is_as_it_was(
+    finished: Finished, dynamo: Dynamo, drill_paths: ClusterPaths
+) -> None:
     found = json.loads(
-        kubectl(drill_place, "get", "dynamographdeployment", GRAPH, "-n", NAMESPACE, "-o", "json")
+        kubectl(drill_paths, "get", "dynamographdeployment", GRAPH, "-n", NAMESPACE, "-o", "json")
     )
     assert finished.code == 0
     assert found["spec"] == dynamo.graph()["spec"]

@@ -17,7 +17,7 @@ from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.target import Target
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
 from tests.kits.kubernetes.graph_controller import GraphController
-from tests.kits.kubernetes.installing import Place
+from tests.kits.kubernetes.installing import ClusterPaths
 from tests.kits.kubernetes.programs import SAY_MAPPED
 from tests.kits.steps.bench import Bench, bench_on
 
@@ -69,7 +69,7 @@ async def said(one: Bench, target: Target) -> dict[str, str]:
 
 @pytest.mark.timeout(400)
 async def test_a_patch_is_put_back_and_said_so_and_admission_passes(
-    place: Place, port: KubernetesPort, namespace: str, tmp_path: Path
+    paths: ClusterPaths, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
     obj = graph(namespace)
     async with put_back(port) as controller, bench_on(port, tmp_path) as one:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.kits.drill.playing import Offbus
-from tests.kits.kubernetes.installing import REPOSITORY, Place, kubectl
+from tests.kits.kubernetes.installing import REPOSITORY, ClusterPaths, kubectl
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 RESPONSE = REPOSITORY / "tests/drill/response.yaml"
@@ -20,9 +20,9 @@ def command(tmp_path: Any) -> Offbus:
     return Offbus(tmp_path, LIMIT_S)
 
 
-def on(place: Place) -> list[str]:
+def on(paths: ClusterPaths) -> list[str]:
     """The options that choose this cluster."""
-    return ["--env", "kubernetes", "--env-set", f"kubeconfig={place.kubeconfig}"]
+    return ["--env", "kubernetes", "--env-set", f"kubeconfig={paths.kubeconfig}"]
 
 
 def deployment(name: str, container: dict[str, Any], config: str = "") -> dict[str, Any]:
@@ -38,7 +38,7 @@ def deployment(name: str, container: dict[str, Any], config: str = "") -> dict[s
 
 
 @pytest.fixture
-def real_janitor(drill_place: Place) -> Iterator[None]:
+def real_janitor(drill_paths: ClusterPaths) -> Iterator[None]:
     """NVSentinel's janitor with a provider that reboots machines."""
     meta = {"name": "janitor", "namespace": "nvsentinel"}
     config = {
@@ -54,13 +54,13 @@ def real_janitor(drill_place: Place) -> Iterator[None]:
         deployment("janitor-provider", csp),
     ]
     objects = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-    kubectl(drill_place, "apply", "-f", "-", given=objects)
+    kubectl(drill_paths, "apply", "-f", "-", given=objects)
     yield
-    kubectl(drill_place, "delete", "-f", "-", given=objects)
+    kubectl(drill_paths, "delete", "-f", "-", given=objects)
 
 
-def test_the_whole_answer_is_awaited_and_timed(drill_place: Place, command: Offbus) -> None:
-    finished = command.run(RESPONSE, *on(drill_place))
+def test_the_whole_answer_is_awaited_and_timed(drill_paths: ClusterPaths, command: Offbus) -> None:
+    finished = command.run(RESPONSE, *on(drill_paths))
     assert finished.code == 0, finished.output
     node = finished.step("line")["outputs"]["node"]
     assert finished.step("repaired")["outputs"]["resource"].startswith(f"RebootNode/maintenance-{node}-")
@@ -68,8 +68,10 @@ def test_the_whole_answer_is_awaited_and_timed(drill_place: Place, command: Offb
 
 
 @pytest.mark.usefixtures("real_janitor")
-def test_a_janitor_that_would_really_reboot_is_refused_and_named(drill_place: Place, command: Offbus) -> None:
-    finished = command.run(RESPONSE, *on(drill_place))
+def test_a_janitor_that_would_really_reboot_is_refused_and_named(
+    drill_paths: ClusterPaths, command: Offbus
+) -> None:
+    finished = command.run(RESPONSE, *on(drill_paths))
     assert finished.code == 3, finished.output
     assert "guard real_remediation" in finished.output
     assert "janitor (Deployment/nvsentinel/janitor, provider aws) would really carry out the RebootNode" in (

@@ -16,7 +16,7 @@ from tests.kits.cluster.client import Cluster
 from tests.kits.cluster.control_plane import start_program
 from tests.kits.cluster.plan import node_named
 from tests.kits.cluster.processes import end_role
-from tests.kits.kubernetes.installing import Place
+from tests.kits.kubernetes.installing import ClusterPaths
 from tests.kits.kubernetes.torture_bench import Bench
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(7200)]
@@ -28,7 +28,7 @@ SELECTOR = "app.kubernetes.io/name=offbus-agent"
 
 
 @pytest.fixture(scope="module")
-def bench(cluster: Cluster, place: Place, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(cluster: Cluster, paths: ClusterPaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench = Bench(cluster, tmp_path_factory.mktemp("torture"))
     bench.build()
     yield bench
@@ -74,11 +74,11 @@ def kill_program(role: str) -> Callable[[Bench, str], None]:
     """As a crash; it is started again at once, as whoever runs a control plane does."""
 
     def kill(bench: Bench, _node: str) -> None:
-        place = bench.cluster.place
-        end_role(place, role)
-        start_program(place, lifecycle.programs(place), role)
-        with api.client(place) as made:
-            api.wait_healthy(made, lambda: lifecycle.check_alive(place), WATCHDOG_S)
+        paths = bench.cluster.paths
+        end_role(paths, role)
+        start_program(paths, lifecycle.programs(paths), role)
+        with api.client(paths) as made:
+            api.wait_healthy(made, lambda: lifecycle.check_alive(paths), WATCHDOG_S)
         bench.cluster.kubectl("wait", "nodes", "--all", "--for=condition=Ready", "--timeout=90s")
 
     return kill
@@ -95,7 +95,7 @@ def cut_off(bench: Bench, node: str) -> None:
     try:
         bench.cluster.kubectl("wait", f"node/{node}", "--for=condition=Ready=Unknown", "--timeout=90s")
     finally:
-        network.mend(node_named(node))
+        network.reconnect(node_named(node))
     bench.cluster.kubectl("wait", f"node/{node}", "--for=condition=Ready", "--timeout=90s")
 
 

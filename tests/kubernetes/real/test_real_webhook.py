@@ -18,7 +18,7 @@ from offbus_steps.prepare.admission_methods import Admitted, ways_of
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.target import Target
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
-from tests.kits.kubernetes.installing import Place, install, uninstall
+from tests.kits.kubernetes.installing import ClusterPaths, install, uninstall
 from tests.kits.kubernetes.programs import SAY_MAPPED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
@@ -27,11 +27,11 @@ LABELS = {"app": "webhooked"}
 
 
 @pytest.fixture
-def webhook(place: Place) -> Iterator[None]:
+def webhook(paths: ClusterPaths) -> Iterator[None]:
     """Deployed, and ready by its readiness probe."""
-    install(place, "webhook")
+    install(paths, "webhook")
     yield
-    uninstall(place, "webhook")
+    uninstall(paths, "webhook")
 
 
 def gpu_pod(name: str, namespace: str, labels: dict[str, str]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ async def test_the_deployed_webhook_loads_the_shim_into_the_targets_pods_alone(
     webhook: None, port: KubernetesPort, namespace: str
 ) -> None:
     target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector=LABELS)
-    cluster: Any = type("Place", (), {"port": port})
+    cluster: Any = type("ClusterPaths", (), {"port": port})
     ways = await ways_of(cluster, Admitted(f"offbus-{namespace}", "testrun1", target, {}))
     assert ([way.kind for way in ways.taken], ways.missing) == ([POLICY, WEBHOOK], ())
     (configuration,) = ways.taken[1].objects

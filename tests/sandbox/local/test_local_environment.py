@@ -148,7 +148,7 @@ async def test_a_start_that_fails_and_cannot_be_cleaned_up_is_residue_until_it_i
     (left,) = journaled(run_dir, "residue")
     assert str(run_dir / "local") in left["item"]
     assert str(token) in left["detail"]
-    assert left["mend"] == "offbus recover 0123abcd"
+    assert left["fix"] == "offbus recover 0123abcd"
     token.rmdir()
     await recovered(run_dir, handle)
 

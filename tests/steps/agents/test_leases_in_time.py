@@ -67,8 +67,8 @@ async def away(_method: str, _path: str, _body: Any) -> Any:
     raise Unavailable("no agent")
 
 
-async def lapses(_method: str, _path: str, _body: Any) -> Any:
-    return error(410, "lapsed")
+async def expires(_method: str, _path: str, _body: Any) -> Any:
+    return error(410, "expired")
 
 
 async def forgets(_method: str, _path: str, _body: Any) -> Any:
@@ -137,7 +137,7 @@ async def test_a_renewal_counts_from_when_it_was_asked_for(tmp_path: Path) -> No
             held.leases.check()
 
 
-@pytest.mark.parametrize(("answer", "why"), [(lapses, "lapsed"), (forgets, "no_such_fault")])
+@pytest.mark.parametrize(("answer", "why"), [(expires, "expired"), (forgets, "no_such_fault")])
 @in_virtual_time
 async def test_a_lease_that_the_agent_denies_is_lost_at_once_and_for_good(
     tmp_path: Path, answer: Any, why: str
@@ -176,7 +176,7 @@ async def test_a_lease_that_was_released_is_neither_renewed_nor_lost(tmp_path: P
     async with holding(tmp_path) as held:
         await anyio.sleep(6)
         held.leases.release("f")
-        held.agents.answer = lapses
+        held.agents.answer = expires
         await anyio.sleep(600)
         held.leases.check()
         assert (held.renewed, held.aborted) == ([5], [])

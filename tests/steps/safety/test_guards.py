@@ -9,12 +9,13 @@ from offbus.errors import GuardRefused
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import LOCAL_NODE_IMAGE, ClusterGuards
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import NodeView
+from offbus_steps.watch.projections import NodeProjection
 
 
 def world(**cordoned: bool) -> World:
     views = (
-        NodeView(Ref("Node", name), is_cordoned, (), {}, {}, {}) for name, is_cordoned in cordoned.items()
+        NodeProjection(Ref("Node", name), is_cordoned, (), {}, {}, {})
+        for name, is_cordoned in cordoned.items()
     )
     return World({view.ref: view for view in views})
 

@@ -5,7 +5,7 @@ import pytest
 
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Observations, Since, Transition, World
-from offbus_steps.watch.projections import NodeView
+from offbus_steps.watch.projections import NodeProjection
 from offbus_steps.watch.transitions import Change, What
 
 pytestmark = pytest.mark.anyio
@@ -13,8 +13,8 @@ pytestmark = pytest.mark.anyio
 NODE = Ref("Node", "n1")
 
 
-def view(*, cordoned: bool) -> NodeView:
-    return NodeView(NODE, cordoned, (), {}, {}, {})
+def view(*, cordoned: bool) -> NodeProjection:
+    return NodeProjection(NODE, cordoned, (), {}, {}, {})
 
 
 class Story:
@@ -30,7 +30,7 @@ class Story:
         change = Change(what, what.value)
         self.log.append(
             NODE,
-            self.log.world.views[NODE],
+            self.log.world.projections[NODE],
             view(cordoned=cordoned),
             (Transition(order, NODE, change, order, 0),),
         )

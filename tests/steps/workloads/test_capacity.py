@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from offbus_steps.workloads.gpu_fit import unplaced
+from offbus_steps.workloads.gpu_fit import without_gpus
 
 
 def node(name: str, gpus: int, **spec: Any) -> dict[str, Any]:
@@ -72,9 +72,9 @@ IN_ZONE_A = {
 def test_what_does_not_fit_is_named(
     pending: list[dict[str, Any]], nodes: list[dict[str, Any]], missing: int
 ) -> None:
-    assert len(unplaced(pending, nodes, [])) == missing
+    assert len(without_gpus(pending, nodes, [])) == missing
 
 
 def test_gpus_of_running_pods_are_taken_and_those_of_ended_ones_are_not() -> None:
-    assert unplaced([pod_spec(1)], [node("n", 1)], [running("n", 1)])
-    assert not unplaced([pod_spec(1)], [node("n", 1)], [running("n", 1, "Succeeded")])
+    assert without_gpus([pod_spec(1)], [node("n", 1)], [running("n", 1)])
+    assert not without_gpus([pod_spec(1)], [node("n", 1)], [running("n", 1, "Succeeded")])

@@ -192,8 +192,8 @@ def test_a_status_of_an_older_generation_is_not_settled() -> None:
     obj = deployment()
     counts = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
     obj["metadata"]["generation"] = 2
-    assert not workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).settled
-    assert workload_of({**obj, "status": {**counts, "observedGeneration": 2}}).settled
+    assert not workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).rolled_out
+    assert workload_of({**obj, "status": {**counts, "observedGeneration": 2}}).rolled_out
 
 
 @pytest.mark.parametrize(
@@ -237,21 +237,21 @@ def test_groups_surge_whole_when_none_may_be_missing() -> None:
 def test_a_set_is_settled_when_its_revisions_agree() -> None:
     counts = {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
     revisions = {"currentRevision": "a", "updateRevision": "a"}
-    assert workload_of({**stateful_set(), "status": {**counts, **revisions}}).settled
+    assert workload_of({**stateful_set(), "status": {**counts, **revisions}}).rolled_out
     assert not workload_of(
         {**stateful_set(), "status": {**counts, **revisions, "updateRevision": "b"}}
-    ).settled
+    ).rolled_out
 
 
 def test_groups_are_settled_by_counts_condition_and_generation() -> None:
     counts = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
     updating = {"conditions": [{"type": "UpdateInProgress", "status": "True"}]}
     obj = leader_worker_set()
-    assert workload_of({**obj, "status": counts}).settled
-    assert workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).settled
-    assert not workload_of({**obj, "status": {**counts, "observedGeneration": 0}}).settled
-    assert not workload_of({**obj, "status": {**counts, **updating}}).settled
-    assert not workload_of({**obj, "status": {**counts, "readyReplicas": 1}}).settled
+    assert workload_of({**obj, "status": counts}).rolled_out
+    assert workload_of({**obj, "status": {**counts, "observedGeneration": 1}}).rolled_out
+    assert not workload_of({**obj, "status": {**counts, "observedGeneration": 0}}).rolled_out
+    assert not workload_of({**obj, "status": {**counts, **updating}}).rolled_out
+    assert not workload_of({**obj, "status": {**counts, "readyReplicas": 1}}).rolled_out
 
 
 def test_groups_are_asked_at_their_leaders() -> None:

@@ -20,7 +20,7 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @scenario_options
 @format_option("How to print the plan.")
-@click.option("--offline", is_flag=True, help="Do not look at the place where it would run.")
+@click.option("--offline", is_flag=True, help="Do not ask the environment.")
 def plan(
     file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str, offline: bool
 ) -> None:
@@ -35,17 +35,17 @@ def plan(
     import json
 
     from offbus.cli.handlers.plan import plan_text
-    from offbus.cli.handlers.preflight import exit_of, foresee, sights_json, sights_text
+    from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
     from offbus.language.load import load_scenario
     from offbus.language.plan import make_plan
 
     made = make_plan(load_scenario(file, sets=sets, env=env, env_sets=env_sets))
     if form == "text":
         click.echo(plan_text(made))
-    sights = None if offline else foresee(made)
+    checks = None if offline else preflight(made)
     if form == "json":
-        place = {} if sights is None else {"place": sights_json(sights)}
-        click.echo(json.dumps({**made.to_json(), **place}, indent=2))
-    elif sights is not None:
-        click.echo(f"\non {made.scenario.env_name} now:\n{sights_text(sights)}")
-    raise click.exceptions.Exit(exit_of(sights or ()))
+        found = {} if checks is None else {"preflight": checks_json(checks)}
+        click.echo(json.dumps({**made.to_json(), **found}, indent=2))
+    elif checks is not None:
+        click.echo(f"\non {made.scenario.env_name} now:\n{checks_text(checks)}")
+    raise click.exceptions.Exit(exit_of(checks or ()))

@@ -38,7 +38,7 @@ def residue(
 ) -> None:
     """Compare the place of a RUN with what it was before the run: nodes, workloads, faults, files, processes.
 
-    Each difference is listed with the command that mends it; exit code 4 when there is one. Changes nothing.
+    Each difference is listed with the command that fixes it; exit code 4 when there is one. Changes nothing.
     """
     from offbus.cli.handlers.residue import compare_named, compare_run
 

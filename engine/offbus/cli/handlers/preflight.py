@@ -1,4 +1,4 @@
-"""What `offbus plan` sees of the place where a run would take place: told by the environment, changed by nobody.
+"""What `offbus plan` finds in the environment before a run: the environment looks, and nobody changes anything.
 
 What the environment says meanwhile goes into a scratch journal that is thrown away.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import click
 
-from offbus.environment import Foresees, Intent, Sight
+from offbus.environment import Intent, PreflightCheck, RunsPreflight
 from offbus.errors import OffbusError
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
@@ -24,45 +24,45 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.stop_causes import only_one
 
-__all__ = ["exit_of", "foresee", "sights_json", "sights_text"]
+__all__ = ["checks_json", "checks_text", "exit_of", "preflight"]
 
-MARKS = {"fact": " ", "warning": "!", "refusal": "✗"}
+MARKS = {"info": " ", "warning": "!", "error": "✗"}
 
 
-def foresee(plan: Plan) -> Sequence[Sight] | None:
-    """What the environment sees; None when it cannot look ahead."""
+def preflight(plan: Plan) -> Sequence[PreflightCheck] | None:
+    """What the environment finds; None when it has no preflight."""
     opener: Any = plan.scenario.environment.type.opener
-    if not isinstance(opener, Foresees):
+    if not isinstance(opener, RunsPreflight):
         return None
     try:
         return anyio.run(partial(_look, opener, plan))
     except OffbusError as err:
-        return [Sight("place", err.message, "refusal", err.hint)]
+        return [PreflightCheck("environment", err.message, "error", err.hint)]
 
 
-def exit_of(sights: Sequence[Sight]) -> Exit:
+def exit_of(checks: Sequence[PreflightCheck]) -> Exit:
     """3 when a run would be refused."""
-    return Exit.COULD_NOT_RUN if any(one.weight == "refusal" for one in sights) else Exit.PASSED
+    return Exit.COULD_NOT_RUN if any(one.level == "error" for one in checks) else Exit.PASSED
 
 
-def sights_text(sights: Sequence[Sight]) -> str:
+def checks_text(checks: Sequence[PreflightCheck]) -> str:
     """For a terminal."""
-    return "\n".join(_lines(sights))
+    return "\n".join(_lines(checks))
 
 
-def sights_json(sights: Sequence[Sight]) -> list[dict[str, Any]]:
-    """As `offbus plan --format json` prints them under `place`; keys are stable."""
-    return [{"topic": one.topic, "text": one.text, "weight": one.weight, "hint": one.hint} for one in sights]
+def checks_json(checks: Sequence[PreflightCheck]) -> list[dict[str, Any]]:
+    """As `offbus plan --format json` prints them under `preflight`; keys are stable."""
+    return [{"topic": one.topic, "text": one.text, "level": one.level, "hint": one.hint} for one in checks]
 
 
-def _lines(sights: Sequence[Sight]) -> Iterator[str]:
-    for topic, group in groupby(sights, key=lambda one: one.topic):
+def _lines(checks: Sequence[PreflightCheck]) -> Iterator[str]:
+    for topic, group in groupby(checks, key=lambda one: one.topic):
         yield f"  {topic}"
         for one in group:
-            yield f"  {MARKS[one.weight]} {one.text}"
+            yield f"  {MARKS[one.level]} {one.text}"
             if one.hint:
                 yield f"      {one.hint}"
-    refused = sum(one.weight == "refusal" for one in sights)
+    refused = sum(one.level == "error" for one in checks)
     yield (
         f"a run would be refused: {refused} reasons"
         if refused > 1
@@ -70,7 +70,7 @@ def _lines(sights: Sequence[Sight]) -> Iterator[str]:
     )
 
 
-async def _look(opener: Foresees, plan: Plan) -> Sequence[Sight]:
+async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
     scenario = plan.scenario
     with ExitStack() as held:
         scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-plan-"))
@@ -85,7 +85,7 @@ async def _look(opener: Foresees, plan: Plan) -> Sequence[Sight]:
             progress=lambda _step, _text: None,
         )
         try:
-            return await opener.foresee(
+            return await opener.preflight(
                 scenario.environment.options,
                 scenario.guards,
                 [_intent(one.step) for one in plan.steps],

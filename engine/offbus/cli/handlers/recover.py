@@ -17,7 +17,7 @@ from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.signals import stop_on_signals
 from offbus.runner.teardown import write_report
-from offbus.runs import RunFolder, default_runs, find_run, place_lock, runs_in
+from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
 
 __all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
 
@@ -42,10 +42,10 @@ def _left(base: Path) -> list[RunFolder]:
     newest_first = reversed(runs_in(base))
     unfinished = [folder for folder in newest_first if folder.unfinished.exists()]
     going_on = [folder for folder in unfinished if folder.in_use()]
-    left = [folder for folder in unfinished if folder not in going_on]
-    for folder in going_on if left else ():
+    to_recover = [folder for folder in unfinished if folder not in going_on]
+    for folder in going_on if to_recover else ():
         click.echo(f"offbus: run {folder.id} goes on ({folder.holder}): offbus stop {folder.id}", err=True)
-    return left or going_on
+    return to_recover or going_on
 
 
 def _one_of_all(base: Path, folder: RunFolder) -> Exit:
@@ -70,7 +70,7 @@ def recover_folder(base: Path, folder: RunFolder) -> Exit:
     with ExitStack() as held:
         if not folder.in_use():  # `recover` itself says who holds the run
             identity = folder.identity or head["identity"]
-            held.enter_context(place_lock(base, identity, "recover"))
+            held.enter_context(environment_lock(base, identity, "recover"))
         view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
         report = anyio.run(partial(_finish, folder, view))
     return _tell(folder, report)
@@ -80,7 +80,7 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
     written = _written(report, folder)
     for one in report.residue:
-        click.echo(f"residue: {one.item}: {one.detail}\n  mend: {one.mend}")
+        click.echo(f"residue: {one.item}: {one.detail}\n  fix: {one.fix}")
     undone = sum(undo.result == "restored" for undo in report.undos)
     left = f"{len(report.residue)} left" if report.residue else "residue: none"
     click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {left}")

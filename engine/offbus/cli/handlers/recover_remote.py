@@ -16,7 +16,7 @@ import click
 
 from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
 from offbus.cli.problems import tell
-from offbus.environment import FindsRuns, LeftRun
+from offbus.environment import FindsRuns, UnfinishedRun
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
@@ -38,7 +38,7 @@ def recover_from(
             f"the environment {env} keeps nothing of its runs",
             hint="recover where it ran, or from a copy of the run's folder",
         )
-    found = anyio.run(partial(opener.left_runs, options))
+    found = anyio.run(partial(opener.unfinished_runs, options))
     if not found:
         click.echo(f"nothing to recover: {env} knows of no run")
         return Exit.PASSED
@@ -47,7 +47,7 @@ def recover_from(
     return worst(*(_show(one) if plan_only else _one_of_all(base, one) for one in chosen))
 
 
-def _chosen(found: Sequence[LeftRun], wanted: str) -> Sequence[LeftRun]:
+def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedRun]:
     matching = [one for one in found if wanted == "latest" or one.run.startswith(wanted)]
     if len(matching) == 1:
         return matching
@@ -56,29 +56,27 @@ def _chosen(found: Sequence[LeftRun], wanted: str) -> Sequence[LeftRun]:
     raise UsageError(f"{what} kept there", hint=f"kept are {names}; say which, or {EVERY}")
 
 
-def _show(left: LeftRun) -> Exit:
-    click.echo(
-        f"run {left.run}: held by {left.holder}" + ("" if left.events else "; it has recorded nothing")
-    )
-    if left.events:
+def _show(run: UnfinishedRun) -> Exit:
+    click.echo(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; it has recorded nothing"))
+    if run.events:
         with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
-            show_folder(bring_here(Path(scratch), left))
+            show_folder(bring_here(Path(scratch), run))
     return Exit.PASSED
 
 
-def _one_of_all(base: Path, left: LeftRun) -> Exit:
+def _one_of_all(base: Path, run: UnfinishedRun) -> Exit:
     """One that cannot be recovered keeps no other from it."""
     try:
-        return _recover(base, left)
+        return _recover(base, run)
     except OffbusError as err:
         return Exit(tell(err))
 
 
-def _recover(base: Path, left: LeftRun) -> Exit:
-    here = folder_here(base, left.run)
+def _recover(base: Path, run: UnfinishedRun) -> Exit:
+    here = folder_here(base, run.run)
     if here is not None and here.unfinished.exists():
         return recover_folder(base, here)
-    folder = bring_here(base, left)
+    folder = bring_here(base, run)
     try:
         return recover_folder(base, folder)
     except OffbusError:

@@ -57,8 +57,8 @@ def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) ->
         return markdown_report(report)
     from offbus.report.render.text import text_report
 
-    place = folder.report if folder.report.exists() else folder.journal
-    lines = text_report(report, place, goes_on=not report.complete and _in_use(folder))
+    path = folder.report if folder.report.exists() else folder.journal
+    lines = text_report(report, path, goes_on=not report.complete and _in_use(folder))
     return (coloured if colour else plain)(lines)
 
 

@@ -23,7 +23,7 @@ from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.recovery.recover import plan_recovery
 from offbus.runner.clock import SystemClock
-from offbus.runner.fingerprint_diff import differences, foreign_of, mend_of, value_of
+from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.stop_causes import only_one
 from offbus.runner.teardown import CLOSING
@@ -40,10 +40,10 @@ class Finding:
 
     item: str
     detail: str
-    foreign: str | None
+    external: str | None
     """Why it is somebody else's doing."""
-    mend: str | None
-    """The command that mends it."""
+    fix: str | None
+    """The command that fixes it."""
 
 
 def compare_run(wanted: str, *, runs: Path | None) -> int:
@@ -88,10 +88,13 @@ def _open(
 def _look(
     name: str, opening: Opening, before: dict[str, Any], *, run: str, run_dir: Path, finished: bool
 ) -> list[Finding]:
-    now, place = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
+    now, environment = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
     return [
         Finding(
-            item, detail, foreign_of(place, item, before, now), mend_of(place, item, value_of(before, item))
+            item,
+            detail,
+            external_change_of(environment, item, before, now),
+            fix_of(environment, item, value_of(before, item)),
         )
         for item, detail in differences(before, now)
     ]
@@ -118,10 +121,10 @@ async def _fingerprint(
                 return found, environment
         except Exception as err:
             one = only_one(err)
-            left = "".join(f"; left: {one.item}: {one.detail}" for one in handle.left)
-            if isinstance(one, OffbusError) and not left:
+            remaining = "".join(f"; left: {one.item}: {one.detail}" for one in handle.leftovers)
+            if isinstance(one, OffbusError) and not remaining:
                 raise one from None
-            raise CouldNotRun(f"{name} cannot be read: {_said(one)}{left}") from err
+            raise CouldNotRun(f"{name} cannot be read: {_said(one)}{remaining}") from err
 
 
 def _said(error: BaseException) -> str:
@@ -129,15 +132,15 @@ def _said(error: BaseException) -> str:
 
 
 def _tell(found: list[Finding], what: str, recover: str | None) -> int:
-    for one in (one for one in found if one.foreign):
-        click.echo(f"changed by others: {one.item}: {one.detail} ({one.foreign})")
-    left = [one for one in found if not one.foreign]
-    for one in left:
+    for one in (one for one in found if one.external):
+        click.echo(f"changed by others: {one.item}: {one.detail} ({one.external})")
+    remaining = [one for one in found if not one.external]
+    for one in remaining:
         click.echo(f"residue: {one.item}: {one.detail}")
-        if one.mend or recover:
-            click.echo(f"  mend: {one.mend or recover}")
-    click.echo(f"{what}: {len(left)} left" if left else f"{what}: residue: none")
-    return Exit.RESIDUE if left else Exit.PASSED
+        if one.fix or recover:
+            click.echo(f"  fix: {one.fix or recover}")
+    click.echo(f"{what}: {len(remaining)} left" if remaining else f"{what}: residue: none")
+    return Exit.RESIDUE if remaining else Exit.PASSED
 
 
 def _name(folder: RunFolder) -> str:

@@ -20,7 +20,7 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.session import Session
 from offbus.runner.signals import stop_on_signals
 from offbus.runner.teardown import write_report
-from offbus.runs import RunFolder, create_run, default_runs, place_lock, unfinished_runs
+from offbus.runs import RunFolder, create_run, default_runs, environment_lock, unfinished_runs
 
 __all__ = ["run_file"]
 
@@ -40,7 +40,7 @@ def run_file(
     base = (runs or default_runs()).resolve()
     identity = scenario.environment.type.opener.identity(scenario.environment.options)
     with ExitStack() as held:
-        held.enter_context(place_lock(base, identity))
+        held.enter_context(environment_lock(base, identity))
         _refuse_leftovers(base, identity)
         folder = create_run(base, scenario.name, identity)
         held.enter_context(folder.lock())

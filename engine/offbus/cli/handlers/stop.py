@@ -54,8 +54,8 @@ def _tell(folder: RunFolder) -> int:
         click.echo(f"run {folder.id} ended before its first event")
         return Exit.PASSED
     report = fold(journal.events)
-    place = folder.report if folder.report.exists() else folder.journal
-    click.echo(plain(closing_lines(report, place)), nl=False)
+    path = folder.report if folder.report.exists() else folder.journal
+    click.echo(plain(closing_lines(report, path)), nl=False)
     if not report.complete:
         return Exit.RESIDUE
     return Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED

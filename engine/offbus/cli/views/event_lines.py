@@ -126,7 +126,7 @@ def _stopped(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
 
 def _residue(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
     first = line((clean(data["item"]), Tone.BAD), f": {clean(data['detail'])}")
-    return "residue", [first, line(f"  mend: {clean(data['mend'])}")]
+    return "residue", [first, line(f"  fix: {clean(data['fix'])}")]
 
 
 def _spelt(outcome: str) -> str:

@@ -30,14 +30,14 @@ def lay_out(head: Line, sections: Sequence[Section], width: int, height: int, gl
 def _shares(sections: Sequence[Section], body: int) -> list[int]:
     """Rows for each section: all get their least, then all get one more in turn until nothing is left."""
     shares = [min(one.least, len(one.rows)) for one in sections]
-    left = body - sum(shares)
-    while left > 0:
+    rest = body - sum(shares)
+    while rest > 0:
         hungry = [i for i, one in enumerate(sections) if shares[i] < len(one.rows)]
         if not hungry:
             break
-        for i in hungry[:left]:
+        for i in hungry[:rest]:
             shares[i] += 1
-        left -= len(hungry[:left])
+        rest -= len(hungry[:rest])
     return shares
 
 
@@ -68,12 +68,12 @@ def fit(one: Line, width: int, glyphs: Glyphs) -> Line:
     """The line, cut to `width` columns; wide characters take two."""
     if sum(cell_len(span.text) for span in one) <= width:
         return one
-    left = max(0, width - cell_len(glyphs.more))
-    kept: list[Span] = []
+    room = max(0, width - cell_len(glyphs.more))
+    shown: list[Span] = []
     for span in one:
         size = cell_len(span.text)
-        kept.append(span if size <= left else Span(set_cell_size(span.text, left), span.tone))
-        left -= min(size, left)
-        if left == 0:
+        shown.append(span if size <= room else Span(set_cell_size(span.text, room), span.tone))
+        room -= min(size, room)
+        if room == 0:
             break
-    return [*kept, Span(glyphs.more if width >= cell_len(glyphs.more) else "", Tone.DIM)]
+    return [*shown, Span(glyphs.more if width >= cell_len(glyphs.more) else "", Tone.DIM)]

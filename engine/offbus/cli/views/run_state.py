@@ -25,7 +25,7 @@ class Subject:
 
     name: str
     statements: list[str] = field(default_factory=list)
-    place: str = ""
+    node: str = ""
     """Where it is, from the evidence."""
     restarts: int = 0
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -34,11 +34,11 @@ class Subject:
 
     def say(self, to: str, was: str | None) -> None:
         """Take the next statement in."""
-        if self.place and was is None:
+        if self.node and was is None:
             self.statements.clear()  # what lives in one place has one state; it is said whole
         about = to.partition(" ")[0]
-        kept = [one for one in self.statements if one != was and one.partition(" ")[0] != about]
-        self.statements = [*kept, to]
+        others = [one for one in self.statements if one != was and one.partition(" ")[0] != about]
+        self.statements = [*others, to]
 
 
 class Board:
@@ -128,7 +128,7 @@ def _observed(board: Board, event: Event, data: Mapping[str, Any]) -> None:
     evidence = data.get("evidence") or {}
     subject.say(data["to"], data.get("was"))
     subject.seq, subject.evidence = event["seq"], evidence
-    subject.place = str(evidence.get("node") or subject.place)
+    subject.node = str(evidence.get("node") or subject.node)
     restarts = evidence.get("restarts")
     if isinstance(restarts, int):
         subject.restarts = restarts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from offbus.cli.views.run_state import Board, Subject
 from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
 from offbus.report.formatting import figure, in_short, seconds, stopwatch
-from offbus.report.gaps import SETTLED
+from offbus.report.gaps import RESOLVED
 from offbus.report.model import FaultReport, StepReport
 from offbus.report.spans import Line, Span, Tone, clean, line
 
@@ -124,8 +124,8 @@ def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
     subjects = board.lane(lane)
     here = [one for one in subjects if one.seq and not _gone(one)]
     names = max((len(_short_name(one)) for one in here), default=0)
-    places = max((len(one.place) for one in here), default=0)
-    rows = [_subject(one, min(34, names), min(24, places), glyphs) for one in here]
+    node_width = max((len(one.node) for one in here), default=0)
+    rows = [_subject(one, min(34, names), min(24, node_width), glyphs) for one in here]
     for word, some in (
         ("deleted", filter(_gone, subjects)),
         ("unchanged", (one for one in subjects if not one.seq)),
@@ -136,19 +136,19 @@ def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
     return Section(title, rows, focus=newest)
 
 
-def _subject(subject: Subject, names: int, places: int, glyphs: Glyphs) -> Line:
-    here = f" on {subject.place}"
+def _subject(subject: Subject, names: int, node_width: int, glyphs: Glyphs) -> Line:
+    here = f" on {subject.node}"
     said = [Span(clean(one.removesuffix(here)), tone_of(one)) for one in reversed(subject.statements)]
     worst = next((tone for tone in WORST_FIRST if any(one.tone is tone for one in said)), Tone.PLAIN)
     glyph = {Tone.GOOD: glyphs.good, Tone.BAD: glyphs.bad, Tone.CAUTION: glyphs.active}.get(
         worst, glyphs.waiting
     )
-    place = f"{clean(subject.place):<{places}}  " if places else ""
+    node = f"{clean(subject.node):<{node_width}}  " if node_width else ""
     restarts = f"  restarts {subject.restarts}" if subject.restarts else ""
     return line(
         (f"{glyph} ", worst),
         f"{_short_name(subject):<{names}}  ",
-        (place, Tone.DIM),
+        (node, Tone.DIM),
         *_joined([one for one in said if one.tone is not Tone.DIM] or said[:1]),
         (restarts, Tone.DIM),
     )
@@ -193,13 +193,13 @@ def _said(subject: Subject) -> str:
 
 def _undos(board: Board, glyphs: Glyphs) -> Iterator[Line]:
     undos = list(board.fold.undos.values())
-    settled = sum(one.result in SETTLED for one in undos)
-    if not undos or (board.phase not in ("undo", "close") and not board.undoing and not settled):
+    resolved = sum(one.result in RESOLVED for one in undos)
+    if not undos or (board.phase not in ("undo", "close") and not board.undoing and not resolved):
         return
     now = [clean(one.describe) for one in undos if one.undo in board.undoing]
     bad = [one for one in undos if one.result in ("conflict", "failed") and one.undo not in board.undoing]
-    tone = Tone.GOOD if settled == len(undos) else Tone.PLAIN
-    yield line((f"{settled} of {len(undos)} undone", tone), f"  now: {_some(now)}" if now else "")
+    tone = Tone.GOOD if resolved == len(undos) else Tone.PLAIN
+    yield line((f"{resolved} of {len(undos)} undone", tone), f"  now: {_some(now)}" if now else "")
     for one in bad:
         detail = one.tries[-1].detail if one.tries else ""
         yield line((f"{glyphs.bad} {one.result}: ", Tone.BAD), f"{clean(one.describe)}: {clean(detail)}")

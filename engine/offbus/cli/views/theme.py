@@ -49,7 +49,7 @@ PHASES = {
 
 TONES = (
     (Tone.GOOD, r"ready|uncordoned|recovered|answering|good|ok|held|disarmed|ready true"),
-    (Tone.BAD, r"ready (false|unknown)|.*\b(ended|lost|lapsed|failed|failing|error|outage|refused)\b.*"),
+    (Tone.BAD, r"ready (false|unknown)|.*\b(ended|lost|expired|failed|failing|error|outage|refused)\b.*"),
     (Tone.DIM, r".*\b(none|removed|deleted|false)"),
     (Tone.CAUTION, r"not ready|cordoned|evicted|terminating|armed|restarted.*|(state|taints) .*|.* true"),
 )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from offbus.language.cel.templates import Binding
 from offbus.language.check.steps import Graph, RawStep
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.step import FromAncestor
 
 __all__ = ["Bindings"]
@@ -22,8 +22,8 @@ SHOWN = 10
 class Bindings:
     """Finds who outputs what."""
 
-    def __init__(self, graph: Graph, places: Places) -> None:
-        self._graph, self._places = graph, places
+    def __init__(self, graph: Graph, positions: Positions) -> None:
+        self._graph, self._positions = graph, positions
         self._order = {step: number for number, step in enumerate(graph.dag.order)}
         self._providers: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self._gives: dict[str, list[str]] = {}
@@ -69,7 +69,7 @@ class Bindings:
         names = ("…, " if len(providers) > SHOWN else "") + ", ".join(shown)
         message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {names}"
         hint = f'say which: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
-        self._places.note("OB307", message, self._places.value(step.node, "uses"), hint=hint)
+        self._positions.note("OB307", message, self._positions.value(step.node, "uses"), hint=hint)
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
         if step.key in self._below_untyped():
@@ -80,7 +80,7 @@ class Bindings:
         hint = f"give `with: {{{key}: …}}`"
         if elsewhere:
             hint += f", or let it need one of: {', '.join(elsewhere[:SHOWN])}"
-        self._places.note("OB306", message, self._places.value(step.node, "uses"), hint=hint)
+        self._positions.note("OB306", message, self._positions.value(step.node, "uses"), hint=hint)
 
     def _below_untyped(self) -> Set[str]:
         """The steps that have an ancestor whose type is not known."""

@@ -13,7 +13,7 @@ from offbus.language.cel.templates import Template, pieces
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.scenario import Expectation
 from offbus.language.syntax import braces
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 
 __all__ = ["Conditions"]
@@ -23,9 +23,9 @@ class Conditions:
     """Compiles what a file holds; remembers which inputs were used."""
 
     def __init__(
-        self, places: Places, known: Scope, choices: Mapping[str, Sequence[Any]] | None = None
+        self, positions: Positions, known: Scope, choices: Mapping[str, Sequence[Any]] | None = None
     ) -> None:
-        self._places = places
+        self._positions = positions
         self._compiler = Compiler()
         self._known = known
         """The inputs' values: what uses only them is evaluated now."""
@@ -37,10 +37,10 @@ class Conditions:
         text = node.value
         if braces.OPEN in text:
             hint = "this is an expression already: leave ${{ and }} out"
-            self._places.note(
+            self._positions.note(
                 "OB413",
                 "${{ }} inside a condition",
-                self._places.within(node, text.index(braces.OPEN), 3),
+                self._positions.within(node, text.index(braces.OPEN), 3),
                 hint=hint,
             )
             return None
@@ -48,10 +48,10 @@ class Conditions:
         if expression is None or expression.type in (types.BOOL, types.DYN):
             return expression
         hint = "compare it with something"
-        self._places.note(
+        self._positions.note(
             "OB406",
             f"a condition must be true or false, not {expression.type}",
-            self._places.of(node),
+            self._positions.of(node),
             hint=hint,
         )
         return None
@@ -74,7 +74,7 @@ class Conditions:
         expression = self._compile(node, text, 0, vocabulary)
         if expression is not None and expression.type not in (types.BOOL, types.DYN):
             message = f"a condition must be true or false, not {expression.type}"
-            self._places.note("OB406", message, self._places.of(node), hint="compare it with something")
+            self._positions.note("OB406", message, self._positions.of(node), hint="compare it with something")
 
     def data(self, node: Node, vocabulary: Vocabulary) -> Any:
         """A node's value, each text with `${{ }}` replaced: by its value if inputs suffice, else by a `Template`.
@@ -117,7 +117,7 @@ class Conditions:
         try:
             return template.value(self._known)
         except EvaluationError as err:
-            self._places.note("OB409", str(err), self._places.of(node))
+            self._positions.note("OB409", str(err), self._positions.of(node))
             node.spoiled = True
             return None
 
@@ -138,8 +138,8 @@ class Conditions:
                 expression = self._compile(node, piece.text, piece.start, vocabulary)
             else:
                 hint = 'close it with }}; a literal ${{ is written ${{ "${{" }}'
-                self._places.note(
-                    "OB408", "this ${{ has no }}", self._places.within(node, piece.start, 3), hint=hint
+                self._positions.note(
+                    "OB408", "this ${{ has no }}", self._positions.within(node, piece.start, 3), hint=hint
                 )
             if expression is None or (
                 len(found) > 1 and self._refused_in_text(node, expression, piece.start)
@@ -152,16 +152,16 @@ class Conditions:
     def _refused_in_text(self, node: Node, expression: Expression, start: int) -> bool:
         if expression.type.name not in ("list", "map", "model", "null"):
             return False
-        where = self._places.within(node, start, len(expression.text))
+        where = self._positions.within(node, start, len(expression.text))
         message = f"a {expression.type} cannot be put into a text"
-        self._places.note(
+        self._positions.note(
             "OB407", message, where, hint="use it alone, as the whole value, or name a field of it"
         )
         return True
 
     def _compile(self, node: Node, text: str, offset: int, vocabulary: Vocabulary) -> Expression | None:
         lead = len(text) - len(text.lstrip())
-        position = self._places.within(node, offset + lead, len(text.strip()))
+        position = self._positions.within(node, offset + lead, len(text.strip()))
         compiled = self._compiler.compile(text, vocabulary, position)
         if isinstance(compiled, Expression):
             self.used_inputs.update(name.rest for name in compiled.names if name.root == "inputs")
@@ -171,7 +171,7 @@ class Conditions:
 
     def _note(self, troubles: Sequence[Trouble], node: Node, offset: int) -> None:
         for trouble in troubles:
-            where = self._places.within(node, offset + trouble.start, trouble.length)
-            self._places.note(
+            where = self._positions.within(node, offset + trouble.start, trouble.length)
+            self._positions.note(
                 trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion
             )

@@ -18,7 +18,7 @@ from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, complain, keys_of
 from offbus.language.scenario import EnvironmentSpec
 from offbus.language.syntax import scalars
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 from offbus.plugins import ENVIRONMENTS, PluginError, Registry
 
@@ -36,7 +36,7 @@ class Settings(NamedTuple):
 
 def read_settings(
     root: Node,
-    places: Places,
+    positions: Positions,
     conditions: Conditions,
     vocabulary: Vocabulary,
     registry: Registry,
@@ -50,48 +50,52 @@ def read_settings(
     in_file = uses.value if uses is not None and isinstance(uses.value, str) else None
     name = env or in_file or DEFAULT_ENVIRONMENT
     where = (
-        Position(f"--env {env}") if env else places.of(uses) if uses is not None else places.start_of(root)
+        Position(f"--env {env}")
+        if env
+        else positions.of(uses)
+        if uses is not None
+        else positions.start_of(root)
     )
-    found = _type(name, where, places, registry)
+    found = _type(name, where, positions, registry)
     if found is None:
         return Settings()
     options_node = node if name == in_file else None
-    options = _options(found, options_node, places, conditions, vocabulary, env_sets, where)
-    guards = _guards(found, root, places, conditions, vocabulary)
+    options = _options(found, options_node, positions, conditions, vocabulary, env_sets, where)
+    guards = _guards(found, root, positions, conditions, vocabulary)
     return Settings(None if options is None else EnvironmentSpec(found, options), guards)
 
 
-def _type(name: str, where: Position, places: Places, registry: Registry) -> EnvironmentType | None:
+def _type(name: str, where: Position, positions: Positions, registry: Registry) -> EnvironmentType | None:
     names = registry.names(ENVIRONMENTS)
     if name not in names:
         hint = f"installed: {', '.join(names) or 'none'}"
-        places.note(
+        positions.note(
             "OB501", f"there is no environment {name!r}", where, hint=hint, suggestion=closest(name, names)
         )
         return None
     try:
         return registry.environment_type(name)
     except PluginError as err:
-        places.note("OB502", err.message, where, hint=err.hint)
+        positions.note("OB502", err.message, where, hint=err.hint)
         return None
 
 
 def _options(
     of: EnvironmentType,
     node: Node | None,
-    places: Places,
+    positions: Positions,
     conditions: Conditions,
     vocabulary: Vocabulary,
     env_sets: Mapping[str, str],
     where: Position,
 ) -> BaseModel | None:
     given: dict[str, Any] = {}
-    before = len(places.findings)
+    before = len(positions.findings)
     if node is not None:
         data = conditions.data(node, vocabulary)
         given = {key: value for key, value in data.items() if key != "uses"}
-    _check_env_sets(of, env_sets, places)
-    if len(places.findings) > before:
+    _check_env_sets(of, env_sets, positions)
+    if len(positions.findings) > before:
         return None
     given |= env_sets
     try:
@@ -104,8 +108,8 @@ def _options(
         errors = [e for e in shape.errors_of(err) if not e["loc"] or e["loc"][0] not in env_sets]
         complain(
             errors,
-            node if node is not None else _nothing(places),
-            places,
+            node if node is not None else _nothing(positions),
+            positions,
             Subject(f"environment {of.name}", of.options, where),
         )
         for error in shape.errors_of(err):
@@ -116,14 +120,14 @@ def _options(
                     f"{key}: {error['msg'].replace('Input should', 'it must')}",
                     key,
                     env_sets,
-                    places,
+                    positions,
                 )
         return None
 
 
-def _nothing(places: Places) -> Node:
+def _nothing(positions: Positions) -> Node:
     """Stands for a mapping that is not in the file: nothing can be found in it."""
-    root = places.source.root
+    root = positions.source.root
     if root is None:
         raise AssertionError("a file without a root has no settings")
     return Node("mapping", root.start, root.start, {})
@@ -136,7 +140,7 @@ def _as_scalars(err: ValidationError, env_sets: Mapping[str, str]) -> dict[str, 
     return {key: value for key, value in read.items() if not isinstance(value, scalars.Ambiguous)}
 
 
-def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], places: Places) -> None:
+def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], positions: Positions) -> None:
     known = keys_of(of.options)
     for key in env_sets:
         if key not in known:
@@ -146,7 +150,7 @@ def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], places: Pl
                 f"environment {of.name} has no option {key!r}",
                 key,
                 env_sets,
-                places,
+                positions,
                 hint,
                 closest(key, known),
             )
@@ -157,21 +161,23 @@ def _note_env_set(
     message: str,
     key: str,
     env_sets: Mapping[str, str],
-    places: Places,
+    positions: Positions,
     hint: str | None = None,
     suggestion: str | None = None,
 ) -> None:
     where = Position(f"--env-set {key}={env_sets[key]}")
-    places.findings.append(Finding(code=code, message=message, where=where, hint=hint, suggestion=suggestion))
+    positions.findings.append(
+        Finding(code=code, message=message, where=where, hint=hint, suggestion=suggestion)
+    )
 
 
 def _guards(
-    of: EnvironmentType, root: Node, places: Places, conditions: Conditions, vocabulary: Vocabulary
+    of: EnvironmentType, root: Node, positions: Positions, conditions: Conditions, vocabulary: Vocabulary
 ) -> BaseModel | None:
     node = root.children.get("guards")
-    before = len(places.findings)
+    before = len(positions.findings)
     given = conditions.data(node, vocabulary) if node is not None and node.kind == "mapping" else {}
-    if len(places.findings) > before:
+    if len(positions.findings) > before:
         return None
     try:
         return shape.apply(of.guards, given)
@@ -182,7 +188,7 @@ def _guards(
             + of.name
             + ": it could not be enforced, so it is refused",
         )
-        where = places.key(root, "guards")
+        where = positions.key(root, "guards")
         subject = Subject(f"guards of environment {of.name}", of.guards, where, unknown)
-        complain(shape.errors_of(err), node if node is not None else _nothing(places), places, subject)
+        complain(shape.errors_of(err), node if node is not None else _nothing(positions), positions, subject)
         return None

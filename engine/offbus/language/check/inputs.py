@@ -13,7 +13,7 @@ from offbus.language.cel import lexer
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.types import CelType
 from offbus.language.format import ID, InputModel
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 
 __all__ = ["Inputs", "read_inputs"]
@@ -38,28 +38,28 @@ class Inputs:
 
 
 def read_inputs(
-    models: Mapping[str, InputModel], node: Node | None, sets: Mapping[str, str], places: Places
+    models: Mapping[str, InputModel], node: Node | None, sets: Mapping[str, str], positions: Positions
 ) -> Inputs:
     """Resolve all inputs; what is wrong is noted."""
     values: dict[str, Any] = {}
     choices: dict[str, Sequence[Any]] = {}
     for name, model in models.items():
-        if node is None or not _named_well(name, node, places):
+        if node is None or not _named_well(name, node, positions):
             continue
         where = node.children[name]
-        allowed = _enum(model, where, places)
+        allowed = _enum(model, where, positions)
         if allowed:
             choices[name] = allowed
         if name in sets:
-            value = _set_value(name, sets[name], model, allowed, places)
+            value = _set_value(name, sets[name], model, allowed, positions)
         else:
-            value = _default(name, model, where, node, allowed, places)
+            value = _default(name, model, where, node, allowed, positions)
         if value is not None:
             values[name] = value
     for name in sets.keys() - models.keys():
         near = closest(name, models)
         hint = f"inputs: {', '.join(models)}" if models else "the scenario has no inputs"
-        places.findings.append(
+        positions.findings.append(
             Finding(
                 code="OB504",
                 message=f"the scenario has no input {name!r}",
@@ -72,19 +72,19 @@ def read_inputs(
     return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values, choices)
 
 
-def _named_well(name: str, node: Node, places: Places) -> bool:
+def _named_well(name: str, node: Node, positions: Positions) -> bool:
     if re.match(ID, name) and name not in lexer.KEYWORDS:
         return True
-    places.note(
+    positions.note(
         "OB206",
         f"an input cannot be called {name!r}",
-        places.key(node, name),
+        positions.key(node, name),
         hint=f"it must match {ID} and be no keyword of CEL",
     )
     return False
 
 
-def _enum(model: InputModel, where: Node, places: Places) -> list[Any] | None:
+def _enum(model: InputModel, where: Node, positions: Positions) -> list[Any] | None:
     """The allowed values, typed; None if all are."""
     if model.enum is None:
         return None
@@ -93,33 +93,35 @@ def _enum(model: InputModel, where: Node, places: Places) -> list[Any] | None:
         try:
             allowed.append(_typed(model.type, item))
         except ValueError as err:
-            places.note("OB505", f"enum: {err}", places.of(where.children["enum"].children[n]))
+            positions.note("OB505", f"enum: {err}", positions.of(where.children["enum"].children[n]))
     return allowed
 
 
 def _default(
-    name: str, model: InputModel, where: Node, node: Node, allowed: list[Any] | None, places: Places
+    name: str, model: InputModel, where: Node, node: Node, allowed: list[Any] | None, positions: Positions
 ) -> Any:
     if model.default is None:
-        places.note(
+        positions.note(
             "OB506",
             f"the input {name!r} has no value",
-            places.key(node, name),
+            positions.key(node, name),
             hint=f"give it a default, or --set {name}=…",
         )
         return None
     try:
         return _one_of(_typed(model.type, model.default), model.default, allowed)
     except ValueError as err:
-        places.note("OB505", f"default: {err}", places.value(where, "default"))
+        positions.note("OB505", f"default: {err}", positions.value(where, "default"))
         return None
 
 
-def _set_value(name: str, text: str, model: InputModel, allowed: list[Any] | None, places: Places) -> Any:
+def _set_value(
+    name: str, text: str, model: InputModel, allowed: list[Any] | None, positions: Positions
+) -> Any:
     try:
         return _one_of(_PARSERS[model.type](text), text, allowed)
     except ValueError as err:
-        places.findings.append(
+        positions.findings.append(
             Finding(
                 code="OB505", message=f"the input {name!r}: {err}", where=Position(f"--set {name}={text}")
             )

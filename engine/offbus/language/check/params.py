@@ -22,7 +22,7 @@ from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, complain, key_of
 from offbus.language.check.referenced_files import FileChecker
 from offbus.language.check.steps import Graph, RawStep
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 from offbus.step import Expr, FromAncestor, Params, Reads, StepType
 
@@ -59,16 +59,16 @@ def _marks(model: type[Params]) -> _Marks:
 class ParamsChecker:
     """Checks the params of all steps of a scenario."""
 
-    def __init__(self, graph: Graph, places: Places, conditions: Conditions) -> None:
-        self._graph, self._places, self._conditions = graph, places, conditions
-        self._bindings = Bindings(graph, places)
-        self._files = FileChecker(places, conditions)
+    def __init__(self, graph: Graph, positions: Positions, conditions: Conditions) -> None:
+        self._graph, self._positions, self._conditions = graph, positions, conditions
+        self._bindings = Bindings(graph, positions)
+        self._files = FileChecker(positions, conditions)
 
     def check(self, step: RawStep, step_type: StepType, vocabulary: Vocabulary) -> ParamsTemplate | None:
         """The params, or None with findings."""
         node = step.node.children.get("with")
         model, marks = step_type.params, _marks(step_type.params)
-        found_before = len(self._places.findings)
+        found_before = len(self._positions.findings)
         given = self._conditions.data(node, vocabulary) if node is not None else {}
         if not isinstance(given, dict):
             return None
@@ -89,10 +89,12 @@ class ParamsChecker:
         if static is not None and not waiting and isinstance(static, CleanupParams):
             self._check_cleanup(step, static, at)
         elif waiting and issubclass(model, CleanupParams):
-            self._places.note(
-                "OB308", "cleanup must name its steps: what it undoes is checked at load", self._places.of(at)
+            self._positions.note(
+                "OB308",
+                "cleanup must name its steps: what it undoes is checked at load",
+                self._positions.of(at),
             )
-        if len(self._places.findings) > found_before:
+        if len(self._positions.findings) > found_before:
             return None
         return ParamsTemplate(model, None if waiting or bindings else static, given, bindings)
 
@@ -111,19 +113,19 @@ class ParamsChecker:
             errors = shape.errors_of(err)
         kinds = {path: _type_at(given, path) for path in waiting}
         self._unsuitable(errors, at, kinds)
-        places = self._places
-        where = places.value(step.node, "uses")
+        positions = self._positions
+        where = positions.value(step.node, "uses")
         subject = Subject(f"step type {step_type.name}", step_type.params, where)
 
         def ignore(error: ErrorDetails) -> bool:
             """Whether the error is about a sample, or about a value that an ancestor gives."""
-            loc, path = error["loc"], places.follow(at, error["loc"])[1]
+            loc, path = error["loc"], positions.follow(at, error["loc"])[1]
             if error["type"] in ("missing", "extra_forbidden"):
                 given_above = len(loc) == 1 and loc[0] in from_ancestor
                 return given_above or any(loc[: len(waits)] == waits for waits in waiting)
             return any(_related(path, waits) for waits in waiting)
 
-        complain(errors, at, places, subject, ignore)
+        complain(errors, at, positions, subject, ignore)
         return None
 
     def _unsuitable(
@@ -132,16 +134,16 @@ class ParamsChecker:
         """Note the expressions whose type no value of which could fit."""
         noted = set()
         for error in errors:
-            node, path = self._places.follow(at, error["loc"])
+            node, path = self._positions.follow(at, error["loc"])
             kind = waiting.get(path)
             if kind is None or kind == types.DYN or path in noted or not error["type"].endswith(_OF_TYPE):
                 continue
             noted.add(path)
             message = f"{path[-1]}: an expression of type {kind} does not fit: {_wanted(error)}"
-            self._places.note(
+            self._positions.note(
                 "OB407",
                 message,
-                self._places.of(node),
+                self._positions.of(node),
                 hint="convert it, such as int(…), double(…) or string(…)",
             )
 
@@ -160,11 +162,11 @@ class ParamsChecker:
             why = "is not an ancestor of it through `needs`" if known else "does not exist"
             ancestors = ", ".join(self._graph.dag.ancestors(step.key)[:20])
             where = (
-                self._places.of(listed.children[index])
+                self._positions.of(listed.children[index])
                 if index in listed.children
-                else self._places.of(listed)
+                else self._positions.of(listed)
             )
-            self._places.note(
+            self._positions.note(
                 "OB308",
                 f"cleanup cannot undo step {name!r}: it {why}",
                 where,

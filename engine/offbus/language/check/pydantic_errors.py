@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from offbus.findings.model import Position
 from offbus.findings.suggest import closest
 from offbus.language.cel import types
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 
 __all__ = ["Subject", "complain", "key_of", "keys_of"]
@@ -51,24 +51,24 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 def complain(
     errors: Sequence[ErrorDetails],
     node: Node,
-    places: Places,
+    positions: Positions,
     subject: Subject,
     ignore: Callable[[ErrorDetails], bool] = lambda _: False,
 ) -> None:
     """Note a finding for each error; several at one value (a union's branches) become one."""
-    by_place: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    by_path: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for error in errors:
-        at, taken = places.follow(node, error["loc"])
+        at, taken = positions.follow(node, error["loc"])
         if ignore(error) or _spoiled(at):
             continue
         if error["type"] == "missing":
-            _missing(error, at, taken, places, subject)
+            _missing(error, at, taken, positions, subject)
         elif error["type"] == "extra_forbidden":
-            _unknown(error, node, places, subject)
+            _unknown(error, node, positions, subject)
         else:
-            by_place.setdefault(taken, []).append(error)
-    for path, group in by_place.items():
-        _value(group, path, places.follow(node, path)[0], places, subject)
+            by_path.setdefault(taken, []).append(error)
+    for path, group in by_path.items():
+        _value(group, path, positions.follow(node, path)[0], positions, subject)
 
 
 def _spoiled(node: Node) -> bool:
@@ -76,14 +76,14 @@ def _spoiled(node: Node) -> bool:
 
 
 def _missing(
-    error: ErrorDetails, parent: Node, taken: Sequence[int | str], places: Places, subject: Subject
+    error: ErrorDetails, parent: Node, taken: Sequence[int | str], positions: Positions, subject: Subject
 ) -> None:
     key = error["loc"][-1]
     model = _model_at(subject.model, error["loc"][:-1])
-    where = places.start_of(parent) if taken else subject.missing
+    where = positions.start_of(parent) if taken else subject.missing
     what = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
     text = _describe_field(model, str(key))
-    places.note("OB201", f"{what} needs the key {key!r}", where, hint=text)
+    positions.note("OB201", f"{what} needs the key {key!r}", where, hint=text)
 
 
 def _describe_field(model: type[BaseModel] | None, key: str) -> str | None:
@@ -93,17 +93,17 @@ def _describe_field(model: type[BaseModel] | None, key: str) -> str | None:
     return None
 
 
-def _unknown(error: ErrorDetails, node: Node, places: Places, subject: Subject) -> None:
+def _unknown(error: ErrorDetails, node: Node, positions: Positions, subject: Subject) -> None:
     *path, key = error["loc"]
-    parent, taken = places.follow(node, path)
+    parent, taken = positions.follow(node, path)
     model = _model_at(subject.model, path)
     allowed = keys_of(model) if model is not None else []
     code, words = subject.unknown if not taken else ("OB202", "{name} has no key {key!r}")
     name = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
-    places.note(
+    positions.note(
         code,
         words.format(name=name, key=key),
-        places.key(parent, str(key)),
+        positions.key(parent, str(key)),
         hint=f"allowed: {', '.join(sorted(allowed))}" if allowed else "it takes no keys",
         suggestion=closest(str(key), allowed),
     )
@@ -129,20 +129,24 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
 
 
 def _value(
-    group: Sequence[ErrorDetails], path: Sequence[int | str], node: Node, places: Places, subject: Subject
+    group: Sequence[ErrorDetails],
+    path: Sequence[int | str],
+    node: Node,
+    positions: Positions,
+    subject: Subject,
 ) -> None:
     error, name = group[0], f"{_spelt(path)}: "
     wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
     if wanted:
         code = "OB205" if wanted == ["a duration"] else "OB203"
         message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node, error)}"
-        places.note(code, message, places.of(node), hint=_type_hint(wanted, node))
+        positions.note(code, message, positions.of(node), hint=_type_hint(wanted, node))
         return
     code, message, hint, suggestion = _other(error, node)
     if not error["loc"]:  # a validator of the whole model
-        places.note("OB204", f"{subject.name}: {_said(error)}", subject.missing)
+        positions.note("OB204", f"{subject.name}: {_said(error)}", subject.missing)
         return
-    places.note(code, f"{name}{message}", places.of(node), hint=hint, suggestion=suggestion)
+    positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion)
 
 
 def _wanted(error: ErrorDetails) -> str | None:

@@ -12,7 +12,7 @@ from offbus.errors import OffbusError
 from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 from offbus.step import Reads
 
@@ -22,8 +22,8 @@ __all__ = ["FileChecker"]
 class FileChecker:
     """Looks at the files of a scenario, at each once."""
 
-    def __init__(self, places: Places, conditions: Conditions) -> None:
-        self._places, self._conditions = places, conditions
+    def __init__(self, positions: Positions, conditions: Conditions) -> None:
+        self._positions, self._conditions = positions, conditions
         self._seen: dict[tuple[Reads, Path, str], OffbusError | None] = {}
 
     def check(
@@ -39,11 +39,13 @@ class FileChecker:
     def _look(self, node: Node, mark: Reads, name: Any, given: Mapping[str, Any], said: str = "") -> None:
         if not isinstance(name, str) or not name:
             return
-        problem = self._problem(mark, self._places.source.path.parent / name, given)
+        problem = self._problem(mark, self._positions.source.path.parent / name, given)
         if problem is not None:
             message = f"with --set {said}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR
-            self._places.note("OB310", message, self._places.of(node), hint=problem.hint, severity=severity)
+            self._positions.note(
+                "OB310", message, self._positions.of(node), hint=problem.hint, severity=severity
+            )
 
     def _problem(self, mark: Reads, path: Path, given: Mapping[str, Any]) -> OffbusError | None:
         seen = (mark, path, repr(given))

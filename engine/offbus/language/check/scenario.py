@@ -25,7 +25,7 @@ from offbus.language.check.steps import Types, arrange, read_steps
 from offbus.language.check.stop_when import read_stop_conditions
 from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.scenario import Expectation, Scenario, Step, StopCondition
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 from offbus.plugins import Registry
 from offbus.step import StepType
@@ -41,27 +41,27 @@ class Overrides(NamedTuple):
     env_sets: Mapping[str, str]
 
 
-def check(root: Node, places: Places, registry: Registry, overrides: Overrides) -> Scenario | None:
+def check(root: Node, positions: Positions, registry: Registry, overrides: Overrides) -> Scenario | None:
     """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `places`."""
-    if not _version(root, places):
+    if not _version(root, positions):
         return None
-    header = _header(root, places)
-    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, places)
-    types = Types(registry, places)
-    graph = arrange(read_steps(root.children.get("steps"), places, types), places)
-    conditions = Conditions(places, Scope(inputs=inputs.values), inputs.choices)
-    meaning = Meaning(graph, inputs, _metrics(types, places, root), places, conditions)
+    header = _header(root, positions)
+    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, positions)
+    types = Types(registry, positions)
+    graph = arrange(read_steps(root.children.get("steps"), positions, types), positions)
+    conditions = Conditions(positions, Scope(inputs=inputs.values), inputs.choices)
+    meaning = Meaning(graph, inputs, _metrics(types, positions, root), positions, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
-    stop_when = read_stop_conditions(root, header, meaning.while_it_runs(), conditions, places)
+    stop_when = read_stop_conditions(root, header, meaning.while_it_runs(), conditions, positions)
     vocabulary = Vocabulary(inputs=inputs.types)
     settings = read_settings(
-        root, places, conditions, vocabulary, registry, overrides.env, overrides.env_sets
+        root, positions, conditions, vocabulary, registry, overrides.env, overrides.env_sets
     )
-    if places.findings or settings.environment is None:
+    if positions.findings or settings.environment is None:
         return None
-    _unused_inputs(root, inputs, conditions, places)
-    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, places)
+    _unused_inputs(root, inputs, conditions, positions)
+    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
 
 
 def _scenario(
@@ -71,7 +71,7 @@ def _scenario(
     steps: tuple[Step, ...],
     expect: tuple[Expectation, ...],
     stop_when: tuple[StopCondition, ...],
-    places: Places,
+    positions: Positions,
 ) -> Scenario:
     if settings.environment is None:
         raise AssertionError("checked by the caller")
@@ -88,28 +88,30 @@ def _scenario(
         steps=steps,
         expect=expect,
         stop_when=stop_when,
-        path=places.source.path,
-        digest=places.source.digest,
-        warnings=tuple(places.warnings),
+        path=positions.source.path,
+        digest=positions.source.digest,
+        warnings=tuple(positions.warnings),
     )
 
 
-def _version(root: Node, places: Places) -> bool:
+def _version(root: Node, positions: Positions) -> bool:
     """Whether this is a scenario of our format. Checked first: of another one nothing can be said."""
     found = root.children.get("offbus")
     if found is not None and found.value == FORMAT and not isinstance(found.value, bool):
         return True
     if found is None:
         hint = f"begin the file with offbus: {FORMAT}"
-        places.note(
+        positions.note(
             "OB200",
             "the format version is missing, so this is not a scenario",
-            places.start_of(root),
+            positions.start_of(root),
             hint=hint,
         )
     elif not found.spoiled:
         hint = f"this version of offbus reads offbus: {FORMAT}"
-        places.note("OB200", f"the format version {found.value!r} is unknown", places.of(found), hint=hint)
+        positions.note(
+            "OB200", f"the format version {found.value!r} is unknown", positions.of(found), hint=hint
+        )
     return False
 
 
@@ -117,12 +119,12 @@ _FALLBACK: Mapping[str, Any] = {"offbus": FORMAT, "name": "unnamed", "steps": [N
 """What stands in for a broken part of the header, so that the rest can be checked."""
 
 
-def _header(root: Node, places: Places) -> HeaderModel:
+def _header(root: Node, positions: Positions) -> HeaderModel:
     try:
         header = HeaderModel.model_validate(root.value)
     except ValidationError as err:
         errors = shape.errors_of(err)
-        complain(errors, root, places, Subject("the scenario", HeaderModel, places.start_of(root)))
+        complain(errors, root, positions, Subject("the scenario", HeaderModel, positions.start_of(root)))
         bad = {str(error["loc"][0]) for error in errors if error["loc"]}
         good = {key: value for key, value in root.value.items() if key not in bad}
         if "inputs" in bad:
@@ -130,12 +132,12 @@ def _header(root: Node, places: Places) -> HeaderModel:
         header = HeaderModel.model_validate({**_FALLBACK, **good})
     if header.matrix is not None:
         hint = "run the scenario once per cell, with --set"
-        places.note(
-            "OB207", "`matrix` is not yet supported by this version", places.key(root, "matrix"), hint=hint
+        positions.note(
+            "OB207", "`matrix` is not yet supported by this version", positions.key(root, "matrix"), hint=hint
         )
     for key, value in (("timeout", header.timeout), ("undo_timeout", header.undo_timeout)):
         if not value:
-            places.note("OB204", f"{key}: it must be longer than 0", places.value(root, key))
+            positions.note("OB204", f"{key}: it must be longer than 0", positions.value(root, key))
     return header
 
 
@@ -147,7 +149,7 @@ def _good_inputs(value: Any, errors: list[Any]) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name not in bad}
 
 
-def _metrics(types: Types, places: Places, root: Node) -> Mapping[str, CelType]:
+def _metrics(types: Types, positions: Positions, root: Node) -> Mapping[str, CelType]:
     """The metrics of all step types that are used."""
     declared: dict[str, tuple[CelType, StepType]] = {}
     for step_type in types.used():
@@ -158,13 +160,13 @@ def _metrics(types: Types, places: Places, root: Node) -> Mapping[str, CelType]:
                 message = (
                     f"the metric {name!r} is {known} for step type {by.name} and {found} for {step_type.name}"
                 )
-                places.note(
-                    "OB411", message, places.key(root, "steps"), hint="this is a mistake of their packages"
+                positions.note(
+                    "OB411", message, positions.key(root, "steps"), hint="this is a mistake of their packages"
                 )
     return {name: found for name, (found, _) in declared.items()}
 
 
-def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, places: Places) -> None:
+def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, positions: Positions) -> None:
     for name in inputs.types.keys() - conditions.used_inputs:
-        where = places.key(root.children["inputs"], name)
-        places.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)
+        where = positions.key(root.children["inputs"], name)
+        positions.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)

@@ -9,7 +9,7 @@ from offbus.language.check.inputs import Inputs
 from offbus.language.check.params import ParamsChecker
 from offbus.language.check.steps import Graph, RawStep
 from offbus.language.scenario import Expectation, Retry, Step
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.step import Outputs, StepType
 
 __all__ = ["Meaning"]
@@ -25,16 +25,16 @@ class Meaning:
         graph: Graph,
         inputs: Inputs,
         metrics: Mapping[str, CelType],
-        places: Places,
+        positions: Positions,
         conditions: Conditions,
     ) -> None:
         self._graph, self._inputs, self._metrics = graph, inputs, metrics
-        self._places, self._conditions = places, conditions
+        self._positions, self._conditions = positions, conditions
         self._outputs = {
             key: None if step.type is None else step.type.outputs for key, step in graph.steps.items()
         }
         self._untyped = any(step.type is None for step in graph.steps.values())
-        self._params = ParamsChecker(graph, places, conditions)
+        self._params = ParamsChecker(graph, positions, conditions)
 
     def steps(self) -> list[Step | None]:
         """All steps in file order; None for what has findings."""
@@ -83,7 +83,7 @@ class Meaning:
                 retry=_ONCE if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
                 params=params,
                 expect=expect,
-                position=self._places.start_of(node),
+                position=self._positions.start_of(node),
             )
         )
 
@@ -106,17 +106,17 @@ class Meaning:
         return None
 
     def _options(self, step: RawStep, step_type: StepType) -> None:
-        model, node, note = step.model, step.node, self._places.note
+        model, node, note = step.model, step.node, self._positions.note
         if model.background and not step_type.background:
             hint = f"{step_type.name} ends by itself; leave `background` out"
             note(
                 "OB309",
                 f"step type {step_type.name} cannot run in the background",
-                self._places.key(node, "background"),
+                self._positions.key(node, "background"),
                 hint=hint,
             )
         if model.background and model.always:
             message = "a background step is stopped before `always` steps run, so it cannot be both"
-            note("OB309", message, self._places.key(node, "always"), hint="leave one of them out")
+            note("OB309", message, self._positions.key(node, "always"), hint="leave one of them out")
         if model.timeout is not None and not model.timeout:
-            note("OB204", "timeout: it must be longer than 0", self._places.value(node, "timeout"))
+            note("OB204", "timeout: it must be longer than 0", self._positions.value(node, "timeout"))

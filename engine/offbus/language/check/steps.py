@@ -12,7 +12,7 @@ from offbus.language import shape
 from offbus.language.cel import lexer
 from offbus.language.check.pydantic_errors import Subject, complain
 from offbus.language.format import StepModel
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 from offbus.plugins import STEPS, PluginError, Registry
 from offbus.step import StepType
@@ -39,8 +39,8 @@ class RawStep:
 class Types:
     """Step types by name, each looked up once."""
 
-    def __init__(self, registry: Registry, places: Places) -> None:
-        self._registry, self._places = registry, places
+    def __init__(self, registry: Registry, positions: Positions) -> None:
+        self._registry, self._positions = registry, positions
         self._known: dict[str, StepType | None] = {}
 
     def of(self, name: str, step: Node) -> StepType | None:
@@ -62,19 +62,19 @@ class Types:
         try:
             return self._registry.step_type(name)
         except PluginError as err:
-            self._places.note("OB303", err.message, self._places.value(step, "uses"), hint=err.hint)
+            self._positions.note("OB303", err.message, self._positions.value(step, "uses"), hint=err.hint)
             return None
 
     def _unknown(self, name: str, step: Node) -> None:
         names = self._registry.names(STEPS)
         hint = "`offbus steps` lists them; another package may bring more"
-        where = self._places.value(step, "uses")
-        self._places.note(
+        where = self._positions.value(step, "uses")
+        self._positions.note(
             "OB302", f"there is no step type {name!r}", where, hint=hint, suggestion=closest(name, names)
         )
 
 
-def read_steps(node: Node | None, places: Places, types: Types) -> list[RawStep]:
+def read_steps(node: Node | None, positions: Positions, types: Types) -> list[RawStep]:
     """All steps that are mappings, with keys that differ."""
     if node is None or node.kind != "sequence":
         return []
@@ -82,28 +82,28 @@ def read_steps(node: Node | None, places: Places, types: Types) -> list[RawStep]
     for index, child in node.children.items():
         if child.kind != "mapping":
             if not child.spoiled:
-                places.note(
-                    "OB203", "a step must be a mapping", places.of(child), hint="write - {id: …, uses: …}"
+                positions.note(
+                    "OB203", "a step must be a mapping", positions.of(child), hint="write - {id: …, uses: …}"
                 )
             continue
-        step = _read_step(index, child, places)
-        step.key = _checked_id(step.key, child, steps, places, index)
+        step = _read_step(index, child, positions)
+        step.key = _checked_id(step.key, child, steps, positions, index)
         if step.model.uses:
             step.type = types.of(step.model.uses, child)
         steps[step.key] = step
     return list(steps.values())
 
 
-def _read_step(index: int, node: Node, places: Places) -> RawStep:
+def _read_step(index: int, node: Node, positions: Positions) -> RawStep:
     try:
         model = StepModel.model_validate(node.value)
     except ValidationError as err:
         errors = shape.errors_of(err)
         name = node.value.get("id")
         subject = Subject(
-            f"step {name}" if isinstance(name, str) else "the step", StepModel, places.start_of(node)
+            f"step {name}" if isinstance(name, str) else "the step", StepModel, positions.start_of(node)
         )
-        complain(errors, node, places, subject)
+        complain(errors, node, positions, subject)
         model = _salvage(node.value, {str(error["loc"][0]) for error in errors if error["loc"]})
     key = model.id if node.children.get("id") is not None and model.id else f"(step {index + 1})"
     return RawStep(key, node, model)
@@ -116,20 +116,20 @@ def _salvage(value: Mapping[str, Any], bad: set[str]) -> StepModel:
     return known.model_copy(update={key: "" for key in ("id", "uses") if key not in good})
 
 
-def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], places: Places, index: int) -> str:
+def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], positions: Positions, index: int) -> str:
     if key in lexer.KEYWORDS:
-        places.note(
+        positions.note(
             "OB206",
             f"a step cannot be called {key!r}: it is a keyword of CEL",
-            places.value(node, "id"),
+            positions.value(node, "id"),
             hint="choose another id",
         )
     if key in steps:
         line = steps[key].node.start.line + 1
-        places.note(
+        positions.note(
             "OB301",
             f"there is a step {key!r} already, on line {line}",
-            places.value(node, "id"),
+            positions.value(node, "id"),
             hint="ids are unique",
         )
         return f"{key} (step {index + 1})"
@@ -145,7 +145,7 @@ class Graph:
     background: frozenset[str] = field(default_factory=frozenset)
 
 
-def arrange(steps: list[RawStep], places: Places) -> Graph:
+def arrange(steps: list[RawStep], positions: Positions) -> Graph:
     """Fill in what each step needs, and build the DAG; edges that cannot be are noted and left out.
 
     The default is the last non-background step above, `always` steps included, so that a plain list is a sequence.
@@ -153,22 +153,22 @@ def arrange(steps: list[RawStep], places: Places) -> Graph:
     table = {step.key: step for step in steps}
     above: tuple[str, ...] = ()
     for step in steps:
-        step.needs = above if step.model.needs is None else _named(step, table, places)
+        step.needs = above if step.model.needs is None else _named(step, table, positions)
         if not step.model.background:
             above = (step.key,)
     background = frozenset(step.key for step in steps if step.model.background)
-    return Graph(table, _without_cycles(table, places), background)
+    return Graph(table, _without_cycles(table, positions), background)
 
 
-def _named(step: RawStep, table: Mapping[str, RawStep], places: Places) -> tuple[str, ...]:
+def _named(step: RawStep, table: Mapping[str, RawStep], positions: Positions) -> tuple[str, ...]:
     """The steps that `needs` lists."""
     needs: dict[str, None] = {}
     for index, name in enumerate(step.model.needs or ()):
         if name in table:
             needs[name] = None
             continue
-        where = places.of(step.node.children["needs"].children[index])
-        places.note(
+        where = positions.of(step.node.children["needs"].children[index])
+        positions.note(
             "OB304",
             f"there is no step {name!r} that step {step.key!r} could need",
             where,
@@ -177,26 +177,26 @@ def _named(step: RawStep, table: Mapping[str, RawStep], places: Places) -> tuple
     return tuple(needs)
 
 
-def _without_cycles(table: Mapping[str, RawStep], places: Places) -> dag.Dag:
+def _without_cycles(table: Mapping[str, RawStep], positions: Positions) -> dag.Dag:
     while True:
         try:
             return dag.build({key: step.needs for key, step in table.items()})
         except dag.CycleError as err:
-            _note_cycle(err.path, table, places)
+            _note_cycle(err.path, table, positions)
 
 
-def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], places: Places) -> None:
+def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], positions: Positions) -> None:
     """Note a cycle at the first of its edges that the file spells out, and cut it there."""
     spelt = [n for n in range(len(path) - 1) if table[path[n]].model.needs is not None]
     at = spelt[0]
     step, need = table[path[at]], path[at + 1]
     listed = step.node.children["needs"].children
     where = next(
-        (places.of(child) for child in listed.values() if child.value == need),
-        places.value(step.node, "needs"),
+        (positions.of(child) for child in listed.values() if child.value == need),
+        positions.value(step.node, "needs"),
     )
     said = "it needs itself" if len(path) == 2 else f"steps need each other: {_spelt(path)}"
-    places.note("OB305", said, where, hint="remove one of these needs")
+    positions.note("OB305", said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)
 
 

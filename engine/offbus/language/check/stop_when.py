@@ -6,25 +6,27 @@ from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.format import HeaderModel, StopModel
 from offbus.language.scenario import StopCondition
-from offbus.language.syntax.positions import Places
+from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 
 __all__ = ["read_stop_conditions"]
 
 
 def read_stop_conditions(
-    root: Node, header: HeaderModel, vocabulary: Vocabulary, conditions: Conditions, places: Places
+    root: Node, header: HeaderModel, vocabulary: Vocabulary, conditions: Conditions, positions: Positions
 ) -> tuple[StopCondition, ...]:
     """All stop conditions that are in order; what is wrong with the others is noted."""
     node = root.children.get("stop_when")
     if node is None or node.kind != "sequence":
         return ()
     found = zip(header.stop_when, node.children.values(), strict=False)
-    return tuple(one for model, item in found for one in _read(model, item, vocabulary, conditions, places))
+    return tuple(
+        one for model, item in found for one in _read(model, item, vocabulary, conditions, positions)
+    )
 
 
 def _read(
-    model: StopModel, item: Node, vocabulary: Vocabulary, conditions: Conditions, places: Places
+    model: StopModel, item: Node, vocabulary: Vocabulary, conditions: Conditions, positions: Positions
 ) -> Iterator[StopCondition]:
     node = item.children["expr"]
     expression = conditions.condition(node, vocabulary)
@@ -32,10 +34,10 @@ def _read(
         return
     if not any(name.root == "metrics" for name in expression.names):
         hint = "a step has `when` for what is known before the run"
-        places.note(
+        positions.note(
             "OB402",
             "this condition names no metric, so nothing would ever change it",
-            places.of(node),
+            positions.of(node),
             hint=hint,
         )
         return

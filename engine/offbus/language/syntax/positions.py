@@ -7,14 +7,14 @@ from offbus.findings.model import Finding, Position, Severity
 from offbus.language.syntax.source import Source
 from offbus.language.syntax.tree import Node, span
 
-__all__ = ["Places"]
+__all__ = ["Positions"]
 
 _ESCAPE_LENGTH = {"x": 4, "u": 6, "U": 10}
 """Characters of a double-quoted YAML escape by its letter; all others take two."""
 
 
 @dataclass(slots=True)
-class Places:
+class Positions:
     """Finds places in one file, and collects the findings about it."""
 
     source: Source
@@ -96,7 +96,7 @@ class Places:
             return _in_block(raw, node.value, offset, node.start.index) if node.style == "|" else None
         if "\n" in raw:
             return None
-        if node.style in (None, "mended"):
+        if node.style in (None, "substituted"):
             return int(node.start.index) + offset
         steps = _double_quoted(raw) if node.style == '"' else _single_quoted(raw)
         return int(node.start.index) + steps[min(offset, len(steps) - 1)]

@@ -3,7 +3,7 @@
 Parsed from libyaml's events (PyYAML's C parser where it is built in, else its Python one: same events, slower), so
 no YAML object constructor ever runs. The tree is built without recursion, in one pass, linear in the file's size.
 All findings about scalars and keys are collected; a syntax error ends the reading, except for the commonest one, an
-unquoted `${{ }}` in flow style, which is mended in memory so that the rest can be checked too (`unquoted`).
+unquoted `${{ }}` in flow style, which is fixed in memory so that the rest can be checked too (`unquoted`).
 
 Raises UsageError if the file cannot be read at all. Nothing here knows what a scenario is.
 """
@@ -28,7 +28,7 @@ LARGEST = 4 * 1024 * 1024
 """Bytes. A generated scenario of 10,000 steps has about one MiB."""
 
 MOST_MENDED = 50
-"""Unquoted expressions that are mended; the file is parsed again for each."""
+"""Unquoted expressions that are fixed; the file is parsed again for each."""
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
@@ -91,13 +91,13 @@ def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
 
 
 def _parse(path: Path, text: str, digest: str) -> Source:
-    """Parse; after an unquoted `${{ }}` was mended, once more."""
-    mends: dict[int, str] = {}
+    """Parse; after an unquoted `${{ }}` was fixed, once more."""
+    substitutions: dict[int, str] = {}
     lines = tuple(_LINE_BREAK.split(text))
-    mended = text
+    substituted = text
     while True:
-        builder = tree.Builder(str(path), lines, mends)
-        loader = _PARSER(mended)
+        builder = tree.Builder(str(path), lines, substitutions)
+        loader = _PARSER(substituted)
         try:
             root = builder.build(loader.get_event)
         except tree.Stop:
@@ -106,29 +106,29 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             root = None
             builder.findings.append(_control_character(path, lines, text, err))
         except yaml.MarkedYAMLError as err:
-            mend = _mend(mended, err) if len(mends) < MOST_MENDED else None
-            if mend is not None:
-                mended = mend.text
-                mends[mend.start] = mend.was
+            substitute = _substitution(substituted, err) if len(substitutions) < MOST_MENDED else None
+            if substitute is not None:
+                substituted = substitute.text
+                substitutions[substitute.start] = substitute.was
                 continue
             root = None
             builder.findings.append(_syntax(path, lines, err))
         finally:
             loader.dispose()
-        mending = [
-            unquoted_templates.finding(was, place(path, text, start, len(was)), lines)
-            for start, was in mends.items()
+        substituted_findings = [
+            unquoted_templates.finding(was, position(path, text, start, len(was)), lines)
+            for start, was in substitutions.items()
         ]
-        return Source(path, text, digest, root, (*builder.findings, *mending), lines)
+        return Source(path, text, digest, root, (*builder.findings, *substituted_findings), lines)
 
 
-def _mend(text: str, err: yaml.MarkedYAMLError) -> unquoted_templates.Mend | None:
+def _substitution(text: str, err: yaml.MarkedYAMLError) -> unquoted_templates.Substitution | None:
     """The error is noticed at the expression, or, if there are quotes in it, later: then it began there."""
     marks = (mark for mark in (err.problem_mark, err.context_mark) if mark is not None)
-    return next(filter(None, (unquoted_templates.mend(text, mark.index) for mark in marks)), None)
+    return next(filter(None, (unquoted_templates.substitute(text, mark.index) for mark in marks)), None)
 
 
-def place(path: Path, text: str, start: int, length: int) -> Position:
+def position(path: Path, text: str, start: int, length: int) -> Position:
     """The position of `text[start : start + length]`, which is on one line."""
     line = text.count("\n", 0, start) + 1
     column = start - (text.rfind("\n", 0, start) + 1) + 1
@@ -140,7 +140,7 @@ def _control_character(
 ) -> Finding:
     """YAML allows no control characters; the reader says which, and at which character of the text."""
     bad = next((n for n, c in enumerate(text) if not _printable(c)), 0)
-    where = place(path, text, bad, 1)
+    where = position(path, text, bad, 1)
     message = f"the control character U+{ord(text[bad]):04X} is not allowed in YAML"
     return Finding(
         code="OB100",

@@ -63,11 +63,11 @@ def span(file: str, node: Node) -> Position:
 
 
 class Builder:
-    """Builds the tree of one document. `mends` maps the index of a mended text to what stood there (`unquoted`)."""
+    """Builds the tree of one document. `fixes` maps the index of a fixed text to what stood there (`unquoted`)."""
 
-    def __init__(self, file: str, lines: tuple[str, ...], mends: Mapping[int, str]) -> None:
+    def __init__(self, file: str, lines: tuple[str, ...], substitutions: Mapping[int, str]) -> None:
         self.findings: list[Finding] = []
-        self._file, self._lines, self._mends = file, lines, mends
+        self._file, self._lines, self._substitutions = file, lines, substitutions
         self._anchors: dict[str, Node] = {}
         self._aliased = 0
         self._resolved: dict[str, scalars.Scalar | scalars.Ambiguous] = {}
@@ -108,8 +108,8 @@ class Builder:
             event.style or None,
             event.start_mark,
         )  # the C parser says "" for plain
-        if style is None and start.index in self._mends:
-            text, style = self._mends[start.index], "mended"
+        if style is None and start.index in self._substitutions:
+            text, style = self._substitutions[start.index], "substituted"
         node = Node("scalar", start, event.end_mark, text, style)
         if style is None:
             self._plain(node, text)

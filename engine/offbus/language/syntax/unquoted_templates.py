@@ -1,7 +1,7 @@
 """An unquoted `${{ }}` inside `{…}` or `[…]`: YAML's parser fails there, with a message about a missing comma.
 
-In flow style `{` begins a mapping, so `{xid: ${{ inputs.xid }}}` is not YAML. `mend` replaces the expression by as many
-harmless letters, so that parsing can go on with all places kept and the rest of the file is checked too.
+In flow style `{` begins a mapping, so `{xid: ${{ inputs.xid }}}` is not YAML. `substitute` replaces the expression
+by as many harmless letters, so that parsing goes on with all positions unchanged and the rest of the file is checked.
 """
 
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from typing import NamedTuple
 from offbus.findings.model import Finding, Position
 from offbus.language.syntax import braces
 
-__all__ = ["Mend", "finding", "mend"]
+__all__ = ["Substitution", "finding", "substitute"]
 
 
-class Mend(NamedTuple):
+class Substitution(NamedTuple):
     """The text with one expression replaced, where it began, and what it was."""
 
     text: str
@@ -20,8 +20,8 @@ class Mend(NamedTuple):
     was: str
 
 
-def mend(text: str, error_at: int) -> Mend | None:
-    """Mend the last `${{ … }}` that begins on the error's line, not after it; None if that is not the trouble."""
+def substitute(text: str, error_at: int) -> Substitution | None:
+    """Replace the last `${{ … }}` that begins on the error's line, not after it; None if that is not the trouble."""
     line_start = text.rfind("\n", 0, error_at) + 1
     line_end = text.find("\n", error_at)
     line_end = len(text) if line_end < 0 else line_end
@@ -30,7 +30,7 @@ def mend(text: str, error_at: int) -> Mend | None:
     if close < 0 or _quoted(text[line_start:start]):
         return None
     start, end = _whole_scalar(text, line_start, start, close, line_end)
-    return Mend(text[:start] + "x" * (end - start) + text[end:], start, text[start:end])
+    return Substitution(text[:start] + "x" * (end - start) + text[end:], start, text[start:end])
 
 
 def _whole_scalar(text: str, line_start: int, start: int, end: int, line_end: int) -> tuple[int, int]:
@@ -48,7 +48,7 @@ def _quoted(before: str) -> bool:
 
 
 def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:
-    """What to say about a mended expression."""
+    """What to say about a fixed expression."""
     quoted = (
         f'"{was}"'
         if '"' not in was

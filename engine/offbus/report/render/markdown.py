@@ -79,8 +79,8 @@ def _residue(report: Report) -> Iterator[str]:
     if not report.residue:
         yield from ("### Residue", "", "none" if report.complete else "none so far", "")
         return
-    rows = [(one.item, one.detail, one.mend) for one in report.residue]
-    yield from _section("Residue", ("item", "what is different", "mend"), rows)
+    rows = [(one.item, one.detail, one.fix) for one in report.residue]
+    yield from _section("Residue", ("item", "what is different", "fix"), rows)
 
 
 def _timeline(report: Report) -> Iterator[str]:

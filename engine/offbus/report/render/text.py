@@ -31,7 +31,7 @@ OUTCOME_TONES = {
 """Outcomes of steps, results of undos and of expectations."""
 
 
-def text_report(report: Report, place: Path, *, goes_on: bool = False) -> list[Line]:
+def text_report(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
     """The whole report; `place` and `goes_on` as in `closing_lines`."""
     parts: Sequence[tuple[str, Iterator[Line]]] = (
         ("Steps", _steps(report)),
@@ -46,7 +46,7 @@ def text_report(report: Report, place: Path, *, goes_on: bool = False) -> list[L
         found = list(rows)
         if found:
             lines += [line(""), line((title, Tone.STRONG)), *found]
-    return [*lines, line(""), *closing_lines(report, place, goes_on=goes_on)]
+    return [*lines, line(""), *closing_lines(report, path, goes_on=goes_on)]
 
 
 def _head(report: Report) -> Iterator[Line]:

@@ -80,8 +80,8 @@ class XidMonitor:
 
     def _gpu_entities(self, pci: str, gpu: Gpu | None) -> tuple[Entity, ...]:
         uuid = gpu.uuid if gpu is not None else self._seen_uuids.get(normalise_pci(pci), "")
-        place = Entity(entityType="PCI", entityValue=pci)
-        return (place, Entity(entityType="GPU_UUID", entityValue=uuid)) if uuid else (place,)
+        pci_entity = Entity(entityType="PCI", entityValue=pci)
+        return (pci_entity, Entity(entityType="GPU_UUID", entityValue=uuid)) if uuid else (pci_entity,)
 
     def _reset(self, uuid: str, *, success: bool) -> Sequence[HealthEvent]:
         gpu = self._metadata().of_uuid(uuid)

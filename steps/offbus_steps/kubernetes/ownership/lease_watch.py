@@ -1,8 +1,8 @@
-"""Watches the Lease of a cluster's runs until it has lapsed: unrenewed for its whole duration, as seen from here.
+"""Watches the Lease of a cluster's runs until it has expired: unrenewed for its whole duration, as seen from here.
 
 Time is this process's monotonic clock, from the moment at which a version of the Lease was first seen here. The times
 that owners write into it are never read. A watch that broke (the API server was away, so nobody could renew) begins
-anew. Records without a Lease are an owner's that died between the two: they lapse in the same way.
+anew. Records without a Lease are an owner's that died between the two: they expire in the same way.
 
 Each owner after the first one doubles the wait, so that a run that cannot be finished is tried ever more rarely.
 """
@@ -27,14 +27,14 @@ from offbus_steps.kubernetes.ownership.run_lease import (
 from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, run_of_records
 from offbus_steps.port import Gone, NotFound, Object, Port, PortError, Ref, WatchType
 
-__all__ = ["Lapsed", "LeaseWatch", "patience_s"]
+__all__ = ["ExpiredLease", "LeaseWatch", "patience_s"]
 
 DOUBLINGS = 5
 PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lapsed:
+class ExpiredLease:
     """A run without a living owner."""
 
     run: str
@@ -62,7 +62,7 @@ def patience_s(lease: Object | None) -> float:
 
 
 class LeaseWatch:
-    """The Lease, as it is known here. `follow` is to run beside `lapsed`."""
+    """The Lease, as it is known here. `follow` is to run beside `expired`."""
 
     def __init__(self, port: Port, namespace: str) -> None:
         self._port = port
@@ -85,8 +85,8 @@ class LeaseWatch:
                 self._tell()  # what was seen before does not count: nobody could renew
                 await anyio.sleep(PAUSE_S)
 
-    async def lapsed(self) -> Lapsed:
-        """Wait until a run has lapsed. Raises nothing: without a server, nothing lapses."""
+    async def expired(self) -> ExpiredLease:
+        """Wait until a run has expired. Raises nothing: without a server, nothing expires."""
         while True:
             await self._known.wait()
             changed, lease, orphan = self._changed, self._lease, self._orphan
@@ -98,7 +98,7 @@ class LeaseWatch:
                 await changed.wait()
             if changed is self._changed and await self._is_still(lease, orphan):
                 self._tell()  # whatever comes of it, the next look begins anew
-                return Lapsed(run_in(lease) if lease else orphan, lease, anyio.current_time() - since)
+                return ExpiredLease(run_in(lease) if lease else orphan, lease, anyio.current_time() - since)
 
     async def _follow_once(self) -> None:
         await self._see(await self._read())

@@ -2,7 +2,7 @@
 
     kubectl -n offbus-system get configmaps -l offbus.dev/report
 
-Data: `summary` (one line, then a line for each residue with its mend), `report.json` (the report without its timeline
+Data: `summary` (one line, then a line for each residue with its fix), `report.json` (the report without its timeline
 when the whole is too large), `journal.jsonl` (the newest part that fits). The newest `KEPT` stay.
 """
 
@@ -17,7 +17,7 @@ from offbus_steps.port import Conflict, NotFound, Object, Ref
 __all__ = ["REPORT_LABEL", "publish", "report_name"]
 
 REPORT_LABEL = "offbus.dev/report"
-KEPT = 10
+NEWEST = 10
 REPORT_BYTES = 384 * 1024
 JOURNAL_BYTES = 384 * 1024
 
@@ -50,7 +50,7 @@ def summary_of(report: Report) -> str:
     left = f"{len(report.residue)} left" if report.residue else "residue: none"
     lines = [f"{report.name}, run {report.run}: {undone} of {len(report.undos)} undone, {left}"]
     for one in report.residue[:50]:
-        lines += [f"residue: {one.item}: {one.detail}", f"  mend: {one.mend}"]
+        lines += [f"residue: {one.item}: {one.detail}", f"  fix: {one.fix}"]
     return "\n".join(lines)
 
 
@@ -73,7 +73,7 @@ def tail_of(journal: bytes) -> str:
 async def forget_old(port: KubernetesPort, namespace: str) -> None:
     """Delete all but the newest reports; the server's own times decide, so one clock."""
     found = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
-    for old in sorted(found, key=_made, reverse=True)[KEPT:]:
+    for old in sorted(found, key=_made, reverse=True)[NEWEST:]:
         try:
             await port.objects.delete(Ref.of(old), uid=old["metadata"]["uid"])
         except (NotFound, Conflict):

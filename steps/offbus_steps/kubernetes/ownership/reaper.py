@@ -36,10 +36,10 @@ from offbus.runs import RunFolder
 from offbus_steps.kubernetes.connect import port_of
 from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.options import KubernetesOptions
-from offbus_steps.kubernetes.ownership.lease_watch import Lapsed, LeaseWatch
+from offbus_steps.kubernetes.ownership.lease_watch import ExpiredLease, LeaseWatch
 from offbus_steps.kubernetes.ownership.published_reports import publish, summary_of
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
-from offbus_steps.kubernetes.ownership.unfinished_runs import left_run
+from offbus_steps.kubernetes.ownership.unfinished_runs import unfinished_run
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
 from offbus_steps.port import PortError
 
@@ -60,21 +60,21 @@ class Reaper:
         self._log: Any = structlog.get_logger()
 
     async def run(self) -> None:
-        """Finish lapsed runs, for ever."""
+        """Finish expired runs, for ever."""
         watch = LeaseWatch(self._port, self._options.agent_namespace)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.follow)
             while True:
-                await self._finish(await watch.lapsed())
+                await self._finish(await watch.expired())
 
-    async def _finish(self, lapsed: Lapsed) -> None:
+    async def _finish(self, expired: ExpiredLease) -> None:
         """One run. Whatever goes wrong is logged: the Lease is watched anew, so a next try comes after its duration."""
-        log = self._log.bind(run=lapsed.run)
-        log.info("lapsed", holder=lapsed.holder, watched_s=round(lapsed.watched_s, 1))
+        log = self._log.bind(run=expired.run)
+        log.info("lease expired", holder=expired.holder, watched_s=round(expired.watched_s, 1))
         try:
-            left = await left_run(self._port, self._options, lapsed.run, lapsed.lease)
+            left = await unfinished_run(self._port, self._options, expired.run, expired.lease)
             if not left.events:
-                return await self._free(lapsed)
+                return await self._free(expired)
             report = await self._recovered(left, log)
             log.info("finished", residue=len(report.residue), exit=int(report.exit))
         except TakenOver as err:
@@ -102,16 +102,16 @@ class Reaper:
         except PortError as err:
             log.warning("the report is in this log alone", why=str(err), report=summary_of(report))
 
-    async def _free(self, lapsed: Lapsed) -> None:
+    async def _free(self, expired: ExpiredLease) -> None:
         """Its owner died before it had recorded anything, so before it could change anything: free the cluster."""
-        if lapsed.lease is None:
+        if expired.lease is None:
             return
         lease = RunLease(
-            self._port.objects, self._options.agent_namespace, holder_of(lapsed.run, lapsed.epoch + 1)
+            self._port.objects, self._options.agent_namespace, holder_of(expired.run, expired.epoch + 1)
         )
-        await lease.take_over("", lapsed=lapsed.lease["metadata"]["resourceVersion"])
+        await lease.take_over("", expired=expired.lease["metadata"]["resourceVersion"])
         await lease.give_up()
-        self._log.info("freed", run=lapsed.run, why="its owner had recorded nothing")
+        self._log.info("freed", run=expired.run, why="its owner had recorded nothing")
 
 
 def _teller(log: Any) -> Any:

@@ -4,7 +4,7 @@ One Lease named `offbus` for a cluster: two drills at once exclude each other, f
 "RUN/EPOCH@HOST#PROCESS". It is renewed every third of its duration, always conditional on the version that we wrote
 last, so that a Lease taken by somebody else is noticed at the next renewal; then, and when it could not be renewed for
 its whole duration, the run is stopped. Before each effect and each undo the owner asks `confirm`: one that was
-suspended, or cut off, finds out there and changes nothing. Nobody compares clocks: a Lease has lapsed for someone who
+suspended, or cut off, finds out there and changes nothing. Nobody compares clocks: a Lease has expired for someone who
 watched it unrenewed for its whole duration. A run that left something behind keeps the Lease, unrenewed, until it is
 recovered.
 """
@@ -69,7 +69,7 @@ def epoch_of(holder: str) -> int:
 
 
 def duration_of(lease: Object) -> int:
-    """For how many seconds a Lease must be watched unrenewed until it has lapsed."""
+    """For how many seconds a Lease must be watched unrenewed until it has expired."""
     return int((lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION_S)
 
 
@@ -115,23 +115,23 @@ class RunLease:
             found = await self._objects.get(self._ref)
             raise self._taken(found) from None
 
-    async def take_over(self, former: str, *, lapsed: str = "") -> None:
+    async def take_over(self, former: str, *, expired: str = "") -> None:
         """Take it for a recovery of the same run. Raises CouldNotRun when another run, or a living owner, has it.
 
-        `former` is the holder whose journal we hold the lock of, hence dead, and `lapsed` the version that we watched
+        `former` is the holder whose journal we hold the lock of, hence dead, and `expired` the version that we watched
         unrenewed for its whole duration; any other is watched for that long here.
         """
         try:
             found = await self._objects.get(self._ref)
         except NotFound:
-            if lapsed:
+            if expired:
                 raise TakenOver(f"run {self.run} has just been finished") from None
             return await self.take()
         if run_in(found) != self.run:
             raise self._taken(found)
-        known = holder_in(found) == former or found["metadata"]["resourceVersion"] == lapsed
+        known = holder_in(found) == former or found["metadata"]["resourceVersion"] == expired
         if not known:
-            found = await self._lapse(found)
+            found = await self._until_expired(found)
         asked = self._clock()
         try:
             self._wrote(await self._write(found["metadata"]["resourceVersion"]), asked)
@@ -144,7 +144,7 @@ class RunLease:
         while True:
             await anyio.sleep(AGAIN_S if told else self._duration_s / 3)
             try:
-                await self._kept_trying()
+                await self._try_until_renewed()
                 told = False
             except TakenOver as err:
                 return lost(err.message)
@@ -181,7 +181,7 @@ class RunLease:
         except (NotFound, Conflict):
             return  # somebody else's by now
 
-    async def _kept_trying(self) -> None:
+    async def _try_until_renewed(self) -> None:
         """Renew it, again and again while the API server is away and it can still be ours."""
         while True:
             try:
@@ -201,7 +201,7 @@ class RunLease:
             raise self._lost("somebody else") from None
         raise self._lost(holder_in(found))
 
-    async def _lapse(self, found: Object) -> Object:
+    async def _until_expired(self, found: Object) -> Object:
         """Watch it unrenewed for its whole duration. Raises CouldNotRun when its owner renews it."""
         version = found["metadata"]["resourceVersion"]
         events = self._objects.watch("Lease", namespace=self._ref.namespace, resource_version=FROM_NOW)

@@ -75,7 +75,7 @@ class RunRecords:
             made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
 
-    async def keep(self, event: Event) -> bool:
+    async def persist(self, event: Event) -> bool:
         """Keep one more event; whether it fitted (only a fingerprint may not). Raises StepError."""
         content = _content(event)
         if not content:
@@ -85,7 +85,7 @@ class RunRecords:
             try:
                 made = await self._objects.patch(self._ref, patch)
             except PortError as err:
-                made = await self._settle(event, content, err)
+                made = await self._resolve(event, content, err)
             self._version = made["metadata"]["resourceVersion"]
         return True
 
@@ -100,7 +100,7 @@ class RunRecords:
         except NotFound:
             return  # a recovery was faster
 
-    async def _settle(self, event: Event, content: Mapping[str, Any], err: PortError) -> Object:
+    async def _resolve(self, event: Event, content: Mapping[str, Any], err: PortError) -> Object:
         """The write failed, or its answer was lost: only what can be read back counts."""
         try:
             found = await self._objects.get(self._ref)

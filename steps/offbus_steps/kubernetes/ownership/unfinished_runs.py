@@ -1,14 +1,14 @@
 """The runs that a cluster knows of: what their owners kept there, ready to be finished from where this process is.
 
-The kept journal says how its runner reached the cluster, with a kubeconfig that is on another machine; here it is given
-this process's own way. Nobody is believed dead by what is written: `lapsed` is the version of the Lease that the caller
-itself watched unrenewed for its whole duration; without it, taking the run over begins with watching.
+The kept journal says how its runner reached the cluster, with a kubeconfig that is on another machine; here it is
+given this process's own way. Nobody is believed dead by what is written: `expired` is the version of the Lease that
+the caller itself watched unrenewed for its whole duration; without it, taking the run over begins with watching.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from offbus.environment import LeftRun
+from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event, EventKind
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
@@ -18,31 +18,31 @@ from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, events_
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import NotFound, Object, Ref
 
-__all__ = ["NOBODY", "left_run", "runs_known", "runs_left"]
+__all__ = ["NOBODY", "runs_in_cluster", "runs_known", "unfinished_run"]
 
 NOBODY = "nobody"
 
 
-async def runs_left(options: KubernetesOptions) -> list[LeftRun]:
+async def runs_in_cluster(options: KubernetesOptions) -> list[UnfinishedRun]:
     """All of them. Raises CouldNotRun when the cluster cannot be read."""
     async with port_of(options) as port:
         with unreachable():
             return await runs_known(port, options)
 
 
-async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[LeftRun]:
+async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[UnfinishedRun]:
     """The same, over a port that is open. Raises PortError, CouldNotRun."""
-    lease, kept = await _lease(port, options), await _kept(port, options)
+    lease, records = await _lease(port, options), await _records(port, options)
     held = run_in(lease) if lease is not None else ""
-    runs = dict.fromkeys([*([held] if held else ()), *kept])
-    return [_left(run, kept.get(run), lease if run == held else None, options) for run in runs]
+    runs = dict.fromkeys([*([held] if held else ()), *records])
+    return [_unfinished(run, records.get(run), lease if run == held else None, options) for run in runs]
 
 
-async def left_run(
+async def unfinished_run(
     port: KubernetesPort, options: KubernetesOptions, run: str, lease: Object | None
-) -> LeftRun:
+) -> UnfinishedRun:
     """One run, whose Lease (if it has one) the caller watched unrenewed. Raises PortError, CouldNotRun."""
-    return _left(run, (await _kept(port, options)).get(run), lease, options, watched=True)
+    return _unfinished(run, (await _records(port, options)).get(run), lease, options, watched=True)
 
 
 async def _lease(port: KubernetesPort, options: KubernetesOptions) -> Object | None:
@@ -52,33 +52,33 @@ async def _lease(port: KubernetesPort, options: KubernetesOptions) -> Object | N
         return None
 
 
-async def _kept(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:
+async def _records(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:
     found = await port.objects.list("ConfigMap", namespace=options.agent_namespace, labels=RECORDS_LABEL)
     return {run_of_records(one): one for one in found.items}
 
 
-def _left(
+def _unfinished(
     run: str,
     records: Object | None,
     lease: Object | None,
     options: KubernetesOptions,
     *,
     watched: bool = False,
-) -> LeftRun:
+) -> UnfinishedRun:
     holder = holder_in(lease) if lease is not None else ""
     if records is None:
-        return LeftRun(run, holder or NOBODY, ())
-    lapsed = lease["metadata"]["resourceVersion"] if lease is not None and watched else ""
-    events = [_reached_from_here(one, options, lapsed) for one in events_in(records)]
-    return LeftRun(run, holder or NOBODY, (*events, *_unknown_owner(events, run, holder)))
+        return UnfinishedRun(run, holder or NOBODY, ())
+    expired = lease["metadata"]["resourceVersion"] if lease is not None and watched else ""
+    events = [_reached_from_here(one, options, expired) for one in events_in(records)]
+    return UnfinishedRun(run, holder or NOBODY, (*events, *_unknown_owner(events, run, holder)))
 
 
-def _reached_from_here(event: Event, options: KubernetesOptions, lapsed: str) -> Event:
+def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -> Event:
     if event["kind"] != EventKind.ENVIRONMENT_OPENED:
         return event
-    kept = event["data"]["state"]["options"]
-    mine = {**journaled_options(options), "namespace": kept["namespace"], "lease_s": kept["lease_s"]}
-    state = {**event["data"]["state"], "options": mine, "holder": "", "lapsed": lapsed}
+    records = event["data"]["state"]["options"]
+    mine = {**journaled_options(options), "namespace": records["namespace"], "lease_s": records["lease_s"]}
+    state = {**event["data"]["state"], "options": mine, "holder": "", "expired": expired}
     return {**event, "data": {**event["data"], "state": state}}
 
 

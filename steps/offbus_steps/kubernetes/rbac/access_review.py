@@ -23,7 +23,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Namespaces:
     """Where rights are needed. `drills` "" stands for every namespace."""
 
     drills: str
@@ -48,7 +48,7 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
         raise CouldNotRun(f"the cluster cannot be used: {err.message}", hint=err.hint) from err
     if missing:
         raise CouldNotRun(
-            f"the credentials may not: {'; '.join(missing)}",
+            f"missing permissions: {'; '.join(missing)}",
             hint="deploy/ has the roles: bind offbus-runner, and offbus-runner-drill where drills run",
         )
     absent = await missing_agents(port)
@@ -61,18 +61,18 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
 
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
     """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
-    place = Place(drill_namespace, agent_namespace)
+    namespaces = Namespaces(drill_namespace, agent_namespace)
     wanted = [right for right in runner_rights() if await is_needed(port, right)]
     lacking: set[Right] = set()
 
     async def check(right: Right) -> None:
-        if not await _is_allowed(port, right, place.namespace(right)):
+        if not await _is_allowed(port, right, namespaces.namespace(right)):
             lacking.add(right)
 
     async with anyio.create_task_group() as group:
         for right in wanted:
             group.start_soon(check, right)
-    return [place.describe(right) for right in wanted if right in lacking]
+    return [namespaces.describe(right) for right in wanted if right in lacking]
 
 
 async def missing_agents(port: KubernetesPort) -> list[str]:

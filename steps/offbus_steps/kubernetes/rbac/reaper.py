@@ -7,7 +7,7 @@ proxy and token. It creates nothing in a drill's namespaces and evicts nobody.
 from functools import cache
 
 from offbus.plugins import UNDOS, installed
-from offbus_steps.cluster.cluster import CLUSTER_USES
+from offbus_steps.cluster.cluster import CLUSTER_ACCESS
 from offbus_steps.kubernetes.rbac.rights import ADAPTER, Right, Scope, rights_of
 from offbus_steps.kubernetes.rbac.runner import declared
 
@@ -19,6 +19,6 @@ REAPER = "offbus-reaper"
 @cache
 def reaper_rights(package: str = "") -> tuple[Right, ...]:
     """Of all installed undo types, or of one package's. Raises Invalid for a kind that offbus does not know."""
-    used = CLUSTER_USES.union(declared(installed(), UNDOS, package))
+    used = CLUSTER_ACCESS.union(declared(installed(), UNDOS, package))
     own = (right for right in ADAPTER if right.scope is Scope.AGENTS)
     return (*rights_of(used), *own)

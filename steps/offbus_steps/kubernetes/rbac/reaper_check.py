@@ -1,7 +1,7 @@
 """Whether the reaper could undo a drill: asked before it, for the account that the reaper runs as.
 
 Its rights in a drill's namespaces are given by hand, one RoleBinding for each (deploy/README.md). Where that was
-forgotten, a run whose runner dies is found, and its undos are refused; it is said while somebody can still mend it.
+forgotten, a run whose runner dies is found, and its undos are refused; it is said while somebody can still fix it.
 Asked by LocalSubjectAccessReview, so that it does not matter by which binding the rights are given. Changes nothing.
 """
 
@@ -45,8 +45,8 @@ class Gap:
         )
 
     @property
-    def mend(self) -> str:
-        """The command that mends it."""
+    def fix(self) -> str:
+        """The command that fixes it."""
         return (
             f"kubectl -n {self.namespace} create rolebinding {REAPER}-drill --clusterrole={REAPER}-drill "
             f"--serviceaccount={self.agents}:{REAPER}"

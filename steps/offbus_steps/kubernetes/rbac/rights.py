@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from offbus_steps.access import Use
+from offbus_steps.access import Access
 from offbus_steps.kubernetes.rest.paths import group_of, resource_of
 from offbus_steps.port import KINDS
 
@@ -80,7 +80,7 @@ ADAPTER: tuple[Right, ...] = (
 """What the adapter itself needs, whatever the steps are."""
 
 
-def right_of(use: Use) -> Right:
+def right_of(use: Access) -> Right:
     """The right that a use needs. Raises Invalid for a kind that offbus does not know."""
     resource = resource_of(use.kind)
     group = group_of(resource.api_version)
@@ -91,14 +91,14 @@ def right_of(use: Use) -> Right:
     )
 
 
-def rights_of(used: Iterable[Use]) -> list[Right]:
+def rights_of(used: Iterable[Access]) -> list[Right]:
     """The rights that these uses need, in one order. What is held everywhere is not given in namespaces again."""
     found = {right_of(use) for use in used}
     everywhere = {replace(right, scope=Scope.DRILL) for right in found if right.scope is Scope.CLUSTER}
-    return sorted(found - everywhere, key=_place)
+    return sorted(found - everywhere, key=_order)
 
 
-def _place(right: Right) -> tuple[int, int, str, int]:
+def _order(right: Right) -> tuple[int, int, str, int]:
     """By scope, then as KINDS has them."""
     plural, _, subresource = right.resource.partition("/")
     known = [(group_of(one.api_version), one.plural) for one in KINDS.values()]

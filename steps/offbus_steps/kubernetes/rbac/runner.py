@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import cache
 
 from offbus.plugins import STEPS, UNDOS, PluginError, Registry, installed
-from offbus_steps.access import Use
-from offbus_steps.cluster.cluster import CLUSTER_USES
+from offbus_steps.access import Access
+from offbus_steps.cluster.cluster import CLUSTER_ACCESS
 from offbus_steps.kubernetes.rbac.rights import ADAPTER, Right, rights_of
 
 __all__ = ["OURS", "RUNNER", "declared", "runner_rights"]
@@ -24,11 +24,11 @@ OURS = "offbus"
 def runner_rights(package: str = "") -> tuple[Right, ...]:
     """Of all installed types, or of one package's. Raises Invalid for a kind that offbus does not know."""
     registry = installed()
-    used = CLUSTER_USES.union(declared(registry, STEPS, package), declared(registry, UNDOS, package))
+    used = CLUSTER_ACCESS.union(declared(registry, STEPS, package), declared(registry, UNDOS, package))
     return (*rights_of(used), *ADAPTER)
 
 
-def declared(registry: Registry, group: str, package: str = "") -> Iterator[Use]:
+def declared(registry: Registry, group: str, package: str = "") -> Iterator[Access]:
     """What the types of a group (STEPS, UNDOS) use. One that cannot be loaded is found by who asks for it by name."""
     for name in registry.names(group):
         plugin = registry.plugin(group, name)
@@ -36,4 +36,4 @@ def declared(registry: Registry, group: str, package: str = "") -> Iterator[Use]
             continue
         with suppress(PluginError):
             found = registry.step_type(name) if group == STEPS else registry.undo_type(name)
-            yield from getattr(found, "uses", ())
+            yield from getattr(found, "access", ())

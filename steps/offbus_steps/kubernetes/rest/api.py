@@ -89,16 +89,16 @@ class Api:
     async def ask(self, call: Call) -> Answer:
         """The answer to a call that was not refused. Raises PortError."""
         until = anyio.current_time() + PATIENCE_S
-        pause, doubted = FIRST_PAUSE, False
+        pause, verified = FIRST_PAUSE, False
         while True:
             generation = self.connection.generation
             try:
                 return await self._once(call)
             except Forbidden as err:
-                if doubted:
+                if verified:
                     raise
-                doubted = True
-                await self._doubt(err, generation, until)
+                verified = True
+                await self._verify_denied(err, generation, until)
             except Unavailable as err:
                 rest = max(pause, err.after.total_seconds())
                 if not _may_repeat(call, err) or anyio.current_time() + rest > until:
@@ -113,7 +113,7 @@ class Api:
         try:
             return await self._opened(call, total_s)
         except Forbidden as err:
-            await self._doubt(err, generation, until)
+            await self._verify_denied(err, generation, until)
         return await self._opened(call, total_s)
 
     @asynccontextmanager
@@ -150,7 +150,7 @@ class Api:
             return response
         raise (await _read(call, response)).error(call)
 
-    async def _doubt(self, err: Forbidden, generation: int, until: float) -> None:
+    async def _verify_denied(self, err: Forbidden, generation: int, until: float) -> None:
         """Look for a passing reason of a refusal: expired credentials, or a server that is still starting."""
         if err.evidence.get("status") == 401:
             await self.connection.renew(generation)

@@ -44,20 +44,20 @@ async def events_after(
         except Unavailable as err:
             await outage.rest(err)
         else:
-            await outage.breathe()
+            await outage.pause()
 
 
 async def lines_of(response: "aiohttp.ClientResponse") -> AsyncIterator[bytes]:
     """The body's lines as they arrive, however long, without line ends; aiohttp's own reader limits their length."""
-    kept = bytearray()
+    buffer = bytearray()
     async for chunk in response.content.iter_any():
-        kept += chunk
-        *whole, rest = kept.split(b"\n")
-        kept = bytearray(rest)
+        buffer += chunk
+        *whole, rest = buffer.split(b"\n")
+        buffer = bytearray(rest)
         for line in whole:
             yield bytes(line).removesuffix(b"\r")
-    if kept:
-        yield bytes(kept).removesuffix(b"\r")
+    if buffer:
+        yield bytes(buffer).removesuffix(b"\r")
 
 
 async def _one_connection(
@@ -121,6 +121,6 @@ class _Outage:
         await anyio.sleep(max(self._pause, err.after.total_seconds()))
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
-    async def breathe(self) -> None:
+    async def pause(self) -> None:
         """A connection ended as it should; a server that ends each at once must not be asked without a pause."""
         await anyio.sleep(FIRST_PAUSE)

@@ -13,7 +13,7 @@ from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.teardown import CLOSING
-from offbus_steps.failed_open import CLEAN_UP_S, left_after
+from offbus_steps.failed_open import CLEAN_UP_S, leftover_after
 from offbus_steps.kubernetes.open import Hold, Opening
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
 from offbus_steps.kubernetes.ownership.run_records import RunRecords
@@ -28,9 +28,9 @@ NAMESPACE = "offbus-system"
 async def test_what_does_not_end_is_told_as_left_after_a_bounded_time() -> None:
     with anyio.CancelScope() as stopped:
         async with meanwhile((10, stopped.cancel)):
-            (left,) = await left_after(anyio.sleep_forever, "it", "r1")
+            (left,) = await leftover_after(anyio.sleep_forever, "it", "r1")
     assert anyio.current_time() == CLEAN_UP_S, "a signal does not cut it short"
-    assert (left.item, left.mend) == ("it", "offbus recover r1")
+    assert (left.item, left.fix) == ("it", "offbus recover r1")
     assert left.detail.endswith("it was not ended within 60 s")
 
 
@@ -55,7 +55,7 @@ async def test_a_cluster_that_falls_silent_before_a_run_is_open_is_given_up(
     port.objects.fall_silent()
     await Opening(port, ClusterGuards(), run, hold).end_unopened()
     assert anyio.current_time() == CLEAN_UP_S
-    assert [one.item for one in run.left] == ["the run's Lease and records"]
+    assert [one.item for one in run.leftovers] == ["the run's Lease and records"]
     port.store.close()
 
 

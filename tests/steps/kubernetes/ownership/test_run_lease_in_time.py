@@ -1,4 +1,4 @@
-"""The run's Lease in a cluster, on virtual time: renewed, lost, taken over, and watched until it has lapsed."""
+"""The run's Lease in a cluster, on virtual time: renewed, lost, taken over, and watched until it has expired."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from offbus.errors import CouldNotRun, TakenOver
-from offbus_steps.kubernetes.ownership.lease_watch import DOUBLINGS, PAUSE_S, Lapsed, LeaseWatch
+from offbus_steps.kubernetes.ownership.lease_watch import DOUBLINGS, PAUSE_S, ExpiredLease, LeaseWatch
 from offbus_steps.kubernetes.ownership.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, NS, RunLease
 from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL
 from offbus_steps.port import Ref, Unavailable
@@ -164,17 +164,17 @@ async def watched(port: TimedPort) -> AsyncIterator[LeaseWatch]:
         tasks.cancel_scope.cancel()
 
 
-async def lapsed(port: TimedPort, *script: tuple[float, Any]) -> tuple[Lapsed, float]:
-    """What has lapsed, and when."""
+async def expired(port: TimedPort, *script: tuple[float, Any]) -> tuple[ExpiredLease, float]:
+    """What has expired, and when."""
     async with watched(port) as watch, meanwhile(*script):
-        return await watch.lapsed(), anyio.current_time()
+        return await watch.expired(), anyio.current_time()
 
 
 @in_virtual_time
-async def test_a_run_lapses_when_its_lease_was_watched_unrenewed_for_its_duration(port: TimedPort) -> None:
+async def test_a_run_expires_when_its_lease_was_watched_unrenewed_for_its_duration(port: TimedPort) -> None:
     await lease(port, "run-a/1@here").take()
     await anyio.sleep(100)
-    found, at = await lapsed(port)
+    found, at = await expired(port)
     assert (found.run, found.epoch, found.watched_s, at) == ("run-a", 1, DURATION_S, 130)
 
 
@@ -188,7 +188,7 @@ async def test_each_renewal_begins_anew(port: TimedPort) -> None:
             REF, {"spec": {"renewTime": f"2026-01-01T00:00:{anyio.current_time():02.0f}.000000Z"}}
         )
 
-    _, at = await lapsed(port, (10, renewed), (29, renewed), (58, renewed))
+    _, at = await expired(port, (10, renewed), (29, renewed), (58, renewed))
     assert at == 58 + DURATION_S
 
 
@@ -196,21 +196,21 @@ async def test_each_renewal_begins_anew(port: TimedPort) -> None:
 @in_virtual_time
 async def test_each_owner_doubles_the_wait(port: TimedPort, epoch: int, durations: int) -> None:
     await lease(port, f"run-a/{epoch}@here").take()
-    assert (await lapsed(port))[1] == durations * DURATION_S
+    assert (await expired(port))[1] == durations * DURATION_S
 
 
 @in_virtual_time
 async def test_a_watch_that_broke_begins_anew(port: TimedPort) -> None:
     """While the server is away nobody can renew."""
     await lease(port, "run-a/1@here").take()
-    _, at = await lapsed(port, (20, port.objects.leave), (22, port.objects.come_back))
+    _, at = await expired(port, (20, port.objects.leave), (22, port.objects.come_back))
     assert at == 20 + DURATION_S
 
 
 @in_virtual_time
-async def test_nothing_lapses_while_the_server_is_away(port: TimedPort) -> None:
+async def test_nothing_expires_while_the_server_is_away(port: TimedPort) -> None:
     await lease(port, "run-a/1@here").take()
-    found, at = await lapsed(port, (20, port.objects.leave), (3600, port.objects.come_back))
+    found, at = await expired(port, (20, port.objects.leave), (3600, port.objects.come_back))
     assert found.run == "run-a"
     assert 3600 < at <= 3600 + PAUSE_S + DURATION_S
 
@@ -219,7 +219,7 @@ async def test_nothing_lapses_while_the_server_is_away(port: TimedPort) -> None:
 async def test_records_without_a_lease_lapse_in_the_same_way(port: TimedPort) -> None:
     meta = {"name": "offbus-run-run-b", "namespace": REF.namespace, "labels": {RECORDS_LABEL: "run-b"}}
     port.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
-    found, at = await lapsed(port)
+    found, at = await expired(port)
     assert (found.run, found.lease, at) == ("run-b", None, DURATION_S)
 
 
@@ -228,5 +228,5 @@ async def test_a_lease_that_was_given_up_in_time_never_lapses(port: TimedPort) -
     await lease(port, "run-a/1@here").take()
     async with watched(port) as watch, meanwhile((20, partial(port.store.remove, REF))):
         with anyio.move_on_after(3600) as waited:
-            await watch.lapsed()
+            await watch.expired()
         assert waited.cancelled_caught

@@ -22,7 +22,7 @@ from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.responder.config import ResponderConfig
 from offbus_steps.port import Object
 
-__all__ = ["NAMESPACE", "Place"]
+__all__ = ["NAMESPACE", "TortureSandbox"]
 
 HERE = Path(__file__).parent
 NAMESPACE = "torture-kept"
@@ -46,7 +46,7 @@ CONFIG = SandboxConfig(
 
 
 @dataclass(frozen=True)
-class Place:
+class TortureSandbox:
     """A folder with a state home, the compiled programs and the scenario; see the module's docstring."""
 
     root: Path
@@ -101,7 +101,7 @@ class Place:
         for name, more in (("tracer", ()), ("target", ("-ldl",)), ("jumping_clock", ("-fPIC", "-shared"))):
             output = self.jumping_clock if name == "jumping_clock" else self.root / name
             subprocess.run([*compiler, str(output), str(HERE / f"{name}.c"), *more], check=True)
-        for name in ("drill.yaml", "new.yaml", "lapse.yaml"):
+        for name in ("drill.yaml", "new.yaml", "expire.yaml"):
             (self.root / name).write_text(self._rendered(name))
 
     def up(self) -> None:
@@ -125,7 +125,7 @@ class Place:
             await port.objects.create(
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
             )
-            await port.objects.create(yaml.safe_load(self._rendered("kept.yaml")))
+            await port.objects.create(yaml.safe_load(self._rendered("existing.yaml")))
         await self._ready()
 
     async def _ready(self) -> None:

@@ -13,17 +13,17 @@ from pathlib import Path
 from tests.kits import REPOSITORY
 from tests.kits.cluster.errors import ClusterError
 
-__all__ = ["REPOSITORY", "Place", "cache", "locked"]
+__all__ = ["REPOSITORY", "ClusterPaths", "cache", "locked"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ClusterPaths:
     """The folders and files of one cluster."""
 
     root: Path
 
     @classmethod
-    def default(cls) -> "Place":
+    def default(cls) -> "ClusterPaths":
         """`$XDG_STATE_HOME/offbus/cluster`. Raises ClusterError for a path that overlayfs cannot be given."""
         state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
         root = Path(state).resolve() / "offbus" / "cluster"
@@ -85,13 +85,13 @@ class Place:
 
 
 @contextmanager
-def locked(place: Place) -> Iterator[None]:
+def locked(paths: ClusterPaths) -> Iterator[None]:
     """Keep a second `make cluster` or `make cluster-down` out. Raises ClusterError when one is at work.
 
     The lock is beside the folder, so that removing the folder does not let a third one in.
     """
-    place.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = place.root.with_suffix(".lock")
+    paths.root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = paths.root.with_suffix(".lock")
     with path.open("w") as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)

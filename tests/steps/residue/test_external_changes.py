@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.residue.foreign_changes import OURS, REST, foreign, split_spec
+from offbus_steps.residue.external_changes import OURS, REST, external_change, split_spec
 
 NODE = "Node/n1"
 CORDON = f"{NODE} spec.unschedulable"
@@ -40,12 +40,15 @@ def test_what_is_neither_a_drills_nor_a_responders_is_foreign(
 ) -> None:
     was = {} if before == {} else {item: before}
     now = {} if after == {} else {item: after}
-    assert (foreign(item, was, now) is not None) is is_foreign
+    assert (external_change(item, was, now) is not None) is is_foreign
 
 
 def test_a_cordon_that_a_responder_signed_is_not_foreign() -> None:
-    assert foreign(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"quarantineHealthEvent": "[]"}}) is None
-    assert foreign(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}) is not None
+    assert (
+        external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"quarantineHealthEvent": "[]"}})
+        is None
+    )
+    assert external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}) is not None
 
 
 def counted(count: int, ready: int, preload: int = 0) -> dict[str, int]:
@@ -69,7 +72,7 @@ def test_pods_that_are_missing_unready_or_prepared_are_not_foreign(
     before: Any, after: Any, *, is_foreign: bool
 ) -> None:
     was, now = {"Pods of x": before}, {"Pods of x": after}
-    assert (foreign("Pods of x", was, now) is not None) is is_foreign
+    assert (external_change("Pods of x", was, now) is not None) is is_foreign
 
 
 NAMES = st.sampled_from(["LD_PRELOAD", "OFFBUS_PAGE_DIR", "offbus", "THEIRS", "PATH", "data", ""])

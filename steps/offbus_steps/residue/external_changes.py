@@ -1,7 +1,7 @@
 """Whose doing a difference in a cluster's fingerprint can be. Pure.
 
 While a drill runs, others work in the cluster: a controller labels a node, somebody cordons another one, a release
-changes a workload. None of that is this run's residue, and `offbus recover` could not mend it. A run changes names of
+changes a workload. None of that is this run's residue, and `offbus recover` could not fix it. A run changes names of
 its own (offbus_steps.workloads.shim_fields) and has a responder change the responder's
 (offbus_steps.nvsentinel.names); what is neither is foreign. In doubt a difference is ours: a pod that is missing, a
 cordon that is gone, a taint. That a patch of ours changed no more than it was to is checked where it is sent
@@ -16,7 +16,7 @@ from typing import Any
 
 from offbus_steps.nvsentinel import names
 
-__all__ = ["CONDITION", "CORDON", "META", "OURS", "PODS", "REST", "foreign", "split_spec"]
+__all__ = ["CONDITION", "CORDON", "META", "OURS", "PODS", "REST", "external_change", "split_spec"]
 
 OURS_PREFIX = "offbus.dev/"
 OUR_NAMES = re.compile(r"offbus|LD_PRELOAD|OFFBUS_[A-Z_]+")
@@ -37,27 +37,27 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
     return ours, hashlib.sha256(rest.encode()).hexdigest()[:16]
 
 
-def _without_ours(value: object, place: str, ours: dict[str, Any]) -> object:
+def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
     """`value` without what is ours, which goes into `ours`, and without what is empty then."""
     if isinstance(value, Mapping):
-        kept = {key: _without_ours(one, f"{place}.{key}", ours) for key, one in value.items()}
-        return {key: one for key, one in kept.items() if one not in ({}, [])}
+        remaining = {key: _without_ours(one, f"{path}.{key}", ours) for key, one in value.items()}
+        return {key: one for key, one in remaining.items() if one not in ({}, [])}
     if isinstance(value, list):
-        return [one for one in _items(value, place, ours) if one not in ({}, [])]
+        return [one for one in _items(value, path, ours) if one not in ({}, [])]
     return value
 
 
-def _items(value: list[Any], place: str, ours: dict[str, Any]) -> Iterator[object]:
+def _items(value: list[Any], path: str, ours: dict[str, Any]) -> Iterator[object]:
     for index, one in enumerate(value):
         name = one.get("name") if isinstance(one, Mapping) else None
-        where = f"{place}[{index if name is None else name}]"
+        where = f"{path}[{index if name is None else name}]"
         if isinstance(name, str) and OUR_NAMES.fullmatch(name):
             ours[where.lstrip(".")] = one
         else:
             yield _without_ours(one, where, ours)
 
 
-def foreign(item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+def external_change(item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
     """Why an item of `fingerprint.fingerprint` differs by somebody else's doing; None when it may be ours."""
     if item.startswith("Node/"):
         return _of_node(item, before.get(item), after.get(item), after)
