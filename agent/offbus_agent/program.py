@@ -145,9 +145,8 @@ class _Server(OwnSignals):
         self._name = name_of(sock)
         self._ready_fd = ready_fd
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then tell."""
-        await super().startup(sockets)
+    def on_started(self) -> None:
+        """Tell."""
         print(f"offbus-agent: ready on {self._name}", flush=True)
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"\n")

@@ -5,6 +5,10 @@ just given up (anyio 4.16: `_RawSocketMixin._wait_until_readable`; its TCP strea
 not): the loop then reports `InvalidStateError` whenever a watch is cancelled in the moment in which something arrives.
 Errors are httpcore's, so httpx translates them as it does its own.
 
+The only module that uses private parts of httpx (decision 0014), which has no parameter for httpcore's network backend:
+`AsyncHTTPTransport._pool`, the pool of httpcore that carries the requests, is replaced by one of ours (httpcore's own
+interface is public). When it changes, no client reaches the sandbox: each request is a ConnectError.
+
 TLS is never spoken within a sandbox, so its clients load no certificates, which takes 30 ms each: `verify=no_tls()`.
 """
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -60,7 +59,6 @@ class Server:
 class _Server(OwnSignals):
     """Says when it listens."""
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+    def on_started(self) -> None:
         if not self.should_exit:
             _log.info("serving on %s:%d", self.config.host, self.config.port)

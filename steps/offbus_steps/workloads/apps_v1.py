@@ -29,7 +29,7 @@ class _Plain(Workload):
 
     @property
     def rolled_out(self) -> bool:
-        return self._observed and counts_agree(self.obj.get("status") or {}, self.desired)
+        return self.observed and counts_agree(self.obj.get("status") or {}, self.desired)
 
     @property
     def port(self) -> int:

@@ -98,7 +98,7 @@ class Workload(ABC):
         """Why a change of its pod template would not replace all of its pods; "" where it does."""
 
     @property
-    def _observed(self) -> bool:
+    def observed(self) -> bool:
         observed = (self.obj.get("status") or {}).get("observedGeneration")
         return observed is not None and observed >= self.obj["metadata"].get("generation", 0)
 

@@ -194,7 +194,7 @@ class Graph(Workload):
             one.get("type") == "Ready" and one.get("status") == "True"
             for one in status.get("conditions") or ()
         )
-        return self._observed and ready and status.get("state") == "successful"
+        return self.observed and ready and status.get("state") == "successful"
 
     @property
     def port(self) -> int:

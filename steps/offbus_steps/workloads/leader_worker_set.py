@@ -38,7 +38,7 @@ class LeaderWorkerSet(Workload):
             for one in status.get("conditions") or ()
         )
         # versions before 0.8 have no observedGeneration; their status may lag, and the pods then tell
-        observed = "observedGeneration" not in status or self._observed
+        observed = "observedGeneration" not in status or self.observed
         return observed and not updating and counts_agree(status, self._groups)
 
     @property

@@ -3,6 +3,10 @@
 rich's own thread draws, at most `PER_SECOND` times a second, from the board under a lock that is only held while lines
 are made, never while they are written: a terminal that does not take output (Ctrl-S) stalls no run and no undo.
 The cursor stays visible, so that a process that is killed leaves a usable terminal.
+
+The only module that knows how rich's `Live` draws (decision 0014), which has no call for "begin anew": the first of
+what `process_renderables` returns moves the cursor to where the last frame began. When that changes, a frame may be
+drawn wrongly after the terminal was resized, until the next one.
 """
 
 import sys
@@ -89,16 +93,16 @@ class _Live(Live):
     """Begins at the top of the screen again after the terminal's size has changed: lines that the terminal wrapped
     itself cannot be found by moving the cursor up."""
 
-    _size: tuple[int, ...] | None = None
+    _size_before: tuple[int, ...] | None = None
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """See rich.live.Live."""
         found = super().process_renderables(renderables)
         size = tuple(self.console.size)
-        if self._size not in (None, size) and self.console.is_interactive:
+        if self._size_before not in (None, size) and self.console.is_interactive:
             found[0] = Control.clear()
             found.insert(1, Control.home())
-        self._size = size
+        self._size_before = size
         return found
 
 

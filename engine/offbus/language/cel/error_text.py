@@ -1,7 +1,12 @@
 """The CEL library's messages in our words.
 
-What it says was read from cel-expr-python 0.1.3: `ERROR: <input>:LINE:COLUMN: text`, several of them with code frames
-between, lines and columns from 1. A message that is not known is passed on as it is.
+The only module that reads meaning from cel-expr-python's English (decision 0014). The library has no error classes,
+codes or places: what it refuses is a RuntimeError, and what fails in evaluation is a value, both with a text. Used of
+it, as 0.1.3 words it: `ERROR: <input>:LINE:COLUMN: text`, several of them with code frames between, lines and columns
+from 1; "found no matching overload", "undeclared reference", "Syntax error"; an unset name in double quotes.
+
+When its wording changes, a message that is not known is passed on as it is: still a finding or an error, but without
+its place and its hint; and an output that was never set is told in the library's words.
 """
 
 import re
@@ -9,7 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from offbus.language.cel.lexer import Token
 
-__all__ = ["of_error", "of_refusal"]
+__all__ = ["blames", "of_error", "of_refusal"]
 
 _ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '(.*)'")
@@ -24,6 +29,11 @@ Worded = tuple[str, str, int, int, str | None, str | None]
 def of_error(said: str) -> str:
     """An error of evaluation, without the library's status code."""
     return _STATUS.sub("", said)
+
+
+def blames(said: str, name: str) -> bool:
+    """Whether an error of evaluation is that `name` has no value."""
+    return f'"{name}"' in said
 
 
 def of_refusal(said: str, text: str, found: Sequence[Token]) -> list[Worded]:

@@ -65,7 +65,7 @@ def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
         return result.plain_value()
     said = str(result)
     for why in unset:
-        if f'"{why.split(" ", 1)[0]}"' in said:
+        if error_text.blames(said, why.split(" ", 1)[0]):
             raise EvaluationError(why)
     raise EvaluationError(error_text.of_error(said))
 

@@ -1,4 +1,9 @@
-"""Types to and from the CEL library, which is not imported here."""
+"""Types to and from the CEL library, which is not imported here.
+
+The only module that reads cel-expr-python's notation of types, `LIST<STRING>`: its `Type` tells its name, but not what
+it is made of (decision 0014). When the notation changes, an expression's type is not what its place wants, and
+scenarios that were right are refused when they are loaded (OB403, OB407).
+"""
 
 import re
 from typing import Any

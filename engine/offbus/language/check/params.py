@@ -17,6 +17,7 @@ from offbus.language import shape
 from offbus.language.cel import types
 from offbus.language.cel.templates import ParamsTemplate, Template
 from offbus.language.cel.vocabulary import Vocabulary
+from offbus.language.check import pydantic_wording
 from offbus.language.check.ancestor_outputs import Bindings
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, complain, key_of
@@ -139,7 +140,7 @@ class ParamsChecker:
             if kind is None or kind == types.DYN or path in noted or not error["type"].endswith(_OF_TYPE):
                 continue
             noted.add(path)
-            message = f"{path[-1]}: an expression of type {kind} does not fit: {_wanted(error)}"
+            message = f"{path[-1]}: an expression of type {kind} does not fit: {pydantic_wording.said(error)}"
             self._positions.note(
                 "OB407",
                 message,
@@ -206,7 +207,3 @@ def _related(path: Sequence[Any], waiting: Sequence[Any]) -> bool:
     """Whether one leads through the other."""
     shorter = min(len(path), len(waiting))
     return tuple(path[:shorter]) == tuple(waiting[:shorter])
-
-
-def _wanted(error: ErrorDetails) -> str:
-    return error["msg"].replace("Input should", "it must")

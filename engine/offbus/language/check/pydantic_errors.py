@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from offbus.findings.model import Position
 from offbus.findings.suggest import closest
 from offbus.language.cel import types
+from offbus.language.check import pydantic_wording
 from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.tree import Node
 
@@ -144,7 +145,7 @@ def _value(
         return
     code, message, hint, suggestion = _other(error, node)
     if not error["loc"]:  # a validator of the whole model
-        positions.note("OB204", f"{subject.name}: {_said(error)}", subject.missing)
+        positions.note("OB204", f"{subject.name}: {pydantic_wording.said(error)}", subject.missing)
         return
     positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion)
 
@@ -201,7 +202,7 @@ def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str |
     if kind == "duration":
         return "OB205", str(context["problem"]), None, None
     if kind in ("literal_error", "enum"):
-        allowed = re.findall(r"'([^']*)'", str(context["expected"])) or [str(context["expected"])]
+        allowed = pydantic_wording.allowed(error)
         suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
         return "OB204", f"{_found(node, error)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
     if kind in ("too_short", "string_too_short"):
@@ -209,11 +210,4 @@ def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str |
         return "OB204", f"must have at least {least}, and this has {has}", None, None
     if kind == "string_pattern_mismatch":
         return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
-    return "OB204", f"{_found(node, error)} is not allowed: {_said(error)}", None, None
-
-
-def _said(error: ErrorDetails) -> str:
-    """Pydantic's own words, or a validator's, as the end of a sentence."""
-    said = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    said = said.replace("Input should", "it must").replace("should", "must")
-    return said[:1].lower() + said[1:]
+    return "OB204", f"{_found(node, error)} is not allowed: {pydantic_wording.said(error)}", None, None

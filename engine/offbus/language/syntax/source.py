@@ -19,7 +19,7 @@ import yaml
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings.model import Finding, Position
-from offbus.language.syntax import tree, unquoted_templates
+from offbus.language.syntax import tree, unquoted_templates, yaml_wording
 from offbus.language.syntax.tree import Node
 
 __all__ = ["LARGEST", "Source", "read"]
@@ -32,8 +32,6 @@ MOST_MENDED = 50
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
-_TOO_DEEP = "exceeded maximum nesting depth"
-"""libyaml's own limit, which it may meet before the builder sees the level that is ours: it reads ahead."""
 _SHOWN = 200
 """Characters of a line that is no use to anybody."""
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -174,7 +172,7 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
     frame = lines[line - 1]
     where = Position(str(path), line, column, line, column + 1)
     problem = str(err.problem or err.context or "not YAML")
-    if problem == _TOO_DEEP:
+    if yaml_wording.too_deep(problem):
         message = f"nested more than {tree.DEEPEST} levels deep"
         return Finding(code="OB112", message=message, where=where, frame=frame[:_SHOWN])
     if "\t" in frame[: column + 1] and not frame[:column].strip():
@@ -195,16 +193,6 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
         code="OB102",
         message=f"not YAML: {context}{problem}",
         where=where,
-        hint=_syntax_hint(problem, frame),
+        hint=yaml_wording.hint(problem, frame),
         frame=frame,
     )
-
-
-def _syntax_hint(problem: str, frame: str) -> str | None:
-    if "mapping values are not allowed" in problem:
-        return 'a text with ": " in it must be quoted; else check the indentation'
-    if "cannot start any token" in problem:
-        return "a text that begins with this character must be quoted"
-    if "undefined alias" in problem:
-        return "a text that begins with * must be quoted"
-    return "check that brackets, braces and quotes are closed" if any(c in frame for c in "{}[]\"'") else None

@@ -4,6 +4,12 @@ asyncio closes a TLS connection with a farewell and waits for the server's, for 
 that was cancelled, which so outlives its session, and the event loop. aiohttp leaves it there; it aborts only what is
 open when its session is closed. Here whatever it closes is aborted. Nothing is lost: who closes a connection wants no
 more of it, and HTTP says where an answer ends. (Out of reach: the refusal of a proxy that is spoken to by TLS itself.)
+
+The only module that uses private parts of aiohttp (decision 0014), which has neither a setting for this nor a parameter
+for the protocol: the connector's `_factory`, which makes the protocol of each connection, and the protocol itself,
+`aiohttp.client_proto.ResponseHandler`, whose `close` is called for each connection that is not used again. When they
+change, nothing fails at once: connections that were given up linger for up to half a minute, and a command that was
+interrupted ends with warnings of sockets that were left open.
 """
 
 import asyncio

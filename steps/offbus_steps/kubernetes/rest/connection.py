@@ -5,6 +5,12 @@ its configured HTTP session carries everything. `renew` reads the credentials ag
 have expired: open streams stay on the session that they began on. Whatever is given up leaves the server at once
 (offbus_steps.kubernetes.rest.abort_on_close), and no socket is open any more when a Connection has ended. Failures are
 CouldNotRun naming file and context; tokens are in no message.
+
+The only module that uses parts of kubernetes_asyncio that its documentation does not name (decision 0014): it has no
+raw REST that streams, so its `ApiClient.rest_client` is asked for the aiohttp session (`pool_manager`) and its routing
+(`proxy`, `proxy_headers`, `server_hostname`), and its `Configuration` for the key "BearerToken". When an attribute
+goes, no connection can be opened: an AttributeError, at once. When the key changes, requests carry no token and the API
+server answers 401.
 """
 
 import os

@@ -2,8 +2,12 @@
 
 Its packages import all of them; that takes half a second of every command, and 38 MiB of every runner for as long as
 it runs. So the few modules that are used are loaded into packages that were not initialised. `sys.modules` is left as
-it was found: who imports kubernetes_asyncio after that, a user's own test say, gets all of it. Where this version of
-it is built in another way, all of it is imported.
+it was found: who imports kubernetes_asyncio after that, a user's own test say, gets all of it.
+
+The only module that touches `sys.modules` (decisions 0013 and 0014): the package offers no import of its parts. Used of
+kubernetes_asyncio: that `client.configuration`, `client.api_client` and `config` import no API class and no model by
+name. Where a version is built in another way, all of it is imported: nothing fails, commands start half a second later
+and runners hold 38 MiB more.
 """
 
 import sys

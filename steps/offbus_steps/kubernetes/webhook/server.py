@@ -106,9 +106,7 @@ class _Server(OwnSignals):
             limit_concurrency=AT_ONCE,
             timeout_graceful_shutdown=GRACE_S,
         )
-        config.load()
-        config.ssl = identity.context
-        super().__init__(config)
+        super().__init__(config, identity.context)
 
 
 def main(argv: list[str] | None = None) -> int:
