@@ -1,0 +1,407 @@
+"""Private parts of libraries (docs/decisions/0014-private-parts.md): each is as we use it.
+
+A test that fails here after an upgrade says which part changed, who uses it, and what to do.
+"""
+
+import ast
+import asyncio
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from importlib.metadata import requires, version
+from io import StringIO
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import aiohttp
+import httpcore
+import httpx
+import pytest
+import uvicorn
+import yaml
+from cel_expr_python import cel
+from packaging.requirements import Requirement
+from project_venv import REPOSITORY
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from rich.console import Console
+from rich.control import Control
+from rich.live import Live
+from starlette.applications import Starlette
+
+from offbus.language.cel import error_text, lexer, library_types, types
+from offbus.language.check import pydantic_wording
+from offbus.language.syntax import yaml_wording
+from offbus_agent.http.uvicorn_server import OwnSignals
+from offbus_sandbox.adapter.unix_http import unix_transport
+from offbus_steps.kubernetes.rest.abort_on_close import Abrupt, end_at_once
+from offbus_steps.kubernetes.rest.connection import Connection, Login
+from offbus_steps.kubernetes.webhook.certificate import new_identity
+
+PAGE = (REPOSITORY / "docs" / "decisions" / "0014-private-parts.md").read_text(encoding="utf-8")
+LEAN = "steps/offbus_steps/kubernetes/rest/lean_client.py"
+CONNECTION = "steps/offbus_steps/kubernetes/rest/connection.py"
+ABORT = "steps/offbus_steps/kubernetes/rest/abort_on_close.py"
+UNIX = "sandbox/offbus_sandbox/adapter/unix_http.py"
+SERVER = "agent/offbus_agent/http/uvicorn_server.py"
+LIVE = "engine/offbus/cli/views/live.py"
+CEL_ERRORS = "engine/offbus/language/cel/error_text.py"
+CEL_TYPES = "engine/offbus/language/cel/library_types.py"
+PYDANTIC = "engine/offbus/language/check/pydantic_wording.py"
+YAML = "engine/offbus/language/syntax/yaml_wording.py"
+
+T = TypeVar("T")
+WATCHDOG_S = 10
+
+LIBRARIES = {
+    LEAN: "kubernetes-asyncio",
+    CONNECTION: "kubernetes-asyncio",
+    ABORT: "aiohttp",
+    UNIX: "httpx",
+    SERVER: "uvicorn",
+    LIVE: "rich",
+    CEL_ERRORS: "cel-expr-python",
+    CEL_TYPES: "cel-expr-python",
+    PYDANTIC: "pydantic",
+    YAML: "pyyaml",
+}
+"""Module -> the library of which it uses private parts."""
+BESIDE = {"httpcore"}
+"""Bounded, too: a part of one library is replaced by the public part of this one."""
+
+
+def changed(module: str, part: str) -> str:
+    """The sentence of a failure."""
+    library = LIBRARIES[module]
+    return (
+        f"{library} {version(library)}: {part} is not as it was. {module} relies on it, and its docstring says what "
+        f"happens without it. Mend that module (look first for a public way), or lower the upper bound of {library} "
+        "in pyproject.toml to below this version."
+    )
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in a loop of its own; what never comes is an error."""
+    return asyncio.run(asyncio.wait_for(work, WATCHDOG_S))
+
+
+@contextmanager
+def relied_on(module: str, part: str) -> Iterator[None]:
+    """Whatever goes wrong in the block is told as a change of the library."""
+    try:
+        yield
+    except Exception as err:
+        raise AssertionError(f"{changed(module, part)} ({type(err).__name__}: {err})") from err
+
+
+def bounds() -> dict[str, Requirement]:
+    """Our direct dependencies with an upper bound."""
+    found = [Requirement(one) for one in requires("offbus") or ()]
+    return {one.name: one for one in found if any(part.operator == "<" for part in one.specifier)}
+
+
+def test_the_libraries_have_an_upper_bound_and_the_installed_version_is_within() -> None:
+    assert set(bounds()) == {*LIBRARIES.values(), *BESIDE}
+    beyond = {
+        one.name: version(one.name) for one in bounds().values() if version(one.name) not in one.specifier
+    }
+    assert not beyond, f"pyproject.toml does not allow what is installed here: {beyond}"
+
+
+@pytest.mark.parametrize("module", LIBRARIES)
+def test_a_module_that_uses_private_parts_says_so_and_stands_in_the_decision(module: str) -> None:
+    docstring = ast.get_docstring(ast.parse((REPOSITORY / module).read_text("utf-8"))) or ""
+    assert "0014" in docstring, (
+        f"{module}: say why there is no public way, what is used, and what happens without it"
+    )
+    assert f"`{module}`" in PAGE
+
+
+ALONE = """
+import sys
+from offbus_steps.kubernetes.rest.lean_client import client
+client()
+loaded = [one for one in sys.modules if one.startswith("kubernetes_asyncio")]
+print("all of it" if loaded else "parts")
+"""
+
+
+def test_kubernetes_asyncio_s_parts_are_loaded_alone() -> None:
+    part = (
+        "the import of client.configuration, client.api_client and config without the package's API classes"
+    )
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "parts\n", changed(LEAN, part) + done.stderr
+
+
+KUBECONFIG = """
+current-context: x
+contexts: [{name: x, context: {cluster: x, user: x}}]
+clusters: [{name: x, cluster: {server: "https://127.0.0.1:1", tls-server-name: other, proxy-url: "http://127.0.0.1:2"}}]
+users: [{name: x, user: {token: secret}}]
+"""
+
+
+def test_kubernetes_asyncio_s_session_routing_and_token_are_found(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(KUBECONFIG)
+
+    async def look() -> tuple[Any, ...]:
+        async with Connection(Login(str(tmp_path / "config"))) as connection:
+            return connection.session, connection.routing, await connection.headers()
+
+    with relied_on(
+        CONNECTION, "ApiClient.rest_client, with pool_manager, proxy, proxy_headers and server_hostname"
+    ):
+        session, routing, headers = run(look())
+    assert isinstance(session, aiohttp.ClientSession), changed(CONNECTION, "rest_client.pool_manager")
+    wanted = {"proxy": "http://127.0.0.1:2", "server_hostname": "other"}
+    assert {key: str(routing[key]) for key in wanted if key in routing} == wanted, changed(
+        CONNECTION, "rest_client's proxy or server_hostname"
+    )
+    assert headers.get("Authorization") == "Bearer secret", changed(CONNECTION, 'the key "BearerToken"')
+
+
+@contextmanager
+def listening(family: socket.AddressFamily, address: Any) -> Iterator[socket.socket]:
+    with socket.socket(family) as sock:
+        sock.bind(address)
+        sock.listen()
+        yield sock
+
+
+@asynccontextmanager
+async def half_answering(sock: socket.socket) -> AsyncIterator[None]:
+    """A server for one client, which gets half an answer; at its end the client must have gone."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no")
+        with suppress(ConnectionError):
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(serve, sock=sock):
+        yield
+        await gone.wait()
+
+
+class Ending(asyncio.Transport):
+    """A connection that keeps how it is ended."""
+
+    def __init__(self, real: asyncio.Transport) -> None:
+        super().__init__()
+        self._real = real
+        self.how: list[str] = []
+
+    def close(self) -> None:
+        self.how.append("close")
+        self._real.close()
+
+    def abort(self) -> None:
+        self.how.append("abort")
+        self._real.abort()
+
+
+def test_aiohttp_s_connector_makes_its_protocols_by_its_factory() -> None:
+    async def protocol() -> tuple[bool, Any, list[str]]:
+        with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
+            async with half_answering(sock), aiohttp.ClientSession() as session:
+                had = hasattr(session.connector, "_factory")
+                end_at_once(session)
+                answer = await session.get("http://{}:{}".format(*sock.getsockname()))
+                assert answer.connection is not None
+                made: Any = answer.connection.protocol
+                made.transport = ending = Ending(made.transport)
+                answer.close()
+                return had, made, ending.how
+
+    with relied_on(ABORT, "client_proto.ResponseHandler"):
+        had, made, how = run(protocol())
+    assert had, changed(ABORT, "the connector's _factory")
+    assert isinstance(made, Abrupt), changed(ABORT, "that the connector's _factory makes each protocol")
+    assert how[:1] == ["abort"], changed(ABORT, "ResponseHandler.close, called for what is not used again")
+
+
+def test_httpx_s_transport_sends_by_its_pool(tmp_path: Path) -> None:
+    async def status() -> int:
+        path = tmp_path / "s"
+        with listening(socket.AF_UNIX, str(path)) as sock:
+            client = httpx.AsyncClient(transport=unix_transport(path), trust_env=False)
+            async with half_answering(sock), client, client.stream("GET", "http://x/") as answer:
+                return answer.status_code
+
+    plain = httpx.AsyncHTTPTransport(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    pool = getattr(plain, "_pool", None)
+    assert isinstance(pool, httpcore.AsyncConnectionPool), changed(UNIX, "AsyncHTTPTransport._pool")
+    with relied_on(UNIX, "that AsyncHTTPTransport sends its requests by its _pool"):
+        assert run(status()) == 200
+
+
+def quiet() -> uvicorn.Config:
+    return uvicorn.Config(Starlette(), log_config=None, lifespan="off", ws="none")
+
+
+class Brief(OwnSignals):
+    """Ends once it is started, and keeps who had SIGTERM then."""
+
+    handler: Any = "never started"
+
+    def on_started(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+        self.stop()
+
+
+def test_uvicorn_s_server_captures_signals_and_starts_by_methods_that_can_be_overridden() -> None:
+    assert hasattr(uvicorn.Server, "capture_signals"), changed(SERVER, "Server.capture_signals")
+    before, server = signal.getsignal(signal.SIGTERM), Brief(quiet())
+    with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock, relied_on(SERVER, "Server.startup(sockets)"):
+        run(server.serve(sockets=[sock]))
+    assert server.handler != "never started", changed(SERVER, "that Server.serve calls Server.startup")
+    assert server.handler == before, changed(
+        SERVER, "that Server.serve takes signals by Server.capture_signals alone"
+    )
+
+
+def test_uvicorn_s_server_speaks_tls_by_the_context_of_its_config() -> None:
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+
+    async def cipher() -> Any:
+        with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
+            server = OwnSignals(quiet(), new_identity(["x"]).context)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[sock]))
+                _, writer = await asyncio.open_connection(*sock.getsockname(), ssl=trusting)
+                writer.close()
+                server.stop()
+                return writer.get_extra_info("cipher")
+
+    with relied_on(SERVER, "Config.ssl, set after Config.load()"):
+        assert run(cipher())
+
+
+def test_rich_s_live_begins_with_moving_the_cursor() -> None:
+    console = Console(file=StringIO(), force_terminal=True, legacy_windows=False)
+    assert not hasattr(Live, "_size_before"), changed(LIVE, "that Live has no attribute _size_before")
+    with relied_on(LIVE, "Live.process_renderables"):
+        live = Live(console=console, get_renderable=lambda: "x", auto_refresh=False)
+        found = live.process_renderables([])
+    assert isinstance(found[0], Control), changed(LIVE, "that process_renderables begins with a Control")
+    assert len(found) == 2, changed(LIVE, "that process_renderables returns a Control and the frame")
+
+
+REFUSALS = {
+    "1 +": ("OB401", "not an expression: it ends too early"),
+    "1 = 2": ("OB401", "not an expression: token recognition error at: '= '"),
+    "nope == 1": ("OB402", "there is no name 'nope'"),
+    "1 == 1 &&\nnope(1)": ("OB402", "there is no function 'nope'"),
+    "1 + 'a'": ("OB403", "`+` does not take int and string"),
+    "duration('1s') > 3": ("OB403", "`>` does not take duration and int"),
+    "0.5 == 1": ("OB404", "the integer literal 1 beside a double: CEL never mixes the two"),
+}
+"""Expression -> what our words for its refusal are: the library's own are read for them."""
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_cel_s_refusals_are_understood(text: str) -> None:
+    part = "the wording of its RuntimeError for an expression that it refuses"
+    with pytest.raises(RuntimeError) as refused:
+        cel.NewEnv().compile(text)
+    [(code, message, *_), *_] = error_text.of_refusal(str(refused.value), text, lexer.tokens(text))
+    assert (code, message) == REFUSALS[text], changed(CEL_ERRORS, part)
+
+
+def test_cel_s_errors_of_evaluation_are_understood() -> None:
+    evaluate = cel.NewEnv(variables={"a.b": cel.Type.INT}).compile("1 / a.b").eval
+    failed, unset = evaluate(data={"a.b": 0}), evaluate(data={})
+    assert failed.type().name() == unset.type().name() == "ERROR", changed(
+        CEL_ERRORS, "that an error is a value"
+    )
+    assert error_text.of_error(str(failed)) == "divide by zero", changed(CEL_ERRORS, "the text of an error")
+    assert error_text.blames(str(unset), "a.b"), changed(
+        CEL_ERRORS, "that an unset name is named in double quotes"
+    )
+
+
+def test_cel_s_notation_of_types_is_understood() -> None:
+    notation = cel.NewEnv().compile("{'a': [duration('1s')]}").return_type()
+    inner = types.CelType("list", (types.CelType("duration"),))
+    wanted = types.CelType("map", (types.CelType("string"), inner))
+    assert library_types.type_from(notation) == wanted, changed(
+        CEL_TYPES, f"its notation of types ({notation})"
+    )
+
+
+def refuse(value: int) -> int:
+    """A validator."""
+    if value == 1:
+        raise ValueError("no one")
+    if value == 2:
+        raise AssertionError("no two")
+    return value
+
+
+class Strict(BaseModel):
+    """One field for each way of being refused."""
+
+    model_config = ConfigDict(strict=True)
+    of_type: int = 0
+    of_choice: Literal["a", "b"] = "a"
+    checked: Annotated[int, AfterValidator(refuse)] = 0
+    least: Annotated[int, Field(ge=0)] = 0
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"of_type": "x"}, "it must be a valid integer"),
+        ({"least": -1}, "it must be greater than or equal to 0"),
+        ({"checked": 1}, "no one"),
+        ({"checked": 2}, "no two"),
+    ],
+    ids=str,
+)
+def test_pydantic_s_words_end_a_sentence_of_ours(data: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Strict.model_validate(data)
+    assert pydantic_wording.said(refused.value.errors()[0]) == words, changed(
+        PYDANTIC, "the wording of its errors"
+    )
+
+
+def test_pydantic_s_errors_tell_what_is_allowed() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Strict.model_validate({"of_choice": "c"})
+    with relied_on(PYDANTIC, "an error's `expected`"):
+        assert pydantic_wording.allowed(refused.value.errors()[0]) == ["a", "b"]
+
+
+PARSERS: dict[str, Any] = {"libyaml": yaml.CSafeLoader, "PyYAML's own": yaml.SafeLoader}
+
+
+def problem_of(parser: Any, text: str) -> str:
+    """What a parser says of a text that is no YAML."""
+    with pytest.raises(yaml.MarkedYAMLError) as refused:
+        list(yaml.parse(text, Loader=parser))
+    return str(refused.value.problem)
+
+
+@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
+@pytest.mark.parametrize(("text", "about"), [("a: b: c\n", '": "'), ("@x\n", "this character")], ids=repr)
+def test_pyyaml_s_problems_are_understood(parser: Any, text: str, about: str) -> None:
+    problem = problem_of(parser, text)
+    assert about in (yaml_wording.hint(problem, text) or ""), changed(YAML, f"the wording of {problem!r}")
+
+
+def test_libyaml_s_limit_of_nesting_is_understood() -> None:
+    """Versions that have none are as well: the limit that is ours comes first."""
+    try:
+        list(yaml.parse("[" * 20_000 + "]" * 20_000, Loader=yaml.CSafeLoader))
+    except yaml.MarkedYAMLError as err:
+        assert yaml_wording.too_deep(str(err.problem)), changed(YAML, f"the wording of {err.problem!r}")
