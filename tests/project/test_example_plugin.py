@@ -7,11 +7,14 @@ journal, the undo, recovery after `kill -9`.
 import json
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import pytest
 
-from tests.kits.project.project_venv import EXAMPLE, Venv
+from tests.kits.project.project_venv import EXAMPLE, REPOSITORY, Venv
+
+KILLED = REPOSITORY / "tests/kits/journals/0.1.0/killed"
 
 
 @pytest.fixture
@@ -121,6 +124,30 @@ def test_a_killed_run_is_refused_a_successor_and_recovered(venv: Venv, folder: P
     assert "offbus recover" in refused.stdout + refused.stderr
     venv.run("offbus", "recover", cwd=folder)
     assert (folder / "hello.txt").read_text() == "the user's own"
+
+
+def moved_to(folder: Path, journal: bytes) -> bytes:
+    """A journal as if its run had acted on that folder: the checksums are made anew."""
+    lines = []
+    for line in journal.replace(b"/tmp/offbus-0.1.0/work", str(folder).encode()).splitlines():
+        body = line.rpartition(b',"crc":"')[0]
+        lines.append(b'%s,"crc":"%08x"}\n' % (body, zlib.crc32(body)))
+    return b"".join(lines)
+
+
+def test_a_run_that_an_older_version_began_is_finished(venv: Venv, folder: Path, tmp_path: Path) -> None:
+    """The journal of `greeting.yaml`, killed under 0.1.0 when the file had been cut off."""
+    shutil.copy(KILLED / "greeting.yaml", folder)
+    (folder / "hello.txt").write_text("hello")
+    run = tmp_path / "state" / "offbus" / "runs" / "20261129T201451.356Z-greeting-294ece23"
+    run.mkdir(parents=True, mode=0o700)
+    (run / "journal.jsonl").write_bytes(moved_to(folder, (KILLED / "journal.jsonl").read_bytes()))
+    (run / "unfinished").write_text(json.dumps({"identity": f"files:{folder}"}))
+    venv.run("offbus", "recover", cwd=folder)
+    assert (folder / "hello.txt").read_text() == "the user's own"
+    report = report_of(tmp_path)
+    assert (report["residue"], report["complete"]) == ([], True)
+    assert {"offbus 0.1.0"} <= {f"{name} {version}" for name, version in report["versions"].items()}
 
 
 def test_its_types_are_listed_and_explained_like_ours(venv: Venv, folder: Path) -> None:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from project_venv import REPOSITORY
+
+from tests.kits import REPOSITORY
 
 FLOORS = ("engine", "steps", "agent", "sandbox")
 USED = {

@@ -25,7 +25,6 @@ import uvicorn
 import yaml
 from cel_expr_python import cel
 from packaging.requirements import Requirement
-from project_venv import REPOSITORY
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.control import Control
@@ -40,6 +39,7 @@ from offbus_sandbox.adapter.unix_http import no_tls, unix_transport
 from offbus_steps.kubernetes.rest.abort_on_close import Abrupt, end_at_once
 from offbus_steps.kubernetes.rest.connection import Connection, Login
 from offbus_steps.kubernetes.webhook.certificate import new_identity
+from tests.kits import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "decisions" / "0014-private-parts.md").read_text(encoding="utf-8")
 LEAN = "steps/offbus_steps/kubernetes/rest/lean_client.py"
