@@ -1,10 +1,10 @@
-"""Writes what is generated: the pages of docs/steps, parts of other pages, schemas/, and the roles of deploy/base.
+"""Generates the pages of docs/steps, parts of other pages, schemas/, and the roles of deploy/base.
 
-    python docs/generate.py           write everything anew
-    python docs/generate.py --check   write nothing; exit status 1 and the names of what is not up to date
+    python docs/generate.py           write everything
+    python docs/generate.py --check   write nothing; exit status 1 and the names of files that are not up to date
 
-Sources are the models and registries themselves, so a page cannot say what the program does not do. In a page, what
-stands between `<!-- generated: NAME -->` and `<!-- end -->` belongs to this program.
+Sources are the models and registries themselves, so a page cannot say what the program does not do. In a page, this
+program owns the text between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
 import re
@@ -27,7 +27,7 @@ from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 OURS = "offbus"
-"""The distribution whose types have pages here; what else is installed beside it has none."""
+"""The distribution whose types have pages here; those of other installed packages have none."""
 NOTICE = "<!-- Made by `make generate` from the step type itself. -->"
 PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -45,7 +45,7 @@ def step_page(step: Explanation) -> str:
     """The page of one step type."""
     facts = [f"`{step.name}` is an **{step.kind}**; its timeout is {step.timeout} by default."]
     if step.injects:
-        facts.append("It injects a fault: it is never tried again unless `retry` asks for it.")
+        facts.append("It injects a fault: it is not retried unless `retry` asks for it.")
     if step.background:
         facts.append("It may run with `background: true`; it is stopped when the steps below have ended.")
     parts = [f"# {step.name}", NOTICE, step.summary, step.text, " ".join(facts)]
@@ -102,7 +102,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
 
 
 def filled(page: Path) -> str:
-    """A page with its generated parts made anew. Raises KeyError for a part that nobody makes."""
+    """A page with its parts generated. Raises KeyError for an unknown part."""
     return PART.sub(
         lambda found: f"{found[1]}\n{part(found[2])}\n{found[4]}", page.read_text(encoding="utf-8")
     )
@@ -118,7 +118,7 @@ def part(name: str) -> str:
 
 
 def everything() -> Iterator[tuple[Path, str]]:
-    """Every generated file with what belongs into it."""
+    """Every generated file with its text."""
     for step in step_types():
         yield DOCS / "steps" / f"{step.name}.md", step_page(step)
     for page in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]:
@@ -131,7 +131,7 @@ def everything() -> Iterator[tuple[Path, str]]:
 
 
 def stray(wanted: set[Path]) -> Iterator[Path]:
-    """Pages of step types that are no more."""
+    """Pages of step types that no longer exist."""
     yield from (
         page for page in (DOCS / "steps").glob("*.md") if page not in wanted and page.stem != "README"
     )

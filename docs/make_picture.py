@@ -1,9 +1,9 @@
-"""Draws docs/picture.svg, the picture of the README, from the journal of a real run.
+"""Draws docs/picture.svg, the README's picture, from the journal of a real run.
 
     python docs/make_picture.py RUN-FOLDER [STEP]
 
-It shows the live view as it stood when STEP (default: drain) had ended, and below it the closing lines of the run.
-Both are made by the program's own code from the journal, so the picture cannot show what it does not print.
+It shows the live view right after STEP (default: drain) ended, and below it the closing lines of the run. The
+program's own code renders both from the journal, so the picture shows only what the program prints.
 """
 
 import re
@@ -28,7 +28,7 @@ from offbus.report.summary import closing_lines
 WIDTH, HEIGHT = 110, 40
 PICTURE = Path(__file__).parent / "picture.svg"
 REPORT = Path("~/.local/state/offbus/runs/…/report.json")
-"""Where the report is, without saying on whose machine."""
+"""The report's path, without naming a real machine's."""
 THEME = TerminalTheme(
     (24, 26, 31),
     (201, 205, 212),
@@ -46,7 +46,7 @@ THEME = TerminalTheme(
 
 
 def frame(events: list[Event], step: str) -> list[Line]:
-    """The live view when a step had ended."""
+    """The live view right after a step ended."""
     ended = [one["seq"] for one in events if one["kind"] == EventKind.STEP_ENDED and one.get("step") == step]
     if not ended:
         raise SystemExit(f"make_picture: step {step} did not end in this run")
@@ -58,7 +58,7 @@ def frame(events: list[Event], step: str) -> list[Line]:
 
 
 def text(line: Line) -> Text:
-    """A line of ours as rich's."""
+    """Converts one of our lines to rich's."""
     shown = Text(no_wrap=True)
     for span in line:
         shown.append(span.text, STYLES[span.tone])

@@ -14,7 +14,7 @@ __all__ = ["keys", "outputs", "params", "table"]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; text that would break it is fixed."""
+    """A table; line breaks and pipes in cells are escaped."""
     lines = [head, ["---"] * len(head), *([_cell(one) for one in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -24,9 +24,9 @@ def _cell(text: str) -> str:
 
 
 def params(fields: Sequence[ParamExplanation]) -> str:
-    """What `with` may hold."""
+    """The params of a step type."""
     rows = [(f"`{one.name}`", one.type, _or(one), one.description) for one in fields]
-    return table(["name", "type", "when left out", "what"], rows) if rows else "None.\n"
+    return table(["name", "type", "default", "what"], rows) if rows else "None.\n"
 
 
 def _or(one: ParamExplanation) -> str:
@@ -36,7 +36,7 @@ def _or(one: ParamExplanation) -> str:
 
 
 def outputs(fields: Sequence[ParamExplanation]) -> str:
-    """What expressions can use."""
+    """The outputs of a step type."""
     rows = [(f"`{one.name}`", one.type, one.description) for one in fields]
     return table(["name", "type", "what"], rows) if rows else "None.\n"
 
@@ -54,7 +54,7 @@ def keys(model: type[BaseModel]) -> str:
         )
         for name, field in schema["properties"].items()
     ]
-    return table(["key", "type", "when left out", "what"], rows)
+    return table(["key", "type", "default", "what"], rows)
 
 
 def _type(field: Mapping[str, Any]) -> str:

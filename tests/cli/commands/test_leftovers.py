@@ -236,7 +236,7 @@ def test_wrong_use_of_residue(commands, arguments, word):
     assert word in done.stderr
 
 
-def test_the_next_run_on_the_place_is_refused_and_others_are_warned(commands, started):
+def test_the_next_run_in_the_environment_is_refused_and_others_are_warned(commands, started):
     folder = killed(commands, started("run", commands.scenario()))
     refused = commands.call("run", commands.scenario(seconds=0))
     assert refused.returncode == 3
@@ -295,7 +295,7 @@ def test_a_copy_of_a_run_is_recovered_elsewhere(commands, started, tmp_path):
     assert commands.call("recover", copy).returncode == 0
 
 
-def test_a_run_and_a_recovery_of_its_place_exclude_each_other(commands, started):
+def test_a_run_and_a_recovery_of_its_environment_exclude_each_other(commands, started):
     runner = started("run", commands.scenario())
     refused = commands.call("recover")
     assert refused.returncode == 3

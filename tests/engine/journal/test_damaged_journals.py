@@ -45,7 +45,7 @@ def test_any_damaged_line_leaves_the_world_as_before_or_says_what_may_be_left(ki
         assert fold(read_journal(folder.journal).events) == report
 
 
-def test_a_lost_record_is_settled_by_a_place_that_is_as_before(killed):
+def test_a_lost_record_is_resolved_when_the_environment_is_as_before(killed):
     played, folder, lines = killed
     number = next(n for n, line in enumerate(lines) if b'"describe":"restore one"' in line)
     lines[number] = flipped(lines[number], 20)

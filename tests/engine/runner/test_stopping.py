@@ -211,7 +211,7 @@ def test_undos_that_hang_have_their_bound_retries_and_the_least_when_the_budget_
     assert between == pytest.approx(BACKOFF.total_seconds(), abs=0.01)
 
 
-def test_a_place_that_does_not_close_is_given_up(drill, monkeypatch):
+def test_an_environment_that_does_not_close_is_given_up(drill, monkeypatch):
     async def never(_self, *, finished):
         await anyio.sleep_forever()
 

@@ -79,7 +79,7 @@ def test_an_undo_that_hangs_is_bounded(drill):
     assert report.undos[0].result == "restored"
 
 
-def test_a_foreign_change_to_our_field_is_a_conflict_and_left_alone(drill):
+def test_an_external_change_to_our_field_is_a_conflict_and_left_alone(drill):
     def meddle(_session, event):
         if event["kind"] == "step_ended":
             played.prepare(f="theirs", other="kept")

@@ -35,7 +35,7 @@ MARKS = f"{NODE} metadata.annotations[]"
         ("Namespace/a left by this run", {}, True, False),
     ],
 )
-def test_what_is_neither_a_drills_nor_a_responders_is_foreign(
+def test_what_neither_a_drill_nor_a_responder_sets_is_external(
     item: str, before: Any, after: Any, *, is_foreign: bool
 ) -> None:
     was = {} if before == {} else {item: before}
@@ -88,7 +88,7 @@ SPECS = st.recursive(
 
 
 @given(SPECS, st.text(min_size=12, max_size=20, alphabet="abcdef"))
-def test_no_foreign_value_gets_into_a_fingerprint(spec: Any, secret: str) -> None:
+def test_no_value_of_another_owner_gets_into_a_fingerprint(spec: Any, secret: str) -> None:
     whole = {"spec": spec, "env": [{"name": "TOKEN", "value": secret}]}
     assert secret not in json.dumps(split_spec(whole))
 

@@ -94,5 +94,5 @@ async def read(closes_at: float) -> float:
 
 
 @pytest.mark.parametrize("closes_at", [59.5, 60.5])
-def test_a_place_that_was_read_is_given_so_long_to_close(closes_at: float) -> None:
+def test_an_environment_that_was_read_is_given_so_long_to_close(closes_at: float) -> None:
     assert play(read, closes_at) == min(closes_at, CLOSING.total_seconds())
