@@ -10,7 +10,7 @@ from tests.kits import REPOSITORY
 from tests.kits.project.named_tests import TESTS
 
 TEXT = (REPOSITORY / "docs" / "timers.md").read_text(encoding="utf-8")
-PLAYED, NOT_PLAYED = TEXT.split("## What is no timer of ours, or is not played")
+PLAYED, NOT_PLAYED = TEXT.split("## Not our timers, or without a test")
 ROW = re.compile(r"^\| `([\w/.]+)` \| (.*) \|$", re.MULTILINE)
 PACKAGES = ("engine/offbus", "steps/offbus_steps", "agent/offbus_agent", "sandbox/offbus_sandbox")
 CALLS = {
