@@ -1,12 +1,12 @@
-# Everything that a user of the repository or its CI needs; `make` alone lists it.
+# Every command that users of the repository and CI need; `make` alone lists them.
 #
-# Stamps below .venv/stamps say what was done, so that a second `make drill` starts the drill at once: pip runs again
-# only when the packaging changed, and a change in shim/ rebuilds the C parts and nothing else. Paths are relative, so
-# that a checkout below a folder with spaces in its name works.
+# Stamps below .venv/stamps record what was done, so that a second `make drill` starts the drill at once: pip runs again
+# only when the packaging changed, and a change in shim/ rebuilds only the C parts. Paths are relative, so that a
+# checkout in a folder with spaces in its path works.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:  # two pips in one environment do not go well, also under `make -j`
+.NOTPARALLEL:  # two pips in one environment break each other, also under `make -j`
 .PHONY: help drill test test-all test-cluster torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-recovery bench-shim clean
 
 VENV := .venv
@@ -21,18 +21,18 @@ NATIVE_SOURCES := $(shell find shim -type f \( -name '*.[chS]' -o -name '*.def' 
 # Tests of one file share fixtures; files are spread over the processors.
 SPREAD := -n auto --dist loadfile
 
-# First what needs an API server alone: each worker starts its own. Then the real cluster, one from up to down; what
-# takes it apart for minutes is torture-cluster's. SHORT is CI's part: no gigabytes of Dynamo, no clusters of its own.
+# First the tests that need only an API server: each worker starts its own. Then those that share one real cluster; tests
+# that break it for minutes are torture-cluster's. SHORT is CI's part: without Dynamo (gigabytes) and extra clusters.
 API_SERVER := $(SPREAD) -m "cluster$(if $(SHORT), and not long)" tests/kubernetes --ignore=tests/kubernetes/real
 REAL_CLUSTER := -m "cluster and not long$(if $(SHORT), and not own_cluster and not dynamo)" tests/cluster tests/kubernetes/real
 
 SCENARIO ?= scenarios/xid79.yaml
 ARGS ?=
 
-help:  ## List what make can do
+help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
-drill: $(STAMPS)/run $(STAMPS)/native  ## Play a whole drill on this machine (SCENARIO=…, ARGS="--set xid=48")
+drill: $(STAMPS)/run $(STAMPS)/native  ## Run a whole drill on this machine (SCENARIO=…, ARGS="--set xid=48")
 	@exec $(BIN)/offbus run "$(SCENARIO)" $(ARGS)
 
 test: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests, without the slow ones (ARGS="-k undo")
@@ -43,25 +43,25 @@ test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-clu
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes; SHORT=1: CI's part)
 	@$(BIN)/python -m tests.kits.cluster build
-	@$(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS want none of these
+	@$(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS select none of these
 	@exec $(BIN)/python -m pytest $(REAL_CLUSTER) $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
 	@exec $(BIN)/python -m tests.kits.cluster up
 
-cluster-status: $(STAMPS)/dev  ## Show its versions, nodes and pods, and how to use it
+cluster-status: $(STAMPS)/dev  ## Show the cluster's versions, nodes and pods, and how to use it
 	@exec $(BIN)/python -m tests.kits.cluster status
 
-cluster-down: $(STAMPS)/dev  ## Remove it without a trace
+cluster-down: $(STAMPS)/dev  ## Remove the cluster and everything that it created
 	@exec $(BIN)/python -m tests.kits.cluster down
 
-torture: $(STAMPS)/dev $(STAMPS)/native  ## Kill drills everywhere, recover, compare (FULL=1: all of it; ARGS="--seed 7")
+torture: $(STAMPS)/dev $(STAMPS)/native  ## Kill drills at every point, recover, compare (FULL=1: all cases; ARGS="--seed 7")
 	@exec $(BIN)/python -m tests.kits.torture.run $(if $(FULL),--full) $(ARGS)
 
-torture-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Kill runners on the real cluster for ever, and break it under their drills (root)
+torture-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Kill runners on the real cluster, and break it during their drills (root)
 	@OFFBUS_TORTURE=all exec $(BIN)/python -m pytest -m cluster -s -n 0 tests/kubernetes/real/test_real_torture.py $(ARGS)
 
-check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
+check: $(STAMPS)/dev  ## Check style, types, layers and the generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -70,33 +70,33 @@ check: $(STAMPS)/dev  ## Check style, types, the floors and the generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python docs/generate.py --check
 
-generate: $(STAMPS)/run  ## Write the generated files anew (docs/steps, schemas)
+generate: $(STAMPS)/run  ## Generate files again (docs, schemas, roles)
 	@$(BIN)/python docs/generate.py
 
-bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets, side by side with Chaos Toolkit
+bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets, and compare with Chaos Toolkit
 	@exec .venv-bench/bin/python -m benchmarks.bench $(ARGS)
 
 bench-recovery: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure how long recover takes for 100 undos
 	@exec .venv-bench/bin/python -m benchmarks.recovery $(ARGS)
 
-bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure what the shim costs a call (ARGS=--quick)
+bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure the shim's cost per call (ARGS=--quick)
 	@exec $(BIN)/python -m benchmarks.shim $(ARGS)
 
-bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of 5,000 nodes, beside a poller (ARGS="--nodes 500 --pods 2000")
+bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of 5,000 nodes, and compare with a poller (ARGS="--nodes 500 --pods 2000")
 	@exec $(BIN)/python -m benchmarks.fleet $(ARGS)
 
-clean:  ## Remove everything that make made
+clean:  ## Remove everything that make created
 	@[ ! -f shim/Makefile ] || $(MAKE) --no-print-directory -s -C shim clean
 	@rm -rf $(VENV) .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find $(NATIVE) -type f -not -name README.md -delete 2>/dev/null || true
 
 $(STAMPS)/venv:
 	@command -v $(firstword $(CC)) >/dev/null || \
-	  { echo "offbus: there is no C compiler ($(firstword $(CC))); install one (Debian, Ubuntu: apt install gcc)" >&2; exit 1; }
+	  { echo "offbus: C compiler not found: $(firstword $(CC)); install one (Debian, Ubuntu: apt install gcc)" >&2; exit 1; }
 	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11) none; do \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; \
 	[ "$$python" != none ] || \
-	  { echo "offbus: there is no Python 3.11 or newer; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }; \
+	  { echo "offbus: Python 3.11 or newer not found; install it, or set its path: make PYTHON=/path/to/python3" >&2; exit 1; }; \
 	"$$python" -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "offbus: $$python has no venv module; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
 	"$$python" -m venv $(VENV)

@@ -1,7 +1,7 @@
-"""Runs a command and fails when it leaves processes behind, which it ends then.
+"""Runs a command; if it leaves processes behind, kills them and fails.
 
 Orphans of the command become children of this process (PR_SET_CHILD_SUBREAPER, prctl(2)), also those that
-started a session of their own, as the supervisor of `local` does. They have a while to end by themselves.
+started a session of their own, as the supervisor of `local` does. They have a grace time to end by themselves.
 Linux, standard library, any Python 3.9 or newer: it runs before there is a virtual environment.
 
     python3 .ci/no_leftovers.py [--grace=SECONDS] COMMAND [ARGUMENT…]
@@ -23,17 +23,17 @@ GRACE_S = 20.0
 
 
 def main(command: list[str]) -> int:
-    """Run, wait for orphans, tell."""
+    """Run the command, wait for orphans, report."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise SystemExit(f"no_leftovers: prctl: {os.strerror(ctypes.get_errno())}")
     grace_s = GRACE_S
     if command[0].startswith(GRACE):
         grace_s = float(command.pop(0).removeprefix(GRACE))
     code = subprocess.run(command, check=False).returncode
-    left = end_orphans(grace_s)
-    for line in left:
+    killed = end_orphans(grace_s)
+    for line in killed:
         print(f"no_leftovers: left behind: {line}", file=sys.stderr)
-    return code or bool(left)
+    return code or bool(killed)
 
 
 def end_orphans(grace_s: float) -> list[str]:
@@ -43,7 +43,7 @@ def end_orphans(grace_s: float) -> list[str]:
     deadline = time.monotonic() + grace_s
     while reap():
         if signal.sigtimedwait({signal.SIGCHLD}, max(0.0, deadline - time.monotonic())) is None:
-            for pid in children():  # what these leave behind comes to us, and goes in the next round
+            for pid in children():  # their own children become ours, and are killed in the next round
                 killed.append(f"{pid} {command_line(pid)}")
                 os.kill(pid, signal.SIGKILL)
             deadline = time.monotonic() + 1
@@ -51,7 +51,7 @@ def end_orphans(grace_s: float) -> list[str]:
 
 
 def reap() -> bool:
-    """Take in all children that have ended; whether any is left."""
+    """Reap all children that have ended; whether any still runs."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             continue
@@ -67,7 +67,7 @@ def children() -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """What a process was started as."""
+    """The command line of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
 
 

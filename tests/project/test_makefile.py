@@ -45,7 +45,7 @@ def test_no_compiler_is_one_clear_line(repository: Path, folder: Path) -> None:
     told = make(repository, folder, VENV, "CC=no-such-compiler")
     assert told.returncode == 2
     assert told.stderr.splitlines()[0] == (
-        "offbus: there is no C compiler (no-such-compiler); install one (Debian, Ubuntu: apt install gcc)"
+        "offbus: C compiler not found: no-such-compiler; install one (Debian, Ubuntu: apt install gcc)"
     )
 
 
@@ -69,7 +69,7 @@ def test_an_old_python_is_one_clear_line(repository: Path, folder: Path) -> None
         [shutil.which("make") or "make", VENV], cwd=folder, env={"PATH": path}, capture_output=True, text=True
     )
     assert told.returncode == 2
-    assert "there is no Python 3.11 or newer" in told.stderr.splitlines()[0]
+    assert "Python 3.11 or newer not found" in told.stderr.splitlines()[0]
 
 
 def test_no_venv_module_is_one_clear_line(repository: Path, folder: Path) -> None:
