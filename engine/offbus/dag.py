@@ -7,10 +7,10 @@
 3. The order is stable: if the file's order already satisfies 2, it is kept; a step that is needed by one further up
    is moved up to just before it, and nothing else moves. This is the *plan order*: results are reported in it.
 4. It is deterministic: the same steps and needs give the same order.
-5. A cycle is refused with `CycleError`, whose `path` is a shortest way round: each step needs the next, the
+5. A cycle is refused with `CycleError`, whose `path` is a shortest cycle: each step needs the next, the
    last is the first.
 6. `ancestors(x)` is what x needs, directly or not; `descendants(x)` is what needs x; both in plan order,
-   neither has x.
+   neither contains x.
 7. `is_ancestor(a, x)` is the same as `a in ancestors(x)`.
 8. Time and memory of `build` are linear in steps plus needs, whatever the depth: no recursion, no set of ancestors per
    step. A question about ancestors costs at most the part of the graph between; in a plain sequence it is O(1).
@@ -35,7 +35,7 @@ class CycleError(ValueError):
 
 
 class _Position(NamedTuple):
-    """Where a step stands: on which run of single needs, how far down it, and where in the plan order."""
+    """Where a step is: in which chain of single needs, how far down it, and where in the plan order."""
 
     chain: int
     depth: int
@@ -74,7 +74,7 @@ class Dag:
         while open_ends:
             here = self._positions[open_ends.popleft()]
             if here.rank <= goal.rank and here is not goal:
-                continue  # everything that it needs stands before it: the goal is not among them
+                continue  # everything that it needs comes before it: the goal is not among them
             if here.chain == goal.chain and here.depth >= goal.depth:
                 return ancestor != step
             for need in self.needs[self._heads[here.chain]]:
@@ -136,7 +136,7 @@ def _order(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _shortest_cycle(needs: Mapping[str, tuple[str, ...]], start: str) -> tuple[str, ...]:
-    """A shortest way from `start`, which is on a cycle, back to itself: breadth first."""
+    """A shortest path from `start`, which is on a cycle, back to itself: breadth first."""
     came_from: dict[str, str] = {}
     queue = deque([start])
     while queue:

@@ -1,6 +1,6 @@
-"""Where every `offbus` begins: a Ctrl-C while the program is still being read is told as any other, in one line.
+"""Entry point of every `offbus` command: a Ctrl-C while modules are still being imported is reported in one line.
 
-Nothing was changed yet, so it leaves at once. From then on the commands answer for it (offbus.cli.main, and
+Nothing was changed yet, so the process exits at once. After that the commands handle it (offbus.cli.main, and
 offbus.runner.signals in a run).
 """
 
@@ -12,12 +12,12 @@ from types import FrameType
 __all__ = ["main"]
 
 INTERRUPTED = 130
-"""offbus.exits.Exit.INTERRUPTED, whose import takes longer than one may be interrupted in."""
+"""offbus.exits.Exit.INTERRUPTED, which is not imported: a Ctrl-C may come during that import."""
 
 
-CALM = (10_000, 10, 20)
-"""Thresholds of the collector (gc.set_threshold): a scenario and what a run has to report stay until the end, so
-looking at them again and again finds nothing. By default it is a tenth of the time of a run of 10,000 steps."""
+GC_THRESHOLDS = (10_000, 10, 20)
+"""For gc.set_threshold: a scenario and the report of a run live until the end, so scanning them again and again frees
+nothing. By default it is a tenth of the time of a run of 10,000 steps."""
 
 
 def main() -> None:
@@ -27,10 +27,10 @@ def main() -> None:
     )  # `nohup` and `&` may have it ignored
     if ours:
         signal.signal(signal.SIGINT, _leave)
-    gc.disable()  # what is being imported is no garbage
+    gc.disable()  # imports leave no garbage
     from offbus.cli.main import main as commands
 
-    gc.set_threshold(*CALM)
+    gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
     if ours:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,6 +1,6 @@
 """What a run acts on, as the engine sees it. The engine never looks inside.
 
-An environment type is registered under the entry point group `offbus.environments`; it brings its own options,
+An environment type is registered under the entry point group `offbus.environments`; it has its own options,
 guards and target schema. `offbus_steps.cluster.cluster` narrows `Environment` to the port that steps use.
 """
 
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class Options(BaseModel):
-    """Base of an environment's options: what stands beside `uses` in the scenario, and `--env-set`."""
+    """Base of an environment's options: the keys beside `uses` in the scenario, and `--env-set`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -61,20 +61,20 @@ class RunHandle(Recorder, Protocol):
     """What the engine gives an environment for the length of a run or a recovery."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
-        """Journal (fsync) what `reopen` needs. Called before the first change to the world, and again when it grows."""
+        """Journal (fsync) what `reopen` needs. Called before the first change to the world, and when there is more."""
 
     def unopened(self, leftovers: Iterable[Leftover] = ()) -> None:
-        """The environment does not open, though `opened` was called: it was ended, and that was checked.
+        """The environment did not open, though `opened` was called: what was started was ended, and that was verified.
 
-        `leftovers` is what is not known to be gone. A failed `open` that does not call it leaves residue, for nobody
-        has looked.
+        `leftovers` is what may still exist. A failed `open` that does not call this is residue, because nothing was
+        verified.
         """
 
     def persisted(self) -> Sequence[Event]:
-        """The events so far that whoever finishes the run from elsewhere needs (offbus.journal.recovery_events).
+        """The events so far that a recovery on another machine needs (offbus.journal.recovery_events).
 
-        An environment that `PersistsEvents` keeps these before it lets the run change anything; those that come later
-        are given to its `keep`.
+        An environment that `PersistsEvents` stores these before it lets the run change anything; later ones are passed
+        to its `persist`.
         """
 
     def abort(self, reason: str) -> None:
@@ -94,7 +94,7 @@ class Environment(Protocol):
         """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
 
         A name that ends with `[]` holds many of one kind ("Node/node-1 metadata.labels[]" -> {"team": "a"}): in a large
-        place that takes half of the memory. Differences are told one by one all the same, as `…metadata.labels[team]`.
+        environment that takes half of the memory. Differences are reported one by one, as `…metadata.labels[team]`.
         Taken before the first step and after the last undo; a difference that no undo reported is residue.
         Names that the platform makes up (pods, uids, resource versions) do not occur in it.
         """
@@ -108,39 +108,39 @@ class Environment(Protocol):
 class HoldsLeases(Protocol):
     """An environment in which faults live only as long as their leases, so that a suspended runner may be too late.
 
-    Optional: an environment without `may_change` says that nothing in it expires.
+    Optional: in an environment without `may_change`, nothing expires.
     """
 
     async def may_change(self) -> None:
         """Raises StepError when the run may change nothing more. Called by `ctx.undo` before every effect.
 
-        After SIGCONT, or a suspend of the machine, the runner does not know that time has passed. So whoever holds
-        leases must find out *now*: compare CLOCK_BOOTTIME (not the loop's clock, which may stop) with the last
+        After SIGCONT, or a suspend of the machine, the runner does not know that time has passed. So the holder of
+        the leases must check *now*: compare CLOCK_BOOTTIME (not the loop's clock, which may stop) with the last
         renewal that was acknowledged; when a ttl has passed since, or the agent answers 410 to a renewal, the lease
-        is lost for good. Nothing is armed again; the message names the lease and for how long the runner was away.
+        is lost for good. Nothing is armed again; the message names the lease and how long the runner was suspended.
         """
 
 
 @runtime_checkable
 class PersistsEvents(Protocol):
-    """An environment that keeps what others need to finish the run (offbus.journal.recovery_events). Optional."""
+    """An environment that stores the events a recovery elsewhere needs (offbus.journal.recovery_events). Optional."""
 
     async def persist(self, event: Event) -> None:
-        """Keep one more event, the fingerprint or an undo record, after it was journaled.
+        """Store one more event, the fingerprint or an undo record, after it was journaled.
 
-        Raises StepError when it could not be kept: the effect of an undo record must not begin. The record stays in the
-        journal, and is undone, which finds nothing to do.
+        Raises StepError when it could not be stored: the effect of an undo record must not begin. The record stays in
+        the journal, and its undo finds nothing to do.
         """
 
 
 @runtime_checkable
 class OwnsRun(Protocol):
-    """An environment that knows whether this process still has the run: only its owner may undo. Optional."""
+    """An environment that knows whether this process still owns the run: only its owner may undo. Optional."""
 
     async def may_undo(self) -> None:
-        """Raises TakenOver when another process has the run now. Asked before every try of an undo.
+        """Raises TakenOver when another process owns the run now. Called before every try of an undo.
 
-        Any other error means that it could not be found out: that try fails, a later one may not.
+        Any other error means that the owner could not be determined: that try fails, a later one may succeed.
         """
 
 
@@ -148,16 +148,17 @@ class SuggestsFixes(Protocol):
     """An environment that knows how a person would fix a difference in its fingerprint. Optional."""
 
     def fix(self, item: str, before: Any) -> str | None:
-        """The command that makes `item` be `before` again (None: it was not there); None when there is no such."""
+        """The command that makes `item` be `before` again (None: it was not there); None when no command does that."""
 
 
 class TellsExternalChanges(Protocol):
-    """An environment that knows what neither a run nor what answers its faults could have changed. Optional."""
+    """An environment that knows what neither a run nor the responder to its faults could have changed. Optional."""
 
     def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-        """Why the difference of `item` between two fingerprints is somebody else's doing; None when it may be ours.
+        """Why somebody else made the difference of `item` between two fingerprints; None when it may be ours.
 
-        Such a difference is told and is no residue: places are used by others while a drill runs. In doubt: None.
+        Such a difference is reported but is no residue: others use the cluster during a drill. When it is not certain:
+        None.
         """
 
 
@@ -180,7 +181,7 @@ class Opener(Protocol):
     ) -> AbstractAsyncContextManager[Environment]:
         """Connect, start what must be started, check guards. Raises GuardRefused, CouldNotRun.
 
-        What raises after `run.opened` ends what was started, proves that, and calls `run.unopened`.
+        One that raises after `run.opened` first ends what it started, verifies that, and calls `run.unopened`.
         """
 
     def reopen(
@@ -188,49 +189,49 @@ class Opener(Protocol):
     ) -> AbstractAsyncContextManager[Environment]:
         """Connect again from journaled state, for `recover`.
 
-        Raises CouldNotRun if it cannot be reached, EnvironmentGone if it is proven to be no more.
+        Raises CouldNotRun if it cannot be reached, EnvironmentGone if it is proven to be gone.
         """
 
     def identity(self, options: Any) -> str:
-        """Names the place, so that two runs on one place exclude each other ("local:/path", "kubernetes:ctx")."""
+        """Names the environment, so that two runs in it exclude each other ("local:/path", "kubernetes:ctx")."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedRun:
-    """A run that a place keeps the events of."""
+    """A run whose events an environment stores."""
 
     run: str
     holder: str
-    """Who has it, or had it, in words."""
+    """Who holds it, or held it last, in words."""
     events: tuple[Event, ...]
-    """Enough to rebuild a journal that reaches the place as the options do; none when nothing was kept."""
+    """Enough to rebuild a journal that reaches the environment as the options do; none when nothing was stored."""
 
 
 @runtime_checkable
 class FindsRuns(Protocol):
-    """An opener of places that keep the events of their runs (`PersistsEvents`). Optional."""
+    """An opener of environments that store the events of their runs (`PersistsEvents`). Optional."""
 
     async def unfinished_runs(self, options: Any) -> Sequence[UnfinishedRun]:
-        """The runs that a place knows of, living ones included: taking one over tells. Raises CouldNotRun."""
+        """The runs that are stored, those still running included: only a takeover can tell. Raises CouldNotRun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A step that a scenario intends, as far as it is known before the run."""
+    """A step of a scenario, as far as it is known before the run."""
 
     step: str
     uses: str
     injects: bool
     params: Mapping[str, Any]
-    """Those of its params that wait for nothing."""
+    """Those of its params that are known before the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightCheck:
-    """One thing that a look at a place has shown before a run."""
+    """One result of the preflight."""
 
     topic: str
-    """A word or two, for a heading: "rights", "node n1"."""
+    """A word or two, for a heading: "permissions", "node n1"."""
     text: str
     level: Literal["info", "warning", "error"] = "info"
     """`warning`: the drill may not show what it should; `error`: a run would be refused."""
@@ -239,9 +240,9 @@ class PreflightCheck:
 
 @runtime_checkable
 class RunsPreflight(Protocol):
-    """An opener that can look at its place before a run and say what would happen there. Optional."""
+    """An opener that can check its environment before a run and say what would happen there. Optional."""
 
     async def preflight(
         self, options: Any, guards: Any, intents: Sequence[Intent], run: RunHandle, *, scenario_dir: str
     ) -> Sequence[PreflightCheck]:
-        """Look, and change nothing. Raises CouldNotRun when the place cannot be looked at."""
+        """Check, and change nothing. Raises CouldNotRun when the environment cannot be reached."""

@@ -2,10 +2,10 @@
 
     OffbusError
     ├── UsageError            the user asked for something impossible: exit 2, nothing was touched
-    ├── CouldNotRun           a refused guard, a leftover run, a run folder that cannot be written: exit 3
+    ├── CouldNotRun           a refused guard, an unfinished run, a run folder that cannot be written: exit 3
     │   ├── GuardRefused
     │   ├── EnvironmentGone   what a run acted on is proven to be gone, with all that the run did in it
-    │   ├── TakenOver         another process has the run now: nothing more is changed, not even undone
+    │   ├── TakenOver         another process owns the run now: nothing more is changed, not even undone
     │   └── JournalError      the journal cannot be written (or read): inject nothing, undo what is done
     └── StepProblem           raised by steps and undos
         ├── StepFailed        the world did not do what was expected          -> outcome failed,  exit 1
@@ -52,7 +52,7 @@ class UsageError(OffbusError):
 
 
 class CouldNotRun(OffbusError):
-    """Raised when a run cannot start or go on for reasons outside the scenario's steps; exit code 3."""
+    """Raised when a run cannot start or continue for reasons outside the scenario's steps; exit code 3."""
 
 
 class GuardRefused(CouldNotRun):
@@ -60,7 +60,7 @@ class GuardRefused(CouldNotRun):
 
 
 class EnvironmentGone(CouldNotRun):
-    """Raised by an environment that is reopened when it has proven that its place is no more: all undos are settled."""
+    """Raised by an environment when it is reopened and proven to be gone: all undos are resolved."""
 
 
 class TakenOver(CouldNotRun):

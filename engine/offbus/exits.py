@@ -1,4 +1,4 @@
-"""Exit codes of every offbus command, in one place (the contract with CI systems)."""
+"""Exit codes of every offbus command (the contract with CI systems)."""
 
 from enum import IntEnum
 
@@ -15,7 +15,7 @@ class Exit(IntEnum):
     INVALID = 2
     """The scenario or the command line is wrong; nothing was touched."""
     COULD_NOT_RUN = 3
-    """An action errored or timed out, a guard refused, a run was left over, or a bug."""
+    """An action errored or timed out, a guard refused, a run was left unfinished, or a bug."""
     RESIDUE = 4
     """Something that the run changed was not restored, or a second signal ended it."""
     INTERRUPTED = 130

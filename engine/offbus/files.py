@@ -1,4 +1,4 @@
-"""Reading files that a user names: bounded, and never waiting for a writer that may never come."""
+"""Reads files that a user names: bounded, and never blocked by a pipe that nobody writes to."""
 
 import errno
 import os

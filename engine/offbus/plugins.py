@@ -6,7 +6,7 @@ They are entry points (groups below); ours are registered exactly as a third par
 files is not seen.
 
 A plug-in that cannot be loaded is one clear `PluginError` that names its package. It is never skipped in silence,
-and it harms only who asks for it.
+and it affects only what uses it.
 """
 
 import sys
@@ -46,7 +46,7 @@ class Plugin:
     target: str
     """ "package.module:ATTRIBUTE"."""
     package: str
-    """The distribution that brings it."""
+    """The distribution that provides it."""
     version: str
 
     def load(self) -> Any:
@@ -55,7 +55,7 @@ class Plugin:
             return resolve(self.target)
         except (
             Exception
-        ) as err:  # an import runs foreign code: anything may come, all of it is this package's fault
+        ) as err:  # an import runs the package's code: whatever it raises is the package's fault
             raise PluginError(
                 f"{self.group} {self.name!r} of package {self.package} {self.version} cannot be loaded: "
                 f"{type(err).__name__}: {err}",

@@ -1,4 +1,4 @@
-"""References to what stands in a module, in the notation of entry points: "package.module:attribute"."""
+"""References to objects in modules, in the notation of entry points: "package.module:attribute"."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ __all__ = ["is_reference", "resolve"]
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text is in this notation; nothing is imported to tell."""
+    """Whether a text is in this notation; nothing is imported for that."""
     module, colon, attribute = text.partition(":")
     return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *attribute.split(".")))
 

@@ -1,7 +1,7 @@
 """Run folders: where a run's journal, report and lock live.
 
 `$XDG_STATE_HOME/offbus/runs/<utc>-<name>-<id>/`, mode 0700, unless `--runs` says otherwise. A file `unfinished`
-stands in the folder from before the first change to the world until everything is undone.
+is in the folder from before the first change to the world until everything is undone.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def unfinished(self) -> Path:
-        """Stands while something may be left to undo."""
+        """Exists while something may be left to undo."""
         return self.path / "unfinished"
 
     def lock(self, task: str = "run") -> FileLock:
@@ -66,9 +66,9 @@ class RunFolder:
 
     @property
     def identity(self) -> str | None:
-        """The place that an unfinished run acts on; None when that is not known.
+        """The environment that an unfinished run acts on; None when that is not known.
 
-        It stands in `unfinished`, so that a damaged journal does not hide it, and in the journal.
+        It is stored in `unfinished`, so that a damaged journal does not hide it, and in the journal.
         """
         try:
             return str(json.loads(self.unfinished.read_bytes())["identity"])
@@ -85,7 +85,7 @@ class RunFolder:
         return self.path / "lock"
 
     def in_use(self) -> bool:
-        """Whether a living process holds the run."""
+        """Whether a process holds the run."""
         try:
             with self.lock("look"):
                 return False
@@ -94,13 +94,13 @@ class RunFolder:
 
 
 def default_runs() -> Path:
-    """Where runs are kept when nothing else is said."""
+    """The default folder of runs."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state, "offbus", "runs")
 
 
 def create_run(base: Path, name: str, identity: str) -> RunFolder:
-    """Make a new run's folder; `identity` names the place it acts on. Raises CouldNotRun when that is not possible."""
+    """Make a new run's folder; `identity` names the environment it acts on. Raises CouldNotRun when that fails."""
     stamp = run_stamp()
     folder = RunFolder(base / f"{stamp}-{name}-{secrets.token_hex(4)}")
     try:
@@ -111,13 +111,13 @@ def create_run(base: Path, name: str, identity: str) -> RunFolder:
     except OSError as err:
         raise CouldNotRun(
             f"cannot make the run's folder below {base}: {err.strerror}",
-            hint="choose another place with --runs DIR",
+            hint="choose another folder with --runs DIR",
         ) from err
     return folder
 
 
 def run_stamp() -> str:
-    """What a new run's folder is named after, to the millisecond: the order of names is that of their beginnings."""
+    """The time in the name of a new run's folder, to the millisecond: folders sort by their start."""
     return datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")[:-3] + "Z"
 
 
@@ -129,7 +129,7 @@ def runs_in(base: Path) -> list[RunFolder]:
 
 
 def unfinished_runs(base: Path) -> Iterator[RunFolder]:
-    """Runs that did not finish and that no living process holds, oldest first."""
+    """Runs that did not finish and that no process holds, oldest first."""
     for folder in runs_in(base):
         if folder.unfinished.exists() and not folder.in_use():
             yield folder
@@ -146,7 +146,7 @@ def find_run(base: Path, wanted: str) -> RunFolder:
     if wanted == "latest":
         if runs:
             return runs[-1]
-        raise UsageError(f"there is no run in {base}", hint="choose another place with --runs DIR")
+        raise UsageError(f"there is no run in {base}", hint="choose another folder with --runs DIR")
     found = [run for run in runs if run.id.startswith(wanted) or run.path.name == wanted]
     if len(found) == 1:
         return found[0]
@@ -156,6 +156,6 @@ def find_run(base: Path, wanted: str) -> RunFolder:
 
 
 def environment_lock(base: Path, identity: str, task: str = "run") -> FileLock:
-    """Two runs on one place exclude each other, and so do a run and a recovery."""
+    """Two runs in one environment exclude each other, and so do a run and a recovery."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return FileLock(base / ".locks" / digest, f"the environment {identity}", task=task)

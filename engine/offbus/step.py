@@ -1,4 +1,4 @@
-"""What a step type is, and what a step may do: the engine's face to step authors.
+"""What a step type is, and what a step may do: the engine's interface for step authors.
 
 A step type is a frozen `StepType` registered under the entry point group `offbus.steps`. Its `run` is
 `async run(ctx, params) -> outputs`; it is an *action* (changes the world) or an *observation* (only looks).
@@ -146,7 +146,7 @@ class Context(Recorder, Protocol):
         """What this step is doing or waiting for, for the live view. Not journaled."""
 
     async def sleep(self, duration: timedelta) -> None:
-        """Let time pass on the engine's clock (virtual in tests)."""
+        """Sleep on the engine's clock (virtual in tests)."""
 
     def now_ns(self) -> int:
         """The runner's monotonic clock, as in `Recorded.mono_ns`."""
@@ -163,7 +163,7 @@ class StepType:
     params: type[Params]
     outputs: type[Outputs]
     run: Run | str
-    """What runs it, or where that stands: "package.module:function". `load_run` gives it."""
+    """What runs it, or a reference to that: "package.module:function". `load_run` returns it."""
     timeout: timedelta = timedelta(minutes=5)
     """Default; covers all attempts."""
     injects: bool = False
@@ -194,14 +194,14 @@ class StepType:
             return self.run
         try:
             found: Run = resolve(self.run)
-        except Exception as err:  # an import runs the package's code: anything may come
+        except Exception as err:  # an import runs the package's code: it may raise anything
             raise self._cannot_run(f"{type(err).__name__}: {err}") from err
         if not callable(found):
-            raise self._cannot_run(f"it is no function, but {found!r}"[:500])
+            raise self._cannot_run(f"it is not a function, but {found!r}"[:500])
         return found
 
     def _cannot_run(self, why: str) -> CouldNotRun:
         return CouldNotRun(
             f"step type {self.name!r} cannot be run: {self.run} cannot be loaded: {why}",
-            hint="fix or uninstall the package that brings it",
+            hint="fix or uninstall the package that provides it",
         )

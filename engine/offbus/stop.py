@@ -20,7 +20,7 @@ __all__ = ["asked_to_stop", "is_suspended"]
 
 @contextmanager
 def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
-    """Ask the process that holds a run to stop; a pidfd of it, None when it ended by itself. Raises CouldNotRun."""
+    """Ask the process that holds a run to stop; a pidfd of it, None when it has already ended. Raises CouldNotRun."""
     process = _process_of(folder)
     try:
         try:
@@ -49,15 +49,17 @@ def _process_of(folder: RunFolder) -> int:
 
 
 def _unreachable(folder: RunFolder, holder: Holder) -> CouldNotRun:
-    return CouldNotRun(f"run {folder.id} is held by {holder}, which is not here", hint=_by_hand(folder))
+    return CouldNotRun(
+        f"run {folder.id} is held by {holder}, which is not on this machine", hint=_by_hand(folder)
+    )
 
 
 def _by_hand(folder: RunFolder) -> str:
-    return f"where it runs: offbus stop {folder.id}"
+    return f"on its machine, run: offbus stop {folder.id}"
 
 
 def is_suspended(pid: int) -> bool:
-    """Whether a process is stopped (Ctrl-Z, SIGSTOP): it gets a signal only when it goes on."""
+    """Whether a process is stopped (Ctrl-Z, SIGSTOP): it gets a signal only when it is resumed."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -49,7 +49,7 @@ def test_validate_shows_findings_of_all_files_and_exits_2(folder: Path) -> None:
         "    6 |   - {id: inject, uses: inject_falt, with: {xid: 79}}",
         "      |                        ^^^^^^^^^^^",
         "      = did you mean 'inject_fault'?",
-        "      = `offbus steps` lists them; another package may bring more",
+        "      = `offbus steps` lists them; another package may provide more",
         "bad.yaml is not a valid scenario: 1 finding",
         "missing.yaml: there is no such file",
         "ok: drill, 3 steps",

@@ -147,7 +147,7 @@ print(explain_one('refers', 'text'))"""
 CANNOT_RUN = {
     "no_module": "acme_nowhere:run cannot be loaded: ModuleNotFoundError: No module named 'acme_nowhere'",
     "no_function": "acme_running:nothing cannot be loaded: AttributeError: module 'acme_running' has no attribute",
-    "no_callable": "acme_running:NUMBER cannot be loaded: it is no function, but 7",
+    "no_callable": "acme_running:NUMBER cannot be loaded: it is not a function, but 7",
     "breaks": "acme_broken:run cannot be loaded: RuntimeError: no GPU here",
 }
 

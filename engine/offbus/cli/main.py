@@ -1,6 +1,6 @@
 """The `offbus` command: finds subcommands lazily, turns errors into one message and an exit code.
 
-Built-in commands stand in a table with their one-line help, so that `offbus --help` imports none of them. Further
+Built-in commands are in a table with their one-line help, so that `offbus --help` imports none of them. Further
 ones come from the entry points `offbus.commands`, like step types and environments do.
 """
 
@@ -23,12 +23,12 @@ BUILT_IN = {
     "plan": ("offbus.cli.commands.plan:plan", "Show what a run would do, without doing it."),
     "recover": ("offbus.cli.commands.recover:recover", "Undo what an unfinished run left behind."),
     "stop": ("offbus.cli.commands.stop:stop", "Ask a running run to stop and undo."),
-    "residue": ("offbus.cli.commands.residue:residue", "Compare a run's place with what it was before."),
+    "residue": ("offbus.cli.commands.residue:residue", "Compare a run's environment with its state before."),
     "report": ("offbus.cli.commands.report:report", "Show the report of a run, finished or not."),
     "steps": ("offbus.cli.commands.steps:steps", "List the step types, or explain one."),
     "schema": (
         "offbus.cli.commands.schema:schema",
-        "Print the JSON schema of scenarios, reports or journals.",
+        "Print the JSON schema of scenarios or reports.",
     ),
     "completion": (
         "offbus.cli.commands.completion:completion",
@@ -48,7 +48,7 @@ Examples:
   offbus recover latest
 
 \b
-Exit codes: 0 passed, 1 failed, 2 wrong use, 3 could not run, 4 residue, 130 interrupted and clean.
+Exit codes: 0 passed, 1 failed, 2 usage error, 3 could not run, 4 residue, 130 interrupted and clean.
 """
 
 
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("offbus: interrupted before anything was changed", err=True)
         code = 130
-    except Exception as error:  # noqa: BLE001  the last border: one message, never a traceback
+    except Exception as error:  # noqa: BLE001  the outermost level: one message, never a traceback
         from offbus.cli.problems import tell
 
         code = tell(error)

@@ -1,10 +1,10 @@
-"""Standard output and error that never raise: a reader that leaves stops no undo, and changes nothing a command says.
+"""Standard output and error that never raise: a closed pipe or terminal never stops an undo.
 
-- Closed from the start (`>&-`): the descriptor is led to /dev/null, else the next file that is opened (a journal) would
-  get its number, and what is printed would land in it.
+- Closed from the start (`>&-`): the descriptor is opened on /dev/null, else the next file that is opened (a journal)
+  would get its number and the output.
 - Closed by the reader (`| head -1`), or the terminal is gone: from then on everything is dropped, silently.
-- Refused for another reason (a full disk): dropped as well, but told at the end, and the exit status is not 0, for what
-  was asked for did not arrive.
+- Failed for another reason (a full disk): dropped as well, but reported at the end with an exit status that is not 0,
+  because the output is incomplete.
 - A character that the encoding lacks becomes "?".
 """
 
@@ -18,11 +18,11 @@ from typing import IO, Any
 __all__ = ["Output", "open_outputs"]
 
 GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO)
-"""Nobody reads any more."""
+"""The reader is gone."""
 
 
 class Output(io.FileIO):
-    """A descriptor whose writes never fail; `failed` says why they did not arrive."""
+    """A descriptor whose writes never fail; `failed` holds the first error."""
 
     failed: OSError | None = None
 
@@ -37,7 +37,7 @@ class Output(io.FileIO):
 
 
 def open_outputs() -> Callable[[], str | None]:
-    """Put both standard streams on such descriptors. Returns what tells, at the end, why something did not arrive."""
+    """Put both standard streams on such descriptors. Returns a function that says, at the end, why output was lost."""
     for fd in (0, 1, 2):
         _keep_open(fd)
     out = _over(1, sys.stdout)
@@ -62,7 +62,7 @@ def _keep_open(fd: int) -> None:
 
 
 def _over(fd: int, stream: IO[str] | None) -> tuple[io.TextIOWrapper | None, Output | None]:
-    """The stream of a descriptor; none where a test or an embedding program has put something else in its place."""
+    """The stream of a descriptor; none where a test or an embedding program has replaced it."""
     if stream is not None and stream is not (sys.__stdout__ if fd == 1 else sys.__stderr__):
         return None, None
     raw = Output(fd, "w", closefd=False)

@@ -10,7 +10,7 @@ __all__ = ["InvalidScenario"]
 
 
 class InvalidScenario(UsageError):
-    """Raised by `load_scenario` with every finding, sorted by place. Its message is all of them, ready to print."""
+    """Raised by `load_scenario` with every finding, sorted by position. Its message is all of them, ready to print."""
 
     def __init__(self, path: str, findings: Iterable[Finding]) -> None:
         self.path = path

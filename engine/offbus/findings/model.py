@@ -1,6 +1,6 @@
 """What is wrong with a scenario, and where.
 
-A `Finding` says what, where, why and what to do. Everything that reads a scenario collects findings and goes on, so
+A `Finding` says what, where, why and what to do. Everything that reads a scenario collects findings and continues, so
 that all of them are shown at once.
 """
 
@@ -23,7 +23,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """A place in a file, from (line, column) up to but not including the end; all count from 1, columns in characters.
+    """A range in a file, from (line, column) up to but not including the end; all count from 1, columns in characters.
 
     Line 0 means the whole of `file`, which may also be a piece of the command line ("--set xid=x").
     """
@@ -76,6 +76,6 @@ class Finding:
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by place, without exact repeats; what has no line comes first."""
+    """Sorted by position, without exact repeats; what has no line comes first."""
     unique = dict.fromkeys(findings)
     return tuple(sorted(unique, key=lambda f: (f.where.file, f.where.line, f.where.column, f.code)))

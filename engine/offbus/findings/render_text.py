@@ -1,4 +1,4 @@
-"""Findings for people: position, code, message, code frame with caret, what to do. It prints to nowhere."""
+"""Findings for people: position, code, message, code frame with caret, what to do. It prints nothing itself."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _WIDTH = 120
 
 
 def render(findings: Iterable[Finding], *, colour: bool = False) -> str:
-    """All findings for people: place, code, message, code frame with caret, what to do. Ends without a line end."""
+    """All findings for people: position, code, message, code frame with caret, what to do. Ends without a line end."""
     return "\n".join(_render(finding, _Paint(colour)) for finding in findings)
 
 

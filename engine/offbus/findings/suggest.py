@@ -17,7 +17,7 @@ def closest(word: str, allowed: Iterable[str]) -> str | None:
 
 @lru_cache(maxsize=1000)
 def _closest(word: str, allowed: tuple[str, ...]) -> str | None:
-    """Remembered: a step that was renamed is missed by all that need it."""
+    """Cached: all steps that need a renamed one ask for it."""
     from difflib import get_close_matches
 
     near = get_close_matches(word, allowed, n=1, cutoff=0.6)

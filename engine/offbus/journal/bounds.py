@@ -2,7 +2,7 @@
 
 What a step, an undo or an environment says may be anything: 100 MB of a log, a NaN, half a surrogate pair, an object
 of its own. Events of the kinds in `WHOLE` are what an undo needs later: they are never cut, so what does not fit is
-refused (offbus.errors.JournalError) *before* the effect. All others are only told, so they are cut until they fit.
+refused (offbus.errors.JournalError) *before* the effect. All others only inform, so they are cut until they fit.
 """
 
 import math
@@ -23,7 +23,7 @@ WHOLE_BYTES = 64 * 1024 * 1024
 TOLD_BYTES = 64 * 1024
 """Of one line of any other kind."""
 MARKER = "… ({} more)"
-"""What stands in the place of what was cut."""
+"""Replaces what was cut."""
 ROUNDS = ((8192, 64, 8), (1024, 32, 6), (128, 8, 4))
 """Longest text, most items, greatest depth: tried one after the other until the event fits."""
 

@@ -1,8 +1,8 @@
 """One event to one line and back; the checksum makes a torn or damaged line visible.
 
-Every format version that was ever released has its reader in `READERS`, which gives events as this version has them.
-A line is only an event when its checksum, its version and the schema of its kind all hold: what a fold gets is sound,
-also from a file that somebody made by hand.
+Every format version that was ever released has its reader in `READERS`, which returns events in the current format.
+A line is only an event when its checksum, its version and the schema of its kind all hold: a fold gets only valid
+events, also from a file that was made by hand.
 """
 
 import json
@@ -111,7 +111,7 @@ def _read_v1(event: Any) -> Event:
 
 
 def _read_v2(event: Any) -> Event:
-    """Format 2 is the present one: nothing to convert."""
+    """Format 2 is the current one: nothing to convert."""
     _envelope().validate_python(event, strict=True)
     _schema(event["kind"]).validate_python(event["data"], extra="forbid")
     read: Event = event

@@ -1,7 +1,7 @@
-"""Locks on run folders and on places: the kernel drops them when their owner dies, however it dies.
+"""Locks on run folders and on environments: the kernel drops them when their owner dies, however it dies.
 
-The lock itself is flock(2); a file that a dead process left behind never blocks. Who holds it stands in the file, for
-people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
+The lock itself is flock(2); a file that a dead process left behind never blocks. The holder is written into the file,
+for people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ class HeldElsewhere(CouldNotRun):
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who took a lock last."""
+    """The process that last took a lock."""
 
     owner: str
     host: str
@@ -33,7 +33,7 @@ class Holder:
     started: int
     """Clock ticks after boot (proc(5), /proc/PID/stat, field 22); 0 where there is no /proc."""
     task: str
-    """What it took the lock for: run, recover, residue …"""
+    """What the lock was taken for: run, recover, residue …"""
 
     def __str__(self) -> str:
         return f"process {self.pid} of {self.owner} on {self.host} ({self.task})"
@@ -68,7 +68,7 @@ class FileLock:
         except BlockingIOError as err:
             os.close(fd)
             who = holder_of(self.path) or "another process"
-            raise HeldElsewhere(f"{self._what} is in use by {who}") from err
+            raise HeldElsewhere(f"{self._what} is held by {who}") from err
         except OSError as err:
             os.close(fd)
             raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
@@ -77,7 +77,7 @@ class FileLock:
         return self
 
     def release(self) -> None:
-        """Give the lock up; harmless when it is not held."""
+        """Release the lock; harmless when it is not held."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -89,7 +89,7 @@ class FileLock:
         self.release()
 
     def _sign(self, fd: int) -> None:
-        """Say who holds it. On a full disk nobody is named; the lock holds all the same."""
+        """Write the holder into the file. On a full disk none is named; the lock still holds."""
         pid = os.getpid()
         who = Holder(_owner(), socket.gethostname(), boot_id(), pid, process_started(pid) or 0, self._task)
         try:
@@ -118,7 +118,7 @@ def process_started(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """Which boot of this machine it is; "unknown" where the kernel does not tell."""
+    """The id of this boot of the machine; "unknown" where the kernel has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -1,7 +1,7 @@
 """Reads journals back: tolerates a torn last line, reports a damaged middle.
 
-A torn tail is what `kill -9` in the middle of a write leaves: it has no line end, and is cut off by whoever takes the
-run over. Any other line that is no event means that somebody or something changed the file: the events before and after
+A torn tail is what `kill -9` in the middle of a write leaves: it has no line end, and a takeover cuts it
+off. Any other line that is no event means that the file was changed: the events before and after
 it are still returned, and `damage` says where, so that what is known can still be undone.
 """
 
@@ -41,7 +41,7 @@ class Journal:
 
     @property
     def next_seq(self) -> int:
-        """The number of the next event; damaged lines at the end keep theirs, so that a fold sees that they lack."""
+        """The number of the next event; damaged lines at the end keep theirs, so that a fold sees the gap."""
         return (self.events[-1]["seq"] if self.events else 0) + self.lost_at_end + 1
 
     @property
@@ -77,7 +77,7 @@ def _take(journal: Journal, line: bytes, number: int) -> None:
         journal.lost_at_end = 0 if found else journal.lost_at_end + 1
         return
     if not _follows(journal, event):
-        journal.damage.append(Damage(number, f"event {event['seq']} stands where it does not belong"))
+        journal.damage.append(Damage(number, f"event {event['seq']} is out of order"))
         return
     if event["seq"] != journal.next_seq and not journal.damage:
         missing = f"event {journal.next_seq} is missing before {event['seq']}"
@@ -87,7 +87,7 @@ def _take(journal: Journal, line: bytes, number: int) -> None:
 
 
 def _follows(journal: Journal, event: Event) -> bool:
-    """Whether the event is of this run and comes after all others: a line that was copied in is none of ours."""
+    """Whether the event is of this run and comes after all others: a line that was copied in does not count."""
     if not journal.events:
         return True
     last = journal.events[-1]
@@ -95,7 +95,7 @@ def _follows(journal: Journal, event: Event) -> bool:
 
 
 def _take_tail(journal: Journal, tail: bytes) -> None:
-    """What stands after the last line end: an event without its own, or the piece of one."""
+    """What follows the last line end: an event without its own, or a piece of one."""
     end = tail.rfind(b'"}') + 2
     whole = [event for event in salvage(tail) if _follows(journal, event)]
     if whole:

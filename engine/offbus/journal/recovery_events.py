@@ -1,11 +1,11 @@
-"""The events of a journal that whoever finishes the run from elsewhere needs, and a journal made of them again.
+"""The events of a journal that a recovery on another machine needs, and a journal rebuilt from them.
 
-An environment that keeps them (offbus.environment.PersistsEvents) can lose its runner with all of the runner's machine:
-the head says what the run was and how long its undo may take, `environment_opened` how the place is reached,
-`adopted` who has had the run, the fingerprint what the place was like before, and every undo record what is to be
-taken back. Which undos were played already is not kept: an undo that is played again finds nothing to do.
+With these stored in the environment (offbus.environment.PersistsEvents), a run can be finished although the runner's
+machine is lost: the head says what the run was and how long its undo may take, `environment_opened` how the environment
+is reached, `adopted` who owned the run, the fingerprint what the environment was like before, and every undo record
+what to undo. Which undos were already played is not stored: an undo that is played again finds nothing to do.
 
-A journal that is rebuilt has its events renumbered (all others are left out on purpose, they are no damage); times and
+A rebuilt journal has its events renumbered (all others are left out on purpose and do not count as damage); times and
 clocks stay those of the machine that wrote them.
 """
 
@@ -26,11 +26,11 @@ ORDER = (
     EventKind.UNDO_RECORDED,
     EventKind.ADOPTED,
 )
-"""The kinds, as a rebuilt journal has them."""
+"""The kinds, in the order of a rebuilt journal."""
 
 
 def is_persisted(event: Event) -> bool:
-    """Whether others need the event."""
+    """Whether a recovery on another machine needs the event."""
     kind = event["kind"]
     return kind in ORDER and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
 
@@ -48,12 +48,12 @@ class PersistedEvents:
 
 
 def rebuild_journal(path: Path, events: Iterable[Event]) -> None:
-    """Write a journal of kept events, durably. Raises JournalError; also for events that are none."""
+    """Write a journal of stored events, durably. Raises JournalError, also for events that make no journal."""
     try:
         ordered = sorted(events, key=lambda one: (ORDER.index(EventKind(one["kind"])), one["seq"]))
         lines = [encode({**event, "seq": number}) for number, event in enumerate(ordered, start=1)]
     except (KeyError, TypeError, ValueError) as err:
-        raise JournalError(f"what was kept of the run is no journal: {err!r}") from err
+        raise JournalError(f"the stored events of the run are not a journal: {err!r}") from err
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:  # noqa: PTH123  a file that must be new, and ours alone

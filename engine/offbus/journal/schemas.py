@@ -36,7 +36,7 @@ class RunStarted(TypedDict):
     """SHA-256 of its bytes."""
     environment: str
     identity: str
-    """Names the place that the run acts on; two runs on one place exclude each other."""
+    """Names the environment that the run acts on; two runs in one environment exclude each other."""
     versions: dict[str, str]
     """offbus, python, platform, and each distribution that brought a plugin in use."""
     steps: list[PlannedStep]
@@ -73,7 +73,7 @@ class Fingerprint(TypedDict):
 
 
 class Phase(TypedDict):
-    """The run goes on to another part."""
+    """The run enters another phase."""
 
     name: Literal["open", "steps", "always", "undo", "close"]
 
@@ -134,7 +134,7 @@ class UndoStarted(TypedDict):
 
 
 class UndoEnded(TypedDict):
-    """A try of an undo has ended; `restored` and `nothing` settle it."""
+    """A try of an undo has ended; `restored` and `nothing` resolve it."""
 
     undo: int
     attempt: int

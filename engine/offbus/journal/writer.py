@@ -1,8 +1,8 @@
-"""Appends events to a journal file. One writer a journal: whoever holds the run's lock.
+"""Appends events to a journal file. One writer per journal: the process that holds the run's lock.
 
 Every event is one write(2); events that a later undo depends on are fsynced before `append` returns. When a write
 or fsync fails, the journal is *broken*: events that must be durable are refused with JournalError (so nothing more
-is injected), the others go on to the listeners, so that what was done can still be undone and reported. Listeners get
+is injected), the others still reach the listeners, so that what was done can be undone and reported. Listeners get
 each event as it reads back from its line: the report of the runner and the fold of the file cannot differ.
 """
 

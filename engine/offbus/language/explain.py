@@ -1,4 +1,4 @@
-"""A step type in words: what it does, takes, gives and measures; the same for ours and a third party's."""
+"""A step type in words: what it does, its params, outputs and metrics; the same for ours and a third party's."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

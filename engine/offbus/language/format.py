@@ -1,4 +1,4 @@
-"""The shape of a scenario file, version 1, as pydantic models: the one place where its keys are declared.
+"""The shape of a scenario file, version 1, as pydantic models: the only module that declares its keys.
 
 They validate (`shape`), and they make the JSON Schema for editors (`jsonschema`). What keys mean beyond their shape is
 in `check`. Everything is strict: "true" is not a boolean, 3.0 is not an integer.

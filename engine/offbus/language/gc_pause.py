@@ -1,7 +1,7 @@
-"""Doing without the cyclic garbage collector for a while.
+"""Pauses the cyclic garbage collector.
 
-Importing models and loading a scenario make many objects and hardly any rubbish; looking for it took a sixth of
-`offbus validate`, and half of the load of 10,000 steps (measured). Imports nothing that costs.
+Importing models and loading a scenario make many objects and hardly any garbage; looking for it took a sixth of
+`offbus validate`, and half of the load of 10,000 steps (measured). Cheap to import.
 """
 
 import gc
@@ -13,7 +13,7 @@ __all__ = ["collecting_less"]
 
 @contextmanager
 def collecting_less() -> Iterator[None]:
-    """Without the collector; as it was before, afterwards."""
+    """Pause the collector; afterwards it is as it was before."""
     was_on = gc.isenabled()
     gc.disable()
     try:

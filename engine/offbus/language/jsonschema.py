@@ -1,6 +1,6 @@
 """The JSON Schema of a scenario, for editors: generated from the models that also validate, never written by hand.
 
-It holds the step types and environments of a registry, with their params, options and guards. A place that takes an
+It holds the step types and environments of a registry, with their params, options and guards. A field that takes an
 expression takes `${{ … }}` text too. What JSON Schema cannot say (references, types of expressions) only `offbus
 validate` says.
 """

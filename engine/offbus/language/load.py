@@ -1,4 +1,4 @@
-"""The front door: from a file's name to a `Scenario`, or to every finding at once."""
+"""The entry point: from a file's name to a `Scenario`, or to every finding at once."""
 
 from collections.abc import Mapping
 from pathlib import Path

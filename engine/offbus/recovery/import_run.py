@@ -1,8 +1,8 @@
-"""Brings a run here that its place kept the events of, so that it can be finished from here.
+"""Imports a run whose events its environment stored, so that it can be finished from this machine.
 
-The journal is rebuilt in a run folder of its own (offbus.journal.recovery_events); from there on it is a run like any
-other that its runner left, and `offbus.recovery.recover` finishes it. What comes from the place is checked: names
-that could leave the folder of runs are refused.
+The journal is rebuilt in a run folder of its own (offbus.journal.recovery_events); from then on it is like any other
+unfinished run, and `offbus.recovery.recover` finishes it. What comes from the environment is validated: names that
+could escape the folder of runs are refused.
 """
 
 import json
@@ -21,18 +21,20 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def folder_here(base: Path, run: str) -> RunFolder | None:
-    """The folder that this machine has of a run: its journal knows more than the place kept."""
+    """A run's folder on this machine, if there is one: its journal knows more than the stored events."""
     return next((folder for folder in runs_in(base) if folder.id == run), None)
 
 
 def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
-    """Make a run's folder of what its place kept. Raises CouldNotRun."""
+    """Make a run's folder from the stored events. Raises CouldNotRun."""
     head = next((one["data"] for one in remaining.events if one["kind"] == EventKind.RUN_STARTED), None)
     if head is None:
-        raise CouldNotRun(f"too little was kept of run {remaining.run} to finish it from here")
+        raise CouldNotRun(f"the stored events of run {remaining.run} are not enough to finish it from here")
     name = str(head.get("name", ""))
     if not NAME.fullmatch(remaining.run) or "-" in remaining.run or not NAME.fullmatch(name):
-        raise CouldNotRun(f"what was kept of run {remaining.run!r} is not a run's: {name!r} cannot be a name")
+        raise CouldNotRun(
+            f"the stored events of run {remaining.run!r} are not valid: {name!r} cannot be a name"
+        )
     folder = RunFolder(base / f"{run_stamp()}-{name}-{remaining.run}")
     try:
         folder.path.mkdir(mode=0o700, parents=True)

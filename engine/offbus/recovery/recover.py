@@ -1,13 +1,13 @@
 """Finishes a run whose runner is gone: what `offbus recover` does, and the reaper of a cluster.
 
     lock the run -> read the journal, cut a torn tail -> `adopted` -> reopen the environment from journaled state
-    -> undo what is not settled -> compare with the fingerprint from before -> close -> run_ended, report
+    -> undo what is not resolved -> compare with the fingerprint from before -> close -> run_ended, report
 
 Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the run's
 lock. What cannot be undone is residue with the way to fix it (offbus.recovery.unrecoverable): an undo whose type is
-not installed, one whose environment or record is lost in a damaged journal. A place that is proven to be gone as a
-whole took what the run did with it. A journal that cannot be written any more (a full disk) does not keep the world
-from being undone; it is said, and the run stays unfinished.
+not installed, one whose environment or record is lost in a damaged journal. In an environment that is proven to be gone
+as a whole, nothing is left to undo. A journal that cannot be written any more (a full disk) does not prevent the undo;
+it is reported, and the run stays unfinished.
 """
 
 import os
@@ -42,7 +42,7 @@ Progress = Callable[[str | None, str], None]
 
 @dataclass(slots=True)
 class Recovery:
-    """What a journal leaves to do."""
+    """What a journal says is left to do."""
 
     journal: Journal
     fold: Fold
@@ -52,7 +52,7 @@ class Recovery:
 
     @property
     def finished(self) -> bool:
-        """The run ended and left nothing open: its last words say so."""
+        """The run ended and left nothing open, as its last event says."""
         ended = self.fold.ended
         return ended is not None and ended["data"]["exit"] != Exit.RESIDUE and not self.journal.lost_at_end
 
@@ -83,7 +83,7 @@ async def recover(
     progress: Progress = lambda _step, _text: None,
     registry: Registry | None = None,
 ) -> Report:
-    """Finish a run. Raises HeldElsewhere when its runner lives, CouldNotRun when its place cannot be reached."""
+    """Finish a run. Raises HeldElsewhere while its runner is alive, CouldNotRun if the environment is out of reach."""
     with folder.lock(by):
         plan = plan_recovery(folder, registry)
         if plan.empty:
@@ -137,7 +137,7 @@ def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter
 
 
 def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
-    """Say whose the run is now. Epochs that damaged lines may have held are passed over: agents refuse lower ones."""
+    """Journal the new owner. Epochs that damaged lines may have held are skipped: agents refuse lower ones."""
     data = {
         "by": by,
         "host": socket.gethostname(),
@@ -196,7 +196,7 @@ async def _undo_there(
         if opened or isinstance(one, OffbusError):
             raise one from None
         reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"
-        raise CouldNotRun(reason, hint=f"when it can be: offbus recover {folder.path}") from err
+        raise CouldNotRun(reason, hint=f"once it can be reached: offbus recover {folder.path}") from err
 
 
 def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) -> None:

@@ -1,4 +1,4 @@
-"""Tells what a recovery cannot undo, as residue with the way to fix it, and what it need not: its place is gone.
+"""Reports what a recovery cannot undo, as residue with its fix, and what it need not: the environment is gone.
 
 Nothing is guessed, nothing is left out.
 """
@@ -17,7 +17,7 @@ __all__ = ["resolve_gone", "tell_lost", "tell_missing", "tell_unreachable"]
 def resolve_gone(
     writer: JournalWriter, entries: Iterable[UndoEntry], missing: Iterable[Event], by: str, why: str
 ) -> None:
-    """The place is proven to be gone: no undo finds anything to do there."""
+    """The environment is proven to be gone: no undo finds anything to do there."""
     numbered = [(entry.number, entry.attempts + 1, entry.step) for entry in entries]
     numbered += [(record["data"]["undo"], 1, record.get("step")) for record in missing]
     for number, attempt, step in numbered:
@@ -28,10 +28,10 @@ def resolve_gone(
 
 
 def tell_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
-    """Undos whose type cannot be loaded here: the package that brings it is named."""
+    """Undos whose type cannot be loaded here: the package that provides it is named."""
     for record in records:
         data = record["data"]
-        detail = f"undo type {data['type']} cannot be loaded here; it comes with {data['distribution']}"
+        detail = f"undo type {data['type']} cannot be loaded here; it is part of the package {data['distribution']}"
         fix = f"install {data['distribution']}, then: offbus recover {writer.run}"
         _tell(writer, data["describe"], detail, fix)
 
@@ -46,24 +46,28 @@ def tell_unreachable(
     """Undos of a run whose environment is not known, because the lines that named it are damaged."""
     titles = [entry.title for entry in entries] + [record["data"]["describe"] for record in missing]
     for title in titles:
-        detail = "not undone: the journal lost where the run acted"
-        _tell(writer, title, detail, f"do it by hand; then: rm {folder.unfinished}")
+        detail = "not undone: the journal no longer says which environment it was in"
+        _tell(writer, title, detail, f"undo it by hand; then: rm {folder.unfinished}")
     if fold.gaps.missing and not titles:
-        detail = "the journal lost where the run acted, and whether it changed anything"
-        _tell(writer, "the environment", detail, f"look at it by hand; then: rm {folder.unfinished}")
+        detail = "the journal no longer says which it was, nor whether the run changed anything"
+        _tell(writer, "the environment", detail, f"check it by hand; then: rm {folder.unfinished}")
 
 
 def tell_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
-    """What damaged lines may have held, unless the place was read back and is as it was before the run."""
+    """What damaged lines may have held, unless the environment was read back and is as it was before the run."""
     if fold.as_before or fold.environment is None:
         return
-    known = "is not as it was before" if fold.fingerprint is not None else "cannot be compared with before"
+    known = (
+        "is not as it was before"
+        if fold.fingerprint is not None
+        else "cannot be compared with its state before"
+    )
     for number in fold.gaps.lost_undos():
-        detail = f"its record is damaged, and the place {known}"
-        _tell(writer, f"undo {number}", detail, f"look by hand; then: rm {folder.unfinished}")
-    for told in fold.gaps.told():
-        detail = f"{told}; what was changed is not known, and the place {known}"
-        _tell(writer, "the journal", detail, f"look by hand; then: rm {folder.unfinished}")
+        detail = f"its record is damaged, and the environment {known}"
+        _tell(writer, f"undo {number}", detail, f"check by hand; then: rm {folder.unfinished}")
+    for gap in fold.gaps.descriptions():
+        detail = f"{gap}; what was changed is not known, and the environment {known}"
+        _tell(writer, "the journal", detail, f"check by hand; then: rm {folder.unfinished}")
 
 
 def _tell(writer: JournalWriter, item: str, detail: str, fix: str) -> None:

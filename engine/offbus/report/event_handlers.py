@@ -1,7 +1,7 @@
 """How each kind of event changes the state of the fold. Pure; one function a kind, in the table `APPLY`.
 
-Events come from a reader that has checked them against their schema; those that speak of steps or undos which the fold
-does not know are kept away by `Fold.apply`.
+Events come from a reader that has checked them against their schema; `Fold.apply` skips those about steps or
+undos that it does not know.
 """
 
 from collections.abc import Callable, Mapping

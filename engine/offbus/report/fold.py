@@ -19,10 +19,10 @@ __all__ = ["Fold", "fold"]
 
 
 class Fold(RunState):
-    """Takes one event after the other in; says verdict and report over all of them so far."""
+    """Applies one event after the other; gives the verdict and the report of all so far."""
 
     def apply(self, event: Event) -> None:
-        """Take the next event in. One that speaks of a step or an undo that a damaged line named is passed over."""
+        """Take the next event in. One about a step or an undo that only a damaged line named is skipped."""
         if self.first is None:
             self.first = event
         self.last = event
@@ -90,4 +90,4 @@ _HEAD = ("name", "summary", "scenario", "digest", "environment", "identity", "ho
 
 
 _NO_HEAD: dict[str, Any] = dict.fromkeys(_HEAD, "unknown") | {"versions": {}, "undo_timeout_s": 300.0}
-"""Stands for a run_started that is damaged."""
+"""Replaces a run_started that is damaged."""

@@ -23,7 +23,7 @@ KEYS = [
     "message",
     "detail",
 ]
-"""What evidence is quoted by, in this order, where it has it; anything else is in report.json."""
+"""The keys of evidence that are quoted, in this order; all others are in report.json only."""
 
 
 def seconds(value: float) -> str:

@@ -11,7 +11,7 @@ RESOLVED = ("restored", "nothing")
 
 
 class Gaps:
-    """Takes every event in; says which are missing between them."""
+    """Looks at every event; says which are missing between them."""
 
     def __init__(self) -> None:
         self.missing: list[tuple[int, int]] = []
@@ -38,14 +38,14 @@ class Gaps:
         """How many events are missing."""
         return sum(last - first + 1 for first, last in self.missing)
 
-    def told(self) -> Iterator[str]:
-        """Each gap, in words."""
+    def descriptions(self) -> Iterator[str]:
+        """Each gap, as text."""
         for first, last in self.missing:
             which = f"event {first} is" if first == last else f"events {first} to {last} are"
             yield f"the journal is damaged: {which} missing"
 
     def lost_undos(self) -> list[int]:
-        """Numbers of undos whose record is missing and which are not known to be settled.
+        """Numbers of undos whose record is missing and which are not known to be resolved.
 
         Undos are numbered from 1 without a gap, so all but those after the last known one show.
         """

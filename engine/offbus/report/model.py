@@ -1,6 +1,6 @@
 """The shape of `report.json` (schema: schemas/report.json, made from these models).
 
-The parts are plain dataclasses, because the fold makes one or two of them an event.
+The parts are plain dataclasses, because the fold makes one or two of them per event.
 """
 
 from collections.abc import Iterable
@@ -50,7 +50,7 @@ class MappedTime:
 
 @dataclass(slots=True, kw_only=True)
 class ExpectationReport:
-    """An expectation and what became of it."""
+    """An expectation and its result."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 

@@ -1,7 +1,7 @@
-"""Text with meaning instead of colour: what reports and views are made of before anybody chose a terminal.
+"""Text with meaning instead of colour: what reports and views are made of, whatever the terminal.
 
-A line is a list of spans; a tone says what a span means. Colour never carries a meaning alone: whoever gives a tone
-also writes the word or the glyph. Pure.
+A line is a list of spans; a tone says what a span means. Colour never carries a meaning alone: a tone always comes
+with a word or a glyph. Pure.
 """
 
 import unicodedata

@@ -54,9 +54,9 @@ class RunState:
 
     @property
     def as_before(self) -> bool:
-        """Whether the place was read back in the end and is as it was: then nothing was left, whatever is unknown."""
+        """Whether the environment was read back and is as it was: then nothing is left, whatever else is unknown."""
         return self.fingerprint is not None and self.fingerprint == self.after
 
     def pending_undos(self) -> list[UndoReport]:
-        """Undos that are recorded and not settled, in the order of their records."""
+        """Undos that are recorded and not resolved, in the order of their records."""
         return [undo for undo in self.undos.values() if undo.result not in RESOLVED]

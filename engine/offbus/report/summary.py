@@ -28,9 +28,9 @@ REQUESTS = (
 
 
 def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
-    """The closing lines; `place` is the path of report.json, or of the journal while there is no report.
+    """The closing lines; `path` is that of report.json, or of the journal while there is no report.
 
-    `goes_on` when a living process plays the run: then there is nothing to recover yet.
+    `goes_on` when a process is still playing the run: then there is nothing to recover yet.
     """
     return [
         _headline(report, goes_on=goes_on),
@@ -43,7 +43,7 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
 
 
 def recover_command(run: str, folder: Path) -> str:
-    """What finishes a run: by its id where runs are kept anyway, else by its folder."""
+    """The command that finishes a run: by its id in the default folder of runs, else by its folder."""
     usual = folder.parent == default_runs()
     return f"offbus recover {run if usual else shlex.quote(str(folder))}"
 

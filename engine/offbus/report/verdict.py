@@ -1,4 +1,4 @@
-"""The verdict: passed only with every step, expectation, proof and undo in place (design.md, section 4).
+"""The verdict: passed only when every step, expectation, proof and undo succeeded (design.md, section 4).
 
 Pure: it reads the folded state and says passed, failed, errored or aborted, why, and the exit code.
 """
@@ -18,7 +18,7 @@ __all__ = ["Verdict", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a run says in the end."""
+    """The verdict on a run."""
 
     verdict: Literal["passed", "failed", "errored", "aborted"]
     vacuous: bool
@@ -74,7 +74,7 @@ def _stops(state: "RunState") -> Iterator[_Fault]:
 
 
 def _steps(state: "RunState") -> Iterator[_Fault]:
-    """Steps that were only dragged along are named when there is no culprit to name."""
+    """Steps that ended only because of others are named when there is no culprit to name."""
     bad = [step for step in state.steps.values() if not _satisfied(step)]
     culprits = [step for step in bad if step.outcome not in DRAGGED]
     for step in culprits or ([] if state.stops else bad):
@@ -124,8 +124,8 @@ def _residue(state: "RunState") -> Iterator[_Fault]:
 
 def _damage(state: "RunState") -> Iterator[_Fault]:
     """Missing events keep a run from passing; a lost record of an undo is residue unless all is as before."""
-    for told in state.gaps.told():
-        yield _Fault(told, Exit.COULD_NOT_RUN)
+    for gap in state.gaps.descriptions():
+        yield _Fault(gap, Exit.COULD_NOT_RUN)
     if not state.as_before:
         for number in state.gaps.lost_undos():
             yield _Fault(f"not undone: undo {number}, whose record is missing", Exit.RESIDUE)

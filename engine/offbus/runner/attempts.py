@@ -1,4 +1,4 @@
-"""One step from its first attempt to its outcome. The only place where an exception becomes an outcome."""
+"""One step from its first attempt to its outcome. Only this module turns an exception into an outcome."""
 
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ __all__ = ["Result", "attempt", "play_step"]
 
 @dataclass(slots=True)
 class Result:
-    """How an attempt, and in the end the step, came out."""
+    """The result of an attempt, and in the end of the step."""
 
     outcome: Outcome
     message: str = ""
@@ -57,14 +57,14 @@ async def attempt(step: "Step", context: "StepContext", scope: Callable[[], "Sco
         return Result(
             Outcome.PASSED, outputs=outputs, told=outputs.model_dump(mode="json", exclude_none=True)
         )
-    except Exception as error:  # noqa: BLE001  this is where policies are read off the class
+    except Exception as error:  # noqa: BLE001  the class of an error is its policy
         return outcome_of(error)
 
 
 def outcome_of(error: Exception) -> Result:
-    """The policy of an error, read off its class.
+    """The policy of an error, from its class.
 
-    Of a task group's errors the first StepProblem decides and the others are told with it; a bug among them is a bug.
+    Of a task group's errors the first StepProblem decides and the others are added to it; a bug among them is a bug.
     """
     every = list(_single(error))
     known = [one for one in every if isinstance(one, OffbusError)]

@@ -1,4 +1,4 @@
-"""Lets the event loop run now and then in a long sequence of things that never wait, so that a signal is heard."""
+"""Lets the event loop run now and then in a long sequence of things that never wait, so that a signal is handled."""
 
 import anyio.lowlevel
 
@@ -9,13 +9,13 @@ EVERY = 16
 
 
 class Checkpoint:
-    """Taken before every turn."""
+    """Call `take` before every turn."""
 
     def __init__(self) -> None:
         self._turns = 0
 
     async def take(self) -> None:
-        """Let others run when it is time to; only then it is a place to be cancelled at."""
+        """Let other tasks run when it is time to; it can be cancelled only then."""
         self._turns += 1
         if self._turns % EVERY == 0:
             await anyio.lowlevel.checkpoint()

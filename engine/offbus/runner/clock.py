@@ -1,4 +1,4 @@
-"""The runner's clocks, behind one small face so that tests run on virtual time."""
+"""The runner's clocks, behind one small interface so that tests run on virtual time."""
 
 import time
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ class Clock(Protocol):
     boot_id: str
 
     def mono_ns(self) -> int:
-        """A clock that never goes back, in nanoseconds; it goes on while the machine is suspended."""
+        """A clock that never goes back, in nanoseconds; it runs on while the machine is suspended."""
 
     def utc(self) -> str:
         """Now, as journals write it."""

@@ -37,7 +37,7 @@ class Services:
     leases: HoldsLeases | None
     """The environment, if it holds leases."""
     persister: PersistsEvents | None
-    """The environment, if it keeps undos."""
+    """The environment, if it stores events."""
     clock: Clock
     scenario_dir: str
     run_dir: str
@@ -124,7 +124,7 @@ class StepContext(JournalRecorder):
         self._services.progress(self._name, text)
 
     async def sleep(self, duration: timedelta) -> None:
-        """Let time pass on the engine's clock."""
+        """Sleep on the engine's clock."""
         await anyio.sleep(duration.total_seconds())
 
     def now_ns(self) -> int:

@@ -1,4 +1,4 @@
-"""Evaluates expectations and journals what became of each."""
+"""Evaluates expectations and journals each result."""
 
 from collections.abc import Sequence
 from dataclasses import replace

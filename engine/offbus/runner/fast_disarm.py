@@ -1,4 +1,4 @@
-"""What happens beside the steps when their time is over: disarming without waiting for them, and halting them."""
+"""Runs beside the steps: disarms faults after a stop without waiting for steps, and halts `always` steps in time."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ FAST_DISARM_AFTER = timedelta(milliseconds=250)
 
 
 async def fast_disarm(stop_requested: anyio.Event, stepper: Stepper, undos: UndoLog) -> None:
-    """Once `hurry` is set: disarm what steps that do not end leave armed. Cancelled when they all have ended."""
+    """Once a stop is requested: disarm what steps that do not end leave armed. Cancelled when all steps have ended."""
     await stop_requested.wait()
     await anyio.sleep(FAST_DISARM_AFTER.total_seconds())
     with anyio.CancelScope(shield=True):

@@ -1,4 +1,4 @@
-"""Compares the fingerprints of a place before and after a run."""
+"""Compares the fingerprints of an environment before and after a run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Dif
 
 
 def value_of(items: Mapping[str, Any], name: str) -> Any:
-    """What a fingerprint says under a name that `differences` told; None when it says nothing."""
+    """What a fingerprint says under a name that `differences` returned; None when it says nothing."""
     if name in items:
         return items[name]
     many, _, key = name.removesuffix("]").partition("[")
@@ -34,7 +34,7 @@ def value_of(items: Mapping[str, Any], name: str) -> Any:
 
 
 def _unlike(items: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """The items that are otherwise in `others`, those that hold many one by one."""
+    """The items that differ in `others`, those that hold many one by one."""
     found: dict[str, Any] = {}
     for name, value in items.items():
         if others.get(name, _NONE) == value:
@@ -69,7 +69,7 @@ def fix_of(environment: Environment, item: str, before: Any) -> str | None:
 def external_change_of(
     environment: Environment, item: str, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> str | None:
-    """Why a difference is somebody else's (offbus.environment.TellsExternalChanges); None when it may be this run's."""
+    """Why somebody else made a difference (offbus.environment.TellsExternalChanges); None when it may be this run's."""
     tell = getattr(environment, "external_change", None)
     said = tell(item, before, after) if callable(tell) else None
     return said if isinstance(said, str) and said else None

@@ -1,4 +1,4 @@
-"""Writes what steps, undos and environments have to say into the journal."""
+"""Writes what steps, undos and environments report into the journal."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -127,7 +127,7 @@ class RunRecorder(JournalRecorder):
             self._journal.append(EventKind.RESIDUE, data)
 
     def did_not_open(self) -> None:
-        """The engine's side of `unopened`: nobody has looked unless the environment said so."""
+        """Residue for an environment that failed to open and did not say what is left of it."""
         if self._begun:
             detail = "it did not open, and did not say whether anything of it is left"
             self.unopened([Leftover("environment", detail, f"offbus recover {self.run_id}")])

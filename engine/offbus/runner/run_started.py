@@ -35,7 +35,7 @@ def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the run was made with."""
+    """The versions that the run was made with."""
     return {
         "offbus": __version__,
         "python": platform.python_version(),

@@ -3,12 +3,12 @@
 Guarantees (each has a test in tests/engine/runner/test_scheduler.py, all are checked by tests/engine/test_laws.py):
 
  1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready. An
-    `always` step among the needs of one that is not stands for its own needs: it runs after all of those. For an
-    `always` step every need that has ended will do.
+    `always` step among the needs of one that is not is replaced by its own needs: it runs after all of those. For an
+    `always` step every need that has ended is enough.
  2. Every step ends with exactly one outcome.
  3. After an outcome that satisfies nothing, its descendants are skipped, nothing new starts and what runs is
-    cancelled; with `keep_going` only the descendants are skipped. An `always` step that fails keeps no other from
-    running.
+    cancelled; with `keep_going` only the descendants are skipped. An `always` step that fails does not stop the
+    others.
  4. Background steps are asked to stop when the last other step has ended, and have `GRACE` to do so.
  5. `halt` cancels what runs and skips what has not started, each with the reason.
 """
@@ -36,7 +36,7 @@ GRACE = timedelta(seconds=10)
 
 @dataclass(slots=True)
 class Slot:
-    """A step's place in the run."""
+    """A step's state in the run."""
 
     step: "Step"
     open_needs: int = 0
@@ -87,7 +87,7 @@ class Scheduler:
         always: bool = False,
         needs_of: Callable[[str], Iterable[str]] = lambda _step: (),
     ) -> None:
-        """`needs_of` tells the needs of any step of the scenario; `always` when these are the steps marked so."""
+        """`needs_of` returns the needs of any step of the scenario; `always` when these are the steps marked so."""
         self.slots: Mapping[str, Slot] = slots
         self._play = play
         self._told = ended

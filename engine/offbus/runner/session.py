@@ -3,8 +3,8 @@
     open the environment -> fingerprint -> steps -> always steps -> undo, in two passes -> fingerprint -> close
 
 Whatever happens on the way (a failure, a timeout, a signal, a guard, a journal that cannot be written, a bug), the
-undo and everything after it are played, in a shield, inside `undo_timeout`. What each of these does to the verdict
-is offbus.report.verdict's matter; this module only journals what happened.
+undo and everything after it are played, in a shield, inside `undo_timeout`. offbus.report.verdict decides what each of
+these does to the verdict; this module only journals what happened.
 
 A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
 disarmed within `FAST_DISARM_AFTER` (offbus.runner.fast_disarm), whether the steps that run have ended by then or not.
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Session"]
 
 Progress = Callable[[str | None, str], None]
-"""Told what a step (None: the run) is doing; for the live view."""
+"""Called with what a step (None: the run) is doing; for the live view."""
 
-ALWAYS_TOLD = ("signal", "journal")
-"""A signal decides the exit code; a journal that breaks is told wherever it can still be."""
+ALWAYS_JOURNALED = ("signal", "journal")
+"""A signal decides the exit code; a journal that breaks is reported wherever that is still possible."""
 
 
 class Session:
@@ -175,7 +175,7 @@ class Session:
         await self._play(stepper, undos, always=False)
 
     async def _looked_around(self, environment: Environment) -> Event:
-        """Journal what the place is like. In a large one that is much: no second copy outlives this."""
+        """Journal the fingerprint. It may be large: no second copy outlives this call."""
         data = {"when": "before", "items": await environment.fingerprint()}
         return self._journal.append(EventKind.FINGERPRINT, data, durable=True)
 
@@ -225,10 +225,10 @@ class Session:
         self._stop("guard", reason, at_once=reason)
 
     def _stop(self, cause: str, reason: str, *, at_once: str | None = None) -> None:
-        """Stop the run. The first reason counts, and those that are told also when another one was first."""
+        """Stop the run. The first reason counts; those in ALWAYS_JOURNALED are journaled even when later."""
         if at_once is not None:
             self._forbid(at_once)
-        if self._stopped is not None and (cause not in ALWAYS_TOLD or self._told(cause)):
+        if self._stopped is not None and (cause not in ALWAYS_JOURNALED or self._told(cause)):
             return
         first, self._stopped = self._stopped is None, self._stopped or reason
         self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
@@ -255,7 +255,7 @@ class Session:
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Whatever broke is journaled, and the run goes on to its end."""
+        """Journal any error, and let the run continue to its end."""
         try:
             yield
         except Exception as err:  # noqa: BLE001  the end of a run is played whatever happened before

@@ -1,7 +1,7 @@
-"""Signals: the first one stops the run and undoes; a second SIGINT leaves at once.
+"""Signals: the first one stops the run and undoes; a second SIGINT exits at once.
 
 The handlers are raw (signal.signal), because a handler of the event loop waits for the loop, and a loop that is
-blocked must not keep a person from leaving. A SIGTERM or SIGHUP after the first signal is not a second SIGINT: CI
+blocked must not keep a person from exiting. A SIGTERM or SIGHUP after the first signal is not a second SIGINT: CI
 systems send SIGINT and then SIGTERM.
 """
 
@@ -30,8 +30,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def stop_on_signals(wake: Wake, stop: Callable[[str], None], parting: Callable[[], str]) -> Iterator[None]:
     """While the block runs, the first signal calls `stop(name)` inside the event loop.
 
-    `parting` makes the text that
-    is printed when a second SIGINT ends the process with exit code 4.
+    `parting` makes the text that is printed when a second SIGINT ends the process with exit code 4.
     """
     seen: list[int] = []
 

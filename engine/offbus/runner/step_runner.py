@@ -117,14 +117,14 @@ class Stepper:
         await anyio.sleep(pause.total_seconds())
 
     def _ready(self, slot: Slot) -> None:
-        """Only a background step satisfies others before it has ended; elsewhere the call says nothing."""
+        """Only a background step satisfies others before it has ended; elsewhere the call has no effect."""
         if slot.step.background and not slot.satisfied:
             self._journal.append(EventKind.STEP_READY, {}, step=slot.step.id)
             self._schedulers[slot.step.id].ready(slot)
 
 
 class _States(Mapping[str, "StepState"]):
-    """The steps as expressions see them, made when they are asked for."""
+    """The steps as expressions see them, made on demand."""
 
     def __init__(self, slots: Mapping[str, Slot]) -> None:
         self._slots = slots

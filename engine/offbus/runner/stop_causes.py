@@ -1,4 +1,4 @@
-"""Why something could not go on, from the exception that came out of it. Pure."""
+"""Why something could not continue, from the exception that came out of it. Pure."""
 
 from offbus.errors import GuardRefused, JournalError, OffbusError
 

@@ -1,4 +1,4 @@
-"""Stop conditions: looked at whenever one of their metrics is measured, with a timer for `for`; nothing polls.
+"""Stop conditions: evaluated whenever one of their metrics is measured, with a timer for `for`; nothing polls.
 
 A condition whose metrics are not all measured yet has no value: it does not hold. One that cannot be evaluated for
 another reason (a division by zero) does not hold either, and the next measurement decides.
@@ -34,7 +34,7 @@ class StopWatch:
         self._stop = stop
         self._tasks = tasks
         self._holding: dict[int, anyio.CancelScope] = {}
-        """The timer of each condition that holds now, by its place in the list."""
+        """The timer of each condition that holds now, by its index in the list."""
 
     def heard(self, event: Event) -> None:
         """A listener of the journal."""

@@ -21,7 +21,7 @@ from offbus.runs import RunFolder
 __all__ = ["CLOSING", "end_run", "read_back_and_close", "write_report"]
 
 CLOSING = timedelta(seconds=60)
-"""For reading the place back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
+"""For reading the environment back and closing it, once the undo is over. Beyond `undo_timeout`: a documented slack."""
 
 
 async def read_back_and_close(
@@ -47,7 +47,7 @@ async def read_back_and_close(
             clean &= await _compare(environment, journal, before)
         try:
             await environment.close(finished=clean and taken is None)
-        except Exception as err:  # noqa: BLE001  an environment that cannot be closed is left behind: residue
+        except Exception as err:  # noqa: BLE001  an environment that cannot be closed is residue
             _residue(journal, "environment", f"it could not be closed: {err}")
     if scope.cancelled_caught:
         _residue(journal, "environment", f"it was not closed within {CLOSING.total_seconds():g} s")
@@ -66,7 +66,7 @@ def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Replace the report in one go. Raises CouldNotRun."""
+    """Replace the report atomically. Raises CouldNotRun."""
     draft = path.with_suffix(".json.part")
     try:
         draft.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -76,7 +76,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 async def _taken_over(environment: Environment) -> TakenOver | None:
-    """Who has the run now, when that is another process; whatever else is wrong shows in the comparison."""
+    """Who owns the run now, when that is another process; any other error shows in the comparison."""
     if not isinstance(environment, OwnsRun):
         return None
     try:
@@ -89,7 +89,7 @@ async def _taken_over(environment: Environment) -> TakenOver | None:
 
 
 def _leave_to(journal: JournalWriter, taken: TakenOver, entries: Sequence[UndoEntry]) -> bool:
-    """The new owner undoes, and says what it could not; whether nothing is left to it."""
+    """The new owner undoes, and reports what it could not; whether nothing is left to it."""
     if entries:
         detail = f"{taken.message}, so {len(entries)} undos are left to that process"
         _residue(journal, f"run {journal.run}", detail)
@@ -111,10 +111,12 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
     try:
         after = await _read_back(environment, journal)
     except JournalError as err:
-        _residue(journal, "fingerprint", f"the place was read back, but {err}")
+        _residue(journal, "fingerprint", f"the environment was read back, but {err}")
         return False
     except Exception as err:  # noqa: BLE001  what cannot be read back is not known to be restored
-        _residue(journal, "fingerprint", f"the place could not be read back: {type(err).__name__}: {err}")
+        _residue(
+            journal, "fingerprint", f"the environment could not be read back: {type(err).__name__}: {err}"
+        )
         return False
     clean = True
     for item, detail in differences(before, after):
@@ -129,7 +131,7 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
 
 
 async def _read_back(environment: Environment, journal: JournalWriter) -> dict[str, Any]:
-    """What the place is like now, as the journal has it: of a large place, no second copy is kept."""
+    """The fingerprint as the journal has it: it may be large, and no second copy is kept."""
     data = {"when": "after", "items": await environment.fingerprint()}
     items: dict[str, Any] = journal.append(EventKind.FINGERPRINT, data)["data"]["items"]
     return items

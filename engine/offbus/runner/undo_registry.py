@@ -35,7 +35,7 @@ class UndoLog:
         """When the budget of the undo ends, once it has begun."""
 
     def time_remaining(self) -> timedelta:
-        """Of the undo's budget, which begins with the first call: with the stop of a run, or the end of its steps."""
+        """What remains of the undo's budget, which starts with the first call: at the stop, or the end of the steps."""
         if self.deadline is None:
             self.deadline = anyio.current_time() + self._budget.total_seconds()
         return timedelta(seconds=max(0.0, self.deadline - anyio.current_time()))
@@ -44,7 +44,7 @@ class UndoLog:
         """Journal and fsync an undo; its event. Raises StepError when its effect must not be begun."""
         title = undo.describe()
         if self.closed is not None:
-            raise StepError(f"refused to {title!r} later, so nothing is changed: {self.closed}")
+            raise StepError(f"refused a change whose undo is {title!r}: {self.closed}")
         number = len(self.entries) + 1
         plugin = self._plugin(undo)
         data: dict[str, Any] = {
@@ -89,13 +89,13 @@ class UndoLog:
             entry.again = True
 
     async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
-        """Undo everything that is not settled; the entries that stay open are returned."""
+        """Undo everything that is not resolved; the entries that stay open are returned."""
         await self._undoer.undo(self.entries, by=by, budget=budget)
         return [entry for entry in self.entries if not entry.resolved]
 
 
 def refuse_open(played: Iterable[UndoEntry]) -> None:
-    """Raise StepFailed for a conflict, StepError for an undo that failed; nothing when all are settled."""
+    """Raise StepFailed for a conflict, StepError for an undo that failed; nothing when all are resolved."""
     entries = [entry for entry in played if not entry.resolved]
     if not entries:
         return

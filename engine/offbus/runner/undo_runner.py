@@ -1,8 +1,8 @@
 """Plays undos: in two passes, in a shield, each try bounded, all of them even if one fails (design.md, section 4).
 
 Used by the end of a run, by `cleanup`, between the attempts of a step, and by `recover`, which gives it entries that
-were read from a journal. An entry is settled when its undo said `restored` or `nothing`; a conflict or a failure stays
-open and is residue in the end.
+were read from a journal. An entry is resolved when its undo returned `restored` or `nothing`; a conflict or a failure
+stays open and is residue in the end.
 """
 
 from collections.abc import Iterable, Sequence
@@ -68,7 +68,7 @@ class Undoer:
         self._owner = environment if isinstance(environment, OwnsRun) else None
 
     async def undo(self, entries: Iterable[UndoEntry], *, by: str, budget: timedelta) -> None:
-        """Undo what is not settled: all disarms at once, then the rest in reverse order of their records."""
+        """Undo what is not resolved: all disarms at once, then the rest in reverse order of their records."""
         due = [entry for entry in entries if not entry.resolved]
         deadline = anyio.current_time() + budget.total_seconds()
         checkpoint = Checkpoint()

@@ -130,7 +130,7 @@ def test_stop_ends_a_run_as_an_interrupt_does(commands, started):
     ended(runner)
     assert (runner.returncode, commands.world()) == (130, {})
     again = commands.call("stop")
-    assert (again.returncode, "has ended already" in again.stdout) == (0, True)
+    assert (again.returncode, "has already ended" in again.stdout) == (0, True)
 
 
 def test_stop_after_an_interrupt_is_no_second_one(commands, started):
@@ -171,7 +171,7 @@ def test_stop_never_hits_another_process(commands, started):
     (folder.path / "lock").write_text(json.dumps(said | {"pid": os.getpid()}))
     done = commands.call("stop")
     assert done.returncode == 3
-    assert "which is not here" in done.stderr
+    assert "which is not on this machine" in done.stderr
     (folder.path / "lock").write_text(json.dumps(said | {"host": "elsewhere"}))
     assert commands.call("stop").returncode == 3
     assert runner.poll() is None
@@ -244,7 +244,7 @@ def test_the_next_run_in_the_environment_is_refused_and_others_are_warned(comman
     elsewhere = commands.call("run", commands.scenario("other.json", seconds=0), "--view", "quiet")
     assert elsewhere.returncode == 0, elsewhere.stderr
     warnings = [line for line in elsewhere.stderr.splitlines() if "did not finish" in line]
-    assert warnings == [f"offbus: run {folder.id} elsewhere did not finish; finish with: offbus recover"]
+    assert warnings == [f"offbus: run {folder.id} in other environments did not finish; finish with: offbus recover"]
 
 
 def test_a_damaged_head_does_not_hide_a_leftover_run(commands, started):
@@ -281,7 +281,7 @@ def test_recover_names_what_still_goes_on_and_finishes_the_rest(commands, starte
     done = commands.call("recover")
     assert done.returncode == 0, done.stderr
     assert f"recovered run {left.id}" in done.stdout
-    assert f"run {living.id} goes on" in done.stderr
+    assert f"run {living.id} is still running" in done.stderr
     assert f"offbus stop {living.id}" in done.stderr
     assert (commands.world(), commands.world("other.json") != {}) == ({}, True)
 
@@ -299,7 +299,7 @@ def test_a_run_and_a_recovery_of_its_environment_exclude_each_other(commands, st
     runner = started("run", commands.scenario())
     refused = commands.call("recover")
     assert refused.returncode == 3
-    assert f"in use by process {runner.pid}" in refused.stderr
+    assert f"held by process {runner.pid}" in refused.stderr
     second = commands.call("run", commands.scenario(seconds=0))
     assert second.returncode == 3
     assert f"process {runner.pid}" in second.stderr
@@ -315,7 +315,7 @@ def test_a_lock_says_who_holds_it_and_dies_with_its_holder(tmp_path):
         assert holder.stdout is not None
         select.select([holder.stdout], [], [], LONG)
         with pytest.raises(
-            HeldElsewhere, match=f"in use by process {holder.pid} of .* on {socket.gethostname()}"
+            HeldElsewhere, match=f"held by process {holder.pid} of .* on {socket.gethostname()}"
         ):
             FileLock(path, "it").acquire()
         who = holder_of(path)

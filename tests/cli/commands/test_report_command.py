@@ -81,7 +81,7 @@ def test_a_damaged_line_is_told_and_left_out(tmp_path: Path) -> None:
     result = offbus("--runs", tmp_path)
     assert result.returncode == 0
     assert (
-        f"{drill.folder.journal}:{spoilt + 1}: the line does not match its checksum; the line is left out"
+        f"{drill.folder.journal}:{spoilt + 1}: the line does not match its checksum; the line is skipped"
         in result.stderr
     )
 

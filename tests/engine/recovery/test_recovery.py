@@ -94,7 +94,7 @@ def test_a_recovery_that_was_killed_itself_is_recovered(drill):
 def test_two_recoveries_exclude_each_other(drill):
     played, worlds, lines = worlds_after_each_event(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)
-    with folder.lock(), pytest.raises(HeldElsewhere, match="in use by process"):
+    with folder.lock(), pytest.raises(HeldElsewhere, match="held by process"):
         finish(folder)
 
 

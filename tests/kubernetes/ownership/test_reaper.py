@@ -202,4 +202,4 @@ async def test_recover_finishes_a_run_of_another_machine(drill: Drill, port: Kub
     await nothing_left(port, drill, run)
     again = drill.recover()
     assert await again.ended() == 0
-    assert "nothing to recover: kubernetes knows of no run" in again.said
+    assert "nothing to recover: kubernetes has no unfinished run" in again.said

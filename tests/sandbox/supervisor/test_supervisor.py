@@ -62,7 +62,7 @@ async def test_its_files_are_its_owners_alone(layout: Layout) -> None:
 async def test_two_supervisors_exclude_each_other(layout: Layout) -> None:
     await start(layout, QUICK)
     first = await supervisor_of(layout)
-    with pytest.raises(CouldNotRun, match=f"in use by process {first.pid}"):
+    with pytest.raises(CouldNotRun, match=f"held by process {first.pid}"):
         await start(layout, QUICK)
     assert await supervisor_of(layout) == first
 

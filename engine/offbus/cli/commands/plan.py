@@ -12,7 +12,7 @@ EPILOG = """\b
 Examples:
   offbus plan scenarios/xid79.yaml
   offbus plan scenarios/xid79.yaml --set xid=48 --format json
-  offbus plan scenarios/xid79.yaml --env kubernetes   what would happen there, and what stands in the way
+  offbus plan scenarios/xid79.yaml --env kubernetes   with preflight checks of the cluster
 """
 
 
@@ -20,15 +20,15 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @scenario_options
 @format_option("How to print the plan.")
-@click.option("--offline", is_flag=True, help="Do not ask the environment.")
+@click.option("--offline", is_flag=True, help="Skip the preflight checks.")
 def plan(
     file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str, offline: bool
 ) -> None:
     """Show what a run of the scenario in FILE would do, without doing it.
 
     Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it
-    takes at most. In a cluster also what stands there now: missing rights and agents, what a namespace would refuse,
-    every pod that would be evicted, shortage of room, and what a responder would really do. Changes nothing.
+    takes at most. In a cluster also preflight checks: missing permissions and agents, what a namespace would refuse,
+    every pod that would be evicted, insufficient capacity, and what a responder would really do. Changes nothing.
 
     Exit code 0 when a run may start, 3 when it would be refused.
     """

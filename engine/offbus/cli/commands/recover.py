@@ -15,7 +15,7 @@ Examples:
   offbus recover latest          the newest run
   offbus recover 3f9a2c41        a run by its id
   offbus recover ./runs/2026…    a run by its folder, also a copy from elsewhere
-  offbus recover --env kubernetes  a run of another machine, from what the cluster kept of it
+  offbus recover --env kubernetes  a run of another machine, from the events stored in the cluster
 """
 
 
@@ -28,9 +28,9 @@ Examples:
 @env_set_option
 @runs_option
 def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str], runs: Path | None) -> None:
-    """Undo what an unfinished RUN left behind, from its journal; without RUN, what every unfinished run left.
+    """Undo what an unfinished RUN left behind, from its journal; without RUN, of every unfinished run.
 
-    Safe to repeat: what is undone already stays as it is. Exit code 0 when nothing is left, 4 when something is.
+    Safe to repeat: what is already undone stays as it is. Exit code 0 when nothing is left, 4 when something is.
     """
     from offbus.cli.handlers.recover import recover_runs
 
@@ -40,5 +40,5 @@ def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str]
         code = recover_from(env, env_sets, run, plan_only=plan_only, runs=runs)
         raise click.exceptions.Exit(code)
     if env_sets:
-        raise click.UsageError("--env-set goes with --env NAME")
+        raise click.UsageError("--env-set needs --env NAME")
     raise click.exceptions.Exit(recover_runs(run, plan_only=plan_only, runs=runs))

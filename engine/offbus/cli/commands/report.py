@@ -28,7 +28,7 @@ Examples:
 def report(run: str, runs: Path | None, form: str, output: Path | None) -> None:
     """Show the report of RUN: what was done, proven and undone, and when.
 
-    It is made from the journal each time, so that it also works for a run that did not finish or still goes on.
+    It is made from the journal each time, so it also works for a run that did not finish or is still running.
     Exit code 0 when there is a report, whatever it says.
     """
     from offbus.cli.handlers.report import show_report

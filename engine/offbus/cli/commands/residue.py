@@ -10,10 +10,10 @@ __all__ = ["residue"]
 
 EPILOG = """\b
 Examples:
-  offbus residue                                   the newest run's place, as it is now
-  offbus residue 3f9a2c41                          that of a run by its id
-  offbus residue --env local --save before.json    keep what an environment looks like
-  offbus residue --env local --against before.json compare it with what was kept
+  offbus residue                                   the newest run's environment, as it is now
+  offbus residue 3f9a2c41                          the environment of a run by its id
+  offbus residue --env local --save before.json    save the fingerprint of an environment
+  offbus residue --env local --against before.json compare it with the saved one
 """
 
 
@@ -36,7 +36,7 @@ def residue(
     against: Path | None,
     runs: Path | None,
 ) -> None:
-    """Compare the place of a RUN with what it was before the run: nodes, workloads, faults, files, processes.
+    """Compare a RUN's environment with its state before the run: nodes, workloads, faults, files, processes.
 
     Each difference is listed with the command that fixes it; exit code 4 when there is one. Changes nothing.
     """
@@ -44,8 +44,8 @@ def residue(
 
     if env is None:
         if save or against or env_sets:
-            raise click.UsageError("--save, --against and --env-set go with --env NAME")
+            raise click.UsageError("--save, --against and --env-set need --env NAME")
         raise click.exceptions.Exit(compare_run(run, runs=runs))
     if (save is None) == (against is None):
-        raise click.UsageError("with --env, say one of --save FILE and --against FILE")
+        raise click.UsageError("with --env, set either --save FILE or --against FILE")
     raise click.exceptions.Exit(compare_named(env, env_sets, save=save, against=against))

@@ -16,7 +16,7 @@ Examples:
   offbus run scenarios/xid79.yaml --runs ./drill-runs
 
 \b
-The first Ctrl-C stops the drill and undoes everything; a second one leaves at once
+The first Ctrl-C stops the drill and undoes everything; a second one exits at once
 and prints the `offbus recover` line that finishes the undo.
 """
 

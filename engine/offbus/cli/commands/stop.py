@@ -12,7 +12,7 @@ EPILOG = """\b
 Examples:
   offbus stop                    the newest run
   offbus stop 3f9a2c41           a run by its id
-  offbus stop --no-wait          ask, and do not wait for its end
+  offbus stop --no-wait          ask, and return at once
 """
 
 

@@ -26,7 +26,7 @@ Exit codes: 0 all are valid, 2 at least one is not.
 def validate(
     files: tuple[Path, ...], sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str
 ) -> None:
-    """Check the scenarios in FILE... and show every finding at once, with its place and what to do.
+    """Check the scenarios in FILE... and show every finding at once, with its position and what to do.
 
     Nothing is run, and nothing outside the files is touched.
     """

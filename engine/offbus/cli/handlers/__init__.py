@@ -1,1 +1,1 @@
-"""What each command does; a file has the name of its command."""
+"""What each command does; each file is named after its command."""

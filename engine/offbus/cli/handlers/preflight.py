@@ -1,6 +1,6 @@
-"""What `offbus plan` finds in the environment before a run: the environment looks, and nobody changes anything.
+"""What `offbus plan` finds in the environment before a run. Nothing is changed.
 
-What the environment says meanwhile goes into a scratch journal that is thrown away.
+What the environment journals meanwhile goes into a scratch journal that is thrown away.
 """
 
 import tempfile
@@ -30,7 +30,7 @@ MARKS = {"info": " ", "warning": "!", "error": "✗"}
 
 
 def preflight(plan: Plan) -> Sequence[PreflightCheck] | None:
-    """What the environment finds; None when it has no preflight."""
+    """The environment's preflight checks; None when it has none."""
     opener: Any = plan.scenario.environment.type.opener
     if not isinstance(opener, RunsPreflight):
         return None
@@ -92,7 +92,7 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
                 handle,
                 scenario_dir=str(scenario.path.parent),
             )
-        except Exception as err:  # noqa: BLE001  raised again, out of the groups that task groups make
+        except Exception as err:  # noqa: BLE001  raised again, without the exception groups of task groups
             raise only_one(err) from None
 
 

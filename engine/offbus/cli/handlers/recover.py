@@ -27,7 +27,7 @@ EVERY = "all"
 
 
 def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
-    """Recover one run, or all that nobody works on, the newest first; the exit code. Raises UsageError."""
+    """Recover one run, or all that no process holds, the newest first; the exit code. Raises UsageError."""
     base = (runs or default_runs()).resolve()
     folders = _left(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
@@ -38,18 +38,20 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
 
 
 def _left(base: Path) -> list[RunFolder]:
-    """What is left over, the newest first. Runs that still go on are named, and refused when they are all there is."""
+    """Unfinished runs that no process holds, newest first. Those still running are named; alone, they are returned."""
     newest_first = reversed(runs_in(base))
     unfinished = [folder for folder in newest_first if folder.unfinished.exists()]
     going_on = [folder for folder in unfinished if folder.in_use()]
     to_recover = [folder for folder in unfinished if folder not in going_on]
     for folder in going_on if to_recover else ():
-        click.echo(f"offbus: run {folder.id} goes on ({folder.holder}): offbus stop {folder.id}", err=True)
+        click.echo(
+            f"offbus: run {folder.id} is still running ({folder.holder}): offbus stop {folder.id}", err=True
+        )
     return to_recover or going_on
 
 
 def _one_of_all(base: Path, folder: RunFolder) -> Exit:
-    """One that cannot be recovered keeps no other from it."""
+    """A run that cannot be recovered does not stop the others."""
     try:
         return recover_folder(base, folder)
     except OffbusError as err:
@@ -59,7 +61,7 @@ def _one_of_all(base: Path, folder: RunFolder) -> Exit:
 def recover_folder(base: Path, folder: RunFolder) -> Exit:
     """Recover one run. Raises OffbusError.
 
-    Under the place's lock too, so that no new run begins there meanwhile, and a copy of the run is not played.
+    It holds the environment's lock too: no new run begins there meanwhile, and no copy of this run is recovered.
     """
     plan = plan_recovery(folder)
     if plan.finished:
@@ -87,7 +89,7 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     if written is Exit.PASSED:
         click.echo(f"report: {folder.report}")
     if unwritten:
-        click.echo(f"offbus: {unwritten[-1]}; make room, then: offbus recover {folder.path}", err=True)
+        click.echo(f"offbus: {unwritten[-1]}; free disk space, then: offbus recover {folder.path}", err=True)
     open_left = Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
@@ -102,12 +104,12 @@ def _written(report: Report, folder: RunFolder) -> Exit:
 
 async def _finish(folder: RunFolder, view: View) -> Report:
     loop = asyncio.get_running_loop()
-    parting = f"offbus: left before everything was undone; finish with: offbus recover {folder.path}"
+    parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
 
-    def told(signal: str) -> None:
-        view.progress(None, f"{signal}: the undo goes on; a second Ctrl-C leaves at once")
+    def on_signal(signal: str) -> None:
+        view.progress(None, f"{signal}: the undo continues; a second Ctrl-C exits at once")
 
-    with stop_on_signals(loop.call_soon_threadsafe, told, lambda: parting):
+    with stop_on_signals(loop.call_soon_threadsafe, on_signal, lambda: parting):
         return await recover(folder, SystemClock(), listeners=[view.event], progress=view.progress)
 
 
@@ -115,7 +117,7 @@ def show_folder(folder: RunFolder) -> Exit:
     plan = plan_recovery(folder)
     todo = [*_lines(plan)]
     for one in plan.journal.damage:
-        click.echo(f"offbus: {folder.journal}:{one.line}: {one.why}; what it said is not known", err=True)
+        click.echo(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
     click.echo(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         click.echo(f"  {line}")
@@ -123,7 +125,7 @@ def show_folder(folder: RunFolder) -> Exit:
 
 
 def _lines(plan: Recovery) -> list[str]:
-    """First all disarms, then the rest in reverse order, as they would be played."""
+    """First all disarms, then the rest in reverse order, as they would be undone."""
     ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
     missing = [
         f"{event['data']['describe']} (needs the package {event['data']['distribution']})"

@@ -1,7 +1,7 @@
-"""What `offbus recover --env NAME` does: runs that a place kept the events of are brought here and finished from here.
+"""What `offbus recover --env NAME` does: imports runs whose events an environment stored, and finishes them from here.
 
-A run whose folder is on this machine is finished from that: its journal knows more. A folder that was made here goes
-away again when the run turns out to be in other hands.
+A run whose folder is on this machine is finished from that folder: its journal knows more. A folder that was made here
+is removed again when another process turns out to hold the run.
 """
 
 import shutil
@@ -30,17 +30,17 @@ __all__ = ["recover_from"]
 def recover_from(
     env: str, sets: Mapping[str, str], wanted: str, *, plan_only: bool, runs: Path | None
 ) -> int:
-    """Recover one run that an environment knows of, or all; the exit code. Raises UsageError, CouldNotRun."""
+    """Recover one run that an environment has stored, or all; the exit code. Raises UsageError, CouldNotRun."""
     kind, options = named_options(env, sets, installed())
     opener: Any = kind.opener
     if not isinstance(opener, FindsRuns):
         raise UsageError(
-            f"the environment {env} keeps nothing of its runs",
-            hint="recover where it ran, or from a copy of the run's folder",
+            f"the environment {env} stores no events of its runs",
+            hint="recover on the machine where it ran, or from a copy of the run's folder",
         )
     found = anyio.run(partial(opener.unfinished_runs, options))
     if not found:
-        click.echo(f"nothing to recover: {env} knows of no run")
+        click.echo(f"nothing to recover: {env} has no unfinished run")
         return Exit.PASSED
     chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
@@ -52,12 +52,12 @@ def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedR
     if len(matching) == 1:
         return matching
     names = ", ".join(f"{one.run} (held by {one.holder})" for one in found)
-    what = "several runs are" if matching else f"{wanted!r} is not"
-    raise UsageError(f"{what} kept there", hint=f"kept are {names}; say which, or {EVERY}")
+    what = "several runs found" if matching else f"no run {wanted!r} found; there are"
+    raise UsageError(f"{what}: {names}", hint=f"name one, or {EVERY}")
 
 
 def _show(run: UnfinishedRun) -> Exit:
-    click.echo(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; it has recorded nothing"))
+    click.echo(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; no events stored"))
     if run.events:
         with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
             show_folder(bring_here(Path(scratch), run))
@@ -65,7 +65,7 @@ def _show(run: UnfinishedRun) -> Exit:
 
 
 def _one_of_all(base: Path, run: UnfinishedRun) -> Exit:
-    """One that cannot be recovered keeps no other from it."""
+    """A run that cannot be recovered does not stop the others."""
     try:
         return _recover(base, run)
     except OffbusError as err:

@@ -45,7 +45,7 @@ def _folded(folder: RunFolder, journal: Journal) -> Report:
 
 def _tell_damage(journal: Journal) -> None:
     for one in journal.damage:
-        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is left out", err=True)
+        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
 
 
 def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) -> str:
@@ -65,7 +65,7 @@ def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) ->
 def _in_use(folder: RunFolder) -> bool:
     try:
         return folder.in_use()
-    except CouldNotRun:  # a copy that may only be read has no owner
+    except CouldNotRun:  # a read-only copy has no owner
         return False
 
 
@@ -74,5 +74,5 @@ def _write(output: Path, text: str) -> None:
         output.write_text(text, encoding="utf-8")
     except OSError as err:
         raise UsageError(
-            f"cannot write {output}: {err.strerror}", hint="choose another place with --output"
+            f"cannot write {output}: {err.strerror}", hint="choose another file with --output"
         ) from err

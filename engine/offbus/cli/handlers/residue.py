@@ -1,6 +1,6 @@
-"""What `offbus residue` does: open a place, read its fingerprint, compare. Nothing in the place is changed.
+"""What `offbus residue` does: open an environment, read its fingerprint, compare. Nothing is changed.
 
-What the environment says meanwhile goes into a scratch journal that is thrown away: the run's own is not written.
+What the environment journals meanwhile goes into a scratch journal that is thrown away: the run's own is not written.
 """
 
 import json
@@ -41,13 +41,13 @@ class Finding:
     item: str
     detail: str
     external: str | None
-    """Why it is somebody else's doing."""
+    """Why somebody else made the change."""
     fix: str | None
     """The command that fixes it."""
 
 
 def compare_run(wanted: str, *, runs: Path | None) -> int:
-    """Compare a run's place with its fingerprint from before the run; the exit code."""
+    """Compare a run's environment with its fingerprint from before the run; the exit code."""
     folder = find_run((runs or default_runs()).resolve(), wanted)
     with folder.lock("residue"):
         plan = plan_recovery(folder)
@@ -75,7 +75,7 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
             )
         now = anyio.run(partial(_fingerprint, name, opening, "residue", Path(scratch), True))[0]
     _keep(save, now)
-    click.echo(f"{len(now)} items of {name} are in {save}")
+    click.echo(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
 
 
@@ -103,7 +103,7 @@ def _look(
 async def _fingerprint(
     name: str, opening: Opening, run: str, run_dir: Path, finished: bool
 ) -> tuple[dict[str, Any], Environment]:
-    """The fingerprint, and whose it is: closed, but it still knows items. Raises CouldNotRun when it cannot be read."""
+    """The fingerprint and its environment, which is closed. Raises CouldNotRun when it cannot be read."""
     with ExitStack() as held:
         scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-residue-"))
         journal = JournalWriter(Path(scratch, "journal.jsonl"), run, SystemClock())
@@ -163,4 +163,4 @@ def _keep(path: Path, items: dict[str, Any]) -> None:
     try:
         path.write_text(json.dumps(items, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except (OSError, TypeError) as err:
-        raise JournalError(f"cannot write {path}: {err}", hint="choose another place with --save") from err
+        raise JournalError(f"cannot write {path}: {err}", hint="choose another file with --save") from err

@@ -1,4 +1,4 @@
-"""What `offbus run` does: load, refuse what must be refused, play, tell."""
+"""What `offbus run` does: load the scenario, refuse leftovers, run it, report."""
 
 import asyncio
 import gc
@@ -48,7 +48,7 @@ def run_file(
 
 
 def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str) -> int:
-    gc.freeze()  # the scenario stays
+    gc.freeze()  # the scenario stays until the end
     plan = [(step.id, step.uses) for step in scenario.steps]
     with make_view(kind, scenario.name, plan) as view:
         report = anyio.run(partial(_session, scenario, folder, identity, view))
@@ -88,7 +88,7 @@ async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: V
 
 
 async def _played(session: Session) -> Report | OffbusError:
-    """The report, or why not even a journal could be begun: raised by the caller, out of its task group."""
+    """The report, or why not even a journal could be started: the caller raises it, outside its task group."""
     try:
         return await session.run()
     except OffbusError as err:
@@ -102,11 +102,11 @@ async def _tick(view: View) -> None:
 
 
 def _parting(folder: RunFolder) -> str:
-    return f"offbus: left before everything was undone; finish with: offbus recover {folder.path}"
+    return f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
 
 
 def _refuse_leftovers(base: Path, identity: str) -> None:
-    """Refuse while a run is left over on this place; name those that are left over on others."""
+    """Refuse while this environment has an unfinished run; name the unfinished runs of others."""
     others = []
     for folder in unfinished_runs(base):
         if folder.identity == identity:
@@ -117,4 +117,6 @@ def _refuse_leftovers(base: Path, identity: str) -> None:
         others.append(folder.id)
     if others:
         what = f"run {others[0]}" if len(others) == 1 else f"{len(others)} runs ({', '.join(others[-5:])})"
-        click.echo(f"offbus: {what} elsewhere did not finish; finish with: offbus recover", err=True)
+        click.echo(
+            f"offbus: {what} in other environments did not finish; finish with: offbus recover", err=True
+        )

@@ -38,14 +38,14 @@ def _not_running(folder: RunFolder) -> int:
             f"run {folder.id} is not running, and did not finish",
             hint=f"finish it: offbus recover {folder.path}",
         )
-    click.echo(f"run {folder.id} has ended already")
+    click.echo(f"run {folder.id} has already ended")
     return Exit.PASSED
 
 
 def _hint_if_suspended(folder: RunFolder) -> None:
     holder = folder.holder
     if holder is not None and is_suspended(holder.pid):
-        click.echo(f"offbus: its process is suspended; let it go on: kill -CONT {holder.pid}", err=True)
+        click.echo(f"offbus: its process is suspended; resume it: kill -CONT {holder.pid}", err=True)
 
 
 def _tell(folder: RunFolder) -> int:

@@ -1,4 +1,4 @@
-"""What `offbus validate` does: loads each file, prints what is wrong with it, goes on to the next."""
+"""What `offbus validate` does: loads each file and prints what is wrong with it."""
 
 import json
 import os

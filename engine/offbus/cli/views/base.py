@@ -1,7 +1,7 @@
 """What a view of a run is, and what all of ours share.
 
-A view is a listener of the journal: whatever it shows stands in the journal, and a view that breaks takes nothing with
-it. Its methods are called inside the event loop, return at once and never raise.
+A view is a listener of the journal: it shows only what is journaled, and a bug in it affects nothing else. Its
+methods are called inside the event loop, return at once and never raise.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ __all__ = ["BoardView", "View"]
 
 
 class View(Protocol):
-    """Shows a run while it goes on. A context manager: leaving it gives the terminal back."""
+    """Shows a run in progress. A context manager: leaving it restores the terminal."""
 
     def __enter__(self) -> Self: ...
 
@@ -38,7 +38,7 @@ class View(Protocol):
         """What a step (None: the run) is doing or waiting for."""
 
     def tick(self) -> None:
-        """Time goes on; call it about once a second."""
+        """Call it about once a second."""
 
     def finish(self, report: Report, report_path: Path) -> None:
         """Print the closing lines. The last call."""
@@ -63,7 +63,7 @@ class BoardView(ABC):
         self.held.close()
 
     def past(self, events: Iterable[Event]) -> None:
-        """Take in what happened before, without showing it: for a run that is taken over."""
+        """Apply earlier events without showing them: for a run that is taken over."""
         for event in events:
             self._guarded(partial(self.board.apply, event))
 
@@ -93,16 +93,16 @@ class BoardView(ABC):
         """Apply the event to the board and show what it says."""
 
     def note(self, step: str | None, text: str) -> None:
-        """Keep what a step is doing."""
+        """Remember what a step is doing."""
         self.board.progress[step] = text
 
     def beat(self) -> None:  # noqa: B027  most views have nothing to do
-        """Time went on."""
+        """A second has passed."""
 
     def _guarded(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except Exception as err:  # noqa: BLE001  a bug here must never stop a run or an undo; `finish` tells it
+        except Exception as err:  # noqa: BLE001  a bug here must never stop a run or an undo; `finish` reports it
             self._flaw = self._flaw or err
 
     def _confession(self, flaw: Exception) -> Line:

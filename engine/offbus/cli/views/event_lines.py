@@ -12,7 +12,7 @@ from offbus.report.spans import Line, Span, Tone, clean, line
 __all__ = ["Sentence", "sentence"]
 
 Sentence = tuple[str, list[Line]]
-"""Whose line it is (a step, a lane), and the lines."""
+"""The step or lane that the lines are about, and the lines."""
 
 UNDONE = {
     "restored": ("undone", Tone.GOOD),
@@ -58,7 +58,9 @@ def _step_ready(event: Event, _data: Mapping[str, Any], _board: Board) -> Senten
 
 
 def _attempt_ended(event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
-    text = f" {_spelt(data['outcome'])}: {clean(data['message'])}; again in {seconds(data['again_in_s'])}"
+    text = (
+        f" {_spelt(data['outcome'])}: {clean(data['message'])}; next attempt in {seconds(data['again_in_s'])}"
+    )
     return event["step"], [line((f"attempt {data['attempt']}", Tone.CAUTION), text)]
 
 
@@ -89,7 +91,7 @@ def _observed(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence
 
 
 def _metric(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence | None:
-    """Groups of figures ("requests.sent") change all the time and stand in the closing lines."""
+    """Groups of figures ("requests.sent") change all the time; they are in the closing lines."""
     if "." in data["name"]:
         return None
     value = figure(data["name"], data["value"], data["unit"])

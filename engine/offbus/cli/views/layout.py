@@ -42,7 +42,7 @@ def _shares(sections: Sequence[Section], body: int) -> list[int]:
 
 
 def _window(section: Section, share: int, glyphs: Glyphs) -> list[Line]:
-    """The rows around the focus; what is out of sight is counted in the first and last row."""
+    """The rows around the focus; hidden rows are counted in the first and last row."""
     rows = section.rows
     if len(rows) <= share:
         return list(rows)

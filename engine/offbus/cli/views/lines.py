@@ -13,9 +13,9 @@ from offbus.report.spans import Line, Span, Tone, line
 __all__ = ["HEARTBEAT_S", "LinesView"]
 
 HEARTBEAT_S = 10.0
-"""A step that waits says so at most this often."""
+"""A waiting step prints a line at most this often."""
 NARROWEST, WIDEST = 8, 20
-"""Of the column that says whose line it is."""
+"""Width of the column that names the step or lane."""
 
 
 class LinesView(BoardView):
@@ -42,7 +42,7 @@ class LinesView(BoardView):
             self._print(self.board.at(event), *found)
 
     def beat(self) -> None:
-        """Say what waits, for steps that have been silent for a while."""
+        """Print what steps wait for that have been silent for a while."""
         now = self.board.elapsed()
         for step, text in self._waiting():
             if now - self._spoke.setdefault(step, now) >= HEARTBEAT_S:

@@ -1,10 +1,10 @@
-"""The live view: the whole drill on one screen of a terminal, redrawn in place by rich.
+"""The live view: the whole drill on one screen of a terminal, redrawn by rich.
 
 rich's own thread draws, at most `PER_SECOND` times a second, from the board under a lock that is only held while lines
 are made, never while they are written: a terminal that does not take output (Ctrl-S) stalls no run and no undo.
 The cursor stays visible, so that a process that is killed leaves a usable terminal.
 
-The only module that knows how rich's `Live` draws (decision 0014), which has no call for "begin anew": the first of
+The only module that knows how rich's `Live` draws (decision 0014), which has no call to start a new frame: the first of
 what `process_renderables` returns moves the cursor to where the last frame began. When that changes, a frame may be
 drawn wrongly after the terminal was resized, until the next one.
 """
@@ -45,7 +45,7 @@ STYLES = {
 
 
 class LiveView(BoardView):
-    """Redraws while the run goes on; leaves its last state and the closing lines on the screen."""
+    """Redraws while the run is running; leaves its last state and the closing lines on the screen."""
 
     def __init__(self, board: Board, screen: Screen, *, colour: bool) -> None:
         super().__init__(board, screen, colour=colour)
@@ -71,7 +71,7 @@ class LiveView(BoardView):
             self.board.apply(event)
 
     def note(self, step: str | None, text: str) -> None:
-        """Keep what a step is doing."""
+        """Remember what a step is doing."""
         with self._lock:
             self.board.progress[step] = text
 

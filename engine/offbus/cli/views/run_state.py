@@ -1,7 +1,7 @@
-"""What a view knows of a run: the fold of its journal, and the newest word on everything that was observed. Pure.
+"""What a view knows of a run: the fold of its journal, and the latest statements about what was observed. Pure.
 
 Nothing here knows what a node or a pod is. A lane's subjects have statements ("cordoned", "state draining"); a newer
-statement takes the place of the one that it names as `was`, or of one that begins with the same word.
+statement replaces the one that it names as `was`, or one that begins with the same word.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ SEEDED_LANES = ("node",)
 
 @dataclass(slots=True)
 class Subject:
-    """Something of the world, and what was last said of it."""
+    """Something that was observed, and the latest statements about it."""
 
     name: str
     statements: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Subject:
     def say(self, to: str, was: str | None) -> None:
         """Take the next statement in."""
         if self.node and was is None:
-            self.statements.clear()  # what lives in one place has one state; it is said whole
+            self.statements.clear()  # a subject on a node has one state, stated in full
         about = to.partition(" ")[0]
         others = [one for one in self.statements if one != was and one.partition(" ")[0] != about]
         self.statements = [*others, to]
@@ -76,7 +76,7 @@ class Board:
         return since(self.fold.first or event, event)
 
     def elapsed(self) -> float:
-        """Seconds since the run began; it stands still once the run has ended."""
+        """Seconds since the run began; it stops once the run has ended."""
         if self.fold.first is None:
             return 0.0
         if self.fold.ended is not None:
@@ -90,7 +90,7 @@ class Board:
         return max(0.0, self.elapsed() - began)
 
     def waits(self, step: StepReport) -> bool:
-        """Whether a step is under way to something: a background step that is ready only goes on."""
+        """Whether a step waits for something: a background step that is ready does not."""
         return step.outcome == "running" and step.id not in self.ready
 
     def lane(self, name: str) -> list[Subject]:

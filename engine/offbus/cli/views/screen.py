@@ -1,7 +1,7 @@
 """Where views write: a stream that may be closed, stalled, or unable to show a character.
 
 - closed (the reader of a pipe left, the terminal is gone): from then on everything is dropped, silently, because a
-  run must go on to its undo without anybody watching. `lost` says so.
+  run must get to its undo even if nobody watches. `lost` says so.
 - stalled (Ctrl-S, a pager that is not scrolled): `Printer` writes from a thread of its own, so that neither leases
   nor undos wait for a reader.
 - a character that the encoding lacks becomes "?".
@@ -95,7 +95,7 @@ class Printer:
 
 
 def wants_colour(stream: TextIO | Screen, environ: Mapping[str, str]) -> bool:
-    """NO_COLOR forbids, FORCE_COLOR orders (no-color.org, force-color.org), else a terminal that is not dumb has it."""
+    """NO_COLOR turns it off, FORCE_COLOR on (no-color.org, force-color.org); else a terminal that is not dumb has it."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):

@@ -25,7 +25,7 @@ class Section:
     least: int = 1
     """Rows that it keeps on a small screen."""
     focus: int = 0
-    """The row that must stay in sight."""
+    """The row that must stay visible."""
 
 
 def header(board: Board) -> Line:
@@ -45,7 +45,7 @@ def header(board: Board) -> Line:
 
 
 def sections(board: Board, glyphs: Glyphs) -> list[Section]:
-    """All parts that have something to say, from top to bottom."""
+    """All parts that are not empty, from top to bottom."""
     found = [
         _steps(board, glyphs),
         Section("faults", list(_faults(board, glyphs)), least=2),
@@ -114,13 +114,13 @@ def _faults(board: Board, glyphs: Glyphs) -> Iterator[Line]:
 
 
 def _fault_state(board: Board, fault: FaultReport) -> str:
-    """The newest word of the lane "fault" about it."""
+    """The latest statement of the lane "fault" about it."""
     said = board.lanes.get("fault", {}).get(fault.id)
     return f"  {clean(said.statements[-1])}" if said else ""
 
 
 def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
-    """A row for each subject that something happened to, and one for all that are gone or as they were."""
+    """A row for each subject that something happened to, and one each for the deleted and the unchanged."""
     subjects = board.lane(lane)
     here = [one for one in subjects if one.seq and not _gone(one)]
     names = max((len(_short_name(one)) for one in here), default=0)

@@ -1,4 +1,4 @@
-"""Glyphs and words of the views. Every glyph stands beside a word: neither colour nor Unicode carries meaning alone."""
+"""Glyphs and words of the views. Every glyph comes with a word: neither colour nor Unicode carries meaning alone."""
 
 import re
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ PHASES = {
     "undo": "undoing",
     "close": "closing",
 }
-"""The run's phases, as the header says them."""
+"""The run's phases, as the header shows them."""
 
 TONES = (
     (Tone.GOOD, r"ready|uncordoned|recovered|answering|good|ok|held|disarmed|ready true"),
@@ -53,7 +53,7 @@ TONES = (
     (Tone.DIM, r".*\b(none|removed|deleted|false)"),
     (Tone.CAUTION, r"not ready|cordoned|evicted|terminating|armed|restarted.*|(state|taints) .*|.* true"),
 )
-"""How statements about the world are meant; the first that fits counts."""
+"""The tones of statements; the first match counts."""
 
 
 def tone_of(statement: str) -> Tone:

@@ -1,12 +1,12 @@
 """The CEL library's messages in our words.
 
 The only module that reads meaning from cel-expr-python's English (decision 0014). The library has no error classes,
-codes or places: what it refuses is a RuntimeError, and what fails in evaluation is a value, both with a text. Used of
-it, as 0.1.3 words it: `ERROR: <input>:LINE:COLUMN: text`, several of them with code frames between, lines and columns
-from 1; "found no matching overload", "undeclared reference", "Syntax error"; an unset name in double quotes.
+codes or positions: what it refuses is a RuntimeError, and what fails in evaluation is a value, both with a text. It
+reads, as 0.1.3 words it: `ERROR: <input>:LINE:COLUMN: text`, several of them with code frames between, lines and
+columns from 1; "found no matching overload", "undeclared reference", "Syntax error"; an unset name in double quotes.
 
 When its wording changes, a message that is not known is passed on as it is: still a finding or an error, but without
-its place and its hint; and an output that was never set is told in the library's words.
+its position and its hint; and an output that was never set is reported in the library's words.
 """
 
 import re
@@ -74,7 +74,7 @@ def _syntax(problem: str) -> str:
 
 
 def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
-    """A function is reported at its parenthesis; the name stands before it."""
+    """A function is reported at its parenthesis; the name comes before it."""
     spelt = name.split(".", maxsplit=1)[0]
     token = next(
         (t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None

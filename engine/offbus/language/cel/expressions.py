@@ -2,7 +2,7 @@
 
 The work is done by the official `cel-expr-python`, which is imported when the first expression is compiled. Names are
 declared whole ("steps.a.outputs.node"), and only those that an expression uses: one environment serves all
-expressions with the same names. Errors of the library are put into our words, with their places.
+expressions with the same names. Errors of the library are put into our words, with their positions.
 
 An expression that cannot be evaluated raises `EvaluationError`: never false, never None.
 """
@@ -47,7 +47,7 @@ class _Program:
     compile: Callable[[str], Any]
 
     def run(self, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
-        """The value, with what is unset an error even where CEL's commutative operators would hide it (`guarded`)."""
+        """The value. What is unset is an error even where CEL's commutative operators hide it (`short_circuit`)."""
         if unset and self.type == types.BOOL:
             return short_circuit.evaluate(
                 self._conditions, lambda text: bool(_run(self.compile(text), values, unset))

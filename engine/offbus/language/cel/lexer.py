@@ -1,7 +1,7 @@
 """Tokens of a CEL expression, as far as names and operators go (CEL's grammar: github.com/google/cel-spec, langdef).
 
 The CEL library parses and types expressions. This finds which dotted names occur where, so that exactly those are
-declared, and so that what is wrong with one can be said with its place. Text that is not CEL gives some tokens; the
+declared, and so that a finding about one has its position. Text that is not CEL gives some tokens; the
 library refuses it later.
 """
 

@@ -1,7 +1,7 @@
 """Types to and from the CEL library, which is not imported here.
 
 The only module that reads cel-expr-python's notation of types, `LIST<STRING>`: its `Type` tells its name, but not what
-it is made of (decision 0014). When the notation changes, an expression's type is not what its place wants, and
+it is made of (decision 0014). When the notation changes, an expression's type is not what its field wants, and
 scenarios that were right are refused when they are loaded (OB403, OB407).
 """
 

@@ -1,4 +1,4 @@
-"""What an expression may name, and what stands behind each name."""
+"""What an expression may name, and the value of each name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ __all__ = ["Scope", "StepState"]
 
 @dataclass(frozen=True, slots=True)
 class StepState:
-    """What became of a step, as expressions see it."""
+    """The outcome of a step, as expressions see it."""
 
     outcome: str
     """passed, failed, errored, timed_out, skipped, cancelled."""

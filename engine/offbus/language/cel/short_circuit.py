@@ -58,7 +58,7 @@ def _split(text: str, found: Sequence[Token]) -> Condition:
 
 
 def _parts(found: Sequence[Token], operator: str) -> list[Sequence[Token]]:
-    """Split at an operator that stands in no bracket."""
+    """Split at an operator outside all brackets."""
     parts, start = [], 0
     at_top = {token.start for token in _top_level(found)}
     for n, token in enumerate(found):

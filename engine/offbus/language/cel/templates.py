@@ -126,7 +126,7 @@ class ParamsTemplate:
     static: Params | None
     """The params, if nothing in them waits for the run."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """As the file has them, with `Template` in the place of texts that wait."""
+    """As the file has them, with a `Template` for each text that waits for the run."""
     bindings: tuple[Binding, ...] = ()
 
     def resolve(self, scope: Scope) -> Params:

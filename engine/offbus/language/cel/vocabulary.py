@@ -1,4 +1,4 @@
-"""Which names an expression may use, where it stands; and what is wrong with one that it may not.
+"""Which names an expression may use at its position, and what is wrong with one that it may not.
 
 `inputs.NAME`, `outputs.PATH` (in a step's own `expect`), `steps.ID.outputs.PATH` and `steps.ID.outcome` of ancestors,
 `metrics.NAME` of the step types that are used. A `Bound` is a name that was found; it fetches its value from a `Scope`.
@@ -79,7 +79,7 @@ class Unknown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names that may be used in one place."""
+    """The names that one expression may use."""
 
     inputs: Mapping[str, CelType] = field(default_factory=dict)
     metrics: Mapping[str, CelType] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Params that a scenario may leave out because an ancestor outputs them (`offbus.step.FromAncestor`).
 
 A step that omits `target` takes that of its only ancestor that outputs one; none, or two, is a finding that names the
-candidates. A background step has not ended when others start, so it gives nothing. Providers are carried down the plan
+candidates. A background step has not ended when others start, so it does not count. Providers are carried down the plan
 order once per output name, the nearest few of each step: linear in the steps, also when each has a finding.
 """
 
@@ -20,7 +20,7 @@ SHOWN = 10
 
 
 class Bindings:
-    """Finds who outputs what."""
+    """Finds which ancestor outputs what."""
 
     def __init__(self, graph: Graph, positions: Positions) -> None:
         self._graph, self._positions = graph, positions
@@ -68,7 +68,7 @@ class Bindings:
         shown = providers[-SHOWN:]
         names = ("…, " if len(providers) > SHOWN else "") + ", ".join(shown)
         message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {names}"
-        hint = f'say which: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
+        hint = f'name one: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
         self._positions.note("OB307", message, self._positions.value(step.node, "uses"), hint=hint)
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
@@ -77,7 +77,7 @@ class Bindings:
         giving = self._giving(mark.output)[: SHOWN + 1]
         elsewhere = [other for other in giving if other == self._graph.steps[other].model.id != step.key]
         message = f"{key!r} is left out, and no ancestor of step {step.key!r} outputs {mark.output!r}"
-        hint = f"give `with: {{{key}: …}}`"
+        hint = f"set `with: {{{key}: …}}`"
         if elsewhere:
             hint += f", or let it need one of: {', '.join(elsewhere[:SHOWN])}"
         self._positions.note("OB306", message, self._positions.value(step.node, "uses"), hint=hint)

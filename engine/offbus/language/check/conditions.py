@@ -1,4 +1,4 @@
-"""Expressions of a file: compiled in their places, with what is wrong noted in the file.
+"""Expressions of a file: compiled, with findings at their positions.
 
 The one module that knows both a file's nodes and CEL: `when` and `expect`, and the `${{ }}` of params and options.
 """

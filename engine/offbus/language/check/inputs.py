@@ -105,7 +105,7 @@ def _default(
             "OB506",
             f"the input {name!r} has no value",
             positions.key(node, name),
-            hint=f"give it a default, or --set {name}=…",
+            hint=f"set a default, or --set {name}=…",
         )
         return None
     try:

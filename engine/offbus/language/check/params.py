@@ -1,7 +1,7 @@
 """A step's params: `${{ }}`, values from ancestors, the step type's model, and what some params mean.
 
 What is known at load is validated at load. A value that waits for the run is checked by its type: a sample of that type
-takes its place in the model, and only errors that any value of the type would make are findings.
+stands in for it in the model, and only errors that any value of the type would make are findings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -119,7 +119,7 @@ class ParamsChecker:
         subject = Subject(f"step type {step_type.name}", step_type.params, where)
 
         def ignore(error: ErrorDetails) -> bool:
-            """Whether the error is about a sample, or about a value that an ancestor gives."""
+            """Whether the error is about a sample, or about a value that an ancestor outputs."""
             loc, path = error["loc"], positions.follow(at, error["loc"])[1]
             if error["type"] in ("missing", "extra_forbidden"):
                 given_above = len(loc) == 1 and loc[0] in from_ancestor

@@ -1,4 +1,4 @@
-"""Pydantic's validation errors as findings: our words, the place in the file, what is allowed, what was meant."""
+"""Pydantic's validation errors as findings: our words, the position in the file, what is allowed, what was meant."""
 
 import re
 from collections.abc import Callable, Sequence

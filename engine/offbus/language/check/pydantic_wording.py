@@ -1,9 +1,9 @@
 """Pydantic's words as the end of a sentence of ours.
 
 The only module that reads pydantic's English (decision 0014). Its error types are promised to stay, its texts are not;
-but what is allowed in place of a value stands in a text alone. Used of it: "Input should", "Value error, ", "Assertion
-failed, ", and the quoted values in an error's `expected`. When the wording changes, findings stay what and where they
-are, in clumsier words and perhaps without a suggestion.
+but the values that are allowed are only in a text. It reads "Input should", "Value error, ", "Assertion failed, ",
+and the quoted values in an error's `expected`. When the wording changes, findings stay what and where they are, in
+clumsier words and perhaps without a suggestion.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Files that steps will read (`offbus.step.Reads`): looked at when the scenario is loaded, found in their places.
+"""Files that steps will read (`offbus.step.Reads`): checked when the scenario is loaded, with findings at their params.
 
 What a name is with the inputs as they are is an error. What it would be with another value of an input that lists its
 values (`enum`) is a warning: a run with that value would be refused.

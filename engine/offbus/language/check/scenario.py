@@ -1,4 +1,4 @@
-"""From a tree of nodes to a `Scenario`: shape first, then meaning; every finding is noted, none ends the checking.
+"""From a tree of nodes to a `Scenario`: shape first, then meaning; every finding is noted, and none ends the check.
 
 The order: format version; the header's shape; inputs; steps (shape, type, needs, cycles); conditions and params of each
 step; expectations; environment, options, guards. What a broken part would have said is left out of later checks,
@@ -42,7 +42,7 @@ class Overrides(NamedTuple):
 
 
 def check(root: Node, positions: Positions, registry: Registry, overrides: Overrides) -> Scenario | None:
-    """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `places`."""
+    """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `positions`."""
     if not _version(root, positions):
         return None
     header = _header(root, positions)
@@ -95,7 +95,7 @@ def _scenario(
 
 
 def _version(root: Node, positions: Positions) -> bool:
-    """Whether this is a scenario of our format. Checked first: of another one nothing can be said."""
+    """Whether this is a scenario of our format. Checked first: another one cannot be checked."""
     found = root.children.get("offbus")
     if found is not None and found.value == FORMAT and not isinstance(found.value, bool):
         return True
@@ -116,7 +116,7 @@ def _version(root: Node, positions: Positions) -> bool:
 
 
 _FALLBACK: Mapping[str, Any] = {"offbus": FORMAT, "name": "unnamed", "steps": [None]}
-"""What stands in for a broken part of the header, so that the rest can be checked."""
+"""Replaces a broken part of the header, so that the rest can be checked."""
 
 
 def _header(root: Node, positions: Positions) -> HeaderModel:

@@ -1,4 +1,4 @@
-"""What each step means, seen from its place in the DAG: which names it may use, its conditions, params and options."""
+"""What each step means at its position in the DAG: which names it may use, its conditions, params and options."""
 
 from collections.abc import Callable, Mapping
 
@@ -18,7 +18,7 @@ _ONCE = Retry()
 
 
 class Meaning:
-    """What the steps mean, each seen from its place in the DAG."""
+    """What the steps mean, each at its position in the DAG."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Meaning:
         )
 
     def _refusal(self, step: RawStep, other: str) -> Unknown | None:
-        """Why `step` may not use what `other` gives; None if it may."""
+        """Why `step` may not use what `other` outputs; None if it may."""
         if other == step.key:
             return Unknown("OB405", f"step {other!r} is this step itself", "in `expect`, write outputs.NAME")
         if not self._graph.dag.is_ancestor(other, step.key):

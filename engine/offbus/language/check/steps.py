@@ -44,7 +44,7 @@ class Types:
         self._known: dict[str, StepType | None] = {}
 
     def of(self, name: str, step: Node) -> StepType | None:
-        """The type that a step uses; None, with a finding, if it cannot be had."""
+        """The type that a step uses; None, with a finding, if it cannot be loaded."""
         if name not in self._known:
             self._known[name] = self._load(name, step)
         elif self._known[name] is None and self._registry.plugin(STEPS, name) is None:
@@ -67,7 +67,7 @@ class Types:
 
     def _unknown(self, name: str, step: Node) -> None:
         names = self._registry.names(STEPS)
-        hint = "`offbus steps` lists them; another package may bring more"
+        hint = "`offbus steps` lists them; another package may provide more"
         where = self._positions.value(step, "uses")
         self._positions.note(
             "OB302", f"there is no step type {name!r}", where, hint=hint, suggestion=closest(name, names)

@@ -1,4 +1,4 @@
-"""Places in a file that was read: from a path into its data, or an offset in one of its texts, to a `Position`."""
+"""Positions in a file that was read: from a path into its data, or an offset in one of its texts, to a `Position`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _ESCAPE_LENGTH = {"x": 4, "u": 6, "U": 10}
 
 @dataclass(slots=True)
 class Positions:
-    """Finds places in one file, and collects the findings about it."""
+    """Finds positions in one file, and collects the findings about it."""
 
     source: Source
     findings: list[Finding]
@@ -32,7 +32,7 @@ class Positions:
         suggestion: str | None = None,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        """Collect a finding about a place in this file."""
+        """Collect a finding at a position in this file."""
         lines = self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
         collected = self.warnings if severity is Severity.WARNING else self.findings
@@ -49,21 +49,21 @@ class Positions:
         )
 
     def of(self, node: Node) -> Position:
-        """A node's own place."""
+        """A node's own position."""
         return span(str(self.source.path), node)
 
     def start_of(self, node: Node) -> Position:
-        """For what a node lacks: its place, without the rest of a line that it shares."""
+        """For what a node lacks: its position, without the rest of a line that it shares."""
         first = next(iter(node.keys.values()), None)
         return self.of(node if node.kind == "scalar" or first is None else first)
 
     def key(self, mapping: Node, name: str) -> Position:
-        """The place of a key; of the mapping if it has no such key."""
+        """The position of a key; of the mapping if it has no such key."""
         key = mapping.keys.get(name)
         return self.start_of(mapping) if key is None else self.of(key)
 
     def value(self, mapping: Node, name: str) -> Position:
-        """The place of a key's value; of the mapping if it has no such key."""
+        """The position of a key's value; of the mapping if it has no such key."""
         node = mapping.children.get(name)
         return self.start_of(mapping) if node is None else self.of(node)
 
@@ -78,7 +78,7 @@ class Positions:
         return node, tuple(taken)
 
     def within(self, node: Node, offset: int, length: int = 1) -> Position:
-        """The place of `node.value[offset : offset + length]` of a text.
+        """The position of `node.value[offset : offset + length]` of a text.
 
         Exact for plain and quoted texts on one line and for literal blocks; else the whole text.
         """

@@ -1,9 +1,9 @@
-"""A scenario file as a tree of nodes that know their places. Strict: what is doubtful is a finding, never a guess.
+"""A scenario file as a tree of nodes that know their positions. Strict: what is ambiguous is a finding, never a guess.
 
 Parsed from libyaml's events (PyYAML's C parser where it is built in, else its Python one: same events, slower), so
 no YAML object constructor ever runs. The tree is built without recursion, in one pass, linear in the file's size.
 All findings about scalars and keys are collected; a syntax error ends the reading, except for the commonest one, an
-unquoted `${{ }}` in flow style, which is fixed in memory so that the rest can be checked too (`unquoted`).
+unquoted `${{ }}` in flow style, which is fixed in memory so that the rest can be checked too (`unquoted_templates`).
 
 Raises UsageError if the file cannot be read at all. Nothing here knows what a scenario is.
 """
@@ -27,13 +27,13 @@ __all__ = ["LARGEST", "Source", "read"]
 LARGEST = 4 * 1024 * 1024
 """Bytes. A generated scenario of 10,000 steps has about one MiB."""
 
-MOST_MENDED = 50
+MOST_FIXED = 50
 """Unquoted expressions that are fixed; the file is parsed again for each."""
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
 _SHOWN = 200
-"""Characters of a line that is no use to anybody."""
+"""Characters of a line that is too long to be useful."""
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -104,7 +104,7 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             root = None
             builder.findings.append(_control_character(path, lines, text, err))
         except yaml.MarkedYAMLError as err:
-            substitute = _substitution(substituted, err) if len(substitutions) < MOST_MENDED else None
+            substitute = _substitution(substituted, err) if len(substitutions) < MOST_FIXED else None
             if substitute is not None:
                 substituted = substitute.text
                 substitutions[substitute.start] = substitute.was

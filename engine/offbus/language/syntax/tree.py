@@ -1,6 +1,6 @@
-"""From YAML events to a tree of nodes that know their places.
+"""From YAML events to a tree of nodes that know their positions.
 
-One pass, no recursion, no constructors. Findings are collected and building goes on; only what is nested too deeply
+One pass, no recursion, no constructors. Findings are collected and building continues; only what is nested too deeply
 or contains itself raises `Stop`. Errors of the YAML parser pass through.
 """
 
@@ -26,7 +26,7 @@ _NO_TAGS = (None, "!")
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A value in the file and where it stands. Marks are PyYAML's: `line`, `column` and `index` count from 0."""
+    """A value in the file and its position. Marks are PyYAML's: `line`, `column` and `index` count from 0."""
 
     kind: Literal["scalar", "mapping", "sequence"]
     start: Any
@@ -63,7 +63,7 @@ def span(file: str, node: Node) -> Position:
 
 
 class Builder:
-    """Builds the tree of one document. `fixes` maps the index of a fixed text to what stood there (`unquoted`)."""
+    """Builds the tree of one document. `substitutions` maps the index of a fixed text to what was there."""
 
     def __init__(self, file: str, lines: tuple[str, ...], substitutions: Mapping[int, str]) -> None:
         self.findings: list[Finding] = []
@@ -153,7 +153,7 @@ class Builder:
             self._anchors[event.anchor] = node
 
     def _alias(self, event: Any) -> Node:
-        """The anchored node itself: places in it are those of the anchor."""
+        """The anchored node itself: positions in it are those of the anchor."""
         node = self._anchors.get(event.anchor)
         here = Node("scalar", event.start_mark, event.end_mark, None)
         if node is None:

@@ -2,7 +2,7 @@
 
 The only module that reads its English (decision 0014): its errors have no codes. libyaml and PyYAML's own parser word
 some of them differently, so only what is common to both is looked for. When the wording changes, a syntax error stays a
-finding at its place, in the parser's words and without our hint.
+finding at its position, in the parser's words and without our hint.
 """
 
 __all__ = ["hint", "too_deep"]

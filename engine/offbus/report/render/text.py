@@ -32,7 +32,7 @@ OUTCOME_TONES = {
 
 
 def text_report(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
-    """The whole report; `place` and `goes_on` as in `closing_lines`."""
+    """The whole report; `path` and `goes_on` as in `closing_lines`."""
     parts: Sequence[tuple[str, Iterator[Line]]] = (
         ("Steps", _steps(report)),
         ("Expectations", (_expectation(one) for one in report.expectations)),
