@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offbus.errors import CouldNotRun
-from offbus.journal.lock import Holder
 from offbus.runs import RunFolder
 
 __all__ = ["asked_to_stop", "is_suspended"]
@@ -35,27 +34,18 @@ def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
 
 def _process_of(folder: RunFolder) -> int:
     """A pidfd of the process that holds the run, verified. Raises CouldNotRun."""
-    holder = folder.holder
+    holder, hint = folder.holder, f"on its machine, run: offbus stop {folder.id}"
     if holder is None:
-        raise CouldNotRun(f"run {folder.id} does not say which process holds it", hint=_by_hand(folder))
+        raise CouldNotRun(f"run {folder.id} does not say which process holds it", hint=hint)
+    elsewhere = CouldNotRun(f"run {folder.id} is held by {holder}, which is not on this machine", hint=hint)
     try:
         process = os.pidfd_open(holder.pid)
     except OSError as err:
-        raise _unreachable(folder, holder) from err
+        raise elsewhere from err
     if not holder.is_here:
         os.close(process)
-        raise _unreachable(folder, holder)
+        raise elsewhere
     return process
-
-
-def _unreachable(folder: RunFolder, holder: Holder) -> CouldNotRun:
-    return CouldNotRun(
-        f"run {folder.id} is held by {holder}, which is not on this machine", hint=_by_hand(folder)
-    )
-
-
-def _by_hand(folder: RunFolder) -> str:
-    return f"on its machine, run: offbus stop {folder.id}"
 
 
 def is_suspended(pid: int) -> bool:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,7 +12,15 @@ from offbus import __version__
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit
 
-__all__ = ["tell"]
+__all__ = ["exit_code", "tell"]
+
+
+def exit_code(act: Callable[[], Exit | None]) -> Exit:
+    """The code that `act` returns, or that of its OffbusError, which is printed: what follows `act` still happens."""
+    try:
+        return act() or Exit.PASSED
+    except OffbusError as err:
+        return Exit(tell(err))
 
 
 def tell(error: Exception) -> int:

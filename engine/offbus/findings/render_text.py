@@ -1,6 +1,7 @@
 """Findings for people: position, code, message, code frame with caret, what to do. It prints nothing itself."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from offbus.findings.model import Finding, Severity
@@ -22,20 +23,15 @@ _WIDTH = 120
 
 def render(findings: Iterable[Finding], *, colour: bool = False) -> str:
     """All findings for people: position, code, message, code frame with caret, what to do. Ends without a line end."""
-    return "\n".join(_render(finding, _Paint(colour)) for finding in findings)
+    paint = partial(_painted, colour)
+    return "\n".join(_render(finding, paint) for finding in findings)
 
 
-class _Paint:
-    """Wraps text in colours, or does not."""
-
-    def __init__(self, on: bool) -> None:
-        self._on = on
-
-    def __call__(self, text: str, *codes: str) -> str:
-        return f"{''.join(codes)}{text}{_RESET}" if self._on else text
+def _painted(on: bool, text: str, *codes: str) -> str:
+    return f"{''.join(codes)}{text}{_RESET}" if on else text
 
 
-def _render(finding: Finding, paint: _Paint) -> str:
+def _render(finding: Finding, paint: Callable[..., str]) -> str:
     hue = _RED if finding.severity is Severity.ERROR else _YELLOW
     head = f"{paint(_clean(str(finding.where)), _BOLD)}: {paint(f'{finding.severity} {finding.code}', hue, _BOLD)}: "
     lines = [head + _clean(finding.message)]
@@ -46,13 +42,10 @@ def _render(finding: Finding, paint: _Paint) -> str:
             paint(f"{finding.where.line:5} | ", _BLUE) + source,
             paint(f"{gutter}| ", _BLUE) + paint(caret, hue, _BOLD),
         ]
-    lines += [paint(f"{gutter}= ", _BLUE) + text for text in _advice(finding)]
-    return "\n".join(lines)
-
-
-def _advice(finding: Finding) -> list[str]:
     advice = [] if finding.suggestion is None else [f"did you mean {_clean(finding.suggestion)!r}?"]
-    return advice if finding.hint is None else [*advice, _clean(finding.hint)]
+    advice += [] if finding.hint is None else [_clean(finding.hint)]
+    lines += [paint(f"{gutter}= ", _BLUE) + text for text in advice]
+    return "\n".join(lines)
 
 
 def _window(finding: Finding) -> tuple[str, str]:

@@ -53,7 +53,8 @@ def _cut(value: object, text: int, items: int, depth: int) -> Any:
         case bytes() | bytearray():
             return _text(repr(bytes(value[: text + 1])), text)
         case Sequence() | Set():
-            return _sequence(list(value), text, items, depth)
+            short = [_cut(item, text, items, depth - 1) for item in list(value)[:items]]
+            return short if len(value) <= items else [*short, MARKER.format(len(value) - items)]
     return _text(_shown(value), text)
 
 
@@ -63,11 +64,6 @@ def _mapping(value: Mapping[Any, Any], text: int, items: int, depth: int) -> dic
     if len(value) > items:
         short["…"] = MARKER.format(len(value) - items)
     return short
-
-
-def _sequence(value: list[Any], text: int, items: int, depth: int) -> list[Any]:
-    short = [_cut(item, text, items, depth - 1) for item in value[:items]]
-    return short if len(value) <= items else [*short, MARKER.format(len(value) - items)]
 
 
 def _text(value: str, longest: int) -> str:

@@ -109,7 +109,10 @@ class JournalWriter:
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self.broken is None:
             try:
-                self._write_all(self._lead + line)
+                whole = self._lead + line
+                written = os.write(self._fd, whole)
+                while written < len(whole):
+                    written += os.write(self._fd, whole[written:])
                 self._lead = b""
                 if durable:
                     os.fsync(self._fd)
@@ -117,8 +120,3 @@ class JournalWriter:
                 self._break(err)
         if self.broken is not None and durable:
             raise JournalError(self.broken, hint="nothing more is changed; what was done is undone")
-
-    def _write_all(self, line: bytes) -> None:
-        written = os.write(self._fd, line)
-        while written < len(line):
-            written += os.write(self._fd, line[written:])

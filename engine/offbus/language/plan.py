@@ -65,7 +65,10 @@ class Plan:
             "scenario": scenario.name,
             "summary": scenario.summary,
             "digest": scenario.digest,
-            "inputs": {name: _plain(value) for name, value in scenario.inputs.items()},
+            "inputs": {
+                name: format_duration(value) if isinstance(value, timedelta) else value
+                for name, value in scenario.inputs.items()
+            },
             "environment": {
                 "uses": scenario.env_name,
                 **scenario.environment.options.model_dump(mode="json"),
@@ -77,10 +80,6 @@ class Plan:
             "steps": [_step_json(planned) for planned in self.steps],
             "expect": [expectation.text for expectation in scenario.expect],
         }
-
-
-def _plain(value: Any) -> Any:
-    return format_duration(value) if isinstance(value, timedelta) else value
 
 
 def _step_json(planned: PlannedStep) -> dict[str, Any]:

@@ -13,16 +13,11 @@ from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import EventKind
 from offbus.journal.recovery_events import rebuild_journal
-from offbus.runs import RunFolder, run_stamp, runs_in
+from offbus.runs import RunFolder, run_stamp
 
-__all__ = ["bring_here", "folder_here"]
+__all__ = ["bring_here"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def folder_here(base: Path, run: str) -> RunFolder | None:
-    """A run's folder on this machine, if there is one: its journal knows more than the stored events."""
-    return next((folder for folder in runs_in(base) if folder.id == run), None)
 
 
 def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:

@@ -56,11 +56,6 @@ class Recovery:
         ended = self.fold.ended
         return ended is not None and ended["data"]["exit"] != Exit.RESIDUE and not self.journal.lost_at_end
 
-    @property
-    def empty(self) -> bool:
-        """Nothing was ever journaled, so nothing was changed."""
-        return not self.journal.events and not self.journal.damage
-
 
 def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recovery:
     """Read a run's journal and say what is left to undo. Changes nothing. Raises JournalError."""
@@ -86,8 +81,11 @@ async def recover(
     """Finish a run. Raises HeldElsewhere while its runner is alive, CouldNotRun if the environment is out of reach."""
     with folder.lock(by):
         plan = plan_recovery(folder, registry)
-        if plan.empty:
-            return _nothing_happened(folder)
+        if (
+            not plan.journal.events and not plan.journal.damage
+        ):  # nothing was journaled, so nothing was changed
+            folder.unfinished.unlink(missing_ok=True)
+            raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to undo")
         if plan.finished:
             folder.unfinished.unlink(missing_ok=True)
             return plan.fold.report()
@@ -110,8 +108,9 @@ async def _finish(
         for listener in (plan.fold.apply, persisted.heard, *listeners):
             writer.listen(listener)
         _adopt(writer, plan, by)
-        if killed:
-            _tell_killed(writer, plan)
+        if killed and not any(stop.cause == "killed" for stop in plan.fold.stops):
+            reason = "the runner ended before the run did; it was recovered"
+            writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
         if plan.fold.environment is not None:
             await _undo_there(folder, plan, writer, persisted, by, progress, registry)
         else:
@@ -149,12 +148,6 @@ def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
     writer.sync()
     if writer.broken is not None:
         writer.append(EventKind.STOPPED, {"cause": "journal", "reason": writer.broken})
-
-
-def _tell_killed(writer: JournalWriter, plan: Recovery) -> None:
-    if not any(stop.cause == "killed" for stop in plan.fold.stops):
-        reason = "the runner ended before the run did; it was recovered"
-        writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
 
 
 async def _undo_there(
@@ -208,8 +201,3 @@ def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) ->
         return
     entry = UndoEntry(data["undo"], record.get("step"), undo, title=data["describe"], attempts=tries)
     plan.entries.append(entry)
-
-
-def _nothing_happened(folder: RunFolder) -> Report:
-    folder.unfinished.unlink(missing_ok=True)
-    raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to undo")

@@ -4,10 +4,10 @@ A line is a list of spans; a tone says what a span means. Colour never carries a
 with a word or a glyph. Pure.
 """
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
+from unicodedata import category
 
 __all__ = ["Line", "Span", "Tone", "clean", "coloured", "line", "plain"]
 
@@ -33,6 +33,8 @@ class Span(NamedTuple):
 Line = Sequence[Span]
 """One line, without its line end."""
 
+HOSTILE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"))
+"""Unicode categories of characters that can change what a terminal shows."""
 ANSI = {Tone.STRONG: "1", Tone.GOOD: "32", Tone.BAD: "1;31", Tone.CAUTION: "33", Tone.DIM: "2"}
 """SGR parameters (ECMA-48, 8.3.117); the eight basic colours, which every theme keeps readable."""
 
@@ -60,11 +62,7 @@ def clean(text: object) -> str:
     joined = " ".join(str(text).split())
     if joined.isprintable():
         return joined
-    return "".join(one if not _hostile(one) else f"\\x{ord(one):02x}" for one in joined)
-
-
-def _hostile(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn")
+    return "".join(one if category(one) not in HOSTILE else f"\\x{ord(one):02x}" for one in joined)
 
 
 def _paint(span: Span) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from offbus.report.formatting import figure, seconds
-from offbus.report.model import Report, ResidueReport
+from offbus.report.model import Report
 from offbus.report.spans import Line, Tone, clean, line
 from offbus.runs import default_runs
 
@@ -32,12 +32,14 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
 
     `goes_on` when a process is still playing the run: then there is nothing to recover yet.
     """
+    reasons = [] if goes_on else report.reasons  # what a running run still lacks is no reason yet
+    command = (recover_command(report.run, path.parent), Tone.STRONG)
     return [
         _headline(report, goes_on=goes_on),
-        *(line("  - ", clean(reason)) for reason in _reasons(report, goes_on=goes_on)),
+        *(line("  - ", clean(one)) for one in reasons if not one.startswith(LISTED_BELOW)),
         *_figures(report),
         *_residue(report),
-        *([] if report.complete or goes_on else [_finish(report, path.parent)]),
+        *([] if report.complete or goes_on else [line("finish it: ", command)]),
         line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
     ]
 
@@ -60,11 +62,6 @@ def _headline(report: Report, *, goes_on: bool) -> Line:
     )
 
 
-def _reasons(report: Report, *, goes_on: bool) -> list[str]:
-    """What of an unfinished run is still to come is no reason yet."""
-    return [] if goes_on else [one for one in report.reasons if not one.startswith(LISTED_BELOW)]
-
-
 def _figures(report: Report) -> Iterator[Line]:
     times = [
         f"{name} {seconds(report.metrics[TIME_TO + name].value)}"
@@ -72,7 +69,8 @@ def _figures(report: Report) -> Iterator[Line]:
         if TIME_TO + name in report.metrics
     ]
     yield from _wrapped("  time to  ", times)
-    requests = [_filled(report, name, text) for name, text in REQUESTS if name in report.metrics]
+    metrics = [(name, text, report.metrics[name]) for name, text in REQUESTS if name in report.metrics]
+    requests = [text.format(figure(name, one.value, one.unit)) for name, text, one in metrics]
     yield from _wrapped("  requests ", requests)
     if report.faults:
         yield line(
@@ -93,31 +91,18 @@ def _wrapped(title: str, items: list[str]) -> Iterator[Line]:
         yield line(row.rstrip())
 
 
-def _filled(report: Report, name: str, text: str) -> str:
-    metric = report.metrics[name]
-    return text.format(figure(name, metric.value, metric.unit))
-
-
 def _residue(report: Report) -> Iterator[Line]:
     waiting = [one for one in report.undos if one.result not in ("restored", "nothing")]
     if report.residue:
         yield line(("residue:", Tone.BAD), f" {_count(len(report.residue), 'item')}")
         for item in report.residue:
-            yield from _item(item)
+            yield line("  - ", f"{clean(item.item)}: {clean(item.detail)}")
+            yield line("    fix: ", (clean(item.fix), Tone.STRONG))
     elif waiting:
         yield line(("residue:", Tone.BAD), f" {_count(len(waiting), 'change')} not undone yet")
         yield from (line("  - ", clean(one.describe)) for one in waiting)
     else:
         yield line("residue: none" if report.complete else "residue: none so far")
-
-
-def _item(item: ResidueReport) -> Iterator[Line]:
-    yield line("  - ", f"{clean(item.item)}: {clean(item.detail)}")
-    yield line("    fix: ", (clean(item.fix), Tone.STRONG))
-
-
-def _finish(report: Report, folder: Path) -> Line:
-    return line("finish it: ", (recover_command(report.run, folder), Tone.STRONG))
 
 
 def _count(number: int, noun: str) -> str:

@@ -75,22 +75,19 @@ def _stops(state: "RunState") -> Iterator[_Fault]:
 
 def _steps(state: "RunState") -> Iterator[_Fault]:
     """Steps that ended only because of others are named when there is no culprit to name."""
-    bad = [step for step in state.steps.values() if not _satisfied(step)]
+    bad = [
+        step
+        for step in state.steps.values()
+        if step.outcome != "passed" and (step.outcome, step.because) != ("skipped", SKIPPED_ON_PURPOSE)
+    ]
     culprits = [step for step in bad if step.outcome not in DRAGGED]
     for step in culprits or ([] if state.stops else bad):
-        yield _Fault(_why(step), _step_exit(step))
+        detail = step.message or step.because
+        why = f"step {step.id} {step.outcome.replace('_', ' ')}" + (f": {detail}" if detail else "")
+        yield _Fault(why, _step_exit(step))
 
 
 DRAGGED = ("skipped", "cancelled", "pending", "running")
-
-
-def _satisfied(step: "StepReport") -> bool:
-    return step.outcome == "passed" or (step.outcome == "skipped" and step.because == SKIPPED_ON_PURPOSE)
-
-
-def _why(step: "StepReport") -> str:
-    detail = step.message or step.because
-    return f"step {step.id} {step.outcome.replace('_', ' ')}" + (f": {detail}" if detail else "")
 
 
 def _step_exit(step: "StepReport") -> Exit:

@@ -38,14 +38,11 @@ def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str
         word = "true" if held else "false"
     except EvaluationError as err:
         word, detail = "error", str(err).removeprefix(f"{one.text}: ")
-    values = _values(one, scope) if word == "false" else ""
+    values = ""
+    if word == "false":
+        values = ", ".join(f"{name.path} is {name.fetch(scope)}" for name in one.expression.names)
     data = {"text": one.text, "result": word, "detail": detail or values}
     journal.append(EventKind.EXPECTATION, data, step=step)
     if word == "true":
         return None
     return f"expected {one.text}, but {detail or values or 'it is false'}"
-
-
-def _values(one: "Expectation", scope: "Scope") -> str:
-    """What the names in a false expectation stood for."""
-    return ", ".join(f"{name.path} is {name.fetch(scope)}" for name in one.expression.names)

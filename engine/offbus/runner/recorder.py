@@ -86,7 +86,8 @@ class JournalRecorder:
     def _record(self, kind: EventKind, data: dict[str, Any], at: Moment | None) -> Recorded:
         if at is not None:
             data["at"] = {"mono_ns": at.mono_ns, "error_ns": at.error_ns, "clock": at.clock}
-        return _recorded(self._journal.append(kind, data, step=self._step))
+        event = self._journal.append(kind, data, step=self._step)
+        return Recorded(seq=event["seq"], mono_ns=event["mono_ns"])
 
 
 class RunRecorder(JournalRecorder):
@@ -143,7 +144,3 @@ class RunRecorder(JournalRecorder):
     def progress(self, text: str) -> None:
         """See RunHandle."""
         self._progress(None, text)
-
-
-def _recorded(event: Event) -> Recorded:
-    return Recorded(seq=event["seq"], mono_ns=event["mono_ns"])

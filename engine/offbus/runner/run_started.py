@@ -3,7 +3,6 @@
 import os
 import platform
 import socket
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from offbus import __version__
@@ -17,6 +16,8 @@ __all__ = ["head_of", "versions"]
 
 def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
     """The data of `run_started` (offbus.journal.schemas.RunStarted)."""
+    steps = {step.id: step for step in scenario.steps}
+    plan_order = build({step.id: step.needs for step in scenario.steps}).order
     return {
         "name": scenario.name,
         "summary": scenario.summary,
@@ -25,7 +26,7 @@ def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
         "environment": scenario.environment.type.name,
         "identity": identity,
         "versions": versions(),
-        "steps": [_planned(step) for step in _plan_order(scenario.steps)],
+        "steps": [_planned(steps[name]) for name in plan_order],
         "expect": [one.text for one in scenario.expect],
         "timeout_s": scenario.timeout.total_seconds(),
         "undo_timeout_s": scenario.undo_timeout.total_seconds(),
@@ -41,11 +42,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
-
-
-def _plan_order(steps: Iterable["Step"]) -> list["Step"]:
-    by_id = {step.id: step for step in steps}
-    return [by_id[name] for name in build({step.id: step.needs for step in by_id.values()}).order]
 
 
 def _planned(step: "Step") -> dict[str, Any]:

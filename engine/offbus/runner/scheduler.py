@@ -212,7 +212,10 @@ class Scheduler:
         if result.satisfies or self._always:
             self._satisfy(slot)
         else:
-            self._fail(slot, result)
+            because = f"step {slot.step.id} {result.outcome.value.replace('_', ' ')}"
+            self._skip_descendants(slot, because)
+            if not slot.step.keep_going:
+                self.halt(because)
         self._stop_background_if_alone()
 
     def _satisfy(self, slot: Slot) -> None:
@@ -223,12 +226,6 @@ class Scheduler:
             dependent.open_needs -= 1
             if dependent.open_needs == 0 and not dependent.started and dependent.result is None:
                 self._start(dependent)
-
-    def _fail(self, slot: Slot, result: Result) -> None:
-        because = f"step {slot.step.id} {result.outcome.value.replace('_', ' ')}"
-        self._skip_descendants(slot, because)
-        if not slot.step.keep_going:
-            self.halt(because)
 
     def _skip_descendants(self, slot: Slot, because: str) -> None:
         todo = list(slot.dependents)

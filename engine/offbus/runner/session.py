@@ -13,7 +13,7 @@ disarmed within `FAST_DISARM_AFTER` (offbus.runner.fast_disarm), whether the ste
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -122,18 +122,17 @@ class Session:
 
     async def _entered(self, stack: AsyncExitStack, handle: RunRecorder) -> Environment:
         """Open the environment; one that does not open is residue unless it says that nothing of it is left."""
+        spec = self._scenario.environment
         try:
-            environment: Environment = await stack.enter_async_context(self._open(handle))
+            environment: Environment = await stack.enter_async_context(
+                spec.type.opener.open(
+                    spec.options, self._scenario.guards, handle, run_dir=str(self._folder.path)
+                )
+            )
         except BaseException:
             handle.did_not_open()
             raise
         return environment
-
-    def _open(self, handle: RunRecorder) -> Any:
-        spec = self._scenario.environment
-        return spec.type.opener.open(
-            spec.options, self._scenario.guards, handle, run_dir=str(self._folder.path)
-        )
 
     def _handle(self) -> RunRecorder:
         return RunRecorder(
@@ -167,14 +166,14 @@ class Session:
     async def _main_part(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
         if self._stopped is None:
             with anyio.CancelScope() as self._stoppable:
-                event = await self._looked_around(environment)
+                event = await self._fingerprint(environment)
                 if isinstance(environment, PersistsEvents):
                     await environment.persist(event)
             self._stoppable = None
         self._phase("steps")
         await self._play(stepper, undos, always=False)
 
-    async def _looked_around(self, environment: Environment) -> Event:
+    async def _fingerprint(self, environment: Environment) -> Event:
         """Journal the fingerprint. It may be large: no second copy outlives this call."""
         data = {"when": "before", "items": await environment.fingerprint()}
         return self._journal.append(EventKind.FINGERPRINT, data, durable=True)
@@ -228,7 +227,8 @@ class Session:
         """Stop the run. The first reason counts; those in ALWAYS_JOURNALED are journaled even when later."""
         if at_once is not None:
             self._forbid(at_once)
-        if self._stopped is not None and (cause not in ALWAYS_JOURNALED or self._told(cause)):
+        known = any(stop.cause == cause for stop in self.fold.stops)
+        if self._stopped is not None and (known or cause not in ALWAYS_JOURNALED):
             return
         first, self._stopped = self._stopped is None, self._stopped or reason
         self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
@@ -243,9 +243,6 @@ class Session:
             self._undos.closed = self._undos.closed or f"the run is being stopped: {why}"
             self._undos.time_remaining()
         self._stop_requested.set()
-
-    def _told(self, cause: str) -> bool:
-        return any(stop.cause == cause for stop in self.fold.stops)
 
     def _heard(self, event: Event) -> None:
         if self._watch is not None:

@@ -1,6 +1,6 @@
 """The end of a run: what is left behind, the verdict, the report. Shared by the runner and by `recover`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,10 @@ async def read_back_and_close(
     with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as scope:
         taken = await _taken_over(environment)
         if taken is not None:
-            clean = _leave_to(journal, taken, entries)
+            clean = not entries  # the new owner undoes them
+            if entries:
+                detail = f"{taken.message}, so {len(entries)} undos are left to that process"
+                _residue(journal, f"run {journal.run}", detail)
         else:
             clean &= _report_open(journal, entries)
             clean &= await _compare(environment, journal, before)
@@ -86,14 +89,6 @@ async def _taken_over(environment: Environment) -> TakenOver | None:
     except OffbusError:
         return None
     return None
-
-
-def _leave_to(journal: JournalWriter, taken: TakenOver, entries: Sequence[UndoEntry]) -> bool:
-    """The new owner undoes, and reports what it could not; whether nothing is left to it."""
-    if entries:
-        detail = f"{taken.message}, so {len(entries)} undos are left to that process"
-        _residue(journal, f"run {journal.run}", detail)
-    return not entries
 
 
 def _report_open(journal: JournalWriter, entries: Iterable[UndoEntry]) -> bool:

@@ -5,7 +5,7 @@ were read from a journal. An entry is resolved when its undo returned `restored`
 stays open and is residue in the end.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -77,7 +77,7 @@ class Undoer:
                 for entry in due:
                     if entry.undo.phase is Phase.DISARM:
                         together.start_soon(self._resolve, entry, by, deadline)
-            for entry in _newest_first(due):
+            for entry in sorted(due, key=lambda entry: -entry.number):
                 if entry.undo.phase is Phase.RESTORE:
                     await checkpoint.take()
                     await self._resolve(entry, by, deadline)
@@ -130,10 +130,6 @@ def _checked(result: object) -> UndoResult:
     if isinstance(result, UndoResult):
         return result
     raise TypeError(f"it returned {type(result).__name__}, not an UndoResult")
-
-
-def _newest_first(entries: Sequence[UndoEntry]) -> list[UndoEntry]:
-    return sorted(entries, key=lambda entry: -entry.number)
 
 
 def _ended(entry: UndoEntry) -> dict[str, object]:

@@ -72,6 +72,10 @@ def _lines(checks: Sequence[PreflightCheck]) -> Iterator[str]:
 
 async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
     scenario = plan.scenario
+    intents = []
+    for step in (one.step for one in plan.steps):
+        known = {key: value for key, value in step.params.data.items() if not _waits(value)}
+        intents.append(Intent(step.id, step.uses, step.type.injects, known))
     with ExitStack() as held:
         scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-plan-"))
         journal = JournalWriter(Path(scratch, "journal.jsonl"), "plan", SystemClock())
@@ -88,17 +92,12 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
             return await opener.preflight(
                 scenario.environment.options,
                 scenario.guards,
-                [_intent(one.step) for one in plan.steps],
+                intents,
                 handle,
                 scenario_dir=str(scenario.path.parent),
             )
         except Exception as err:  # noqa: BLE001  raised again, without the exception groups of task groups
             raise only_one(err) from None
-
-
-def _intent(step: Any) -> Intent:
-    known = {key: value for key, value in step.params.data.items() if not _waits(value)}
-    return Intent(step.id, step.uses, step.type.injects, known)
 
 
 def _waits(value: Any) -> bool:

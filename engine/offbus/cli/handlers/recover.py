@@ -8,9 +8,8 @@ from pathlib import Path
 import anyio
 import click
 
-from offbus.cli.problems import tell
+from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
-from offbus.errors import CouldNotRun, OffbusError
 from offbus.exits import Exit, worst
 from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.model import Report
@@ -34,7 +33,9 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
         why = f"no unfinished run in {base}" if base.is_dir() else f"there is no folder {base}"
         click.echo(f"nothing to recover: {why}")
         return Exit.PASSED
-    return worst(*(show_folder(folder) if plan_only else _one_of_all(base, folder) for folder in folders))
+    if plan_only:
+        return worst(*map(show_folder, folders))
+    return worst(*(exit_code(partial(recover_folder, base, folder)) for folder in folders))
 
 
 def _left(base: Path) -> list[RunFolder]:
@@ -48,14 +49,6 @@ def _left(base: Path) -> list[RunFolder]:
             f"offbus: run {folder.id} is still running ({folder.holder}): offbus stop {folder.id}", err=True
         )
     return to_recover or going_on
-
-
-def _one_of_all(base: Path, folder: RunFolder) -> Exit:
-    """A run that cannot be recovered does not stop the others."""
-    try:
-        return recover_folder(base, folder)
-    except OffbusError as err:
-        return Exit(tell(err))
 
 
 def recover_folder(base: Path, folder: RunFolder) -> Exit:
@@ -80,7 +73,7 @@ def recover_folder(base: Path, folder: RunFolder) -> Exit:
 
 def _tell(folder: RunFolder, report: Report) -> Exit:
     unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
-    written = _written(report, folder)
+    written = exit_code(partial(write_report, report, folder.report))
     for one in report.residue:
         click.echo(f"residue: {one.item}: {one.detail}\n  fix: {one.fix}")
     undone = sum(undo.result == "restored" for undo in report.undos)
@@ -92,14 +85,6 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
         click.echo(f"offbus: {unwritten[-1]}; free disk space, then: offbus recover {folder.path}", err=True)
     open_left = Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
-
-
-def _written(report: Report, folder: RunFolder) -> Exit:
-    try:
-        write_report(report, folder.report)
-    except CouldNotRun as err:
-        return Exit(tell(err))
-    return Exit.PASSED
 
 
 async def _finish(folder: RunFolder, view: View) -> Report:

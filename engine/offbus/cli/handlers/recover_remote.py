@@ -15,14 +15,14 @@ import anyio
 import click
 
 from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
-from offbus.cli.problems import tell
+from offbus.cli.problems import exit_code
 from offbus.environment import FindsRuns, UnfinishedRun
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
-from offbus.recovery.import_run import bring_here, folder_here
-from offbus.runs import default_runs
+from offbus.recovery.import_run import bring_here
+from offbus.runs import default_runs, runs_in
 
 __all__ = ["recover_from"]
 
@@ -44,7 +44,7 @@ def recover_from(
         return Exit.PASSED
     chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
-    return worst(*(_show(one) if plan_only else _one_of_all(base, one) for one in chosen))
+    return worst(*(_show(one) if plan_only else exit_code(partial(_recover, base, one)) for one in chosen))
 
 
 def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedRun]:
@@ -64,16 +64,8 @@ def _show(run: UnfinishedRun) -> Exit:
     return Exit.PASSED
 
 
-def _one_of_all(base: Path, run: UnfinishedRun) -> Exit:
-    """A run that cannot be recovered does not stop the others."""
-    try:
-        return _recover(base, run)
-    except OffbusError as err:
-        return Exit(tell(err))
-
-
 def _recover(base: Path, run: UnfinishedRun) -> Exit:
-    here = folder_here(base, run.run)
+    here = next((folder for folder in runs_in(base) if folder.id == run.run), None)
     if here is not None and here.unfinished.exists():
         return recover_folder(base, here)
     folder = bring_here(base, run)

@@ -21,7 +21,8 @@ def show_report(wanted: str, *, runs: Path | None, form: str, output: Path | Non
     """Print a run's report, or write it to a file. Raises UsageError, CouldNotRun."""
     folder = find_run((runs or default_runs()).resolve(), wanted)
     journal = read_journal(folder.journal)
-    _tell_damage(journal)
+    for one in journal.damage:
+        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
     report = _folded(folder, journal)
     if output is not None:
         _write(output, _formatted(report, folder, form, colour=False))
@@ -41,11 +42,6 @@ def _folded(folder: RunFolder, journal: Journal) -> Report:
             f"the journal {folder.journal} cannot be understood: {type(err).__name__}: {err}",
             hint="it was damaged or changed after it was written",
         ) from err
-
-
-def _tell_damage(journal: Journal) -> None:
-    for one in journal.damage:
-        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
 
 
 def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) -> str:

@@ -15,19 +15,20 @@ from typing import Any
 import anyio
 import click
 
-from offbus.environment import Environment, EnvironmentType, RunHandle
+from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.recovery.recover import plan_recovery
+from offbus.report.summary import recover_command
 from offbus.runner.clock import SystemClock
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.stop_causes import only_one
 from offbus.runner.teardown import CLOSING
-from offbus.runs import RunFolder, default_runs, find_run
+from offbus.runs import default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
 
@@ -60,7 +61,7 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
         opening: Opening = lambda handle, run_dir: opener.reopen(state, handle, run_dir=run_dir)  # noqa: E731
         finished = plan.finished
         found = _look(name, opening, before, run=folder.id, run_dir=folder.path, finished=finished)
-    return _tell(found, f"run {folder.id}", None if finished else f"offbus recover {_name(folder)}")
+    return _tell(found, f"run {folder.id}", None if finished else recover_command(folder.id, folder.path))
 
 
 def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, against: Path | None) -> int:
@@ -68,7 +69,9 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
     kind, options = named_options(name, sets, installed())
     before = _saved(against) if against is not None else {}
     with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
-        opening = partial(_open, kind, options)
+        opening: Opening = lambda handle, run_dir: kind.opener.open(  # noqa: E731
+            options, kind.guards(), handle, run_dir=run_dir
+        )
         if save is None:
             return _tell(
                 _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
@@ -77,12 +80,6 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
     _keep(save, now)
     click.echo(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
-
-
-def _open(
-    kind: EnvironmentType, options: Any, handle: RunHandle, run_dir: str
-) -> AbstractAsyncContextManager[Environment]:
-    return kind.opener.open(options, kind.guards(), handle, run_dir=run_dir)
 
 
 def _look(
@@ -124,11 +121,8 @@ async def _fingerprint(
             remaining = "".join(f"; left: {one.item}: {one.detail}" for one in handle.leftovers)
             if isinstance(one, OffbusError) and not remaining:
                 raise one from None
-            raise CouldNotRun(f"{name} cannot be read: {_said(one)}{remaining}") from err
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, OffbusError) else f"{type(error).__name__}: {error}"
+            why = str(one) if isinstance(one, OffbusError) else f"{type(one).__name__}: {one}"
+            raise CouldNotRun(f"{name} cannot be read: {why}{remaining}") from err
 
 
 def _tell(found: list[Finding], what: str, recover: str | None) -> int:
@@ -141,10 +135,6 @@ def _tell(found: list[Finding], what: str, recover: str | None) -> int:
             click.echo(f"  fix: {one.fix or recover}")
     click.echo(f"{what}: {len(remaining)} left" if remaining else f"{what}: residue: none")
     return Exit.RESIDUE if remaining else Exit.PASSED
-
-
-def _name(folder: RunFolder) -> str:
-    return folder.id if folder.path.parent == default_runs() else str(folder.path)
 
 
 def _saved(path: Path) -> dict[str, Any]:

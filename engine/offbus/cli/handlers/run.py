@@ -77,7 +77,8 @@ async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: V
         progress=view.progress,
     )
     loop = asyncio.get_running_loop()
-    with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: _parting(folder)):
+    parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
+    with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: parting):
         async with anyio.create_task_group() as beside:
             beside.start_soon(_tick, view)
             ended = await _played(session)
@@ -99,10 +100,6 @@ async def _tick(view: View) -> None:
     while True:
         await anyio.sleep(1)
         view.tick()
-
-
-def _parting(folder: RunFolder) -> str:
-    return f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
 
 
 def _refuse_leftovers(base: Path, identity: str) -> None:

@@ -27,7 +27,10 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
             click.echo(f"asked run {folder.id} to stop")
             if not wait:
                 return Exit.PASSED
-            _hint_if_suspended(folder)
+            holder = folder.holder
+            if holder is not None and is_suspended(holder.pid):
+                resume = f"its process is suspended; resume it: kill -CONT {holder.pid}"
+                click.echo(f"offbus: {resume}", err=True)
             select.select([process], [], [])  # a pidfd is readable once its process has ended
     return _tell(folder)
 
@@ -40,12 +43,6 @@ def _not_running(folder: RunFolder) -> int:
         )
     click.echo(f"run {folder.id} has already ended")
     return Exit.PASSED
-
-
-def _hint_if_suspended(folder: RunFolder) -> None:
-    holder = folder.holder
-    if holder is not None and is_suspended(holder.pid):
-        click.echo(f"offbus: its process is suspended; resume it: kill -CONT {holder.pid}", err=True)
 
 
 def _tell(folder: RunFolder) -> int:

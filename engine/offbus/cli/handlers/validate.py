@@ -50,7 +50,9 @@ def check_all(
         result = _check(file, sets, env, env_sets)
         results.append(result)
         if form == "text":
-            _print(result, colour)
+            if result.findings:
+                click.echo(render(result.findings, colour=colour), color=colour)
+            click.echo(result.summary)
     if form == "json":
         click.echo(json.dumps([result.to_json() for result in results], indent=2))
     return all(result.valid for result in results)
@@ -67,9 +69,3 @@ def _check(file: Path, sets: Mapping[str, str], env: str | None, env_sets: Mappi
     facts = {"name": scenario.name, "steps": count, "environment": scenario.env_name}
     summary = f"ok: {scenario.name}, {count} step{'' if count == 1 else 's'}"
     return _Checked(str(file), True, summary, scenario.warnings, facts)
-
-
-def _print(result: _Checked, colour: bool) -> None:
-    if result.findings:
-        click.echo(render(result.findings, colour=colour), color=colour)
-    click.echo(result.summary)

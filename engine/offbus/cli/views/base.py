@@ -16,7 +16,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Screen
 from offbus.journal.events import Event
 from offbus.report.model import Report
-from offbus.report.spans import Line, Tone, clean, coloured, line, plain
+from offbus.report.spans import Tone, clean, coloured, line, plain
 from offbus.report.summary import closing_lines
 
 __all__ = ["BoardView", "View"]
@@ -84,7 +84,9 @@ class BoardView(ABC):
         self.held.close()
         closing = [line(""), *closing_lines(report, report_path)]
         if self._flaw is not None:
-            closing.insert(0, self._confession(self._flaw))
+            what = clean(f"{type(self._flaw).__name__}: {self._flaw}")
+            bug = f"bug in this view ({what}); the journal and the report are not affected"
+            closing.insert(0, line((bug, Tone.CAUTION)))
         self.screen.write((coloured if self.colour else plain)(closing))
         self.screen.flush()
 
@@ -104,7 +106,3 @@ class BoardView(ABC):
             act()
         except Exception as err:  # noqa: BLE001  a bug here must never stop a run or an undo; `finish` reports it
             self._flaw = self._flaw or err
-
-    def _confession(self, flaw: Exception) -> Line:
-        what = clean(f"{type(flaw).__name__}: {flaw}")
-        return line((f"bug in this view ({what}); the journal and the report are not affected", Tone.CAUTION))

@@ -58,15 +58,14 @@ def _step_ready(event: Event, _data: Mapping[str, Any], _board: Board) -> Senten
 
 
 def _attempt_ended(event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
-    text = (
-        f" {_spelt(data['outcome'])}: {clean(data['message'])}; next attempt in {seconds(data['again_in_s'])}"
-    )
+    outcome, pause = data["outcome"].replace("_", " "), seconds(data["again_in_s"])
+    text = f" {outcome}: {clean(data['message'])}; next attempt in {pause}"
     return event["step"], [line((f"attempt {data['attempt']}", Tone.CAUTION), text)]
 
 
 def _step_ended(event: Event, data: Mapping[str, Any], board: Board) -> Sentence:
     tone, _ = OUTCOMES.get(data["outcome"], (Tone.PLAIN, ""))
-    word = _spelt(data["outcome"])
+    word = data["outcome"].replace("_", " ")
     took = board.fold.steps[event["step"]].duration_s
     after = f" in {seconds(took)}" if took is not None else ""
     why = clean(data.get("message") or data.get("because") or "")
@@ -129,10 +128,6 @@ def _stopped(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
 def _residue(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
     first = line((clean(data["item"]), Tone.BAD), f": {clean(data['detail'])}")
     return "residue", [first, line(f"  fix: {clean(data['fix'])}")]
-
-
-def _spelt(outcome: str) -> str:
-    return outcome.replace("_", " ")
 
 
 _TELL: dict[EventKind, Callable[[Event, Mapping[str, Any], Board], Sentence | None]] = {

@@ -23,7 +23,8 @@ def lay_out(head: Line, sections: Sequence[Section], width: int, height: int, gl
     for number, (section, share) in enumerate(zip(sections, shares, strict=True)):
         if airy and number:
             lines.append(line(""))
-        lines += _titled(section.title, _window(section, share, glyphs))
+        for row, one in enumerate(_window(section, share, glyphs)):
+            lines.append([Span(f"{'' if row else section.title:<{TITLES}}", Tone.DIM), *one])
     return [fit(one, width, glyphs) for one in lines[: max(1, height)]]
 
 
@@ -58,10 +59,6 @@ def _window(section: Section, share: int, glyphs: Glyphs) -> list[Line]:
 
 def _hidden(count: int, word: str, glyphs: Glyphs) -> Line:
     return line((f"{glyphs.more} {count} {word}", Tone.DIM))
-
-
-def _titled(title: str, rows: Sequence[Line]) -> list[Line]:
-    return [[Span(f"{'' if number else title:<{TITLES}}", Tone.DIM), *row] for number, row in enumerate(rows)]
 
 
 def fit(one: Line, width: int, glyphs: Glyphs) -> Line:

@@ -47,7 +47,9 @@ class LinesView(BoardView):
         for step, text in self._waiting():
             if now - self._spoke.setdefault(step, now) >= HEARTBEAT_S:
                 self._spoke[step] = now
-                self._print(now, step or "run", [self._heartbeat(step, text)])
+                took = f" for {seconds(self.board.running_for(step))}" if step else ""
+                waiting = line((f"still running{took}", Tone.DIM), f": {text}" if text else "")
+                self._print(now, step or "run", [waiting])
 
     def _waiting(self) -> list[tuple[str | None, str]]:
         if self.board.fold.ended is not None:
@@ -58,10 +60,6 @@ class LinesView(BoardView):
         ]
         own = self.board.progress.get(None)
         return [*waiting, (None, own)] if own else waiting
-
-    def _heartbeat(self, step: str | None, text: str) -> Line:
-        took = f" for {seconds(self.board.running_for(step))}" if step else ""
-        return line((f"still running{took}", Tone.DIM), f": {text}" if text else "")
 
     def _print(self, at: float, whose: str, lines: list[Line]) -> None:
         head = [Span(f"{at:8.3f}s  ", Tone.DIM), Span(f"{whose:<{self._width}}  ")]

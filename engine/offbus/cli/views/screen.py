@@ -95,7 +95,7 @@ class Printer:
 
 
 def wants_colour(stream: TextIO | Screen, environ: Mapping[str, str]) -> bool:
-    """NO_COLOR turns it off, FORCE_COLOR on (no-color.org, force-color.org); else a terminal that is not dumb has it."""
+    """NO_COLOR turns it off, FORCE_COLOR on (no-color.org, force-color.org); else on if the terminal is not dumb."""
     if environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR", "0") not in ("", "0"):

@@ -7,7 +7,7 @@ from offbus.cli.views.run_state import Board, Subject
 from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
 from offbus.report.formatting import figure, in_short, seconds, stopwatch
 from offbus.report.gaps import RESOLVED
-from offbus.report.model import FaultReport, StepReport
+from offbus.report.model import StepReport
 from offbus.report.spans import Line, Span, Tone, clean, line
 
 __all__ = ["Section", "header", "sections"]
@@ -101,7 +101,9 @@ def _about(board: Board, step: StepReport) -> str:
 
 def _faults(board: Board, glyphs: Glyphs) -> Iterator[Line]:
     for fault in board.fold.faults.values():
-        yield line(clean(fault.subject), (_fault_state(board, fault), Tone.CAUTION))
+        said = board.lanes.get("fault", {}).get(fault.id)
+        state = f"  {clean(said.statements[-1])}" if said else ""
+        yield line(clean(fault.subject), (state, Tone.CAUTION))
         width = max((len(plane) for plane in fault.planes), default=0)
         for plane, proof in fault.planes.items():
             name = f"{clean(plane):<{width}} "
@@ -111,12 +113,6 @@ def _faults(board: Board, glyphs: Glyphs) -> Iterator[Line]:
             else:
                 why = (clean(fault.missing.get(plane, "")), Tone.DIM)
                 yield line((f"{glyphs.active} ", Tone.CAUTION), name, ("waiting  ", Tone.CAUTION), why)
-
-
-def _fault_state(board: Board, fault: FaultReport) -> str:
-    """The latest statement of the lane "fault" about it."""
-    said = board.lanes.get("fault", {}).get(fault.id)
-    return f"  {clean(said.statements[-1])}" if said else ""
 
 
 def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
@@ -140,6 +136,7 @@ def _subject(subject: Subject, names: int, node_width: int, glyphs: Glyphs) -> L
     here = f" on {subject.node}"
     said = [Span(clean(one.removesuffix(here)), tone_of(one)) for one in reversed(subject.statements)]
     worst = next((tone for tone in WORST_FIRST if any(one.tone is tone for one in said)), Tone.PLAIN)
+    shown = [one for one in said if one.tone is not Tone.DIM] or said[:1]
     glyph = {Tone.GOOD: glyphs.good, Tone.BAD: glyphs.bad, Tone.CAUTION: glyphs.active}.get(
         worst, glyphs.waiting
     )
@@ -149,16 +146,9 @@ def _subject(subject: Subject, names: int, node_width: int, glyphs: Glyphs) -> L
         (f"{glyph} ", worst),
         f"{_short_name(subject):<{names}}  ",
         (node, Tone.DIM),
-        *_joined([one for one in said if one.tone is not Tone.DIM] or said[:1]),
+        *[part for one in shown for part in (Span(", "), one)][1:],
         (restarts, Tone.DIM),
     )
-
-
-def _joined(spans: list[Span]) -> Iterator[Span]:
-    for number, span in enumerate(spans):
-        if number:
-            yield Span(", ")
-        yield span
 
 
 def _gone(subject: Subject) -> bool:
@@ -182,13 +172,9 @@ def _traffic(board: Board) -> Iterator[Line]:
     if metrics:
         yield line(", ".join(f"{clean(name).replace('_', ' ')} {value}" for name, value in metrics.items()))
     for one in sorted(board.lane("requests"), key=lambda subject: -subject.seq):
-        newest = one.statements[-1]
-        yield line(f"{clean(one.name)} ", (clean(newest), tone_of(newest)), (_said(one), Tone.DIM))
-
-
-def _said(subject: Subject) -> str:
-    short = in_short(subject.evidence)
-    return f"  {short}" if short else ""
+        newest, short = one.statements[-1], in_short(one.evidence)
+        evidence = f"  {short}" if short else ""
+        yield line(f"{clean(one.name)} ", (clean(newest), tone_of(newest)), (evidence, Tone.DIM))
 
 
 def _undos(board: Board, glyphs: Glyphs) -> Iterator[Line]:

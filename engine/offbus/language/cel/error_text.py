@@ -64,13 +64,10 @@ def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Wo
     length = len(found[at].text) if at is not None else 1
     if problem.startswith("Syntax error"):
         hint = "compare with ==" if at is not None and found[at].text == "=" else None
-        return "OB401", _syntax(problem), start, length, hint, None
+        said = problem.removeprefix("Syntax error: ").partition(" expecting ")[0]
+        said = "it ends too early" if "the end" in said or "'<EOF>'" in said else said
+        return "OB401", f"not an expression: {said}", start, length, hint, None
     return "OB403", problem, start, length, None, None
-
-
-def _syntax(problem: str) -> str:
-    said = problem.removeprefix("Syntax error: ").partition(" expecting ")[0].replace("'<EOF>'", "the end")
-    return "not an expression: it ends too early" if "the end" in said else f"not an expression: {said}"
 
 
 def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:

@@ -64,14 +64,11 @@ class Chain(NamedTuple):
 
 def tokens(text: str) -> tuple[Token, ...]:
     """All tokens but comments and spaces."""
-    return tuple(_tokens(text))
-
-
-def _tokens(text: str) -> Iterator[Token]:
-    for match in _TOKEN.finditer(text):
-        kind = _KINDS.get(match.lastgroup or "")
-        if kind is not None:
-            yield Token(kind, match[0], match.start())
+    return tuple(
+        Token(kind, match[0], match.start())
+        for match in _TOKEN.finditer(text)
+        if (kind := _KINDS.get(match.lastgroup or "")) is not None
+    )
 
 
 def chains(found: Sequence[Token]) -> Iterator[Chain]:

@@ -101,11 +101,16 @@ class Vocabulary:
             return Bound(variable, self.variables[variable], "variable", rest=variable)
         root = parts[0]
         if root not in ROOTS or (self.variables and not self.inputs):
-            return self._foreign(parts)
+            if not self.variables or len(parts) == 1:
+                return None
+            return _unknown(".".join(parts), self.variables, "names")
         if root == "steps":
             return self._step(parts)
         if root == "outputs":
-            return self._own(parts)
+            if self.outputs is None:
+                message = "outputs can be used only in a step's own `expect`"
+                return Unknown("OB402", message, "write steps.ID.outputs.NAME")
+            return self._output("outputs", parts[1:], self.outputs, "")
         table = self.inputs if root == "inputs" else self.metrics
         name = _longest(parts[1:], table)
         if name:
@@ -115,11 +120,6 @@ class Vocabulary:
         if root == "metrics" and self.open_metrics and len(parts) > 1:
             return Bound(".".join(parts), types.DYN, "metrics", rest=".".join(parts[1:]))
         return _unknown(".".join(parts), (f"{root}.{known}" for known in table), root)
-
-    def _foreign(self, parts: tuple[str, ...]) -> Unknown | None:
-        if not self.variables or len(parts) == 1:
-            return None
-        return _unknown(".".join(parts), self.variables, "names")
 
     def _step(self, parts: tuple[str, ...]) -> "Bound | Unknown":
         if self.reachable is None:
@@ -143,13 +143,6 @@ class Vocabulary:
         hint = "write steps.ID.outputs.NAME or steps.ID.outcome"
         suggestion = None if known is None else f"steps.{known}"
         return Unknown("OB402", f"{'.'.join(parts)} is not a value", hint, suggestion)
-
-    def _own(self, parts: tuple[str, ...]) -> "Bound | Unknown":
-        if self.outputs is None:
-            return Unknown(
-                "OB402", "outputs can be used only in a step's own `expect`", "write steps.ID.outputs.NAME"
-            )
-        return self._output("outputs", parts[1:], self.outputs, "")
 
     def _output(
         self, prefix: str, rest: tuple[str, ...], model: type[Outputs] | None, step: str

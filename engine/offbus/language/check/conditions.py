@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from offbus.language.cel import types
-from offbus.language.cel.expressions import Compiler, EvaluationError, Expression, Trouble
+from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.templates import Template, pieces
 from offbus.language.cel.vocabulary import Vocabulary
@@ -44,17 +44,7 @@ class Conditions:
                 hint=hint,
             )
             return None
-        expression = self._compile(node, text, 0, vocabulary)
-        if expression is None or expression.type in (types.BOOL, types.DYN):
-            return expression
-        hint = "compare it with something"
-        self._positions.note(
-            "OB406",
-            f"a condition must be true or false, not {expression.type}",
-            self._positions.of(node),
-            hint=hint,
-        )
-        return None
+        return self.predicate(node, text, vocabulary)
 
     def expectations(self, node: Node | None, vocabulary: Vocabulary) -> tuple[Expectation, ...]:
         """All conditions of an `expect` list that are in order."""
@@ -69,12 +59,14 @@ class Conditions:
                 found.append(Expectation(item.value, expression, expression.position))
         return tuple(found)
 
-    def predicate(self, node: Node, text: str, vocabulary: Vocabulary) -> None:
-        """Check a param that is an expression over names of its own."""
+    def predicate(self, node: Node, text: str, vocabulary: Vocabulary) -> Expression | None:
+        """A boolean expression, also that of a param that is one over names of its own; None if it is wrong."""
         expression = self._compile(node, text, 0, vocabulary)
-        if expression is not None and expression.type not in (types.BOOL, types.DYN):
-            message = f"a condition must be true or false, not {expression.type}"
-            self._positions.note("OB406", message, self._positions.of(node), hint="compare it with something")
+        if expression is None or expression.type in (types.BOOL, types.DYN):
+            return expression
+        message = f"a condition must be true or false, not {expression.type}"
+        self._positions.note("OB406", message, self._positions.of(node), hint="compare it with something")
+        return None
 
     def data(self, node: Node, vocabulary: Vocabulary) -> Any:
         """A node's value, each text with `${{ }}` replaced: by its value if inputs suffice, else by a `Template`.
@@ -112,7 +104,9 @@ class Conditions:
         if template is None:
             node.spoiled = True
             return None
-        if not template.only_inputs or not self._have_values(template):
+        expressions = [part for part in template.parts if isinstance(part, Expression)]
+        known = all(name.rest in self._known.inputs for part in expressions for name in part.names)
+        if not template.only_inputs or not known:
             return template
         try:
             return template.value(self._known)
@@ -120,10 +114,6 @@ class Conditions:
             self._positions.note("OB409", str(err), self._positions.of(node))
             node.spoiled = True
             return None
-
-    def _have_values(self, template: Template) -> bool:
-        expressions = (part for part in template.parts if isinstance(part, Expression))
-        return all(name.rest in self._known.inputs for part in expressions for name in part.names)
 
     def _template(self, node: Node, vocabulary: Vocabulary) -> Template | None:
         parts: list[str | Expression] = []
@@ -166,12 +156,9 @@ class Conditions:
         if isinstance(compiled, Expression):
             self.used_inputs.update(name.rest for name in compiled.names if name.root == "inputs")
             return compiled
-        self._note(compiled, node, offset)
-        return None
-
-    def _note(self, troubles: Sequence[Trouble], node: Node, offset: int) -> None:
-        for trouble in troubles:
+        for trouble in compiled:
             where = self._positions.within(node, offset + trouble.start, trouble.length)
             self._positions.note(
                 trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion
             )
+        return None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from offbus.cleanup import CleanupParams
@@ -73,17 +73,21 @@ class ParamsChecker:
         given = self._conditions.data(node, vocabulary) if node is not None else {}
         if not isinstance(given, dict):
             return None
+        required = {key_of(model, name) for name, info in model.model_fields.items() if info.is_required()}
         bindings = tuple(
             bound
             for key, mark in marks.from_ancestor.items()
             if key not in given
-            and (bound := self._bindings.find(step, key, mark, required=_required(model, key))) is not None
+            and (bound := self._bindings.find(step, key, mark, required=key in required)) is not None
         )
         at = node if node is not None else step.node.children.get("uses", step.node)
         waiting = tuple(_waiting(given)) if node is not None and node.templated else ()
         static = self._validate(step, step_type, given, at, waiting, tuple(marks.from_ancestor))
         for key, mark in marks.expressions.items():
-            self._check_expression(key, mark, given, at)
+            text, param = given.get(key), at.children.get(key)
+            if isinstance(text, str) and text and param is not None and not param.spoiled:
+                variables = {name: types.NAMED[of] for name, of in mark.variables.items()}
+                self._conditions.predicate(param, text, Vocabulary(variables=variables))
         for key, reads in marks.files.items():
             if key in at.children:
                 self._files.check(at.children[key], key, reads, given, vocabulary)
@@ -148,12 +152,6 @@ class ParamsChecker:
                 hint="convert it, such as int(…), double(…) or string(…)",
             )
 
-    def _check_expression(self, key: str, mark: Expr, given: Mapping[str, Any], at: Node) -> None:
-        text, node = given.get(key), at.children.get(key)
-        if isinstance(text, str) and text and node is not None and not node.spoiled:
-            variables = {name: types.NAMED[of] for name, of in mark.variables.items()}
-            self._conditions.predicate(node, text, Vocabulary(variables=variables))
-
     def _check_cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> None:
         listed = at.children["steps"]
         for index, name in enumerate(params.steps):
@@ -173,10 +171,6 @@ class ParamsChecker:
                 where,
                 hint=f"ancestors: {ancestors or 'none'}",
             )
-
-
-def _required(model: type[BaseModel], key: str) -> bool:
-    return any(info.is_required() for name, info in model.model_fields.items() if (info.alias or name) == key)
 
 
 def _waiting(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

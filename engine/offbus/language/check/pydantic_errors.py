@@ -60,7 +60,7 @@ def complain(
     by_path: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for error in errors:
         at, taken = positions.follow(node, error["loc"])
-        if ignore(error) or _spoiled(at):
+        if ignore(error) or at.spoiled:
             continue
         if error["type"] == "missing":
             _missing(error, at, taken, positions, subject)
@@ -72,10 +72,6 @@ def complain(
         _value(group, path, positions.follow(node, path)[0], positions, subject)
 
 
-def _spoiled(node: Node) -> bool:
-    return node.spoiled
-
-
 def _missing(
     error: ErrorDetails, parent: Node, taken: Sequence[int | str], positions: Positions, subject: Subject
 ) -> None:
@@ -83,15 +79,11 @@ def _missing(
     model = _model_at(subject.model, error["loc"][:-1])
     where = positions.start_of(parent) if taken else subject.missing
     what = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
-    text = _describe_field(model, str(key))
+    fields = model.model_fields.items() if model is not None else ()
+    text = next(
+        (f"{key}: {i.description}" for f, i in fields if (i.alias or f) == key and i.description), None
+    )
     positions.note("OB201", f"{what} needs the key {key!r}", where, hint=text)
-
-
-def _describe_field(model: type[BaseModel] | None, key: str) -> str | None:
-    for field, info in model.model_fields.items() if model is not None else ():
-        if (info.alias or field) == key and info.description:
-            return f"{key}: {info.description}"
-    return None
 
 
 def _unknown(error: ErrorDetails, node: Node, positions: Positions, subject: Subject) -> None:

@@ -60,7 +60,9 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
     )
     if positions.findings or settings.environment is None:
         return None
-    _unused_inputs(root, inputs, conditions, positions)
+    for name in inputs.types.keys() - conditions.used_inputs:
+        where = positions.key(root.children["inputs"], name)
+        positions.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)
     return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
 
 
@@ -164,9 +166,3 @@ def _metrics(types: Types, positions: Positions, root: Node) -> Mapping[str, Cel
                     "OB411", message, positions.key(root, "steps"), hint="this is a mistake of their packages"
                 )
     return {name: found for name, (found, _) in declared.items()}
-
-
-def _unused_inputs(root: Node, inputs: Inputs, conditions: Conditions, positions: Positions) -> None:
-    for name in inputs.types.keys() - conditions.used_inputs:
-        where = positions.key(root.children["inputs"], name)
-        positions.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)

@@ -27,8 +27,9 @@ def substitute(text: str, error_at: int) -> Substitution | None:
     line_end = len(text) if line_end < 0 else line_end
     start = text.rfind(braces.OPEN, line_start, min(error_at + len(braces.OPEN), line_end))
     close = braces.end_of(text, start, line_end) if start >= 0 else -1
-    if close < 0 or _quoted(text[line_start:start]):
-        return None
+    before = text[line_start:start]
+    if close < 0 or before.count('"') % 2 == 1 or before.count("'") % 2 == 1:
+        return None  # a quote is open (roughly): the error is another one
     start, end = _whole_scalar(text, line_start, start, close, line_end)
     return Substitution(text[:start] + "x" * (end - start) + text[end:], start, text[start:end])
 
@@ -40,11 +41,6 @@ def _whole_scalar(text: str, line_start: int, start: int, end: int, line_end: in
     while end < line_end and text[end] not in ",[]{}":
         end += 1
     return start, start + len(text[start:end].rstrip())
-
-
-def _quoted(before: str) -> bool:
-    """Whether a quote is open at the end of `before`, roughly: the error is then another one."""
-    return before.count('"') % 2 == 1 or before.count("'") % 2 == 1
 
 
 def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from offbus.report.formatting import figure, in_short, seconds
-from offbus.report.model import Report, StepReport
+from offbus.report.model import Report
 from offbus.report.spans import clean
 from offbus.report.timeline import offset_ms
 
@@ -37,12 +37,16 @@ def _head(report: Report) -> Iterator[str]:
 
 
 def _steps(report: Report) -> Iterator[str]:
-    return _section("Steps", ("step", "outcome", "time", ""), (_step(one) for one in report.steps))
-
-
-def _step(step: StepReport) -> Sequence[str]:
-    took = seconds(step.duration_s) if step.duration_s is not None else ""
-    return step.id, step.outcome.replace("_", " "), took, step.message or step.because or ""
+    rows = [
+        (
+            one.id,
+            one.outcome.replace("_", " "),
+            seconds(one.duration_s) if one.duration_s is not None else "",
+            one.message or one.because or "",
+        )
+        for one in report.steps
+    ]
+    return _section("Steps", ("step", "outcome", "time", ""), rows)
 
 
 def _expectations(report: Report) -> Iterator[str]:

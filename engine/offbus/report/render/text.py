@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from offbus.report.formatting import figure, in_short, seconds
-from offbus.report.model import ExpectationReport, FaultReport, Proof, Report, StepReport, UndoReport
+from offbus.report.model import ExpectationReport, FaultReport, Report, StepReport, UndoReport
 from offbus.report.spans import Line, Span, Tone, clean, line
 from offbus.report.summary import closing_lines
 from offbus.report.timeline import offset_ms, written_offset
@@ -95,15 +95,9 @@ def _planes(report: Report, fault: FaultReport) -> Iterator[Line]:
         if proof is None:
             yield line(name, ("no proof", Tone.BAD), f": {clean(fault.missing.get(plane, ''))}")
         else:
-            yield line(
-                name, ("proven", Tone.GOOD), f" at {_proof_time(report, proof)}: {in_short(proof.evidence)}"
-            )
-
-
-def _proof_time(report: Report, proof: Proof) -> str:
-    at = f"{offset_ms(report, proof.at):+.1f} ms"
-    happened = written_offset(report, proof.happened)
-    return f"{at} ({happened})" if happened else at
+            happened = written_offset(report, proof.happened)
+            at = f"{offset_ms(report, proof.at):+.1f} ms" + (f" ({happened})" if happened else "")
+            yield line(name, ("proven", Tone.GOOD), f" at {at}: {in_short(proof.evidence)}")
 
 
 def _timeline(report: Report) -> Iterator[Line]:
