@@ -62,10 +62,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
         if cmd_name in BUILT_IN:
-            return _load(BUILT_IN[cmd_name][0])
-        if cmd_name not in _plugged():
+            module, _, attribute = BUILT_IN[cmd_name][0].partition(":")
+            command = getattr(import_module(module), attribute)
+        elif cmd_name in _plugged():
+            command = installed().command(cmd_name)
+        else:
             return None
-        command = installed().command(cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -113,9 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("offbus: interrupted before anything was changed", err=True)
         code = 130
     except Exception as error:  # noqa: BLE001  the outermost level: one message, never a traceback
-        from offbus.cli.problems import tell
+        from offbus.cli.problems import print_error
 
-        code = tell(error)
+        code = print_error(error)
     code = int(code or 0)
     if why := lost():
         from offbus.exits import Exit
@@ -127,9 +129,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _plugged() -> list[str]:
     return list(installed().names(COMMANDS))
-
-
-def _load(target: str) -> click.Command:
-    module, _, attribute = target.partition(":")
-    command: click.Command = getattr(import_module(module), attribute)
-    return command

@@ -39,7 +39,11 @@ class Output(io.FileIO):
 def open_outputs() -> Callable[[], str | None]:
     """Put both standard streams on such descriptors. Returns a function that says, at the end, why output was lost."""
     for fd in (0, 1, 2):
-        _keep_open(fd)
+        try:
+            os.fstat(fd)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.set_inheritable(opened, True)
     out = _over(1, sys.stdout)
     err = _over(2, sys.stderr)
     sys.stdout = out[0] or sys.stdout
@@ -51,14 +55,6 @@ def open_outputs() -> Callable[[], str | None]:
         return lost.strerror if lost is not None and lost.errno not in GONE else None
 
     return ended
-
-
-def _keep_open(fd: int) -> None:
-    try:
-        os.fstat(fd)
-    except OSError:
-        opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
-        os.set_inheritable(opened, True)
 
 
 def _over(fd: int, stream: IO[str] | None) -> tuple[io.TextIOWrapper | None, Output | None]:

@@ -12,7 +12,7 @@ from offbus import __version__
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit
 
-__all__ = ["exit_code", "tell"]
+__all__ = ["exit_code", "print_error"]
 
 
 def exit_code(act: Callable[[], Exit | None]) -> Exit:
@@ -20,10 +20,10 @@ def exit_code(act: Callable[[], Exit | None]) -> Exit:
     try:
         return act() or Exit.PASSED
     except OffbusError as err:
-        return Exit(tell(err))
+        return Exit(print_error(err))
 
 
-def tell(error: Exception) -> int:
+def print_error(error: Exception) -> int:
     """Print one message for an error and return the exit code."""
     if os.environ.get("OFFBUS_DEBUG") == "1":
         traceback.print_exception(error)

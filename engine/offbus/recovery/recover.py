@@ -25,7 +25,7 @@ from offbus.journal.reader import Journal, read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
-from offbus.recovery.unrecoverable import resolve_gone, tell_lost, tell_missing, tell_unreachable
+from offbus.recovery.unrecoverable import report_lost, report_missing, report_unreachable, resolve_gone
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.clock import Clock
@@ -114,8 +114,8 @@ async def _finish(
         if plan.fold.environment is not None:
             await _undo_there(folder, plan, writer, persisted, by, progress, registry)
         else:
-            tell_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
-        tell_lost(writer, plan.fold, folder)
+            report_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
+        report_lost(writer, plan.fold, folder)
         return end_run(writer, plan.fold, folder)
     finally:
         writer.close()
@@ -179,7 +179,7 @@ async def _undo_there(
                 writer.append(EventKind.PHASE, {"name": "undo"})
                 await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
                 remaining = [entry for entry in plan.entries if not entry.resolved]
-                tell_missing(writer, plan.missing)
+                report_missing(writer, plan.missing)
                 clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)
                 await read_back_and_close(environment, writer, remaining, fold.fingerprint, clean=clean)
     except Exception as err:

@@ -11,7 +11,7 @@ from offbus.report.fold import Fold
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
 
-__all__ = ["resolve_gone", "tell_lost", "tell_missing", "tell_unreachable"]
+__all__ = ["report_lost", "report_missing", "report_unreachable", "resolve_gone"]
 
 
 def resolve_gone(
@@ -27,16 +27,16 @@ def resolve_gone(
         writer.append(EventKind.UNDO_ENDED, nothing, step=step)
 
 
-def tell_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
+def report_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
     """Undos whose type cannot be loaded here: the package that provides it is named."""
     for record in records:
         data = record["data"]
         detail = f"undo type {data['type']} cannot be loaded here; it is part of the package {data['distribution']}"
         fix = f"install {data['distribution']}, then: offbus recover {writer.run}"
-        _tell(writer, data["describe"], detail, fix)
+        _residue(writer, data["describe"], detail, fix)
 
 
-def tell_unreachable(
+def report_unreachable(
     writer: JournalWriter,
     fold: Fold,
     entries: Iterable[UndoEntry],
@@ -47,13 +47,13 @@ def tell_unreachable(
     titles = [entry.title for entry in entries] + [record["data"]["describe"] for record in missing]
     for title in titles:
         detail = "not undone: the journal no longer says which environment it was in"
-        _tell(writer, title, detail, f"undo it by hand; then: rm {folder.unfinished}")
+        _residue(writer, title, detail, f"undo it by hand; then: rm {folder.unfinished}")
     if fold.gaps.missing and not titles:
         detail = "the journal no longer says which it was, nor whether the run changed anything"
-        _tell(writer, "the environment", detail, f"check it by hand; then: rm {folder.unfinished}")
+        _residue(writer, "the environment", detail, f"check it by hand; then: rm {folder.unfinished}")
 
 
-def tell_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
+def report_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
     """What damaged lines may have held, unless the environment was read back and is as it was before the run."""
     if fold.as_before or fold.environment is None:
         return
@@ -64,11 +64,11 @@ def tell_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
     )
     for number in fold.gaps.lost_undos():
         detail = f"its record is damaged, and the environment {known}"
-        _tell(writer, f"undo {number}", detail, f"check by hand; then: rm {folder.unfinished}")
+        _residue(writer, f"undo {number}", detail, f"check by hand; then: rm {folder.unfinished}")
     for gap in fold.gaps.descriptions():
         detail = f"{gap}; what was changed is not known, and the environment {known}"
-        _tell(writer, "the journal", detail, f"check by hand; then: rm {folder.unfinished}")
+        _residue(writer, "the journal", detail, f"check by hand; then: rm {folder.unfinished}")
 
 
-def _tell(writer: JournalWriter, item: str, detail: str, fix: str) -> None:
+def _residue(writer: JournalWriter, item: str, detail: str, fix: str) -> None:
     writer.append(EventKind.RESIDUE, {"item": item, "detail": detail, "fix": fix})

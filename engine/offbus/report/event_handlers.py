@@ -31,11 +31,6 @@ def instant_of(event: Event) -> Instant:
     return Instant(seq=event["seq"], t=event["t"], mono_ns=event["mono_ns"])
 
 
-def _seconds(start: Event | Instant, end: Event) -> float:
-    begin = start.mono_ns if isinstance(start, Instant) else start["mono_ns"]
-    return max(0, end["mono_ns"] - begin) / 1e9
-
-
 def _mapped(data: Mapping[str, Any]) -> MappedTime | None:
     return MappedTime(**data["at"]) if "at" in data else None
 
@@ -112,7 +107,8 @@ def _step_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
     step.because, step.message, step.hint = data.get("because"), data.get("message"), data.get("hint")
     step.outputs, step.evidence = data.get("outputs"), data.get("evidence", {})
     step.ended = instant_of(event)
-    step.duration_s = _seconds(step.started, event) if step.started else None
+    begun = step.started
+    step.duration_s = max(0, event["mono_ns"] - begun.mono_ns) / 1e9 if begun is not None else None
     if data.get("bug"):
         state.stops.append(Stop("bug", f"step {step.id}: {data.get('message', '')}"))
     _entry(state, event, "step", step.id, data["outcome"])

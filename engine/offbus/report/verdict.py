@@ -80,14 +80,14 @@ def _steps(state: "RunState") -> Iterator[_Fault]:
         for step in state.steps.values()
         if step.outcome != "passed" and (step.outcome, step.because) != ("skipped", SKIPPED_ON_PURPOSE)
     ]
-    culprits = [step for step in bad if step.outcome not in DRAGGED]
+    culprits = [step for step in bad if step.outcome not in NOT_THE_CULPRIT]
     for step in culprits or ([] if state.stops else bad):
         detail = step.message or step.because
         why = f"step {step.id} {step.outcome.replace('_', ' ')}" + (f": {detail}" if detail else "")
         yield _Fault(why, _step_exit(step))
 
 
-DRAGGED = ("skipped", "cancelled", "pending", "running")
+NOT_THE_CULPRIT = ("skipped", "cancelled", "pending", "running")
 
 
 def _step_exit(step: "StepReport") -> Exit:

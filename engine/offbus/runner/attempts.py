@@ -29,7 +29,7 @@ class Result:
     because: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
     outputs: Outputs | None = None
-    told: Mapping[str, Any] | None = None
+    outputs_json: Mapping[str, Any] | None = None
     """The outputs as they are journaled."""
     bug: bool = False
     retry_after: timedelta | None = None
@@ -55,7 +55,7 @@ async def attempt(step: "Step", context: "StepContext", scope: Callable[[], "Sco
                 f"{step.uses} returned {type(outputs).__name__}, not {step.type.outputs.__name__}", ""
             )
         return Result(
-            Outcome.PASSED, outputs=outputs, told=outputs.model_dump(mode="json", exclude_none=True)
+            Outcome.PASSED, outputs=outputs, outputs_json=outputs.model_dump(mode="json", exclude_none=True)
         )
     except Exception as error:  # noqa: BLE001  the class of an error is its policy
         return outcome_of(error)
@@ -84,14 +84,11 @@ def _single(error: BaseException) -> Iterator[BaseException]:
 
 
 def _policy(error: OffbusError) -> Result:
-    match error:
-        case StepFailed():
-            return _told(Outcome.FAILED, error)
-        case Retryable():
-            return _told(Outcome.ERRORED, error, retry_after=error.after)
-        case StepError():
-            return _told(Outcome.ERRORED, error)
-    return Result(Outcome.ERRORED, error.message, error.hint)
+    if not isinstance(error, StepFailed | StepError):
+        return Result(Outcome.ERRORED, error.message, error.hint)
+    outcome = Outcome.FAILED if isinstance(error, StepFailed) else Outcome.ERRORED
+    after = error.after if isinstance(error, Retryable) else None
+    return Result(outcome, error.message, error.hint, evidence=dict(error.evidence), retry_after=after)
 
 
 def _with_others(result: Result, others: Sequence[OffbusError]) -> Result:
@@ -116,10 +113,6 @@ async def play_step(
         pause = max(step.retry.backoff * 2 ** (number - 1), result.retry_after or timedelta(0))
         await between(number, result, pause)
         number += 1
-
-
-def _told(outcome: Outcome, error: StepProblem, *, retry_after: timedelta | None = None) -> Result:
-    return Result(outcome, error.message, error.hint, evidence=dict(error.evidence), retry_after=retry_after)
 
 
 def _bug(message: str, trace: str) -> Result:

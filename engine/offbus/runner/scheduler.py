@@ -14,7 +14,6 @@ Guarantees (each has a test in tests/engine/runner/test_scheduler.py, all are ch
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -24,54 +23,15 @@ from anyio.abc import TaskGroup
 from offbus.journal.events import Outcome
 from offbus.runner.attempts import Result
 from offbus.runner.checkpoint import Checkpoint
+from offbus.runner.slot import Slot
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Step
 
-__all__ = ["GRACE", "Scheduler", "Slot"]
+__all__ = ["GRACE", "Scheduler"]
 
 GRACE = timedelta(seconds=10)
 """How long a background step may take to end once it was asked to."""
-
-
-@dataclass(slots=True)
-class Slot:
-    """A step's state in the run."""
-
-    step: "Step"
-    open_needs: int = 0
-    dependents: list["Slot"] = field(default_factory=list)
-    started: bool = False
-    satisfied: bool = False
-    result: Result | None = None
-    scope: anyio.CancelScope | None = None
-    cancelled_because: str | None = None
-    _stop: anyio.Event | None = None
-    _ended: anyio.Event | None = None
-
-    @property
-    def stop(self) -> anyio.Event:
-        """Set when a background step should end."""
-        if self._stop is None:
-            self._stop = anyio.Event()
-        return self._stop
-
-    @property
-    def asked_to_stop(self) -> bool:
-        """Whether `stop` was set."""
-        return self._stop is not None and self._stop.is_set()
-
-    @property
-    def ended(self) -> anyio.Event:
-        """Set when the step has its outcome."""
-        if self._ended is None:
-            self._ended = anyio.Event()
-        return self._ended
-
-    def mark_ended(self) -> None:
-        """The step has its outcome."""
-        if self._ended is not None:
-            self._ended.set()
 
 
 class Scheduler:
@@ -103,11 +63,6 @@ class Scheduler:
         self._next_step: Slot | None = None
         for slot in self._mine:
             self._connect(slot)
-
-    @property
-    def halted(self) -> str | None:
-        """Why nothing new starts, once that is so."""
-        return self._halted
 
     async def play(self) -> None:
         """Run until every step has its outcome."""

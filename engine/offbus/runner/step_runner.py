@@ -10,7 +10,8 @@ from offbus.journal.events import EventKind, Outcome
 from offbus.runner.attempts import Result, attempt, play_step
 from offbus.runner.context import Services, StepContext
 from offbus.runner.expectations import judge_all
-from offbus.runner.scheduler import Scheduler, Slot
+from offbus.runner.scheduler import Scheduler
+from offbus.runner.slot import Slot
 from offbus.runner.undo_registry import UndoLog, refuse_open
 from offbus.runner.undo_runner import UndoEntry
 
@@ -85,8 +86,8 @@ class Stepper:
             "bug": result.bug or None,
         }
         data |= {key: value for key, value in optional.items() if value is not None}
-        if result.told is not None:
-            data["outputs"] = dict(result.told)
+        if result.outputs_json is not None:
+            data["outputs"] = dict(result.outputs_json)
         self._journal.append(EventKind.STEP_ENDED, data, step=slot.step.id)
 
     async def undo_now(self, steps: Iterable[str]) -> list[UndoEntry]:

@@ -46,7 +46,10 @@ async def read_back_and_close(
                 detail = f"{taken.message}, so {len(entries)} undos are left to that process"
                 _residue(journal, f"run {journal.run}", detail)
         else:
-            clean &= _report_open(journal, entries)
+            for entry in entries:
+                detail = entry.result.detail if entry.result is not None else entry.error or "it failed"
+                _residue(journal, entry.title, f"not undone: {detail}")
+            clean &= not entries
             clean &= await _compare(environment, journal, before)
         try:
             await environment.close(finished=clean and taken is None)
@@ -89,15 +92,6 @@ async def _taken_over(environment: Environment) -> TakenOver | None:
     except OffbusError:
         return None
     return None
-
-
-def _report_open(journal: JournalWriter, entries: Iterable[UndoEntry]) -> bool:
-    clean = True
-    for entry in entries:
-        detail = entry.result.detail if entry.result is not None else entry.error or "it failed"
-        _residue(journal, entry.title, f"not undone: {detail}")
-        clean = False
-    return clean
 
 
 async def _compare(environment: Environment, journal: JournalWriter, before: dict[str, Any] | None) -> bool:

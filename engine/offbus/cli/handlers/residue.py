@@ -77,7 +77,10 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
                 _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
             )
         now = anyio.run(partial(_fingerprint, name, opening, "residue", Path(scratch), True))[0]
-    _keep(save, now)
+    try:
+        save.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    except (OSError, TypeError) as err:
+        raise JournalError(f"cannot write {save}: {err}", hint="choose another file with --save") from err
     click.echo(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
 
@@ -147,10 +150,3 @@ def _saved(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise UsageError(f"{path} is not a saved fingerprint", hint="make one with --save")
     return held
-
-
-def _keep(path: Path, items: dict[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(items, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    except (OSError, TypeError) as err:
-        raise JournalError(f"cannot write {path}: {err}", hint="choose another file with --save") from err

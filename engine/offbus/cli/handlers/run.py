@@ -61,9 +61,9 @@ def _written(report: Report, folder: RunFolder) -> list[Exit]:
     try:
         write_report(report, folder.report)
     except CouldNotRun as err:
-        from offbus.cli.problems import tell
+        from offbus.cli.problems import print_error
 
-        return [Exit(tell(err))]
+        return [Exit(print_error(err))]
     return []
 
 

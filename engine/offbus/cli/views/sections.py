@@ -46,6 +46,10 @@ def header(board: Board) -> Line:
 
 def sections(board: Board, glyphs: Glyphs) -> list[Section]:
     """All parts that are not empty, from top to bottom."""
+    residue = [
+        line((f"{glyphs.bad} {clean(one.item)}", Tone.BAD), f": {clean(one.detail)}")
+        for one in board.fold.residue
+    ]
     found = [
         _steps(board, glyphs),
         Section("faults", list(_faults(board, glyphs)), least=2),
@@ -53,7 +57,7 @@ def sections(board: Board, glyphs: Glyphs) -> list[Section]:
         _world(board, "pods", "pod", glyphs),
         Section("traffic", list(_traffic(board))),
         Section("undo", list(_undos(board, glyphs))),
-        Section("residue", list(_residue(board, glyphs))),
+        Section("residue", residue),
     ]
     return [one for one in found if one.rows]
 
@@ -189,8 +193,3 @@ def _undos(board: Board, glyphs: Glyphs) -> Iterator[Line]:
     for one in bad:
         detail = one.tries[-1].detail if one.tries else ""
         yield line((f"{glyphs.bad} {one.result}: ", Tone.BAD), f"{clean(one.describe)}: {clean(detail)}")
-
-
-def _residue(board: Board, glyphs: Glyphs) -> Iterator[Line]:
-    for one in board.fold.residue:
-        yield line((f"{glyphs.bad} {clean(one.item)}", Tone.BAD), f": {clean(one.detail)}")

@@ -142,7 +142,11 @@ class ParamsTemplate:
         try:
             return shape.apply(self.model, data)
         except ValidationError as err:
-            raise StepError(_misfits(err)) from err
+            each = (
+                f"{'.'.join(map(str, e['loc']))}: {e['msg']} (it is {e['input']!r})"[:300]
+                for e in shape.errors_of(err)
+            )
+            raise StepError(f"params do not fit: {'; '.join(each)}") from err
 
     def _bind(self, data: dict[str, Any], binding: Binding, scope: Scope) -> None:
         try:
@@ -154,12 +158,3 @@ class ParamsTemplate:
         data[binding.key] = (
             value.model_dump(mode="json", by_alias=True) if isinstance(value, BaseModel) else value
         )
-
-
-def _misfits(err: ValidationError) -> str:
-    """All that does not fit, on one line."""
-    each = (
-        f"{'.'.join(map(str, e['loc']))}: {e['msg']} (it is {e['input']!r})"[:300]
-        for e in shape.errors_of(err)
-    )
-    return f"params do not fit: {'; '.join(each)}"

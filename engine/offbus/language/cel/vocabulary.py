@@ -125,7 +125,10 @@ class Vocabulary:
         if self.reachable is None:
             return Unknown("OB402", "steps cannot be used here: no step has run yet", "use inputs.NAME")
         if len(parts) < 3 or parts[2] not in ("outputs", "outcome"):
-            return self._incomplete(parts)
+            known = closest(parts[1], self.steps) if len(parts) > 1 and parts[1] not in self.steps else None
+            hint = "write steps.ID.outputs.NAME or steps.ID.outcome"
+            suggestion = None if known is None else f"steps.{known}"
+            return Unknown("OB402", f"{'.'.join(parts)} is not a value", hint, suggestion)
         step, what = parts[1], parts[2]
         if step not in self.steps:
             known = closest(step, self.steps)
@@ -137,12 +140,6 @@ class Vocabulary:
         if what == "outcome":
             return Bound(f"steps.{step}.outcome", types.STRING, "steps", step, "outcome")
         return self._output(f"steps.{step}.outputs", parts[3:], self.steps[step], step)
-
-    def _incomplete(self, parts: tuple[str, ...]) -> Unknown:
-        known = closest(parts[1], self.steps) if len(parts) > 1 and parts[1] not in self.steps else None
-        hint = "write steps.ID.outputs.NAME or steps.ID.outcome"
-        suggestion = None if known is None else f"steps.{known}"
-        return Unknown("OB402", f"{'.'.join(parts)} is not a value", hint, suggestion)
 
     def _output(
         self, prefix: str, rest: tuple[str, ...], model: type[Outputs] | None, step: str

@@ -1,7 +1,6 @@
 """An environment that the command line names, without a scenario: `--env NAME --env-set KEY=VALUE`."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,16 +24,10 @@ def named_options(
         hint = f"did you mean {near!r}?" if near else f"installed: {', '.join(names) or 'none'}"
         raise UsageError(f"there is no environment {name!r}", hint=hint)
     kind = registry.environment_type(name)
-    for given in (dict(sets), {key: _scalar(text) for key, text in sets.items()}):
+    for given in (dict(sets), {key: scalars.resolve_or_text(text) for key, text in sets.items()}):
         try:
             return kind, shape.apply(kind.options, given)
         except ValidationError as err:
             wrong = err
     first = shape.errors_of(wrong)[0]
     raise UsageError(f"--env-set {'.'.join(map(str, first['loc']))}: {first['msg']}")
-
-
-def _scalar(text: str) -> Any:
-    """What the text is as YAML reads it; text where versions of YAML differ."""
-    found = scalars.resolve(text)
-    return text if isinstance(found, scalars.Ambiguous) else found

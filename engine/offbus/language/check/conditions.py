@@ -13,8 +13,8 @@ from offbus.language.cel.templates import Template, pieces
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.scenario import Expectation
 from offbus.language.syntax import braces
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 
 __all__ = ["Conditions"]
 

@@ -15,11 +15,11 @@ from offbus.findings.suggest import closest
 from offbus.language import shape
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
-from offbus.language.check.pydantic_errors import Subject, complain, keys_of
+from offbus.language.check.pydantic_errors import Subject, keys_of, note_errors
 from offbus.language.scenario import EnvironmentSpec
 from offbus.language.syntax import scalars
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 from offbus.plugins import ENVIRONMENTS, PluginError, Registry
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Settings", "read_settings"]
@@ -101,12 +101,14 @@ def _options(
     try:
         return shape.apply(of.options, given)
     except ValidationError as err:
-        given |= _as_scalars(err, env_sets)
+        # what the command line sets is text, unless the model wants something else: then as YAML reads it
+        wrong = {error["loc"][0] for error in shape.errors_of(err) if error["loc"]}
+        given |= {key: scalars.resolve_or_text(text) for key, text in env_sets.items() if key in wrong}
     try:
         return shape.apply(of.options, given)
     except ValidationError as err:
         errors = [e for e in shape.errors_of(err) if not e["loc"] or e["loc"][0] not in env_sets]
-        complain(
+        note_errors(
             errors,
             node if node is not None else _nothing(positions),
             positions,
@@ -131,13 +133,6 @@ def _nothing(positions: Positions) -> Node:
     if root is None:
         raise AssertionError("a file without a root has no settings")
     return Node("mapping", root.start, root.start, {})
-
-
-def _as_scalars(err: ValidationError, env_sets: Mapping[str, str]) -> dict[str, Any]:
-    """What the command line sets is text, unless the model wants something else: then as YAML reads it."""
-    wrong = {str(error["loc"][0]) for error in shape.errors_of(err) if error["loc"]}
-    read = {key: scalars.resolve(text) for key, text in env_sets.items() if key in wrong}
-    return {key: value for key, value in read.items() if not isinstance(value, scalars.Ambiguous)}
 
 
 def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], positions: Positions) -> None:
@@ -190,5 +185,7 @@ def _guards(
         )
         where = positions.key(root, "guards")
         subject = Subject(f"guards of environment {of.name}", of.guards, where, unknown)
-        complain(shape.errors_of(err), node if node is not None else _nothing(positions), positions, subject)
+        note_errors(
+            shape.errors_of(err), node if node is not None else _nothing(positions), positions, subject
+        )
         return None

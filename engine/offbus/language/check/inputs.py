@@ -13,8 +13,8 @@ from offbus.language.cel import lexer
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.types import CelType
 from offbus.language.format import ID, InputModel
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 
 __all__ = ["Inputs", "read_inputs"]
 

@@ -20,11 +20,11 @@ from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check import pydantic_wording
 from offbus.language.check.ancestor_outputs import Bindings
 from offbus.language.check.conditions import Conditions
-from offbus.language.check.pydantic_errors import Subject, complain, key_of
+from offbus.language.check.pydantic_errors import Subject, key_of, note_errors
 from offbus.language.check.referenced_files import FileChecker
 from offbus.language.check.steps import Graph, RawStep
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 from offbus.step import Expr, FromAncestor, Params, Reads, StepType
 
 __all__ = ["ParamsChecker"]
@@ -81,7 +81,7 @@ class ParamsChecker:
             and (bound := self._bindings.find(step, key, mark, required=key in required)) is not None
         )
         at = node if node is not None else step.node.children.get("uses", step.node)
-        waiting = tuple(_waiting(given)) if node is not None and node.templated else ()
+        waiting = _waiting(given) if node is not None and node.templated else {}
         static = self._validate(step, step_type, given, at, waiting, tuple(marks.from_ancestor))
         for key, mark in marks.expressions.items():
             text, param = given.get(key), at.children.get(key)
@@ -109,15 +109,14 @@ class ParamsChecker:
         step_type: StepType,
         given: Mapping[str, Any],
         at: Node,
-        waiting: Sequence[tuple[Any, ...]],
+        waiting: Mapping[tuple[Any, ...], types.CelType],
         from_ancestor: Sequence[str],
     ) -> Params | None:
         try:
             return shape.apply(step_type.params, _with_samples(given) if waiting else given)
         except ValidationError as err:
             errors = shape.errors_of(err)
-        kinds = {path: _type_at(given, path) for path in waiting}
-        self._unsuitable(errors, at, kinds)
+        self._unsuitable(errors, at, waiting)
         positions = self._positions
         where = positions.value(step.node, "uses")
         subject = Subject(f"step type {step_type.name}", step_type.params, where)
@@ -128,9 +127,10 @@ class ParamsChecker:
             if error["type"] in ("missing", "extra_forbidden"):
                 given_above = len(loc) == 1 and loc[0] in from_ancestor
                 return given_above or any(loc[: len(waits)] == waits for waits in waiting)
-            return any(_related(path, waits) for waits in waiting)
+            through = (zip(path, waits, strict=False) for waits in waiting)  # one leads through the other
+            return any(all(one == other for one, other in pairs) for pairs in through)
 
-        complain(errors, at, positions, subject, ignore)
+        note_errors(errors, at, positions, subject, ignore)
         return None
 
     def _unsuitable(
@@ -173,18 +173,15 @@ class ParamsChecker:
             )
 
 
-def _waiting(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where in the data a `Template` waits for the run."""
+def _waiting(data: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], types.CelType]:
+    """Where in the data a `Template` waits for the run, and its type."""
     if isinstance(data, Template):
-        return [path]
+        return {path: data.type}
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [found for key, value in items for found in _waiting(value, (*path, key))]
-
-
-def _type_at(data: Any, path: Sequence[Any]) -> types.CelType:
-    for step in path:
-        data = data[step]
-    return data.type if isinstance(data, Template) else types.DYN
+    found: dict[tuple[Any, ...], types.CelType] = {}
+    for key, value in items:
+        found |= _waiting(value, (*path, key))
+    return found
 
 
 def _with_samples(data: Any) -> Any:
@@ -195,9 +192,3 @@ def _with_samples(data: Any) -> Any:
     if isinstance(data, list):
         return [_with_samples(item) for item in data]
     return data
-
-
-def _related(path: Sequence[Any], waiting: Sequence[Any]) -> bool:
-    """Whether one leads through the other."""
-    shorter = min(len(path), len(waiting))
-    return tuple(path[:shorter]) == tuple(waiting[:shorter])

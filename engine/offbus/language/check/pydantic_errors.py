@@ -11,10 +11,10 @@ from offbus.findings.model import Position
 from offbus.findings.suggest import closest
 from offbus.language.cel import types
 from offbus.language.check import pydantic_wording
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 
-__all__ = ["Subject", "complain", "key_of", "keys_of"]
+__all__ = ["Subject", "key_of", "keys_of", "note_errors"]
 
 _WANTED = {
     "string": "text", "int": "an integer", "float": "a number", "bool": "true or false", "decimal": "a number",
@@ -49,7 +49,7 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [key_of(model, field) for field in model.model_fields]
 
 
-def complain(
+def note_errors(
     errors: Sequence[ErrorDetails],
     node: Node,
     positions: Positions,
@@ -129,7 +129,8 @@ def _value(
     subject: Subject,
 ) -> None:
     error, name = group[0], f"{_spelt(path)}: "
-    wanted = list(dict.fromkeys(filter(None, map(_wanted, group))))
+    kinds = (_KIND.match(one["type"]) for one in group)  # of what is of the wrong type
+    wanted = list(dict.fromkeys(filter(None, (_WANTED.get(kind[1]) for kind in kinds if kind))))
     if wanted:
         code = "OB205" if wanted == ["a duration"] else "OB203"
         message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node, error)}"
@@ -140,12 +141,6 @@ def _value(
         positions.note("OB204", f"{subject.name}: {pydantic_wording.said(error)}", subject.missing)
         return
     positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion)
-
-
-def _wanted(error: ErrorDetails) -> str | None:
-    """What the field wants, if the value is of the wrong type."""
-    match = _KIND.match(error["type"])
-    return _WANTED.get(match[1]) if match else None
 
 
 def _spelt(path: Sequence[int | str]) -> str:

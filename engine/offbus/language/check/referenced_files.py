@@ -12,8 +12,8 @@ from offbus.errors import OffbusError
 from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 from offbus.step import Reads
 
 __all__ = ["FileChecker"]

@@ -19,14 +19,14 @@ from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.environment import Settings, read_settings
 from offbus.language.check.inputs import Inputs, read_inputs
-from offbus.language.check.pydantic_errors import Subject, complain
+from offbus.language.check.pydantic_errors import Subject, note_errors
 from offbus.language.check.step_meaning import Meaning
 from offbus.language.check.steps import Types, arrange, read_steps
 from offbus.language.check.stop_when import read_stop_conditions
 from offbus.language.format import FORMAT, HeaderModel
 from offbus.language.scenario import Expectation, Scenario, Step, StopCondition
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 from offbus.plugins import Registry
 from offbus.step import StepType
 
@@ -126,11 +126,16 @@ def _header(root: Node, positions: Positions) -> HeaderModel:
         header = HeaderModel.model_validate(root.value)
     except ValidationError as err:
         errors = shape.errors_of(err)
-        complain(errors, root, positions, Subject("the scenario", HeaderModel, positions.start_of(root)))
+        note_errors(errors, root, positions, Subject("the scenario", HeaderModel, positions.start_of(root)))
         bad = {str(error["loc"][0]) for error in errors if error["loc"]}
         good = {key: value for key, value in root.value.items() if key not in bad}
         if "inputs" in bad:
-            good["inputs"] = _good_inputs(root.value.get("inputs"), errors)
+            given = root.value.get("inputs")
+            wrong = {
+                error["loc"][1] for error in errors if error["loc"][:1] == ("inputs",) and error["loc"][1:]
+            }
+            named = given.items() if isinstance(given, dict) else ()
+            good["inputs"] = {name: item for name, item in named if name not in wrong}
         header = HeaderModel.model_validate({**_FALLBACK, **good})
     if header.matrix is not None:
         hint = "run the scenario once per cell, with --set"
@@ -141,14 +146,6 @@ def _header(root: Node, positions: Positions) -> HeaderModel:
         if not value:
             positions.note("OB204", f"{key}: it must be longer than 0", positions.value(root, key))
     return header
-
-
-def _good_inputs(value: Any, errors: list[Any]) -> dict[str, Any]:
-    """The inputs without findings."""
-    if not isinstance(value, dict):
-        return {}
-    bad = {error["loc"][1] for error in errors if len(error["loc"]) > 1 and error["loc"][0] == "inputs"}
-    return {name: item for name, item in value.items() if name not in bad}
 
 
 def _metrics(types: Types, positions: Positions, root: Node) -> Mapping[str, CelType]:

@@ -10,10 +10,10 @@ from offbus import dag
 from offbus.findings.suggest import closest
 from offbus.language import shape
 from offbus.language.cel import lexer
-from offbus.language.check.pydantic_errors import Subject, complain
+from offbus.language.check.pydantic_errors import Subject, note_errors
 from offbus.language.format import StepModel
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 from offbus.plugins import STEPS, PluginError, Registry
 from offbus.step import StepType
 
@@ -103,7 +103,7 @@ def _read_step(index: int, node: Node, positions: Positions) -> RawStep:
         subject = Subject(
             f"step {name}" if isinstance(name, str) else "the step", StepModel, positions.start_of(node)
         )
-        complain(errors, node, positions, subject)
+        note_errors(errors, node, positions, subject)
         model = _salvage(node.value, {str(error["loc"][0]) for error in errors if error["loc"]})
     key = model.id if node.children.get("id") is not None and model.id else f"(step {index + 1})"
     return RawStep(key, node, model)
@@ -195,12 +195,7 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], positions: 
         (positions.of(child) for child in listed.values() if child.value == need),
         positions.value(step.node, "needs"),
     )
-    said = "it needs itself" if len(path) == 2 else f"steps need each other: {_spelt(path)}"
+    shown = path if len(path) <= MOST_SHOWN else (*path[: MOST_SHOWN - 3], "…", *path[-2:])
+    said = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(shown)}"
     positions.note("OB305", said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)
-
-
-def _spelt(path: tuple[str, ...]) -> str:
-    """A cycle as text; the middle of a very long one is left out."""
-    shown = path if len(path) <= MOST_SHOWN else (*path[: MOST_SHOWN - 3], "…", *path[-2:])
-    return " → ".join(shown)

@@ -6,8 +6,8 @@ from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.format import HeaderModel, StopModel
 from offbus.language.scenario import StopCondition
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.language.syntax.tree import Node
 
 __all__ = ["read_stop_conditions"]
 

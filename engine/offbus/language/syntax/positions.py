@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offbus.findings.model import Finding, Position, Severity
+from offbus.language.syntax.node import Node, span
 from offbus.language.syntax.source import Source
-from offbus.language.syntax.tree import Node, span
 
 __all__ = ["Positions"]
 

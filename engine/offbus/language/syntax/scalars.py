@@ -9,7 +9,7 @@ import math
 import re
 from typing import NamedTuple
 
-__all__ = ["Ambiguous", "Scalar", "resolve"]
+__all__ = ["Ambiguous", "Scalar", "resolve", "resolve_or_text"]
 
 Scalar = str | int | float | bool | None
 
@@ -53,6 +53,12 @@ def resolve(text: str) -> Scalar | Ambiguous:
             f'write "{text}" for the text, or {meant}',
         )
     return text
+
+
+def resolve_or_text(text: str) -> Scalar:
+    """The value of a plain scalar; the text itself where versions of YAML differ."""
+    found = resolve(text)
+    return text if isinstance(found, Ambiguous) else found
 
 
 def _number(text: str) -> Scalar | Ambiguous:

@@ -20,7 +20,7 @@ from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings.model import Finding, Position
 from offbus.language.syntax import tree, unquoted_templates, yaml_wording
-from offbus.language.syntax.tree import Node
+from offbus.language.syntax.node import Node
 
 __all__ = ["LARGEST", "Source", "read"]
 

@@ -5,61 +5,26 @@ or contains itself raises `Stop`. Errors of the YAML parser pass through.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
 
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import Finding
 from offbus.language.syntax import braces, scalars
+from offbus.language.syntax.node import Node, span
 
-__all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Node", "Stop", "span"]
+__all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Stop"]
 
 DEEPEST = 64
 """Levels of nesting; a scenario needs about six."""
 MOST_ALIASED = 10_000
 """Nodes that aliases may add in all; a "billion laughs" has more."""
 
-_NONE: "dict[Any, Node]" = {}
 _NO_TAGS = (None, "!")
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """A value in the file and its position. Marks are PyYAML's: `line`, `column` and `index` count from 0."""
-
-    kind: Literal["scalar", "mapping", "sequence"]
-    start: Any
-    end: Any
-    value: Any
-    """Plain Python data; a collection's holds its children's."""
-    style: str | None = None
-    """Of scalars: None is plain, else the quote, | or >."""
-    keys: "dict[str, Node]" = field(default_factory=lambda: _NONE)
-    """A mapping's keys, by name; of others empty and shared."""
-    children: "dict[Any, Node]" = field(default_factory=lambda: _NONE)
-    """By key, or by index; a scalar's is empty and shared."""
-    size: int = 1
-    """Nodes in it, itself included; what an alias to it adds."""
-    templated: bool = False
-    """Whether a `${{` occurs in it."""
-    spoiled: bool = False
-    """Whether it already has a finding, so that its value means nothing."""
-    closed: bool = True
-    pending: "tuple[str, Node] | None" = None
-    """While a mapping is being built: the key that waits for its value."""
 
 
 class Stop(Exception):
     """Raised when building cannot go on; the finding is noted."""
-
-
-def span(file: str, node: Node) -> Position:
-    """A node's position; for a collection that spans lines, up to the end of its first line."""
-    start, end = node.start, node.end
-    if end.line != start.line:
-        return Position(file, start.line + 1, start.column + 1, start.line + 1, 1 << 20)
-    return Position(file, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
 
 class Builder:
