@@ -110,7 +110,7 @@ def create_run(base: Path, name: str, identity: str) -> RunFolder:
         folder.unfinished.write_text(json.dumps({"identity": identity}), encoding="utf-8")
     except OSError as err:
         raise CouldNotRun(
-            f"cannot make the run's folder below {base}: {err.strerror}",
+            f"cannot create the run's folder below {base}: {err.strerror}",
             hint="choose another folder with --runs DIR",
         ) from err
     return folder

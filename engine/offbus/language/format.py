@@ -96,10 +96,10 @@ class StepModel(_Shape):
 
 
 class StopModel(_Shape):
-    """When a run must not go on: it is stopped, undone, and ends with exit status 3."""
+    """When a run must not continue: it is stopped, undone, and ends with exit status 3."""
 
     expr: _Expression = Field(
-        description="CEL condition on metrics and inputs; it is looked at whenever one of its metrics is measured."
+        description="CEL condition on metrics and inputs; it is evaluated whenever one of its metrics is measured."
     )
     for_: Duration = Field(
         timedelta(0), alias="for", description="How long it must hold without a break; left out: at once."
@@ -107,7 +107,7 @@ class StopModel(_Shape):
 
 
 class EnvironmentModel(BaseModel):
-    """What the run acts on; beside `uses` stand the environment's own options."""
+    """What the run acts on; the environment's own options are beside `uses`."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
 

@@ -35,6 +35,6 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
         folder.path.mkdir(mode=0o700, parents=True)
         folder.unfinished.write_text(json.dumps({"identity": str(head["identity"])}), encoding="utf-8")
     except (OSError, KeyError) as err:
-        raise CouldNotRun(f"cannot make a folder for run {remaining.run} below {base}: {err}") from err
+        raise CouldNotRun(f"cannot create a folder for run {remaining.run} below {base}: {err}") from err
     rebuild_journal(folder.journal, remaining.events)
     return folder

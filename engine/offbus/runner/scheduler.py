@@ -137,7 +137,7 @@ class Scheduler:
     async def _outcome(self, slot: Slot) -> Result:
         limit = GRACE if slot.asked_to_stop else slot.step.timeout
         slot.scope = anyio.CancelScope(deadline=anyio.current_time() + limit.total_seconds())
-        result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment broke down")
+        result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment failed")
         try:
             if slot.cancelled_because is None:
                 with slot.scope:

@@ -244,7 +244,9 @@ def test_the_next_run_in_the_environment_is_refused_and_others_are_warned(comman
     elsewhere = commands.call("run", commands.scenario("other.json", seconds=0), "--view", "quiet")
     assert elsewhere.returncode == 0, elsewhere.stderr
     warnings = [line for line in elsewhere.stderr.splitlines() if "did not finish" in line]
-    assert warnings == [f"offbus: run {folder.id} in other environments did not finish; finish with: offbus recover"]
+    assert warnings == [
+        f"offbus: run {folder.id} in other environments did not finish; finish with: offbus recover"
+    ]
 
 
 def test_a_damaged_head_does_not_hide_a_leftover_run(commands, started):

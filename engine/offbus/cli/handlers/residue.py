@@ -146,7 +146,7 @@ def _saved(path: Path) -> dict[str, Any]:
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}") from err
     except ValueError as err:
-        raise UsageError(f"{path} is not a saved fingerprint: {err}", hint="make one with --save") from err
+        raise UsageError(f"{path} is not a saved fingerprint: {err}", hint="save one with --save") from err
     if not isinstance(held, dict):
-        raise UsageError(f"{path} is not a saved fingerprint", hint="make one with --save")
+        raise UsageError(f"{path} is not a saved fingerprint", hint="save one with --save")
     return held

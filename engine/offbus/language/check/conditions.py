@@ -104,9 +104,8 @@ class Conditions:
         if template is None:
             node.spoiled = True
             return None
-        expressions = [part for part in template.parts if isinstance(part, Expression)]
-        known = all(name.rest in self._known.inputs for part in expressions for name in part.names)
-        if not template.only_inputs or not known:
+        names = [name for part in template.parts if isinstance(part, Expression) for name in part.names]
+        if not template.only_inputs or any(name.rest not in self._known.inputs for name in names):
             return template
         try:
             return template.value(self._known)

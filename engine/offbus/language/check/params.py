@@ -38,11 +38,12 @@ _OF_TYPE = ("_type", "int_from_float")
 
 
 class _Marks(NamedTuple):
-    """The params of a step type that are marked with `FromAncestor`, `Expr` and `Reads`, by their keys."""
+    """The params of a step type that are marked with `FromAncestor`, `Expr` and `Reads`, or required, by their keys."""
 
     from_ancestor: Mapping[str, FromAncestor]
     expressions: Mapping[str, Expr]
     files: Mapping[str, Reads]
+    required: frozenset[str]
 
 
 @cache
@@ -54,6 +55,7 @@ def _marks(model: type[Params]) -> _Marks:
         {key: mark for key, mark in found if isinstance(mark, FromAncestor)},
         {key: mark for key, mark in found if isinstance(mark, Expr)},
         {key: mark for key, mark in found if isinstance(mark, Reads)},
+        frozenset(key_of(model, name) for name, info in model.model_fields.items() if info.is_required()),
     )
 
 
@@ -73,12 +75,11 @@ class ParamsChecker:
         given = self._conditions.data(node, vocabulary) if node is not None else {}
         if not isinstance(given, dict):
             return None
-        required = {key_of(model, name) for name, info in model.model_fields.items() if info.is_required()}
         bindings = tuple(
             bound
             for key, mark in marks.from_ancestor.items()
             if key not in given
-            and (bound := self._bindings.find(step, key, mark, required=key in required)) is not None
+            and (bound := self._bindings.find(step, key, mark, required=key in marks.required)) is not None
         )
         at = node if node is not None else step.node.children.get("uses", step.node)
         waiting = _waiting(given) if node is not None and node.templated else {}
