@@ -158,7 +158,7 @@ async def test_it_is_found_prepared_by_patch_and_as_it_was_again(
 ) -> None:
     async with bench_on(port, tmp_path) as one:
         await port.objects.create(leader_worker_set())
-        await until(port, SET, lambda found: workload_of(found).settled)
+        await until(port, SET, lambda found: workload_of(found).rolled_out)
         existing = {"kind": SET.kind, "name": SET.name, "namespace": SPACE}
         target = (await one.run(DEPLOY, existing=existing, within_s=200)).target
         before, pods = (await port.objects.get(SET))["spec"], await pods_of(one)
@@ -177,7 +177,7 @@ async def test_it_is_found_prepared_by_patch_and_as_it_was_again(
 
         said = [(await one.undo(undo, within_s=200)).result for undo in reversed(one.undos)]
         assert "restored" in said
-        await until(port, SET, lambda found: workload_of(found).settled)
+        await until(port, SET, lambda found: workload_of(found).rolled_out)
         again = await pods_of(one)
         assert (await port.objects.get(SET))["spec"] == before
         assert {name: preloads(pod) for name, pod in again.items()} == {name: [OWN, None] for name in PODS}

@@ -173,7 +173,7 @@ async def test_an_operator_that_keeps_its_deployment_is_named_as_its_owner(
     async with graphs(port) as controller, bench_on(port, tmp_path) as one:
         async with playing(port, namespace):
             await port.objects.create(graph)
-            await until(port, ref, lambda found: workload_of(found).settled)
+            await until(port, ref, lambda found: workload_of(found).rolled_out)
         target = Target.of(workload_of(await port.objects.get(ref)), port=8000)
         with pytest.raises(StepFailed, match="its owner DynamoGraphDeployment/g"):
             await one.run(PREPARE_CUDA, target=target)

@@ -36,7 +36,7 @@ def deployment(name: str, namespace: str, **main: Any) -> dict[str, Any]:
 async def deployed(port: KubernetesPort, obj: dict[str, Any]) -> Target:
     """The target, once its pods are ready."""
     await port.objects.create(obj)
-    await until(port, Ref.of(obj), lambda one: workload_of(one).settled)
+    await until(port, Ref.of(obj), lambda one: workload_of(one).rolled_out)
     return Target.of(workload_of(await port.objects.get(Ref.of(obj))), port=8000)
 
 

@@ -74,7 +74,7 @@ async def test_a_patch_is_put_back_and_said_so_and_admission_passes(
     obj = graph(namespace)
     async with put_back(port) as controller, bench_on(port, tmp_path) as one:
         await port.objects.create(obj)
-        await until(port, Ref.of(obj), lambda found: workload_of(found).settled)
+        await until(port, Ref.of(obj), lambda found: workload_of(found).rolled_out)
         target = Target.of(workload_of(await port.objects.get(Ref.of(obj))))
         before = (await port.objects.get(target.ref))["spec"]
 

@@ -22,7 +22,7 @@ GRAPH = Ref("DynamoGraphDeployment", "g", "test")
 
 def settled(obj: Object) -> bool:
     """As drills judge it."""
-    return workload_of(obj).settled
+    return workload_of(obj).rolled_out
 
 
 def graph(*, workers: int = 1, command: Iterable[str] = SLEEP, **service: Any) -> Object:

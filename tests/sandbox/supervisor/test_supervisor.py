@@ -33,7 +33,7 @@ WITH_AGENTS = QUICK.model_copy(update={"nodes": 1, "agents": True})
 
 def settled(obj: Object) -> bool:
     """As drills judge it."""
-    return workload_of(obj).settled
+    return workload_of(obj).rolled_out
 
 
 async def supervisor_of(layout: Layout) -> ProcessId:
