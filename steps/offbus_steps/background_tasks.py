@@ -1,6 +1,6 @@
-"""Tasks that run beside the steps: watches, leases, followers of faults.
+"""Background tasks of a run: watches, leases, followers of faults.
 
-One that breaks stops the run (`abort`); it never cancels the run from below, because then nothing would be undone.
+One that fails stops the run by `abort`; an exception would cancel the task group, and nothing would be undone.
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ class Background:
         self._run = run
 
     def start(self, func: Callable[[*Args], Awaitable[None]], *args: *Args, name: str) -> None:
-        """Run `func(*args)` until it ends or the environment is closed; `name` stands in messages."""
+        """Run `func(*args)` until it ends or the environment is closed; `name` appears in messages."""
 
         async def task() -> None:
             try:

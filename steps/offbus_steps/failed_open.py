@@ -1,7 +1,7 @@
-"""Ends what an environment had begun before it could be opened: nobody will close it later.
+"""Cleans up after an environment that failed to open: nothing else will close it later.
 
-Bounded, and shielded from whatever ended the opening. What is not proven to have ended is told as residue, whatever
-kept it from ending.
+Bounded, and shielded from the cancellation that ended the opening. What is not proven to have ended is reported as
+residue, whatever the reason.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,16 +14,16 @@ from offbus.errors import OffbusError
 __all__ = ["CLEAN_UP_S", "leftover_after"]
 
 CLEAN_UP_S = 60.0
-"""How long that may take."""
+"""How long the cleanup may take."""
 
 
 async def leftover_after(end: Callable[[], Awaitable[None]], item: str, run: str) -> list[Leftover]:
-    """What may be left of `item` once it was ended by `end`."""
+    """Call `end`, and return what of `item` may remain."""
     why = f"it was not ended within {CLEAN_UP_S:g} s"
     with anyio.move_on_after(CLEAN_UP_S, shield=True):
         try:
             await end()
-        except Exception as err:  # noqa: BLE001  whatever kept it from ending: it may be left
+        except Exception as err:  # noqa: BLE001  whatever the reason: it may remain
             why = str(err) if isinstance(err, OffbusError) else f"{type(err).__name__}: {err}"
         else:
             return []

@@ -1,8 +1,8 @@
 """Maps a node's CLOCK_BOOTTIME to the runner's clock, by round trip.
 
-A read of the agent's clock that left at `a` and was back at `b` (runner's clock) was made somewhere between: the
-offset is taken at the middle, its error is at most half the round trip. The best (shortest) round trip seen so far is
-kept per boot id; a reboot of the node starts anew. Times are never compared across clocks without that error.
+A read of the agent's clock that was sent at `a` and answered at `b` (runner's clock) happened somewhere between: the
+offset is taken at the middle, its error is at most half the round trip. The shortest round trip so far is kept per boot
+id; a reboot of the node starts over. Times are never compared across clocks without that error.
 """
 
 import time
@@ -28,20 +28,20 @@ class _Offset:
 
 
 class NodeClocks:
-    """What is known of the nodes' clocks."""
+    """The known offsets of the nodes' clocks."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Offset] = {}
 
     def learn(self, node: str, *, boot_id: str, node_ns: int, sent_ns: int, back_ns: int) -> None:
-        """Take in one round trip: the node's clock said `node_ns` between `sent_ns` and `back_ns` of the runner."""
+        """Record one round trip: the node's clock read `node_ns` between `sent_ns` and `back_ns` of the runner."""
         error = (back_ns - sent_ns + 1) // 2
         known = self._known.get(node)
         if known is None or known.boot_id != boot_id or error < known.error_ns:
             self._known[node] = _Offset(boot_id, (sent_ns + back_ns) // 2 - node_ns, error)
 
     def moment(self, node: str, node_ns: int) -> Moment | None:
-        """A time of the node's clock on the runner's; None when no round trip was made yet."""
+        """A time of the node's clock on the runner's clock; None before the first round trip."""
         known = self._known.get(node)
         if known is None:
             return None

@@ -1,10 +1,10 @@
-"""The environment port: everything that steps, probes and the stand-in responder need of a cluster.
+"""The environment port: everything that steps, probes and the stand-in responder need from a cluster.
 
 Objects are plain dicts in Kubernetes' own shapes (camelCase, `apiVersion`, `kind`, `metadata`), the same from
 every adapter: `kubernetes` maps the port to kubernetes-asyncio, `local` to its supervisor. One conformance suite
 (`offbus_steps.testing.conformance`) runs against each of them.
 
-Errors are `PortError` and below, never an HTTP library's. Every call may raise `Unavailable` (try again).
+Errors are subclasses of `PortError`, never an HTTP library's. Every call may raise `Unavailable` (try again).
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from offbus.errors import Retryable, StepError
+from offbus_steps.kinds import KINDS, ApiResource
 
 __all__ = [
     "KINDS",
@@ -43,76 +44,8 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class ApiResource:
-    """Where a kind is served."""
-
-    kind: str
-    api_version: str
-    """The one that offbus speaks best."""
-    plural: str
-    namespaced: bool
-    also: tuple[str, ...] = ()
-    """Further versions that offbus understands."""
-
-    @property
-    def versions(self) -> tuple[str, ...]:
-        """All that offbus understands, the best first."""
-        return (self.api_version, *self.also)
-
-
-KINDS: Mapping[str, ApiResource] = {
-    r.kind: r
-    for r in (
-        ApiResource("Node", "v1", "nodes", namespaced=False),
-        ApiResource("Namespace", "v1", "namespaces", namespaced=False),
-        ApiResource("Pod", "v1", "pods", namespaced=True),
-        ApiResource("Event", "v1", "events", namespaced=True),
-        ApiResource("ConfigMap", "v1", "configmaps", namespaced=True),
-        ApiResource("Lease", "coordination.k8s.io/v1", "leases", namespaced=True),
-        ApiResource("Deployment", "apps/v1", "deployments", namespaced=True),
-        ApiResource("ReplicaSet", "apps/v1", "replicasets", namespaced=True),
-        ApiResource("StatefulSet", "apps/v1", "statefulsets", namespaced=True),
-        ApiResource("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", "leaderworkersets", namespaced=True),
-        ApiResource("Service", "v1", "services", namespaced=True),
-        ApiResource("PersistentVolumeClaim", "v1", "persistentvolumeclaims", namespaced=True),
-        ApiResource("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", namespaced=True),
-        ApiResource(
-            "DynamoGraphDeployment",
-            "nvidia.com/v1beta1",
-            "dynamographdeployments",
-            namespaced=True,
-            also=("nvidia.com/v1alpha1",),
-        ),
-        ApiResource(
-            "MutatingAdmissionPolicy",
-            "admissionregistration.k8s.io/v1beta1",
-            "mutatingadmissionpolicies",
-            namespaced=False,
-            also=("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1alpha1"),
-        ),
-        ApiResource(
-            "MutatingAdmissionPolicyBinding",
-            "admissionregistration.k8s.io/v1beta1",
-            "mutatingadmissionpolicybindings",
-            namespaced=False,
-            also=("admissionregistration.k8s.io/v1", "admissionregistration.k8s.io/v1alpha1"),
-        ),
-        ApiResource(
-            "MutatingWebhookConfiguration",
-            "admissionregistration.k8s.io/v1",
-            "mutatingwebhookconfigurations",
-            namespaced=False,
-        ),
-        ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
-        ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
-    )
-}
-"""The kinds that offbus uses; adapters refuse others with `Invalid`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Ref:
-    """Names one object. `namespace` is "" for cluster-scoped kinds."""
+    """Identifies one object. `namespace` is "" for cluster-scoped kinds."""
 
     kind: str
     name: str
@@ -129,7 +62,7 @@ class Ref:
 
 
 class PortError(StepError):
-    """Root of what a port raises."""
+    """Base of the errors that a port raises."""
 
 
 class NotFound(PortError):
@@ -149,7 +82,7 @@ class Invalid(PortError):
 
 
 class Forbidden(PortError):
-    """Raised when the caller may not do that (401, 403)."""
+    """Raised when the caller lacks the permission (401, 403)."""
 
 
 class TooManyDisruptions(PortError, Retryable):
@@ -160,7 +93,7 @@ class Unavailable(PortError, Retryable):
     """Raised when the server cannot be reached or cannot answer now (5xx, connection errors)."""
 
     away_s = 0.0
-    """For how long the adapter has tried already: it may have gone on with a watch for a while by itself."""
+    """How long the adapter has been retrying already: it may resume a watch by itself for a while."""
 
 
 class WatchType(StrEnum):
@@ -182,7 +115,7 @@ class WatchEvent:
 
 @dataclass(frozen=True, slots=True)
 class ObjectList:
-    """All items (paging is the adapter's matter), and the version to watch from."""
+    """All items (adapters hide paging), and the version to watch from."""
 
     items: Sequence[Object]
     resource_version: str
@@ -198,27 +131,27 @@ class Objects(Protocol):
         """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes equality selector "a=b,c"."""
 
     async def pages(self, kind: str, *, namespace: str = "", labels: str = "") -> AsyncIterator[ObjectList]:
-        """What `list` gives, a part at a time, for callers that keep little of it; all of one version.
+        """What `list` returns, a part at a time, for callers that keep little of it; all of one version.
 
-        Raises Gone when it took too long: then only `list` can give all of it.
+        Raises Gone when it took too long: then only `list` can return all of it.
         """
         yield await self.list(kind, namespace=namespace, labels=labels)
 
     def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`, for ever; ends only by Gone, Unavailable or cancellation."""
+        """Changes after `resource_version`, without end: only Gone, Unavailable or cancellation end it."""
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create. Raises Conflict when it exists.
 
-        With `dry_run` everything is checked and filled in as for a creation, and nothing is stored.
+        With `dry_run` everything is checked and defaulted as for a creation, and nothing is stored.
         """
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch. With `metadata.resourceVersion` in the patch it is conditional (Conflict).
 
-        With `status`, only `status` of the patch is applied; without, `status` is left as it is. Lists are
+        With `status`, only `status` of the patch is applied; without, `status` is not changed. Lists are
         replaced whole, as RFC 7396 says: read, change, patch with the resourceVersion, retry on Conflict.
         """
 
@@ -254,7 +187,7 @@ class Agents(Protocol):
     """HTTP to the node agents."""
 
     async def ready(self, nodes: Collection[str]) -> Collection[str]:
-        """Those of very many nodes whose agents can be asked, as far as one look tells. Raises PortError."""
+        """Those of very many nodes whose agents can be asked, by one quick check. Raises PortError."""
         return nodes
 
     async def request(
@@ -296,16 +229,16 @@ class StreamingReply(Protocol):
 
 
 class Port(Protocol):
-    """An adapter: the three parts together, and what steps must know of the place."""
+    """An adapter: the three parts together, and what steps must know about the environment."""
 
     objects: Objects
     agents: Agents
     traffic: Traffic
     agent_namespace: str = ""
-    """Where offbus's own programs run in the cluster; "" where they are no pods."""
+    """The namespace of offbus's own programs in the cluster; "" where they are not pods."""
 
     def host_path(self, path: str) -> str:
-        """How a path on the node (below a hostPath mount) is spelt in a container's environment variables.
+        """How a path on the node (below a hostPath mount) is written in a container's environment variables.
 
         In a cluster that is the mount path itself; in `local`, where nodes are folders,
         "$(OFFBUS_NODE_ROOT)" + path, which its kubelet expands as Kubernetes expands $(VAR).

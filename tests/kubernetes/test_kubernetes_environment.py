@@ -15,7 +15,7 @@ from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_steps.kubernetes.environment import KUBERNETES
-from offbus_steps.kubernetes.open import Hold, KubernetesCluster, Opening, cluster_identity
+from offbus_steps.kubernetes.open import KubernetesCluster, Opening, Ownership, cluster_identity
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import LEASE
 from offbus_steps.kubernetes.ownership.run_records import records_name
@@ -100,7 +100,7 @@ async def test_a_run_that_leaves_something_is_taken_over(
     async with opened(options, runs()) as cluster:
         await cluster.persist(RECORD)
         await cluster.close(finished=False)
-    with pytest.raises(CouldNotRun, match="run r1 has this cluster"):
+    with pytest.raises(CouldNotRun, match="the cluster is in use by run r1"):
         async with opened(options, runs(run="r2")):
             pytest.fail("two runs have the cluster")
     state = state_of(tmp_path, "r1-1")
@@ -130,15 +130,15 @@ async def test_an_environment_that_cannot_be_opened_leaves_nothing(
 async def test_what_an_unopened_environment_made_and_cannot_remove_is_residue(
     server: LoneServer, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
-    hold = Hold.of(port, KubernetesOptions(agent_namespace=namespace), runs())
-    await hold.lease.take()
+    ownership = Ownership.of(port, KubernetesOptions(agent_namespace=namespace), runs())
+    await ownership.lease.take()
     server.kill_api()
-    await Opening(port, GUARDS, runs(), hold).end_unopened()
+    await Opening(port, GUARDS, runs(), ownership).end_unopened()
     await anyio.to_thread.run_sync(server.start_api)
     (left,) = residue(tmp_path)
     assert left["fix"] == "offbus recover r1"
     assert await held(port, namespace) == "r1/1"
-    await hold.end()
+    await ownership.end()
 
 
 def residue(tmp_path: Path) -> list[dict[str, Any]]:

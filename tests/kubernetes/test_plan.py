@@ -10,6 +10,7 @@ import anyio
 import pytest
 import yaml
 
+from offbus_steps.kinds import KINDS
 from offbus_steps.kubernetes.agents import KubernetesAgents
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
 from offbus_steps.kubernetes.port import KubernetesPort
@@ -18,7 +19,7 @@ from offbus_steps.kubernetes.rbac.reaper_check import gaps
 from offbus_steps.kubernetes.rbac.rights import roles
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.webhook.certificate import new_identity
-from offbus_steps.port import KINDS, Invalid, NotFound, Ref
+from offbus_steps.port import Invalid, NotFound, Ref
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE
 from offbus_steps.workloads.pods import DEVICES_ANNOTATION
 from tests.kits.kubernetes.killed_runs import Process, offbus_process
@@ -199,7 +200,7 @@ async def test_another_tenant_and_a_lack_of_room_refuse(town: Town) -> None:
     await town.plan("--format", "json", namespaces=["*"])
     assert town.code == 3
     plan = await town.plan()
-    assert "does not fit elsewhere: missing 1 GPU(s) on one node" in plan.said
+    assert "do not fit on other nodes: missing 1 GPU(s) on one node" in plan.said
 
 
 async def test_pod_security_agents_and_another_run_refuse(town: Town) -> None:
@@ -220,8 +221,8 @@ async def test_pod_security_agents_and_another_run_refuse(town: Town) -> None:
     assert town.code == 3
     assert await town.everything() == before
     assert f"no agent is ready on {town.nodes[1]}" in plan.said
-    assert "run r1 has this cluster (held by r1/1@there)" in plan.said
-    assert f"Pod Security forbids the shim in namespace {town.drills}" in plan.said
+    assert "the cluster is in use by run r1 (held by r1/1@there)" in plan.said
+    assert f"Pod Security forbids the shim's hostPath volume in namespace {town.drills}" in plan.said
     assert f"kubectl label namespace {town.drills} pod-security.kubernetes.io/enforce=privileged" in plan.said
     assert "a run would be refused: 3 reasons" in plan.said
 
@@ -250,12 +251,10 @@ async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
         )
     assert town.code == 0
     assert f"NVSentinel's fault-quarantine in {space}" in plan.said
-    assert "! NVSentinel's fault-quarantine runs dry: it marks, and changes nothing" in plan.said
-    assert "! its circuit breaker is TRIPPED: it cordons nothing more" in plan.said
-    assert (
-        "! one cordon of 2 GPU nodes reaches its circuit breaker (50 %, the documented default)" in plan.said
-    )
-    assert "within its deduplication window (5m) changes nothing" in plan.said
+    assert "! NVSentinel's fault-quarantine is in dry run: it sets marks, and changes nothing" in plan.said
+    assert "! its circuit breaker is TRIPPED: it does not cordon any more nodes" in plan.said
+    assert "! one cordon of 2 GPU nodes trips its circuit breaker (50 %, the documented default)" in plan.said
+    assert "it ignores the same XID on the same GPU within its deduplication window (5m)" in plan.said
     assert f"! {town.nodes[0]} is already reported as SysLogsXIDError" in plan.said
 
 
@@ -285,7 +284,7 @@ async def test_plan_says_which_way_by_admission_there_is(town: Town) -> None:
     before = await town.everything()
     plan = await town.plan()
     assert town.code == 0, plan.said
-    assert "and by MutatingWebhookConfiguration if that shows no effect" in plan.said
+    assert "or by MutatingWebhookConfiguration if that has no effect" in plan.said
     assert await town.everything() == before
 
 
@@ -303,7 +302,7 @@ async def test_a_namespace_that_the_reaper_cannot_reach_is_told_with_the_command
     told = await reaper_sights(town)
     assert [one["level"] for one in told] == ["info", "warning"]
     assert (
-        f"leaves in {town.drills}: its account may not get pods, watch pods, delete pods and"
+        f"in {town.drills} whose runner dies: missing permissions: get pods, watch pods, delete pods and"
         in told[1]["text"]
     )
     assert told[1]["hint"] == fix
@@ -337,7 +336,7 @@ async def test_a_role_that_is_bound_in_part_is_out_of_reach_by_what_is_missing(t
         while found != ["delete pods"]:  # when the authorizer has learnt of it cannot be watched
             (gap,) = await gaps(town.port, [town.drills], town.agents)
             found = [str(one) for one in gap.lacking]
-    assert str(gap).endswith("its account may not delete pods")
+    assert str(gap).endswith("missing permissions: delete pods")
 
 
 async def reaper_sights(town: Town) -> list[dict[str, Any]]:

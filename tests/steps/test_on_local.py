@@ -187,7 +187,7 @@ async def test_a_node_with_another_tenants_pod_is_refused(sandbox: Layout, tmp_p
 
 async def test_evictions_that_fit_nowhere_are_refused(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path, replicas=4) as (one, target):
-        with pytest.raises(GuardRefused, match=r"does not fit elsewhere: missing 1 GPU\(s\) on one node"):
+        with pytest.raises(GuardRefused, match=r"do not fit on other nodes: missing 1 GPU\(s\) on one node"):
             await one.run(INJECT_XID, target=target, xid=79)
         assert one.events("fault_declared") == []
 
@@ -244,7 +244,10 @@ async def test_somebody_elses_cordon_is_left_and_reported(sandbox: Layout, tmp_p
         undo = await undo_of(one, "node-2")
         await cordon(one, "node-2", responder=False)
         result = await one.undo(undo)
-        assert (result.result, result.detail) == ("conflict", "node-2 is cordoned, and not by the responder")
+        assert (result.result, result.detail) == (
+            "conflict",
+            "node-2 was cordoned by somebody else than the responder",
+        )
         assert (await one.objects.get(Ref("Node", "node-2")))["spec"]["unschedulable"] is True
         await one.objects.patch(Ref("Node", "node-2"), {"spec": {"unschedulable": None}})
 

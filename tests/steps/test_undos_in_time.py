@@ -102,7 +102,7 @@ async def test_a_responder_that_does_not_lift_is_sent_its_clear_and_waited_for_a
 async def test_a_responder_that_never_lifts_is_cleared_by_hand(tmp_path: Path) -> None:
     said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE))
     assert (said, ended) == (
-        "the quarantine was removed by hand: the responder did not lift it",
+        "offbus removed the quarantine: the responder did not lift it",
         10 + 2 * PATIENCE_S,
     )
 
@@ -111,7 +111,7 @@ async def test_a_responder_that_never_lifts_is_cleared_by_hand(tmp_path: Path) -
 async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> None:
     said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE), clears=False)
     assert (said, ended) == (
-        "the quarantine was removed by hand: the responder did not lift it",
+        "offbus removed the quarantine: the responder did not lift it",
         10 + PATIENCE_S,
     )
 

@@ -1,8 +1,9 @@
-"""Speaks to the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
+"""The client of the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
 
-An agent's refusal keeps its code, message and hint; one that says "done, and it does not show" is `EffectNotShown`,
-which fails the drill instead of breaking it off. `FaultGone` means that the agent does not know the fault (any
-more), `FaultExpired` that its lease ran out, which is final. Every `/health` teaches the run the node's clock.
+An agent's refusal keeps its code, message and hint. An effect that the agent did not find when it read back is
+`EffectNotShown`, which fails the drill instead of ending it with an error. `FaultGone` means that the agent does not
+know the fault (any more), `FaultExpired` that its lease ran out, which is final. Every `/health` measures the node's
+clock.
 """
 
 from collections.abc import Collection, Mapping
@@ -28,11 +29,11 @@ __all__ = [
 
 LONG_POLL_S = 20
 BACK_WITHIN_S = 10.0
-"""An agent that was killed is started again; undoing and comparing wait that long for it."""
+"""How long undos and the fingerprint wait for an agent that was killed and is being restarted."""
 PAUSE_S = 0.2
-"""Before an agent that does not answer is asked again: nothing tells when it is back."""
+"""Before an agent that does not answer is asked again: nothing signals that it is back."""
 EXPIRED = frozenset({"expired", "lapsed"})
-"""The agent's word for a fault whose lease ran out; agents of 0.1 say `lapsed`."""
+"""The agent's state for a fault whose lease ran out; agents of 0.1 say `lapsed`."""
 NOT_SHOWN = "not_shown"
 """The agent's code for an effect that it did not find when it read back (offbus_agent.planes.planes.FailureCode)."""
 
@@ -67,7 +68,7 @@ class NodeAgents:
         self._clocks = clocks
 
     async def ready(self, nodes: Collection[str]) -> Collection[str]:
-        """Those of very many nodes whose agents can be asked; none while nobody can tell."""
+        """Those of very many nodes whose agents can be asked; none when that cannot be found out."""
         try:
             return await self._agents.ready(nodes)
         except PortError:
@@ -83,7 +84,7 @@ class NodeAgents:
         return health
 
     async def back(self, node: str) -> None:
-        """Return once the agent answers, whatever it says; after BACK_WITHIN_S in any case."""
+        """Wait until the agent answers, whatever the answer; BACK_WITHIN_S at most."""
         with anyio.move_on_after(BACK_WITHIN_S):
             while True:
                 try:
@@ -115,7 +116,7 @@ class NodeAgents:
         return await self._call(node, "POST", f"/faults/{fault}/{action}", self._owner())
 
     async def events(self, node: str, fault: str, since: int) -> dict[str, Any]:
-        """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing came in time."""
+        """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing happened in time."""
         path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
         return await self._call(node, "GET", path, within_s=LONG_POLL_S + 10.0)
 
@@ -138,19 +139,14 @@ class NodeAgents:
 
 
 def _refusal(node: str, method: str, path: str, reply: Reply) -> StepProblem:
-    code, message, hint = _error(reply)
+    try:
+        error = reply.json()["error"]
+        code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
+    except (StepError, KeyError, TypeError, AttributeError):  # something in between answered, not the agent
+        code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None
     if code == NOT_SHOWN:
         evidence = {"code": code, "node": node}
         return EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
     kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
     text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
     return kind(text, code=code, status=reply.status, hint=hint)
-
-
-def _error(reply: Reply) -> tuple[str, str, str | None]:
-    """Code, message and hint of an error answer, whatever stands in between and answered instead of the agent."""
-    try:
-        error = reply.json()["error"]
-        return str(error["code"]), str(error["message"]), error.get("hint")
-    except (StepError, KeyError, TypeError, AttributeError):
-        return "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None

@@ -1,4 +1,4 @@
-"""Looks at each node that a step faulted, all at once, and measures the slowest."""
+"""Observes each node that a step faulted, all at once, and measures the slowest."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 def required_fault(fault: Fault | None) -> Fault:
-    """The fault; the language sees to it that there is one."""
+    """The fault. Scenario validation requires one; raises StepError if it is missing all the same."""
     if fault is None:
-        raise StepError("no fault", hint="put an injecting step above, or give `fault`")
+        raise StepError("no fault", hint="add an injecting step before this one, or set `fault`")
     return fault
 
 
 async def on_each(fault: Fault, look: Callable[[NodeFault], Awaitable[T]]) -> list[T]:
-    """What `look` finds on each node that the fault's step faulted, all at once; none goes on where one raised."""
+    """What `look` finds on each node that the fault's step faulted, all at once; all are cancelled when one raises."""
     found: dict[str, T] = {}
 
     async def keep(one: NodeFault) -> None:
@@ -37,7 +37,7 @@ async def on_each(fault: Fault, look: Callable[[NodeFault], Awaitable[T]]) -> li
 
 
 def nodes_of(fault: Fault) -> str:
-    """The faulted nodes, for people."""
+    """The faulted nodes, for messages."""
     return ", ".join(one.node for one in fault.every)
 
 

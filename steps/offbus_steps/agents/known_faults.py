@@ -1,8 +1,8 @@
 """The faults that the agents of very many nodes know, for the fingerprint: all are asked, some at a time, once each.
 
-All, and not only those where this run may act: a fault that was left behind is worst on a node that others use by now.
-Agents that are away (killed, and started again) are waited for together, with a growing pause, and whoever is away
-then is told as such: an agent that could not be asked is not one that knows of no fault.
+All, and not only those where this run may act: a fault that was left behind does most harm on a node that others use.
+Agents that do not answer (killed, and restarting) are waited for together, with a growing pause. One that still does
+not answer is reported as such: that is not the same as an agent without faults.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ from offbus_steps.port import Unavailable
 __all__ = ["AT_ONCE", "known_faults"]
 
 AT_ONCE = 32
-"""Requests under way: through the API server's proxy, each holds a connection of the server's own, too."""
+"""Concurrent requests: through the API server's proxy, each also holds a connection of the server to the agent."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
-"""Before those that are away are asked again: nothing tells when they are back."""
+"""Before those that did not answer are asked again: nothing signals that they are back."""
 
 
 async def known_faults(agents: NodeAgents, nodes: Iterable[str]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ async def known_faults(agents: NodeAgents, nodes: Iterable[str]) -> dict[str, An
 
 
 async def _ask(agents: NodeAgents, nodes: list[str], items: dict[str, Any]) -> list[str]:
-    """Ask each once; the nodes whose agents are away."""
+    """Ask each once. Returns the nodes whose agents did not answer."""
     ready = await agents.ready(nodes) if nodes else ()
     away = [name for name in nodes if name not in ready]
     waiting = iter([name for name in nodes if name in ready])

@@ -1,10 +1,10 @@
-"""Keeps the leases of a run's faults alive; a lease that was lost stops the run.
+"""Renews the leases of a run's faults; a lost lease stops the run.
 
 The runner sends a ttl, never a time; the agent's clock decides. Each fault has one task that renews it every third of
-its ttl. When the agent says that the lease expired, or could not be reached for a whole ttl, the fault is not what the
-run believes any more: the run is aborted (its undo disarms what is left). `check` is called before each effect, and
-looks at the runner's own clock too: a process that was suspended for longer than a lease must notice before it acts,
-not when its next renewal is answered. Clocks here are the runner's CLOCK_BOOTTIME, which counts suspended time.
+its ttl. When the agent says that the lease expired, or could not be reached for a whole ttl, the fault's state is no
+longer known: the run is aborted (its undo disarms what is left). `check` is called before each effect, and looks at the
+runner's own clock too: a process that was suspended for longer than a lease must notice before it acts, not when its
+next renewal is answered. Clocks here are the runner's CLOCK_BOOTTIME, which counts suspended time.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ NS = 1_000_000_000
 
 @dataclass(slots=True)
 class _Lease:
-    """One held lease; `ends_ns` is the latest that the agent can have granted, on the runner's clock."""
+    """One held lease; `ends_ns` is on the runner's clock and never later than the agent's expiry."""
 
     node: str
     fault: str
@@ -35,7 +35,7 @@ class _Lease:
     scope: anyio.CancelScope
 
     def granted(self, asked_ns: int) -> None:
-        """The agent counted from some time after it was asked; counting from the asking is never too late."""
+        """The agent counts from when it got the request; counting from when it was sent never ends too late."""
         self.ends_ns = asked_ns + int(self.ttl_s * NS)
 
 
@@ -54,7 +54,7 @@ class Leases:
         self._lost: dict[str, str] = {}
 
     def hold(self, node: str, fault: str, ttl_s: float, asked_ns: int) -> None:
-        """Renew a fault's lease until `release`; `asked_ns` is when the agent was asked for it."""
+        """Renew a fault's lease until `release`; `asked_ns` is when the request was sent."""
         lease = _Lease(node, fault, ttl_s, 0, anyio.CancelScope())
         lease.granted(asked_ns)
         self._held[fault] = lease
@@ -62,13 +62,13 @@ class Leases:
         self._tasks.start(self._keep, lease, name=f"lease {fault}")
 
     def release(self, fault: str) -> None:
-        """Renew no more: the fault is being disarmed."""
+        """Stop renewing: the fault is being disarmed."""
         lease = self._held.pop(fault, None)
         if lease is not None:
             lease.scope.cancel()
 
     def check(self) -> None:
-        """Raises StepError when a lease was lost: nothing more may be changed."""
+        """Raises StepError when a lease was lost: then nothing more may be changed."""
         now = self._clock()
         for lease in self._held.values():
             if lease.ends_ns <= now:
@@ -79,7 +79,7 @@ class Leases:
             )
 
     def expired(self, node: str, fault: str) -> None:
-        """The agent told that a fault had expired: lost, if this process held it (a recovery never did)."""
+        """The agent reported that a fault had expired: lost, if this process held its lease (a recovery never does)."""
         if fault in self._ever_held:
             self._lose(node, fault, "it had expired before it was disarmed")
 

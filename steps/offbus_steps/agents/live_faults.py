@@ -1,8 +1,8 @@
-"""The faults of a run while they live: what they are, and the proof that they show on the target.
+"""The faults of this process that are or were armed, and the proof that they show on the target.
 
 A follower per fault reads the agent's events by long poll. A first faulted call proves its plane only when the agent
 found its process on the node (`host_pid`) and in a pod (`pod_uid`), and that pod is one of the target's on that node.
-Anything else, a record whose process nobody saw among it, is noted and proves nothing.
+Anything else (such as a record whose process was not found) is recorded and proves nothing.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ MISSING_PROOF: Mapping[str, str] = {
     "cuda": "no faulted CUDA call by a process of the target was seen",
     "nvml": "no faulted NVML call by a process of the target was seen",
 }
-"""What a verdict says of a plane without proof."""
+"""What a verdict says about a plane without proof."""
 
 PAUSE_S = 0.5
 """Before an agent that did not answer is asked again."""
@@ -35,7 +35,7 @@ PAUSE_S = 0.5
 
 @dataclass(slots=True)
 class LiveFault:
-    """A fault in this process: with its target, its end, and what has been proven."""
+    """A fault, its target, when it ended, and what has been proven."""
 
     fault: Fault
     target: Target
@@ -44,7 +44,7 @@ class LiveFault:
     proven: set[tuple[str, int, str]] = field(default_factory=set)
     """(plane, pid, function) that were recorded."""
     seen: Event = field(default_factory=Event)
-    """Set when the first call was proven to be the target's."""
+    """Set when the first call of the target was proven."""
 
 
 class Faults:
@@ -72,7 +72,7 @@ class Faults:
             live.ended_ns = at_ns
 
     def called(self, live: LiveFault, call: Mapping[str, Any]) -> bool:
-        """Take in a first faulted call; whether it proves its plane on the target."""
+        """Record a first faulted call. Returns whether it proves its plane on the target."""
         key = (str(call["plane"]), int(call["pid"]), str(call["function"]))
         if key in live.proven:
             return True
@@ -85,7 +85,7 @@ class Faults:
         return True
 
     def _pod_of(self, live: LiveFault, call: Mapping[str, Any]) -> str | None:
-        """The pod of the target that the process was in, also one that came to the node since."""
+        """The target's pod that the process ran in; it may have started on the node after the injection."""
         wanted = live.target.selector.items()
         came = {
             pod.uid: pod.ref.name
@@ -115,13 +115,10 @@ class Faults:
                 self._note(live, event, "faulted a process that was not found in a pod of the target")
         elif kind == "disarmed" or kind in EXPIRED:
             self._note(live, event, kind)
-            self.ended(live.fault.id, self._at(live, event))
+            moment = self._clocks.moment(live.fault.node, event["at_ns"])
+            self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
         elif kind == "armed":
             self._note(live, event, kind)
-
-    def _at(self, live: LiveFault, event: Mapping[str, Any]) -> int:
-        moment = self._clocks.moment(live.fault.node, event["at_ns"])
-        return moment.mono_ns if moment else int(event["at_ns"])
 
     def _note(self, live: LiveFault, event: Mapping[str, Any], to: str) -> None:
         evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
@@ -130,7 +127,7 @@ class Faults:
 
 
 def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
-    """The pod that a faulted call was made in, out of `pods` (uid to name); None when that is not established."""
+    """The pod that made a faulted call, out of `pods` (uid to name); None when that is not established."""
     if call.get("host_pid") is None:
         return None
     return pods.get(str(call.get("pod_uid")))

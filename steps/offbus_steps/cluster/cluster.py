@@ -1,8 +1,8 @@
 """An open cluster: the environment of a run, as steps and undos use it.
 
 It holds the port and, for the length of the run, the observer's watches, the leases and the followers of faults, all
-in one task group. A background task that breaks stops the run (`abort`) instead of cancelling it from below, so that
-the undo is always played. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
+in one task group. A background task that fails stops the run by `abort` instead of cancelling the task group, so that
+the undo always runs. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from offbus.step import Context
     from offbus.undo import UndoContext
 
-__all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "open_cluster"]
+__all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "no_extra_fingerprint", "open_cluster"]
 
 CLUSTER_ACCESS = FINGERPRINT_ACCESS | access("list watch", "Node")
-"""What an open cluster itself uses, whoever opened it."""
+"""What an open cluster itself uses, whichever adapter opened it."""
 OnClose = Callable[[bool], Awaitable[None]]
 ExtraFingerprint = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -69,12 +69,12 @@ class Cluster:
     async def start(self) -> None:
         """Watch the nodes and hold the guards from here on.
 
-        Guards that do not hold already are left to the injecting steps, which refuse: a recovery must go on.
+        Guards that are broken already are left to the injecting steps, which refuse: a recovery must not be stopped.
         """
         await self.observer.watch("Node")
-        self.observer.check(self._hold_prepared)
+        self.observer.check(self._stop_when_put_back)
         if self.guards.broken(self.log.world) is None:
-            self.observer.check(self._hold_guards)
+            self.observer.check(self._stop_when_guard_broken)
 
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch (offbus_steps.residue.fingerprint), and what the adapter adds."""
@@ -82,7 +82,7 @@ class Cluster:
         return own | await self._extra()
 
     def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-        """Whose doing a difference is (`TellsExternalChanges`)."""
+        """Who made a difference, if not this run (`TellsExternalChanges`)."""
         return external_change(item, before, after)
 
     async def may_change(self) -> None:
@@ -90,22 +90,22 @@ class Cluster:
         self.leases.check()
 
     async def close(self, *, finished: bool) -> None:
-        """End what was started for this run; the adapter decides what stays for a recovery."""
+        """End what was started for this run; the adapter decides what remains for a recovery."""
         await self._on_close(finished)
 
-    def _hold_guards(self) -> None:
+    def _stop_when_guard_broken(self) -> None:
         faulted = [live.target for live in self.faults.live.values() if live.ended_ns is None]
         broken = self.guards.broken(self.log.world, faulted)
         if broken:
             self.run.abort(broken)
 
-    def _hold_prepared(self) -> None:
-        """A spec that somebody puts back in the middle of a drill rolls the target: nothing measured then counts."""
+    def _stop_when_put_back(self) -> None:
+        """Reverting the spec in the middle of a drill restarts the target's pods: no measurement is valid then."""
         for ref in self.prepared:
-            view = self.log.world.workload(ref)
-            if view is not None and not view.shim:
+            workload = self.log.world.workload(ref)
+            if workload is not None and not workload.shim:
                 self.prepared.discard(ref)
-                self.run.abort(f"{ref} was put back by somebody else: the shim is gone from its spec")
+                self.run.abort(f"{ref} was reverted by somebody else: the shim is no longer in its spec")
                 return
 
 
@@ -133,8 +133,13 @@ async def open_cluster(
         raise failure
 
 
+async def no_extra_fingerprint() -> dict[str, Any]:
+    """For adapters that add nothing to the fingerprint of offbus_steps.residue.fingerprint."""
+    return {}
+
+
 def cluster_of(ctx: "Context | UndoContext") -> Cluster:
-    """The cluster that a step or an undo acts on. Raises StepError when the environment is none."""
+    """The cluster that a step or an undo acts on. Raises StepError when the environment is not a cluster."""
     environment = ctx.environment
     if not isinstance(environment, Cluster):
         raise StepError(f"this step needs a cluster, not a {type(environment).__name__}")

@@ -1,4 +1,6 @@
-"""Asks the API server itself, past the observer: the target's pods as they are now, and one object until it is gone."""
+"""Asks the API server directly, not the observer: for the target's pods now, and for one object until it is gone."""
+
+from contextlib import suppress
 
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Gone, NotFound, Object, Objects, Ref, WatchType
@@ -9,14 +11,14 @@ __all__ = ["target_objects", "until_gone"]
 
 
 async def target_objects(cluster: Cluster, target: Target) -> list[Object]:
-    """The target's pods as objects, those on their way out left away."""
+    """The target's pods as objects, without those that are terminating or finished."""
     labels = ",".join(f"{key}={value}" for key, value in target.selector.items())
     listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=labels)
     return [one for one in listing.items if not pods.is_terminating(one) and not pods.is_finished(one)]
 
 
 async def until_gone(objects: Objects, ref: Ref, uid: str) -> None:
-    """Return when the object with that uid is no longer there. Bounded by the caller. May raise Unavailable."""
+    """Wait until the object with that uid no longer exists. Bounded by the caller. May raise Unavailable."""
     while True:
         try:
             found = await objects.get(ref)
@@ -24,13 +26,8 @@ async def until_gone(objects: Objects, ref: Ref, uid: str) -> None:
             return
         if found["metadata"]["uid"] != uid:
             return
-        try:
-            await _deleted(objects, ref, found["metadata"]["resourceVersion"])
-        except Gone:
-            continue
-
-
-async def _deleted(objects: Objects, ref: Ref, version: str) -> None:
-    async for event in objects.watch(ref.kind, namespace=ref.namespace, resource_version=version):
-        if event.type is WatchType.DELETED and event.object["metadata"]["name"] == ref.name:
-            return
+        version = found["metadata"]["resourceVersion"]
+        with suppress(Gone):
+            async for event in objects.watch(ref.kind, namespace=ref.namespace, resource_version=version):
+                if event.type is WatchType.DELETED and event.object["metadata"]["name"] == ref.name:
+                    break

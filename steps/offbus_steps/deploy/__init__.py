@@ -1,1 +1,1 @@
-"""The step type `deploy`: the workload under test, what is collected of it, and its undos."""
+"""The step type `deploy`: the workload under test, what is collected about it, and its undos."""

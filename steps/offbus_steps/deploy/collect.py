@@ -1,10 +1,10 @@
-"""Writes what is known of a target into the run's folder: logs, events, manifests; bounded, and without secrets.
+"""Writes evidence about a target into the run's folder: logs, events, manifests; bounded, and without secrets.
 
     collected/NAMESPACE/NAME/{workload.yaml, events.yaml, POD.yaml, POD.log, POD.previous.log}
 
-Logs are the last lines of each pod's main container, as it printed them. Secrets and ConfigMaps are never read. Values
-that stand in manifests as plain text under a name that sounds like a secret are left out. Files are 0600. What cannot
-be had is listed in the answer and stops nothing: evidence must not stand in the way of an undo.
+Logs are the last lines of each pod's main container, as it printed them. Secrets and ConfigMaps are never read. Plain
+values in manifests whose name sounds like a secret are left out. Files are 0600. What cannot be collected is listed in
+the result and stops nothing: evidence must not get in the way of an undo.
 """
 
 import os
@@ -30,14 +30,14 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 @dataclass(slots=True)
 class Collected:
-    """What was written, and what could not be had."""
+    """What was written, and what could not be collected."""
 
     files: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
 async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
-    """Write everything; nothing raises but what the file system refuses."""
+    """Write everything. Raises only OSError."""
     folder = run_dir / "collected" / target.namespace / target.name
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     done = Collected()
@@ -68,7 +68,7 @@ class _Collector:
             self._lacks(str(self.target), err)
 
     async def pods(self) -> list[Object]:
-        """Its pods, those that end or have ended among them."""
+        """Its pods, including terminating and finished ones."""
         labels = ",".join(f"{key}={value}" for key, value in self.target.selector.items())
         try:
             found = await self.cluster.port.objects.list(
@@ -80,7 +80,7 @@ class _Collector:
         return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
 
     async def pod(self, pod: Object) -> None:
-        """Its manifest and its logs, the one before the last restart among them."""
+        """Its manifest and its logs, including the log before the last restart."""
         ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
         self._manifest(f"{ref.name}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
         await self._log(ref, previous=False)
@@ -103,7 +103,7 @@ class _Collector:
         try:
             text = await self.cluster.port.objects.logs(ref, previous=previous, tail=LOG_LINES)
         except NotFound:
-            return  # it never ran, or its node no longer has it
+            return  # it never ran, or its node has deleted it
         except PortError as err:
             self._lacks(name, err)
             return
@@ -128,7 +128,9 @@ class _Collector:
 def cleaned(value: Any) -> Any:
     """A copy without the server's bookkeeping and without values that sound like secrets."""
     if isinstance(value, list):
-        return _arguments([cleaned(one) for one in value])
+        items = [cleaned(one) for one in value]
+        is_command_line = all(isinstance(one, str) for one in items)
+        return list(_without_secrets(items)) if is_command_line else items
     if not isinstance(value, Mapping):
         return value
     cleaned_fields = {
@@ -137,27 +139,25 @@ def cleaned(value: Any) -> Any:
     if (
         isinstance(cleaned_fields.get("name"), str)
         and isinstance(cleaned_fields.get("value"), str)
-        and _tells(cleaned_fields["name"])
+        and _sounds_secret(cleaned_fields["name"])
     ):
         cleaned_fields["value"] = LEFT_OUT
     return cleaned_fields
 
 
-def _arguments(items: list[Any]) -> list[Any]:
-    """A command's words: the value of `--hf-token X` and of `--api-key=X`."""
-    return list(_shown(items)) if items and all(isinstance(one, str) for one in items) else items
-
-
-def _shown(words: list[str]) -> Iterator[str]:
+def _without_secrets(words: list[str]) -> Iterator[str]:
+    """A command line without the values of `--hf-token X` and `--api-key=X`."""
     before = ""
     for word in words:
         flag, equals, _ = word.partition("=")
-        if equals and _tells(flag):
+        if equals and _sounds_secret(flag):
             yield f"{flag}={LEFT_OUT}"
+        elif before.startswith("-") and _sounds_secret(before) and not word.startswith("-"):
+            yield LEFT_OUT
         else:
-            yield LEFT_OUT if before.startswith("-") and _tells(before) and not word.startswith("-") else word
+            yield word
         before = word
 
 
-def _tells(name: str) -> bool:
+def _sounds_secret(name: str) -> bool:
     return SECRETIVE.search(name.replace("-", "_")) is not None

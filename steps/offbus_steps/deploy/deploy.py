@@ -1,9 +1,9 @@
 """Runs `deploy`: creates the objects of a manifest, or takes a workload that is already there.
 
 Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created.
-An object that exists already refuses the step: nothing is adopted and nothing overwritten. Returns when the
-workload's controller has settled and all of its pods are ready, by watch. On the way out, before anything is taken
-back, the target's logs, events and manifests are written into the run's folder (offbus_steps.deploy.collect).
+An object that exists already makes the step refuse: nothing is adopted or overwritten. Returns when the workload is
+rolled out and all of its pods are ready, by watch. At the end, before anything is undone, the target's logs, events and
+manifests are written into the run's folder (offbus_steps.deploy.collect).
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from offbus_steps.deploy.settings import with_settings
 from offbus_steps.deploy.step_types import DeployOutputs, DeployParams
 from offbus_steps.deploy.undo_collect import CollectEvidence
 from offbus_steps.deploy.undo_delete import DeleteObject
-from offbus_steps.port import KINDS, Conflict, NotFound, Object, Ref
+from offbus_steps.kinds import KINDS
+from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.watch.readiness import progress_of, ready_pods, rolled_out
 from offbus_steps.workloads import workload_of
@@ -27,7 +28,7 @@ __all__ = ["deploy"]
 
 
 async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
-    """Create the manifest's objects, or look at the existing workload, and wait until it is ready."""
+    """Create the manifest's objects, or take the existing workload, and wait until it is ready."""
     cluster = cluster_of(ctx)
     created: list[str] = []
     if params.manifest is not None:
@@ -35,7 +36,7 @@ async def deploy(ctx: Context, params: DeployParams) -> DeployOutputs:
         ref = target_in(objects, params.workload)
         created = await _create_all(ctx, cluster, objects, ref if params.collect else None)
     else:
-        assert params.existing is not None  # noqa: S101  the model's validator saw to it
+        assert params.existing is not None  # noqa: S101  ensured by the model's validator
         ref = Ref(params.existing.kind, params.existing.name, params.existing.namespace)
         cluster.guards.require_namespace(ref.namespace)
         if params.collect:
@@ -63,7 +64,7 @@ def _wanted(ctx: Context, params: DeployParams, objects: Sequence[Object]) -> li
 
 
 async def _collect_later(ctx: Context, obj: Object) -> None:
-    """Recorded before anything is created: what never becomes ready tells most."""
+    """Recorded before anything is created: a target that never becomes ready is when evidence matters most."""
     await ctx.undo(CollectEvidence(target=Target.of(workload_of(obj), port=0), folder=ctx.run_dir))
 
 
@@ -82,7 +83,7 @@ async def _create_all(
 
 
 def _with_namespaces(objects: Sequence[Object]) -> list[Object]:
-    """The objects, with the namespaces that they need and do not bring first."""
+    """The objects, preceded by the namespaces that they need and the manifest lacks."""
     brought = [one for one in objects if one["kind"] == "Namespace"]
     named = {one["metadata"]["name"] for one in brought}
     needed = dict.fromkeys(one["metadata"]["namespace"] for one in objects if "namespace" in one["metadata"])
@@ -119,7 +120,7 @@ async def _create(ctx: Context, cluster: Cluster, obj: Object) -> None:
 
 def _exists(ref: Ref, found: Object) -> StepError:
     owner = ((found.get("metadata") or {}).get("labels") or {}).get(RUN_LABEL)
-    whose = f" (left by run {owner}: `offbus recover` removes it)" if owner else ""
+    whose = f" (left by run {owner}: run `offbus recover {owner}`)" if owner else ""
     return StepError(
-        f"{ref} exists already{whose}", hint="delete it, or take it with `existing: {kind, name, namespace}`"
+        f"{ref} exists already{whose}", hint="delete it, or use it with `existing: {kind, name, namespace}`"
     )

@@ -2,12 +2,12 @@
 
     with: {manifest: targets/vllm.yaml, set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}
 
-Each goes where the target's own containers say that it belongs, and a setting that finds no place is refused: a drill
-must not run with another model than it says. Only the objects in memory are changed. Pure.
+Each is written where the target's own containers have it, and a setting without such a field is refused: a drill must
+not run with another model than it names. Only the objects in memory are changed. Pure.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offbus.errors import StepError
@@ -26,14 +26,14 @@ Path = tuple[Segment, ...]
 
 
 def with_settings(obj: Object, settings: Settings) -> Object:
-    """A copy of the target's object with the settings. Raises StepError for one that finds no place."""
+    """A copy of the target's object with the settings. Raises StepError for one that cannot be applied."""
     try:
         for change in (_image, _model, _tensor_parallel, _environment):
             obj = change(obj, settings)
     except (AttributeError, KeyError, TypeError, ValueError) as err:
         raise StepError(
-            f"{obj['metadata']['name']} is not shaped as a {obj['kind']}: {type(err).__name__}: {err}",
-            hint="`kubectl apply --dry-run=server` says what is wrong with the manifest",
+            f"{obj['metadata']['name']} is not a valid {obj['kind']}: {type(err).__name__}: {err}",
+            hint="run `kubectl apply --dry-run=server` to see what is wrong with the manifest",
         ) from err
     return obj
 
@@ -43,7 +43,11 @@ def _image(obj: Object, settings: Settings) -> Object:
         return obj
     engines = {_container(template) for template in _templates(obj)}
     had = {(_at(obj, path) or {}).get("image") for path in engines}
-    paths = [path for path in _containers(obj) if path in engines or _at(obj, path).get("image") in had]
+    paths = [
+        path
+        for path in workload_of(obj).container_paths()
+        if path in engines or _at(obj, path).get("image") in had
+    ]
     return _set(obj, {(*path, "image"): settings.image for path in paths})
 
 
@@ -52,7 +56,7 @@ def _model(obj: Object, settings: Settings) -> Object:
     if model is None:
         return obj
     wanted: dict[Path, Any] = {}
-    for path in _containers(obj):
+    for path in workload_of(obj).container_paths():
         for name in ("command", "args"):
             words = _at(obj, path).get(name)
             changed = _named(words, model) if isinstance(words, list) else words
@@ -63,8 +67,8 @@ def _model(obj: Object, settings: Settings) -> Object:
                 wanted[*path, "env", ("name", entry["name"])] = {**entry, "value": model}
     if not wanted:
         raise StepError(
-            f"set.model finds no place: no container of {obj['metadata']['name']} is told a model",
-            hint=f"they are by {', '.join(MODEL_FLAGS)} or `serve MODEL` in command or args",
+            f"set.model cannot be applied: no container of {obj['metadata']['name']} names a model",
+            hint=f"name it by {', '.join(MODEL_FLAGS)} or `serve MODEL` in command or args",
         )
     return _set(obj, wanted)
 
@@ -78,7 +82,7 @@ def _named(words: Sequence[Any], model: str) -> list[Any]:
 
 
 def _flagged(words: Sequence[Any], flags: Sequence[str], value: str) -> list[Any]:
-    """With the value after each of the flags replaced: `--flag value`, `--flag=value`, or inside a shell's line."""
+    """The words with the value of each flag replaced: `--flag value`, `--flag=value`, or inside a shell command."""
     changed: list[Any] = list(words)
     line = re.compile(rf"((?:^|\s)(?:{'|'.join(map(re.escape, flags))})[ =])(\S+)")
     for index, word in enumerate(words):
@@ -98,7 +102,7 @@ def _tensor_parallel(obj: Object, settings: Settings) -> Object:
         nodes = template.nodes
         if size is None or size % nodes:
             raise StepError(
-                f"set.tensor_parallel {size} cannot be shared by the {nodes} nodes of {template.name}",
+                f"set.tensor_parallel {size} cannot be divided by the {nodes} nodes of {template.name}",
                 hint=f"use a multiple of {nodes}",
             )
         obj = _set(
@@ -112,24 +116,23 @@ def _parallel_words(obj: Object, template: Template, size: str) -> dict[Path, An
     container = _at(obj, path)
     for name in ("args", "command"):
         words = container.get(name)
-        if isinstance(words, list) and (changed := _flagged(words, PARALLEL_FLAGS, size)) != words:
+        if not isinstance(words, list):
+            continue
+        if (changed := _flagged(words, PARALLEL_FLAGS, size)) != words:
             return {(*path, name): changed}
-        if isinstance(words, list) and any(_says(word) for word in words):
-            return {}  # it is said already, and as it should be
+        present = {part.partition("=")[0] for word in words for part in str(word).split()}
+        if present & set(PARALLEL_FLAGS):
+            return {}  # already set to the wanted size
     if isinstance(container.get("args"), list) and not any(" " in str(one) for one in container["args"]):
         return {(*path, "args"): [*container["args"], PARALLEL_FLAGS[0], size]}
     raise StepError(
-        f"set.tensor_parallel finds no place in {template.name}",
-        hint=f"write {PARALLEL_FLAGS[0]} into its args",
+        f"set.tensor_parallel cannot be applied to {template.name}",
+        hint=f"add {PARALLEL_FLAGS[0]} to its args",
     )
 
 
-def _says(word: Any) -> bool:
-    return any(part.partition("=")[0] in PARALLEL_FLAGS for part in str(word).split())
-
-
 def _gpus(obj: Object, template: Template, each: str) -> dict[Path, Any]:
-    """Wherever the amount stands now."""
+    """The amount of GPUs, in each field that has one now."""
     found: dict[Path, Any] = {}
     for kind in ("limits", "requests"):
         for path in (
@@ -156,18 +159,14 @@ def _templates(obj: Object) -> list[Template]:
     found = workload_of(obj).gpu_templates()
     if not found:
         raise StepError(
-            f"{obj['metadata']['name']} asks for no GPUs: `set` has nothing to change", hint="leave `set` out"
+            f"{obj['metadata']['name']} requests no GPUs: `set` has nothing to change", hint="remove `set`"
         )
     return found
 
 
 def _container(template: Template) -> Path:
-    """The container itself, of which `mounts` is one list."""
+    """The container's own path: `mounts` is one of its lists."""
     return template.mounts[:-1]
-
-
-def _containers(obj: Object) -> Iterator[Path]:
-    yield from workload_of(obj).container_paths()
 
 
 def _at(obj: Object, path: Path) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@
     - {id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml, namespace: drill, ephemeral: true,
                                         set: {model: Qwen/Qwen3-8B, tensor_parallel: 2, log_level: debug}}}
 
-Declared here; what runs it is offbus_steps.deploy.deploy.
+This module only declares it; offbus_steps.deploy.deploy runs it.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing", "Settings"]
 COLLECT_ACCESS = (
     access("get", *WORKLOAD_KINDS) | access("list", "Pod", "Event") | access("get", "Pod", subresource="log")
 )
-"""What `offbus_steps.deploy.collect.collect` uses; its undo has no rights of its own."""
+"""What `offbus_steps.deploy.collect.collect` uses; its undo needs no access of its own."""
 
 
 class Existing(BaseModel):
@@ -48,24 +48,26 @@ class Settings(BaseModel):
     image: str | None = Field(
         default=None,
         min_length=1,
-        description="Image of the containers that ask for GPUs, and of all others that had the same.",
+        description="Image of the containers that request GPUs, and of all others that had the same image.",
     )
     model: str | None = Field(
-        default=None, min_length=1, description="The model, wherever a container is told one."
+        default=None,
+        min_length=1,
+        description="The model, wherever a container's command, args or env names one.",
     )
     tensor_parallel: int | None = Field(
-        default=None, ge=1, description="GPUs for each replica: the engine's flag, and what its pods ask for."
+        default=None, ge=1, description="GPUs for each replica: the engine's flag, and what its pods request."
     )
     log_level: str | None = Field(
         default=None, pattern=r"^[a-z_=:,]+$", description="Dynamo's log level (DYN_LOG), such as debug."
     )
     env: dict[str, str] = Field(
-        default_factory=dict, description="Environment of the containers that ask for GPUs."
+        default_factory=dict, description="Environment variables of the containers that request GPUs."
     )
 
 
 def _check_manifest(path: Path, given: Mapping[str, Any]) -> None:
-    """What is wrong with a manifest is told when the scenario is loaded. Raises StepError."""
+    """Reports what is wrong with a manifest when the scenario is loaded. Raises StepError."""
     workload = given.get("workload")
     if workload is None or isinstance(workload, str):
         target_in(read_manifest(path), workload)
@@ -78,23 +80,26 @@ class DeployParams(Params):
         default=None, description="YAML file with the objects to create, relative to the scenario."
     )
     existing: Existing | None = Field(
-        default=None, description="A workload that is already there; it is left as it is."
+        default=None, description="A workload that is already there; it is not changed."
     )
     workload: str | None = Field(
         default=None, description="Which workload of the manifest is the target, when it holds several."
     )
     port: int | None = Field(
-        default=None, ge=1, le=65535, description="Port of the frontend, when the workload does not say it."
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port of the frontend, when the workload does not declare it.",
     )
     namespace: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?$",
-        description="Where the manifest's objects go, whatever namespace they name. It is made when it is not there.",
+        description="Namespace of the manifest's objects, whichever they name. Created when it does not exist.",
     )
     ephemeral: bool = Field(
         default=False,
-        description="Make a namespace for this run alone, `namespace` and the run's id, and delete it with all that "
-        "is in it.",
+        description="Create a namespace for this run alone, named after `namespace` and the run's id, and delete it "
+        "with everything in it.",
     )
     settings: Settings | None = Field(
         default=None, alias="set", description="What to change in the manifest's target before it is created."
@@ -107,13 +112,13 @@ class DeployParams(Params):
     @model_validator(mode="after")
     def _one_of(self) -> Self:
         if (self.manifest is None) == (self.existing is None):
-            raise ValueError("give exactly one of manifest and existing")
+            raise ValueError("set exactly one of manifest and existing")
         if self.existing is not None and (self.namespace or self.ephemeral or self.settings):
             raise ValueError(
-                "an existing workload is left as it is: namespace, ephemeral and set need a manifest"
+                "an existing workload is not changed: namespace, ephemeral and set need a manifest"
             )
         if self.ephemeral and self.namespace is None:
-            raise ValueError("ephemeral needs `namespace`, which the new one is named after")
+            raise ValueError("ephemeral needs `namespace`, the prefix of the new namespace's name")
         return self
 
 

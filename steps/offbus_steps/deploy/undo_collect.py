@@ -1,9 +1,9 @@
-"""Collects what is known of a target into the run's folder, before anything that the run did is taken back.
+"""Collects evidence about a target into the run's folder, before anything that the run did is undone.
 
-It is recorded with the deployment and played with the first of the undos, beside the disarming: later ones restart
-and delete the pods whose logs tell what happened, on failure above all. It takes nothing back itself, changes nothing
-in the cluster, and never fails a run: what could not be had is said. A recovery on another machine has no folder to
-write to, and does nothing.
+It is recorded with the deployment and runs among the first undos, together with the disarming: later ones restart and
+delete the pods whose logs show what happened. It undoes nothing itself, changes nothing in the cluster, and never fails
+a run: what could not be collected is reported. A recovery on another machine has no folder to write to, and does
+nothing.
 """
 
 from datetime import timedelta
@@ -31,7 +31,7 @@ class CollectEvidence(Undo):
     phase: ClassVar[Phase] = Phase.DISARM
     timeout: ClassVar[timedelta] = timedelta(seconds=WITHIN_S + 5)
     access: ClassVar[frozenset[Access]] = frozenset()
-    """None in the reaper: the run's folder is not there."""
+    """None for the reaper: it does not have the run's folder."""
 
     target: Target = Field(description="The workload.")
     folder: str = Field(description="The run's folder, on the machine that ran it.")

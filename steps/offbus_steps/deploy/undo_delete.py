@@ -1,4 +1,4 @@
-"""Deletes what a run created, and waits until it is really gone with everything that hangs on it."""
+"""Deletes what a run created, and waits until it and its pods are really gone."""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -20,7 +20,7 @@ __all__ = ["DeleteObject"]
 
 
 class DeleteObject(Undo):
-    """Delete an object that carries this run's label; anything else of that name is not ours."""
+    """Delete an object with this run's label; another object of that name is not touched."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=3)
     access: ClassVar[frozenset[Access]] = access("get delete watch", *ALLOWED_KINDS) | access(
@@ -45,14 +45,14 @@ class DeleteObject(Undo):
             return UndoResult.nothing(f"it is not this run's ({RUN_LABEL}: {owner})")
         await self._delete(cluster, found)
         ctx.recorder.observed(lane="workload", subject=str(self._ref), to="deleted")
-        return UndoResult.restored("deleted, and gone")
+        return UndoResult.restored("deleted")
 
     async def _delete(self, cluster: Cluster, found: Object) -> None:
         uid = found["metadata"]["uid"]
         try:
             await cluster.port.objects.delete(self._ref, uid=uid)
         except (NotFound, Conflict):
-            return  # somebody was faster; what is there now, if anything, is not ours
+            return  # already deleted; an object that is there now is not this run's
         await until_gone(cluster.port.objects, self._ref, uid)
         if self.kind in WORKLOAD_KINDS:
             target = Target.of(workload_of(found), port=0)

@@ -1,7 +1,7 @@
-"""Asks a target for inference on behalf of steps: finds its model, keeps the run's answers, notes the turns.
+"""Sends inference requests for steps: finds the target's model, keeps the run's answers, records outages.
 
-After an injection these are observed events (lane `requests`): the first good answer to a request that began after
-it, the first failure, and the first good answer after that.
+After an injection it records in lane `requests`: the first good answer to a request that began after it, the first
+failure, and the first good answer after that.
 """
 
 from datetime import timedelta
@@ -18,7 +18,7 @@ __all__ = ["ask_frontend", "ask_pod", "question_for"]
 
 
 async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
-    """The question; the model is asked for once a run. Raises StepError when it cannot be told."""
+    """The question. The target's model is looked up once per run; raises StepError when that fails."""
     if params.model is None and not cluster.answers.model:
         cluster.answers.model = await _listed_model(cluster, target, params.request_timeout)
     return Question(params.model or cluster.answers.model, params.prompt, params.max_tokens, params.stream)
@@ -28,11 +28,9 @@ async def _listed_model(cluster: Cluster, target: Target, within: timedelta) -> 
     try:
         model = await model_of(cluster.port.traffic, target.ref, target.port, within.total_seconds())
     except PortError as err:
-        raise StepError(f"{target} does not tell its models: {err.message}", hint="give `model`") from err
+        raise StepError(f"cannot list the models of {target}: {err.message}", hint="set `model`") from err
     if not model:
-        raise StepError(
-            f"{target} lists no model", hint="wait until a worker has registered, or give `model`"
-        )
+        raise StepError(f"{target} lists no model", hint="wait until a worker has registered, or set `model`")
     return model
 
 
@@ -47,12 +45,12 @@ async def ask_frontend(
 
 
 async def ask_pod(cluster: Cluster, pod: Ref, port: int, question: Question, within: timedelta) -> Asked:
-    """Ask one pod directly; this says nothing about what clients see."""
+    """Ask one pod directly; this says nothing about what clients see, so it does not count for recovery."""
     return await ask(cluster.port.traffic, pod, port, question, within.total_seconds())
 
 
 def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:
-    """Each turn is told once a fault: behind a frontend good and failed answers may alternate for a while."""
+    """Each is recorded once per fault: behind a frontend good and failed answers may alternate for a while."""
     if not cluster.faults.live or asked.outcome.path_error:
         return
     answers, newest, subject = cluster.answers, next(reversed(cluster.faults.live)), str(target)

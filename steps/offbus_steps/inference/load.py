@@ -1,8 +1,8 @@
-"""Runs `load`: open loop, so that a target that hangs cannot slow the measurement down.
+"""Runs `load`: open loop, so that a target that hangs does not slow the requests down.
 
-A request is sent when its time has come, whether or not earlier ones were answered. Ready when the first request has
-ended. What is on its way when the step is asked to stop may end within a few seconds; what does not is not counted.
-Failures of the path are counted apart. The success rate of late is told once a second, everything else at the end.
+Requests are sent on schedule, whether or not earlier ones were answered. Ready when the first request has ended.
+Requests in flight when the step is asked to stop may end within a few seconds; those that do not are not counted.
+Failures of the path are counted apart. The recent success rate is measured once a second, everything else at the end.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,35 +22,32 @@ from offbus_steps.workloads.target import required_target
 __all__ = ["load", "phase_of"]
 
 GRACE_S = 5.0
-"""For requests on their way at the end; the engine gives a stopping step 10 s."""
+"""For requests in flight at the end; the engine gives a stopping step 10 s."""
 SECOND_NS = 1_000_000_000
 PERCENTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 class Watch:
-    """What is known while the load runs, told at most once a second: progress, and the success rate of late."""
+    """Reports while the load runs, at most once a second: progress, and the recent success rate."""
 
     def __init__(self, ctx: Context, window: timedelta) -> None:
         self._ctx = ctx
-        self._late = Window(int(window.total_seconds() * 1e9))
-        self._told_ns: int | None = None
+        self._recent = Window(int(window.total_seconds() * 1e9))
+        self._reported_ns: int | None = None
         self._sent = self._failed = 0
 
     def ended(self, outcome: Outcome) -> None:
-        """Take a request in."""
-        self._late.add(outcome)
+        """Count a request."""
+        self._recent.add(outcome)
         self._sent += not outcome.path_error
         self._failed += not (outcome.path_error or outcome.good)
         now = self._ctx.now_ns()
-        if self._told_ns is None or now - self._told_ns >= SECOND_NS:
-            self._told_ns = now
-            self._tell(now)
-
-    def _tell(self, now: int) -> None:
-        rate = self._late.success_rate(now)
-        if rate is not None:
-            self._ctx.metric("requests.success_rate_window", rate, "1")
-        self._ctx.progress(f"{self._sent} sent, {self._failed} failed")
+        if self._reported_ns is None or now - self._reported_ns >= SECOND_NS:
+            self._reported_ns = now
+            rate = self._recent.success_rate(now)
+            if rate is not None:
+                self._ctx.metric("requests.success_rate_window", rate, "1")
+            self._ctx.progress(f"{self._sent} sent, {self._failed} failed")
 
 
 async def load(ctx: Context, params: LoadParams) -> LoadOutputs:

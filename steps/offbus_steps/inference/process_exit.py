@@ -17,18 +17,18 @@ ENDS = frozenset({What.POD_ENDED, What.POD_RESTARTED, What.POD_EVICTED, What.POD
 
 
 async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: NodeFault) -> list[str]:
-    """The pods that held faulted GPUs, once each of them was faulted and its process has ended since the injection.
+    """The pods that held faulted GPUs, once their processes made a faulted call and ended after the injection.
 
-    Waits, bounded by the step's timeout. Raises StepError when nobody held the faulted GPUs.
+    Waits, bounded by the step's timeout. Raises StepError when no pod held the faulted GPUs.
     """
     holders = sorted(set(fault.holders.values()))
     live = cluster.faults.live.get(fault.id)
     if not holders or live is None:
         raise StepError(f"no pod of {target} held the GPUs of fault {fault.id}")
-    ctx.progress(f"waiting for a faulted call of {', '.join(holders)}")
+    ctx.progress(f"waiting for a faulted call by {', '.join(holders)}")
     await live.seen.wait()
     for name in holders:
-        ctx.progress(f"waiting for the end of {name}")
+        ctx.progress(f"waiting for {name} to end")
         await cluster.log.first(partial(_ends, Ref("Pod", name, target.namespace)), after=fault.mark)
     return holders
 

@@ -5,9 +5,10 @@
     - {id: fails,    uses: verify_inference, with: {expect: failure, node: "${{ steps.inject.outputs.node }}"}}
     - {id: works,    uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}
 
-`load` sends at a fixed rate beside the other steps. While it runs it measures `requests.success_rate_window` once a
+`load` sends at a fixed rate while the other steps run. While it runs it measures `requests.success_rate_window` once a
 second: the success rate of the requests that ended within the last `window`, for `stop_when`. Everything else is
-measured at its end. Declared here; what runs them is offbus_steps.inference.load and offbus_steps.inference.verify.
+measured at its end. This module only declares them; offbus_steps.inference.load and offbus_steps.inference.verify run
+them.
 """
 
 from datetime import timedelta
@@ -44,23 +45,26 @@ ASK_ACCESS = (
     | access("get", *WORKLOAD_KINDS)
     | access("list", "Pod", "Service")
 )
-"""A request to a target, and the way to it: its Service or its pods."""
+"""What a request to a target needs: its Service or its pods, and their proxy."""
 
 
 class AskParams(Params):
-    """What is asked, and of whom."""
+    """What to ask, and which workload."""
 
     target: Annotated[Target | None, FromAncestor("target")] = Field(
         default=None, description="The workload; by default that of the ancestor that outputs one."
     )
-    model: str | None = Field(default=None, description="Model to ask for; default: the first that it lists.")
+    model: str | None = Field(
+        default=None, description="Model to ask for; default: the first that the target lists."
+    )
     prompt: str = Field(default="Why does a GPU fall off the bus?", description="The prompt.")
-    max_tokens: int = Field(default=16, ge=1, description="Tokens of each answer at most.")
+    max_tokens: int = Field(default=16, ge=1, description="Maximum tokens of each answer.")
     stream: bool = Field(
-        default=False, description="Ask for a stream; it counts as good only when it ends well."
+        default=False, description="Ask for a stream; it counts as good only when it completes."
     )
     request_timeout: Duration = Field(
-        default=timedelta(seconds=10), description="A request without its whole answer by then has failed."
+        default=timedelta(seconds=10),
+        description="A request whose answer is not complete by then has failed.",
     )
 
 
@@ -116,28 +120,28 @@ class Expected(StrEnum):
 
 
 class BaselineParams(AskParams):
-    """How much is asked."""
+    """How many requests."""
 
     requests: int = Field(default=20, ge=1, le=10_000, description="How many requests, one after the other.")
 
 
 class VerifyParams(AskParams):
-    """How much is asked, of whom, and what should come of it."""
+    """How many requests, to which pods, and the expected result."""
 
     requests: int = Field(default=5, ge=1, le=10_000, description="How many requests, one after the other.")
     expect: Expected | None = Field(
         default=None, description="`success` or `failure` of every request; default: only measure."
     )
     node: str | None = Field(
-        default=None, description="Ask the target's pods on this node, not its frontend."
+        default=None, description="Ask the target's pods on this node instead of its frontend."
     )
     fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
-        default=None, description="Whose faulted calls prove that pods without HTTP fail."
+        default=None, description="The fault whose faulted calls prove that pods without HTTP fail."
     )
 
 
 class TrafficOutputs(Outputs):
-    """What came of the requests."""
+    """The results of the requests."""
 
     requests: int = Field(description="Requests that were counted.")
     failed: int = Field(description="Those that failed.")
@@ -146,13 +150,15 @@ class TrafficOutputs(Outputs):
     p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
     p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
     p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
-    ended: list[str] = Field(default_factory=list, description="Pods whose process ended of the fault.")
+    ended: list[str] = Field(
+        default_factory=list, description="Pods whose process ended because of the fault."
+    )
 
 
 LOAD = StepType(
     name="load",
     kind=Kind.OBSERVATION,
-    summary="Send requests at a fixed rate beside the other steps, and measure what clients see.",
+    summary="Send requests at a fixed rate while the other steps run, and measure what clients see.",
     params=LoadParams,
     outputs=LoadOutputs,
     run="offbus_steps.inference.load:load",
@@ -188,7 +194,7 @@ BASELINE = StepType(
 VERIFY_INFERENCE = StepType(
     name="verify_inference",
     kind=Kind.OBSERVATION,
-    summary="Ask the target, or its pods on one node, and check that it answers, or that it does not.",
+    summary="Send requests to the target, or to its pods on one node, and check that they succeed or fail.",
     params=VerifyParams,
     outputs=TrafficOutputs,
     run="offbus_steps.inference.verify:verify_inference",

@@ -1,7 +1,7 @@
 """Runs `baseline` and `verify_inference`: does the target answer, and how fast.
 
-With `node` the target's pods on that node are asked directly. Pods that serve no inference over HTTP, or are gone
-already, are proven to fail by the shim's first faulted call together with the end of their process.
+With `node` the target's pods on that node are asked directly. For pods that serve no inference over HTTP, or are gone
+already, the failure is proven by the shim's first faulted call together with the end of their process.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ async def _ask_frontend(
 async def _ask_pods(
     ctx: Context, cluster: Cluster, target: Target, question: Question, params: VerifyParams
 ) -> list[Asked]:
-    """Ask the GPU pods on the node in turn; ends early when none is left."""
+    """Ask the GPU pods on the node in turn; ends early when none remains."""
     asked: list[Asked] = []
     for number in range(params.requests):
         here = [
@@ -79,7 +79,7 @@ async def _ask_pods(
 
 
 def _counts(asked: Asked) -> bool:
-    """404: the pod's port serves no inference (a Dynamo worker's system port). Path errors say nothing."""
+    """404: the pod's port serves no inference (a Dynamo worker's system port). Path errors do not count."""
     return asked.status != 404 and not asked.outcome.path_error
 
 
@@ -89,7 +89,7 @@ async def _without_http(
     if params.expect is not Expected.FAILURE:
         raise StepFailed(f"{target} has no pod on {params.node} that answers HTTP")
     if params.fault is None:
-        raise StepError("pods without HTTP are proven to fail by a fault's calls", hint="give `fault`")
+        raise StepError("for pods without HTTP, the failure is proven by a fault's calls", hint="set `fault`")
     here = next((one for one in params.fault.every if one.node == params.node), None)
     if here is None:
         hint = f"it was injected on {nodes_of(params.fault)}"
@@ -103,7 +103,9 @@ def _require(target: Target, params: VerifyParams, asked: Sequence[Asked]) -> No
     good = sum(one.outcome.good for one in counted)
     where = f"{target} on {params.node}" if params.node else str(target)
     if params.expect is Expected.FAILURE and good:
-        raise StepFailed(f"{where} gave {good} good answers of {len(counted)}: the fault does not show there")
+        raise StepFailed(
+            f"{where} answered {good} of {len(counted)} requests well: the fault does not show there"
+        )
     if params.expect is Expected.SUCCESS and good < len(counted):
         first = next(one.why for one in counted if not one.outcome.good)
         raise StepFailed(f"{where} failed {len(counted) - good} of {len(counted)} requests; first: {first}")

@@ -1,4 +1,4 @@
-"""The requests that a run sends to its target: one way to ask, one rule of what a good answer is.
+"""The requests that a run sends to its target: one request function, one rule for what a good answer is.
 
 A good answer is HTTP 200 with a finish_reason and no error event: Dynamo reports a worker's death inside a stream
 that began with 200 and ends with [DONE] (reference/dynamo-local.md), so status alone proves nothing. A failure of the
@@ -22,7 +22,7 @@ MODELS = "/v1/models"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, in OpenAI's shape."""
+    """A chat completion request of OpenAI's API."""
 
     model: str
     prompt: str
@@ -30,7 +30,7 @@ class Question:
     stream: bool
 
     def body(self) -> dict[str, Any]:
-        """The JSON body of a chat completion."""
+        """Its JSON body."""
         return {
             "model": self.model,
             "messages": [{"role": "user", "content": self.prompt}],
@@ -41,13 +41,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came of one request."""
+    """The result of one request."""
 
     outcome: Outcome
     why: str
-    """Why it was not good: status, error event, or how the connection broke; "" when it was."""
+    """Why it was not good: status, error event, or connection error; "" when it was good."""
     status: int
-    """The HTTP status; 0 when none came."""
+    """The HTTP status; 0 without one."""
 
 
 @dataclass(slots=True)
@@ -56,21 +56,21 @@ class Answers:
 
     ended: list[Outcome] = field(default_factory=list)
     model: str = ""
-    """The model that the target lists, once it is known."""
+    """The model that the target lists, once known."""
     first_good_in: str = ""
-    """The newest fault since which one was answered well."""
+    """The newest fault after which a request was answered well."""
     failed_in: str = ""
     """The newest fault in which a request failed."""
     answered_in: str = ""
-    """The newest fault in which one was answered well after that."""
+    """The newest fault in which a request was answered well after a failure."""
 
     def since(self, begun_ns: int) -> list[Outcome]:
-        """Counted requests (path errors left out) that ended after `begun_ns`."""
+        """Counted requests (without path errors) that ended after `begun_ns`."""
         return [one for one in self.ended if one.ended_ns >= begun_ns and not one.path_error]
 
 
 async def ask(traffic: Traffic, to: Ref, port: int, question: Question, timeout_s: float) -> Asked:
-    """Ask once. Never raises for what the target or the path does; that is the answer."""
+    """Send one request. Never raises for what the target or the path does; that is in the result."""
     begun = now_ns()
     why, path_error, status = "", False, 0
     try:
@@ -104,10 +104,9 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
     if reply.status != 200:
         body = await reply.read()
         return f"HTTP {reply.status}: {body[:200].decode(errors='replace')}"
-    return await _stream_flaw(reply) if streamed else _body_flaw(await reply.read())
-
-
-def _body_flaw(body: bytes) -> str:
+    if streamed:
+        return await _stream_flaw(reply)
+    body = await reply.read()
     try:
         answer = json.loads(body)
     except ValueError:

@@ -15,7 +15,7 @@ class Outcome:
     ended_ns: int
     good: bool
     path_error: bool = False
-    """The way to the target failed: it counts neither as answered nor as failed."""
+    """The path to the target failed: the request counts neither as answered nor as failed."""
 
     @property
     def latency_s(self) -> float:
@@ -24,7 +24,7 @@ class Outcome:
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
-    """The nearest-rank percentile, `share` in (0, 1]: a value that was really measured. None for no values."""
+    """The nearest-rank percentile, `share` in (0, 1]: always a measured value. None for no values."""
     if not 0 < share <= 1:
         raise ValueError(f"share must be in (0, 1], not {share}")
     ordered = sorted(values)
@@ -41,14 +41,14 @@ def success_rate(outcomes: Iterable[Outcome]) -> float | None:
 
 
 class Window:
-    """The requests that ended within the last `length_ns`. Those that never reached the target are left out."""
+    """The requests that ended within the last `length_ns`. Without those that never reached the target."""
 
     def __init__(self, length_ns: int) -> None:
         self._length_ns = length_ns
         self._ended: deque[Outcome] = deque()
 
     def add(self, outcome: Outcome) -> None:
-        """Take in a request; they are added in the order in which they ended."""
+        """Add a request; requests are added in the order in which they ended."""
         if not outcome.path_error:
             self._ended.append(outcome)
 

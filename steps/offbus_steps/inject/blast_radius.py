@@ -1,18 +1,17 @@
-"""Whether a fault may go where it was asked to: the guards, for all of its nodes together.
+"""Checks the guards for a fault, for all of its nodes together.
 
-What would be lost is counted as one: every node that a responder is expected to cordon, also those of this run's other
-faults that are still armed and may be cordoned any moment; every pod that would be evicted from any of them; every
-replica that would be gone. Refused is GuardRefused (exit 3), naming the guard or the shortage; nothing was touched.
+The loss is counted over all of them: every node that a responder is expected to cordon, also those of this run's other
+faults that are still armed and may be cordoned any moment; every pod that would be evicted from them; every replica
+that would be lost. A refusal is GuardRefused (exit 3), naming the guard or the shortage; nothing was changed.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from offbus.errors import GuardRefused
-from offbus_steps.agents.fault_model import Fault
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.location import Location
-from offbus_steps.inject.planes import PAGE_PLANES, Plane
+from offbus_steps.inject.planes import PAGE_PLANES, Plane, leads_to_cordon
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods
@@ -25,19 +24,23 @@ __all__ = ["require_allowed", "require_evictable", "would_go"]
 async def require_allowed(
     cluster: Cluster, xid: int, target: Target, locations: Sequence[Location], planes: Collection[Plane]
 ) -> bool:
-    """Ask the guards; whether a responder is expected to quarantine the nodes."""
+    """Check the guards. Returns whether a responder is expected to quarantine the nodes."""
     from offbus_agent.catalogue.catalogue import lookup
 
     cluster.guards.require_namespace(target.namespace)
     entry, world = lookup(xid), cluster.log.world
     nodes = [location.node for location in locations]
-    cordons = Plane.KERNEL in planes and entry.cordons
+    cordons = leads_to_cordon(xid, planes)
     if cordons or PAGE_PLANES & set(planes):
         faulted = {live.fault.node for live in cluster.faults.live.values() if live.ended_ns is None}
         cluster.guards.require_healthy_elsewhere(world, target, {*nodes, *faulted})
     if not cordons:
         return False
-    lost = {*nodes, *_soon_cordoned(cluster)}
+    armed = (one.fault for one in cluster.faults.live.values() if one.ended_ns is None)
+    lost = {
+        *nodes,
+        *(fault.node for fault in armed if leads_to_cordon(fault.xid, fault.planes)),
+    }  # cordoned by now, or any moment
     cluster.guards.require_cordon_room(world, lost)
     for node in nodes:
         obj = await cluster.port.objects.get(Ref("Node", node))
@@ -46,32 +49,22 @@ async def require_allowed(
     return True
 
 
-def _soon_cordoned(cluster: Cluster) -> set[str]:
-    """Nodes of this run's armed faults that a responder answers with a cordon, whether it has yet or not."""
-    live = (one.fault for one in cluster.faults.live.values() if one.ended_ns is None)
-    return {fault.node for fault in live if _cordons(fault)}
-
-
-def _cordons(fault: Fault) -> bool:
-    from offbus_agent.catalogue.catalogue import lookup
-
-    return Plane.KERNEL in fault.planes and lookup(fault.xid).cordons
-
-
 async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
-    """Raises GuardRefused when a cordon and drain of the nodes would hurt others or leave pods without a place."""
+    """Raises GuardRefused when a drain of the nodes would evict pods of others, or pods that fit on no other node."""
     everything = [*(await cluster.port.objects.list("Pod")).items]
     going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod)]
     named = ", ".join(sorted(nodes))
     external = [
         pod
         for pod in going
-        if not (cluster.guards.allows_namespace(pod["metadata"]["namespace"]) or _is_reaper(pod))
+        if not cluster.guards.allows_namespace(pod["metadata"]["namespace"])
+        # an evicted reaper loses nothing: the next one starts over (deploy/base/reaper.yaml)
+        and (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") != "offbus-reaper"
     ]
     if external:
         raise GuardRefused(
             f"guard namespaces: {named} also runs {_names(external)}, outside {', '.join(cluster.guards.namespaces)}",
-            hint="use nodes of the drill's own, or widen guards.namespaces",
+            hint="use nodes that run only the drill's pods, or widen guards.namespaces",
         )
     others = [
         one for one in (await cluster.port.objects.list("Node")).items if one["metadata"]["name"] not in nodes
@@ -79,13 +72,13 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
     missing = without_gpus([pod["spec"] for pod in going], others, [p for p in everything if p not in going])
     if missing:
         raise GuardRefused(
-            f"what would be evicted from {named} does not fit elsewhere: missing {', '.join(missing)}",
+            f"the pods that would be evicted from {named} do not fit on other nodes: missing {', '.join(missing)}",
             hint="free GPUs on other nodes, or scale the target down",
         )
 
 
 def would_go(pod: Mapping[str, Any]) -> bool:
-    """Whether a drain evicts the pod: not a DaemonSet's, not the system's, not a mirror of a static pod."""
+    """Whether a drain evicts the pod: not those of DaemonSets or system namespaces, nor mirrors of static pods."""
     meta = pod["metadata"]
     owners = {one["kind"] for one in meta.get("ownerReferences") or ()}
     mirror = "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
@@ -93,11 +86,6 @@ def would_go(pod: Mapping[str, Any]) -> bool:
     return not (
         mirror or system or "DaemonSet" in owners or pods.is_finished(pod) or pods.is_terminating(pod)
     )
-
-
-def _is_reaper(pod: Mapping[str, Any]) -> bool:
-    """A reaper that is evicted ends nothing: the next one begins anew (deploy/base/reaper.yaml)."""
-    return (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "offbus-reaper"
 
 
 def _names(found: Sequence[Mapping[str, Any]]) -> str:

@@ -1,15 +1,14 @@
 """Runs `inject_fault`, `inject_xid` and `arm_cuda`: checks, undos, requests, proof.
 
-In this order: resolve the places; ask the guards for all of them together, and each agent's planes and pods; record
-every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then, for
-each place, look again that its pods did not move, one request, lease, follower and proof: all at once, or one after
-another. Anything refused before the first request has changed nothing. Each node has a fault of its own: one id, one
-lease, one set of undos, one proof for each plane.
+In this order: resolve the locations; check the guards for all of them together, and each agent's planes and pods;
+record every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then,
+for each location, check again that its pods did not move, and send one request with lease, follower and proof: all at
+once, or one after another. A refusal before the first request has changed nothing. Each node has a fault of its own:
+one id, one lease, one set of undos, one proof for each plane.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -41,7 +40,7 @@ FAULT_ID_LENGTH = 39
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """One fault that is to be injected."""
+    """One fault to inject."""
 
     location: Location
     fault: Fault
@@ -54,12 +53,12 @@ async def inject_fault(ctx: Context, params: InjectParams) -> InjectOutputs:
 
 
 async def inject_xid(ctx: Context, params: XidParams) -> InjectOutputs:
-    """The kernel line alone: what detectors see, while processes work on."""
+    """The kernel line alone: detectors see it, processes are not affected."""
     return await _inject(ctx, params, (Plane.KERNEL,))
 
 
 async def arm_cuda(ctx: Context, params: XidParams) -> InjectOutputs:
-    """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and no detector is told."""
+    """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and detectors see nothing."""
     planes = tuple(plane for plane in usual_planes(params.xid) if plane in PAGE_PLANES)
     if not planes:
         raise StepError(
@@ -102,9 +101,9 @@ class Firing:
     params: XidParams
 
     async def all(self, aims: Sequence[Aim]) -> list[Fault]:
-        """All at once, or one after another. Raises the first error when all that were begun have ended."""
+        """All at once, or one after another. Raises the first error once all requests have ended."""
         if self.params.stagger:
-            return [await self._later(number, aim) for number, aim in enumerate(aims)]
+            return [await self._one(aim, pause=bool(number)) for number, aim in enumerate(aims)]
         found: list[Fault | Exception] = [StepError("not asked")] * len(aims)
 
         async def keep(number: int, aim: Aim) -> None:
@@ -121,13 +120,10 @@ class Firing:
                 raise one
         return [one for one in found if isinstance(one, Fault)]
 
-    async def _later(self, number: int, aim: Aim) -> Fault:
-        if number:
-            await self.ctx.sleep(self.params.stagger)
-        return await self._one(aim)
-
-    async def _one(self, aim: Aim) -> Fault:
+    async def _one(self, aim: Aim, *, pause: bool = False) -> Fault:
         ctx, cluster, location, fault = self.ctx, self.cluster, aim.location, aim.fault
+        if pause:
+            await ctx.sleep(self.params.stagger)
         await _require_pods(cluster, location, self.planes)
         cluster.leases.check()
         mark = cluster.log.mark()
@@ -138,8 +134,10 @@ class Firing:
         )
         seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
         fault = fault.model_copy(update=seen)
-        made = await cluster.agents.create(location.node, _request(fault, self.params.ttl))
-        cluster.leases.hold(location.node, fault.id, self.params.ttl.total_seconds(), declared.mono_ns)
+        ttl_s = self.params.ttl.total_seconds()
+        request = fault.model_dump(include={"id", "xid", "gpus", "planes"}) | {"ttl_s": ttl_s, "armed": True}
+        made = await cluster.agents.create(location.node, request)
+        cluster.leases.hold(location.node, fault.id, ttl_s, declared.mono_ns)
         cluster.faults.follow(fault, self.target)
         _prove_armed(ctx, cluster, fault, made)
         return fault
@@ -164,7 +162,10 @@ def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
 async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> None:
     health = await cluster.agents.health(location.node)
     for plane in planes:
-        found = health["planes"].get(plane.value) or {"ok": False, "why": "the agent does not have it"}
+        found = health["planes"].get(plane.value) or {
+            "ok": False,
+            "why": "the agent does not have this plane",
+        }
         if not found["ok"]:
             message = f"plane {plane.value} of {location.node} cannot be used: {found['why']}"
             raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
@@ -230,19 +231,8 @@ async def _record_undos(
     await ctx.undo(DisarmFault(fault=fault))
 
 
-def _request(fault: Fault, ttl: timedelta) -> dict[str, Any]:
-    return {
-        "id": fault.id,
-        "xid": fault.xid,
-        "gpus": fault.gpus,
-        "planes": fault.planes,
-        "ttl_s": ttl.total_seconds(),
-        "armed": True,
-    }
-
-
 def _prove_armed(ctx: Context, cluster: Cluster, fault: Fault, made: Mapping[str, Any]) -> None:
-    """Read off the agent's answer what it read back itself. Raises StepFailed when an effect does not show."""
+    """Record as proof what the agent read back. Raises StepFailed when an effect does not show."""
     if made["state"] != "armed":
         raise StepFailed(f"fault {fault.id} is {made['state']}, not armed, on {fault.node}")
     if Plane.KERNEL in fault.planes and not made["kernel"]:

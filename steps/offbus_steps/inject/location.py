@@ -1,7 +1,7 @@
-"""Resolves where a fault goes (offbus_steps.inject.selector): one place for each node, with its pod and its GPUs.
+"""Resolves where a fault goes (offbus_steps.inject.selector): one location for each node, with its pod and its GPUs.
 
-A place may be refused later by the guards (offbus_steps.inject.blast_radius); here only the world is asked. A node
-without a ready GPU pod of the target is StepFailed: the world is not as the scenario says.
+The guards may refuse a location later (offbus_steps.inject.blast_radius). A node without a ready GPU pod of the target
+is StepFailed: the cluster is not as the scenario says.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 from offbus.errors import StepError, StepFailed
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.inject.selector import OWN_DOMAIN, WhereParams
+from offbus_steps.inject.selector import OWN_DOMAIN, LocationParams
 from offbus_steps.inject.undo_restart import Holder
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.watch.projections import PodProjection
@@ -28,7 +28,7 @@ DOMAIN_LABEL = "nvidia.com/gpu.clique"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """One node of the target, resolved."""
+    """One node of the target, with the pod and the GPUs to fault."""
 
     pod: PodProjection
     node: str
@@ -38,9 +38,8 @@ class Location:
 
     @property
     def pods(self) -> tuple[PodProjection, ...]:
-        """The holders, each once; the first pod where no pod of the target holds the GPUs."""
-        unique = {pod.uid: pod for pod in self.holders.values()}
-        return tuple(unique.values()) or (self.pod,)
+        """The holders, each once; the first pod when no pod of the target holds the GPUs."""
+        return tuple({pod.uid: pod for pod in self.holders.values()}.values()) or (self.pod,)
 
     @property
     def restartable(self) -> tuple[Holder, ...]:
@@ -52,22 +51,27 @@ class Location:
         )
 
 
-async def find_locations(cluster: Cluster, target: Target, where: WhereParams) -> list[Location]:
-    """Resolve nodes and GPUs now. Raises StepFailed when the target is not there, StepError for what is missing."""
+async def find_locations(cluster: Cluster, target: Target, where: LocationParams) -> list[Location]:
+    """Resolve nodes and GPUs now. Raises StepFailed when the target is not where it should be, else StepError."""
     ready = [pod for pod in target_pods(cluster.log.world, target) if pod.ready and pod.gpus]
     if not ready:
         raise StepError(
-            f"{target} has no ready pod that asks for GPUs",
+            f"{target} has no ready pod that requests GPUs",
             hint=f"wait until it is ready; {NO_DRA}",
         )
     nodes = await _nodes(cluster, target, ready, where)
-    locations = [await _location(cluster, ready, node, where) for node in nodes]
-    _require_all_named(where, locations)
+    locations = []
+    for node in nodes:
+        here = [pod for pod in ready if pod.node == node]
+        gpus = await _gpus(cluster, here, node, where)
+        holders = {gpu: pod for pod in here for gpu in pod.devices if gpu in gpus}
+        locations.append(Location(next(iter(holders.values()), here[0]), node, gpus, holders))
+    _require_all_found(where, locations)
     return [location for location in locations if location.gpus]
 
 
 async def _nodes(
-    cluster: Cluster, target: Target, ready: Sequence[PodProjection], where: WhereParams
+    cluster: Cluster, target: Target, ready: Sequence[PodProjection], where: LocationParams
 ) -> list[str]:
     on = list(dict.fromkeys(pod.node for pod in ready))
     if where.node is not None or where.nodes is not None:
@@ -77,20 +81,16 @@ async def _nodes(
                 raise _nowhere(target, f"on {node}", on)
         found = named
     elif not where.many:
-        return _holding(ready, where.gpus) or on[:1]
+        holding = [pod.node for pod in ready if set(pod.devices) & set(where.gpus or ())]
+        return list(dict.fromkeys(holding)) or on[:1]
     else:
         found = on
     found = await _labelled(cluster, target, found, where)
     return found[: _wanted(len(found), where.node_count, where.node_percent, f"nodes of {target}")]
 
 
-def _holding(ready: Sequence[PodProjection], gpus: Sequence[str | int] | None) -> list[str]:
-    """The nodes on which pods of the target hold GPUs that are given by UUID."""
-    return list(dict.fromkeys(pod.node for pod in ready if set(pod.devices) & set(gpus or ())))
-
-
-async def _labelled(cluster: Cluster, target: Target, nodes: list[str], where: WhereParams) -> list[str]:
-    """Those with the wanted labels, and of the wanted NVLink domain."""
+async def _labelled(cluster: Cluster, target: Target, nodes: list[str], where: LocationParams) -> list[str]:
+    """Those with the wanted labels and in the wanted NVLink domain."""
     selector = [where.node_label] if where.node_label else []
     if where.nvlink_domain is not None:
         selector.append(f"{DOMAIN_LABEL}={await _domain(cluster, where.nvlink_domain, nodes[0])}")
@@ -112,23 +112,14 @@ async def _domain(cluster: Cluster, wanted: str, first: str) -> str:
     domain = (node["metadata"].get("labels") or {}).get(DOMAIN_LABEL)
     if not domain:
         raise StepError(
-            f"{first} has no label {DOMAIN_LABEL}: its NVLink domain is not known",
-            hint="GPU Feature Discovery sets it where GPUs share NVLink over nodes; or choose by node_label",
+            f"{first} has no label {DOMAIN_LABEL}: its NVLink domain is unknown",
+            hint="GPU Feature Discovery sets it where NVLink spans nodes; or choose nodes by node_label",
         )
     return str(domain)
 
 
-async def _location(
-    cluster: Cluster, ready: Sequence[PodProjection], node: str, where: WhereParams
-) -> Location:
-    here = [pod for pod in ready if pod.node == node]
-    gpus = await _gpus(cluster, here, node, where)
-    holders = {gpu: pod for pod in here for gpu in pod.devices if gpu in gpus}
-    return Location(next(iter(holders.values()), here[0]), node, gpus, holders)
-
-
 async def _gpus(
-    cluster: Cluster, here: Sequence[PodProjection], node: str, where: WhereParams
+    cluster: Cluster, here: Sequence[PodProjection], node: str, where: LocationParams
 ) -> tuple[str, ...]:
     if where.gpus is not None:
         known = {int(gpu["index"]): str(gpu["uuid"]) for gpu in (await cluster.agents.health(node))["gpus"]}
@@ -157,8 +148,8 @@ def _held(here: Sequence[PodProjection]) -> tuple[str, ...]:
     for pod in here:
         if not pod.devices:
             raise StepError(
-                f"which GPUs {pod.ref} holds is not known: it has no annotation {pods.DEVICES_ANNOTATION}",
-                hint="give `gpus`",
+                f"the GPUs of {pod.ref} are unknown: it has no annotation {pods.DEVICES_ANNOTATION}",
+                hint="set `gpus`",
             )
     return tuple(dict.fromkeys(gpu for pod in here for gpu in pod.devices))
 
@@ -169,13 +160,13 @@ def _wanted(have: int, count: int | None, percent: float | None, what: str) -> i
     wanted = wanted if count is None else count
     if wanted > have:
         raise StepFailed(
-            f"{wanted} {what} are wanted, there are {have}", evidence={"wanted": wanted, "have": have}
+            f"{wanted} {what} are needed, there are {have}", evidence={"wanted": wanted, "have": have}
         )
     return wanted
 
 
-def _require_all_named(where: WhereParams, locations: Sequence[Location]) -> None:
-    """Every GPU that was given by UUID is on one of the nodes."""
+def _require_all_found(where: LocationParams, locations: Sequence[Location]) -> None:
+    """Raises StepError when a GPU given by UUID is on none of the nodes."""
     found = {gpu for location in locations for gpu in location.gpus}
     missing = [gpu for gpu in where.gpus or () if isinstance(gpu, str) and gpu not in found]
     if missing:
@@ -186,33 +177,34 @@ def _require_all_named(where: WhereParams, locations: Sequence[Location]) -> Non
 
 
 def _nowhere(target: Target, where: str, nodes: Sequence[str]) -> StepFailed:
-    """Nothing was changed yet: the world is not as the scenario says."""
+    """StepFailed, no error: the cluster is not as the scenario says."""
     return StepFailed(
-        f"{target} has no ready pod that asks for GPUs {where}; it has some on {', '.join(nodes)}",
+        f"{target} has no ready pod that requests GPUs {where}; it has some on {', '.join(nodes)}",
         evidence={"where": where, "pods_on": list(nodes)},
     )
 
 
 async def require_still_there(cluster: Cluster, location: Location) -> list[Object]:
-    """Read the pods again just before the injection. Raises StepError when one moved or is not ready any more."""
-    return [await _still_there(cluster, location.node, pod) for pod in location.pods]
-
-
-async def _still_there(cluster: Cluster, node: str, view: PodProjection) -> Object:
-    try:
-        pod = await cluster.port.objects.get(view.ref)
-    except NotFound as err:
-        raise StepError(f"{view.ref} is gone", hint="the target is not stable; run again") from err
-    same = pod["metadata"]["uid"] == view.uid and pod["spec"].get("nodeName") == node
-    if not same or not pods.is_ready(pod):
-        raise StepError(f"{view.ref} has moved from {node} or is not ready any more", hint="run again")
-    return pod
+    """Read the pods again just before the injection. Raises StepError when one moved or is no longer ready."""
+    found = []
+    for known in location.pods:
+        try:
+            pod = await cluster.port.objects.get(known.ref)
+        except NotFound as err:
+            raise StepError(f"{known.ref} is gone", hint="the target is not stable; run again") from err
+        same = pod["metadata"]["uid"] == known.uid and pod["spec"].get("nodeName") == location.node
+        if not same or not pods.is_ready(pod):
+            raise StepError(
+                f"{known.ref} has moved from {location.node} or is no longer ready", hint="run again"
+            )
+        found.append(pod)
+    return found
 
 
 def require_prepared(pod: Mapping[str, Any]) -> None:
-    """Raises StepError when the shim is not in the pod: its calls could not be faulted."""
+    """Raises StepError when the shim is not in the pod."""
     if not any(is_loaded_with(container) for container in pods.containers(pod["spec"])):
         raise StepError(
             f"Pod {pod['metadata']['name']} runs without the shim: CUDA and NVML calls cannot be faulted",
-            hint="put a `prepare_cuda` step before",
+            hint="add a `prepare_cuda` step before this one",
         )

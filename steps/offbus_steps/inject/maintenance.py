@@ -16,7 +16,7 @@ async def maintenance_of(cluster: Cluster, node: str) -> list[str]:
         try:
             listing = await cluster.port.objects.list(kind, labels="app.kubernetes.io/managed-by=nvsentinel")
         except (NotFound, Invalid):
-            continue  # the cluster has no janitor, hence no such kind
+            continue  # without a janitor the cluster does not have the kind
         found += [
             f"{kind}/{one['metadata']['name']}"
             for one in listing.items
@@ -26,7 +26,7 @@ async def maintenance_of(cluster: Cluster, node: str) -> list[str]:
 
 
 async def remove_maintenance(cluster: Cluster, node: str, *, keep: Collection[str]) -> list[str]:
-    """Delete those of a node that are not in `keep`; says which."""
+    """Delete those of a node that are not in `keep`. Returns what was deleted."""
     removed = []
     for name in sorted(set(await maintenance_of(cluster, node)) - set(keep)):
         kind, _, own = name.partition("/")

@@ -1,11 +1,11 @@
 """The planes on which a fault shows, and where each XID shows by the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from offbus.errors import StepError
 
-__all__ = ["PAGE_PLANES", "Plane", "require_showing", "usual_planes"]
+__all__ = ["PAGE_PLANES", "Plane", "leads_to_cordon", "require_showing", "usual_planes"]
 
 
 class Plane(StrEnum):
@@ -27,8 +27,15 @@ def usual_planes(xid: int) -> tuple[Plane, ...]:
     return tuple(Plane(plane.value) for plane in lookup(xid).planes)
 
 
+def leads_to_cordon(xid: int, planes: Collection[str]) -> bool:
+    """Whether a responder is expected to cordon the node for a fault on these planes."""
+    from offbus_agent.catalogue.catalogue import lookup
+
+    return Plane.KERNEL in planes and lookup(xid).cordons
+
+
 def require_showing(xid: int, planes: Sequence[Plane]) -> None:
-    """Raises StepError for a plane on which the XID has nothing to show: it could never be proven."""
+    """Raises StepError for a plane on which the XID does not show: it could never be proven."""
     from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
@@ -36,6 +43,6 @@ def require_showing(xid: int, planes: Sequence[Plane]) -> None:
     if missing := [plane for plane in planes if plane not in shown]:
         names = " and ".join(plane.value for plane in missing)
         raise StepError(
-            f"XID {xid} ({entry.mnemonic}) does not show in {names}: nothing there could prove it",
+            f"XID {xid} ({entry.mnemonic}) does not show in {names}: it could not be proven there",
             hint=f"planes of XID {xid}: {', '.join(plane for plane in Plane if plane in shown)}",
         )

@@ -1,12 +1,12 @@
-"""Where a fault goes, as scenarios say it: nodes by name, label, NVLink domain, count or share; GPUs likewise.
+"""Where a fault goes, as scenarios state it: nodes by name, label, NVLink domain, count or share; GPUs likewise.
 
     with: {xid: 79}                                       # the node of the target's first pod, the GPUs it holds
     with: {xid: 79, node: n1, gpus: [0, GPU-5f…]}         # GPUs by index on their node, or by UUID
-    with: {xid: 79, node_count: 2, gpu_percent: 50}       # on two of the target's nodes, half of what it holds there
+    with: {xid: 79, node_count: 2, gpu_percent: 50}       # on two of the target's nodes, half of its GPUs there
     with: {xid: 74, nvlink_domain: own, stagger: 5s}      # every node of the target in that domain, one after another
 
-Only nodes count that have a ready pod of the target with GPUs, in the order of the pods' names, so that a scenario
-means the same each time. Everything is resolved when the step begins, and refused when the world is not as it says.
+Only nodes with a ready pod of the target that has GPUs count, in the order of the pods' names, so that a scenario means
+the same each time. Everything is resolved when the step begins, and refused when the cluster is not as it says.
 """
 
 from datetime import timedelta
@@ -18,7 +18,7 @@ from offbus.durations import Duration
 from offbus.step import FromAncestor, Params
 from offbus_steps.workloads.target import Target
 
-__all__ = ["OWN_DOMAIN", "WhereParams", "XidParams"]
+__all__ = ["OWN_DOMAIN", "LocationParams", "XidParams"]
 
 OWN_DOMAIN = "own"
 ONE_OF = (("node", "nodes"), ("node_count", "node_percent"), ("gpus", "gpu_count", "gpu_percent"))
@@ -27,7 +27,7 @@ MANY = ("nodes", "node_label", "nvlink_domain", "node_count", "node_percent")
 Percent = Annotated[float, Field(gt=0, le=100)]
 
 
-class WhereParams(Params):
+class LocationParams(Params):
     """Which nodes and GPUs of the target."""
 
     target: Annotated[Target | None, FromAncestor("target")] = Field(
@@ -35,7 +35,7 @@ class WhereParams(Params):
     )
     node: str | None = Field(
         default=None,
-        description="Default: the node of the target's first ready pod, by name, that asks for GPUs.",
+        description="Default: the node of the target's first ready pod, by name, that requests GPUs.",
     )
     nodes: list[str] | None = Field(default=None, min_length=1, description="Several nodes, by name.")
     node_label: str | None = Field(
@@ -51,8 +51,7 @@ class WhereParams(Params):
     gpus: list[str | int] | None = Field(
         default=None,
         min_length=1,
-        description="GPUs by UUID, or by index on their node; default: those that the target's first pod on the node "
-        "holds.",
+        description="GPUs by UUID, or by index on their node; default: those of the target's first pod on the node.",
     )
     gpu_count: int | None = Field(
         default=None, ge=1, description="On each node, how many of the GPUs that the target holds there."
@@ -66,28 +65,28 @@ class WhereParams(Params):
     )
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _one_selector_each(self) -> Self:
         for names in ONE_OF:
             given = [name for name in names if getattr(self, name) is not None]
             if len(given) > 1:
-                raise ValueError(f"give one of {', '.join(given)}")
+                raise ValueError(f"set only one of {', '.join(given)}")
         if self.node is not None and self.many:
-            raise ValueError("`node` names one node; with it, nothing else can choose nodes")
+            raise ValueError("`node` names one node: set it without the other options that choose nodes")
         return self
 
     @property
     def many(self) -> bool:
-        """Whether nodes are chosen in a way that can give several."""
+        """Whether the node options can choose several."""
         return any(getattr(self, name) is not None for name in MANY)
 
 
-class XidParams(WhereParams):
+class XidParams(LocationParams):
     """Which fault, and where."""
 
-    xid: int = Field(default=79, description="The XID: a number of NVIDIA's catalogue.")
+    xid: int = Field(default=79, description="The XID, by its number in NVIDIA's catalogue.")
     ttl: Duration = Field(
         default=timedelta(seconds=15),
-        description="How long the fault outlives a runner that no longer renews its lease.",
+        description="How long the fault stays armed when the runner no longer renews its lease.",
     )
     patience: Duration = Field(
         default=timedelta(seconds=30),

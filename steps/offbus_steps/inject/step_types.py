@@ -8,8 +8,8 @@
 All planes of a node are applied at once under one fault id and one lease. Before the first request the undos are
 recorded: what the platform may do to the node, the restart of processes that stay broken, the disarm. After it the
 kernel line is read back; for CUDA and NVML the first faulted calls of the target's own processes are recorded as they
-happen. Where a fault goes is said in offbus_steps.inject.selector. Declared here; what runs them is
-offbus_steps.inject.inject.
+happen. offbus_steps.inject.selector describes where a fault goes. This module only declares them;
+offbus_steps.inject.inject runs them.
 """
 
 from datetime import timedelta
@@ -38,7 +38,7 @@ INJECT_ACCESS = (
     | access("get", "Pod")
     | access("list", *MAINTENANCE_KINDS)
 )
-"""Who runs where, what would be evicted, what a responder would do, and what it then says."""
+"""To find the target's pods, what would be evicted, what a responder would do, and what it reports."""
 
 
 class InjectParams(XidParams):
@@ -60,17 +60,17 @@ class InjectParams(XidParams):
 
 
 class InjectOutputs(Outputs):
-    """The faults, injected; one for each node."""
+    """The injected faults, one for each node."""
 
     fault: Fault = Field(
-        description="The first node's fault, and in it the others'; later steps take all of them by default."
+        description="The first node's fault, which holds the others'; later steps take all of them by default."
     )
     node: str = Field(description="Where it was injected.")
     gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
     xid: int = Field(description="The XID.")
     pod: str = Field(description="The pod whose GPUs were faulted.")
-    injected_seq: int = Field(description="Event of the journal that declared it.")
-    faults: list[Fault] = Field(description="The faults of all nodes, the first one's among them.")
+    injected_seq: int = Field(description="Sequence number of the journal event that declared it.")
+    faults: list[Fault] = Field(description="The faults of all nodes, including the first.")
     nodes: list[str] = Field(description="All nodes, in the same order.")
     all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
     pods: list[str] = Field(description="The pods that hold them.")
@@ -99,13 +99,13 @@ INJECT_FAULT = _step_type(
 )
 INJECT_XID = _step_type(
     "inject_xid",
-    "Write an XID into a node's kernel log: detectors see it, processes work on.",
+    "Write an XID into a node's kernel log: detectors see it, processes are not affected.",
     XidParams,
     "{id: line, uses: inject_xid, with: {xid: 94}}",
 )
 ARM_CUDA = _step_type(
     "arm_cuda",
-    "Make the target's CUDA and NVML calls fail as an XID would: no detector is told.",
+    "Make the target's CUDA and NVML calls fail as an XID would; detectors see nothing.",
     XidParams,
     "{id: arm, uses: arm_cuda, with: {xid: 79}}",
 )

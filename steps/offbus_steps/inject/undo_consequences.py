@@ -1,12 +1,12 @@
-"""Clears what the platform did to a node because of a fault, and restores what was there before.
+"""Clears what the platform did to a node because of a fault, and restores the node's state from before.
 
-In this order, each bounded by `patience`, each only while something is left: wait for the responder to react at all
+In this order, each bounded by `patience`, each only while something remains: wait for the responder to react at all
 (its detector may be slower than a short drill; not when no line ever reached the kernel log) and to lift its quarantine
 by itself; send its documented clear, the GPU-reset line, through the agent, which writes it only for GPUs that the
-node's metadata knows (also to a responder that did not react: it finds both lines when it does); remove what is left in
-the order of reference/nvsentinel.md, section 7 (annotations before the cordon, or the responder would read a
-manual uncordon). Then every label, annotation, taint, condition and the cordon is as it was, and read back. A cordon
-that the responder does not call its own is somebody else's: it stays and is a conflict.
+node's metadata knows (also to a responder that did not react: it finds both lines when it does); remove what remains in
+the order of reference/nvsentinel.md, section 7 (annotations before the cordon, or the responder would take it for a
+manual uncordon). Then every label, annotation, taint, condition and the cordon is as before, and read back. A cordon
+that the responder does not mark as its own is somebody else's: it stays and is a conflict.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -32,11 +32,11 @@ from offbus_steps.watch.projections import NodeProjection
 __all__ = ["ClearConsequences"]
 
 FINAL_STATES = frozenset({names.NodeState.DRAIN_FAILED, "remediation-failed"})
-"""States that the responder leaves only after a clear: waiting is of no use."""
+"""States that the responder leaves only after a clear: waiting does not help."""
 
 
 class ClearConsequences(Undo):
-    """What was on the node before the fault; all of it is there again afterwards."""
+    """The node's state from before the fault, which the undo restores."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
     access: ClassVar[frozenset[Access]] = (
@@ -63,7 +63,7 @@ class ClearConsequences(Undo):
     def before(
         cls, node: Object, *, fault: str, expected: bool, patience: timedelta, maintenance: Iterable[str]
     ) -> Self:
-        """What is on the node now."""
+        """The undo that restores the node as it is now."""
         meta, spec = node["metadata"], node.get("spec") or {}
         conditions = (node.get("status") or {}).get("conditions") or ()
         return cls(
@@ -92,32 +92,41 @@ class ClearConsequences(Undo):
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
         how = await self._lifted(ctx, cluster)
-        external = self._cordoned_by_others(_view(cluster.log.world, self.node))
+        node = _projection(cluster.log.world, self.node)
+        by_responder = names.cordoned_by_responder(node.labels, node.annotations)
+        external = node.cordoned and not self.cordoned and not by_responder
         changed = await self._tidy(cluster, keep_cordon=external)
         if how or changed:
             ctx.recorder.observed(lane="node", subject=f"Node/{self.node}", to="consequences cleared")
         if external:
-            return UndoResult.conflict(f"{self.node} is cordoned, and not by the responder", cleared=changed)
+            return UndoResult.conflict(
+                f"{self.node} was cordoned by somebody else than the responder", cleared=changed
+            )
         if how or changed:
-            return UndoResult.restored(how or "removed what was left", removed=changed)
+            return UndoResult.restored(how or "removed the consequences", removed=changed)
         return UndoResult.nothing("there were no consequences")
 
     async def _lifted(self, ctx: UndoContext, cluster: Cluster) -> str:
-        """Get the quarantine lifted by the responder; says how, "" when there was none to lift."""
-        awaited = self.expected and self._untouched(cluster.log.world) and await self._was_told(cluster)
+        """Get the quarantine lifted, by the responder if possible. Returns how; "" when there was none."""
+        awaited = (
+            self.expected and self._untouched(cluster.log.world) and await self._may_have_a_line(cluster)
+        )
         if awaited and not await self._wait(cluster, lambda world: not self._untouched(world)):
             await self._send_clear(ctx, cluster)
         if self._is_clear(cluster.log.world):
             return "" if self._untouched(cluster.log.world) else "the responder lifted its quarantine"
-        await self._wait(cluster, lambda world: self._is_clear(world) or self._is_final(world))
+        await self._wait(
+            cluster,
+            lambda world: self._is_clear(world) or _projection(world, self.node).state in FINAL_STATES,
+        )
         if self._is_clear(cluster.log.world):
             return "the responder lifted its quarantine"
         if await self._send_clear(ctx, cluster) and await self._wait(cluster, self._is_clear):
             return "the responder lifted its quarantine after its clear was sent"
-        return "the quarantine was removed by hand: the responder did not lift it"
+        return "offbus removed the quarantine: the responder did not lift it"
 
-    async def _was_told(self, cluster: Cluster) -> bool:
-        """Whether a line of the fault may be in the kernel log, so that a responder may yet react.
+    async def _may_have_a_line(self, cluster: Cluster) -> bool:
+        """Whether a line of the fault may be in the kernel log, so that a responder may still react.
 
         Not when the agent never made the fault, or failed to before it wrote a line. An agent that cannot be asked
         may have written one.
@@ -137,7 +146,7 @@ class ClearConsequences(Undo):
         return False
 
     async def _send_clear(self, ctx: UndoContext, cluster: Cluster) -> bool:
-        """Ask the agent for the responder's documented clear; whether any line of it was written and read back."""
+        """Have the agent write the responder's documented clear. Returns whether a line was written and read back."""
         try:
             answer = await cluster.agents.act(self.node, self.fault, "clear")
         except (AgentRefused, EffectNotShown, Unavailable) as err:
@@ -152,8 +161,8 @@ class ClearConsequences(Undo):
         return sent
 
     def _untouched(self, world: World) -> bool:
-        """Nothing of the responder's on the node differs from before."""
-        node = _view(world, self.node)
+        """Whether the responder has changed nothing on the node."""
+        node = _projection(world, self.node)
         return (
             node.cordoned == self.cordoned
             and dict(node.labels) == self.labels
@@ -162,23 +171,15 @@ class ClearConsequences(Undo):
         )
 
     def _is_clear(self, world: World) -> bool:
-        """Whether the responder holds nothing against the node that it did not hold before."""
-        node = _view(world, self.node)
+        """Whether the responder reports nothing about the node that it did not report before."""
+        node = _projection(world, self.node)
         before = frozenset(names.fault_conditions(self.conditions))
         held = names.CORDONED_ANNOTATION in node.annotations
         was_held = names.CORDONED_ANNOTATION in self.annotations
         return node.unhealthy <= before and (was_held or not (held or node.state))
 
-    def _is_final(self, world: World) -> bool:
-        return _view(world, self.node).state in FINAL_STATES
-
-    def _cordoned_by_others(self, node: NodeProjection) -> bool:
-        """A cordon that came during the drill and that the responder does not call its own."""
-        ours = names.cordoned_by_responder(node.labels, node.annotations)
-        return node.cordoned and not self.cordoned and not ours
-
     async def _tidy(self, cluster: Cluster, *, keep_cordon: bool) -> list[str]:
-        """Make everything as before, in section 7's order; says what had to be changed."""
+        """Restore everything, in section 7's order. Returns what had to be changed."""
         objects, ref = cluster.port.objects, Ref("Node", self.node)
         start = await objects.get(ref)
         await change(objects, ref, lambda now: self._metadata(now, "annotations"))
@@ -196,7 +197,7 @@ class ClearConsequences(Undo):
         return {**now, "metadata": {**now["metadata"], what: {**others, **before}}}
 
     def _with_conditions(self, now: Object) -> Object:
-        """Unhealthy conditions of the responder that were not there before go; its all-clears may stay."""
+        """Remove the responder's unhealthy conditions that are new; its all-clears may stay."""
         status = now.get("status") or {}
         before = {one["type"]: one for one in self.conditions}
         kept = []
@@ -214,21 +215,22 @@ class ClearConsequences(Undo):
         if cordon != bool(spec.get("unschedulable")):
             spec.pop("unschedulable", None)
             spec |= {"unschedulable": True} if cordon else {}
-        taints = [one for one in spec.get("taints") or () if self._keeps(one)]
+        # Kubernetes' own taints come and go with its conditions; others stay only when they were there before
+        taints = [
+            one
+            for one in spec.get("taints") or ()
+            if "node.kubernetes.io/" in one["key"] or dict(one) in self.taints
+        ]
         if taints != list(spec.get("taints") or ()):
             spec["taints"] = taints
         return {**now, "spec": spec}
-
-    def _keeps(self, taint: Mapping[str, Any]) -> bool:
-        """Taints of Kubernetes itself come and go with its conditions; others only when they were there before."""
-        return "node.kubernetes.io/" in taint["key"] or dict(taint) in self.taints
 
 
 def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
     return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
 
 
-def _view(world: World, name: str) -> NodeProjection:
+def _projection(world: World, name: str) -> NodeProjection:
     node = world.node(name)
     if node is None:
         raise NotFound(f"Node/{name} is gone")
@@ -236,7 +238,7 @@ def _view(world: World, name: str) -> NodeProjection:
 
 
 def _differences(old: Object, new: Object) -> list[str]:
-    """Which parts of a node were changed, in words; not those that its kubelet or others report meanwhile."""
+    """Which parts of a node were changed, for messages; without what its kubelet or others changed meanwhile."""
     found = []
     for what in ("annotations", "labels"):
         before, after = _ours(old["metadata"].get(what)), _ours(new["metadata"].get(what))
@@ -244,10 +246,7 @@ def _differences(old: Object, new: Object) -> list[str]:
     for key in ("unschedulable", "taints"):
         if (old.get("spec") or {}).get(key) != (new.get("spec") or {}).get(key):
             found.append(f"spec.{key}")
-    if _faults_of(old) != _faults_of(new):
+    faults = [names.fault_conditions((one.get("status") or {}).get("conditions") or ()) for one in (old, new)]
+    if faults[0] != faults[1]:
         found.append("status.conditions")
     return found
-
-
-def _faults_of(node: Object) -> list[str]:
-    return names.fault_conditions((node.get("status") or {}).get("conditions") or ())

@@ -1,4 +1,4 @@
-"""Disarms a fault, first of all and at once with the others; the evidence is read before it is forgotten."""
+"""Disarms a fault, before all other undos and together with other faults; its evidence is read before that is lost."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -19,13 +19,13 @@ __all__ = ["DisarmFault"]
 
 
 class DisarmFault(Undo):
-    """Disarm on the agent, take the evidence in, recover (the agent forgets the fault), read back."""
+    """Disarm on the agent, record the evidence, recover (the agent drops the fault), read back."""
 
     phase: ClassVar[Phase] = Phase.DISARM
     timeout: ClassVar[timedelta] = timedelta(seconds=30)
     access: ClassVar[frozenset[Access]] = access("")
 
-    fault: Fault = Field(description="The fault, as it was asked for.")
+    fault: Fault = Field(description="The fault, as it was requested.")
 
     def describe(self) -> str:
         return f"disarm fault {self.fault.id} on {self.fault.node}"
@@ -46,23 +46,22 @@ class DisarmFault(Undo):
         self._prove(ctx, cluster, after)
         await cluster.agents.act(self.fault.node, self.fault.id, "recover")
         cluster.faults.ended(self.fault.id, now_ns())
-        await self._read_back(cluster)
+        remaining = [
+            one for one in await cluster.agents.faults(self.fault.node) if one["id"] == self.fault.id
+        ]
+        if remaining:
+            raise StepError(f"fault {self.fault.id} is still {remaining[0]['state']} on {self.fault.node}")
         ctx.recorder.observed(lane="fault", subject=self.fault.id, was=before["state"], to="recovered")
         evidence = {"state": before["state"], "counts": after.get("counts", {})}
         if before["state"] in EXPIRED:
-            return UndoResult.nothing("its lease had expired: the node had healed itself", **evidence)
-        return UndoResult.restored("disarmed, read back, forgotten by the agent", **evidence)
+            return UndoResult.nothing("its lease had expired: the node had already disarmed it", **evidence)
+        return UndoResult.restored("disarmed, read back, dropped by the agent", **evidence)
 
     def _prove(self, ctx: UndoContext, cluster: Cluster, fault: Mapping[str, Any]) -> None:
-        """First faulted calls that no follower of this process has recorded."""
+        """Record first faulted calls that no follower of this process has recorded."""
         live = cluster.faults.live.get(self.fault.id)
         for call in fault["first_faulted"]:
             if live is not None:
                 cluster.faults.called(live, call)
             elif pod := pod_of(call, self.fault.pods):
                 record_call(ctx.recorder, cluster.clocks, self.fault, call, pod)
-
-    async def _read_back(self, cluster: Cluster) -> None:
-        left = [one for one in await cluster.agents.faults(self.fault.node) if one["id"] == self.fault.id]
-        if left:
-            raise StepError(f"fault {self.fault.id} is still {left[0]['state']} on {self.fault.node}")

@@ -1,8 +1,8 @@
-"""Restarts what was faulted and still lives: a CUDA context may stay broken after the fault is gone.
+"""Restarts faulted processes that still run: a CUDA context may stay broken after the fault is gone.
 
-Only pods that held a faulted GPU at the injection are looked at, and only while they are the same process: a pod that
-was replaced or whose container restarted since then is as new. The pod is deleted (uid precondition), its workload
-makes another one.
+Only pods that held a faulted GPU at the injection are restarted, and only while they run the same process: a pod that
+was replaced or whose container has restarted since is not affected. The pod is deleted (uid precondition), and its
+workload creates another one.
 """
 
 from datetime import timedelta
@@ -16,7 +16,6 @@ from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, NotFound, Ref
-from offbus_steps.watch.event_log import World
 from offbus_steps.watch.projections import PodProjection
 
 __all__ = ["Holder", "RestartFaulted"]
@@ -34,32 +33,32 @@ class Holder(BaseModel):
 
 
 class RestartFaulted(Undo):
-    """Delete the pods whose process was faulted and lives on."""
+    """Delete the pods whose process was faulted and still runs."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=2)
     access: ClassVar[frozenset[Access]] = access("get list watch delete", "Pod")
 
-    node: str = Field(description="Where the fault was.")
-    fault: str = Field(description="Its id.")
+    node: str = Field(description="The node of the fault.")
+    fault: str = Field(description="Its id on the agent.")
     holders: tuple[Holder, ...] = Field(description="The pods that held its GPUs.")
 
     def describe(self) -> str:
-        return f"restart processes faulted by {self.fault} that still live"
+        return f"restart processes faulted by {self.fault} that still run"
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         faulted = await self._faulted(cluster)
         restarted = []
         for holder in self.holders:
-            if faulted and await self._is_same(cluster, holder):
+            if faulted and await self._is_same_process(cluster, holder):
                 await self._restart(cluster, holder)
                 restarted.append(holder.name)
         if restarted:
             return UndoResult.restored(f"restarted {', '.join(restarted)}", pods=restarted)
-        return UndoResult.nothing("no faulted process lives on", faulted=faulted)
+        return UndoResult.nothing("no faulted process still runs", faulted=faulted)
 
     async def _faulted(self, cluster: Cluster) -> int:
-        """How many processes saw the fault. A repeated recover gives the fault as it was."""
+        """How many processes were faulted. A repeated recover returns the fault as it was."""
         await cluster.agents.back(self.node)
         try:
             fault = await cluster.agents.act(self.node, self.fault, "recover")
@@ -67,10 +66,12 @@ class RestartFaulted(Undo):
             return 0
         return sum(bool(one["faulted"]) for one in fault["processes"])
 
-    async def _is_same(self, cluster: Cluster, holder: Holder) -> bool:
+    async def _is_same_process(self, cluster: Cluster, holder: Holder) -> bool:
         await cluster.observer.watch("Pod", holder.namespace)
-        pod = _find(cluster.log.world, holder)
-        return pod is not None and pod.uid == holder.uid and pod.restarts == holder.restarts and pod.active
+        pod = cluster.log.world.projections.get(Ref("Pod", holder.name, holder.namespace))
+        if not isinstance(pod, PodProjection):
+            return False
+        return pod.uid == holder.uid and pod.restarts == holder.restarts and pod.active
 
     async def _restart(self, cluster: Cluster, holder: Holder) -> None:
         ref = Ref("Pod", holder.name, holder.namespace)
@@ -79,8 +80,3 @@ class RestartFaulted(Undo):
         except (NotFound, Conflict):
             return
         await until_gone(cluster.port.objects, ref, holder.uid)
-
-
-def _find(world: World, holder: Holder) -> PodProjection | None:
-    found = world.projections.get(Ref("Pod", holder.name, holder.namespace))
-    return found if isinstance(found, PodProjection) else None

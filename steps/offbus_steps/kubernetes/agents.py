@@ -2,7 +2,7 @@
 
 An agent is the pod of the DaemonSet (deploy/) on a node. Its token is read from a Secret of its namespace, kept in
 memory only, read again when an agent refuses it, and sent in `X-Offbus-Token` (the proxy strips `Authorization`).
-Whatever keeps an agent from answering is Unavailable; an agent's own refusal is an answer.
+Anything that keeps an agent from answering is Unavailable; an agent's own refusal is an answer.
 """
 
 import base64
@@ -34,7 +34,7 @@ class KubernetesAgents(Agents):
         self._objects = objects
         self._namespace = namespace
         self._pods: dict[str, str] = {}
-        """node -> pod, until it does not answer."""
+        """node -> pod; dropped when the pod does not answer."""
         self._token = ""
 
     async def request(
@@ -97,7 +97,7 @@ class KubernetesAgents(Agents):
             raise
         except PortError as err:
             self._pods.pop(node, None)
-            raise Unavailable(err.message, hint=f"look at pod {pod} in {self._namespace}") from err
+            raise Unavailable(err.message, hint=f"check pod {pod} in {self._namespace}") from err
 
     async def _pod(self, node: str) -> str:
         if node not in self._pods:
@@ -107,8 +107,8 @@ class KubernetesAgents(Agents):
             ready = [one for one in found.items if is_ready(one)]
             if not ready:
                 raise Unavailable(
-                    f"node {node} has no agent that is ready in namespace {self._namespace}",
-                    hint="deploy it (deploy/), or look at its pod",
+                    f"node {node} has no ready agent in namespace {self._namespace}",
+                    hint="deploy it (deploy/), or check its pod",
                 )
             self._pods[node] = ready[0]["metadata"]["name"]
         return self._pods[node]
@@ -120,8 +120,8 @@ class KubernetesAgents(Agents):
             return base64.b64decode(data["token"], validate=True).decode().strip()
         except NotFound as err:
             raise Unavailable(
-                f"{err.message}", hint="make it: python -m offbus_steps.kubernetes.token"
+                f"{err.message}", hint="create it: python -m offbus_steps.kubernetes.token"
             ) from err
         except (KeyError, ValueError) as err:
             where = f"Secret {self._namespace}/{TOKEN_SECRET}"
-            raise Unavailable(f"{where} holds no text under `token`", hint="make it anew") from err
+            raise Unavailable(f"{where} has no valid `token`", hint="create it again") from err

@@ -1,4 +1,4 @@
-"""Connects to the cluster that the options name; a call that fails on the way is a run that could not begin."""
+"""Connects to the cluster that the options name; a call that fails meanwhile means that the run could not begin."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
@@ -20,14 +20,14 @@ def port_of(options: KubernetesOptions) -> AbstractAsyncContextManager[Kubernete
 
 
 def journaled_options(options: KubernetesOptions) -> dict[str, Any]:
-    """The options, so that they mean the same in another process of this machine."""
+    """The options for the journal: they mean the same in another process of this machine."""
     named = options.model_dump(mode="json")
     return named if options.login().in_cluster else {**named, "kubeconfig": str(options.login().file)}
 
 
 @contextmanager
 def unreachable(while_opening: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """While the environment is opened, a refused or failed call means that the run cannot be."""
+    """Turn a refused or failed call into CouldNotRun while the environment is being opened."""
     try:
         yield
     except PortError as err:

@@ -16,12 +16,12 @@ __all__ = ["KUBERNETES"]
 
 
 class KubernetesOpener:
-    """See `offbus.environment.Opener`. The work is in `open`, imported when it is needed: `validate` never does."""
+    """See `offbus.environment.Opener`. The work is in `open`, imported when needed: `validate` never imports it."""
 
     def open(
         self, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect, look before anything is touched, take the cluster's Lease."""
+        """Connect, check before anything is changed, take the cluster's Lease."""
         from offbus_steps.kubernetes.open import open_kubernetes
 
         return open_kubernetes(options, guards, run)
@@ -29,13 +29,13 @@ class KubernetesOpener:
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect again and take the Lease over, for `recover`."""
+        """Connect again and take over the Lease, for `recover`."""
         from offbus_steps.kubernetes.open import reopen_kubernetes
 
         return reopen_kubernetes(state, run)
 
     def identity(self, options: KubernetesOptions) -> str:
-        """The API server's address and the uid of kube-system, which is the cluster's own. Asks the cluster."""
+        """The API server's address and the uid of kube-system, which identifies the cluster. Asks the cluster."""
         import anyio
 
         from offbus_steps.kubernetes.open import cluster_identity
@@ -51,13 +51,13 @@ class KubernetesOpener:
         *,
         scenario_dir: str,
     ) -> Sequence[PreflightCheck]:
-        """Look before a run (offbus.environment.RunsPreflight)."""
+        """Check before a run (offbus.environment.RunsPreflight)."""
         from offbus_steps.kubernetes.preflight import preflight_kubernetes
 
         return await preflight_kubernetes(options, guards, intents, run, scenario_dir)
 
     async def unfinished_runs(self, options: KubernetesOptions) -> Sequence[UnfinishedRun]:
-        """The runs that the cluster keeps records or the Lease of (offbus.environment.FindsRuns)."""
+        """The runs with records or the Lease in the cluster (offbus.environment.FindsRuns)."""
         from offbus_steps.kubernetes.ownership.unfinished_runs import runs_in_cluster
 
         return await runs_in_cluster(options)
@@ -65,7 +65,7 @@ class KubernetesOpener:
 
 KUBERNETES = EnvironmentType(
     name="kubernetes",
-    summary="A Kubernetes cluster: your current context, or the one that you name.",
+    summary="A Kubernetes cluster: your current context, or another one by name.",
     options=KubernetesOptions,
     guards=ClusterGuards,
     opener=KubernetesOpener(),

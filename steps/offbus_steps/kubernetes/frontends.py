@@ -1,4 +1,4 @@
-"""Where a target's requests go: its Service where it has one, else its ready frontend pods in turn.
+"""Where a target's requests go: its Service if it has one, else its ready frontend pods in turn.
 
 A DynamoGraphDeployment's frontend Service is `<name>-frontend` (reference: ai-dynamo/dynamo's operator). A plain
 workload's is the one whose selector its pods match and that leads to the wanted port. Found once for each target and
@@ -15,7 +15,7 @@ import anyio
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
-from offbus_steps.port import Object, PortError, Ref
+from offbus_steps.port import PortError, Ref
 from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.pods import is_ready
 
@@ -26,14 +26,14 @@ FRESH_S = 1.0
 
 @dataclass(slots=True)
 class _Pods:
-    """Ready frontend pods, and when that was read."""
+    """Ready frontend pods, and when they were read."""
 
     names: list[str]
     at: float
 
 
 class Frontends:
-    """The ways to the targets of a run."""
+    """The paths to the targets of a run."""
 
     def __init__(self, api: Api, objects: KubernetesObjects) -> None:
         self._api = api
@@ -43,7 +43,7 @@ class Frontends:
         self._turns = itertools.count()
 
     async def path(self, to: Ref, port: int, path: str) -> str:
-        """The proxied path for one request. Raises PortError when the target has nobody to answer."""
+        """The proxied path for one request. Raises PortError when the target has no ready frontend."""
         if to.kind == "Pod":
             return proxied("pods", to.namespace, to.name, port, path)
         if (to, port) not in self._services:
@@ -53,11 +53,11 @@ class Frontends:
             return proxied("services", to.namespace, *service, path)
         names = await self._ready(to)
         if not names:
-            raise PortError(f"{to} has no ready frontend pod", hint="its pods' logs say why")
+            raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
         return proxied("pods", to.namespace, names[next(self._turns) % len(names)], port, path)
 
     def forget(self, to: Ref) -> None:
-        """A request failed: look again before the next one."""
+        """A request failed: look the target up again before the next one."""
         self._pods.pop(to, None)
         self._services = {key: value for key, value in self._services.items() if key[0] != to}
 
@@ -70,9 +70,11 @@ class Frontends:
             selector = spec.get("selector") or {}
             ours = name == f"{to.name}-frontend" if to.kind == "DynamoGraphDeployment" else False
             if ours or (selector and selector.items() <= labels.items()):
-                number = _leading_to(spec.get("ports") or (), ports)
-                if number is not None:
-                    return name, str(number)
+                leading = (
+                    one for one in spec.get("ports") or () if one.get("targetPort", one["port"]) in ports
+                )
+                if (found := next(leading, None)) is not None:
+                    return name, str(found["port"])
         return None
 
     async def _pod_labels(self, to: Ref) -> Mapping[str, str]:
@@ -83,7 +85,7 @@ class Frontends:
         return labels
 
     async def _port_names(self, to: Ref, port: int) -> set[Any]:
-        """The ways in which a Service may spell the target's port."""
+        """How a Service may refer to the target's port: by number or by name."""
         if to.kind == "DynamoGraphDeployment":
             return {port, "http"}
         spec = (await self._serving(to)).get("spec") or {}
@@ -97,25 +99,12 @@ class Frontends:
         known = self._pods.get(to)
         now = anyio.current_time()
         if known is None or now - known.at > FRESH_S:
-            known = self._pods[to] = _Pods(await self._look(to), now)
+            known = self._pods[to] = _Pods(await self._read_ready(to), now)
         return known.names
 
-    async def _look(self, to: Ref) -> list[str]:
-        found = await self._objects.list("Pod", namespace=to.namespace, labels=await self._selector(to))
-        return sorted(one["metadata"]["name"] for one in found.items if is_ready(one) and not _is_ending(one))
-
-    async def _selector(self, to: Ref) -> str:
+    async def _read_ready(self, to: Ref) -> list[str]:
         workload = workload_of({**await self._objects.get(to), "kind": to.kind})
         labels = {**workload.selector, **workload.frontend_labels}
-        return ",".join(f"{key}={value}" for key, value in labels.items())
-
-
-def _leading_to(ports: Any, wanted: set[Any]) -> int | None:
-    for one in ports:
-        if one.get("targetPort", one["port"]) in wanted:
-            return int(one["port"])
-    return None
-
-
-def _is_ending(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp"))
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
+        return sorted(one["metadata"]["name"] for one in found.items if is_ready(one))

@@ -1,4 +1,4 @@
-"""The log of our programs in the cluster: one JSON object a line on stderr."""
+"""The log of offbus's programs in the cluster: one JSON object per line on stderr."""
 
 import sys
 
@@ -8,7 +8,7 @@ __all__ = ["log_json"]
 
 
 def log_json() -> None:
-    """Set structlog up, once a program."""
+    """Configure structlog, once per program."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

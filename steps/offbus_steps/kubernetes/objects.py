@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
+from offbus_steps.kinds import ApiResource
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.paths import collection, member
 from offbus_steps.kubernetes.rest.watch import events_after
-from offbus_steps.port import ApiResource, Gone, Object, ObjectList, Objects, Ref, WatchEvent
+from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref, WatchEvent
 
 __all__ = ["KubernetesObjects"]
 
@@ -48,7 +49,7 @@ class KubernetesObjects(Objects):
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Changes after `resource_version`, for ever."""
+        """Changes after `resource_version`, without end."""
         resource = await self._served.resource(kind)
         path = collection(resource, namespace)
         async with aclosing(events_after(self._api, path, _selectors(labels), resource_version)) as events:
@@ -56,7 +57,7 @@ class KubernetesObjects(Objects):
                 yield event
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Create, or see what would be created."""
+        """Create, or show what would be created."""
         resource = await self._served.for_object(obj)
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection(resource, namespace if resource.namespaced else "")
@@ -70,7 +71,7 @@ class KubernetesObjects(Objects):
         return await self._api.json(Call("PATCH", path, body=patch, content_type=MERGE_PATCH))
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
-        """Ask for deletion; what the object owns goes after it."""
+        """Ask for deletion; what the object owns is deleted after it."""
         body = {"propagationPolicy": "Background", **_options(uid, grace_seconds)}
         await self._api.ask(Call("DELETE", await self._path(ref), body=body))
 
@@ -86,7 +87,9 @@ class KubernetesObjects(Objects):
 
     async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
         """The log of a pod's main container."""
-        container = await self._main_container(pod)
+        # the API server wants a name where there are several: "main" as Dynamo's operator calls it, or the first
+        containers = [one["name"] for one in (await self.get(pod))["spec"]["containers"]]
+        container = str("main" if "main" in containers else containers[0])
         params = {"container": container} | ({"previous": "true"} if previous else {})
         if tail is not None:
             params["tailLines"] = str(tail)
@@ -94,11 +97,6 @@ class KubernetesObjects(Objects):
             Call("GET", await self._path(pod, "log"), params=params, headers={"Accept": "*/*"})
         )
         return answer.body.decode(errors="replace")
-
-    async def _main_container(self, pod: Ref) -> str:
-        """The API server wants a name where there are several: "main" as Dynamo's operator calls it, or the first."""
-        names = [one["name"] for one in (await self.get(pod))["spec"]["containers"]]
-        return str("main" if "main" in names else names[0])
 
     async def _pages(
         self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int = PAGE
@@ -119,7 +117,7 @@ class KubernetesObjects(Objects):
             meta = page["metadata"]
             # items of a list carry no kind of their own
             known = {"apiVersion": resource.api_version, "kind": resource.kind}
-            for one in page["items"]:  # a third of every object; who asks for it gets the object itself
+            for one in page["items"]:  # a third of every object; `get` still returns them
                 one["metadata"].pop("managedFields", None)
             yield ObjectList([{**known, **one} for one in page["items"]], meta["resourceVersion"])
             if not meta.get("continue"):

@@ -2,13 +2,13 @@
 
     connect -> preflight (nothing is touched) -> journal the state -> take the Lease -> begin the records -> watch
 
-From then on each effect and each undo asks first whether the Lease is still ours: an owner that was suspended or cut
-off while somebody else finished its run changes nothing more.
+From then on each effect and each undo first checks that the Lease is still ours: an owner that was suspended or cut off
+while another process finished its run changes nothing more.
 
-What a failure does: before the Lease is taken, nothing was touched. One that comes after it and before the
-environment is open removes what was made here, or tells it as residue. Once open, `close` decides: finished runs
-remove Lease and records; otherwise both stay, the Lease unrenewed, for whoever recovers the run. Nothing here is
-imported until a run opens `kubernetes`.
+On failure: before the Lease is taken, nothing was changed. After it and before the environment is open, what was
+created here is removed, or reported as residue. Once open, `close` decides: finished runs remove Lease and records;
+otherwise both remain, the Lease unrenewed, for the recovery of the run. Nothing here is imported until a run opens
+`kubernetes`.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +22,7 @@ from offbus.environment import Environment, RunHandle
 from offbus.errors import StepError, TakenOver
 from offbus.journal.events import Event, EventKind
 from offbus_steps.background_tasks import Background
-from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.cluster.cluster import Cluster, no_extra_fingerprint
 from offbus_steps.failed_open import leftover_after
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
@@ -34,19 +34,19 @@ from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, re
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import ClusterGuards
 
-__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes", "say_out_of_reach"]
+__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes", "report_reaper_gaps"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """What a run has in the cluster while it lasts."""
+class Ownership:
+    """What a run owns in the cluster while it lasts: the Lease and its records."""
 
     lease: RunLease
     records: RunRecords
 
     @classmethod
-    def of(cls, port: KubernetesPort, options: KubernetesOptions, run: RunHandle) -> "Hold":
-        """Nothing is taken yet."""
+    def of(cls, port: KubernetesPort, options: KubernetesOptions, run: RunHandle) -> "Ownership":
+        """The ownership that a run may take; nothing is taken yet."""
         holder, namespace = holder_of(run.run_id, run.epoch), options.agent_namespace
         return cls(
             RunLease(port.objects, namespace, holder, duration_s=options.lease_s),
@@ -54,7 +54,7 @@ class Hold:
         )
 
     async def end(self) -> None:
-        """Nothing is left to undo. The Lease goes last: until then nobody else may begin. Raises TakenOver."""
+        """Nothing remains to undo. The Lease is removed last: until then no other run may begin. Raises TakenOver."""
         if self.lease.held:
             await self.lease.confirm()
             await self.records.end()
@@ -62,41 +62,42 @@ class Hold:
 
 
 class KubernetesCluster(Cluster):
-    """A cluster that keeps the run's events and knows its owner (offbus.environment: PersistsEvents, OwnsRun)."""
+    """A cluster that stores the run's events and knows its owner (offbus.environment: PersistsEvents, OwnsRun)."""
 
     def __init__(
-        self, port: KubernetesPort, run: RunHandle, guards: ClusterGuards, tasks: Background, hold: Hold
+        self,
+        port: KubernetesPort,
+        run: RunHandle,
+        guards: ClusterGuards,
+        tasks: Background,
+        ownership: Ownership,
     ) -> None:
-        super().__init__(port, run, guards, tasks, self._ended, self._nothing_more)
-        self._hold = hold
+        super().__init__(port, run, guards, tasks, self._ended, no_extra_fingerprint)
+        self._ownership = ownership
 
     async def may_change(self) -> None:
-        """Raises StepError when a fault's lease or the run itself was lost: the engine asks before every effect."""
+        """Raises StepError when a fault's lease or the run itself was lost: called before every effect."""
         await super().may_change()
         try:
-            await self._hold.lease.confirm()
+            await self._ownership.lease.confirm()
         except TakenOver as err:
-            raise StepError(err.message, hint="whoever has the run now finishes it") from err
+            raise StepError(err.message, hint="its new owner finishes it") from err
 
     async def may_undo(self) -> None:
-        """Raises TakenOver when the run is another process's now: the engine asks before every undo."""
-        await self._hold.lease.confirm()
+        """Raises TakenOver when another process owns the run now: called before every undo."""
+        await self._ownership.lease.confirm()
 
     async def persist(self, event: Event) -> None:
-        """Have the API server acknowledge an event. Raises StepError; then change nothing."""
-        if not await self._hold.records.persist(event):
+        """Store an event; the API server acknowledges it. Raises StepError: then nothing may be changed."""
+        if not await self._ownership.records.persist(event):
             kind = EventKind(event["kind"]).value
             self.run.observed(
-                lane="run", subject="records", to=f"the {kind} is too large to be kept in the cluster"
+                lane="run", subject="records", to=f"the {kind} is too large to be stored in the cluster"
             )
 
     async def _ended(self, finished: bool) -> None:
         if finished:
-            await self._hold.end()
-
-    async def _nothing_more(self) -> dict[str, Any]:
-        """A real cluster adds nothing to the fingerprint of offbus_steps.residue.fingerprint."""
-        return {}
+            await self._ownership.end()
 
 
 @asynccontextmanager
@@ -105,26 +106,26 @@ async def open_kubernetes(
 ) -> AsyncIterator[Environment]:
     """For a new run."""
     async with port_of(options) as port:
-        run.progress("asking the cluster whether a drill may run")
+        run.progress("checking permissions and agents of the cluster")
         await preflight(port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace)
-        hold = Hold.of(port, options, run)
-        state = journaled(options, guards, hold)
+        ownership = Ownership.of(port, options, run)
+        state = journaled(options, guards, ownership)
         run.opened(state)
-        await say_out_of_reach(port, options, guards, run)
-        opening = Opening(port, guards, run, hold)
+        await report_reaper_gaps(port, options, guards, run)
+        opening = Opening(port, guards, run, ownership)
         try:
             with unreachable():
-                await hold.lease.take()
+                await ownership.lease.take()
             async with opening.opened() as cluster:
                 yield cluster
         finally:
-            await opening.end_unopened()  # once it is open, `close` decides what stays for a recovery
+            await opening.end_unopened()  # once it is open, `close` decides what remains for a recovery
 
 
-async def say_out_of_reach(
+async def report_reaper_gaps(
     port: KubernetesPort, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle
 ) -> None:
-    """Where the reaper could not finish this run: told, and no reason to refuse. Raises CouldNotRun."""
+    """Report the namespaces in which the reaper could not finish this run; the run goes on. Raises CouldNotRun."""
     with unreachable():
         if not await ready_reapers(port, options.agent_namespace):
             return
@@ -135,21 +136,23 @@ async def say_out_of_reach(
 
 @asynccontextmanager
 async def reopen_kubernetes(state: Mapping[str, Any], run: RunHandle) -> AsyncIterator[Environment]:
-    """For a recovery: its preflight is the undo itself, which reports what it may not do."""
+    """For a recovery, without a preflight: the undos report missing permissions themselves."""
     options = KubernetesOptions.model_validate(state["options"])
     guards = ClusterGuards.model_validate(state["guards"])
     async with port_of(options) as port:
-        hold = Hold.of(port, options, run)
-        run.progress("taking the run's Lease over")
+        ownership = Ownership.of(port, options, run)
+        run.progress("taking over the run's Lease")
         with unreachable():
-            await hold.lease.take_over(state["holder"], expired=state.get("expired", state.get("lapsed", "")))
-        run.opened(journaled(options, guards, hold))
-        async with Opening(port, guards, run, hold).opened() as cluster:
+            await ownership.lease.take_over(
+                state["holder"], expired=state.get("expired", state.get("lapsed", ""))
+            )
+        run.opened(journaled(options, guards, ownership))
+        async with Opening(port, guards, run, ownership).opened() as cluster:
             yield cluster
 
 
 async def cluster_identity(options: KubernetesOptions) -> str:
-    """Names the cluster whatever the context is called. Raises CouldNotRun when it cannot be reached."""
+    """Identifies the cluster, independent of the context's name. Raises CouldNotRun when it cannot be reached."""
     async with port_of(options) as port:
         with unreachable():
             system = await port.objects.get(Ref("Namespace", "kube-system"))
@@ -157,26 +160,28 @@ async def cluster_identity(options: KubernetesOptions) -> str:
 
 
 class Opening:
-    """A connected cluster on its way to being open."""
+    """A connected cluster that is being opened."""
 
-    def __init__(self, port: KubernetesPort, guards: ClusterGuards, run: RunHandle, hold: Hold) -> None:
+    def __init__(
+        self, port: KubernetesPort, guards: ClusterGuards, run: RunHandle, ownership: Ownership
+    ) -> None:
         self._port = port
         self._guards = guards
         self._run = run
-        self._hold = hold
+        self._ownership = ownership
         self._is_open = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Cluster]:
-        """The environment, its Lease kept. An error of the body leaves as it is, not in a group."""
+        """The environment, its Lease kept renewed. An error of the body is raised as it is, not in a group."""
         failure: Exception | None = None
         with unreachable(while_opening=lambda: not self._is_open):
-            await self._hold.records.begin(self._run.persisted())
+            await self._ownership.records.begin(self._run.persisted())
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._hold.lease.keep, self._run.abort)
+                tasks.start_soon(self._ownership.lease.keep, self._run.abort)
                 try:
                     cluster = KubernetesCluster(
-                        self._port, self._run, self._guards, Background(tasks, self._run), self._hold
+                        self._port, self._run, self._guards, Background(tasks, self._run), self._ownership
                     )
                     await cluster.start()
                     self._is_open = True
@@ -188,16 +193,16 @@ class Opening:
                 raise failure
 
     async def end_unopened(self) -> None:
-        """Remove what was made, when it did not get as far as being open; what may be left is told as residue."""
+        """Remove what was created, unless it was opened; what may remain is reported as residue."""
         if not self._is_open:
-            left = await leftover_after(self._hold.end, "the run's Lease and records", self._run.run_id)
+            left = await leftover_after(self._ownership.end, "the run's Lease and records", self._run.run_id)
             self._run.unopened(left)
 
 
-def journaled(options: KubernetesOptions, guards: ClusterGuards, hold: Hold) -> dict[str, Any]:
-    """What `reopen` needs. The kubeconfig is named, never copied: credentials stay out of the journal."""
+def journaled(options: KubernetesOptions, guards: ClusterGuards, ownership: Ownership) -> dict[str, Any]:
+    """What `reopen` needs. The kubeconfig is referred to, never copied: credentials stay out of the journal."""
     return {
         "options": journaled_options(options),
         "guards": guards.model_dump(mode="json"),
-        "holder": hold.lease.holder,
+        "holder": ownership.lease.holder,
     }

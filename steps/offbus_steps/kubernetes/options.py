@@ -1,4 +1,4 @@
-"""The options of the environment `kubernetes`: which cluster, as whom, and how hard it may be asked."""
+"""The options of the environment `kubernetes`: which cluster, which credentials, and how many requests."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ __all__ = ["KubernetesOptions"]
 
 
 class KubernetesOptions(Options):
-    """What stands beside `uses: kubernetes`."""
+    """The options beside `uses: kubernetes`."""
 
     context: str = Field(
         default="",
@@ -21,8 +21,8 @@ class KubernetesOptions(Options):
     )
     namespace: str = Field(
         default="",
-        description="The one namespace of the drill, when the credentials have rights in no other. Empty: rights are "
-        "asked for in all namespaces.",
+        description="The only namespace of the drill, when the credentials have permissions in no other. Empty: "
+        "permissions are checked in all namespaces.",
     )
     kubeconfig: str = Field(default="", description="Path of a kubeconfig file. Empty: as kubectl finds it.")
     agent_namespace: str = Field(
@@ -32,19 +32,19 @@ class KubernetesOptions(Options):
         default=50,
         gt=0,
         le=1000,
-        description="Requests a second to the API server, traffic to the target aside.",
+        description="Requests a second to the API server, without traffic to the target.",
     )
     burst: int = Field(default=100, ge=1, le=2000, description="Requests at once.")
     lease_s: int = Field(
         default=30,
         ge=3,
         le=3600,
-        description="For how many seconds the run's Lease lives unrenewed: when its runner is gone for that long, the "
+        description="Seconds until the run's Lease expires unrenewed: when its runner is gone for that long, the "
         "reaper finishes the run.",
     )
 
     def login(self) -> "Login":
-        """Which cluster, and as whom."""
+        """Which cluster, and which credentials."""
         from offbus_steps.kubernetes.rest.connection import Login
 
         return Login(self.kubeconfig, self.context)

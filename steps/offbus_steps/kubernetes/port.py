@@ -43,6 +43,6 @@ class KubernetesPort(Port):
 async def open_port(
     login: Login, *, agent_namespace: str = AGENT_NAMESPACE, qps: float = QPS, burst: int = BURST
 ) -> AsyncIterator[KubernetesPort]:
-    """A port. Connects when it is used. Raises CouldNotRun when the credentials cannot be read."""
+    """A port, which connects on first use. Raises CouldNotRun when the credentials cannot be read."""
     async with Connection(login) as connection:
         yield KubernetesPort(Api(connection, Pace(qps, burst)), agent_namespace)

@@ -1,14 +1,14 @@
-"""`offbus plan` on a cluster: everything that would refuse a run, and what would happen to whom. Changes nothing.
+"""`offbus plan` on a cluster: everything that would refuse a run, and what a run would do. Changes nothing.
 
-First what a run asks before it touches anything (rights, agents, the Lease), each missing thing on a line of its own;
-without the rights nothing more is looked at. Then the drill itself (offbus_steps.preflight.drill), the responder as
-it is deployed (`responder_checks`), and who would finish the run if its runner died.
+First what a run checks before it changes anything (permissions, agents, the Lease), each problem on a line of its own;
+without the permissions nothing more is checked. Then the drill itself (offbus_steps.preflight.drill), the deployed
+responder (`responder_checks`), and whether the reaper could finish the run if its runner died.
 """
 
 from collections.abc import Sequence
 
 from offbus.environment import Intent, PreflightCheck, RunHandle
-from offbus_steps.cluster.cluster import open_cluster
+from offbus_steps.cluster.cluster import no_extra_fingerprint, open_cluster
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
@@ -35,7 +35,7 @@ async def preflight_kubernetes(
     """See `offbus.environment.RunsPreflight`."""
     async with port_of(options) as port:
         with unreachable():
-            checks = await _standing(port, options)
+            checks = await _permissions_and_agents(port, options)
             if any(one.topic == "rights" for one in checks):
                 return [
                     *checks,
@@ -46,12 +46,12 @@ async def preflight_kubernetes(
             checks += await _reaper(port, options, namespaces)
             checks += await responder_checks(port.objects)
             async with open_cluster(
-                port, run, guards, on_close=_leave_it, extra_fingerprint=_nothing
+                port, run, guards, on_close=_nothing_to_close, extra_fingerprint=no_extra_fingerprint
             ) as cluster:
                 return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
 
 
-async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
+async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
     version = await port.api.json(Call("GET", "/version"))
     reached = PreflightCheck(
         "cluster", f"{port.api.connection.server}, Kubernetes {version.get('gitVersion', 'unknown')}"
@@ -64,7 +64,7 @@ async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Pr
             reached,
             *(PreflightCheck("rights", f"missing permission: {one}", "error", ROLES) for one in lacking),
         ]
-    hint = "kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent"
+    hint = "run `kubectl apply -k deploy/base`, and check the DaemonSet offbus-agent"
     return [
         reached,
         *(
@@ -75,14 +75,16 @@ async def _standing(port: KubernetesPort, options: KubernetesOptions) -> list[Pr
 
 
 async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
-    """Who has the cluster now."""
+    """The runs that use the cluster now."""
     found = []
     for left in await runs_known(port, options):
-        hint = f"wait for it, or if it was killed: offbus recover {left.run} --env kubernetes"
+        hint = f"wait for it, or if it was killed, run `offbus recover {left.run} --env kubernetes`"
         if left.holder == NOBODY:
-            found.append(PreflightCheck("runs", f"run {left.run} left its records here", "warning", hint))
+            found.append(
+                PreflightCheck("runs", f"run {left.run} left its records in this cluster", "warning", hint)
+            )
         else:
-            text = f"run {left.run} has this cluster (held by {left.holder})"
+            text = f"the cluster is in use by run {left.run} (held by {left.holder})"
             found.append(PreflightCheck("runs", text, "error", hint))
     return found
 
@@ -90,11 +92,11 @@ async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[Pref
 async def _reaper(
     port: KubernetesPort, options: KubernetesOptions, namespaces: Sequence[str]
 ) -> list[PreflightCheck]:
-    """Who would finish a run whose runner dies, and where it could not."""
+    """Whether the reaper would finish a run whose runner dies, and where it could not."""
     ready = await ready_reapers(port, options.agent_namespace)
     if not ready:
         text = "none is ready: a run whose runner dies waits for `offbus recover`"
-        return [PreflightCheck("reaper", text, "warning", "kubectl apply -k deploy/base")]
+        return [PreflightCheck("reaper", text, "warning", "run `kubectl apply -k deploy/base`")]
     text = f"{ready} ready: a run whose runner dies is finished after {options.lease_s} s"
     out_of_reach = await gaps(port, namespaces, options.agent_namespace)
     return [
@@ -103,9 +105,5 @@ async def _reaper(
     ]
 
 
-async def _leave_it(_finished: bool) -> None:
-    """Nothing was begun."""
-
-
-async def _nothing() -> dict[str, object]:
-    return {}
+async def _nothing_to_close(_finished: bool) -> None:
+    """A preflight starts nothing in the cluster."""

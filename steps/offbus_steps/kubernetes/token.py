@@ -1,8 +1,8 @@
-"""Makes the agents' token: `python -m offbus_steps.kubernetes.token [--context NAME] [--namespace offbus-system]`.
+"""Creates the agents' token: `python -m offbus_steps.kubernetes.token [--context NAME] [--namespace offbus-system]`.
 
-The token is made here, of 32 random bytes, and goes to the API server alone: never to a file, a command line or the
-screen. A Secret that exists is left alone, unless `--renew` asks for another token; agents and runners read it anew.
-Exit codes: 0 made or there already, 3 the cluster refused.
+The token is made of 32 random bytes and sent only to the API server: never to a file, a command line or the screen. An
+existing Secret is not changed, unless `--renew` asks for a new token; agents and runners then read it again. Exit
+codes: 0 created or already there, 3 the cluster refused.
 """
 
 import argparse
@@ -27,7 +27,7 @@ BYTES = 32
 
 
 async def make_token(port: KubernetesPort, namespace: str, *, renew: bool) -> bool:
-    """Make the Secret; whether there is a new token. Raises PortError."""
+    """Create the Secret. Returns whether there is a new token. Raises PortError."""
     path = f"/api/v1/namespaces/{namespace}/secrets"
     try:
         await port.api.json(Call("POST", path, body=_secret(namespace)))
@@ -40,14 +40,14 @@ async def make_token(port: KubernetesPort, namespace: str, *, renew: bool) -> bo
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; its exit code."""
+    """Run the command. Returns the exit code."""
     args = _parser().parse_args(argv)
     try:
         made = anyio.run(_make, args)
     except OffbusError as err:
         print(f"offbus: {err}", file=sys.stderr)
         return Exit.COULD_NOT_RUN
-    print(f"Secret {args.namespace}/{TOKEN_SECRET}: {'a new token' if made else 'left as it was'}")
+    print(f"Secret {args.namespace}/{TOKEN_SECRET}: {'a new token' if made else 'not changed'}")
     return Exit.PASSED
 
 
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
     parser.add_argument("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it")
     parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents are")
-    parser.add_argument("--renew", action="store_true", help="replace the token that is there")
+    parser.add_argument("--renew", action="store_true", help="replace an existing token")
     return parser
 
 

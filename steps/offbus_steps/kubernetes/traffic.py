@@ -1,7 +1,7 @@
-"""Traffic to targets through the API server's proxy, streamed. What fails on the way is never the target's failure.
+"""Traffic to targets through the API server's proxy, streamed. A failure of the path is never the target's failure.
 
-Load above 20 requests/s belongs inside the cluster: each request here passes the API server. Requests are not paced
-by the run's limit on API calls, because waiting would be measured as latency.
+Load above 20 requests/s belongs inside the cluster: each request here passes through the API server. The run's rate
+limit on API calls does not apply to them, because waiting would be measured as latency.
 """
 
 from collections.abc import AsyncIterator, Mapping

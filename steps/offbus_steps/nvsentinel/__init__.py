@@ -1,1 +1,1 @@
-"""What is known of NVSentinel: its names, what of it is deployed, how it is set."""
+"""NVSentinel: its names, which parts are deployed, how they are configured."""

@@ -1,8 +1,8 @@
-"""What reading a deployed responder uses of a cluster: for the declarations of those that have it read."""
+"""The access that reading a deployed responder needs; for the declarations of step types that read it."""
 
 from offbus_steps.access import access
 
 __all__ = ["DEPLOYED_ACCESS"]
 
 DEPLOYED_ACCESS = access("list", "Deployment", "ConfigMap", everywhere=True)
-"""What `offbus_steps.nvsentinel.deployed.deployed` uses."""
+"""What `offbus_steps.nvsentinel.deployed.deployed` needs."""

@@ -1,10 +1,10 @@
-"""What would really be done to a node that a responder holds to be broken: read from what is deployed, never assumed.
+"""What would really be done to a node that a responder considers broken: read from what is deployed, never assumed.
 
 Two parts do it. A *requester* asks for maintenance by a resource (NVSentinel's fault-remediation, or the stand-in's
 controller); a *doer* carries it out (NVSentinel's janitor with its provider; the stand-in's only pretends). They are
-known by the containers and the configuration that their manifests give them, not by their objects' names
-(NVIDIA/NVSentinel, charts fault-remediation, janitor and janitor-provider; deploy/responder). What cannot be told
-counts as real: a guard that cannot be enforced is refused. Nothing here changes anything.
+recognised by their manifests' containers and configuration, not by their objects' names (NVIDIA/NVSentinel, charts
+fault-remediation, janitor and janitor-provider; deploy/responder). What cannot be determined counts as real: a guard
+that cannot be enforced refuses. Changes nothing.
 """
 
 import json
@@ -20,27 +20,27 @@ from offbus_steps.port import Object, Objects, Ref
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
 
 PRETENDING_PROVIDERS = frozenset({"kind", "kwok"})
-"""`csp.provider` of janitor-provider with which no machine is rebooted; the chart's default is `kind`."""
+"""Values of `csp.provider` of janitor-provider that reboot no machine; the chart's default is `kind`."""
 KINDS_OF_ACTION: Mapping[str, tuple[str, ...]] = {
     "RESTART_VM": ("RebootNode",),
     "RESTART_BM": ("RebootNode",),
     "COMPONENT_RESET": ("GPUReset", "RebootNode"),  # RESTART_VM where the metadata does not know the GPU
 }
-"""What NVSentinel asks for where its configuration does not say otherwise."""
+"""What NVSentinel requests unless its configuration says otherwise."""
 CONTROLLERS = {
     "RebootNode": "rebootNodeController",
     "TerminateNode": "terminateNodeController",
     "GPUReset": "gpuResetController",
 }
-"""Of the janitor, in its config.yaml: the kinds that it carries out."""
+"""The kinds that the janitor carries out, and their keys in its config.yaml."""
 DRY = frozenset({"--dry-run", "-dry-run", "--dry-run=true", "-dry-run=true"})
-"""Go's flag package takes all of these for true."""
+"""Go's flag package accepts all of these as true."""
 STANDIN = "offbus_sandbox.responder"
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks for maintenance."""
+    """A program that requests maintenance."""
 
     name: str
     dry_run: bool = False
@@ -50,7 +50,7 @@ class Requester:
     """Action -> kind, where its configuration lists them."""
 
     def kinds(self, action: str) -> tuple[str, ...]:
-        """What it makes for an action."""
+        """The maintenance resources that it creates for an action."""
         if self.dry_run:
             return ()
         if self.asks_for is not None:
@@ -60,24 +60,24 @@ class Requester:
 
 @dataclass(frozen=True, slots=True)
 class Doer:
-    """Who carries maintenance out."""
+    """A program that carries out maintenance."""
 
     name: str
     pretends: frozenset[str] = frozenset()
-    """Kinds that it does not really do."""
+    """Kinds that it does not really carry out."""
     unreadable: str = ""
-    """Why its configuration cannot be told."""
+    """Why its configuration cannot be read."""
 
     def real(self, kind: str) -> str:
-        """Why it would really do it; empty when it would not."""
+        """Why it would really carry it out; empty when it would not."""
         if self.unreadable:
-            return f"what {self.name} would do cannot be told: {self.unreadable}"
+            return f"what {self.name} would do cannot be determined: {self.unreadable}"
         return "" if kind in self.pretends else f"{self.name} would really carry out the {kind}"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """The responders of a cluster, as far as maintenance goes."""
+    """The responders of a cluster, in respect of maintenance."""
 
     requesters: tuple[Requester, ...] = ()
     doers: tuple[Doer, ...] = ()
@@ -85,7 +85,7 @@ class Deployed:
     def real(self, action: str) -> list[str]:
         """Why an action would really be done to a node, or cannot be ruled out; nothing when it would not."""
         if not self.requesters:
-            return ["no responder that offbus knows is deployed, so what would be done cannot be told"]
+            return ["no responder that offbus knows is deployed, so what would be done cannot be determined"]
         return list(dict.fromkeys(why for one in self.requesters for why in self._of(one, action)))
 
     def _of(self, requester: Requester, action: str) -> Iterator[str]:
@@ -93,7 +93,7 @@ class Deployed:
             doers = self.doers if kind in CONTROLLERS else ()
             yield from filter(None, (doer.real(kind) for doer in doers))
             if not doers and not requester.pretended:
-                yield f"{requester.name} would ask for a {kind}, and who carries that out cannot be told"
+                yield f"{requester.name} would request a {kind}, and what carries that out cannot be determined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,19 +135,19 @@ class _Container:
 
     @property
     def words(self) -> list[str]:
-        """Its command line, as far as the manifest says it."""
+        """Its command line, as far as the manifest has it."""
         return [*(self.spec.get("command") or ()), *(self.spec.get("args") or ())]
 
 
 async def deployed(objects: Objects) -> Deployed:
-    """Ask the cluster. Raises PortError."""
+    """Find the responders in a cluster. Raises PortError."""
     deployments = (await objects.list("Deployment")).items
     maps = (await objects.list("ConfigMap")).items
     return deployed_in(deployments, maps)
 
 
 def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deployed:
-    """Read it off all Deployments and ConfigMaps. Pure."""
+    """Find the responders in all Deployments and ConfigMaps. Pure."""
     data = {Ref.of({**one, "kind": "ConfigMap"}): one.get("data") or {} for one in maps}
     containers = list(_Containers(deployments, data))
     requesters = [found for one in containers if (found := _requester(one)) is not None]
@@ -161,17 +161,12 @@ def _requester(container: _Container) -> Requester | None:
         name = f"NVSentinel's fault-remediation ({container.of})"
         return Requester(name, dry_run=bool(DRY & set(container.words)), asks_for=_actions(container.files))
     if STANDIN in container.words and "controller" in container.words:
-        pretended = _standin_janitor(container.files) == "simulate"
+        try:
+            pretended = json.loads(container.files["config.json"])["janitor"] == "simulate"
+        except (KeyError, ValueError, TypeError):
+            pretended = False
         return Requester(f"the stand-in responder ({container.of})", pretended=pretended)
     return None
-
-
-def _standin_janitor(files: Mapping[str, str]) -> str:
-    """What the stand-in's configuration says of its janitor; empty when it does not."""
-    try:
-        return str(json.loads(files["config.json"])["janitor"])
-    except (KeyError, ValueError, TypeError):
-        return ""
 
 
 def _actions(files: Mapping[str, str]) -> dict[str, str] | None:
@@ -184,7 +179,7 @@ def _actions(files: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _kinds_in(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every table that names a kind, by its key: the actions' depth differs between NVSentinel's versions."""
+    """The key and kind of every table with a kind: the actions' depth differs between NVSentinel's versions."""
     for key, value in table.items():
         if isinstance(value, Mapping):
             if "kind" in value:
@@ -205,7 +200,7 @@ def _janitor(container: _Container, provider: str) -> Doer:
 
 
 def _pretends(config: Mapping[str, Any], kind: str, provider: str) -> bool:
-    """Off, waiting for a human (`manualMode`), or a provider that reboots nothing; resets need no provider."""
+    """Whether a kind is off, in `manualMode`, or done by a provider that reboots nothing; resets need no provider."""
     own = config.get(CONTROLLERS[kind]) or {}
     manual = bool(own.get("manualMode", (config.get("global") or {}).get("manualMode", False)))
     return own.get("enabled") is False or manual or (kind != "GPUReset" and provider in PRETENDING_PROVIDERS)

@@ -1,8 +1,8 @@
-"""NVSentinel's names: labels, annotations, states, checks, actions and resources, spelt as its programs spell them.
+"""NVSentinel's names: labels, annotations, states, checks, actions and resources, as its programs spell them.
 
 Sources: fault-quarantine/pkg/common/common.go, the statemanager package, data-models' health_event.proto and the
-default charts of NVIDIA/NVSentinel. Steps ask here whether a change came from the responder, undos ask what to remove;
-the stand-in responder writes the same names.
+default charts of NVIDIA/NVSentinel. Steps use them to tell whether a change came from the responder, undos to know what
+to remove; the stand-in responder writes the same names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,7 +56,7 @@ AGENT = "syslog-health-monitor"
 SERVICE = "NVSentinel"
 XID_CHECK = "SysLogsXIDError"
 RULESET = "Syslog fatal error ruleset"
-"""The rule set of the default chart that an XID matches; it becomes the cordon's reason."""
+"""The default chart's rule set for XIDs; it becomes the cordon's reason."""
 
 QUARANTINE_EVENTS = "quarantineHealthEvent"
 CORDONED_ANNOTATION = "quarantineHealthEventIsCordoned"
@@ -64,7 +64,7 @@ CORDON_PRE_EXISTING = "quarantineHealthEventCordonPreExisting"
 MANUALLY_UNCORDONED = "quarantinedNodeUncordonedManually"
 REMEDIATION_STATE = "latestFaultRemediationState"
 TRUE = "True"
-"""How these annotations, and conditions, say yes."""
+"""The value of these annotations, and conditions, that means yes."""
 
 STATE_LABEL = "dgxc.nvidia.com/nvsentinel-state"
 CORDON_BY = "k8saas.nvidia.com/cordon-by"
@@ -78,15 +78,15 @@ ANNOTATION_PREFIXES = (QUARANTINE_EVENTS, "quarantinedNode", "quarantineValidati
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 OPT_OUT = ("k8saas.nvidia.com/ManagedByNVSentinel", "nvsentinel.dgxc.nvidia.com/managed")
-"""Labels that take a node out of NVSentinel's hands when they are "false"."""
+"""Labels that exclude a node from NVSentinel when they are "false"."""
 BREAKER = "circuit-breaker"
 
 REPORTS_NAMESPACE = "default"
-"""Where its events about nodes are."""
+"""The namespace of its events about nodes."""
 COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
-"""Maintenance resource -> the condition that tells how it went (NVSentinel: `completeConditionType`)."""
+"""Maintenance resource -> the condition with its result (NVSentinel: `completeConditionType`)."""
 MAINTENANCE_KINDS = tuple(COMPLETE_CONDITION)
-"""The resources by which it asks for a reboot or a reset of a node."""
+"""The resources by which it requests a reboot or a reset of a node."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")
 """The label of its maintenance resources."""
 
@@ -95,17 +95,17 @@ HEALTHY_SUFFIX = "IsHealthy"
 
 
 class NodeState(StrEnum):
-    """Values of the state label, in the order in which a fault walks through them."""
+    """Values of the state label, in their order during a fault."""
 
     QUARANTINED = "quarantined"
     DRAINING = "draining"
     DRAIN_SUCCEEDED = "drain-succeeded"
     DRAIN_FAILED = "drain-failed"
-    """Terminal: the drain will not go on."""
+    """Terminal: the drain will not continue."""
     REMEDIATING = "remediating"
     REMEDIATION_SUCCEEDED = "remediation-succeeded"
     REMEDIATION_FAILED = "remediation-failed"
-    """No maintenance answers this fault: a human must act."""
+    """There is no maintenance for this fault: a human must act."""
 
 
 DRAINED_STATES = frozenset(
@@ -140,12 +140,12 @@ def state(labels: Mapping[str, str]) -> str:
 
 
 def cordoned_by_responder(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
-    """Whether the responder says that the node's cordon is its own."""
+    """Whether the responder marks the node's cordon as its own."""
     return annotations.get(CORDONED_ANNOTATION) == TRUE or CORDON_BY in labels
 
 
 def uncordoned_by_responder(labels: Mapping[str, str], annotations: Mapping[str, str]) -> bool:
-    """Whether the responder says that it lifted its quarantine (a manual uncordon leaves another mark)."""
+    """Whether the responder marks its quarantine as lifted (a manual uncordon leaves another mark)."""
     manually = annotations.get(MANUALLY_UNCORDONED) == TRUE
     return UNCORDON_BY in labels and CORDONED_ANNOTATION not in annotations and not manually
 
@@ -161,23 +161,23 @@ def is_responder_condition(condition: Mapping[str, Any]) -> bool:
 
 
 def is_report(event: Mapping[str, Any]) -> bool:
-    """Whether a Kubernetes Event is a responder's word on a fault: its type is the check, its reason says so."""
+    """Whether a Kubernetes Event is a responder's report of a fault: its type is the check, its reason repeats it."""
     return str(event.get("reason", "")) == f"{event.get('type', '')}{UNHEALTHY_SUFFIX}"
 
 
 def is_maintenance(labels: Mapping[str, str]) -> bool:
-    """Whether a maintenance resource was made by the responder."""
+    """Whether a maintenance resource was created by the responder."""
     key, value = MANAGED_BY
     return labels.get(key) == value
 
 
 def is_healthy_condition(condition: Mapping[str, Any]) -> bool:
-    """Whether a condition is a responder's all-clear: it says no more than the condition's absence."""
+    """Whether a condition is a responder's all-clear, which means the same as no condition."""
     return condition.get("status") == "False" and str(condition.get("reason", "")).endswith(HEALTHY_SUFFIX)
 
 
 def fault_conditions(conditions: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The types of the conditions by which the responder calls a node unhealthy now."""
+    """The types of the conditions by which the responder marks a node as unhealthy now."""
     return sorted(
         str(one["type"])
         for one in conditions

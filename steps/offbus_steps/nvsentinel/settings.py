@@ -1,8 +1,8 @@
-"""What the deployed responder is set to: dry run, circuit breaker, deduplication, and what it would really do.
+"""How the deployed responder is configured: dry run, circuit breaker, deduplication.
 
-NVSentinel's parts are known by their containers and the ConfigMaps of their namespace (reference/nvsentinel.md,
-sections 2.3, 3 and 7); of what its configuration does not say, its documented default is told as such. Pure, but for
-the listing.
+NVSentinel's parts are recognised by their containers and the ConfigMaps of their namespace (reference/nvsentinel.md,
+sections 2.3, 3 and 7); what its configuration does not say is reported as its documented default. Pure, but for the
+listing.
 """
 
 import json
@@ -26,7 +26,7 @@ DEDUP = "dedup"
 
 
 async def responder_checks(objects: Objects) -> list[PreflightCheck]:
-    """Look at it. Raises PortError."""
+    """Check it in a cluster. Raises PortError."""
     deployments = (await objects.list("Deployment")).items
     maps = (await objects.list("ConfigMap")).items
     nodes = (await objects.list("Node")).items
@@ -36,7 +36,7 @@ async def responder_checks(objects: Objects) -> list[PreflightCheck]:
 def checks_of(
     deployments: Iterable[Object], maps: Iterable[Object], nodes: Iterable[Object]
 ) -> Iterator[PreflightCheck]:
-    """Of all Deployments, ConfigMaps and nodes."""
+    """Check it in all Deployments, ConfigMaps and nodes."""
     parts = [found for one in deployments if (found := _part(one))]
     if not parts:
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
@@ -45,8 +45,10 @@ def checks_of(
     own = [one for one in maps if one["metadata"].get("namespace") in spaces]
     for name, space, words in parts:
         yield PreflightCheck(TOPIC, f"{name} in {space}")
-        if _dry(words):
-            yield PreflightCheck(TOPIC, f"{name} runs dry: it marks, and changes nothing", "warning")
+        if {"--dry-run", "--dry-run=true", "-dry-run=true"} & set(words):
+            yield PreflightCheck(
+                TOPIC, f"{name} is in dry run: it sets marks, and changes nothing", "warning"
+            )
     yield from _breaker(own, nodes)
     yield from _dedup(own)
 
@@ -66,16 +68,14 @@ def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
     return None
 
 
-def _dry(words: list[str]) -> bool:
-    return any(one in ("--dry-run", "--dry-run=true", "-dry-run=true") for one in words)
-
-
 def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[PreflightCheck]:
     state = next((_data(one).get("status", "") for one in maps if one["metadata"]["name"] == BREAKER), "")
     if state == TRIPPED:
-        hint = f"look why, then reset it: set `status` of ConfigMap {BREAKER} as NVSentinel's runbook says"
+        hint = (
+            f"find the cause, then reset it: set `status` of ConfigMap {BREAKER} (see NVSentinel's runbook)"
+        )
         yield PreflightCheck(
-            TOPIC, "its circuit breaker is TRIPPED: it cordons nothing more", "warning", hint
+            TOPIC, "its circuit breaker is TRIPPED: it does not cordon any more nodes", "warning", hint
         )
     elif state:
         yield PreflightCheck(TOPIC, f"its circuit breaker is not tripped ({state})")
@@ -84,7 +84,7 @@ def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[PreflightC
     if gpu_nodes and 100 / gpu_nodes >= (percentage or DEFAULT_PERCENTAGE):
         known = f"{percentage} %" if percentage else f"{DEFAULT_PERCENTAGE} %, the documented default"
         yield PreflightCheck(
-            TOPIC, f"one cordon of {gpu_nodes} GPU nodes reaches its circuit breaker ({known})", "warning"
+            TOPIC, f"one cordon of {gpu_nodes} GPU nodes trips its circuit breaker ({known})", "warning"
         )
 
 
@@ -92,12 +92,12 @@ def _dedup(maps: list[Object]) -> Iterator[PreflightCheck]:
     window = next((found for one in maps for text in _data(one).values() if (found := _window(text))), "")
     known = window or "3m, the documented default"
     yield PreflightCheck(
-        TOPIC, f"the same XID on the same GPU within its deduplication window ({known}) changes nothing"
+        TOPIC, f"it ignores the same XID on the same GPU within its deduplication window ({known})"
     )
 
 
 def _window(text: str) -> str:
-    """Of a configuration that has one, in JSON, YAML or TOML."""
+    """The deduplication window of a configuration in JSON, YAML or TOML; empty without one."""
     try:
         found = json.loads(text)
         table = found.get(DEDUP) if isinstance(found, Mapping) else None

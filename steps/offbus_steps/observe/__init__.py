@@ -1,1 +1,1 @@
-"""The step types that observe the platform's answer: `await_*` and `hold`."""
+"""The step types that observe the platform's response: `await_*` and `hold`."""

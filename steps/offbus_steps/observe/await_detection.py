@@ -1,13 +1,14 @@
 """Runs `await_detection`, `await_remediation`: the responder found the fault, and its repair was carried out.
 
-A fault that is fatal shows as a condition of the node, any other as an Event about it; `await_detection` outputs which.
-A repair is a resource of the responder's (RebootNode, GPUReset) for this node, made after the injection, whose own
-condition says how it went: `remediation-succeeded` on the node only says that it was made. Both look at everything
-since the injection's mark, in watches that began before it, and at nothing older. Of several nodes' faults each has to
-be found, and repaired. In a dry run nothing is repaired, so `await_remediation` waits in vain.
+A fatal fault shows as a condition of the node, any other as an Event about it; `await_detection` outputs which. A
+repair is a resource of the responder (RebootNode, GPUReset) for this node, created after the injection, whose own
+condition has the result: `remediation-succeeded` on the node only says that it was created. Both consider everything
+since the injection's mark, in watches that began before it, and nothing older. Of several nodes' faults each has to be
+found, and repaired. In a dry run nothing is repaired, so `await_remediation` times out.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from offbus.errors import StepFailed
 from offbus.step import Context
@@ -23,9 +24,11 @@ from offbus_steps.watch.transitions import What
 
 __all__ = ["await_detection", "await_remediation"]
 
+REPAIR_ENDS = frozenset({What.MAINTENANCE_DONE, What.MAINTENANCE_FAILED, What.MAINTENANCE_GONE})
+
 
 async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutputs:
-    """Wait until the responder says of every faulted node that it found the fault there."""
+    """Wait until the responder reports the fault on every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
 
@@ -42,14 +45,11 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
 
 
 async def await_remediation(ctx: Context, params: ResponseParams) -> RemediationOutputs:
-    """Wait until a repair of every faulted node was asked for and completed."""
+    """Wait until a repair of every faulted node was requested and completed."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    ctx.progress(f"waiting for the responder to have {nodes_of(fault)} repaired")
+    ctx.progress(f"waiting for the responder to repair {nodes_of(fault)}")
 
-    async def look(one: NodeFault) -> Transition:
-        return await _repaired(ctx, cluster, one)
-
-    ended = await on_each(fault, look)
+    ended = await on_each(fault, partial(_repaired, ctx, cluster))
     after = measure(ctx, "time_to_remediate", list(zip(fault.every, ended, strict=True)))
     return RemediationOutputs(
         node=fault.node,
@@ -61,36 +61,32 @@ async def await_remediation(ctx: Context, params: ResponseParams) -> Remediation
 
 async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transition:
     """The end of one node's repair. Raises StepFailed."""
-    asked = await cluster.log.first(_about(fault, _is_asked_for, _is_refused), after=fault.mark)
+    asked = await cluster.log.first(
+        _about(fault, lambda one: one.what is What.MAINTENANCE_ASKED or _is_refused(one)), after=fault.mark
+    )
     if _is_refused(asked):
         raise StepFailed(
             f"the responder has no repair for the fault on {fault.node}: {asked.change.to}",
-            hint="its configuration maps the recommended action to no maintenance; a human must act",
+            hint="its configuration has no maintenance for the recommended action; a human must act",
         )
     ctx.progress(f"waiting for {asked.ref}")
-    ended = await cluster.log.first(lambda one: one.ref == asked.ref and _is_end(one), after=fault.mark)
+    ended = await cluster.log.first(
+        lambda one: one.ref == asked.ref and one.what in REPAIR_ENDS, after=fault.mark
+    )
     if ended.what is not What.MAINTENANCE_DONE:
         raise StepFailed(f"{asked.ref} was {ended.change.to}", evidence={"node": fault.node})
     return ended
 
 
-def _about(fault: NodeFault, *wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
+def _about(fault: NodeFault, wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
     """Whether a transition is of the faulted node, or names it, and is one that is wanted."""
 
-    def answer(one: Transition) -> bool:
+    def matches(one: Transition) -> bool:
         ours = one.ref == Ref("Node", fault.node) or one.change.evidence.get("node") == fault.node
-        return ours and any(holds(one) for holds in wanted)
+        return ours and wanted(one)
 
-    return answer
-
-
-def _is_asked_for(one: Transition) -> bool:
-    return one.what is What.MAINTENANCE_ASKED
+    return matches
 
 
 def _is_refused(one: Transition) -> bool:
     return one.what is What.NODE_STATE and one.change.to == f"state {names.NodeState.REMEDIATION_FAILED}"
-
-
-def _is_end(one: Transition) -> bool:
-    return one.what in (What.MAINTENANCE_DONE, What.MAINTENANCE_FAILED, What.MAINTENANCE_GONE)

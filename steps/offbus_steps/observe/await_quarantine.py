@@ -1,9 +1,9 @@
 """Runs `await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, in the run's watches.
 
-Each looks at everything since the injection's mark, so a responder that was faster than the steps is not missed, and
-passes only when the responder itself says that the change is its own. Where a step injected faults on several nodes,
-each of them has to show it, after its own injection. Times count from the injection to the moment in which the runner
-saw the change; of several nodes, the longest is measured.
+Each considers everything since the injection's mark, so a responder that is faster than the steps is not missed, and
+passes only when the responder marks the change as its own. When a step injected faults on several nodes, each of them
+has to show it, after its own injection. Times count from the injection to when the runner saw the change; of several
+nodes, the longest is measured.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
 from offbus_steps.port import Ref
 from offbus_steps.watch.event_log import Transition, World
-from offbus_steps.watch.projections import NodeProjection, PodProjection
+from offbus_steps.watch.projections import NodeProjection
 from offbus_steps.watch.transitions import What
 
 __all__ = ["await_cordon", "await_drain", "await_uncordon", "is_detection"]
@@ -58,10 +58,16 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
             return not any(pod.uid in leaving and pod.active for pod in world.pods())
 
         await cluster.log.ever(ended, after=one.mark)
-        drained = _first(cluster, one, _is_drained)
+        drained = _first(
+            cluster,
+            one,
+            lambda seen: (
+                seen.what is What.NODE_STATE and seen.change.to.removeprefix("state ") in names.DRAINED_STATES
+            ),
+        )
         if drained is None:
             raise StepFailed(
-                f"the responder failed to drain {one.node}", hint="its pods may not be evictable"
+                f"the responder failed to drain {one.node}", hint="check whether its pods can be evicted"
             )
         await cluster.log.ever(left, after=one.mark)
         return drained
@@ -96,21 +102,18 @@ def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | 
 
 
 def _on(name: str, holds: Callable[[NodeProjection], bool]) -> Callable[[World], bool]:
-    def answer(world: World) -> bool:
+    def on_the_node(world: World) -> bool:
         node = world.node(name)
         return node is not None and holds(node)
 
-    return answer
+    return on_the_node
 
 
 def _holders(cluster: Cluster, fault: NodeFault) -> set[str]:
-    """Uids of the pods that held the faulted GPUs at the injection, or came to them on that node since."""
-
-    def held(pod: PodProjection) -> bool:
-        return pod.node == fault.node and bool(set(pod.devices) & set(fault.gpus))
-
+    """Uids of the pods that held the faulted GPUs at the injection."""
     at_the_mark = next(cluster.log.replay(fault.mark))
-    return {pod.uid for pod in at_the_mark.pods() if held(pod)}
+    gpus = set(fault.gpus)
+    return {pod.uid for pod in at_the_mark.pods() if pod.node == fault.node and set(pod.devices) & gpus}
 
 
 def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bool]) -> Transition | None:
@@ -119,33 +122,27 @@ def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bo
 
 
 def _remedy(cluster: Cluster, fault: NodeFault) -> Transition | None:
-    """When the repair was done: as the responder's own resource says it; where it made none, the all-clear."""
+    """The end of the repair: as the responder's own resource says; without one, the all-clear."""
     since = cluster.log.since(fault.mark)
     done = (
         one
         for one in since
         if one.what is What.MAINTENANCE_DONE and one.change.evidence["node"] == fault.node
     )
-    return next(done, None) or _first(cluster, fault, _is_remedy)
+    return next(done, None) or _first(
+        cluster,
+        fault,
+        lambda one: one.what is What.NODE_CONDITION and names.is_healthy_condition(one.change.evidence),
+    )
 
 
 def is_detection(one: Transition) -> bool:
-    """Whether it is the responder's word that a node is not well: a condition, or an Event."""
+    """Whether the responder reports a node as unhealthy: by a condition, or an Event."""
     evidence = one.change.evidence
     if one.what is What.NODE_REPORTED:
         return True
     unhealthy = str(evidence.get("reason", "")).endswith(names.UNHEALTHY_SUFFIX)
     return one.what is What.NODE_CONDITION and evidence["status"] == "True" and unhealthy
-
-
-def _is_remedy(one: Transition) -> bool:
-    evidence = one.change.evidence
-    healthy = str(evidence.get("reason", "")).endswith(names.HEALTHY_SUFFIX)
-    return one.what is What.NODE_CONDITION and evidence["status"] == "False" and healthy
-
-
-def _is_drained(one: Transition) -> bool:
-    return one.what is What.NODE_STATE and one.change.to.removeprefix("state ") in names.DRAINED_STATES
 
 
 def _measure_slowest(

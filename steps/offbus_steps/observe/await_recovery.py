@@ -1,11 +1,11 @@
 """Runs `await_recovery`: the target is whole again, elsewhere, and answers.
 
 Recovered means: the desired replicas are ready, none of them on the faulted node (unless `moved: false`), and the
-newest `answers` requests since then were answered well: those of a `load` count, the rest is asked for here.
-`time_to_recover` counts from the injection to the later of the two: the beginning of the stretch in which the replicas
-are ready, and the last of the good answers that were needed after the last failure. Where requests were sent all the
-while and none failed it counts to the replicas alone, and `no_outage` is true; where nobody asked, it is not known. Of
-several nodes' faults it counts from the first one, and no stretch begins before the last one.
+newest `answers` requests since then were answered well: those of a `load` count, this step sends the rest.
+`time_to_recover` counts from the injection to the later of two: the beginning of the period in which the replicas are
+ready, and the last of the good answers that were needed after the last failure. When requests were sent throughout and
+none failed, it counts to the replicas alone, and `no_outage` is true; when none were sent, it is not known. Of several
+nodes' faults it counts from the first one, and no period begins before the last one.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +16,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus.step import Context
 from offbus_steps.agents.each_fault import required_fault
-from offbus_steps.agents.fault_model import Fault, NodeFault
+from offbus_steps.agents.fault_model import Fault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inference.ask import ask_frontend, question_for
 from offbus_steps.inference_client.statistics import Outcome
@@ -30,26 +30,21 @@ __all__ = ["await_recovery", "good_in_a_row", "recovered_ns"]
 
 
 async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutputs:
-    """Wait until the target is whole, then until it answers; look again when it broke meanwhile."""
+    """Wait until the target is complete, then until it answers; start over when it broke meanwhile."""
     cluster, fault, target = cluster_of(ctx), required_fault(params.fault), required_target(params.target)
     await cluster.observer.watch_target(target)
     faulted = {fault.node, *fault.nodes} if params.moved else set()
     last = max(fault.every, key=lambda one: one.mark)
-    whole, begun_ns = _whole(target, faulted), ctx.now_ns()
+    complete, begun_ns = _complete(target, faulted), ctx.now_ns()
     while True:
-        await cluster.log.until(progress_of(target, ctx.progress, whole))
-        ready = _ready_since(cluster, whole, last)
-        if await _answers_well(ctx, cluster, target, params, ready.mono_ns) and whole(cluster.log.world):
+        await cluster.log.until(progress_of(target, ctx.progress, complete))
+        since = cluster.log.since_when(complete, after=last.mark) or Since(0, None)
+        ready = Since(max(since.mono_ns, last.injected_ns), since.seq)  # at the earliest since the last fault
+        if await _answers_well(ctx, cluster, target, params, ready.mono_ns) and complete(cluster.log.world):
             return _outputs(ctx, cluster, fault, target, params.answers, ready, begun_ns)
 
 
-def _ready_since(cluster: Cluster, whole: Callable[[World], bool], fault: NodeFault) -> Since:
-    """Since when it is whole again: at the earliest since this fault, the last one of its step."""
-    since = cluster.log.since_when(whole, after=fault.mark) or Since(0, None)
-    return Since(max(since.mono_ns, fault.injected_ns), since.seq)
-
-
-def _whole(target: Target, without: Collection[str]) -> Callable[[World], bool]:
+def _complete(target: Target, without: Collection[str]) -> Callable[[World], bool]:
     def holds(world: World) -> bool:
         workload = world.workload(target.ref)
         pods = [pod for pod in target_pods(world, target) if pod.active]
@@ -62,7 +57,7 @@ def _whole(target: Target, without: Collection[str]) -> Callable[[World], bool]:
 async def _answers_well(
     ctx: Context, cluster: Cluster, target: Target, params: RecoveryParams, since_ns: int
 ) -> bool:
-    """Whether enough answers in a row are good; what the run has not asked yet is asked. False after a bad one."""
+    """Whether enough answers in a row are good; sends the requests that are missing. False after a bad one."""
     try:
         question = await question_for(cluster, target, params)
     except StepError as err:
@@ -79,7 +74,7 @@ async def _answers_well(
 
 
 def good_in_a_row(outcomes: Sequence[Outcome], since_ns: int) -> int:
-    """How many of the newest answers to requests begun after `since_ns` are good. Path errors say nothing. Pure."""
+    """How many of the newest answers to requests begun after `since_ns` are good. Path errors do not count. Pure."""
     counted = sorted((one for one in outcomes if not one.path_error), key=lambda one: one.ended_ns)
     newest = takewhile(lambda one: one.good and one.begun_ns >= since_ns, reversed(counted))
     return sum(1 for _ in newest)
@@ -113,7 +108,7 @@ def _outputs(
 def _record(
     ctx: Context, target: Target, fault: Fault, ready: Since, end_ns: int, evidence: Mapping[str, Any]
 ) -> None:
-    """Journal the recovery, and the metric with the events that decide it: what was ready last, or the answers."""
+    """Journal the recovery, and the metric with the event that decides it: the last ready replica, or the answers."""
     by_answers = end_ns > ready.mono_ns
     seen = ctx.observed(
         lane="workload",
@@ -131,8 +126,8 @@ def _after(fault: Fault, end_ns: int) -> timedelta:
 
 def recovered_ns(outcomes: Sequence[Outcome], ready_ns: int, answers: int, *, watched: bool = True) -> int:
     """When a target had recovered: `ready_ns`, or later the end of the `answers`-th good answer after the last
-    failure. Not `watched` (nobody asked before): after `ready_ns`. Pure; outcomes since the injection, path errors
-    left out."""
+    failure. Not `watched` (no requests before this step): after `ready_ns`. Pure; outcomes since the injection,
+    without path errors."""
     ordered = sorted(outcomes, key=lambda one: one.ended_ns)
     failed = [index for index, one in enumerate(ordered) if not one.good]
     if not failed and watched:

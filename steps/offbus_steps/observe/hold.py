@@ -1,8 +1,8 @@
-"""Runs `hold`: something stays true all the time, from the injection on.
+"""Runs `hold`: an expression stays true throughout, from the injection on.
 
-The expression is evaluated for the world at the injection, for every observed change since, and for every change until
-`for` has passed; the first time it is false the step fails with what it saw. By watch, so nothing in between is missed.
-Where a step injected faults on several nodes, it must hold for each of them, since its own injection.
+The expression is evaluated for the state at the injection, for every observed change since, and for every change until
+`for` has passed; the first time it is false the step fails with the values. By watch, so nothing in between is missed.
+When a step injected faults on several nodes, it must hold for each of them, since its own injection.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ __all__ = ["hold", "values_of"]
 
 
 async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
-    """Evaluate for every world since the injection until the time is over."""
+    """Evaluate for every state since the injection until `for` has passed."""
     from offbus.language.cel.expressions import predicate
 
     cluster, target = cluster_of(ctx), required_target(params.target)
@@ -33,26 +33,27 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
     def check(world: World, node: str) -> None:
         values = values_of(world, node, target)
         if not compiled.evaluate(values):
-            what = f"{params.expr} did not hold on {node}: {_words(values)}"
-            raise StepFailed(what, evidence={"node": node, **values})
+            seen = ", ".join(f"{name}={value!r}" for name, value in values.items())
+            message = f"{params.expr} did not hold on {node}: {seen}"
+            raise StepFailed(message, evidence={"node": node, **values})
 
     ctx.progress(f"{params.expr} must hold on {', '.join(marks)}")
     return HoldOutputs(evaluated=await _check_all(cluster.log, marks, check, params.for_))
 
 
 def _marks(params: HoldParams, now: int) -> dict[str, int]:
-    """Each node that is meant, with the mark from which on."""
+    """Each node to check, with the mark to start from."""
     if params.node is not None:
         return {params.node: params.fault.mark if params.fault else now}
     if params.fault is None:
-        raise StepError("which node is meant is not known", hint="give `node`, or inject a fault above")
+        raise StepError("no node to check", hint="set `node`, or inject a fault before this step")
     return {one.node: one.mark for one in params.fault.every}
 
 
 async def _check_all(
     log: Observations, marks: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
 ) -> int:
-    """Check every world since the marks, and every further one until the time is over. How many checks that were."""
+    """Check every state since the marks, and every further one until the time is over. Returns the number of checks."""
     count, now = 0, log.mark()
     for node, mark in marks.items():
         for world in log.replay(mark):
@@ -70,22 +71,18 @@ async def _check_all(
 
 
 def values_of(world: World, node: str, target: Target) -> dict[str, Any]:
-    """The variables in one world. Raises StepError when the node is gone."""
-    view = world.node(node)
-    if view is None:
+    """The variables in one state. Raises StepError when the node is gone."""
+    found = world.node(node)
+    if found is None:
         raise StepError(f"Node/{node} is gone")
     pods = [pod for pod in target_pods(world, target) if pod.active]
     workload = world.workload(target.ref)
     return {
-        "node.cordoned": view.cordoned,
-        "node.schedulable": not view.cordoned and not any(":No" in taint for taint in view.taints),
-        "node.healthy": not view.unhealthy,
-        "node.state": view.state,
+        "node.cordoned": found.cordoned,
+        "node.schedulable": not found.cordoned and not any(":No" in taint for taint in found.taints),
+        "node.healthy": not found.unhealthy,
+        "node.state": found.state,
         "target.ready": sum(pod.ready for pod in pods),
         "target.replicas": workload.desired if workload else 0,
         "target.restarts": sum(pod.restarts for pod in pods),
     }
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())

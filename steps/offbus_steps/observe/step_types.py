@@ -1,4 +1,4 @@
-"""`await_*` and `hold`: the platform's answer to a fault, seen in the run's watches.
+"""`await_*` and `hold`: the platform's response to a fault, seen in the run's watches.
 
     - {id: seen,     uses: await_detection,   timeout: 2m}
     - {id: cordon,   uses: await_cordon,      timeout: 3m}
@@ -8,7 +8,7 @@
     - {id: moved,    uses: await_recovery,    timeout: 10m}
     - {id: calm,     uses: hold, with: {expr: "node.schedulable && target.ready == 2", for: 30s}}
 
-Declared here; what runs each stands beside it, in the module that its `run` names.
+This module only declares them; the module in `run` runs each.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 class ResponseParams(Params):
-    """Which fault's response."""
+    """The fault to wait for the response to."""
 
     fault: Annotated[Fault | None, FromAncestor("fault")] = Field(
         default=None,
@@ -70,20 +70,20 @@ class ResponseOutputs(Outputs):
     nodes: list[str] = Field(description="All nodes that the step faulted.")
     after: timedelta | None = Field(
         default=None,
-        description="From the injection, of several nodes the longest; unset when it was so before.",
+        description="From the injection; of several nodes, the longest; unset when it was so before.",
     )
 
 
 class DetectionOutputs(Outputs):
-    """How the responder told of the fault."""
+    """How the responder reported the fault."""
 
     node: str = Field(description="The faulted node; of several, the first.")
     nodes: list[str] = Field(description="All nodes that the step faulted.")
     fatal: bool = Field(
-        description="By a condition of each node, which leads to its cordon; else by an Event."
+        description="Whether each node got a condition, which leads to its cordon, and not only an Event."
     )
-    told: str = Field(description="What it said: the condition, or the Event's type.")
-    after: timedelta = Field(description="From the injection; of several nodes, the longest.")
+    told: str = Field(description="What it reported: the condition, or the Event's type.")
+    after: timedelta = Field(description="From the injection to the report; of several nodes, the longest.")
 
 
 class RemediationOutputs(Outputs):
@@ -106,20 +106,20 @@ class HoldParams(Params):
         description="CEL over node.cordoned, node.schedulable, node.healthy (no fault condition of a responder), "
         "node.state (the responder's label), target.ready, target.replicas, target.restarts."
     )
-    for_: Duration = Field(alias="for", description="How long from now.")
+    for_: Duration = Field(alias="for", description="How long it must hold, from now.")
     target: Annotated[Target | None, FromAncestor("target")] = Field(
         default=None, description="The workload; by default that of the ancestor that outputs one."
     )
     fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
-        default=None, description="From whose injection on; default: from now."
+        default=None, description="The fault from whose injection on it must hold; default: from now."
     )
-    node: str | None = Field(default=None, description="Default: each node that was faulted.")
+    node: str | None = Field(default=None, description="The node; default: each faulted node.")
 
 
 class HoldOutputs(Outputs):
     """It held."""
 
-    evaluated: int = Field(description="How many worlds were looked at; each for every node.")
+    evaluated: int = Field(description="How many times it was evaluated: for each state and node.")
 
 
 class RecoveryParams(AskParams):
@@ -130,21 +130,21 @@ class RecoveryParams(AskParams):
     )
     moved: bool = Field(
         default=True,
-        description="No pod of the target that uses GPUs may be on a node that was faulted with this one.",
+        description="No pod of the target that requests GPUs may be on a node that was faulted with this fault.",
     )
-    answers: int = Field(default=5, ge=1, description="Good answers in a row.")
-    pause: Duration = Field(default=timedelta(milliseconds=100), description="Between two requests.")
+    answers: int = Field(default=5, ge=1, description="How many good answers in a row are needed.")
+    pause: Duration = Field(default=timedelta(milliseconds=100), description="Pause between two requests.")
 
 
 class RecoveryOutputs(Outputs):
     """How and when it recovered."""
 
-    after: timedelta = Field(description="From the injection.")
+    after: timedelta = Field(description="From the injection to the recovery.")
     no_outage: bool | None = Field(
         default=None,
         description="No request failed since the injection; unset when none was sent before this step.",
     )
-    replicas: int = Field(description="Ready pods.")
+    replicas: int = Field(description="How many of its pods are ready.")
     restarts: int = Field(description="How often the containers of these pods have restarted.")
     nodes: list[str] = Field(description="Where its pods run now.")
 
@@ -194,7 +194,7 @@ AWAIT_UNCORDON = _response_step(
 )
 AWAIT_DETECTION = _response_step(
     "await_detection",
-    "Wait until the responder says that it found the fault.",
+    "Wait until the responder reports the fault.",
     "offbus_steps.observe.await_detection:await_detection",
     2,
     {"time_to_detect": "duration"},
@@ -202,7 +202,7 @@ AWAIT_DETECTION = _response_step(
 )
 AWAIT_REMEDIATION = _response_step(
     "await_remediation",
-    "Wait until the responder had the faulted node repaired.",
+    "Wait until the responder has repaired the faulted nodes.",
     "offbus_steps.observe.await_detection:await_remediation",
     15,
     {"time_to_remediate": "duration"},

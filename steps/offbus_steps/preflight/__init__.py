@@ -1,1 +1,1 @@
-"""What is looked at before a drill touches anything."""
+"""The checks before a drill changes anything."""

@@ -1,8 +1,8 @@
-"""What a drill would meet in a cluster, seen before it: its target, who would be evicted, what a responder would do.
+"""Preflight checks of a drill in a cluster: its target, the pods that would be evicted, what a responder would do.
 
-It asks what the steps themselves will ask, with their own code, and turns their refusals into sights
-(offbus.environment). A target that a manifest makes is not there yet: then each node with GPUs is looked at,
-because the fault may go to any. Changes nothing; what it sends are reads and dry runs.
+It runs the steps' own checks, and turns their refusals into preflight checks (offbus.environment). A target that a
+manifest creates does not exist yet: then each node with GPUs is checked, because the fault may go to any. Changes
+nothing: it sends only reads and dry runs.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.inject.blast_radius import require_allowed, require_evictable, would_go
 from offbus_steps.inject.location import find_locations
-from offbus_steps.inject.planes import Plane, usual_planes
+from offbus_steps.inject.planes import Plane, leads_to_cordon, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import Deployed, deployed
@@ -36,7 +36,7 @@ XID_STEPS = ("inject_fault", "inject_xid", "arm_cuda")
 async def drill_checks(
     cluster: Cluster, intents: Sequence[Intent], scenario_dir: str
 ) -> list[PreflightCheck]:
-    """All of them, in the order in which a run would meet them."""
+    """All checks, in the order of the steps."""
     found: list[PreflightCheck] = []
     target: Target | None = None
     for intent in intents:
@@ -51,7 +51,7 @@ async def drill_checks(
 
 
 async def refusals(topic: str, asked: Awaitable[Any]) -> list[PreflightCheck]:
-    """The sight of what a step would be refused; none when it would not."""
+    """The refusal of a step's own check, as a preflight check; none when it would not refuse."""
     try:
         await asked
     except OffbusError as err:
@@ -70,7 +70,7 @@ async def _target(
             return None, await _manifest(cluster, Path(folder, manifest), intent.params)
     except OffbusError as err:
         return None, [PreflightCheck("target", err.message, "error", err.hint)]
-    return None, [PreflightCheck("target", "it is known only when the drill runs", "warning")]
+    return None, [PreflightCheck("target", "it is known only during the run", "warning")]
 
 
 async def _existing(
@@ -89,12 +89,12 @@ async def _existing(
 
 
 async def _manifest(cluster: Cluster, path: Path, params: Mapping[str, Any]) -> list[PreflightCheck]:
-    """As `deploy` would: in the namespaces that the manifest names, or in the one that the step names."""
+    """What `deploy` would create: in the manifest's namespaces, or in the step's."""
     space = params.get("namespace")
     if params.get("ephemeral"):
         cluster.guards.require_namespace(f"{space}-{cluster.run.run_id}")
         return [
-            PreflightCheck("target", f"would create a namespace {space}-RUN, with all of {path.name} in it")
+            PreflightCheck("target", f"would create a namespace {space}-RUN with everything in {path.name}")
         ]
     found = []
     for obj in read_manifest(path):
@@ -112,7 +112,7 @@ async def _creatable(cluster: Cluster, ref: Ref) -> None:
     except NotFound:
         return
     if ref.kind != "Namespace":
-        raise GuardRefused(f"{ref} exists already", hint="delete it, or take it with `existing`")
+        raise GuardRefused(f"{ref} exists already", hint="delete it, or use it with `existing`")
 
 
 async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIterator[PreflightCheck]:
@@ -123,7 +123,7 @@ async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIt
     if not refused:
         loaded = [one for one in running if pods.gpu_request(one["spec"])]
         yield PreflightCheck(
-            "prepare", f"{len(loaded)} pods of {target} would restart once, and once more in the end"
+            "prepare", f"{len(loaded)} pods of {target} would restart once, and once more at the end"
         )
         if intent.params.get("by") == "admission":
             async for one in admission_checks(cluster, target):
@@ -134,13 +134,13 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
     topic = f"step {intent.step}"
     xid = intent.params.get("xid")
     if not isinstance(xid, int):
-        yield PreflightCheck(topic, "its XID is known only when the drill runs", "warning")
+        yield PreflightCheck(topic, "its XID is known only during the run", "warning")
         return
     planes = _planes(intent, xid)
     for line in remediation_checks(topic, xid, planes, await deployed(cluster.port.objects)):
         yield line
     if target is None:
-        async for one in _anywhere(cluster, topic, intent):
+        async for one in _any_node(cluster, topic, intent):
             yield one
         return
     params = XidParams.model_validate(
@@ -159,17 +159,13 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
         )
     refused = await refusals(topic, require_allowed(cluster, xid, target, locations, planes))
     nodes = [location.node for location in locations]
-    if _cordons(xid, planes):
-        refused += [one for one in await _room(cluster, topic, nodes) if one not in refused]
+    if leads_to_cordon(xid, planes):
+        hurt = await refusals(topic, require_evictable(cluster, nodes))
+        refused += [one for one in hurt if one not in refused]
         async for one in _evicted(cluster, topic, nodes):
             yield one
     for one in refused:
         yield one
-
-
-async def _room(cluster: Cluster, topic: str, nodes: Sequence[str]) -> list[PreflightCheck]:
-    """Who stands in the way of an eviction, and what would not fit elsewhere."""
-    return await refusals(topic, require_evictable(cluster, nodes))
 
 
 def _planes(intent: Intent, xid: int) -> tuple[Plane, ...]:
@@ -180,8 +176,8 @@ def _planes(intent: Intent, xid: int) -> tuple[Plane, ...]:
     return planes if intent.uses == "inject_fault" else tuple(one for one in planes if one != Plane.KERNEL)
 
 
-async def _anywhere(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterator[PreflightCheck]:
-    """The target is not there yet: what would go from each node that the fault could meet."""
+async def _any_node(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterator[PreflightCheck]:
+    """Without a target yet: what would be evicted from each node that the fault may go to."""
     wanted = intent.params.get("node")
     for node in (await cluster.port.objects.list("Node")).items:
         name = node["metadata"]["name"]
@@ -189,7 +185,7 @@ async def _anywhere(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterat
             continue
         async for one in _evicted(cluster, topic, [name]):
             yield one
-        for one in await _room(cluster, topic, [name]):
+        for one in await refusals(topic, require_evictable(cluster, [name])):
             yield PreflightCheck(one.topic, f"if {name} is chosen: {one.text}", "warning", one.hint)
 
 
@@ -208,12 +204,12 @@ async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncI
 
 
 def _already(node: Object) -> Iterator[str]:
-    """What a responder holds against the node before the drill: its deduplication would swallow a repetition."""
+    """What a responder reports about the node before the drill: its deduplication would ignore a repetition."""
     name, conditions = node["metadata"]["name"], (node.get("status") or {}).get("conditions") or ()
     for one in names.fault_conditions(conditions):
         yield (
             f"{name} is already reported as {one}: a repetition within the deduplication window (3 min by default) "
-            "changes nothing"
+            "is ignored"
         )
     state = names.state(node["metadata"].get("labels") or {})
     if state:
@@ -223,15 +219,15 @@ def _already(node: Object) -> Iterator[str]:
 def remediation_checks(
     topic: str, xid: int, planes: Sequence[Plane], responders: Deployed
 ) -> Iterator[PreflightCheck]:
-    """What a responder makes of an XID, by the catalogue and by what is deployed."""
+    """What a responder would do about an XID, by the catalogue and by what is deployed."""
     from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
     if Plane.KERNEL not in planes:
-        yield PreflightCheck(topic, f"XID {xid} ({entry.mnemonic}): no kernel line, so no responder is told")
+        yield PreflightCheck(topic, f"XID {xid} ({entry.mnemonic}): no kernel line, so no responder sees it")
     elif not entry.cordons:
         yield PreflightCheck(
-            topic, f"XID {xid} ({entry.mnemonic}): not fatal for NVSentinel, it only reports an event"
+            topic, f"XID {xid} ({entry.mnemonic}): not fatal for NVSentinel, which only reports an event"
         )
     else:
         yield PreflightCheck(
@@ -241,12 +237,6 @@ def remediation_checks(
         )
         reasons = responders.real(entry.nvsentinel_action)
         for why in reasons:
-            yield PreflightCheck(topic, f"for real: {why}", "warning")
+            yield PreflightCheck(topic, f"real remediation: {why}", "warning")
         if not reasons:
-            yield PreflightCheck(topic, "no machine would really be rebooted or reset, by what is deployed")
-
-
-def _cordons(xid: int, planes: Sequence[Plane]) -> bool:
-    from offbus_agent.catalogue.catalogue import lookup
-
-    return Plane.KERNEL in planes and lookup(xid).cordons
+            yield PreflightCheck(topic, "the deployed responders would not really reboot or reset a machine")

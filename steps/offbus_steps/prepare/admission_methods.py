@@ -1,8 +1,8 @@
-"""The two ways by admission, and which of them a cluster takes: its own admission policies first, else our webhook.
+"""The two admission methods, and which of them a cluster supports: its own admission policies first, else our webhook.
 
-Both are asked for by dry runs of what would be created, so `plan` and `prepare_cuda` ask the same and change nothing.
-Only an effect shows whether a way that is taken works: a server with the feature gate off takes policies and does
-nothing, and one whose webhook is down goes on without it.
+Both are tested by dry runs of what would be created, so `plan` and `prepare_cuda` check the same and change nothing.
+Only the effect shows whether a method works: a server with the feature gate off accepts policies and ignores them, and
+one whose webhook is down admits pods without it.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +17,7 @@ from offbus_steps.prepare.mutating_policy import binding_of, policy_of
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, configuration_of
 from offbus_steps.workloads.target import Target
 
-__all__ = ["GATES", "Admitted", "Way", "Ways", "admission_checks", "ways_of"]
+__all__ = ["GATES", "Admitted", "Method", "Methods", "admission_checks", "supported_methods"]
 
 GATES = (
     "Kubernetes 1.34 serves policies with --feature-gates=MutatingAdmissionPolicy=true and "
@@ -27,26 +27,26 @@ DEPLOY = "kubectl apply -k deploy/webhook"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Objects that change pods as they are created."""
+class Method:
+    """The objects of one method, which change pods as they are created."""
 
     kind: str
     objects: tuple[Object, ...]
     idle: str
-    """What it means when pods come unchanged all the same."""
+    """The cause when pods are created unchanged all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
-    """What a cluster takes, the best first, and why not the others."""
+class Methods:
+    """What a cluster supports, the preferred first, and why not the others."""
 
-    taken: tuple[Way, ...]
+    supported: tuple[Method, ...]
     missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What the objects of each way are made of."""
+    """What the objects of each method are made of."""
 
     name: str
     run: str
@@ -54,36 +54,33 @@ class Admitted:
     images: Mapping[str, str]
 
 
-async def ways_of(cluster: Cluster, wanted: Admitted) -> Ways:
-    """Ask the cluster. Raises StepError when the credentials do not suffice, or another run's objects are there."""
-    taken, missing = [], []
-    for make in (_policy, _webhook):
-        way = await make(cluster, wanted)
-        why = way if isinstance(way, str) else await _refused(cluster, way)
-        if why is None and isinstance(way, Way):
-            taken.append(way)
+async def supported_methods(cluster: Cluster, wanted: Admitted) -> Methods:
+    """Ask the cluster. Raises StepError for missing permissions, or when another run's objects are there."""
+    policy = policy_of(wanted.name, wanted.run, wanted.target, wanted.images, cluster.port.host_path)
+    idle = f"the cluster accepted the {POLICY} and ignores it: its feature gate is off"
+    by_policy = Method(POLICY, (policy, binding_of(wanted.name, wanted.run)), idle)
+    supported, missing = [], []
+    for kind in (POLICY, WEBHOOK):
+        method = by_policy if kind == POLICY else await _webhook(cluster, wanted)
+        why = method if isinstance(method, str) else await _refused(cluster, method)
+        if why is None and isinstance(method, Method):
+            supported.append(method)
         else:
             missing.append(str(why))
-    return Ways(tuple(taken), tuple(missing))
+    return Methods(tuple(supported), tuple(missing))
 
 
-async def _policy(cluster: Cluster, wanted: Admitted) -> Way | str:
-    policy = policy_of(wanted.name, wanted.run, wanted.target, wanted.images, cluster.port.host_path)
-    idle = f"the cluster took the {POLICY} and does nothing with it: its feature gate is off"
-    return Way(POLICY, (policy, binding_of(wanted.name, wanted.run)), idle)
-
-
-async def _webhook(cluster: Cluster, wanted: Admitted) -> Way | str:
-    """The way, or why it cannot be gone."""
+async def _webhook(cluster: Cluster, wanted: Admitted) -> Method | str:
+    """The method, or why it is not available."""
     namespace = cluster.port.agent_namespace
     if not namespace:
-        return "offbus's webhook runs in clusters alone"
+        return "offbus's webhook runs only in clusters"
     published = Ref("ConfigMap", SERVICE, namespace)
     try:
         certificate = ((await cluster.port.objects.get(published)).get("data") or {}).get(CERTIFICATE)
     except NotFound:
-        return f"offbus's webhook is not deployed in {namespace} ({DEPLOY})"
-    see = f"see kubectl -n {namespace} logs deployment/{SERVICE}"
+        return f"offbus's webhook is not deployed in {namespace}: run `{DEPLOY}`"
+    see = f"check `kubectl -n {namespace} logs deployment/{SERVICE}`"
     if not certificate or not await _is_ready(cluster, namespace):
         return f"offbus's webhook is not ready: {see}"
     try:
@@ -92,7 +89,7 @@ async def _webhook(cluster: Cluster, wanted: Admitted) -> Way | str:
         )
     except Invalid as err:
         return err.message
-    return Way(WEBHOOK, (made,), f"the API server gets no answer from offbus's webhook: {see}")
+    return Method(WEBHOOK, (made,), f"the API server gets no answer from offbus's webhook: {see}")
 
 
 async def _is_ready(cluster: Cluster, namespace: str) -> bool:
@@ -102,34 +99,35 @@ async def _is_ready(cluster: Cluster, namespace: str) -> bool:
     )
 
 
-async def _refused(cluster: Cluster, way: Way) -> str | None:
-    """Why the cluster would not take it; None when it would. A binding goes with its policy."""
+async def _refused(cluster: Cluster, method: Method) -> str | None:
+    """Why the cluster would not accept it; None when it would. A binding is served with its policy."""
     try:
-        await cluster.port.objects.create(way.objects[0], dry_run=True)
+        await cluster.port.objects.create(method.objects[0], dry_run=True)
     except (NotFound, Invalid) as err:
-        return f"{way.kind} is not served here as offbus needs it: {err.message}"
+        return f"the cluster does not serve {method.kind} as offbus needs it: {err.message}"
     except Forbidden as err:
         raise StepError(
-            f"the credentials may not create a {way.kind}: {err.message}",
+            f"missing permission to create a {method.kind}: {err.message}",
             hint="bind the role offbus-runner-admission of deploy/, or use `by: patch`",
         ) from err
     except Conflict as err:
-        raise StepError(f"{err.message}", hint="`offbus recover` undoes a run left over") from err
+        raise StepError(f"{err.message}", hint="run `offbus recover` to undo an unfinished run") from err
     return None
 
 
 async def admission_checks(cluster: Cluster, target: Target) -> AsyncIterator[PreflightCheck]:
-    """For `plan`: which way would be gone, and what the others lack."""
+    """For `plan`: which method would be used, and why the others are not available."""
     try:
-        ways = await ways_of(
+        methods = await supported_methods(
             cluster, Admitted(f"offbus-{cluster.run.run_id}", cluster.run.run_id, target, {})
         )
     except OffbusError as err:
         yield PreflightCheck("prepare", err.message, "error", err.hint)
         return
-    if ways.taken:
-        kinds = [one.kind for one in ways.taken]
-        last = f", and by {kinds[1]} if that shows no effect" if kinds[1:] else ""
+    if methods.supported:
+        kinds = [one.kind for one in methods.supported]
+        last = f", or by {kinds[1]} if that has no effect" if kinds[1:] else ""
         yield PreflightCheck("prepare", f"pods would get the shim by {kinds[0]}{last}")
-    for why in ways.missing:
-        yield PreflightCheck("prepare", why, "info" if ways.taken else "error", "" if ways.taken else GATES)
+    for why in methods.missing:
+        other = bool(methods.supported)
+        yield PreflightCheck("prepare", why, "info" if other else "error", "" if other else GATES)

@@ -1,7 +1,7 @@
 """Loads the shim by patching the workload: one rollout, waited for by watch.
 
-An operator or a GitOps tool may put the spec back as it was. That is seen in the same watch and said at once, with
-the name of who wrote last; nothing is written a second time.
+An operator or a GitOps tool may revert the spec. The same watch shows that, and it is reported at once, with the name
+of the last writer; nothing is written a second time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,9 @@ from offbus_steps.workloads.target import Target
 
 __all__ = ["load_by_patch", "put_back"]
 
-WAYS_OUT = "prepare_cuda with `by: admission` leaves the spec as it is; or pause who keeps it"
+ALTERNATIVES = (
+    "use prepare_cuda with `by: admission`, which does not change the spec; or pause what reverts it"
+)
 
 
 async def load_by_patch(
@@ -34,8 +36,12 @@ async def load_by_patch(
     running: list[Object],
     fields: Sequence[Field],
 ) -> None:
-    """Patch, and wait until all pods are new. Raises StepFailed when somebody puts the spec back."""
-    _require_rolling(workload)
+    """Patch, and wait until all pods are new. Raises StepFailed when somebody reverts the spec."""
+    if workload.not_rolling:
+        raise StepError(
+            f"{workload.ref} would not replace its pods when it is patched: {workload.not_rolling}",
+            hint="use `by: admission`, which replaces them one by one, or change that for the drill",
+        )
     await _require_surge(cluster, workload, running)
     await ctx.undo(RestoreFields.of(workload.obj, fields, rollout=target))
     patched = await patch_fields(cluster.port.objects, workload.obj, fields)
@@ -57,9 +63,9 @@ async def load_by_patch(
 
 
 def put_back(world: World, target: Target, generation: int = 0) -> bool:
-    """Whether the shim is gone again from a spec that is newer than `generation`."""
-    view = world.workload(target.ref)
-    return view is not None and view.generation > generation and not view.shim
+    """Whether a spec newer than `generation` is without the shim again."""
+    workload = world.workload(target.ref)
+    return workload is not None and workload.generation > generation and not workload.shim
 
 
 async def _reverted(cluster: Cluster, target: Target) -> StepFailed:
@@ -70,13 +76,13 @@ async def _reverted(cluster: Cluster, target: Target) -> StepFailed:
     who = _writer(now["metadata"])
     evidence = {"by": who, "generation": now["metadata"].get("generation")}
     return StepFailed(
-        f"{target} was put back by {who}: the shim is gone from its spec again ({WAYS_OUT})",
+        f"{target} was reverted by {who}: the shim is no longer in its spec ({ALTERNATIVES})",
         evidence=evidence,
     )
 
 
 def _writer(meta: Mapping[str, Any]) -> str:
-    """Who wrote the spec last, by the server's own bookkeeping, and who owns the object."""
+    """The last writer of the spec, by the server's own bookkeeping, and the object's owner."""
     entries = [one for one in meta.get("managedFields") or () if not one.get("subresource")]
     newest = max((str(one.get("time", "")) for one in entries), default="")
     managers = sorted({str(one["manager"]) for one in entries if str(one.get("time", "")) == newest})
@@ -87,16 +93,8 @@ def _writer(meta: Mapping[str, Any]) -> str:
     return ", ".join([*named, *(f"its owner {one}" for one in owners)]) or "somebody else"
 
 
-def _require_rolling(workload: Workload) -> None:
-    if workload.not_rolling:
-        raise StepError(
-            f"{workload.ref} would not replace its pods when it is patched: {workload.not_rolling}",
-            hint="use `by: admission`, which replaces them one by one, or change that for the drill",
-        )
-
-
 async def _require_surge(cluster: Cluster, workload: Workload, running: list[Object]) -> None:
-    """A rollout that starts a pod before it stops one needs room for it."""
+    """Raises GuardRefused when a rollout that starts pods before it stops others has no GPUs for them."""
     surge = workload.surge()
     if not surge:
         return
@@ -106,6 +104,6 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
     missing = without_gpus([spec for spec in specs if pods.gpu_request(spec)], nodes, everything)
     if missing:
         raise GuardRefused(
-            f"{workload.ref} rolls over by starting pods first, and there is no room: missing {', '.join(missing)}",
+            f"{workload.ref} starts new pods first in a rollout, without room for them: missing {', '.join(missing)}",
             hint="free GPUs, or set the workload's maxUnavailable to 1",
         )

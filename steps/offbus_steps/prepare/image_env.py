@@ -1,10 +1,10 @@
-"""The LD_PRELOAD that containers have of their images: no object says it, so the node's agent reads it off the process.
+"""The LD_PRELOAD that containers get from their images: no object has it, so the agent reads it from the process.
 
-Only containers that ask for GPUs and whose spec has no LD_PRELOAD of its own are asked about; a spec's value hides the
-image's. What cannot be read is refused: an LD_PRELOAD that is set over an unknown one could break the workload.
+Only containers that request GPUs and whose spec has no LD_PRELOAD of its own matter: a spec's value hides the image's.
+What cannot be read is refused: overwriting an unknown LD_PRELOAD could break the workload.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from offbus.errors import StepError
@@ -20,25 +20,23 @@ async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, s
     """Container name -> value, for those that have one. Raises StepError for what cannot be read, or differs."""
     found: dict[str, str] = {}
     for pod in running:
-        wanted = list(_without_own(pod))
+        wanted = [
+            one["name"]
+            for one in pods.containers(pod["spec"])
+            if pods.gpu_request({"containers": [one]}) and not pods.env_value(one, "LD_PRELOAD")
+        ]
         if not wanted or not pod["spec"].get("nodeName"):
-            continue  # a pod that is on no node has no process yet
+            continue  # a pod without a node has no process yet
         processes = await _processes(cluster, pod)
         for name in wanted:
             value = _value(pod, name, processes)
             if found.setdefault(name, value) != value:
                 raise StepError(
-                    f"the pods run container {name} with different LD_PRELOADs of their images: "
+                    f"the images of container {name} set different LD_PRELOADs in the target's pods: "
                     f"{found[name]!r} and {value!r}",
                     hint="wait until the rollout of the workload is complete",
                 )
     return {name: value for name, value in found.items() if value}
-
-
-def _without_own(pod: Object) -> Iterator[str]:
-    for container in pods.containers(pod["spec"]):
-        if pods.gpu_request({"containers": [container]}) and not pods.env_value(container, "LD_PRELOAD"):
-            yield container["name"]
 
 
 async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
@@ -48,10 +46,10 @@ async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
     except (AgentRefused, Unavailable) as err:
         older = isinstance(err, AgentRefused) and err.code == "no_such_path"
         raise StepError(
-            f"whether the image of Pod {pod['metadata']['name']} sets LD_PRELOAD cannot be read: {err.message}",
+            f"cannot read whether the image of Pod {pod['metadata']['name']} sets LD_PRELOAD: {err.message}",
             hint="the agents are older than this offbus: restart the DaemonSet offbus-agent with its image"
             if older
-            else f"see the agent of {node}",
+            else f"check the agent of {node}",
         ) from err
 
 
@@ -60,15 +58,15 @@ def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
     values = {one["value"] for one in own}
     if len(values) != 1 or None in values:
         raise StepError(
-            f"whether the image of container {container} of Pod {pod['metadata']['name']} sets LD_PRELOAD cannot be "
-            f"read: {'its process cannot be looked into' if own else 'the agent finds no process of it'}",
-            hint="write LD_PRELOAD into the container's env, as a plain value",
+            f"cannot read whether the image of container {container} of Pod {pod['metadata']['name']} sets LD_PRELOAD: "
+            f"{'its process cannot be inspected' if own else 'the agent finds no process of it'}",
+            hint="set LD_PRELOAD in the container's env, as a plain value",
         )
     return str(values.pop())
 
 
 def _id(pod: Object, container: str) -> str:
-    """The container's id, without the runtime's name before it."""
+    """The container's id, without the runtime's prefix."""
     statuses: list[Mapping[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
     return next(
         (str(one.get("containerID", "")).rpartition("/")[2] for one in statuses if one["name"] == container),

@@ -1,11 +1,11 @@
-"""The admission policy that loads the shim into pods as they are created: their workload's spec stays as it is.
+"""The admission policy that loads the shim into pods as they are created: their workload's spec is not changed.
 
 A MutatingAdmissionPolicy and its binding (admissionregistration.k8s.io), with a fixed name and the run's label. It
-takes the pods of one target in one namespace, and of them the containers that ask for GPUs, and adds what
-offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An LD_PRELOAD that is there is chained
-behind ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from
-starting. A cluster that serves the kind with its feature gate off takes the objects and does nothing, so a dry run
-has to show the effect before anything relies on it. Pure.
+selects the pods of one target in one namespace, and their containers that request GPUs, and adds what
+offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An existing LD_PRELOAD is chained behind
+ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from starting.
+A cluster that serves the kind with its feature gate off accepts the objects and ignores them, so a dry run has to show
+the effect before anything relies on it. Pure.
 """
 
 import json
@@ -33,13 +33,13 @@ CONDITIONS = [
         "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER})",
     },
 ]
-"""What a pod must be to be changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
+"""Which pods are changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
 OWN = (
     'has(c.env) && c.env.exists(e, e.name == "LD_PRELOAD" && has(e.value) && e.value != "") '
     '? c.env.filter(e, e.name == "LD_PRELOAD")[0].value : '
     '(c.name in variables.images ? variables.images[c.name] : "")'
 )
-"""The LD_PRELOAD that the container would have: by its spec, else by its image."""
+"""The LD_PRELOAD that the container would have: from its spec, else from its image."""
 CHANGED = f"""
 Object{{spec: Object.spec{{
   volumes: [Object.spec.volumes{{name: "{VOLUME}",
@@ -58,16 +58,21 @@ Object{{spec: Object.spec{{
 def policy_of(
     name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str], str]
 ) -> Object:
-    """The policy for one target. `images`: the LD_PRELOAD that containers have of their images, by their names."""
+    """The policy for one target. `images`: the LD_PRELOAD from their images, by the containers' names."""
+    literal = json.dumps  # JSON's escapes are CEL's, too
+    entries = {"": "", **images}.items()  # a CEL map that is never empty, so that its type is known
     spec: dict[str, Any] = {
         "failurePolicy": "Ignore",
         "reinvocationPolicy": "IfNeeded",
         "matchConstraints": {**selectors_of(target), "resourceRules": [RULE]},
         "matchConditions": CONDITIONS,
         "variables": [
-            {"name": "library", "expression": _cel(host_path(LIBRARY))},
-            {"name": "folder", "expression": _cel(host_path(PAGE_DIR))},
-            {"name": "images", "expression": _cel_map(images)},
+            {"name": "library", "expression": literal(host_path(LIBRARY))},
+            {"name": "folder", "expression": literal(host_path(PAGE_DIR))},
+            {
+                "name": "images",
+                "expression": "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in entries) + "}",
+            },
         ],
         "mutations": [
             {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": CHANGED.strip()}}
@@ -77,12 +82,12 @@ def policy_of(
 
 
 def binding_of(name: str, run: str) -> Object:
-    """What puts the policy of that name into effect."""
+    """The binding that puts the policy of that name into effect."""
     return {"kind": BINDING, "metadata": meta_of(name, run), "spec": {"policyName": name}}
 
 
 def selectors_of(target: Target) -> dict[str, Any]:
-    """Which pods are looked at: those of the target, in its namespace."""
+    """Which pods are selected: those of the target, in its namespace."""
     return {
         "matchPolicy": "Equivalent",
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": target.namespace}},
@@ -91,16 +96,5 @@ def selectors_of(target: Target) -> dict[str, Any]:
 
 
 def meta_of(name: str, run: str) -> dict[str, Any]:
-    """A fixed name, and the run's label: by both its undo knows it again."""
+    """A fixed name, and the run's label: its undo identifies it by both."""
     return {"name": name, "labels": {RUN_LABEL: run}}
-
-
-def _cel(text: str) -> str:
-    """A CEL string literal: JSON's escapes are CEL's, too."""
-    return json.dumps(text)
-
-
-def _cel_map(items: Mapping[str, str]) -> str:
-    """A CEL map literal; never empty, so that its type is known."""
-    entries = {"": "", **items}
-    return "{" + ", ".join(f"{_cel(key)}: {_cel(value)}" for key, value in entries.items()) + "}"

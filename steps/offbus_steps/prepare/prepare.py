@@ -1,8 +1,8 @@
-"""Runs `prepare_cuda`: refuses what could not be loaded or undone, loads the shim, and reads it back in every GPU pod.
+"""Runs `prepare_cuda`: refuses what cannot be loaded or undone, loads the shim, and reads it back in every GPU pod.
 
-By patch: only what is needed is written into the workload (environment, volume, mount of the containers that ask for
+By patch: only what is needed is written into the workload (environment, volume, mount of the containers that request
 GPUs), which makes the pods restart once, here and not in a measured phase; the undo restores exactly those fields and
-waits for the rollout back. By admission: the spec stays as it is, for operators and GitOps; the cluster's admission
+waits for the rollout back. By admission: the spec is not changed, for operators and GitOps; the cluster's admission
 policies, or our webhook, change pods as they are created, the pods are replaced once, and the undo removes what changes
 them and replaces them again. Either way the step returns when every running GPU pod was read back with the shim in its
 environment.
@@ -18,9 +18,9 @@ from offbus_steps.prepare.by_patch import load_by_patch
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.prepare.image_env import image_preloads
 from offbus_steps.prepare.step_types import PrepareOutputs, PrepareParams
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import pods, workload_of
 from offbus_steps.workloads.shim_fields import is_loaded_with, preload_fields
-from offbus_steps.workloads.target import Target, live_workload, required_target
+from offbus_steps.workloads.target import Target, required_target
 
 __all__ = ["prepare_cuda"]
 
@@ -33,9 +33,9 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
     cluster = cluster_of(ctx)
     target = required_target(params.target)
     await cluster.observer.watch_target(target)
-    workload = await live_workload(cluster.port.objects, target)
+    workload = workload_of(await cluster.port.objects.get(target.ref))
     running = await target_objects(cluster, target)
-    preload_fields(workload, running, cluster.port.host_path)  # what cannot be chained is refused first
+    preload_fields(workload, running, cluster.port.host_path)  # refuses first what cannot be chained
     images = await image_preloads(cluster, running)
     fields = preload_fields(workload, running, cluster.port.host_path, images)
     await require_admitted(cluster, target, running)

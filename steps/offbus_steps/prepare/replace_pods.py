@@ -1,11 +1,12 @@
 """Replaces a target's pods a few at a time, without touching its spec.
 
 At most a quarter of them at once, as a rollout does by default: a batch is deleted (uid precondition), and the next
-waits until the target is whole again. Pods that come back wrong were made by an API server that did not know yet what
-admission policies there are: nothing tells when it does, so they are given growing time, and not deleted for ever.
+waits until the target is complete again. Pods that come back wrong were created by an API server that did not know the
+admission policies yet: nothing signals when it does, so the pauses grow, and the number of deletions is limited.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import anyio
@@ -22,7 +23,7 @@ from offbus_steps.workloads.target import Target
 __all__ = ["replace_pods"]
 
 ROUNDS = 6
-"""How often all pods may have been replaced before it is given up."""
+"""How often all pods may be replaced before it gives up."""
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 15.0
 
@@ -30,40 +31,30 @@ Wrong = Callable[[PodProjection], bool]
 
 
 async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Callable[[str], None]) -> int:
-    """Delete the pods that are `wrong` until none is left; how many. Raises StepFailed when that does not help."""
+    """Delete the pods that are `wrong` until none remains. Returns how many. Raises StepFailed when it gives up."""
     deleted: set[str] = set()
     first = {pod.uid for pod in target_pods(cluster.log.world, target)}
     limit, pause = ROUNDS * max(1, len(first)), FIRST_PAUSE_S
-    while stale := _stale(cluster.log.world, target, wrong):
+    while stale := [pod for pod in target_pods(cluster.log.world, target) if pod.active and wrong(pod)]:
         if len(deleted) >= limit:
             raise StepFailed(
-                f"the pods of {target} come back as they were: {', '.join(one.ref.name for one in stale)}"
+                f"the pods of {target} come back unchanged: {', '.join(one.ref.name for one in stale)}"
             )
         if any(pod.uid not in first for pod in stale):
             await anyio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
         batch = stale[: max(1, len(target_pods(cluster.log.world, target)) // 4)]
         for pod in batch:
-            await _delete(cluster, pod)
+            with suppress(NotFound, Conflict):  # gone or replaced already
+                await cluster.port.objects.delete(pod.ref, uid=pod.uid)
         deleted |= {pod.uid for pod in batch}
         say(f"{target}: {len(deleted)} pods replaced")
-        await cluster.log.until(partial(_whole, target, deleted))
+        await cluster.log.until(partial(_complete, target, deleted))
     return len(deleted)
 
 
-def _stale(world: World, target: Target, wrong: Wrong) -> list[PodProjection]:
-    return [pod for pod in target_pods(world, target) if pod.active and wrong(pod)]
-
-
-async def _delete(cluster: Cluster, pod: PodProjection) -> None:
-    try:
-        await cluster.port.objects.delete(pod.ref, uid=pod.uid)
-    except (NotFound, Conflict):
-        return  # somebody was faster
-
-
-def _whole(target: Target, gone: set[str], world: World) -> bool | None:
-    """Whether what was deleted is gone and the target is as its spec says, or is not there any more itself."""
+def _complete(target: Target, gone: set[str], world: World) -> bool | None:
+    """Whether the deleted pods are gone and the target is rolled out, or was deleted itself."""
     left = [pod for pod in target_pods(world, target) if pod.uid in gone]
     if left:
         return None

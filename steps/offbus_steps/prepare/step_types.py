@@ -3,7 +3,7 @@
     - {id: prepare, uses: prepare_cuda}
     - {id: prepare, uses: prepare_cuda, with: {by: admission}}
 
-Declared here; what runs it is offbus_steps.prepare.prepare.
+This module only declares it; offbus_steps.prepare.prepare runs it.
 """
 
 from datetime import timedelta
@@ -29,7 +29,7 @@ PREPARE_ACCESS = (
     | access("get", "Pod", subresource="log")
     | access("create", POLICY, BINDING, WEBHOOK)
 )
-"""Pods are created as dry runs alone, which show before anything is touched what a namespace would refuse."""
+"""Pods are created only as dry runs, which show what a namespace refuses before anything is changed."""
 
 
 class PrepareParams(Params):
@@ -40,8 +40,8 @@ class PrepareParams(Params):
     )
     by: Literal["patch", "admission"] = Field(
         default="patch",
-        description="patch: the workload's spec is changed and restored. admission: its spec stays as it is, for "
-        "operators and GitOps that put changes back; by MutatingAdmissionPolicy where the cluster serves it, else by "
+        description="patch: the workload's spec is changed and restored. admission: its spec is not changed, for "
+        "operators and GitOps that revert changes; by MutatingAdmissionPolicy where the cluster serves it, else by "
         "offbus's webhook (deploy/webhook).",
     )
 

@@ -1,8 +1,8 @@
 """Removes what loaded the shim by admission, and replaces the pods that still have it.
 
-The policy and its binding, and the webhook's configuration, are this run's by their label; what else has that name is
-left alone. Pods that were created in the moment after the deletion may still have been changed by a server that did not
-know of it yet: pods are looked at again until none has the shim.
+The policy, its binding and the webhook's configuration belong to this run by their label; other objects of that name
+are not touched. Pods that are created just after the deletion may still be changed by a server that did not know of it
+yet: so pods are replaced until none has the shim.
 """
 
 from datetime import timedelta
@@ -49,7 +49,7 @@ class RemoveAdmission(Undo):
         await cluster.observer.watch_target(self.target)
         replaced = await self._replaced(cluster, ctx.run)
         if replaced is None:
-            detail = f"admission is gone; pods were not replaced within {OWN_ROLLOUT_S:g} s, and go with their workload"
+            detail = f"admission removed; pods were not replaced within {OWN_ROLLOUT_S:g} s, their workload is deleted"
             return UndoResult.restored(detail, removed=removed)
         if removed or replaced:
             return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
@@ -68,7 +68,7 @@ class RemoveAdmission(Undo):
         return True
 
     async def _replaced(self, cluster: Cluster, run: str) -> int | None:
-        """How many; None when it was given up. The run's own workload is going to be deleted, and may be broken."""
+        """Returns how many; None after a timeout. The run's own workload will be deleted, and may be broken."""
         with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, run) else None):
             return await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
         return None

@@ -1,4 +1,4 @@
-"""Restores the fields that a run set in an object that it does not own."""
+"""Restores the fields that a run set in an object that it did not create."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ OWN_ROLLOUT_S = 60.0
 
 
 class RestoreFields(Undo):
-    """Three ways for each field: ours is restored, what is as before is left, what somebody else set is a conflict."""
+    """For each field: our value is restored, the value from before is kept, somebody else's value is a conflict."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=4)
     access: ClassVar[frozenset[Access]] = access("get patch list watch", *WORKLOAD_KINDS) | access(
@@ -39,12 +39,12 @@ class RestoreFields(Undo):
     uid: str = Described(description="Its uid: an object that replaced it is not touched.")
     fields: tuple[Field, ...] = Described(description="The fields, in the order in which they were set.")
     rollout: Target | None = Described(
-        default=None, description="Wait until this target is rolled out again."
+        default=None, description="The target to wait for until it is rolled out again."
     )
 
     @classmethod
     def of(cls, obj: Mapping[str, Any], fields: Sequence[Field], *, rollout: Target | None = None) -> Self:
-        """The undo of setting fields in an object as it is now."""
+        """The undo for setting fields in an object as it is now."""
         ref = Ref.of(obj)
         return cls(
             kind=ref.kind,
@@ -81,10 +81,10 @@ class RestoreFields(Undo):
         return UndoResult.conflict(more, restored=ours) if more else _result(ours, conflicts)
 
     async def _rolled_out(self, cluster: Cluster, changed: Object, run: str, *, keeps: bool) -> None:
-        """Also after nothing was left to do: an undo that was cut short may have patched already.
+        """Also when nothing remained to restore: an interrupted undo may have patched already.
 
-        A workload that the run made itself is going to be deleted: it is waited for, but it may be broken. `keeps`:
-        somebody else's change is there, so pods may rightly keep the shim.
+        A workload that the run created itself will be deleted: it is waited for, but may be broken. `keeps`: with
+        somebody else's change, pods may rightly keep the shim.
         """
         target = self.rollout
         if target is None:
@@ -101,7 +101,7 @@ class RestoreFields(Undo):
 
 
 def _as_before(world: World, target: Target, generation: int, *, keeps: bool) -> bool:
-    """A status that lags behind is not believed alone: the pods have to be without the shim, too."""
+    """A lagging status is not enough: the pods have to be without the shim, too."""
     loaded = any(pod.shim for pod in target_pods(world, target))
     return rolled_out(world, target, generation) and (keeps or not loaded)
 

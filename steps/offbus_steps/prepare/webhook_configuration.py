@@ -1,14 +1,14 @@
-"""The admission webhook's side that the cluster sees: its configuration, and what its address says.
+"""The admission webhook as the cluster sees it: its configuration, and what its URL path contains.
 
-The second way by admission, for clusters that do not serve MutatingAdmissionPolicy as offbus needs it. A
+The second admission method, for clusters that do not serve MutatingAdmissionPolicy as offbus needs it. A
 MutatingWebhookConfiguration with a fixed name and the run's label sends the target's new pods to our own server
-(deploy/webhook), which answers with what the policy would have done. It narrows as the policy does: one namespace, the
-target's labels, pods that ask for GPUs. `failurePolicy` is Ignore and its time is short: a webhook that is down must
-never keep a pod from starting.
+(deploy/webhook), which answers with what the policy would have done. It selects as the policy does: one namespace, the
+target's labels, pods that request GPUs. `failurePolicy` is Ignore and the timeout is short: a webhook that is down
+must never keep a pod from starting.
 
-The server knows nothing of runs: all that it needs beside the pod stands in the path, so it holds no state, reads no
-object, and what it answers depends on nothing but what it is sent. Segments of a path must be DNS labels for the API
-server, hence the hexadecimal digits. Pure.
+The server knows nothing of runs: all that it needs beside the pod is in the path, so it holds no state, reads no
+object, and its answer depends only on the request. The API server wants path segments to be DNS labels, hence the
+hexadecimal digits. Pure.
 """
 
 import json
@@ -30,7 +30,7 @@ CERTIFICATE = "certificate.pem"
 
 ROOT = "/load"
 SEGMENT = 60
-"""Characters of a path's segment; a DNS label has 63 at most."""
+"""Characters of a path segment; a DNS label has 63 at most."""
 LONGEST = 8192
 """Characters of a path."""
 ANSWERS_WITHIN_S = 5
@@ -59,23 +59,23 @@ def configuration_of(
 
 
 def path_of(images: Mapping[str, str]) -> str:
-    """The path that says what containers have of their images. Raises Invalid when it would be too long."""
+    """The path that contains the LD_PRELOADs of images. Raises Invalid when it would be too long."""
     digits = json.dumps(dict(sorted(images.items()))).encode().hex() if images else ""
     path = "/".join([ROOT, *re.findall(f".{{1,{SEGMENT}}}", digits)])
     if len(path) > LONGEST:
-        raise Invalid("the images set too many or too long LD_PRELOADs for a webhook's path")
+        raise Invalid("the images set more LD_PRELOADs than fit into the webhook's path")
     return path
 
 
 def images_of(path: str) -> dict[str, str]:
-    """What `path_of` was given. Raises Invalid for any other path."""
+    """The reverse of `path_of`. Raises Invalid for any other path."""
     if not re.fullmatch(f"{ROOT}(/[0-9a-f]+)*", path) or len(path) > LONGEST:
         raise Invalid("no such path")
     digits = path.removeprefix(ROOT).replace("/", "")
     try:
         found = json.loads(bytes.fromhex(digits)) if digits else {}
     except ValueError as err:
-        raise Invalid("the path says nothing that can be read") from err
+        raise Invalid("the path cannot be decoded") from err
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise Invalid("the path names no images")
     return found

@@ -1,10 +1,10 @@
-"""Whose doing a difference in a cluster's fingerprint can be. Pure.
+"""Tells external changes in a cluster's fingerprint from what the run may have done. Pure.
 
-While a drill runs, others work in the cluster: a controller labels a node, somebody cordons another one, a release
+During a drill, others change the cluster, too: a controller labels a node, somebody cordons another one, a release
 changes a workload. None of that is this run's residue, and `offbus recover` could not fix it. A run changes names of
-its own (offbus_steps.workloads.shim_fields) and has a responder change the responder's
-(offbus_steps.nvsentinel.names); what is neither is foreign. In doubt a difference is ours: a pod that is missing, a
-cordon that is gone, a taint. That a patch of ours changed no more than it was to is checked where it is sent
+its own (offbus_steps.workloads.shim_fields) and makes a responder change the responder's
+(offbus_steps.nvsentinel.names); all else is an external change. When it is not certain, a difference counts as ours: a
+missing pod, a removed cordon, a taint. That our own patches change nothing else is checked where they are sent
 (offbus_steps.residue.patching).
 """
 
@@ -28,9 +28,9 @@ META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
 
 
 def split_spec(spec: object) -> tuple[dict[str, Any], str]:
-    """A workload's spec as the values that a drill may set, by their place, and a digest of all the rest.
+    """A workload's spec as the values that a drill may set, by their path, and a digest of all the rest.
 
-    No value of anybody else's leaves this function: specs hold secrets.
+    Other values never leave this function: specs hold secrets.
     """
     ours: dict[str, Any] = {}
     rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
@@ -38,7 +38,7 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
 
 
 def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
-    """`value` without what is ours, which goes into `ours`, and without what is empty then."""
+    """`value` without what is ours, which goes into `ours`, and without what becomes empty by that."""
     if isinstance(value, Mapping):
         remaining = {key: _without_ours(one, f"{path}.{key}", ours) for key, one in value.items()}
         return {key: one for key, one in remaining.items() if one not in ({}, [])}
@@ -58,7 +58,7 @@ def _items(value: list[Any], path: str, ours: dict[str, Any]) -> Iterator[object
 
 
 def external_change(item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """Why an item of `fingerprint.fingerprint` differs by somebody else's doing; None when it may be ours."""
+    """Why a difference in an item of `fingerprint.fingerprint` is external; None when it may be ours."""
     if item.startswith("Node/"):
         return _of_node(item, before.get(item), after.get(item), after)
     if item.startswith(PODS):
@@ -86,8 +86,8 @@ def _of_node(item: str, was: Any, now: Any, after: Mapping[str, Any]) -> str | N
 
 
 def _of_pods(was: Any, now: Any) -> str | None:
-    """More pods than before, none of them with the shim more than before, were made by somebody else."""
+    """Additional pods without the shim were created by somebody else."""
     if was is None or now is None or now["preload"] > was["preload"]:
         return None
     grown = now["count"] >= was["count"] and now["ready"] >= was["ready"]
-    return "there are more of them, and none was prepared" if grown else None
+    return "more pods than before, and none of them was prepared" if grown else None

@@ -1,9 +1,9 @@
 """Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
 
-Left out is what the platform itself keeps changing: heartbeats and messages of conditions, names that it makes up,
-bookkeeping annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is
-kept by value, the rest as a digest: specs hold secrets. Whose doing a difference can be:
-offbus_steps.residue.external_changes.
+Left out is what the platform itself keeps changing: heartbeats and messages of conditions, generated names, bookkeeping
+annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is kept by
+value, the rest as a digest: specs hold secrets. offbus_steps.residue.external_changes tells which differences are not
+this run's.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ OWNED_BY_THE_PLATFORM = (
     "csi.volume.kubernetes.io/",
     "kubeadm.alpha.kubernetes.io/",
 )
-"""Annotations that controllers write on their own."""
+"""Prefixes of annotations that controllers write on their own."""
 
 
 async def fingerprint(
@@ -44,7 +44,7 @@ async def fingerprint(
     """Flat names to JSON values, e.g. "Node/node-1 spec.unschedulable" -> True."""
     try:
         return await _taken(objects, agents, guards, run, whole=False)
-    except Gone:  # the server forgot where the parts were: once more, whole
+    except Gone:  # the continue token expired: once more, in one piece
         return await _taken(objects, agents, guards, run, whole=True)
 
 
@@ -62,9 +62,12 @@ async def _taken(
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
-                items.update(_workload(Ref.of({**obj, "kind": kind}), obj.get("spec")))
+                ref = Ref.of({**obj, "kind": kind})
+                items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
     items.update(await _pods(objects, guards, whole=whole))
-    items.update(await _leftovers(objects, run))
+    for kind in ALLOWED_KINDS:
+        for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
+            items[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
     return items
 
 
@@ -81,14 +84,8 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
             yield f"{name} {META}{what}[]", remaining
     for one in (node.get("status") or {}).get("conditions") or ():
         if names.is_healthy_condition(one):
-            continue  # a detector reports it when it starts: it says no more than its absence
+            continue  # a detector reports it when it starts: it means the same as no condition
         yield f"{name} {CONDITION}{one['type']}", [one["status"], one.get("reason", "")]
-
-
-def _workload(ref: Ref, spec: object) -> Iterator[tuple[str, Any]]:
-    ours, rest = split_spec(spec)
-    yield f"{ref} {OURS}", ours
-    yield f"{ref} {REST}", rest
 
 
 async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:
@@ -154,11 +151,3 @@ def _controller(meta: Mapping[str, Any]) -> str:
         if one.get("controller"):
             return f"{one['kind']}/{one['name']}"
     return ""
-
-
-async def _leftovers(objects: Objects, run: str) -> dict[str, Any]:
-    found = {}
-    for kind in ALLOWED_KINDS:
-        for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
-            found[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
-    return found

@@ -1,4 +1,4 @@
-"""Writes fields into live objects: read, change, patch on condition of the version, and again on conflict."""
+"""Writes fields into live objects: read, change, patch conditional on the version, and retry on conflict."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from offbus_steps.workloads.fields import Field, apply, merge_patch, plan
 
 __all__ = ["MORE_CHANGED", "change", "patch_fields", "rest_of"]
 
-MORE_CHANGED = "more of {ref} has changed than what was patched"
+MORE_CHANGED = "more of {ref} has changed than the patch sets"
 TRIES = 8
-"""Conflicts in a row after which somebody is fighting for the object."""
+"""Conflicts in a row after which it gives up."""
 
 Change = Callable[[Object], dict[str, Any]]
 
 
 async def change(objects: Objects, ref: Ref, wanted: Change, *, status: bool = False) -> Object:
-    """Make `wanted` (a changed copy of the object) true, whatever else changes meanwhile. Raises NotFound.
+    """Change an object to `wanted` (a changed copy of it), whatever else changes meanwhile. Raises NotFound.
 
     Nothing is sent when `wanted` equals what is there.
     """
@@ -32,24 +32,26 @@ async def change(objects: Objects, ref: Ref, wanted: Change, *, status: bool = F
             return await objects.patch(ref, patch, status=status)
         except Conflict:
             continue
-    raise StepError(f"{ref} changes faster than it can be patched", hint="see what else writes to it")
+    raise StepError(f"{ref} changes faster than it can be patched", hint="check what else writes to it")
 
 
 async def patch_fields(objects: Objects, planned: Object, fields: Sequence[Field]) -> Object:
-    """Set the fields of a workload, provided that each still is as when it was planned. Raises StepError when one is
-    not, StepFailed when more than the fields has changed with them."""
+    """Set the fields of a workload, if each is still as when it was planned. Raises StepError when one is not,
+    StepFailed when more than the fields changed."""
     ref = Ref.of(planned)
     rest: list[str] = []
 
     def wanted(now: Object) -> dict[str, Any]:
         if any(plan(now, field.path, field.intended) != field for field in fields):
-            raise StepError(f"{ref} was changed by somebody else just now", hint="run again")
+            raise StepError(f"{ref} has just been changed by somebody else", hint="run again")
         rest[:] = [rest_of(now)]
         return apply(now, fields)
 
     patched = await change(objects, ref, wanted)
     if rest_of(patched) != rest[0]:
-        raise StepFailed(MORE_CHANGED.format(ref=ref), hint="see what admission does to it")
+        raise StepFailed(
+            MORE_CHANGED.format(ref=ref), hint="check which admission webhooks or policies change it"
+        )
     return patched
 
 

@@ -1,1 +1,1 @@
-"""The guards of our environments."""
+"""The guards of environments with a cluster."""

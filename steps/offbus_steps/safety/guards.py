@@ -1,9 +1,9 @@
-"""The guards of a cluster: what a drill may at most do to it, before and during the run.
+"""The guards of a cluster: limits on what a drill may do to it, before and during the run.
 
     guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid}
 
-Before: `deploy` and the injecting steps ask here and are refused with GuardRefused (exit 3) that names the guard and
-the shortage. During: the observer asks after every change; a guard that no longer holds stops the run, which undoes.
+Before: `deploy` and the injecting steps check them, and raise GuardRefused (exit 3) naming the guard and the shortage.
+During: the observer checks them after every change; a broken guard stops the run, which undoes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -29,27 +29,27 @@ SYSTEM_NAMESPACES = frozenset(
 """Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
 
 NO_ACTION = "NONE"
-"""Recommended for what asks for no remediation: nothing is fatal, so no responder is even asked."""
+"""Recommended for XIDs that need no remediation: they are not fatal, so the responder does nothing."""
 LOCAL_NODE_IMAGE = "offbus local node"
-"""`status.nodeInfo.osImage` of a node of `local`: a folder with processes, which nothing can reboot."""
+"""`status.nodeInfo.osImage` of a node of `local`: a folder, which nothing can reboot or reset."""
 
 
 class ClusterGuards(Guards):
     """Guards that every environment with a cluster can enforce."""
 
     max_cordoned_nodes: int = Field(
-        default=1, ge=0, description="How many nodes may be cordoned at once, whoever cordoned them."
+        default=1, ge=0, description="How many nodes may be cordoned at once, no matter who cordoned them."
     )
     min_healthy_replicas: int = Field(
         default=0,
         ge=0,
-        description="How many of the target's replicas (its pods that ask for GPUs; all of them when none does) must "
+        description="How many of the target's replicas (its pods that request GPUs; all its pods when none does) must "
         "be ready: elsewhere than on the faulted node before the injection, and anywhere while a fault is armed.",
     )
     namespaces: tuple[str, ...] = Field(
         default=("*",),
         description="Shell patterns of the namespaces that belong to the drill; pods of others on the faulted node "
-        "(DaemonSets and system pods aside) refuse the fault.",
+        "(except DaemonSets and system pods) make the fault refused.",
     )
     real_remediation: Literal["forbid", "allow"] = Field(
         default="forbid",
@@ -62,36 +62,36 @@ class ClusterGuards(Guards):
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """The namespaces to look into: those that are named, or ("",), all of them, where a pattern is one."""
+        """The namespaces to list: those that are named, or ("",) for all of them when one is a pattern."""
         named = all(not set(pattern) & set("*?[") for pattern in self.namespaces)
         return tuple(dict.fromkeys(self.namespaces)) if named else ("",)
 
     def require_namespace(self, namespace: str) -> None:
-        """Raises GuardRefused when the drill may not touch a namespace."""
+        """Raises GuardRefused when a namespace does not belong to the drill."""
         if not self.allows_namespace(namespace):
             patterns = ", ".join(self.namespaces)
             raise GuardRefused(
                 f"guard namespaces: {namespace!r} is not among {patterns}",
-                hint="widen guards.namespaces, or use a target inside it",
+                hint="widen guards.namespaces, or use a target in one of them",
             )
 
     def require_cordon_room(self, world: "World", nodes: Collection[str]) -> None:
-        """Raises GuardRefused when those nodes, cordoned beside what is cordoned already, would be too many."""
+        """Raises GuardRefused when too many nodes would be cordoned, with those that already are."""
         after = {one.ref.name for one in world.nodes() if one.cordoned} | set(nodes)
         if len(after) > self.max_cordoned_nodes:
             raise GuardRefused(
-                f"guard max_cordoned_nodes: {len(after)} nodes ({_names(after)}) would be cordoned, "
-                f"{self.max_cordoned_nodes} may be",
-                hint="uncordon what is cordoned already, or raise guards.max_cordoned_nodes",
+                f"guard max_cordoned_nodes: {len(after)} nodes ({', '.join(sorted(after))}) would be cordoned, "
+                f"the limit is {self.max_cordoned_nodes}",
+                hint="uncordon nodes, or raise guards.max_cordoned_nodes",
             )
 
     def require_healthy_elsewhere(self, world: "World", target: "Target", nodes: Collection[str]) -> None:
-        """Raises GuardRefused when too few replicas would be left if those nodes lost theirs."""
+        """Raises GuardRefused when too few replicas would remain without those on these nodes."""
         left = [pod for pod in _healthy(world, target) if pod.node not in nodes]
         if len(left) < self.min_healthy_replicas:
             raise GuardRefused(
-                f"guard min_healthy_replicas: {len(left)} of {target} would be left without those on "
-                f"{_names(nodes)}, {self.min_healthy_replicas} must be",
+                f"guard min_healthy_replicas: {len(left)} of {target} would remain without those on "
+                f"{', '.join(sorted(nodes))}, at least {self.min_healthy_replicas} must",
                 hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
             )
 
@@ -100,49 +100,40 @@ class ClusterGuards(Guards):
     ) -> None:
         """Raises GuardRefused when the fault would make a responder really reboot or reset the node.
 
-        What is deployed decides (`offbus_steps.nvsentinel.deployed`); what cannot be told is refused, too.
+        It depends on what is deployed (`offbus_steps.nvsentinel.deployed`); what cannot be determined is refused, too.
         """
         from offbus_steps.nvsentinel.deployed import deployed
 
-        if self.real_remediation == "allow" or action == NO_ACTION or _is_local(node):
+        info = (node.get("status") or {}).get("nodeInfo") or {}
+        is_local = info.get("osImage") == LOCAL_NODE_IMAGE
+        if self.real_remediation == "allow" or action == NO_ACTION or is_local:
             return
         if reasons := (await deployed(objects)).real(action):
             raise GuardRefused(
                 f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
-                hint="turn its dry run or its janitor's manual mode on, or set guards.real_remediation to allow",
+                hint="enable its dry run or its janitor's manual mode, or set guards.real_remediation to allow",
             )
 
     def broken(self, world: "World", faulted: "Iterable[Target]" = ()) -> str | None:
-        """Why the guards do not hold now, with the targets that have an armed fault; None while they do."""
+        """Which guard is broken now, given the targets that have an armed fault; None for none."""
         cordoned = sorted(one.ref.name for one in world.nodes() if one.cordoned)
         if len(cordoned) > self.max_cordoned_nodes:
-            return (
-                f"guard max_cordoned_nodes: {_names(cordoned)} are cordoned, {self.max_cordoned_nodes} may be"
-            )
+            limit = self.max_cordoned_nodes
+            return f"guard max_cordoned_nodes: {', '.join(cordoned)} are cordoned, the limit is {limit}"
         for target in faulted:
             healthy = len(_healthy(world, target))
             if healthy < self.min_healthy_replicas:
                 return (
                     f"guard min_healthy_replicas: {healthy} of {target} are ready, "
-                    f"{self.min_healthy_replicas} must be while a fault is armed"
+                    f"at least {self.min_healthy_replicas} must be while a fault is armed"
                 )
         return None
 
 
 def _healthy(world: "World", target: "Target") -> "list[PodProjection]":
-    """The target's replicas that are ready and stay."""
+    """The target's replicas that are ready and not terminating."""
     from offbus_steps.watch.target_pods import target_pods
 
     found = target_pods(world, target)
     replicas = [pod for pod in found if pod.gpus] or found
     return [pod for pod in replicas if pod.ready and pod.active]
-
-
-def _is_local(node: Mapping[str, Any]) -> bool:
-    """Whether the node is a folder, which nothing can reboot or reset."""
-    info = (node.get("status") or {}).get("nodeInfo") or {}
-    return info.get("osImage") == LOCAL_NODE_IMAGE
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))

@@ -1,1 +1,1 @@
-"""Test kits for those who write environments."""
+"""Test kits for authors of environments."""

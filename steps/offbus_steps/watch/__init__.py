@@ -1,1 +1,1 @@
-"""The observer: what changes while a drill runs, and the projections of it."""
+"""The observer: what changes during a drill, as projections of objects."""

@@ -1,7 +1,7 @@
-"""The ordered log of what was observed, and the waiting on it.
+"""The ordered log of what was observed, and how to wait for entries.
 
-Order in this log is what "after the injection" means: a mark is a position in a watch that began before the
-injection, never a time. Late subscribers replay from their mark. Nothing here does I/O; the watches append.
+The order in this log defines "after the injection": a mark is a position in a watch that began before the injection,
+never a time. Late subscribers replay from their mark. No I/O here; the watches append.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change, as it stands in the log."""
+    """One change in the log."""
 
     order: int
-    """Of its update; transitions of one update share it."""
+    """Position of its update; transitions of one update share it."""
     ref: Ref
     change: Change
     seq: int
-    """Of its event in the journal."""
+    """Sequence number of its event in the journal."""
     mono_ns: int
     """When the runner saw it."""
 
@@ -41,7 +41,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One object went from one view to the next (None: not there)."""
+    """One object changed from one projection to the next (None: it does not exist)."""
 
     order: int
     ref: Ref
@@ -59,17 +59,17 @@ class Since:
     mono_ns: int
     """The runner's clock; 0 when it was true at the mark."""
     seq: int | None
-    """The journal's event that made it true; None when it was true at the mark, or no event tells of it."""
+    """The journal event that made it true; None when it was true at the mark, or without an event."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All views at one place in the log."""
+    """All projections at one position in the log."""
 
     projections: Mapping[Ref, Projection]
 
     def node(self, name: str) -> NodeProjection | None:
-        """A node's view."""
+        """The projection of a node."""
         found = self.projections.get(Ref("Node", name))
         return found if isinstance(found, NodeProjection) else None
 
@@ -84,43 +84,40 @@ class World:
                 yield one
 
     def workload(self, ref: Ref) -> WorkloadProjection | None:
-        """A workload's view."""
+        """The projection of a workload."""
         found = self.projections.get(ref)
         return found if isinstance(found, WorkloadProjection) else None
 
 
 class Observations:
-    """The log and the newest views. One task appends at a time; any number wait."""
+    """The log and the newest projections. One task appends at a time; any number may wait."""
 
     def __init__(self) -> None:
         self._projections: dict[Ref, Projection] = {}
         self._updates: list[Update] = []
         self._news = anyio.Event()
         self.world = World(self._projections)
-        """The newest views; it changes as the watches go on."""
+        """The newest projections; updated by the watches."""
 
     def mark(self) -> int:
         """A position: everything appended later is "after" it."""
         return len(self._updates)
 
-    def seed(self, view: Projection) -> None:
-        """A first sight, by a list: it is no transition and does not stand in the log."""
-        self._projections[view.ref] = view
+    def seed(self, projection: Projection) -> None:
+        """Add an object from the first list: that is not a transition and not in the log."""
+        self._projections[projection.ref] = projection
 
     def append(
         self, ref: Ref, was: Projection | None, now: Projection | None, transitions: tuple[Transition, ...]
     ) -> None:
-        """Take an update in and wake those who wait."""
-        if now is None:
-            self._projections.pop(ref, None)
-        else:
-            self._projections[ref] = now
+        """Append an update and wake the waiting tasks."""
+        _put(self._projections, ref, now)
         self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
         news, self._news = self._news, anyio.Event()
         news.set()
 
     def since(self, mark: int) -> Iterator[Transition]:
-        """The transitions after the mark that are there now, in order."""
+        """The transitions after the mark so far, in order."""
         for update in self._updates[mark:]:
             yield from update.transitions
 
@@ -135,10 +132,10 @@ class Observations:
             yield World(projections)
 
     def pods_seen(self, mark: int) -> Iterator[PodProjection]:
-        """Every pod, as it is now and as it ever was since the mark (views may repeat)."""
+        """Every pod, as it is now and as it was at any time since the mark (projections may repeat)."""
         yield from self.world.pods()
         for update in self._updates[mark:]:
-            yield from (view for view in (update.was, update.now) if isinstance(view, PodProjection))
+            yield from (one for one in (update.was, update.now) if isinstance(one, PodProjection))
 
     async def more(self, seen: int) -> None:
         """Wait until there are more than `seen` updates."""
@@ -146,23 +143,26 @@ class Observations:
             await self._news.wait()
 
     def since_when(self, holds: Callable[[World], bool], *, after: int) -> Since | None:
-        """When the newest stretch began in which `holds` is true; None when it is not true now."""
+        """When the current period began in which `holds` is true; None when it is not true now."""
         began: Since | None = None
-        starts = [Since(0, None), *(_start(update) for update in self._updates[after:])]
+        starts = [Since(0, None)]
+        for update in self._updates[after:]:
+            last = update.transitions[-1].seq if update.transitions else None
+            starts.append(Since(update.mono_ns, last))
         for start, world in zip(starts, self.replay(after), strict=True):
             true = holds(world)
             began = (start if began is None else began) if true else None
         return began
 
     async def ever(self, holds: Callable[[World], bool], *, after: int) -> None:
-        """Wait until `holds` was true at the mark or after any later update: replayed, then waited for."""
+        """Wait until `holds` was true at the mark or after any later update, past ones included."""
         seen = after
         while not any(holds(world) for world in self.replay(seen)):
             seen = self.mark()
             await self.more(seen)
 
     async def first(self, wanted: Callable[[Transition], bool], *, after: int) -> Transition:
-        """The first transition after the mark that is wanted: replayed, then waited for."""
+        """Wait for the first wanted transition after the mark, past ones included."""
         seen = after
         while True:
             for one in self.since(seen):
@@ -172,7 +172,7 @@ class Observations:
             await self.more(seen)
 
     async def until(self, answer: Callable[[World], T | None]) -> T:
-        """Wait until `answer` gives something for the newest world, asking once now and after every update."""
+        """Wait until `answer` returns a value for the newest world; called now and after every update."""
         while True:
             seen = self.mark()
             found = answer(self.world)
@@ -181,12 +181,8 @@ class Observations:
             await self.more(seen)
 
 
-def _start(update: Update) -> Since:
-    return Since(update.mono_ns, update.transitions[-1].seq if update.transitions else None)
-
-
-def _put(projections: dict[Ref, Projection], ref: Ref, view: Projection | None) -> None:
-    if view is None:
+def _put(projections: dict[Ref, Projection], ref: Ref, projection: Projection | None) -> None:
+    if projection is None:
         projections.pop(ref, None)
     else:
-        projections[ref] = view
+        projections[ref] = projection

@@ -1,10 +1,10 @@
-"""Watches the cluster for a run: list, then watch, for ever; never a poll.
+"""Watches the cluster for a run: list, then watch; never by polling.
 
 Every change becomes an `observed` event of the run and a transition in the log. A watch that is Gone lists again (the
-difference to what was known is observed like any change); one that is Unavailable goes on where it stopped, with a
+difference to the known state is observed like any change); one that is Unavailable resumes where it stopped, with a
 growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped.
 Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets, and from an injection
-on what a responder says beside its marks on nodes (events, maintenance resources).
+on what a responder reports beside its marks on nodes (events, maintenance resources).
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ import anyio
 from offbus.environment import RunHandle
 from offbus_steps.background_tasks import Background
 from offbus_steps.nvsentinel import names
-from offbus_steps.port import Gone, Invalid, NotFound, Object, ObjectList, Port, Ref, Unavailable, WatchType
+from offbus_steps.port import Gone, Invalid, NotFound, ObjectList, Port, Ref, Unavailable, WatchType
 from offbus_steps.watch.event_log import Observations, Transition
 from offbus_steps.watch.projections import PodProjection, Projection, project
 from offbus_steps.watch.transitions import Change, changes
@@ -30,7 +30,7 @@ __all__ = ["Observer"]
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 BLIND_AFTER = 60.0
-"""Seconds without its server after which a watch counts as lost. A watch that was quiet for longer had its server."""
+"""Seconds without the server after which a watch counts as lost. Mere silence does not count."""
 
 
 _Lists = Callable[..., AsyncIterator[ObjectList]]
@@ -48,11 +48,11 @@ class _Scope:
     known: set[Ref] = field(default_factory=set)
     pause: float = FIRST_PAUSE
     lost: float | None = None
-    """Since when it has been without its server; None while it is not known to be."""
+    """Since when the server has been unavailable; None while it is not known to be."""
 
 
 class Observer:
-    """The run's eyes. Starts its watches in the environment's task group."""
+    """Watches for a run. Starts its watches in the environment's task group."""
 
     def __init__(self, port: Port, run: RunHandle, tasks: Background) -> None:
         self.log = Observations()
@@ -63,11 +63,11 @@ class Observer:
         self._checks: list[Callable[[], None]] = []
 
     def check(self, guard: Callable[[], None]) -> None:
-        """Call `guard` after every update: guards hold during the run, too."""
+        """Call `guard` after every update."""
         self._checks.append(guard)
 
     async def watch(self, kind: str, namespace: str = "") -> None:
-        """See to it that a kind is watched; returns when its first list is in."""
+        """Watch a kind, unless it is watched already; returns when it has been listed."""
         scope = self._scopes.get((kind, namespace))
         if scope is None:
             scope = self._scopes[kind, namespace] = _Scope(kind, namespace)
@@ -79,9 +79,9 @@ class Observer:
             )
 
     async def watch_responses(self) -> None:
-        """Watch what a responder says of faults elsewhere than on nodes; kinds that are not served say nothing.
+        """Watch what a responder reports beside its marks on nodes; kinds that are not served are skipped.
 
-        It uses RESPONSE_ACCESS (offbus_steps.watch.access).
+        It needs RESPONSE_ACCESS (offbus_steps.watch.access).
         """
         for kind, namespace in (
             ("Event", names.REPORTS_NAMESPACE),
@@ -91,7 +91,7 @@ class Observer:
                 await self.watch(kind, namespace)
 
     async def watch_target(self, target: "Target") -> None:
-        """Watch everything that belongs to a target. It uses TARGET_ACCESS (offbus_steps.watch.access)."""
+        """Watch everything that belongs to a target. It needs TARGET_ACCESS (offbus_steps.watch.access)."""
         await self.watch(target.kind, target.namespace)
         await self.watch("Pod", target.namespace)
 
@@ -115,7 +115,7 @@ class Observer:
         if scope.lost is None or lost - began > BLIND_AFTER:
             scope.lost = lost
         if now - scope.lost > BLIND_AFTER:
-            self._run.abort(f"{scope.kind} objects cannot be watched any more: {err}")
+            self._run.abort(f"cannot watch {scope.kind} objects any more: {err}")
         await anyio.sleep(scope.pause)
         scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
 
@@ -124,27 +124,28 @@ class Observer:
             return
         try:
             projections, version = await self._projections(scope, self._port.objects.pages)
-        except Gone:  # the server forgot where the parts were: once more, whole
+        except Gone:  # the continue token expired: once more, in one piece
             projections, version = await self._projections(scope, self._whole)
         for ref in scope.known - projections.keys():
             self._take(scope, ref, None)
-        for ref, view in projections.items():
+        for ref, projection in projections.items():
             if scope.listed.is_set():
-                self._take(scope, ref, view)
+                self._take(scope, ref, projection)
             else:
-                self.log.seed(view)
+                self.log.seed(projection)
                 scope.known.add(ref)
         scope.version = version
-        self._heard(scope)
+        scope.lost, scope.pause = None, FIRST_PAUSE
         scope.listed.set()
 
     async def _projections(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, Projection], str]:
-        """What there is, and the version to watch from. Of a part only the views are kept."""
+        """The objects' projections, and the version to watch from."""
         projections: dict[Ref, Projection] = {}
         version = ""
         async for page in listed(scope.kind, namespace=scope.namespace):
-            seen = map(_projection_of(scope.kind), page.items)
-            projections.update({view.ref: view for view in seen if view is not None})
+            # items of lists may lack their kind (Kubernetes leaves it out)
+            seen = (project({**obj, "kind": scope.kind}) for obj in page.items)
+            projections.update({one.ref: one for one in seen if one is not None})
             version = page.resource_version
         return projections, version
 
@@ -156,24 +157,21 @@ class Observer:
             scope.kind, namespace=scope.namespace, resource_version=scope.version
         )
         async for event in watch:
-            self._heard(scope)
+            scope.lost, scope.pause = None, FIRST_PAUSE
             scope.version = event.object["metadata"]["resourceVersion"]
             if event.type is WatchType.BOOKMARK:
                 continue
-            view = _projection_of(scope.kind)(event.object)
-            if view is None:
-                continue
-            self._take(scope, view.ref, None if event.type is WatchType.DELETED else view)
-
-    def _heard(self, scope: _Scope) -> None:
-        scope.lost, scope.pause = None, FIRST_PAUSE
+            projection = project({**event.object, "kind": scope.kind})
+            if projection is not None:
+                gone = event.type is WatchType.DELETED
+                self._take(scope, projection.ref, None if gone else projection)
 
     def _take(self, scope: _Scope, ref: Ref, now: Projection | None) -> None:
         was = self.log.world.projections.get(ref)
         if was == now:
             return
-        if _replaced(was, now):
-            self._take(scope, ref, None)
+        if isinstance(was, PodProjection) and isinstance(now, PodProjection) and was.uid != now.uid:
+            self._take(scope, ref, None)  # replaced by another of its name
             was = None
         (scope.known.discard if now is None else scope.known.add)(ref)
         order = self.log.mark()
@@ -199,12 +197,3 @@ _LANES = {
     "Event": "responder",
     **dict.fromkeys(names.COMPLETE_CONDITION, "responder"),
 }
-
-
-def _projection_of(kind: str) -> Callable[[Object], Projection | None]:
-    """Items of lists may lack their kind (Kubernetes leaves it out); the scope knows it."""
-    return lambda obj: project({**obj, "kind": kind})
-
-
-def _replaced(was: Projection | None, now: Projection | None) -> bool:
-    return isinstance(was, PodProjection) and isinstance(now, PodProjection) and was.uid != now.uid

@@ -1,7 +1,7 @@
-"""Projections of Nodes, Pods and workloads: the few fields that drills look at, frozen and comparable.
+"""Projections of Nodes, Pods and workloads: the few fields that drills need, frozen and comparable.
 
-The observer keeps these and never the objects, so that its memory is small and two views differ only when something
-that a drill cares about has changed. Pure.
+The observer keeps these and never the objects, so that its memory is small and two projections differ only when
+something that matters to a drill has changed. Pure.
 """
 
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class NodeProjection:
-    """A node, as far as cordons and responders go."""
+    """A node: its cordon and the responder's marks."""
 
     ref: Ref
     cordoned: bool
     taints: tuple[str, ...]
-    """"key=value:effect", sorted; the cordon's own taint left out."""
+    """"key=value:effect", sorted; without the cordon's own taint."""
     labels: Mapping[str, str]
     """The responder's only."""
     annotations: Mapping[str, str]
@@ -48,7 +48,7 @@ class NodeProjection:
 
     @property
     def unhealthy(self) -> frozenset[str]:
-        """Conditions by which the responder calls the node unhealthy."""
+        """Conditions by which the responder marks the node as unhealthy."""
         listed = ({"type": t, "status": s, "reason": r} for t, (s, r) in self.conditions.items())
         return frozenset(names.fault_conditions(listed))
 
@@ -61,7 +61,7 @@ class ContainerProjection:
     restarts: int
     running: bool
     exit_code: int | None
-    """Of the newest ended process, this one's or the one before the restart."""
+    """Of the newest process that ended: the current one, or the one before the restart."""
     signal: int | None
     reason: str
     """Why that process ended: Error, OOMKilled, …"""
@@ -79,23 +79,23 @@ class PodProjection:
     ready: bool
     terminating: bool
     evicted: bool
-    """Its DisruptionTarget condition says that it was evicted."""
+    """By its DisruptionTarget condition."""
     gpus: int
     devices: tuple[str, ...]
     labels: Mapping[str, str]
     containers: tuple[ContainerProjection, ...]
     http_port: int | None
     shim: bool = False
-    """Whether the shim is named in one of its containers' environment."""
+    """Whether one of its containers has the shim in its environment."""
 
     @property
     def active(self) -> bool:
-        """Holds its resources and is not on its way out."""
+        """Whether it holds its resources and is not terminating."""
         return not self.terminating and self.phase not in ("Succeeded", "Failed")
 
     @property
     def restarts(self) -> int:
-        """Of all containers."""
+        """The restarts of all containers."""
         return sum(one.restarts for one in self.containers)
 
 
@@ -109,14 +109,14 @@ class WorkloadProjection:
     desired: int
     """How many pods it should have."""
     rolled_out: bool
-    """Its controller says that the newest spec is rolled out and ready."""
+    """Whether its controller reports the newest spec as rolled out and ready."""
     shim: bool = False
-    """Its spec asks for the shim."""
+    """Whether its spec loads the shim."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportProjection:
-    """A Kubernetes Event by which a responder tells of a fault that is not fatal."""
+    """A Kubernetes Event by which a responder reports a fault that is not fatal."""
 
     ref: Ref
     node: str
@@ -129,19 +129,19 @@ class ReportProjection:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceProjection:
-    """A responder's resource that asks for a reboot or a reset of a node."""
+    """A responder's resource that requests a reboot or a reset of a node."""
 
     ref: Ref
     node: str
     done: str
-    """ "" until it is told how it went: "True" or "False"."""
+    """Its result: "True" or "False"; "" until there is one."""
 
 
 Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProjection | MaintenanceProjection
 
 
 def project(obj: Object) -> Projection | None:
-    """The view of an object; None for one of a kind of which a drill looks at few. Raises KeyError for no object."""
+    """The projection of an object; None for Events and maintenance resources that are not a responder's."""
     kind = obj["kind"]
     if kind == "Node":
         return _node(obj)
@@ -174,7 +174,7 @@ def _node(obj: Object) -> NodeProjection:
         annotations=_ours(meta.get("annotations")),
         conditions={
             intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
-        },  # the same few words on every node of thousands
+        },  # the same few strings on each of thousands of nodes
     )
 
 
@@ -214,7 +214,10 @@ def _pod(obj: Object) -> PodProjection:
         phase=status.get("phase", "Pending"),
         ready=pods.is_ready(obj),
         terminating=pods.is_terminating(obj),
-        evicted=any(_is_disruption(one) for one in status.get("conditions") or ()),
+        evicted=any(
+            one.get("type") == "DisruptionTarget" and one.get("status") == "True"
+            for one in status.get("conditions") or ()
+        ),
         gpus=pods.gpu_request(spec),
         devices=pods.held_gpus(obj),
         labels=dict(obj["metadata"].get("labels") or {}),
@@ -222,10 +225,6 @@ def _pod(obj: Object) -> PodProjection:
         http_port=pods.http_port(spec),
         shim=any(map(is_loaded_with, pods.containers(spec))),
     )
-
-
-def _is_disruption(condition: Mapping[str, Any]) -> bool:
-    return condition.get("type") == "DisruptionTarget" and condition.get("status") == "True"
 
 
 def _container(status: Mapping[str, Any]) -> ContainerProjection:

@@ -1,4 +1,4 @@
-"""When a target is as its spec says: pure questions to the observer's newest views."""
+"""Whether a target is as its spec says: pure functions of the observer's newest projections."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ __all__ = ["progress_of", "ready_pods", "rolled_out"]
 
 
 def rolled_out(world: World, target: Target, generation: int = 0) -> bool:
-    """Whether the controller has settled on `generation` or a newer one, and exactly the desired pods are there,
-    all of them ready: none from before that still ends and holds its GPUs."""
+    """Whether `generation` or a newer one is rolled out, and exactly the desired pods exist, all of them ready: no old
+    pod still terminates and holds GPUs."""
     workload = world.workload(target.ref)
     if workload is None or not workload.rolled_out or workload.generation < generation:
         return False
@@ -20,14 +20,14 @@ def rolled_out(world: World, target: Target, generation: int = 0) -> bool:
 
 
 def ready_pods(world: World, target: Target) -> int:
-    """How many of the target's pods are ready and stay."""
+    """How many of the target's pods are ready and not terminating."""
     return sum(pod.ready and pod.active for pod in target_pods(world, target))
 
 
 def progress_of(
     target: Target, say: Callable[[str], None], done: Callable[[World], bool]
 ) -> Callable[[World], bool | None]:
-    """`done`, as something to wait for that says how far it is."""
+    """`done`, as a condition to wait for that reports progress."""
 
     def answer(world: World) -> bool | None:
         workload = world.workload(target.ref)

@@ -1,4 +1,4 @@
-"""The target's pods, as the observer knows them."""
+"""The target's pods, as the observer sees them."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
-"""What changed between two views of one object, in words: the timeline of a drill. Pure.
+"""What changed between two projections of one object, as text for the timeline of a drill. Pure.
 
-One update may hold several transitions; their order is fixed: cause before consequence (a container's end before the
+One update may have several transitions; their order is fixed: cause before consequence (a container's end before the
 pod's unreadiness, the cordon before the state label).
 """
 
@@ -53,13 +53,13 @@ class Change:
 
     what: What
     to: str
-    """What the timeline says: "cordoned", "state draining", "SysLogsXIDError True" …"""
+    """The text in the timeline: "cordoned", "state draining", "SysLogsXIDError True" …"""
     was: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 def changes(was: Projection | None, now: Projection | None) -> list[Change]:
-    """All changes from one view to the next; None is "not there". A first sight of an object is no change."""
+    """All changes from one projection to the next; None means that the object does not exist."""
     if isinstance(now, NodeProjection):
         return list(_node(was, now)) if isinstance(was, NodeProjection) else []
     if isinstance(now, PodProjection):
@@ -86,15 +86,15 @@ def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
 
 
 def _cordon(now: NodeProjection) -> Change:
+    by_responder = names.cordoned_by_responder if now.cordoned else names.uncordoned_by_responder
+    evidence = {
+        "by_responder": by_responder(now.labels, now.annotations),
+        "labels": dict(now.labels),
+        "annotations": sorted(now.annotations),
+    }
     if now.cordoned:
-        ours = names.cordoned_by_responder(now.labels, now.annotations)
-        return Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=_signs(now, responder=ours))
-    ours = names.uncordoned_by_responder(now.labels, now.annotations)
-    return Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=_signs(now, responder=ours))
-
-
-def _signs(now: NodeProjection, *, responder: bool) -> dict[str, Any]:
-    return {"by_responder": responder, "labels": dict(now.labels), "annotations": sorted(now.annotations)}
+        return Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=evidence)
+    return Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=evidence)
 
 
 def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
@@ -135,13 +135,10 @@ def _containers(was: PodProjection | None, now: PodProjection) -> Iterator[Chang
             continue
         restarted = one.restarts > old.restarts
         if old.running and one.exit_code is not None and (restarted or not one.running):
-            yield Change(What.POD_ENDED, _end(one), evidence=_exit(one))
+            end = f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
+            yield Change(What.POD_ENDED, end, evidence=_exit(one))
         if restarted:
             yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(one))
-
-
-def _end(one: ContainerProjection) -> str:
-    return f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
 
 
 def _exit(one: ContainerProjection) -> dict[str, Any]:
@@ -156,15 +153,14 @@ def _exit(one: ContainerProjection) -> dict[str, Any]:
 
 def _workload(was: WorkloadProjection, now: WorkloadProjection) -> Iterator[Change]:
     if now.generation != was.generation:
-        yield Change(What.WORKLOAD_CHANGED, _spec(now), was=_spec(was))
-
-
-def _spec(view: WorkloadProjection) -> str:
-    return f"generation {view.generation}{', with the shim' if view.shim else ''}"
+        old, new = (
+            f"generation {one.generation}{', with the shim' if one.shim else ''}" for one in (was, now)
+        )
+        yield Change(What.WORKLOAD_CHANGED, new, was=old)
 
 
 def _report(was: Projection | None, now: ReportProjection) -> Iterator[Change]:
-    """A repetition counts the same event up."""
+    """A repetition increases the count of the same Event."""
     if now.count > (was.count if isinstance(was, ReportProjection) else 0):
         evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
         yield Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)

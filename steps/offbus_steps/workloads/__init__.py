@@ -1,8 +1,8 @@
-"""Where things are in the workloads that drills act on: one small adapter per kind, over Kubernetes' own shapes.
+"""The workloads that drills act on: one small adapter per kind, over Kubernetes' own shapes.
 
-A kind's adapter says which labels its pods have, how many there should be, when its controller has settled, where its
-frontend serves, and where in its pod templates the environment, mounts and volumes of the containers stand that ask
-for GPUs. Services and containers are recognised by what they ask for, never by their names. Pure.
+A kind's adapter knows which labels its pods have, how many there should be, when it is rolled out, where its frontend
+serves, and where its pod templates have environment, mounts and volumes of the containers that request GPUs. Services
+and containers are recognised by the resources they request, never by their names. Pure.
 """
 
 from collections.abc import Mapping
@@ -42,5 +42,7 @@ def workload_of(obj: Object) -> Workload:
     """The adapter for an object. Raises StepError for a kind that cannot be a target."""
     adapter = _KINDS.get(obj["kind"])
     if adapter is None:
-        raise StepError(f"{obj['kind']} cannot be a target", hint=f"possible are {', '.join(WORKLOAD_KINDS)}")
+        raise StepError(
+            f"{obj['kind']} cannot be a target", hint=f"possible kinds: {', '.join(WORKLOAD_KINDS)}"
+        )
     return adapter(obj)

@@ -12,14 +12,14 @@ __all__ = ["Deployment", "StatefulSet"]
 
 
 class _Plain(Workload):
-    """What both share."""
+    """What both have in common."""
 
     @property
     def selector(self) -> Mapping[str, str]:
         labels = self.obj["spec"]["selector"].get("matchLabels") or {}
         if not labels:
             raise StepError(
-                f"{self.ref} selects its pods without matchLabels", hint="offbus needs matchLabels"
+                f"{self.ref} selects its pods without matchLabels", hint="add matchLabels to its selector"
             )
         return dict(labels)
 
@@ -36,8 +36,8 @@ class _Plain(Workload):
         port = pods.http_port(self.serving["spec"])
         if port is None:
             raise StepError(
-                f"{self.ref} does not say which port serves HTTP",
-                hint='name a container port "http", or give `port` in `deploy`',
+                f"{self.ref} does not declare which port serves HTTP",
+                hint='name a container port "http", or set `port` in `deploy`',
             )
         return port
 
@@ -82,7 +82,7 @@ class Deployment(_Plain):
 
 
 class StatefulSet(_Plain):
-    """apps/v1 StatefulSet: it stops a pod before it starts its successor."""
+    """apps/v1 StatefulSet: it stops a pod before it starts the next one."""
 
     @property
     def rolled_out(self) -> bool:
@@ -98,4 +98,6 @@ class StatefulSet(_Plain):
         if strategy.get("type") == "OnDelete":
             return "its updateStrategy is OnDelete"
         partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
-        return f"its updateStrategy keeps the pods below partition {partition}" if partition else ""
+        return (
+            f"its updateStrategy does not replace the pods below partition {partition}" if partition else ""
+        )

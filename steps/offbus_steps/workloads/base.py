@@ -1,4 +1,4 @@
-"""What every kind of workload answers, and what several of them share."""
+"""The interface of all kinds of workloads, and what several of them share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -14,29 +14,29 @@ __all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "paths_of",
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One container of a pod template that asks for GPUs, and where to write what it needs."""
+    """One container of a pod template that requests GPUs, and the paths of its fields."""
 
     name: str
-    """For people: the service, or the container."""
+    """For messages: the service, or the container."""
     container: str
     """Its name in the pods."""
     labels: Mapping[str, str]
-    """More labels that its pods have, beside the workload's."""
+    """Labels that its pods have in addition to the workload's."""
     env: tuple[Segment, ...]
     """The list that holds its environment."""
     mounts: tuple[Segment, ...]
     volumes: tuple[Segment, ...]
     replicas: int
     gpus: int
-    """For each pod."""
+    """GPUs of each pod."""
     not_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that none of its pods has."""
     inherited: tuple[tuple[Segment, ...], ...] = ()
-    """Further lists of environment that its container gets; entries of `env` win over them."""
+    """Further environment lists of its container; entries of `env` override them."""
     nodes: int = 1
-    """Pods of one replica."""
+    """How many pods one replica has."""
     short: tuple[Segment, ...] = ()
-    """Where its GPUs may stand in a short form of the kind's own, beside the container's resources."""
+    """Where the kind has a short form for its GPUs, beside the container's resources."""
 
     def is_of(self, labels: Mapping[str, str]) -> bool:
         """Whether a pod of the workload with these labels is made from this template."""
@@ -63,30 +63,30 @@ class Workload(ABC):
     @property
     @abstractmethod
     def rolled_out(self) -> bool:
-        """Whether its controller says that the newest spec is rolled out and ready."""
+        """Whether its controller reports the newest spec as rolled out and ready."""
 
     @property
     @abstractmethod
     def port(self) -> int:
-        """Where its frontend serves HTTP. Raises StepError when that cannot be told."""
+        """Where its frontend serves HTTP. Raises StepError when it does not declare that."""
 
     @property
     @abstractmethod
     def serving(self) -> Mapping[str, Any]:
-        """The pod template (labels, spec) of the pods that serve HTTP; empty where no single one does."""
+        """The pod template (labels, spec) of the pods that serve HTTP; empty when no single one does."""
 
     @property
     def frontend_labels(self) -> Mapping[str, str]:
-        """More labels that its pods have that serve HTTP, beside the selector's."""
+        """Labels of the pods that serve HTTP, in addition to the selector's."""
         return {}
 
     @abstractmethod
     def gpu_templates(self) -> list[Template]:
-        """What of it asks for GPUs; the shim goes there."""
+        """Its containers that request GPUs; the shim is loaded there."""
 
     @abstractmethod
     def container_paths(self) -> list[tuple[Segment, ...]]:
-        """Where its containers stand, those without GPUs among them."""
+        """The paths of its containers, also of those without GPUs."""
 
     @abstractmethod
     def surge(self) -> int:
@@ -95,7 +95,7 @@ class Workload(ABC):
     @property
     @abstractmethod
     def not_rolling(self) -> str:
-        """Why a change of its pod template would not replace all of its pods; "" where it does."""
+        """Why a change of its pod template would not replace all of its pods; "" when it would."""
 
     @property
     def observed(self) -> bool:
@@ -104,7 +104,7 @@ class Workload(ABC):
 
 
 def gpu_containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Name and GPUs of a PodSpec's containers that ask for some."""
+    """Name and GPUs of a PodSpec's containers that request some."""
     for one in pods.containers(pod_spec):
         gpus = pods.gpu_request({"containers": [one]})
         if gpus:
@@ -112,12 +112,12 @@ def gpu_containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def paths_of(pod_spec: Mapping[str, Any], at: tuple[Segment, ...]) -> list[tuple[Segment, ...]]:
-    """Where the containers of a PodSpec stand that stands at `at`."""
+    """The paths of the containers of the PodSpec at path `at`."""
     return [(*at, "containers", ("name", one["name"])) for one in pods.containers(pod_spec)]
 
 
 def counts_agree(status: Mapping[str, Any], wanted: int) -> bool:
-    """Whether all that there is is wanted, updated and ready."""
+    """Whether exactly the wanted replicas exist, updated and ready."""
     return {int(status.get(key, 0)) for key in ("replicas", "updatedReplicas", "readyReplicas")} == {wanted}
 
 

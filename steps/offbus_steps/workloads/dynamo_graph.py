@@ -3,7 +3,7 @@
 v1alpha1: `spec.services`, a map: `componentType`, `replicas`, `multinode.nodeCount`, `resources.limits.gpu`, `envs`
 and `extraPodSpec`, a PodSpec plus `mainContainer`. v1beta1: `spec.components`, a list by `name`: `type`, `replicas`,
 `multinode.nodeCount` and `podTemplate`, whose container `main` runs the component (the engine may be another). Which
-of the two an object is written in is read off its spec: a server without a conversion webhook keeps what it was given.
+of the two an object is written in shows in its spec: a server without a conversion webhook stores it unchanged.
 """
 
 from abc import ABC, abstractmethod
@@ -24,12 +24,12 @@ COMPONENT_LABEL = "nvidia.com/dynamo-component"
 """The service's name, verbatim."""
 COMPONENT_TYPE_LABEL = "nvidia.com/dynamo-component-type"
 FRONTEND_PORT = 8000
-"""Of a Dynamo frontend (operator constants)."""
+"""The port of a Dynamo frontend (operator constants)."""
 UNAVAILABLE = "nvidia.com/deployment-rolling-update-max-unavailable"
 """The operator rolls 25 % / 25 % by default."""
 GROVE_STRATEGY = "nvidia.com/grove-update-strategy"
 WITHOUT_SURGE = frozenset({"PodClique", "PodCliqueScalingGroup", "LeaderWorkerSet"})
-"""What a component may be made of, beside Deployments: these take a pod away before they start another."""
+"""What a component may consist of, beside Deployments: these stop a pod before they start another."""
 MAIN = "main"
 """The container that runs the component (operator: MainContainerName)."""
 
@@ -53,15 +53,15 @@ class _Component(ABC):
 
     @abstractmethod
     def templates(self) -> Iterator[Template]:
-        """Its containers that ask for GPUs."""
+        """Its containers that request GPUs."""
 
     @abstractmethod
     def container_paths(self) -> list[tuple[Segment, ...]]:
-        """Where its containers stand."""
+        """The paths of its containers."""
 
     @property
     def nodes(self) -> int:
-        """Pods of one replica."""
+        """How many pods one replica has."""
         return int((self.body.get("multinode") or {}).get("nodeCount", 1))
 
     @property
@@ -87,7 +87,7 @@ class _Component(ABC):
 
 @dataclass(frozen=True, slots=True)
 class _At:
-    """Where a container's lists stand."""
+    """The paths of a container's lists."""
 
     env: tuple[Segment, ...]
     mounts: tuple[Segment, ...]
@@ -106,7 +106,8 @@ class _Alpha(_Component):
     @property
     def pod_spec(self) -> Mapping[str, Any]:
         extra = self.body.get("extraPodSpec") or {}
-        return {"containers": [{**self._main, "name": MAIN}, *(extra.get("containers") or ())]}
+        main = {**(extra.get("mainContainer") or {}), "name": MAIN}
+        return {"containers": [main, *(extra.get("containers") or ())]}
 
     def templates(self) -> Iterator[Template]:
         at: tuple[Segment, ...] = ("spec", "services", self.name)
@@ -115,7 +116,8 @@ class _Alpha(_Component):
             where: tuple[Segment, ...] = (
                 (*pod, "mainContainer") if name == MAIN else (*pod, "containers", ("name", name))
             )
-            in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in self._envs)
+            envs = self.body.get("envs") or ()
+            in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in envs)
             env = (*at, "envs") if in_service else (*where, "env")
             inherited = (("spec", "envs"),) if name == MAIN else ()
             short = (*at, "resources") if name == MAIN else ()
@@ -128,28 +130,15 @@ class _Alpha(_Component):
         return [(*pod, "mainContainer"), *beside]
 
     def _gpus(self) -> Iterator[tuple[str, int]]:
-        """Of the main container also by the service's own short form, `resources.limits.gpu`."""
+        """By container; the main one's also by the service's own short form, `resources.limits.gpu`."""
         found = dict(gpu_containers(self.pod_spec))
-        short = self._short_gpus()
-        if short:
-            found = {MAIN: short, **{name: gpus for name, gpus in found.items() if name != MAIN}}
-        yield from found.items()
-
-    def _short_gpus(self) -> int:
         resources = self.body.get("resources") or {}
         amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        if amounts.get("gpuType", pods.GPU_RESOURCE) != pods.GPU_RESOURCE:
-            return 0
-        return int(amounts.get("gpu") or (amounts.get("custom") or {}).get(pods.GPU_RESOURCE) or 0)
-
-    @property
-    def _main(self) -> Mapping[str, Any]:
-        main: Mapping[str, Any] = (self.body.get("extraPodSpec") or {}).get("mainContainer") or {}
-        return main
-
-    @property
-    def _envs(self) -> list[Mapping[str, Any]]:
-        return list(self.body.get("envs") or ())
+        if amounts.get("gpuType", pods.GPU_RESOURCE) == pods.GPU_RESOURCE:
+            short = int(amounts.get("gpu") or (amounts.get("custom") or {}).get(pods.GPU_RESOURCE) or 0)
+            if short:
+                found = {MAIN: short, **{name: gpus for name, gpus in found.items() if name != MAIN}}
+        yield from found.items()
 
 
 class _Beta(_Component):
@@ -203,7 +192,8 @@ class Graph(Workload):
                 main = [c for c in pods.containers(one.pod_spec) if c.get("name") == MAIN]
                 return pods.http_port({"containers": main}) or FRONTEND_PORT
         raise StepError(
-            f"{self.ref} has no component of type frontend", hint="give `port` in `deploy`: where it is asked"
+            f"{self.ref} has no component of type frontend",
+            hint="set `port` in `deploy` to the port that serves HTTP",
         )
 
     @property
@@ -234,7 +224,7 @@ class Graph(Workload):
 
     @property
     def _grouped(self) -> set[str]:
-        """Components that are not made of Deployments, by the graph's own status."""
+        """Components that do not consist of Deployments, by the graph's own status."""
         status = self.obj.get("status") or {}
         parts: Mapping[str, Any] = {**(status.get("services") or {}), **(status.get("components") or {})}
         return {name for name, one in parts.items() if one.get("componentKind") in WITHOUT_SURGE}

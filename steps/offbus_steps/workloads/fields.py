@@ -1,9 +1,9 @@
-"""Fields of Kubernetes objects: a path with merge keys, what was there before, what we set, and how to go back.
+"""Fields of Kubernetes objects: a path with merge keys, the value before, the value we set, and how to restore it.
 
-A path walks maps by key and lists by merge key, so that an entry is found again wherever others moved it:
+A path walks maps by key and lists by merge key, so that an entry is found again after others have moved it:
 `("spec", "containers", ("name", "main"), "env", ("name", "LD_PRELOAD"))`. Merge keys are Kubernetes' own: `name`
-for containers, env and volumes, `mountPath` for volumeMounts (patchMergeKey of the API types). Pure; the object
-given in is never changed.
+for containers, env and volumes, `mountPath` for volumeMounts (patchMergeKey of the API types). Pure: arguments are
+never changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ Segment = str | tuple[str, str]
 """A map's key, or (merge key, value) of a list's entry."""
 
 MISSING: Any = object()
-"""What `read` gives where there is nothing (None is a JSON value)."""
+"""What `read` returns when there is nothing (None is a JSON value)."""
 
 
 class Field(BaseModel):
@@ -30,11 +30,11 @@ class Field(BaseModel):
 
     path: tuple[Segment, ...]
     existed: bool
-    """False: there was nothing at the path, `before` says nothing, and to undo is to remove."""
+    """False: there was nothing at the path, `before` has no meaning, and to undo is to remove."""
     before: Any = None
     intended: Any
     created: int
-    """How many segments of the path already led somewhere; empty maps and lists below that are ours to remove."""
+    """How many segments of the path already existed; empty maps and lists below that are ours to remove."""
 
     def __str__(self) -> str:
         return "".join(f"[{one[0]}={one[1]}]" if isinstance(one, tuple) else f".{one}" for one in self.path)
@@ -76,20 +76,21 @@ def apply(obj: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
 
 
 def decide(obj: Mapping[str, Any], field: Field) -> Decision:
-    """Three ways: ours (restore), as before or gone with its surroundings (nothing), somebody else's (conflict)."""
+    """Our value: restore. The value from before, or no entry to hold it: nothing. Somebody else's value: conflict."""
     now = read(obj, field.path)
     if now is not MISSING and now == field.intended:
         return Decision.NOTHING if field.existed and field.before == now else Decision.RESTORE
     if now is MISSING:
         entry_gone = any(
-            isinstance(one, tuple) and read(obj, field.path[:n]) is MISSING for n, one in _lists(field)
+            isinstance(one, tuple) and read(obj, field.path[: n + 1]) is MISSING
+            for n, one in enumerate(field.path[:-1])
         )
         return Decision.NOTHING if not field.existed or entry_gone else Decision.CONFLICT
     return Decision.NOTHING if field.existed and now == field.before else Decision.CONFLICT
 
 
 def restore(obj: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
-    """A copy of the object with the given fields as before; the others are left alone."""
+    """A copy of the object with the given fields as before; others are not changed."""
     changed = deepcopy(dict(obj))
     for field in reversed(fields):
         if field.existed:
@@ -113,10 +114,6 @@ def merge_patch(old: Any, new: Any) -> dict[str, Any]:
         elif value != old[key]:
             patch[key] = value
     return patch
-
-
-def _lists(field: Field) -> list[tuple[int, Segment]]:
-    return [(n + 1, one) for n, one in enumerate(field.path[:-1]) if isinstance(one, tuple)]
 
 
 def _step(obj: Any, segment: Segment) -> Any:

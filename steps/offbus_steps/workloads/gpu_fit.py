@@ -28,9 +28,9 @@ def free_gpus(nodes: Iterable[Node], running: Iterable[Pod]) -> dict[str, int]:
 def without_gpus(
     pending: Iterable[Mapping[str, Any]], nodes: Sequence[Node], running: Sequence[Pod]
 ) -> list[str]:
-    """What of `pending` (PodSpecs) does not fit on the nodes, in words; empty when all of it fits.
+    """Which of `pending` (PodSpecs) do not fit on the nodes, for messages; empty when all fit.
 
-    Largest first, each on the fullest node that takes it.
+    Largest first, each on the fullest node that it fits on.
     """
     free = free_gpus(nodes, running)
     missing = []
@@ -40,7 +40,7 @@ def without_gpus(
             n["metadata"]["name"] for n in nodes if _accepts(n, spec) and free[n["metadata"]["name"]] >= need
         ]
         if not fitting:
-            missing.append(f"{need} GPU(s) on one node" if need else "a node that takes a pod without GPUs")
+            missing.append(f"{need} GPU(s) on one node" if need else "a node that accepts a pod without GPUs")
             continue
         free[min(fitting, key=lambda name: free[name])] -= need
     return missing

@@ -1,7 +1,7 @@
 """LeaderWorkerSet leaderworkerset.x-k8s.io/v1 (kubernetes-sigs/lws): groups of a leader and its workers.
 
-Each of `replicas` groups has `size` pods; the leader has a template of its own or the workers'. Pods are told apart by
-the label worker-index: 0 is the leader. A rollout replaces whole groups.
+Each of `replicas` groups has `size` pods; the leader has a template of its own or the workers'. The label worker-index
+distinguishes pods: 0 is the leader. A rollout replaces whole groups.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ LEADER = {INDEX_LABEL: "0"}
 
 
 class LeaderWorkerSet(Workload):
-    """See the module."""
+    """A LeaderWorkerSet: see the module."""
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -37,7 +37,7 @@ class LeaderWorkerSet(Workload):
             one.get("type") == "UpdateInProgress" and one.get("status") == "True"
             for one in status.get("conditions") or ()
         )
-        # versions before 0.8 have no observedGeneration; their status may lag, and the pods then tell
+        # versions before 0.8 have no observedGeneration; their status may lag, so the pods decide
         observed = "observedGeneration" not in status or self.observed
         return observed and not updating and counts_agree(status, self._groups)
 
@@ -46,8 +46,8 @@ class LeaderWorkerSet(Workload):
         port = pods.http_port(self.serving["spec"])
         if port is None:
             raise StepError(
-                f"{self.ref} does not say which port of its leaders serves HTTP",
-                hint='name a container port "http", or give `port` in `deploy`',
+                f"{self.ref} does not declare which port of its leaders serves HTTP",
+                hint='name a container port "http", or set `port` in `deploy`',
             )
         return port
 
@@ -87,7 +87,11 @@ class LeaderWorkerSet(Workload):
     def not_rolling(self) -> str:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
         partition = rolling.get("partition", 0)
-        return f"its rolloutStrategy keeps the groups below partition {partition}" if partition else ""
+        return (
+            f"its rolloutStrategy does not replace the groups below partition {partition}"
+            if partition
+            else ""
+        )
 
     def _templates(
         self, key: str, what: str, replicas: int, labels: Mapping[str, str], not_labels: Mapping[str, str]

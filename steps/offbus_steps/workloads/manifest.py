@@ -1,8 +1,8 @@
-"""Reads Kubernetes manifests from disk: hostile until checked.
+"""Reads Kubernetes manifests from disk, which are not trusted until checked.
 
 At most 1 MiB, safe YAML, no aliases (they can grow without bound), at most 100 levels, values that JSON has, and only
-the kinds that `deploy` may create. One clear error names the file, the place or document, and the fix. It sends
-nothing anywhere.
+the kinds that `deploy` may create. An error names the file, the position or document, and the fix. It sends nothing
+anywhere.
 """
 
 import re
@@ -13,7 +13,8 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus.files import read_bounded
-from offbus_steps.port import KINDS, Object, Ref
+from offbus_steps.kinds import KINDS
+from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import WORKLOAD_KINDS
 
 __all__ = ["ALLOWED_KINDS", "read_manifest", "target_in"]
@@ -33,7 +34,7 @@ NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def read_manifest(path: Path) -> list[Object]:
-    """The objects of a file, in order, namespaces set and kinds checked. Raises StepError."""
+    """The checked objects of a file, in order, with their namespaces. Raises StepError."""
     try:
         text = read_bounded(path, LARGEST)
     except OSError as err:
@@ -51,7 +52,7 @@ def target_in(objects: Sequence[Object], wanted: str | None) -> Ref:
     if len(chosen) == 1:
         return chosen[0]
     names = ", ".join(map(str, refs)) or "none"
-    raise StepError(f"the manifest must hold one target, it holds {names}", hint="name it with `workload`")
+    raise StepError(f"the manifest must have one target, it has {names}", hint="name one with `workload`")
 
 
 def _parse(path: Path, text: bytes) -> list[Any]:
@@ -70,7 +71,7 @@ def _parse(path: Path, text: bytes) -> list[Any]:
 
 
 def _refuse_traps(path: Path, events: Any) -> None:
-    """Aliases, and nesting that no parser takes. Raises StepError before any value is made."""
+    """Raises StepError for aliases and too deep nesting, before any value is created."""
     import yaml
 
     depth = 0
@@ -91,7 +92,10 @@ def _checked(where: str, obj: Any) -> Object:
     _text(where, meta, "name", NAME)
     resource = KINDS.get(str(obj.get("kind")))
     if resource is None or resource.kind not in ALLOWED_KINDS:
-        raise StepError(f"{where}: kind {obj.get('kind')!r} cannot be deployed", hint=f"possible: {_names()}")
+        raise StepError(
+            f"{where}: kind {obj.get('kind')!r} cannot be deployed",
+            hint=f"possible kinds: {', '.join(ALLOWED_KINDS)}",
+        )
     if obj.get("apiVersion") not in resource.versions:
         raise StepError(f"{where}: {resource.kind} needs apiVersion {' or '.join(resource.versions)}")
     if resource.namespaced:
@@ -101,28 +105,35 @@ def _checked(where: str, obj: Any) -> Object:
     else:
         meta.pop("namespace", None)
     for key in ("labels", "annotations"):
-        _texts(where, meta, key)
+        items = meta.get(key)
+        if items is not None and not (
+            isinstance(items, dict) and all(isinstance(one, str) for one in items.values())
+        ):
+            raise StepError(
+                f"{where}: metadata.{key} must be a mapping of strings", hint="quote numbers and booleans"
+            )
     if not isinstance(obj.get("spec", {}), dict):
         raise StepError(f"{where}: spec must be a mapping")
     return obj
 
 
 def _refuse_unjson(where: str, path: str, value: Any) -> None:
-    """Kubernetes speaks JSON: dates, bytes and keys that are no text have no place in it."""
+    """Raises StepError for what JSON does not have: dates, bytes, keys that are not strings."""
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise StepError(
-                    f"{where}: {path or 'the object'} has the key {key!r}, which is no text", hint="quote it"
+                    f"{where}: {path or 'the object'} has the key {key!r}, which is not a string",
+                    hint="quote it",
                 )
             _refuse_unjson(where, f"{path}.{key}" if path else key, item)
     elif isinstance(value, list):
         for number, item in enumerate(value):
             _refuse_unjson(where, f"{path}[{number}]", item)
     elif isinstance(value, float) and not isfinite(value):
-        raise StepError(f"{where}: {path} is {value}, which is no number in JSON")
+        raise StepError(f"{where}: {path} is {value}, which is not a number in JSON")
     elif value is not None and not isinstance(value, str | int | float):
-        raise StepError(f"{where}: {path} is read as a {type(value).__name__}", hint="quote it")
+        raise StepError(f"{where}: YAML reads {path} as a {type(value).__name__}", hint="quote it")
 
 
 def _text(where: str, meta: dict[str, Any], key: str, form: re.Pattern[str]) -> None:
@@ -130,17 +141,3 @@ def _text(where: str, meta: dict[str, Any], key: str, form: re.Pattern[str]) -> 
     if not isinstance(value, str) or form.fullmatch(value) is None:
         said = "is missing" if value is None else f"cannot be {value!r}"
         raise StepError(f"{where}: metadata.{key} {said}", hint="lower-case letters, digits and '-'")
-
-
-def _texts(where: str, meta: dict[str, Any], key: str) -> None:
-    value = meta.get(key)
-    if value is None:
-        return
-    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise StepError(
-            f"{where}: metadata.{key} must be a mapping of texts", hint="quote numbers and booleans"
-        )
-
-
-def _names() -> str:
-    return ", ".join(ALLOWED_KINDS)

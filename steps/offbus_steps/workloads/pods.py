@@ -1,6 +1,6 @@
-"""Facts read off one Pod (or a pod template): pure functions over Kubernetes' own shapes.
+"""Facts about one Pod (or a pod template): pure functions over Kubernetes' own shapes.
 
-They answer from what the API server says and never guess: what an object does not say is None or empty.
+They never guess: what an object does not contain is None or empty.
 """
 
 import json
@@ -29,37 +29,35 @@ DEVICES_ANNOTATION = "dgxc.nvidia.com/devices"
 
 
 def containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The containers of a PodSpec that run beside each other (init containers apart)."""
+    """The containers of a PodSpec, without init containers."""
     yield from spec.get("containers") or ()
 
 
 def gpu_request(spec: Mapping[str, Any]) -> int:
-    """How many whole GPUs a PodSpec asks for; limits stand for requests, as for every extended resource."""
-    return sum(_container_gpus(one) for one in containers(spec))
-
-
-def _container_gpus(container: Mapping[str, Any]) -> int:
-    resources = container.get("resources") or {}
-    amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-    return int(amounts.get(GPU_RESOURCE, 0))
+    """How many whole GPUs a PodSpec requests; limits count as requests, as for every extended resource."""
+    total = 0
+    for one in containers(spec):
+        resources = one.get("resources") or {}
+        amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+        total += int(amounts.get(GPU_RESOURCE, 0))
+    return total
 
 
 def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
     """UUIDs of the GPUs that the pod holds, by its annotation, else by its containers' `allocatedResourcesStatus`
-    (Kubernetes' feature ResourceHealthStatus); empty when neither says."""
+    (Kubernetes' feature ResourceHealthStatus); empty when it has neither."""
     text = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
     try:
         devices = json.loads(text)["devices"][GPU_RESOURCE]
     except (ValueError, KeyError, TypeError):
-        devices = list(_allocated(pod))
+        devices = [
+            one["resourceID"]
+            for container in (pod.get("status") or {}).get("containerStatuses") or ()
+            for resource in container.get("allocatedResourcesStatus") or ()
+            if resource.get("name") == GPU_RESOURCE
+            for one in resource.get("resources") or ()
+        ]
     return tuple(str(uuid) for uuid in devices) if isinstance(devices, list) else ()
-
-
-def _allocated(pod: Mapping[str, Any]) -> Iterator[str]:
-    for container in (pod.get("status") or {}).get("containerStatuses") or ():
-        for resource in container.get("allocatedResourcesStatus") or ():
-            if resource.get("name") == GPU_RESOURCE:
-                yield from (one["resourceID"] for one in resource.get("resources") or ())
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
@@ -75,7 +73,7 @@ def is_terminating(pod: Mapping[str, Any]) -> bool:
 
 
 def is_finished(pod: Mapping[str, Any]) -> bool:
-    """Whether the pod has ended and gave its resources back."""
+    """Whether the pod has ended and released its resources."""
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 

@@ -1,7 +1,7 @@
-"""What a workload needs so that the shim is loaded: computed as fields, so that it can be undone exactly.
+"""What a workload needs to load the shim: computed as fields, so that it can be undone exactly.
 
-Environment, volume and mount of docs/architecture.md ("A node, as its programs see it"). An LD_PRELOAD that is there
-already is chained behind ours, never replaced; one that cannot be read is refused. Pure.
+Environment, volume and mount of docs/architecture.md ("A node, as its programs see it"). An existing LD_PRELOAD is
+chained behind ours, never replaced; one that cannot be read is refused. Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,7 +17,9 @@ __all__ = ["LIBRARY", "NO_DRA", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prep
 PAGE_DIR = "/run/offbus"
 LIBRARY = "/run/offbus/lib/liboffbus.so"
 VOLUME = "offbus"
-NO_DRA = f"a drill needs a workload that asks for {pods.GPU_RESOURCE}; GPUs by ResourceClaim (DRA) are not seen yet"
+NO_DRA = (
+    f"a drill needs a workload that requests {pods.GPU_RESOURCE}; ResourceClaims (DRA) are not supported yet"
+)
 
 
 def preload_fields(
@@ -26,24 +28,24 @@ def preload_fields(
     host_path: Callable[[str], str],
     images: Mapping[str, str] | None = None,
 ) -> list[Field]:
-    """Every field to set, for all of the workload's containers that ask for GPUs. Raises StepError.
+    """Every field to set, for all of the workload's containers that request GPUs. Raises StepError.
 
-    `images`: the LD_PRELOAD that containers, by their names in the pods, have of their images alone.
+    `images`: the LD_PRELOAD from their images, by the containers' names in the pods.
     """
     templates = workload.gpu_templates()
     if not templates:
-        raise StepError(f"{workload.ref} asks for no GPUs", hint=NO_DRA)
+        raise StepError(f"{workload.ref} requests no GPUs", hint=NO_DRA)
     found = list(running)
     return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
 
 
 def is_loaded_with(container: Mapping[str, Any]) -> bool:
-    """Whether a container's environment names the shim."""
+    """Whether a container's environment loads the shim."""
     return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
 
 
 def is_prepared(workload: Workload) -> bool:
-    """Whether the spec asks for the shim."""
+    """Whether the spec loads the shim."""
     entries = (read(workload.obj, (*one.env, ("name", "LD_PRELOAD"))) for one in workload.gpu_templates())
     return any(LIBRARY in str(one.get("value") or "") for one in entries if one is not MISSING)
 
@@ -55,7 +57,9 @@ def _fields(
     host_path: Callable[[str], str],
     images: Mapping[str, str],
 ) -> list[Field]:
-    chained = _chain(workload, template, running) or _image(template, images)
+    chained = _chain(workload, template, running) or images.get(template.container)
+    if not chained:  # an operator may run the container under other names: all of them use its image
+        chained = next(iter(images.values()), "")
     library = host_path(LIBRARY) + (f":{chained}" if chained else "")
     volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
     wanted: list[tuple[Any, ...]] = [
@@ -71,7 +75,7 @@ def _fields(
         if read(workload.obj, path) is not MISSING:
             raise StepError(
                 f"{workload.ref} is prepared already ({template.name})",
-                hint="`offbus recover` undoes a run left over",
+                hint="run `offbus recover` to undo an unfinished run",
             )
     return [plan(workload.obj, path, intended) for path, intended in wanted]
 
@@ -79,7 +83,7 @@ def _fields(
 def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
     """The LD_PRELOAD that the template's containers have now; "" for none.
 
-    Running pods tell best: what their operator chained is in them. Without any, the spec tells.
+    Running pods are authoritative: they have what their operator chained. Without any, the spec is used.
     """
     written = _written(workload, template)
     values: set[str] = set()
@@ -93,18 +97,13 @@ def _chain(workload: Workload, template: Template, running: list[Object]) -> str
     chained = values.pop() if values else ""
     if LIBRARY in chained:
         raise StepError(
-            f"{workload.ref} loads the shim already", hint="`offbus recover` undoes a run left over"
+            f"{workload.ref} loads the shim already", hint="run `offbus recover` to undo an unfinished run"
         )
     return chained
 
 
-def _image(template: Template, images: Mapping[str, str]) -> str:
-    """Where an operator runs the container under other names, all of them are of its image."""
-    return images.get(template.container) or next(iter(images.values()), "")
-
-
 def _written(workload: Workload, template: Template) -> str:
-    """By the spec: the container's own entry wins over what its whole graph gets."""
+    """By the spec: the container's own entry overrides its graph's."""
     for env in (template.env, *template.inherited):
         entry = read(workload.obj, (*env, ("name", "LD_PRELOAD")))
         if entry is not MISSING:
@@ -123,7 +122,7 @@ def _running_values(workload: Workload, template: Template, pod: Object) -> set[
 def _value(workload: Workload, template: Template, entry: Mapping[str, Any]) -> str:
     if entry.get("value") is None and "valueFrom" in entry:
         raise StepError(
-            f"{workload.ref} takes LD_PRELOAD of {template.name} from elsewhere (valueFrom): it cannot be chained",
-            hint="write it as a plain value",
+            f"{workload.ref} sets LD_PRELOAD of {template.name} by valueFrom: it cannot be chained",
+            hint="set it as a plain value",
         )
     return str(entry.get("value") or "")

@@ -1,9 +1,9 @@
-"""A pod with the shim in it: what admission makes of a pod as it is created, by whichever way.
+"""A pod with the shim in it: what admission makes of a pod as it is created, by either method.
 
-One function for all that look at it in Python: the webhook (offbus_steps.kubernetes.webhook.server), and the dry run
-that asks whether a namespace lets such pods in. The admission policy (offbus_steps.prepare.mutating_policy) says the
-same in CEL, and a test holds the two together. Only containers that ask for GPUs are changed; an LD_PRELOAD that is
-there, in the spec or by the image, is chained behind ours. Pure.
+Shared by the webhook (offbus_steps.kubernetes.webhook.server) and the dry run that checks whether a namespace admits
+such pods. The admission policy (offbus_steps.prepare.mutating_policy) does the same in CEL, and a test keeps the two
+consistent. Only containers that request GPUs are changed; an existing LD_PRELOAD, of the spec or the image, is chained
+behind ours. Pure.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,26 @@ __all__ = ["Loading", "needs_shim"]
 
 
 def needs_shim(spec: Mapping[str, Any]) -> bool:
-    """Whether a PodSpec asks for GPUs, has no shim yet, and takes no LD_PRELOAD from where it cannot be chained."""
+    """Whether a PodSpec requests GPUs, has no shim yet, and no LD_PRELOAD that cannot be chained (valueFrom)."""
     has_volume = any(one.get("name") == VOLUME for one in spec.get("volumes") or ())
-    return not has_volume and pods.gpu_request(spec) > 0 and not any(map(_elsewhere, pods.containers(spec)))
-
-
-def _elsewhere(container: Mapping[str, Any]) -> bool:
-    entries = (one for one in container.get("env") or () if one["name"] == "LD_PRELOAD")
-    return any("valueFrom" in one for one in entries)
+    by_reference = any(
+        one["name"] == "LD_PRELOAD" and "valueFrom" in one
+        for container in pods.containers(spec)
+        for one in container.get("env") or ()
+    )
+    return not has_volume and pods.gpu_request(spec) > 0 and not by_reference
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How the shim is loaded. `images`: the LD_PRELOAD that containers have of their images, by their names."""
+    """How the shim is loaded. `images`: the LD_PRELOAD from their images, by the containers' names."""
 
     library: str = LIBRARY
     folder: str = PAGE_DIR
     images: Mapping[str, str] = field(default_factory=dict)
 
     def loaded(self, pod: Object) -> Object:
-        """The pod with the shim; another object, the given one is left as it is."""
+        """A copy of the pod with the shim."""
         spec = pod["spec"]
         volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
         containers = [self._container(one) for one in pods.containers(spec)]
@@ -59,7 +59,7 @@ class Loading:
 
 
 def _with(env: Any, name: str, value: str) -> list[dict[str, Any]]:
-    """Environment with a variable set: in its place when it is there, since others may refer to it by $(NAME)."""
+    """The environment with a variable set, at its old position if it has one: others may refer to it by $(NAME)."""
     entry = {"name": name, "value": value}
     if any(one["name"] == name for one in env):
         return [entry if one["name"] == name else one for one in env]

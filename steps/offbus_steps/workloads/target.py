@@ -1,22 +1,16 @@
-"""The workload under test, and its pods."""
-
-from typing import TYPE_CHECKING
+"""The workload under test."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from offbus_steps.port import Ref
-from offbus_steps.workloads import Workload, workload_of
-
-if TYPE_CHECKING:
-    from offbus_steps.port import Objects
-
 from offbus.errors import StepError
+from offbus_steps.port import Ref
+from offbus_steps.workloads import Workload
 
-__all__ = ["Target", "live_workload", "required_target"]
+__all__ = ["Target", "required_target"]
 
 
 class Target(BaseModel):
-    """Names a workload and says how its pods and its frontend are found. A step's output, and other steps' param."""
+    """Identifies a workload, its pods and its frontend. A step's output, and other steps' param."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -33,7 +27,7 @@ class Target(BaseModel):
 
     @classmethod
     def of(cls, workload: Workload, *, port: int | None = None) -> "Target":
-        """The target that a workload object is."""
+        """The target for a workload object."""
         ref = workload.ref
         return cls(
             kind=ref.kind,
@@ -47,13 +41,8 @@ class Target(BaseModel):
         return str(self.ref)
 
 
-async def live_workload(objects: "Objects", target: Target) -> Workload:
-    """The workload object as it is now. Raises NotFound."""
-    return workload_of(await objects.get(target.ref))
-
-
 def required_target(target: Target | None) -> Target:
-    """The target; the language sees to it that there is one."""
+    """The target. Scenario validation requires one; raises StepError if it is missing all the same."""
     if target is None:
-        raise StepError("no target", hint="put a `deploy` step above, or give `target`")
+        raise StepError("no target", hint="add a `deploy` step before this one, or set `target`")
     return target

@@ -144,7 +144,7 @@ def test_a_manifest_that_is_missing_or_wrong_is_found_before_the_run(offbus, tmp
     (tmp_path / "target.yaml").write_text("metadata: {name: [1]}\n")
     told(offbus(command, "drill.yaml"), 2, "OB310", "target.yaml, document 1: metadata.name cannot be [1]")
     (tmp_path / "target.yaml").write_text("{kind: Service, apiVersion: v1, metadata: {name: a}}\n")
-    told(offbus(command, "drill.yaml"), 2, "OB310", "must hold one target, it holds none")
+    told(offbus(command, "drill.yaml"), 2, "OB310", "must have one target, it has none")
     untouched(tmp_path)
 
 
@@ -166,7 +166,7 @@ KUBECONFIG = {
     "not UTF-8": ("\udcff", "it is not YAML"),
     "no clusters": ("{}", "clusters is nothing, not a list"),
     "clusters": ("{clusters: {a: b}}", "clusters is a mapping, not a list"),
-    "an entry": ("{clusters: [1]}", "clusters[0] is no mapping with a name"),
+    "an entry": ("{clusters: [1]}", "clusters[0] is not a mapping with a name"),
     "a cluster": ("{clusters: [{name: a, cluster: [b]}]}", "clusters[0].cluster is a list, not a mapping"),
     "a server": (
         "{clusters: [{name: a, cluster: {server: 3}}]}",

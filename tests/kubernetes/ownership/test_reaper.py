@@ -194,7 +194,7 @@ async def test_recover_finishes_a_run_of_another_machine(drill: Drill, port: Kub
     assert f"run {run}: 2 to undo" in planned.said
     alive = drill.recover(run)
     assert await alive.ended() == 3
-    assert "who is alive" in alive.said
+    assert "which is still renewing its Lease" in alive.said
     runner.kill()
     recovered = drill.recover()
     assert await recovered.ended() == 0, recovered.said

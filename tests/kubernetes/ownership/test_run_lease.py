@@ -40,7 +40,7 @@ def record(number: int, describe: str = "uncordon node-1", **more: str) -> Event
 
 async def test_two_runs_exclude_each_other_by_name(port: KubernetesPort, namespace: str) -> None:
     await lease(port, namespace, "run-a/1@here").take()
-    with pytest.raises(CouldNotRun, match=r"run run-a has this cluster.*run-a/1@here") as refused:
+    with pytest.raises(CouldNotRun, match=r"the cluster is in use by run run-a.*run-a/1@here") as refused:
         await lease(port, namespace, "run-b/1@there").take()
     assert "offbus recover run-a" in str(refused.value)
 
@@ -61,7 +61,7 @@ async def test_a_recovery_takes_the_lease_of_the_dead_runner_at_once(
     await lease(port, namespace, "run-a/1@here").take()
     with anyio.fail_after(10):  # far less than the Lease's duration
         await lease(port, namespace, "run-a/2@here").take_over("run-a/1@here")
-    with pytest.raises(CouldNotRun, match="run run-a has this cluster"):
+    with pytest.raises(CouldNotRun, match="the cluster is in use by run run-a"):
         await lease(port, namespace, "run-b/2@here").take_over("run-b/1@here")
 
 
@@ -70,7 +70,10 @@ async def test_an_owner_that_is_alive_keeps_the_lease(port: KubernetesPort, name
     await reaper.take()
     async with anyio.create_task_group() as group:
         group.start_soon(reaper.keep, pytest.fail)
-        with anyio.fail_after(WATCHDOG_S), pytest.raises(CouldNotRun, match="run-a/2@reaper, who is alive"):
+        with (
+            anyio.fail_after(WATCHDOG_S),
+            pytest.raises(CouldNotRun, match="held by run-a/2@reaper, which is still renewing"),
+        ):
             await lease(port, namespace, "run-a/2@here").take_over("run-a/1@here")
         group.cancel_scope.cancel()
 
@@ -137,9 +140,7 @@ async def test_a_former_owner_cannot_add_a_record(port: KubernetesPort, namespac
     await first.persist(record(1))
     await second.begin([record(1)])
     await second.persist(record(2))
-    with pytest.raises(
-        StepError, match="'cordon' could not be recorded in the cluster, so nothing is changed"
-    ):
+    with pytest.raises(StepError, match="cannot record 'cordon' in the cluster, so nothing is changed"):
         await first.persist(record(3, "cordon"))
     assert [one["data"]["undo"] for one in await second.read()] == [1, 2]
 
@@ -147,7 +148,7 @@ async def test_a_former_owner_cannot_add_a_record(port: KubernetesPort, namespac
 async def test_a_record_that_is_too_large_is_refused(port: KubernetesPort, namespace: str) -> None:
     records = RunRecords(port.objects, namespace, "run-a")
     await records.begin([])
-    with pytest.raises(StepError, match="could not be recorded"):
+    with pytest.raises(StepError, match="cannot record"):
         await records.persist(record(1, more="x" * (2 << 20)))
     await records.persist(record(2))
     assert [one["data"]["undo"] for one in await records.read()] == [2]

@@ -78,7 +78,7 @@ async def test_a_patch_is_put_back_and_said_so_and_admission_passes(
         target = Target.of(workload_of(await port.objects.get(Ref.of(obj))))
         before = (await port.objects.get(target.ref))["spec"]
 
-        with pytest.raises(StepFailed, match="was put back by field manager"):
+        with pytest.raises(StepFailed, match="was reverted by field manager"):
             await one.run(PREPARE_CUDA, target=target)
         assert target.ref in controller.reverted
         assert await one.undo_all() == ["nothing"]

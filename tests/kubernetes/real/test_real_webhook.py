@@ -14,7 +14,7 @@ import pytest
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
 from offbus_steps.prepare.admission_kinds import POLICY, WEBHOOK
-from offbus_steps.prepare.admission_methods import Admitted, ways_of
+from offbus_steps.prepare.admission_methods import Admitted, supported_methods
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.target import Target
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
@@ -68,9 +68,9 @@ async def test_the_deployed_webhook_loads_the_shim_into_the_targets_pods_alone(
 ) -> None:
     target = Target(kind="Deployment", name="t", namespace=namespace, port=1, selector=LABELS)
     cluster: Any = type("ClusterPaths", (), {"port": port})
-    ways = await ways_of(cluster, Admitted(f"offbus-{namespace}", "testrun1", target, {}))
-    assert ([way.kind for way in ways.taken], ways.missing) == ([POLICY, WEBHOOK], ())
-    (configuration,) = ways.taken[1].objects
+    methods = await supported_methods(cluster, Admitted(f"offbus-{namespace}", "testrun1", target, {}))
+    assert ([method.kind for method in methods.supported], methods.missing) == ([POLICY, WEBHOOK], ())
+    (configuration,) = methods.supported[1].objects
     assert await said(port, gpu_pod("before", namespace, LABELS)) == "no shim"
     await port.objects.create(configuration)
     try:

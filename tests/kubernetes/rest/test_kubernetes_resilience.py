@@ -103,7 +103,7 @@ async def test_a_server_that_stays_away_is_unavailable(
     text = kubeconfig.read_text().replace(str(tmp_path / "certs"), str(server.folder / "certs"))
     kubeconfig.write_text(text)
     async with open_port(Login(str(kubeconfig))) as port:
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(Unavailable, match="cannot connect to the API server"):
             await port.objects.list("Node")
 
 

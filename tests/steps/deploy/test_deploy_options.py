@@ -154,7 +154,7 @@ def test_secrets_in_plain_text_are_left_out() -> None:
     [
         (
             {"existing": {"kind": "Deployment", "name": "a", "namespace": "b"}, "ephemeral": True},
-            "left as it is",
+            "is not changed",
         ),
         ({"manifest": "m", "ephemeral": True}, "ephemeral needs `namespace`"),
         ({"manifest": "m", "set": {"tensor_parallel": 0}}, "greater than or equal to 1"),

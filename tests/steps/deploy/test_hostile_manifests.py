@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from offbus.errors import OffbusError, StepError
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
-from offbus_steps.port import KINDS, PortError
+from offbus_steps.kinds import KINDS
+from offbus_steps.port import PortError
 from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
 from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest
 from offbus_steps.workloads.target import Target
@@ -158,7 +159,7 @@ def test_what_is_read_is_stored_or_refused(tmp_path: Path, document: Any) -> Non
             "metadata.labels must be a mapping",
         ),
         ("{kind: Service, apiVersion: v1, metadata: {name: a}, spec: 3}", "spec must be a mapping"),
-        ("{kind: Service, apiVersion: v1, metadata: {name: a}, x: 2001-01-01}", "x is read as a date"),
+        ("{kind: Service, apiVersion: v1, metadata: {name: a}, x: 2001-01-01}", "YAML reads x as a date"),
         ("{kind: Service, apiVersion: v1, metadata: {name: a}, x: [{1: 2}]}", "x[0] has the key 1"),
         ("{kind: Service, apiVersion: v1, metadata: {name: a}, x: .nan}", "x is nan"),
         ("a: 2001-99-99", "is not YAML"),

@@ -55,7 +55,7 @@ def test_the_model_is_replaced_where_a_container_is_told_it(
     obj = agg()
     obj["spec"]["services"]["worker"]["extraPodSpec"]["mainContainer"] |= {"command": command, "args": args}
     if expected is False:
-        with pytest.raises(StepError, match=r"set\.model finds no place"):
+        with pytest.raises(StepError, match=r"set\.model cannot be applied"):
             with_settings(obj, Settings(model="new"))
         return
     found = containers(with_settings(obj, Settings(model="new")))["worker"]
@@ -103,14 +103,14 @@ def test_an_engine_without_the_flag_gets_it() -> None:
 
 
 def test_parallelism_that_nodes_cannot_share_is_refused() -> None:
-    with pytest.raises(StepError, match="3 cannot be shared by the 2 nodes"):
+    with pytest.raises(StepError, match="3 cannot be divided by the 2 nodes"):
         with_settings(leader_worker_set(), Settings(tensor_parallel=3))
 
 
 def test_engines_that_nobody_tells_their_parallelism_are_refused() -> None:
     obj = agg()
     obj["spec"]["services"]["worker"]["extraPodSpec"]["mainContainer"] |= {"args": ["run --model m"]}
-    with pytest.raises(StepError, match="finds no place in worker"):
+    with pytest.raises(StepError, match="cannot be applied to worker"):
         with_settings(obj, Settings(tensor_parallel=2))
 
 
@@ -135,5 +135,5 @@ def test_the_manifest_itself_is_left_alone() -> None:
     "spec", [{}, {"template": None}, {"template": {"spec": {"containers": "none"}}}], ids=str
 )
 def test_a_manifest_of_another_shape_is_one_clear_error(spec: Any) -> None:
-    with pytest.raises(StepError, match="is not shaped as a Deployment"):
+    with pytest.raises(StepError, match="is not a valid Deployment"):
         with_settings({**deployment(), "spec": spec}, Settings(image="mine:1"))

@@ -97,9 +97,9 @@ async def test_nodes_are_chosen_by_name_share_label_and_domain(sandbox: Layout, 
             await line(one, target, nvlink_domain="c.0")
         for node in (first, *others):
             await one.objects.patch(Ref("Node", node), {"metadata": {"labels": {CLIQUE: None}}})
-        with pytest.raises(StepError, match="its NVLink domain is not known"):
+        with pytest.raises(StepError, match="its NVLink domain is unknown"):
             await line(one, target, nvlink_domain="own")
-        with pytest.raises(StepFailed, match=r"4 nodes of .* are wanted, there are 3"):
+        with pytest.raises(StepFailed, match=r"4 nodes of .* are needed, there are 3"):
             await line(one, target, node_count=4)
 
 
@@ -117,7 +117,7 @@ async def test_gpus_are_chosen_by_index_uuid_count_and_share(sandbox: Layout, tm
         assert [len(fault.gpus) for fault in half.faults] == [1, 1, 1]
         assert len((await line(one, target, node="node-1", gpu_count=2)).gpus) == 2
         with pytest.raises(
-            StepFailed, match="3 GPUs that the target holds on node-1 are wanted, there are 2"
+            StepFailed, match="3 GPUs that the target holds on node-1 are needed, there are 2"
         ):
             await line(one, target, node="node-1", gpu_count=3)
         with pytest.raises(StepError, match=r"node-1 has no GPU 7 \(it has 0, 1\)"):
@@ -166,7 +166,7 @@ async def test_guards_count_all_nodes_before_anything_is_touched(sandbox: Layout
 
 async def test_evictions_of_all_nodes_have_to_fit_together(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path, replicas=2, max_cordoned_nodes=2) as (one, target):
-        with pytest.raises(GuardRefused, match=r"evicted from node-\d, node-\d does not fit .* 2 GPU"):
+        with pytest.raises(GuardRefused, match=r"evicted from node-\d, node-\d do not fit .* 2 GPU"):
             await line(one, target, xid=79, node_count=2)
         assert one.events("fault_declared") == []
 
@@ -185,7 +185,7 @@ async def test_a_node_that_is_about_to_be_cordoned_counts_already(sandbox: Layou
 async def test_replicas_of_all_nodes_are_missing_together(sandbox: Layout, tmp_path: Path) -> None:
     guards = {"max_cordoned_nodes": 3, "min_healthy_replicas": 1}
     async with deployed(sandbox, tmp_path, **guards) as (one, target):
-        with pytest.raises(GuardRefused, match=r"min_healthy_replicas: 0 of .* would be left"):
+        with pytest.raises(GuardRefused, match=r"min_healthy_replicas: 0 of .* would remain"):
             await line(one, target, xid=79, node_percent=100)
         assert one.events("fault_declared") == []
 

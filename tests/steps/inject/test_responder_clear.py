@@ -87,7 +87,7 @@ async def test_a_gpu_that_the_metadata_does_not_know_is_cleared_by_hand_at_once(
         metadata = sandbox.node(out.node) / "var/lib/nvsentinel/gpu_metadata.json"
         metadata.write_text(json.dumps({"version": "1.0", "gpus": []}))
         result = await one.undo(undo_of(one, ClearConsequences))
-        assert result.detail == "the quarantine was removed by hand: the responder did not lift it"
+        assert result.detail == "offbus removed the quarantine: the responder did not lift it"
         assert BY_HAND in result.evidence["removed"]
         assert "GPU reset" not in (sandbox.node(out.node) / "kmsg").read_text()
         await one.undo_all()
@@ -114,7 +114,7 @@ async def test_a_node_without_the_target_is_refused_before_anything_is_changed(
         target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
         recorded = len(one.undos)
         with pytest.raises(
-            StepFailed, match=r"no ready pod that asks for GPUs on node-9; it has some on node-"
+            StepFailed, match=r"no ready pod that requests GPUs on node-9; it has some on node-"
         ):
             await one.run(INJECT_XID, target=target, xid=79, node="node-9")
         assert len(one.undos) == recorded

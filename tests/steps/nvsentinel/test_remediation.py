@@ -102,7 +102,7 @@ def test_nothing_real_would_be_done(objects: list[Object]) -> None:
     ("objects", "why"),
     [
         ([], "no responder that offbus knows is deployed"),
-        ([remediation()], "who carries that out cannot be told"),
+        ([remediation()], "what carries that out cannot be determined"),
         ([remediation(), janitor(), provider("kind")], "it mounts no config.yaml"),
         (
             [remediation(), janitor(), config_map("janitor", "config.yaml", "["), provider("kind")],
@@ -115,9 +115,9 @@ def test_nothing_real_would_be_done(objects: list[Object]) -> None:
         ),
         (
             standin(janitor="manual"),
-            "the stand-in responder (Deployment/nvsentinel/standin-controller) would ask",
+            "the stand-in responder (Deployment/nvsentinel/standin-controller) would request",
         ),
-        (standin(), "the stand-in responder (Deployment/nvsentinel/standin-controller) would ask"),
+        (standin(), "the stand-in responder (Deployment/nvsentinel/standin-controller) would request"),
         (
             [*standin(janitor="simulate"), janitor(), janitor_config(), provider("gcp")],
             "provider gcp) would really",
@@ -156,7 +156,7 @@ def test_its_own_list_of_actions_decides_what_is_asked_for() -> None:
     assert real(RESET, *world) == []
     custom = config_map("fault-remediation", "config.toml", ACTIONS.replace("RebootNode", "Ticket"))
     [found] = real(REBOOT, remediation(), janitor(), janitor_config(), provider("kwok"), custom)
-    assert found.endswith("would ask for a Ticket, and who carries that out cannot be told")
+    assert found.endswith("would request a Ticket, and what carries that out cannot be determined")
 
 
 def test_support_is_contacted_without_touching_the_node() -> None:

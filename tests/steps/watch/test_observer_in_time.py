@@ -77,7 +77,7 @@ async def test_a_cluster_that_cannot_be_watched_for_a_minute_stops_the_run(tmp_p
         await one.stopped.wait()
         blind = anyio.current_time() - 600
         assert BLIND_AFTER < blind <= BLIND_AFTER + LONGEST_PAUSE
-        assert "Node objects cannot be watched any more" in one.aborted[0]
+        assert "cannot watch Node objects any more" in one.aborted[0]
 
 
 @in_virtual_time

@@ -155,7 +155,7 @@ def test_preparing_twice_is_refused() -> None:
 def test_a_workload_without_gpus_is_refused() -> None:
     obj = agg()
     del obj["spec"]["services"]["worker"]["resources"]
-    with pytest.raises(StepError, match="asks for no GPUs"):
+    with pytest.raises(StepError, match="requests no GPUs"):
         preload_fields(workload_of(obj), [], in_place)
 
 

@@ -1,13 +1,12 @@
 """Watches the Lease of a cluster's runs until it has expired: unrenewed for its whole duration, as seen from here.
 
 Time is this process's monotonic clock, from the moment at which a version of the Lease was first seen here. The times
-that owners write into it are never read. A watch that broke (the API server was away, so nobody could renew) begins
-anew. Records without a Lease are an owner's that died between the two: they expire in the same way.
+that owners write into it are never read. A watch that broke (the API server was away, so nobody could renew) starts
+over. Records without a Lease are from an owner that died between the two: they expire in the same way.
 
-Each owner after the first one doubles the wait, so that a run that cannot be finished is tried ever more rarely.
+Each owner after the first one doubles the wait, so that a run that cannot be finished is retried less and less often.
 """
 
-from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -35,21 +34,21 @@ PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ExpiredLease:
-    """A run without a living owner."""
+    """A run whose owner no longer renews it."""
 
     run: str
     lease: Object | None
-    """The version that was watched; None when there are records alone."""
+    """The version that was watched; None when there are only records."""
     watched_s: float
 
     @property
     def holder(self) -> str:
-        """Who had it."""
+        """Who held it last."""
         return holder_in(self.lease) if self.lease is not None else "nobody"
 
     @property
     def epoch(self) -> int:
-        """Of its last owner that the Lease names."""
+        """The epoch of its last owner that the Lease names."""
         return epoch_of(self.holder)
 
 
@@ -62,7 +61,7 @@ def patience_s(lease: Object | None) -> float:
 
 
 class LeaseWatch:
-    """The Lease, as it is known here. `follow` is to run beside `expired`."""
+    """The Lease, as it is known here. Run `follow` concurrently with `expired`."""
 
     def __init__(self, port: Port, namespace: str) -> None:
         self._port = port
@@ -74,15 +73,15 @@ class LeaseWatch:
         self._known = anyio.Event()
 
     async def follow(self) -> None:
-        """Keep it up to date, for ever."""
+        """Keep it up to date; never returns."""
         while True:
             try:
                 await self._follow_once()
             except Gone:
                 continue
             except PortError as err:
-                structlog.get_logger().warning("the Lease cannot be watched", why=str(err))
-                self._tell()  # what was seen before does not count: nobody could renew
+                structlog.get_logger().warning("cannot watch the Lease", why=str(err))
+                self._notify()  # what was seen before does not count: no owner could renew
                 await anyio.sleep(PAUSE_S)
 
     async def expired(self) -> ExpiredLease:
@@ -97,7 +96,7 @@ class LeaseWatch:
             with anyio.move_on_after(patience_s(lease)):
                 await changed.wait()
             if changed is self._changed and await self._is_still(lease, orphan):
-                self._tell()  # whatever comes of it, the next look begins anew
+                self._notify()  # whatever happens to this run, the next watch starts over
                 return ExpiredLease(run_in(lease) if lease else orphan, lease, anyio.current_time() - since)
 
     async def _follow_once(self) -> None:
@@ -117,35 +116,31 @@ class LeaseWatch:
 
     async def _see(self, lease: Object | None) -> None:
         if self._known.is_set() and _version(lease) == _version(self._lease) and lease is not None:
-            return  # told again when the watch begins
+            return  # reported again when the watch begins
         self._lease = lease
         self._orphan = "" if lease is not None else await self._first_orphan()
         self._known.set()
-        self._tell()
+        self._notify()
 
     async def _first_orphan(self) -> str:
         found = await self._port.objects.list("ConfigMap", namespace=self._namespace, labels=RECORDS_LABEL)
-        return _first(run_of_records(one) for one in found.items)
+        return min((run for one in found.items if (run := run_of_records(one))), default="")
 
     async def _is_still(self, lease: Object | None, orphan: str) -> bool:
-        """Ask once more: the watch may lag behind, or be broken without knowing it."""
+        """Read once more: the watch may lag behind, or be broken without noticing."""
         try:
             now = await self._read()
             if _version(now) == _version(lease):
                 return lease is not None or await self._first_orphan() == orphan
             await self._see(now)
         except PortError as err:
-            structlog.get_logger().warning("the Lease cannot be read", why=str(err))
+            structlog.get_logger().warning("cannot read the Lease", why=str(err))
         return False
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
 
 def _version(lease: Object | None) -> str:
     return str(lease["metadata"]["resourceVersion"]) if lease is not None else ""
-
-
-def _first(runs: Iterable[str]) -> str:
-    return min((run for run in runs if run), default="")

@@ -1,18 +1,17 @@
-"""Reports of runs that were finished in the cluster, where people can read them: one ConfigMap a run, a few kept.
+"""Reports of runs that were finished in the cluster, where people can read them: one ConfigMap per run, a few kept.
 
     kubectl -n offbus-system get configmaps -l offbus.dev/report
 
 Data: `summary` (one line, then a line for each residue with its fix), `report.json` (the report without its timeline
-when the whole is too large), `journal.jsonl` (the newest part that fits). The newest `KEPT` stay.
+when the whole is too large), `journal.jsonl` (the newest part that fits). The `NEWEST` newest remain.
 """
 
 import json
-from typing import Any
 
 from offbus.report.model import Report
 from offbus.runs import RunFolder
 from offbus_steps.kubernetes.port import KubernetesPort
-from offbus_steps.port import Conflict, NotFound, Object, Ref
+from offbus_steps.port import Conflict, NotFound, Ref
 
 __all__ = ["REPORT_LABEL", "publish", "report_name"]
 
@@ -28,12 +27,15 @@ def report_name(run: str) -> str:
 
 
 async def publish(port: KubernetesPort, namespace: str, report: Report, folder: RunFolder) -> None:
-    """Publish a report, in the place of an older one of the same run. Raises PortError."""
+    """Publish a report; it replaces an older one of the same run. Raises PortError."""
     ref = Ref("ConfigMap", report_name(report.run), namespace)
+    journal = folder.journal.read_bytes()
+    if len(journal) > JOURNAL_BYTES:  # the newest whole lines that fit
+        journal = journal[-JOURNAL_BYTES:].partition(b"\n")[2]
     data = {
         "summary": summary_of(report),
         "report.json": bounded(report),
-        "journal.jsonl": tail_of(folder.journal.read_bytes()),
+        "journal.jsonl": journal.decode(),
     }
     meta = {"name": ref.name, "namespace": namespace, "labels": {REPORT_LABEL: report.run}}
     obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
@@ -45,7 +47,7 @@ async def publish(port: KubernetesPort, namespace: str, report: Report, folder: 
 
 
 def summary_of(report: Report) -> str:
-    """For people."""
+    """The report in a few lines."""
     undone = sum(undo.result == "restored" for undo in report.undos)
     left = f"{len(report.residue)} left" if report.residue else "residue: none"
     lines = [f"{report.name}, run {report.run}: {undone} of {len(report.undos)} undone, {left}"]
@@ -63,22 +65,14 @@ def bounded(report: Report) -> str:
     return json.dumps({"run": report.run, "exit": report.exit, "residue": len(report.residue)})
 
 
-def tail_of(journal: bytes) -> str:
-    """The newest whole lines that fit."""
-    if len(journal) <= JOURNAL_BYTES:
-        return journal.decode()
-    return journal[-JOURNAL_BYTES:].partition(b"\n")[2].decode()
-
-
 async def forget_old(port: KubernetesPort, namespace: str) -> None:
-    """Delete all but the newest reports; the server's own times decide, so one clock."""
-    found = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
-    for old in sorted(found, key=_made, reverse=True)[NEWEST:]:
+    """Delete all but the newest reports, by the server's own times."""
+    found = [*(await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items]
+    found = sorted(
+        found, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]), reverse=True
+    )
+    for old in found[NEWEST:]:
         try:
             await port.objects.delete(Ref.of(old), uid=old["metadata"]["uid"])
         except (NotFound, Conflict):
             continue
-
-
-def _made(obj: Object) -> Any:
-    return obj["metadata"]["creationTimestamp"], obj["metadata"]["name"]

@@ -3,14 +3,14 @@
     watch the run's Lease -> unrenewed for its whole duration, on our own monotonic clock -> read the run's records ->
     rebuild its journal in a scratch folder -> offbus.recovery.recover, as `offbus recover` does -> publish the report
 
-It has no way of its own to undo. `offbus.recovery.recover` takes the Lease over (with the version that was watched,
-so that an owner who renewed it meanwhile, or another replica, keeps it), raises the epoch, undoes, compares, and
-gives the Lease up, or keeps it when something is left. Nothing is read of the clocks that others wrote down.
+It has no undo logic of its own. `offbus.recovery.recover` takes over the Lease (conditional on the version that was
+watched, so that an owner who renewed it meanwhile, or another replica, keeps it), raises the epoch, undoes, compares,
+and gives up the Lease, or keeps it when something remains. Times that others wrote down are never read.
 
-What ends it ends nothing: the records are in the cluster, so a reaper that starts again, or another replica, watches
-from the beginning. It never loops hot: each further try waits twice as long for the same run, by its epoch. While it
-finishes a run, SIGTERM waits for the undo that is being played; SIGKILL is what the next reaper is for.
-Its own report is a ConfigMap (`published`) and its log, one JSON object a line on stderr.
+A crash of the reaper loses nothing: the records are in the cluster, so a restarted reaper, or another replica, watches
+from the beginning. It never retries in a busy loop: each further try for the same run waits twice as long, by its
+epoch. While it finishes a run, SIGTERM waits for the current undo; after SIGKILL the next reaper takes over. Its output
+is a ConfigMap (`published_reports`) and its log, one JSON object per line on stderr.
 """
 
 import argparse
@@ -32,7 +32,6 @@ from offbus.recovery.import_run import bring_here
 from offbus.recovery.recover import recover
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
-from offbus.runs import RunFolder
 from offbus_steps.kubernetes.connect import port_of
 from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.options import KubernetesOptions
@@ -45,7 +44,7 @@ from offbus_steps.port import PortError
 
 __all__ = ["Reaper", "main"]
 
-TOLD = (EventKind.ADOPTED, EventKind.UNDO_ENDED, EventKind.RESIDUE, EventKind.RUN_ENDED)
+LOGGED = (EventKind.ADOPTED, EventKind.UNDO_ENDED, EventKind.RESIDUE, EventKind.RUN_ENDED)
 """The events of a recovery that are logged."""
 BY = "reaper"
 
@@ -60,7 +59,7 @@ class Reaper:
         self._log: Any = structlog.get_logger()
 
     async def run(self) -> None:
-        """Finish expired runs, for ever."""
+        """Finish expired runs; never returns."""
         watch = LeaseWatch(self._port, self._options.agent_namespace)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.follow)
@@ -68,7 +67,7 @@ class Reaper:
                 await self._finish(await watch.expired())
 
     async def _finish(self, expired: ExpiredLease) -> None:
-        """One run. Whatever goes wrong is logged: the Lease is watched anew, so a next try comes after its duration."""
+        """Finish one run. Failures are logged: the Lease is watched again, so the next try comes after its duration."""
         log = self._log.bind(run=expired.run)
         log.info("lease expired", holder=expired.holder, watched_s=round(expired.watched_s, 1))
         try:
@@ -78,53 +77,49 @@ class Reaper:
             report = await self._recovered(left, log)
             log.info("finished", residue=len(report.residue), exit=int(report.exit))
         except TakenOver as err:
-            log.info("another owner has it", why=err.message)
+            log.info("another owner took it over", why=err.message)
         except OffbusError as err:
             log.warning("not finished", why=str(err))
         except Exception:  # a bug with one run must not end the reaper of all
             log.exception("bug")
 
     async def _recovered(self, left: Any, log: Any) -> Report:
-        """Rebuild, recover, publish. Raises OffbusError."""
+        """Rebuild the journal, recover, publish. Raises OffbusError."""
         base = Path(tempfile.mkdtemp(prefix=f"{left.run}-", dir=self._scratch))
         try:
             folder = bring_here(base, left)
             with anyio.CancelScope(shield=True):
-                report = await recover(folder, SystemClock(), by=BY, listeners=[_teller(log)])
-                await self._publish(report, folder, log)
+                report = await recover(folder, SystemClock(), by=BY, listeners=[_event_logger(log)])
+                try:
+                    await publish(self._port, self._options.agent_namespace, report, folder)
+                except PortError as err:
+                    log.warning("the report is only in this log", why=str(err), report=summary_of(report))
             return report
         finally:
             shutil.rmtree(base)
 
-    async def _publish(self, report: Report, folder: RunFolder, log: Any) -> None:
-        try:
-            await publish(self._port, self._options.agent_namespace, report, folder)
-        except PortError as err:
-            log.warning("the report is in this log alone", why=str(err), report=summary_of(report))
-
     async def _free(self, expired: ExpiredLease) -> None:
-        """Its owner died before it had recorded anything, so before it could change anything: free the cluster."""
+        """Its owner died before it recorded anything, so before it could change anything: free the cluster."""
         if expired.lease is None:
             return
-        lease = RunLease(
-            self._port.objects, self._options.agent_namespace, holder_of(expired.run, expired.epoch + 1)
-        )
+        holder = holder_of(expired.run, expired.epoch + 1)
+        lease = RunLease(self._port.objects, self._options.agent_namespace, holder)
         await lease.take_over("", expired=expired.lease["metadata"]["resourceVersion"])
         await lease.give_up()
         self._log.info("freed", run=expired.run, why="its owner had recorded nothing")
 
 
-def _teller(log: Any) -> Any:
-    def tell(event: Event) -> None:
-        if event["kind"] in TOLD:
+def _event_logger(log: Any) -> Any:
+    def listen(event: Event) -> None:
+        if event["kind"] in LOGGED:
             data: Mapping[str, Any] = {k: v for k, v in event["data"].items() if k != "evidence"}
             log.info(event["kind"], **data)
 
-    return tell
+    return listen
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run until SIGTERM; its exit code."""
+    """Run until SIGTERM. Returns the exit code."""
     args = _parser().parse_args(argv)
     log_json()
     options = KubernetesOptions(
@@ -163,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster"
     )
-    parser.add_argument("--scratch", type=Path, help="folder for journals while they are played")
+    parser.add_argument("--scratch", type=Path, help="folder for journals during a recovery")
     return parser
 
 

@@ -1,12 +1,12 @@
-"""The run's Lease in the cluster: the only right to undo there, for runner, `recover` and reaper alike.
+"""The run's Lease in the cluster: only its holder may undo there, be it runner, `recover` or reaper.
 
-One Lease named `offbus` for a cluster: two drills at once exclude each other, from whatever machine. Its holder is
+A cluster has one Lease, named `offbus`, so that only one drill runs at a time, from any machine. Its holder is
 "RUN/EPOCH@HOST#PROCESS". It is renewed every third of its duration, always conditional on the version that we wrote
-last, so that a Lease taken by somebody else is noticed at the next renewal; then, and when it could not be renewed for
-its whole duration, the run is stopped. Before each effect and each undo the owner asks `confirm`: one that was
-suspended, or cut off, finds out there and changes nothing. Nobody compares clocks: a Lease has expired for someone who
-watched it unrenewed for its whole duration. A run that left something behind keeps the Lease, unrenewed, until it is
-recovered.
+last, so that a Lease taken by another owner is noticed at the next renewal; then, and when it could not be renewed for
+its whole duration, the run is stopped. Before each effect and each undo the owner calls `confirm`: one that was
+suspended, or cut off, notices there and changes nothing. Clocks are never compared: a Lease has expired for a process
+that watched it unrenewed for its whole duration. A run that left something behind keeps the Lease, unrenewed, until it
+is recovered.
 """
 
 import secrets
@@ -37,23 +37,23 @@ __all__ = [
 LEASE = "offbus"
 DURATION_S = 30
 FRESH = 2 / 3
-"""Of the duration: a Lease renewed within it is ours without asking; nobody may take it before the whole of it."""
+"""Part of the duration within which a renewed Lease is ours without asking; others must wait for all of it."""
 FROM_NOW = ""
 """A watch from no version begins with what is there, as ADDED: a Lease may be older than what the server remembers."""
 AGAIN_S = 1.0
-"""Between two tries to renew while the API server is away."""
+"""Between two attempts to renew while the API server is away."""
 RUN_LABEL = "offbus.dev/holds-run"
 PROCESS = secrets.token_hex(4)
 NS = 1_000_000_000
 
 
 def holder_of(run: str, epoch: int) -> str:
-    """How this process signs, and no other: not even one of the same machine and epoch."""
+    """The holder identity of this process, unique even on the same machine and epoch."""
     return f"{run}/{epoch}@{socket.gethostname()}#{PROCESS}"
 
 
 def holder_in(lease: Object) -> str:
-    """Who signed a Lease; "" for nobody."""
+    """The holder of a Lease; "" for nobody."""
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
@@ -63,7 +63,7 @@ def run_in(lease: Object) -> str:
 
 
 def epoch_of(holder: str) -> int:
-    """Which owner of its run signed so; 0 when that is not known."""
+    """The epoch in a holder identity; 0 when it has none."""
     number = holder.partition("/")[2].partition("@")[0]
     return int(number) if number.isdecimal() else 0
 
@@ -107,7 +107,7 @@ class RunLease:
         return bool(self._version)
 
     async def take(self) -> None:
-        """Take it for a new run. Raises CouldNotRun naming the run that has it."""
+        """Take it for a new run. Raises CouldNotRun naming the run that holds it."""
         asked = self._clock()
         try:
             self._wrote(await self._objects.create(self._object()), asked)
@@ -116,10 +116,10 @@ class RunLease:
             raise self._taken(found) from None
 
     async def take_over(self, former: str, *, expired: str = "") -> None:
-        """Take it for a recovery of the same run. Raises CouldNotRun when another run, or a living owner, has it.
+        """Take it for a recovery of the same run. Raises CouldNotRun when another run, or a live owner, holds it.
 
-        `former` is the holder whose journal we hold the lock of, hence dead, and `expired` the version that we watched
-        unrenewed for its whole duration; any other is watched for that long here.
+        `former` is the holder whose journal lock we hold, so it is dead; `expired` is the version that we watched
+        unrenewed for its whole duration. Any other is watched for that long here.
         """
         try:
             found = await self._objects.get(self._ref)
@@ -136,25 +136,25 @@ class RunLease:
         try:
             self._wrote(await self._write(found["metadata"]["resourceVersion"]), asked)
         except (Conflict, NotFound) as err:
-            raise TakenOver(f"somebody else has just taken over run {self.run}") from err
+            raise TakenOver(f"another process has just taken over run {self.run}") from err
 
     async def keep(self, lost: Callable[[str], None]) -> None:
-        """Renew it for ever; calls `lost` when it is not ours any more (and returns), or could not be renewed."""
-        told = False
+        """Keep renewing it. Calls `lost` when it is no longer ours (then returns), or could not be renewed."""
+        reported = False
         while True:
-            await anyio.sleep(AGAIN_S if told else self._duration_s / 3)
+            await anyio.sleep(AGAIN_S if reported else self._duration_s / 3)
             try:
                 await self._try_until_renewed()
-                told = False
+                reported = False
             except TakenOver as err:
                 return lost(err.message)
             except PortError as err:
-                if not told:
+                if not reported:
                     lost(f"the Lease {self._ref} could not be renewed: {err.message}")
-                told = True
+                reported = True
 
     async def confirm(self) -> None:
-        """Returns while it is ours. Raises TakenOver; PortError when it may not be and nobody can tell."""
+        """Returns while it is ours. Raises TakenOver; PortError when that cannot be verified."""
         if self._taken_by is not None:
             raise self._lost(self._taken_by)
         if self._age_s() > self._duration_s * FRESH:
@@ -167,22 +167,22 @@ class RunLease:
             try:
                 made = await self._write(self._version)
             except NotFound:
-                raise self._lost("nobody: it is gone") from None
+                raise self._lost("nobody: it was deleted") from None
             except Conflict:
                 made = await self._write_again()
             self._wrote(made, asked)
 
     async def give_up(self) -> None:
-        """The run is over and nothing is left: remove it, if it is still ours."""
+        """The run is over and nothing remains: remove it, if it is still ours."""
         try:
             found = await self._objects.get(self._ref)
             if holder_in(found) == self.holder:
                 await self._objects.delete(self._ref, uid=found["metadata"]["uid"])
         except (NotFound, Conflict):
-            return  # somebody else's by now
+            return  # another owner's by now
 
     async def _try_until_renewed(self) -> None:
-        """Renew it, again and again while the API server is away and it can still be ours."""
+        """Renew it, with retries while the API server is away and the Lease can still be ours."""
         while True:
             try:
                 return await self.renew()
@@ -192,17 +192,17 @@ class RunLease:
                 await anyio.sleep(AGAIN_S)
 
     async def _write_again(self) -> Object:
-        """It has another version: ours, of a renewal whose answer was lost, or somebody else's. Raises TakenOver."""
+        """Its version differs: from our own renewal whose answer was lost, or another owner's. Raises TakenOver."""
         try:
             found = await self._objects.get(self._ref)
             if holder_in(found) == self.holder:
                 return await self._write(found["metadata"]["resourceVersion"])
         except (Conflict, NotFound):
-            raise self._lost("somebody else") from None
+            raise self._lost("another owner") from None
         raise self._lost(holder_in(found))
 
     async def _until_expired(self, found: Object) -> Object:
-        """Watch it unrenewed for its whole duration. Raises CouldNotRun when its owner renews it."""
+        """Wait until it was unrenewed for its whole duration. Raises CouldNotRun when its owner renews it."""
         version = found["metadata"]["resourceVersion"]
         events = self._objects.watch("Lease", namespace=self._ref.namespace, resource_version=FROM_NOW)
         with anyio.move_on_after(duration_of(found)):
@@ -215,8 +215,9 @@ class RunLease:
                         continue
                     if event.type is WatchType.DELETED:
                         raise CouldNotRun(f"run {self.run} has just been finished by {holder_in(found)}")
+                    holder = holder_in(event.object)
                     raise CouldNotRun(
-                        f"run {self.run} is in the hands of {holder_in(event.object)}, who is alive"
+                        f"run {self.run} is held by {holder}, which is still renewing its Lease"
                     )
         return found
 
@@ -247,6 +248,6 @@ class RunLease:
     def _taken(self, found: Object) -> CouldNotRun:
         run = run_in(found)
         return CouldNotRun(
-            f"run {run} has this cluster: the Lease {self._ref} is held by {holder_in(found)}",
-            hint=f"wait for it, or if it was killed: offbus recover {run} --env kubernetes",
+            f"the cluster is in use by run {run}: the Lease {self._ref} is held by {holder_in(found)}",
+            hint=f"wait for it, or if it was killed, run `offbus recover {run} --env kubernetes`",
         )

@@ -1,12 +1,12 @@
-"""What others need to finish a run, kept in the cluster: the events that offbus.journal.recovery_events names.
+"""The events that another process needs to finish a run (offbus.journal.recovery_events), stored in the cluster.
 
-One ConfigMap `offbus-run-RUN` beside the run's Lease: the head, how the environment is opened, who has had the run, the
-fingerprint (compressed; left out when it is too large for a ConfigMap, and that is said), and every undo record, each
+One ConfigMap `offbus-run-RUN` beside the run's Lease: the head, how the environment is opened, the owners of the run,
+the fingerprint (compressed; left out when too large for a ConfigMap, and that is reported), and every undo record, each
 acknowledged by the API server before its effect begins. Undo records hold no secrets (design.md, section 4).
 They are written one after the other, each conditional on the version written last, so that a former owner of the run
-cannot add to them. A record that cannot be kept is a StepError: its effect must not begin.
+cannot add to them. A record that cannot be stored is a StepError: its effect must not begin.
 
-A journal that lacks an undo that is kept here (a copy of a run's folder that was made too early) must not finish the
+A journal without an undo that is stored here (a copy of a run's folder that was made too early) must not finish the
 run: `begin` refuses it.
 """
 
@@ -37,12 +37,12 @@ def records_name(run: str) -> str:
 
 
 def run_of_records(records: Object) -> str:
-    """Whose records they are."""
+    """The run that records belong to."""
     return str((records["metadata"].get("labels") or {}).get(RECORDS_LABEL, ""))
 
 
 def events_in(records: Object) -> list[Event]:
-    """The events that are kept. Raises CouldNotRun when they are not what we wrote."""
+    """The stored events. Raises CouldNotRun when they cannot be read."""
     packed = (records.get("binaryData") or {}).values()
     try:
         texts: list[str | bytes] = [*(records.get("data") or {}).values()]
@@ -55,7 +55,7 @@ def events_in(records: Object) -> list[Event]:
 
 
 class RunRecords:
-    """The records of one run, as its present owner writes them."""
+    """The records of one run, as its current owner writes them."""
 
     def __init__(self, objects: KubernetesObjects, namespace: str, run: str) -> None:
         self._objects = objects
@@ -65,7 +65,7 @@ class RunRecords:
         self._one_at_a_time = anyio.Lock()
 
     async def begin(self, events: Sequence[Event]) -> None:
-        """Make the object, or take over the one that is there. Raises PortError, CouldNotRun."""
+        """Create the object, or take over the one that is there. Raises PortError, CouldNotRun."""
         content = _merged(events)
         try:
             made = await self._objects.create({**self._object(), **content})
@@ -76,7 +76,7 @@ class RunRecords:
         self._version = made["metadata"]["resourceVersion"]
 
     async def persist(self, event: Event) -> bool:
-        """Keep one more event; whether it fitted (only a fingerprint may not). Raises StepError."""
+        """Store one more event. Returns whether it fitted (only a fingerprint may not). Raises StepError."""
         content = _content(event)
         if not content:
             return False
@@ -94,11 +94,11 @@ class RunRecords:
         return events_in(await self._objects.get(self._ref))
 
     async def end(self) -> None:
-        """Nothing is left to undo: remove the object."""
+        """Nothing remains to undo: remove the object."""
         try:
             await self._objects.delete(self._ref)
         except NotFound:
-            return  # a recovery was faster
+            return  # a recovery has removed it already
 
     async def _resolve(self, event: Event, content: Mapping[str, Any], err: PortError) -> Object:
         """The write failed, or its answer was lost: only what can be read back counts."""
@@ -118,7 +118,7 @@ class RunRecords:
         if lacking:
             raise CouldNotRun(
                 f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
-                hint=f"finish the run from the cluster: offbus recover {self._run} --env kubernetes",
+                hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
             )
 
     def _object(self) -> Object:
@@ -153,5 +153,5 @@ def _content(event: Event) -> dict[str, dict[str, str]]:
 def _refusal(event: Event, err: PortError) -> StepError:
     what = event["data"].get("describe") or f"the {event['kind']}"
     return StepError(
-        f"{what!r} could not be recorded in the cluster, so nothing is changed: {err.message}", hint=err.hint
+        f"cannot record {what!r} in the cluster, so nothing is changed: {err.message}", hint=err.hint
     )

@@ -1,8 +1,8 @@
-"""The runs that a cluster knows of: what their owners kept there, ready to be finished from where this process is.
+"""The unfinished runs that are stored in a cluster, ready to be finished by this process.
 
-The kept journal says how its runner reached the cluster, with a kubeconfig that is on another machine; here it is
-given this process's own way. Nobody is believed dead by what is written: `expired` is the version of the Lease that
-the caller itself watched unrenewed for its whole duration; without it, taking the run over begins with watching.
+The stored events say how their runner reached the cluster, with a kubeconfig that may be on another machine; here that
+is replaced by this process's own options. No owner counts as dead by what is written: `expired` is the version of the
+Lease that the caller itself watched unrenewed for its whole duration; without it, a takeover begins with watching.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ NOBODY = "nobody"
 
 
 async def runs_in_cluster(options: KubernetesOptions) -> list[UnfinishedRun]:
-    """All of them. Raises CouldNotRun when the cluster cannot be read."""
+    """All of them. Raises CouldNotRun when the cluster cannot be reached."""
     async with port_of(options) as port:
         with unreachable():
             return await runs_known(port, options)
@@ -83,13 +83,13 @@ def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -
 
 
 def _unknown_owner(events: Sequence[Event], run: str, holder: str) -> list[Event]:
-    """An owner that the Lease names and that died before it could say so in the records: the next epoch is above it."""
+    """An owner in the Lease that died before it was recorded: the next epoch must be above its own."""
     epoch = epoch_of(holder)
     known = max((one["data"]["epoch"] for one in events if one["kind"] == EventKind.ADOPTED), default=1)
     if epoch <= known:
         return []
     if not events:
-        raise CouldNotRun(f"too little was kept of run {run}")
+        raise CouldNotRun(f"the records of run {run} are incomplete")
     data: dict[str, Any] = {
         "by": "an owner that recorded nothing",
         "host": holder.partition("@")[2].partition("#")[0],

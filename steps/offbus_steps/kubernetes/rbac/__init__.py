@@ -1,1 +1,1 @@
-"""Rights in the cluster: what runner and reaper need, the roles, and what the API server grants."""
+"""Permissions in the cluster: what runner and reaper need, the roles, and what the API server grants."""

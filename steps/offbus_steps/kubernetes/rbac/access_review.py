@@ -1,10 +1,9 @@
-"""Looks before anything is touched: can the server be reached, may we do what a drill does, are the agents there?
+"""Checks before anything is changed: is the server reachable, are the permissions of a drill granted, are agents ready?
 
-Rights are asked for one by one (SelfSubjectAccessReview), all at once, so that every missing verb is named. Changes
+Each permission is checked by a SelfSubjectAccessReview, concurrently, so that every missing verb is named. Changes
 nothing. Every refusal is CouldNotRun.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import anyio
@@ -14,8 +13,8 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rbac.runner import runner_rights
 from offbus_steps.kubernetes.rest.api import Call
-from offbus_steps.port import Forbidden, Object, PortError
-from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.port import Forbidden, PortError
+from offbus_steps.workloads.gpu_fit import allocatable_gpus
 
 __all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
 
@@ -24,7 +23,7 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 @dataclass(frozen=True, slots=True)
 class Namespaces:
-    """Where rights are needed. `drills` "" stands for every namespace."""
+    """Where permissions are needed. `drills` "" means all namespaces."""
 
     drills: str
     agents: str
@@ -34,7 +33,7 @@ class Namespaces:
         return {Scope.DRILL: self.drills, Scope.AGENTS: self.agents}.get(right.scope, "")
 
     def describe(self, right: Right) -> str:
-        """For people: "patch nodes", "delete pods in drill-a"."""
+        """For messages: "patch nodes", "delete pods in drill-a"."""
         namespace = self.namespace(right)
         return f"{right}{f' in {namespace}' if namespace else ''}"
 
@@ -55,12 +54,12 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
     if absent:
         raise CouldNotRun(
             f"no agent is ready on {', '.join(absent)} (namespace {agent_namespace})",
-            hint="kubectl apply -k deploy/base, and look at the DaemonSet offbus-agent",
+            hint="run `kubectl apply -k deploy/base`, and check the DaemonSet offbus-agent",
         )
 
 
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
-    """The rights that the credentials lack, as "VERB RESOURCE in NAMESPACE", in the table's order."""
+    """The missing permissions, as "VERB RESOURCE in NAMESPACE", in the order of `runner_rights`."""
     namespaces = Namespaces(drill_namespace, agent_namespace)
     wanted = [right for right in runner_rights() if await is_needed(port, right)]
     lacking: set[Right] = set()
@@ -76,26 +75,21 @@ async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_na
 
 
 async def missing_agents(port: KubernetesPort) -> list[str]:
-    """Nodes with GPUs that have no agent that is ready."""
+    """Nodes with GPUs but without a ready agent."""
     agents = await port.agents.by_node()
     names = [
         node["metadata"]["name"]
         async for page in port.objects.pages("Node")
-        for node in _with_gpus(page.items)
+        for node in page.items
+        if allocatable_gpus(node)
     ]
     return sorted(name for name in names if name not in agents)
 
 
-def _with_gpus(nodes: Iterable[Object]) -> Iterable[Object]:
-    for node in nodes:
-        if int(((node.get("status") or {}).get("allocatable") or {}).get(GPU_RESOURCE, 0)):
-            yield node
-
-
 async def is_needed(port: KubernetesPort, right: Right) -> bool:
-    """Whether every drill in this cluster needs the right."""
+    """Whether every drill in this cluster needs the permission."""
     if right.scope is Scope.ADMISSION:
-        return False  # the step that needs it asks, by a dry run
+        return False  # the step that needs it checks by a dry run
     return not right.optional or await port.served.serves_group(f"{right.group}/")
 
 
@@ -108,5 +102,5 @@ async def _is_allowed(port: KubernetesPort, right: Right, namespace: str) -> boo
     try:
         answer = await port.api.json(Call("POST", REVIEWS, body=body))
     except Forbidden as err:
-        raise Forbidden(f"not even asking for rights is allowed: {err.message}", hint=err.hint) from err
+        raise Forbidden(f"cannot check permissions: {err.message}", hint=err.hint) from err
     return bool(answer["status"]["allowed"])

@@ -1,7 +1,7 @@
-"""The rights of the reaper: those that undos and an open cluster declare to use, and no other.
+"""The permissions of the reaper: exactly what undos and an open cluster declare.
 
-Generated from `uses` of the installed undo types (offbus_steps.access), the run's Lease and its records, the agents'
-proxy and token. It creates nothing in a drill's namespaces and evicts nobody.
+Generated from `access` of the installed undo types (offbus_steps.access), the run's Lease and its records, the agents'
+proxy and token. It creates nothing in a drill's namespaces and evicts no pods.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ REAPER = "offbus-reaper"
 
 @cache
 def reaper_rights(package: str = "") -> tuple[Right, ...]:
-    """Of all installed undo types, or of one package's. Raises Invalid for a kind that offbus does not know."""
+    """For all installed undo types, or for one package's. Raises Invalid for a kind that offbus does not know."""
     used = CLUSTER_ACCESS.union(declared(installed(), UNDOS, package))
     own = (right for right in ADAPTER if right.scope is Scope.AGENTS)
     return (*rights_of(used), *own)

@@ -1,8 +1,8 @@
-"""Whether the reaper could undo a drill: asked before it, for the account that the reaper runs as.
+"""Whether the reaper could undo a drill: checked before the drill, for the reaper's service account.
 
-Its rights in a drill's namespaces are given by hand, one RoleBinding for each (deploy/README.md). Where that was
-forgotten, a run whose runner dies is found, and its undos are refused; it is said while somebody can still fix it.
-Asked by LocalSubjectAccessReview, so that it does not matter by which binding the rights are given. Changes nothing.
+Its permissions in a drill's namespaces are granted by hand, one RoleBinding for each (deploy/README.md). Without one,
+the reaper finds a run whose runner died, and its undos are refused; so that is reported before the run. Checked by
+LocalSubjectAccessReview, which covers any kind of binding. Changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,13 @@ from offbus_steps.workloads.manifest import read_manifest
 __all__ = ["Gap", "drill_namespaces", "gaps", "ready_reapers"]
 
 NAMED = 3
-"""Rights that are named; the whole role is bound at once."""
+"""How many missing permissions are named; one binding grants all of them."""
 PATTERN = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A namespace in which the reaper could not undo everything."""
+    """A namespace in which the reaper lacks permissions to undo."""
 
     namespace: str
     lacking: tuple[Right, ...]
@@ -40,7 +40,7 @@ class Gap:
         more = len(self.lacking) - NAMED
         named = ", ".join(str(one) for one in self.lacking[:NAMED])
         return (
-            f"the reaper could not undo what a dead runner leaves in {self.namespace}: its account may not {named}"
+            f"the reaper could not undo a run in {self.namespace} whose runner dies: missing permissions: {named}"
             + (f" and {more} more" if more > 0 else "")
         )
 
@@ -61,7 +61,7 @@ async def ready_reapers(port: KubernetesPort, agents: str) -> int:
 
 
 async def gaps(port: KubernetesPort, namespaces: Iterable[str], agents: str) -> list[Gap]:
-    """The namespaces that are out of the reaper's reach; one that is not there yet is no gap. Raises PortError."""
+    """The namespaces in which the reaper lacks permissions, without those that do not exist yet. Raises PortError."""
     wanted = [
         right for right in reaper_rights() if right.scope is Scope.DRILL and await is_needed(port, right)
     ]
@@ -72,8 +72,8 @@ async def gaps(port: KubernetesPort, namespaces: Iterable[str], agents: str) -> 
 def drill_namespaces(
     named: str, patterns: Iterable[str] = (), intents: Sequence[Intent] = (), folder: str = ""
 ) -> list[str]:
-    """Where a drill would make and change objects, as far as it is known: by the environment, else by the guards, and
-    by what its steps deploy. A namespace of the run's own goes as a whole, for which no binding is needed."""
+    """Where a drill would create and change objects, as far as known: by the environment, else by the guards, and by
+    what its steps deploy. An ephemeral namespace is deleted as a whole, for which no binding is needed."""
     guarded = [] if named else [one for one in patterns if not PATTERN & set(one)]
     deploying = (one for one in intents if one.uses == "deploy" and not one.params.get("ephemeral"))
     deployed = [space for one in deploying for space in _deployed(one, folder)]
@@ -91,7 +91,7 @@ def _deployed(intent: Intent, folder: str) -> list[str]:
     try:
         objects = read_manifest(Path(folder, manifest))
     except OffbusError:
-        return []  # the look at the target says what is wrong with it
+        return []  # the target's own check reports what is wrong with it
     return [space for one in objects if (space := one["metadata"].get("namespace"))]
 
 
@@ -101,7 +101,7 @@ async def _lacking(
     lacking: set[Right] = set()
 
     async def check(right: Right) -> None:
-        if not await _may(port, right, namespace, agents):
+        if not await _is_allowed(port, right, namespace, agents):
             lacking.add(right)
 
     async with anyio.create_task_group() as group:
@@ -110,7 +110,7 @@ async def _lacking(
     return tuple(right for right in wanted if right in lacking)
 
 
-async def _may(port: KubernetesPort, right: Right, namespace: str, agents: str) -> bool:
+async def _is_allowed(port: KubernetesPort, right: Right, namespace: str, agents: str) -> bool:
     user = f"system:serviceaccount:{agents}:{REAPER}"
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{agents}", "system:authenticated"]
     body = {
@@ -122,5 +122,5 @@ async def _may(port: KubernetesPort, right: Right, namespace: str, agents: str) 
     path = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
     try:
         return bool((await port.api.json(Call("POST", path, body=body)))["status"]["allowed"])
-    except NotFound:
+    except NotFound:  # the namespace does not exist yet
         return True

@@ -1,7 +1,7 @@
 """Prints roles: `python -m offbus_steps.kubernetes.rbac.roles runner`.
 
-deploy/base has those of offbus's own types, by `make generate`; with `--installed` they are for the step types and
-undo types of all installed packages.
+deploy/base has the roles for offbus's own types, by `make generate`; with `--installed` they are for the step types
+and undo types of all installed packages.
 """
 
 import sys
@@ -20,13 +20,13 @@ HEADER = "# Generated from what step types and undo types declare to use (`make 
 
 
 def rendered(whose: str, package: str = OURS) -> str:
-    """The roles of the runner or of the reaper as YAML documents. `package` "": of all that are installed."""
+    """The roles of the runner or of the reaper as YAML documents. `package` "": for all installed packages."""
     name, rights = (REAPER, reaper_rights) if whose == "reaper" else (RUNNER, runner_rights)
     return HEADER + yaml.safe_dump_all(roles(AGENT_NAMESPACE, name, rights(package)), sort_keys=False)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print them; 2 when it is not said whose."""
+    """Print them. Returns 2 for wrong arguments."""
     asked = sys.argv[1:] if argv is None else argv
     everybodys = asked[1:] == ["--installed"]
     if not asked or asked[0] not in WHOSE or (asked[1:] and not everybodys):

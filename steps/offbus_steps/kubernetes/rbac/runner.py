@@ -1,7 +1,7 @@
-"""The rights of a runner: what installed step types, their undos and an open cluster declare to use, and no other.
+"""The permissions of a runner: exactly what installed step types, their undos and an open cluster declare.
 
-Asked for before a run touches anything, and generated into deploy/'s roles (there of our own types alone). A step type
-of somebody else's package brings its own.
+Checked before a run changes anything, and generated into deploy/'s roles (there for our own types alone). Step types of
+other packages declare their own.
 """
 
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ __all__ = ["OURS", "RUNNER", "declared", "runner_rights"]
 
 RUNNER = "offbus-runner"
 OURS = "offbus"
-"""Our own distribution."""
+"""The name of our own distribution."""
 
 
 @cache
 def runner_rights(package: str = "") -> tuple[Right, ...]:
-    """Of all installed types, or of one package's. Raises Invalid for a kind that offbus does not know."""
+    """For all installed types, or for one package's. Raises Invalid for a kind that offbus does not know."""
     registry = installed()
     used = CLUSTER_ACCESS.union(declared(registry, STEPS, package), declared(registry, UNDOS, package))
     return (*rights_of(used), *ADAPTER)
 
 
 def declared(registry: Registry, group: str, package: str = "") -> Iterator[Access]:
-    """What the types of a group (STEPS, UNDOS) use. One that cannot be loaded is found by who asks for it by name."""
+    """What the types of a group (STEPS, UNDOS) access. One that cannot be loaded is reported where it is used."""
     for name in registry.names(group):
         plugin = registry.plugin(group, name)
         if package and (plugin is None or plugin.package != package):

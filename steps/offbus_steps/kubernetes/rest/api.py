@@ -1,9 +1,9 @@
 """Requests to the API server: one code path for all kinds.
 
-A call outlives what passes: a server that restarts, a 429 with Retry-After, credentials that expire. Calls that cannot
-have been carried out are sent again, reads always, for `PATIENCE_S`; then `Unavailable`. A write whose answer was lost
-is never repeated here, because it may have happened: the caller reads and decides. A refusal by an API server that is
-still starting (its authorizer knows no roles for a moment) is not believed. Streams are not repeated.
+A call survives transient failures: a server that restarts, a 429 with Retry-After, credentials that expire. Reads, and
+writes that cannot have happened, are retried for `PATIENCE_S`; then `Unavailable`. A write whose answer was lost is
+never repeated here, because it may have happened: the caller reads and decides. A refusal by an API server that is
+still starting (its authorizer knows no roles for a moment) is verified. Streams are not repeated.
 """
 
 import io
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Api", "Call"]
 
 PATIENCE_S = 20.0
-"""How long a call is tried again: an API server restarts in about 5 s (reference/real-cluster.md), twice of it fits."""
+"""How long a call is retried: enough for two restarts of an API server (about 5 s each, reference/real-cluster.md)."""
 ATTEMPT_S = 30.0
 """For one attempt: the server's own limit for plain requests is 60 s."""
 CONNECT_S = 5.0
@@ -40,7 +40,7 @@ KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `path` is quoted already."""
+    """One request. `path` is already quoted."""
 
     method: str
     path: str
@@ -62,7 +62,7 @@ class Answer:
     body: bytes
 
     def error(self, call: Call) -> PortError:
-        """What a refusal means."""
+        """The error that a refusal means."""
         return error_of(self.status, status_in(self.body), self.headers.get("Retry-After"), str(call))
 
 
@@ -78,7 +78,7 @@ class Api:
         self._pace = pace
 
     async def json(self, call: Call) -> Object:
-        """The object that a call answers. Raises PortError."""
+        """The object in the answer. Raises PortError."""
         answer = await self.ask(call)
         try:
             found: Object = json.loads(answer.body)
@@ -87,7 +87,7 @@ class Api:
         return found
 
     async def ask(self, call: Call) -> Answer:
-        """The answer to a call that was not refused. Raises PortError."""
+        """The answer to a call, with retries. Raises PortError, also for a refusal."""
         until = anyio.current_time() + PATIENCE_S
         pause, verified = FIRST_PAUSE, False
         while True:
@@ -101,13 +101,17 @@ class Api:
                 await self._verify_denied(err, generation, until)
             except Unavailable as err:
                 rest = max(pause, err.after.total_seconds())
-                if not _may_repeat(call, err) or anyio.current_time() + rest > until:
+                # writes only when they cannot have happened
+                repeatable = (
+                    call.method == "GET" or isinstance(err, NeverSent) or err.evidence.get("status") == 429
+                )
+                if not repeatable or anyio.current_time() + rest > until:
                     raise
                 await anyio.sleep(rest)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def open_stream(self, call: Call, *, total_s: float) -> "aiohttp.ClientResponse":
-        """An answer that was not refused, its body not read; the caller closes it. Raises PortError."""
+        """An answer whose body is not read yet; the caller closes it. Raises PortError, also for a refusal."""
         until = anyio.current_time() + PATIENCE_S
         generation = self.connection.generation
         try:
@@ -118,9 +122,9 @@ class Api:
 
     @asynccontextmanager
     async def raw(self, call: Call, *, total_s: float | None) -> "AsyncIterator[aiohttp.ClientResponse]":
-        """Whatever comes back, once, outside the run's pace: for proxies. Raises Unavailable when nothing does.
+        """Any answer, without retries and rate limit: for proxies. Raises Unavailable when there is none.
 
-        What breaks while the caller reads comes out of its reading as aiohttp's errors.
+        Failures while the caller reads the body are raised as aiohttp's errors.
         """
         response = await self._send(call, total_s)
         try:
@@ -129,7 +133,7 @@ class Api:
             response.close()
 
     async def ready(self) -> bool:
-        """Whether the API server says that it is ready; that may always be asked."""
+        """Whether the API server is ready; this needs no permission."""
         try:
             async with self.raw(Call("GET", "/readyz"), total_s=CONNECT_S) as answer:
                 return answer.status == 200
@@ -151,7 +155,7 @@ class Api:
         raise (await _read(call, response)).error(call)
 
     async def _verify_denied(self, err: Forbidden, generation: int, until: float) -> None:
-        """Look for a passing reason of a refusal: expired credentials, or a server that is still starting."""
+        """Verify a refusal that may be transient: expired credentials, or a server that is still starting."""
         if err.evidence.get("status") == 401:
             await self.connection.renew(generation)
             return
@@ -170,8 +174,13 @@ class Api:
         if call.params:
             url += ("&" if "?" in call.path else "?") + urlencode(call.params)
         headers = {**await self.connection.headers(), "Accept": "application/json", **(call.headers or {})}
-        data = None if call.body is None else _encoded(call.body)
-        if data is not None:
+        data: bytes | io.BytesIO | None = None
+        if call.body is not None:
+            data = json.dumps(call.body).encode()
+            if (
+                len(data) > LARGE
+            ):  # aiohttp writes bytes in one piece, and warns about many: those go as a file
+                data = io.BytesIO(data)
             headers["Content-Type"] = call.content_type
         bound = aiohttp.ClientTimeout(total=total_s, connect=CONNECT_S)
         try:
@@ -185,22 +194,11 @@ class Api:
                 **self.connection.routing,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as err:
-            raise NeverSent(f"{call}: the API server cannot be reached: {err}") from err
+            raise NeverSent(f"{call}: cannot connect to the API server: {err}") from err
         except (aiohttp.ClientError, TimeoutError, OSError) as err:
             raise _lost(call, err) from err
         _keep_alive(response)
         return response
-
-
-def _encoded(body: Any) -> bytes | io.BytesIO:
-    """aiohttp writes bytes at once and warns when they are many: those go as a file."""
-    data = json.dumps(body).encode()
-    return io.BytesIO(data) if len(data) > LARGE else data
-
-
-def _may_repeat(call: Call, err: Unavailable) -> bool:
-    """Reads always; writes when nothing can have happened."""
-    return call.method == "GET" or isinstance(err, NeverSent) or err.evidence.get("status") == 429
 
 
 async def _read(call: Call, response: "aiohttp.ClientResponse") -> Answer:
@@ -219,13 +217,13 @@ def _lost(call: Call, err: Exception) -> Unavailable:
 
 
 def _keep_alive(response: "aiohttp.ClientResponse") -> None:
-    """Have the kernel notice a peer that is silently gone; the answers of small requests are complete already."""
+    """Enable TCP keep-alive, by which the kernel notices a dead peer; small answers are complete already."""
     transport = response.connection.transport if response.connection else None
     sock = transport.get_extra_info("socket") if transport else None
     if sock is None or sock.family == socket.AF_UNIX:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE:
-        option = getattr(socket, name, None)  # spelt otherwise where the platform is no Linux
+        option = getattr(socket, name, None)  # Linux only: other platforms have other names
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

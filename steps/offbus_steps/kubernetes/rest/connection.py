@@ -2,9 +2,9 @@
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
 its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
-have expired: open streams stay on the session that they began on. Whatever is given up leaves the server at once
-(offbus_steps.kubernetes.rest.abort_on_close), and no socket is open any more when a Connection has ended. Failures are
-CouldNotRun naming file and context; tokens are in no message.
+have expired: open streams stay on the session that they began on. Abandoned connections are aborted at once
+(offbus_steps.kubernetes.rest.abort_on_close), and no socket is open when a Connection has ended. Failures are
+CouldNotRun naming file and context; no message contains a token.
 
 The only module that uses parts of kubernetes_asyncio that its documentation does not name (decision 0014): it has no
 raw REST that streams, so its `ApiClient.rest_client` is asked for the aiohttp session (`pool_manager`) and its routing
@@ -36,7 +36,7 @@ USER_AGENT = "offbus"
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Which cluster, and as whom. "" means: as kubectl would choose."""
+    """Which cluster, and which credentials. "" means: as kubectl would choose."""
 
     kubeconfig: str = ""
     context: str = ""
@@ -51,7 +51,7 @@ class Login:
 
     @property
     def in_cluster(self) -> bool:
-        """Whether to use the service account of the pod that we run in: nothing else was asked for or is there."""
+        """Whether to use the service account of our pod: nothing else was configured or found."""
         asked = self.kubeconfig or self.context
         return not asked and not self.file.exists() and "KUBERNETES_SERVICE_HOST" in os.environ
 
@@ -76,10 +76,10 @@ class Connection:
     async def __aexit__(
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=True):  # nothing here waits for a server
+        with anyio.CancelScope(shield=True):  # nothing here waits for the server
             for client in (*self._retired, self._client):
                 await client.close()
-            await anyio.lowlevel.checkpoint()  # in which the sockets of what was given up just now are closed
+            await anyio.lowlevel.checkpoint()  # closes the sockets that were just aborted
 
     @property
     def server(self) -> str:
@@ -88,7 +88,7 @@ class Connection:
 
     @property
     def generation(self) -> int:
-        """Counts renewals: whoever failed with an older generation need not renew again."""
+        """Counts renewals: a call that failed with an older generation need not renew again."""
         return len(self._retired)
 
     @property
@@ -99,14 +99,14 @@ class Connection:
 
     @property
     def routing(self) -> Mapping[str, Any]:
-        """What each request must be told of the way: an HTTP proxy, another server name for TLS."""
+        """How each request is routed: through an HTTP proxy, with another server name for TLS."""
         rest = self._client.rest_client
-        ways = {
+        routes = {
             "proxy": rest.proxy,
             "proxy_headers": rest.proxy_headers,
             "server_hostname": rest.server_hostname,
         }
-        return {key: value for key, value in ways.items() if value}
+        return {key: value for key, value in routes.items() if value}
 
     async def headers(self) -> dict[str, str]:
         """Authorization, refreshed by the loader's own rule (in a pod: the token file is read again)."""
@@ -115,11 +115,11 @@ class Connection:
         return {"User-Agent": USER_AGENT, **({"Authorization": key} if key else {})}
 
     async def renew(self, generation: int) -> None:
-        """Read the credentials again, once for all who saw the same generation refused. Raises CouldNotRun."""
+        """Read the credentials again, once for all calls that failed with this generation. Raises CouldNotRun."""
         if generation != self.generation:
             return
         fresh = await self._load()
-        if generation != self.generation:  # somebody else was faster
+        if generation != self.generation:  # another call has renewed them already
             await fresh.close()
             return
         self._retired.append(self._client)
@@ -131,7 +131,9 @@ class Connection:
 
         parts = client()
         config, configuration = parts.config, parts.configuration()
-        configuration.connection_pool_maxsize = 0  # watches stay: their number must not be bounded by a pool
+        configuration.connection_pool_maxsize = (
+            0  # watches are long-lived: a pool must not bound their number
+        )
         try:
             if self._login.in_cluster:
                 config.load_incluster_config(client_configuration=configuration)

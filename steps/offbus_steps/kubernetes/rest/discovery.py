@@ -1,18 +1,19 @@
 """Which version of a kind this cluster serves.
 
-`KINDS` names the version that offbus speaks best. A cluster that serves only another one that it knows as well (a
-DynamoGraphDeployment as v1alpha1 alone) is spoken to in that one; objects are made in the version they are written in.
-Asked once for each kind that has more than one version, by discovery; a group that is not served stays with the
-version of `KINDS`, and the call itself answers NotFound.
+`KINDS` names the version that offbus prefers. On a cluster that serves only another known version (a
+DynamoGraphDeployment only as v1alpha1) that one is used; objects are created in the version they are written in. Each
+kind with several versions is discovered once; for a group that is not served the version of `KINDS` remains, and the
+call itself answers NotFound.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from offbus_steps.kinds import ApiResource
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import group_of, resource_of
-from offbus_steps.port import ApiResource, Invalid, NotFound
+from offbus_steps.port import Invalid, NotFound
 
 __all__ = ["ServedKinds"]
 
@@ -37,12 +38,12 @@ class ServedKinds:
         return self._known[kind]
 
     async def for_object(self, obj: Mapping[str, Any]) -> ApiResource:
-        """Where an object is created: in the version that it is written in, else the best served. Raises Invalid."""
+        """Where an object is created: in the version it is written in, else in the preferred one. Raises Invalid."""
         resource = resource_of(obj.get("kind"))
         written = str(obj.get("apiVersion") or (await self.resource(resource.kind)).api_version)
         if written not in resource.versions:
             raise Invalid(
-                f"{resource.kind} {written} is not known to offbus", hint=f"use {resource.api_version}"
+                f"offbus does not know {resource.kind} {written}", hint=f"use {resource.api_version}"
             )
         return replace(resource, api_version=written)
 
@@ -54,14 +55,13 @@ class ServedKinds:
     async def _choose(self, resource: ApiResource) -> str | None:
         served = await self._versions(group_of(resource.api_version))
         for version in resource.versions:
-            if version in served and await self._has(version, resource.plural):
+            if version not in served:
+                continue
+            # a served version of a group need not have every kind of the group
+            found = await self._api.json(Call("GET", f"/apis/{version}"))
+            if any(one["name"] == resource.plural for one in found.get("resources") or ()):
                 return version
         return None
-
-    async def _has(self, version: str, plural: str) -> bool:
-        """A served version of a group need not have every kind of the group."""
-        found = await self._api.json(Call("GET", f"/apis/{version}"))
-        return any(one["name"] == plural for one in found.get("resources") or ())
 
     async def _versions(self, group: str) -> set[str]:
         try:

@@ -1,7 +1,7 @@
 """What an API server's refusal means: HTTP status and `Status` object to the port's errors. Pure.
 
 Codes: Kubernetes API conventions, "HTTP Status codes"; `Retry-After` is in whole seconds there. A 429 with the cause
-`DisruptionBudget` is an eviction that a budget holds back; any other 429 is the server protecting itself (priority
+`DisruptionBudget` is an eviction that a budget does not allow; any other 429 is the server limiting its load (priority
 and fairness), and nothing was done.
 """
 
@@ -36,12 +36,16 @@ BY_CODE: Mapping[int, type[PortError]] = {
     415: Invalid,
     422: Invalid,
 }
+HINTS: Mapping[int, str] = {
+    401: "the credentials are invalid or have expired: log in again, or choose another context",
+    403: "run `offbus plan` to see the missing permissions; deploy/ has the roles",
+}
 BUDGET = "DisruptionBudget"
 """`status.details.causes[].reason` of an eviction that a budget does not allow."""
 
 
 def status_in(body: bytes) -> dict[str, Any] | None:
-    """The `Status` object that the API server itself answers; None when the body is somebody else's."""
+    """The `Status` object of the API server; None when the body is not one."""
     try:
         found = json.loads(body)
     except ValueError:
@@ -52,16 +56,17 @@ def status_in(body: bytes) -> dict[str, Any] | None:
 
 
 def error_of(code: int, status: Mapping[str, Any] | None, retry_after: str | None, doing: str) -> PortError:
-    """The port's error for an answer that is none. `doing` names the call; evidence holds status and reason."""
+    """The port's error for a refusal. `doing` names the call; evidence holds status and reason."""
     status = status or {}
     message = f"{doing}: {status.get('message') or f'HTTP {code}'}"
     evidence = {"status": code, "reason": str(status.get("reason", ""))}
     if code == 429 or code >= 500:
         after = timedelta(seconds=_seconds(retry_after, status))
-        kind = TooManyDisruptions if _is_budget(status) else Unavailable
+        causes = (status.get("details") or {}).get("causes") or ()
+        by_budget = any(one.get("reason") == BUDGET for one in causes)
+        kind = TooManyDisruptions if by_budget else Unavailable
         return kind(message, after=after, evidence=evidence)
-    hint = _rights(code) if code in (401, 403) else None
-    return BY_CODE.get(code, PortError)(message, hint=hint, evidence=evidence)
+    return BY_CODE.get(code, PortError)(message, hint=HINTS.get(code), evidence=evidence)
 
 
 def _seconds(header: str | None, status: Mapping[str, Any]) -> int:
@@ -70,14 +75,3 @@ def _seconds(header: str | None, status: Mapping[str, Any]) -> int:
         return max(0, min(int(asked), 60))
     except (TypeError, ValueError):  # an HTTP date: no API server sends one
         return 0
-
-
-def _is_budget(status: Mapping[str, Any]) -> bool:
-    causes = (status.get("details") or {}).get("causes") or ()
-    return any(one.get("reason") == BUDGET for one in causes)
-
-
-def _rights(code: int) -> str:
-    if code == 401:
-        return "the credentials are not valid (any more): log in again, or choose another context"
-    return "`offbus plan` names the verbs that are missing; deploy/ has the roles"

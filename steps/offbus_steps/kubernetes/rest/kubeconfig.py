@@ -1,7 +1,7 @@
-"""Looks at a kubeconfig file before the client library does, which takes one of the wrong shape for a right one.
+"""Checks a kubeconfig file before the client library reads it, which accepts files of the wrong shape.
 
-It knows no more of the format than is needed to say what is wrong, and where: a mapping, whose lists hold named
-entries. Pure but for reading the file; values are in no message, for they may be secrets.
+It knows only as much of the format as it needs to say what is wrong, and where: a mapping, whose lists hold named
+entries. Pure but for reading the file; messages contain no values, which may be secrets.
 """
 
 from pathlib import Path
@@ -13,15 +13,15 @@ __all__ = ["check_kubeconfig"]
 
 LARGEST = 4 << 20
 LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
-"""Each list, and the mapping that its entries hold."""
+"""Each list, and the mapping in its entries."""
 
 
 class NoKubeconfig(ValueError):
-    """Raised for a file that cannot be one; the message says why."""
+    """Raised for a file that is not a kubeconfig; the message says why."""
 
 
 def check_kubeconfig(path: Path) -> None:
-    """Raises OSError when it cannot be read, NoKubeconfig that says what is wrong with it."""
+    """Raises OSError when it cannot be read, NoKubeconfig when it is not valid."""
     import yaml
 
     text = read_bounded(path, LARGEST)
@@ -40,7 +40,7 @@ def check_kubeconfig(path: Path) -> None:
 
 def _check(content: Any) -> None:
     if not isinstance(content, dict):
-        raise NoKubeconfig(f"it is no kubeconfig: it holds {_kind(content)}, not a mapping")
+        raise NoKubeconfig(f"it is not a kubeconfig: it holds {_kind(content)}, not a mapping")
     current = content.get("current-context")
     if current is not None and not isinstance(current, str):
         raise NoKubeconfig(f"current-context is {_kind(current)}, not a text")
@@ -54,7 +54,7 @@ def _check(content: Any) -> None:
 
 def _check_entry(where: str, entry: Any, holds: str) -> None:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise NoKubeconfig(f"{where} is no mapping with a name")
+        raise NoKubeconfig(f"{where} is not a mapping with a name")
     inner = entry.get(holds)
     if not isinstance(inner, dict):
         raise NoKubeconfig(f"{where}.{holds} is {_kind(inner)}, not a mapping")

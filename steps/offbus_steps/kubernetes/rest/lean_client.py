@@ -1,13 +1,13 @@
 """kubernetes_asyncio's credentials and HTTP session, without its 850 modules of API classes, which nothing here uses.
 
 Its packages import all of them; that takes half a second of every command, and 38 MiB of every runner for as long as
-it runs. So the few modules that are used are loaded into packages that were not initialised. `sys.modules` is left as
-it was found: who imports kubernetes_asyncio after that, a user's own test say, gets all of it.
+it runs. So the few modules that are used are loaded into packages that were not initialised. `sys.modules` is restored
+afterwards: a later import of kubernetes_asyncio, by a user's own test say, gets all of it.
 
 The only module that touches `sys.modules` (decisions 0013 and 0014): the package offers no import of its parts. Used of
 kubernetes_asyncio: that `client.configuration`, `client.api_client` and `config` import no API class and no model by
-name. Where a version is built in another way, all of it is imported: nothing fails, commands start half a second later
-and runners hold 38 MiB more.
+name. When a version is structured differently, all of it is imported: nothing fails, commands start half a second later
+and runners need 38 MiB more.
 """
 
 import sys
@@ -27,7 +27,7 @@ CLIENT, MODELS = f"{PACKAGE}.client", f"{PACKAGE}.client.models"
 
 
 class Client(NamedTuple):
-    """What is used of it."""
+    """The parts of it that are used."""
 
     configuration: Any
     """Its class Configuration."""
@@ -45,7 +45,7 @@ def client() -> Client:
             with _uninitialised():
                 return _parts()
         except (ImportError, AttributeError):
-            pass  # built in another way
+            pass  # structured differently: import all of it
     whole = import_module(CLIENT)
     return Client(whole.Configuration, whole.ApiClient, import_module(f"{PACKAGE}.config"))
 
@@ -59,12 +59,12 @@ def _parts() -> Client:
 
 @contextmanager
 def _uninitialised() -> Iterator[None]:
-    """Packages that are empty but for their place; all of kubernetes_asyncio is forgotten again at the end."""
+    """Empty packages that only have a path; all of kubernetes_asyncio is removed from `sys.modules` at the end."""
     before = {name: module for name, module in sys.modules.items() if _is_its(name)}
     try:
         root = find_spec(PACKAGE)
         if root is None or root.origin is None:
-            raise ImportError(f"there is no {PACKAGE}")
+            raise ImportError(f"{PACKAGE} is not installed")
         for name in (PACKAGE, CLIENT, MODELS):
             package = ModuleType(name)
             package.__path__ = [str(Path(root.origin).parent.joinpath(*name.split(".")[1:]))]

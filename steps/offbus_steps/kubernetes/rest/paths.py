@@ -1,12 +1,13 @@
 """Paths of the API server's REST interface. Pure.
 
-Names come from scenarios, manifests and clusters: one that could change the path is refused with `Invalid`.
+Names come from scenarios, manifests and clusters: one that could change the path raises `Invalid`.
 """
 
 from typing import Any
 from urllib.parse import quote
 
-from offbus_steps.port import KINDS, ApiResource, Invalid, Ref
+from offbus_steps.kinds import KINDS, ApiResource
+from offbus_steps.port import Invalid, Ref
 
 __all__ = ["collection", "group_of", "group_path", "member", "proxied", "resource_of"]
 
@@ -15,7 +16,7 @@ def resource_of(kind: Any) -> ApiResource:
     """Where a kind is served. Raises Invalid for one that offbus does not use."""
     resource = KINDS.get(kind) if isinstance(kind, str) else None
     if resource is None:
-        raise Invalid(f"kind {kind!r} is not known to offbus", hint=f"known are {', '.join(sorted(KINDS))}")
+        raise Invalid(f"offbus does not know kind {kind!r}", hint=f"it knows {', '.join(sorted(KINDS))}")
     return resource
 
 
@@ -25,7 +26,7 @@ def group_of(api_version: str) -> str:
 
 
 def group_path(api_version: str) -> str:
-    """Where an API version is rooted; the core group is special."""
+    """The root path of an API version; the core group has its own."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 

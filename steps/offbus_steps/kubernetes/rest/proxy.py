@@ -1,12 +1,12 @@
-"""HTTP through the API server's proxy of pods and services: whose failure is whose.
+"""HTTP through the API server's proxy of pods and services, which tells failures of the path from the target's.
 
     the API server cannot be reached, or answers for itself (429, 5xx, not ready)  -> Unavailable, the path
     "error trying to reach service", no endpoints, no such pod                     -> PortError, the target
     anything else, whatever its status                                            -> the target's own answer
 
-The server answers for itself with a `Status` object; a target's answer passes through as it is (its `Authorization`
-header does not, nor would ours reach it). A connection that breaks while the body streams says nothing of who broke
-it: the server is asked whether it lives.
+The server answers for itself with a `Status` object; a target's answer passes through unchanged (its `Authorization`
+header does not, and ours does not reach it). A connection that breaks while the body streams does not show who broke
+it: then the server is asked whether it is ready.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -33,7 +33,7 @@ class TargetUnreachable(PortError):
 
 
 class Proxied:
-    """An answer that came through the proxy; its body, or what of it had to be read to know whose it is."""
+    """An answer through the proxy, with its body if that had to be read to know whose answer it is."""
 
     def __init__(self, response: "aiohttp.ClientResponse", body: bytes | None) -> None:
         self.response = response
@@ -59,7 +59,8 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
     """
     async with api.raw(call, total_s=None) as response:
         body = None
-        if _may_be_the_servers(response):
+        is_json = response.headers.get("Content-Type", "").startswith("application/json")
+        if response.status >= 400 and is_json and (response.content_length or 0) <= LARGEST_STATUS:
             with breaking():
                 body = await response.read()
             status = status_in(body)
@@ -70,7 +71,7 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
 
 @contextmanager
 def breaking() -> Iterator[None]:
-    """What aiohttp raises while a body is read is `Broken`."""
+    """Turn aiohttp's errors while a body is read into `Broken`."""
     import aiohttp
 
     try:
@@ -80,19 +81,14 @@ def breaking() -> Iterator[None]:
 
 
 class Broken(PortError):
-    """Raised when a body breaks off; `whose_break` says whose failure that is."""
+    """Raised when a body breaks off; `whose_break` tells whose failure that is."""
 
 
 async def whose_break(api: Api, err: Broken, target: object) -> PortError:
-    """The path's failure when the API server does not answer either, else the target's."""
+    """The path's failure when the API server does not answer, else the target's."""
     if await api.ready():
         return PortError(f"{target} broke the connection: {err.message}")
     return Unavailable(f"the API server broke the connection to {target}: {err.message}")
-
-
-def _may_be_the_servers(response: "aiohttp.ClientResponse") -> bool:
-    is_json = response.headers.get("Content-Type", "").startswith("application/json")
-    return response.status >= 400 and is_json and (response.content_length or 0) <= LARGEST_STATUS
 
 
 def _refusal(response: "aiohttp.ClientResponse", status: Mapping[str, object], target: object) -> PortError:
@@ -102,5 +98,5 @@ def _refusal(response: "aiohttp.ClientResponse", status: Mapping[str, object], t
     err = error_of(
         response.status, status, response.headers.get("Retry-After"), f"the API server's proxy to {target}"
     )
-    # rights are the path's matter: they never say anything about the target
+    # missing permissions are a failure of the path, never of the target
     return Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err

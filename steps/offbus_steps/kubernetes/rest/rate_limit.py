@@ -1,6 +1,6 @@
 """The run's own limit on requests to the API server: a token bucket, as client-go's (`qps` and `burst`).
 
-Waiting is on the event loop's clock and first come, first served. It limits; it never refuses.
+Waiting uses the event loop's clock and is first come, first served. It delays requests and never refuses them.
 """
 
 import anyio
@@ -18,7 +18,7 @@ class Pace:
         self._at: float | None = None
 
     async def take(self) -> None:
-        """Return when a request may be sent. A token that is not there yet is owed, and waited for."""
+        """Wait until a request may be sent: tokens go negative, and the debt is waited for."""
         now = anyio.current_time()
         earned = 0.0 if self._at is None else (now - self._at) * self._qps
         self._tokens = min(float(self._burst), self._tokens + earned) - 1.0

@@ -1,9 +1,9 @@
-"""Watches that last: resumed where they stopped, whatever ends the connection, until the server says 410.
+"""Watches that are resumed after any lost connection, until the server says 410.
 
-The server ends a watch after some minutes (`timeoutSeconds`), a restart breaks it, a network may swallow it: each time
-it goes on after the last version seen, bookmarks included. A watch from no version ("") begins with what is there.
-A server that cannot be reached for `BLIND_S` ends it with Unavailable; its caller decides what blindness means. Nothing
-is kept but the version.
+The server ends a watch after some minutes (`timeoutSeconds`), a restart breaks it, a network may drop it: each time it
+is resumed after the last version seen, bookmarks included. A watch from no version ("") begins with what is there. When
+the server cannot be reached for `BLIND_S` it raises Unavailable; the caller decides what follows. Only the version is
+kept.
 """
 
 import json
@@ -16,7 +16,7 @@ import anyio
 
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.errors import error_of
-from offbus_steps.port import PortError, Unavailable, WatchEvent, WatchType
+from offbus_steps.port import Unavailable, WatchEvent, WatchType
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,14 +26,14 @@ __all__ = ["events_after", "lines_of"]
 BLIND_S = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 ASKED_S = (240, 300)
-"""How long one connection is asked for; drawn, so that the watches of a run do not all end at once."""
+"""Range of the requested duration of a connection; random, so that the watches of a run do not all end at once."""
 SLACK_S = 30.0
 
 
 async def events_after(
     api: Api, path: str, params: Mapping[str, str], version: str
 ) -> AsyncGenerator[WatchEvent, None]:
-    """Changes after `version`, for ever. Raises Gone, Unavailable, Forbidden, NotFound."""
+    """Changes after `version`, without end. Raises Gone, Unavailable, Forbidden, NotFound."""
     outage = _Outage()
     while True:
         try:
@@ -43,12 +43,12 @@ async def events_after(
                     yield event
         except Unavailable as err:
             await outage.rest(err)
-        else:
-            await outage.pause()
+        else:  # it ended as it should; a server that ends each at once must not be asked without a pause
+            await anyio.sleep(FIRST_PAUSE)
 
 
 async def lines_of(response: "aiohttp.ClientResponse") -> AsyncIterator[bytes]:
-    """The body's lines as they arrive, however long, without line ends; aiohttp's own reader limits their length."""
+    """The body's lines as they arrive, of any length, without line ends; aiohttp's own reader limits their length."""
     buffer = bytearray()
     async for chunk in response.content.iter_any():
         buffer += chunk
@@ -92,12 +92,8 @@ def _event(call: Call, line: bytes) -> WatchEvent:
         raise Unavailable(f"{call}: the watch broke off within an event") from err
     found = event["object"]
     if event["type"] == "ERROR":
-        raise _error(call, found)
+        raise error_of(int(found.get("code") or 500), found, None, str(call))
     return WatchEvent(WatchType(event["type"]), found)
-
-
-def _error(call: Call, status: Mapping[str, Any]) -> PortError:
-    return error_of(int(status.get("code") or 500), status, None, str(call))
 
 
 class _Outage:
@@ -120,7 +116,3 @@ class _Outage:
             raise err
         await anyio.sleep(max(self._pause, err.after.total_seconds()))
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
-
-    async def pause(self) -> None:
-        """A connection ended as it should; a server that ends each at once must not be asked without a pause."""
-        await anyio.sleep(FIRST_PAUSE)

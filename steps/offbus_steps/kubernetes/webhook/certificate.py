@@ -1,7 +1,7 @@
-"""The webhook's certificate: made anew at each start, signed by itself, its key never stored.
+"""The webhook's certificate: created at each start, self-signed, its key never stored.
 
-Whoever is to trust the server is given this one certificate, so there is no authority whose key could be lost, nothing
-to rotate by hand, and no Secret. The key lies in a file only for the moment in which OpenSSL reads it.
+Clients trust this one certificate, so there is no authority whose key could be lost, nothing to rotate by hand, and no
+Secret. The key is in a file only while OpenSSL reads it.
 """
 
 import ssl
@@ -17,7 +17,7 @@ __all__ = ["LIFETIME", "Identity", "new_identity"]
 
 LIFETIME = timedelta(days=365)
 SKEW = timedelta(hours=1)
-"""How far the clocks of two nodes may be apart."""
+"""How far the clocks of two nodes may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Identity:
 
 
 def new_identity(names: Sequence[str]) -> Identity:
-    """For a server that is called by these DNS names. Raises CouldNotRun without the library."""
+    """For a server with these DNS names. Raises CouldNotRun without the library."""
     key, certificate = _made(names)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -1,8 +1,7 @@
-"""What the webhook answers: an AdmissionReview in, an AdmissionReview out. Pure.
+"""The webhook's answers: an AdmissionReview in, an AdmissionReview out. Pure.
 
-It always allows, and changes nothing but what offbus_steps.workloads.shim_pod changes: which pods it is asked about
-is the configuration's matter. What it cannot read is `Invalid`, and the API server, told to ignore failures, goes on
-without.
+It always allows, and changes only what offbus_steps.workloads.shim_pod changes; the configuration decides which pods
+are reviewed. What it cannot read is `Invalid`; the API server, told to ignore failures, then admits the pod unchanged.
 """
 
 import json
@@ -25,7 +24,7 @@ def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     try:
         patch = _patch(request["object"], Loading(images=images))
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise Invalid(f"the review holds no pod that can be read: {err!r}") from err
+        raise Invalid(f"the review holds no valid pod: {err!r}") from err
     if patch:
         response |= {"patchType": "JSONPatch", "patch": b64encode(json.dumps(patch).encode()).decode()}
     return {"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}
@@ -35,15 +34,15 @@ def _request(body: bytes) -> Mapping[str, Any]:
     try:
         request = json.loads(body)["request"]
         if request["operation"] != "CREATE" or request["kind"]["kind"] != "Pod" or not request["uid"]:
-            raise Invalid("only pods that are created are reviewed")
+            raise Invalid("only the creation of pods is reviewed")
     except (ValueError, KeyError, TypeError) as err:
-        raise Invalid("the body is no AdmissionReview of version v1") from err
+        raise Invalid("the body is not an AdmissionReview of version v1") from err
     found: Mapping[str, Any] = request
     return found
 
 
 def _patch(pod: Object, loading: Loading) -> list[dict[str, Any]]:
-    """JSON patch (RFC 6902): the containers that change, each whole, and the volumes."""
+    """JSON patch (RFC 6902): each changed container as a whole, and the volumes."""
     if not needs_shim(pod["spec"]):
         return []
     before, after = pod["spec"], loading.loaded(pod)["spec"]

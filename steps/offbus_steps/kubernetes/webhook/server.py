@@ -1,16 +1,15 @@
 """The admission webhook: a small HTTPS server in the cluster. `python -m offbus_steps.kubernetes.webhook.server`
 
-    make key and certificate -> listen -> publish the certificate (a ConfigMap) -> answer reviews until SIGTERM
+    create key and certificate -> listen -> publish the certificate (a ConfigMap) -> answer reviews until SIGTERM
 
 It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepare.by_admission), which call it only
-while a run's configuration is there. It holds no state and no secret but its own key, reads no object, and has one
-right in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server vouches for
-who wrote it. What it answers is a pure function of what it is sent (`webhook_reviews`), so it asks nobody who they
-are.
+while a run's configuration exists. It holds no state and no secret but its own key, reads no object, and has one
+permission in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server ensures
+that nobody else writes it. Its answers are a pure function of the request (`reviews`), so it authenticates no client.
 
-What ends it ends no pod: the API server ignores its failures. A new start makes a new certificate, and a configuration
-that names the old one has no effect from then on; the step that is loading finds that its pods come without the shim,
-and fails. It ends itself before its certificate does; the Deployment starts it anew.
+A crash affects no pod: the API server ignores its failures. A restart creates a new certificate, and a configuration
+with the old one has no effect from then on; the step that is loading finds that its pods come without the shim, and
+fails. It stops before its certificate expires; the Deployment restarts it.
 """
 
 import argparse
@@ -86,12 +85,12 @@ async def _body(request: "Request") -> bytes:
     async for piece in request.stream():
         body += piece
         if len(body) > LARGEST_REVIEW:
-            raise Invalid(f"a review of more than {LARGEST_REVIEW} bytes")
+            raise Invalid(f"the review has more than {LARGEST_REVIEW} bytes")
     return body
 
 
 class _Server(OwnSignals):
-    """uvicorn on our socket with our certificate; signals are ours."""
+    """uvicorn on our socket with our certificate and our signal handlers."""
 
     def __init__(self, identity: Identity) -> None:
         config = uvicorn.Config(
@@ -110,7 +109,7 @@ class _Server(OwnSignals):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve until SIGTERM; its exit code."""
+    """Serve until SIGTERM. Returns the exit code."""
     args = _parser().parse_args(argv)
     log_json()
     try:
@@ -125,13 +124,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def _publish(args: argparse.Namespace, certificate: str) -> None:
-    """Where runners read it. Raises CouldNotRun, PortError."""
+    """Write the certificate where runners read it. Raises CouldNotRun, PortError."""
     ref = Ref("ConfigMap", SERVICE, args.namespace)
     async with open_port(Login(args.kubeconfig, args.context)) as port:
         try:
             await port.objects.patch(ref, {"data": {CERTIFICATE: certificate}})
         except NotFound as err:
-            raise CouldNotRun(f"{ref} is not there", hint="kubectl apply -k deploy/webhook") from err
+            raise CouldNotRun(f"{ref} does not exist", hint="run `kubectl apply -k deploy/webhook`") from err
 
 
 async def _serve(server: _Server, sock: socket.socket) -> None:
@@ -144,7 +143,7 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
 
 
 def _end_in_time(server: _Server) -> None:
-    """Its Deployment starts it anew, with a new certificate."""
+    """Its Deployment restarts it, with a new certificate."""
     asyncio.get_running_loop().call_later(ENDS_AFTER_S, server.stop)
 
 

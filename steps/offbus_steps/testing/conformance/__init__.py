@@ -1,12 +1,12 @@
-"""The conformance suite of the environment port: what every adapter must do, tested against the real thing.
+"""The conformance suite of the environment port: what every adapter must do, tested against a real environment.
 
 Import the classes into a test module and give it these fixtures; pytest collects them there.
 
     port         an open `offbus_steps.port.Port`
-    namespace    the name of a namespace that nobody else uses
+    namespace    the name of a namespace that nothing else uses
     node         the name of a node that has an agent and runs pods
     server_pod   `server_pod(name, ready=True)` -> a Pod manifest, without namespace: an HTTP server on port 8080 that
-                 answers `GET /` with two lines or more, and prints to its log when it is asked; with `ready=False` its
+                 answers `GET /` with two lines or more, and logs each request; with `ready=False` its
                  readiness probe never succeeds
     old_version  a resource version that is too old to be watched from
 

@@ -25,7 +25,7 @@ class AgentsConformance:
         assert reply.json()["error"]["message"]
 
     async def test_a_write_is_admitted(self, port: Port, node: str) -> None:
-        # the body is refused, which only somebody who was admitted can learn
+        # the body is refused, which shows that the request itself was admitted
         reply = await port.agents.request(node, "POST", "/faults", json={"not": "a fault"})
         assert reply.status in {400, 422}
 

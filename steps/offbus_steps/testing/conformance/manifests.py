@@ -1,4 +1,4 @@
-"""Small objects for the suite: they do nothing, so that what a test changes is all that happens to them."""
+"""Small objects for the suite: they do nothing, so that only the test changes them."""
 
 from typing import Any
 

@@ -103,7 +103,7 @@ class ObjectsConformance:
         assert same["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
 
     async def test_spec_and_status_are_patched_apart(self, port: Port, namespace: str) -> None:
-        # a budget that selects nothing: its controller may write conditions of its own, once, and never these fields
+        # a budget that selects nothing: its controller may write its own conditions once, and never these fields
         await port.objects.create(budget(namespace, "nobody", minimum=1))
         ref = Ref("PodDisruptionBudget", "nobody", namespace)
         both = {"spec": {"minAvailable": 2}, "status": {"conditions": [CONDITION]}}

@@ -52,11 +52,12 @@ class PodsConformance:
         await port.objects.create(budget(namespace, "held", minimum=1))
         await running(port, namespace, server_pod("held"))
         ref = Ref("Pod", "held", namespace)
-        await until(port, Ref("PodDisruptionBudget", "held", namespace), healthy_pods(1))
+        held = Ref("PodDisruptionBudget", "held", namespace)
+        await until(port, held, lambda budget: budget.get("status", {}).get("currentHealthy") == 1)
         with pytest.raises(TooManyDisruptions):
             await port.objects.evict(ref)
-        await port.objects.patch(Ref("PodDisruptionBudget", "held", namespace), {"spec": {"minAvailable": 0}})
-        await until(port, Ref("PodDisruptionBudget", "held", namespace), allowed(1))
+        await port.objects.patch(held, {"spec": {"minAvailable": 0}})
+        await until(port, held, lambda budget: budget.get("status", {}).get("disruptionsAllowed") == 1)
         await port.objects.evict(ref)
         await gone(port, ref)
 
@@ -77,21 +78,11 @@ class PodsConformance:
 
 
 async def created(port: Port, namespace: str, pod: Object) -> Ref:
-    """Make a pod."""
+    """Create a pod."""
     made = await port.objects.create({**pod, "metadata": {**pod["metadata"], "namespace": namespace}})
     return Ref("Pod", made["metadata"]["name"], namespace)
 
 
 async def running(port: Port, namespace: str, pod: Object) -> Object:
-    """Make a pod, and wait until it is ready."""
+    """Create a pod, and wait until it is ready."""
     return await until(port, await created(port, namespace, pod), is_ready)
-
-
-def healthy_pods(count: int) -> Callable[[Object], bool]:
-    """The budget's controller has counted."""
-    return lambda budget: budget.get("status", {}).get("currentHealthy") == count
-
-
-def allowed(count: int) -> Callable[[Object], bool]:
-    """The budget's controller has seen the new budget."""
-    return lambda budget: budget.get("status", {}).get("disruptionsAllowed") == count

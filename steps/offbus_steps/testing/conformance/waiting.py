@@ -1,4 +1,4 @@
-"""Waiting for an object to become what a test needs: by watch, with a watchdog far beyond any real duration."""
+"""Waiting for an object's state: by watch, with a timeout far beyond any real duration."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -28,7 +28,7 @@ async def until(port: Port, ref: Ref, holds: Callable[[Object], bool]) -> Object
 
 
 async def gone(port: Port, ref: Ref) -> None:
-    """Return when the object does not exist. Raises TimeoutError."""
+    """Wait until the object does not exist. Raises TimeoutError."""
     with anyio.fail_after(WATCHDOG_S):
         listing = await port.objects.list(ref.kind, namespace=ref.namespace)
         try:
@@ -46,7 +46,7 @@ async def gone(port: Port, ref: Ref) -> None:
 async def watching(
     port: Port, namespace: str, version: str, *, labels: str = ""
 ) -> AsyncIterator[AsyncIterator[WatchEvent]]:
-    """A watch of ConfigMaps, ended when it is left."""
+    """A watch of ConfigMaps, closed at the end."""
     events = port.objects.watch("ConfigMap", namespace=namespace, labels=labels, resource_version=version)
     try:
         yield events

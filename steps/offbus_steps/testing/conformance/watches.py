@@ -1,4 +1,4 @@
-"""Watches: from a version on, in order, selected, resumable, and Gone when the version is too old."""
+"""Watches: from a version on, in order, by selector, resumable, and Gone when the version is too old."""
 # ruff: noqa: S101  this is a test suite that ships
 
 from typing import Any

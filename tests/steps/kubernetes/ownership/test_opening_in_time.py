@@ -14,7 +14,7 @@ from offbus.journal.writer import JournalWriter
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.teardown import CLOSING
 from offbus_steps.failed_open import CLEAN_UP_S, leftover_after
-from offbus_steps.kubernetes.open import Hold, Opening
+from offbus_steps.kubernetes.open import Opening, Ownership
 from offbus_steps.kubernetes.ownership.run_lease import RunLease
 from offbus_steps.kubernetes.ownership.run_records import RunRecords
 from offbus_steps.safety.guards import ClusterGuards
@@ -50,10 +50,10 @@ async def test_a_cluster_that_falls_silent_before_a_run_is_open_is_given_up(
 ) -> None:
     port: Any = TimedPort(tmp_path)
     lease = RunLease(port.objects, NAMESPACE, "r1/1@here", clock=VirtualClock().mono_ns)
-    hold = Hold(lease, RunRecords(port.objects, NAMESPACE, "r1"))
+    ownership = Ownership(lease, RunRecords(port.objects, NAMESPACE, "r1"))
     await lease.take()
     port.objects.fall_silent()
-    await Opening(port, ClusterGuards(), run, hold).end_unopened()
+    await Opening(port, ClusterGuards(), run, ownership).end_unopened()
     assert anyio.current_time() == CLEAN_UP_S
     assert [one.item for one in run.leftovers] == ["the run's Lease and records"]
     port.store.close()

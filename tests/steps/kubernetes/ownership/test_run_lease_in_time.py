@@ -150,7 +150,7 @@ async def test_one_that_nobody_renews_is_taken_over_after_its_whole_duration(por
 async def test_one_that_is_renewed_is_not_taken_over(port: TimedPort) -> None:
     async with kept(port):
         await anyio.sleep(11)
-        with pytest.raises(CouldNotRun, match="who is alive"):
+        with pytest.raises(CouldNotRun, match="which is still renewing"):
             await lease(port, "run-a/3@here").take_over("somebody")
         assert anyio.current_time() == 20
 

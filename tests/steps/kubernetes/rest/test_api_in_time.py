@@ -96,7 +96,7 @@ async def test_a_connection_that_is_not_made_is_tried_again(tmp_path: Path) -> N
         server: Any = TimedServer(lambda _: None)
         server.server = f"http://127.0.0.1:{port}"
         async with aiohttp.ClientSession() as server.session:
-            with pytest.raises(Unavailable, match="cannot be reached"):
+            with pytest.raises(Unavailable, match="cannot connect to the API server"):
                 await Api(server, paced).json(WRITE)
     assert pauses(paced.times) == pytest.approx([CONNECT_S + pause for pause in DOUBLING[:3]])
     assert anyio.current_time() == pytest.approx(paced.times[-1] + CONNECT_S)
