@@ -62,8 +62,10 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
         and (pod["metadata"].get("labels") or {}).get("app.kubernetes.io/name") != "offbus-reaper"
     ]
     if external:
+        found = sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in external)
+        pods_named = ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
         raise GuardRefused(
-            f"guard namespaces: {named} also runs {_names(external)}, outside {', '.join(cluster.guards.namespaces)}",
+            f"guard namespaces: {named} also runs {pods_named}, outside {', '.join(cluster.guards.namespaces)}",
             hint="use nodes that run only the drill's pods, or widen guards.namespaces",
         )
     others = [
@@ -86,8 +88,3 @@ def would_go(pod: Mapping[str, Any]) -> bool:
     return not (
         mirror or system or "DaemonSet" in owners or pods.is_finished(pod) or pods.is_terminating(pod)
     )
-
-
-def _names(found: Sequence[Mapping[str, Any]]) -> str:
-    names = sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in found)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

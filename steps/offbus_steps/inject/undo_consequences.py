@@ -9,7 +9,7 @@ manual uncordon). Then every label, annotation, taint, condition and the cordon 
 that the responder does not mark as its own is somebody else's: it stays and is a conflict.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -73,8 +73,8 @@ class ClearConsequences(Undo):
             expected=expected,
             patience=patience,
             cordoned=bool(spec.get("unschedulable")),
-            labels=_ours(meta.get("labels")),
-            annotations=_ours(meta.get("annotations")),
+            labels=names.quarantine_marks(meta.get("labels")),
+            annotations=names.quarantine_marks(meta.get("annotations")),
             taints=tuple(dict(one) for one in spec.get("taints") or ()),
             conditions=tuple(dict(one) for one in conditions if names.is_responder_condition(one)),
             maintenance=tuple(sorted(maintenance)),
@@ -226,10 +226,6 @@ class ClearConsequences(Undo):
         return {**now, "spec": spec}
 
 
-def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
-    return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
-
-
 def _projection(world: World, name: str) -> NodeProjection:
     node = world.node(name)
     if node is None:
@@ -241,7 +237,10 @@ def _differences(old: Object, new: Object) -> list[str]:
     """Which parts of a node were changed, for messages; without what its kubelet or others changed meanwhile."""
     found = []
     for what in ("annotations", "labels"):
-        before, after = _ours(old["metadata"].get(what)), _ours(new["metadata"].get(what))
+        before, after = (
+            names.quarantine_marks(old["metadata"].get(what)),
+            names.quarantine_marks(new["metadata"].get(what)),
+        )
         found += [f"{what}[{key}]" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     for key in ("unschedulable", "taints"):
         if (old.get("spec") or {}).get(key) != (new.get("spec") or {}).get(key):

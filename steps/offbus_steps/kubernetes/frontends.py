@@ -99,12 +99,10 @@ class Frontends:
         known = self._pods.get(to)
         now = anyio.current_time()
         if known is None or now - known.at > FRESH_S:
-            known = self._pods[to] = _Pods(await self._read_ready(to), now)
+            workload = workload_of({**await self._objects.get(to), "kind": to.kind})
+            labels = {**workload.selector, **workload.frontend_labels}
+            selector = ",".join(f"{key}={value}" for key, value in labels.items())
+            found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
+            names = sorted(one["metadata"]["name"] for one in found.items if is_ready(one))
+            known = self._pods[to] = _Pods(names, now)
         return known.names
-
-    async def _read_ready(self, to: Ref) -> list[str]:
-        workload = workload_of({**await self._objects.get(to), "kind": to.kind})
-        labels = {**workload.selector, **workload.frontend_labels}
-        selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
-        return sorted(one["metadata"]["name"] for one in found.items if is_ready(one))

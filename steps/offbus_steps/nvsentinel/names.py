@@ -48,6 +48,7 @@ __all__ = [
     "is_ours_to_clear",
     "is_report",
     "is_responder_condition",
+    "quarantine_marks",
     "state",
     "uncordoned_by_responder",
 ]
@@ -153,6 +154,11 @@ def uncordoned_by_responder(labels: Mapping[str, str], annotations: Mapping[str,
 def is_ours_to_clear(name: str) -> bool:
     """Whether a label or annotation belongs to the responder's quarantine of a node."""
     return name.startswith(LABEL_PREFIXES) or name.startswith(ANNOTATION_PREFIXES)
+
+
+def quarantine_marks(items: Mapping[str, str] | None) -> dict[str, str]:
+    """Those of a node's labels or annotations that belong to the responder's quarantine."""
+    return {key: value for key, value in (items or {}).items() if is_ours_to_clear(key)}
 
 
 def is_responder_condition(condition: Mapping[str, Any]) -> bool:

@@ -48,7 +48,8 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     ctx.progress(f"waiting for the responder to drain {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:
-        leaving = _holders(cluster, one)
+        at_the_mark, gpus = next(cluster.log.replay(one.mark)), set(one.gpus)
+        leaving = {pod.uid for pod in at_the_mark.pods() if pod.node == one.node and set(pod.devices) & gpus}
 
         def ended(world: World) -> bool:
             node = world.node(one.node)
@@ -107,13 +108,6 @@ def _on(name: str, holds: Callable[[NodeProjection], bool]) -> Callable[[World],
         return node is not None and holds(node)
 
     return on_the_node
-
-
-def _holders(cluster: Cluster, fault: NodeFault) -> set[str]:
-    """Uids of the pods that held the faulted GPUs at the injection."""
-    at_the_mark = next(cluster.log.replay(fault.mark))
-    gpus = set(fault.gpus)
-    return {pod.uid for pod in at_the_mark.pods() if pod.node == fault.node and set(pod.devices) & gpus}
 
 
 def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bool]) -> Transition | None:

@@ -47,7 +47,10 @@ class RemoveAdmission(Undo):
         cluster.prepared.discard(self.target.ref)
         removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
         await cluster.observer.watch_target(self.target)
-        replaced = await self._replaced(cluster, ctx.run)
+        replaced: int | None = None
+        # the run's own workload will be deleted, and may be broken
+        with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, ctx.run) else None):
+            replaced = await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
         if replaced is None:
             detail = f"admission removed; pods were not replaced within {OWN_ROLLOUT_S:g} s, their workload is deleted"
             return UndoResult.restored(detail, removed=removed)
@@ -66,12 +69,6 @@ class RemoveAdmission(Undo):
             return False
         await until_gone(cluster.port.objects, ref, found["metadata"]["uid"])
         return True
-
-    async def _replaced(self, cluster: Cluster, run: str) -> int | None:
-        """Returns how many; None after a timeout. The run's own workload will be deleted, and may be broken."""
-        with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, run) else None):
-            return await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
-        return None
 
     async def _own(self, cluster: Cluster, run: str) -> bool:
         try:

@@ -154,10 +154,6 @@ def project(obj: Object) -> Projection | None:
     return _workload(obj)
 
 
-def _ours(items: Mapping[str, str] | None) -> dict[str, str]:
-    return {key: value for key, value in (items or {}).items() if names.is_ours_to_clear(key)}
-
-
 def _node(obj: Object) -> NodeProjection:
     meta, spec = obj["metadata"], obj.get("spec") or {}
     taints = (
@@ -170,8 +166,8 @@ def _node(obj: Object) -> NodeProjection:
         ref=Ref.of(obj),
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple(sorted(taints)),
-        labels=_ours(meta.get("labels")),
-        annotations=_ours(meta.get("annotations")),
+        labels=names.quarantine_marks(meta.get("labels")),
+        annotations=names.quarantine_marks(meta.get("annotations")),
         conditions={
             intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
         },  # the same few strings on each of thousands of nodes

@@ -47,15 +47,12 @@ class Loading:
     def _container(self, container: Mapping[str, Any]) -> dict[str, Any]:
         if not pods.gpu_request({"containers": [container]}):
             return dict(container)
-        env = _with(container.get("env") or (), "LD_PRELOAD", self._preload(container))
+        own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")
+        env = _with(container.get("env") or (), "LD_PRELOAD", self.library + (f":{own}" if own else ""))
         env = _with(env, "OFFBUS_PAGE_DIR", self.folder)
         mount = {"name": VOLUME, "mountPath": PAGE_DIR}
         others = [one for one in container.get("volumeMounts") or () if one["mountPath"] != PAGE_DIR]
         return {**container, "env": env, "volumeMounts": [*others, mount]}
-
-    def _preload(self, container: Mapping[str, Any]) -> str:
-        own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")
-        return self.library + (f":{own}" if own else "")
 
 
 def _with(env: Any, name: str, value: str) -> list[dict[str, Any]]:

@@ -67,8 +67,11 @@ class RunRecords:
     async def begin(self, events: Sequence[Event]) -> None:
         """Create the object, or take over the one that is there. Raises PortError, CouldNotRun."""
         content = _merged(events)
+        labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
+        meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
+        wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, **content}
         try:
-            made = await self._objects.create({**self._object(), **content})
+            made = await self._objects.create(wanted)
         except Conflict:
             found = await self._objects.get(self._ref)
             self._refuse_older(found, content)
@@ -120,11 +123,6 @@ class RunRecords:
                 f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
                 hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
             )
-
-    def _object(self) -> Object:
-        labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
-        meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
-        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
 
 
 def _merged(events: Sequence[Event]) -> dict[str, Any]:

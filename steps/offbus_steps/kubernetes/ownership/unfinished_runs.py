@@ -6,6 +6,7 @@ Lease that the caller itself watched unrenewed for its whole duration; without i
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from offbus.environment import UnfinishedRun
@@ -32,7 +33,10 @@ async def runs_in_cluster(options: KubernetesOptions) -> list[UnfinishedRun]:
 
 async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[UnfinishedRun]:
     """The same, over a port that is open. Raises PortError, CouldNotRun."""
-    lease, records = await _lease(port, options), await _records(port, options)
+    lease: Object | None = None
+    with suppress(NotFound):
+        lease = await port.objects.get(Ref("Lease", LEASE, options.agent_namespace))
+    records = await _records(port, options)
     held = run_in(lease) if lease is not None else ""
     runs = dict.fromkeys([*([held] if held else ()), *records])
     return [_unfinished(run, records.get(run), lease if run == held else None, options) for run in runs]
@@ -43,13 +47,6 @@ async def unfinished_run(
 ) -> UnfinishedRun:
     """One run, whose Lease (if it has one) the caller watched unrenewed. Raises PortError, CouldNotRun."""
     return _unfinished(run, (await _records(port, options)).get(run), lease, options, watched=True)
-
-
-async def _lease(port: KubernetesPort, options: KubernetesOptions) -> Object | None:
-    try:
-        return await port.objects.get(Ref("Lease", LEASE, options.agent_namespace))
-    except NotFound:
-        return None
 
 
 async def _records(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:

@@ -43,18 +43,15 @@ def client() -> Client:
     if CLIENT not in sys.modules:
         try:
             with _uninitialised():
-                return _parts()
+                configuration = import_module(f"{CLIENT}.configuration").Configuration
+                sys.modules[CLIENT].Configuration = configuration  # type: ignore[attr-defined]
+                api_client = import_module(f"{CLIENT}.api_client").ApiClient
+                sys.modules[CLIENT].ApiClient = api_client  # type: ignore[attr-defined]
+                return Client(configuration, api_client, import_module(f"{PACKAGE}.config"))
         except (ImportError, AttributeError):
             pass  # structured differently: import all of it
     whole = import_module(CLIENT)
     return Client(whole.Configuration, whole.ApiClient, import_module(f"{PACKAGE}.config"))
-
-
-def _parts() -> Client:
-    package = sys.modules[CLIENT]
-    package.Configuration = import_module(f"{CLIENT}.configuration").Configuration  # type: ignore[attr-defined]
-    package.ApiClient = import_module(f"{CLIENT}.api_client").ApiClient  # type: ignore[attr-defined]
-    return Client(package.Configuration, package.ApiClient, import_module(f"{PACKAGE}.config"))
 
 
 @contextmanager
