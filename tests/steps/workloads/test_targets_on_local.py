@@ -99,7 +99,7 @@ async def test_by_admission_is_refused_where_no_policy_would_act(sandbox: Layout
     async with bench(sandbox, tmp_path) as one:
         deployed = await one.run(DEPLOY, manifest="target.yaml", port=8000)
         recorded = len(one.undos)
-        with pytest.raises(StepError, match="MutatingAdmissionPolicy is not served here") as raised:
+        with pytest.raises(StepError, match="does not serve MutatingAdmissionPolicy") as raised:
             await one.run(PREPARE_CUDA, target=deployed.target, by="admission")
         assert "by: patch" in str(raised.value)
         assert len(one.undos) == recorded
