@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,22 +20,20 @@ from offbus.report.fold import fold
 from offbus.report.model import Report
 from offbus.runs import RunFolder
 from tests.kits.engine import law_checks as law
-from tests.kits.engine.law_case import Case, LawClock, case_of, virtually
+from tests.kits.engine.law_case import Around, PlannedStep, around, steps
+from tests.kits.engine.law_run import Case, case_of
+from tests.kits.virtual_time import VirtualClock, play
 
 PARTS = 20
 CASES = int(os.environ.get("OFFBUS_LAWS", "1000"))
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Journals are fsynced: a folder in memory makes that cheap, and changes nothing else."""
 
-SMALL = st.lists(st.integers(0, 2**96 - 1), min_size=1, max_size=25)
-LARGE = st.lists(st.integers(0, 2**96 - 1), min_size=10, max_size=25)
-HEAD = st.integers(0, 2**40 - 1)
-
 
 @contextmanager
-def played(head: int, numbers: list[int]) -> Iterator[tuple[Case, Report]]:
+def played(steps: list[PlannedStep], around: Around) -> Iterator[tuple[Case, Report]]:
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
-        case = case_of(Path(folder), head, numbers)
+        case = case_of(Path(folder), steps, around)
         yield case, case.play()
 
 
@@ -65,17 +62,15 @@ def killed_and_recovered(case: Case, at: int, torn: bool) -> None:
     folder.path.mkdir()
     folder.unfinished.touch()
     folder.journal.write_bytes(b"".join(lines[:cut]) + (lines[cut][:-9] if torn else b""))
-    case.world.items.clear()
-    case.world.items.update(case.worlds[cut])
-    case.world.flaky.clear()
-    report = virtually(partial(recover, folder, LawClock(), registry=case.registry))
-    law.the_world_is_as_before(Case(folder, case.scenario, None, case.world, case.before), report)
+    case.storage.items = case.worlds[cut]
+    report = play(recover, folder, VirtualClock(), registry=case.registry)
+    law.the_world_is_as_before(Case(folder, case.scenario, None, case.storage, case.before), report)
     journal = read_journal(folder.journal)
     assert (journal.damage, journal.torn_bytes) == ([], 0)
     assert fold(journal.events) == report
     if report.residue:
         return
-    again = virtually(partial(recover, folder, LawClock(), registry=case.registry))
+    again = play(recover, folder, VirtualClock(), registry=case.registry)
     assert again == report, "recovering twice changes nothing more"
 
 
@@ -89,27 +84,34 @@ def test_the_laws_hold_for_random_drills(part: int) -> None:
         phases=(Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
-    @given(HEAD, LARGE if part % 2 else SMALL, st.integers(0, 10_000), st.booleans())
-    def check(head: int, numbers: list[int], at: int, torn: bool) -> None:
-        with played(head, numbers) as (case, report):
-            all_laws(case, report, every=1 + at % 40)
-            killed_and_recovered(case, at, torn)
+    @given(steps(10 if part % 2 else 1), around(), st.integers(0, 10_000), st.booleans())
+    def check(steps: list[PlannedStep], around: Around, killed_at: int, torn: bool) -> None:
+        with played(steps, around) as (case, report):
+            all_laws(case, report, every=1 + killed_at % 40)
+            killed_and_recovered(case, killed_at, torn)
 
     check()
 
 
 def test_the_cases_are_not_all_alike() -> None:
     """The laws mean nothing if every random drill ends in the same way."""
-    import random
+    seen: set[str] = set()
 
-    seen = set()
-    for seed in range(150):
-        chance = random.Random(seed)
-        numbers = [chance.getrandbits(96) for _ in range(chance.randint(1, 25))]
-        with played(chance.getrandbits(40), numbers) as (_case, report):
-            seen |= {f"exit {report.exit}"} | {step.outcome for step in report.steps}
-            seen |= {one.result for undo in report.undos for one in undo.tries}
-            seen |= {json.dumps(one.by) for undo in report.undos for one in undo.tries}
+    @settings(
+        max_examples=150,
+        database=None,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(steps(1), around())
+    def look(steps: list[PlannedStep], around: Around) -> None:
+        with played(steps, around) as (_case, report):
+            seen.update({f"exit {report.exit}"} | {step.outcome for step in report.steps})
+            seen.update(one.result for undo in report.undos for one in undo.tries)
+            seen.update(json.dumps(one.by) for undo in report.undos for one in undo.tries)
+
+    look()
     assert seen >= {"exit 0", "exit 1", "exit 3", "exit 4", "exit 130"} | {
         "passed",
         "failed",

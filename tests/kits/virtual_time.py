@@ -9,6 +9,8 @@ import asyncio
 import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial, wraps
 from typing import Any
 
@@ -18,24 +20,36 @@ import trio.testing
 __all__ = ["VirtualClock", "in_virtual_asyncio_time", "in_virtual_time", "meanwhile", "play"]
 
 
+@dataclass
 class VirtualClock:
-    """The engine's clock on the event loop's time, which trio's MockClock makes virtual."""
+    """The engine's clock for tests (`offbus.runner.clock.Clock`): the event loop's time, and what a test lets pass."""
 
-    boot_id = "virtual"
+    boot_id: str = "virtual"
+    begins_s: float = 0.0
+    """What it shows at first, in seconds."""
+    begins: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    """When that is."""
+    passed_s: float = 0.0
+    """Seconds that passed without the loop: by the test's script, or while the process was suspended."""
+
+    def seconds(self) -> float:
+        """As `time.monotonic`."""
+        return self.begins_s + self._elapsed_s()
 
     def mono_ns(self) -> int:
-        return int(anyio.current_time() * 1e9) if _in_loop() else 0
+        """See `offbus.runner.clock.Clock`."""
+        return round(self.seconds() * 1e9)
 
     def utc(self) -> str:
-        return "2026-01-01T00:00:00.000000Z"
+        """See `offbus.runner.clock.Clock`."""
+        now = self.begins + timedelta(seconds=self._elapsed_s())
+        return now.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
-
-def _in_loop() -> bool:
-    try:
-        anyio.current_time()
-    except RuntimeError:
-        return False
-    return True
+    def _elapsed_s(self) -> float:
+        try:
+            return self.passed_s + anyio.current_time()
+        except RuntimeError:  # no loop: only the script moves it
+            return self.passed_s
 
 
 def play(func: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **more: Any) -> Any:

@@ -22,10 +22,9 @@ from tests.kits import REPOSITORY
 PLUGIN = f"""\
 import sys
 sys.path.insert(0, {str(REPOSITORY)!r})
-from tests.kits.engine import world, world_steps
+from tests.kits.engine import world_steps
 SET, WAIT = world_steps.STEP_TYPES["set_key"], world_steps.STEP_TYPES["wait"]
 WORLD = world_steps.REGISTRY.environment_type("world")
-RESTORE, DISARM = world.RestoreKey, world.Disarm
 """
 DIST_INFO = """\
 [offbus.steps]
@@ -34,8 +33,8 @@ wait = law_plugin:WAIT
 [offbus.environments]
 world = law_plugin:WORLD
 [offbus.undos]
-restore_key = tests.kits.engine.world:RestoreKey
-disarm = tests.kits.engine.world:Disarm
+restore_key = tests.kits.engine.world_undos:RestoreKey
+disarm = tests.kits.engine.world_undos:Disarm
 """
 LONG = 60
 

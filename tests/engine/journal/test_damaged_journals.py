@@ -15,7 +15,7 @@ from offbus.plugins import Registry
 from offbus.recovery.recover import plan_recovery
 from offbus.report.fold import fold
 from offbus.runs import RunFolder
-from tests.kits.engine.killed_run import finish
+from tests.kits.engine.player import finish
 from tests.kits.engine.world_steps import REGISTRY
 
 
@@ -26,9 +26,9 @@ def flipped(line: bytes, at: int) -> bytes:
 @pytest.mark.parametrize("place", [10, -5, -1], ids=["in its middle", "in its checksum", "in its line end"])
 def test_any_damaged_line_leaves_the_world_as_before_or_says_what_may_be_left(killed, place):
     played, folder, lines = killed
-    world = (played.folder / "world.json").read_text()
+    world = played.world
     for number in range(len(lines)):
-        (played.folder / "world.json").write_text(world)
+        played.storage.items = world
         damaged = [*lines]
         damaged[number] = flipped(damaged[number], place)
         folder.journal.write_bytes(b"".join(damaged))

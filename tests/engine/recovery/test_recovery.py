@@ -1,10 +1,7 @@
 """`recover` finishes what a killed runner left, from any prefix of its journal, any number of times."""
 
-import json
 import shutil
-from functools import partial
 
-import anyio
 import pytest
 
 from offbus.errors import CouldNotRun
@@ -12,27 +9,11 @@ from offbus.exits import Exit
 from offbus.journal.lock import HeldElsewhere
 from offbus.journal.reader import read_journal
 from offbus.plugins import Registry
-from offbus.recovery.recover import plan_recovery, recover
+from offbus.recovery.recover import plan_recovery
 from offbus.runs import RunFolder
-from tests.kits.engine.player import SystemWorldClock
+from tests.kits.engine.killed_run import whole_run
+from tests.kits.engine.player import finish
 from tests.kits.engine.world_steps import REGISTRY
-
-STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
-{id: one, uses: set_key, with: {key: one}}
-{id: two, uses: set_key, with: {key: two}}"""
-
-
-def finish(folder, registry=REGISTRY, heard=()):
-    return anyio.run(partial(recover, folder, SystemWorldClock(), registry=registry, listeners=heard))
-
-
-def worlds_after_each_event(drill):
-    """The world as it stood right after each event of a run, and the journal's lines."""
-    worlds = []
-    played = drill(STEPS, on_event=lambda _session, _event: worlds.append(dict(played.world)))
-    played.prepare(one="before")
-    played.play()
-    return played, worlds, played.run_folder.journal.read_bytes().splitlines(keepends=True)
 
 
 def killed_after(played, number, lines, worlds, torn=b""):
@@ -40,13 +21,13 @@ def killed_after(played, number, lines, worlds, torn=b""):
     folder.path.mkdir()
     folder.unfinished.touch()
     folder.journal.write_bytes(b"".join(lines[:number]) + torn)
-    (played.folder / "world.json").write_text(json.dumps(worlds[number - 1]))
+    played.storage.items = worlds[number - 1]
     return folder
 
 
 @pytest.mark.parametrize("torn", [b"", b'{"v":1,"seq":'], ids=["clean cut", "torn last line"])
 def test_killed_after_any_event_the_world_is_as_before(drill, torn):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     for number in range(1, len(lines)):
         folder = killed_after(played, number, lines, worlds, torn)
         report = finish(folder)
@@ -59,7 +40,7 @@ def test_killed_after_any_event_the_world_is_as_before(drill, torn):
 
 
 def test_an_effect_that_was_not_begun_is_left_alone(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     number = next(n for n, line in enumerate(lines, 1) if b'"describe":"restore two"' in line)
     folder = killed_after(played, number, lines, worlds)
     report = finish(folder)
@@ -67,7 +48,7 @@ def test_an_effect_that_was_not_begun_is_left_alone(drill):
 
 
 def test_recovering_twice_changes_nothing_more(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)
     first = finish(folder)
     size = folder.journal.stat().st_size
@@ -76,7 +57,7 @@ def test_recovering_twice_changes_nothing_more(drill):
 
 
 def test_a_recovery_that_was_killed_itself_is_recovered(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     half = len(lines) // 2
     folder = killed_after(played, half, lines, worlds)
     later = []
@@ -86,20 +67,20 @@ def test_a_recovery_that_was_killed_itself_is_recovered(drill):
     for number, world in enumerate(later[:-1], start=half + 1):
         folder.journal.write_bytes(b"".join(again[:number]))
         folder.unfinished.touch()
-        (played.folder / "world.json").write_text(json.dumps(world))
+        played.storage.items = world
         report = finish(folder)
         assert (played.world, report.residue) == ({"one": "before"}, [])
 
 
 def test_two_recoveries_exclude_each_other(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)
     with folder.lock(), pytest.raises(HeldElsewhere, match="held by process"):
         finish(folder)
 
 
 def test_a_missing_undo_type_is_residue_that_names_its_package(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     number = next(
         n for n, line in enumerate(lines, 1) if b'"phase"' in line and b'"undo"' in line and b'"name"' in line
     )
@@ -112,7 +93,7 @@ def test_a_missing_undo_type_is_residue_that_names_its_package(drill):
 
 
 def test_a_place_that_is_proven_to_be_gone_took_what_the_run_did_with_it(drill, tmp_path_factory):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     cut = next(n for n, line in enumerate(lines, 1) if b'"name":"undo"' in line)
     folder = killed_after(played, cut, lines, worlds)
     kept = RunFolder(folder.path.rename(tmp_path_factory.mktemp("kept") / folder.path.name))
@@ -135,7 +116,7 @@ def test_a_run_that_ended_before_its_first_event_has_nothing_to_undo(tmp_path):
 
 
 def test_the_plan_of_a_recovery_changes_nothing(drill):
-    played, worlds, lines = worlds_after_each_event(drill)
+    played, worlds, lines = whole_run(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)
     before = (folder.journal.read_bytes(), played.world)
     plan = plan_recovery(folder, REGISTRY)

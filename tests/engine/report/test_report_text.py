@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from offbus.report.render.text import text_report
 from offbus.report.spans import plain
 from offbus.report.summary import closing_lines
 from offbus.runs import default_runs
-from tests.kits.cli.drill_journal import Drill, ScriptedClock, failing, killed, passing, small
+from tests.kits.cli.drill_journal import NOON, Drill, failing, killed, passing, small
+from tests.kits.virtual_time import VirtualClock
 
 GOLDEN = """\
 small: A GPU falls off the bus; the node is cordoned and drained; inference survives elsewhere.
@@ -158,14 +160,7 @@ def test_after_a_takeover_utc_tells_the_time(tmp_path: Path) -> None:
     """The new owner's monotonic clock may be of another machine or boot."""
     drill, _ = killed(tmp_path)
 
-    class Rebooted(ScriptedClock):
-        boot_id = "another"
-
-        def mono_ns(self) -> int:
-            return 17
-
-    clock = Rebooted()
-    clock.seconds = 3600.0
+    clock = VirtualClock("another", begins=NOON + timedelta(hours=1))
     events = list(drill.events)
     writer = type(drill.journal)(drill.folder.journal, drill.folder.id, clock, next_seq=len(events) + 1)
     writer.listen(events.append)

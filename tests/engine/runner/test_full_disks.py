@@ -10,7 +10,8 @@ import pytest
 
 from offbus.exits import Exit
 from tests.kits import REPOSITORY
-from tests.kits.engine.killed_run import STEPS, finish
+from tests.kits.engine.killed_run import STEPS
+from tests.kits.engine.player import finish
 
 PLAY = """
 import sys

@@ -11,8 +11,8 @@ from offbus.runner.scheduler import GRACE
 from offbus.runner.teardown import CLOSING
 from offbus.runner.undo_runner import ATTEMPTS, BACKOFF, LEAST
 from tests.kits.engine import world as kit
-from tests.kits.engine.law_case import LawClock, virtually
 from tests.kits.engine.player import outcomes
+from tests.kits.virtual_time import VirtualClock, play
 
 FAULT = "{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}"
 
@@ -132,7 +132,7 @@ def test_a_signal_after_a_guard_decides_the_exit_code(drill):
     assert "too many" in report.reasons[0]
 
 
-def test_a_lost_lease_is_noticed_before_the_next_effect(drill):
+def test_a_lost_lease_is_noticed_before_the_next_effect(drill, monkeypatch):
     """The runner was suspended: its environment finds out when it is asked whether it may change anything."""
     played = drill(
         f"""{FAULT}
@@ -144,13 +144,10 @@ def test_a_lost_lease_is_noticed_before_the_next_effect(drill):
 
     def lose(_session, event):
         if event["kind"] == "step_ended" and event.get("step") == "fault":
-            kit.World.may_change = lost
+            monkeypatch.setattr(kit.World, "may_change", lost)
 
     played.on_event = lose
-    try:
-        report = played.play()
-    finally:
-        kit.World.may_change = kit.leases_hold
+    report = played.play()
     assert outcomes(report) == {"fault": "passed", "again": "errored"}
     assert "expired while the runner was suspended" in report.reasons[0]
     assert (report.exit, played.world) == (Exit.COULD_NOT_RUN, {})
@@ -231,9 +228,9 @@ def test_opening_is_inside_the_timeout(drill, monkeypatch):
     assert report.duration_s == pytest.approx(30, abs=0.1)
 
 
-def test_the_law_clock_is_the_loops():
+def test_the_virtual_clock_is_the_loops():
     async def later():
         await anyio.sleep(5)
-        return LawClock().mono_ns()
+        return VirtualClock().mono_ns()
 
-    assert virtually(later) >= 5e9
+    assert play(later) >= 5e9

@@ -52,7 +52,7 @@ def test_a_failing_undo_does_not_keep_the_others_from_being_played(drill):
     assert played.world == {"left": "set"}
     assert [undo.result for undo in report.undos] == ["restored", "failed", "restored"]
     assert len(report.undos[1].tries) == 3
-    assert {one.item for one in report.residue} == {"explode", "left"}
+    assert {one.item for one in report.residue} == {"restore left", "left"}
     assert all("offbus recover" in one.fix for one in report.residue)
     assert played.run_folder.unfinished.exists()
 

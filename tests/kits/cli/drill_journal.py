@@ -18,6 +18,7 @@ from offbus.report.model import Report
 from offbus.runner.recorder import JournalRecorder
 from offbus.runner.teardown import end_run
 from offbus.runs import RunFolder
+from tests.kits.virtual_time import VirtualClock
 
 GPU = "GPU-1f0b54a2-0000-4b1d-8a61-7f7e2d3c4b5a"
 LINE = "kernel: NVRM: Xid (PCI:0000:3b:00): 79, pid=4711, name=python3, GPU has fallen off the bus. offbus=3f9a2c41"
@@ -36,27 +37,15 @@ STEPS = (
 )
 
 
-class ScriptedClock:
-    """A clock that only the script moves; it starts at noon."""
-
-    boot_id = "0b0f1c1e-boot"
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self._noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
-
-    def mono_ns(self) -> int:
-        return 5_000_000_000 + round(self.seconds * 1e9)
-
-    def utc(self) -> str:
-        return (self._noon + timedelta(seconds=self.seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
+"""When the run begins."""
 
 
 class Drill:
     """Writes one run's journal. Everything that was written is in `events`."""
 
     def __init__(self, base: Path, *, name: str = "xid79-nvsentinel") -> None:
-        self.clock = ScriptedClock()
+        self.clock = VirtualClock("0b0f1c1e-boot", begins_s=5.0, begins=NOON)
         self.folder = RunFolder(base / f"20260131T120000Z-{name}-3f9a2c41")
         self.folder.path.mkdir(parents=True)
         self.journal = JournalWriter(self.folder.journal, self.folder.id, self.clock)
@@ -69,7 +58,7 @@ class Drill:
 
     def at(self, seconds: float) -> "Drill":
         """Move the clock."""
-        self.clock.seconds = seconds
+        self.clock.passed_s = seconds
         return self
 
     def write(self, kind: EventKind, step: str | None = None, **data: Any) -> None:

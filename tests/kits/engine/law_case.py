@@ -1,222 +1,184 @@
-"""A random drill for the laws, from numbers: one a step; 0 is the plainest step, so that cases shrink well."""
+"""The random drills of the laws: what Hypothesis makes up and prints. law_run.py plays them.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import cache, partial
-from pathlib import Path
+Whatever is first in a list of choices here is the plainest: Hypothesis shrinks towards it.
+"""
 
-import anyio
-import trio.testing
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+from pydantic import Field
 
 from offbus import dag
-from offbus.cleanup import CLEANUP, CleanupParams
-from offbus.environment import Options
-from offbus.findings.model import Position
-from offbus.journal.events import Event
-from offbus.language.cel import types
-from offbus.language.cel.expressions import Compiler, Expression
-from offbus.language.cel.templates import ParamsTemplate
-from offbus.language.cel.vocabulary import Vocabulary
-from offbus.language.scenario import EnvironmentSpec, Expectation, Retry, Scenario, Step, StopCondition
-from offbus.plugins import Registry
-from offbus.report.model import Report
-from offbus.runner.session import Session
-from offbus.runs import RunFolder
-from offbus.step import Kind
-from tests.kits.engine.law_world import ACTS, UNDOS, ActParams, Effect, LawWorld, environment_of
+from tests.kits.engine.world_acts import ActParams, Brief, Effect
+from tests.kits.engine.world_undos import UNDO_TYPES
 
-HERE = Position("law")
-ENDINGS = [
-    *["passes"] * 24,
-    "fails",
-    "errs",
-    "retryable",
+__all__ = ["Around", "PlannedStep", "around", "steps"]
+
+ENDINGS = ["passes"] * 24 + [
+    "failed",
+    "errored",
+    "retry",
     "bug",
+    "several",
     "hangs",
     "aborts",
     "stubborn",
     "stubborn",
     "stubborn",
     "until stopped",
-    "garbage",
+    "nonsense",
 ]
 PAUSES = (0.0, 0.0, 0.25, 1.0, 7.0, 40.0)
+UNDOS = ["restore_key"] * 14 + ["disarm"] * 28 + ["slow"] * 14 + list(UNDO_TYPES)
 
 
-class Digits:
-    """Reads choices off a number; what is left of 0 is 0."""
+class PlannedStep(Brief):
+    """One step."""
 
-    def __init__(self, number: int) -> None:
-        self._rest = number
-
-    def take(self, choices: int) -> int:
-        self._rest, chosen = divmod(self._rest, choices)
-        return chosen
-
-    def one_in(self, choices: int) -> bool:
-        return self.take(choices) == choices - 1
-
-
-@cache
-def expression(text: str) -> Expression:
-    compiled = Compiler().compile(text, Vocabulary(metrics={"m": types.NAMED["double"]}), HERE)
-    assert isinstance(compiled, Expression)
-    return compiled
+    id: str
+    needs: tuple[str, ...] = ()
+    observes: bool = False
+    background: bool = False
+    always: bool = False
+    keep_going: bool = False
+    when: bool = True
+    timeout_s: float = 1000
+    attempts: int = 1
+    expects: bool | None = None
+    """What its expectation comes to."""
+    cleans: tuple[str, ...] = ()
+    """It is a `cleanup` of these; otherwise it acts."""
+    act: ActParams = ActParams()
 
 
-def expectation(*, true: bool) -> Expectation:
-    text = "1 == 1" if true else "1 == 2"
-    return Expectation(text, expression(text), HERE)
+class Around(Brief):
+    """The drill around the steps."""
+
+    timeout_s: float = 10_000
+    undo_timeout_s: float = 300
+    expects: bool | None = None
+    """What its expectation comes to."""
+    stops_above_1: float | None = None
+    """It is stopped when the level was above 1 for so many seconds."""
+    before: dict[str, str] = Field(default={})
+    """What is in the world."""
+    signal_at: float | None = None
 
 
-def effects(name: str, digits: Digits) -> Iterator[Effect]:
-    kinds = list(UNDOS)
-    for index in range((0, 1, 1, 2)[digits.take(4)]):
-        usual = ("restore", "disarm", "slow", "disarm")[digits.take(4)]
-        kind = kinds[digits.take(len(kinds))] if digits.one_in(8) else usual
-        key = "shared" if digits.one_in(8) else f"{name}.{index}"
-        yield Effect(key=key, undo=kind, in_flight=digits.one_in(3), meddled=digits.one_in(30))
+def one_in(number: int) -> st.SearchStrategy[bool]:
+    """True so often."""
+    return st.sampled_from([False] * (number - 1) + [True])
 
 
-def step_of(index: int, number: int, above: list[Step]) -> Step:
-    digits, name = Digits(number), f"s{index}"
-    needs: list[str] = [] if digits.one_in(4) else [above[-1].id] if above else []
-    for _ in range(digits.take(3)):
-        if above:
-            needs.append(above[digits.take(len(above))].id)
-    needs = list(dict.fromkeys(needs))
-    background, always = digits.one_in(6), digits.one_in(8)
-    graph = dag.build({step.id: step.needs for step in above} | {name: needs})
-    kind = ACTS[list(Kind)[digits.take(2)]]
-    if digits.one_in(4) and needs:
-        ancestors = graph.ancestors(name)
-        chosen = [one for one in ancestors if digits.take(2) == 0] or list(ancestors[:1])
-        kind, params = CLEANUP, CleanupParams(steps=chosen)
-        background = False
-    else:
-        params = ActParams(
-            effects=tuple(effects(name, digits)),
-            before=PAUSES[digits.take(len(PAUSES))],
-            after=PAUSES[digits.take(len(PAUSES))],
-            ending="until stopped" if background else ENDINGS[digits.take(len(ENDINGS))],
-            rude=digits.one_in(4),
-            fault=digits.one_in(3),
-            metric=float(digits.take(3)) if digits.one_in(5) else None,
-        )
-    return Step(
-        id=name,
-        uses=kind.name,
-        type=kind,
-        needs=tuple(needs),
-        background=background,
-        always=always and not background,
-        keep_going=digits.one_in(5),
-        when=expression("1 == 2") if digits.one_in(12) else None,
-        timeout=timedelta(seconds=(1000, 5, 30)[digits.take(3)]),
-        retry=Retry(1 + digits.take(3), timedelta(seconds=1)) if digits.one_in(4) else Retry(),
-        params=ParamsTemplate(type(params), params),
-        expect=(expectation(true=not digits.one_in(10)),) if digits.one_in(6) else (),
-        position=HERE,
+def expectation(*, every: int, false: int) -> st.SearchStrategy[bool | None]:
+    """What an expectation comes to: one of `every` drills or steps has one, one of `false` of these is false."""
+    return st.sampled_from([None] * (every - 1) * false + [True] * (false - 1) + [False])
+
+
+EFFECTS = st.lists(
+    st.builds(
+        Effect,
+        key=st.sampled_from([""] * 7 + ["shared"]),
+        undo=st.sampled_from(UNDOS),
+        takes=st.sampled_from([0.0, 0.0, 0.5]),
+        meddled=one_in(30),
+    ),
+    max_size=2,
+).map(tuple)
+
+
+def acts(*, background: bool) -> st.SearchStrategy[ActParams]:
+    """What a step does. A background step goes on until it is asked to stop."""
+    return st.builds(
+        ActParams,
+        effects=EFFECTS,
+        before=st.sampled_from(PAUSES),
+        after=st.sampled_from(PAUSES),
+        ending=st.just("until stopped") if background else st.sampled_from(ENDINGS),
+        rude=one_in(4),
+        fault=one_in(3),
+        level=st.sampled_from([None] * 12 + [0.0, 1.0, 2.0]),
     )
 
 
-class LawClock:
-    """The engine's clock on the loop's virtual time."""
-
-    boot_id = "virtual"
-
-    def mono_ns(self) -> int:
-        return int(anyio.current_time() * 1e9)
-
-    def utc(self) -> str:
-        return "2026-01-01T00:00:00.000000Z"
-
-
-@dataclass
-class Case:
-    """A drill, played once."""
-
-    folder: RunFolder
-    scenario: Scenario
-    signal_at: float | None
-    world: LawWorld
-    before: dict[str, str]
-    events: list[Event] = field(default_factory=list)
-    worlds: list[dict[str, str]] = field(default_factory=list)
-    """The world as it was when each event was written."""
-    signalled: bool = False
-
-    @property
-    def registry(self) -> Registry:
-        return Registry.of(environments={"law": self.scenario.environment.type}, undos=UNDOS)
-
-    def play(self) -> Report:
-        report = virtually(self._play)
-        assert isinstance(report, Report)
-        return report
-
-    async def _play(self) -> Report:
-        session = Session(
-            self.scenario,
-            self.folder,
-            LawClock(),
-            identity="law",
-            listeners=[self._heard],
-            registry=self.registry,
-        )
-        async with anyio.create_task_group() as beside:
-            if self.signal_at is not None:
-                beside.start_soon(self._signal, session, self.signal_at)
-            report = await session.run()
-            beside.cancel_scope.cancel()
-        return report
-
-    async def _signal(self, session: Session, at: float) -> None:
-        await anyio.sleep(at)
-        self.signalled = True
-        session.stop("SIGINT")
-
-    def _heard(self, event: Event) -> None:
-        self.events.append(event)
-        self.worlds.append(dict(self.world.items))
+ACTS = {background: acts(background=background) for background in (False, True)}
+SETTINGS = st.fixed_dictionaries(
+    {
+        "observes": st.booleans(),
+        "keep_going": one_in(5),
+        "when": one_in(12).map(lambda skipped: not skipped),
+        "timeout_s": st.sampled_from([1000.0, 5.0, 30.0]),
+        "attempts": st.sampled_from([1] * 10 + [2, 3]),
+        "expects": expectation(every=6, false=10),
+    }
+)
+EARLIER = st.lists(st.integers(0, 23), max_size=2)
+SOME = st.lists(st.integers(0, 11), unique=True, max_size=8)
 
 
-def virtually(play: object, *arguments: object) -> object:
-    """Run on virtual time."""
-    clock = trio.testing.MockClock(autojump_threshold=0)
-    return anyio.run(partial(play, *arguments), backend="trio", backend_options={"clock": clock})
+class Draft(NamedTuple):
+    """A step that does not know yet which ones are before it: those that it names are counted backwards from it."""
+
+    needs: list[int]
+    cleans: list[int] | None
+    step: dict[str, Any]
 
 
-def case_of(path: Path, head: int, numbers: list[int]) -> Case:
-    """The drill that some numbers name, in a folder of its own."""
-    digits = Digits(head)
-    steps: list[Step] = []
-    for index, number in enumerate(numbers):
-        steps.append(step_of(index, number, steps))
-    before = {"shared": "old"} if digits.one_in(2) else {}
-    world = LawWorld(dict(before))
-    stop_when = StopCondition(
-        "metrics.m > 1.0", expression("metrics.m > 1.0"), timedelta(seconds=digits.take(2)), HERE
+@st.composite
+def drafts(draw: st.DrawFn, *, first: bool = False) -> Draft:
+    """One step."""
+    needs = [] if first else [[0], [0], [0], []][draw(st.integers(0, 3))] + draw(EARLIER)
+    cleans = draw(SOME) if needs and draw(one_in(4)) else None
+    background = cleans is None and draw(one_in(6))
+    step = draw(SETTINGS) | {"background": background, "always": not background and draw(one_in(8))}
+    if cleans is None:
+        step["act"] = draw(ACTS[background])
+    return Draft(needs, cleans, step)
+
+
+def steps(least: int) -> st.SearchStrategy[list[PlannedStep]]:
+    """The steps of a drill, at least so many."""
+    more = st.lists(drafts(), min_size=least - 1, max_size=24)
+    return st.tuples(drafts(first=True), more).map(lambda all_: planned([all_[0], *all_[1]]))
+
+
+def planned(made: list[Draft]) -> list[PlannedStep]:
+    """With names."""
+    needs: dict[str, list[str]] = {}
+    found = []
+    for index, draft in enumerate(made):
+        name = f"s{index}"
+        needs[name] = list(dict.fromkeys(f"s{index - 1 - back % index}" for back in draft.needs))
+        cleans = () if draft.cleans is None else _ancestors(name, needs, draft.cleans)
+        step = draft.step | {"act": _named(name, draft.step["act"])} if not cleans else draft.step
+        found.append(PlannedStep(id=name, needs=tuple(needs[name]), cleans=cleans, **step))
+    return found
+
+
+def _ancestors(name: str, needs: dict[str, list[str]], which: list[int]) -> tuple[str, ...]:
+    """Some of them, at least one."""
+    all_ = dag.build(needs).ancestors(name)
+    return tuple(one for back, one in enumerate(reversed(all_)) if back in which) or tuple(all_[:1])
+
+
+def _named(step: str, act: ActParams) -> ActParams:
+    """Each effect on a key of its own, unless it is the shared one, with a value that tells whose it is."""
+    effects = (
+        effect.model_copy(update={"key": effect.key or f"{step}.{index}", "value": f"{step}'s"})
+        for index, effect in enumerate(act.effects)
     )
-    scenario = Scenario(
-        name="law",
-        summary="",
-        format=1,
-        inputs={},
-        environment=EnvironmentSpec(environment_of(world), Options()),
-        env_name="law",
-        guards=None,
-        timeout=timedelta(seconds=(10_000, 10, 60)[digits.take(3)]),
-        undo_timeout=timedelta(seconds=(300, 5, 60)[digits.take(3)]),
-        steps=tuple(steps),
-        expect=(expectation(true=not digits.one_in(6)),) if digits.one_in(3) else (),
-        stop_when=(stop_when,) if digits.one_in(3) else (),
-        path=Path("law.yaml"),
-        digest="0",
+    return act.model_copy(update={"effects": tuple(effects)})
+
+
+def around() -> st.SearchStrategy[Around]:
+    """The drill around the steps."""
+    return st.builds(
+        Around,
+        timeout_s=st.sampled_from([10_000.0, 10.0, 60.0]),
+        undo_timeout_s=st.sampled_from([300.0, 5.0, 8.0, 60.0]),
+        expects=expectation(every=3, false=6),
+        stops_above_1=st.sampled_from([None] * 4 + [0.0, 1.0]),
+        before=st.sampled_from([{}, {"shared": "old"}]),
+        signal_at=st.none()
+        | st.builds(lambda eighths, by: eighths / 8 * by, st.integers(0, 59), st.integers(1, 4)),
     )
-    signal_at = digits.take(60) / 8 * (1 + digits.take(4)) if digits.one_in(2) else None
-    folder = RunFolder(path / "20260101T000000Z-law-cafe0001")
-    folder.path.mkdir()
-    folder.unfinished.touch()
-    return Case(folder, scenario, signal_at, world, before)

@@ -10,10 +10,11 @@ from offbus.report.model import Report
 from offbus.runner.fast_disarm import FAST_DISARM_AFTER
 from offbus.runner.teardown import CLOSING
 from offbus.runner.undo_runner import LEAST
-from tests.kits.engine.law_case import Case
-from tests.kits.engine.law_world import STUBBORN_S, SURE, ActParams
+from tests.kits.engine.law_run import Case
+from tests.kits.engine.world_acts import STUBBORN_S, ActParams
 
-GOOD = ("passed",)
+SURE = ("restore_key", "disarm")
+"""Undos that work at the first try: their effect is always undone."""
 TAKEN = 0.05
 """Virtual seconds that nothing accounts for."""
 
@@ -135,7 +136,7 @@ def undos_are_all_tried(story: Story, report: Report) -> None:
 
 def the_world_is_as_before(case: Case, report: Report) -> None:
     """Every effect is undone, net once, or reported."""
-    now, before = case.world.items, case.before
+    now, before = case.storage.items, case.before
     different = {key for key in now.keys() | before.keys() if now.get(key) != before.get(key)}
     reported = {one.item for one in report.residue}
     assert different <= reported, f"{different - reported} left behind in silence"

@@ -1,16 +1,21 @@
-"""Plays drills in the world of the engine's tests (world.py), on virtual time."""
+"""Plays drills in the world of the engine's tests (world.py), on virtual time, and finishes runs that were killed."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+import anyio
+
 from offbus.journal.events import Event
+from offbus.journal.writer import Listener
 from offbus.language.load import load_scenario
+from offbus.plugins import Registry
+from offbus.recovery.recover import recover
 from offbus.report.model import Report
 from offbus.runner.session import Session
 from offbus.runs import RunFolder
-from tests.kits.engine.world import Value
+from tests.kits.engine.world import InFile, Items, Value
 from tests.kits.engine.world_steps import REGISTRY
 from tests.kits.virtual_time import VirtualClock, play
 
@@ -28,15 +33,18 @@ class Drill:
     on_event: Callable[[Session, Event], None] | None = None
 
     @property
-    def world(self) -> dict[str, Value]:
+    def storage(self) -> InFile:
+        """The file of the world."""
+        return InFile(self.folder / "world.json")
+
+    @property
+    def world(self) -> Items:
         """The world as it is now."""
-        path = self.folder / "world.json"
-        held: dict[str, Value] = json.loads(path.read_text()) if path.exists() else {}
-        return held
+        return self.storage.items
 
     def prepare(self, **items: Value) -> None:
-        """Put things into the world before the run."""
-        (self.folder / "world.json").write_text(json.dumps(items))
+        """Make the world be so."""
+        self.storage.items = items
 
     @property
     def run_folder(self) -> RunFolder:
@@ -48,7 +56,7 @@ class Drill:
         source = self.folder / "scenario.yaml"
         refuse = f", refuse: {self.refuse}" if self.refuse else ""
         breaks = f", breaks: {self.breaks}" if self.breaks else ""
-        where = f"environment: {{uses: world, path: {self.folder / 'world.json'}{refuse}{breaks}}}"
+        where = f"environment: {{uses: world, path: {self.storage.path}{refuse}{breaks}}}"
         source.write_text(
             f"offbus: 1\nname: drill\nsummary: A test.\n{where}\n{self.head}\nsteps:\n{self.steps}"
         )
@@ -81,7 +89,7 @@ def outcomes(report: Report) -> dict[str, str]:
     return {step.id: step.outcome for step in report.steps}
 
 
-class SystemWorldClock(VirtualClock):
-    """For recoveries, which run on asyncio."""
-
-    boot_id = "real"
+def finish(folder: RunFolder, registry: Registry = REGISTRY, heard: Iterable[Listener] = ()) -> Report:
+    """Recover a run: on asyncio, as offbus does, and after a reboot."""
+    clock = VirtualClock(boot_id="another")
+    return anyio.run(partial(recover, folder, clock, registry=registry, listeners=heard))

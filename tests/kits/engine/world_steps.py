@@ -1,4 +1,8 @@
-"""The step types of the world of the engine's tests (world.py), and the registry that holds all of it."""
+"""The step types of the world of the engine's tests (world.py), and the registry that holds all of it.
+
+Drills in YAML use small types that say what they mean (`set_key`, `wait`); the laws use `act_action` and
+`act_observation` (world_acts.py), which do anything that a step can do.
+"""
 
 from datetime import timedelta
 
@@ -6,21 +10,15 @@ import anyio
 from pydantic import Field
 
 from offbus.cleanup import CLEANUP
-from offbus.environment import EnvironmentType
-from offbus.errors import JournalError, Retryable, StepError, StepFailed
 from offbus.plugins import Registry
 from offbus.step import Context, Kind, Outputs, Params, StepType
-from offbus.undo import Undo
-from tests.kits.engine.world import (
-    UNDO_TYPES,
-    Disarm,
-    RestoreKey,
-    Unregistered,
-    WorldGuards,
-    WorldOpener,
-    WorldOptions,
-    world_of,
-)
+from tests.kits.engine.world import Storage, world_type
+from tests.kits.engine.world_acts import ACTS, Effect, Ending, abort_run, change, declare_fault, end
+from tests.kits.engine.world_undos import UNDO_TYPES
+
+
+class NoOutputs(Outputs):
+    """Nothing to tell."""
 
 
 class SetParams(Params):
@@ -28,7 +26,7 @@ class SetParams(Params):
     value: str = Field(default="set", description="Its new value.")
     undo: str = Field(default="restore_key", description="Which undo type.")
     seconds: float = Field(default=0, description="How long to stay after the change.")
-    fail: str = Field(default="", description="Raise this afterwards: see _raise.")
+    fail: Ending = Field(default="passes", description="How it ends.")
     fault: bool = Field(default=False, description="Declare and prove a fault.")
     prove: bool = Field(default=True, description="Prove the declared fault.")
 
@@ -41,56 +39,14 @@ class SetOutputs(Outputs):
 
 
 async def set_key(ctx: Context, params: SetParams) -> SetOutputs:
-    """Set a key, after its undo was journaled."""
-    world = world_of(ctx.environment)
-    before = world.items.get(params.key)
-    if params.undo == "unregistered":
-        undo: Undo = Unregistered(key=params.key, before=before, intended=params.value)
-    elif params.undo in ("explode", "hang"):
-        undo = UNDO_TYPES[params.undo]()
-    else:
-        undo = UNDO_TYPES[params.undo](key=params.key, before=before, intended=params.value)  # type: ignore[call-arg]
-    await ctx.undo(undo)
-    world.put(params.key, params.value)
+    """Set a key."""
+    await change(ctx, Effect(key=params.key, value=params.value, undo=params.undo))
     if params.fault:
-        ctx.fault_declared(
-            fault=f"fault-{ctx.step}", subject="world", planes={"key": "the key was not read back"}
-        )
-        if params.prove:
-            ctx.fault_proven(
-                fault=f"fault-{ctx.step}", plane="key", evidence={"value": world.items[params.key]}
-            )
+        declare_fault(ctx, params.key, proven=params.prove)
     if params.seconds:
         await ctx.sleep(timedelta(seconds=params.seconds))
-    _raise(params.fail)
+    await end(ctx, params.fail)
     return SetOutputs(key=params.key, count=3, share=0.5)
-
-
-def _raise(kind: str) -> None:
-    match kind:
-        case "failed":
-            raise StepFailed("the world did not follow")
-        case "errored":
-            raise StepError("the call was refused")
-        case "retry":
-            raise Retryable("not now", after=timedelta(seconds=2))
-        case "bug":
-            raise ZeroDivisionError("oops")
-        case "several":
-            raise ExceptionGroup(
-                "tasks", [ExceptionGroup("a task's", [JournalError("full")]), *_of_two_tasks()]
-            )
-        case "several and a bug":
-            raise ExceptionGroup(
-                "tasks", [*_of_two_tasks(), ExceptionGroup("a task's", [ZeroDivisionError("oops")])]
-            )
-
-
-def _of_two_tasks() -> list[Exception]:
-    return [
-        StepFailed("a did not follow", evidence={"key": "a"}),
-        StepError("b was refused", evidence={"key": "b"}),
-    ]
 
 
 class WaitParams(Params):
@@ -121,8 +77,7 @@ async def watch(ctx: Context, params: WatchParams) -> WatchOutputs:
     """Run beside the others until asked to stop."""
     await ctx.sleep(timedelta(seconds=params.warm_up))
     if params.key:
-        await ctx.undo(RestoreKey(key=params.key, before=None, intended="watched"))
-        world_of(ctx.environment).put(params.key, "watched")
+        await change(ctx, Effect(key=params.key, value="watched"))
     ctx.ready()
     await ctx.stopped()
     await ctx.sleep(timedelta(seconds=params.linger))
@@ -136,17 +91,15 @@ class ShieldParams(Params):
     late: str = Field(default="", description="A key that it wants to set after that time.")
 
 
-async def shield(ctx: Context, params: ShieldParams) -> "NoOutputs":
+async def shield(ctx: Context, params: ShieldParams) -> NoOutputs:
     """A rude step: it does not heed its cancellation."""
-    if params.key:
-        await ctx.undo(Disarm(key=params.key, before=None, intended="set"))
     with anyio.CancelScope(shield=True):
-        await ctx.sleep(timedelta(seconds=params.seconds))
         if params.key:
-            world_of(ctx.environment).put(params.key, "set")
+            await change(ctx, Effect(key=params.key, undo="disarm", takes=params.seconds))
+        else:
+            await ctx.sleep(timedelta(seconds=params.seconds))
         if params.late:
-            await ctx.undo(RestoreKey(key=params.late, before=None, intended="set"))
-            world_of(ctx.environment).put(params.late, "set")
+            await change(ctx, Effect(key=params.late))
     return NoOutputs()
 
 
@@ -155,7 +108,7 @@ class MeasureParams(Params):
     every: float = Field(default=1, description="Seconds before each measurement.")
 
 
-async def measure(ctx: Context, params: MeasureParams) -> "NoOutputs":
+async def measure(ctx: Context, params: MeasureParams) -> NoOutputs:
     """Measure one level after the other."""
     for level in params.levels:
         await ctx.sleep(timedelta(seconds=params.every))
@@ -167,14 +120,9 @@ class AbortParams(Params):
     reason: str = Field(default="too many", description="What the guard says.")
 
 
-class NoOutputs(Outputs):
-    pass
-
-
 async def abort(ctx: Context, params: AbortParams) -> NoOutputs:
     """A guard stops the run from inside the environment."""
-    world_of(ctx.environment).run.abort(params.reason)
-    await anyio.sleep_forever()
+    await abort_run(ctx, params.reason)
     raise AssertionError
 
 
@@ -236,15 +184,14 @@ STEP_TYPES = {
             run="world_missing:run",
         ),
         CLEANUP,
+        *ACTS.values(),
     )
 }
 
-REGISTRY = Registry.of(
-    steps=STEP_TYPES,
-    environments={
-        "world": EnvironmentType(
-            name="world", summary="A file.", options=WorldOptions, guards=WorldGuards, opener=WorldOpener()
-        )
-    },
-    undos=UNDO_TYPES,
-)
+
+def registry_of(storage: Storage | None = None) -> Registry:
+    """All that there is, in a world of that storage."""
+    return Registry.of(steps=STEP_TYPES, environments={"world": world_type(storage)}, undos=UNDO_TYPES)
+
+
+REGISTRY = registry_of()

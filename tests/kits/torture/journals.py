@@ -10,24 +10,16 @@ scribbled over; and a recovery killed after each of its own records. What must h
 - a flip that did not hit what an undo needs keeps nothing from being undone.
 """
 
-import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from random import Random
 
-import anyio
-
 from offbus.errors import OffbusError
-from offbus.journal.writer import Listener
-from offbus.recovery.recover import recover
-from offbus.report.model import Report
 from offbus.runs import RunFolder
-from tests.kits.engine.player import Drill, SystemWorldClock
-from tests.kits.engine.world import Value
-from tests.kits.engine.world_steps import REGISTRY
+from tests.kits.engine.player import Drill, finish
+from tests.kits.engine.world import InFile, Items
 from tests.kits.torture.cases import Ended
 
 __all__ = ["Killed", "cuts", "flips", "recoveries", "scribbles", "stages"]
@@ -39,11 +31,9 @@ STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
 {id: again, uses: set_key, with: {key: again, fail: retry}, retry: {attempts: 2, backoff: 1s}}
 {id: two, uses: set_key, with: {key: two}, always: true}"""
 STEPS = "\n".join(f"  - {line}" for line in STEPS.splitlines())
-BEFORE: dict[str, Value] = {"one": "before", "again": 1}
+BEFORE: Items = {"one": "before", "again": 1}
 NEEDED = (b'"kind":"run_started"', b'"kind":"environment_opened"', b'"kind":"undo_recorded"')
 """Records without which an undo cannot be played."""
-
-World = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -52,8 +42,8 @@ class Killed:
 
     folder: Path
     lines: tuple[bytes, ...]
-    world: World
-    intended: World
+    world: Items
+    intended: Items
     """Each key's value by the run."""
 
     @property
@@ -66,7 +56,7 @@ def stages(folder: Path) -> list[Killed]:
     """A whole run, as killed after each of its records, in order."""
     drill, worlds = Drill(folder, STEPS), []
     drill.prepare(**BEFORE)
-    drill.on_event = lambda _session, _event: worlds.append(dict(drill.world))
+    drill.on_event = lambda _session, _event: worlds.append(drill.world)
     drill.play()
     lines = drill.run_folder.journal.read_bytes().splitlines(keepends=True)
     intended = {key: value for world in worlds for key, value in world.items() if BEFORE.get(key) != value}
@@ -134,10 +124,10 @@ def scribbles(stage: Killed, random: Random) -> Ended:
 def recoveries(stage: Killed) -> Ended:
     """Kill the recovery after each of its own records, then recover."""
     ended = Ended(f"journal of {len(stage.lines)} records, recover killed at each of its own")
-    later: list[World] = []
+    later: list[Items] = []
     folder = _restore(stage, stage.raw, stage.world)
     try:
-        _recover(folder, [lambda _event: later.append(_world(stage))])
+        finish(folder, heard=[lambda _event: later.append(_storage(stage).items)])
     except OffbusError:
         return ended  # nothing had begun
     again = folder.journal.read_bytes().splitlines(keepends=True)
@@ -160,7 +150,7 @@ def _wrong(
     folder = _restore(stage, raw, stage.world)
     where = f"{len(stage.lines)} records, {name}"
     try:
-        report = _recover(folder)
+        report = finish(folder)
     except OffbusError as err:
         refused = str(err)
         if stage.world != BEFORE and must_undo and b"\n" in raw:
@@ -169,7 +159,7 @@ def _wrong(
     except Exception as err:  # noqa: BLE001  whatever it is, it is what this torture looks for
         yield f"{where}: recover broke: {type(err).__name__}: {err}"
         return
-    world = _world(stage)
+    world = _storage(stage).items
     if world != BEFORE and (must_undo or not report.residue):
         yield f"{where}: the world is {world}, residue {[r.item for r in report.residue]}"
     if whole and report.residue:
@@ -179,21 +169,16 @@ def _wrong(
             yield f"{where}: {key} is {value!r}, which nobody set"
 
 
-def _restore(stage: Killed, raw: bytes, world: World) -> RunFolder:
+def _restore(stage: Killed, raw: bytes, world: Items) -> RunFolder:
     path = stage.folder / "20260101T000000Z-drill-cafe0002"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
     folder = RunFolder(path)
     folder.unfinished.touch()
     folder.journal.write_bytes(raw)
-    (stage.folder / "world.json").write_text(json.dumps(world))
+    _storage(stage).items = world
     return folder
 
 
-def _recover(folder: RunFolder, heard: Iterable[Listener] = ()) -> Report:
-    return anyio.run(partial(recover, folder, SystemWorldClock(), registry=REGISTRY, listeners=heard))
-
-
-def _world(stage: Killed) -> World:
-    held: World = json.loads((stage.folder / "world.json").read_text())
-    return held
+def _storage(stage: Killed) -> InFile:
+    return InFile(stage.folder / "world.json")

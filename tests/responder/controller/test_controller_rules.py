@@ -10,6 +10,7 @@ from offbus.errors import UsageError
 from offbus_sandbox.responder.config import DrainMode, DrainPolicy, ResponderConfig, load_config
 from offbus_sandbox.responder.controller.delays import Due
 from offbus_sandbox.responder.controller.drain import next_group
+from tests.kits.virtual_time import VirtualClock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -87,30 +88,23 @@ def test_the_strictest_of_overlapping_policies_wins() -> None:
     assert config.drain_mode("prod") is DrainMode.ALLOW_COMPLETION
 
 
-class Clock:
-    now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_transition_waits_its_delay_once() -> None:
-    clock = Clock()
-    due = Due(clock)
+    clock = VirtualClock(begins_s=50.0)
+    due = Due(clock.seconds)
     assert due.remaining("n", "drain", 2.0) == pytest.approx(2.0)
-    clock.now += 1.5
+    clock.passed_s += 1.5
     assert due.remaining("n", "drain", 2.0) == pytest.approx(0.5)
-    clock.now += 0.5
+    clock.passed_s += 0.5
     assert due.remaining("n", "drain", 2.0) == 0.0
     assert due.remaining("n", "drain", 2.0) == pytest.approx(2.0)
 
 
 def test_wanting_something_else_starts_over_and_nodes_do_not_mix() -> None:
-    clock = Clock()
-    due = Due(clock)
+    clock = VirtualClock(begins_s=50.0)
+    due = Due(clock.seconds)
     due.remaining("n", "quarantine", 2.0)
     due.remaining("m", "quarantine", 2.0)
-    clock.now += 1.0
+    clock.passed_s += 1.0
     assert due.remaining("n", "uncordon", 2.0) == pytest.approx(2.0)
     assert due.remaining("m", "quarantine", 2.0) == pytest.approx(1.0)
     due.forget("m")

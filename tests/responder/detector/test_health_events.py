@@ -13,6 +13,7 @@ from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile, normali
 from offbus_sandbox.responder.detector.xid_monitor import XidMonitor
 from offbus_sandbox.responder.health_event import HealthEvent
 from offbus_steps.nvsentinel.names import RecommendedAction
+from tests.kits.virtual_time import VirtualClock
 
 UUID_A = "GPU-4c6a1b2c-0000-4000-8000-00000000000a"
 UUID_B = "GPU-4c6a1b2c-0000-4000-8000-00000000000b"
@@ -212,29 +213,22 @@ def test_foreign_text_in_a_condition_is_passed_over() -> None:
     assert told([condition]) == []
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_a_repeat_within_the_window_is_dropped_whatever_its_text(monitor: XidMonitor) -> None:
-    clock = Clock()
-    dedup = Dedup(180, clock)
+    clock = VirtualClock(begins_s=1000.0)
+    dedup = Dedup(180, clock.seconds)
     (first,) = monitor.process(xid("0000:3b:00", "79, pid=1"))
     (again,) = monitor.process(xid("0000:3b:00", "79, pid=2, name=other"))
     (other_gpu,) = monitor.process(xid("0000:5e:00", "79, x"))
     (other_code,) = monitor.process(xid("0000:3b:00", "48, x"))
     assert [dedup.admits(e) for e in (first, again, other_gpu, other_code)] == [True, False, True, True]
-    clock.now += 179
+    clock.passed_s += 179
     assert not dedup.admits(again)
-    clock.now += 1
+    clock.passed_s += 1
     assert dedup.admits(again)
 
 
 def test_a_repair_makes_the_same_fault_news_again(monitor: XidMonitor) -> None:
-    dedup = Dedup(180, Clock())
+    dedup = Dedup(180, VirtualClock(begins_s=1000.0).seconds)
     (on_a,) = monitor.process(xid("0000:3b:00", "79, x"))
     (on_b,) = monitor.process(xid("0000:5e:00", "79, x"))
     (clear_a,) = monitor.process(f"GPU reset executed: {UUID_A}, success: true")

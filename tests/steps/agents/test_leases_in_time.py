@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from offbus.errors import StepError
-from offbus_steps.agents.lease_renewal import NS, Leases
+from offbus_steps.agents.lease_renewal import Leases
 from offbus_steps.background_tasks import Background
 from offbus_steps.port import Unavailable
 from tests.kits.steps.bench import Bench
@@ -20,19 +20,10 @@ TTL_S = 15.0
 RENEW = "POST /faults/f/renew"
 
 
-class JumpingClock(VirtualClock):
-    """CLOCK_BOOTTIME beside the loop's clock: it has gone on while the process was suspended."""
-
-    away_s = 0.0
-
-    def mono_ns(self) -> int:
-        return super().mono_ns() + int(self.away_s * NS)
-
-
 class Held:
     """One lease, asked for at 0, in a run of its own."""
 
-    def __init__(self, one: Bench, port: TimedPort, leases: Leases, clock: JumpingClock) -> None:
+    def __init__(self, one: Bench, port: TimedPort, leases: Leases, clock: VirtualClock) -> None:
         self.leases, self.clock, self.agents, self.aborted, self._one = (
             leases, clock, port.agents, one.aborted, one,
         )  # fmt: skip
@@ -51,7 +42,7 @@ class Held:
 @asynccontextmanager
 async def holding(folder: Path) -> AsyncIterator[Held]:
     async with timed_bench(folder) as (one, port), anyio.create_task_group() as tasks:
-        clock, run = JumpingClock(), one.cluster.run
+        clock, run = VirtualClock(), one.cluster.run
         leases = Leases(one.cluster.agents, run, Background(tasks, run), clock=clock.mono_ns)
         port.agents.answer = renews
         leases.hold("node-1", "f", TTL_S, 0)
@@ -130,9 +121,9 @@ async def test_a_renewal_counts_from_when_it_was_asked_for(tmp_path: Path) -> No
     async with holding(tmp_path) as held:
         held.agents.answer = slowly
         await anyio.sleep(10)  # asked at 5, answered at 9: it ends at 20
-        held.clock.away_s = 9.9
+        held.clock.passed_s = 9.9
         held.leases.check()
-        held.clock.away_s = 10.0
+        held.clock.passed_s = 10.0
         with pytest.raises(StepError, match="was lost"):
             held.leases.check()
 
@@ -159,14 +150,14 @@ async def test_a_suspended_runner_finds_its_lease_lost_before_the_next_renewal(t
     """The loop's clock stood still: no renewal is due when the process goes on."""
     async with holding(tmp_path) as held:
         await anyio.sleep(6)
-        held.clock.away_s = 13.9  # 19.9 s: it ends at 20
+        held.clock.passed_s = 13.9  # 19.9 s: it ends at 20
         held.leases.check()
-        held.clock.away_s = 14.0
+        held.clock.passed_s = 14.0
         with pytest.raises(StepError, match="it was not renewed within 15 s") as found:
             held.leases.check()
         assert held.renewed == [5]
         assert held.aborted == [found.value.message]
-        held.clock.away_s = 0.0
+        held.clock.passed_s = 0.0
         with pytest.raises(StepError, match="was lost"):
             held.leases.check()
 

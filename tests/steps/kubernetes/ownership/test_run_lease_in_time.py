@@ -11,7 +11,7 @@ import pytest
 
 from offbus.errors import CouldNotRun, TakenOver
 from offbus_steps.kubernetes.ownership.lease_watch import DOUBLINGS, PAUSE_S, ExpiredLease, LeaseWatch
-from offbus_steps.kubernetes.ownership.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, NS, RunLease
+from offbus_steps.kubernetes.ownership.run_lease import AGAIN_S, DURATION_S, FRESH, LEASE, RunLease
 from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL
 from offbus_steps.port import Ref, Unavailable
 from tests.kits.steps.timed_port import TimedPort
@@ -19,15 +19,6 @@ from tests.kits.virtual_time import VirtualClock, in_virtual_time, meanwhile
 
 REF = Ref("Lease", LEASE, "offbus-system")
 RENEW = "patch Lease"
-
-
-class JumpingClock(VirtualClock):
-    """CLOCK_BOOTTIME beside the loop's clock: it has gone on while the process was suspended."""
-
-    away_s = 0.0
-
-    def mono_ns(self) -> int:
-        return super().mono_ns() + int(self.away_s * NS)
 
 
 @pytest.fixture
@@ -108,31 +99,31 @@ async def test_one_that_was_taken_is_noticed_at_the_next_renewal(port: TimedPort
 @in_virtual_time
 async def test_an_owner_that_was_suspended_asks_before_its_next_effect(port: TimedPort) -> None:
     """Within two thirds of the duration nobody else can have it; after that only the server knows."""
-    clock = JumpingClock()
+    clock = VirtualClock()
     mine = lease(port, "run-a/1@here", clock)
     await mine.take()
-    clock.away_s = DURATION_S * FRESH
+    clock.passed_s = DURATION_S * FRESH
     await mine.confirm()
     assert port.objects.times(RENEW) == []
-    clock.away_s += 1
+    clock.passed_s += 1
     await mine.confirm()
     assert len(port.objects.times(RENEW)) == 1, "it is ours, and renewed"
     stolen(port)
-    clock.away_s += DURATION_S
+    clock.passed_s += DURATION_S
     with pytest.raises(TakenOver, match="by run-a/2@there"):
         await mine.confirm()
-    clock.away_s = 0
+    clock.passed_s = 0
     with pytest.raises(TakenOver):
         await mine.confirm()
 
 
 @in_virtual_time
 async def test_an_owner_that_cannot_ask_may_do_nothing(port: TimedPort) -> None:
-    clock = JumpingClock()
+    clock = VirtualClock()
     mine = lease(port, "run-a/1@here", clock)
     await mine.take()
     port.objects.leave()
-    clock.away_s = DURATION_S * FRESH + 1
+    clock.passed_s = DURATION_S * FRESH + 1
     with pytest.raises(Unavailable):
         await mine.confirm()
 

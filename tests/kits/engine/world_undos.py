@@ -1,0 +1,109 @@
+"""The undo types of the world of the engine's tests: one that works, and every way in which an undo misbehaves."""
+
+from datetime import timedelta
+from typing import ClassVar
+
+import anyio
+
+from offbus.undo import Phase, Undo, UndoContext, UndoResult
+from tests.kits.engine.world import Value, World, world_of
+
+
+class RestoreKey(Undo):
+    """Puts a key back: the three-way decision on one value."""
+
+    key: str
+    before: Value
+    intended: Value
+
+    def describe(self) -> str:
+        return f"restore {self.key}"
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        world = world_of(ctx.environment)
+        await self.misbehave(world)
+        now = world.items.get(self.key)
+        if now == self.before:
+            return UndoResult.nothing("already as before")
+        if now != self.intended:
+            return UndoResult.conflict(f"{self.key} is {now!r}")
+        world.put(self.key, self.before)
+        return UndoResult.restored(was=now)
+
+    async def misbehave(self, world: World) -> None:
+        """What this kind of undo does first."""
+
+
+class Disarm(RestoreKey):
+    """The same, in the first pass."""
+
+    phase: ClassVar[Phase] = Phase.DISARM
+
+
+class Explode(RestoreKey):
+    """Always fails."""
+
+    async def misbehave(self, world: World) -> None:
+        raise RuntimeError("no")
+
+
+class Flaky(RestoreKey):
+    """Fails the first time in every process."""
+
+    async def misbehave(self, world: World) -> None:
+        if id(self) not in world.failed_once:
+            world.failed_once.add(id(self))
+            raise OSError("not yet")
+
+
+class FlakyDisarm(Flaky):
+    """Fails the first time, in the first pass."""
+
+    phase: ClassVar[Phase] = Phase.DISARM
+
+
+class Hang(RestoreKey):
+    """Never ends by itself."""
+
+    timeout: ClassVar[timedelta] = timedelta(seconds=7)
+
+    async def misbehave(self, world: World) -> None:
+        await anyio.sleep_forever()
+
+
+class HangDisarm(Hang):
+    """Never ends by itself, in the first pass."""
+
+    phase: ClassVar[Phase] = Phase.DISARM
+
+
+class Slow(RestoreKey):
+    """Takes its time."""
+
+    async def misbehave(self, world: World) -> None:
+        await anyio.sleep(2)
+
+
+class Nonsense(RestoreKey):
+    """Does it, and returns nonsense."""
+
+    async def undo(self, ctx: UndoContext) -> UndoResult:
+        await super().undo(ctx)
+        return "done"  # type: ignore[return-value]  the nonsense
+
+
+class Unregistered(RestoreKey):
+    """An undo type that no entry point names."""
+
+
+UNDO_TYPES: dict[str, type[RestoreKey]] = {
+    "restore_key": RestoreKey,
+    "disarm": Disarm,
+    "explode": Explode,
+    "flaky": Flaky,
+    "flaky_disarm": FlakyDisarm,
+    "hang": Hang,
+    "hang_disarm": HangDisarm,
+    "slow": Slow,
+    "nonsense": Nonsense,
+}
