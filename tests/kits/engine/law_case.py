@@ -3,33 +3,16 @@
 Whatever is first in a list of choices here is the plainest: Hypothesis shrinks towards it.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from hypothesis import strategies as st
 from pydantic import Field
 
 from offbus import dag
-from tests.kits.engine.world_acts import ActParams, Brief, Effect
+from tests.kits.engine.world_acts import ActParams, Brief, Effect, Ending
 from tests.kits.engine.world_undos import UNDO_TYPES
 
 __all__ = ["Around", "PlannedStep", "around", "steps"]
-
-ENDINGS = ["passes"] * 24 + [
-    "failed",
-    "errored",
-    "retry",
-    "bug",
-    "several",
-    "hangs",
-    "aborts",
-    "stubborn",
-    "stubborn",
-    "stubborn",
-    "until stopped",
-    "nonsense",
-]
-PAUSES = (0.0, 0.0, 0.25, 1.0, 7.0, 40.0)
-UNDOS = ["restore_key"] * 14 + ["disarm"] * 28 + ["slow"] * 14 + list(UNDO_TYPES)
 
 
 class PlannedStep(Brief):
@@ -65,118 +48,123 @@ class Around(Brief):
     signal_at: float | None = None
 
 
-def one_in(number: int) -> st.SearchStrategy[bool]:
-    """True so often."""
-    return st.sampled_from([False] * (number - 1) + [True])
+def weighted(choices: dict[Any, int]) -> st.SearchStrategy[Any]:
+    """Each so many times. Hypothesis draws evenly from up to 256, and prefers the first ones of more."""
+    all_ = [choice for choice, times in choices.items() for _ in range(times)]
+    assert len(all_) <= 256
+    return st.sampled_from(all_)
 
 
-def expectation(*, every: int, false: int) -> st.SearchStrategy[bool | None]:
-    """What an expectation comes to: one of `every` drills or steps has one, one of `false` of these is false."""
-    return st.sampled_from([None] * (every - 1) * false + [True] * (false - 1) + [False])
-
-
-EFFECTS = st.lists(
-    st.builds(
-        Effect,
-        key=st.sampled_from([""] * 7 + ["shared"]),
-        undo=st.sampled_from(UNDOS),
-        takes=st.sampled_from([0.0, 0.0, 0.5]),
-        meddled=one_in(30),
-    ),
-    max_size=2,
-).map(tuple)
-
-
-def acts(*, background: bool) -> st.SearchStrategy[ActParams]:
-    """What a step does. A background step goes on until it is asked to stop."""
-    return st.builds(
-        ActParams,
-        effects=EFFECTS,
-        before=st.sampled_from(PAUSES),
-        after=st.sampled_from(PAUSES),
-        ending=st.just("until stopped") if background else st.sampled_from(ENDINGS),
-        rude=one_in(4),
-        fault=one_in(3),
-        level=st.sampled_from([None] * 12 + [0.0, 1.0, 2.0]),
-    )
-
-
-ACTS = {background: acts(background=background) for background in (False, True)}
-SETTINGS = st.fixed_dictionaries(
-    {
-        "observes": st.booleans(),
-        "keep_going": one_in(5),
-        "when": one_in(12).map(lambda skipped: not skipped),
-        "timeout_s": st.sampled_from([1000.0, 5.0, 30.0]),
-        "attempts": st.sampled_from([1] * 10 + [2, 3]),
-        "expects": expectation(every=6, false=10),
+ODD = weighted(
+    {(): 40}
+    | {("observes", True): 10, ("keep_going", True): 10, ("always", True): 6, ("background", True): 11}
+    | {("attempts", 2): 6, ("attempts", 3): 6, ("timeout_s", 5.0): 7, ("timeout_s", 30.0): 4}
+    | {
+        ("when", False): 2,
+        ("expects", True): 5,
+        ("expects", False): 1,
+        ("rude", True): 9,
+        ("fault", True): 12,
     }
+    | {("level", level): 2 for level in (0.0, 1.0, 2.0)}
+    | {(at, seconds): 4 for at in ("before", "after") for seconds in (0.25, 1.0, 7.0, 40.0)}
 )
-EARLIER = st.lists(st.integers(0, 23), max_size=2)
-SOME = st.lists(st.integers(0, 11), unique=True, max_size=8)
+"""What may be odd about a step, or about what it does."""
+ENDINGS = weighted(dict.fromkeys(get_args(Ending), 1) | {"passes": 110, "retry": 3, "stubborn": 4})
+EFFECT = weighted(
+    {None: 100}
+    | {(undo, ()): 1 for undo in UNDO_TYPES}
+    | {("restore_key", ()): 20, ("disarm", ()): 35, ("slow", ()): 20}
+    | {(undo, ("takes",)): 10 for undo in ("restore_key", "disarm", "slow")}
+    | {(undo, odd): 1 for undo in ("restore_key", "disarm") for odd in (("meddled",), ("shared", "takes"))}
+    | {(undo, ("shared",)): 2 for undo in ("restore_key", "disarm", "slow", "flaky")}
+)
+"""An undo type, and what is odd about the effect."""
+NEEDS = weighted(
+    {(0,): 60, (): 40}
+    | {(back,): 1 for back in range(1, 24)}
+    | {(0, back): 1 for back in range(1, 24)}
+    | {(0, back, further): 1 for back in range(1, 6) for further in range(back + 1, 12)}
+)
+"""Counted backwards: 0 is the step before."""
+CLEANS = st.one_of([st.none()] * 3 + [st.integers(1, 255)])
+"""Of the step's ancestors, from the last one on, those whose bit is set."""
+# a fixed number of draws, in one tuple: lists of any length, and tuples in tuples, would take twice as long
+LATER = st.tuples(NEEDS, CLEANS, ENDINGS, ODD, ODD, ODD, EFFECT, EFFECT)
+FIRST = st.tuples(st.just(()), st.none(), ENDINGS, ODD, ODD, ODD, EFFECT, EFFECT)
 
 
 class Draft(NamedTuple):
-    """A step that does not know yet which ones are before it: those that it names are counted backwards from it."""
+    """A step that does not know yet which ones are before it."""
 
-    needs: list[int]
-    cleans: list[int] | None
-    step: dict[str, Any]
+    needs: tuple[int, ...]
+    cleans: int | None
+    ending: str
+    oddities: dict[str, Any]
+    effects: list[tuple[str, tuple[str, ...]]]
 
-
-@st.composite
-def drafts(draw: st.DrawFn, *, first: bool = False) -> Draft:
-    """One step."""
-    needs = [] if first else [[0], [0], [0], []][draw(st.integers(0, 3))] + draw(EARLIER)
-    cleans = draw(SOME) if needs and draw(one_in(4)) else None
-    background = cleans is None and draw(one_in(6))
-    step = draw(SETTINGS) | {"background": background, "always": not background and draw(one_in(8))}
-    if cleans is None:
-        step["act"] = draw(ACTS[background])
-    return Draft(needs, cleans, step)
+    @classmethod
+    def of(cls, drawn: tuple[Any, ...]) -> "Draft":
+        """As FIRST and LATER draw it."""
+        return cls(*drawn[:3], dict(filter(None, drawn[3:6])), list(filter(None, drawn[6:])))
 
 
 def steps(least: int) -> st.SearchStrategy[list[PlannedStep]]:
     """The steps of a drill, at least so many."""
-    more = st.lists(drafts(), min_size=least - 1, max_size=24)
-    return st.tuples(drafts(first=True), more).map(lambda all_: planned([all_[0], *all_[1]]))
+    later = st.lists(LATER, min_size=least - 1, max_size=24)
+    return st.builds(lambda first, later: planned([Draft.of(one) for one in (first, *later)]), FIRST, later)
 
 
-def planned(made: list[Draft]) -> list[PlannedStep]:
+def planned(drafts: list[Draft]) -> list[PlannedStep]:
     """With names."""
     needs: dict[str, list[str]] = {}
     found = []
-    for index, draft in enumerate(made):
+    for index, draft in enumerate(drafts):
         name = f"s{index}"
         needs[name] = list(dict.fromkeys(f"s{index - 1 - back % index}" for back in draft.needs))
-        cleans = () if draft.cleans is None else _ancestors(name, needs, draft.cleans)
-        step = draft.step | {"act": _named(name, draft.step["act"])} if not cleans else draft.step
-        found.append(PlannedStep(id=name, needs=tuple(needs[name]), cleans=cleans, **step))
+        cleans: tuple[str, ...] = ()
+        if draft.cleans is not None and needs[name]:
+            cleans = _ancestors(name, needs, draft.cleans)
+        found.append(_planned(name, draft, tuple(needs[name]), cleans))
     return found
 
 
-def _ancestors(name: str, needs: dict[str, list[str]], which: list[int]) -> tuple[str, ...]:
+def _ancestors(name: str, needs: dict[str, list[str]], bits: int) -> tuple[str, ...]:
     """Some of them, at least one."""
     all_ = dag.build(needs).ancestors(name)
-    return tuple(one for back, one in enumerate(reversed(all_)) if back in which) or tuple(all_[:1])
+    return tuple(one for back, one in enumerate(reversed(all_)) if bits >> back & 1) or tuple(all_[:1])
 
 
-def _named(step: str, act: ActParams) -> ActParams:
-    """Each effect on a key of its own, unless it is the shared one, with a value that tells whose it is."""
-    effects = (
-        effect.model_copy(update={"key": effect.key or f"{step}.{index}", "value": f"{step}'s"})
-        for index, effect in enumerate(act.effects)
+def _planned(name: str, draft: Draft, needs: tuple[str, ...], cleans: tuple[str, ...]) -> PlannedStep:
+    odd = {field: value for field, value in draft.oddities.items() if field in PlannedStep.model_fields}
+    if cleans:  # it neither acts nor goes on in the background
+        return PlannedStep(id=name, needs=needs, cleans=cleans, **(odd | {"background": False}))
+    conduct = {field: value for field, value in draft.oddities.items() if field in ActParams.model_fields}
+    conduct["ending"] = draft.ending
+    if odd.get("background"):  # it goes on until it is asked to stop, and is no `always` step
+        odd["always"], conduct["ending"] = False, "until stopped"
+    effects = tuple(_effect(name, index, *effect) for index, effect in enumerate(draft.effects))
+    return PlannedStep(id=name, needs=needs, act=ActParams(effects=effects, **conduct), **odd)
+
+
+def _effect(step: str, index: int, undo: str, odd: tuple[str, ...]) -> Effect:
+    """On a key of its own, unless it is the shared one, with a value that tells whose it is."""
+    return Effect(
+        key="shared" if "shared" in odd else f"{step}.{index}",
+        value=f"{step}'s",
+        undo=undo,
+        takes=0.5 if "takes" in odd else 0.0,
+        meddled="meddled" in odd,
     )
-    return act.model_copy(update={"effects": tuple(effects)})
 
 
 def around() -> st.SearchStrategy[Around]:
     """The drill around the steps."""
     return st.builds(
         Around,
-        timeout_s=st.sampled_from([10_000.0, 10.0, 60.0]),
+        timeout_s=st.sampled_from([10_000.0, 60.0, 10.0, 10.0]),
         undo_timeout_s=st.sampled_from([300.0, 5.0, 8.0, 60.0]),
-        expects=expectation(every=3, false=6),
+        expects=st.sampled_from([None] * 12 + [True] * 5 + [False]),
         stops_above_1=st.sampled_from([None] * 4 + [0.0, 1.0]),
         before=st.sampled_from([{}, {"shared": "old"}]),
         signal_at=st.none()
