@@ -2,32 +2,12 @@
 
 import pytest
 
-from offbus_steps.testing.conformance import (
-    AgentsConformance,
-    ObjectsConformance,
-    PodsConformance,
-    TrafficConformance,
-    WatchConformance,
-)
+from offbus_steps.testing import conformance
 
 pytestmark = pytest.mark.anyio
 
-
-class TestObjects(ObjectsConformance):
-    pass
-
-
-class TestWatches(WatchConformance):
-    pass
-
-
-class TestPods(PodsConformance):
-    pass
-
-
-class TestTraffic(TrafficConformance):
-    pass
-
-
-class TestAgents(AgentsConformance):
-    pass
+TestObjects = conformance.ObjectsConformance
+TestWatches = conformance.WatchConformance
+TestPods = conformance.PodsConformance
+TestTraffic = conformance.TrafficConformance
+TestAgents = conformance.AgentsConformance

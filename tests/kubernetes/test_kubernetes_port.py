@@ -5,14 +5,9 @@ What needs pods that run (PodsConformance, TrafficConformance, AgentsConformance
 
 import pytest
 
-from offbus_steps.testing.conformance import ObjectsConformance, WatchConformance
+from offbus_steps.testing import conformance
 
 pytestmark = pytest.mark.anyio
 
-
-class TestObjects(ObjectsConformance):
-    pass
-
-
-class TestWatches(WatchConformance):
-    pass
+TestObjects = conformance.ObjectsConformance
+TestWatches = conformance.WatchConformance

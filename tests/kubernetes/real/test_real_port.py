@@ -4,35 +4,15 @@ import pytest
 
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import preflight
-from offbus_steps.testing.conformance import (
-    AgentsConformance,
-    ObjectsConformance,
-    PodsConformance,
-    TrafficConformance,
-    WatchConformance,
-)
+from offbus_steps.testing import conformance
 
 pytestmark = [pytest.mark.anyio, pytest.mark.cluster]
 
-
-class TestObjects(ObjectsConformance):
-    pass
-
-
-class TestWatches(WatchConformance):
-    pass
-
-
-class TestPods(PodsConformance):
-    pass
-
-
-class TestTraffic(TrafficConformance):
-    pass
-
-
-class TestAgents(AgentsConformance):
-    pass
+TestObjects = conformance.ObjectsConformance
+TestWatches = conformance.WatchConformance
+TestPods = conformance.PodsConformance
+TestTraffic = conformance.TrafficConformance
+TestAgents = conformance.AgentsConformance
 
 
 async def test_the_cluster_is_fit_for_a_drill(port: KubernetesPort) -> None:
