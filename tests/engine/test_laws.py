@@ -45,6 +45,7 @@ def all_laws(case: Case, report: Report, every: int) -> None:
     law.nothing_is_changed_after_a_stop(story)
     law.undos_wait_for_their_steps(story)
     law.undos_have_two_passes(story)
+    law.retries_begin_with_nothing_to_undo(story)
     law.undos_are_all_tried(story, report)
     law.the_world_is_as_before(case, report)
     law.it_ends_within_its_budgets(story, report)
@@ -98,13 +99,13 @@ def test_the_cases_are_not_all_alike() -> None:
     seen: set[str] = set()
 
     @settings(
-        max_examples=150,
+        max_examples=200,
         database=None,
         derandomize=True,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(steps(1), around())
+    @given(steps(1) | steps(10), around())
     def look(steps: list[PlannedStep], around: Around) -> None:
         with played(steps, around) as (_case, report):
             seen.update({f"exit {report.exit}"} | {step.outcome for step in report.steps})

@@ -70,7 +70,7 @@ ODD = weighted(
     | {(at, seconds): 4 for at in ("before", "after") for seconds in (0.25, 1.0, 7.0, 40.0)}
 )
 """What may be odd about a step, or about what it does."""
-ENDINGS = weighted(dict.fromkeys(get_args(Ending), 1) | {"passes": 110, "retry": 3, "stubborn": 4})
+ENDINGS = weighted(dict.fromkeys(get_args(Ending), 1) | {"passes": 110, "retry": 8, "stubborn": 4})
 EFFECT = weighted(
     {None: 100}
     | {(undo, ()): 1 for undo in UNDO_TYPES}
@@ -81,7 +81,7 @@ EFFECT = weighted(
 )
 """An undo type, and what is odd about the effect."""
 NEEDS = weighted(
-    {(0,): 60, (): 40}
+    {(): 40, (0,): 60}
     | {(back,): 1 for back in range(1, 24)}
     | {(0, back): 1 for back in range(1, 24)}
     | {(0, back, further): 1 for back in range(1, 6) for further in range(back + 1, 12)}

@@ -119,6 +119,20 @@ def undos_have_two_passes(story: Story) -> None:
     assert restores == sorted(restores, reverse=True), "then the rest in reverse"
 
 
+def retries_begin_with_nothing_to_undo(story: Story) -> None:
+    """What the attempt before did is undone."""
+    for again in (event for event in story.of("step_started") if event["data"]["attempt"] > 1):
+        settled = {
+            event["data"]["undo"]
+            for event in story.of("undo_ended")
+            if event["seq"] < again["seq"] and event["data"]["result"] in ("restored", "nothing")
+        }
+        done = {
+            n for n, e in story.recorded.items() if e["step"] == again["step"] and e["seq"] < again["seq"]
+        }
+        assert done <= settled, f"{again['step']} began again with undos {done - settled} open"
+
+
 def undos_are_all_tried(story: Story, report: Report) -> None:
     for undo in report.undos:
         assert undo.tries, f"{undo.describe} was never tried"
