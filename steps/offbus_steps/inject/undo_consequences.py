@@ -200,14 +200,14 @@ class ClearConsequences(Undo):
         """Remove the responder's unhealthy conditions that are new; its all-clears may stay."""
         status = now.get("status") or {}
         before = {one["type"]: one for one in self.conditions}
-        kept = []
+        conditions = []
         for one in status.get("conditions") or ():
             held_before = names.fault_conditions([before.get(one["type"], {})])
             if not names.fault_conditions([one]) or held_before:
-                kept.append(one)
+                conditions.append(one)
             elif one["type"] in before:
-                kept.append(before[one["type"]])
-        return {**now, "status": {**status, "conditions": kept}}
+                conditions.append(before[one["type"]])
+        return {**now, "status": {**status, "conditions": conditions}}
 
     def _with_spec(self, now: Object, *, keep_cordon: bool) -> Object:
         spec = dict(now.get("spec") or {})

@@ -195,8 +195,10 @@ class Opening:
     async def end_unopened(self) -> None:
         """Remove what was created, unless it was opened; what may remain is reported as residue."""
         if not self._is_open:
-            left = await leftover_after(self._ownership.end, "the run's Lease and records", self._run.run_id)
-            self._run.unopened(left)
+            leftovers = await leftover_after(
+                self._ownership.end, "the run's Lease and records", self._run.run_id
+            )
+            self._run.unopened(leftovers)
 
 
 def journaled(options: KubernetesOptions, guards: ClusterGuards, ownership: Ownership) -> dict[str, Any]:

@@ -77,14 +77,14 @@ async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptio
 async def _owners(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
     """The runs that use the cluster now."""
     found = []
-    for left in await runs_known(port, options):
-        hint = f"wait for it, or if it was killed, run `offbus recover {left.run} --env kubernetes`"
-        if left.holder == NOBODY:
+    for known in await runs_known(port, options):
+        hint = f"wait for it, or if it was killed, run `offbus recover {known.run} --env kubernetes`"
+        if known.holder == NOBODY:
             found.append(
-                PreflightCheck("runs", f"run {left.run} left its records in this cluster", "warning", hint)
+                PreflightCheck("runs", f"run {known.run} left its records in this cluster", "warning", hint)
             )
         else:
-            text = f"the cluster is in use by run {left.run} (held by {left.holder})"
+            text = f"the cluster is in use by run {known.run} (held by {known.holder})"
             found.append(PreflightCheck("runs", text, "error", hint))
     return found
 

@@ -55,7 +55,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
             node = world.node(one.node)
             return node is not None and node.state in (names.DRAINED_STATES | {names.NodeState.DRAIN_FAILED})
 
-        def left(world: World) -> bool:
+        def gone(world: World) -> bool:
             return not any(pod.uid in leaving and pod.active for pod in world.pods())
 
         await cluster.log.ever(ended, after=one.mark)
@@ -70,7 +70,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
             raise StepFailed(
                 f"the responder failed to drain {one.node}", hint="check whether its pods can be evicted"
             )
-        await cluster.log.ever(left, after=one.mark)
+        await cluster.log.ever(gone, after=one.mark)
         return drained
 
     return _outputs(ctx, "time_to_drain", fault, await on_each(fault, look))

@@ -55,7 +55,7 @@ async def replace_pods(cluster: Cluster, target: Target, wrong: Wrong, say: Call
 
 def _complete(target: Target, gone: set[str], world: World) -> bool | None:
     """Whether the deleted pods are gone and the target is rolled out, or was deleted itself."""
-    left = [pod for pod in target_pods(world, target) if pod.uid in gone]
-    if left:
+    remaining = [pod for pod in target_pods(world, target) if pod.uid in gone]
+    if remaining:
         return None
     return True if world.workload(target.ref) is None or rolled_out(world, target) else None

@@ -87,10 +87,10 @@ class ClusterGuards(Guards):
 
     def require_healthy_elsewhere(self, world: "World", target: "Target", nodes: Collection[str]) -> None:
         """Raises GuardRefused when too few replicas would remain without those on these nodes."""
-        left = [pod for pod in _healthy(world, target) if pod.node not in nodes]
-        if len(left) < self.min_healthy_replicas:
+        remaining = [pod for pod in _healthy(world, target) if pod.node not in nodes]
+        if len(remaining) < self.min_healthy_replicas:
             raise GuardRefused(
-                f"guard min_healthy_replicas: {len(left)} of {target} would remain without those on "
+                f"guard min_healthy_replicas: {len(remaining)} of {target} would remain without those on "
                 f"{', '.join(sorted(nodes))}, at least {self.min_healthy_replicas} must",
                 hint="add replicas on other nodes, or lower guards.min_healthy_replicas",
             )

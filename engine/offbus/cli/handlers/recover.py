@@ -12,6 +12,7 @@ from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
 from offbus.exits import Exit, worst
 from offbus.recovery.recover import Recovery, plan_recovery, recover
+from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.signals import stop_on_signals
@@ -28,7 +29,7 @@ EVERY = "all"
 def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
     """Recover one run, or all that no process holds, the newest first; the exit code. Raises UsageError."""
     base = (runs or default_runs()).resolve()
-    folders = _left(base) if wanted == EVERY else [find_run(base, wanted)]
+    folders = _to_recover(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
         why = f"no unfinished run in {base}" if base.is_dir() else f"there is no folder {base}"
         click.echo(f"nothing to recover: {why}")
@@ -38,7 +39,7 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
     return worst(*(exit_code(partial(recover_folder, base, folder)) for folder in folders))
 
 
-def _left(base: Path) -> list[RunFolder]:
+def _to_recover(base: Path) -> list[RunFolder]:
     """Unfinished runs that no process holds, newest first. Those still running are named; alone, they are returned."""
     newest_first = reversed(runs_in(base))
     unfinished = [folder for folder in newest_first if folder.unfinished.exists()]
@@ -76,9 +77,9 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     written = exit_code(partial(write_report, report, folder.report))
     for one in report.residue:
         click.echo(f"residue: {one.item}: {one.detail}\n  fix: {one.fix}")
-    undone = sum(undo.result == "restored" for undo in report.undos)
-    left = f"{len(report.residue)} left" if report.residue else "residue: none"
-    click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {left}")
+    undone = sum(undo.result in RESOLVED for undo in report.undos)
+    residue = f"{len(report.residue)} left" if report.residue else "residue: none"
+    click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {residue}")
     if written is Exit.PASSED:
         click.echo(f"report: {folder.report}")
     if unwritten:

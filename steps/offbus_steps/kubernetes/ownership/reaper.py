@@ -71,10 +71,10 @@ class Reaper:
         log = self._log.bind(run=expired.run)
         log.info("lease expired", holder=expired.holder, watched_s=round(expired.watched_s, 1))
         try:
-            left = await unfinished_run(self._port, self._options, expired.run, expired.lease)
-            if not left.events:
+            unfinished = await unfinished_run(self._port, self._options, expired.run, expired.lease)
+            if not unfinished.events:
                 return await self._free(expired)
-            report = await self._recovered(left, log)
+            report = await self._recovered(unfinished, log)
             log.info("finished", residue=len(report.residue), exit=int(report.exit))
         except TakenOver as err:
             log.info("another owner took it over", why=err.message)
@@ -83,11 +83,11 @@ class Reaper:
         except Exception:  # a bug with one run must not end the reaper of all
             log.exception("bug")
 
-    async def _recovered(self, left: Any, log: Any) -> Report:
+    async def _recovered(self, unfinished: Any, log: Any) -> Report:
         """Rebuild the journal, recover, publish. Raises OffbusError."""
-        base = Path(tempfile.mkdtemp(prefix=f"{left.run}-", dir=self._scratch))
+        base = Path(tempfile.mkdtemp(prefix=f"{unfinished.run}-", dir=self._scratch))
         try:
-            folder = bring_here(base, left)
+            folder = bring_here(base, unfinished)
             with anyio.CancelScope(shield=True):
                 report = await recover(folder, SystemClock(), by=BY, listeners=[_event_logger(log)])
                 try:
