@@ -1,1 +1,1 @@
-"""The embedded environment: supervisor, nodes, workload and stand-in responder."""
+"""The embedded environment `local`: supervisor, nodes, workload and stand-in responder."""

@@ -1,4 +1,4 @@
-"""A sandbox's configuration: what `offbus local up`, the environment's options and tests choose."""
+"""A sandbox's configuration, as `offbus local up`, the environment's options and tests set it."""
 
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ __all__ = ["Backoff", "SandboxConfig"]
 
 
 class Backoff(BaseModel):
-    """How long a container that keeps failing waits: the first restart is at once, then base, base * 2, …
+    """How long a container that keeps failing waits: no wait before the first restart, then base, base * 2, …
 
     The kubelet's own numbers are 10 s, factor 2, 300 s, forgotten after 600 s; a drill on a laptop should not wait
     that long, so the shape is kept and the scale is not.
@@ -23,7 +23,7 @@ class Backoff(BaseModel):
     factor: float = Field(default=2.0, ge=1)
     cap_s: float = Field(default=10.0, gt=0)
     forget_after_s: float = Field(default=20.0, gt=0)
-    """A container that ran this long starts afresh."""
+    """A container that ran this long starts with a fresh back-off."""
 
 
 class SandboxConfig(BaseModel):
@@ -38,16 +38,16 @@ class SandboxConfig(BaseModel):
     driver: Literal["standin"] = "standin"
     """Which CUDA driver pods load."""
     agents: bool = True
-    """Run a node agent on every node; only tests of the object store go without."""
+    """Run a node agent on every node; only tests of the object store turn it off."""
     backoff: Backoff = Backoff()
     probe_period_s: float = Field(default=0.2, gt=0)
-    """The longest pause between two probes of a container; a pod that asks for shorter ones gets them."""
+    """The longest pause between two probes of a container; a pod may ask for a shorter one."""
     idle_s: float = Field(default=1800.0, gt=0)
     """Without a client for this long, the sandbox disarms all faults and ends."""
     retained_changes: int = Field(
         default=10_000, ge=1, validation_alias=AliasChoices("retained_changes", "kept_changes")
     )
-    """How many changes a watch can resume over (a sandbox that 0.1 made says `kept_changes`)."""
+    """How many changes a watch can resume over (`kept_changes` in a sandbox of 0.1)."""
 
     @property
     def node_names(self) -> list[str]:

@@ -1,18 +1,18 @@
-"""Where a sandbox keeps its files: one folder, the same names for supervisor, adapter, command line and tests.
+"""The files of a sandbox: one folder, the same names for supervisor, adapter, command line and tests.
 
     DIR/                  mode 0700
-      api.sock            the port, for runners and people (a client here keeps the sandbox alive)
-      internal.sock       the same, for the sandbox's own programs (they do not keep it alive)
+      api.sock            the port, for runners and users (a client here keeps the sandbox running)
+      internal.sock       the same, for the sandbox's own programs (they do not keep it running)
       sandbox.json        its configuration        store.sqlite   its objects
-      lock                held by the supervisor   in-use         held by the run that acts on a kept sandbox
+      lock                held by the supervisor   in-use         held by the run that acts on the sandbox
       token               of the node agents, mode 0600
       log/                the programs' own logs   processes/     one record for every process it started
       endpoints/          ready addresses, by graph
       nodes/NAME/         a node (docs/architecture.md)
 
-A Unix socket's path may be 107 bytes long (unix(7)), and run folders are longer than that. Sockets and node folders
-are therefore reached under a short alias, a symbolic link in a private folder, whenever the real path is long; every
-program of a sandbox uses the alias, so that paths agree. `make` makes it; naming a sandbox changes nothing.
+A Unix socket's path may be 107 bytes long (unix(7)), and run folders are longer than that. When the real path is long,
+sockets and node folders are therefore reached through a short alias, a symbolic link in a private folder; every program
+of a sandbox uses the alias, so that paths agree. `make` creates it; a Layout object alone changes nothing.
 """
 
 import hashlib
@@ -27,21 +27,21 @@ from offbus.errors import CouldNotRun
 __all__ = ["Layout"]
 
 LONGEST = 60
-"""Bytes that the folder may have before it needs an alias: the longest socket below it adds 40."""
+"""Bytes: a longer path needs an alias; the longest socket below it adds 40."""
 SHORT = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108  a folder of our own below, of mode 0700, or a refusal
-"""Where the alias lies when TMPDIR is itself too long."""
+"""Folders for the alias when TMPDIR itself is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The files of one sandbox. `root` is the folder by the name that its programs use; `real` is where it is."""
+    """The files of one sandbox. `root` is the path that its programs use; `real` is where the folder is."""
 
     root: Path
     real: Path
 
     @classmethod
     def of(cls, folder: Path) -> "Layout":
-        """The layout of `folder`, which need not exist yet. Raises CouldNotRun when the alias could be a trap."""
+        """The layout of `folder`, which need not exist yet. Raises CouldNotRun when the alias is not safe."""
         real = folder.resolve()
         if len(os.fsencode(real)) <= LONGEST:
             return cls(real, real)
@@ -74,12 +74,12 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Locked for as long as a supervisor lives."""
+        """Locked while a supervisor runs."""
         return self.real / "lock"
 
     @property
     def in_use(self) -> Path:
-        """Locked by the run (or the recovery) that acts on a kept sandbox, wherever its folder of runs is."""
+        """Locked by the run (or the recovery) that acts on a persistent sandbox, wherever its runs are stored."""
         return self.real / "in-use"
 
     @property
@@ -110,7 +110,7 @@ class Layout:
         return self.node(node) / "agent.sock"
 
     def make(self) -> None:
-        """Make the folders that everything else lies in, for their owner alone. Raises CouldNotRun."""
+        """Create the folders, for their owner only. Raises CouldNotRun."""
         self.real.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root != self.real:
             make_alias(self.root, self.real)
@@ -118,21 +118,16 @@ class Layout:
             folder.mkdir(mode=0o700, exist_ok=True)
         self.real.chmod(0o700)
 
-    def forget_secrets(self) -> None:
-        """What nobody needs once the sandbox has ended for good: the token and the short name."""
-        self.token.unlink(missing_ok=True)
-        self.forget_alias()
-
     def forget_alias(self) -> None:
-        """Remove the short name, when there is one."""
+        """Remove the alias, when there is one."""
         if self.root != self.real:
             self.root.unlink(missing_ok=True)
 
 
 def alias_of(real: Path) -> Path:
-    """The short name of a folder: in the folder for temporary files, or where that is too long, in the system's own.
+    """The short alias of a folder: in the folder for temporary files, or when that is too long, in the system's own.
 
-    Raises CouldNotRun when none is short enough, or when it could be a trap.
+    Raises CouldNotRun when none is short enough, or when the alias is not safe.
     """
     name = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
     for folder in (tempfile.gettempdir(), *SHORT):
@@ -142,7 +137,7 @@ def alias_of(real: Path) -> Path:
                 refuse_other_owner(home)
             return home / name
     raise CouldNotRun(
-        f"{real} is too long a path for the sockets in it, and so is {tempfile.gettempdir()}",
+        f"the path {real} is too long for the sockets in it, and so is {tempfile.gettempdir()}",
         hint="set TMPDIR to a folder with a short path",
     )
 
@@ -155,11 +150,11 @@ def make_alias(alias: Path, real: Path) -> None:
         alias.symlink_to(real)
     except FileExistsError:
         if not alias.is_symlink() or alias.readlink() != real:
-            raise CouldNotRun(f"{alias} does not lead to {real}", hint=f"remove {alias}") from None
+            raise CouldNotRun(f"{alias} does not point to {real}", hint=f"remove {alias}") from None
 
 
 def refuse_other_owner(home: Path) -> None:
-    """Somebody else's folder of that name could lead our programs anywhere."""
+    """Raise CouldNotRun for somebody else's folder: it could redirect our programs anywhere."""
     seen = home.lstat()
     if not stat.S_ISDIR(seen.st_mode) or seen.st_uid != os.getuid() or seen.st_mode & 0o077:
-        raise CouldNotRun(f"{home} is not a folder of mode 0700 of yours", hint="remove it, or set TMPDIR")
+        raise CouldNotRun(f"{home} is not your own folder of mode 0700", hint="remove it, or set TMPDIR")

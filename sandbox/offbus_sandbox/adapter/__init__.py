@@ -1,1 +1,1 @@
-"""The adapter of the environment port for `local`."""
+"""The environment port's adapter for `local`."""

@@ -45,7 +45,7 @@ class LocalObjects(Objects):
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`, for ever."""
+        """Changes after `resource_version`, until cancelled."""
         params = {"watch": "true", "resourceVersion": resource_version, "labelSelector": labels}
         path = collection_path(resource_of(kind), namespace)
         with reaching():
@@ -54,11 +54,14 @@ class LocalObjects(Objects):
                     await answer.aread()
                     raise error_in(answer)
                 async for line in answer.aiter_lines():
-                    yield event_of(line)
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise error_of(event["object"])
+                    yield WatchEvent(WatchType(event["type"]), event["object"])
         raise Unavailable("the supervisor ended the watch", hint="list and watch again")
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Create, or see what would be created."""
+        """Create an object; with `dry_run`, return what would be created."""
         resource = resource_of(obj.get("kind"))
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection_path(resource, namespace if resource.namespaced else "")
@@ -118,24 +121,16 @@ def options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
 
 
 def path_of(ref: Ref) -> str:
-    """The path of one object. Raises Invalid for a name that could not be one: it would change the path."""
+    """The path of one object. Raises Invalid for a name that is not valid: it would change the path."""
     resource = resource_of(ref.kind)
     for name in (ref.name, ref.namespace if resource.namespaced else "default"):
         if not name or "/" in name or name in {".", ".."}:
-            raise Invalid(f"{ref} is not the name of an object")
+            raise Invalid(f"{ref} is not a valid object name")
     return object_path(resource, ref.namespace if resource.namespaced else "", ref.name)
 
 
-def event_of(line: str) -> WatchEvent:
-    """One line of a watch. Raises what an ERROR line stands for."""
-    event = json.loads(line)
-    if event["type"] == "ERROR":
-        raise error_of(event["object"])
-    return WatchEvent(WatchType(event["type"]), event["object"])
-
-
 def error_in(answer: httpx.Response) -> PortError:
-    """The error that an answer carries."""
+    """The error in a response."""
     try:
         status = answer.json()
     except ValueError:
@@ -145,9 +140,9 @@ def error_in(answer: httpx.Response) -> PortError:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """What httpx raises when the supervisor cannot be reached is Unavailable."""
+    """Translate httpx's errors: a supervisor that cannot be reached is Unavailable."""
     try:
         yield
     except httpx.HTTPError as err:
-        why = f"the supervisor of the local environment does not answer: {type(err).__name__}: {err}"
-        raise Unavailable(why, hint="offbus local status says whether it runs") from err
+        why = f"the supervisor of the local environment does not respond: {type(err).__name__}: {err}"
+        raise Unavailable(why, hint="check that it runs: `offbus local status`") from err

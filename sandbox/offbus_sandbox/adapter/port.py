@@ -1,7 +1,7 @@
 """The environment port over a local supervisor: `async with LocalPort(api_socket) as port`.
 
 Objects and agents go through the supervisor's socket; traffic goes straight to the pods' loopback addresses, as a
-client in the cluster would. Nothing here keeps state: a supervisor that is restarted is simply reached again.
+client in the cluster would. Nothing here keeps state, so requests work again once a supervisor has restarted.
 """
 
 from pathlib import Path
@@ -20,9 +20,9 @@ from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, U
 __all__ = ["LocalPort"]
 
 BASE = "http://local"
-"""httpx wants a host; the socket is where it goes."""
+"""httpx needs a host name; requests go to the socket."""
 ANSWERS_WITHIN_S = 30.0
-"""A supervisor that says nothing for so long is unavailable."""
+"""A supervisor that does not respond within this time is unavailable."""
 
 
 class LocalPort(Port):
@@ -62,11 +62,11 @@ class LocalPort(Port):
         return f"$(OFFBUS_NODE_ROOT){path}"
 
     async def sandbox(self) -> dict[str, Any]:
-        """What the supervisor says of itself. Raises Unavailable."""
+        """The supervisor's own status. Raises Unavailable."""
         return await self._control(CONTROL_PATH)
 
     async def strays(self) -> list[str]:
-        """Processes of the sandbox that are neither a pod's nor a service's. Raises Unavailable."""
+        """Processes of the sandbox that belong to no pod and no service. Raises Unavailable."""
         found = await self._control(f"{CONTROL_PATH}/strays")
         return [str(command) for command in found["processes"]]
 

@@ -1,8 +1,7 @@
 """Traffic to the pods of a local cluster, straight to their loopback addresses.
 
-A workload is reached as through a Service: one of its ready frontend pods, in turn. That none is ready is the
-target's failure and counts as one, as a Service without endpoints refuses connections; only a file of endpoints that
-cannot be read is a failure of the path.
+A workload is reached as through a Service: its ready frontend pods in turn. When none is ready, the target has failed,
+as a Service without endpoints refuses connections; only an endpoints file that cannot be read is a failure of the path.
 """
 
 import itertools
@@ -53,32 +52,25 @@ class LocalTraffic(Traffic):
 
     async def _address(self, to: Ref) -> str:
         if to.kind == "Pod":
-            return await self._pod_address(to)
+            address = (await self._objects.get(to)).get("status", {}).get("podIP")
+            if not address:
+                raise PortError(f"{to} has no address yet")
+            return str(address)
         addresses = self._frontends(to)
         if not addresses:
-            raise PortError(f"{to} has no ready frontend pod", hint="its pods' logs say why")
+            raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
         return addresses[next(self._turns) % len(addresses)]
 
-    async def _pod_address(self, pod: Ref) -> str:
-        address = (await self._objects.get(pod)).get("status", {}).get("podIP")
-        if not address:
-            raise PortError(f"{pod} has no address yet")
-        return str(address)
-
     def _frontends(self, to: Ref) -> list[str]:
+        """The addresses in the workload's endpoints file (offbus_sandbox.controllers.endpoints)."""
         path = self._layout.endpoints(to.namespace, to.name)
         try:
             found = loads(path.read_text())
         except FileNotFoundError as err:
             raise NotFound(f"{to} has no pods") from err
         except (OSError, ValueError) as err:
-            raise Unavailable(f"the endpoints of {to} cannot be read: {err}") from err
-        return addresses_in(found)
-
-
-def addresses_in(found: Mapping[str, Any]) -> list[str]:
-    """The addresses of the ready frontends of an endpoints file (offbus_sandbox.controllers.endpoints)."""
-    return [entry["ip"] for name in found["frontends"] for entry in found["services"].get(name, ())]
+            raise Unavailable(f"cannot read the endpoints of {to}: {err}") from err
+        return [entry["ip"] for name in found["frontends"] for entry in found["services"].get(name, ())]
 
 
 class LocalReply(StreamingReply):
@@ -104,7 +96,7 @@ class LocalReply(StreamingReply):
 
 @contextmanager
 def breaking(to: Ref) -> Iterator[None]:
-    """What httpx raises when a target refuses or breaks a connection is the target's failure."""
+    """Translate httpx's errors: a refused or broken connection is the target's failure."""
     try:
         yield
     except httpx.HTTPError as err:

@@ -1,13 +1,13 @@
 """HTTP over a Unix socket for httpx, on asyncio's own streams: `httpx.AsyncClient(transport=unix_transport(path))`.
 
 httpx's own way goes through anyio's `UNIXSocketStream`, which sets the result of a future that a cancelled task has
-just given up (anyio 4.16: `_RawSocketMixin._wait_until_readable`; its TCP streams, made of asyncio's transports, do
-not): the loop then reports `InvalidStateError` whenever a watch is cancelled in the moment in which something arrives.
+just abandoned (anyio 4.16: `_RawSocketMixin._wait_until_readable`; its TCP streams, made of asyncio's transports, do
+not): the loop then reports `InvalidStateError` whenever a watch is cancelled just as data arrives.
 Errors are httpcore's, so httpx translates them as it does its own.
 
 The only module that uses private parts of httpx (decision 0014), which has no parameter for httpcore's network backend:
 `AsyncHTTPTransport._pool`, the pool of httpcore that carries the requests, is replaced by one of ours (httpcore's own
-interface is public). When it changes, no client reaches the sandbox: each request is a ConnectError.
+interface is public). If it changes, no client can reach the sandbox: every request is a ConnectError.
 
 TLS is never spoken within a sandbox, so its clients load no certificates, which takes 30 ms each: `verify=no_tls()`.
 """
@@ -28,11 +28,11 @@ import httpx
 __all__ = ["no_tls", "unix_transport"]
 
 UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-"""Watches are connections that stay, so their number must not be bounded by a pool."""
+"""A watch holds its connection open, so a pool must not bound their number."""
 
 
 def no_tls() -> ssl.SSLContext:
-    """For clients of plain HTTP alone: it trusts no certificate, so that none are loaded."""
+    """For clients of plain HTTP only: it trusts no certificate, so none are loaded."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
@@ -87,14 +87,14 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._writer.close()
         await (
             anyio.lowlevel.cancel_shielded_checkpoint()
-        )  # the transport lets go of its socket in the loop's next turn
+        )  # the transport closes its socket in the loop's next iteration
 
     def get_extra_info(self, info: str) -> Any:
         """httpcore asks an idle connection whether the server has closed it (`is_readable`)."""
         return self._is_readable() if info == "is_readable" else self._writer.get_extra_info(info)
 
     def _is_readable(self) -> bool:
-        """Also when the loop has not looked since."""
+        """Polls the socket itself: the event loop may not have noticed the close yet."""
         if self._reader.at_eof() or self._writer.is_closing():
             return True
         socket = select.poll()

@@ -1,4 +1,4 @@
-"""How the port travels between adapter and supervisor: paths and errors, one table for both ends.
+"""The port's wire format between adapter and supervisor: paths and errors, one table for both ends.
 
 Paths are Kubernetes' own (`/api/v1/…`, `/apis/GROUP/VERSION/…`). An error is Kubernetes' `Status` object with the
 `reason` below; the adapter raises the very class that the supervisor raised.
@@ -22,11 +22,11 @@ from offbus_steps.port import (
 __all__ = ["AGENT_PATH", "CONTROL_PATH", "REFUSED", "collection_path", "error_of", "object_path", "status_of"]
 
 AGENT_PATH = "/api/v1/nodes/{node}/proxy/agent/{path}"
-"""An agent, behind the node's proxy."""
+"""A node's agent, through the node proxy."""
 CONTROL_PATH = "/sandbox"
 """The sandbox itself."""
 REFUSED = "x-offbus-refused"
-"""Header of what the proxy answers itself, instead of an agent."""
+"""Header of the proxy's own responses, to tell them from an agent's."""
 
 REASONS: Mapping[str, tuple[int, type[PortError]]] = {
     "NotFound": (404, NotFound),
@@ -41,15 +41,11 @@ REASONS: Mapping[str, tuple[int, type[PortError]]] = {
 """Kubernetes' reasons (`metav1.StatusReason`), their HTTP codes, and the port's errors."""
 
 
-def prefix_of(api_version: str) -> str:
-    """Where an API version is rooted: the core group is special, as in Kubernetes."""
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-
-
 def collection_path(resource: ApiResource, namespace: str = "") -> str:
     """The path of all objects of a kind, in one namespace or ("") in all."""
+    root = "apis" if "/" in resource.api_version else "api"  # the core group has a root of its own
     scope = f"/namespaces/{namespace}" if namespace else ""
-    return f"{prefix_of(resource.api_version)}{scope}/{resource.plural}"
+    return f"/{root}/{resource.api_version}{scope}/{resource.plural}"
 
 
 def object_path(resource: ApiResource, namespace: str, name: str) -> str:
@@ -66,7 +62,7 @@ def status_of(err: PortError) -> dict[str, Any]:
 
 
 def error_of(status: Mapping[str, Any]) -> PortError:
-    """The error that a `Status` object stands for."""
+    """The error that a `Status` object represents."""
     _, error = REASONS.get(str(status.get("reason")), (500, PortError))
     details = status.get("details") or {}
     return error(str(status.get("message", "the supervisor gave no reason")), hint=details.get("hint"))

@@ -1,7 +1,7 @@
 """The proxy to the node agents: adds the token, so that no client ever holds it.
 
-The path is that of the API server's node proxy. What the proxy itself has to say carries the header `REFUSED`, so that
-a client can tell it from an agent's own answer.
+The path is that of the API server's node proxy. The proxy's own responses carry the header `REFUSED`, so that a client
+can tell them from an agent's.
 """
 
 from collections.abc import Collection
@@ -20,7 +20,7 @@ __all__ = ["AgentProxy"]
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 LONGEST_S = 120.0
-"""Longer than any long poll of an agent; the client's own time limit is what counts."""
+"""Longer than any long poll of an agent; the client's own timeout is the one that matters."""
 LARGEST_BODY = 1 << 20
 PASSED_HEADERS = ("content-type", "retry-after")
 
@@ -29,24 +29,24 @@ class AgentProxy:
     """Forwards to `nodes/N/agent.sock`."""
 
     def __init__(self, layout: Layout, nodes: Collection[str]) -> None:
-        """`nodes` are the names that exist: anything else in a path is refused before it becomes a file name."""
+        """`nodes` are the existing nodes' names: anything else in a path is refused before it becomes a file name."""
         self._layout = layout
         self._nodes = frozenset(nodes)
         self._clients: dict[str, httpx.AsyncClient] = {}
 
     def route(self) -> Route:
-        """Its route."""
+        """The proxy's route."""
         return Route(AGENT_PATH.format(node="{node}", path="{path:path}"), self.forward, methods=METHODS)
 
     async def forward(self, request: Request) -> Response:
-        """One request to the agent, and its answer."""
+        """Forward one request to the agent and return its response."""
         node = request.path_params["node"]
         if node not in self._nodes:
             return refused(NotFound(f"node {node!r} does not exist"), 404)
         try:
             answer = await self._ask(node, request)
         except httpx.HTTPError as err:
-            why = f"the agent of {node} does not answer: {type(err).__name__}: {err}"
+            why = f"the agent of {node} does not respond: {type(err).__name__}: {err}"
             return refused(Unavailable(why, hint=f"see {self._layout.node(node) / 'log' / 'agent.log'}"), 503)
         headers = {name: answer.headers[name] for name in PASSED_HEADERS if name in answer.headers}
         return Response(answer.content, answer.status_code, headers)
@@ -79,5 +79,5 @@ class AgentProxy:
 
 
 def refused(err: NotFound | Unavailable, code: int) -> Response:
-    """The proxy's own answer."""
+    """The proxy's own error response."""
     return JSONResponse(status_of(err), status_code=code, headers={REFUSED: "true"})

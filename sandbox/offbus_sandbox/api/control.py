@@ -1,6 +1,6 @@
-"""The sandbox's own routes: what it is, and what runs in it unexpectedly."""
+"""The sandbox's own routes: its status, and stray processes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from offbus_sandbox.adapter.wire import CONTROL_PATH
 __all__ = ["control_routes"]
 
 Describe = Callable[[], dict[str, Any]]
-Strays = Callable[[], Awaitable[list[str]]]
+Strays = Callable[[], list[str]]
 
 
 def control_routes(describe: Describe, strays: Strays) -> list[Route]:
@@ -22,7 +22,7 @@ def control_routes(describe: Describe, strays: Strays) -> list[Route]:
         return JSONResponse(describe())
 
     async def get_strays(_request: Request) -> Response:
-        return JSONResponse({"processes": await strays()})
+        return JSONResponse({"processes": strays()})
 
     return [
         Route(CONTROL_PATH, get, methods=["GET"]),

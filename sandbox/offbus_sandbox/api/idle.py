@@ -1,4 +1,4 @@
-"""Tells when nobody has used the sandbox for a while: a runner that was killed must not leave it for ever."""
+"""Detects that nobody uses the sandbox: after a runner was killed, it must not run for ever."""
 
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -7,10 +7,10 @@ __all__ = ["Idle"]
 
 
 class Idle:
-    """Counts requests that are being served (a watch is one for its whole life)."""
+    """Counts requests in flight (a watch counts for as long as it is open)."""
 
     def __init__(self, idle_s: float) -> None:
-        """Idle is who had no request for `idle_s` seconds."""
+        """The sandbox is idle after `idle_s` seconds without a request."""
         self._idle_s = idle_s
         self._serving = 0
         self._changed = anyio.Event()
@@ -28,8 +28,8 @@ class Idle:
         return counted
 
     async def reached(self) -> None:
-        """Return when it is idle. Counted from now at the earliest: nobody can come before the sandbox is ready, and
-        getting there may take a while."""
+        """Return when it is idle. The time counts from this call at the earliest: starting may take a while, and no
+        client can connect before the sandbox is ready."""
         while True:
             self._changed = anyio.Event()
             with anyio.move_on_after(None if self._serving else self._idle_s) as quiet:

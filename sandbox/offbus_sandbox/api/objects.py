@@ -20,9 +20,9 @@ from offbus_steps.port import ApiResource, Conflict, Gone, Invalid, Object, Ref,
 __all__ = ["ObjectRoutes", "read_body"]
 
 LARGEST_BODY = 1_572_864
-"""Bytes: what etcd takes by default (1.5 MiB), so a cluster refuses the same."""
+"""Bytes: etcd's default limit (1.5 MiB), so a cluster refuses the same."""
 BOOKMARK_AFTER = 100
-"""Changes that a watch may pass over before it is told how far it is."""
+"""Changes that a watch may skip before it gets a bookmark."""
 
 
 class ObjectRoutes:
@@ -70,9 +70,9 @@ class ObjectRoutes:
     def _watch(self, request: Request, namespace: str, labels: str) -> Response:
         version = request.query_params.get("resourceVersion", "")
         if not version.isdecimal():
-            raise Invalid(f"resourceVersion is {version!r}; a watch needs the one of a list")
+            raise Invalid(f"resourceVersion is {version!r}; a watch starts from the version of a list")
         selects = parse_selector(labels)
-        self._store.history.since(int(version))  # Gone is an answer of its own when it is known at once
+        self._store.history.since(int(version))  # raises Gone before the stream begins, if it can
         lines = self._lines(namespace, selects, int(version))
         return StreamingResponse(lines, media_type="application/json")
 
@@ -86,14 +86,12 @@ class ObjectRoutes:
                 passed = 0 if seen else passed + len(batch)
                 if passed >= BOOKMARK_AFTER:
                     passed = 0
-                    yield line(WatchType.BOOKMARK.value, self._bookmark(batch[-1].version))
+                    meta = {"resourceVersion": str(batch[-1].version)}
+                    bookmark: Object = {"kind": self._resource.kind}
+                    bookmark |= {"apiVersion": self._resource.api_version, "metadata": meta}
+                    yield line(WatchType.BOOKMARK.value, bookmark)
         except Gone as err:
             yield line("ERROR", status_of(err))
-
-    def _bookmark(self, version: int) -> Object:
-        resource = self._resource
-        meta = {"resourceVersion": str(version)}
-        return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
 
     async def create(self, request: Request) -> Response:
         """A new object."""
@@ -134,13 +132,15 @@ class ObjectRoutes:
 
 
 def delete_options(options: dict[str, Any]) -> tuple[str, int | None]:
-    """uid and grace of `DeleteOptions`. Raises Invalid, and Conflict for a version that cannot be checked."""
+    """uid and grace of `DeleteOptions`. Raises Invalid, and Conflict for a resourceVersion precondition."""
     preconditions = options.get("preconditions") or {}
     if preconditions.get("resourceVersion"):
-        raise Conflict("a resourceVersion precondition of a deletion is not supported here; give the uid")
+        raise Conflict(
+            "a resourceVersion precondition of a deletion is not supported here; set `uid` instead"
+        )
     grace = options.get("gracePeriodSeconds")
     if grace is not None and (not isinstance(grace, int) or grace < 0):
-        raise Invalid(f"gracePeriodSeconds is {grace!r}, not a whole number from 0")
+        raise Invalid(f"gracePeriodSeconds is {grace!r}, not a whole number of 0 or more")
     return str(preconditions.get("uid") or ""), grace
 
 

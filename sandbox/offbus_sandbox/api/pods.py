@@ -1,4 +1,4 @@
-"""The pods' further routes: eviction and logs."""
+"""The pods' other routes: eviction and logs."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from offbus_steps.port import KINDS, Invalid, NotFound, Object, Ref
 __all__ = ["PodRoutes"]
 
 LARGEST_LOG = 4 << 20
-"""Bytes of a log's end that are answered at most."""
+"""Bytes: at most this much of a log's end is returned."""
 
 
 class PodRoutes:
@@ -39,39 +39,35 @@ class PodRoutes:
         """The Eviction API (policy/v1)."""
         body = await read_body(request)
         uid, grace = delete_options(body.get("deleteOptions") or {})
-        evict(self._store, ref_of(request), uid=uid, grace_seconds=grace)
+        evict(self._store, Ref("Pod", **request.path_params), uid=uid, grace_seconds=grace)
         return JSONResponse({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status_code=201)
 
     async def log(self, request: Request) -> Response:
         """A container's log: `container`, `previous`, `tailLines`."""
-        pod = self._store.get(ref_of(request))
+        pod = self._store.get(Ref("Pod", **request.path_params))
         container = container_name(pod, request.query_params.get("container", ""))
-        count = next((s["restartCount"] for s in statuses(pod) if s["name"] == container), 0)
+        status = pod["status"]
+        statuses = (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ()))
+        count = next((s["restartCount"] for s in statuses if s["name"] == container), 0)
         wanted = count - 1 if request.query_params.get("previous") == "true" else count
         tail = request.query_params.get("tailLines", "")
         if tail and not tail.isdecimal():
-            raise Invalid(f"tailLines is {tail!r}, not a whole number from 0")
+            raise Invalid(f"tailLines is {tail!r}, not a whole number of 0 or more")
         node = pod["spec"].get("nodeName")
         folder = log_folder(self._layout.node(node), pod, container) if node else None
         return PlainTextResponse(read_log(folder, wanted, int(tail) if tail else None))
 
 
 def container_name(pod: Object, asked: str) -> str:
-    """The container that is meant: as in Kubernetes the first one when none is named. Raises Invalid."""
+    """The requested container, or the first one when none is named, as in Kubernetes. Raises Invalid."""
     names = [c["name"] for c in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
     if asked and asked not in names:
         raise Invalid(f"container {asked!r} is not in the pod", hint=f"it has {', '.join(names)}")
     return asked or str(names[0])
 
 
-def statuses(pod: Object) -> list[Object]:
-    """All container statuses."""
-    status = pod["status"]
-    return [*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ())]
-
-
 def read_log(folder: Path | None, start: int, tail: int | None) -> str:
-    """The text of one start's log. Raises NotFound for a previous start that there was not."""
+    """The text of one start's log. Raises NotFound when there was no previous start."""
     if start < 0:
         raise NotFound("the container has not been restarted: there is no previous log")
     path = folder / f"{start}.log" if folder else None
@@ -81,8 +77,3 @@ def read_log(folder: Path | None, start: int, tail: int | None) -> str:
         file.seek(max(0, path.stat().st_size - LARGEST_LOG))
         text = file.read().decode("utf-8", errors="replace")
     return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail else [])
-
-
-def ref_of(request: Request) -> Ref:
-    """The pod of a path."""
-    return Ref("Pod", request.path_params["name"], request.path_params["namespace"])

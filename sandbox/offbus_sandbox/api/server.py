@@ -20,11 +20,11 @@ __all__ = ["Server", "application", "listen"]
 
 BACKLOG = 128
 LAST_REQUESTS_S = 2
-"""How long requests that are being served may take when the server ends."""
+"""How long requests in flight may take when the server ends."""
 
 
 class Server(OwnSignals):
-    """uvicorn without its own signal handlers: the supervisor decides when it ends."""
+    """uvicorn without its own signal handlers: the supervisor ends it."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Serve `app`; `serve(sockets=[listen(path)])` runs until `should_exit`."""
@@ -45,14 +45,14 @@ def application(routes: Sequence[BaseRoute]) -> Starlette:
 
 
 async def on_port_error(_request: Request, err: Exception) -> Response:
-    """The answer for a refusal."""
+    """The response for an error of the port."""
     assert isinstance(err, PortError)  # noqa: S101  # it is registered for these
     status = status_of(err)
     return JSONResponse(status, status_code=int(status["code"]))
 
 
 def listen(path: Path) -> socket.socket:
-    """A listening Unix socket for its owner alone; a dead supervisor's is replaced (the caller holds the lock)."""
+    """A listening Unix socket for its owner only; a dead supervisor's is replaced (the caller holds the lock)."""
     path.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:

@@ -1,1 +1,1 @@
-"""The controllers of the sandbox: each looks at the store and makes one kind of thing true."""
+"""The sandbox's controllers: each reconciles one kind of object."""

@@ -1,8 +1,8 @@
-"""A controller: told by the store what changed, it looks at the present state and makes it right.
+"""A controller: when the store reports a change, it compares the current state with the desired one and acts.
 
 `reconcile` is synchronous, so nothing changes under it, and it must be idempotent: it is called at the start for
 everything that exists, and again whenever it may have to act. An exception in it is a bug of the controller: it is
-logged with its traceback and tried again later; the other controllers go on.
+logged with its traceback and retried later; the other controllers continue.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ __all__ = ["Controller"]
 Key = TypeVar("Key")
 
 RETRY_S = 1.0
-"""Pause before a failed reconcile is tried again."""
+"""Pause before a failed reconcile is retried."""
 
 
 class Controller(ABC, Generic[Key]):
@@ -38,14 +38,14 @@ class Controller(ABC, Generic[Key]):
 
     @abstractmethod
     def keys(self, change: Change) -> Iterable[Key]:
-        """What has to be looked at after a change."""
+        """The keys to reconcile after a change."""
 
     @abstractmethod
     def reconcile(self, key: Key) -> None:
-        """Look at `key` and make it right."""
+        """Bring `key` to its desired state."""
 
     async def run(self) -> None:
-        """Look at everything once, then at whatever changes."""
+        """Reconcile everything once, then whatever changes."""
         self.store.listen(self._on_change)
         for kind in SERVED:
             for obj in self.store.each(kind):
@@ -59,19 +59,17 @@ class Controller(ABC, Generic[Key]):
                     await anyio.lowlevel.checkpoint()
 
     def look_again(self, key: Key, delay_s: float) -> None:
-        """Look at `key` after a while."""
+        """Reconcile `key` after a delay."""
         assert self._tasks is not None  # noqa: S101  # only `reconcile` asks for it
         self._tasks.start_soon(self._look_later, key, delay_s)
 
     async def _look_later(self, key: Key, delay_s: float) -> None:
         await anyio.sleep(delay_s)
-        self._add([key])
+        self._dirty[key] = None
+        self._wake.set()
 
     def _on_change(self, change: Change) -> None:
-        self._add(self.keys(change))
-
-    def _add(self, keys: Iterable[Key]) -> None:
-        found = dict.fromkeys(keys)
+        found = dict.fromkeys(self.keys(change))
         if found:
             self._dirty.update(found)
             self._wake.set()
@@ -80,8 +78,8 @@ class Controller(ABC, Generic[Key]):
         try:
             self.reconcile(key)
         except PortError as err:
-            self._log.warning("will try again", key=str(key), error=str(err))
+            self._log.warning("will retry", key=str(key), error=str(err))
             self.look_again(key, RETRY_S)
         except Exception:  # noqa: BLE001  # a bug in one controller must not end the cluster
-            self._log.exception("a bug: reconcile failed, will try again", key=str(key))
+            self._log.exception("a bug: reconcile failed, will retry", key=str(key))
             self.look_again(key, RETRY_S)

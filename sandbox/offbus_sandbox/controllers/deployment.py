@@ -1,4 +1,4 @@
-"""Deployments: one ReplicaSet for each pod template, scaled against one another while an update rolls."""
+"""Deployments: one ReplicaSet for each pod template; a rolling update scales the new one up and the old ones down."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class Deployments(Controller[Ref]):
     """ReplicaSets for Deployments."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A Deployment, and that of a ReplicaSet."""
+        """A Deployment, or the Deployment that owns a ReplicaSet."""
         if change.object["kind"] == "Deployment":
             yield Ref.of(change.object)
         elif change.object["kind"] == "ReplicaSet":
@@ -27,7 +27,7 @@ class Deployments(Controller[Ref]):
                 yield owner
 
     def reconcile(self, key: Ref) -> None:
-        """One step of the rollout, then report; the ReplicaSets' changes bring us back."""
+        """One step of the rollout, then report; the ReplicaSets' changes trigger the next one."""
         owner = self.store.find(key)
         if owner is None or owner["metadata"].get("deletionTimestamp"):
             return
@@ -48,18 +48,16 @@ class Deployments(Controller[Ref]):
         self._scale_old(old, next_old(replicas, limits, ready=ready, old_ready=old_ready, old=old_pods))
         recreate_waits = (owner["spec"].get("strategy") or {}).get("type") == "Recreate" and old_pods
         if not recreate_waits:
-            self._scale(new, next_new(replicas, limits, new=new["spec"]["replicas"], old=old_pods))
+            wanted = next_new(replicas, limits, new=new["spec"]["replicas"], old=old_pods)
+            self.store.patch(Ref.of(new), {"spec": {"replicas": wanted}})
 
     def _scale_old(self, old: Sequence[Object], keep: int) -> None:
         for replica_set in old:
             share = min(keep, replica_set["spec"]["replicas"])
-            self._scale(replica_set, share)
+            self.store.patch(Ref.of(replica_set), {"spec": {"replicas": share}})
             keep -= share
             if share == 0 and pods(replica_set) == 0:
                 self.store.delete(Ref.of(replica_set))
-
-    def _scale(self, replica_set: Object, replicas: int) -> None:
-        self.store.patch(Ref.of(replica_set), {"spec": {"replicas": replicas}})
 
     def _report(self, owner: Object, new: Object, old: Sequence[Object]) -> None:
         new = self.store.find(Ref.of(new)) or new
@@ -88,13 +86,13 @@ class Deployments(Controller[Ref]):
 
 
 def template_hash(owner: Object) -> str:
-    """Names a pod template."""
+    """A hash that identifies a pod template."""
     text = json.dumps(owner["spec"]["template"], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def replica_set(owner: Object, digest: str) -> Object:
-    """The ReplicaSet of the Deployment's present template, with no pods yet."""
+    """The ReplicaSet of the Deployment's current template, with no pods yet."""
     template = owner["spec"]["template"]
     given = template.get("metadata") or {}
     labels = {**(given.get("labels") or {}), HASH_LABEL: digest}
@@ -119,6 +117,6 @@ def pods(replica_set: Object) -> int:
 
 
 def ready_pods(replica_set: Object) -> int:
-    """Pods that are ready, of those that it keeps."""
+    """Ready pods among those that will stay."""
     ready = int(replica_set.get("status", {}).get("readyReplicas", 0))
     return min(ready, int(replica_set["spec"]["replicas"]))

@@ -1,7 +1,7 @@
-"""Evictions and the budgets that hold them back (policy/v1), decided in one step on the store: no race to lose."""
+"""Evictions and disruption budgets (policy/v1), decided in one step on the store, so without races."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from offbus_sandbox.controllers.controller import Controller
@@ -18,11 +18,11 @@ __all__ = ["Budgets", "evict"]
 
 
 def evict(store: Store, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
-    """Evict a pod. Raises NotFound, Conflict (another uid), TooManyDisruptions naming the budget."""
+    """Evict a pod. Raises NotFound, Conflict (another uid), TooManyDisruptions with the budget's name."""
     pod = store.get(ref)
     if uid and uid != pod["metadata"]["uid"]:
         raise Conflict(f"{ref} has uid {pod['metadata']['uid']}, not {uid}")
-    if is_active(pod) and is_ready(pod):  # one that serves nobody may always go (IfHealthyBudget met or not)
+    if is_active(pod) and is_ready(pod):  # a pod that is not ready may always go (IfHealthyBudget met or not)
         for budget in budgets_of(store, pod):
             check_budget(store, budget, ref)
     target = condition("DisruptionTarget", True, "EvictionByEvictionAPI", "Eviction API: evicting")
@@ -32,7 +32,7 @@ def evict(store: Store, ref: Ref, *, uid: str = "", grace_seconds: int | None = 
 
 
 def check_budget(store: Store, budget: Object, ref: Ref) -> None:
-    """Refuse when the budget is spent."""
+    """Raise TooManyDisruptions when the budget is used up."""
     found = disruption(store, budget)
     if found["disruptionsAllowed"] < 1:
         name = budget["metadata"]["name"]
@@ -55,7 +55,11 @@ def disruption(store: Store, budget: Object) -> dict[str, int]:
     namespace, selector = budget["metadata"]["namespace"], budget["spec"].get("selector")
     pods = [p for p in store.each("Pod", namespace) if is_active(p) and matches_spec(selector, labels_of(p))]
     expected = expected_pods(store, pods)
-    desired = desired_healthy(budget["spec"], expected)
+    spec = budget["spec"]
+    if "maxUnavailable" in spec:
+        desired = max(0, expected - number(spec["maxUnavailable"], expected))
+    else:
+        desired = number(spec.get("minAvailable", 1), expected)
     healthy = sum(map(is_ready, pods))
     return {
         "expectedPods": expected,
@@ -66,39 +70,32 @@ def disruption(store: Store, budget: Object) -> dict[str, int]:
 
 
 def expected_pods(store: Store, pods: Iterable[Object]) -> int:
-    """As many as the pods' controllers want; pods of nobody count themselves."""
+    """The sum of their controllers' replicas; a pod without a controller counts as one."""
     owners = {controller_of(pod) for pod in pods}
     alone = sum(1 for pod in pods if controller_of(pod) is None)
     found = [store.find(owner) for owner in owners if owner is not None]
     return alone + sum(int(o["spec"]["replicas"]) for o in found if o is not None)
 
 
-def desired_healthy(spec: Mapping[str, Any], expected: int) -> int:
-    """How many must stay; percentages are rounded up, as in Kubernetes."""
-    if "maxUnavailable" in spec:
-        return max(0, expected - number(spec["maxUnavailable"], expected))
-    return number(spec.get("minAvailable", 1), expected)
-
-
 def number(value: Any, expected: int) -> int:
-    """A count or a percentage."""
+    """A count, or a percentage, which is rounded up as in Kubernetes."""
     if isinstance(value, str) and value.endswith("%"):
         return math.ceil(expected * int(value[:-1]) / 100)
     return int(value)
 
 
 class Budgets(Controller[Ref]):
-    """Keeps the status of budgets, for those who ask before they evict."""
+    """Updates the status of budgets, for clients that check it before they evict."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A budget, and those of a pod."""
+        """A budget, or the budgets that select a pod."""
         if change.object["kind"] == "PodDisruptionBudget":
             yield Ref.of(change.object)
         elif change.object["kind"] == "Pod":
             yield from map(Ref.of, budgets_of(self.store, change.object))
 
     def reconcile(self, key: Ref) -> None:
-        """Report the numbers."""
+        """Update the budget's status."""
         budget = self.store.find(key)
         if budget is not None:
             generation = {"observedGeneration": budget["metadata"]["generation"]}

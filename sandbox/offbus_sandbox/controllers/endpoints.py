@@ -1,6 +1,6 @@
-"""Where ready pods are reached: one file per graph (`pod_endpoints`), rewritten atomically whenever readiness changes.
+"""The ready pods' addresses: one file per graph (`pod_endpoints`), rewritten atomically whenever readiness changes.
 
-Pods read it (OFFBUS_ENDPOINTS) as they would ask a discovery service, and so does the adapter for traffic.
+Pods read it (OFFBUS_ENDPOINTS) as they would query a discovery service, and so does the adapter for traffic.
 """
 
 import json
@@ -27,7 +27,7 @@ class Endpoints(Controller[Key]):
         self._layout = layout
 
     def keys(self, change: Change) -> Iterable[Key]:
-        """The graph of a pod."""
+        """The graph that a pod belongs to."""
         if change.object["kind"] == "Pod":
             yield change.object["metadata"]["namespace"], graph_of(change.object)
 

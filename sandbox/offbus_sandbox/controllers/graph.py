@@ -1,7 +1,7 @@
-"""DynamoGraphDeployments: a Deployment for each service, and the state of the whole, as the operator reports it.
+"""DynamoGraphDeployments: a Deployment for each service, and the graph's status, as the operator reports it.
 
-A rolling update adds one pod before it takes one away. Where no GPU is free for the one that is added, the update
-takes one away first: the service keeps running as far as GPUs allow, and never waits for ever.
+A rolling update adds a pod before it removes one. When no GPU is free for the new pod, it removes an old one first:
+the service keeps running as far as GPUs allow, and the update never gets stuck.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,7 +27,7 @@ class Graphs(Controller[Ref]):
     """Deployments for graphs."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A graph, and that of a Deployment or pod."""
+        """A graph, or the graph of a Deployment or pod."""
         obj = change.object
         if obj["kind"] == GRAPH:
             yield Ref.of(obj)
@@ -63,19 +63,16 @@ class Graphs(Controller[Ref]):
             self.store.replace_spec(ref, {**old["spec"], **spec})
 
     def _strategy(self, deployment: Object) -> Mapping[str, Any]:
-        """How the present rollout goes on; decided anew for each."""
+        """The strategy of the current rollout, until it has finished."""
         if rolled_out(deployment):
             return ADD_FIRST
-        if deployment["spec"].get("strategy") == REMOVE_FIRST or self._short_of_gpus(deployment):
+        if deployment["spec"].get("strategy") == REMOVE_FIRST:
             return REMOVE_FIRST
-        return ADD_FIRST
-
-    def _short_of_gpus(self, deployment: Object) -> bool:
-        """Whether a new pod waits for what an old one holds."""
         pods = list(self._pods(deployment))
-        waiting = [p for p in pods if unschedulable(p)]
-        digests = {labels_of(p).get(HASH_LABEL) for p in waiting}
-        return any(labels_of(p).get(HASH_LABEL) not in digests for p in pods) if waiting else False
+        waiting = {labels_of(p).get(HASH_LABEL) for p in pods if unschedulable(p)}
+        # a new pod waits for GPUs while an old one holds some
+        blocked = bool(waiting) and any(labels_of(p).get(HASH_LABEL) not in waiting for p in pods)
+        return REMOVE_FIRST if blocked else ADD_FIRST
 
     def _pods(self, deployment: Object) -> Iterator[Object]:
         for pod in self.store.each("Pod", deployment["metadata"]["namespace"]):
@@ -122,7 +119,7 @@ class Graphs(Controller[Ref]):
 
 
 def rolled_out(deployment: Object) -> bool:
-    """Whether all pods are of the present template, and ready."""
+    """Whether all pods are of the current template, and ready."""
     status, replicas = deployment.get("status", {}), deployment["spec"]["replicas"]
     seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
     counts = (status.get("replicas"), status.get("updatedReplicas"), status.get("readyReplicas"))
@@ -130,6 +127,6 @@ def rolled_out(deployment: Object) -> bool:
 
 
 def unschedulable(pod: Object) -> bool:
-    """A pod that found no node."""
+    """A pod that fits on no node."""
     conditions = pod["status"].get("conditions", ())
     return any(c["type"] == "PodScheduled" and c["status"] == "False" for c in conditions)

@@ -2,7 +2,7 @@
 
 What the operator adds is added here: the container's name, labels, ports, probes and environment
 (reference/dynamo.md §4). Not added: its liveness probes (a local drill watches the process itself), Grove, Services.
-Components of v1beta1 become services of v1alpha1 first: the shapes differ, what is made of them does not.
+Components of v1beta1 become services of v1alpha1 first: the shapes differ, the Deployments do not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ def services_of(graph: Object) -> dict[str, Service]:
 
 
 def _service_of(component: Mapping[str, Any]) -> Service:
-    """A v1beta1 component as a v1alpha1 service: its pod template holds everything already, or nothing of `main`."""
+    """A v1beta1 component as a v1alpha1 service; its pod template may have no container `main`."""
     template = component.get("podTemplate") or {}
     pod = dict(template.get("spec") or {})
     containers = list(pod.pop("containers", ()))
@@ -109,7 +109,7 @@ def pod_spec(graph: Object, name: str, service: Service) -> dict[str, Any]:
 
 
 def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]:
-    """The container `main`: what the user gave, and what the operator adds where the user gave nothing."""
+    """The container `main`: the user's settings, with the operator's defaults for the rest."""
     given = dict((service.get("extraPodSpec") or {}).get("mainContainer") or {})
     port, port_name = (
         (FRONTEND_PORT, "http") if component_type(service) == "frontend" else (SYSTEM_PORT, "system")
@@ -119,16 +119,15 @@ def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]
     for field in ("readinessProbe", "livenessProbe"):
         if service.get(field):
             container[field] = service[field]
-    env = env_of(
-        operator_env(graph, name, port), graph_env(graph["spec"]), service.get("envs"), given.get("env")
-    )
+    for_all = graph["spec"].get("env" if "components" in graph["spec"] else "envs")  # v1beta1, v1alpha1
+    env = env_of(operator_env(graph, name, port), for_all, service.get("envs"), given.get("env"))
     mounts = [*(given.get("volumeMounts") or ()), *(service.get("volumeMounts") or ())]
     container |= {"name": "main", "env": env, "resources": resources(service, given)}
     return {**container, "volumeMounts": mounts} if mounts else container
 
 
 def operator_env(graph: Object, name: str, port: int) -> list[dict[str, str]]:
-    """What the operator injects."""
+    """The variables that the operator injects."""
     meta = graph["metadata"]
     values = {
         "DYN_NAMESPACE": f"{meta['namespace']}-{meta['name']}",
@@ -140,20 +139,14 @@ def operator_env(graph: Object, name: str, port: int) -> list[dict[str, str]]:
     return [{"name": key, "value": value} for key, value in values.items()]
 
 
-def graph_env(spec: Mapping[str, Any]) -> Iterable[Mapping[str, Any]] | None:
-    """What all services get: `envs` of v1alpha1, `env` of v1beta1."""
-    found: Iterable[Mapping[str, Any]] | None = spec.get("env" if "components" in spec else "envs")
-    return found
-
-
 def env_of(*layers: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """The layers' entries in order, each name once: the last layer that has it wins."""
+    """The layers' entries in order, each name once; the last layer wins."""
     entries = {entry["name"]: dict(entry) for layer in layers for entry in layer or ()}
     return list(entries.values())
 
 
 def resources(service: Service, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`gpu` becomes the device plugin's resource; the rest is as given."""
+    """Requests and limits: `gpu` becomes the device plugin's resource, the rest stays."""
     own = given.get("resources") or {}
     merged = {}
     for field in ("requests", "limits"):

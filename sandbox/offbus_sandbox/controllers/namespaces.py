@@ -1,4 +1,4 @@
-"""Namespaces that are being deleted: everything in them is deleted, and they go when nothing is left."""
+"""Namespaces that are being deleted: everything in them is deleted first, then the namespace."""
 
 from collections.abc import Iterable, Iterator
 
@@ -10,21 +10,21 @@ from offbus_steps.port import Object, Ref
 __all__ = ["Namespaces"]
 
 OWNERS_FIRST = ("DynamoGraphDeployment", "Deployment", "ReplicaSet", "StatefulSet")
-"""Deleted before what they would make again."""
+"""Deleted first: they would recreate what they own."""
 
 
 class Namespaces(Controller[Ref]):
     """Empties and removes namespaces."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A namespace, and that of an object that changed."""
+        """A namespace, or the namespace of a changed object."""
         if change.object["kind"] == "Namespace":
             yield Ref.of(change.object)
         elif change.object["metadata"].get("namespace"):
             yield Ref("Namespace", change.object["metadata"]["namespace"])
 
     def reconcile(self, key: Ref) -> None:
-        """Delete what is in it; pods take their time, and bring us back when they are gone."""
+        """Delete its content; pods take a while, and their removal triggers the next reconcile."""
         namespace = self.store.find(key)
         if namespace is None or not namespace["metadata"].get("deletionTimestamp"):
             return

@@ -1,4 +1,4 @@
-"""ReplicaSets: keep as many pods as asked for; a pod that ends, or is taken away, is replaced at once."""
+"""ReplicaSets: keep the requested number of pods; a pod that ends or is deleted is replaced at once."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +16,7 @@ class ReplicaSets(Controller[Ref]):
     """Pods for ReplicaSets."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A ReplicaSet, and that of a pod."""
+        """A ReplicaSet, or the ReplicaSet that owns a pod."""
         if change.object["kind"] == "ReplicaSet":
             yield Ref.of(change.object)
         elif change.object["kind"] == "Pod":
@@ -25,7 +25,7 @@ class ReplicaSets(Controller[Ref]):
                 yield owner
 
     def reconcile(self, key: Ref) -> None:
-        """Make or delete pods, then report."""
+        """Create or delete pods, then report."""
         owner = self.store.find(key)
         if owner is None or owner["metadata"].get("deletionTimestamp"):
             return
@@ -68,5 +68,5 @@ def victims(pods: Sequence[Object], count: int) -> Sequence[Object]:
 
 
 def is_active(pod: Object) -> bool:
-    """A pod that counts: not ended, not on its way out."""
+    """A pod that counts: neither finished nor terminating."""
     return not is_terminating(pod) and not is_finished(pod)

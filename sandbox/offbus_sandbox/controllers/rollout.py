@@ -1,7 +1,7 @@
-"""How far a rolling update may go in one step. Pure arithmetic, Kubernetes' rules (apps/v1 DeploymentStrategy).
+"""How far a rolling update may go in one step: Kubernetes' rules (apps/v1 DeploymentStrategy) as pure functions.
 
-Guarantees: never more than replicas + surge pods; never fewer than replicas - unavailable that are available,
-counting what is; a count of zero for both is refused by turning unavailable into one, as the API defaults do.
+Guarantees: never more than replicas + surge pods; never fewer than replicas - unavailable available ones. When both
+are zero, unavailable becomes one, as the API's defaults do.
 """
 
 import math
@@ -16,7 +16,7 @@ DEFAULT = "25%"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many pods may be too many, and how many may be missing."""
+    """How many extra pods there may be, and how many may be missing."""
 
     surge: int
     unavailable: int
@@ -27,18 +27,14 @@ class Limits:
         if strategy.get("type") == "Recreate":
             return cls(0, replicas)
         rolling = strategy.get("rollingUpdate") or {}
-        surge = resolve(or_default(rolling.get("maxSurge")), replicas, up=True)
-        unavailable = resolve(or_default(rolling.get("maxUnavailable")), replicas, up=False)
+        surge = resolve(rolling.get("maxSurge"), replicas, up=True)
+        unavailable = resolve(rolling.get("maxUnavailable"), replicas, up=False)
         return cls(surge, unavailable if surge or unavailable else 1)
 
 
-def or_default(value: Any) -> Any:
-    """Null is absent, and absent is 25 %."""
-    return DEFAULT if value is None else value
-
-
 def resolve(value: Any, replicas: int, *, up: bool) -> int:
-    """A count, or a percentage of the replicas. Raises ValueError for anything else."""
+    """A count, or a percentage of the replicas (25 % when absent). Raises ValueError for anything else."""
+    value = DEFAULT if value is None else value
     if isinstance(value, str) and value.endswith("%"):
         part = replicas * int(value[:-1]) / 100
         return math.ceil(part) if up else math.floor(part)
@@ -52,7 +48,7 @@ def next_new(replicas: int, limits: Limits, *, new: int, old: int) -> int:
 
 
 def next_old(replicas: int, limits: Limits, *, ready: int, old_ready: int, old: int) -> int:
-    """How many pods the old templates may keep now: what is not ready goes first, then what may be missing."""
+    """How many pods the old templates may keep now: unready pods go first, then as many as may be missing."""
     not_ready = old - old_ready
     may_go = max(0, ready - (replicas - limits.unavailable))
     return max(0, old - not_ready - min(may_go, old_ready))

@@ -1,7 +1,7 @@
-"""StatefulSets: pods with names of their own, made in order and replaced one by one from the last.
+"""StatefulSets: pods with stable names, created in order and replaced one by one from the last.
 
-As Kubernetes does, except that a pod which is made while an update rolls is always made from the newest template, and
-that no volume claims are made. OnDelete and a partition are kept to.
+As Kubernetes does, except that a pod created during a rolling update always uses the newest template, and that no
+volume claims are created. OnDelete and a partition are respected.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,7 +28,7 @@ class StatefulSets(Controller[Ref]):
     """Pods for StatefulSets."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A StatefulSet, and that of a pod."""
+        """A StatefulSet, or the StatefulSet that owns a pod."""
         if change.object["kind"] == "StatefulSet":
             yield Ref.of(change.object)
         elif change.object["kind"] == "Pod":
@@ -37,13 +37,12 @@ class StatefulSets(Controller[Ref]):
                 yield owner
 
     def reconcile(self, key: Ref) -> None:
-        """One step, then report; the pods' changes bring us back."""
+        """One step, then report; the pods' changes trigger the next one."""
         owner = self.store.find(key)
         if owner is None or owner["metadata"].get("deletionTimestamp"):
             return
-        pods = {
-            ordinal_of(p): p for p in dependents(self.store, "Pod", owner) if labels_of(p).get(INDEX_LABEL)
-        }
+        owned = dependents(self.store, "Pod", owner)
+        pods = {int(ordinal): p for p in owned if (ordinal := labels_of(p).get(INDEX_LABEL))}
         if not any(is_terminating(pod) for pod in pods.values()):
             self._step(owner, pods)
         self._report(owner)
@@ -93,18 +92,13 @@ class StatefulSets(Controller[Ref]):
         self.store.set_status(Ref.of(owner), status)
 
 
-def ordinal_of(pod: Object) -> int:
-    """Its place in the set."""
-    return int(labels_of(pod)[INDEX_LABEL])
-
-
 def revision_of(owner: Object) -> str:
-    """Names the present pod template."""
+    """The name of the current pod template's revision."""
     return f"{owner['metadata']['name']}-{template_hash(owner)}"
 
 
 def pod_of(owner: Object, ordinal: int) -> Object:
-    """The pod of a place."""
+    """The pod of an ordinal."""
     template = owner["spec"]["template"]
     given, name = template.get("metadata") or {}, f"{owner['metadata']['name']}-{ordinal}"
     own = {

@@ -15,15 +15,15 @@ __all__ = ["TaintEviction"]
 
 
 class TaintEviction(Controller[Ref]):
-    """Deletes pods from nodes that they may not stay on."""
+    """Deletes pods from nodes whose taints they do not tolerate."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self._until: dict[str, float] = {}
-        """uid -> when a pod with a bounded toleration has to go (anyio.current_time)."""
+        """uid -> when a pod with a bounded toleration must be deleted (anyio.current_time)."""
 
     def keys(self, change: Change) -> Iterable[Ref]:
-        """A pod, and those of a node."""
+        """A pod, or the pods of a node."""
         if change.object["kind"] == "Pod":
             yield Ref.of(change.object)
         elif change.object["kind"] == "Node":
@@ -31,7 +31,7 @@ class TaintEviction(Controller[Ref]):
             yield from (Ref.of(p) for p in self.store.each("Pod") if p["spec"].get("nodeName") == name)
 
     def reconcile(self, key: Ref) -> None:
-        """Delete the pod if it may not stay, or come back when its time is over."""
+        """Delete the pod if it may not stay, or reconcile again when its time is over."""
         pod = self.store.find(key)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             return
@@ -48,7 +48,7 @@ class TaintEviction(Controller[Ref]):
             self.look_again(key, until - anyio.current_time())
 
     def _stay_s(self, pod: Object) -> float | None:
-        """Seconds that the pod may stay; None for ever."""
+        """Seconds that the pod may stay; None: no limit."""
         node = self.store.find(Ref("Node", pod["spec"].get("nodeName", "")))
         taints = (node or {"spec": {}})["spec"].get("taints") or ()
         bounds = [tolerated_s(pod, t) for t in taints if t.get("effect") == "NoExecute"]
@@ -57,7 +57,7 @@ class TaintEviction(Controller[Ref]):
 
 
 def tolerated_s(pod: Object, taint: Mapping[str, Any]) -> float | None:
-    """How long the pod tolerates the taint: 0 not at all, None for ever."""
+    """Seconds that the pod tolerates the taint; 0: not at all, None: no limit."""
     matching = [t for t in pod["spec"].get("tolerations") or () if tolerated(t, taint)]
     if not matching:
         return 0.0

@@ -1,1 +1,1 @@
-"""The kubelet of a local node: pods are real processes."""
+"""The kubelet of a local node: it runs pods as processes."""

@@ -1,7 +1,7 @@
-"""Addresses for pods: each gets one of its own in 127.0.0.0/8, so that pods' ports never clash.
+"""Pod addresses: each pod gets its own in 127.0.0.0/8, so that ports never clash.
 
-Linux answers on the whole network without any configuration. Sandboxes on one machine must not share addresses, so
-each holds one /16 of it for its lifetime, by listening on an address in it that no pod gets.
+Linux serves the whole network without any configuration. Sandboxes on one machine must not share addresses, so each
+claims one /16 of it for its lifetime, by listening on an address in it that no pod gets.
 """
 
 import errno
@@ -21,23 +21,25 @@ class Addresses:
     """The claimed network and the next address in it."""
 
     def __init__(self, store: Store) -> None:
-        """Claim a network, the same as before if it is free. Raises CouldNotRun when all are taken."""
-        self._store = store
-        self._claim, self.octet = claim(store.database.counter("network"))
-        store.database.set_counter("network", self.octet)
+        """Claim a network, the previous one if it is free. Raises CouldNotRun when all are in use."""
+        self._database = store.database
+        self._claim, self.octet = claim(self._database.counter("network"))
+        self._database.set_counter("network", self.octet)
 
     def next(self) -> str:
-        """A fresh address; one is not given out again before all others were."""
-        number = self._store.next_number("addresses") % PER_NETWORK
+        """The next address; one is reused only after all others."""
+        count = self._database.counter("addresses") + 1
+        self._database.set_counter("addresses", count)
+        number = count % PER_NETWORK
         return f"127.{self.octet}.{number // 254}.{number % 254 + 1}"
 
     def close(self) -> None:
-        """Give the network back."""
+        """Release the network."""
         self._claim.close()
 
 
 def claim(wanted: int) -> tuple[socket.socket, int]:
-    """A listening socket that marks a network as ours."""
+    """A listening socket that claims a network, and the network's second octet."""
     candidates = [wanted, *SECOND_OCTETS] if wanted in SECOND_OCTETS else list(SECOND_OCTETS)
     for octet in candidates:
         claimed = socket.socket()
@@ -47,9 +49,9 @@ def claim(wanted: int) -> tuple[socket.socket, int]:
         except OSError as err:
             claimed.close()
             if err.errno != errno.EADDRINUSE:
-                raise CouldNotRun(f"pods cannot get addresses in 127.0.0.0/8: {err}") from err
+                raise CouldNotRun(f"cannot assign pod addresses in 127.0.0.0/8: {err}") from err
         else:
             return claimed, octet
     raise CouldNotRun(
-        "all networks for pods are taken by other sandboxes", hint="end some: offbus local down"
+        "all pod networks are in use by other sandboxes", hint="end some with `offbus local down`"
     )

@@ -1,14 +1,14 @@
-"""One container: started, probed, restarted with back-off, ended; every change is reported to its pod.
+"""One container: start, probes, restarts with back-off, end; every change is reported to its pod.
 
-Failing to start (no such program, a bad reference) is a state of the container, never an error of the kubelet.
+A failure to start (no such program, a bad reference) is a state of the container, never an error of the kubelet.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
 
-from offbus_sandbox.kubelet.host import Host
+from offbus_sandbox.kubelet.host import Host, log_folder
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
 from offbus_sandbox.processes.backoff import restarted
@@ -19,11 +19,12 @@ from offbus_steps.port import Object
 __all__ = ["Container", "PodView"]
 
 UNKNOWN = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": "the supervisor was restarted"}
-"""What the kubelet says of a container whose end it did not see."""
+"""The kubelet's status of a container whose end it did not see."""
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
 class PodView:
-    """What a container needs to know of its pod; `changed` is called whenever a container's status is new."""
+    """What a container needs to know of its pod; `changed` is called whenever a container's status changes."""
 
     def __init__(self, host: Host, pod: Object, ip: str, changed: Callable[[], None]) -> None:
         self.host = host
@@ -34,7 +35,7 @@ class PodView:
 
 
 class Container:
-    """The life of one container of one pod."""
+    """The lifecycle of one container of one pod."""
 
     def __init__(self, view: PodView, spec: Mapping[str, Any], gpus: Sequence[str], *, policy: str) -> None:
         """`policy` is the restart policy: Always, OnFailure or Never."""
@@ -50,7 +51,7 @@ class Container:
         self._probes: dict[str, Probe] = {}
 
     def take_over(self, old: Mapping[str, Any]) -> None:
-        """Continue the count of a status that an earlier supervisor wrote: its process was ended unseen."""
+        """Continue from a status of an earlier supervisor: nobody saw its process end."""
         running = old["state"].get("running")
         ended = {**UNKNOWN, "startedAt": running["startedAt"], "finishedAt": now()} if running else None
         self._last = {"terminated": ended} if ended else dict(old.get("lastState") or {})
@@ -59,7 +60,7 @@ class Container:
     @property
     def status(self) -> dict[str, Any]:
         """The entry of `containerStatuses`."""
-        status = {
+        status: dict[str, Any] = {
             "name": self._spec["name"],
             "image": self._spec.get("image", ""),
             "ready": self._ready,
@@ -68,15 +69,18 @@ class Container:
             "state": self._state,
             "lastState": self._last,
         }
-        return {**status, "allocatedResourcesStatus": self._devices()} if self._gpus else status
+        if self._gpus:  # which devices the container holds (feature ResourceHealthStatus)
+            devices = [{"resourceID": uuid, "health": "Healthy"} for uuid in self._gpus]
+            status["allocatedResourcesStatus"] = [{"name": "nvidia.com/gpu", "resources": devices}]
+        return status
 
     def kill(self) -> None:
-        """End the process now; used when a pod's remaining grace was taken away."""
+        """End the process now: for a pod whose grace was shortened to zero."""
         if self._child:
             self._child.kill()
 
     async def run(self) -> int:
-        """Live until the restart policy is content: the last exit code. Cancelled: end the process with grace."""
+        """Run until the restart policy allows no restart: the last exit code. Cancelled: end the process with grace."""
         earlier = self._restarts
 
         async def life(number: int) -> int | None:
@@ -89,7 +93,11 @@ class Container:
 
     async def _once(self) -> int:
         try:
-            self._probes = dict(self._make_probes())
+            self._probes = {
+                name: Probe.of(spec, self._spec, self._view.ip, self._view.host.config.probe_period_s)
+                for name in PROBES
+                if (spec := self._spec.get(name)) is not None
+            }
             child = self._child = self._start()
         except (ConfigError, OSError, ValueError) as err:
             return self._refused(err)
@@ -97,7 +105,10 @@ class Container:
         self._set({"running": {"startedAt": now()}}, ready=unprobed)
         grace = 0.0
         try:
-            await self._probed(child)
+            async with anyio.create_task_group() as probes:
+                probes.start_soon(self._probe, child)
+                await child.wait()  # it ended by itself, or a probe killed it
+                probes.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
             grace = self._view.grace_s
             self._set_ready(False)  # no new requests for a container that is about to end
@@ -114,7 +125,7 @@ class Container:
         env = container_env(
             pod, self._spec, host.environment(pod, self._view.ip, self._gpus), host.store.find
         )
-        folder = host.log_folder(pod, self._spec["name"])
+        folder = log_folder(host.root, pod, self._spec["name"])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         home = host.pod_folder(pod)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,7 +133,7 @@ class Container:
         log = folder / f"{self._restarts}.log"
         (folder / f"{self._restarts - 2}.log").unlink(
             missing_ok=True
-        )  # kept are this start's and the one before
+        )  # this start's log and the previous one stay
         return Child.start(Command(container_argv(self._spec, env), env, log, cwd), host.layout.processes)
 
     def _refused(self, err: Exception) -> int:
@@ -132,13 +143,6 @@ class Container:
         }
         self._set({"waiting": {"reason": reason, "message": str(err)}}, ready=False)
         return 128
-
-    async def _probed(self, child: Child) -> None:
-        """Until the process has ended, by itself or because its liveness probe had it killed."""
-        async with anyio.create_task_group() as probes:
-            probes.start_soon(self._probe, child)
-            await child.wait()
-            probes.cancel_scope.cancel()
 
     async def _probe(self, child: Child) -> None:
         client = self._view.host.probes
@@ -152,13 +156,6 @@ class Container:
                 group.start_soon(lambda: watch_probe(readiness, client, self._set_ready, start=False))
             if liveness := self._probes.get("livenessProbe"):
                 group.start_soon(lambda: watch_probe(liveness, client, lambda _: child.kill(), start=True))
-
-    def _make_probes(self) -> Iterator[tuple[str, Probe]]:
-        """The container's probes by name. Raises ValueError for one that a local node cannot do."""
-        for name in ("startupProbe", "readinessProbe", "livenessProbe"):
-            spec = self._spec.get(name)
-            if spec is not None:
-                yield name, Probe.of(spec, self._spec, self._view.ip, self._view.host.config.probe_period_s)
 
     def _set_ready(self, ready: bool) -> None:
         self._set(self._state, ready=ready)
@@ -188,8 +185,3 @@ class Container:
     def _set(self, state: dict[str, Any], *, ready: bool) -> None:
         self._state, self._ready = state, ready
         self._view.changed()
-
-    def _devices(self) -> list[dict[str, Any]]:
-        """Kubernetes' `allocatedResourcesStatus` (feature ResourceHealthStatus): which devices the container holds."""
-        devices = [{"resourceID": uuid, "health": "Healthy"} for uuid in self._gpus]
-        return [{"name": "nvidia.com/gpu", "resources": devices}]

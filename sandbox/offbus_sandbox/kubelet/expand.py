@@ -1,6 +1,6 @@
 """`$(VAR)` in container values, exactly as Kubernetes expands it (its package third_party/forked/golang/expansion).
 
-`$$` is a literal `$`; a reference that is not known stays as it is written; nothing else is special.
+`$$` is a literal `$`; an unknown reference stays as it is written; nothing else is special.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a node offers to the pods on it: folders, addresses, GPUs, and the environment that every container gets."""
+"""What a node provides to its pods: folders, addresses, GPUs, and the environment of every container."""
 
 import sys
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One node, as its kubelet knows it."""
+    """One node, for its kubelet."""
 
     name: str
     layout: Layout
@@ -36,17 +36,16 @@ class Host:
         return self.layout.node(self.name)
 
     def pod_folder(self, pod: Object) -> Path:
-        """Where a pod's processes start, and their home."""
+        """The working directory and home of a pod's processes."""
         return self.root / "pods" / str(pod["metadata"]["uid"])
 
-    def log_folder(self, pod: Object, container: str) -> Path:
-        """A container's logs, one file for each start."""
-        return log_folder(self.root, pod, container)
-
     def environment(self, pod: Object, ip: str, gpus: Sequence[str]) -> dict[str, str]:
-        """What every container gets, before its own settings; nothing of the user's environment."""
+        """What every container gets, before its own settings; nothing of the user's environment.
+
+        As with NVIDIA's container runtime, only a container with GPUs gets the driver.
+        """
         meta = pod["metadata"]
-        return {
+        env = {
             "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
             "HOME": str(self.pod_folder(pod)),
             "HOSTNAME": meta["name"],
@@ -57,15 +56,13 @@ class Host:
             "OFFBUS_NODE_ROOT": str(self.root),
             "OFFBUS_NODE_NAME": self.name,
             "OFFBUS_ENDPOINTS": str(self.layout.endpoints(meta["namespace"], graph_of(pod))),
-            **self.gpu_environment(gpus),
+            "NVIDIA_VISIBLE_DEVICES": ",".join(gpus) or "void",
         }
-
-    def gpu_environment(self, gpus: Sequence[str]) -> dict[str, str]:
-        """As NVIDIA's container runtime: the devices, and the driver only where there are devices."""
-        if not gpus:
-            return {"NVIDIA_VISIBLE_DEVICES": "void"}
-        env = {"NVIDIA_VISIBLE_DEVICES": ",".join(gpus), "OFFBUS_STANDIN_GPUS": str(self.root / "gpus.txt")}
-        return {**env, "LD_LIBRARY_PATH": str(self.driver)} if self.driver else env
+        if gpus:
+            env["OFFBUS_STANDIN_GPUS"] = str(self.root / "gpus.txt")
+        if gpus and self.driver:
+            env["LD_LIBRARY_PATH"] = str(self.driver)
+        return env
 
 
 def log_folder(node: Path, pod: Object, container: str) -> Path:

@@ -1,4 +1,4 @@
-"""A node's kubelet: follows the pods that are bound to its node and keeps a worker for each."""
+"""A node's kubelet: watches the pods that are bound to its node and runs a worker for each."""
 
 import shutil
 
@@ -19,7 +19,7 @@ LAST_GRACE_S = 5.0
 
 
 class Kubelet:
-    """Pods of one node. Starts with `run`; `stop` ends all pods and returns when none is left."""
+    """Pods of one node. Starts with `run`; `stop` returns when all pods have ended."""
 
     def __init__(self, host: Host, addresses: Addresses) -> None:
         """For `host`'s node."""
@@ -41,7 +41,7 @@ class Kubelet:
             await anyio.sleep_forever()
 
     async def stop(self) -> None:
-        """End all pods' processes; their objects stay, for a supervisor that comes later."""
+        """End all pods' processes; their objects stay for the next supervisor."""
         self._stopping = True
         for worker in self._workers.values():
             worker.stop(LAST_GRACE_S)
@@ -65,21 +65,13 @@ class Kubelet:
         meta = pod["metadata"]
         worker = self._workers.get(meta["uid"])
         if meta.get("deletionTimestamp"):
-            self._end(pod, worker)
+            if worker:
+                worker.stop(float(meta["deletionGracePeriodSeconds"]))
+            else:
+                self._group.start_soon(self._forget, pod)
         elif worker is None and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
-            self._begin(pod)
-
-    def _begin(self, pod: Object) -> None:
-        assert self._group is not None  # noqa: S101  # _look_at checked
-        worker = PodWorker(self._host, pod, self._addresses.next())
-        self._workers[pod["metadata"]["uid"]] = worker
-        self._group.start_soon(self._live, pod, worker)
-
-    def _end(self, pod: Object, worker: PodWorker | None) -> None:
-        if worker:
-            worker.stop(float(pod["metadata"]["deletionGracePeriodSeconds"]))
-        elif self._group:
-            self._group.start_soon(self._forget, pod)
+            worker = self._workers[meta["uid"]] = PodWorker(self._host, pod, self._addresses.next())
+            self._group.start_soon(self._live, pod, worker)
 
     async def _live(self, pod: Object, worker: PodWorker) -> None:
         try:
@@ -92,7 +84,7 @@ class Kubelet:
             await self._forget(pod)
 
     async def _forget(self, pod: Object) -> None:
-        """Take an ended pod that was deleted out of the store: nobody sees it gone before its processes are."""
+        """Remove a deleted pod that has ended from the store: its object is never gone before its processes are."""
         ref, uid = Ref.of(pod), pod["metadata"]["uid"]
         now = self._host.store.find(ref)
         if now is None or now["metadata"]["uid"] != uid or now["metadata"].get("deletionTimestamp"):

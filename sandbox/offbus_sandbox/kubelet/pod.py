@@ -16,7 +16,7 @@ __all__ = ["PodWorker"]
 
 
 class PodWorker:
-    """The task that makes a pod true. `stop` ends it; when `run` returns after that, no process of it is left."""
+    """The task that runs a pod. `stop` ends it; when `run` then returns, all its processes have ended."""
 
     def __init__(self, host: Host, pod: Object, ip: str) -> None:
         """For a pod that was bound to `host`'s node; `ip` is its own loopback address."""
@@ -30,7 +30,7 @@ class PodWorker:
         self._inits, self._containers = self._make(pod)
 
     def stop(self, grace_s: float) -> None:
-        """Ask the pod to end; called again with less grace, it ends sooner."""
+        """Ask the pod to end; a second call with less grace ends it sooner."""
         shortened = self._scope.cancel_called and grace_s < self._view.grace_s
         self._view.grace_s = min(grace_s, self._view.grace_s) if self._scope.cancel_called else grace_s
         self._scope.cancel()
@@ -39,7 +39,7 @@ class PodWorker:
                 container.kill()
 
     async def run(self) -> None:
-        """Live; returns when the pod has ended by itself or by `stop`."""
+        """Run the pod; returns when it has ended by itself or by `stop`."""
         self._publish()
         with self._scope:
             if await self._initialize():
@@ -80,7 +80,7 @@ class PodWorker:
     def _publish(self) -> None:
         pod = self._host.store.find(self._ref)
         if pod is None or pod["metadata"]["uid"] != self._uid:
-            return  # deleted at once (grace 0): there is nobody to report to
+            return  # deleted at once (grace 0): there is no object to update
         containers = [c.status for c in self._containers]
         inits = [c.status for c in self._inits]
         status = pod_status(pod, self._view.ip, containers, inits, initialized=self._initialized)

@@ -1,7 +1,7 @@
-"""Probes: the one place where looking again and again is the protocol.
+"""Probes: the only code that polls, because polling is the protocol.
 
-A kubelet's probe of 10 s would make every local drill minutes long; here a probe comes at least every
-`probe_period_s` (0.2 s by default), and thresholds are the pod's own.
+A kubelet's probe period of 10 s would make every local drill minutes long; here a probe runs at least every
+`probe_period_s` (0.2 s by default), and the thresholds are the pod's own.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Probe:
         """From the pod's spec; Kubernetes' defaults are 10 s, 1 s, 1 and 3. Raises ValueError for an unknown port."""
         where = spec.get("httpGet") or spec.get("tcpSocket")
         if where is None:
-            raise ValueError("only httpGet and tcpSocket probes are served on a local node")
+            raise ValueError("a local node supports only httpGet and tcpSocket probes")
         return cls(
             spec=spec,
             host=str(where.get("host") or host),
@@ -51,10 +51,13 @@ class Probe:
     async def once(self, client: ProbeClient) -> bool:
         """Whether it succeeds now. As for the kubelet, 200 to 399 is success."""
         http = self.spec.get("httpGet")
-        look = self._http(client, http) if http is not None else self._tcp()
         try:
             with anyio.fail_after(self.timeout_s):
-                return await look
+                if http is not None:
+                    return await self._http(client, http)
+                _, writer = await asyncio.open_connection(self.host, self.port)
+                writer.close()
+                return True
         except (TimeoutError, OSError, httpx.HTTPError):
             return False
 
@@ -65,14 +68,9 @@ class Probe:
         answer = await client.get(url, headers=headers)
         return 200 <= answer.status_code < 400
 
-    async def _tcp(self) -> bool:
-        _, writer = await asyncio.open_connection(self.host, self.port)
-        writer.close()
-        return True
-
 
 async def watch_probe(probe: Probe, client: ProbeClient, report: Report, *, start: bool) -> None:
-    """Probe for ever; call `report` whenever the verdict changes from what it was (`start` at first)."""
+    """Probe until cancelled; call `report` whenever the verdict changes (it begins as `start`)."""
     verdict, streak = start, 0
     while True:
         good = await probe.once(client)
@@ -84,7 +82,7 @@ async def watch_probe(probe: Probe, client: ProbeClient, report: Report, *, star
 
 
 async def until_started(probe: Probe, client: ProbeClient) -> bool:
-    """The startup probe: True at its first success, False when it failed too often."""
+    """The startup probe: True at its first success, False after too many failures."""
     for _ in range(probe.failures):
         if await probe.once(client):
             return True
@@ -99,4 +97,4 @@ def port_of(port: Any, container: Mapping[str, Any]) -> int:
     for candidate in container.get("ports") or ():
         if candidate.get("name") == port:
             return int(candidate["containerPort"])
-    raise ValueError(f"probe port {port!r} is no port of container {container['name']}")
+    raise ValueError(f"probe port {port!r} is not a port of container {container['name']}")

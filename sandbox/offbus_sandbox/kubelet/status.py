@@ -1,4 +1,4 @@
-"""A pod's status, as the kubelet reports it. Pure functions of what is known about the containers."""
+"""A pod's status, as the kubelet reports it. Pure functions of the containers' statuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ __all__ = ["pod_status"]
 def pod_status(
     pod: Object, ip: str, containers: Sequence[Status], inits: Sequence[Status], *, initialized: bool
 ) -> Status:
-    """The whole status of a pod that a kubelet holds; conditions that others own are kept."""
+    """The whole status of a pod on a node; conditions of other owners stay."""
     old = pod.get("status", {})
     ending = "deletionTimestamp" in pod["metadata"]
     ready = bool(containers) and all(c["ready"] for c in containers) and not ending
@@ -51,5 +51,5 @@ def phase(pod: Object, containers: Sequence[Status], inits: Sequence[Status]) ->
 
 
 def failed(statuses: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a container has ended badly and will not be started again."""
+    """Whether a container has failed and will not be restarted."""
     return any(s["state"].get("terminated", {}).get("exitCode", 0) for s in statuses)

@@ -1,4 +1,4 @@
-"""A container's environment: what the kubelet sets, what the spec asks for, expanded in order as Kubernetes does."""
+"""A container's environment: what the kubelet and the spec set, expanded in order as Kubernetes does."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ LIBRARY_PATH = "LD_LIBRARY_PATH"
 
 
 class ConfigError(Exception):
-    """Raised when a container cannot be configured; its status shows the message."""
+    """Raised when a container's configuration is not valid; its status shows the message."""
 
 
 def container_env(
@@ -22,8 +22,8 @@ def container_env(
 ) -> dict[str, str]:
     """The environment of a container.
 
-    `given` is what the node sets; the spec may override it, but a library path of its own is put *before* the
-    node's, as an image's path is searched before the driver that a container runtime adds. Raises ConfigError.
+    `given` is what the node sets; the spec may override it, but its own library path goes *before* the node's, as an
+    image's path is searched before the driver that a container runtime adds. Raises ConfigError.
     """
     env = dict(given)
     for source in container.get("envFrom") or ():
@@ -36,12 +36,10 @@ def container_env(
 
 
 def container_argv(container: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
-    """The command line, without a shell. Raises ConfigError when there is none: there is no image to supply it."""
+    """The command line, without a shell. Raises ConfigError when there is none: no image supplies one."""
     words = [*(container.get("command") or ()), *(container.get("args") or ())]
     if not words:
-        raise ConfigError(
-            f"container {container['name']} has no command; images are not pulled on a local node"
-        )
+        raise ConfigError(f"container {container['name']} has no command; a local node does not pull images")
     return [expand(word, env) for word in words]
 
 
@@ -53,8 +51,12 @@ def value_of(entry: Mapping[str, Any], pod: Object, env: Mapping[str, str], read
     if "fieldRef" in source:
         return field_of(pod, source["fieldRef"].get("fieldPath", ""))
     if "configMapKeyRef" in source:
-        return config_key(pod, source["configMapKeyRef"], read)
-    raise ConfigError(f"env {entry['name']}: {', '.join(source)} is not served on a local node")
+        ref = source["configMapKeyRef"]
+        data = config_data(pod, ref, read)
+        if ref["key"] not in data and not ref.get("optional"):
+            raise ConfigError(f"ConfigMap {ref['name']} has no key {ref['key']}")
+        return data.get(ref["key"], "")
+    raise ConfigError(f"env {entry['name']}: {', '.join(source)} is not supported on a local node")
 
 
 def field_of(pod: Object, path: str) -> str:
@@ -72,22 +74,14 @@ def field_of(pod: Object, path: str) -> str:
     for field in ("labels", "annotations"):
         fields |= {f"metadata.{field}['{key}']": value for key, value in (meta.get(field) or {}).items()}
     if path not in fields:
-        raise ConfigError(f"fieldRef {path!r} is not served on a local node")
+        raise ConfigError(f"fieldRef {path!r} is not supported on a local node")
     return str(fields[path])
-
-
-def config_key(pod: Object, source: Mapping[str, Any], read: ReadObject) -> str:
-    """One key of a ConfigMap."""
-    data = config_data(pod, source, read)
-    if source["key"] not in data and not source.get("optional"):
-        raise ConfigError(f"ConfigMap {source['name']} has no key {source['key']}")
-    return data.get(source["key"], "")
 
 
 def config_data(pod: Object, source: Mapping[str, Any], read: ReadObject) -> Mapping[str, str]:
     """A ConfigMap's data."""
     if "name" not in source:
-        raise ConfigError("only ConfigMaps are served on a local node, not Secrets")
+        raise ConfigError("a local node supports only ConfigMaps, not Secrets")
     found = read(Ref("ConfigMap", source["name"], pod["metadata"]["namespace"]))
     if found is None and not source.get("optional"):
         raise ConfigError(f"ConfigMap {source['name']} does not exist")

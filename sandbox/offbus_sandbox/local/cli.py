@@ -1,4 +1,4 @@
-"""`offbus local up|down|status`: keep a local cluster for playing. Heavy imports happen inside the commands."""
+"""`offbus local up|down|status`: a local cluster that stays up. Heavy imports happen inside the commands."""
 
 import json
 import sys
@@ -18,11 +18,11 @@ name_option = click.option("--name", default="default", show_default=True, help=
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(short_help="Keep a local cluster of processes for playing.")
+@click.group(short_help="Run a local cluster of processes that stays up.")
 def local() -> None:
-    """Keep a local cluster of processes for playing.
+    """Run a local cluster of processes that stays up.
 
-    Runs on the environment `local` use the sandbox `default` while it is up. It ends by itself after half an hour
+    Runs in the environment `local` use the sandbox `default` while it is up. It ends by itself after half an hour
     without a client.
     """
 
@@ -36,7 +36,7 @@ def local() -> None:
 )
 @json_option
 def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None:
-    """Start a sandbox, or go on with one whose supervisor was killed."""
+    """Start a sandbox, or resume one whose supervisor was killed."""
     import anyio
 
     from offbus_sandbox.config import SandboxConfig
@@ -47,7 +47,7 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
     config = config if responder else config.model_copy(update={"responder": None})
     refuse_other(layout, config, name)
     if is_running(layout):
-        say(as_json, {"name": name, "folder": str(layout.real), "started": False}, f"{name} is up already")
+        say(as_json, {"name": name, "folder": str(layout.real), "started": False}, f"{name} is already up")
         return
     anyio.run(start, layout, config)
     report = {"name": name, "folder": str(layout.real), "started": True}
@@ -56,10 +56,12 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
 
 @local.command()
 @name_option
-@click.option("--force", is_flag=True, help="Stop the run that uses it first; it undoes and reports.")
+@click.option(
+    "--force", is_flag=True, help="First stop the run that uses it; the run undoes its changes and reports."
+)
 @json_option
 def down(name: str, force: bool, as_json: bool) -> None:
-    """End a sandbox: disarm all faults, end every process, remove its folder."""
+    """End a sandbox: disarm all faults, end all processes, remove its folder."""
     from offbus_sandbox.local.down import take_down
 
     layout = layout_of(name)
@@ -67,7 +69,7 @@ def down(name: str, force: bool, as_json: bool) -> None:
         say(as_json, {"name": name, "was_up": False}, f"{name} is not up")
         return
     take_down(layout, force=force)
-    say(as_json, {"name": name, "was_up": True}, f"{name} is down; no process of it is left")
+    say(as_json, {"name": name, "was_up": True}, f"{name} is down; all its processes have ended")
 
 
 @local.command()
@@ -85,7 +87,7 @@ def status(name: str, as_json: bool) -> None:
         say(
             as_json,
             {"name": name, "up": False},
-            f"{name} is not up; start it with: offbus local up{flag(name)}",
+            f"{name} is not up; start it with `offbus local up{flag(name)}`",
         )
         sys.exit(Exit.FAILED)
     from offbus_sandbox.local.status import overview, rows
@@ -104,17 +106,17 @@ def layout_of(name: str) -> "Layout":
 
 
 def refuse_other(layout: "Layout", config: Any, name: str) -> None:
-    """A sandbox is not changed under its users, nor under the objects that it keeps. Raises CouldNotRun."""
+    """Raise CouldNotRun for another configuration: a sandbox with users and objects is never changed."""
     from offbus.errors import CouldNotRun
     from offbus_sandbox.config import SandboxConfig
 
     if layout.config.exists() and SandboxConfig.load(layout.config) != config:
         raise CouldNotRun(
-            f"{name} exists with other nodes, GPUs or responder",
-            hint=f"offbus local down{flag(name)}, then up again",
+            f"{name} already exists with a different number of nodes or GPUs, or a different responder",
+            hint=f"run `offbus local down{flag(name)}`, then `offbus local up` again",
         )
 
 
 def say(as_json: bool, report: dict[str, Any], text: str) -> None:
-    """Print the result, for people or for programs."""
+    """Print the result as text or as JSON."""
     click.echo(json.dumps(report, indent=2) if as_json else text)

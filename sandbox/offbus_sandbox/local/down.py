@@ -1,7 +1,7 @@
-"""`offbus local down`: end a kept sandbox and remove it, never under a run that acts on it, unless that is asked for.
+"""`offbus local down`: end a persistent sandbox and remove it; refused while a run acts on it, unless forced.
 
-Forced, the run that holds the sandbox is stopped first, as `offbus stop` does: it undoes and reports. One that cannot
-end now, because its process is suspended, loses its sandbox, and says so when it goes on.
+With `--force`, the run that holds the sandbox is stopped first, as by `offbus stop`: it undoes its changes and reports.
+A run that cannot end now, because its process is suspended, loses its sandbox, and reports that when it resumes.
 """
 
 import select
@@ -26,18 +26,18 @@ __all__ = ["take_down"]
 
 
 def take_down(layout: Layout, *, force: bool) -> None:
-    """End every process of the sandbox, remove its folder. Raises CouldNotRun, naming the run that is in the way."""
+    """End every process of the sandbox, remove its folder. Raises CouldNotRun, naming the run that uses it."""
     with unused(layout, force=force):
         anyio.run(stop, layout)
         shutil.rmtree(layout.real)
         layout.forget_alias()
     if layout.real.exists():
-        raise CouldNotRun(f"{layout.real} is still there", hint="remove it by hand")
+        raise CouldNotRun(f"{layout.real} still exists", hint="remove it by hand")
 
 
 @contextmanager
 def unused(layout: Layout, *, force: bool) -> Iterator[None]:
-    """Keep everybody else from the sandbox meanwhile."""
+    """Hold the sandbox's lock, so that nobody else uses it meanwhile."""
     if force:
         stop_user(layout)
     with ExitStack() as held:
@@ -51,18 +51,18 @@ def unused(layout: Layout, *, force: bool) -> Iterator[None]:
 
 
 def in_the_way(layout: Layout, holder: Holder | None) -> CouldNotRun:
-    """Which run it is, and how it is stopped."""
+    """The error that names the run, and how to stop it."""
     name, run = layout.real.name, run_of(holder)
     if run is None:
         return CouldNotRun(f"{name} is in use by {holder or 'another process'}")
     return CouldNotRun(
         f"{name} is in use by run {run.id}, process {holder.pid if holder else '?'}",
-        hint=f"offbus stop {run.path}; or stop it and take the sandbox down: offbus local down{flag(name)} --force",
+        hint=f"run `offbus stop {run.path}`, or `offbus local down{flag(name)} --force` to stop both",
     )
 
 
 def run_of(holder: Holder | None) -> RunFolder | None:
-    """The run that the holder of a sandbox acts for."""
+    """The run for which the holder has locked the sandbox."""
     if holder is None or not holder.task.startswith("run "):
         return None
     return RunFolder(Path(holder.task.removeprefix("run ")))

@@ -1,10 +1,10 @@
 """The environment `local`: a cluster of processes on this machine, for scenarios.
 
-    environment: {uses: local}                        # the sandbox `default` if it runs, else one for this run alone
+    environment: {uses: local}                        # the sandbox `default` if it runs, else one for this run only
     environment: {uses: local, nodes: 4, responder: {drain_delay_s: 2}}
 
-A sandbox of its own lies in the run's folder, is journaled before it is started, and ends when nothing is left to
-undo; what it leaves are its logs. A sandbox that `offbus local up` keeps is used and left running.
+A run's own sandbox lies in the run's folder, is journaled before it starts, and ends when nothing is left to undo; only
+its logs remain. A sandbox that `offbus local up` started is used and left running.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ __all__ = ["LOCAL"]
 
 
 class LocalOpener:
-    """See `offbus.environment.Opener`. `opening` and `place` do the work; `validate` never imports them."""
+    """See `offbus.environment.Opener`. `open` and `sandbox_choice` do the work; `validate` never imports them."""
 
     def open(
         self, options: LocalOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
@@ -32,13 +32,13 @@ class LocalOpener:
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Reach the sandbox of a run again. The state says where it is, also when the run's folder was moved."""
+        """Connect to a run's sandbox again. The state holds its location, also when the run's folder was moved."""
         from offbus_sandbox.local.open import reopen_local
 
         return reopen_local(state, run, run_dir)
 
     def identity(self, options: LocalOptions) -> str:
-        """Two runs exclude each other in one sandbox; a run's own sandbox is nobody else's."""
+        """The sandbox's: two runs exclude each other in one sandbox; a run's own sandbox has no other user."""
         from offbus_sandbox.local.sandbox_choice import identity
 
         return identity(options)

@@ -1,4 +1,4 @@
-"""What only a local cluster can tell about traces that a run left: processes of nobody, and armed pages."""
+"""The part of the fingerprint that only a local cluster has: stray processes and armed pages."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ __all__ = ["local_fingerprint"]
 
 
 async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
-    """For `offbus.environment.Environment.fingerprint`, beside what every cluster has. Raises Unavailable."""
+    """For `offbus.environment.Environment.fingerprint`, in addition to every cluster's. Raises Unavailable."""
     items: dict[str, Any] = {"Sandbox stray processes": await port.strays()}
     for folder in sorted((layout.root / "nodes").iterdir()):
         items[f"Node/{folder.name} page"] = "armed" if is_armed(folder / "run/offbus/ctl") else "disarmed"
@@ -19,7 +19,7 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
 
 
 def is_armed(page: Path) -> bool:
-    """Whether a node's control page makes calls fail: its first word that processes look at, whoever wrote it."""
+    """Whether a node's control page makes calls fail: the first word that processes check, whoever wrote it."""
     if not page.exists():
         return False
     return bool(Ctl.from_buffer_copy(page.read_bytes()).armed)

@@ -1,4 +1,4 @@
-"""Starting, finding and ending supervisors, from the outside."""
+"""Starts, finds and ends supervisors, from the outside."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from offbus_sandbox.processes.table import MARK, ProcessId, signal_process
 __all__ = ["is_running", "start", "stop"]
 
 READY = b'{"ready"'
-"""How the line of a supervisor that serves begins (offbus_sandbox.supervisor)."""
+"""How the line of a ready supervisor begins (offbus_sandbox.supervisor)."""
 READY_WITHIN_S = 60.0
 GONE_WITHIN_S = 30.0
 
@@ -38,9 +38,9 @@ def is_running(layout: Layout) -> bool:
 
 
 async def start(layout: Layout, config: SandboxConfig) -> None:
-    """Start a supervisor; returns when it serves and all agents do.
+    """Start a supervisor; returns when it and all agents are ready.
 
-    Raises CouldNotRun, saying why it did not come up; then nothing of it is left, nor after a cancellation.
+    Raises CouldNotRun with the reason why it did not start. Nothing is left behind then, nor after a cancellation.
     """
     layout.make()
     config.save(layout.config)
@@ -48,10 +48,12 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
     try:
         launch(layout, tell)
         os.close(tell)
-        message = await heard_in_time(ready)
+        message: Mapping[str, Any] | None = None
+        with anyio.move_on_after(READY_WITHIN_S):
+            message = await heard(ready)
         if message is None:
             await stop(layout)
-            message = {"error": f"it was not ready within {READY_WITHIN_S:g} s"}
+            message = {"error": f"timed out after {READY_WITHIN_S:g}s waiting for it to be ready"}
     except BaseException:
         await end_unready(layout, ready)
         raise
@@ -62,7 +64,7 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
 
 
 async def end_unready(layout: Layout, ready: int) -> None:
-    """End a supervisor that is still starting: it must be up, or gone, before it can be asked to end all it started."""
+    """End a supervisor that is still starting: it can end what it started only once it is up, unless it is gone."""
     with anyio.CancelScope(shield=True):
         with anyio.move_on_after(GONE_WITHIN_S):
             await heard(ready)
@@ -70,16 +72,16 @@ async def end_unready(layout: Layout, ready: int) -> None:
 
 
 async def refuse(layout: Layout, message: Mapping[str, Any]) -> None:
-    """Raise CouldNotRun for a supervisor that has gone; what it left is ended, unless another holds the folder."""
+    """Raise CouldNotRun for a supervisor that has ended; end what it left, unless another one holds the folder."""
     if not is_running(layout):
         await end_leftovers(layout)
-    why = message.get("error") or "it ended without a word"
+    why = message.get("error") or "the supervisor ended without an error message"
     hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
     raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
 
 
 def launch(layout: Layout, tell: int) -> None:
-    """Start the process; it detaches itself, so waiting for it here takes a moment."""
+    """Start the process; it detaches itself, so waiting for it here is short."""
     argv = [
         sys.executable,
         "-m",
@@ -102,15 +104,8 @@ def launch(layout: Layout, tell: int) -> None:
         )
 
 
-async def heard_in_time(fd: int) -> Mapping[str, Any] | None:
-    """What the supervisor says; None when it takes too long."""
-    with anyio.move_on_after(READY_WITHIN_S):
-        return await heard(fd)
-    return None
-
-
 async def heard(fd: int) -> Mapping[str, Any]:
-    """What the supervisor says: that it is ready, or, when it has ended, why; empty when it said nothing."""
+    """The supervisor's message: that it is ready, or why it has ended; empty when it sent none."""
     text = b""
     while not text.startswith(READY) or not text.endswith(b"\n"):
         await anyio.wait_readable(fd)
@@ -126,18 +121,18 @@ async def heard(fd: int) -> Mapping[str, Any]:
 
 
 async def stop(layout: Layout) -> None:
-    """End a sandbox, and prove that no process of it is left. Raises CouldNotRun naming what would not end."""
+    """End a sandbox, and verify that no process of it is left. Raises CouldNotRun with those that did not end."""
     if is_running(layout):
         await ask_to_stop(layout)
     await end_leftovers(layout)
     remaining = leftovers(layout)
     if remaining:
         names = ", ".join(f"{p.id.pid} {p.command()}" for p in remaining)
-        raise CouldNotRun(f"processes of {layout.real} could not be ended: {names}", hint="end them by hand")
+        raise CouldNotRun(f"cannot end processes of {layout.real}: {names}", hint="end them by hand")
 
 
 async def ask_to_stop(layout: Layout) -> None:
-    """SIGTERM to whoever holds the lock, and wait until it has gone; one that takes too long is ended with the rest."""
+    """Send SIGTERM to the lock's holder and wait for its end; one that takes too long is ended with the rest."""
     holder = json.loads(layout.lock.read_text())["pid"]
     supervisor = ProcessId.of(holder)
     if supervisor is None:

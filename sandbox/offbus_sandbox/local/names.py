@@ -1,4 +1,4 @@
-"""Sandboxes that people keep for playing: one folder each, below `$XDG_STATE_HOME/offbus/local/`."""
+"""Persistent sandboxes by name: one folder each, below `$XDG_STATE_HOME/offbus/local/`."""
 
 import os
 import re
@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 
 def home() -> Path:
-    """Where they are."""
+    """The folder of all persistent sandboxes."""
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state, "offbus", "local")
 
@@ -23,17 +23,17 @@ def folder_of(name: str) -> Path:
     """The folder of a named sandbox, whether it exists or not. Raises UsageError."""
     if NAME.fullmatch(name) is None:
         raise UsageError(
-            f"{name!r} cannot name a sandbox", hint="use up to 32 lower-case letters, digits and '-'"
+            f"{name!r} is not a valid sandbox name", hint="use up to 32 lower-case letters, digits and '-'"
         )
     return home() / name
 
 
 def names() -> Iterator[str]:
-    """The sandboxes that have a folder."""
+    """The names of the sandboxes that have a folder."""
     if home().is_dir():
         yield from sorted(entry.name for entry in home().iterdir() if NAME.fullmatch(entry.name))
 
 
 def flag(name: str) -> str:
-    """How a sandbox is named on a command line."""
+    """The command-line option that selects a sandbox; empty for the default."""
     return "" if name == DEFAULT else f" --name {name}"

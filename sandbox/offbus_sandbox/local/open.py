@@ -1,7 +1,7 @@
-"""Opens the environment `local`: chooses a sandbox, starts one where the run needs its own, and ends that again.
+"""Opens the environment `local`: chooses a sandbox, starts one when the run needs its own, and ends it again.
 
-What a failure does: a sandbox that was started and could not be opened is ended here, and what is not proven to have
-ended is told as residue; once it is open, `close` decides whether it ends or stays for a recovery. A recovery of a run
+On failure: a sandbox that was started and could not be opened is ended here, and what has not verifiably ended is
+reported as residue; once it is open, `close` decides whether it ends or stays for a recovery. The recovery of a run
 whose sandbox never opened only ends it: nothing was changed in it.
 
 Nothing here is imported until a run or a recovery opens `local`.
@@ -39,7 +39,7 @@ async def open_local(
 
 @asynccontextmanager
 async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -> AsyncIterator[Environment]:
-    """The cluster in a sandbox that the run may use; what fails on the way ends what was started."""
+    """The cluster in a sandbox that the run may use; a failure ends a sandbox that was started for it."""
     state = {**chosen.state, "guards": guards.model_dump(mode="json")}
     run.opened({**state, "served": False})
     is_open = False
@@ -54,16 +54,16 @@ async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -
                 is_open = True
                 yield cluster
     except BaseException:
-        if not is_open:  # afterwards `close` decides what stays for a recovery
+        if not is_open:  # once it is open, `close` decides what stays for a recovery
             run.unopened(await end_unopened(chosen, run.run_id))
         raise
 
 
 @asynccontextmanager
 async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -> AsyncIterator[Environment]:
-    """Reach the sandbox of a run again; one whose supervisor has gone is started from its files, and ended again.
+    """Connect to a run's sandbox again; if its supervisor has ended, start it from its files and end it afterwards.
 
-    Raises EnvironmentGone when the sandbox was taken down meanwhile, with all that the run did in it.
+    Raises EnvironmentGone when the sandbox was taken down meanwhile, with everything that the run did in it.
     """
     chosen = ChosenSandbox.of(state)
     refuse_gone(chosen, state)
@@ -88,7 +88,7 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
 async def reconnected(
     chosen: ChosenSandbox, state: Mapping[str, Any], run: RunHandle, *, ends: bool
 ) -> AsyncIterator[Environment]:
-    """The cluster, when the sandbox is still the one that the run acted on."""
+    """The cluster, if the sandbox is still the one that the run acted on."""
     guards = ClusterGuards.model_validate(state["guards"])
     async with LocalPort(chosen.layout.api) as port:
         await refuse_another(chosen, port, state)
@@ -97,9 +97,9 @@ async def reconnected(
 
 
 async def end_unopened(chosen: ChosenSandbox, run: str) -> list[Leftover]:
-    """Until the environment is open nobody will close it: a sandbox that was started for it ends here.
+    """End a sandbox that was started for an environment that did not open: nobody else will close it.
 
-    What is not proven to have ended is returned.
+    Returns what has not verifiably ended.
     """
     if not chosen.own:
         return []
@@ -109,20 +109,21 @@ async def end_unopened(chosen: ChosenSandbox, run: str) -> list[Leftover]:
 
 
 async def end_own(chosen: ChosenSandbox) -> None:
-    """End a run's own sandbox, and prove it. Raises CouldNotRun, OSError."""
+    """End a run's own sandbox, and verify it. Raises CouldNotRun, OSError."""
     await stop(chosen.layout)
-    chosen.layout.forget_secrets()
+    chosen.layout.token.unlink(missing_ok=True)
+    chosen.layout.forget_alias()
 
 
 class Unserved:
-    """A sandbox that never opened, hence in which nothing was changed: all that a recovery does is to end it."""
+    """A sandbox that never opened: nothing was changed in it, so a recovery only ends it."""
 
     def __init__(self, chosen: ChosenSandbox, run: RunHandle) -> None:
         self._chosen = chosen
         self._run = run
 
     async def fingerprint(self) -> dict[str, Any]:
-        """There was none before, so there is nothing to compare."""
+        """There is none from before, so there is nothing to compare."""
         return {}
 
     async def close(self, *, finished: bool) -> None:
@@ -135,7 +136,7 @@ class Unserved:
 async def connected(
     chosen: ChosenSandbox, port: LocalPort, guards: ClusterGuards, run: RunHandle, *, ends: bool
 ) -> AsyncIterator[Environment]:
-    """The cluster in a running sandbox, which `ends` with a run that leaves nothing."""
+    """The cluster in a running sandbox; with `ends`, it ends once nothing is left to undo."""
 
     async def on_close(finished: bool) -> None:
         if ends and finished:

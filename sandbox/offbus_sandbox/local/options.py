@@ -12,19 +12,19 @@ __all__ = ["LocalOptions"]
 
 
 class LocalOptions(Options):
-    """What stands beside `uses: local`."""
+    """The settings beside `uses: local`."""
 
     sandbox: str = Field(
         default="",
-        description="Name of a sandbox that `offbus local up` keeps. Empty: `default` if it runs, else a sandbox for "
-        "this run alone.",
+        description="Name of a sandbox that `offbus local up` started. Empty: `default` if it runs, else a sandbox "
+        "for this run only.",
     )
     nodes: int = Field(default=3, ge=1, le=64, description="How many nodes.")
     gpus_per_node: int = Field(default=2, ge=0, le=8, description="How many stand-in GPUs each node has.")
     responder: bool | ResponderConfig = Field(
         default=True, description="The stand-in responder: on, off, or on with these settings."
     )
-    driver: Literal["standin"] = Field(default="standin", description="Which CUDA driver the pods load.")
+    driver: Literal["standin"] = Field(default="standin", description="The CUDA driver that the pods load.")
 
     def config(self) -> SandboxConfig:
         """The sandbox that these options ask for."""

@@ -1,7 +1,7 @@
-"""Which sandbox a run uses: one of its own, or one that `offbus local up` keeps; and whether that is still the same.
+"""Which sandbox a run uses: its own, or one that `offbus local up` started; and whether it is still the same one.
 
-A kept sandbox has one user at a time, wherever its folder of runs is: whoever acts on it holds its lock `in-use`,
-which names the run's folder, so that `offbus local down` can say which run is in the way.
+A persistent sandbox has one user at a time, wherever its runs are stored: a run that acts on it holds its lock
+`in-use`, which names the run's folder, so that `offbus local down` can name the run that uses it.
 """
 
 import socket
@@ -32,11 +32,11 @@ class ChosenSandbox:
     layout: Layout
     config: SandboxConfig
     own: bool
-    """It was made for this run, and ends with it."""
+    """It was started for this run, and ends with it."""
 
     @classmethod
     def choose(cls, options: LocalOptions, run_dir: Path) -> "ChosenSandbox":
-        """A running sandbox, or one of the run's own. Raises CouldNotRun, UsageError."""
+        """A running sandbox, or the run's own. Raises CouldNotRun, UsageError."""
         persistent = persistent_sandbox(options)
         if persistent is None:
             return cls(Layout.of(run_dir / "local"), options.config(), own=True)
@@ -46,7 +46,7 @@ class ChosenSandbox:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What `reopen` needs."""
+        """The state for `reopen`."""
         folder, config = str(self.layout.real), self.config.model_dump(mode="json")
         where = {"host": socket.gethostname(), "boot": boot_id()}
         return {"folder": folder, "config": config, "own": self.own, **where}
@@ -59,56 +59,57 @@ class ChosenSandbox:
 
     @contextmanager
     def used(self, run_dir: str) -> Iterator[None]:
-        """Hold a kept sandbox for a run, or for its recovery. Raises HeldElsewhere, a CouldNotRun."""
-        if self.own:  # nobody else knows of it, and the run's own lock is enough
+        """Lock a persistent sandbox for a run, or for its recovery. Raises HeldElsewhere, a CouldNotRun."""
+        if self.own:  # nobody else uses it, so the run's own lock is enough
             yield
             return
         with used_by(self.layout, f"run {run_dir}"):
             yield
 
     async def instance(self, port: Port) -> str:
-        """Names this sandbox and no later one in the same folder: the uid of its first node. Raises PortError."""
+        """Identifies this sandbox, not a later one in the same folder: its first node's uid. Raises PortError."""
         node = await port.objects.get(Ref("Node", self.config.node_names[0]))
         return str(node["metadata"]["uid"])
 
 
 def used_by(layout: Layout, task: str) -> FileLock:
-    """The lock of a kept sandbox's one user; its holder's task is "run FOLDER" for a run."""
+    """The lock for a persistent sandbox's only user; the holder's task is "run FOLDER" for a run."""
     return FileLock(layout.in_use, f"the sandbox {layout.real.name!r}", task=task)
 
 
 def identity(options: LocalOptions) -> str:
-    """Two runs exclude each other in one sandbox; a run's own sandbox is nobody else's."""
+    """The sandbox's identity; unique for a run's own sandbox, which has no other user."""
     persistent = persistent_sandbox(options)
     return f"local:{persistent.real}" if persistent else f"local:own-{token_hex(8)}"
 
 
 def persistent_sandbox(options: LocalOptions) -> Layout | None:
-    """The running sandbox to use; None for one of the run's own. Raises CouldNotRun when the named one does not run."""
+    """The running sandbox to use; None for the run's own. Raises CouldNotRun when the named one does not run."""
     layout = Layout.of(folder_of(options.sandbox or DEFAULT))
     if is_running(layout):
         return layout
     if options.sandbox:
         raise CouldNotRun(
-            f"the sandbox {options.sandbox!r} does not run", hint=f"offbus local up --name {options.sandbox}"
+            f"the sandbox {options.sandbox!r} is not running",
+            hint=f"run `offbus local up --name {options.sandbox}`",
         )
     return None
 
 
 def refuse_differences(options: LocalOptions, config: SandboxConfig, persistent: Layout) -> None:
-    """Options that a running sandbox does not have are refused, never ignored."""
+    """Raise CouldNotRun for options that differ from the running sandbox's: they are never ignored."""
     wanted = options.config()
     for field in ("nodes", "gpus_per_node", "responder", "driver"):
         if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
             name = persistent.real.name
             raise CouldNotRun(
-                f"the running sandbox {name!r} has another `{field}` than the scenario asks for",
-                hint=f"offbus local down --name {name}, or leave `{field}` out",
+                f"the running sandbox {name!r} has a different `{field}` from the scenario",
+                hint=f"run `offbus local down --name {name}`, or remove `{field}` from the scenario",
             )
 
 
 def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
-    """Raise EnvironmentGone when the sandbox was taken down, proven here; CouldNotRun if it is on another machine."""
+    """Raise EnvironmentGone when the sandbox was verifiably taken down; CouldNotRun if it is on another machine."""
     host = state.get("host", socket.gethostname())
     if host != socket.gethostname() and state.get("boot") != boot_id():
         raise CouldNotRun(f"the sandbox {chosen.layout.real} is on {host}", hint=f"recover the run on {host}")
@@ -117,10 +118,10 @@ def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
     if remaining := leftovers(chosen.layout):
         names = ", ".join(f"{process.id.pid} {process.command()}" for process in remaining)
         raise CouldNotRun(
-            f"the files of the sandbox {chosen.layout.real} are gone, and processes of it are left: {names}",
+            f"the sandbox {chosen.layout.real} has no files any more, but processes of it still run: {names}",
             hint="end them by hand",
         )
-    raise EnvironmentGone(f"the sandbox {chosen.layout.real} was taken down; no process of it is left")
+    raise EnvironmentGone(f"the sandbox {chosen.layout.real} was taken down; all its processes have ended")
 
 
 async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, Any]) -> None:
@@ -128,5 +129,5 @@ async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, 
     was = state.get("instance")
     if was is not None and was != await chosen.instance(port):
         raise EnvironmentGone(
-            f"the sandbox {chosen.layout.real} was taken down, and another was started in its place"
+            f"the sandbox {chosen.layout.real} was taken down, and another one was started in its folder"
         )

@@ -1,4 +1,4 @@
-"""What `offbus local status` shows: a snapshot, read through the port like everybody else's view."""
+"""What `offbus local status` shows: a snapshot, read through the port as by any client."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -72,4 +72,4 @@ def rows(name: str, found: dict[str, Any]) -> Iterator[str]:
         yield f"  {pod['namespace']}/{pod['name']} on {where}: {state}, {pod['restarts']} restarts"
     down = [s["name"] for s in found["services"] if s["pid"] is None]
     if down:
-        yield f"  not running now: {', '.join(down)} (their logs are below {found['folder']})"
+        yield f"  not running now: {', '.join(down)} (see their logs below {found['folder']})"

@@ -1,4 +1,4 @@
-"""A node's folder (docs/architecture.md, "A node, as its programs see it"), made once and kept over restarts."""
+"""A node's folder (docs/architecture.md, "A node, as its programs see it"), created once and kept over restarts."""
 
 import os
 import time
@@ -11,11 +11,11 @@ __all__ = ["make_node_folder"]
 
 FOLDERS = ("log", "pods", "run/offbus", "var/lib/offbus", "var/lib/nvsentinel")
 BOOT_PREFIX = 6
-"""Facility kernel (0), level info (6): only the kernel itself can write that facility, and this is its boot."""
+"""Facility kernel (0), level info (6): only the kernel itself can write that facility, and this is its boot line."""
 
 
 def make_node_folder(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
-    """Make what is missing; an existing kernel log is never touched."""
+    """Create what is missing; an existing kernel log is never changed."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in FOLDERS:
         (root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)

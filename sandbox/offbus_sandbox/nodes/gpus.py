@@ -1,7 +1,7 @@
-"""The stand-in GPUs of a node: the same names every time, no name twice on one machine's nodes.
+"""The stand-in GPUs of a node: the same UUIDs and addresses every time, unique among one machine's nodes.
 
-The nodes of a sandbox share one kernel, so each has PCI addresses of its own (design.md, section 9). Addresses are
-spelt alike in every file: NVSentinel clears a fault only on the spelling that it saw (reference/nvsentinel.md §1.4).
+The nodes of a sandbox share one kernel, so each has its own PCI addresses (design.md, section 9). Addresses are spelt
+alike in every file: NVSentinel clears a fault only on the spelling that it saw (reference/nvsentinel.md §1.4).
 """
 
 import json
@@ -16,7 +16,7 @@ __all__ = ["DRIVER_VERSION", "Gpu", "gpus_of", "write_gpu_files"]
 
 NAME = "NVIDIA H100 80GB HBM3"
 MEMORY = 85_520_809_984
-"""Bytes, as `nvidia-smi` tells of that model (81559 MiB)."""
+"""Bytes, as `nvidia-smi` reports for that model (81559 MiB)."""
 DRIVER_VERSION = "570.133.20"
 NAMESPACE = uuid.UUID("8a6f3a0e-6d0a-5e0c-9a52-0ffb05000000")
 NODES_PER_DOMAIN = 16
@@ -59,7 +59,7 @@ def write_gpu_files(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
 
 
 def nvsentinel_metadata(node: str, gpus: Sequence[Gpu]) -> dict[str, object]:
-    """What NVSentinel's metadata collector writes (reference/nvsentinel.md §1.4)."""
+    """The file of NVSentinel's metadata collector (reference/nvsentinel.md §1.4)."""
     listed = [
         {
             "gpu_id": g.index,

@@ -1,4 +1,4 @@
-"""The programs of a sandbox beside its pods: a node agent on every node, and the stand-in responder."""
+"""The programs of a sandbox besides its pods: a node agent on every node, and the stand-in responder."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ def programs_of(layout: Layout, config: SandboxConfig) -> Iterator[Service]:
     if config.agents:
         for node in config.node_names:
             command = command_of(layout, layout.node(node) / "log" / "agent.log", agent_argv(layout, node))
-            yield service(layout, f"agent {node}", command)
+            yield Service(f"agent {node}", command, layout.processes)
     if config.responder is not None:
         yield from responder_services(layout, config, config.responder)
 
@@ -36,13 +36,13 @@ def responder_services(
     for node in config.node_names:
         argv = [*program, "detector", "--node", node, "--root", str(layout.node(node)), *common]
         log = layout.node(node) / "log" / "detector.log"
-        yield service(layout, f"detector {node}", command_of(layout, log, argv))
+        yield Service(f"detector {node}", command_of(layout, log, argv), layout.processes)
     command = command_of(layout, layout.logs / "responder.log", [*program, "controller", *common])
-    yield service(layout, "responder", command)
+    yield Service("responder", command, layout.processes)
 
 
 def agent_argv(layout: Layout, node: str) -> list[str]:
-    """How a node's agent is started."""
+    """The command line of a node's agent."""
     root = layout.node(node)
     options = {
         "--node": node,
@@ -56,12 +56,7 @@ def agent_argv(layout: Layout, node: str) -> list[str]:
     return [sys.executable, "-m", "offbus_agent", "serve", *words]
 
 
-def service(layout: Layout, name: str, command: Command) -> Service:
-    """A service of this sandbox."""
-    return Service(name, command, layout.processes)
-
-
 def command_of(layout: Layout, log: Path, argv: Sequence[str]) -> Command:
-    """One of our own programs: it needs nothing of the user's environment but where Python finds our packages."""
+    """One of our own programs; of the user's environment it gets only PATH."""
     env = {MARK: layout.id, "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "HOME": str(layout.root)}
     return Command(argv, env, log, layout.root)

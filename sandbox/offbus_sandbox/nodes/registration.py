@@ -1,4 +1,4 @@
-"""The Node objects: what a kubelet registers about its node."""
+"""The Node objects, as a kubelet registers them."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MAX_PODS = "110"
 
 
 def register_node(store: Store, name: str, gpus: Sequence[Gpu]) -> None:
-    """Make the node's object, or, after a restart, leave what others wrote on it and renew the status."""
+    """Create the node's object, or after a restart renew its status and leave the fields of other owners."""
     ref = Ref("Node", name)
     if store.find(ref) is None:
         store.create(node_object(name, gpus))
@@ -40,13 +40,14 @@ def node_object(name: str, gpus: Sequence[Gpu]) -> Object:
         labels |= {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": str(len(gpus))}
         labels["nvidia.com/gpu.product"] = gpus[0].name.replace(" ", "-")
     meta = {"name": name, "labels": labels}
-    # a provider that ClusterGuards knows to be simulated: nothing here can really be rebooted
+    # ClusterGuards knows this provider as simulated: nothing here can really be rebooted
     return {"apiVersion": "v1", "kind": "Node", "metadata": meta, "spec": {"providerID": f"offbus://{name}"}}
 
 
 def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
-    """Capacity and facts. Only GPUs and the number of pods limit what is scheduled: pods share this machine."""
-    capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory_kib()}Ki", "pods": MAX_PODS}
+    """Capacity and node info. Only GPUs and the number of pods limit scheduling: pods share this machine."""
+    memory_kib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
+    capacity = {"cpu": str(os.cpu_count()), "memory": f"{memory_kib}Ki", "pods": MAX_PODS}
     if gpus:
         capacity[GPU_RESOURCE] = str(len(gpus))
     addresses = [{"type": "Hostname", "address": name}, {"type": "InternalIP", "address": "127.0.0.1"}]
@@ -60,7 +61,7 @@ def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
 
 
 def ready_condition() -> dict[str, str]:
-    """A local node is ready whenever its supervisor lives: they are one process."""
+    """A local node is ready while its supervisor runs: they are one process."""
     at = now()
     return {
         "type": "Ready",
@@ -70,8 +71,3 @@ def ready_condition() -> dict[str, str]:
         "lastHeartbeatTime": at,
         "lastTransitionTime": at,
     }
-
-
-def memory_kib() -> int:
-    """This machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024

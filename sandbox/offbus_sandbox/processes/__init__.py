@@ -1,1 +1,1 @@
-"""Real processes: starting, watching, ending, and finding again those of a sandbox."""
+"""Real processes: starts, watches and ends them, and finds those of a sandbox again."""

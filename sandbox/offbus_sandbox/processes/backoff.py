@@ -1,7 +1,7 @@
 """CrashLoopBackOff: how long a container waits before its next start.
 
-As the kubelet does it: the first failure restarts at once and opens the window; a failure inside it waits for the
-rest of the window, which then doubles; a container that ran long enough starts afresh.
+As in the kubelet: the first failure restarts at once and opens the window; a failure inside it waits for the rest of
+the window, which then doubles; a container that ran long enough starts with a fresh back-off.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ class CrashLoop:
 async def restarted(
     policy: Backoff, life: Callable[[int], Awaitable[T | None]], waits: Callable[[float], None]
 ) -> T:
-    """Live again and again until a life, told how many were before it, gives a result; `waits` is told each pause."""
+    """Call `life` with its number from 0 until it returns a result; `waits` is called before each pause."""
     crashes, number = CrashLoop(policy), 0
     while True:
         begun = anyio.current_time()

@@ -1,7 +1,7 @@
-"""A child process in a session of its own, its output in a file, its end an event.
+"""A child process in its own session, its output in a file, its end an event.
 
-It is recorded in a file before anybody relies on it, and carries the sandbox's mark in its environment, so a
-supervisor that comes after a killed one finds it. Nothing here uses a shell.
+It is recorded in a file before anybody relies on it, and carries the sandbox's mark in its environment, so that the
+next supervisor finds it after this one was killed. Nothing here uses a shell.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How a process ended, as a container runtime tells it: 128 + signal for a killed one."""
+    """How a process ended, as a container runtime reports it: 128 + signal for a killed one."""
 
     code: int
     signal: int
@@ -49,7 +49,7 @@ class ExitStatus:
 
 
 class Child:
-    """A running child. Made by `start`; always `end` it, also after it has exited (its descendants may not have)."""
+    """A running child, from `start`; always `end` it, also after it has exited (its descendants may still run)."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], identity: ProcessId, mark: str, record: Path
@@ -65,7 +65,7 @@ class Child:
 
     @classmethod
     def start(cls, command: Command, records: Path) -> "Child":
-        """Start it. Raises OSError when it cannot be (no such program, no such folder)."""
+        """Start it. Raises OSError when that fails (no such program, no such folder)."""
         mark = secrets.token_hex(8)
         with command.log.open("ab") as log:
             process = subprocess.Popen(
@@ -91,7 +91,7 @@ class Child:
         return None if code is None else ExitStatus.of(code)
 
     async def wait(self) -> ExitStatus:
-        """Until it has ended by itself."""
+        """Wait until it has ended by itself."""
         await self.exited.wait()
         return ExitStatus.of(self._process.returncode)
 
@@ -101,7 +101,7 @@ class Child:
             self._process.kill()
 
     async def end(self, grace_s: float) -> ExitStatus:
-        """SIGTERM to it, `grace_s` seconds, then SIGKILL to its whole session; returns when nobody is left."""
+        """SIGTERM, `grace_s` seconds, then SIGKILL to its whole session; returns when all have ended."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
             with anyio.move_on_after(grace_s):
@@ -121,7 +121,7 @@ class Child:
 
 
 def resolved(command: Command) -> list[str]:
-    """argv with the program found in the *child's* PATH: subprocess would search ours."""
+    """argv with the program's path from the *child's* PATH: subprocess would search ours."""
     program = command.argv[0]
     found = program if "/" in program else shutil.which(program, path=command.env.get("PATH", ""))
     if found is None:
@@ -130,12 +130,12 @@ def resolved(command: Command) -> list[str]:
 
 
 def recorded(records: Path) -> list[tuple[ProcessId, str]]:
-    """The children that records name, alive or not, each with its mark."""
+    """The recorded children, alive or not, each with its mark."""
     found = []
     for record in records.iterdir():
         with suppress(
             ValueError, FileNotFoundError
-        ):  # a record torn by a kill is covered by the sandbox's mark
+        ):  # half-written before a kill: the sandbox's mark finds that process
             start, mark = record.read_text().split()
             found.append((ProcessId(int(record.name), int(start)), mark))
     return found

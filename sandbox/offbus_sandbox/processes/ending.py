@@ -1,8 +1,8 @@
-"""Ending processes for certain: signal, wait for the kernel to say so, look again until nobody is left."""
+"""Ends processes reliably: signal, wait for the kernel to confirm, repeat until none is left."""
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import anyio
@@ -15,19 +15,19 @@ Find = Callable[[], Sequence[Process]]
 
 
 def family(leader: ProcessId, mark: str) -> list[Process]:
-    """A child and its descendants: its session, and whoever left that but still carries its mark."""
+    """A child and its descendants: its session, and those that left the session but carry its mark."""
     return [p for p in processes() if belongs(p, leader, mark)]
 
 
 def belongs(process: Process, leader: ProcessId, mark: str) -> bool:
-    """Whether a process is of that family. A later session with the same number is not: it is younger than `leader`
-    can be, who leads it for as long as a member lives."""
+    """Whether a process is of that family. Its session's number is not reused while a member lives, so a process older
+    than `leader` belongs to an earlier session of that number."""
     in_session = process.session == leader.pid and process.id.start >= leader.start
     return in_session or (mark != "" and process.environment().get(CHILD_MARK) == mark)
 
 
 def marked(sandbox: str) -> list[Process]:
-    """The processes that carry a sandbox's mark, wherever they were forked to; the caller never is one."""
+    """The processes that carry a sandbox's mark, in any session, except the caller."""
     return [p for p in processes() if p.id.pid != os.getpid() and p.environment().get(MARK) == sandbox]
 
 
@@ -42,13 +42,6 @@ async def wait_gone(process: ProcessId) -> None:
             await anyio.wait_readable(fd)
     finally:
         os.close(fd)
-
-
-async def wait_all_gone(gone: Iterable[ProcessId]) -> None:
-    """Return when all of them have ended."""
-    async with anyio.create_task_group() as group:
-        for process in gone:
-            group.start_soon(wait_gone, process)
 
 
 async def end_all(find: Find, *, grace_s: float = 0.0) -> None:
@@ -67,6 +60,8 @@ async def end_all(find: Find, *, grace_s: float = 0.0) -> None:
 async def signalled(victims: Sequence[ProcessId], number: signal.Signals) -> None:
     """Send the signal to all, then wait for all."""
     for victim in victims:
-        with suppress(PermissionError):  # not ours after all; `find` shows it, and the caller reports it
+        with suppress(PermissionError):  # of another user; `find` still returns it, and the caller reports it
             signal_process(victim, number)
-    await wait_all_gone(victims)
+    async with anyio.create_task_group() as group:
+        for victim in victims:
+            group.start_soon(wait_gone, victim)

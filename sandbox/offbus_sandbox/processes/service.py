@@ -1,8 +1,7 @@
 """A program that the sandbox keeps running: a node's agent, the stand-in responder. Restarted when it dies."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
@@ -24,7 +23,7 @@ GRACE_S = 5.0
 
 @dataclass(slots=True)
 class Service:
-    """One program. It gets `--ready-fd N` and writes to N when it does its job."""
+    """One program. It gets `--ready-fd N` and writes to N when it is ready."""
 
     name: str
     command: Command
@@ -35,29 +34,29 @@ class Service:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Keep it running until cancelled. `task_status.started` is called when it is ready for the first time.
 
-        Raises CouldNotRun when it does not get ready the first time; later failures are logged and tried again.
+        Raises CouldNotRun when it does not become ready the first time; later failures are logged and retried.
         """
 
         async def life(number: int) -> None:
             self.restarts = number
-            await self._once(lambda ready: None if number else self._first(ready, task_status))
+            await self._once(None if number else task_status)
 
         await restarted(RESTARTS, life, lambda _pause_s: None)
 
-    def _first(self, ready: bool, task_status: TaskStatus[None]) -> None:
-        if not ready:
-            raise CouldNotRun(f"{self.name} did not come up", hint=f"see {self.command.log}")
-        task_status.started()
-
-    async def _once(self, told: Callable[[bool], None]) -> None:
+    async def _once(self, first: TaskStatus[None] | None) -> None:
+        """Run it until it ends; `first` is set for the first start, which must become ready."""
         ready, tell = os.pipe()
+        argv = (*self.command.argv, "--ready-fd", str(tell))
         try:
-            child = self._start(tell)
+            child = Child.start(replace(self.command, argv=argv, pass_fds=(tell,)), self.records)
             self.process = child.id
             try:
                 os.close(tell)
                 tell = -1
-                told(await is_ready(ready))
+                if not await is_ready(ready) and first:
+                    raise CouldNotRun(f"{self.name} did not start", hint=f"see {self.command.log}")
+                if first:
+                    first.started()
                 status = await child.wait()
                 structlog.get_logger().warning(
                     "ended, will be restarted", service=self.name, code=status.code
@@ -70,14 +69,9 @@ class Service:
             for fd in {ready, tell} - {-1}:
                 os.close(fd)
 
-    def _start(self, tell: int) -> Child:
-        own = self.command
-        argv = (*own.argv, "--ready-fd", str(tell))
-        return Child.start(Command(argv, own.env, own.log, own.cwd, pass_fds=(tell,)), self.records)
-
 
 async def is_ready(fd: int) -> bool:
-    """Whether the other end wrote something; it closing without a word means that the program has ended."""
+    """Whether the program reported that it is ready; a descriptor closed without data means that it has ended."""
     with anyio.move_on_after(READY_WITHIN_S):
         await anyio.wait_readable(fd)
         return bool(os.read(fd, 1))

@@ -1,4 +1,4 @@
-"""What runs in a sandbox: what is left of a dead supervisor, and what nobody answers for."""
+"""What runs in a sandbox: leftovers of a dead supervisor, and stray processes."""
 
 from collections.abc import Collection
 
@@ -13,7 +13,7 @@ GRACE_S = 2.0
 
 
 def leftovers(layout: Layout, spare: Collection[int] = ()) -> list[Process]:
-    """Every process of the sandbox, by its mark or by its record, but the caller and `spare` (pids)."""
+    """Every process of the sandbox, by its mark or by its record, except the caller and `spare` (pids)."""
     children = recorded(layout.processes) if layout.processes.is_dir() else []
     found = {p.id: p for p in marked(layout.id)}
     for process in processes():
@@ -23,7 +23,7 @@ def leftovers(layout: Layout, spare: Collection[int] = ()) -> list[Process]:
 
 
 async def end_leftovers(layout: Layout, spare: Collection[int] = ()) -> int:
-    """End all of them: SIGTERM, a moment, SIGKILL. How many there were."""
+    """End all of them: SIGTERM, a short grace, SIGKILL. Returns how many there were."""
     count = len(leftovers(layout, spare))
     await end_all(lambda: leftovers(layout, spare), grace_s=GRACE_S)
     for record in layout.processes.iterdir() if layout.processes.is_dir() else ():
@@ -32,7 +32,7 @@ async def end_leftovers(layout: Layout, spare: Collection[int] = ()) -> int:
 
 
 def strays(layout: Layout) -> list[str]:
-    """Command lines of processes of the sandbox that are neither a pod's nor a service's."""
+    """Command lines of the sandbox's processes that belong to no pod and no service."""
     children = recorded(layout.processes)
     return sorted(
         process.command()

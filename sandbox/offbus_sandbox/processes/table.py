@@ -1,7 +1,7 @@
-"""The kernel's process table, as far as a sandbox needs it: who is alive, who belongs to us.
+"""The kernel's process table, as far as a sandbox needs it: which processes run, and which are ours.
 
-A pid alone names nobody: it is reused. `ProcessId` adds the start time, and a signal goes through a pidfd that was
-opened before the start time was compared, so it cannot hit a stranger.
+A pid alone identifies nothing: it is reused. `ProcessId` adds the start time, and a signal goes through a pidfd that
+was opened before the start time was compared, so it cannot hit another process.
 """
 
 import os
@@ -21,7 +21,7 @@ CHILD_MARK = "OFFBUS_CHILD"
 
 @dataclass(frozen=True, slots=True)
 class ProcessId:
-    """One process for ever. `start` is in clock ticks since boot (`/proc/PID/stat`, field 22)."""
+    """One process, never a later one with its pid. `start`: clock ticks since boot (`/proc/PID/stat`, field 22)."""
 
     pid: int
     start: int
@@ -34,19 +34,19 @@ class ProcessId:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; one that ended and waits to be reaped does not."""
+        """Whether it runs; a zombie does not."""
         process = Process.read(self.pid)
         return process is not None and process.id == self and not process.ended
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What `/proc/PID/stat` says."""
+    """A process as in `/proc/PID/stat`."""
 
     id: ProcessId
     session: int
     ended: bool
-    """A zombie, or on its way out."""
+    """A zombie, or exiting."""
 
     @classmethod
     def read(cls, pid: int) -> "Process | None":
@@ -59,7 +59,7 @@ class Process:
         return cls(ProcessId(pid, int(fields[19])), int(fields[3]), fields[0] in "ZX")
 
     def environment(self) -> dict[str, str]:
-        """Its environment when it was started; empty when it is not ours to read, or has ended."""
+        """Its environment when it was started; empty when we may not read it, or it has ended."""
         try:
             raw = Path(f"/proc/{self.id.pid}/environ").read_bytes()
         except OSError:
@@ -68,7 +68,7 @@ class Process:
         return {name: value for name, _, value in pairs}
 
     def command(self) -> str:
-        """Its command line, for people."""
+        """Its command line, for messages."""
         try:
             raw = Path(f"/proc/{self.id.pid}/cmdline").read_bytes()
         except OSError:
@@ -87,7 +87,7 @@ def processes() -> Iterator[Process]:
 
 @contextmanager
 def opened(process: ProcessId) -> Iterator[int | None]:
-    """A pidfd of exactly that process; None when it has gone."""
+    """A pidfd of exactly that process; None when it has ended."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -100,7 +100,7 @@ def opened(process: ProcessId) -> Iterator[int | None]:
 
 
 def signal_process(process: ProcessId, number: signal.Signals) -> None:
-    """Send a signal; nothing happens when the process has gone."""
+    """Send a signal; nothing happens when the process has ended."""
     with opened(process) as fd, suppress(ProcessLookupError):
         if fd is not None:
             signal.pidfd_send_signal(fd, number)

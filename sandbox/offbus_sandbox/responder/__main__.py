@@ -1,9 +1,9 @@
 """`python -m offbus_sandbox.responder detector|controller|janitor`: the programs of the stand-in responder.
 
-In `local` the controller is the janitor too; in a cluster each node has its own.
+In `local` the controller includes the janitor; in a cluster each node runs its own.
 
-Exit codes: 0 after SIGTERM or SIGINT, 2 for a wrong call or configuration. Anything else is a bug: a
-traceback and 1; whoever started the program starts it again, and it goes on where it was. Logs go to stderr.
+Exit codes: 0 after SIGTERM or SIGINT, 2 for wrong arguments or configuration. Anything else is a bug: a traceback and
+1; the supervisor restarts the program, which continues from the cluster's state. Logs go to stderr.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Ready = Callable[[], None]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program that the command line names."""
+    """Run the selected program."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -84,13 +84,13 @@ PROGRAMS = {"detector": _detect, "controller": _control, "janitor": _pretend}
 
 
 class Readiness:
-    """Tells whoever started us that we work, once: the reader is gone afterwards."""
+    """Reports once to the starter that the program is ready; the starter then closes its end."""
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
 
     def tell(self) -> None:
-        """Write the line and close the descriptor, the first time."""
+        """Write the line and close the descriptor; later calls do nothing."""
         if self._fd is not None:
             os.write(self._fd, b"ready\n")
             os.close(self._fd)
@@ -101,21 +101,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="offbus_sandbox.responder", description=__doc__)
     programs = parser.add_subparsers(dest="program", required=True)
     detector = programs.add_parser("detector", help="follow one node's kernel log")
-    janitor = programs.add_parser("janitor", help="pretend one node's maintenance")
+    janitor = programs.add_parser("janitor", help="simulate one node's maintenance")
     for program in (detector, janitor):
         program.add_argument("--node", required=True, help="the node's name")
         program.add_argument("--root", required=True, type=Path, help="the node's root folder")
-        program.add_argument("--kernel-log", type=Path, help="record file or device; default ROOT/kmsg")
+        program.add_argument("--kernel-log", type=Path, help="record file or device; default: ROOT/kmsg")
     controller = programs.add_parser("controller", help="cordon, drain, remediate, uncordon")
     controller.add_argument(
-        "--nodes", type=Path, help="the folder of the nodes' folders; default beside the socket"
+        "--nodes", type=Path, help="folder with the nodes' folders; default: beside the socket"
     )
     for program in (detector, controller, janitor):
         program.add_argument(
             "--api", required=True, type=Path, help="the supervisor's socket, or `kubernetes`"
         )
         program.add_argument("--config", help="JSON file of settings (docs/responder.md)")
-        program.add_argument("--ready-fd", type=int, help="descriptor to write a line to when it works")
+        program.add_argument(
+            "--ready-fd", type=int, help="descriptor that gets a line when the program is ready"
+        )
     return parser
 
 

@@ -1,6 +1,6 @@
-"""A node's boot id: the machine's, until a simulated reboot has left another one below the node's root.
+"""A node's boot id: the machine's, until a simulated reboot writes another one below the node's root.
 
-It is how janitor and detector stay separate programs: one writes a new id, the other sees that it changed. Raises
+It keeps janitor and detector separate programs: one writes a new id, the other detects the change. Raises
 OSError. Must not: guess.
 """
 
@@ -11,19 +11,19 @@ __all__ = ["boot_id_folder", "read_boot_id", "renew_boot_id"]
 
 _NAME = "boot_id"
 _FOLDER = "var/run/nvsentinel"
-"""The one folder of NVSentinel's on a node that its programs may write to."""
+"""The only folder of NVSentinel's on a node that its programs may write to."""
 _MACHINE = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boot_id_folder(root: Path) -> Path:
-    """Where a simulated reboot shows; made when it is not there."""
+    """The folder where a simulated reboot shows; created when missing."""
     folder = root / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def read_boot_id(root: Path) -> str:
-    """The node's boot id now."""
+    """The node's current boot id."""
     try:
         return (root / _FOLDER / _NAME).read_text().strip()
     except FileNotFoundError:
@@ -31,7 +31,7 @@ def read_boot_id(root: Path) -> str:
 
 
 def renew_boot_id(root: Path) -> None:
-    """What a reboot does to it; readers see the old or the new one, never a part."""
+    """Replace it, as a reboot does; readers see the old or the new one, never a part."""
     folder = boot_id_folder(root)
     new = folder / f".{_NAME}.new"
     new.write_text(f"{uuid.uuid4()}\n")

@@ -1,8 +1,8 @@
 """How health events change a node condition: pure functions over the condition's dict.
 
 Format and rules: NVSentinel platform-connectors `K8sConnector`. A fault adds or replaces its entry; a healthy
-event drops the entries that it clears; the last one gone makes the condition healthy. Over 1024 characters
-the entries lose their raw text, then the whole is cut. Must not: talk to the cluster.
+event drops the entries that it clears; without entries the condition is healthy. Over 1024 characters
+the entries lose their raw text, then the whole is truncated. Must not: talk to the cluster.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,19 +31,21 @@ def kube_time(moment: datetime) -> str:
 
 
 def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
-    """Every fault that the node's conditions tell of; text that is no entry is passed over."""
+    """Every fault in the node's conditions; text that is not an entry is skipped."""
     name = node["metadata"]["name"]
     found: list[HealthEvent] = []
     for condition in node.get("status", {}).get("conditions", []):
         if condition.get("status") == names.TRUE and str(condition.get("reason", "")).endswith(_UNHEALTHY):
-            found += _faults(condition, name)
+            entries = split_entries(str(condition.get("message", "")))
+            parsed = [parse_entry(entry, node=name, check=condition["type"]) for entry in entries]
+            found += [fault for fault in parsed if fault is not None]
     return found
 
 
 def updated_conditions(
     conditions: Iterable[Mapping[str, Any]], event: HealthEvent, now: datetime
 ) -> list[dict[str, Any]]:
-    """The node's conditions after the event: all others as they are, the check's own last."""
+    """The node's conditions after the event: the others unchanged, the check's own last."""
     others = [dict(c) for c in conditions]
     old = next((c for c in others if c["type"] == event.checkName), {})
     return [*(c for c in others if c is not old), _after(old, event, kube_time(now))]
@@ -64,38 +66,22 @@ def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, An
 
 
 def _entries_after(old: Mapping[str, Any], event: HealthEvent) -> list[str]:
+    if event.isHealthy and not event.entitiesImpacted and not event.errorCode:
+        return []  # it clears the whole check
     was = split_entries(old.get("message", "")) if old.get("status") == names.TRUE else ()
-    if event.isHealthy:
-        return [entry for entry in was if not _cleared(entry, event)]
-    return [*(entry for entry in was if not _same_fault(entry, event)), entry_text(event).rstrip(";")]
-
-
-def _cleared(entry: str, event: HealthEvent) -> bool:
-    if not event.entitiesImpacted and not event.errorCode:
-        return True
-    fault = parse_entry(entry, node=event.nodeName, check=event.checkName)
-    return fault is not None and event.clears(fault)
-
-
-def _same_fault(entry: str, event: HealthEvent) -> bool:
-    fault = parse_entry(entry, node=event.nodeName, check=event.checkName)
-    return fault is not None and fault.key == event.key
-
-
-def _faults(condition: Mapping[str, Any], node: str) -> list[HealthEvent]:
-    entries = split_entries(str(condition.get("message", "")))
-    parsed = (parse_entry(entry, node=node, check=condition["type"]) for entry in entries)
-    return [fault for fault in parsed if fault is not None]
+    remaining = []
+    for entry in was:
+        fault = parse_entry(entry, node=event.nodeName, check=event.checkName)
+        gone = fault is not None and (event.clears(fault) if event.isHealthy else fault.key == event.key)
+        if not gone:
+            remaining.append(entry)
+    return remaining if event.isHealthy else [*remaining, entry_text(event).rstrip(";")]
 
 
 def _fit(entries: Sequence[str]) -> str:
     text = "".join(f"{entry};" for entry in entries)
     if len(text) <= MAX_MESSAGE:
         return text
-    text = "".join(_compacted(entry) for entry in entries)
+    faults = [(entry, parse_entry(entry, node="", check="")) for entry in entries]
+    text = "".join(entry_text(fault, compact=True) if fault else f"{entry};" for entry, fault in faults)
     return text if len(text) <= MAX_MESSAGE else f"{text[: MAX_MESSAGE - 3]}..."
-
-
-def _compacted(entry: str) -> str:
-    fault = parse_entry(entry, node="", check="")
-    return entry_text(fault, compact=True) if fault is not None else f"{entry};"

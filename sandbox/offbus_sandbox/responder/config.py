@@ -1,8 +1,8 @@
-"""Every knob of the stand-in responder, in one model, read from one JSON file by both programs.
+"""Every setting of the stand-in responder, in one model, read from one JSON file by both programs.
 
-Times are seconds. The defaults suit `local`: everything within half a second; NVSentinel's own numbers stand
-in each description. A file that cannot be read, an unknown key or a wrong type is one `UsageError` naming the
-file. Must not: read the environment, or change while a program runs.
+Times are seconds. The defaults suit `local`: everything within half a second; each description names NVSentinel's own
+value. A file that cannot be read, an unknown key or a wrong type is a `UsageError` that names the file. Must not: read
+the environment, or change while a program runs.
 """
 
 from enum import StrEnum
@@ -29,30 +29,31 @@ class DrainMode(StrEnum):
 
 
 class JanitorMode(StrEnum):
-    """What the controller does about the maintenance resources that it created."""
+    """What the controller does with the maintenance resources that it created."""
 
     SIMULATE = "simulate"
     MANUAL = "manual"
 
 
 class DrainPolicy(_Model):
-    """Which namespaces are drained, and how (NVSentinel: `userNamespaces`)."""
+    """The namespaces to drain, and how (NVSentinel: `userNamespaces`)."""
 
     name: str = Field(description="Namespace name or shell pattern.", examples=["drill-*"])
     mode: DrainMode = Field(description="How its pods leave the node.")
 
 
 class Breaker(_Model):
-    """The circuit breaker against cordoning a whole cluster."""
+    """The circuit breaker: prevents that the whole cluster is cordoned."""
 
     enabled: bool = Field(
-        default=False, description="NVSentinel: on. Off here: one node of three is near any useful share."
+        default=False,
+        description="NVSentinel: on. Off here: one node of three already exceeds any useful share.",
     )
     percentage: float = Field(
         default=50, gt=0, le=100, description="Share of GPU nodes cordoned within `duration_s` that trips it."
     )
     duration_s: float = Field(default=300, gt=0, description="The window. NVSentinel: 5m.")
-    namespace: str = Field(default="nvsentinel", description="Where the ConfigMap `circuit-breaker` lives.")
+    namespace: str = Field(default="nvsentinel", description="Namespace of the ConfigMap `circuit-breaker`.")
 
 
 class ResponderConfig(_Model):
@@ -90,7 +91,7 @@ class ResponderConfig(_Model):
     janitor: JanitorMode = Field(
         default=JanitorMode.SIMULATE,
         description="simulate: complete maintenance resources and report the repair as the node would; "
-        "manual: leave it for somebody else, as NVSentinel's `janitor.config.manualMode`.",
+        "manual: leave them to somebody else, as NVSentinel's `janitor.config.manualMode`.",
     )
     janitor_delay_s: float = Field(
         default=0.5,
@@ -102,8 +103,8 @@ class ResponderConfig(_Model):
     )
     drain: tuple[DrainPolicy, ...] = Field(
         default=(DrainPolicy(name="*", mode=DrainMode.IMMEDIATE),),
-        description="On overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace that "
-        "none names is not drained. NVSentinel's default is AllowCompletion for `*`: it waits for ever.",
+        description="On overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace without a "
+        "policy is not drained. NVSentinel's default is AllowCompletion for `*`: no time limit.",
     )
     delete_after_timeout_s: float = Field(
         default=3600,
@@ -133,11 +134,11 @@ def load_config(path: str | None) -> ResponderConfig:
     try:
         return ResponderConfig.model_validate_json(Path(path).read_bytes())
     except OSError as err:
-        raise UsageError(f"responder configuration {path} cannot be read: {err.strerror}") from err
+        raise UsageError(f"cannot read the responder configuration {path}: {err.strerror}") from err
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise UsageError(
             f"responder configuration {path}: {where}: {first['msg']}",
-            hint="docs/responder.md lists every setting",
+            hint="see docs/responder.md for all settings",
         ) from err

@@ -1,4 +1,4 @@
-"""The one place where the responder gets its port: the local supervisor's socket, or the cluster that it runs in.
+"""Opens the responder's port: the local supervisor's socket, or the cluster that it runs in.
 
 Raises what the adapter raises when it cannot connect. Must not: be imported by anything but the programs' entry point.
 """
@@ -12,7 +12,7 @@ from offbus_steps.port import Port
 __all__ = ["KUBERNETES", "connect"]
 
 KUBERNETES = Path("kubernetes")
-"""Stands for the cluster: by the pod's service account, or by kubectl's current context."""
+"""Selects the cluster: by the pod's service account, or kubectl's current context."""
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
-"""A health event: what the detector says about the node, and how it shows in a node condition.
+"""A health event: the detector's finding about the node, and its text in a node condition.
 
-Field names are those of NVSentinel's protobuf `HealthEvent` (data-models/protobufs/health_event.proto) in the
-JSON that its fault-quarantine writes into `quarantineHealthEvent`. The condition's text is the seam between
-detector and controller, so this module both writes an entry and reads it back. Must not: decide anything.
+Field names are those of NVSentinel's protobuf `HealthEvent` (data-models/protobufs/health_event.proto) in the JSON that
+its fault-quarantine writes into `quarantineHealthEvent`. The condition's text is the interface between detector and
+controller, so this module both writes and parses an entry. Must not: decide anything.
 """
 
 import re
@@ -18,6 +18,7 @@ __all__ = ["Entity", "HealthEvent", "entry_text", "parse_entry", "split_entries"
 
 NO_FAILURES = "No Health Failures"
 _ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+)")
+_ERROR_CODE = re.compile(r"(ErrorCode):(\S+)")
 _ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
 
 
@@ -26,14 +27,14 @@ class _Model(BaseModel):
 
 
 class Entity(_Model):
-    """One thing that is affected: `PCI 0000:3b:00`, `GPU_UUID GPU-…`."""
+    """One affected entity: `PCI 0000:3b:00`, `GPU_UUID GPU-…`."""
 
     entityType: str  # noqa: N815 - the protobuf's JSON name
     entityValue: str  # noqa: N815
 
 
 class HealthEvent(_Model):
-    """One event. Healthy events have no error code; without entities they speak for the whole check."""
+    """One event. Healthy events have no error code; without entities they clear the whole check."""
 
     version: int = 1
     agent: str = names.AGENT
@@ -49,7 +50,7 @@ class HealthEvent(_Model):
     generatedTimestamp: datetime | None = None  # noqa: N815
     nodeName: str = ""  # noqa: N815
     id: str = ""
-    """The document's id in NVSentinel's database; here made up by whoever quarantines."""
+    """The document's id in NVSentinel's database; here set at the quarantine."""
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -95,14 +96,14 @@ def split_entries(message: str) -> Sequence[str]:
 
 
 def parse_entry(entry: str, *, node: str, check: str) -> HealthEvent | None:
-    """The fault that an entry describes; None for one that was cut off or is somebody else's text."""
+    """The fault that an entry describes; None for a truncated entry or somebody else's text."""
     action = _ACTION.search(entry)
     if action is None or action.group(1) not in RecommendedAction.__members__:
         return None
     codes: list[str] = []
     entities: list[Entity] = []
     rest = entry[: action.start()].rstrip()
-    while found := _ENTITY_WORD.match(rest) or _error_code(rest):
+    while found := _ENTITY_WORD.match(rest) or _ERROR_CODE.match(rest):
         kind, value = found.groups()
         rest = rest[found.end() :].lstrip(" ")
         if kind == "ErrorCode":
@@ -118,7 +119,3 @@ def parse_entry(entry: str, *, node: str, check: str) -> HealthEvent | None:
         entitiesImpacted=tuple(entities),
         nodeName=node,
     )
-
-
-def _error_code(text: str) -> re.Match[str] | None:
-    return re.match(r"(ErrorCode):(\S+)", text)

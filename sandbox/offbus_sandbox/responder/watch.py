@@ -1,9 +1,8 @@
-"""Follows all objects of a kind: a list, then a watch from its version, and a new list when the watch is too
-old.
+"""Follows all objects of a kind: a list, then a watch from its version, and a new list when the watch is too old.
 
-`follow` yields every object that was there or changed, and deletions; it never ends but by cancellation. When
-the API cannot be reached it tries again, waiting up to 5 s. An object that vanished between two lists is
-reported as deleted. Must not: poll, or keep more than names and versions.
+`follow` yields every existing or changed object, and deletions, until cancelled. While the API is unreachable it
+retries, waiting up to 5 s. An object that disappeared between two lists is reported as deleted. Must not: poll, or keep
+more than names and versions.
 """
 
 import logging
@@ -37,19 +36,15 @@ class _Scope:
     labels: str
 
 
-def _nothing() -> None:
-    """The caller does not want to know."""
-
-
 async def follow(
     objects: Objects,
     kind: str,
     *,
     namespace: str = "",
     labels: str = "",
-    listed: Callable[[], None] = _nothing,
+    listed: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Seen]:
-    """All objects of a kind, now and for ever; `listed` is called whenever those of a list were handed out."""
+    """All objects of a kind, until cancelled; `listed` is called whenever a whole list has been yielded."""
     scope = _Scope(kind, namespace, labels)
     known: set[Ref] = set()
     wait = _FIRST_WAIT_S
@@ -61,7 +56,7 @@ async def follow(
         except Gone:
             _log.info("the watch of %s is too old, listing again", kind)
         except Retryable as err:
-            _log.warning("%s cannot be watched, trying again in %.1f s: %s", kind, wait, err)
+            _log.warning("cannot watch %s, retrying in %.1f s: %s", kind, wait, err)
             await anyio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
 

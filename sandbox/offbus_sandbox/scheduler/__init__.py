@@ -1,1 +1,1 @@
-"""The scheduler: which node a pod fits on, and which GPUs it gets there."""
+"""The scheduler: selects a pod's node, and the GPUs that it gets there."""

@@ -1,6 +1,6 @@
-"""Whether a pod may run on a node: Kubernetes' filters, as far as drills use them. Pure.
+"""Whether a pod may run on a node: Kubernetes' filters, as far as drills use them. Pure functions.
 
-Each filter answers with the words that Kubernetes' scheduler uses, so that a Pending pod says the same here as there.
+Each filter uses the text of Kubernetes' scheduler, so that a Pending pod has the same message here as there.
 GPUs and the number of pods are the only resources: CPU and memory are this machine's, shared by all nodes.
 """
 
@@ -19,7 +19,7 @@ BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 
 
 def refusals(pod: Object, node: Object, gpus: Sequence[str], on_node: Sequence[Object]) -> Iterator[str]:
-    """Why `pod` may not run on `node` now; nothing when it may. `on_node` are the pods that hold its resources."""
+    """Why `pod` may not run on `node` now; empty when it may. `on_node` are the pods that hold its resources."""
     spec = pod["spec"]
     if node["spec"].get("unschedulable") and not tolerates(spec, UNSCHEDULABLE_TAINT):
         yield "node(s) were unschedulable"
@@ -48,7 +48,7 @@ def free_gpus(gpus: Sequence[str], on_node: Sequence[Object]) -> list[str]:
 
 
 def holds_resources(pod: Object) -> bool:
-    """A pod holds what it was given until it has ended; one that is being deleted still does."""
+    """A pod holds its resources until it has ended, also while it is being deleted."""
     return bool(pod["spec"].get("nodeName")) and not is_finished(pod)
 
 
@@ -71,15 +71,15 @@ def matches_term(term: Mapping[str, Any], node: Object) -> bool:
 
 
 def unsupported(pod: Object) -> str | None:
-    """A requirement that this scheduler cannot keep; such a pod stays Pending rather than being placed wrongly."""
+    """A requirement that this scheduler does not support; such a pod stays Pending instead of getting a wrong node."""
     spec = pod["spec"]
     for kind in ("podAffinity", "podAntiAffinity"):
         rules = (spec.get("affinity") or {}).get(kind) or {}
         if rules.get("requiredDuringSchedulingIgnoredDuringExecution"):
-            return f"required {kind} is not served by offbus local"
+            return f"required {kind} is not supported by offbus local"
     hard = [
         c
         for c in spec.get("topologySpreadConstraints") or ()
         if c.get("whenUnsatisfiable") != "ScheduleAnyway"
     ]
-    return "a hard topologySpreadConstraint is not served by offbus local" if hard else None
+    return "a hard topologySpreadConstraint is not supported by offbus local" if hard else None

@@ -1,1 +1,1 @@
-"""The persisted object store: Kubernetes' rules for objects, without Kubernetes."""
+"""The persistent object store: Kubernetes' rules for objects, without Kubernetes."""

@@ -1,8 +1,8 @@
 """The store's file: SQLite in WAL mode, one transaction per change.
 
-A change is committed before anybody hears of it, so a supervisor that is killed loses nothing that a client was
-told. `synchronous=NORMAL` survives the death of the process; a power failure may lose the newest changes, which
-a sandbox (whose processes die with the machine) need not survive.
+A change is committed before any client sees it, so a killed supervisor loses nothing that a client has seen.
+`synchronous=NORMAL` survives the death of the process; a power failure may lose the newest changes, which a sandbox
+(whose processes die with the machine) need not survive.
 """
 
 import json
@@ -27,7 +27,7 @@ class Database:
     """Objects and counters on disk."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file, for its owner alone."""
+        """Open or create the file, for its owner only."""
         path.touch(mode=0o600)
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -49,7 +49,7 @@ class Database:
         self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, value))
 
     def write(self, version: int, ref: Ref, obj: dict[str, Any] | None) -> None:
-        """One change, with the version it makes; None removes the object."""
+        """Write one change with its version; None removes the object."""
         key = (ref.kind, ref.namespace, ref.name)
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")

@@ -1,7 +1,7 @@
-"""The latest changes of the store, in order, and those who follow them.
+"""The latest changes of the store, in order, for watchers.
 
-Resource versions are consecutive, so a watcher is only a position in this history: it needs no queue, a slow one
-costs nothing, and one that falls out of the window gets `Gone` exactly as from an API server.
+Resource versions are consecutive, so a watcher is only a position in this history: it needs no queue, a slow one costs
+nothing, and one that falls behind the window gets `Gone` exactly as from an API server.
 """
 
 from collections.abc import AsyncIterator
@@ -45,12 +45,12 @@ class History:
         self._wake()
 
     def close(self) -> None:
-        """End all watches: the store is going away."""
+        """End all watches: the store closes."""
         self._closed = True
         self._wake()
 
     def since(self, version: int) -> list[Change]:
-        """The changes after `version`. Raises Gone when some of them are no longer kept, or it is of the future."""
+        """The changes after `version`. Raises Gone when some are no longer stored, or for a future version."""
         behind = self.last - version
         if behind < 0 or behind > len(self._changes):
             raise Gone(f"resource version {version} is not in the history", hint="list again, then watch")

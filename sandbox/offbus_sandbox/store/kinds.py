@@ -1,4 +1,4 @@
-"""What is particular to a kind when it is written: defaults, and the mistakes that a controller could not report."""
+"""Each kind's own rules for writes: defaults, and checks for mistakes that a controller could not report."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def default_kind(obj: Object) -> Object:
 
 
 def check_kind(new: Object, old: Object | None) -> None:
-    """Refuse what could not work. Raises Invalid with every problem found."""
+    """Refuse an object that cannot work. Raises Invalid with every problem found."""
     check = CHECKS.get(new["kind"])
     found = list(check(new, old)) if check else []
     if found:
@@ -42,10 +42,6 @@ def default_pod(obj: Object) -> Object:
     return {**obj, "spec": spec, "status": {"phase": "Pending"}}
 
 
-def default_namespace(obj: Object) -> Object:
-    return {**obj, "status": {"phase": "Active"}}
-
-
 def default_replicas(obj: Object) -> Object:
     return {**obj, "spec": {"replicas": 1, **given(obj.get("spec"))}}
 
@@ -55,18 +51,10 @@ def default_spec(obj: Object) -> Object:
 
 
 def given(value: Any) -> dict[str, Any]:
-    """The fields of `value` that are set: null is absent. What is no mapping has none, and the check reports that."""
+    """The fields of `value` that are set: null is absent. A value that is no mapping has none; the check reports it."""
     return (
         {key: item for key, item in value.items() if item is not None} if isinstance(value, Mapping) else {}
     )
-
-
-def check_node(new: Object, _old: Object | None) -> Problems:
-    yield from problems(NodeSpec, new.get("spec"))
-
-
-def check_budget(new: Object, _old: Object | None) -> Problems:
-    yield from problems(BudgetSpec, new.get("spec"))
 
 
 def check_pod(new: Object, old: Object | None) -> Problems:
@@ -80,10 +68,10 @@ def check_pod(new: Object, old: Object | None) -> Problems:
 
 
 def twice(containers: list[Any]) -> Problems:
-    """Containers of one pod have different names."""
+    """Report containers of one pod with the same name."""
     names = [c.get("name") for c in containers if isinstance(c, Mapping)]
     if len(set(map(str, names))) != len(names):
-        yield "two containers have one name"
+        yield "two containers have the same name"
 
 
 def check_replicated(new: Object, _old: Object | None) -> Problems:
@@ -100,20 +88,17 @@ def check_replicated(new: Object, _old: Object | None) -> Problems:
 
 
 def check_graph(new: Object, _old: Object | None) -> Problems:
-    """DynamoGraphDeployment, of the version that it is written in."""
+    """DynamoGraphDeployment: v1beta1 has components, v1alpha1 services."""
     spec = new.get("spec")
     beta = isinstance(spec, Mapping) and "components" in spec
     found = list(problems(ComponentsSpec if beta else GraphSpec, spec))
     if found:
         yield from found
+    elif beta:
+        yield from check_components(new["spec"])
     else:
-        yield from check_components(new["spec"]) if beta else check_services(new["spec"])
-
-
-def check_services(spec: Mapping[str, Any]) -> Problems:
-    """v1alpha1."""
-    for name, service in spec["services"].items():
-        yield from check_part(service, f"spec.services.{name}", "extraPodSpec.mainContainer")
+        for name, service in new["spec"]["services"].items():
+            yield from check_part(service, f"spec.services.{name}", "extraPodSpec.mainContainer")
 
 
 def check_components(spec: Mapping[str, Any]) -> Problems:
@@ -121,7 +106,7 @@ def check_components(spec: Mapping[str, Any]) -> Problems:
     for one in spec["components"]:
         where = f"spec.components[{one['name']}]"
         if not any(c["name"] == "main" for c in one["podTemplate"]["spec"]["containers"]):
-            yield f"{where}.podTemplate.spec.containers needs one that is named main"
+            yield f"{where}.podTemplate.spec.containers needs a container named main"
             continue
         yield from check_part(one, where, "podTemplate.spec.containers[main]")
 
@@ -129,18 +114,18 @@ def check_components(spec: Mapping[str, Any]) -> Problems:
 def check_part(part: Mapping[str, Any], where: str, container: str) -> Problems:
     """One service or component."""
     if part.get("multinode"):
-        yield f"{where}.multinode is not played here: a pod that spans nodes needs a cluster"
+        yield f"{where}.multinode is not supported here: a pod that spans nodes needs a cluster"
     if "podTemplate" in part:
         main = next(c for c in part["podTemplate"]["spec"]["containers"] if c["name"] == "main")
     else:
         main = part["extraPodSpec"]["mainContainer"]
     if not main.get("command") and not main.get("args"):
-        yield f"{where}.{container} needs a command: pods are processes here, images are not pulled"
+        yield f"{where}.{container} needs a command: pods are processes here, and images are not pulled"
 
 
 DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
     "Pod": default_pod,
-    "Namespace": default_namespace,
+    "Namespace": lambda obj: {**obj, "status": {"phase": "Active"}},
     "Deployment": default_replicas,
     "ReplicaSet": default_replicas,
     "StatefulSet": default_replicas,
@@ -149,10 +134,10 @@ DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
 }
 CHECKS: Mapping[str, Callable[[Object, Object | None], Problems]] = {
     "Pod": check_pod,
-    "Node": check_node,
+    "Node": lambda new, _old: problems(NodeSpec, new.get("spec")),
     "Deployment": check_replicated,
     "ReplicaSet": check_replicated,
     "StatefulSet": check_replicated,
-    "PodDisruptionBudget": check_budget,
+    "PodDisruptionBudget": lambda new, _old: problems(BudgetSpec, new.get("spec")),
     "DynamoGraphDeployment": check_graph,
 }

@@ -1,4 +1,4 @@
-"""JSON merge patch (RFC 7396), as the API server applies it. Pure: neither argument is changed."""
+"""JSON merge patch (RFC 7396), as the API server applies it. Pure: changes neither argument."""
 
 from collections.abc import Mapping
 from typing import Any

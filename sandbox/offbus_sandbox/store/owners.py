@@ -1,4 +1,4 @@
-"""Who owns whom: owner references, written and followed."""
+"""Owner references: written and followed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +8,10 @@ from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import GRAPH_LABEL
 
-__all__ = ["HASH_LABEL", "controller_of", "dependents", "graph_of", "owner_reference"]
+__all__ = ["HASH_LABEL", "controller_of", "dependents", "graph_of", "owner_reference", "owner_uids"]
 
 HASH_LABEL = "pod-template-hash"
-"""On the ReplicaSets of a Deployment and their pods: names the template that they were made from."""
+"""On a Deployment's ReplicaSets and their pods: the hash of their template."""
 
 
 def owner_reference(owner: Object) -> dict[str, Any]:
@@ -28,23 +28,28 @@ def owner_reference(owner: Object) -> dict[str, Any]:
 
 
 def controller_of(obj: Object) -> Ref | None:
-    """What controls an object, if anything does."""
+    """The controller of an object, if it has one."""
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
             return Ref(owner["kind"], owner["name"], obj["metadata"].get("namespace", ""))
     return None
 
 
+def owner_uids(obj: Object) -> set[str]:
+    """The uids of an object's owners."""
+    return {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
+
+
 def dependents(store: Store, kind: str, owner: Object) -> Iterator[Object]:
     """The objects of a kind that `owner` controls."""
     uid = owner["metadata"]["uid"]
     for obj in store.each(kind, owner["metadata"].get("namespace", "")):
-        if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences") or ()):
+        if uid in owner_uids(obj):
             yield obj
 
 
 def graph_of(pod: Object) -> str:
-    """The name of the workload whose pods find one another: the graph, or what made the pod, or the pod alone."""
+    """The workload whose pods discover one another: the graph, else the pod's controller, else the pod itself."""
     labels = labels_of(pod)
     if GRAPH_LABEL in labels:
         return labels[GRAPH_LABEL]

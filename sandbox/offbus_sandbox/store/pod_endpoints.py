@@ -1,8 +1,8 @@
-"""Which pods of a workload are reached by whom: what a Service's endpoints and Dynamo's discovery tell. Pure.
+"""A workload's ready pods by service, as in a Service's endpoints and Dynamo's discovery. Pure functions.
 
     {"services": {"Frontend": [{"pod": "…", "ip": "127.…", "port": 8000, "node": "node-1"}]}, "frontends": ["Frontend"]}
 
-A pod that is not ready, or is being deleted, is not in it.
+A pod that is not ready, or is being deleted, is not listed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,25 +18,26 @@ __all__ = ["COMPONENT", "COMPONENT_TYPE", "endpoints"]
 COMPONENT = "nvidia.com/dynamo-component"
 COMPONENT_TYPE = "nvidia.com/dynamo-component-type"
 PREFERRED_PORTS = ("http", "system")
-"""Names of the port that is announced when a pod has several, in this order; else its first."""
+"""Names of the port to announce when a pod has several, in this order; else its first."""
 
 
 def endpoints(pods: Iterable[Object]) -> dict[str, Any]:
-    """Of one graph's pods, by service."""
+    """The endpoints of one graph's pods, by service."""
     services: dict[str, list[dict[str, Any]]] = {}
     frontends = set()
     for pod in pods:
-        component = component_of(pod)
+        labels = labels_of(pod)
+        component = labels.get(COMPONENT) or labels.get("app.kubernetes.io/component") or graph_of(pod)
         entries = services.setdefault(component, [])
-        if labels_of(pod).get(COMPONENT_TYPE, "frontend") == "frontend":
-            frontends.add(component)  # the pods of a plain Deployment are all reached by its clients
+        if labels.get(COMPONENT_TYPE, "frontend") == "frontend":
+            frontends.add(component)  # clients reach all pods of a plain Deployment
         if is_ready(pod):
             entries.append(endpoint(pod))
     return {"services": services, "frontends": sorted(frontends)}
 
 
 def endpoint(pod: Object) -> dict[str, Any]:
-    """One ready pod."""
+    """The entry of one ready pod."""
     return {
         "pod": pod["metadata"]["name"],
         "ip": pod["status"]["podIP"],
@@ -45,14 +46,8 @@ def endpoint(pod: Object) -> dict[str, Any]:
     }
 
 
-def component_of(pod: Object) -> str:
-    """The service that a pod belongs to."""
-    labels = labels_of(pod)
-    return str(labels.get(COMPONENT) or labels.get("app.kubernetes.io/component") or graph_of(pod))
-
-
 def announced_port(pod: Object) -> int | None:
-    """The port that others use."""
+    """The port that clients use."""
     ports: list[Mapping[str, Any]] = [p for c in pod["spec"]["containers"] for p in c.get("ports") or ()]
     by_name = {p.get("name"): p for p in ports}
     named = [by_name[name] for name in PREFERRED_PORTS if name in by_name]

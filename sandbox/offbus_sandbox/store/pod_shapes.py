@@ -32,9 +32,9 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def label(value: str) -> str:
-    """A DNS label, as Kubernetes wants container names: logs are filed under them."""
+    """A DNS label, as Kubernetes requires for container names: log folders are named after them."""
     if LABEL.fullmatch(value) is None:
-        raise ValueError("it must be lower-case letters, digits and '-', at most 63 of them")
+        raise ValueError("it must consist of at most 63 lower-case letters, digits and '-'")
     return value
 
 
@@ -57,7 +57,7 @@ Words = list[StrictStr]
 
 
 class Shape(BaseModel):
-    """Reads what it knows and ignores the rest. Kubernetes treats null as absent everywhere."""
+    """Parses the known fields and ignores the rest. Kubernetes treats null as absent everywhere."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -1,6 +1,6 @@
-"""What the API server checks and sets when an object is written, apart from the particulars of each kind.
+"""The API server's checks and defaults for every write, apart from each kind's own rules.
 
-Names end up in paths of files, so their form is also what keeps a hostile object inside the sandbox's folder.
+Names become parts of file paths, so their check also keeps a hostile object inside the sandbox's folder.
 """
 
 import re
@@ -28,7 +28,7 @@ def now() -> str:
 
 
 def prepare_new(obj: Mapping[str, Any]) -> Object:
-    """The object as it is stored at first: checked, with uid, time and generation, without status."""
+    """The new object as it is stored: checked, with uid, time and generation, without status."""
     resource = resource_of(obj.get("kind"))
     if obj.get("apiVersion") not in resource.versions:
         known = " or ".join(map(repr, resource.versions))
@@ -62,7 +62,7 @@ def name_of(resource: ApiResource, meta: Mapping[str, Any]) -> str:
 
 
 def checked(form: re.Pattern[str], value: Any, what: str) -> str:
-    """`value` when it has the form that Kubernetes wants of such a name. Raises Invalid."""
+    """`value` when it has the form that Kubernetes requires of such a name. Raises Invalid."""
     if not isinstance(value, str) or form.fullmatch(value) is None or ".." in value:
         raise Invalid(f"{what} is {value!r}", hint="use lower-case letters, digits, '-' (and '.' in names)")
     return value
@@ -77,7 +77,7 @@ def check_labels(meta: Mapping[str, Any]) -> None:
 
 
 def apply_patch(old: Object, merged: Object, *, status: bool) -> Object:
-    """`merged` as it may be stored over `old`: the other half is kept, fixed fields are checked.
+    """`merged` as the new version of `old`: the other half (status or the rest) stays, fixed fields are checked.
 
     Raises Conflict when resourceVersion or uid do not match, Invalid when a fixed field would change.
     """
@@ -94,7 +94,7 @@ def apply_patch(old: Object, merged: Object, *, status: bool) -> Object:
 
 
 def check_preconditions(old: Object, merged: Object) -> None:
-    """A patch that names a version or uid is for that one alone."""
+    """A patch with a version or uid applies only to that one. Raises Conflict."""
     for field in ("resourceVersion", "uid"):
         have, want = old["metadata"][field], merged["metadata"].get(field)
         if want != have:
@@ -102,7 +102,7 @@ def check_preconditions(old: Object, merged: Object) -> None:
 
 
 def check_fixed(old: Object, merged: Object) -> None:
-    """Fields that nobody may change."""
+    """Refuse changes of fixed fields. Raises Invalid."""
     for field in FIXED:
         if merged["metadata"].get(field) != old["metadata"].get(field):
             raise Invalid(f"metadata.{field} of {Ref.of(old)} cannot be changed")

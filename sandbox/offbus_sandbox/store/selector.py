@@ -1,6 +1,6 @@
 """Label selectors: the textual form of a list or watch, and the `matchLabels` form of workloads.
 
-The equality form of Kubernetes is understood ("a=b,c!=d,e,!f"); set-based terms ("a in (b)") are refused as
+Kubernetes' equality form is supported ("a=b,c!=d,e,!f"); set-based terms ("a in (b)") are refused as
 `Invalid` rather than matched wrongly.
 """
 
@@ -20,7 +20,7 @@ TERM = re.compile(rf"(?P<no>!)?(?P<key>{KEY})(?:\s*(?P<op>==|=|!=)\s*(?P<value>[
 
 
 def parse_selector(text: str) -> Selector:
-    """A predicate on labels. Raises Invalid, naming the term that is not understood."""
+    """A predicate on labels. Raises Invalid with the term that is not supported."""
     terms = [parse_term(part.strip()) for part in text.split(",") if part.strip()]
     return lambda labels: all(term(labels) for term in terms)
 
@@ -29,9 +29,7 @@ def parse_term(term: str) -> Selector:
     """One requirement of a selector."""
     found = TERM.fullmatch(term)
     if found is None or (found["no"] and found["op"]):
-        raise Invalid(
-            f"label selector term {term!r} is not understood", hint='write "a=b", "a!=b", "a" or "!a"'
-        )
+        raise Invalid(f"label selector term {term!r} is not supported", hint='use "a=b", "a!=b", "a" or "!a"')
     key, op, value = found["key"], found["op"], found["value"]
     if op is None:
         return (lambda labels: key not in labels) if found["no"] else (lambda labels: key in labels)

@@ -1,7 +1,7 @@
-"""The kinds that the sandbox serves: those of the port, without the ones that nothing here would make true.
+"""The kinds that the sandbox serves: the port's, without those that no controller here would act on.
 
-A LeaderWorkerSet, a PersistentVolumeClaim, an admission policy or a webhook that is stored and never acted on would
-look deployed and never be. They are refused as a cluster refuses what it does not serve.
+A LeaderWorkerSet, a PersistentVolumeClaim, an admission policy or a webhook without a controller would look deployed
+and never work. They are refused, as a cluster refuses kinds that it does not serve.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ SERVED: Mapping[str, ApiResource] = {name: one for name, one in KINDS.items() if
 
 
 def resource_of(kind: Any) -> ApiResource:
-    """Where a kind is served. Raises Invalid for one that is not."""
+    """The API resource of a kind. Raises Invalid for one that is not served."""
     resource = SERVED.get(kind) if isinstance(kind, str) else None
     if resource is None:
         raise Invalid(f"kind {kind!r} is not served here", hint=f"served are {', '.join(sorted(SERVED))}")

@@ -1,7 +1,7 @@
-"""The shapes that the sandbox relies on in what users write: checked when an object is written, never changed.
+"""The shapes that the sandbox relies on in users' objects: checked when an object is written, never changed.
 
-Fields that nobody here reads may be anything. A real API server checks more; what it would refuse and we accept does
-no harm here, and what we refuse names the field, so that no controller ever meets a value that it cannot handle.
+Fields that nothing here reads may have any value. A real API server checks more; what it would refuse and we accept
+does no harm here. Our refusals name the field, so that no controller ever gets a value that it cannot handle.
 """
 # ruff: noqa: N815  the fields have Kubernetes' own names
 
@@ -32,7 +32,7 @@ MAX_SERVICES = 25
 
 
 def service_name(value: str) -> str:
-    """A service's name becomes part of names of objects, in lower case."""
+    """A service's name becomes part of object names, in lower case."""
     label(value.lower())
     return value
 
@@ -155,7 +155,7 @@ class ComponentsSpec(Shape):
 
 
 def problems(shape: type[BaseModel], spec: Any) -> Iterator[str]:
-    """Every mistake in `spec`, with its place."""
+    """Every mistake in `spec`, with its path."""
     try:
         shape.model_validate(spec if isinstance(spec, Mapping) else {})
     except ValidationError as err:

@@ -1,7 +1,7 @@
 """The object store: one writer, the supervisor's event loop; every call is synchronous and complete when it returns.
 
-Objects handed out are the stored ones: whoever holds one must not change it in place. Every write makes a new
-object, commits it, adds it to the history, then tells the listeners (which only note what to look at).
+Returned objects are the stored ones: callers must not change them. Every write makes a new object, commits it, adds it
+to the history, then calls the listeners (which only note what to reconcile).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +64,7 @@ class Store:
         return ObjectList(items, str(self.history.last))
 
     def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
-        """Store a new object, or see how it would be stored. Raises Conflict when it exists, Invalid."""
+        """Store a new object, or return how it would be stored. Raises Conflict when it exists, Invalid."""
         new = default_kind(prepare_new(obj))
         check_kind(new, None)
         ref = Ref.of(new)
@@ -76,7 +76,7 @@ class Store:
         return self._commit(WatchType.ADDED, ref, new)
 
     def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
-        """JSON merge patch; see `offbus_steps.port.Objects.patch`. A patch that changes nothing makes no version."""
+        """JSON merge patch; see `offbus_steps.port.Objects.patch`. A patch without changes makes no new version."""
         old = self.get(ref)
         if status and ref.kind in WITHOUT_STATUS:
             raise NotFound(f"{ref.kind} has no status subresource")
@@ -85,7 +85,9 @@ class Store:
         if new == old:
             return old
         stored = self._commit(WatchType.MODIFIED, ref, new)
-        return self._finish_if_released(stored)
+        meta = stored["metadata"]
+        waits = meta.get("finalizers") or is_bound_pod(stored) or ref.kind == "Namespace"
+        return self.remove(ref) if meta.get("deletionTimestamp") and not waits else stored
 
     def replace_spec(self, ref: Ref, spec: Mapping[str, Any]) -> Object:
         """Replace the whole spec, for the controller that owns it (what PUT does in Kubernetes)."""
@@ -104,7 +106,7 @@ class Store:
         return old if new == old else self._commit(WatchType.MODIFIED, ref, new)
 
     def bind(self, ref: Ref, node: str, annotations: Mapping[str, str]) -> Object:
-        """What the Binding subresource does: a pod gets its node, once."""
+        """Assign a pod to its node, once, as the Binding subresource does."""
         old = self.get(ref)
         spec = {**old["spec"], "nodeName": node}
         meta = {
@@ -114,25 +116,20 @@ class Store:
         return self._commit(WatchType.MODIFIED, ref, {**old, "spec": spec, "metadata": meta})
 
     def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> Object:
-        """Ask for deletion. A pod on a node stays, marked, until its kubelet has ended it."""
+        """Request deletion. A pod on a node is marked, and stays until its kubelet has ended it."""
         old = self.get(ref)
         if uid and uid != old["metadata"]["uid"]:
             raise Conflict(f"{ref} has uid {old['metadata']['uid']}, not {uid}")
         if grace_seconds != 0 and is_bound_pod(old):
-            return self._mark(ref, old, pod_grace(old, grace_seconds))
+            own_grace = int(old["spec"].get("terminationGracePeriodSeconds", 30))  # 30: Kubernetes' default
+            return self._mark(ref, old, own_grace if grace_seconds is None else grace_seconds)
         if old["metadata"].get("finalizers") or ref.kind == "Namespace":
-            return self._mark(ref, old, 0)  # a namespace goes when its controller has emptied it
+            return self._mark(ref, old, 0)  # a namespace is removed once its controller has emptied it
         return self.remove(ref)
 
     def remove(self, ref: Ref) -> Object:
-        """Take the object out of the store now."""
+        """Remove the object from the store now."""
         return self._commit(WatchType.DELETED, ref, self.get(ref))
-
-    def next_number(self, counter: str) -> int:
-        """The next value of a persisted counter, from 1."""
-        value = self.database.counter(counter) + 1
-        self.database.set_counter(counter, value)
-        return value
 
     def close(self) -> None:
         """End all watches and close the file."""
@@ -146,13 +143,8 @@ class Store:
         marked = {**meta, "deletionTimestamp": now(), "deletionGracePeriodSeconds": grace}
         return self._commit(WatchType.MODIFIED, ref, {**old, "metadata": marked})
 
-    def _finish_if_released(self, obj: Object) -> Object:
-        meta = obj["metadata"]
-        waits = meta.get("finalizers") or is_bound_pod(obj) or obj["kind"] == "Namespace"
-        return self.remove(Ref.of(obj)) if meta.get("deletionTimestamp") and not waits else obj
-
     def _ensure_namespace(self, namespace: str) -> None:
-        """Namespaces come into being with their first object: there is nobody else here to make them."""
+        """Create the namespace with its first object: nothing else here creates namespaces."""
         if not namespace:
             return
         ref = Ref("Namespace", namespace)
@@ -162,7 +154,7 @@ class Store:
             self._commit(WatchType.ADDED, ref, default_kind(prepare_new(made)))
         elif found["metadata"].get("deletionTimestamp"):
             raise Forbidden(
-                f"{ref} is being terminated: nothing can be created in it", hint="wait until it is gone"
+                f"{ref} is terminating: nothing can be created in it", hint="wait until it is gone"
             )
 
     def _commit(self, kind: WatchType, ref: Ref, obj: Object) -> Object:
@@ -206,12 +198,5 @@ def seen_type(change: Change, selects: Selector) -> WatchType | None:
 
 
 def is_bound_pod(obj: Object) -> bool:
-    """A pod that a kubelet holds."""
+    """A pod that was assigned to a node."""
     return obj["kind"] == "Pod" and bool(obj["spec"].get("nodeName"))
-
-
-def pod_grace(pod: Object, asked: int | None) -> int:
-    """Seconds that a pod gets to end: asked for, or its own, or Kubernetes' 30."""
-    if asked is not None:
-        return asked
-    return int(pod["spec"].get("terminationGracePeriodSeconds", 30))

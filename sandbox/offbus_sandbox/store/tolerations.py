@@ -1,4 +1,4 @@
-"""Taints and tolerations: Kubernetes' rule, for the scheduler and for the eviction by NoExecute taints. Pure."""
+"""Taints and tolerations: Kubernetes' rule, for the scheduler and the eviction by NoExecute taints. Pure functions."""
 
 from collections.abc import Mapping
 from typing import Any

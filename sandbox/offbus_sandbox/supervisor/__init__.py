@@ -1,1 +1,1 @@
-"""The supervisor: the process that is the local cluster."""
+"""The supervisor: the process that runs the local cluster."""

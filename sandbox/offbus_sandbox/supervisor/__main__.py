@@ -1,6 +1,6 @@
 """`python -m offbus_sandbox.supervisor --dir DIR [--ready-fd N]`: started by `offbus_sandbox.local.launch`.
 
-It detaches itself at once (its starter only waits for the byte on the descriptor), so that it outlives every client.
+It detaches itself at once (its starter only waits for the line on the descriptor), so that it outlives every client.
 On the descriptor it writes one JSON line: `{"ready": true}` or `{"error": …, "hint": …}`.
 """
 
@@ -20,11 +20,11 @@ def main() -> None:
     """Detach, then serve."""
     parser = argparse.ArgumentParser(prog="offbus_sandbox.supervisor", description=__doc__)
     parser.add_argument("--dir", required=True, type=Path, help="the sandbox's folder")
-    parser.add_argument("--ready-fd", type=int, help="tell this descriptor that requests are answered")
+    parser.add_argument("--ready-fd", type=int, help="descriptor that gets a line when requests are served")
     args = parser.parse_args()
     starter = os.getpid()
     if os.fork():
-        os._exit(0)  # the starter waits for this one; nothing was set up yet that would have to be undone
+        os._exit(0)  # the starter waits for this process; nothing is set up yet that needs cleaning up
     sys.exit(serve(args.dir, args.ready_fd, starter))
 
 
@@ -40,7 +40,7 @@ def serve(folder: Path, ready_fd: int | None, starter: int) -> int:
 
 
 def run(folder: Path, ready_fd: int | None, starter: int) -> None:
-    """Take the lock, end what a killed supervisor left, serve. Raises CouldNotRun."""
+    """Take the lock, end leftovers of a killed supervisor, serve. Raises CouldNotRun."""
     import anyio
 
     from offbus.journal.lock import FileLock
@@ -67,7 +67,7 @@ def run(folder: Path, ready_fd: int | None, starter: int) -> None:
 
 
 def first_known(group: BaseExceptionGroup[BaseException]) -> OffbusError | None:
-    """The first expected error in a group, however deep; None when there are only bugs."""
+    """The first expected error in a group, at any depth; None when there are only bugs."""
     for err in group.exceptions:
         found = first_known(err) if isinstance(err, BaseExceptionGroup) else err
         if isinstance(found, OffbusError):
@@ -76,15 +76,15 @@ def first_known(group: BaseExceptionGroup[BaseException]) -> OffbusError | None:
 
 
 def tell(fd: int | None, message: dict[str, object]) -> None:
-    """Say how it went to the starter; one that has gone is no reason to stop."""
+    """Report the result to the starter; one that has ended is not a reason to stop."""
     if fd is None:
         return
     try:
         os.write(fd, (json.dumps(message) + "\n").encode())
         if "ready" in message:
-            os.close(fd)  # else it stays open, so that the starter sees the end of this process
+            os.close(fd)  # otherwise it stays open: its close shows the starter the end of this process
     except OSError:
-        print("offbus supervisor: the starter has gone", file=sys.stderr)
+        print("offbus supervisor: the starter has ended", file=sys.stderr)
 
 
 if __name__ == "__main__":

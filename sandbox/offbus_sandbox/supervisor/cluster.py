@@ -1,4 +1,4 @@
-"""The cluster inside the supervisor: store, controllers, scheduler, kubelets and the programs beside them."""
+"""The cluster inside the supervisor: store, controllers, scheduler, kubelets and their programs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,6 @@ from offbus_sandbox.nodes.folder import make_node_folder
 from offbus_sandbox.nodes.gpus import Gpu, gpus_of
 from offbus_sandbox.nodes.programs import programs_of
 from offbus_sandbox.nodes.registration import register_node
-from offbus_sandbox.processes.service import Service
 from offbus_sandbox.scheduler.scheduler import Scheduler
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
@@ -40,10 +39,10 @@ PROBES_AT_ONCE = 100
 
 
 class LocalCluster:
-    """Everything that makes objects true."""
+    """Everything that acts on objects."""
 
     def __init__(self, layout: Layout, config: SandboxConfig) -> None:
-        """Open the store and make the nodes. Raises CouldNotRun when pods cannot get addresses."""
+        """Open the store and create the nodes. Raises CouldNotRun when pods cannot get addresses."""
         self.layout = layout
         self.config = config
         self.store = Store(Database(layout.store), retained_changes=config.retained_changes)
@@ -58,16 +57,21 @@ class LocalCluster:
         for node, devices in gpus.items():
             make_node_folder(layout.node(node), node, devices)
             register_node(self.store, node, devices)
-        self._kubelets = [Kubelet(self._host(node), self.addresses) for node in gpus]
+        standin = Path(offbus_agent.__file__).parent / "native" / "standin"
+        driver = standin if standin.is_dir() else None  # the build may not have installed it
+        self._kubelets = [
+            Kubelet(Host(node, layout, config, self.store, self._probes, driver), self.addresses)
+            for node in gpus
+        ]
         self._gpus = gpus
 
     async def start(self, group: TaskGroup) -> None:
-        """Start everything; returns when all agents serve. Raises CouldNotRun when one does not come up."""
+        """Start everything; returns when all services are ready. Raises CouldNotRun when one does not start."""
         for controller in self._controllers(self._gpus):
             group.start_soon(controller.run)
         async with anyio.create_task_group() as starting:
             for service in self.services:
-                starting.start_soon(started, group, service)
+                starting.start_soon(group.start, service.run)
         for kubelet in self._kubelets:
             group.start_soon(kubelet.run)
 
@@ -78,13 +82,10 @@ class LocalCluster:
                 group.start_soon(kubelet.stop)
 
     async def close(self) -> None:
-        """Let go of files and addresses, once nothing runs any more."""
+        """Release files and addresses, once nothing runs any more."""
         await self._probes.aclose()
         self.addresses.close()
         self.store.close()
-
-    def _host(self, node: str) -> Host:
-        return Host(node, self.layout, self.config, self.store, self._probes, driver_folder())
 
     def _controllers(self, gpus: dict[str, list[Gpu]]) -> Sequence[Controller[Any]]:
         store = self.store
@@ -101,14 +102,3 @@ class LocalCluster:
             Endpoints(store, self.layout),
             Scheduler(store, uuids),
         ]
-
-
-async def started(group: TaskGroup, service: Service) -> None:
-    """Start a service in `group`; return when it serves."""
-    await group.start(service.run)
-
-
-def driver_folder() -> Path | None:
-    """Where the stand-in driver was installed by the build; None when it was not built (docs/architecture.md)."""
-    folder = Path(offbus_agent.__file__).parent / "native" / "standin"
-    return folder if folder.is_dir() else None

@@ -1,4 +1,4 @@
-"""Disarming all faults when the sandbox ends: no lease is waited for."""
+"""Disarms all faults when the sandbox ends, without waiting for leases."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ WITHIN_S = 5.0
 
 
 async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
-    """Ask all agents at once. One that does not answer is logged: its faults end with its heartbeat, and its node's
+    """Ask all agents at once. One that does not respond is logged: its faults end with its heartbeat, and its node's
     processes are about to end."""
     headers = {"X-Offbus-Token": layout.token.read_text().strip()}
     async with anyio.create_task_group() as asking:
@@ -25,7 +25,7 @@ async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
 
 
 async def disarm_node(node: str, socket: Path, headers: Mapping[str, str]) -> None:
-    """Ask one agent."""
+    """Ask one agent; log a failure."""
     transport = unix_transport(socket)
     async with httpx.AsyncClient(
         transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
@@ -37,7 +37,7 @@ async def disarm_node(node: str, socket: Path, headers: Mapping[str, str]) -> No
 
 
 async def disarm_faults(agent: httpx.AsyncClient) -> None:
-    """Disarm what is armed on one node, in the name of its owner."""
+    """Disarm the armed faults of one node, on behalf of their owners."""
     answer = await agent.get("http://agent/faults")
     for fault in answer.raise_for_status().json()["faults"]:
         if fault["state"] == "armed":

@@ -1,6 +1,6 @@
-"""The supervisor's life: take over what a dead one left, serve, and end with nothing left behind.
+"""The supervisor's lifecycle: take over from a dead one, serve, and end with nothing left behind.
 
-It ends when it is told to (SIGTERM, SIGINT, SIGHUP) or when no client came for `idle_s`. Ending means:
+It ends on a signal (SIGTERM, SIGINT, SIGHUP) or after `idle_s` without a client. Ending means:
 faults disarmed, pods and services ended, every process of the sandbox gone. The objects stay on disk.
 """
 
@@ -40,7 +40,7 @@ class Supervisor:
         self._log = structlog.get_logger()
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Serve until the end; `ready` is called once requests are answered and all agents serve."""
+        """Serve until the end; `ready` is called once requests are served and all services are ready."""
         idle = Idle(self._config.idle_s)
         app = application(self._routes())
         servers = {self._layout.api: Server(idle.counting(app)), self._layout.internal: Server(app)}
@@ -51,7 +51,7 @@ class Supervisor:
                     for path, server in servers.items():
                         serving.start_soon(server.serve, [listen(path)])
                     await self._live(group, ready, idle)
-                    self._cluster.store.history.close()  # ends the watches, which would hold the servers
+                    self._cluster.store.history.close()  # ends the watches, which would block the servers' end
                     for server in servers.values():
                         server.stop()
                 group.cancel_scope.cancel()
@@ -64,7 +64,7 @@ class Supervisor:
         self._stopping.set()
 
     async def _live(self, group: TaskGroup, ready: Callable[[], None], idle: Idle) -> None:
-        """From the first program's start to the last one's end; a signal on the way up ends it too."""
+        """From the first program's start to the last one's end; a signal during the start ends it too."""
         async with anyio.create_task_group() as programs:
             with anyio.CancelScope() as starting:
                 group.start_soon(self._cancel_when_stopping, starting)
@@ -83,7 +83,7 @@ class Supervisor:
 
     async def _stop_when(self, idle: Idle) -> None:
         await idle.reached()
-        self.stop("no client came for a while")
+        self.stop("no client for a while")
 
     async def _signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -103,7 +103,7 @@ class Supervisor:
         return [
             *PodRoutes(store, self._layout).routes(),
             self._agents.route(),
-            *control_routes(self._describe, self._strays),
+            *control_routes(self._describe, lambda: strays(self._layout)),
             *ObjectRoutes.for_all(store),
         ]
 
@@ -119,6 +119,3 @@ class Supervisor:
             "services": services,
             "stopping": self._stopping.is_set(),
         }
-
-    async def _strays(self) -> list[str]:
-        return strays(self._layout)

@@ -1,4 +1,4 @@
-"""The token of a sandbox's agents: made once, readable by its owner alone, in no message and no log."""
+"""The token of a sandbox's agents: created once, readable by its owner only, in no message and no log."""
 
 import os
 import secrets
@@ -9,7 +9,7 @@ __all__ = ["make_token"]
 
 
 def make_token(path: Path) -> None:
-    """Make the token unless there is one."""
+    """Create the token unless there is one."""
     with suppress(FileExistsError):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w") as file:

@@ -1,4 +1,4 @@
-"""What the worker sends back: OpenAI's chat and completion objects and their streamed chunks. Pure.
+"""The worker's responses: OpenAI's chat and completion objects and their streamed chunks. Pure.
 
 Shapes: OpenAI API reference, the chat completion object, the chat completion chunk object, the completion
 object.
@@ -22,7 +22,7 @@ def sse(data: Mapping[str, Any]) -> str:
 
 
 class Answer:
-    """The objects of one request's answer; every token ends in a space but the last."""
+    """The objects of one request's answer; every token except the last ends in a space."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -33,6 +33,7 @@ class Answer:
             "model": job.model,
         }
         self._chat = chat
+        self._kind = "chat.completion.chunk" if chat else "text_completion"
 
     def whole(self, text: str) -> dict[str, Any]:
         """The answer in one piece."""
@@ -42,32 +43,20 @@ class Answer:
         return {**self._head, "object": kind, "choices": [choice], "usage": self._job.usage}
 
     def opening(self) -> str:
-        """The first chunk of a chat, which only names the role; completions have none."""
-        return self._chunk({"role": "assistant", "content": ""}, None) if self._chat else ""
+        """The first chunk of a chat, with only the role; completions have none."""
+        return self._chunk({"delta": {"role": "assistant", "content": ""}}, None) if self._chat else ""
 
     def piece(self, position: int, token: str) -> str:
         """The chunk of one token."""
         text = token if position + 1 == self._job.tokens else f"{token} "
-        return self._chunk({"content": text}, None) if self._chat else self._text_chunk(text, None)
+        return self._chunk({"delta": {"content": text}} if self._chat else {"text": text}, None)
 
     def closing(self) -> str:
-        """The chunk that tells why it ends, the usage if it was asked for, and the end mark."""
-        last = self._chunk({}, "length") if self._chat else self._text_chunk("", "length")
-        return last + self._usage() + DONE
+        """The chunk with the finish reason, the usage if requested, and the end mark."""
+        last = self._chunk({"delta": {}} if self._chat else {"text": ""}, "length")
+        usage = {**self._head, "object": self._kind, "choices": [], "usage": self._job.usage}
+        return last + (sse(usage) if self._job.include_usage else "") + DONE
 
-    def _usage(self) -> str:
-        if not self._job.include_usage:
-            return ""
-        return sse({**self._head, "object": self._kind, "choices": [], "usage": self._job.usage})
-
-    @property
-    def _kind(self) -> str:
-        return "chat.completion.chunk" if self._chat else "text_completion"
-
-    def _chunk(self, delta: Mapping[str, str], finish: str | None) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return sse({**self._head, "object": self._kind, "choices": [choice]})
-
-    def _text_chunk(self, text: str, finish: str | None) -> str:
-        choice = {"index": 0, "text": text, "finish_reason": finish}
+    def _chunk(self, said: Mapping[str, Any], finish: str | None) -> str:
+        choice = {"index": 0, **said, "finish_reason": finish}
         return sse({**self._head, "object": self._kind, "choices": [choice]})

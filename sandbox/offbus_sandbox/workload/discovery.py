@@ -1,8 +1,8 @@
-"""In a cluster: the pods of the frontend's own graph, found by watch, as Dynamo finds them there.
+"""Discovery in a cluster: the pods of the frontend's own graph, by watch, as Dynamo finds them there.
 
-Dynamo's operator names the graph in the frontend's environment and gives its service account the right to see the
-pods of its namespace. Ready is what the pod's Ready condition says. While the API server cannot be reached, the last
-answer stays. Must not: see other graphs, or change anything.
+Dynamo's operator names the graph in the frontend's environment and gives its service account read access to the pods
+of its namespace. A pod's Ready condition decides whether it is ready. While the API server is unreachable, the last
+listing stays. Must not: see other graphs, or change anything.
 """
 
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ class GraphPods:
         return self._listing
 
     async def run(self) -> None:
-        """Follow the pods for ever."""
+        """Follow the pods until cancelled."""
         labels = f"{GRAPH_LABEL}={self._own.graph}"
         async for seen in follow(self._objects, "Pod", namespace=self._own.namespace, labels=labels):
             if seen.object is None:

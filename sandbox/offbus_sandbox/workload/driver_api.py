@@ -1,9 +1,8 @@
 """The CUDA driver API by ctypes: the functions that the worker uses, typed, with errors as exceptions.
 
-The library is found by the loader (`libcuda.so.1`), as every CUDA program finds it: a preloaded shim sees
-each call. Names are those that the real library exports for the current ABI (`cuMemAlloc_v2` …, cuda.h).
-`CudaError` names function, code and error; `OSError` says that there is no driver. Must not: retry, or
-survive an error.
+The loader finds the library (`libcuda.so.1`), as for every CUDA program: a preloaded shim sees each call. Names are
+those that the real library exports for the current ABI (`cuMemAlloc_v2` …, cuda.h). `CudaError` has function, code and
+error; `OSError` means that there is no driver. Must not: retry, or survive an error.
 """
 
 import ctypes
@@ -22,7 +21,7 @@ Handle = c_void_p
 
 
 class CudaError(Exception):
-    """Raised when a driver call does not answer CUDA_SUCCESS. Its text is what engines log."""
+    """Raised when a driver call does not return CUDA_SUCCESS. Its text is what engines log."""
 
     def __init__(self, function: str, code: int, name: str) -> None:
         super().__init__(f"CUDA error: {name} ({code}) in {function}")
@@ -69,7 +68,7 @@ class Driver:
         return context
 
     def set_current(self, context: Handle) -> None:
-        """Make a context the calling thread's."""
+        """Make a context current in the calling thread."""
         self._call("cuCtxSetCurrent", context)
 
     def load_module(self, image: bytes) -> Handle:
@@ -91,7 +90,7 @@ class Driver:
         return pointer.value
 
     def free(self, pointer: Pointer) -> None:
-        """Give device memory back."""
+        """Free device memory."""
         self._call("cuMemFree_v2", c_uint64(pointer))
 
     def copy_to_device(self, pointer: Pointer, data: bytes) -> None:
@@ -120,10 +119,6 @@ class Driver:
     def _call(self, name: str, *arguments: Any) -> None:
         code: int = getattr(self._lib, name)(*arguments)
         if code != 0:
-            raise CudaError(name, code, self._error_name(code))
-
-    def _error_name(self, code: int) -> str:
-        text = c_char_p()
-        if self._lib.cuGetErrorName(c_int(code), byref(text)) != 0 or text.value is None:
-            return _UNKNOWN
-        return text.value.decode("ascii", "replace")
+            text = c_char_p()
+            known = self._lib.cuGetErrorName(c_int(code), byref(text)) == 0 and text.value is not None
+            raise CudaError(name, code, (text.value or b"").decode("ascii", "replace") if known else _UNKNOWN)

@@ -1,8 +1,8 @@
-"""The ready workers of the frontend's graph, and whose turn it is.
+"""The ready workers of the frontend's graph, in round-robin order.
 
-Who they are a source tells, asked at each request: the file that the local kubelet rewrites (docs/architecture.md), or
-in a cluster the graph's own pods (`discovery`). A file is read again whenever its inode or mtime changes; a missing one
-is no worker; one that cannot be parsed leaves the last good answer and is logged. Must not: probe workers.
+A source lists them at each request: the file that the sandbox rewrites (docs/architecture.md), or in a cluster the
+graph's own pods (`discovery`). A file is read again whenever its inode or mtime changes; a missing one means no
+workers; for one that cannot be parsed, the last good listing stays, and the error is logged. Must not: probe workers.
 """
 
 import json
@@ -40,7 +40,7 @@ class Listing(BaseModel):
 
 
 class Source(Protocol):
-    """Tells who is ready."""
+    """Lists the ready pods."""
 
     def listing(self) -> Listing:
         """The ready pods now."""
@@ -55,7 +55,7 @@ class EndpointsFile:
         self._read = Listing()
 
     def listing(self) -> Listing:
-        """What the file says."""
+        """The pods in the file."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
@@ -70,12 +70,12 @@ class EndpointsFile:
         try:
             return Listing.model_validate(json.loads(self._path.read_bytes()))
         except (OSError, ValueError, ValidationError) as err:
-            _log.error("%s cannot be used, the endpoints stay as they were: %s", self._path, err)
+            _log.error("cannot use %s, the endpoints stay unchanged: %s", self._path, err)
             return self._read
 
 
 class Endpoints:
-    """The workers, in turn. `workers` names the components to route to; none given: all but frontends."""
+    """The workers, in turn. `workers` names the components to route to; empty: all except frontends."""
 
     def __init__(self, source: Source, *, workers: Collection[str], own: str) -> None:
         self._source = source

@@ -1,10 +1,8 @@
-"""The engine of a worker: one thread that owns the CUDA contexts, and the end of everything when a call
-fails.
+"""The engine of a worker: one thread that owns the CUDA contexts; the first failed call is final.
 
-`token` hands work to the thread and paces it. The first CudaError is final: it is logged as engines log it,
-`died` is set, and every request, running or new, gets `EngineDeadError`. A call that hangs holds all requests
-up, as it does in a real engine. Must not: exit the process (the server does, once the broken requests were
-told).
+`token` runs on the thread, at a limited rate. The first CudaError is logged as engines log it, `died` is set, and every
+request, running or new, gets `EngineDeadError`. A call that hangs blocks all requests, as in a real engine. Must not:
+exit the process (the server does, once the broken requests have their error).
 """
 
 import asyncio
@@ -52,7 +50,7 @@ class Engine:
             _log.info("using %s (%s)", gpu.uuid, gpu.name)
 
     async def begin(self) -> None:
-        """To be called once for every request, before its tokens."""
+        """Call once for every request, before its tokens."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self.generator.begin)
 
     async def token(self, prompt: str, position: int) -> str:
@@ -70,7 +68,7 @@ class Engine:
         return token
 
     def _generate(self, prompt: str, position: int) -> str:
-        """On the CUDA thread. What NVML says of the GPU belongs in the log of an engine's death."""
+        """On the CUDA thread. After an error NVML is read, so that its errors are in the log of the engine's death."""
         try:
             return self.generator.token(prompt, position)
         except CudaError:

@@ -1,10 +1,9 @@
 """`python3 -m offbus_sandbox.workload.frontend`: routes OpenAI requests to the ready workers of its graph.
 
-Behaves as Dynamo's frontend does to clients (reference: ai-dynamo 1.6): a stream whose worker died ends in
+Behaves like Dynamo's frontend (reference: ai-dynamo 1.6): a stream whose worker died ends in
 `data: {"error": …, "code": 503}` and `data: [DONE]`; other requests get 502 (broken) or 503 (no worker). With
-`--migration-limit N` a broken request moves to another worker, up to N times. `/health` is 200 only with a
-ready worker, unlike Dynamo's, so that a readiness probe means something. Exits with 0 after a drained
-SIGTERM. Must not: generate.
+`--migration-limit N` a broken request moves to another worker, up to N times. `/health` is 200 only with a ready
+worker, unlike Dynamo's, so that a readiness probe is useful. Exits with 0 after a drained SIGTERM. Must not: generate.
 """
 
 import argparse
@@ -69,7 +68,7 @@ class Frontend:
         return JSONResponse({"requests": self._requests, "migrations": self._relay.migrations})
 
     async def models(self, _: Request) -> Response:
-        """What the workers serve; an empty list without one, as Dynamo."""
+        """The workers' models; an empty list without a worker, as in Dynamo."""
         for worker in self._endpoints.ready():
             found = await self._relay.models_of(worker)
             if found is not None:
@@ -137,7 +136,7 @@ async def run(args: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def discovered(file: str | None) -> AsyncIterator[Source]:
-    """Who tells of the workers: the file, or in a cluster the graph's pods."""
+    """The source of workers: the file, or in a cluster the graph's pods."""
     own = own_graph()
     if file or own is None:
         yield EndpointsFile(Path(file or ""))
@@ -152,19 +151,21 @@ def main(argv: list[str] | None = None) -> None:
     """Run a frontend."""
     parser = argparse.ArgumentParser(prog="offbus_sandbox.workload.frontend", description=__doc__)
     parser.add_argument("--port", type=int, default=int(os.environ.get("DYNAMO_PORT", "8000")))
-    parser.add_argument("--migration-limit", type=int, default=0, help="how often a broken request may move")
     parser.add_argument(
-        "--workers", nargs="+", default=(), metavar="NAME", help="components; default all others"
+        "--migration-limit", type=int, default=0, help="how often a broken request may move to another worker"
     )
     parser.add_argument(
-        "--endpoints", default=os.environ.get("OFFBUS_ENDPOINTS"), help="the file; not needed in a cluster"
+        "--workers", nargs="+", default=(), metavar="NAME", help="components to route to; default: all others"
+    )
+    parser.add_argument(
+        "--endpoints",
+        default=os.environ.get("OFFBUS_ENDPOINTS"),
+        help="the endpoints file; not needed in a cluster",
     )
     parser.add_argument("--drain-s", type=int, default=20, help="how long SIGTERM lets requests finish")
     args = parser.parse_args(argv)
     if not args.endpoints and own_graph() is None:
-        parser.error(
-            "no endpoints file: set OFFBUS_ENDPOINTS or give --endpoints, or run in a pod of a graph"
-        )
+        parser.error("no endpoints file: set OFFBUS_ENDPOINTS or --endpoints, or run in a pod of a graph")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     asyncio.run(run(args))

@@ -1,10 +1,9 @@
-"""Makes tokens on the GPUs: one allocation, copy, kernel launch, synchronisation and read-back for every
-token.
+"""Makes tokens on the GPUs: one allocation, copy, kernel launch, synchronisation and read-back for every token.
 
-The model is deterministic: a token depends on the prompt and its position alone, so that another worker can
-go on where one died. The result of the kernel decides the token and is compared with the same arithmetic on
-the host: a driver that answers success without having computed is found out (`WrongResult`). One thread must
-make all calls. Must not: know HTTP.
+The model is deterministic: a token depends only on the prompt and its position, so that another worker can continue
+where one died. The result of the kernel decides the token and is compared with the same arithmetic on the host: a
+driver that returns success without having computed is detected (`WrongResultError`). One thread must make all calls.
+Must not: know HTTP.
 """
 
 import hashlib
@@ -68,7 +67,7 @@ class Generator:
         self.telemetry = Telemetry([gpu.uuid for gpu in self.gpus])
 
     def begin(self) -> None:
-        """What precedes a request: one look at the GPUs' health."""
+        """Before a request: read the GPUs' health once."""
         self.telemetry.read()
 
     def token(self, prompt: str, position: int) -> str:

@@ -1,7 +1,7 @@
 """The worker's one kernel, `offbus_axpy`: y[i] = a * x[i] + y[i] for i < n, as PTX.
 
-A real driver compiles the text; the stand-in driver (shim/standin) knows the kernel by its name and computes
-the same on the host. Parameters, in order: u64 y, u64 x, f32 a, u32 n. One thread an element, one block.
+A real driver compiles the text; the stand-in driver (shim/standin) knows the kernel by its name and computes the same
+on the host. Parameters, in order: u64 y, u64 x, f32 a, u32 n. One thread per element, one block.
 """
 
 __all__ = ["KERNEL_NAME", "MAX_ELEMENTS", "MODULE"]

@@ -1,10 +1,10 @@
-"""Sends one request to a worker, and to another one when that is possible: routing and migration.
+"""Sends one request to a worker, and after a failure to another one if possible: routing and migration.
 
-A worker that refuses the connection was never reached: the next one is asked, always. A worker that breaks
-off (connection lost, or 5xx before a stream began) uses up one migration of `migration_limit`: a unary
-request is sent again; a stream goes on at the position where it broke, which the worker can, as its model is
-deterministic. Without migrations left: `BrokenError`; with nobody to ask: `NoWorkerError`. A worker that
-hangs is waited for. Must not: answer the client (that is `frontend`).
+A worker that refuses the connection was never reached: the next one is always tried. A worker that breaks the request
+off (connection lost, or 5xx before a stream began) uses up one migration of `migration_limit`: a unary request is sent
+again; a stream continues at the position where it broke, which works because the model is deterministic. Without
+migrations left: `BrokenError`; without a ready worker: `NoWorkerError`. There is no timeout for a worker that hangs.
+Must not: answer the client (that is `frontend`).
 """
 
 import json
@@ -30,12 +30,12 @@ class NoWorkerError(Exception):
 
 
 class BrokenError(Exception):
-    """Raised when a worker broke the request off and no migration is left."""
+    """Raised when a worker broke off the request and no migration is left."""
 
 
 @dataclass(slots=True)
 class Exchange:
-    """One client request on its way."""
+    """One client request in flight."""
 
     path: str
     body: bytes
@@ -45,7 +45,7 @@ class Exchange:
     """Pods that refused or broke it."""
     migrated: int = 0
     sent: int = 0
-    """Tokens that the client has of a stream."""
+    """Tokens of a stream that the client has received."""
 
 
 class Relay:
@@ -69,11 +69,11 @@ class Relay:
         return Exchange(path, body, request_id, self._limit)
 
     async def models_of(self, worker: Worker) -> dict[str, Any] | None:
-        """A worker's model list; None when it does not answer."""
+        """A worker's model list; None when it does not respond."""
         try:
             response = await self._client.get(f"{worker.url}/v1/models", timeout=CONNECT_S)
         except httpx.TransportError:
-            _log.warning("worker %s does not tell its models", worker.pod)
+            _log.warning("worker %s does not list its models", worker.pod)
             return None
         found: dict[str, Any] = response.json()
         return found
@@ -85,7 +85,7 @@ class Relay:
                 async with self._connected(exchange) as (worker, response):
                     body = await response.aread()
                     if response.status_code < 500 or not exchange.migrations_left:
-                        self._ended(exchange)
+                        self.migrations["success"] += bool(exchange.migrated)
                         return response.status_code, body
                     self._migrate(exchange, worker, f"status {response.status_code}")
             except _BrokeOffError as err:
@@ -107,20 +107,17 @@ class Relay:
             except _BrokeOffError as err:
                 self._migrate(exchange, err.worker, err.why)
             else:
-                self._ended(exchange)
+                self.migrations["success"] += bool(exchange.migrated)
                 return
 
     def _migrate(self, exchange: Exchange, worker: Worker, why: str) -> None:
         exchange.tried.add(worker.pod)
         if not exchange.migrations_left:
             self.migrations["failure"] += bool(exchange.migrated)
-            raise BrokenError(f"worker {worker.pod} broke the request off ({why}); no migration is left")
+            raise BrokenError(f"worker {worker.pod} broke off the request ({why}); no migration is left")
         exchange.migrations_left -= 1
         exchange.migrated += 1
         _log.warning("request %s: worker %s broke off (%s), recreating it", exchange.id, worker.pod, why)
-
-    def _ended(self, exchange: Exchange) -> None:
-        self.migrations["success"] += bool(exchange.migrated)
 
     @asynccontextmanager
     async def _connected(self, exchange: Exchange) -> AsyncIterator[tuple[Worker, httpx.Response]]:
@@ -161,7 +158,7 @@ class _BrokeOffError(Exception):
 
 
 async def _events(response: httpx.Response, worker: Worker) -> AsyncIterator[str]:
-    """The `data` of a worker's events; one that ends without its end mark has broken off."""
+    """The `data` of a worker's events; a stream that ends without its end mark has broken off."""
     if response.status_code != 200:
         yield (await response.aread()).decode("utf-8", "replace")
         yield "[DONE]"

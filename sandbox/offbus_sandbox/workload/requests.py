@@ -1,4 +1,4 @@
-"""What clients send: the parts of OpenAI's chat and completion requests that the worker honours, checked.
+"""Client requests: the supported parts of OpenAI's chat and completion requests, checked.
 
 Unknown fields are ignored, as servers do. A bad request is `RequestError` with OpenAI's error shape and
 status. Field names and meanings: OpenAI API reference, chat and completions. Must not: generate.
@@ -60,7 +60,7 @@ class _Completion(_Common):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request, understood."""
+    """A parsed request."""
 
     kind: str
     """"chat" or "completion"."""
@@ -71,18 +71,17 @@ class Job:
     stream: bool
     include_usage: bool
     start: int
-    """Position to go on from: a frontend that moves a broken request asks for the rest only."""
-
-    @property
-    def prompt_tokens(self) -> int:
-        """By the simplest tokenizer: words."""
-        return len(self.prompt.split())
+    """Position to continue from: a frontend that moves a broken request asks only for the rest."""
 
     @property
     def usage(self) -> dict[str, int]:
-        """OpenAI's usage object of the whole answer."""
-        total = self.prompt_tokens + self.tokens
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.tokens, "total_tokens": total}
+        """OpenAI's usage object of the whole answer; a prompt's tokens are its words."""
+        prompt = len(self.prompt.split())
+        return {
+            "prompt_tokens": prompt,
+            "completion_tokens": self.tokens,
+            "total_tokens": prompt + self.tokens,
+        }
 
 
 def chat_job(body: bytes, *, model: str, default_tokens: int, request_id: str, start: str) -> Job:
@@ -121,7 +120,7 @@ def _parsed(shape: type[T], body: bytes) -> T:
 
 
 def _text(message: _Message) -> str:
-    """Text content; of a list of parts, those that are text."""
+    """The text content; of a list of parts, the text parts."""
     if isinstance(message.content, list):
         return " ".join(str(part.get("text", "")) for part in message.content if part.get("type") == "text")
     return message.content or ""

@@ -1,8 +1,8 @@
-"""Serves an ASGI application until it is told to stop: SIGTERM drains, as Kubernetes expects.
+"""Serves an ASGI application until it is stopped: SIGTERM drains, as Kubernetes expects.
 
-On SIGTERM or SIGINT the socket closes, requests that run may finish within `drain_s`, then `serve` returns.
-`stop` does the same for the program's own reasons with its own, shorter patience. A port that cannot be bound
-ends the process with uvicorn's message. Must not: choose exit codes.
+On SIGTERM or SIGINT the socket closes, requests in flight may finish within `drain_s`, then `serve` returns. The
+program itself calls `stop` for the same, with a shorter time if it wants. A port that cannot be bound ends the process
+with uvicorn's message. Must not: choose exit codes.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def pod_ip() -> str:
-    """The address to serve on: the pod's own (in a cluster whatever its network has), else loopback."""
+    """The address to serve on: the pod's own (in a cluster all its addresses), else loopback."""
     in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
     return os.environ.get("POD_IP") or ("0.0.0.0" if in_cluster else "127.0.0.1")
 
@@ -50,14 +50,14 @@ class Server:
         await self._server.serve()
 
     def stop(self, *, patience_s: int | None = None) -> None:
-        """Stop soon; requests that run may take `patience_s`, else the drain time."""
+        """Stop soon; requests in flight may take `patience_s`, else the drain time."""
         if patience_s is not None:
             self._server.config.timeout_graceful_shutdown = patience_s
         self._server.stop()
 
 
 class _Server(OwnSignals):
-    """Says when it listens."""
+    """Logs when it listens."""
 
     def on_started(self) -> None:
         if not self.should_exit:

@@ -1,8 +1,8 @@
-"""What NVML says of the worker's GPUs, asked once per request, as engines' metrics loops do.
+"""NVML readings of the worker's GPUs, once per request, as in engines' metrics loops.
 
-A failing query is logged when it begins to fail, counted always, and never stops a request: the CUDA call
-that follows decides about the process. Without `libnvidia-ml.so.1` there is no telemetry, and that is logged
-once. Function and constant names: nvml.h. Must not: be called from two threads at once.
+A query's first failure is logged, every failure is counted, and none stops a request: the CUDA call that follows
+decides about the process. Without `libnvidia-ml.so.1` there is no telemetry, and that is logged once. Function and
+constant names: nvml.h. Must not: be called from two threads at once.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class NvmlError(Exception):
-    """Raised when an NVML call does not answer NVML_SUCCESS."""
+    """Raised when an NVML call does not return NVML_SUCCESS."""
 
     def __init__(self, function: str, code: int, text: str) -> None:
         super().__init__(f"NVML error: {text} ({code}) in {function}")
@@ -32,7 +32,7 @@ class _Utilization(ctypes.Structure):
 
 @dataclass(slots=True)
 class GpuTelemetry:
-    """The newest readings of one GPU; None before the first good one."""
+    """The latest readings of one GPU; None before the first successful one."""
 
     uuid: str
     temperature_c: int | None = None
@@ -68,10 +68,13 @@ class Telemetry:
             self._read(gpu)
 
     def _read(self, gpu: GpuTelemetry) -> None:
+        handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
         try:
-            handle = self._handle(gpu.uuid)
-            gpu.temperature_c = self._temperature(handle)
-            gpu.utilization_percent = self._utilization(handle)
+            self._call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
+            self._call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
+            gpu.temperature_c = celsius.value
+            self._call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
+            gpu.utilization_percent = int(rates.gpu)
         except NvmlError as err:
             gpu.errors += 1
             if str(err) != gpu.last_error:
@@ -80,27 +83,9 @@ class Telemetry:
         else:
             gpu.last_error = ""
 
-    def _handle(self, uuid: str) -> c_void_p:
-        handle = c_void_p()
-        self._call("nvmlDeviceGetHandleByUUID", c_char_p(uuid.encode()), byref(handle))
-        return handle
-
-    def _temperature(self, handle: c_void_p) -> int:
-        value = c_uint()
-        self._call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(value))
-        return value.value
-
-    def _utilization(self, handle: c_void_p) -> int:
-        rates = _Utilization()
-        self._call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
-        return int(rates.gpu)
-
     def _call(self, name: str, *arguments: Any) -> None:
         code: int = getattr(self._lib, name)(*arguments)
         if code != 0:
-            raise NvmlError(name, code, self._text(code))
-
-    def _text(self, code: int) -> str:
-        describe = getattr(self._lib, "nvmlErrorString")  # noqa: B009 - ctypes resolves names as attributes
-        describe.restype = c_char_p
-        return (describe(c_int(code)) or b"unknown").decode("ascii", "replace")
+            describe = getattr(self._lib, "nvmlErrorString")  # noqa: B009 - ctypes resolves names as attributes
+            describe.restype = c_char_p
+            raise NvmlError(name, code, (describe(c_int(code)) or b"unknown").decode("ascii", "replace"))

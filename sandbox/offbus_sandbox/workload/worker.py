@@ -1,10 +1,8 @@
-"""`python3 -m offbus_sandbox.workload.worker --model NAME`: the small server that dies like an inference
-engine.
+"""`python3 -m offbus_sandbox.workload.worker --model NAME`: a small server that dies like an inference engine.
 
-Serves OpenAI's chat and completion routes on $POD_IP, computing every token on the GPU. A CUDA error is
-logged as `CUDA error: NAME (code) in function`; streams are cut, other requests get 500, and the process
-exits with 1. It exits with 1 too when the warm-up fails, and with 0 after a drained SIGTERM. Must not:
-outlive a CUDA error.
+Serves OpenAI's chat and completion routes on $POD_IP, computing every token on the GPU. A CUDA error is logged as
+`CUDA error: NAME (code) in function`; streams are cut, other requests get 500, and the process exits with 1. It also
+exits with 1 when the warm-up fails, and with 0 after a drained SIGTERM. Must not: outlive a CUDA error.
 """
 
 import argparse
@@ -33,7 +31,7 @@ __all__ = ["main"]
 
 DEFAULT_TOKENS = 16
 LAST_WORDS_S = 1
-"""How long the requests that a CUDA error broke may take to be told so."""
+"""How long requests that a CUDA error broke may take to get their error."""
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +71,7 @@ class Worker:
         return JSONResponse({"status": "live"})
 
     async def metrics(self, _: Request) -> Response:
-        """Counts, and what NVML said at the last request."""
+        """Counts, and the NVML readings of the last request."""
         gpus = self._engine.generator.telemetry.gpus
         shown = [{field: getattr(gpu, field) for field in gpu.__slots__} for gpu in gpus]
         return JSONResponse(
@@ -135,7 +133,7 @@ class Worker:
 
 
 async def run(args: argparse.Namespace) -> int:
-    """Warm up, serve, and the process's exit code."""
+    """Warm up, then serve; returns the process's exit code."""
     engine = Engine(args.token_ms / 1000)
     try:
         await engine.warm_up()
@@ -155,9 +153,9 @@ async def _stop_when_dead(engine: Engine, server: Server) -> None:
 
 
 def main(argv: list[str] | None = None) -> Any:
-    """Run a worker; ends the process, without waiting for a CUDA call that hangs."""
+    """Run a worker, then end the process without waiting for a CUDA call that hangs."""
     parser = argparse.ArgumentParser(prog="offbus_sandbox.workload.worker", description=__doc__)
-    parser.add_argument("--model", required=True, help="the name that it serves")
+    parser.add_argument("--model", required=True, help="the model name that it serves")
     parser.add_argument("--port", type=int, default=int(os.environ.get("DYNAMO_PORT", "8000")))
     parser.add_argument("--token-ms", type=float, default=5.0, help="the least time a token takes")
     parser.add_argument("--drain-s", type=int, default=20, help="how long SIGTERM lets requests finish")

@@ -1,9 +1,8 @@
-"""The circuit breaker: stops quarantines when too large a share of the GPU nodes was cordoned within a
-window.
+"""The circuit breaker: stops quarantines when too many of the GPU nodes were cordoned within a time window.
 
-NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks
-until somebody sets it to something else. Off by default (docs/responder.md). Cordons are counted in memory,
-as there. Must not: uncordon anything.
+As in NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks until
+somebody changes it. Off by default (docs/responder.md). Cordons are counted in memory, as there. Must not: uncordon
+anything.
 """
 
 import logging
@@ -38,11 +37,14 @@ class CircuitBreaker:
         return False
 
     async def count(self, node: str) -> None:
-        """The node was quarantined: trip when that was too much."""
+        """Count a quarantined node; trip when the limit is exceeded."""
         if not self._settings.enabled:
             return
         self._cordoned[node] = anyio.current_time()
-        if await self._share() > self._settings.percentage:
+        since = anyio.current_time() - self._settings.duration_s
+        recent = {name for name, at in self._cordoned.items() if at > since}
+        nodes = [n for n in (await self._objects.list("Node")).items if is_managed(n)]
+        if 100.0 * len(recent) / max(len(nodes), 1) > self._settings.percentage:
             await self._trip()
 
     async def _is_tripped(self) -> bool:
@@ -51,12 +53,6 @@ class CircuitBreaker:
         except NotFound:
             return False
         return (found.get("data") or {}).get("status") == TRIPPED
-
-    async def _share(self) -> float:
-        since = anyio.current_time() - self._settings.duration_s
-        recent = {node for node, at in self._cordoned.items() if at > since}
-        nodes = [n for n in (await self._objects.list("Node")).items if is_managed(n)]
-        return 100.0 * len(recent) / max(len(nodes), 1)
 
     async def _trip(self) -> None:
         _log.error(

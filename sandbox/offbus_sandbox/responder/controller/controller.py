@@ -1,9 +1,8 @@
-"""The controller: watches nodes and pods, and keeps one worker for each node that looks when something
-changed.
+"""The controller: watches nodes and pods, and runs one worker for each node, which acts when something changes.
 
-A worker asks `Reconciler.look` and then waits for the next change, or for as long as it was told. Nothing is
-kept but what the cluster says, so a new controller goes on where a killed one stopped. A refused or failed
-call is logged and looked at again; it never ends the others' work. Must not: decide (that is `reconciler`).
+A worker calls `Reconciler.look` and then waits for the next change, or for the time that `look` returned. All state is
+in the cluster, so a new controller continues where a killed one stopped. A refused or failed call is logged and
+retried; it never stops the other workers. Must not: decide (that is `reconciler`).
 """
 
 import logging
@@ -30,9 +29,9 @@ _log = logging.getLogger(__name__)
 
 
 class Controller:
-    """One cluster's controller. `nodes` is the folder of local nodes' folders, whose janitor it is too.
+    """One cluster's controller. `nodes` is the folder with the local nodes' folders, for which it is also the janitor.
 
-    In a cluster it is None: each node has a janitor of its own.
+    In a cluster it is None: each node has its own janitor.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class Controller:
         self._node_of: dict[Ref, str] = {}
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Work for ever; `ready` is called once the nodes that there are have been seen."""
+        """Work until cancelled; `ready` is called once all existing nodes have been seen."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_nodes, tasks, ready)
             tasks.start_soon(self._follow_pods)
@@ -62,7 +61,7 @@ class Controller:
             self._wake(seen.ref.name)
 
     async def _follow_pods(self) -> None:
-        """A pod that moved or went may end a drain."""
+        """A pod that was bound or deleted may complete a drain."""
         async for seen in follow(self._objects, "Pod"):
             if seen.object is None:
                 self._wake(self._node_of.pop(seen.ref, ""))
@@ -87,8 +86,8 @@ class Controller:
         except Conflict:
             return 0.0
         except Retryable as err:
-            _log.warning("node %s is looked at again: %s", node, err)
+            _log.warning("node %s will be retried: %s", node, err)
             return max(err.after.total_seconds(), _RETRY_S)
         except PortError as err:
-            _log.error("node %s: the API refused, tried again in %.0f s: %s", node, _REFUSED_S, err)
+            _log.error("node %s: the API refused, retrying in %.0f s: %s", node, _REFUSED_S, err)
             return _REFUSED_S

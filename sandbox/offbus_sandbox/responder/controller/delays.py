@@ -1,8 +1,7 @@
-"""When a transition that was decided on may happen: the settable delays, without sleeping through what
-changes.
+"""When a planned transition may happen: configurable delays that never sleep through a change.
 
-A node wants one transition at a time. The first time it is wanted starts its delay; wanting another one
-forgets it. Must not: run anything.
+A node has one pending transition at a time. The first request for it starts its delay; a request for another one
+replaces it. Must not: run anything.
 """
 
 from collections.abc import Callable
@@ -18,7 +17,7 @@ class Due:
         self._wanted: dict[str, tuple[str, float]] = {}
 
     def remaining(self, node: str, transition: str, delay_s: float) -> float:
-        """Seconds until the node may make this transition; 0.0 when it may now, which also forgets it."""
+        """Seconds until the node may make this transition; 0.0 when it may now, which also clears it."""
         wanted, at = self._wanted.get(node, ("", 0.0))
         if wanted != transition:
             at = self._clock() + delay_s
@@ -30,5 +29,5 @@ class Due:
         return 0.0
 
     def forget(self, node: str) -> None:
-        """Nothing is wanted any more."""
+        """Clear the node's pending transition."""
         self._wanted.pop(node, None)

@@ -1,8 +1,8 @@
-"""Which pods must leave a quarantined node, and how. Pure: decides on pod objects; the controller acts.
+"""Which pods must leave a quarantined node, and how. Pure: decides from pod objects; the controller acts.
 
 NVSentinel's node-drainer: system namespaces, DaemonSet pods, static pods, finished pods and pods that have
-not been ready for long are not waited for. Work is ordered Immediate, DeleteAfterTimeout, AllowCompletion: a
-group starts when the one before is gone. Differs: no partial drain of single GPUs; an eviction's grace is the
+not been ready for long are ignored. The order is Immediate, DeleteAfterTimeout, AllowCompletion: a
+group starts when the previous one is gone. Differences: no partial drain of single GPUs; an eviction's grace is the
 pod's own.
 """
 
@@ -24,7 +24,7 @@ _MIRROR = "kubernetes.io/config.mirror"
 
 @dataclass(frozen=True, slots=True)
 class DrainGroup:
-    """The pods to deal with next, and how."""
+    """The pods to drain next, and how."""
 
     mode: DrainMode
     pods: Sequence[Object]
@@ -49,9 +49,10 @@ def next_group(
 
 
 def forgotten_in(group: DrainGroup, config: ResponderConfig, now: datetime) -> float | None:
-    """Seconds until a pod of the group is no longer waited for, because it is not ready; None when all are."""
+    """Seconds until an unready pod of the group is ignored; None when all are ready."""
     since = [moment for pod in group.pods if (moment := _unready_since(pod)) is not None]
-    return (min(since) - _unready_before(config, now)).total_seconds() if since else None
+    ignored_before = now - timedelta(seconds=config.not_ready_timeout_s)
+    return (min(since) - ignored_before).total_seconds() if since else None
 
 
 def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) -> bool:
@@ -63,12 +64,7 @@ def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) 
     if pod.get("status", {}).get("phase") in _FINISHED:
         return False
     since = _unready_since(pod)
-    return since is None or since > _unready_before(config, now)
-
-
-def _unready_before(config: ResponderConfig, now: datetime) -> datetime:
-    """Who has not been ready since then is not waited for."""
-    return now - timedelta(seconds=config.not_ready_timeout_s)
+    return since is None or since > now - timedelta(seconds=config.not_ready_timeout_s)
 
 
 def _unready_since(pod: Mapping[str, Any]) -> datetime | None:

@@ -1,4 +1,4 @@
-"""Kubernetes Events that say what a drain waits for, as NVSentinel's node-drainer writes them.
+"""Kubernetes Events that name the pods a drain waits for, as NVSentinel's node-drainer writes them.
 
 Namespace `default`, source `nvsentinel-node-drainer`. One Event per node, reason and list of pods: a drain
 that still waits for the same pods is not repeated. Must not: decide what is waited for.
@@ -23,7 +23,7 @@ class DrainEvents:
         self._last: dict[str, str] = {}
 
     async def record(self, node: NodeView, reason: str, group: DrainGroup) -> None:
-        """Say that the node's drain waits for these pods, unless that was said last."""
+        """Record that the node's drain waits for these pods, unless the last Event says so."""
         message = f"Waiting for following pods to finish: {group}"
         if self._last.get(node.name) == message:
             return

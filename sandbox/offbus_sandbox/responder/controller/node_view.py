@@ -1,8 +1,7 @@
-"""One node as the controller sees it: what the cluster's object says of the fault and of what was done about
-it.
+"""One node for the controller: its faults, and what was done about them, from the cluster's object.
 
-Everything that the controller knows is read from here, which is what makes it resumable after `kill -9`.
-Broken annotations are treated as absent, and logged. Must not: change anything.
+The controller has no other state, so it resumes after `kill -9`. Broken annotations are treated as absent, and logged.
+Must not: change anything.
 """
 
 import json
@@ -26,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_managed(node: Mapping[str, Any]) -> bool:
-    """Whether NVSentinel would look at the node: it has GPUs and did not opt out."""
+    """Whether NVSentinel would handle the node: it has GPUs and has not opted out."""
     labels = node["metadata"].get("labels") or {}
     return labels.get(names.GPU_PRESENT) == "true" and not any(
         labels.get(key) == "false" for key in names.OPT_OUT
@@ -34,7 +33,7 @@ def is_managed(node: Mapping[str, Any]) -> bool:
 
 
 class NodeView:
-    """A node object, read."""
+    """A parsed node object."""
 
     def __init__(self, node: Object) -> None:
         self.object = node
@@ -46,7 +45,7 @@ class NodeView:
 
     @property
     def unschedulable(self) -> bool:
-        """Cordoned, by whomever."""
+        """Cordoned by anybody."""
         return bool(self.object.get("spec", {}).get("unschedulable"))
 
     @property
@@ -56,12 +55,12 @@ class NodeView:
 
     @property
     def is_quarantined(self) -> bool:
-        """We hold the node."""
+        """Quarantined by us."""
         return names.QUARANTINE_EVENTS in self.annotations
 
     @property
     def was_cordoned_before(self) -> bool:
-        """Somebody had cordoned the node before we took it."""
+        """Cordoned by somebody else before our quarantine."""
         return self.annotations.get(names.CORDON_PRE_EXISTING) == names.TRUE
 
     @property
@@ -71,17 +70,17 @@ class NodeView:
 
     @property
     def is_cancelled(self) -> bool:
-        """A hand ended the last quarantine: its faults are no news."""
+        """The last quarantine was ended by hand: its faults are not new."""
         return self.annotations.get(names.MANUALLY_UNCORDONED) == names.TRUE
 
     @cached_property
     def faults(self) -> Sequence[HealthEvent]:
-        """What the conditions tell now."""
+        """The faults in the current conditions."""
         return faults_of(self.object)
 
     @cached_property
     def tracked(self) -> Sequence[HealthEvent]:
-        """The faults for which the node was quarantined."""
+        """The faults for which the node is quarantined."""
         text = self.annotations.get(names.QUARANTINE_EVENTS, "[]")
         try:
             return _EVENTS.validate_json(text)
@@ -95,7 +94,7 @@ class NodeView:
 
     @cached_property
     def remediations(self) -> Mapping[str, Mapping[str, str]]:
-        """The maintenance resources made so far, by equivalence group."""
+        """The maintenance resources created so far, by equivalence group."""
         try:
             state = json.loads(self.annotations.get(names.REMEDIATION_STATE, "{}"))
             groups = state.get("equivalenceGroups", {})

@@ -1,8 +1,7 @@
-"""Cordon and uncordon: which fields of the node say that it is quarantined. Pure: they build merge patches.
+"""Cordon and uncordon: the node's fields that mark it as quarantined. Pure functions that build merge patches.
 
-NVSentinel's fault-quarantine. A node that was cordoned already keeps its cordon, gets no cordon labels, and
-is not uncordoned at the end. Every patch carries the resource version that it was decided on. Must not:
-evict, or wait.
+As in NVSentinel's fault-quarantine. A node that is already cordoned keeps its cordon, gets no cordon labels, and is not
+uncordoned at the end. Every patch carries the resource version that it is based on. Must not: evict, or wait.
 """
 
 import re
@@ -21,10 +20,12 @@ __all__ = ["cancel_patch", "events_json", "quarantine_patch", "release_patch", "
 _REASON_LENGTH = 55
 """NVSentinel cuts the reason so that "-removed" still fits into a label value of 63 characters."""
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
+_LABEL_TIME = "%Y-%m-%dT%H-%M-%SZ"
+"""A time as a valid label value."""
 
 
 def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
-    """Cordon the node for these faults, with ids of their own; 24 hex digits as NVSentinel's."""
+    """Cordon the node for these faults; each gets an id of 24 hex digits, as in NVSentinel."""
     annotations = {
         names.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
         names.CORDONED_ANNOTATION: names.TRUE,
@@ -39,14 +40,14 @@ def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetim
 
 
 def track_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
-    """The node stays quarantined, but for other faults: those that are still told of keep their ids."""
+    """Keep the node quarantined for a changed set of faults; those that remain keep their ids."""
     known = {fault.key: fault for fault in node.tracked}
     tracked = [known.get(fault.key) or _with_identity(fault, now) for fault in faults]
     return _patch(node, {names.QUARANTINE_EVENTS: events_json(tracked)}, {})
 
 
 def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
-    """All faults are gone: everything that we set goes, and the cordon, unless it was there before."""
+    """Remove everything that we set, and the cordon unless it was there before: all faults are gone."""
     if node.was_cordoned_before:
         return _patch(node, dict.fromkeys(_OURS), {names.STATE_LABEL: None})
     labels = {names.STATE_LABEL: None, **_uncordon_labels(node, now)}
@@ -54,7 +55,7 @@ def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
 
 
 def cancel_patch(node: NodeView) -> dict[str, Any]:
-    """Somebody uncordoned the node by hand: let go, and say so."""
+    """End the quarantine of a node that was uncordoned by hand, and record that."""
     annotations: dict[str, str | None] = {
         **dict.fromkeys(_OURS),
         names.MANUALLY_UNCORDONED: names.TRUE,
@@ -63,7 +64,7 @@ def cancel_patch(node: NodeView) -> dict[str, Any]:
 
 
 def state_patch(node: NodeView, state: NodeState, *, remediation: str | None = None) -> dict[str, Any]:
-    """Move the state label on, together with the remediation's record when there is a new one."""
+    """Set the next state label, together with a new remediation record if there is one."""
     annotations: dict[str, str | None] = {}
     if remediation is not None:
         annotations[names.REMEDIATION_STATE] = remediation
@@ -84,7 +85,7 @@ _OURS = (
 
 
 def _with_identity(fault: HealthEvent, now: datetime) -> HealthEvent:
-    """The condition does not carry a fault's id and time; quarantine is when they are first needed."""
+    """Add an id and time: the condition does not carry them, and the quarantine needs them first."""
     return fault.model_copy(update={"id": secrets.token_hex(12), "generatedTimestamp": now})
 
 
@@ -92,7 +93,7 @@ def _cordon_labels(now: datetime) -> dict[str, str | None]:
     return {
         names.CORDON_BY: names.SERVICE,
         names.CORDON_REASON: _NOT_IN_LABEL.sub("-", names.RULESET),
-        names.CORDON_TIMESTAMP: _label_time(now),
+        names.CORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
         names.UNCORDON_BY: None,
         names.UNCORDON_REASON: None,
         names.UNCORDON_TIMESTAMP: None,
@@ -107,13 +108,8 @@ def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
         names.CORDON_TIMESTAMP: None,
         names.UNCORDON_BY: names.SERVICE,
         names.UNCORDON_REASON: f"{reason}-removed",
-        names.UNCORDON_TIMESTAMP: _label_time(now),
+        names.UNCORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
     }
-
-
-def _label_time(now: datetime) -> str:
-    """A time that is a valid label value."""
-    return now.strftime("%Y-%m-%dT%H-%M-%SZ")
 
 
 _KEEP: Any = object()

@@ -1,16 +1,15 @@
-"""One look at one node: decides what its fault asks for now, and does the next thing.
+"""Reconciles one node: decides what its faults require now, and takes the next step.
 
-The state machine of NVSentinel's fault-quarantine, node-drainer and fault-remediation together: quarantined,
-draining, drain-succeeded, remediating, remediation-succeeded or -failed; a cleared fault ends it from any
-state. Level-triggered: everything is read from the cluster, every step may be repeated, so a killed
-controller goes on. `look` returns in how many seconds it wants to look again, or None for "when something
-changes". Conflicts and unreachable APIs are raised to the caller, which looks again.
+The state machines of NVSentinel's fault-quarantine, node-drainer and fault-remediation together: quarantined, draining,
+drain-succeeded, remediating, remediation-succeeded or -failed; a cleared fault ends it from any state. Level-triggered:
+everything is read from the cluster and every step may be repeated, so a new controller continues after a killed one.
+`look` returns the seconds until it must be called again, or None for "when something changes". Conflicts and
+unreachable APIs are raised to the caller, which retries.
 """
 
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import anyio
 
@@ -37,7 +36,7 @@ NOW = 0.0
 _EVICT_AGAIN_S = 0.5
 """Pause after a disruption budget refused an eviction (NVSentinel backs off from 10 s)."""
 _BREAKER_AGAIN_S = 5.0
-"""How long a tripped breaker is left alone; its reset is a change of no node."""
+"""Pause before a tripped breaker is checked again: no change of a node reports its reset."""
 _DRAINED = (
     NodeState.DRAIN_SUCCEEDED,
     NodeState.REMEDIATING,
@@ -53,7 +52,7 @@ def utc_now() -> datetime:
 
 
 class Reconciler:
-    """Acts on the nodes of one cluster. `utc` is the wall clock of what objects tell."""
+    """Acts on the nodes of one cluster. `utc` is the wall clock that objects' timestamps refer to."""
 
     def __init__(self, objects: Objects, config: ResponderConfig, utc: Callable[[], datetime]) -> None:
         self._objects = objects
@@ -65,7 +64,7 @@ class Reconciler:
         self._cancelled: dict[str, set[tuple[object, ...]]] = {}
 
     async def look(self, name: str) -> float | None:
-        """Do the next thing for a node."""
+        """Take a node's next step."""
         try:
             node = NodeView(await self._objects.get(Ref("Node", name)))
         except NotFound:
@@ -76,7 +75,7 @@ class Reconciler:
         return await (self._held(node) if node.is_quarantined else self._free(node))
 
     async def _free(self, node: NodeView) -> float | None:
-        """Not quarantined: is there news? Faults that a hand has cancelled are none, while they last."""
+        """A node that is not quarantined: quarantine it for new faults; those cancelled by hand are not new."""
         old = self._cancelled.setdefault(
             node.name, {f.key for f in node.faults} if node.is_cancelled else set()
         )
@@ -89,11 +88,14 @@ class Reconciler:
 
     async def _held(self, node: NodeView) -> float | None:
         if node.is_uncordoned_by_hand:
-            return await self._cancel(node)
+            self._cancelled[node.name] = {fault.key for fault in node.faults}
+            await self._objects.patch(node.ref, cancel_patch(node))
+            _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
+            return None
         if not node.faults:
             return await self._after("uncordon", self._config.uncordon_delay_s, node, self._release)
         if {fault.key for fault in node.faults} != {fault.key for fault in node.tracked}:
-            await self._patch(node, track_patch(node, node.faults, self._utc()))
+            await self._objects.patch(node.ref, track_patch(node, node.faults, self._utc()))
             return NOW
         if node.in_state(*_DRAINED):
             return await self._repair(node)
@@ -115,7 +117,7 @@ class Reconciler:
     async def _quarantine(self, node: NodeView) -> float | None:
         if not await self._breaker.admits(node.name):
             return _BREAKER_AGAIN_S
-        await self._patch(node, quarantine_patch(node, node.faults, self._utc()))
+        await self._objects.patch(node.ref, quarantine_patch(node, node.faults, self._utc()))
         await self._breaker.count(node.name)
         self._cancelled.pop(node.name, None)
         _log.info(
@@ -123,15 +125,9 @@ class Reconciler:
         )
         return NOW
 
-    async def _cancel(self, node: NodeView) -> float | None:
-        self._cancelled[node.name] = {fault.key for fault in node.faults}
-        await self._patch(node, cancel_patch(node))
-        _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
-        return None
-
     async def _release(self, node: NodeView) -> float | None:
-        await self._patch(node, release_patch(node, self._utc()))
-        _log.info("%s released%s", node.ref, ", its older cordon stays" if node.was_cordoned_before else "")
+        await self._objects.patch(node.ref, release_patch(node, self._utc()))
+        _log.info("%s released%s", node.ref, ", its earlier cordon stays" if node.was_cordoned_before else "")
         return None
 
     async def _drain(self, node: NodeView) -> float | None:
@@ -139,11 +135,11 @@ class Reconciler:
         now = self._utc()
         group = next_group(pods, node.name, self._config, now)
         if group is None:
-            await self._patch(node, state_patch(node, NodeState.DRAIN_SUCCEEDED))
+            await self._objects.patch(node.ref, state_patch(node, NodeState.DRAIN_SUCCEEDED))
             _log.info("%s drained", node.ref)
             return NOW
         if not node.in_state(NodeState.DRAINING):
-            await self._patch(node, state_patch(node, NodeState.DRAINING))
+            await self._objects.patch(node.ref, state_patch(node, NodeState.DRAINING))
             return NOW
         waits = (await self._empty(node, group, now), forgotten_in(group, self._config, now))
         return min((wait for wait in waits if wait is not None), default=None)
@@ -157,7 +153,7 @@ class Reconciler:
         return await self._delete_in_time(node, group, now)
 
     async def _evict(self, group: DrainGroup) -> float | None:
-        """Ask once for each pod; one that a disruption budget protects now is asked for again later."""
+        """Evict each pod once; one that a disruption budget protects is retried later."""
         again: list[float] = []
         for pod in group.pods:
             if pod["metadata"].get("deletionTimestamp"):
@@ -184,20 +180,20 @@ class Reconciler:
         return None
 
     async def _start_remediation(self, node: NodeView) -> float | None:
-        await self._patch(node, state_patch(node, NodeState.REMEDIATING))
+        await self._objects.patch(node.ref, state_patch(node, NodeState.REMEDIATING))
         return NOW
 
     async def _remediate(self, node: NodeView) -> float | None:
-        """Make what is missing, then say so: a crash in between makes the same objects again, by name."""
+        """Create what is missing, then record it: after a crash in between, the names are the same again."""
         wanted, mapped = remediations(node)
         for one in wanted:
             try:
                 await self._objects.create(one.object)
             except Conflict:
-                _log.info("%s was made before", Ref.of(one.object))
+                _log.info("%s already exists", Ref.of(one.object))
         state = NodeState.REMEDIATION_SUCCEEDED if mapped else NodeState.REMEDIATION_FAILED
         record = record_json(node, wanted, self._utc()) if wanted else None
-        await self._patch(node, state_patch(node, state, remediation=record))
+        await self._objects.patch(node.ref, state_patch(node, state, remediation=record))
         _log.info(
             "%s %s: %s", node.ref, state, ", ".join(str(Ref.of(one.object)) for one in wanted) or "nothing"
         )
@@ -211,6 +207,3 @@ class Reconciler:
         act: Callable[[NodeView], Awaitable[float | None]],
     ) -> float | None:
         return self._due.remaining(node.name, transition, delay_s) or await act(node)
-
-    async def _patch(self, node: NodeView, patch: dict[str, Any]) -> None:
-        await self._objects.patch(node.ref, patch)

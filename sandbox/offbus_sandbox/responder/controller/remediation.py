@@ -1,8 +1,8 @@
-"""Which maintenance resources a node's faults ask for. Pure: builds the objects and the annotation.
+"""Which maintenance resources a node's faults require. Pure: builds the objects and the annotation.
 
-NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET asks for a GPUReset of
-that GPU, RESTART_VM and RESTART_BM for a RebootNode; a reboot covers resets. An action without a mapping
-(CONTACT_SUPPORT) cannot be remediated. Must not: create anything.
+As NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET requires a GPUReset of that
+GPU, RESTART_VM and RESTART_BM a RebootNode; a reboot covers resets. An action without a mapping (CONTACT_SUPPORT)
+cannot be remediated. Must not: create anything.
 """
 
 import json
@@ -26,7 +26,7 @@ _REBOOTS = (RecommendedAction.RESTART_VM, RecommendedAction.RESTART_BM)
 
 @dataclass(frozen=True, slots=True)
 class Remediation:
-    """One maintenance resource to make."""
+    """One maintenance resource to create."""
 
     group: str
     action: RecommendedAction
@@ -34,10 +34,11 @@ class Remediation:
 
 
 def remediations(node: NodeView) -> tuple[Sequence[Remediation], bool]:
-    """What is still to be made; and whether every fault has a remediation (made, to be made, or covered)."""
+    """What is still to be created; and whether every fault has a remediation (created, pending, or covered)."""
     wanted: dict[str, Remediation] = {}
     mapped = True
-    for fault in sorted(node.tracked, key=_reboots_first):
+    reboots_first = sorted(node.tracked, key=lambda fault: fault.recommendedAction not in _REBOOTS)
+    for fault in reboots_first:
         found = _for_fault(node, fault)
         mapped = mapped and found is not None
         if found is not None and not {found.group, RESTART_GROUP} & (
@@ -48,7 +49,7 @@ def remediations(node: NodeView) -> tuple[Sequence[Remediation], bool]:
 
 
 def record_json(node: NodeView, made: Sequence[Remediation], now: datetime) -> str:
-    """The annotation `latestFaultRemediationState` with these added."""
+    """The annotation `latestFaultRemediationState`, with these added."""
     groups: dict[str, Mapping[str, str]] = dict(node.remediations)
     for one in made:
         groups[one.group] = {
@@ -57,10 +58,6 @@ def record_json(node: NodeView, made: Sequence[Remediation], now: datetime) -> s
             "actionName": one.action.name,
         }
     return json.dumps({"equivalenceGroups": groups})
-
-
-def _reboots_first(fault: HealthEvent) -> bool:
-    return fault.recommendedAction not in _REBOOTS
 
 
 def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:

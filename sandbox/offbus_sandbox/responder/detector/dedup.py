@@ -1,8 +1,8 @@
 """Drops repeats of a fault within a window, as NVSentinel's platform-connectors do (default 3 minutes).
 
-The key is node, check, entities and codes; text and process do not count. A healthy event forgets the faults
-that it clears, so that a new fault right after a repair is news. In memory: a restart forgets. Must not: read
-a clock of its own choosing; the caller's is monotonic, in seconds.
+The key is node, check, entities and codes; text and process do not count. A healthy event removes the faults that it
+clears, so that a new fault right after a repair is not a repeat. In memory: lost at a restart. Must not: read its own
+clock; the caller's is monotonic, in seconds.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Dedup:
         self._last: dict[tuple[object, ...], tuple[float, HealthEvent]] = {}
 
     def admits(self, event: HealthEvent) -> bool:
-        """Whether the event goes on; it is then remembered (or, when healthy, forgets)."""
+        """Whether to publish the event; it is then remembered (a healthy one removes what it clears)."""
         if event.isHealthy:
             self._last = {
                 key: (at, fault) for key, (at, fault) in self._last.items() if not event.clears(fault)

@@ -1,9 +1,9 @@
-"""The detector: follows one node's kernel log and says in the node's condition what NVSentinel would say.
+"""The detector: follows one node's kernel log and sets the node's condition as NVSentinel would.
 
-One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the
-position. A first start marks the log's end and handles nothing before it; a later start goes on where it was.
-A changed boot id clears the check. Failures: an unreachable API holds the loop up (nothing is skipped); an
-unreadable log ends the program. Must not: read anything of the node agent's but the kernel log itself.
+One loop: wait for a change (or NVSentinel's poll), read the boot id and the new records, publish, save the position. A
+first start begins at the log's end; a later start continues at the saved position. A changed boot id clears the check.
+Failures: an unreachable API blocks the loop (nothing is skipped); an unreadable log ends the program. Must not: read
+anything of the node agent except the kernel log.
 """
 
 import logging
@@ -46,19 +46,16 @@ class Detector:
         self._cursor = -1
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Follow the log for ever; `ready` is called once every later line will be handled."""
+        """Follow the log until cancelled; `ready` is called once every later line will be handled."""
         with Folder(self._root) as folder, Folder(boot_id_folder(self._root)) as reboots:
-            await self._start()
+            was = self._state.load()
+            self._boot_id = was.boot_id
+            self._cursor = self._log.last() if was.cursor is None else was.cursor
+            await self._round()
+            _log.info("following the kernel log after record %d", self._cursor)
             ready()
             async for _ in self._wakes(folder, reboots):
                 await self._round()
-
-    async def _start(self) -> None:
-        was = self._state.load()
-        self._boot_id = was.boot_id
-        self._cursor = self._log.last() if was.cursor is None else was.cursor
-        await self._round()
-        _log.info("following the kernel log after record %d", self._cursor)
 
     async def _wakes(self, folder: Folder, reboots: Folder) -> AsyncIterator[None]:
         while True:
@@ -71,7 +68,7 @@ class Detector:
             yield
 
     async def _round(self) -> None:
-        # The boot id first: what the log holds when a new one is seen is of the old boot, and is cleared.
+        # The boot id first: records in the log when a new id is seen are of the old boot, and are cleared.
         now = read_boot_id(self._root)
         cursor = self._cursor
         events: list[HealthEvent] = []

@@ -1,8 +1,7 @@
-"""The node's `gpu_metadata.json`, as NVSentinel's metadata collector writes it: which GPU sits at which PCI
-address.
+"""The node's `gpu_metadata.json`, as NVSentinel's metadata collector writes it: which GPU has which PCI address.
 
-Read again whenever the file changes. A missing or broken file is an empty metadata, logged once per change:
-then COMPONENT_RESET becomes RESTART_VM, as in NVSentinel. Shape and normalisation: NVSentinel
+Read again whenever the file changes. A missing or broken file counts as empty metadata, logged once per change: then
+COMPONENT_RESET becomes RESTART_VM, as in NVSentinel. Shape and normalisation: NVSentinel
 health-monitors/syslog-health-monitor/pkg/metadata/reader.go. Must not: guess a GPU that is not listed.
 """
 
@@ -22,14 +21,14 @@ _log = logging.getLogger(__name__)
 
 
 class Gpu(BaseModel):
-    """One GPU of the metadata; unknown keys are other readers' business."""
+    """One GPU of the metadata; unknown keys are ignored."""
 
     uuid: str
     pci_address: str
 
 
 class Metadata(BaseModel):
-    """What the detector needs of the file."""
+    """The file's content, as far as the detector needs it."""
 
     driver_version: str = ""
     chassis_serial: str | None = None
@@ -40,13 +39,9 @@ class Metadata(BaseModel):
         wanted = normalise_pci(pci)
         return next((gpu for gpu in self.gpus if normalise_pci(gpu.pci_address) == wanted), None)
 
-    def of_uuid(self, uuid: str) -> Gpu | None:
-        """The GPU of that UUID."""
-        return next((gpu for gpu in self.gpus if gpu.uuid == uuid), None)
-
     @property
     def labels(self) -> Mapping[str, str]:
-        """What every health event carries as `metadata`."""
+        """The `metadata` of every health event."""
         return {"chassis_serial": self.chassis_serial} if self.chassis_serial else {}
 
 
@@ -66,21 +61,18 @@ class MetadataFile:
         self._missing_logged = False
 
     def current(self) -> Metadata:
-        """The metadata now."""
+        """The current metadata."""
         try:
             stat = self._path.stat()
         except FileNotFoundError:
-            return self._without_file()
+            if not self._missing_logged:
+                _log.warning("%s does not exist: GPUs have no UUID, resets become reboots", self._path)
+                self._missing_logged = True
+            self._stamp, self._read = None, Metadata()
+            return self._read
         stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         if stamp != self._stamp:
             self._stamp, self._read = stamp, self._load()
-        return self._read
-
-    def _without_file(self) -> Metadata:
-        if not self._missing_logged:
-            _log.warning("%s does not exist: GPUs stay without UUID, resets become reboots", self._path)
-            self._missing_logged = True
-        self._stamp, self._read = None, Metadata()
         return self._read
 
     def _load(self) -> Metadata:

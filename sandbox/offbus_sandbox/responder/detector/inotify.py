@@ -1,10 +1,8 @@
-"""Wakes a reader when something in one folder changes: Linux inotify, by ctypes (the standard library has
-none).
+"""Wakes a reader when something in one folder changes: Linux inotify, by ctypes (the standard library has none).
 
-`Folder.changed()` returns when a file directly in the folder was written, made, renamed or removed since the
-last call; it never polls. It cannot tell which file: the reader looks at its files, as it must after an
-overflow too. Raises OSError when the kernel refuses (inotify(7): no such folder, too many watches). Must not:
-read the files.
+`Folder.changed()` returns when a file directly in the folder was written, created, renamed or removed since the last
+call; it never polls. It does not report which file: the reader checks its own files, as it must after an overflow too.
+Raises OSError when the kernel refuses (inotify(7): no such folder, too many watches). Must not: read the files.
 """
 
 import ctypes

@@ -1,8 +1,7 @@
-"""From a kernel log record to the MESSAGE that journald stores: the filter between `/dev/kmsg` and
-NVSentinel.
+"""From a kernel log record to the MESSAGE that journald stores: the filter between `/dev/kmsg` and NVSentinel.
 
-A line that user space wrote carries a facility other than `kern`; then journald cuts a first word that ends
-in a colon off and makes it SYSLOG_IDENTIFIER. That is why `NVRM: Xid …` written by a tool is never detected.
+A line written by user space has a facility other than `kern`; journald then cuts off a first word that ends in a colon
+and stores it as SYSLOG_IDENTIFIER. That is why `NVRM: Xid …` written by a tool is never detected.
 Sources: systemd journald-kmsg.c `dev_kmsg_record`, journald-syslog.c `syslog_parse_identifier`; record
 format: the kernel's Documentation/ABI/testing/dev-kmsg. Malformed records give None. Must not: match XIDs.
 """
@@ -39,7 +38,7 @@ class Entry:
 
 
 def parse_record(line: str) -> Record | None:
-    """`<prefix>,<seq>,<usec>,<flags>[,…];<text>`; None when it is no record (a continuation line is none)."""
+    """`<prefix>,<seq>,<usec>,<flags>[,…];<text>`; None when it is not a record (a continuation line is not)."""
     head, semicolon, text = line.partition(";")
     fields = head.split(",")
     if not semicolon or len(fields) < 4 or not all(f.isascii() and f.isdigit() for f in fields[:3]):

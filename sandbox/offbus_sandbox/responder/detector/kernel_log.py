@@ -1,9 +1,8 @@
 """Reads a node's kernel log forward from a position: the record file of a local node, or `/dev/kmsg`.
 
-Both give records in the same form; a position is the sequence number of the last record seen. `read` returns
-what is there now and never waits. A line that is not a record is skipped (continuation lines are none of
-ours); records that the kernel overwrote before they were read are lost, and logged. Must not: write, or
-interpret a record's text.
+Both have records of the same form; a position is the sequence number of the last record seen. `read` returns what is
+there now and never waits. A line that is not a record is skipped (so are continuation lines); records that the kernel
+overwrote before they were read are lost, and logged. Must not: write, or interpret a record's text.
 """
 
 import errno
@@ -36,7 +35,7 @@ class KernelLog(Protocol):
 
 
 def open_kernel_log(path: Path) -> KernelLog:
-    """By what the path is: a character device is the kernel's own, anything else a record file."""
+    """Open a character device as the kernel's own log, anything else as a record file."""
     try:
         is_device = stat.S_ISCHR(path.stat().st_mode)
     except FileNotFoundError:
@@ -53,10 +52,12 @@ class RecordFile:
         self._offset = 0
 
     def read(self, after: int) -> Iterator[Record]:
-        """See KernelLog. A last line without its end is left for the next call."""
+        """See KernelLog. An unfinished last line is left for the next call."""
         try:
             with self._path.open("rb") as file:
-                self._seek(file.fileno())
+                now = os.fstat(file.fileno())
+                if now.st_ino != self._inode or now.st_size < self._offset:  # replaced, or truncated
+                    self._inode, self._offset = now.st_ino, 0
                 file.seek(self._offset)
                 lines = file.readlines()
         except FileNotFoundError:
@@ -68,11 +69,6 @@ class RecordFile:
             record = parse_record(line.decode("utf-8", "replace").rstrip("\n"))
             if record is not None and record.seq > after:
                 yield record
-
-    def _seek(self, fd: int) -> None:
-        now = os.fstat(fd)
-        if now.st_ino != self._inode or now.st_size < self._offset:
-            self._inode, self._offset = now.st_ino, 0
 
     def last(self) -> int:
         """See KernelLog."""

@@ -1,10 +1,8 @@
-"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the
-rest.
+"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the rest.
 
-NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; a conflict
-reads again. While the API cannot be reached it tries again, waiting up to 5 s between attempts, and nothing
-is lost or reordered. Any other refusal is raised: it is a bug or a missing right. Must not: decide whether an
-event is news.
+As NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; after a conflict
+they are read again. While the API is unreachable it retries, waiting up to 5 s between attempts, and nothing is lost or
+reordered. Any other refusal is raised: it is a bug or a missing permission. Must not: decide whether an event is new.
 """
 
 import hashlib
@@ -30,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 class Publisher:
-    """Speaks for one node."""
+    """Publishes the events of one node."""
 
     def __init__(self, objects: Objects, node: str) -> None:
         self._objects = objects
@@ -66,7 +64,7 @@ class Publisher:
             await self._count_again(Ref.of(made), made)
 
     async def _count_again(self, ref: Ref, made: Object) -> None:
-        """A repeat: NVSentinel raises `count` and `lastTimestamp` of the Event that is there."""
+        """A repeat: as NVSentinel, raise `count` and `lastTimestamp` of the existing Event."""
         try:
             there = await self._objects.get(ref)
         except NotFound:
@@ -99,7 +97,7 @@ async def _until_reached(attempt: Callable[[], Awaitable[Any]]) -> None:
         try:
             await attempt()
         except Retryable as err:
-            _log.warning("the API cannot be reached, trying again in %.1f s: %s", wait, err)
+            _log.warning("the API is unreachable, retrying in %.1f s: %s", wait, err)
             await anyio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT_S)
         else:

@@ -1,10 +1,9 @@
-"""Where the detector was: its position in the kernel log and the boot id it last saw, in NVSentinel's state
-file.
+"""The detector's state: its position in the kernel log and the last boot id, in NVSentinel's state file.
 
 Below the node's root, `var/run/nvsentinel/syslog_monitor/state.json`: `{"version": 1, "boot_id": …,
-"check_last_cursors": {check: cursor}}`. Written atomically after the events were published, so that a restart
-repeats at most what the dedup (or the condition itself) absorbs. A missing or broken file is a first start.
-Must not: be read by anything else.
+"check_last_cursors": {check: cursor}}`. Written atomically after the events were published, so that a restart repeats
+at most what the dedup (or the condition itself) absorbs. A missing or broken file means a first start. Must not: be
+read by anything else.
 """
 
 import logging
@@ -41,13 +40,13 @@ class StateFile:
         self._path = root / PATH
 
     def load(self) -> DetectorState:
-        """What was saved; an empty state when nothing usable is there."""
+        """The saved state; an empty one when the file is missing or broken."""
         try:
             return DetectorState.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
             return DetectorState()
         except (OSError, ValidationError) as err:
-            _log.error("%s cannot be used, starting anew: %s", self._path, err)
+            _log.error("cannot use %s, starting from an empty state: %s", self._path, err)
             return DetectorState()
 
     def save(self, *, boot_id: str, cursor: int) -> None:

@@ -33,7 +33,7 @@ _RECOVERY: Mapping[str, RecommendedAction] = {
 
 
 def action_of_bucket(bucket: str) -> RecommendedAction:
-    """The action of a catalogue bucket; a bucket nobody knows is for a human: CONTACT_SUPPORT."""
+    """The action of a catalogue bucket; an unknown bucket is CONTACT_SUPPORT."""
     named = RecommendedAction.__members__.get(bucket)
     return named if named is not None else _BUCKETS.get(bucket, RecommendedAction.CONTACT_SUPPORT)
 
@@ -45,7 +45,7 @@ def action_of_xid(xid: int) -> RecommendedAction:
 
 
 def action_of_recovery(text: str) -> RecommendedAction:
-    """XID 154's own words, those in its last parentheses."""
+    """The action of XID 154's own text, which is in its last parentheses."""
     return _RECOVERY.get(text, RecommendedAction.CONTACT_SUPPORT)
 
 

@@ -1,4 +1,4 @@
-"""Reads the driver's lines in a journal MESSAGE with NVSentinel's own patterns (Go RE2, unanchored).
+"""Parses the driver's lines in a journal MESSAGE with NVSentinel's own patterns (Go RE2, unanchored).
 
 Sources: health-monitors/syslog-health-monitor/pkg/patterns/xid.go, pkg/xid/types.go, pkg/xid/parser/csv.go.
 The newest reset pattern is not published; its two groups and text form are (the GPU reset job's `logger`
@@ -51,7 +51,7 @@ class GpuAddress:
 
 @dataclass(frozen=True, slots=True)
 class GpuReset:
-    """The line that a GPU reset job leaves."""
+    """The log line of a GPU reset job."""
 
     uuid: str
     success: bool
@@ -90,14 +90,12 @@ def _standard(message: str) -> XidReport | None:
         return None
     number = int(found.group(2))
     pci = _without_function(found.group(1))
-    return XidReport(pci, number, str(number), _action(number, message), _details(number, message))
-
-
-def _action(number: int, message: str) -> RecommendedAction:
     opened, closed = message.rfind("("), message.rfind(")")
     if number == 154 and opened < closed:
-        return xid_actions.action_of_recovery(message[opened + 1 : closed])
-    return xid_actions.action_of_xid(number)
+        action = xid_actions.action_of_recovery(message[opened + 1 : closed])
+    else:
+        action = xid_actions.action_of_xid(number)
+    return XidReport(pci, number, str(number), action, _details(number, message))
 
 
 def _details(number: int, message: str) -> tuple[Entity, ...]:

@@ -1,9 +1,8 @@
-"""From a journal entry to health events: NVSentinel's XID handler, without I/O but for the metadata it is
-given.
+"""From a journal entry to health events: NVSentinel's XID handler, without I/O except for the metadata.
 
-Order as in its syslog-health-monitor/pkg/xid/xid_handler.go: address line, reset line, XID. A reset line for
-a GPU that the metadata does not list is logged and dropped (NVSentinel retries such an entry for ever). Must
-not: dedupe or publish.
+Order as in its syslog-health-monitor/pkg/xid/xid_handler.go: address line, reset line, XID. A reset line for a GPU that
+the metadata does not list is logged and dropped (NVSentinel retries such an entry for ever). Must not: dedupe or
+publish.
 """
 
 import logging
@@ -28,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class XidMonitor:
-    """Knows one node. `metadata` is asked anew for every entry."""
+    """Handles one node's entries. `metadata` is called again for every entry."""
 
     def __init__(self, node: str, metadata: Callable[[], Metadata], *, only_known_gpus: bool) -> None:
         self._node = node
@@ -50,7 +49,7 @@ class XidMonitor:
         return self._xid(report, message, metadata)
 
     def rebooted(self) -> HealthEvent:
-        """The healthy event after the node's boot id changed: it speaks for the whole check."""
+        """The healthy event after the node's boot id changed: it clears the whole check."""
         return self._event(isHealthy=True, message=NO_FAILURES)
 
     def _xid(self, report: XidReport, message: str, metadata: Metadata) -> Sequence[HealthEvent]:
@@ -61,22 +60,19 @@ class XidMonitor:
             action = RecommendedAction.RESTART_VM
         fault = self._event(
             isFatal=action is not RecommendedAction.NONE,
-            message=f"MESSAGE={message}",  # sdjournal hands the name out too, NVSentinel keeps it
+            message=f"MESSAGE={message}",  # sdjournal returns the field's name too, and NVSentinel keeps it
             recommendedAction=action,
             errorCode=(report.code,),
             entitiesImpacted=entities,
             metadata=dict(metadata.labels),
         )
-        return (fault, *self._cancelled_by(report, entities))
-
-    def _cancelled_by(self, report: XidReport, entities: tuple[Entity, ...]) -> Sequence[HealthEvent]:
         cancelled = _CANCELS.get(report.number)
         if cancelled is None:
-            return ()
+            return (fault,)
         healthy = self._event(
             isHealthy=True, message=NO_FAILURES, errorCode=(cancelled,), entitiesImpacted=entities
         )
-        return (healthy,)
+        return (fault, healthy)
 
     def _gpu_entities(self, pci: str, gpu: Gpu | None) -> tuple[Entity, ...]:
         uuid = gpu.uuid if gpu is not None else self._seen_uuids.get(normalise_pci(pci), "")
@@ -84,7 +80,7 @@ class XidMonitor:
         return (pci_entity, Entity(entityType="GPU_UUID", entityValue=uuid)) if uuid else (pci_entity,)
 
     def _reset(self, uuid: str, *, success: bool) -> Sequence[HealthEvent]:
-        gpu = self._metadata().of_uuid(uuid)
+        gpu = next((one for one in self._metadata().gpus if one.uuid == uuid), None)
         if gpu is None:
             _log.error("a reset of %s was logged, but the metadata does not list that GPU: ignored", uuid)
             return ()

@@ -1,1 +1,1 @@
-"""The stand-in responder's janitor: it plays a node's repair."""
+"""The stand-in responder's janitor: it simulates a node's repair."""

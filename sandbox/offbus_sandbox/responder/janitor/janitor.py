@@ -1,12 +1,10 @@
-"""Plays NVSentinel's janitor: completes maintenance resources after a delay, without rebooting or resetting
-anything.
+"""Simulates NVSentinel's janitor: completes maintenance resources after a delay, without any real reboot or reset.
 
-It reports the repair the way the real one does, so that the detector finds out by itself: a reboot gives the
-node a new boot id, a GPU reset leaves `GPU reset executed: GPU-…, success: true` in the kernel log. Then the
-resource's condition says that it is done. A resource that was deleted meanwhile is dropped; a killed janitor
-does it again, which is harmless. Resources of others (without NVSentinel's label), and of nodes that this one
-does not reach, are left alone. Must not:
-touch the node object.
+It reports the repair as the real one does, so that the detector notices by itself: a reboot gives the node a new boot
+id, a GPU reset writes `GPU reset executed: GPU-…, success: true` to the kernel log. Then the resource's condition is
+set. A resource that was deleted meanwhile is dropped; after a kill the janitor repeats the repair, which is harmless.
+Resources without NVSentinel's label, and of nodes that this janitor does not serve, are ignored. Must not: change the
+node object.
 """
 
 import logging
@@ -31,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Janitor:
-    """Completes resources of the nodes that `repair` reaches."""
+    """Completes resources of the nodes that `repair` serves."""
 
     def __init__(self, objects: Objects, repair: NodeRepair, delay_s: float) -> None:
         self._objects = objects
@@ -40,7 +38,7 @@ class Janitor:
         self._in_hand: set[Ref] = set()
 
     async def run(self) -> None:
-        """Follow both kinds for ever."""
+        """Follow both kinds until cancelled."""
         async with anyio.create_task_group() as tasks:
             for kind in names.COMPLETE_CONDITION:
                 tasks.start_soon(self._follow, kind, tasks)
@@ -74,24 +72,24 @@ class Janitor:
                     return
                 wait = _AGAIN_S
         except NotFound:
-            _log.info("%s was deleted before it was done", ref)
+            _log.info("%s was deleted before it was completed", ref)
         finally:
             self._in_hand.discard(ref)
 
     async def _tried(self, ref: Ref) -> bool:
-        """Whether the resource needs no further attempt. Raises NotFound."""
+        """Try once; whether the resource needs no further attempt. Raises NotFound."""
         try:
             resource = await self._objects.get(ref)
             if not _is_completed(resource):
                 await self._objects.patch(ref, self._done(resource), status=True)
                 _log.info("%s completed (simulated)", ref)
         except (Conflict, Retryable) as err:
-            _log.warning("%s is tried again: %s", ref, err)
+            _log.warning("%s will be retried: %s", ref, err)
             return False
         return True
 
     def _done(self, resource: Object) -> dict[str, Any]:
-        """Repair the node; the patch that tells how it went."""
+        """Repair the node; returns the status patch with the result."""
         kind, spec = resource["kind"], resource["spec"]
         status, message = "True", "simulated by the stand-in responder"
         try:

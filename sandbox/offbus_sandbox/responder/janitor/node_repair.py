@@ -1,7 +1,7 @@
-"""The traces that a repair leaves on a node where nothing is repaired.
+"""Simulated repairs: the traces of a repair on a node where nothing is repaired.
 
 Reboot: a new boot id below the node's root. GPU reset: the line of NVSentinel's reset job in the node's kernel log,
-read back. In `local` all nodes are folders of one folder; in a cluster each node has a janitor of its own. Raises
+read back. In `local` all nodes are folders of one folder; in a cluster each node has its own janitor. Raises
 RepairError. Must not: follow a node name out of the folder.
 """
 
@@ -21,11 +21,11 @@ class RepairError(Exception):
 
 
 class NodeRepair(ABC):
-    """Pretends repairs."""
+    """Simulates repairs."""
 
     @abstractmethod
     def reaches(self, node: str) -> bool:
-        """Whether the node's repairs are pretended here."""
+        """Whether the node's repairs are simulated here."""
 
     @abstractmethod
     def root(self, node: str) -> Path:
@@ -40,7 +40,7 @@ class NodeRepair(ABC):
         try:
             renew_boot_id(self.root(node))
         except OSError as err:
-            raise RepairError(f"the boot id of {node} cannot be written: {err}") from err
+            raise RepairError(f"cannot write the boot id of {node}: {err}") from err
 
     def reset(self, node: str, uuids: Sequence[str]) -> None:
         """Log a successful reset of each GPU."""
@@ -49,17 +49,17 @@ class NodeRepair(ABC):
             for gpu in uuids:
                 log.write(f"GPU reset executed: {gpu}, success: true", level=3)
         except (KernelLogError, ValueError) as err:
-            raise RepairError(f"the reset on {node} cannot be logged: {err}") from err
+            raise RepairError(f"cannot log the reset on {node}: {err}") from err
 
 
 class LocalNodes(NodeRepair):
-    """Below the folder that holds the folders of all nodes of `local`."""
+    """The nodes of `local`: their folders are in one folder."""
 
     def __init__(self, nodes: Path) -> None:
         self._nodes = nodes
 
     def reaches(self, node: str) -> bool:
-        """All of them."""
+        """All nodes."""
         return True
 
     def kernel_log(self, node: str) -> Path:
@@ -70,7 +70,7 @@ class LocalNodes(NodeRepair):
         """Its folder."""
         folder = self._nodes / node
         if Path(node).name != node or not folder.is_dir():
-            raise RepairError(f"there is no folder of a node {node!r} in {self._nodes}")
+            raise RepairError(f"node {node!r} has no folder in {self._nodes}")
         return folder
 
 
@@ -83,7 +83,7 @@ class OwnNode(NodeRepair):
         self._kernel_log = kernel_log
 
     def reaches(self, node: str) -> bool:
-        """That node alone."""
+        """Only that node."""
         return node == self._node
 
     def root(self, node: str) -> Path:
