@@ -1,11 +1,11 @@
-"""Makes everything that the shim has once per function from the one list `functions.def`.
+"""Generates everything that the shim has per function from the list `functions.def`.
 
     generate.py thunks|table|ids|map|map-cuda|map-nvml|docs FUNCTIONS.DEF > OUTPUT
 
 `thunks`: assembly, one exported entry per function, for x86-64 and aarch64. `table`: C arrays (names, classes,
 devices, traits, entries), sorted by name. `ids`: `FN_name` constants. `map`, `map-cuda`, `map-nvml`: the
 linker's version scripts of the preload object and of the proxies.
-`docs`: the table in docs/shim.md. A malformed line is an error with its place. Standard library only: it runs
+`docs`: the table in docs/shim.md. A malformed line is an error with its position. Standard library only: it runs
 inside the Makefile, before anything is installed.
 """
 
@@ -34,10 +34,10 @@ MEANINGS = {
 TRAITS = ("", "free", "identity", "hook", "text", "typed", "watch")
 INTERPOSED = ("dlsym", "dlvsym", "dlopen")
 PROXY_MARK = "offbus_proxy"
-"""By which a proxy knows another one, and does not take it for the driver."""
+"""The export by which a proxy recognises another one, so that it does not take it for the driver."""
 DEVICE = re.compile(r"-|ctx|all|(dev|nvml|out|ctx|config)[0-5]|stream[0-8]")
 ALWAYS_SLOW = ("hook", "watch")
-"""Traits of functions that are ours also while nothing is armed."""
+"""Traits of functions that enter our code even while nothing is armed."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ def read(path: Path) -> list[Function]:
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that hold something, with their numbers."""
+    """The lines with content, with their numbers."""
     for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line
 
 
-def parse(line: str, place: str) -> Function:
-    """One line; exits with its place when it is malformed."""
+def parse(line: str, position: str) -> Function:
+    """One line; exits with its position when it is malformed."""
     words = [*line.split(), ""][:4]
     if len(line.split()) not in (3, 4) or not re.fullmatch(r"(cu|nvml)[A-Z]\w*", words[0]):
-        raise SystemExit(f"{place}: expected `name class device [trait]`, found {line!r}")
+        raise SystemExit(f"{position}: expected `name class device [trait]`, found {line!r}")
     name, klass, device, trait = words
     if klass not in MEANINGS or not DEVICE.fullmatch(device) or trait not in TRAITS:
-        raise SystemExit(f"{place}: {name}: unknown class {klass!r}, device {device!r} or trait {trait!r}")
+        raise SystemExit(f"{position}: {name}: unknown class {klass!r}, device {device!r} or trait {trait!r}")
     return Function(name, klass, device, trait)
 
 
@@ -113,7 +113,7 @@ def mask(function: Function) -> str:
 
 
 def device(function: Function) -> str:
-    """Where the shim looks for the call's GPU: kind and argument."""
+    """Where the shim finds the call's GPU: kind and argument."""
     word = function.device
     if word == "-":
         return "DEVICE_NONE, 0"
@@ -124,7 +124,7 @@ def device(function: Function) -> str:
 
 
 def ids(functions: list[Function]) -> str:
-    """Constants by which C names a function of the table."""
+    """Constants for the functions of the table."""
     rows = [f"  FN_{f.name}," for f in functions]
     return "\n".join(["enum {", *rows, "  FUNCTIONS", "};", ""])
 

@@ -1,8 +1,8 @@
-"""Build hook: compiles shim/ into agent/offbus_agent/native/ before a wheel or an editable install is made.
+"""Build hook: compiles shim/ into agent/offbus_agent/native/ before a wheel or an editable install is built.
 
-Where the C parts cannot exist (no Linux, another processor) or the tools are missing, the package is built without
-them, with a warning: everything but `local` and the node agent's CUDA and NVML planes works then, and `offbus` says so
-when they are asked for (offbus_agent.page.native_library). A compiler that is there and fails is an error.
+On an unsupported platform (no Linux, another processor), or without the tools, the package is built without the C
+parts, with a warning: everything except `local` and the node agent's CUDA and NVML planes works then, and `offbus` says
+so when they are used (offbus_agent.page.native_library). A compiler that exists and fails is an error.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 MACHINES = ("x86_64", "aarch64")
-"""Those that preload/thunk.h has entries for."""
+"""The machines that preload/thunk.h supports."""
 
 
 class ShimBuildHook(BuildHookInterface[Any]):
@@ -38,7 +38,7 @@ class ShimBuildHook(BuildHookInterface[Any]):
 def why_not() -> str:
     """Why the C parts cannot be built here; "" when they can."""
     if not sys.platform.startswith("linux") or os.uname().machine not in MACHINES:
-        return f"they exist for Linux on {' and '.join(MACHINES)}"
+        return f"they need Linux on {' or '.join(MACHINES)}"
     missing = [tool for tool in ("make", compiler()) if shutil.which(tool) is None]
     return f"not found: {', '.join(missing)}" if missing else ""
 
@@ -51,12 +51,12 @@ def compiler() -> str:
 def install(shim: Path, native: Path) -> None:
     """Build and install; exits with make's own message above ours."""
     command = ["make", "--no-print-directory", "-s", "-C", str(shim), "install"]
-    # Relative: make takes no path with a space in it, and a checkout may well be below one.
-    places = {"NATIVE": native, "PYTHON": Path(sys.executable)}
-    command += [f"{name}={os.path.relpath(path, shim)}" for name, path in places.items()]
+    # Relative: make does not support paths with spaces, and the checkout's path may have one.
+    paths = {"NATIVE": native, "PYTHON": Path(sys.executable)}
+    command += [f"{name}={os.path.relpath(path, shim)}" for name, path in paths.items()]
     done = subprocess.run(command, env={**os.environ, "MAKEFLAGS": ""}, check=False)
     if done.returncode != 0:
-        raise SystemExit("offbus: the C parts could not be built; the compiler's message is above")
+        raise SystemExit("offbus: cannot build the C parts; see the compiler's message above")
 
 
 def platform_tag() -> str:

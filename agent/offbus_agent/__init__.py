@@ -1,1 +1,1 @@
-"""The node agent: it owns a node's faults: catalogue, kernel log, control page, leases."""
+"""The node agent, which owns a node's faults: catalogue, kernel log, control page, leases."""

@@ -1,8 +1,8 @@
 """The program `offbus-agent`.
 
 Job: turn the command line into one call, and every expected failure into one line on stderr. Exit codes are those
-of offbus: 2 for a command line that cannot work (a bad token file among it), 3 for a node where the agent cannot run
-(a port in use, no kernel log, another agent). Imports stay inside, so that `--help` is quick.
+of offbus: 2 for a command line that cannot work (such as a bad token file), 3 for a node where the agent cannot run
+(a port in use, no kernel log, another agent). Imports happen inside the functions, so that `--help` is quick.
 """
 
 from pathlib import Path
@@ -28,28 +28,32 @@ Examples:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The offbus node agent: it owns the faults of one node."""
+    """The offbus node agent: manages the faults of one node."""
 
 
 @main.command(epilog=_EXAMPLES)
-@click.option("--node", required=True, help="The node's name, as Kubernetes knows it.")
+@click.option("--node", required=True, help="The node's name in Kubernetes.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
     default="/",
     show_default=True,
-    help="The node's root: its /proc, /run and GPU files are looked for below it.",
+    help="The node's root folder, with its /proc, /run and GPU files.",
 )
 @click.option("--uds", type=click.Path(path_type=Path), help="Listen on this Unix socket instead of a port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Listen on this address.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8083, show_default=True, help="0 takes a free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8083,
+    show_default=True,
+    help="Listen on this port; 0: any free one.",
 )
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     required=True,
-    help="Holds the token that every write needs; not readable by everybody.",
+    help="File with the token that every write needs; must not be world-readable.",
 )
 @click.option(
     "--kmsg",
@@ -59,29 +63,32 @@ def main() -> None:
 @click.option(
     "--state",
     type=click.Path(path_type=Path),
-    help="Where the faults are kept, across restarts. Default: ROOT/var/lib/offbus.",
+    help="Folder for the faults' state, across restarts. Default: ROOT/var/lib/offbus.",
 )
 @click.option(
-    "--allow-xid", type=int, multiple=True, help="Only this XID (repeatable). Default: the whole catalogue."
+    "--allow-xid",
+    type=int,
+    multiple=True,
+    help="Allow only this XID (repeatable). Default: the whole catalogue.",
 )
 @click.option(
     "--max-faults",
     type=click.IntRange(1, 16),
     default=8,
     show_default=True,
-    help="Faults that may be armed at once.",
+    help="How many faults may be armed at once.",
 )
 @click.option(
     "--rate",
     type=click.IntRange(1, 6000),
     default=30,
     show_default=True,
-    help="Injections a minute, after a burst of as many as --burst.",
+    help="Injections per minute, after a burst of --burst.",
 )
 @click.option(
     "--burst", type=click.IntRange(1, 1000), default=10, show_default=True, help="Injections at once."
 )
-@click.option("--ready-fd", type=int, help="Write one byte to this descriptor when requests are answered.")
+@click.option("--ready-fd", type=int, help="Write one byte to this descriptor when requests are served.")
 def serve(
     node: str,
     root: Path,
@@ -99,8 +106,8 @@ def serve(
 ) -> None:
     """Serve one node's faults over HTTP, until SIGTERM or SIGINT.
 
-    Faults that are armed when the agent ends are left to their lease; their page heals at once when the agent's
-    heartbeat is missed, and an agent that starts again goes on with those whose lease still runs.
+    Faults that are armed when the agent ends stay until their lease expires or the agent's heartbeat is missed; a
+    restarted agent resumes those whose lease still runs.
     """
     from offbus_agent.agent import NodePaths
     from offbus_agent.faults.policy import Policy, TokenBucket

@@ -1,6 +1,6 @@
-"""One node's agent, put together: what its HTTP face and its program call.
+"""One node's agent as a whole, for its HTTP interface and its program.
 
-Job: wiring, health, and the published guides' form of injection. It decides nothing that its parts decide.
+Job: wiring, health, and the published guides' form of injection. All decisions are its parts'.
 """
 
 from collections.abc import Callable
@@ -36,14 +36,14 @@ from offbus_agent.refusals import Refusal
 __all__ = ["Agent", "NodePaths", "open_agent"]
 
 GUIDE_RUN = "inject-xid"
-"""The run that faults made by `/inject-xid` belong to."""
+"""The run of faults created by `/inject-xid`."""
 GUIDE_TTL_S = 300.0
 """Their lease: the published request has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodePaths:
-    """Where a node's things are: its root folder, its kernel log, the agent's own state."""
+    """A node's paths: its root folder, its kernel log, the agent's own state."""
 
     node: str
     root: Path
@@ -79,14 +79,14 @@ class Agent:
         )
 
     def preload(self, pod: str) -> PreloadAnswer:
-        """What the containers of the pod with that uid preload; nothing for a pod that does not run here."""
+        """What the containers of the pod with that uid preload; empty for a pod that does not run here."""
         found = preloaded(pod, self._paths.root)
         return PreloadAnswer(
             processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
 
     async def inject_xid(self, request: InjectXidRequest) -> tuple[Fault, bool]:
-        """The kernel plane alone, on the GPU of that index, ended by its lease. Raises Refusal."""
+        """Inject on the kernel plane only, on the GPU of that index, until the lease expires. Raises Refusal."""
         here = {gpu.index: gpu for gpu in gpus_of(self._paths.root)}
         if request.gpu_id not in here:
             known = ", ".join(str(index) for index in here) or "none"
@@ -115,7 +115,7 @@ class Agent:
 
 
 def gpus_of(root: Path) -> tuple[Gpu, ...]:
-    """The node's GPUs now. Raises Refusal when the files that list them make no sense."""
+    """The node's GPUs now. Raises Refusal when the files that list them are not valid."""
     try:
         return discover(root)
     except GpuDiscoveryError as err:
@@ -125,7 +125,7 @@ def gpus_of(root: Path) -> tuple[Gpu, ...]:
 def open_agent(
     paths: NodePaths, policy: Policy, store: Store, now_ns: Callable[[], int] = boottime_ns
 ) -> Agent:
-    """The agent of a node, its former faults restored; `now_ns` is the clock of its leases.
+    """The agent of a node, with its stored faults restored; `now_ns` is the clock of its leases.
 
     Raises KernelLogError, NodePageError.
     """

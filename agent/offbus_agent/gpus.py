@@ -1,9 +1,9 @@
-"""Which GPUs a node has, and how their PCI addresses are spelt there.
+"""A node's GPUs, and the spelling of their PCI addresses there.
 
-Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the
-node's root, without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's
-metadata file where that knows the GPU: NVSentinel clears a fault only on the same spelling. Files that
-cannot be understood raise `GpuDiscoveryError` naming file and reason; a node without a driver has no GPUs.
+Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the node's root,
+without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's metadata file, if that
+lists the GPU: NVSentinel clears a fault only on the same spelling. Files that cannot be parsed raise
+`GpuDiscoveryError` with file and reason; a node without a driver has no GPUs.
 """
 
 import json
@@ -24,7 +24,7 @@ _UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,60}")
 
 
 class GpuDiscoveryError(Exception):
-    """Raised when a file that lists GPUs cannot be read or understood."""
+    """Raised when a file that lists GPUs cannot be read or parsed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Gpu:
     memory_bytes: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Its JSON form."""
+        """The GPU as JSON."""
         return asdict(self)
 
 
@@ -91,7 +91,7 @@ def _from_driver(folder: Path) -> Iterator[Gpu]:
                 name=fields["Model"],
             )
         except (KeyError, ValueError) as err:
-            raise GpuDiscoveryError(f"{entry / 'information'}: not understood ({err!r})") from err
+            raise GpuDiscoveryError(f"cannot parse {entry / 'information'} ({err!r})") from err
 
 
 def _fields(path: Path) -> dict[str, str]:
@@ -115,13 +115,13 @@ def _spelling(path: Path) -> dict[str, str]:
 def _without_function(address: str) -> str:
     found = _PCI.fullmatch(address)
     if found is None:
-        raise ValueError(f"{address!r} is no PCI address (dddd:bb:dd)")
+        raise ValueError(f"{address!r} is not a PCI address (dddd:bb:dd)")
     return found[1]
 
 
 def _uuid(text: str) -> str:
     if not _UUID.fullmatch(text):
-        raise ValueError(f"{text!r} is no GPU UUID")
+        raise ValueError(f"{text!r} is not a GPU UUID")
     return text
 
 

@@ -1,8 +1,8 @@
-"""The agent's own task: it ends what has expired, shows that the agent lives, and takes in evidence.
+"""The agent's own task: it ends expired faults, writes the heartbeat, and collects evidence.
 
-Job: wait for the next lease to end, the next heartbeat, a change or the doorbell, whichever is first, and act. If it
-fails, the program ends: with nobody to end leases, a page whose heartbeat goes stale is what heals the node. A
-program that ends on request leaves armed faults to their lease too; it just stops the heartbeat.
+Job: wait for the next expiry, the next heartbeat, a change or the doorbell, whichever comes first, and act. If it
+fails, the program ends: without a keeper to end leases, the stale heartbeat heals the node. A program that ends on
+request also leaves armed faults to their lease; it only stops the heartbeat.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ __all__ = ["keep"]
 
 _BEAT_S = HEARTBEAT_TTL_S / 4
 _LOOK_S = 0.05
-"""How often the page is read when no doorbell can be had: shared memory wakes nobody."""
+"""How often the page is read without a doorbell: shared memory wakes nobody."""
 
 _REST_S = 0.01
-"""After a ring nobody listens for so long: a process that rings without end gets no more of the agent than that."""
+"""Pause after each ring: limits the agent's load from a process that rings all the time."""
 
 _log = logging.getLogger(__name__)
 
 
 async def keep(agent: Agent) -> None:
-    """Runs until it is cancelled."""
+    """Runs until cancelled."""
     bell = _hang_bell(agent)
     try:
         while True:
@@ -42,7 +42,7 @@ async def keep(agent: Agent) -> None:
 
 
 async def _rest(agent: Agent, bell: Doorbell) -> None:
-    """Be deaf for a moment; who rang meanwhile is heard afterwards."""
+    """Ignore the doorbell for a moment; rings meanwhile are read afterwards."""
     loop = asyncio.get_running_loop()
     loop.remove_reader(bell.fd)
     await asyncio.sleep(_REST_S)
@@ -50,7 +50,7 @@ async def _rest(agent: Agent, bell: Doorbell) -> None:
 
 
 async def _wait(agent: Agent, longest_s: float) -> None:
-    """Until something changed, or the next lease ends, or `longest_s` are over; without a fault, for a change."""
+    """Wait for a change, the next expiry or `longest_s`; without an armed fault, only for a change."""
     next_end = seconds_to_next(agent.book.armed(), agent.book.now_ns())
     try:
         await asyncio.wait_for(
@@ -65,7 +65,7 @@ def _hang_bell(agent: Agent) -> Doorbell | None:
     try:
         bell = Doorbell(agent.page.events_path)
     except DoorbellError as err:
-        _log.warning("%s; looking every %g s instead", err, _LOOK_S)
+        _log.warning("%s; polling every %g s instead", err, _LOOK_S)
         return None
     asyncio.get_running_loop().add_reader(bell.fd, agent.book.changed.set)
     return bell

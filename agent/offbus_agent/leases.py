@@ -1,8 +1,7 @@
 """Time on a node: the boot clock, the boot id, and when a lease has expired.
 
-Job: pure questions about leases, and the two readings that they need. A lease is an instant of
-CLOCK_BOOTTIME on one boot; it counts suspended time, no clock setting moves it, and another boot ends it.
-Nothing here waits.
+Job: pure functions on leases, and the two readings that they need. A lease is a point in CLOCK_BOOTTIME of one boot: it
+includes suspended time, no clock setting changes it, and a reboot ends it. Nothing here waits.
 """
 
 import time
@@ -27,16 +26,16 @@ def boot_id() -> str:
 
 
 def expires_ns(now_ns: int, ttl_s: float) -> int:
-    """When a lease that starts now ends."""
+    """The end of a lease that starts now."""
     return now_ns + int(ttl_s * NS)
 
 
 def has_expired(fault: Fault, now_ns: int) -> bool:
-    """Whether the fault is armed and its time is over."""
+    """Whether the fault is armed and its lease is over."""
     return fault.state is State.ARMED and fault.expires_ns <= now_ns
 
 
 def seconds_to_next(faults: Iterable[Fault], now_ns: int) -> float | None:
-    """Until the next armed fault expires, never negative; None when none is armed."""
+    """Seconds until the next armed fault expires, never negative; None when none is armed."""
     ends = [fault.expires_ns for fault in faults if fault.state is State.ARMED]
     return max(0, min(ends) - now_ns) / NS if ends else None

@@ -1,4 +1,4 @@
-"""The shapes that cross the agent's HTTP interface (docs/architecture.md, seam 3), and that its store keeps.
+"""The shapes of the agent's HTTP interface (docs/architecture.md, seam 3) and of its store.
 
 Job: shape only. Unknown keys are refused, so that a typing error never becomes a default. All `*_ns` are
 CLOCK_BOOTTIME of the node, in nanoseconds.
@@ -34,14 +34,14 @@ __all__ = [
 ]
 
 MAX_TTL_S = 86_400
-"""A day: whoever wants a fault for longer must still be there to renew it."""
+"""A day: a longer fault needs an owner that still renews it."""
 
 FaultId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,38}$")]
-"""At most 39 characters: the page keeps it with a closing NUL in 40 bytes."""
+"""At most 39 characters: the page stores it with a closing NUL in 40 bytes."""
 RunId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 Ttl = Annotated[float, Field(gt=0, le=MAX_TTL_S, allow_inf_nan=False, description="Seconds from now.")]
 Epoch = Annotated[
-    int, Field(ge=0, le=2**53, description="How many owners the run has had; lower ones are refused.")
+    int, Field(ge=0, le=2**53, description="The number of the run's owner; a lower one is refused.")
 ]
 
 
@@ -50,11 +50,11 @@ class _Shape(BaseModel):
 
 
 Kind = Literal["kernel_line", "armed", "first_faulted", "disarmed", "expired"]
-"""What can be told of a fault."""
+"""The kinds of a fault's events."""
 
 
 class State(StrEnum):
-    """A fault's state. `expired` is final; so is `failed`, a plane did not show it and nothing is armed."""
+    """A fault's state. `expired` is final; so is `failed`: a plane did not show it, and nothing is armed."""
 
     ARMED = "armed"
     DISARMED = "disarmed"
@@ -63,12 +63,12 @@ class State(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "State | None":
-        """In a store that an agent of 0.1 wrote."""
+        """The spelling in a store of an agent of 0.1."""
         return cls.EXPIRED if value == "lapsed" else None
 
 
 class FaultRequest(_Shape):
-    """A fault to make: which GPUs, which XID, on which planes, and for how long at most."""
+    """A fault to create: which GPUs, which XID, on which planes, and for how long at most."""
 
     id: FaultId
     run: RunId
@@ -77,28 +77,28 @@ class FaultRequest(_Shape):
     gpus: Annotated[list[str], Field(min_length=1, max_length=16, description="GPU UUIDs.")]
     planes: Annotated[list[Plane], Field(min_length=1, max_length=3)]
     ttl_s: Ttl
-    armed: bool = Field(True, description="False: make the fault, and leave arming to a later call.")
+    armed: bool = Field(True, description="False: create the fault, and arm it with a later call.")
     dialect: Dialect = Field(Dialect.MARKED, description="How the kernel line starts.")
     codes: Literal["driver", "guide"] = Field(
-        "driver", description="Whose CUDA code: the driver's (default) or the published user guide's."
+        "driver", description="The source of the CUDA code: the driver (default) or the published user guide."
     )
     cuda_code: int | None = Field(None, description="CUresult instead of the catalogue's.")
     nvml_code: int | None = Field(None, description="nvmlReturn_t instead of the catalogue's.")
     mode: Mode | None = Field(None, description="Instead of the catalogue's.")
     delay_ms: Annotated[int, Field(ge=1, le=600_000)] | None = Field(None, description="For mode delay.")
     after_calls: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(
-        0, description="So many matching calls of each process succeed first."
+        0, description="This many matching calls of each process succeed first."
     )
     probability: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0, description="Of a matching call to be faulted."
+        1.0, description="Probability that a matching call is faulted."
     )
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(
-        0, description="Which calls are, with a probability."
+        0, description="Selects the faulted calls when the probability is below 1."
     )
 
 
 class OwnerRequest(_Shape):
-    """Who asks; `ttl_s` is accepted and ignored, so that every call on a fault can have one body."""
+    """The caller; `ttl_s` is accepted and ignored, so that every call on a fault can have the same body."""
 
     run: RunId
     epoch: Epoch
@@ -106,7 +106,7 @@ class OwnerRequest(_Shape):
 
 
 class LeaseRequest(_Shape):
-    """Who asks, and how long the fault may live from now."""
+    """The caller, and how long the fault may stay armed from now."""
 
     run: RunId
     epoch: Epoch
@@ -114,7 +114,7 @@ class LeaseRequest(_Shape):
 
 
 class InjectXidRequest(_Shape):
-    """The published guides' request: one kernel line for one GPU, given by its index."""
+    """The published guides' request: one kernel line for one GPU, selected by its index."""
 
     fault_id: FaultId
     xid_type: int
@@ -139,22 +139,22 @@ class FirstFaulted(_Shape):
     pid: int
     host_pid: int | None
     pod_uid: str | None = None
-    """In Kubernetes: whose process it is."""
+    """In Kubernetes: the process's pod."""
     tid: int
     gpu: str
     at_ns: int
 
 
 class Counts(_Shape):
-    """Calls by all processes while it was armed: `intercepted` those on the fault's GPUs, look-ups aside; `faulted`
-    those that were answered by the fault, look-ups of a lost GPU among them."""
+    """Calls by all processes while the fault was armed: `intercepted` those on its GPUs, except look-ups; `faulted`
+    those that the fault answered, including look-ups of a lost GPU."""
 
     intercepted: int = 0
     faulted: int = 0
 
 
 class ProcessSeen(_Shape):
-    """A process that made calls while the fault was armed. `host_pid` is None when it ended unseen."""
+    """A process that made calls while the fault was armed. `host_pid` is None when it ended before it was looked up."""
 
     pid: int
     host_pid: int | None
@@ -180,7 +180,7 @@ class Fault(_Shape):
     expires_ns: int
     kernel: list[KernelEntry] = []
     unread: list[str] = []
-    """Lines that were written and not found again in time: a detector may still see them."""
+    """Lines that were written and not read back in time: a detector may still see them."""
     first_faulted: list[FirstFaulted] = []
     counts: Counts = Counts()
     processes: list[ProcessSeen] = []
@@ -193,18 +193,18 @@ class FaultList(_Shape):
 
 
 class FaultEvent(BaseModel):
-    """Something happened to a fault. `seq` counts per fault from 1; further keys depend on `kind`."""
+    """One event of a fault. `seq` counts per fault from 1; further keys depend on `kind`."""
 
     model_config = ConfigDict(extra="allow", defer_build=True)
 
     seq: int
     at_ns: int
     kind: Annotated[Kind, BeforeValidator(lambda kind: "expired" if kind == "lapsed" else kind)]
-    """(A store that an agent of 0.1 wrote says `lapsed`.)"""
+    """(`lapsed` in a store of an agent of 0.1.)"""
 
 
 class EventsAnswer(_Shape):
-    """Events after `since`; ask again with `since=next`."""
+    """Events after `since`; continue with `since=next`."""
 
     next: int
     events: list[FaultEvent]
@@ -221,10 +221,10 @@ class GpuShape(_Shape):
 
 
 class PlaneHealth(_Shape):
-    """Whether a plane could be used now; `why` says why not.
+    """Whether a plane can be used now; `why` says why not.
 
-    `code` is what an injection would answer: `plane_failed` (it cannot be written), `not_shown` (it can, and nobody
-    would see it).
+    `code` is what an injection would return: `plane_failed` (it cannot be written), `not_shown` (it can be written, and
+    nobody would see it).
     """
 
     ok: bool
@@ -255,7 +255,7 @@ class PreloadShape(_Shape):
 
 
 class PreloadAnswer(_Shape):
-    """What a pod's containers preload now."""
+    """The current LD_PRELOAD of a pod's containers."""
 
     processes: list[PreloadShape]
 
@@ -270,6 +270,6 @@ class _Error(BaseModel):
 
 
 class ErrorAnswer(_Shape):
-    """Every answer but 2xx."""
+    """Every response except 2xx."""
 
     error: _Error

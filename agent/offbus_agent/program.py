@@ -1,8 +1,8 @@
-"""The running agent: checks what it was given, opens the node, serves until it is told to stop.
+"""The running agent: checks its options, opens the node, serves until a signal.
 
-Job: order. Token, catalogue options and socket are checked before the node is touched; the keeper runs beside the
-server; SIGTERM and SIGINT end both. Failures that a person can fix are `InvalidOptionError` or `CannotServeError`
-with one line; anything else is a bug and keeps its traceback.
+Job: the order of these steps. Token, catalogue options and socket are checked before the node is changed; the keeper
+runs beside the server; SIGTERM and SIGINT end both. Failures that a user can fix are `InvalidOptionError` or
+`CannotServeError` with one line; anything else is a bug and keeps its traceback.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from offbus_agent.planes.page_plane import NodePageError
 __all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]
 
 _GRACE_S = 2
-"""How long requests (long polls mostly) may still be answered after a signal."""
+"""How long requests in flight (mostly long polls) may take after a signal."""
 
 
 class InvalidOptionError(Exception):
@@ -41,12 +41,12 @@ class InvalidOptionError(Exception):
 
 
 class CannotServeError(Exception):
-    """Raised when the node does not let the agent run."""
+    """Raised when the agent cannot run on the node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The command line, parsed."""
+    """The parsed command line."""
 
     paths: NodePaths
     policy: Policy
@@ -87,7 +87,7 @@ def _check_descriptor(fd: int | None) -> None:
         if fd is not None:
             os.fstat(fd)
     except (OSError, OverflowError) as err:
-        raise InvalidOptionError(f"--ready-fd {fd} is no open descriptor") from err
+        raise InvalidOptionError(f"--ready-fd {fd} is not an open descriptor") from err
 
 
 @contextmanager
@@ -126,7 +126,7 @@ async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: O
 
 
 class _Server(OwnSignals):
-    """uvicorn on our socket; signals are ours, and readiness is told once requests are answered."""
+    """uvicorn on our socket, with our signal handlers; reports readiness once requests are served."""
 
     def __init__(self, agent: Agent, token: TokenFile, sock: socket.socket, ready_fd: int | None) -> None:
         super().__init__(
@@ -146,7 +146,7 @@ class _Server(OwnSignals):
         self._ready_fd = ready_fd
 
     def on_started(self) -> None:
-        """Tell."""
+        """Report that the agent is ready."""
         print(f"offbus-agent: ready on {self._name}", flush=True)
         if self._ready_fd is not None:
             os.write(self._ready_fd, b"\n")

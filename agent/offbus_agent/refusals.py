@@ -1,7 +1,7 @@
-"""What the agent answers instead of doing something: one exception, with the HTTP status that it becomes.
+"""The agent's refusals: one exception, with its HTTP status.
 
-Every refusal has a stable `code`, says what and why in `message`, and what to do in `hint`. `detail` holds
-facts for programs (the other fault, the plane, records already written); it never holds secrets.
+Every refusal has a stable `code`, what and why in `message`, and what to do in `hint`. `detail` has facts for programs
+(the other fault, the plane, records already written), never secrets.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ __all__ = ["Refusal"]
 
 
 class Refusal(Exception):
-    """Raised where a request cannot be fulfilled; the server turns it into `{"error": {...}}`."""
+    """Raised when a request cannot be fulfilled; the server turns it into `{"error": {...}}`."""
 
     def __init__(self, status: int, code: str, message: str, hint: str = "", **detail: Any) -> None:
         super().__init__(message)
@@ -22,5 +22,5 @@ class Refusal(Exception):
         self.detail: Mapping[str, Any] = detail
 
     def body(self) -> dict[str, Any]:
-        """The answer's JSON."""
+        """The response's JSON."""
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint, **self.detail}}

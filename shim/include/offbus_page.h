@@ -1,12 +1,12 @@
-/* The two files through which the agent and the processes of a node talk: `ctl` and `events`.
+/* The two files between the agent and the processes of a node: `ctl` and `events`.
  *
- * `ctl` is written by the agent alone and mapped read-only by every process under the shim: created once with a fixed
- * size and then written in place, because a renamed file leaves old mappings stale for ever and a truncated one kills
- * its readers with SIGBUS. `events` is written by those processes and believed in nothing by the agent; nobody maps it
- * (pread and pwrite only), so a process that truncates it can harm no other.
+ * `ctl` is written only by the agent and mapped read-only by every process under the shim: created once with a fixed
+ * size and then written over, because a renamed file leaves old mappings stale for ever and a truncated one kills its
+ * readers with SIGBUS. `events` is written by those processes and not trusted by the agent; it is never mapped (only
+ * pread and pwrite), so a process that truncates it cannot harm others.
  *
  * All numbers are little-endian, in natural alignment. Times are nanoseconds of CLOCK_BOOTTIME. The Python side is
- * offbus_agent/page/abi.py; tests/shim holds the two together. A reader refuses another major version; a higher minor
+ * offbus_agent/page/abi.py; tests/shim compares the two. A reader refuses another major version; a higher minor
  * version only gives meaning to bytes that were reserved (zero).
  */
 #ifndef OFFBUS_PAGE_H
@@ -27,10 +27,10 @@
 #define OFFBUS_FUNCTION_SIZE 48
 #define OFFBUS_PPM_ALWAYS 1000000u
 
-/* What a slot's `flags` say. */
+/* A slot's `flags`. */
 enum {
   OFFBUS_ENABLED = 1,        /* the slot is in use */
-  OFFBUS_STICKY = 2,         /* once a call of a process failed, all but meta calls on that GPU fail alike */
+  OFFBUS_STICKY = 2,         /* once a call of a process failed, all except meta calls on that GPU fail too */
   OFFBUS_NEW_PROCS = 4,      /* processes that start after `armed_at_ns` are faulted too */
   OFFBUS_SURVIVE_DISARM = 8, /* stickiness lasts until the process ends, as on real hardware */
   OFFBUS_HAS_PCI = 16        /* `pci_*` are set; used for a GPU whose UUID cannot be read */
@@ -41,7 +41,7 @@ enum {
   OFFBUS_MODE_ERROR = 0, /* it returns the slot's code */
   OFFBUS_MODE_HANG = 1,  /* it does not return before the fault is over; then it is made */
   OFFBUS_MODE_DELAY = 2, /* it is made `delay_us` later */
-  OFFBUS_MODE_LOST = 3   /* as error; handles cannot be had, real frees are not made */
+  OFFBUS_MODE_LOST = 3   /* as error; handles are not returned, real frees are not called */
 };
 
 /* Classes of functions (functions.def), bits of `class_mask`. Meta functions have no bit: they are never faulted. */
@@ -68,18 +68,18 @@ struct offbus_slot {
   uint16_t flags;
   uint32_t generation; /* the arming that it belongs to; a process's counters and stickiness end with it */
   uint32_t mode;
-  int32_t cuda_err; /* CUresult; 0 = calls of the CUDA driver are left alone (modes error and lost) */
-  int32_t nvml_err; /* nvmlReturn_t; 0 = NVML is left alone (modes error and lost) */
+  int32_t cuda_err; /* CUresult; 0 = CUDA driver calls are not faulted (modes error and lost) */
+  int32_t nvml_err; /* nvmlReturn_t; 0 = NVML calls are not faulted (modes error and lost) */
   uint32_t class_mask;
   uint32_t delay_us;
-  uint32_t after_calls; /* so many matching calls of a process succeed first */
-  uint32_t ppm;         /* of the calls, in parts per million; which, follows from `seed` and the call's number */
+  uint32_t after_calls; /* this many matching calls of a process succeed first */
+  uint32_t ppm;         /* share of the calls, in parts per million; `seed` and the call's number select them */
   uint64_t seed;
   uint64_t armed_at_ns;
-  uint64_t expires_ns; /* 0 = only the heartbeat bounds it */
+  uint64_t expires_ns; /* 0 = only the heartbeat limits it */
   char fault_id[OFFBUS_FAULT_ID_SIZE]; /* NUL-terminated */
-  /* Since 1.1: what NVML shows of the fault besides its code. 0 = as the driver has it; numbers are added to its own. */
-  uint32_t xid;             /* told by nvmlEventSetWait to who registered for critical XIDs before the fault was armed */
+  /* Since 1.1: what NVML shows of the fault besides its code. 0 = the driver's own; numbers are added to its own. */
+  uint32_t xid;             /* nvmlEventSetWait reports it to registrations for critical XIDs from before the fault was armed */
   uint32_t recovery_action; /* field 230: 1 GPU reset, 2 node reboot, 3 drain P2P, 4 drain and reset … */
   uint32_t nvml_events;     /* more event types that it raises, such as 0x2 (double bit ECC), 0x8000 (recovery action) */
   uint32_t remapped_correctable;
@@ -93,29 +93,29 @@ struct offbus_slot {
 };
 
 struct offbus_ctl {
-  uint32_t armed; /* all that the fast path reads: 0 = nothing is armed, else the newest generation */
+  uint32_t armed; /* the only word of the fast path: 0 = nothing is armed, else the newest generation */
   uint32_t magic;
   uint16_t abi_major;
   uint16_t abi_minor;
   uint32_t size;
-  uint32_t seq; /* odd while the agent writes slots; a reader copies and checks that it has not moved */
+  uint32_t seq; /* odd while the agent writes slots; a reader copies and checks that it has not changed */
   uint32_t nslots;
   uint64_t boot_id_hash; /* FNV-1a 64 of the boot id's 36 characters; a page of another boot is ignored */
   uint64_t heartbeat_ns;
   uint64_t heartbeat_ttl_ns; /* an older heartbeat counts as disarmed */
-  uint32_t generation;       /* the last one given out; never goes back */
+  uint32_t generation;       /* the last one used; never decreases */
   uint8_t reserved[76];
   struct offbus_slot slots[OFFBUS_SLOTS];
   uint8_t tail[OFFBUS_CTL_SIZE - 128 - OFFBUS_SLOTS * 192];
 };
 
-/* How far a record has come; it is written once, and only a complete one is evidence. */
+/* A record's state; it is written once, and only a complete one is evidence. */
 enum { OFFBUS_RECORD_NONE = 0, OFFBUS_RECORD_WRITING = 1, OFFBUS_RECORD_COMPLETE = 2 };
 
 /* The first faulted call of a process in a generation, of the CUDA driver or of NVML. */
 struct offbus_record {
   uint32_t state;
-  int32_t code; /* what the caller got; 0 in the modes hang and delay */
+  int32_t code; /* what the call returned; 0 in the modes hang and delay */
   int32_t pid;  /* as seen in the process's own pid namespace, like `tid` */
   int32_t tid;
   uint64_t at_ns;
@@ -125,16 +125,16 @@ struct offbus_record {
   char function[OFFBUS_FUNCTION_SIZE];
 };
 
-/* What one process had to do with one generation. A process takes a row that is free, or of a generation that is over,
- * while it holds an open-file-description lock on the header; when all are taken its calls are faulted all the same,
- * unrecorded. */
+/* One process's calls in one generation. A process takes a row that is free, or of a generation that is over, while it
+ * holds an open-file-description lock on the header; when all are in use, its calls are faulted all the same, but not
+ * recorded. */
 struct offbus_row {
   uint64_t owner; /* 0 = free */
   int32_t pid;
   uint32_t generation;
   uint64_t pid_namespace; /* inode of /proc/self/ns/pid */
   uint64_t start_ns;
-  uint64_t intercepted; /* calls on the fault's GPU while armed, meta calls aside */
+  uint64_t intercepted; /* calls on the fault's GPU while armed, except meta calls */
   uint64_t faulted;     /* of these, the calls that were changed */
   struct offbus_record cuda;
   struct offbus_record nvml;

@@ -1,9 +1,9 @@
-/* Which real function stands behind which thunk.
+/* Binds each thunk to its real function.
  *
  * The real libraries are found among the loaded objects (real_preload.c, real_proxy.c), and with them other
  * interposers that stand between us and them; every listed function that they export is entered in `offbus_real` and
  * in a map from address to index. Pointers are then replaced by value: of 11,713
- * pointers that cuGetProcAddress_v2 of driver 550 answers, every one is the address of an export (docs/shim.md).
+ * pointers that cuGetProcAddress_v2 of driver 550 returns, every one is the address of an export (docs/shim.md).
  */
 #include "shim.h"
 
@@ -11,7 +11,7 @@ enum { MAP_SIZE = 8192, MAP_FULL = 6000, OBJECTS = 4 };
 
 static const char *const prefixes[LIBRARIES] = {"cu", "nvml"};
 
-/* The objects of a library in load order: interposers that stand before it, and itself. */
+/* The objects of a library in load order: interposers in front of it, and the library itself. */
 struct objects {
   unsigned n;
   struct elf object[OBJECTS];
@@ -51,7 +51,7 @@ static void map_rebuild(void) {
     if (offbus_real[i]) map_add(i, offbus_real[i]);
 }
 
-/* Adopted functions of libraries that were closed leave their addresses behind, until these crowd the map. */
+/* Adopted functions of closed libraries leave their addresses in the map, until it fills up. */
 static void map_tidy(void) {
   if (map_used >= MAP_FULL) map_rebuild();
 }
@@ -81,7 +81,7 @@ static void *first_definition(const struct objects *of, uint32_t index) {
   return NULL;
 }
 
-/* The first definition is what is called; whoever has the address of a later one is given the same thunk. */
+/* The first definition is called; the address of a later one is replaced by the same thunk. */
 static void bind_library(unsigned which) {
   const struct objects *of = &known[which];
   map_tidy();
@@ -112,7 +112,7 @@ static bool lies_in(const struct objects *of, const void *address) {
   return inside;
 }
 
-/* What is not there any more. Call with the lock held. */
+/* Removes what is no longer loaded. Call with the lock held. */
 static void forget(unsigned which) {
   for (uint32_t i = 0; i < FUNCTIONS; i++)
     if (lies_in(&known[which], offbus_real[i])) __atomic_store_n(&offbus_real[i], NULL, __ATOMIC_RELEASE);
@@ -123,7 +123,7 @@ static void forget(unsigned which) {
 }
 
 /* Calls of a linked program go through the interposers behind us, as they would without us; a driver that was opened
- * later is called directly, as dlsym of its handle answers. */
+ * later is called directly, as dlsym of its handle would return it. */
 static void leave_out_interposers(struct objects *of) {
   if (!of->n || of->object[of->n - 1].in_front) return;
   of->object[0] = of->object[of->n - 1];

@@ -1,5 +1,5 @@
-/* Why this process sees no faults: kept until it turns out to use CUDA or NVML, because a shell has nothing to say about
- * pages. It is a file of its own because both the page and the code that loads the real driver have something to say.
+/* Why this process sees no faults: stored until it uses CUDA or NVML, because a shell should not print anything about
+ * pages. It is a separate file because both the page and the code that loads the real driver report problems.
  */
 #include "shim.h"
 

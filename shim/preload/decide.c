@@ -1,7 +1,7 @@
-/* What becomes of a call while something is armed, or when its real function is not known yet.
+/* Decides a call while something is armed, or when its real function is not known yet.
  *
  * Meta functions are never faulted: cudart checks the driver's version, devices and tables while it initialises
- * (docs/shim.md). The exception is mode lost, in which NVML does not give the lost GPU's handle away.
+ * (docs/shim.md). The exception is mode lost, in which NVML does not return the lost GPU's handle.
  */
 #include "raw.h"
 #include "shim.h"
@@ -16,7 +16,7 @@ struct call {
   struct situation now;
 };
 
-/* As the program would have found it without the shim: no such library. */
+/* The result without the shim: no such library. */
 static struct verdict absent(const struct function *f) {
   if (f->trait == TRAIT_TEXT) return answer((uint64_t) "the NVML library was not found");
   return answer(is_nvml(f) ? NVML_LIBRARY_MISSING : CUDA_LIBRARY_MISSING);
@@ -30,7 +30,7 @@ static bool answers_codes(const struct fault *fault) {
   return fault->slot.mode == OFFBUS_MODE_ERROR || fault->slot.mode == OFFBUS_MODE_LOST;
 }
 
-/* Whether the fault is about this process, this GPU and this library at all. */
+/* Whether the fault applies to this process, this GPU and this library at all. */
 static bool concerns(const struct fault *fault, const struct call *call) {
   const struct offbus_slot *slot = &fault->slot;
   if (call->now.self.start_ns >= slot->armed_at_ns && !(slot->flags & OFFBUS_NEW_PROCS)) return false;
@@ -79,7 +79,7 @@ static void nap_while_in_force(const struct fault *fault, uint64_t until_ns) {
     raw_sleep_ns(until_ns - now < NAP_NS ? until_ns - now : NAP_NS);
 }
 
-/* A faulted free still frees, so that a process that goes on does not leak; a lost GPU cannot be spoken to. */
+/* A faulted free still frees, so that a process that continues does not leak; a lost GPU is unreachable. */
 static struct verdict fail(const struct call *call, int32_t code, bool lost) {
   if (call->f->trait == TRAIT_FREE && !lost) call_real(call->real, call->args);
   return answer((uint32_t)code);
@@ -103,8 +103,7 @@ static bool strikes(const struct fault *fault, const struct call *call) {
   return in_class(fault, call->f) && chosen(fault);
 }
 
-/* No signal comes in between: a handler that jumps away would leave a stickiness that no thunk looks for after the
- * disarming. */
+/* Signals are blocked: a handler that jumps away would leave a stickiness that no thunk checks after the disarm. */
 static void stick(const struct fault *fault, const struct gpu *gpu) {
   uint64_t mask = raw_block_signals();
   if (process_stick(fault, gpu)) page_keep_armed();
@@ -118,7 +117,7 @@ static void note(const struct fault *fault, const struct call *call) {
   announce(fault, call->f, code);
 }
 
-/* The first fault that strikes, noted; null when the call may go on. */
+/* The first fault that applies, recorded; null when the call passes. */
 static const struct fault *struck(const struct call *call) {
   for (unsigned i = 0; i < call->now.n; i++) {
     const struct fault *fault = &call->now.faults[i];
@@ -137,7 +136,7 @@ static bool forbids_start(const struct fault *fault, const struct call *call) {
          in_class(fault, call->f);
 }
 
-/* Whether every GPU that the process would see is kept from it; call->gpu is then the last one. */
+/* Whether the faults take away every GPU that the process would see; call->gpu is then the last one. */
 static bool no_gpu_left(struct call *call) {
   int count = 0;
   const uint64_t args[6] = {(uint64_t)&count};
@@ -152,7 +151,7 @@ static bool no_gpu_left(struct call *call) {
   return count > 0;
 }
 
-/* cuInit fails only for a process that has no GPU left: the driver is asked first. */
+/* cuInit fails only for a process that has no GPU left: the driver is called first. */
 static struct verdict decide_init(struct call *call) {
   uint32_t code = (uint32_t)call_real(call->real, call->args);
   if (code || !no_gpu_left(call)) return answer(code);
@@ -192,8 +191,8 @@ static struct verdict decide(struct call *call) {
   return answer(status);
 }
 
-/* A forked child begins with nothing, so its thunks follow the page again; unless another of its threads has met a fault
- * that survives since process_notice() answered. */
+/* A forked child starts with empty state, so its thunks follow the page again; unless another of its threads has met a
+ * fault that survives since process_notice() returned. */
 static void notice_fork(void) {
   if (!process_notice()) return;
   page_follow();

@@ -1,8 +1,8 @@
-/* The ways by which programs get at driver functions: dlsym, dlvsym, dlopen, cuGetProcAddress.
+/* The ways by which programs look up driver functions: dlsym, dlvsym, dlopen, cuGetProcAddress.
  *
- * Whatever is not ours is jumped to with the caller's return address still on the stack, because glibc resolves
- * RTLD_NEXT and RTLD_DEFAULT by it. A listed name is looked up by the real function first: a process without the
- * real library gets NULL, as without the shim.
+ * A lookup that is not ours jumps to the real function with the caller's return address still on the stack, because
+ * glibc resolves RTLD_NEXT and RTLD_DEFAULT by it. A listed name is looked up by the real function first: a process
+ * without the real library gets NULL, as without the shim.
  */
 #include <dlfcn.h>
 
@@ -22,7 +22,7 @@ static struct {
   bool in_libc;
 } behind_us[3];
 
-/* Who is behind us never changes, but for a caller that is itself the next one; libc, nearly always, is nobody's. */
+/* The next definition never changes, except for a caller that is itself the next one; mostly it is libc's. */
 static void *next(uint32_t which, uint64_t caller) {
   static const char *const names[] = {"dlsym", "dlvsym", "dlopen"};
   uint32_t i = which - FN_dlsym;
@@ -40,7 +40,7 @@ static void *next(uint32_t which, uint64_t caller) {
 /* dlsym and dlvsym; the former does not look at the version. */
 typedef void *(*lookup_function)(void *, const char *, const char *);
 
-/* Our own entry of dlsym and its kin, when somebody looks them up to get around us. */
+/* Our own entry of dlsym and its kin, for a program that looks them up to bypass us. */
 static void *own_entry(const char *name) {
   if (name[0] != 'd' || name[1] != 'l') return NULL;
   if (text_equal(name, "dlsym")) return entry_dlsym;
@@ -52,12 +52,12 @@ static int listed(const char *name) {
   return name && (text_starts(name, "cu") || text_starts(name, "nvml")) ? function_index(name) : -1;
 }
 
-/* A process without the real library must not find ours in its place. What the real function answers when it looks
- * behind us is what it would answer without us: nothing, with dlerror's text, or another interposer's. */
+/* A process without the real library must not find ours instead. The real function's result for a lookup behind us is
+ * the one without us: nothing, with dlerror's text, or another interposer's. */
 static bool stands_for_nothing(int index) { return index >= 0 && !bound((uint32_t)index); }
 
-/* Whether a lookup is answered here, or goes on to the real function as it came: another interposer looks for what it
- * stands in front of, which is the real one. */
+/* Whether a lookup is answered here, or passed to the real function unchanged: another interposer looks up what is
+ * behind it, which is the real one. */
 static bool is_ours(int index, const uint64_t *args) {
   if (index < 0) return false;
   if ((void *)args[0] == RTLD_NEXT) return stands_for_nothing(index);
@@ -78,8 +78,8 @@ static struct verdict hook_lookup(uint32_t which, const uint64_t *args) {
   return answer((uint64_t)real(RTLD_NEXT, name, version));
 }
 
-/* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. Where nothing can be
- * armed it may. */
+/* A library opened with RTLD_DEEPBIND would find libcuda's own symbols, and dlsym, before ours. That is allowed only
+ * where nothing can be armed. */
 static struct verdict hook_dlopen(uint64_t *args) {
 #ifdef RTLD_DEEPBIND
   if (page_exists()) args[1] &= ~(uint64_t)RTLD_DEEPBIND;

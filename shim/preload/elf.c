@@ -1,7 +1,7 @@
 /* Finds symbols in loaded objects from their own tables.
  *
- * dl_iterate_phdr is the only function that the shim takes from outside; the reference is weak and unversioned, so
- * it binds to any libc and needs no DT_NEEDED. Without it nothing is found and everything passes.
+ * dl_iterate_phdr is the only external function that the shim uses; the reference is weak and unversioned, so it binds
+ * to any libc and needs no DT_NEEDED. Without it nothing is found and every call passes.
  */
 #include <link.h>
 
@@ -17,7 +17,7 @@ struct visit {
   bool passed_us, passed_libc;
 };
 
-/* glibc relocates these pointers in place, musl does not. */
+/* glibc writes the relocated pointers over these, musl does not. */
 static const void *pointer_in(uintptr_t base, ElfW(Addr) at) {
   return (const void *)(at < base ? base + at : at);
 }
@@ -90,8 +90,8 @@ uint64_t elf_closed(void) {
   return closed;
 }
 
-/* The address of symbol `n` if it is a definition of `name`. An old version of a name (hidden bit) does too: of the
- * functions that we look up, all versions do the same. */
+/* The address of symbol `n` if it is a definition of `name`. An old version of a name (hidden bit) is fine too: all
+ * versions of the functions that we look up do the same. */
 static void *defined(const struct elf *object, uint32_t n, const char *name) {
   const ElfW(Sym) *symbol = (const ElfW(Sym) *)object->symbols + n;
   unsigned type = symbol->st_info & 15u;
@@ -143,8 +143,9 @@ static bool note_definition(const struct elf *object, const char *file, unsigned
   return sought->found != NULL;
 }
 
-/* Never the caller's own: one that interposes the same name wants what is behind it. An interposer that stands before us calls us in its turn, so it is never the next one. An object that was loaded
- * late has nothing behind it: then any will do. */
+/* Never the caller's own: an object that interposes the same name looks for the one behind it. An interposer in front of
+ * us calls us itself, so it is never the next one. An object that was loaded late has nothing behind it: then any other
+ * definition is used. */
 void *elf_next(const char *name, uint64_t caller) {
   struct sought sought = {name, caller, false, NULL};
   elf_each(note_definition, &sought);

@@ -1,15 +1,15 @@
 /* The initial environment, and the folder that this object was loaded from.
  *
- * The environment is read from /proc, because a preloaded object may be initialised before libc is. In a process that
- * runs with other rights than its caller (setuid, file capabilities) it is somebody else's and counts as empty: a
- * proxy that believed it would load that somebody's library.
+ * The environment is read from /proc, because a preloaded object may be initialised before libc is. In a process with
+ * more privileges than its caller (setuid, file capabilities) it is not trusted and counts as empty: a proxy that used
+ * it would load the caller's library.
  */
 #include <elf.h>
 
 #include "raw.h"
 #include "shim.h"
 
-/* Where a scan of NAME=value\0NAME=value\0… for one name is. */
+/* The state of a scan of NAME=value\0NAME=value\0… for one name. */
 struct scan {
   const char *name;
   char *value;

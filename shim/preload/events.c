@@ -1,9 +1,9 @@
-/* What this process reports in the events file: one row per generation that it had to do with.
+/* What this process reports in the events file: one row per generation that affected it.
  *
- * The file is shared with processes that nobody vouches for, so nothing of it is mapped (a file that somebody truncates
- * would kill us) and nothing read from it is trusted: the row is kept here and written with pwrite, at a place that is
- * computed here. A full table, or a file that cannot be written, drops the record, not the fault. The first calls are
- * written one by one; a process that makes many writes every 20 ms, and what is left when it ends.
+ * The file is shared with untrusted processes, so nothing of it is mapped (a truncated file would kill us) and nothing
+ * read from it is trusted: the row is held here and written with pwrite, at an offset that is computed here. A full
+ * table, or a file that cannot be written, drops the record, not the fault. The first calls are written one by one; with
+ * many calls, a process writes every 20 ms, and the rest when it ends.
  */
 #include "raw.h"
 #include "shim.h"
@@ -13,7 +13,7 @@ enum { NO_ROW = -1, AT_ONCE = 64, FLUSH_NS = 20000000, LOCK_PATIENCE_NS = 200000
 static struct {
   struct offbus_row row; /* as it should be in the file; generation 0 = not in use */
   uint64_t written_ns;
-  int place;
+  int index;
   bool stale; /* the file has less than `row` */
 } mine[OFFBUS_SLOTS];
 static int mine_pid;
@@ -31,8 +31,8 @@ static uint64_t token_of(const struct process *self, uint32_t generation) {
   return token ? token : 1;
 }
 
-static long row_at(int place) { return (long)(sizeof(struct offbus_events) - sizeof(struct offbus_row) * OFFBUS_ROWS) +
-                                       place * (long)sizeof(struct offbus_row); }
+static long row_at(int index) { return (long)(sizeof(struct offbus_events) - sizeof(struct offbus_row) * OFFBUS_ROWS) +
+                                       index * (long)sizeof(struct offbus_row); }
 
 static bool in_force(uint32_t generation, const struct situation *now) {
   for (unsigned i = 0; i < now->n; i++)
@@ -40,15 +40,15 @@ static bool in_force(uint32_t generation, const struct situation *now) {
   return false;
 }
 
-/* How willingly a row is taken: 3 = it is ours already, 2 = free, 1 = of a generation that is over. */
+/* How suitable a row is: 3 = already ours, 2 = free, 1 = of a generation that is over, 0 = in use. */
 static int claim_of(const struct offbus_row *row, uint64_t token, const struct situation *now) {
   if (row->owner == token) return 3;
   if (!row->owner) return 2;
   return in_force(row->generation, now) ? 0 : 1;
 }
 
-/* The best place for `token`, the first of its kind; NO_ROW = all are taken. Call while the file is locked. */
-static int find_place(int fd, uint64_t token, const struct situation *now) {
+/* The best row for `token`, the first of its kind; NO_ROW = all are taken. Call while the file is locked. */
+static int find_row(int fd, uint64_t token, const struct situation *now) {
   int best = NO_ROW, best_claim = 0;
   for (int first = 0; first < OFFBUS_ROWS && best_claim < 3; first += CHUNK) {
     memset(chunk, 0, sizeof chunk);
@@ -61,7 +61,7 @@ static int find_place(int fd, uint64_t token, const struct situation *now) {
   return best;
 }
 
-/* Waits a little for the lock; somebody who keeps it costs us the record, and a look now and then. */
+/* Waits a short time for the lock; while another process holds it, records are dropped and it is retried rarely. */
 static bool lock_file(int fd) {
   uint64_t began = raw_now_ns();
   if (began < hopeless_until_ns) return false;
@@ -77,7 +77,7 @@ static bool lock_file(int fd) {
 
 static void begin_row(unsigned at, const struct situation *now, uint32_t generation) {
   memset(&mine[at], 0, sizeof mine[at]);
-  mine[at].place = NO_ROW;
+  mine[at].index = NO_ROW;
   mine[at].row.owner = token_of(&now->self, generation);
   mine[at].row.generation = generation;
   mine[at].row.pid = now->self.pid;
@@ -85,11 +85,11 @@ static void begin_row(unsigned at, const struct situation *now, uint32_t generat
   mine[at].row.start_ns = now->self.start_ns;
 }
 
-/* The agent frees rows whose evidence it has: what is counted from then on is counted in a new one. */
+/* The agent frees rows whose evidence it has: later calls are counted in a new one. */
 static void forget_if_freed(int fd, unsigned at, const struct situation *now) {
   uint64_t owner = 0;
-  if (mine[at].place == NO_ROW) return;
-  raw_pread(fd, &owner, sizeof owner, row_at(mine[at].place));
+  if (mine[at].index == NO_ROW) return;
+  raw_pread(fd, &owner, sizeof owner, row_at(mine[at].index));
   if (owner == mine[at].row.owner) return;
   struct offbus_row kept = mine[at].row;
   begin_row(at, now, kept.generation);
@@ -97,9 +97,9 @@ static void forget_if_freed(int fd, unsigned at, const struct situation *now) {
 
 /* Locked until the row is in the file with its owner; closing the descriptor unlocks. */
 static void write_row(int fd, unsigned at, const struct situation *now) {
-  if (mine[at].place == NO_ROW && now && lock_file(fd)) mine[at].place = find_place(fd, mine[at].row.owner, now);
-  if (mine[at].place == NO_ROW) return;
-  if (raw_pwrite(fd, &mine[at].row, sizeof mine[at].row, row_at(mine[at].place)) < 0) return;
+  if (mine[at].index == NO_ROW && now && lock_file(fd)) mine[at].index = find_row(fd, mine[at].row.owner, now);
+  if (mine[at].index == NO_ROW) return;
+  if (raw_pwrite(fd, &mine[at].row, sizeof mine[at].row, row_at(mine[at].index)) < 0) return;
   mine[at].written_ns = raw_now_ns();
   mine[at].stale = false;
 }
@@ -122,7 +122,7 @@ static void fill_record(struct offbus_record *record, const struct fault *fault,
   for (size_t i = 0; i < OFFBUS_FUNCTION_SIZE - 1 && f->name[i]; i++) record->function[i] = f->name[i];
 }
 
-/* Whether to write now: the first calls each, then from time to time, and a first faulted call always. */
+/* Whether to write now: each of the first calls, then from time to time, and always a first faulted call. */
 static bool is_due(unsigned at, bool urgent) {
   return urgent || mine[at].row.intercepted + mine[at].row.faulted < AT_ONCE ||
          raw_now_ns() - mine[at].written_ns >= FLUSH_NS;
@@ -145,11 +145,11 @@ void events_note(const struct fault *fault, const struct function *f, const stru
   lock_give(&lock, mask);
 }
 
-/* What was counted since the last write. */
+/* Writes what was counted since the last write. */
 __attribute__((destructor)) static void finish(void) {
   uint64_t mask = lock_take(&lock);
   bool any = false;
-  for (unsigned i = 0; i < OFFBUS_SLOTS; i++) any |= mine[i].stale && mine[i].place != NO_ROW && mine[i].row.owner;
+  for (unsigned i = 0; i < OFFBUS_SLOTS; i++) any |= mine[i].stale && mine[i].index != NO_ROW && mine[i].row.owner;
   int fd = any && mine_pid == raw_getpid() ? page_open_events() : -1;
   for (unsigned i = 0; fd >= 0 && i < OFFBUS_SLOTS; i++)
     if (mine[i].stale) write_row(fd, i, NULL);

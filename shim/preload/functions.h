@@ -1,4 +1,4 @@
-/* The table of functions (generated from functions.def) and what its words mean. */
+/* The table of functions (generated from functions.def) and its constants. */
 #ifndef OFFBUS_FUNCTIONS_H
 #define OFFBUS_FUNCTIONS_H
 
@@ -7,7 +7,7 @@
 #include "function_ids.h"
 #include "offbus_page.h"
 
-/* Entries that are no driver functions follow those of the table. */
+/* Entries that are not driver functions follow those of the table. */
 enum { FN_dlsym = FUNCTIONS, FN_dlvsym, FN_dlopen };
 
 /* Where a call's GPU is found; `device_argument` counts from 0. */

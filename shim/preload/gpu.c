@@ -1,8 +1,9 @@
-/* Which GPU a call is for, asked of the real driver and remembered.
+/* Which GPU a call is for, queried from the real driver and cached.
  *
  * A CUDA call is for the device of the stream, context or CUdevice that it names, else of the current context; an NVML
- * call for that of its handle. (An event cannot be asked: calls on one count for the current context.) Ordinals differ from process to process (CUDA_VISIBLE_DEVICES), so a GPU is known by its UUID, and by
- * its PCI address where the UUID cannot be read. Of a MIG device both UUIDs count: its own and its parent's.
+ * call for that of its handle. (An event has no query for it: calls on one count for the current context.) Ordinals
+ * differ from process to process (CUDA_VISIBLE_DEVICES), so a GPU is identified by its UUID, and by its PCI address
+ * where the UUID cannot be read. For a MIG device both UUIDs count: its own and its parent's.
  */
 #include "shim.h"
 
@@ -96,7 +97,7 @@ static bool recall(const struct memory *memory, uint64_t key, struct gpu *gpu) {
   return found;
 }
 
-/* Only what the driver really answered is remembered; before cuInit or nvmlInit it answers nothing. */
+/* Only the driver's successful answers are cached; before cuInit or nvmlInit it has none. */
 static void remember(struct memory *memory, uint64_t key, const struct gpu *gpu) {
   if (!gpu->has_uuid && !gpu->has_pci) return;
   uint64_t mask = lock_take(&lock);
@@ -130,7 +131,7 @@ static struct gpu gpu_of_current(void) {
   return call_listed(FN_cuCtxGetDevice, (uint64_t)&ordinal, 0, 0) ? nobody : gpu_cuda(ordinal);
 }
 
-/* CUDA 13 asks a context directly; older drivers answer for the current one only. */
+/* CUDA 13 can query any context; older drivers only the current one. */
 static struct gpu gpu_of_context(uint64_t context) {
   int ordinal = -1;
   uint64_t popped;
@@ -154,7 +155,7 @@ static struct gpu gpu_of_stream(uint64_t stream) {
 /* CUlaunchConfig: seven 32-bit numbers, padding, then the stream. */
 static uint64_t stream_in(uint64_t config) { return config ? *(const uint64_t *)(config + 32) : 0; }
 
-/* Integer arguments past the registers lie above the frame that slow.S made. */
+/* Integer arguments past the registers are above slow.S's frame. */
 static uint64_t argument_at(const uint64_t *args, unsigned n) {
 #if defined(__x86_64__)
   return args[n < 6 ? n : n + 2];

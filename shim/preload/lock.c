@@ -1,6 +1,6 @@
 /* A spin lock for short sections. It holds its owner's pid: a child that was forked while another thread held it takes
- * it over, because that thread does not exist in the child. Signals wait while it is held, so that a handler that
- * calls the driver cannot meet the lock of the code that it interrupted. */
+ * it over, because that thread does not exist in the child. Signals are blocked while it is held, so that a handler that
+ * calls the driver cannot wait for the lock of the code that it interrupted. */
 #include "raw.h"
 #include "shim.h"
 

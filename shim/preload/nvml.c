@@ -1,9 +1,9 @@
-/* What NVML tells of a fault besides codes: critical XID events, recovery action, remapped rows, ECC counters.
+/* What NVML reports about a fault besides codes: critical XID events, recovery action, remapped rows, ECC counters.
  *
- * The numbers are the slot's (the agent's catalogue has the meanings); they are added to what the driver answers, so a
- * GPU that has really remapped rows keeps them. Events are told as the driver tells them: to those who had registered
- * for them before the fault was armed, once. A wait is cut into short ones, because the driver below knows nothing of
- * our events. Structures are those of nvml.h.
+ * The numbers are the slot's (the agent's catalogue has the meanings); they are added to the driver's, so a GPU that has
+ * really remapped rows keeps them. Events are reported as by the driver: once, to registrations from before the fault
+ * was armed. A wait is split into short ones, because the real driver does not know our events. Structures are those of
+ * nvml.h.
  */
 #include "raw.h"
 #include "shim.h"
@@ -25,20 +25,20 @@ struct event {
   uint64_t device, type, data;
 };
 
-/* A registration adds to that of the same set and device; in a full table, events of the new one are not told. */
+/* A registration adds to that of the same set and device; with a full table, a new one gets no events. */
 static void remember(uint64_t device, uint64_t types, uint64_t set) {
   uint64_t mask = lock_take(&lock);
-  struct registration *place = NULL;
+  struct registration *entry = NULL;
   for (unsigned i = 0; i < REGISTRATIONS; i++) {
     struct registration *r = &registrations[i];
-    if (r->set == set && r->device == device) place = r;
-    else if (!r->set && !place) place = r;
+    if (r->set == set && r->device == device) entry = r;
+    else if (!r->set && !entry) entry = r;
   }
-  if (place && !place->set) {
-    memset(place, 0, sizeof *place);
-    place->set = set, place->device = device, place->since_ns = raw_now_ns();
+  if (entry && !entry->set) {
+    memset(entry, 0, sizeof *entry);
+    entry->set = set, entry->device = device, entry->since_ns = raw_now_ns();
   }
-  if (place) place->types |= types;
+  if (entry) entry->types |= types;
   lock_give(&lock, mask);
 }
 
@@ -66,7 +66,7 @@ static uint64_t data_of(uint32_t type, const struct offbus_slot *slot) {
   return type == EVENT_RECOVERY_ACTION ? slot->recovery_action : 0;
 }
 
-/* The next event of the fault that this registration has not been told; call with the lock held. */
+/* The fault's next event that this registration has not received; call with the lock held. */
 static bool tell(struct registration *r, const struct fault *fault, struct event *into) {
   const struct offbus_slot *slot = &fault->slot;
   if (r->slots[fault->index].generation != slot->generation)

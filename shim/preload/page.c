@@ -1,8 +1,9 @@
-/* The two files, from a process's side: found at start, `ctl` mapped for reading, `events` opened when it is written.
+/* The two files in a process: found at start, `ctl` mapped for reading, `events` opened for each write.
  *
  * They are in OFFBUS_PAGE_DIR; a proxy, and an object that /etc/ld.so.preload names, also looks in the folder above its
- * own, which is how the agent lays them out: their processes may have no variables (`env -i`, setuid). Without either the shim is silent and idle. Whatever is wrong with
- * them, the process runs as without the shim; if it uses CUDA or NVML, one line on stderr says why.
+ * own, as the agent installs them: their processes may have no variables (`env -i`, setuid). Without either the shim is
+ * silent and idle. With any problem in them the process runs as without the shim; if it uses CUDA or NVML, one line on
+ * stderr says why.
  */
 #include "raw.h"
 #include "shim.h"
@@ -20,7 +21,7 @@ __attribute__((visibility("hidden"))) const uint32_t *offbus_word = &never;
 
 void page_keep_armed(void) { __atomic_store_n(&offbus_word, &always, __ATOMIC_RELEASE); }
 
-/* An exchange, so that whoever calls it sees all that a thread did before a page_keep_armed() that this one undoes. */
+/* An exchange, so that the caller sees everything before the page_keep_armed() of another thread that it undoes. */
 void page_follow(void) { (void)__atomic_exchange_n(&offbus_word, ctl ? &ctl->armed : &never, __ATOMIC_ACQ_REL); }
 
 static uint64_t hash_boot_id(void) {
@@ -34,7 +35,7 @@ static uint64_t hash_boot_id(void) {
   return hash;
 }
 
-/* A descriptor of a plain file of this size; negative = no, and `why`. */
+/* A descriptor of a regular file of this size; negative = none, and `why`. */
 static int open_file(const char *path, size_t size, int flags, const char **why) {
   int fd = raw_open(path, flags | O_NONBLOCK);
   *why = "cannot be opened";
@@ -83,7 +84,7 @@ static void check_events(void) {
   if (!events_good) complaint_add(events_path, why);
 }
 
-/* Opened anew each time: a program may close any descriptor that it does not know, and use its number again. */
+/* Opened each time: a program may close any unknown descriptor, and its number may be reused. */
 int page_open_events(void) { return events_good ? raw_open(events_path, O_RDWR | O_NONBLOCK | O_NOFOLLOW) : -1; }
 
 bool page_exists(void) { return ctl != NULL; }
@@ -96,7 +97,7 @@ static bool has_page(const char *folder) {
   return fd >= 0;
 }
 
-/* False when nobody has said where a page is. Who loaded us by a variable would have said it by another. */
+/* False when no page is configured. A program that loads us by a variable would set the folder by another. */
 static bool find_folder(char *folder) {
   environment_read("OFFBUS_PAGE_DIR", folder, PATH_SIZE);
   if (folder[0]) return true;
@@ -141,14 +142,14 @@ static unsigned copy_enabled(struct fault *into) {
     uint64_t *to = (uint64_t *)&into[n].slot;
     for (unsigned w = 0; w < sizeof(struct offbus_slot) / 8; w++) to[w] = words[w];
     into[n].slot.fault_id[OFFBUS_FAULT_ID_SIZE - 1] = 0;
-    if (into[n].slot.mode > OFFBUS_MODE_LOST) continue; /* of a newer agent: not ours to guess */
+    if (into[n].slot.mode > OFFBUS_MODE_LOST) continue; /* of a newer agent: unknown here */
     into[n++].index = i;
   }
   return n;
 }
 
-/* A writer that stays odd has died in the middle: then nothing is in force until an agent fixes the page. That it has
- * is found out once, not at every call. */
+/* A sequence number that stays odd means that the writer died during a change: then nothing is in force until an agent
+ * fixes the page. The timeout is spent once, not at every call. */
 static bool copy_consistent(struct fault *into, unsigned *n, uint64_t began) {
   static uint32_t given_up_on;
   for (;;) {

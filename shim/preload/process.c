@@ -1,6 +1,6 @@
-/* What this process remembers: who it is, and of each slot how far it has come in the slot's generation.
+/* The state of this process: its identity, and for each slot its progress in the slot's generation.
  *
- * A forked child is another process: it starts with nothing. Its start is then read from /proc (10 ms steps, rounded
+ * A forked child is another process: it starts with empty state. Its start is then read from /proc (10 ms steps, rounded
  * down), otherwise it is the moment when the shim was loaded.
  */
 #include "raw.h"

@@ -60,7 +60,7 @@ static inline bool raw_lock(int fd) {
   } range = {F_WRLCK, 0, 0, 1, 0};
   return raw_call(SYS_fcntl, fd, 37, (long)&range, 0, 0, 0) == 0;
 }
-/* Blocks every signal for the calling thread; answers the mask from before. */
+/* Blocks every signal for the calling thread; returns the previous mask. */
 static inline uint64_t raw_block_signals(void) {
   uint64_t all = ~0ull, before = 0;
   raw_call(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, (long)&all, (long)&before, sizeof all, 0, 0);

@@ -2,8 +2,8 @@
  *
  * The real library is, in this order: what OFFBUS_REAL_LIBCUDA or OFFBUS_REAL_LIBNVML names; `real/<name>` beside the
  * proxy; the first file of its name in LD_LIBRARY_PATH, in the loader's cache and in the usual folders that is not
- * this object, nor another proxy. It is opened by its full path: by name the loader would answer with the proxy. When
- * none is found, calls answer as where no driver is installed, and stderr says so once.
+ * this object, nor another proxy. It is opened by its full path: by name the loader would return the proxy. When
+ * none is found, calls return what they do without a driver, with one line on stderr.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -27,7 +27,7 @@ enum { PATH_SIZE = 1024, CACHE_MAX = 16 << 20 };
 const uint32_t build_kind = OURS + 1;
 
 static uintptr_t real_base;
-static uint32_t tried; /* 0 = not yet, 1 = somebody is at it, 2 = done */
+static uint32_t tried; /* 0 = not yet, 1 = in progress, 2 = done */
 
 bool real_is(unsigned which, const struct elf *object, const char *file_name) {
   (void)file_name;
@@ -57,7 +57,7 @@ static bool is_another_file(const char *path) {
   return !identify(elf_own_path(), own) || its[0] != own[0] || its[1] != own[1];
 }
 
-/* Two proxies on one path would find each other for ever: a proxy is known by this export (generate.py). */
+/* Two proxies on one path would find each other for ever: this export identifies a proxy (generate.py). */
 __attribute__((visibility("default"))) void offbus_proxy(void) {}
 
 struct candidate {
@@ -147,8 +147,8 @@ static bool find_and_open(void) {
   return open_in_list(text) || open_by_cache() || open_in_list(usual);
 }
 
-/* A thread that comes while another is at it waits, since it would answer that there is no driver. The one at it comes
- * here again when the driver's own constructor calls us: it goes on without. */
+/* A thread that enters meanwhile waits, since otherwise it would report that there is no driver. The loading thread
+ * enters again when the driver's own constructor calls us: it continues without waiting. */
 void real_load(void) {
   static int at_it;
   uint32_t none = 0;

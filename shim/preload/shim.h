@@ -1,4 +1,4 @@
-/* What the parts of the shim know of each other. Everything here is hidden; only functions.def is exported. */
+/* The interfaces between the shim's parts. Everything here is hidden; only functions.def is exported. */
 #ifndef OFFBUS_SHIM_H
 #define OFFBUS_SHIM_H
 
@@ -9,7 +9,7 @@
 #include "functions.h"
 #include "offbus_page.h"
 
-/* What becomes of a call: jump to `target`, or return `value` when there is none. In two registers. */
+/* What to do with a call: jump to `target`, or return `value` when there is none. In two registers. */
 struct verdict {
   void *target;
   uint64_t value;
@@ -18,7 +18,7 @@ struct verdict {
 static inline struct verdict jump_to(void *target) { return (struct verdict){target, 0}; }
 static inline struct verdict answer(uint64_t value) { return (struct verdict){NULL, value}; }
 
-/* A driver function by its argument registers; none of those that we call takes more or has others. */
+/* A driver function by its argument registers; none that we call takes more or other arguments. */
 typedef uint64_t (*real_function)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
 
 static inline uint64_t call_real(void *real, const uint64_t *args) {
@@ -29,7 +29,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size);
 void *memset(void *at, int byte, size_t size);
 int memcmp(const void *a, const void *b, size_t size);
 
-/* text.c: strings, and the one line that a process may say */
+/* text.c: strings, and the shim's line on stderr */
 struct line {
   size_t used;
   char text[512];
@@ -40,18 +40,18 @@ size_t text_length(const char *text);
 void line_add(struct line *line, const char *text);
 void line_add_number(struct line *line, int64_t number);
 void line_start(void);
-void line_say(struct line *line); /* on stderr, while that is still what it was at the start */
+void line_say(struct line *line); /* on stderr, unless it was replaced since the start */
 
-/* lock.c: a spin lock for short sections; a lock that a fork caught in the child is taken over */
-uint64_t lock_take(uint32_t *lock); /* answers what lock_give wants to have back */
+/* lock.c: a spin lock for short sections; a forked child takes over a lock that was held at the fork */
+uint64_t lock_take(uint32_t *lock); /* returns the mask for lock_give */
 void lock_give(uint32_t *lock, uint64_t mask);
 
 /* complaint.c: why this process sees no faults */
 void complaint_add(const char *what, const char *why); /* the first one counts */
 void complaint_say(void);                              /* once, on stderr */
 
-/* environment.c: the initial environment, and where this object lies */
-void environment_read(const char *name, char *value, size_t room); /* "" = not set, or not to be trusted (setuid) */
+/* environment.c: the initial environment, and this object's folder */
+void environment_read(const char *name, char *value, size_t room); /* "" = not set, or not trusted (setuid) */
 void own_folder(char *into, size_t room);                          /* with a slash at the end; "" = not known */
 void path_join(char *into, size_t room, const char *folder, const char *file);
 
@@ -59,35 +59,35 @@ void path_join(char *into, size_t room, const char *folder, const char *file);
 struct elf {
   uintptr_t base, end;
   const char *path;
-  bool in_front; /* between us and libc in load order: what a program binds to before it reaches the driver */
+  bool in_front; /* between us and libc in load order: a program binds to it before the driver */
   bool behind;   /* loaded after us */
   const void *symbols, *gnu_hash, *sysv_hash;
   const char *strings;
   const uint16_t *versions;
 };
-/* Calls `see` for every loaded object but this one, in load order, until it answers true. */
+/* Calls `see` for every loaded object except this one, in load order, until it returns true. */
 void elf_each(bool (*see)(const struct elf *object, const char *file_name, unsigned nth, void *data), void *data);
 void *elf_symbol(const struct elf *object, const char *name);
 uint64_t elf_closed(void); /* how many objects have been unloaded so far; 0 = not known */
-/* The next definition after the main program's, ours and that of the object that `caller` lies in (0 = nobody). */
+/* The next definition after the main program's, ours and that of the object that contains `caller` (0 = none). */
 void *elf_next(const char *name, uint64_t caller);
 const char *elf_own_path(void);
-bool is_same_object(uint64_t one, uint64_t other); /* whether two addresses lie in one */
+bool is_same_object(uint64_t one, uint64_t other); /* whether two addresses are in one object */
 bool is_libc_address(uint64_t address);
 
 /* bind.c: real functions and their thunks */
 int function_index(const char *name); /* -1 = not in the list */
 void *bound(uint32_t index);          /* the real function, or null */
-void *entry_for(void *real);          /* the thunk that stands for an address of the real library, or null */
-void *adopt(uint32_t index, void *real); /* what to hand out for a function found outside the known libraries */
-void bind_anew_if_closed(void);          /* a driver that was closed leaves its addresses to others */
-bool is_interposer(uint64_t address);    /* code of another object that stands before the real library */
+void *entry_for(void *real);          /* the thunk for an address of the real library, or null */
+void *adopt(uint32_t index, void *real); /* what to return for a function found outside the known libraries */
+void bind_anew_if_closed(void);          /* a closed driver's addresses may be reused */
+bool is_interposer(uint64_t address);    /* code of another object in front of the real library */
 
 /* real.c: where the real libraries come from; the preload build finds them loaded, a proxy loads its own */
 enum { LIBRARY_CUDA, LIBRARY_NVML, LIBRARIES };
 bool real_is(unsigned which, const struct elf *object, const char *file_name);
-void real_load(void); /* makes sure that they are there */
-extern const uint32_t build_kind; /* tells the rows of a preload object and of proxies in one process apart */
+void real_load(void); /* ensures that they are loaded */
+extern const uint32_t build_kind; /* distinguishes the rows of a preload object and of proxies in one process */
 
 /* dl.c: dlsym, dlvsym, dlopen, cuGetProcAddress */
 struct verdict dl_hook(uint32_t index, uint64_t *args);
@@ -120,16 +120,16 @@ struct gpu gpu_cuda(int ordinal);
 struct gpu gpu_nvml(uint64_t handle);
 bool gpu_matches(const struct offbus_slot *slot, const struct gpu *gpu);
 
-/* process.c: what this process remembers */
+/* process.c: the state of this process */
 struct process {
   int pid;
   uint64_t start_ns, pid_namespace;
 };
 void process_start(void);
-bool process_notice(void); /* first thing in every driver call: true once in a forked child, which then begins anew */
+bool process_notice(void); /* first in every driver call: true once in a forked child, whose state is then reset */
 struct process process_self(void);
 bool process_sticky(const struct fault *fault, const struct gpu *gpu);
-bool process_stick(const struct fault *fault, const struct gpu *gpu); /* whether it survives the disarming */
+bool process_stick(const struct fault *fault, const struct gpu *gpu); /* whether it survives the disarm */
 uint64_t process_next_call(const struct fault *fault); /* 0 for the first one of the generation */
 bool process_any_survives(void);
 bool process_survives(const struct gpu *gpu, int32_t *code, bool *lost);
@@ -147,7 +147,7 @@ struct situation {
 void events_note(const struct fault *fault, const struct function *f, const struct situation *now, bool faulted,
                  const struct gpu *gpu, int32_t code);
 
-/* nvml.c: what NVML tells besides codes */
+/* nvml.c: what NVML reports besides codes */
 void nvml_adjust(uint32_t index, const uint64_t *args, const struct gpu *gpu, const struct situation *now);
 uint64_t nvml_watch(uint32_t index, void *real, const uint64_t *args);
 

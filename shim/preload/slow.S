@@ -1,8 +1,8 @@
-/* From a thunk into C and back: offbus_dispatch(index, argument registers) decides what becomes of the call.
+/* From a thunk into C and back: offbus_dispatch(index, argument registers) decides the call.
  *
- * It answers {target, value}: a target is jumped to with the arguments as they were (or as a hook changed them) and
- * the caller's return address on top, so that dlsym(RTLD_NEXT) and friends see their caller; without one, the value
- * is returned.
+ * It returns {target, value}: a target is jumped to with the arguments unchanged (or as a hook changed them) and the
+ * caller's return address on top, so that dlsym(RTLD_NEXT) and friends see their caller; without a target, the value is
+ * returned.
  */
 #if defined(__x86_64__)
   .text

@@ -1,8 +1,8 @@
-/* What the loader calls first. It stands above what it starts, so that the process and its page know nothing of each
- * other. */
+/* The constructor that the loader calls. It starts the other parts, so that the process and its page do not depend on
+ * each other. */
 #include "shim.h"
 
-/* Called by the loader, and by nothing else in a process; a harness may begin anew with it. */
+/* Called only by the loader; a test harness may reset the state with it. */
 __attribute__((constructor)) void shim_start(void) {
   process_start();
   page_start();

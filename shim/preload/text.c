@@ -48,7 +48,7 @@ bool text_starts(const char *text, const char *prefix) {
   return !*prefix;
 }
 
-/* One line stays one line, whatever a path or a page holds. */
+/* Keeps it one line, whatever a path or a page contains. */
 void line_add(struct line *line, const char *text) {
   for (; *text && line->used < sizeof line->text - 1; text++)
     line->text[line->used++] = (unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text;
@@ -65,8 +65,8 @@ void line_add_number(struct line *line, int64_t number) {
   line_add(line, digits + at);
 }
 
-/* What stderr was when the process started. A daemon may have closed it, and its own file or connection got the number:
- * that is no place for our line. */
+/* What stderr was when the process started. A daemon may have closed it, and one of its own files or connections may
+ * have that number now: our line must not go there. */
 static struct stat first_stderr;
 static bool had_stderr;
 

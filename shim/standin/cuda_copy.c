@@ -17,7 +17,7 @@ static CUresult copy_on(CUstream stream, void *to, const void *from, size_t size
   return stream_submit(stream, &work);
 }
 
-/* CUDA_MEMCPY3D. Memory types: 1 host, 2 device, 3 array (which the stand-in has not), 4 unified. */
+/* CUDA_MEMCPY3D. Memory types: 1 host, 2 device, 3 array (not supported here), 4 unified. */
 struct copy_3d_side {
   size_t x, y, z, level;
   int type;

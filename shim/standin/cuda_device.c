@@ -103,7 +103,7 @@ API cuDeviceComputeCapability(int *major, int *minor, CUdevice device) {
 }
 OFFER("cuDeviceComputeCapability", 2000, cuDeviceComputeCapability);
 
-/* By number of CUdevice_attribute (cuda.h); those that are not here are 0. PCI ones come from the GPU. */
+/* By number of CUdevice_attribute (cuda.h); those that are not listed are 0. PCI ones come from the GPU. */
 static const struct {
   int attribute, value;
 } attributes[] = {

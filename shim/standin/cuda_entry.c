@@ -1,4 +1,4 @@
-/* cuGetProcAddress, error texts, and what the stand-in does not have. */
+/* cuGetProcAddress, error texts, and functions that the stand-in does not have. */
 #include <string.h>
 
 #include "cuda_standin.h"
@@ -6,7 +6,7 @@
 extern struct offer __start_offers[] __attribute__((visibility("hidden")));
 extern struct offer __stop_offers[] __attribute__((visibility("hidden")));
 
-/* The newest of a name that a program built against `version` may have. */
+/* The newest version of a name that a program built against `version` may get. */
 static void *offered(const char *base, int version) {
   const struct offer *best = NULL;
   for (const struct offer *o = __start_offers; o < __stop_offers; o++)
@@ -58,7 +58,7 @@ API cuProfilerStop(void) {
 }
 OFFER("cuProfilerStop", 4000, cuProfilerStop);
 
-/* Names and texts of cuda.h 12.9: those that the stand-in or a drill can answer. */
+/* Names and texts of cuda.h 12.9: those that the stand-in or a drill can return. */
 static const struct {
   int code;
   const char *name, *text;

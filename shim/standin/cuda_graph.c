@@ -1,5 +1,5 @@
-/* Graphs: nodes of work and what each needs. Instantiating puts them in order once; a launch does all of them, with
- * the parameters that they were given, every time. */
+/* Graphs: nodes of work and their dependencies. Instantiating orders them once; every launch runs all of them with their
+ * parameters. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,7 +65,7 @@ CUresult graph_create(CUgraph *into) {
   return CUDA_SUCCESS;
 }
 
-/* What is captured is done in the order in which it was captured. */
+/* Captured work runs in the order of its capture. */
 CUresult graph_append(CUgraph graph, const struct work *work) {
   CUnode node, *last = graph->n ? &graph->nodes[graph->n - 1] : NULL;
   return add(&node, graph, last, last ? 1 : 0, work);
@@ -196,7 +196,7 @@ static bool is_free(CUgraph graph, const bool *done, CUnode node) {
   return true;
 }
 
-/* Every node after those that it needs; false when they need each other in a circle. */
+/* Orders every node after its dependencies; false when they form a cycle. */
 static bool put_in_order(CUgraph graph, bool *done, struct work *into) {
   size_t n = 0;
   for (bool found = true; found && n < graph->n;) {

@@ -1,11 +1,11 @@
-/* The kernels that the stand-in can run, on host memory that stands for device memory.
+/* The kernels that the stand-in can run, on host memory instead of device memory.
  *
  *   offbus_fill(float *y, float value, uint32_t n)                     y[i] = value
  *   offbus_axpy(float *y, const float *x, float a, uint32_t n)         y[i] += a * x[i]
  *   offbus_add(float *c, const float *a, const float *b, uint32_t n)   c[i] = a[i] + b[i]
- *   offbus_matmul(float *c, const float *a, const float *b, uint32_t n)  n x n, row by row, one thread an element
+ *   offbus_matmul(float *c, const float *a, const float *b, uint32_t n)  n x n, row by row, one thread per element
  *
- * Like a real kernel with the usual bound check, one works on as many elements as it has threads. A pointer that
+ * Like a real kernel with the usual bound check, it processes as many elements as it has threads. A pointer that
  * leaves its allocation is an illegal address, which breaks the context for good.
  */
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Libraries: modules that belong to no context. A CUkernel is the CUfunction that it stands for. */
+/* Libraries: modules that belong to no context. A CUkernel is its CUfunction. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Memory of the devices and pinned memory of the host. Addresses are unified: a device pointer is the address of
- * the host memory that stands for it. Every GPU has as many bytes as its line says, counted per process. */
+ * the host memory behind it. Every GPU has the number of bytes in its line, counted per process. */
 #include <stdlib.h>
 #include <sys/mman.h>
 

@@ -1,5 +1,5 @@
-/* Peer access between contexts, and the limits of one. All memory is the host's, so peers reach each other anyway;
- * what is kept is whether the program asked, with the driver's own answers to asking twice or never. */
+/* Peer access between contexts, and a context's limits. All memory is the host's, so peers reach each other anyway; the
+ * stand-in only tracks whether access was enabled, with the driver's own results for enabling it twice or never. */
 #include "cuda_standin.h"
 
 enum { PAIRS = 256, LIMITS = 16 };
@@ -30,11 +30,11 @@ API cuCtxEnablePeerAccess(CUcontext peer, unsigned flags) {
   NEED(peer->device != own->device, CUDA_ERROR_PEER_ACCESS_UNSUPPORTED);
   driver_lock();
   bool enabled = find(own, peer) < PAIRS;
-  int place = enabled ? PAIRS : find(NULL, NULL);
-  if (place < PAIRS) pairs[place].from = own, pairs[place].to = peer;
+  int pair = enabled ? PAIRS : find(NULL, NULL);
+  if (pair < PAIRS) pairs[pair].from = own, pairs[pair].to = peer;
   driver_unlock();
   NEED(!enabled, CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
-  return place < PAIRS ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+  return pair < PAIRS ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
 }
 OFFER("cuCtxEnablePeerAccess", 4000, cuCtxEnablePeerAccess);
 
@@ -42,10 +42,10 @@ API cuCtxDisablePeerAccess(CUcontext peer) {
   CUcontext own;
   TRY(check(peer, &own));
   driver_lock();
-  int place = find(own, peer);
-  if (place < PAIRS) pairs[place].from = pairs[place].to = NULL;
+  int pair = find(own, peer);
+  if (pair < PAIRS) pairs[pair].from = pairs[pair].to = NULL;
   driver_unlock();
-  return place < PAIRS ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
+  return pair < PAIRS ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_NOT_ENABLED;
 }
 OFFER("cuCtxDisablePeerAccess", 4000, cuCtxDisablePeerAccess);
 

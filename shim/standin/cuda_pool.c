@@ -1,4 +1,4 @@
-/* Memory pools: where stream-ordered allocations come from. A pool keeps nothing back: what is freed is free. */
+/* Memory pools for stream-ordered allocations. A pool retains nothing: what is freed is free. */
 #include <stdlib.h>
 
 #include "cuda_standin.h"

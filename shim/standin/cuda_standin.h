@@ -1,8 +1,8 @@
 /* The stand-in CUDA driver: enough of the driver API to allocate, copy, launch and synchronise without a GPU.
  *
  * Device memory is host memory, work is done before the call returns, kernels are a few functions of ours
- * (cuda_kernel.c). What it does it does for real: bytes move, wrong use gets the driver's own codes. It answers no
- * vendor's validity check: cuGetExportTable knows no table, so the CUDA runtime library refuses it, as it should.
+ * (cuda_kernel.c). Everything happens for real: bytes move, wrong use gets the driver's own codes. It passes no vendor's
+ * validity check: cuGetExportTable has no table, so the CUDA runtime library refuses it, as it should.
  */
 #ifndef OFFBUS_CUDA_STANDIN_H
 #define OFFBUS_CUDA_STANDIN_H
@@ -54,8 +54,8 @@ enum { STANDIN_DRIVER_VERSION = 12080 };
 
 #define API __attribute__((visibility("default"))) CUresult
 
-/* What cuGetProcAddress offers: `base` answered by `function` for programs built against version `since` or later.
- * The linker lays them side by side as one array, which is why their alignment is said. */
+/* What cuGetProcAddress offers: `base` is `function` for programs built against version `since` or later. The linker
+ * puts them side by side as one array, which is why their alignment is set. */
 struct offer {
   const char *base;
   int since;
@@ -82,7 +82,7 @@ struct context {
   unsigned flags;
   bool primary;
   uint64_t id;
-  CUresult broken; /* once a kernel went wrong every call in this context says so */
+  CUresult broken; /* once a kernel failed, every call in this context returns its error */
 };
 
 struct stream {

@@ -1,4 +1,4 @@
-/* What all other files stand on: start, devices, the registry of handles, each thread's current context, and whether a
+/* The base of all other files: start, devices, the registry of handles, each thread's current context, and whether a
  * stream may be used. */
 #include <pthread.h>
 #include <signal.h>
@@ -19,8 +19,8 @@ enum { DEPTH = 32 };
 static __thread CUcontext stack[DEPTH];
 static __thread int depth;
 
-/* Whoever holds the lock is not interrupted: a signal handler that calls the driver would wait for it for ever.
- * On Linux sigprocmask is of the thread, and unlike pthread_sigmask it has one version in all of glibc. */
+/* Signals are blocked while the lock is held: a handler that calls the driver would wait for it for ever.
+ * On Linux sigprocmask applies to the thread, and unlike pthread_sigmask it has one version in all of glibc. */
 void driver_lock(void) {
   sigset_t all, before;
   sigfillset(&all);

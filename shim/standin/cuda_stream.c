@@ -108,7 +108,7 @@ API cuLaunchHostFunc(CUstream stream, void (*function)(void *), void *data) {
 }
 OFFER("cuLaunchHostFunc", 10000, cuLaunchHostFunc);
 
-/* CUstreamCaptureMode: global, per thread, relaxed. Other threads' unsafe calls are not watched for. */
+/* CUstreamCaptureMode: global, per thread, relaxed. Other threads' unsafe calls are not detected. */
 API cuStreamBeginCapture_v2(CUstream stream, int mode) {
   TRY(stream_check(stream));
   NEED(mode >= 0 && mode < 3, CUDA_ERROR_INVALID_VALUE);

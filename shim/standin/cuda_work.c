@@ -1,5 +1,5 @@
-/* Pieces of work: kernels, copies, fills, host functions. A stream does one at once; while it is captured it goes into
- * a graph, which does it at every launch. Addresses are checked when the work is done, as on a GPU. */
+/* Pieces of work: kernels, copies, fills, host functions. A stream runs one at once; during a capture it goes into a
+ * graph, which runs it at every launch. Addresses are checked when the work runs, as on a GPU. */
 #include <string.h>
 
 #include "cuda_standin.h"

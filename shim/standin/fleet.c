@@ -49,7 +49,7 @@ unsigned fleet_read(struct fleet_gpu *into) {
   char line[512];
   unsigned n = 0, index = 0, number = 0;
   FILE *file = path ? fopen(path, "re") : NULL;
-  if (path && !file) fprintf(stderr, "offbus stand-in driver: %s: cannot be read, so there are no GPUs\n", path);
+  if (path && !file) fprintf(stderr, "offbus stand-in driver: cannot read %s, so there are no GPUs\n", path);
   while (file && n < FLEET_MAX && fgets(line, sizeof line, file)) {
     struct fleet_gpu gpu;
     number++;

@@ -1,8 +1,8 @@
-/* The GPUs of the stand-in driver: facts from a text file, narrowed as a container runtime and CUDA would.
+/* The GPUs of the stand-in driver: read from a text file, filtered as a container runtime and CUDA would.
  *
- * OFFBUS_STANDIN_GPUS names the file, one GPU a line: `GPU-<uuid> <dddd:bb:dd.f> <bytes> <name…>`. Of these exist only
- * those that NVIDIA_VISIBLE_DEVICES lists (UUIDs or indices; `all`; `void`, `none` or empty: none; not set: all, as on
- * a node without a container). Malformed lines are left out and named on stderr.
+ * OFFBUS_STANDIN_GPUS names the file, one GPU per line: `GPU-<uuid> <dddd:bb:dd.f> <bytes> <name…>`. Only those in
+ * NVIDIA_VISIBLE_DEVICES exist (UUIDs or indices; `all`; `void`, `none` or empty: none; not set: all, as on a node
+ * without a container). Malformed lines are left out and reported on stderr.
  */
 #ifndef OFFBUS_FLEET_H
 #define OFFBUS_FLEET_H
@@ -21,10 +21,10 @@ struct fleet_gpu {
   unsigned index; /* on the node: the line's number from 0 */
 };
 
-/* Reads the GPUs that this process may have into `into` (FLEET_MAX); answers how many. */
+/* Reads the GPUs that this process may have into `into` (FLEET_MAX); returns how many. */
 unsigned fleet_read(struct fleet_gpu *into);
 
-/* Narrows and reorders by CUDA_VISIBLE_DEVICES (ordinals or UUID prefixes; the first invalid one ends the list). */
+/* Filters and reorders by CUDA_VISIBLE_DEVICES (ordinals or UUID prefixes; the first invalid one ends the list). */
 unsigned fleet_narrow_for_cuda(struct fleet_gpu *gpus, unsigned n);
 
 #endif

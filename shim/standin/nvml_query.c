@@ -1,11 +1,11 @@
-/* More of what tools ask: utilisation of engines, limits, links, throughput, topology. Idle and healthy, an H100 SXM's
- * constants; what an H100 has not (fans, displays) is not supported, as its driver says. */
+/* More queries of tools: utilisation of engines, limits, links, throughput, topology. Idle and healthy, an H100 SXM's
+ * constants; what an H100 does not have (fans, displays) is not supported, as in its driver. */
 #include <stdio.h>
 #include <string.h>
 
 #include "nvml_standin.h"
 
-/* What the board does not have. */
+/* Not on this board. */
 static nvmlReturn_t lacks(nvmlDevice_t device, const void *into) {
   TRY(nvml_check(device));
   NEED(into, NVML_ERROR_INVALID_ARGUMENT);

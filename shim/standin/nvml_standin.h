@@ -1,5 +1,5 @@
 /* The stand-in NVML: identity, memory, health and events of the GPUs in the fleet file. Everything is healthy and
- * idle; what is wrong in a drill is told by the shim in front of it. Structures are those of nvml.h 13.5. */
+ * idle; in a drill the shim in front of it shows the fault. Structures are those of nvml.h 13.5. */
 #ifndef OFFBUS_NVML_STANDIN_H
 #define OFFBUS_NVML_STANDIN_H
 

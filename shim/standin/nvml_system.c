@@ -1,4 +1,4 @@
-/* Start and stop, the system's versions, and how handles are had. */
+/* Start and stop, the system's versions, and handles. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>

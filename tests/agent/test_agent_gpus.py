@@ -58,12 +58,12 @@ def test_a_node_without_a_driver_has_no_gpus(tmp_path):
         pytest.param('{"gpus": [3]}', "needs index, uuid, pci and name", id="not-an-object"),
         pytest.param(
             json.dumps({"gpus": [{"index": 0, "uuid": UUID, "pci": "0000:3b:00\n79, x", "name": "n"}]}),
-            "is no PCI address",
+            "is not a PCI address",
             id="second-line-in-address",
         ),
         pytest.param(
             json.dumps({"gpus": [{"index": 0, "uuid": "GPU-1", "pci": "0000:3b:00", "name": "n"}]}),
-            "is no GPU UUID",
+            "is not a GPU UUID",
             id="uuid",
         ),
     ],

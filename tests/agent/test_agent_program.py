@@ -65,7 +65,7 @@ def test_it_ends_although_a_long_poll_waits(agents):
 @pytest.mark.parametrize(
     ("mode", "content", "words"),
     [
-        pytest.param(0o644, "t", "readable by everybody: chmod 0600", id="world-readable"),
+        pytest.param(0o644, "t", "world-readable: run `chmod 0600", id="world-readable"),
         pytest.param(0o600, "\n", "is empty", id="empty"),
     ],
 )
@@ -86,7 +86,9 @@ def test_an_unknown_xid_on_the_allow_list(node):
 
 def test_a_ready_descriptor_that_is_not_open(node):
     refused(
-        run_agent(node, "--uds", str(node.sock), "--ready-fd", "99"), 2, "--ready-fd 99 is no open descriptor"
+        run_agent(node, "--uds", str(node.sock), "--ready-fd", "99"),
+        2,
+        "--ready-fd 99 is not an open descriptor",
     )
 
 
@@ -128,7 +130,7 @@ def test_a_socket_path_that_is_too_long(node):
 def test_a_second_agent_on_the_same_state(node, agents):
     agents.start()
     other = node.root / "other.sock"
-    refused(run_agent(node, "--uds", str(other)), 3, "another agent runs on")
+    refused(run_agent(node, "--uds", str(other)), 3, "another agent uses")
 
 
 def test_a_state_folder_that_cannot_be_made(node):

@@ -64,7 +64,7 @@ def test_a_kernel_log_that_drops_the_line_after_acknowledging_it(offbus):
         os.mknod(node / "kmsg", stat.S_IFCHR | 0o600, os.makedev(1, 3))
     restart_agents(sandbox)
     finished = offbus.run(SCENARIOS / "xid79.yaml")
-    failed(finished, "kernel", "took the line and does not give it back", "not proven on plane kernel")
+    failed(finished, "kernel", "accepted the line and does not return it", "not proven on plane kernel")
     assert finished.step("inject")["outcome"] == "failed"
 
 

@@ -59,7 +59,7 @@ def test_what_a_killed_run_did_is_gone_with_its_sandbox(offbus):
     up(offbus)  # another one of that name is not the one that the run acted on
     recovered = offbus.call("recover")
     assert (recovered.returncode, "residue: none" in recovered.stdout) == (0, True), recovered.stdout
-    assert "another was started in its place" in (offbus.newest() / "report.json").read_text()
+    assert "another one was started in its folder" in (offbus.newest() / "report.json").read_text()
 
 
 def test_a_sandbox_that_a_recovery_started_again_ends_with_it(offbus):

@@ -1,1 +1,1 @@
-"""What an XID is: NVIDIA's catalogue, the codes that it shows in CUDA and NVML, and what it asks for."""
+"""The XID catalogue: NVIDIA's table, each XID's codes in CUDA and NVML, and the recommended action."""

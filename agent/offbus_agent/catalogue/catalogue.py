@@ -1,15 +1,13 @@
-"""The one catalogue of XIDs: what a fault is, how it shows, what is expected of whom.
+"""The catalogue of XIDs: what a fault is, how it shows, and which action is documented for it.
 
-Job: join NVIDIA's table (`data/xid_catalog.csv`: number, mnemonic, title, actions) with our `effects`, and
-say what NVSentinel makes of each. Agent, steps, docs and schemas read it; nothing writes it. `lookup`
-raises `UnknownXid` naming what is allowed. The table is read on first use, so that importing this module is
-cheap.
+Job: join NVIDIA's table (`data/xid_catalog.csv`: number, mnemonic, title, actions) with our `xid_effects`, and compute
+NVSentinel's action for each. Agent, steps, docs and schemas read it; nothing writes it. `lookup` raises `UnknownXid`
+with what is allowed. The table is read on first use, so that importing this module is cheap.
 
-NVSentinel's action is computed by its documented rule (`MapActionStringToProto`): RESTART_APP and IGNORE
-become NONE; RESET_GPU and WORKFLOW_XID_48 COMPONENT_RESET; RESTART_BM and RESTART_VM stay; anything else,
-an empty cell included, CONTACT_SUPPORT. 144-150 go by their line (`nvlink5`), 154 by the words in its
-parentheses. NVSentinel turns COMPONENT_RESET into RESTART_VM when its metadata file does not know the GPU's
-PCI address.
+NVSentinel's action follows its documented rule (`MapActionStringToProto`): RESTART_APP and IGNORE become NONE;
+RESET_GPU and WORKFLOW_XID_48 COMPONENT_RESET; RESTART_BM and RESTART_VM stay; anything else, an empty cell included,
+CONTACT_SUPPORT. For 144-150 the line decides (`nvlink5`), for 154 the words in its parentheses. NVSentinel turns
+COMPONENT_RESET into RESTART_VM when its metadata file does not list the GPU's PCI address.
 """
 
 import csv
@@ -27,11 +25,11 @@ from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS
 __all__ = ["Action", "Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 
 Action = Literal["NONE", "COMPONENT_RESET", "RESTART_BM", "RESTART_VM", "CONTACT_SUPPORT"]
-"""NVSentinel's recommended actions that an XID can lead to; all but NONE are fatal and cordon the node."""
+"""NVSentinel's recommended actions for XIDs; all except NONE are fatal and cordon the node."""
 
 
 class UnknownXid(LookupError):
-    """Raised when a number is not in NVIDIA's catalogue; the message says what is, and what may be meant."""
+    """Raised when a number is not in NVIDIA's catalogue; the message lists what is, and close matches."""
 
     def __init__(self, xid: object, message: str) -> None:
         super().__init__(message)
@@ -41,7 +39,7 @@ class UnknownXid(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """An action that somebody documents for an XID, and who that is."""
+    """A documented action for an XID, and who documents it."""
 
     action: str
     whose: str
@@ -49,7 +47,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Xid:
-    """One XID. Codes are what the plane answers by default; None means that the plane has nothing to show."""
+    """One XID. Codes are what the plane returns by default; None means that the plane has nothing to show."""
 
     number: int
     mnemonic: str
@@ -57,7 +55,7 @@ class Xid:
     text: str
     """The kernel line after `NVRM: Xid (PCI:...): `; `{gpu}` stands for the GPU's index."""
     text_from_driver: bool
-    """False: no driver text is known, and `text` is made from the catalogue's title or mnemonic."""
+    """False: no driver text is known, and `text` comes from the catalogue's title or mnemonic."""
     cuda: Code | None
     nvml: Code | None
     guide_cuda: Code | None
@@ -68,16 +66,16 @@ class Xid:
     planes: tuple[Plane, ...]
     """Where the fault shows on real hardware."""
     shown: Shown
-    """What NVML shows besides its code, when that plane is asked for."""
+    """What NVML shows besides its code, when that plane is requested."""
     nvidia_action: str
-    """Immediate action of NVIDIA's catalogue; "" where its cell is empty."""
+    """Immediate action of NVIDIA's catalogue; "" for an empty cell."""
     nvidia_investigatory: str
     nvsentinel_action: Action
     note: str
 
     @property
     def cordons(self) -> bool:
-        """Whether NVSentinel treats it as fatal, which is when it cordons: any action but NONE."""
+        """Whether NVSentinel treats it as fatal and cordons the node: any action except NONE."""
         return self.nvsentinel_action != "NONE"
 
     @property
@@ -90,7 +88,7 @@ class Xid:
 
 
 def lookup(xid: int) -> Xid:
-    """The catalogue's entry. Raises UnknownXid with what is allowed and the nearest numbers."""
+    """The catalogue's entry. Raises UnknownXid with what is allowed and the closest numbers."""
     entry = catalogue().get(xid)
     if entry is None:
         raise UnknownXid(xid, _unknown(xid))
@@ -111,7 +109,8 @@ def catalogue() -> Mapping[int, Xid]:
 
 def _entry(row: Mapping[str, str]) -> Xid:
     number = int(row["xid"])
-    effect = EFFECTS.get(number) or Effect(text=_made_up_text(row), sticky=False)
+    words = row["mnemonic"] if row["title"] == "Unused" else row["title"]
+    effect = EFFECTS.get(number) or Effect(text=f"{row['xid']}, {words}", sticky=False)
     guide = GUIDE_CUDA.get(number)
     return Xid(
         number=number,
@@ -138,11 +137,6 @@ def _planes(effect: Effect) -> tuple[Plane, ...]:
     cuda = (Plane.CUDA,) if effect.cuda is not None else ()
     nvml = (Plane.NVML,) if effect.nvml_usually else ()
     return (Plane.KERNEL, *cuda, *nvml)
-
-
-def _made_up_text(row: Mapping[str, str]) -> str:
-    words = row["mnemonic"] if row["title"] == "Unused" else row["title"]
-    return f"{row['xid']}, {words}"
 
 
 _BUCKETS: Mapping[str, Action] = {

@@ -1,4 +1,4 @@
-"""What NVSentinel concludes from an NVLink 5 line (XIDs 144-150).
+"""NVSentinel's action for an NVLink 5 line (XIDs 144-150).
 
 Job: match the two words in the parentheses against the "Xid 144-150 Decode" sheet of NVIDIA's catalogue
 (`data/xid_nvlink5_decode.csv`) as NVSentinel's parser does: by number, intrInfo bit pattern and error status;
@@ -21,11 +21,11 @@ _LINE = re.compile(
 
 
 class NotNvlink5(ValueError):
-    """Raised when a text has not the NVLink 5 shape; NVSentinel then falls back to CONTACT_SUPPORT."""
+    """Raised when a text does not have the NVLink 5 shape; NVSentinel then falls back to CONTACT_SUPPORT."""
 
 
 def bucket(text: str, *, driver: int = FIRST_R575) -> str | None:
-    """The action of the first rule that matches `text` (from its number on), None when no rule does.
+    """The action of the first rule that matches `text` (which begins with the number); None when no rule does.
 
     `driver` is the driver's major version (580 for 580.82.07). Raises NotNvlink5.
     """
@@ -35,7 +35,9 @@ def bucket(text: str, *, driver: int = FIRST_R575) -> str | None:
     xid, info, status = int(found[1]), int(found[7], 16), found[8].lower()
     column = "intrinfo_r575" if driver >= FIRST_R575 else "intrinfo_pre_r575"
     for rule in _rules():
-        if int(rule["xid"]) == xid and _bits_match(rule[column], info) and _status_matches(rule, status):
+        wanted = rule["error_status"].lower()  # compared as text, as NVSentinel does; may hold several values
+        status_matches = not wanted or status in wanted.split("/")
+        if int(rule["xid"]) == xid and status_matches and _bits_match(rule[column], info):
             return rule["action"]
     return None
 
@@ -53,9 +55,3 @@ def _rules() -> tuple[dict[str, str], ...]:
 def _bits_match(pattern: str, word: int) -> bool:
     bits = f"{word:0{len(pattern)}b}"
     return all(want in ("-", have) for want, have in zip(pattern, bits[-len(pattern) :], strict=True))
-
-
-def _status_matches(rule: dict[str, str], status: str) -> bool:
-    """Compared as text, as NVSentinel does; a cell may hold several, and an empty one admits any."""
-    wanted = rule["error_status"].lower()
-    return not wanted or status in wanted.split("/")

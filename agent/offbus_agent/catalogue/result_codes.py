@@ -1,8 +1,8 @@
-"""Names of the CUDA driver and NVML result codes that a fault may answer with.
+"""Names of the CUDA driver and NVML result codes that a fault may return.
 
-Job: one table for each API, so that requests, reports and the catalogue spell codes alike. It must not know
-XIDs (that is `effects`). A code that is not in its table is refused with `UnknownCode`: a number that no
-driver ever returns would rehearse nothing.
+Job: one table for each API, so that requests, reports and the catalogue use the same names. It must not know XIDs (that
+is `xid_effects`). A code that is not in its table is refused with `UnknownCode`: a number that no driver ever returns
+would test nothing.
 
 Sources: `CUresult` in cuda.h of CUDA 12.9 and 13.5; `nvmlReturn_t` in nvml.h (nvidia-ml-py 13.615).
 """
@@ -15,7 +15,7 @@ __all__ = ["CUDA_CODES", "NVML_CODES", "Code", "UnknownCode", "cuda_code", "nvml
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A result code with the name that its header gives it."""
+    """A result code with its name in the API's header."""
 
     number: int
     name: str
@@ -25,7 +25,7 @@ class Code:
 
 
 class UnknownCode(ValueError):
-    """Raised when a number is no result code of its API; the message lists those that are."""
+    """Raised when a number is not a result code of its API; the message lists the known ones."""
 
 
 CUDA_CODES: Mapping[int, str] = {
@@ -58,7 +58,7 @@ CUDA_CODES: Mapping[int, str] = {
     911: "CUDA_ERROR_EXTERNAL_DEVICE",
     999: "CUDA_ERROR_UNKNOWN",
 }
-"""CUresult numbers by which a fault can show; cudaError_t uses the same numbers."""
+"""CUresult numbers that a fault can return; cudaError_t uses the same numbers."""
 
 NVML_CODES: Mapping[int, str] = {
     1: "NVML_ERROR_UNINITIALIZED",
@@ -75,7 +75,7 @@ NVML_CODES: Mapping[int, str] = {
     28: "NVML_ERROR_GPU_NOT_FOUND",
     999: "NVML_ERROR_UNKNOWN",
 }
-"""nvmlReturn_t numbers by which a fault can show."""
+"""nvmlReturn_t numbers that a fault can return."""
 
 
 def cuda_code(number: int) -> Code:
@@ -91,5 +91,5 @@ def nvml_code(number: int) -> Code:
 def _code(number: int, table: Mapping[int, str], api: str) -> Code:
     if number not in table:
         known = ", ".join(f"{code} {name}" for code, name in table.items())
-        raise UnknownCode(f"{number} is no {api} result that a fault can show; known are {known}")
+        raise UnknownCode(f"{number} is not a {api} result that a fault can return; known: {known}")
     return Code(number, table[number])

@@ -1,13 +1,12 @@
-"""What each XID looks like: its kernel text, and the results that processes see.
+"""How each XID shows: its kernel text, and the results that processes see.
 
-Job: the hand-written half of the catalogue (the other half is NVIDIA's own table, `data/xid_catalog.csv`).
-It must not know expectations or write anything. An XID without a row here has only its kernel line, made
-from its title.
+Job: the hand-written half of the catalogue (the other half is NVIDIA's own table, `data/xid_catalog.csv`). It must not
+know expectations or write anything. An XID without a row here has only its kernel line, from its title.
 
-Kernel texts are those of the driver's source (open-gpu-kernel-modules 595.45.04) or of public driver logs;
-process ids are given as the driver gives them when it knows none, so that no line blames a process that did
-nothing. Codes follow cuda.h, nvml.h and public reports (docs/reference/agent.md); where they vary by
-driver, or no GPU was at hand to confirm them, the row says so in `note`.
+Kernel texts are those of the driver's source (open-gpu-kernel-modules 595.45.04) or of public driver logs; process ids
+are written as the driver writes unknown ones, so that no line blames an innocent process. Codes follow cuda.h, nvml.h
+and public reports (docs/reference/agent.md); a row's `note` says where they vary by driver or were not confirmed on a
+GPU.
 """
 
 from collections.abc import Mapping
@@ -26,7 +25,7 @@ class Plane(StrEnum):
 
 
 class Mode(StrEnum):
-    """How faulted calls behave: they fail, block until disarmed, come late, or the whole GPU is gone."""
+    """How faulted calls behave: they fail, block until the fault is disarmed, are delayed, or the whole GPU is gone."""
 
     ERROR = "error"
     HANG = "hang"
@@ -36,7 +35,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What NVML shows besides its code and the XID's own event; the page's fields of the same names (`page_slot`)."""
+    """What NVML shows besides its code and the XID's own event; the page's fields of the same names (`page.slot`)."""
 
     nvml_events: int = 0
     recovery_action: int = 0
@@ -56,14 +55,14 @@ class Effect:
     cuda: int | None = None
     """CUresult of running processes; None when they see nothing."""
     nvml: int | None = None
-    """nvmlReturn_t when the nvml plane is asked for; None when no sensible one exists."""
+    """nvmlReturn_t when the nvml plane is requested; None when no sensible one exists."""
     sticky: bool = True
     """The process keeps failing until it ends (cuda.h: "the process must be terminated and relaunched")."""
     new_processes: bool = False
-    """Processes that start while the fault lasts are faulted too."""
+    """Processes that start while the fault is armed are faulted too."""
     mode: Mode = Mode.ERROR
     nvml_usually: bool = False
-    """On real hardware NVML calls fail too; if not, `nvml` is what the plane answers when asked for."""
+    """On real hardware NVML calls fail too; if not, `nvml` is what the plane returns on request."""
     shown: Shown = Shown()
     note: str = ""
 
@@ -73,10 +72,10 @@ _RESET_WANTED = Shown(nvml_events=0x8000, recovery_action=1)
 """Events are nvmlEventType* of nvml.h; the recovery action is what the driver's XID 154 says after these faults."""
 
 UNKNOWN_PROCESS = "pid='<unknown>', name=<unknown>, "
-"""What the driver prints before the message when it knows no process (older drivers; newer omit it)."""
+"""What the driver prints before the message when the process is unknown (older drivers; newer ones omit it)."""
 
 NVLINK5_XIDS = range(144, 151)
-"""XIDs whose lines have the NVLink 5 shape; `nvlink5` reads them."""
+"""XIDs whose lines have the NVLink 5 shape; `nvlink5` parses them."""
 
 
 def _nvlink5(text: str, *, fatal: bool) -> Effect:

@@ -1,1 +1,1 @@
-"""The faults of this node: requests, what exists, who owns it, its evidence, how it is cleared."""
+"""The faults of this node: requests, stored faults, ownership, evidence, and the responder's clear."""

@@ -1,9 +1,9 @@
-"""The responder's documented clear: the line by which NVSentinel learns that a GPU was reset.
+"""The responder's documented clear: the log line that tells NVSentinel that a GPU was reset.
 
-Job: write `GPU reset executed: UUID, success: true` for the GPUs of one fault, each once, read back, and remember it.
-Only for GPUs that NVSentinel's metadata file on this node lists: for another one its monitor would try the line again
-and again (reference: syslog-health-monitor, `parseGPUResetLine`), and never for a GPU that the fault did not touch.
-While the fault is armed nothing may be cleared: the GPU is still broken for whoever uses it. It must not touch pages.
+Job: write `GPU reset executed: UUID, success: true` once for each GPU of one fault, read it back, and store it. Only
+for GPUs that NVSentinel's metadata file on this node lists: for others its monitor would retry the line for ever
+(reference: syslog-health-monitor, `parseGPUResetLine`), and never for a GPU that the fault did not affect. While the
+fault is armed nothing may be cleared: the GPU is still broken for its users. It must not touch pages.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ __all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "metadata_of"]
 
 
 class ResetLine(KernelEntry):
-    """A reset line that was read back, and whose it is."""
+    """A reset line that was read back, and its GPU."""
 
     gpu: str
 
@@ -39,7 +39,7 @@ class LeftOut(BaseModel):
 
 
 class ClearAnswer(BaseModel):
-    """What was written for a fault, now or by an earlier request."""
+    """The lines written for a fault, now or by an earlier request."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
@@ -49,7 +49,7 @@ class ClearAnswer(BaseModel):
 
 
 class Clearing:
-    """Writes reset lines. `known` gives the UUIDs that the responder knows now."""
+    """Writes reset lines. `known` returns the UUIDs that the responder knows now."""
 
     def __init__(self, planes: Planes, book: FaultBook, known: Callable[[], frozenset[str]]) -> None:
         self._planes = planes
@@ -57,12 +57,12 @@ class Clearing:
         self._known = known
 
     async def clear(self, stored: StoredFault) -> ClearAnswer:
-        """Clear what was not cleared yet. Raises Refusal, PlaneFailedError."""
+        """Clear the GPUs that were not cleared yet. Raises Refusal, PlaneFailedError."""
         if stored.fault.state is State.ARMED:
             raise Refusal(
                 409,
                 "still_armed",
-                f"fault {stored.fault.id} is armed: its GPUs are not well",
+                f"fault {stored.fault.id} is armed: its GPUs are still broken",
                 "disarm it first",
             )
         known, left_out = self._known(), []
@@ -74,7 +74,7 @@ class Clearing:
         return ClearAnswer(fault=stored.fault.id, lines=lines, left_out=left_out)
 
     async def _clear(self, stored: StoredFault, gpu: str, known: frozenset[str]) -> str:
-        """Why a GPU was left out; "" when its line is in the log. Repeated after a crash, it is written again."""
+        """Why a GPU was left out; "" when its line is in the log. After a crash, a repeat writes it again."""
         if gpu not in known:
             return f"{METADATA} does not list it"
         try:
@@ -86,7 +86,7 @@ class Clearing:
 
 
 def metadata_of(root: Path) -> frozenset[str]:
-    """UUIDs that the responder knows on the node. Raises Refusal when its file makes no sense."""
+    """UUIDs that the responder knows on the node. Raises Refusal when its file is not valid."""
     try:
         return known_to_responder(root)
     except GpuDiscoveryError as err:

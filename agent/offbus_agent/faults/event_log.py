@@ -1,7 +1,7 @@
-"""What happened to each fault, in order, and waking those who wait for it.
+"""The events of each fault, in order, and long polls for them.
 
-Job: number and append events, answer "what came after N", and let long polls sleep until something comes. It keeps
-nothing itself: events live in the stored fault, and whoever appends saves the store.
+Job: number and append events, return those after N, and let long polls wait for the next one. It stores nothing itself:
+events are in the stored fault, and the caller that appends one saves the store.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ __all__ = ["EventLog"]
 
 
 class EventLog:
-    """The event lists of all faults, with one alarm for each fault that somebody waits for."""
+    """The event lists of all faults, with one alarm for each fault that a long poll waits for."""
 
     def __init__(self) -> None:
         self._alarms: dict[str, asyncio.Event] = {}
 
     def append(self, stored: StoredFault, kind: Kind, at_ns: int | None = None, **facts: Any) -> None:
-        """Add an event and wake who waits."""
+        """Add an event and wake the long polls."""
         at = boottime_ns() if at_ns is None else at_ns
         stored.events.append(FaultEvent(seq=len(stored.events) + 1, at_ns=at, kind=kind, **facts))
         alarm = self._alarms.pop(stored.fault.id, None)

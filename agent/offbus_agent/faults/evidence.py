@@ -1,10 +1,9 @@
-"""What processes report of a fault: taken from the events file, and believed only as far as it can be checked.
+"""What processes report about a fault: read from the events file, and accepted only as far as it can be checked.
 
-Job: bring a fault's `processes`, `counts` and `first_faulted` up to date with the rows of its arming. A row is
-written by a process that nobody vouches for: a record counts only with the code that was armed, on a GPU of the
-fault, at a time between arming and now, and the pid is looked up in /proc (`processes`). What does not fit is left
-out and logged once. Processes and counts are those of the latest arming. It changes nothing but the fault it is
-given.
+Job: update a fault's `processes`, `counts` and `first_faulted` from the rows of its arming. A row is written by an
+untrusted process: a record counts only with the code that was armed, on a GPU of the fault, at a time between arming
+and now, and the pid is looked up in /proc (`processes`). What does not fit is left out and logged once. Processes and
+counts are those of the latest arming. It changes only the given fault.
 """
 
 import logging
@@ -17,7 +16,7 @@ from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.faults.processes import Known, census, find_process, pod_uid
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.leases import boottime_ns
-from offbus_agent.models import Counts, Fault, FirstFaulted, ProcessSeen
+from offbus_agent.models import Counts, FirstFaulted, ProcessSeen
 from offbus_agent.page.control import FaultedCall, ProcessRow
 from offbus_agent.planes.page_plane import NodePage
 
@@ -25,16 +24,16 @@ __all__ = ["Evidence"]
 
 _NAMES = {Plane.CUDA: CUDA_CODES, Plane.NVML: NVML_CODES}
 _Key = tuple[int, int, int]
-"""Which process: pid namespace, pid in it, when it loaded the shim."""
+"""Identifies a process: pid namespace, pid in it, when it loaded the shim."""
 _MOST_CALLS = 1024
-"""First faulted calls kept of a fault: two for each process that has a row, and no more for those that lie."""
+"""First faulted calls stored per fault: two for each process that has a row; more can only be forged."""
 _MOST_REMEMBERED = 4096
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """Who had the control page mapped, and when that was."""
+    """The processes that had the control page mapped, and when that was."""
 
     at_ns: int
     found: Mapping[tuple[int, int], Known]
@@ -51,12 +50,12 @@ class Evidence:
         self._unverified: set[tuple[int, Plane, _Key]] = set()
 
     def look_around(self) -> None:
-        """Remember who could meet a fault now: a process may end before its failed call is read. Blocking."""
+        """Remember which processes a fault can affect: one may end before its failed call is read. Blocking."""
         at_ns = boottime_ns()
         self._census = _Census(at_ns, census(self._page.path, self._root))
 
     def update(self, stored: StoredFault) -> list[FirstFaulted]:
-        """Take in what is new of the fault's latest arming; the first faulted calls that were not known yet."""
+        """Add the new evidence of the fault's latest arming; returns the first faulted calls that are new."""
         fault = stored.fault
         rows = self._page.rows(fault.generation) if fault.generation else []
         if not rows:
@@ -73,7 +72,7 @@ class Evidence:
         return sorted(fresh, key=_when)
 
     def forget(self, stored: StoredFault) -> None:
-        """The fault's evidence was handed over: free its rows."""
+        """Free the rows of a fault whose evidence was handed over."""
         if stored.fault.generation:
             self._page.forget(stored.fault.generation)
 
@@ -99,7 +98,11 @@ class Evidence:
         return calls
 
     def _call(self, stored: StoredFault, plane: Plane, row: ProcessRow, call: FaultedCall) -> FirstFaulted:
-        who = self._who(row)
+        who, gpus = self._who(row), stored.fault.gpus
+        if call.gpu:  # in the fault's own spelling
+            gpu = next(one for one in gpus if one.lower() == call.gpu.lower())
+        else:  # the process did not know it: the fault's only GPU, if there is only one
+            gpu = gpus[0] if len(gpus) == 1 else ""
         return FirstFaulted(
             plane=plane,
             function=call.function,
@@ -109,24 +112,28 @@ class Evidence:
             host_pid=who.host_pid,
             pod_uid=who.pod_uid,
             tid=call.tid,
-            gpu=_gpu(stored.fault, call),
+            gpu=gpu,
             at_ns=call.at_ns,
         )
 
     def _who(self, row: ProcessRow) -> Known:
-        """Looked up when first seen, since it may end right after its call failed; else by the census."""
+        """The row's process: looked up when first seen, since it may end right after its call failed.
+
+        One that has ended is taken from the census, if it had loaded the shim by then: pids are reused.
+        """
         key = _key(row)
         if len(self._found) > _MOST_REMEMBERED:
             self._found.clear()
         if key not in self._found:
             pid = find_process(row.pid, row.pid_namespace, self._page.path)
-            self._found[key] = self._counted(row) if pid is None else Known(pid, pod_uid(pid, self._root))
+            counted = self._census.found.get((row.pid_namespace, row.pid))
+            if pid is not None:
+                self._found[key] = Known(pid, pod_uid(pid, self._root))
+            elif counted and row.start_ns < self._census.at_ns:
+                self._found[key] = counted
+            else:
+                self._found[key] = Known(None, None)
         return self._found[key]
-
-    def _counted(self, row: ProcessRow) -> Known:
-        """A process that has ended, if it is in the census and had loaded the shim by then: pids are used again."""
-        known = self._census.found.get((row.pid_namespace, row.pid))
-        return known if known and row.start_ns < self._census.at_ns else Known(None, None)
 
     def _log_once(self, stored: StoredFault, plane: Plane, row: ProcessRow, why: str) -> None:
         key = (row.generation, plane, _key(row))
@@ -141,21 +148,14 @@ def _why_unverified(stored: StoredFault, plane: Plane, call: FaultedCall) -> str
     """Why a record cannot be true; "" when it can."""
     fault = stored.fault
     if plane not in stored.codes:
-        return "was not to be faulted"
+        return "was not supposed to be faulted"
     if call.code != stored.codes[plane]:
-        return f"answered {call.code} instead of {stored.codes[plane]}"
+        return f"returned {call.code} instead of {stored.codes[plane]}"
     if not (fault.armed_ns or 0) <= call.at_ns <= boottime_ns():
-        return "was not made while the fault was armed"
+        return "did not happen while the fault was armed"
     if call.gpu and call.gpu.lower() not in [gpu.lower() for gpu in fault.gpus]:
         return f"was for {call.gpu}"
     return ""
-
-
-def _gpu(fault: Fault, call: FaultedCall) -> str:
-    """The fault's own spelling; where the process did not know, the only GPU that it can be, else ""."""
-    if not call.gpu:
-        return fault.gpus[0] if len(fault.gpus) == 1 else ""
-    return next(gpu for gpu in fault.gpus if gpu.lower() == call.gpu.lower())
 
 
 def _key(row: ProcessRow) -> _Key:

@@ -1,7 +1,6 @@
-"""What this node allows: which XIDs, how many faults at once, how often, and one owner a GPU.
+"""What this node allows: which XIDs, how many faults at once, how often, and one owner per GPU.
 
-Job: say no, with the reason and the way out; it changes nothing but its own token bucket. It must not look at
-planes or at the page.
+Job: refuse, with the reason and a hint; it changes only its own token bucket. It must not read planes or the page.
 """
 
 from collections.abc import Iterable
@@ -30,7 +29,7 @@ class TokenBucket:
         self._tokens = self.burst
 
     def take(self, now_ns: int) -> float:
-        """0 when a token was taken, else the seconds until there is one."""
+        """Take a token: 0 when there was one, else the seconds until the next."""
         earned = (now_ns - self._at_ns) / 60e9 * self.per_minute if self._at_ns else 0
         self._tokens, self._at_ns = min(self.burst, self._tokens + earned), now_ns
         if self._tokens < 1:
@@ -48,7 +47,7 @@ class Policy:
     bucket: TokenBucket = field(default_factory=TokenBucket)
 
     def admit(self, request: FaultRequest, others: Iterable[StoredFault], now_ns: int) -> None:
-        """Raises Refusal unless the request may be armed beside `others`. Takes a token last."""
+        """Raises Refusal unless the request may be armed besides `others`. Takes a token last."""
         self._xid(request.xid)
         live = [other for other in others if is_live(other) and other.fault.id != request.id]
         if len(live) >= self.max_faults:
@@ -56,7 +55,7 @@ class Policy:
             raise Refusal(
                 409,
                 "too_many_faults",
-                f"{len(live)} faults are armed here ({names}), and {self.max_faults} is this node's limit",
+                f"{len(live)} faults are armed here ({names}); this node's limit is {self.max_faults}",
                 "disarm one, or start the agent with a higher --max-faults",
             )
         self._gpus(request, live)
@@ -73,7 +72,7 @@ class Policy:
             )
 
     def _gpus(self, request: FaultRequest, live: Iterable[StoredFault]) -> None:
-        """Two faults on one page slot's GPU would hide each other; kernel lines alone do not."""
+        """Two faults on one GPU's page slot would hide each other; kernel lines alone do not."""
         if not _PAGE_PLANES & set(request.planes):
             return
         for other in live:
@@ -94,12 +93,12 @@ class Policy:
             raise Refusal(
                 429,
                 "rate_limited",
-                f"this node takes {self.bucket.burst} injections at once, {self.bucket.per_minute:g} a minute",
-                f"try again in {wait_s:.1f} s",
+                f"this node allows {self.bucket.burst} injections at once, {self.bucket.per_minute:g} per minute",
+                f"retry in {wait_s:.1f} s",
                 retry_after_s=round(wait_s, 3),
             )
 
 
 def is_live(stored: StoredFault) -> bool:
-    """Armed, or being armed just now."""
+    """Armed, or being armed."""
     return stored.fault.state is State.ARMED or stored.phase == "applying"

@@ -1,9 +1,9 @@
-"""From the pid that a process sees to the pid that the node sees.
+"""Maps the pid that a process sees to the pid that the node sees.
 
-Job: find the process that filled a row of the events file, and whose pod it is in. The row is believed in nothing: the
-process must live in the pid namespace that the row names, have that pid in it, and have the control page mapped. None
-means that no such process is alive (any more); `census` remembers those that lived, for processes that end right
-after their call has failed. Reading /proc of processes that come and go never raises.
+Job: find the process that filled a row of the events file, and its pod. The row is not trusted: the process must live
+in the pid namespace that the row names, have that pid in it, and have the control page mapped. None means that no such
+process is alive (any more); `census` lists those alive at one time, for processes that end right after their call has
+failed. Reading /proc of processes that come and go never raises.
 """
 
 import os
@@ -16,23 +16,25 @@ __all__ = ["Known", "Preloaded", "census", "find_process", "pod_uid", "preloaded
 
 _PROC = Path("/proc")
 _POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
-"""Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
+"""The kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
 _CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-"""A container's id, as runtimes name its cgroup."""
+"""A container's id, in the name of its cgroup."""
 
 
 def find_process(pid: int, namespace: int, page: Path) -> int | None:
     """The pid, in our namespace, of the process with `pid` in pid namespace inode `namespace`; None if not found."""
     mapped = _mapping_key(page)
-    for candidate in _candidates(pid, namespace):
-        if _is_that(candidate, pid, namespace) and _has_mapped(candidate, mapped):
+    own = _namespace(os.getpid()) == namespace  # then only `pid` itself can be it; else any process may be
+    for candidate in (pid,) if own else _all_pids():
+        same = _namespace(candidate) == namespace and _innermost_pid(candidate) == pid
+        if same and _has_mapped(candidate, mapped):
             return candidate
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A process as the node knows it. `pod_uid` is None for one that is in no pod."""
+    """A process on the node. `pod_uid` is None for one that is in no pod."""
 
     host_pid: int | None
     pod_uid: str | None
@@ -58,31 +60,27 @@ class Preloaded:
     pid: int
     """In its own namespace."""
     container: str
-    """The container's id by its cgroup; "" on a node that is a folder."""
+    """The container's id from its cgroup; "" on a node that is a folder."""
     value: str | None
-    """None: its environment cannot be read."""
+    """None: its environment is not readable."""
 
 
 def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
-    """The first process of each container of a pod: what its image, its spec and whoever chained made of LD_PRELOAD."""
+    """The first process of each container of a pod, with the LD_PRELOAD that image, spec and operators made."""
     first: dict[str, Preloaded] = {}
     for host_pid in _all_pids():
         pid = _innermost_pid(host_pid)
         if pid is None or pod_uid(host_pid, node_root) != pod:
             continue
-        container = _container_id(host_pid)
+        ids = _CONTAINER.findall(" ".join(_lines(host_pid, "cgroup")))
+        container = str(ids[0]) if ids else ""
         if container not in first or pid < first[container].pid:
             first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
     return sorted(first.values(), key=lambda one: one.container)
 
 
-def _container_id(pid: int) -> str:
-    found = _CONTAINER.findall(" ".join(_lines(pid, "cgroup")))
-    return str(found[0]) if found else ""
-
-
 def _variable(pid: int, name: str) -> str | None:
-    """Of the environment that a process was started with; "" when it had none of that name."""
+    """A variable of the environment that a process was started with; "" when it is not set."""
     try:
         entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
@@ -94,7 +92,7 @@ def _variable(pid: int, name: str) -> str | None:
 def pod_uid(pid: int, node_root: Path) -> str | None:
     """The uid of the pod that the process is in; None when it is in none.
 
-    In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
+    In Kubernetes its cgroup has it; on a node that is a folder, its home below `pods/` (docs/architecture.md).
     """
     found = _POD.search(" ".join(_lines(pid, "cgroup")))
     return found[1].replace("_", "-") if found else _home_pod(pid, node_root)
@@ -108,22 +106,10 @@ def _home_pod(pid: int, node_root: Path) -> str | None:
     return None
 
 
-def _candidates(pid: int, namespace: int) -> Iterator[int]:
-    """In our own namespace there is one; in another, any process may be it."""
-    if _namespace(os.getpid()) == namespace:
-        yield pid
-        return
-    yield from _all_pids()
-
-
 def _all_pids() -> Iterator[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
-
-
-def _is_that(candidate: int, pid: int, namespace: int) -> bool:
-    return _namespace(candidate) == namespace and _innermost_pid(candidate) == pid
 
 
 def _namespace(pid: int) -> int | None:
@@ -142,12 +128,12 @@ def _innermost_pid(pid: int) -> int | None:
 
 
 def _has_mapped(pid: int, key: str) -> bool:
-    """For reading only, as the shim does: the agent's own mapping can be written."""
+    """Whether it has mapped the file read-only, as the shim does: the agent's own mapping is writable."""
     return any(key in line and " r--s " in line for line in _lines(pid, "maps"))
 
 
 def _mapping_key(path: Path) -> str:
-    """How /proc/PID/maps names a file: ` MAJOR:MINOR INODE `."""
+    """A file in /proc/PID/maps: ` MAJOR:MINOR INODE `."""
     found = path.stat()
     return f" {os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x} {found.st_ino} "
 

@@ -1,8 +1,8 @@
-"""The faults that the node has, and what becomes of them without being asked.
+"""The node's faults, and what happens to them without a request.
 
-Job: keep every fault with its state, evidence and events; end what has expired; go on or clean up after a restart of
-the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It
-answers no requests (`faults` does) and knows no HTTP.
+Job: store every fault with its state, evidence and events; end what has expired; resume or clean up after a restart of
+the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It serves
+no requests (`service` does) and knows no HTTP.
 """
 
 import asyncio
@@ -35,28 +35,28 @@ class FaultBook:
         self._evidence = evidence
         self.events = EventLog()
         self.changed = asyncio.Event()
-        """Set when something was armed, renewed or ended: the keeper looks again."""
+        """Set when something was armed, renewed or ended: wakes the keeper."""
 
     def __iter__(self) -> Iterator[StoredFault]:
         return iter(self._store)
 
     def known(self, fault: str) -> StoredFault | None:
-        """The fault of that id, also one that was recovered a while ago."""
+        """The fault of that id, also a recovered one."""
         return self._store.get(fault)
 
     def find(self, fault: str) -> StoredFault:
-        """The fault of that id. Raises Refusal 404 for one that is not here, or was recovered."""
+        """The fault of that id. Raises Refusal 404 for an unknown or recovered one."""
         stored = self._store.get(fault)
         if stored is None or stored.forgotten:
             raise not_found(fault)
         return stored
 
     def armed(self) -> list[Fault]:
-        """The armed faults, without looking at the page."""
+        """The armed faults, without reading the page."""
         return [stored.fault for stored in self._store if stored.fault.state is State.ARMED]
 
     def check_epoch(self, run: str, epoch: int) -> None:
-        """Remember a run's owner. Raises Refusal 409 for one that was superseded."""
+        """Store a run's owner. Raises Refusal 409 for one that was superseded."""
         newest = self._store.epoch(run)
         refuse_stale(run, epoch, newest)
         if epoch > newest:
@@ -71,16 +71,16 @@ class FaultBook:
             self._store.save()
         except StoreError as err:
             raise Refusal(
-                500, "not_persisted", str(err), "fix --state (space, rights), then try again"
+                500, "not_persisted", str(err), "check the disk space and permissions of --state, then retry"
             ) from err
 
     def fail(self, stored: StoredFault) -> None:
-        """Keep what became of an attempt that did not show: not listed, told to whoever recovers or clears it."""
+        """Store an attempt that did not show: not listed, but returned to a recover or clear."""
         stored.fault.state, stored.forgotten = State.FAILED, True
         self.save_or_log()
 
     def interrupt(self, stored: StoredFault) -> None:
-        """Keep an attempt that was broken off: what it wrote is not known."""
+        """Store an interrupted attempt: it is unknown what it wrote."""
         stored.phase = "interrupted"
         self.save_or_log()
 
@@ -90,14 +90,14 @@ class FaultBook:
         self.save_or_log()
 
     def save_or_log(self) -> None:
-        """Persist what has healed already."""
+        """Persist what has already healed."""
         try:
             self._store.save()
         except StoreError as err:
             _log.error("%s", err)
 
     def end(self, stored: StoredFault, state: State) -> None:
-        """Take an armed fault off the page, then take in the last evidence. The caller persists."""
+        """Remove an armed fault from the page, then add the last evidence. The caller persists."""
         if stored.fault.state is State.ARMED:
             self._planes.disarm(stored.fault.id)
             stored.fault.state = state
@@ -107,24 +107,24 @@ class FaultBook:
             _log.info("fault %s is %s", stored.fault.id, state.value)
 
     async def look_around(self) -> None:
-        """Remember which processes can meet a fault, before it is armed."""
+        """Remember which processes a fault can affect, before it is armed."""
         await asyncio.to_thread(self._evidence.look_around)
 
     def take_in(self, stored: StoredFault) -> bool:
-        """Bring the evidence up to date; whether a first faulted call is new."""
+        """Update the evidence; whether there is a new first faulted call."""
         fresh = self._evidence.update(stored)
         for call in fresh:
             self.events.append(stored, "first_faulted", call.at_ns, **call.model_dump(exclude={"at_ns"}))
         return bool(fresh)
 
     def forget(self, stored: StoredFault) -> None:
-        """The fault was handed over to its owner. Raises Refusal 500 when that cannot be persisted."""
+        """Forget a fault that was handed over to its owner. Raises Refusal 500 when that cannot be persisted."""
         stored.forgotten = True
         self.save(stored)
         self._evidence.forget(stored)
 
     def expire_due(self) -> None:
-        """End every fault whose lease is over."""
+        """End every fault whose lease has expired."""
         now = self.now_ns()
         due = [stored for stored in self._store if has_expired(stored.fault, now)]
         for stored in due:
@@ -133,14 +133,14 @@ class FaultBook:
             self.save_or_log()
 
     def observe(self) -> None:
-        """Expire what is due, then take in what processes have reported."""
+        """Expire what is due, then add what processes have reported."""
         self.expire_due()
         armed = [stored for stored in self._store if stored.fault.state is State.ARMED]
         if sum(self.take_in(stored) for stored in armed):
             self.save_or_log()
 
     def restore(self) -> None:
-        """After a start: end what was being applied or has expired, go on with what lives."""
+        """After a start: end what was being applied or has expired, resume the rest."""
         for stored in self._store:
             if stored.phase == "applying":
                 self._planes.disarm(stored.fault.id)
@@ -155,5 +155,5 @@ class FaultBook:
         living = {stored.fault.id: stored for stored in self._store if stored.fault.state is State.ARMED}
         gone = self._planes.keep_only({name: stored.fault.generation for name, stored in living.items()})
         for name in gone:
-            _log.warning("fault %s is no longer on the page: somebody removed the page", name)
+            _log.warning("fault %s is no longer on the page: the page was removed", name)
             self.end(living[name], State.DISARMED)

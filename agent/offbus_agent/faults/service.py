@@ -1,9 +1,9 @@
-"""What may be asked of a node's faults, in which order things then happen, and who may ask.
+"""The requests on a node's faults: their steps in order, and who may make them.
 
-Job: the requests. Every change is persisted before it takes effect. A failing plane leaves the others undone and
-nothing armed, and the answer names it. Requests of an owner that was superseded (a lower epoch) are refused, and a
-lapse is final. Calls on one fault are serialised; the event loop is never blocked by the kernel log. It must not
-know HTTP, nor how a plane works.
+Job: the requests. Every change is persisted before it takes effect. When a plane fails, the others are undone, nothing
+is armed, and the response names it. Requests of a superseded owner (a lower epoch) are refused, and an expiry is final.
+Calls on one fault are serialised; the kernel log never blocks the event loop. It must not know HTTP, nor how a plane
+works.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ __all__ = ["Faults"]
 
 
 class Faults:
-    """The requests that a node answers. All raise Refusal; those that arm raise PlaneFailedError too."""
+    """A node's requests. All raise Refusal; those that arm raise PlaneFailedError too."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class Faults:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def all(self) -> list[Fault]:
-        """Every fault that was not recovered, with its evidence up to now."""
+        """Every fault that was not recovered, with its current evidence."""
         self._book.observe()
         return [stored.fault for stored in self._book]
 
     def get(self, fault: str) -> Fault:
-        """One fault with its evidence up to now."""
+        """One fault with its current evidence."""
         self._book.observe()
         return self._book.find(fault).fault
 
@@ -67,7 +67,7 @@ class Faults:
         return await self._book.events.after(self._book.find(fault), since, wait_s)
 
     async def create(self, request: FaultRequest) -> tuple[Fault, bool]:
-        """Make (and arm) a fault; (fault, True) when it is new, (fault, False) when it was there."""
+        """Create (and arm) a fault; (fault, True) when it is new, (fault, False) when it existed."""
         async with self._alone(request.id):
             self._book.check_epoch(request.run, request.epoch)
             known = self._book.known(request.id)
@@ -89,7 +89,7 @@ class Faults:
             return stored.fault, True
 
     async def arm(self, fault: str, lease: LeaseRequest) -> Fault:
-        """Arm a disarmed fault; one that is armed is renewed."""
+        """Arm a disarmed fault; renew an armed one."""
         async with self._alone(fault):
             stored = self._owned(fault, lease)
             refuse_ended(stored)
@@ -99,7 +99,7 @@ class Faults:
             return stored.fault
 
     async def renew(self, fault: str, lease: LeaseRequest) -> Fault:
-        """Give an armed fault a new lease from now: 410 after an expiry, 409 when disarmed."""
+        """Start a new lease for an armed fault: 410 after an expiry, 409 when disarmed."""
         async with self._alone(fault):
             stored = self._owned(fault, lease)
             refuse_ended(stored)
@@ -108,7 +108,7 @@ class Faults:
             return self._renew(stored, lease)
 
     async def disarm(self, fault: str, owner: OwnerRequest) -> Fault:
-        """Disarm; a fault that is not armed stays as it is."""
+        """Disarm; a fault that is not armed stays unchanged."""
         async with self._alone(fault):
             stored = self._owned(fault, owner)
             self._book.end(stored, State.DISARMED)
@@ -116,17 +116,17 @@ class Faults:
             return stored.fault
 
     async def recover(self, fault: str, owner: OwnerRequest) -> Fault:
-        """Disarm and forget; the answer is the fault with all its evidence. Repeats get the same answer."""
+        """Disarm and forget; returns the fault with all its evidence. Repeats get the same answer."""
         async with self._alone(fault):
             known = self._remembered(fault, owner)
             if not known.forgotten:
                 self._book.end(known, State.DISARMED)
-                self._book.take_in(known)  # calls that were under way at the disarming have reported by now
+                self._book.take_in(known)  # calls in flight at the disarming have reported by now
                 self._book.forget(known)
             return known.fault
 
     async def clear(self, fault: str, owner: OwnerRequest) -> ClearAnswer:
-        """Tell the responder that the fault's GPUs were reset; works on recovered and failed faults too."""
+        """Log the reset of the fault's GPUs for the responder; works on recovered and failed faults too."""
         async with self._alone(fault):
             stored = self._remembered(fault, owner)
             return await self._clearing.clear(stored)
@@ -164,7 +164,7 @@ class Faults:
         self._book.events.append(stored, "armed", applied.armed_ns, generation=applied.generation)
 
     def _written(self, stored: StoredFault, lines: list[KernelEntry]) -> None:
-        """Lines that are in the kernel log now, whatever became of the rest."""
+        """Store lines that are in the kernel log, even if a later step failed."""
         stored.fault.kernel = [*stored.fault.kernel, *lines]
         for entry in lines:
             self._book.events.append(
@@ -184,7 +184,7 @@ class Faults:
         return fault
 
     def _alone(self, fault: str) -> asyncio.Lock:
-        """One call on a fault at a time; what is due has expired before any."""
+        """Serialises the calls on a fault; first expires what is due."""
         self._book.expire_due()
         lock = self._locks.get(fault)
         if lock is None:
@@ -192,7 +192,7 @@ class Faults:
         return lock
 
     def _remembered(self, fault: str, owner: OwnerRequest) -> StoredFault:
-        """A fault of this owner, also one that was recovered or that failed."""
+        """A fault of this owner, also a recovered or failed one."""
         self._book.check_epoch(owner.run, owner.epoch)
         known = self._book.known(fault)
         if known is None:

@@ -1,9 +1,9 @@
-"""The agent's memory: its faults, in one file that survives it.
+"""The agent's stored faults, in one file that survives it.
 
 Job: write before every effect, whole and atomically (temporary file, fsync, rename, fsync of the folder),
-and read at the start. A file that cannot be written is a `StoreError`, and then nothing may be injected. A
-file that cannot be understood is put aside under another name and reported by `load`: an agent that refuses
-to start could not be asked to disarm. It knows no planes and no leases.
+and read at the start. A file that cannot be written is a `StoreError`, and then nothing may be injected. A file that
+cannot be parsed is renamed and reported by `load`: an agent that refuses to start could not disarm anything. It knows
+no planes and no leases.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ class AlreadyRunningError(StoreError):
 
 
 class StoredFault(BaseModel):
-    """A fault with what its answers do not show."""
+    """A fault with the fields that responses do not show."""
 
     model_config = ConfigDict(extra="forbid", defer_build=True)
 
@@ -44,13 +44,13 @@ class StoredFault(BaseModel):
             lambda phase: "applied" if phase == "settled" else phase
         ),  # as agents of 0.1 wrote it
     ] = "applied"
-    """`applying` is on disk while planes are being changed; found at a start, the agent died in between."""
+    """`applying` is on disk while planes are being changed; found at a start, the agent died meanwhile."""
     forgotten: bool = False
-    """Recovered or failed: no longer listed, kept for a while so that a repeated recover gets the same answer."""
+    """Recovered or failed: no longer listed, stored for a while so that a repeated recover gets the same answer."""
     cleared: dict[str, KernelEntry] = {}
     """The reset line that was written for a GPU, by UUID."""
     codes: dict[Plane, int] = {}
-    """What faulted calls answer, per plane asked for; 0 in the modes hang and delay, which make the call."""
+    """What faulted calls return, per requested plane; 0 in the modes hang and delay, which make the call."""
     events: list[FaultEvent] = []
 
 
@@ -72,7 +72,7 @@ class Store:
         self._lock = _own(folder)
 
     def load(self) -> str | None:
-        """Read what a former agent left. Returns a warning when the file had to be put aside."""
+        """Read the file of an earlier agent. Returns a warning when it had to be renamed."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -88,7 +88,7 @@ class Store:
         return None
 
     from_other_boot = False
-    """What was loaded was written before the last boot: nothing of it can be armed any more."""
+    """The file was written before the last boot: nothing in it can still be armed."""
 
     def save(self) -> None:
         """Persist everything. Raises StoreError."""
@@ -120,16 +120,16 @@ class Store:
         self._content.faults.pop(fault, None)
 
     def epoch(self, run: str) -> int:
-        """The highest epoch that this node has seen of a run; 0 for none."""
+        """The highest known epoch of a run; 0 for none."""
         return self._content.epochs.get(run, 0)
 
     def raise_epoch(self, run: str, epoch: int) -> None:
-        """Remember an epoch; the last touched runs are kept."""
+        """Store an epoch; the most recently used runs stay."""
         self._content.epochs.pop(run, None)
         self._content.epochs[run] = epoch
 
     def close(self) -> None:
-        """Give the folder up."""
+        """Release the folder."""
         os.close(self._lock)
 
     def _trim(self) -> None:
@@ -142,7 +142,7 @@ class Store:
     def _put_aside(self, why: str) -> str:
         aside = self._path.with_suffix(f".unreadable-{os.getpid()}")
         self._path.replace(aside)
-        return f"{self._path} is not readable ({why}); kept as {aside.name}, starting with no faults"
+        return f"cannot parse {self._path} ({why}); renamed to {aside.name}, starting without faults"
 
 
 def _own(folder: Path) -> int:
@@ -152,7 +152,7 @@ def _own(folder: Path) -> int:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
-        raise AlreadyRunningError(f"another agent runs on {folder}") from None
+        raise AlreadyRunningError(f"another agent uses {folder}") from None
     return fd
 
 

@@ -1,4 +1,4 @@
-"""What the agent can be asked over HTTP: one table, from which server and OpenAPI document are both made.
+"""The agent's HTTP operations: one table, the source of both the server's routes and the OpenAPI document.
 
 Job: translate a checked request into one call of `Agent`, and nothing else. Paths and shapes are seam 3 of
 docs/architecture.md.
@@ -27,7 +27,7 @@ from offbus_agent.models import (
 __all__ = ["ENDPOINTS", "LONGEST_WAIT_S", "Call", "Endpoint"]
 
 LONGEST_WAIT_S = 60.0
-"""How long a long poll may wait; longer wishes are cut to it."""
+"""The longest time that a long poll may wait; longer requests are cut to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One operation. `run` answers (status, body)."""
+    """One operation. `run` returns (status, body)."""
 
     method: str
     path: str
@@ -115,12 +115,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         answer=Health,
     ),
     Endpoint(
-        method="GET", path="/faults", summary="All faults not yet recovered.", run=_list, answer=FaultList
+        method="GET",
+        path="/faults",
+        summary="All faults that were not recovered yet.",
+        run=_list,
+        answer=FaultList,
     ),
     Endpoint(
         method="POST",
         path="/faults",
-        summary="Make a fault on all its planes at once; idempotent by id.",
+        summary="Create a fault on all its planes at once; idempotent by id.",
         run=_create,
         body=FaultRequest,
         answer=Fault,
@@ -132,7 +136,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="GET",
         path="/faults/{id}/events",
-        summary="Long poll: what happened to a fault after `since`.",
+        summary="Long poll: a fault's events after `since`.",
         run=_events,
         answer=EventsAnswer,
         polls=True,
@@ -148,7 +152,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="POST",
         path="/faults/{id}/renew",
-        summary="Give an armed fault a new lease; a expired one is 410.",
+        summary="Start a new lease for an armed fault; 410 for an expired one.",
         run=_renew,
         body=LeaseRequest,
         answer=Fault,
@@ -172,7 +176,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="POST",
         path="/faults/{id}/clear",
-        summary="Log the reset of its GPUs, the responder's documented clear; also after recover.",
+        summary="Log the reset of its GPUs, the responder's documented clear; also after a recover.",
         run=_clear,
         body=OwnerRequest,
         answer=ClearAnswer,
@@ -180,7 +184,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint(
         method="GET",
         path="/pods/{id}/preload",
-        summary="The LD_PRELOAD that the containers of a pod (by uid) run with: of their images, specs and operators.",
+        summary="The LD_PRELOAD of a pod's containers (by the pod's uid), as image, spec and operators set it.",
         run=_preload,
         answer=PreloadAnswer,
     ),

@@ -1,7 +1,7 @@
 """The agent's listening socket.
 
-Job: bind a Unix socket or a TCP port before anything else is changed, so that a port in use is found at once. A
-Unix socket that a dead agent left is replaced; one that answers is not. Failures are `ListenError`.
+Job: bind a Unix socket or a TCP port before anything else is changed, so that a port in use is detected at once. A
+dead agent's Unix socket is replaced; one that accepts connections is not. Failures are `ListenError`.
 """
 
 import os
@@ -16,16 +16,16 @@ _LONGEST_PATH = 107
 
 
 class ListenError(Exception):
-    """Raised when the socket cannot be had; the message says why and what to do."""
+    """Raised when the agent cannot listen; the message says why and what to do."""
 
 
 def listen_tcp(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one. Raises ListenError."""
+    """A listening TCP socket; port 0: any free one. Raises ListenError."""
     try:
         return socket.create_server((host, port), backlog=_BACKLOG)
     except (OSError, OverflowError) as err:
         raise ListenError(
-            f"cannot listen on {host}:{port}: {err}; choose another --port, or stop who has it"
+            f"cannot listen on {host}:{port}: {err}; choose another --port, or stop the program that uses it"
         ) from err
 
 
@@ -50,7 +50,7 @@ def listen_unix(path: Path) -> socket.socket:
 
 
 def name_of(sock: socket.socket) -> str:
-    """The address as people write it: http://HOST:PORT or unix:PATH."""
+    """The address in readable form: http://HOST:PORT or unix:PATH."""
     address = sock.getsockname()
     if sock.family == socket.AF_UNIX:
         return f"unix:{address}"
@@ -61,7 +61,7 @@ def name_of(sock: socket.socket) -> str:
 def _remove_stale(path: Path) -> None:
     if not path.is_socket():
         if path.exists():
-            raise ListenError(f"{path} exists and is no socket; choose another --uds")
+            raise ListenError(f"{path} exists and is not a socket; choose another --uds")
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:

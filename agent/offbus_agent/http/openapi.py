@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the endpoint table and the models."""
+"""The OpenAPI 3.1 document, generated from the endpoint table and the models."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from offbus_agent.models import ErrorAnswer
 
 __all__ = ["document"]
 
-_REFUSALS = "A refusal: every one says what, why and what to do."
+_REFUSALS = "An error: what failed, why, and what to do."
 
 
 def document(version: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "operationId": endpoint.run.__name__.strip("_"),
         "parameters": _parameters(endpoint),
         "responses": {
-            **{str(status): _content("The answer.", endpoint.answer) for status in endpoint.statuses},
+            **{str(status): _content("The response.", endpoint.answer) for status in endpoint.statuses},
             "default": _content(_REFUSALS, ErrorAnswer),
         },
     }

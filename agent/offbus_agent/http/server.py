@@ -1,8 +1,8 @@
-"""The agent's HTTP face, on starlette.
+"""The agent's HTTP interface, on starlette.
 
-Job: authorise, read, check, call, answer. A write without the token is refused before its body is read. Everything
-but a 2xx has the body `{"error": {"code", "message", "hint"}}`, unknown paths and bugs included (a bug's traceback
-goes to the log, never to the caller). It holds no state of its own.
+Job: authorise, read, check, call, respond. A write without the token is refused before its body is read. Every response
+except a 2xx has the body `{"error": {"code", "message", "hint"}}`, also for unknown paths and bugs (a bug's traceback
+goes to the log, never to the caller). It has no state of its own.
 """
 
 import math
@@ -74,7 +74,7 @@ def _authorise(request: Request, token: TokenFile) -> None:
         admitted = token.admits(request.headers)
     except TokenError as err:
         raise Refusal(
-            503, "no_token", str(err), "nothing can be changed before the token file is in order"
+            503, "no_token", str(err), "fix the token file: no write is possible without it"
         ) from err
     if not admitted:
         raise Refusal(401, "unauthorized", "a write needs the node's token", "send it in X-Offbus-Token")
@@ -85,7 +85,7 @@ async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > _LARGEST_BODY:
-            raise Refusal(413, "body_too_large", f"a body has at most {_LARGEST_BODY} bytes")
+            raise Refusal(413, "body_too_large", f"the body is longer than {_LARGEST_BODY} bytes")
     try:
         return model.model_validate_json(raw)
     except ValidationError as err:
@@ -98,7 +98,7 @@ def _invalid(err: ValidationError) -> Refusal:
         for e in err.errors(include_url=False, include_context=False, include_input=False)
     ]
     words = "; ".join(f"{field['where']}: {field['what']}" for field in fields)
-    return Refusal(422, "invalid_body", words, "GET /openapi.json describes every body", fields=fields)
+    return Refusal(422, "invalid_body", words, "see GET /openapi.json for every body", fields=fields)
 
 
 def _number(request: Request, name: str, most: float) -> float:
@@ -108,7 +108,7 @@ def _number(request: Request, name: str, most: float) -> float:
     except ValueError:
         value = -1
     if not value >= 0:
-        raise Refusal(422, "invalid_query", f"{name}={text!r} is not a number from 0")
+        raise Refusal(422, "invalid_query", f"{name}={text!r} is not a number of 0 or more")
     return min(value, most)
 
 
@@ -141,5 +141,5 @@ async def _unknown(request: Request, err: Exception) -> Response:
 
 async def _bug(_request: Request, err: Exception) -> Response:
     """The web server logs the traceback."""
-    refusal = Refusal(500, "bug", f"the agent failed: {type(err).__name__}", "its log has the traceback")
+    refusal = Refusal(500, "bug", f"the agent failed: {type(err).__name__}", "see the traceback in its log")
     return JSONResponse(refusal.body(), 500)

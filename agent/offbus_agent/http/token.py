@@ -1,7 +1,7 @@
 """The token that every write needs.
 
-Job: read it from a file that only its owner (and group) can read, and compare in constant time. The file is read
-for each comparison, so that a rotated secret counts at once. A file that cannot be used raises `TokenError`: the
+Job: read it from a file that only its owner (and group) can read, and compare in constant time. The file is read for
+each comparison, so that a rotated secret takes effect at once. A file that cannot be used raises `TokenError`: the
 agent never runs without one, and the token itself is in no message.
 """
 
@@ -16,7 +16,7 @@ _LONGEST = 4096
 
 
 class TokenError(Exception):
-    """Raised when the token file cannot be read, is empty, or is readable by everybody."""
+    """Raised when the token file cannot be read, is empty, or is world-readable."""
 
 
 class TokenFile:
@@ -34,13 +34,13 @@ class TokenFile:
         except OSError as err:
             raise TokenError(f"cannot read the token file {self._path}: {err.strerror}") from err
         if mode & stat.S_IROTH:
-            raise TokenError(f"the token file {self._path} is readable by everybody: chmod 0600 {self._path}")
+            raise TokenError(f"the token file {self._path} is world-readable: run `chmod 0600 {self._path}`")
         if not token:
             raise TokenError(f"the token file {self._path} is empty")
         return token
 
     def admits(self, headers: Mapping[str, str]) -> bool:
-        """Whether `X-Offbus-Token`, or `Authorization: Bearer`, carries the token. Raises TokenError."""
+        """Whether `X-Offbus-Token` or `Authorization: Bearer` has the token. Raises TokenError."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = headers.get("x-offbus-token") or (bearer if scheme.lower() == "bearer" else "")
         return hmac.compare_digest(given.strip().encode(), self.read())

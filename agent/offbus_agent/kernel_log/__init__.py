@@ -1,1 +1,1 @@
-"""The kernel log: its lines, `/dev/kmsg` and the record file behind one interface."""
+"""The kernel log: its lines, and one interface for `/dev/kmsg` and the record file."""

@@ -1,8 +1,8 @@
-"""The kernel log behind `/dev/kmsg`.
+"""The kernel log `/dev/kmsg`.
 
-Job: one open-write-close per line (the kernel drops what exceeds 10 records per 5 s *per open file*), then
-read from the position taken before the write until the record appears. Waiting is poll(2) on the device. A
-device that answers end-of-file or something else than records is not a kernel log, and says so.
+Job: one open-write-close per line (the kernel drops more than 10 records per 5 s *per open file*), then read from the
+position before the write until the record appears. Waiting is poll(2) on the device. A device that returns end-of-file,
+or anything except records, is not a kernel log, and the error says so.
 """
 
 import os
@@ -17,7 +17,7 @@ __all__ = ["KmsgDevice"]
 
 _BOUND_S = 3.0
 _RECORD_SIZE = 8192
-"""Largest record that the kernel delivers (CONSOLE_EXT_LOG_MAX)."""
+"""The kernel's largest record (CONSOLE_EXT_LOG_MAX)."""
 
 
 class KmsgDevice:
@@ -35,7 +35,11 @@ class KmsgDevice:
         data = f"<{level}>{checked(line)}\n".encode("ascii")
         reader = self._open(os.O_RDONLY | os.O_NONBLOCK)
         try:
-            self._seek_end(reader)
+            try:
+                os.lseek(reader, 0, os.SEEK_END)
+            except OSError as err:
+                why = f"{self.path} is not a kernel log: {err.strerror}"
+                raise KernelLogError(why, "set --kmsg to /dev/kmsg") from err
             at_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             self._write_once(data)
             return KernelRecord(self._read_back(reader, line), at_ns, line)
@@ -50,12 +54,6 @@ class KmsgDevice:
                 f"cannot open {self.path}: {err.strerror}", "run the agent privileged"
             ) from err
 
-    def _seek_end(self, reader: int) -> None:
-        try:
-            os.lseek(reader, 0, os.SEEK_END)
-        except OSError as err:
-            raise KernelLogError(f"{self.path} is no kernel log: {err.strerror}", "give /dev/kmsg") from err
-
     def _write_once(self, data: bytes) -> None:
         writer = self._open(os.O_WRONLY)
         try:
@@ -65,7 +63,7 @@ class KmsgDevice:
         finally:
             os.close(writer)
         if written != len(data):
-            raise KernelLogError(f"{self.path} took {written} of {len(data)} bytes")
+            raise KernelLogError(f"{self.path} accepted only {written} of {len(data)} bytes")
 
     def _read_back(self, reader: int, line: str) -> int:
         deadline = time.monotonic() + _BOUND_S
@@ -77,7 +75,7 @@ class KmsgDevice:
             except BlockingIOError:
                 poller.poll(left * 1000)
             except BrokenPipeError:
-                continue  # records were overwritten before we read them; the next read gives the oldest
+                continue  # records were overwritten before we read them; the next read returns the oldest
             except OSError as err:
                 raise KernelLogError(f"cannot read {self.path}: {err.strerror}") from err
             else:
@@ -85,7 +83,7 @@ class KmsgDevice:
                 if seq is not None:
                     return seq
         raise NotShown(
-            f"the line was written to {self.path} and did not come back within {_BOUND_S:g} s",
+            f"timed out after {_BOUND_S:g}s waiting for the line that was written to {self.path}",
             _why(),
             lost=False,
         )
@@ -94,8 +92,8 @@ class KmsgDevice:
         record = parse_record(raw.decode("ascii", errors="replace"))
         if record is None:
             raise NotShown(
-                f"{self.path} took the line and does not give it back: it is no kernel log",
-                "give /dev/kmsg",
+                f"{self.path} accepted the line and does not return it: it is not a kernel log",
+                "set --kmsg to /dev/kmsg",
                 lost=True,
             )
         return record[0] if record[1] == line else None
@@ -106,7 +104,7 @@ def _why() -> str:
     try:
         value = setting.read_text(encoding="ascii").strip()
     except OSError as err:
-        return f"kernel.printk_devkmsg cannot be read ({err.strerror})"
+        return f"cannot read kernel.printk_devkmsg ({err.strerror})"
     if value == "off":
-        return "kernel.printk_devkmsg is off: the kernel drops what user space writes; set it to ratelimit"
-    return f"kernel.printk_devkmsg is {value}; is the log flooded?"
+        return "kernel.printk_devkmsg is off: the kernel drops lines from user space; set it to ratelimit"
+    return f"kernel.printk_devkmsg is {value}; check whether the log is flooded"

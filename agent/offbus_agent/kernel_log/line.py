@@ -1,11 +1,11 @@
-"""The text of a kernel line: dialects, and the one check that every line passes.
+"""The text of a kernel line: dialects, and the check of every line.
 
-Job: build `NVRM: Xid (PCI:dddd:bb:dd): N, ...` as detectors accept it, and guarantee that one text is one
-record. Nothing that a caller sends reaches the log unless `checked` let it through: printable ASCII without
-backslash (the kernel shows anything else as \\xNN, so it could not be read back as written), no line end,
-under 900 bytes with its prefix. It must not open files. Violations raise `UnsafeLine`.
+Job: build `NVRM: Xid (PCI:dddd:bb:dd): N, ...` as detectors accept it, and guarantee that one text is one record. A
+caller's text reaches the log only if `checked` accepts it: printable ASCII without backslash (the kernel shows anything
+else as \\xNN, so it could not be read back as written), no line end, under 900 bytes with its prefix. It must not open
+files. Violations raise `UnsafeLine`.
 
-Dialects (docs/reference/agent.md has the measured table of who accepts which):
+Dialects (docs/reference/agent.md has the measured table of which detector accepts which):
 
     marked     offbus=ID ;NVRM: Xid ...   gpud, DCGM, NVSentinel; carries the drill's id; the default
     bare       NVRM: Xid ...              gpud, DCGM; journald eats the first word, so not NVSentinel
@@ -34,7 +34,7 @@ class UnsafeLine(ValueError):
 
 
 class Dialect(StrEnum):
-    """How the line starts, which decides who recognises it."""
+    """How the line starts, which decides which detectors recognise it."""
 
     MARKED = "marked"
     BARE = "bare"
@@ -54,27 +54,29 @@ def xid_line(*, dialect: Dialect, fault: str, pci: str, text: str, at_s: float) 
     if not _PCI.fullmatch(pci):
         raise UnsafeLine(f"PCI address {pci!r} is not spelt dddd:bb:dd")
     if not re.match(r"\d+, ", text):
-        raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM want it")
+        raise UnsafeLine(f"the text {text!r} must start with the XID and a comma: gpud and DCGM require it")
     return checked(_opening(dialect, fault, at_s) + f"NVRM: Xid (PCI:{pci}): {text}")
 
 
 def reset_line(gpu: str) -> str:
-    """What NVSentinel's GPU reset job logs when it is done (its `gpu-reset` script): clears that GPU's faults.
+    """The line that NVSentinel's GPU reset job logs at its end (its `gpu-reset` script): clears that GPU's faults.
 
     It needs no dialect: its first word has no colon, so journald leaves it whole. `gpu` is a full UUID. Raises
     UnsafeLine.
     """
     if not _UUID.fullmatch(gpu):
-        raise UnsafeLine(f"{gpu!r} is not a whole GPU UUID: a responder could not tell which GPU was reset")
+        raise UnsafeLine(f"{gpu!r} is not a full GPU UUID: a responder could not tell which GPU was reset")
     return checked(f"GPU reset executed: {gpu}, success: true")
 
 
 def checked(line: str) -> str:
-    """`line` itself, if it is exactly one record wherever it is written. Raises UnsafeLine."""
+    """`line` itself, if it is exactly one record in every kernel log. Raises UnsafeLine."""
     if not _PRINTABLE.fullmatch(line):
         raise UnsafeLine(f"a kernel line may only hold printable ASCII without backslash: {line!r}")
     if len(line) + _PREFIX_ROOM >= LIMIT:
-        raise UnsafeLine(f"a kernel line must stay under {LIMIT} bytes with its prefix, this has {len(line)}")
+        raise UnsafeLine(
+            f"a kernel line with its prefix must be under {LIMIT} bytes; this one has {len(line)}"
+        )
     return line
 
 

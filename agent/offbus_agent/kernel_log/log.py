@@ -1,9 +1,8 @@
 """One interface over a node's kernel log: `/dev/kmsg`, or the record file of a `local` node.
 
-Job: write one line and prove that it is there, by reading the record back with its sequence number. A line
-that does not show is `NotShown`, never success; what cannot be opened or written is `KernelLogError`. Both
-name path, reason and cure. Neither implementation creates a file, keeps one open between lines, or sends
-more than one record.
+Job: write one line and verify it, by reading the record back with its sequence number. A line that does not show is
+`NotShown`, never success; a log that cannot be opened or written is `KernelLogError`. Both have path, reason and hint.
+Neither implementation creates a file, keeps one open between lines, or writes more than one record.
 """
 
 import os
@@ -24,7 +23,7 @@ __all__ = [
 ]
 
 FACILITY_USER = 1
-"""What the kernel forces on records from user space that name no other facility."""
+"""The facility that the kernel sets on records from user space without another one."""
 
 
 _RECORD = re.compile(r"(\d+),(\d+),(\d+),([^;]*);(.*)")
@@ -40,9 +39,9 @@ class KernelLogError(Exception):
 
 
 class NotShown(KernelLogError):
-    """Raised when a line was written and did not come back.
+    """Raised when a line was written and could not be read back.
 
-    `lost`: it certainly is not in the log, so no detector can have seen it. If not, it was only not found in time.
+    `lost`: it is not in the log for certain, so no detector can have seen it. If not, it was only not found in time.
     """
 
     def __init__(self, message: str, hint: str = "", *, lost: bool) -> None:
@@ -77,17 +76,17 @@ class KernelLog(Protocol):
 
 
 def stat_log(path: Path) -> os.stat_result:
-    """`os.stat` with our error."""
+    """`os.stat` that raises KernelLogError."""
     try:
         return path.stat()
     except OSError as err:
         raise KernelLogError(
-            f"no kernel log at {path}: {err.strerror}", "it is never created here; mount the host's /dev/kmsg"
+            f"no kernel log at {path}: {err.strerror}", "mount the host's /dev/kmsg: it is never created here"
         ) from err
 
 
 def check_access(path: Path) -> None:
-    """Raises KernelLogError unless `path` may be read (to prove a line) and written."""
+    """Raises KernelLogError unless `path` may be read (to verify a line) and written."""
     stat_log(path)
     for access, word in ((os.R_OK, "read"), (os.W_OK, "written")):
         if not os.access(path, access):
@@ -97,6 +96,6 @@ def check_access(path: Path) -> None:
 
 
 def parse_record(raw: str) -> tuple[int, str] | None:
-    """(seq, text) of `<prefix>,<seq>,<usec>,<flags>;<text>`, first line only; None when it is no record."""
+    """(seq, text) of `<prefix>,<seq>,<usec>,<flags>;<text>`, first line only; None when it is not a record."""
     found = _RECORD.match(raw)
     return (int(found[2]), found[5]) if found else None

@@ -1,4 +1,4 @@
-"""Which kernel log stands behind a path: the device or the record file."""
+"""Opens the kernel log at a path: the device or the record file."""
 
 import stat
 from pathlib import Path
@@ -19,5 +19,5 @@ def open_kernel_log(path: Path) -> KernelLog:
         return RecordFile(path)
     raise KernelLogError(
         f"{path} is neither a character device nor a regular file",
-        "give /dev/kmsg, or a local node's record file",
+        "set --kmsg to /dev/kmsg, or to a local node's record file",
     )

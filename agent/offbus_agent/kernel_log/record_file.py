@@ -1,9 +1,9 @@
-"""The kernel log of a `local` node: a file with one record a line, as reading `/dev/kmsg` gives them.
+"""The kernel log of a `local` node: a file with one record per line, as read from `/dev/kmsg`.
 
-Job: append `<prefix>,<seq>,<usec>,-;<text>\\n` with one write under flock, then open the *path* afresh and
-find the record: a file that was replaced, truncated or swallowed the line fails with `NotShown`. No waiting
-is needed for that, because a write to a regular file is visible when write(2) returns; only the lock can be
-contended, and waiting for it is bounded.
+Job: append `<prefix>,<seq>,<usec>,-;<text>\\n` with one write under flock, then open the *path* again and find the
+record: a file that was replaced or truncated, or that lost the line, fails with `NotShown`. That needs no waiting,
+because a write to a regular file is visible when write(2) returns; only the lock can be contended, and waiting for it
+is bounded.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ __all__ = ["RecordFile"]
 
 _LOCK_BOUND_S = 2.0
 _TAIL = 4096
-"""Bytes from the end that surely hold the last record: a record stays under 900 bytes."""
+"""Bytes from the end that always hold the last record: a record is under 900 bytes."""
 
 
 class RecordFile:
@@ -70,8 +70,8 @@ class RecordFile:
         except BlockingIOError:
             if not _lock_patiently(fd):
                 raise KernelLogError(
-                    f"another writer has held the lock of {self.path} for over {_LOCK_BOUND_S:g} s",
-                    "find it with lslocks",
+                    f"timed out after {_LOCK_BOUND_S:g}s waiting for another writer's lock of {self.path}",
+                    "find the writer with `lslocks`",
                 ) from None
 
     def _append(self, fd: int, start: int, line: str, level: int) -> tuple[int, int]:
@@ -83,7 +83,9 @@ class RecordFile:
         except OSError as err:
             raise KernelLogError(f"cannot write to {self.path}: {err.strerror}") from err
         if written != len(data):
-            raise KernelLogError(f"{self.path} took {written} of {len(data)} bytes: is the disk full?")
+            raise KernelLogError(
+                f"{self.path} accepted only {written} of {len(data)} bytes: is the disk full?"
+            )
         return seq, at_ns
 
     def _next_seq(self, fd: int, size: int) -> int:
@@ -93,8 +95,8 @@ class RecordFile:
         record = parse_record(tail.rstrip("\n").rpartition("\n")[2]) if tail.endswith("\n") else None
         if record is None:
             raise KernelLogError(
-                f"{self.path} does not end with a whole record",
-                "its writers must append whole lines; make it anew",
+                f"{self.path} does not end with a complete record",
+                "its writers must append whole lines; create it again",
             )
         return record[0] + 1
 
@@ -109,7 +111,7 @@ class RecordFile:
             os.close(reader)
         raise NotShown(
             f"the line was written to {self.path} and is not in it",
-            "something truncates or replaces the file",
+            "check what truncates or replaces the file",
             lost=True,
         )
 
@@ -117,7 +119,7 @@ class RecordFile:
 def _lock_patiently(fd: int) -> bool:
     """Wait for the lock in a thread, on a duplicate: flock(2) has no timeout, and must not be polled.
 
-    If the wait is given up, the thread closes its duplicate once it gets the lock, and nothing is ever
+    After a timeout, the thread closes its duplicate once it gets the lock, and nothing is ever
     written.
     """
     duplicate = os.dup(fd)

@@ -1,1 +1,1 @@
-"""The control page: its ABI, the two files of a node, and where the built C parts are."""
+"""The control page: its ABI, a node's two files, and the location of the built C parts."""

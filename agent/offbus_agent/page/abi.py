@@ -1,8 +1,8 @@
 """The layout of the two files of `shim/include/offbus_page.h`, for ctypes.
 
-Job: say in Python what the header says in C; tests/shim holds the two together, offset by offset. It knows no
-meaning beyond names; `page` and `page_events` do. Numbers are little-endian in natural alignment, which is the
-native layout of the machines that the shim exists for (x86-64, aarch64).
+Job: repeat the C header in Python; tests/shim compares the two, offset by offset. It knows only names; `control` and
+`events` know their meaning. Numbers are little-endian in natural alignment, the native layout of the shim's machines
+(x86-64, aarch64).
 """
 
 import ctypes

@@ -1,11 +1,11 @@
-"""The control page: what the agent tells every process under the shim (`ctl`, shim/include/offbus_page.h).
+"""The control page: the agent's faults for every process under the shim (`ctl`, shim/include/offbus_page.h).
 
-Job: write faults into the page so that a reader sees all of a change or nothing of it, and read them back. The file
-is made once and then written in place; it outlives agents and is taken over by the next one. A page of another boot,
-or one whose writer died in the middle of a change, is disarmed when it is opened. One agent writes at a time: the
-caller sees to that. Every problem is a `PageError`. It knows no XIDs and no leases.
+Job: write faults into the page so that a reader sees all of a change or nothing of it, and read them back. The file is
+created once and then written over, never replaced; it outlives agents and is taken over by the next one. A page of
+another boot, or one whose writer died in the middle of a change, is disarmed when it is opened. Only one agent writes
+at a time: the caller ensures that. Every problem is a `PageError`. It knows no XIDs and no leases.
 
-The other file, which processes write, is `page_events`; its names are also importable from here.
+The other file, which processes write, is `events`; its names are also importable from here.
 """
 
 import mmap
@@ -40,16 +40,16 @@ _DEFAULT_TTL_NS = 5_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """What the page says, read back."""
+    """The page's content, read back."""
 
     armed: int
-    """0, or the newest generation: the word that processes look at."""
+    """0, or the newest generation: the word that processes check."""
     generation: int
-    """The last one given out."""
+    """The last one used."""
     heartbeat_ns: int
     heartbeat_ttl_ns: int
     slots: tuple[Slot, ...]
-    """Those in use; expired ones too."""
+    """The slots in use, expired ones too."""
 
 
 class ControlPage:
@@ -62,7 +62,7 @@ class ControlPage:
 
     @classmethod
     def create(cls, path: Path, *, heartbeat_ttl_ns: int = _DEFAULT_TTL_NS) -> Self:
-        """Open the page, or make it. Raises PageError for a file that is no page of this version."""
+        """Open the page, or create it. Raises PageError for a file that is not a page of this version."""
         fd, _ = open_or_create(path, bytes(_empty()), 0o644)
         try:
             if os.fstat(fd).st_size != _SIZE:
@@ -76,10 +76,10 @@ class ControlPage:
         return page
 
     def arm(self, slots: Sequence[Slot]) -> int:
-        """Put faults in force together, as one new generation, which is returned.
+        """Arm faults together, as one new generation, which is returned.
 
-        Slots of the same fault ids are replaced. `generation`, and `armed_at_ns` where it is 0, are filled in here.
-        No call that begins after this returns sees the state before. Raises PageError when the page is full, or
+        Slots of the same fault ids are replaced. `generation`, and `armed_at_ns` where it is 0, are set here.
+        No call that begins after this returns sees the earlier state. Raises PageError when the page is full, or
         for an empty list.
         """
         if not slots:
@@ -88,13 +88,14 @@ class ControlPage:
         now = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         with self._lock:
             remaining = [slot for slot in self._slots() if slot.fault_id not in ids]
-            generation = self._next_generation()
+            # never 0, never one that was used before: the counter is in the file
+            generation = int(self._page.generation) % 0xFFFF_FFFF + 1
             new = [replace(s, generation=generation, armed_at_ns=s.armed_at_ns or now) for s in slots]
             self._put([*remaining, *new], generation)
         return generation
 
     def disarm(self, fault_id: str) -> int:
-        """Take a fault off the page; answers how many slots it had."""
+        """Remove a fault from the page; returns how many slots it had."""
         with self._lock:
             before = self._slots()
             remaining = [slot for slot in before if slot.fault_id != fault_id]
@@ -103,7 +104,7 @@ class ControlPage:
         return len(before) - len(remaining)
 
     def renew(self, fault_id: str, expires_ns: int) -> int:
-        """Move a fault's end; stickiness and counters go on. Answers how many slots it has."""
+        """Change a fault's expiry; stickiness and counters continue. Returns how many slots it has."""
         with self._lock:
             before = self._slots()
             renewed = [replace(s, expires_ns=expires_ns) if s.fault_id == fault_id else s for s in before]
@@ -111,11 +112,11 @@ class ControlPage:
         return sum(slot.fault_id == fault_id for slot in before)
 
     def heartbeat(self, now_ns: int) -> None:
-        """The agent lives, at this CLOCK_BOOTTIME; without it the page counts as disarmed after its ttl."""
+        """Record that the agent lives at this CLOCK_BOOTTIME; without it the page counts as disarmed after its ttl."""
         self._page.heartbeat_ns = now_ns
 
     def read(self) -> PageState:
-        """The page as it stands in memory, which is what processes see."""
+        """The page in memory, as processes see it."""
         page = self._page
         with self._lock:
             return PageState(
@@ -127,7 +128,7 @@ class ControlPage:
             )
 
     def close(self) -> None:
-        """Let go of the file. What is armed stays armed until it expires or the heartbeat is stale.
+        """Release the file. What is armed stays armed until it expires or the heartbeat is stale.
 
         The mapping ends with the last view of it, which ctypes may hold a little longer: closing it now would raise.
         """
@@ -146,10 +147,6 @@ class ControlPage:
         page.abi_minor = ABI_MINOR
         page.heartbeat_ttl_ns = heartbeat_ttl_ns
 
-    def _next_generation(self) -> int:
-        """Never 0, never one that was given out before (the counter is in the file)."""
-        return int(self._page.generation) % 0xFFFF_FFFF + 1
-
     @staticmethod
     def _newest(slots: Iterable[Slot]) -> int:
         return max((slot.generation for slot in slots), default=0)
@@ -159,10 +156,10 @@ class ControlPage:
         return [Slot.unpack(layout) for layout in layouts if layout.flags & SlotFlag.ENABLED]
 
     def _put(self, slots: Sequence[Slot], armed: int) -> None:
-        """Write all slots under the sequence lock, then the word that processes look at.
+        """Write all slots under the sequence lock, then the word that processes check.
 
-        A slot keeps its place while it is in force: processes count by it. Disarming stores the word first, so
-        that it works at once even if this process dies here.
+        A slot keeps its index while it is armed: processes count by it. Disarming stores the word first, so
+        that it takes effect at once even if this process dies here.
         """
         placed = self._placed(slots)
         page = self._page
@@ -185,15 +182,14 @@ class ControlPage:
     def _placed(self, slots: Sequence[Slot]) -> dict[int, Slot]:
         if len(slots) > SLOTS:
             raise PageError(
-                f"{self.path}: {len(slots)} faulted GPUs, the page holds {SLOTS}; disarm something first"
+                f"{self.path}: {len(slots)} faulted GPUs, the page has room for {SLOTS}; disarm a fault first"
             )
-        at = {self._key(Slot.unpack(self._page.slots[i])): i for i in range(SLOTS) if self._enabled(i)}
+        layouts = self._page.slots
+        enabled = [i for i in range(SLOTS) if layouts[i].flags & SlotFlag.ENABLED]
+        at = {self._key(Slot.unpack(layouts[i])): i for i in enabled}
         placed = {at[self._key(slot)]: slot for slot in slots if self._key(slot) in at}
         free = iter([i for i in range(SLOTS) if i not in placed])
         return placed | {next(free): slot for slot in slots if self._key(slot) not in at}
-
-    def _enabled(self, index: int) -> bool:
-        return bool(self._page.slots[index].flags & SlotFlag.ENABLED)
 
     @staticmethod
     def _key(slot: Slot) -> tuple[str, str, int]:
@@ -211,9 +207,9 @@ _fence = threading.Lock()
 
 
 def _barrier() -> None:
-    """Orders the stores before it before those after it, for other processes too.
+    """A store barrier: other processes see the stores before it before those after it.
 
-    Two rounds of one lock: what is done before the first release is seen before what follows the second acquire.
+    Two rounds of one lock: stores before the first release are visible before those after the second acquire.
     On x86 stores are ordered anyway; on aarch64 they are not.
     """
     with _fence:

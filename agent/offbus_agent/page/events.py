@@ -1,8 +1,8 @@
-"""The events file: what processes under the shim say of themselves (`events`, shim/include/offbus_page.h).
+"""The events file: reports of processes under the shim (`events`, shim/include/offbus_page.h).
 
-Job: read it as what it is, a file that anybody in a pod may have written. It is read with pread, never mapped: a pod
-could truncate it, and a mapping of a truncated file kills its reader. What cannot be right is left out, without an
-exception: whether the rest is true is for `evidence` to check.
+Job: read it as untrusted: anything in a pod may have written it. It is read with pread, never mapped: a pod could
+truncate it, and a mapping of a truncated file kills its reader. Implausible rows are left out, without an exception;
+`evidence` verifies the rest.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ _SIZE = ctypes.sizeof(Events)
 _PID_MAX = 2**22
 """PID_MAX_LIMIT of 64-bit Linux (include/linux/threads.h)."""
 _COUNT_MAX = 2**53
-"""More calls than a process can make; also the largest integer that JSON readers keep."""
+"""More calls than a process can make; also the largest integer that JSON readers represent exactly."""
 _TIME_MAX = 2**63
 _CODE_MAX = 9999
 _FUNCTION = re.compile(rb"(?:cu|nvml)[A-Z][A-Za-z0-9_]{0,44}")
@@ -42,12 +42,12 @@ _FUNCTION = re.compile(rb"(?:cu|nvml)[A-Z][A-Za-z0-9_]{0,44}")
 
 @dataclass(frozen=True, slots=True)
 class FaultedCall:
-    """The first faulted call of a process in a generation, as it says itself."""
+    """The first faulted call of a process in a generation, as reported by itself."""
 
     function: str
     """Cut to 47 characters."""
     code: int
-    """What the caller got; 0 where the call hung or was delayed."""
+    """The result that the caller got; 0 when the call hung or was delayed."""
     pid: int
     """In the process's own pid namespace, like `tid`."""
     tid: int
@@ -60,7 +60,7 @@ class FaultedCall:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
-    """One process's dealings with one generation, as it says itself."""
+    """One process's calls in one generation, as reported by itself."""
 
     pid: int
     pid_namespace: int
@@ -68,7 +68,7 @@ class ProcessRow:
     start_ns: int
     generation: int
     intercepted: int
-    """Calls on the fault's GPU while armed, meta calls aside."""
+    """Calls on the fault's GPU while armed, except meta calls."""
     faulted: int
     cuda: FaultedCall | None
     nvml: FaultedCall | None
@@ -83,9 +83,9 @@ class EventsPage:
 
     @classmethod
     def create(cls, path: Path) -> Self:
-        """Open the file, or make it, writable for everybody.
+        """Open the file, or create it, world-writable.
 
-        A file of the right size, or with the right magic, is ours and is fixed: a pod may have spoilt it. Any other
+        A file of the right size, or with the right magic, is ours and is repaired: a pod may have damaged it. Any other
         raises PageError.
         """
         fd, made = open_or_create(path, bytes(_empty()), 0o666)
@@ -98,14 +98,14 @@ class EventsPage:
         return cls(path, fd)
 
     def read(self) -> list[ProcessRow]:
-        """The plausible rows; never raises on what the file holds."""
+        """The plausible rows; never raises for the file's content."""
         data = os.pread(self._fd, _SIZE, 0)
         at = ctypes.sizeof(EventsHeader)
         chunks = (data[i : i + ctypes.sizeof(Row)] for i in range(at, _SIZE, ctypes.sizeof(Row)))
         return [row for row in map(_row, _taken(chunks)) if row is not None]
 
     def forget(self, generation: int) -> None:
-        """Free the rows of a generation whose evidence is no longer wanted."""
+        """Free the rows of a generation whose evidence is no longer needed."""
         data = os.pread(self._fd, _SIZE, 0)
         size, at = ctypes.sizeof(Row), ctypes.sizeof(EventsHeader)
         for start in range(at, len(data) - size + 1, size):
@@ -130,7 +130,7 @@ def _empty() -> Events:
 
 
 def _repair(path: Path, fd: int) -> None:
-    """Right header, right size, right permissions. Growing a file back harms no mapping of it."""
+    """Restore header, size and permissions. Growing a file back harms no mapping of it."""
     size = os.fstat(fd).st_size
     head = os.pread(fd, ctypes.sizeof(EventsHeader), 0).ljust(ctypes.sizeof(EventsHeader), b"\0")
     if size != _SIZE and EventsHeader.from_buffer_copy(head).magic != EVENTS_MAGIC:

@@ -1,7 +1,7 @@
 """Wakes the agent when a process reports its first faulted call.
 
-Job: an inotify watch on the events file. The shim rings by pwrite(2) after it filled a record, because stores to
-shared memory wake nobody. A doorbell that cannot be had is a `DoorbellError`; the keeper then looks by itself.
+Job: an inotify watch on the events file. The shim rings by pwrite(2) after it filled a record, because stores to shared
+memory wake nobody. Without inotify, `DoorbellError` is raised; the keeper then polls.
 """
 
 import ctypes
@@ -15,11 +15,11 @@ _BUFFER = 64 * 1024
 
 
 class DoorbellError(Exception):
-    """Raised when the kernel gives no inotify instance or watch."""
+    """Raised when the kernel refuses an inotify instance or watch."""
 
 
 class Doorbell:
-    """One inotify descriptor; readable when somebody rang."""
+    """One inotify descriptor; readable after a ring."""
 
     def __init__(self, path: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -32,12 +32,12 @@ class Doorbell:
             raise DoorbellError(f"no inotify watch on {path}: {why}")
 
     def silence(self) -> bool:
-        """Take in all rings so far; whether there were any."""
+        """Read all rings so far; whether there were any."""
         try:
             return bool(os.read(self.fd, _BUFFER))
         except BlockingIOError:
             return False
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(self.fd)

@@ -1,7 +1,8 @@
-"""Making and opening the files of the page: fixed size, made whole, never replaced.
+"""Creates and opens the page's files: fixed size, created atomically, never replaced.
 
-Job: a file appears under its name complete or not at all (made aside, then hard-linked), and an existing one is
-only ever opened. What is not a regular file of ours raises `PageError`; nothing is deleted or truncated here.
+Job: a file appears under its name complete or not at all (written to a temporary file, then hard-linked), and an
+existing one is only opened. Anything except a regular file of ours raises `PageError`; nothing is deleted or truncated
+here.
 """
 
 import os
@@ -13,11 +14,11 @@ __all__ = ["PageError", "open_or_create", "read_boot_id"]
 
 
 class PageError(Exception):
-    """Raised when a page file cannot be used; says which, why, and what to do."""
+    """Raised when a page file cannot be used; says which one, why, and what to do."""
 
 
 def open_or_create(path: Path, content: bytes, mode: int) -> tuple[int, bool]:
-    """A read-write descriptor, and whether the file was made now, with `content` and permission bits `mode`."""
+    """A read-write descriptor, and whether the file was created now, with `content` and permission bits `mode`."""
     try:
         return _open(path), False
     except FileNotFoundError:
@@ -32,16 +33,16 @@ def _open(path: Path) -> int:
         raise
     except OSError as err:
         raise PageError(
-            f"{path}: cannot be opened: {err.strerror}; is it a plain file of this user?"
+            f"cannot open {path}: {err.strerror}; check that it is a regular file of this user"
         ) from err
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise PageError(f"{path}: is not a plain file; move it away")
+        raise PageError(f"{path} is not a regular file; move it away")
     return fd
 
 
 def _create(path: Path, content: bytes, mode: int) -> bool:
-    """False when somebody else was first."""
+    """Create the file; False when another process was first."""
     try:
         fd, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as err:

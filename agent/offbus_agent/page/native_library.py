@@ -1,7 +1,7 @@
-"""Where the built C parts are: the shim, and the stand-in driver of the `local` environment.
+"""The built C parts: the shim, and the stand-in driver of the `local` environment.
 
-Job: find them or say why they are missing. They are built with the package (shim/hatch_build.py); a package built
-without a C compiler, or on another system than Linux, has none. It builds and loads nothing.
+Job: find them or report why they are missing. They are built with the package (shim/hatch_build.py); a package built
+without a C compiler, or not on Linux, has none. It builds and loads nothing.
 """
 
 from pathlib import Path
@@ -20,18 +20,18 @@ __all__ = [
 SHIM = "liboffbus.so"
 """The preload object."""
 PROXIES = ("proxy/libcuda.so.1", "proxy/libnvidia-ml.so.1")
-"""The same shim under the driver's names, for what no preload object reaches (docs/shim.md)."""
+"""The same shim under the driver's names, for calls that no preload object intercepts (docs/shim.md)."""
 DRIVERS = ("standin/libcuda.so.1", "standin/libnvidia-ml.so.1")
 """The stand-in driver; its folder goes into LD_LIBRARY_PATH."""
 
 
 class NativeMissingError(Exception):
-    """Raised when a C part was not built; says how to build it."""
+    """Raised when a C part was not built; the message says how to build it."""
 
     def __init__(self, missing: Path) -> None:
         super().__init__(
             f"{missing} is missing: offbus was installed without its C parts. Install a C compiler and make on "
-            f"Linux and install offbus again, or in a source tree run: make -C shim install NATIVE={missing.parent}"
+            f"Linux and reinstall offbus, or in a source tree run `make -C shim install NATIVE={missing.parent}`"
         )
 
 

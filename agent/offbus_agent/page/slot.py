@@ -1,7 +1,7 @@
 """One slot of the control page: a fault on one GPU, or on every GPU of the node.
 
-Job: the values that a slot may have, checked, and how they lie in memory. A value that would not fit, or an id that
-could not be printed in one line, raises `PageError` before anything is written.
+Job: the values that a slot may have, checked, and their memory layout. A value that does not fit, or an id that cannot
+be printed on one line, raises `PageError` before anything is written.
 """
 
 import re
@@ -45,14 +45,14 @@ class Slot:
     fault_id: str
     """1 to 39 printable ASCII characters, no space."""
     gpu: str = ""
-    """"GPU-<uuid>"; "" with `pci`: that address alone; "" without: every GPU of the node."""
+    """"GPU-<uuid>"; "" with `pci`: only that address; "" without: every GPU of the node."""
     pci: str = ""
-    """"0000:3b:00": how the GPU is known where its UUID cannot be read."""
+    """"0000:3b:00": identifies the GPU where its UUID cannot be read."""
     mode: FaultMode = FaultMode.ERROR
     cuda_err: int = 0
-    """CUresult; 0 leaves the CUDA driver alone (modes error and lost)."""
+    """CUresult; 0: CUDA calls are not faulted (modes error and lost)."""
     nvml_err: int = 0
-    """nvmlReturn_t; 0 leaves NVML alone (modes error and lost)."""
+    """nvmlReturn_t; 0: NVML calls are not faulted (modes error and lost)."""
     classes: CallClass
     """Which calls fail; meta calls never do."""
     sticky: bool = False
@@ -61,22 +61,22 @@ class Slot:
     delay_us: int = 0
     after_calls: int = 0
     ppm: int = PPM_ALWAYS
-    """Which part of the matching calls fail, in parts per million."""
+    """The share of the matching calls that fail, in parts per million."""
     seed: int = 0
     armed_at_ns: int = 0
-    """0: when it is armed."""
+    """0: the time of arming."""
     expires_ns: int = 0
-    """0: only the heartbeat bounds it."""
+    """0: only the heartbeat limits it."""
     generation: int = 0
-    """Given by `ControlPage.arm`."""
+    """Set by `ControlPage.arm`."""
     xid: int = 0
-    """Told as a critical XID event to who had registered for them with NVML; 0: no event."""
+    """Reported as a critical XID event to processes that registered for them with NVML; 0: no event."""
     recovery_action: int = 0
-    """nvmlDeviceGpuRecoveryAction_t, NVML's field 230; 0: as the driver has it."""
+    """nvmlDeviceGpuRecoveryAction_t, NVML's field 230; 0: the driver's own value."""
     nvml_events: int = 0
-    """More event types (nvmlEventType*) that it raises."""
+    """Further event types (nvmlEventType*) that it raises."""
     remapped_correctable: int = 0
-    """Rows, added to those that the driver counts; so are the next ones."""
+    """Rows, added to the driver's count; the same for the following fields."""
     remapped_uncorrectable: int = 0
     remap_pending: int = 0
     """1: rows wait for a reset."""
@@ -110,13 +110,18 @@ class Slot:
 
     @classmethod
     def unpack(cls, layout: SlotLayout) -> Self:
-        """Read a slot back. Raises PageError for values that no slot has."""
-        flags = SlotFlag(layout.flags)
+        """Read a slot back. Raises PageError for values that no slot may have."""
+        flags, raw = SlotFlag(layout.flags), bytes(layout.uuid)
+        pci = f"{layout.pci_domain:04x}:{layout.pci_bus:02x}:{layout.pci_device:02x}"
+        try:
+            mode = FaultMode(layout.mode)
+        except ValueError as err:
+            raise PageError(f"the page has mode {layout.mode}, which this version does not support") from err
         return cls(
             fault_id=layout.fault_id.decode("ascii", "replace"),
-            gpu=_uuid_text(bytes(layout.uuid)),
-            pci=_pci_text(layout) if SlotFlag.HAS_PCI in flags else "",
-            mode=_mode(layout.mode),
+            gpu=f"GPU-{uuid.UUID(bytes=raw)}" if any(raw) else "",
+            pci=pci if SlotFlag.HAS_PCI in flags else "",
+            mode=mode,
             classes=CallClass(layout.class_mask),
             sticky=SlotFlag.STICKY in flags,
             new_procs=SlotFlag.NEW_PROCS in flags,
@@ -137,13 +142,6 @@ class Slot:
         return flags
 
 
-def _mode(number: int) -> FaultMode:
-    try:
-        return FaultMode(number)
-    except ValueError as err:
-        raise PageError(f"the page has mode {number}, which this version does not know") from err
-
-
 def _uuid_bytes(gpu: str) -> bytes:
     if not gpu:
         return bytes(16)
@@ -153,10 +151,6 @@ def _uuid_bytes(gpu: str) -> bytes:
         raise PageError(f"GPU {gpu!r}: expected GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") from err
 
 
-def _uuid_text(raw: bytes) -> str:
-    return f"GPU-{uuid.UUID(bytes=raw)}" if any(raw) else ""
-
-
 def _pci_numbers(pci: str) -> tuple[int, int, int]:
     if not pci:
         return 0, 0, 0
@@ -164,7 +158,3 @@ def _pci_numbers(pci: str) -> tuple[int, int, int]:
     if found is None:
         raise PageError(f"PCI address {pci!r}: expected dddd:bb:dd, such as 0000:3b:00")
     return int(found[1], 16), int(found[2], 16), int(found[3], 16)
-
-
-def _pci_text(layout: SlotLayout) -> str:
-    return f"{layout.pci_domain:04x}:{layout.pci_bus:02x}:{layout.pci_device:02x}"

@@ -1,1 +1,1 @@
-"""The planes on which a fault shows, and how a request is resolved to them."""
+"""The planes of a fault, and how a request is resolved to them."""

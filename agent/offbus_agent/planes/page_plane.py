@@ -1,8 +1,8 @@
 """The node's page folder: `run/offbus/{ctl,events,lib/liboffbus.so}` below its root.
 
-Job: make it, put the shim there, and arm, renew and disarm with everything read back. A page that is not the file
-under its name any more counts as failed: processes that start now would map the other one. Pages cannot be had on a
-platform without the shim; then the folder is there, and every use says why it fails.
+Job: create it, install the shim there, and arm, renew and disarm with everything read back. A page that is no longer
+the file under its name counts as failed: processes that start now would map the other one. On a platform without the
+shim the folder exists, and every use fails with the reason.
 """
 
 import os
@@ -29,7 +29,7 @@ from offbus_agent.planes.resolve import Plan
 __all__ = ["HEARTBEAT_TTL_S", "NodePage", "NodePageError", "PageFailedError", "PageNotShownError"]
 
 HEARTBEAT_TTL_S = 5.0
-"""How long processes believe the page after the agent was last seen alive."""
+"""How long processes obey the page after the agent's last heartbeat."""
 
 _MODES = {
     Mode.ERROR: FaultMode.ERROR,
@@ -41,7 +41,7 @@ _ALL_CLASSES = ~CallClass(0)
 
 
 class NodePageError(Exception):
-    """Raised when the page folder cannot be made."""
+    """Raised when the page folder cannot be created."""
 
 
 class PageFailedError(Exception):
@@ -49,7 +49,7 @@ class PageFailedError(Exception):
 
 
 class PageNotShownError(PageFailedError):
-    """Raised when what is written to the page does not show: not when read back, or not to the processes."""
+    """Raised when what was written to the page does not show: when read back, or to the processes."""
 
 
 class NodePage:
@@ -65,7 +65,7 @@ class NodePage:
 
     @classmethod
     def prepare(cls, root: Path) -> "NodePage":
-        """Make or take over the folder below a node's root. Raises NodePageError."""
+        """Create or take over the folder below a node's root. Raises NodePageError."""
         folder = root / "run/offbus"
         try:
             (folder / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class NodePage:
             control = ControlPage.create(folder / "ctl", heartbeat_ttl_ns=int(HEARTBEAT_TTL_S * 1e9))
             return cls(control, EventsPage.create(folder / "events"), no_shim)
         except (OSError, PageError) as err:
-            raise NodePageError(f"cannot make the page folder {folder}: {err}") from err
+            raise NodePageError(f"cannot create the page folder {folder}: {err}") from err
 
     def check(self) -> None:
         """Raises PageFailedError when the page cannot be used now, PageNotShownError when nobody would see it."""
@@ -82,14 +82,14 @@ class NodePage:
         for path, identity in self._files.items():
             if _identity(path) != identity:
                 raise PageNotShownError(
-                    f"{path} was removed or exchanged: processes that start now would not see our page"
+                    f"{path} was removed or replaced: processes that start now would not see our page"
                 )
 
     def arm(self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int) -> int:
-        """Put the fault in force on all its GPUs at once; its generation, read back. Raises PageFailedError."""
+        """Arm the fault on all its GPUs at once; returns its generation, read back. Raises PageFailedError."""
         slots = [_slot(request, made, gpu.uuid, gpu.pci, armed_ns, ends_ns) for gpu in made.gpus]
         try:
-            self._control.heartbeat(boottime_ns())  # a stale heartbeat would void what is armed now
+            self._control.heartbeat(boottime_ns())  # with a stale heartbeat the fault would not count
             generation = self._control.arm(slots)
         except PageError as err:
             raise PageFailedError(str(err)) from err
@@ -102,28 +102,28 @@ class NodePage:
         return generation
 
     def disarm(self, fault: str) -> None:
-        """Take the fault off the page, read back. Raises PageFailedError."""
+        """Remove the fault from the page, read back. Raises PageFailedError."""
         self._control.disarm(fault)
         if any(slot.fault_id == fault for slot in self._control.read().slots):
             raise PageNotShownError(f"{self.path} still shows fault {fault} after it was disarmed")
 
     def renew(self, fault: str, ends_ns: int) -> None:
-        """Move the fault's end on the page."""
+        """Change the fault's expiry on the page."""
         self._control.renew(fault, ends_ns)
 
     def heartbeat(self, now_ns: int) -> None:
-        """The agent lives."""
+        """Record that the agent lives."""
         self._control.heartbeat(now_ns)
 
     def keep_only(self, generations: Mapping[str, int]) -> set[str]:
-        """Disarm what is not one of these (fault id -> generation); the ids that the page does not hold."""
+        """Disarm what is not one of these (fault id -> generation); returns the ids that are not on the page."""
         shown = {slot.fault_id: slot.generation for slot in self._control.read().slots}
         for fault in [fault for fault, number in shown.items() if generations.get(fault) != number]:
             self.disarm(fault)
         return {fault for fault, number in generations.items() if shown.get(fault) != number}
 
     def rows(self, generation: int) -> list[ProcessRow]:
-        """What processes say of one arming; unchecked."""
+        """The processes' rows of one arming; unverified."""
         return [row for row in self._events.read() if row.generation == generation]
 
     def forget(self, generation: int) -> None:
@@ -168,7 +168,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _install_shim(target: Path) -> str:
-    """Put the shim there unless it is; "" or why not. Renamed into place: a mapped library is never truncated."""
+    """Install the shim; "" or why not. An existing file is replaced by a rename: it may be mapped."""
     try:
         content = library(SHIM).read_bytes()
     except NativeMissingError as err:

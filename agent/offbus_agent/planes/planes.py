@@ -1,9 +1,9 @@
-"""A fault on its planes: put it there, prove it, take it away.
+"""Shows a fault on its planes, verifies it, and removes it.
 
 Job: check every plane first, then write and read back the kernel lines, then arm the page and read it back. A plane
-that fails raises `PlaneFailedError` with its name and with the lines that are in the log by then, since a line
-cannot be taken back; the caller disarms. "Could not be done" and "was done and does not show" are told apart
-(`code`). It keeps no record of faults.
+that fails raises `PlaneFailedError` with its name and with the lines that are in the log by then, since a line cannot
+be removed; the caller disarms. `code` distinguishes "could not be done" from "was done and does not show". It stores no
+faults.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PAGE_PLANES = (Plane.CUDA, Plane.NVML)
 
 
 FailureCode = Literal["plane_failed", "not_shown"]
-"""Could not be done, or was done and its effect did not show."""
+"""It could not be done, or it was done and its effect did not show."""
 _ERROR_LEVEL = 3
 """Syslog level of the reset line, as NVSentinel's job logs it (`logger -p daemon.err`)."""
 
@@ -33,7 +33,7 @@ _ERROR_LEVEL = 3
 class PlaneFailedError(Exception):
     """Raised when a plane cannot show the fault.
 
-    `kernel` are the lines that were already written and read back, `unread` those that were written and may yet show.
+    `kernel`: the lines that were already written and read back; `unread`: those that were written and may still show.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class PlaneFailedError(Exception):
     ) -> None:
         self.kernel = kernel or []
         self.unread = unread or []
-        written = f"; {len(self.kernel)} kernel lines were written before and stay" if self.kernel else ""
+        written = f"; {len(self.kernel)} kernel lines were already written and stay" if self.kernel else ""
         super().__init__(f"plane {plane}: {message}{written}")
         self.plane = plane
         self.why = message
@@ -58,7 +58,7 @@ class PlaneFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What is in force, read back. `generation` is 0 without cuda and nvml."""
+    """The armed fault, read back. `generation` is 0 without cuda and nvml."""
 
     armed_ns: int
     expires_ns: int
@@ -83,23 +83,23 @@ class Planes:
         return Applied(armed_ns=armed_ns, expires_ns=ends_ns, generation=generation, kernel=lines)
 
     def disarm(self, fault: str) -> None:
-        """Take the fault off the page, read back; kernel lines stay. Raises PlaneFailedError."""
+        """Remove the fault from the page, read back; kernel lines stay. Raises PlaneFailedError."""
         try:
             self._page.disarm(fault)
         except PageFailedError as err:
-            raise _of_page(Plane.CUDA, err, "its lease or the heartbeat's end heals it") from err
+            raise _of_page(Plane.CUDA, err, "it heals when its lease or the heartbeat ends") from err
 
     def renew(self, fault: str, ends_ns: int) -> None:
-        """Move the fault's end on the page, read back."""
+        """Change the fault's expiry on the page."""
         self._page.renew(fault, ends_ns)
 
     def keep_only(self, generations: Mapping[str, int]) -> set[str]:
-        """Disarm what is not of these (fault id -> generation); the ids that the page does not hold."""
+        """Disarm what is not one of these (fault id -> generation); returns the ids that are not on the page."""
         return self._page.keep_only({fault: number for fault, number in generations.items() if number})
 
     def check(self, plane: Plane) -> None:
         """Raises PlaneFailedError when a plane cannot be used now."""
-        hint = "GET /health says which planes work"
+        hint = "see GET /health for the state of all planes"
         try:
             if plane is Plane.KERNEL:
                 self._kernel.check()
@@ -115,7 +115,7 @@ class Planes:
         return await asyncio.to_thread(self._write_line, reset_line(gpu), [], _ERROR_LEVEL)
 
     def path(self, plane: Plane) -> str:
-        """What the plane writes to."""
+        """The file that the plane writes to."""
         return str(self._kernel.path if plane is Plane.KERNEL else self._page.path)
 
     def _check(self, made: Plan) -> None:
@@ -123,7 +123,7 @@ class Planes:
             self.check(plane)
 
     def _write_lines(self, request: FaultRequest, made: Plan) -> list[KernelEntry]:
-        """In a thread: reading back may have to wait."""
+        """Runs in a thread: reading back may have to wait."""
         written: list[KernelEntry] = []
         for gpu in made.gpus if Plane.KERNEL in made.planes else ():
             text = line(made, gpu, request, at_s=boottime_ns() / 1e9)

@@ -1,4 +1,4 @@
-"""What a request comes to: the codes, the mode and the text that its fault will show.
+"""Resolves a request to the codes, the mode and the text that its fault will show.
 
 Job: join a `FaultRequest` with the catalogue, and refuse what cannot show: an unknown XID or GPU, a plane that has
 nothing to show for that XID, a code that no driver returns. Pure; it changes nothing.
@@ -23,7 +23,7 @@ _MAKES_THE_CALL = (Mode.HANG, Mode.DELAY)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A fault, worked out. A code is None when its plane was not asked for, or needs none in this mode."""
+    """A resolved fault. A code is None when its plane was not requested, or needs none in this mode."""
 
     xid: Xid
     gpus: tuple[Gpu, ...]
@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def answers(self) -> dict[Plane, int]:
-        """What faulted calls answer on each page plane; 0 in the modes that make the call."""
+        """What faulted calls return on each page plane; 0 in the modes that make the call."""
         asked = ((Plane.CUDA, self.cuda), (Plane.NVML, self.nvml))
         made = self.mode in _MAKES_THE_CALL
         return {
@@ -48,7 +48,10 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
     chosen = _gpus(request.gpus, {gpu.uuid: gpu for gpu in gpus})
     planes = frozenset(request.planes)
     mode = request.mode or xid.mode
-    _check_delay(mode, request.delay_ms)
+    if (mode is Mode.DELAY) != (request.delay_ms is not None):
+        raise Refusal(
+            422, "mode_without_delay", "mode delay and delay_ms go together", "set both, or neither"
+        )
     usual_cuda = xid.guide_cuda if request.codes == "guide" else xid.cuda
     made = Plan(
         xid=xid,
@@ -73,13 +76,6 @@ def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
         raise Refusal(422, "unsafe_line", str(err)) from err
 
 
-def _check_delay(mode: Mode, delay_ms: int | None) -> None:
-    if (mode is Mode.DELAY) != (delay_ms is not None):
-        raise Refusal(
-            422, "mode_without_delay", "mode delay and delay_ms go together", "give both, or neither"
-        )
-
-
 def _xid(number: int) -> Xid:
     try:
         return lookup(number)
@@ -90,7 +86,7 @@ def _xid(number: int) -> Xid:
 def _gpus(wanted: list[str], here: dict[str, Gpu]) -> tuple[Gpu, ...]:
     unknown = [uuid for uuid in wanted if uuid not in here]
     if unknown or len(set(wanted)) != len(wanted):
-        what = f"no GPU {', '.join(unknown)} on this node" if unknown else "a GPU is named twice"
+        what = f"no GPU {', '.join(unknown)} on this node" if unknown else "a GPU is listed twice"
         raise Refusal(422, "unknown_gpu", what, f"GPUs here: {', '.join(here) or 'none'}")
     return tuple(here[uuid] for uuid in wanted)
 
@@ -101,7 +97,7 @@ def _code(request: FaultRequest, plane: Plane, usual: Code | None, mode: Mode) -
     if plane not in request.planes:
         if given is not None:
             raise Refusal(
-                422, "code_without_plane", f"{plane}_code is set, but plane {plane} is not asked for"
+                422, "code_without_plane", f"{plane}_code is set, but plane {plane} is not requested"
             )
         return None
     try:
@@ -114,7 +110,7 @@ def _code(request: FaultRequest, plane: Plane, usual: Code | None, mode: Mode) -
             "nothing_to_show",
             f"XID {request.xid} has no {plane} code"
             + (" in the published guide" if request.codes == "guide" and plane is Plane.CUDA else ""),
-            f"leave plane {plane} out, or give {plane}_code",
+            f"remove plane {plane}, or set {plane}_code",
             plane=plane.value,
         )
     return code

@@ -48,9 +48,7 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
     try:
         launch(layout, tell)
         os.close(tell)
-        message: Mapping[str, Any] | None = None
-        with anyio.move_on_after(READY_WITHIN_S):
-            message = await heard(ready)
+        message = await heard_in_time(ready)
         if message is None:
             await stop(layout)
             message = {"error": f"timed out after {READY_WITHIN_S:g}s waiting for it to be ready"}
@@ -102,6 +100,13 @@ def launch(layout: Layout, tell: int) -> None:
             start_new_session=True,
             check=False,
         )
+
+
+async def heard_in_time(fd: int) -> Mapping[str, Any] | None:
+    """The supervisor's message; None after the timeout."""
+    with anyio.move_on_after(READY_WITHIN_S):
+        return await heard(fd)
+    return None
 
 
 async def heard(fd: int) -> Mapping[str, Any]:

@@ -248,8 +248,8 @@ class TestLies:
         [
             pytest.param({"code": 100}, "answered 100 instead of 719", id="another-code"),
             pytest.param({"gpu": GPU1}, f"was for {GPU1}", id="another-gpu"),
-            pytest.param({"at_ns": 1}, "was not made while the fault was armed", id="before-the-arming"),
-            pytest.param({"at_ns": 2**62}, "was not made while the fault was armed", id="in-the-future"),
+            pytest.param({"at_ns": 1}, "did not happen while the fault was armed", id="before-the-arming"),
+            pytest.param({"at_ns": 2**62}, "did not happen while the fault was armed", id="in-the-future"),
         ],
     )
     def test_a_record_that_cannot_be_true_proves_nothing(self, agents, node, claim, why):

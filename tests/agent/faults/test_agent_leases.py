@@ -125,7 +125,7 @@ class TestRestart:
         assert again.get("/faults")["faults"] == []
         assert slots(node) == set()
         assert list(node.state.parent.glob("faults.unreadable-*"))
-        assert "starting with no faults" in again.stop()[1]
+        assert "starting without faults" in again.stop()[1]
 
     def test_epochs_survive(self, agents):
         agents.start().refused("/faults/f1/recover", {"run": "run-1", "epoch": 7})

@@ -79,7 +79,7 @@ def test_a_line_that_goes_to_a_file_that_was_replaced_is_not_shown(kmsg):
 def test_a_lock_that_is_never_given_back_is_an_error_and_nothing_is_written_later(kmsg):
     held = os.open(kmsg, os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(KernelLogError, match="another writer has held the lock"):
+    with pytest.raises(KernelLogError, match="waiting for another writer's lock"):
         open_kernel_log(kmsg).write("late")
     os.close(held)
     assert open_kernel_log(kmsg).write("next").seq == 0
@@ -89,8 +89,8 @@ def test_a_lock_that_is_never_given_back_is_an_error_and_nothing_is_written_late
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        pytest.param("12,1,1,-;no end", "whole record", id="torn"),
-        pytest.param("hello\n", "whole record", id="no-record"),
+        pytest.param("12,1,1,-;no end", "complete record", id="torn"),
+        pytest.param("hello\n", "complete record", id="no-record"),
     ],
 )
 def test_a_file_that_is_no_record_file_is_refused_untouched(kmsg, content, why):
@@ -139,8 +139,8 @@ def test_a_line_with_a_line_end_is_refused_before_the_file_is_opened(kmsg):
 @pytest.mark.parametrize(
     ("device", "error", "why"),
     [
-        ("/dev/null", NotShown, "does not give it back"),
-        ("/dev/zero", NotShown, "does not give it back"),
+        ("/dev/null", NotShown, "does not return it"),
+        ("/dev/zero", NotShown, "does not return it"),
         ("/dev/full", KernelLogError, "No space left"),
     ],
 )

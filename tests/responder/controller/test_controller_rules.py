@@ -127,7 +127,7 @@ def test_settings_come_from_a_json_file(tmp_path: Path) -> None:
         pytest.param('{"poll_s": -1}', "poll_s: Input should be greater", id="negative"),
         pytest.param("{", "the file: Invalid JSON", id="not-json"),
         pytest.param('{"drain": [{"name": "*", "mode": "Now"}]}', "drain.0.mode", id="unknown-mode"),
-        pytest.param(None, "cannot be read", id="missing"),
+        pytest.param(None, "cannot read", id="missing"),
     ],
 )
 def test_a_bad_settings_file_is_one_clear_error(tmp_path: Path, content: str | None, says: str) -> None:

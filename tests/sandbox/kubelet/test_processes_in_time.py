@@ -224,7 +224,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(short: Lay
 @pytest.mark.usefixtures("deaf")
 @in_virtual_asyncio_time
 async def test_a_service_that_does_not_get_ready_is_ended_after_its_grace(short: Layout) -> None:
-    with pytest.raises(CouldNotRun, match="it did not come up"):
+    with pytest.raises(CouldNotRun, match="it did not start"):
         await service.Service("it", command(short), short.processes).run()
     assert anyio.current_time() == service.READY_WITHIN_S + service.GRACE_S
 

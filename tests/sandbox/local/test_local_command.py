@@ -80,4 +80,4 @@ def test_what_is_not_up(offbus: Run) -> None:
 def test_a_name_that_could_be_a_path_is_refused(offbus: Run, name: str) -> None:
     refused = offbus("up", "--name", name)
     assert refused.returncode == 2
-    assert "cannot name a sandbox" in refused.stderr
+    assert "is not a valid sandbox name" in refused.stderr

@@ -182,7 +182,7 @@ def test_what_nobody_may_patch(store: Store, change: dict[str, object], error: t
         (pod("p", ["true"], container={"env": [{"value": "1"}]}), r"spec.containers.0.env.0.name"),
         (pod("p", ["true"], container={"command": "true"}), r"spec.containers.0.command"),
         (pod("p", ["true"], container={"resources": {"limits": {"nvidia.com/gpu": "half"}}}), "whole number"),
-        (pod("p", ["true"], initContainers=[{"name": "main", "command": ["true"]}]), "one name"),
+        (pod("p", ["true"], initContainers=[{"name": "main", "command": ["true"]}]), "the same name"),
         (pod("p", ["true"], container={"name": "../up"}), "spec.containers.0.name"),
         ({"kind": "ConfigMap", "apiVersion": "v1"}, "metadata"),
         ({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n", "namespace": "x"}}, "namespace"),

@@ -128,7 +128,7 @@ async def test_it_ends_by_itself_when_no_client_comes(layout: Layout) -> None:
         if supervisor is not None:  # it may have ended already
             await wait_gone(supervisor)
     assert leftovers(layout) == []
-    assert "no client came for a while" in (layout.logs / "supervisor.log").read_text()
+    assert "no client for a while" in (layout.logs / "supervisor.log").read_text()
 
 
 async def test_a_dead_agent_is_started_again(layout: Layout) -> None:
@@ -150,7 +150,7 @@ async def test_a_start_that_fails_says_why_and_leaves_nothing(layout: Layout) ->
     node = layout.node("node-1")
     node.mkdir(parents=True)
     (node / "agent.sock").write_text("in the way")
-    with pytest.raises(CouldNotRun, match="agent node-1 did not come up"):
+    with pytest.raises(CouldNotRun, match="agent node-1 did not start"):
         await start(layout, WITH_AGENTS)
     assert leftovers(layout) == []
     assert not is_running(layout)
@@ -210,7 +210,7 @@ class TestPaths:
         layout = Layout.of(folder)
         layout.root.parent.mkdir(mode=0o700, exist_ok=True)
         layout.root.symlink_to(tmp_path)
-        with pytest.raises(CouldNotRun, match="does not lead to"):
+        with pytest.raises(CouldNotRun, match="does not point to"):
             layout.make()
         layout.forget_alias()
 

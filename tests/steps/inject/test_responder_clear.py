@@ -101,7 +101,7 @@ async def test_a_fault_that_the_agent_could_not_make_costs_no_patience(
         target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
         for node in ("node-1", "node-2"):
             (sandbox.node(node) / "kmsg").write_text("not a record\n")
-        with pytest.raises(Exception, match="does not end with a whole record"):
+        with pytest.raises(Exception, match="does not end with a complete record"):
             await one.run(INJECT_XID, target=target, xid=79, patience=timedelta(hours=1))
         await one.undo_all()
 
