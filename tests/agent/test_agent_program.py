@@ -119,7 +119,7 @@ def test_a_socket_that_a_dead_agent_left_is_replaced(node, agents):
 
 def test_a_file_in_place_of_the_socket_is_left_alone(node):
     node.sock.write_text("precious")
-    refused(run_agent(node, "--uds", str(node.sock)), 3, "exists and is no socket")
+    refused(run_agent(node, "--uds", str(node.sock)), 3, "exists and is not a socket")
     assert node.sock.read_text() == "precious"
 
 

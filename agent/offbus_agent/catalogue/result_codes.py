@@ -91,5 +91,5 @@ def nvml_code(number: int) -> Code:
 def _code(number: int, table: Mapping[int, str], api: str) -> Code:
     if number not in table:
         known = ", ".join(f"{code} {name}" for code, name in table.items())
-        raise UnknownCode(f"{number} is not a {api} result that a fault can return; known: {known}")
+        raise UnknownCode(f"{number} is not among the {api} results that a fault can return: {known}")
     return Code(number, table[number])

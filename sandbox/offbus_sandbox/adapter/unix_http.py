@@ -90,11 +90,12 @@ class _Stream(httpcore.AsyncNetworkStream):
         )  # the transport closes its socket in the loop's next iteration
 
     def get_extra_info(self, info: str) -> Any:
-        """httpcore asks an idle connection whether the server has closed it (`is_readable`)."""
-        return self._is_readable() if info == "is_readable" else self._writer.get_extra_info(info)
+        """httpcore asks an idle connection whether the server has closed it (`is_readable`).
 
-    def _is_readable(self) -> bool:
-        """Polls the socket itself: the event loop may not have noticed the close yet."""
+        The socket itself is polled: the event loop may not have noticed the close yet.
+        """
+        if info != "is_readable":
+            return self._writer.get_extra_info(info)
         if self._reader.at_eof() or self._writer.is_closing():
             return True
         socket = select.poll()

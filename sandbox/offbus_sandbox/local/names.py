@@ -2,21 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from offbus.errors import UsageError
 
-__all__ = ["DEFAULT", "flag", "folder_of", "names"]
+__all__ = ["DEFAULT", "flag", "folder_of"]
 
 DEFAULT = "default"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
-
-
-def home() -> Path:
-    """The folder of all persistent sandboxes."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state, "offbus", "local")
 
 
 def folder_of(name: str) -> Path:
@@ -25,13 +18,8 @@ def folder_of(name: str) -> Path:
         raise UsageError(
             f"{name!r} is not a valid sandbox name", hint="use up to 32 lower-case letters, digits and '-'"
         )
-    return home() / name
-
-
-def names() -> Iterator[str]:
-    """The names of the sandboxes that have a folder."""
-    if home().is_dir():
-        yield from sorted(entry.name for entry in home().iterdir() if NAME.fullmatch(entry.name))
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state, "offbus", "local", name)
 
 
 def flag(name: str) -> str:

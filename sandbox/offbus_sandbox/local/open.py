@@ -75,25 +75,16 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
         if revived:
             run.progress("starting the local environment again")
             await start(chosen.layout, chosen.config)
+        guards = ClusterGuards.model_validate(state["guards"])
         try:
-            async with reconnected(chosen, state, run, ends=chosen.own or revived) as cluster:
-                yield cluster
+            async with LocalPort(chosen.layout.api) as port:
+                await refuse_another(chosen, port, state)
+                async with connected(chosen, port, guards, run, ends=chosen.own or revived) as cluster:
+                    yield cluster
         except EnvironmentGone:
             if revived:
                 await stop(chosen.layout)
             raise
-
-
-@asynccontextmanager
-async def reconnected(
-    chosen: ChosenSandbox, state: Mapping[str, Any], run: RunHandle, *, ends: bool
-) -> AsyncIterator[Environment]:
-    """The cluster, if the sandbox is still the one that the run acted on."""
-    guards = ClusterGuards.model_validate(state["guards"])
-    async with LocalPort(chosen.layout.api) as port:
-        await refuse_another(chosen, port, state)
-        async with connected(chosen, port, guards, run, ends=ends) as cluster:
-            yield cluster
 
 
 async def end_unopened(chosen: ChosenSandbox, run: str) -> list[Leftover]:

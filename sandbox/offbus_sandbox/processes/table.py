@@ -7,7 +7,7 @@ was opened before the start time was compared, so it cannot hit another process.
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,22 +85,12 @@ def processes() -> Iterator[Process]:
                 yield process
 
 
-@contextmanager
-def opened(process: ProcessId) -> Iterator[int | None]:
-    """A pidfd of exactly that process; None when it has ended."""
-    try:
-        fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        yield None
-        return
-    try:
-        yield fd if ProcessId.of(process.pid) == process else None
-    finally:
-        os.close(fd)
-
-
 def signal_process(process: ProcessId, number: signal.Signals) -> None:
     """Send a signal; nothing happens when the process has ended."""
-    with opened(process) as fd, suppress(ProcessLookupError):
-        if fd is not None:
-            signal.pidfd_send_signal(fd, number)
+    with suppress(ProcessLookupError):
+        fd = os.pidfd_open(process.pid)
+        try:
+            if ProcessId.of(process.pid) == process:
+                signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)

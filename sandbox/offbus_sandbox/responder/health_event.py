@@ -58,10 +58,6 @@ class HealthEvent(_Model):
         entities = sorted((e.entityType, e.entityValue) for e in self.entitiesImpacted)
         return (self.nodeName, self.checkName, tuple(entities), self.errorCode)
 
-    def value_of(self, entity_type: str) -> str:
-        """The value of the first entity of that type; "" when there is none."""
-        return next((e.entityValue for e in self.entitiesImpacted if e.entityType == entity_type), "")
-
     def clears(self, other: "HealthEvent") -> bool:
         """Whether this healthy event ends that fault (K8sConnector: all of its entities must match;
         GPU_UUID is not compared when the GPU's PCI address is there)."""

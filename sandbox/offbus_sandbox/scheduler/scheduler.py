@@ -58,7 +58,9 @@ class Scheduler(Controller[str]):
                 fitting.append(name)
         problem = unsupported(pod)
         if problem or not fitting:
-            reason = problem or shortage(len(nodes), why)
+            listed = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
+            short = f"0/{len(nodes)} nodes are available: {listed or 'there are no nodes'}."
+            reason = problem or short  # in the words of Kubernetes' scheduler
             new = condition("PodScheduled", False, "Unschedulable", reason)
             conditions = with_condition(pod["status"].get("conditions", []), new)
             self.store.set_status(Ref.of(pod), {**pod["status"], "conditions": conditions})
@@ -82,9 +84,3 @@ def rank(pod: Object, node: str, on_node: Sequence[Object]) -> tuple[int, int, s
     owners = owner_uids(pod)
     siblings = sum(1 for other in on_node if owners & owner_uids(other))
     return siblings, len(on_node), node
-
-
-def shortage(nodes: int, why: Counter[str]) -> str:
-    """The scheduler's message: "0/3 nodes are available: 2 Insufficient nvidia.com/gpu, 1 node(s) were …"."""
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
-    return f"0/{nodes} nodes are available: {reasons or 'there are no nodes'}."

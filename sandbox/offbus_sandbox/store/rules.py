@@ -45,20 +45,15 @@ def prepare_meta(resource: ApiResource, given: Any) -> dict[str, Any]:
     if given.get("resourceVersion"):
         raise Invalid("metadata.resourceVersion must not be set on an object that is created")
     meta = {key: value for key, value in given.items() if key not in {"managedFields", "deletionTimestamp"}}
-    meta["name"] = name_of(resource, given)
+    prefix = given.get("generateName")
+    name = given.get("name") or (f"{prefix}{uuid.uuid4().hex[:5]}" if prefix else None)
+    meta["name"] = checked(SUBDOMAIN, name, f"metadata.name of {resource.kind}")
     if resource.namespaced:
         meta["namespace"] = checked(LABEL, given.get("namespace") or "default", "metadata.namespace")
     elif meta.pop("namespace", ""):
         raise Invalid(f"{resource.kind} is not in a namespace, but metadata.namespace is set")
     check_labels(meta)
     return {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
-
-
-def name_of(resource: ApiResource, meta: Mapping[str, Any]) -> str:
-    """The given name, or one made from `generateName`."""
-    prefix = meta.get("generateName")
-    name = meta.get("name") or (f"{prefix}{uuid.uuid4().hex[:5]}" if prefix else None)
-    return checked(SUBDOMAIN, name, f"metadata.name of {resource.kind}")
 
 
 def checked(form: re.Pattern[str], value: Any, what: str) -> str:

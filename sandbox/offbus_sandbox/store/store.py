@@ -154,7 +154,7 @@ class Store:
             self._commit(WatchType.ADDED, ref, default_kind(prepare_new(made)))
         elif found["metadata"].get("deletionTimestamp"):
             raise Forbidden(
-                f"{ref} is terminating: nothing can be created in it", hint="wait until it is gone"
+                f"{ref} is being terminated: nothing can be created in it", hint="wait until it is gone"
             )
 
     def _commit(self, kind: WatchType, ref: Ref, obj: Object) -> Object:

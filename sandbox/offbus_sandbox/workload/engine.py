@@ -50,8 +50,8 @@ class Engine:
             _log.info("using %s (%s)", gpu.uuid, gpu.name)
 
     async def begin(self) -> None:
-        """Call once for every request, before its tokens."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self.generator.begin)
+        """Call once for every request, before its tokens: reads the GPUs' health."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self.generator.telemetry.read)
 
     async def token(self, prompt: str, position: int) -> str:
         """The token of a position, not before its time. Raises EngineDeadError."""

@@ -66,10 +66,6 @@ class Generator:
             raise RuntimeError("this process sees no GPU: does the pod request nvidia.com/gpu?")
         self.telemetry = Telemetry([gpu.uuid for gpu in self.gpus])
 
-    def begin(self) -> None:
-        """Before a request: read the GPUs' health once."""
-        self.telemetry.read()
-
     def token(self, prompt: str, position: int) -> str:
         """The token of that position. Raises CudaError, WrongResultError."""
         words = [self._compute(gpu, prompt, position) for gpu in self.gpus]

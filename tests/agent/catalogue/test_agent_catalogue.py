@@ -117,9 +117,11 @@ def test_an_unknown_xid_is_refused_with_what_is_allowed_and_what_may_be_meant():
 
 
 def test_a_code_that_no_driver_returns_is_refused_with_those_that_are():
-    with pytest.raises(UnknownCode, match=r"12345 is no CUDA driver result .* 719 CUDA_ERROR_LAUNCH_FAILED"):
+    with pytest.raises(
+        UnknownCode, match=r"12345 is not among the CUDA driver results .* 719 CUDA_ERROR_LAUNCH_FAILED"
+    ):
         cuda_code(12345)
-    with pytest.raises(UnknownCode, match=r"719 is no NVML result .* 15 NVML_ERROR_GPU_IS_LOST"):
+    with pytest.raises(UnknownCode, match=r"719 is not among the NVML results .* 15 NVML_ERROR_GPU_IS_LOST"):
         nvml_code(719)
 
 

@@ -246,7 +246,7 @@ class TestLies:
     @pytest.mark.parametrize(
         ("claim", "why"),
         [
-            pytest.param({"code": 100}, "answered 100 instead of 719", id="another-code"),
+            pytest.param({"code": 100}, "returned 100 instead of 719", id="another-code"),
             pytest.param({"gpu": GPU1}, f"was for {GPU1}", id="another-gpu"),
             pytest.param({"at_ns": 1}, "did not happen while the fault was armed", id="before-the-arming"),
             pytest.param({"at_ns": 2**62}, "did not happen while the fault was armed", id="in-the-future"),

@@ -49,11 +49,6 @@ class NodeView:
         return bool(self.object.get("spec", {}).get("unschedulable"))
 
     @property
-    def state(self) -> str:
-        """The state label; "" without one."""
-        return self.labels.get(names.STATE_LABEL, "")
-
-    @property
     def is_quarantined(self) -> bool:
         """Quarantined by us."""
         return names.QUARANTINE_EVENTS in self.annotations
@@ -109,4 +104,4 @@ class NodeView:
 
     def in_state(self, *states: NodeState) -> bool:
         """Whether the state label is one of these."""
-        return self.state in states
+        return self.labels.get(names.STATE_LABEL) in states

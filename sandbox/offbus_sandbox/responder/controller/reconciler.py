@@ -141,16 +141,15 @@ class Reconciler:
         if not node.in_state(NodeState.DRAINING):
             await self._objects.patch(node.ref, state_patch(node, NodeState.DRAINING))
             return NOW
-        waits = (await self._empty(node, group, now), forgotten_in(group, self._config, now))
-        return min((wait for wait in waits if wait is not None), default=None)
-
-    async def _empty(self, node: NodeView, group: DrainGroup, now: datetime) -> float | None:
+        wait_s = None
         if group.mode is DrainMode.IMMEDIATE:
-            return await self._evict(group)
-        if group.mode is DrainMode.ALLOW_COMPLETION:
+            wait_s = await self._evict(group)
+        elif group.mode is DrainMode.DELETE_AFTER_TIMEOUT:
+            wait_s = await self._delete_in_time(node, group, now)
+        else:
             await self._events.record(node, "AwaitingPodCompletion", group)
-            return None
-        return await self._delete_in_time(node, group, now)
+        waits = (wait_s, forgotten_in(group, self._config, now))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     async def _evict(self, group: DrainGroup) -> float | None:
         """Evict each pod once; one that a disruption budget protects is retried later."""

@@ -64,7 +64,7 @@ def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:
     action = fault.recommendedAction
     if action in _REBOOTS:
         return Remediation(RESTART_GROUP, action, _object("RebootNode", node, fault, {"force": False}))
-    uuid = fault.value_of("GPU_UUID")
+    uuid = next((one.entityValue for one in fault.entitiesImpacted if one.entityType == "GPU_UUID"), "")
     if action is RecommendedAction.COMPONENT_RESET and uuid:
         made = _object("GPUReset", node, fault, {"selector": {"uuids": [uuid]}})
         return Remediation(f"reset-{uuid}", action, made)

@@ -9,9 +9,9 @@ import errno
 import logging
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 
@@ -24,14 +24,16 @@ _RECORD_BYTES = 8192
 _log = logging.getLogger(__name__)
 
 
-class KernelLog(Protocol):
-    """A kernel log, opened."""
+class KernelLog(ABC):
+    """An open kernel log."""
 
+    @abstractmethod
     def read(self, after: int) -> Iterator[Record]:
         """The records whose sequence number is greater than `after`, oldest first."""
 
     def last(self) -> int:
-        """The sequence number of the newest record; -1 when there is none."""
+        """The sequence number of the newest record; -1 when there is none. Reads everything that is there."""
+        return max((record.seq for record in self.read(-1)), default=-1)
 
 
 def open_kernel_log(path: Path) -> KernelLog:
@@ -43,7 +45,7 @@ def open_kernel_log(path: Path) -> KernelLog:
     return Device(path) if is_device else RecordFile(path)
 
 
-class RecordFile:
+class RecordFile(KernelLog):
     """One record a line (docs/architecture.md). The file may appear later; a replaced one is read anew."""
 
     def __init__(self, path: Path) -> None:
@@ -70,12 +72,8 @@ class RecordFile:
             if record is not None and record.seq > after:
                 yield record
 
-    def last(self) -> int:
-        """See KernelLog."""
-        return max((record.seq for record in self.read(-1)), default=-1)
 
-
-class Device:
+class Device(KernelLog):
     """`/dev/kmsg`: one read is one record; the kernel keeps the position of the open descriptor."""
 
     def __init__(self, path: Path) -> None:
@@ -107,7 +105,3 @@ class Device:
                 if err.errno != errno.EPIPE:
                     raise
                 _log.warning("%s: records were overwritten before they were read", self._path)
-
-    def last(self) -> int:
-        """See KernelLog. Reads everything that is there."""
-        return max((record.seq for record in self.read(-1)), default=-1)

@@ -81,7 +81,7 @@ def _nvlink5(message: str, driver: str) -> XidReport | None:
     pci, number, unit, *words, link, info, status = found.groups()
     text = f"{number}, {unit} {' '.join(words)} Link {link} ({info} {status})"
     action = xid_actions.nvlink_action(text, driver)
-    return XidReport(_without_function(pci), int(number), f"{number}.{unit}", action)
+    return XidReport(pci.partition(".")[0], int(number), f"{number}.{unit}", action)
 
 
 def _standard(message: str) -> XidReport | None:
@@ -89,7 +89,7 @@ def _standard(message: str) -> XidReport | None:
     if found is None:
         return None
     number = int(found.group(2))
-    pci = _without_function(found.group(1))
+    pci = found.group(1).partition(".")[0]
     opened, closed = message.rfind("("), message.rfind(")")
     if number == 154 and opened < closed:
         action = xid_actions.action_of_recovery(message[opened + 1 : closed])
@@ -112,7 +112,3 @@ def _details(number: int, message: str) -> tuple[Entity, ...]:
             *(Entity(entityType=f"REG{i}", entityValue=value) for i, value in enumerate(bits)),
         )
     return ()
-
-
-def _without_function(pci: str) -> str:
-    return pci.partition(".")[0]
