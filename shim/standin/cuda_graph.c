@@ -184,7 +184,7 @@ API cuGraphNodeGetType(CUnode node, int *type) {
 }
 OFFER("cuGraphNodeGetType", 10000, cuGraphNodeGetType);
 
-static size_t place_of(CUgraph graph, CUnode node) {
+static size_t index_of(CUgraph graph, CUnode node) {
   size_t i = 0;
   while (graph->nodes[i] != node) i++;
   return i;
@@ -192,7 +192,7 @@ static size_t place_of(CUgraph graph, CUnode node) {
 
 static bool is_free(CUgraph graph, const bool *done, CUnode node) {
   for (size_t i = 0; i < node->n_needs; i++)
-    if (!done[place_of(graph, node->needs[i])]) return false;
+    if (!done[index_of(graph, node->needs[i])]) return false;
   return true;
 }
 

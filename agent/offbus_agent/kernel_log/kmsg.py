@@ -69,11 +69,11 @@ class KmsgDevice:
         deadline = time.monotonic() + _BOUND_S
         poller = select.poll()
         poller.register(reader, select.POLLIN)
-        while (left := deadline - time.monotonic()) > 0:
+        while (remaining := deadline - time.monotonic()) > 0:
             try:
                 raw = os.read(reader, _RECORD_SIZE)
             except BlockingIOError:
-                poller.poll(left * 1000)
+                poller.poll(remaining * 1000)
             except BrokenPipeError:
                 continue  # records were overwritten before we read them; the next read returns the oldest
             except OSError as err:

@@ -161,11 +161,11 @@ class ControlPage:
         A slot keeps its index while it is armed: processes count by it. Disarming stores the word first, so
         that it takes effect at once even if this process dies here.
         """
-        placed = self._placed(slots)
+        arranged = self._arranged(slots)
         page = self._page
         if not armed:
             page.armed = 0
-        self._change(lambda: self._write(placed))
+        self._change(lambda: self._write(arranged))
         page.generation = max(page.generation, armed)
         _barrier()
         page.armed = armed
@@ -179,7 +179,7 @@ class ControlPage:
         _barrier()
         page.seq = (page.seq + 1) & 0xFFFF_FFFF
 
-    def _placed(self, slots: Sequence[Slot]) -> dict[int, Slot]:
+    def _arranged(self, slots: Sequence[Slot]) -> dict[int, Slot]:
         if len(slots) > SLOTS:
             raise PageError(
                 f"{self.path}: {len(slots)} faulted GPUs, the page has room for {SLOTS}; disarm a fault first"
@@ -187,18 +187,18 @@ class ControlPage:
         layouts = self._page.slots
         enabled = [i for i in range(SLOTS) if layouts[i].flags & SlotFlag.ENABLED]
         at = {self._key(Slot.unpack(layouts[i])): i for i in enabled}
-        placed = {at[self._key(slot)]: slot for slot in slots if self._key(slot) in at}
-        free = iter([i for i in range(SLOTS) if i not in placed])
-        return placed | {next(free): slot for slot in slots if self._key(slot) not in at}
+        arranged = {at[self._key(slot)]: slot for slot in slots if self._key(slot) in at}
+        free = iter([i for i in range(SLOTS) if i not in arranged])
+        return arranged | {next(free): slot for slot in slots if self._key(slot) not in at}
 
     @staticmethod
     def _key(slot: Slot) -> tuple[str, str, int]:
         return slot.fault_id, slot.gpu, slot.generation
 
-    def _write(self, placed: dict[int, Slot]) -> None:
+    def _write(self, arranged: dict[int, Slot]) -> None:
         for index in range(SLOTS):
-            if index in placed:
-                placed[index].pack(self._page.slots[index])
+            if index in arranged:
+                arranged[index].pack(self._page.slots[index])
             else:
                 self._page.slots[index].flags = 0
 

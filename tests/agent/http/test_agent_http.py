@@ -209,7 +209,9 @@ class TestTokens:
         pytest.param({"xid": 790}, 422, "unknown_xid", "did you mean 79?", id="xid"),
         pytest.param({"gpus": ["GPU-nope"]}, 422, "unknown_gpu", "no GPU GPU-nope", id="gpu"),
         pytest.param({"gpus": [GPU0, GPU0]}, 422, "unknown_gpu", "listed twice", id="gpu-twice"),
-        pytest.param({"cuda_code": 12345}, 422, "unknown_code", "not among the CUDA driver results", id="code"),
+        pytest.param(
+            {"cuda_code": 12345}, 422, "unknown_code", "not among the CUDA driver results", id="code"
+        ),
         pytest.param({"xid": 63}, 422, "nothing_to_show", "XID 63 has no cuda code", id="nothing-to-show"),
         pytest.param({"xid": 94}, 422, "nothing_to_show", "XID 94 has no nvml code", id="nothing-for-nvml"),
         pytest.param(

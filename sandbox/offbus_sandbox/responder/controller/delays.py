@@ -22,9 +22,9 @@ class Due:
         if wanted != transition:
             at = self._clock() + delay_s
             self._wanted[node] = (transition, at)
-        left = at - self._clock()
-        if left > 0:
-            return left
+        remaining = at - self._clock()
+        if remaining > 0:
+            return remaining
         self.forget(node)
         return 0.0
 

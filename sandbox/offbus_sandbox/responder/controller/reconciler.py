@@ -167,10 +167,10 @@ class Reconciler:
 
     async def _delete_in_time(self, node: NodeView, group: DrainGroup, now: datetime) -> float | None:
         started = min((f.generatedTimestamp for f in node.tracked if f.generatedTimestamp), default=now)
-        left = (started + timedelta(seconds=self._config.delete_after_timeout_s) - now).total_seconds()
-        if left > 0:
+        remaining = (started + timedelta(seconds=self._config.delete_after_timeout_s) - now).total_seconds()
+        if remaining > 0:
             await self._events.record(node, "WaitingBeforeForceDelete", group)
-            return left
+            return remaining
         for pod in group.pods:
             try:
                 await self._objects.delete(Ref.of(pod), uid=pod["metadata"]["uid"], grace_seconds=0)
