@@ -28,7 +28,7 @@ Examples:
 @env_set_option
 @runs_option
 def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str], runs: Path | None) -> None:
-    """Undo what an unfinished RUN left behind, from its journal; without RUN, of every unfinished run.
+    """Undo what an unfinished RUN left behind, from its journal; without RUN, what every unfinished run left.
 
     Safe to repeat: what is already undone stays as it is. Exit code 0 when nothing is left, 4 when something is.
     """
