@@ -14,12 +14,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from offbus.errors import Retryable, StepError
-from offbus_steps.kinds import KINDS, ApiResource
 
 __all__ = [
-    "KINDS",
     "Agents",
-    "ApiResource",
     "Conflict",
     "Forbidden",
     "Gone",

@@ -26,8 +26,9 @@ from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
 from offbus_sandbox.store.history import Change
+from offbus_steps.kinds import KINDS
 from offbus_steps.nvsentinel import names
-from offbus_steps.port import KINDS, Forbidden, NotFound, Object, Ref
+from offbus_steps.port import Forbidden, NotFound, Object, Ref
 from tests.kits.responder.health_events import fault
 from tests.kits.steps.timed_port import TimedPort, pod, put
 from tests.kits.virtual_time import in_virtual_time, meanwhile

@@ -7,8 +7,8 @@ Paths are Kubernetes' own (`/api/v1/…`, `/apis/GROUP/VERSION/…`). An error i
 from collections.abc import Mapping
 from typing import Any
 
+from offbus_steps.kinds import ApiResource
 from offbus_steps.port import (
-    ApiResource,
     Conflict,
     Forbidden,
     Gone,

@@ -15,7 +15,8 @@ from offbus_sandbox.adapter.wire import collection_path, object_path, status_of
 from offbus_sandbox.store.selector import Selector, parse_selector
 from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store, in_scope
-from offbus_steps.port import ApiResource, Conflict, Gone, Invalid, Object, Ref, WatchType
+from offbus_steps.kinds import ApiResource
+from offbus_steps.port import Conflict, Gone, Invalid, Object, Ref, WatchType
 
 __all__ = ["ObjectRoutes", "read_body"]
 

@@ -12,7 +12,8 @@ from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.kubelet.host import log_folder
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.store.store import Store
-from offbus_steps.port import KINDS, Invalid, NotFound, Object, Ref
+from offbus_steps.kinds import KINDS
+from offbus_steps.port import Invalid, NotFound, Object, Ref
 
 __all__ = ["PodRoutes"]
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from offbus_sandbox.store.pod_shapes import LABEL
 from offbus_sandbox.store.served import resource_of
-from offbus_steps.port import ApiResource, Conflict, Invalid, Object, Ref
+from offbus_steps.kinds import ApiResource
+from offbus_steps.port import Conflict, Invalid, Object, Ref
 
 __all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new"]
 

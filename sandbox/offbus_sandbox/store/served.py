@@ -7,7 +7,8 @@ and never work. They are refused, as a cluster refuses kinds that it does not se
 from collections.abc import Mapping
 from typing import Any
 
-from offbus_steps.port import KINDS, ApiResource, Invalid
+from offbus_steps.kinds import KINDS, ApiResource
+from offbus_steps.port import Invalid
 
 __all__ = ["SERVED", "resource_of"]
 

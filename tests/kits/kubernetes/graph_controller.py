@@ -19,11 +19,11 @@ import anyio
 
 from offbus_sandbox.controllers.graph_template import component_type, deployment_of, services_of
 from offbus_sandbox.store.owners import owner_reference
+from offbus_steps.kinds import KINDS
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import (
-    KINDS,
     Conflict,
     Forbidden,
     Gone,

@@ -14,9 +14,10 @@ from typing import Any
 from offbus_sandbox.responder.condition import kube_time
 from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_steps.kinds import KINDS
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.names import RecommendedAction
-from offbus_steps.port import KINDS, Object
+from offbus_steps.port import Object
 
 __all__ = ["Remediation", "record_json", "remediations"]
 
