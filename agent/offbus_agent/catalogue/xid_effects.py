@@ -125,7 +125,7 @@ EFFECTS: Mapping[int, Effect] = {
         "(0x0, 0x0, 0x10000, 0x0, 0x0, 0x0, 0x0)",
         cuda=220,
         nvml=16,
-        note="single-GPU work goes on on real hardware; collectives fail or hang",
+        note="single-GPU work continues on real hardware; collectives fail or hang",
     ),
     79: Effect(
         text=f"79, {UNKNOWN_PROCESS}GPU has fallen off the bus.",

@@ -76,7 +76,10 @@ class Faults:
             made = plan(request, self._gpus())
             stored = _new(request, made)
             try:
-                await self._begin(stored, made)
+                if request.armed:
+                    await self._arm(stored, made, request.ttl_s)
+                else:
+                    self._book.save(stored)
             except PlaneFailedError:
                 self._book.fail(stored)
                 raise
@@ -130,12 +133,6 @@ class Faults:
         async with self._alone(fault):
             stored = self._remembered(fault, owner)
             return await self._clearing.clear(stored)
-
-    async def _begin(self, stored: StoredFault, made: Plan) -> None:
-        if stored.request.armed:
-            await self._arm(stored, made, stored.request.ttl_s)
-        else:
-            self._book.save(stored)
 
     async def _arm(self, stored: StoredFault, made: Plan, ttl_s: float) -> None:
         self._policy.admit(stored.request, self._book, self._book.now_ns())

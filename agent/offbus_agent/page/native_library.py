@@ -13,7 +13,6 @@ __all__ = [
     "NativeMissingError",
     "library",
     "native_dir",
-    "proxy_dir",
     "standin_dir",
 ]
 
@@ -51,10 +50,4 @@ def library(name: str) -> Path:
 def standin_dir() -> Path:
     """The folder with both libraries of the stand-in driver. Raises NativeMissingError."""
     cuda, _ = (library(name) for name in DRIVERS)
-    return cuda.parent
-
-
-def proxy_dir() -> Path:
-    """The folder with both proxy libraries. Raises NativeMissingError."""
-    cuda, _ = (library(name) for name in PROXIES)
     return cuda.parent

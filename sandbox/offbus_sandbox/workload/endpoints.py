@@ -86,7 +86,8 @@ class Endpoints:
     def ready(self) -> Sequence[Worker]:
         """The ready workers now, by pod name."""
         now = self._source.listing()
-        found = [w for name, pods in now.services.items() if self._routes_to(name, now) for w in pods]
+        routed = self._wanted or now.services.keys() - {self._own, *now.frontends}
+        found = [worker for name in routed for worker in now.services.get(name, ())]
         return sorted((w for w in found if w.port is not None), key=lambda worker: worker.pod)
 
     def next(self, *, without: Collection[str]) -> Worker | None:
@@ -98,8 +99,3 @@ class Endpoints:
                 self._turn = (self._turn + offset + 1) % len(ready)
                 return worker
         return None
-
-    def _routes_to(self, component: str, now: Listing) -> bool:
-        if self._wanted:
-            return component in self._wanted
-        return component != self._own and component not in now.frontends

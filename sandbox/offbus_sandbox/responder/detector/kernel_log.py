@@ -46,7 +46,7 @@ def open_kernel_log(path: Path) -> KernelLog:
 
 
 class RecordFile(KernelLog):
-    """One record a line (docs/architecture.md). The file may appear later; a replaced one is read anew."""
+    """One record per line (docs/architecture.md). The file may appear later; a replaced one is read from its start."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
