@@ -20,7 +20,7 @@ WEB = Ref("Deployment", "web", "test")
 GRAPH = Ref("DynamoGraphDeployment", "g", "test")
 
 
-def settled(obj: Object) -> bool:
+def rolled_out(obj: Object) -> bool:
     """As drills judge it."""
     return workload_of(obj).rolled_out
 
@@ -58,11 +58,11 @@ async def pods_of(port: LocalPort, labels: str) -> list[Object]:
 
 async def test_a_deleted_pod_is_replaced(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 2, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     first, second = await pods_of(port, "app=web")
     await port.objects.delete(Ref.of(first), grace_seconds=0)
-    await until(port, WEB, lambda d: not settled(d))
-    await until(port, WEB, settled)
+    await until(port, WEB, lambda d: not rolled_out(d))
+    await until(port, WEB, rolled_out)
     names = {pod["metadata"]["name"] for pod in await pods_of(port, "app=web")}
     assert second["metadata"]["name"] in names
     assert first["metadata"]["name"] not in names
@@ -71,7 +71,7 @@ async def test_a_deleted_pod_is_replaced(port: LocalPort) -> None:
 
 async def test_a_deleted_deployment_takes_everything_with_it(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 2, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     pods = await pods_of(port, "app=web")
     await port.objects.delete(WEB)
     for pod in pods:
@@ -82,7 +82,7 @@ async def test_a_deleted_deployment_takes_everything_with_it(port: LocalPort) ->
 
 async def test_a_deleted_namespace_goes_with_all_that_is_in_it(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 2, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     space = Ref("Namespace", "test")
     await port.objects.delete(space)
     with pytest.raises(Forbidden, match="terminated"):
@@ -95,38 +95,41 @@ async def test_a_deleted_namespace_goes_with_all_that_is_in_it(port: LocalPort) 
 
 async def test_a_deployment_scales(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 1, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     for replicas in (3, 0):
         await port.objects.patch(WEB, {"spec": {"replicas": replicas}})
-        await until(port, WEB, lambda d, n=replicas: settled(d) and d["status"]["replicas"] == n)
+        await until(port, WEB, lambda d, n=replicas: rolled_out(d) and d["status"]["replicas"] == n)
 
 
 async def test_a_cordoned_node_gets_no_pods_and_an_evicted_pod_moves(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 1, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     (pod,) = await pods_of(port, "app=web")
     node = Ref("Node", pod["spec"]["nodeName"])
     await port.objects.patch(node, {"spec": {"unschedulable": True}})
     await port.objects.evict(Ref.of(pod))
     await gone(port, Ref.of(pod))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
     (moved,) = await pods_of(port, "app=web")
     assert moved["spec"]["nodeName"] != node.name
 
 
 async def test_a_no_execute_taint_empties_a_node(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 2, SLEEP))
-    await until(port, WEB, settled)
+    await until(port, WEB, rolled_out)
+    there = [pod for pod in await pods_of(port, "app=web") if pod["spec"]["nodeName"] == "node-1"]
+    assert there
     taint = {"key": "gpu", "value": "lost", "effect": "NoExecute"}
     await port.objects.patch(Ref("Node", "node-1"), {"spec": {"taints": [taint]}})
-    await until(port, WEB, lambda d: not settled(d))
-    await until(port, WEB, settled)
+    for pod in there:  # not "until it is rolled out no more": that state may be over before it is looked for
+        await gone(port, Ref.of(pod))
+    await until(port, WEB, rolled_out)
     assert {pod["spec"]["nodeName"] for pod in await pods_of(port, "app=web")} == {"node-2"}
 
 
 async def test_a_graph_becomes_what_the_operator_would_make_of_it(port: LocalPort) -> None:
     await port.objects.create(graph(workers=2, envs=[{"name": "SHARED", "value": "service"}]))
-    ready = await until(port, GRAPH, settled)
+    ready = await until(port, GRAPH, rolled_out)
     workers = await pods_of(port, "nvidia.com/dynamo-component-class=worker")
     assert ready["status"]["state"] == "successful"
     assert ready["status"]["services"]["Worker"]["readyReplicas"] == 2
@@ -147,7 +150,7 @@ async def test_a_graph_is_reached_through_its_frontends(port: LocalPort, layout:
     with pytest.raises(NotFound):
         await ask(port, GRAPH)
     await port.objects.create(graph())
-    await until(port, GRAPH, settled)
+    await until(port, GRAPH, rolled_out)
     assert await ask(port, GRAPH) == 200
     (front,) = await pods_of(port, "nvidia.com/dynamo-component-type=frontend")
     await port.objects.patch(GRAPH, {"spec": {"services": {"Frontend": {"replicas": 0}}}})
@@ -171,14 +174,14 @@ class TestRollingWhereGpusAreShort:
 
     async def test_a_graph_rolls_by_taking_one_away_first(self, port: LocalPort) -> None:
         await port.objects.create(graph(workers=2))
-        await until(port, GRAPH, settled)
+        await until(port, GRAPH, rolled_out)
         before = {pod["metadata"]["uid"] for pod in await pods_of(port, "nvidia.com/dynamo-component=Worker")}
         change = {"spec": {"services": {"Worker": {"envs": [{"name": "NEW", "value": "1"}]}}}}
         fewest: list[int] = []
 
         def watch_ready(obj: Object) -> bool:
             fewest.append(obj["status"]["services"]["Worker"]["readyReplicas"])
-            return settled(obj)
+            return rolled_out(obj)
 
         await port.objects.patch(GRAPH, change)
         await until(port, GRAPH, watch_ready)
@@ -194,7 +197,7 @@ class TestRollingWhereGpusAreShort:
 
     async def test_a_service_that_was_taken_out_is_removed(self, port: LocalPort) -> None:
         await port.objects.create(graph())
-        await until(port, GRAPH, settled)
+        await until(port, GRAPH, rolled_out)
         (worker,) = await pods_of(port, "nvidia.com/dynamo-component=Worker")
         await port.objects.patch(GRAPH, {"spec": {"services": {"Worker": None}}})
         await gone(port, Ref.of(worker))
