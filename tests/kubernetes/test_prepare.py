@@ -17,9 +17,9 @@ from offbus_steps.prepare.dry_run import dry_run_pod
 from offbus_steps.prepare.mutating_policy import binding_of, policy_of
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.kubernetes.deployments import GPU, deployed, deployment, pods_of, preloads, spec_of
 from tests.kits.kubernetes.graph_controller import GraphController
 from tests.kits.kubernetes.kubernetes_world import PortFor, Users, port_to, server_of_its_own

@@ -16,7 +16,7 @@ from offbus_sandbox.kubelet.container import Container, PodView
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.layout import Layout
-from offbus_sandbox.processes.backoff import restarted
+from offbus_sandbox.processes.restart_backoff import restarted
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Ref, Unavailable

@@ -9,7 +9,7 @@ from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
 from offbus_sandbox.kubelet.expand import expand
 from offbus_sandbox.kubelet.variables import ConfigError, container_env
 from offbus_sandbox.nodes.gpus import gpus_of
-from offbus_sandbox.processes.backoff import CrashLoop
+from offbus_sandbox.processes.restart_backoff import CrashLoop
 from offbus_sandbox.scheduler.fit import refusals, unsupported
 from offbus_steps.port import Object
 from tests.kits.sandbox.local_cluster import pod

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from offbus_steps.kubernetes.rest.watch import BLIND_S, FIRST_PAUSE, LONGEST_PAUSE, events_after
+from offbus_steps.kubernetes.rest.watch_stream import BLIND_S, FIRST_PAUSE, LONGEST_PAUSE, events_after
 from offbus_steps.port import Unavailable
 from offbus_steps.prepare.by_admission import LOOK_AGAIN_S, SHOWS_WITHIN_S, _takes_effect
 from tests.kits.steps.timed_port import pod, timed_bench

@@ -30,8 +30,8 @@ from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
+from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.stop_causes import only_one
-from offbus.runner.teardown import end_run, read_back_and_close
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
 

@@ -7,7 +7,8 @@ undo and everything after it are played, in a shield, inside `undo_timeout`. off
 these does to the verdict; this module only journals what happened.
 
 A signal, a guard or a stop condition ends the run at once: nothing new is changed from then on, and every fault is
-disarmed within `FAST_DISARM_AFTER` (offbus.runner.fast_disarm), whether the steps that run have ended by then or not.
+disarmed within `FAST_DISARM_AFTER` (offbus.runner.disarm_on_stop), whether the steps that run have ended by then or
+not.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,15 +28,15 @@ from offbus.report.model import Report
 from offbus.runner.attempts import Result
 from offbus.runner.clock import Clock
 from offbus.runner.context import Services
+from offbus.runner.disarm_on_stop import fast_disarm, halt_after
 from offbus.runner.expectations import judge_all
-from offbus.runner.fast_disarm import fast_disarm, halt_after
 from offbus.runner.recorder import MetricValues, RunRecorder
+from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.run_started import head_of
 from offbus.runner.scheduler import Scheduler
 from offbus.runner.step_runner import Stepper
 from offbus.runner.stop_causes import cause_of
 from offbus.runner.stop_conditions import StopWatch
-from offbus.runner.teardown import end_run, read_back_and_close
 from offbus.runner.undo_registry import UndoLog
 from offbus.runner.undo_runner import Undoer
 from offbus.runs import RunFolder

@@ -14,7 +14,7 @@ from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents
 from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads import GRAPH_LABEL
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 
 __all__ = ["Graphs"]
 

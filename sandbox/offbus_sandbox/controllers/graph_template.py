@@ -11,7 +11,7 @@ from typing import Any
 from offbus_sandbox.store.owners import owner_reference
 from offbus_sandbox.store.pod_endpoints import COMPONENT, COMPONENT_TYPE
 from offbus_steps.port import Object
-from offbus_steps.workloads import GRAPH_LABEL
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.pods import GPU_RESOURCE
 
 __all__ = ["component_type", "deployment_name", "deployment_of", "services_of"]

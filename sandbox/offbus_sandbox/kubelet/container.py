@@ -11,8 +11,8 @@ import anyio
 from offbus_sandbox.kubelet.host import Host, log_folder
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
-from offbus_sandbox.processes.backoff import restarted
 from offbus_sandbox.processes.child import Child, Command, ExitStatus
+from offbus_sandbox.processes.restart_backoff import restarted
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
 

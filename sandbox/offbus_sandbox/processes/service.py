@@ -10,8 +10,8 @@ from anyio.abc import TaskStatus
 
 from offbus.errors import CouldNotRun
 from offbus_sandbox.config import Backoff
-from offbus_sandbox.processes.backoff import restarted
 from offbus_sandbox.processes.child import Child, Command
+from offbus_sandbox.processes.restart_backoff import restarted
 from offbus_sandbox.processes.table import ProcessId
 
 __all__ = ["Service"]

@@ -17,7 +17,7 @@ from offbus_sandbox.workload.own_graph import OwnGraph
 from offbus_steps.kubernetes.port import open_port
 from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Object, Objects, Ref
-from offbus_steps.workloads import GRAPH_LABEL
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 
 __all__ = ["GraphPods", "graph_pods"]
 

@@ -20,9 +20,9 @@ from offbus_steps.kinds import KINDS
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.watch.readiness import progress_of, ready_pods, rolled_out
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.manifest import read_manifest, target_in
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["deploy"]
 

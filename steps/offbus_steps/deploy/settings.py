@@ -13,8 +13,10 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps.deploy.step_types import Settings
 from offbus_steps.port import Object
-from offbus_steps.workloads import Template, pods, workload_of
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Template
 from offbus_steps.workloads.fields import MISSING, Segment, apply, plan, read
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["with_settings"]
 

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from offbus.step import Kind, Outputs, Params, Reads, StepType
 from offbus_steps.access import access
 from offbus_steps.watch.access import TARGET_ACCESS
-from offbus_steps.workloads import WORKLOAD_KINDS, WorkloadKind
 from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest, target_in
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, WorkloadKind
 
 __all__ = ["DEPLOY", "DeployOutputs", "DeployParams", "Existing", "Settings"]
 

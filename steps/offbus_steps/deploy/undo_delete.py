@@ -12,9 +12,9 @@ from offbus_steps.cluster.wait import until_gone
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, workload_of
 
 __all__ = ["DeleteObject"]
 

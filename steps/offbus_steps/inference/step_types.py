@@ -22,8 +22,8 @@ from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.watch.access import TARGET_ACCESS
-from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = [
     "ASK_ACCESS",

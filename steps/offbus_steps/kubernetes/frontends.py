@@ -16,8 +16,8 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["Frontends"]
 

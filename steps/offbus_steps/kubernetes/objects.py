@@ -8,7 +8,7 @@ from offbus_steps.kinds import ApiResource
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.paths import collection, member
-from offbus_steps.kubernetes.rest.watch import events_after
+from offbus_steps.kubernetes.rest.watch_stream import events_after
 from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref, WatchEvent
 
 __all__ = ["KubernetesObjects"]

@@ -13,7 +13,7 @@ import anyio
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.proxy import Broken, Proxied, breaking, proxied_answer, whose_break
-from offbus_steps.kubernetes.rest.watch import lines_of
+from offbus_steps.kubernetes.rest.watch_stream import lines_of
 from offbus_steps.port import PortError, Ref, StreamingReply, Traffic, Unavailable
 
 __all__ = ["KubernetesTraffic"]

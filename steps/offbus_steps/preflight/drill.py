@@ -23,10 +23,11 @@ from offbus_steps.nvsentinel.deployed import Deployed, deployed
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.prepare.admission_methods import admission_checks
 from offbus_steps.prepare.dry_run import require_admitted
-from offbus_steps.workloads import pods, workload_of
+from offbus_steps.workloads import pods
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
 from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["drill_checks", "remediation_checks"]
 

@@ -16,7 +16,8 @@ from offbus_steps.residue.patching import patch_fields
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import ready_pods, rolled_out
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import Workload, pods
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.gpu_fit import without_gpus
 from offbus_steps.workloads.target import Target

@@ -18,9 +18,10 @@ from offbus_steps.prepare.by_patch import load_by_patch
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.prepare.image_env import image_preloads
 from offbus_steps.prepare.step_types import PrepareOutputs, PrepareParams
-from offbus_steps.workloads import pods, workload_of
+from offbus_steps.workloads import pods
 from offbus_steps.workloads.shim_fields import is_loaded_with, preload_fields
 from offbus_steps.workloads.target import Target, required_target
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["prepare_cuda"]
 

@@ -20,8 +20,8 @@ from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
 from offbus_steps.residue.fingerprint import RUN_LABEL
-from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["RemoveAdmission"]
 

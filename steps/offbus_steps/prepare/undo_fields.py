@@ -16,9 +16,9 @@ from offbus_steps.residue.patching import MORE_CHANGED, change, rest_of
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import rolled_out
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import WORKLOAD_KINDS
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["RestoreFields"]
 

@@ -17,9 +17,11 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.residue.external_changes import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
 from offbus_steps.safety.guards import ClusterGuards
-from offbus_steps.workloads import GRAPH_LABEL, WORKLOAD_KINDS, pods
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
 

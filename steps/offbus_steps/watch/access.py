@@ -2,7 +2,7 @@
 
 from offbus_steps.access import access
 from offbus_steps.nvsentinel import names
-from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["RESPONSE_ACCESS", "TARGET_ACCESS"]
 

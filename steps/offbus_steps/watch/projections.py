@@ -11,8 +11,9 @@ from typing import Any
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads import pods, workload_of
+from offbus_steps.workloads import pods
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
+from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = [
     "ContainerProjection",

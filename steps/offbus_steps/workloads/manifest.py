@@ -15,7 +15,7 @@ from offbus.errors import StepError
 from offbus.files import read_bounded
 from offbus_steps.kinds import KINDS
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads import WORKLOAD_KINDS
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["ALLOWED_KINDS", "read_manifest", "target_in"]
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.port import Object
-from offbus_steps.workloads import Template, Workload, pods
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Template, Workload
 from offbus_steps.workloads.fields import MISSING, Field, plan, read
 
 __all__ = ["LIBRARY", "NO_DRA", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]

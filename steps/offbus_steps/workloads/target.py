@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.errors import StepError
 from offbus_steps.port import Ref
-from offbus_steps.workloads import Workload
+from offbus_steps.workloads.base import Workload
 
 __all__ = ["Target", "required_target"]
 

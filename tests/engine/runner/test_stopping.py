@@ -6,9 +6,9 @@ import trio
 
 from offbus.errors import StepError
 from offbus.exits import Exit
-from offbus.runner.fast_disarm import FAST_DISARM_AFTER
+from offbus.runner.disarm_on_stop import FAST_DISARM_AFTER
+from offbus.runner.run_end import CLOSING
 from offbus.runner.scheduler import GRACE
-from offbus.runner.teardown import CLOSING
 from offbus.runner.undo_runner import ATTEMPTS, BACKOFF, LEAST
 from tests.kits.engine import world as kit
 from tests.kits.engine.player import outcomes

@@ -16,7 +16,7 @@ from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.recorder import JournalRecorder
-from offbus.runner.teardown import end_run
+from offbus.runner.run_end import end_run
 from offbus.runs import RunFolder
 from tests.kits.virtual_time import VirtualClock
 

@@ -7,8 +7,8 @@ from offbus.journal.reader import read_journal
 from offbus.language.scenario import Step
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report
-from offbus.runner.fast_disarm import FAST_DISARM_AFTER
-from offbus.runner.teardown import CLOSING
+from offbus.runner.disarm_on_stop import FAST_DISARM_AFTER
+from offbus.runner.run_end import CLOSING
 from offbus.runner.undo_runner import LEAST
 from tests.kits.engine.law_run import Case
 from tests.kits.engine.world_acts import STUBBORN_S, ActParams

@@ -5,8 +5,8 @@ from typing import Any
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Object, Ref
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.bench import Bench
 
 __all__ = ["GPU", "deployed", "deployment", "pods_of", "preloads", "spec_of"]

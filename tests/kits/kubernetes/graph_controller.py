@@ -34,7 +34,7 @@ from offbus_steps.port import (
     Unavailable,
     WatchType,
 )
-from offbus_steps.workloads import GRAPH_LABEL
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 
 GRAPH = "DynamoGraphDeployment"
 MADE = "offbus.test/made"

@@ -14,7 +14,7 @@ import pytest
 from offbus_steps.kubernetes.port import KubernetesPort, open_port
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login
-from offbus_steps.kubernetes.rest.watch import events_after
+from offbus_steps.kubernetes.rest.watch_stream import events_after
 from offbus_steps.port import Object, Ref
 from tests.kits.cluster.client import Cluster
 from tests.kits.cluster.fixtures import cluster

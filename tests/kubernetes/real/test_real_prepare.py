@@ -13,8 +13,8 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Ref
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
 from tests.kits.kubernetes.graph_controller import GraphController
 from tests.kits.kubernetes.installing import ClusterPaths

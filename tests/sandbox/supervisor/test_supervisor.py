@@ -21,7 +21,7 @@ from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.processes.table import ProcessId
 from offbus_steps.port import Object, Ref, Unavailable
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.sandbox.local_cluster import QUICK, SLEEP, deployment
 from tests.kits.watching import watch_until
 

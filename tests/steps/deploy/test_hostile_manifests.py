@@ -16,9 +16,9 @@ from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.store import Store
 from offbus_steps.kinds import KINDS
 from offbus_steps.port import PortError
-from offbus_steps.workloads import WORKLOAD_KINDS, workload_of
 from offbus_steps.workloads.manifest import ALLOWED_KINDS, read_manifest
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS, workload_of
 from tests.kits import REPOSITORY
 
 SCENARIOS = REPOSITORY / "scenarios"

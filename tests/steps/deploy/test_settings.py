@@ -8,7 +8,7 @@ from offbus.errors import StepError
 from offbus_sandbox.controllers.graph_template import deployment_of, services_of
 from offbus_steps.deploy.settings import with_settings
 from offbus_steps.deploy.step_types import Settings
-from offbus_steps.workloads import workload_of
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.dynamo_examples import EXAMPLES, Example, manifest
 from tests.kits.steps.manifests import agg, beta_agg, deployment, disagg_router, leader_worker_set
 

@@ -8,11 +8,13 @@ import yaml
 
 from offbus.errors import StepError
 from offbus_sandbox.controllers.graph_template import deployment_of, services_of
-from offbus_steps.workloads import COMPONENT_LABEL, GRAPH_LABEL, Template, workload_of
+from offbus_steps.workloads.base import Template
+from offbus_steps.workloads.dynamo_graph import COMPONENT_LABEL, GRAPH_LABEL
 from offbus_steps.workloads.fields import apply, restore
 from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, preload_fields
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.dynamo_examples import EXAMPLES, Example, Part, manifest
 
 pytestmark = pytest.mark.parametrize("example", EXAMPLES, ids=str)

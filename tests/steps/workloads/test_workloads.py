@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from offbus.errors import StepError
-from offbus_steps.workloads import workload_of
 from offbus_steps.workloads.fields import apply, merge_patch, read, restore
 from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
 from offbus_steps.workloads.target import Target
+from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.manifests import (
     agg,
     beta_agg,

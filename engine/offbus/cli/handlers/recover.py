@@ -15,8 +15,8 @@ from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
+from offbus.runner.run_end import write_report
 from offbus.runner.signals import stop_on_signals
-from offbus.runner.teardown import write_report
 from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
 
 __all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]

@@ -26,8 +26,8 @@ from offbus.report.summary import recover_command
 from offbus.runner.clock import SystemClock
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.recorder import RunRecorder
+from offbus.runner.run_end import CLOSING
 from offbus.runner.stop_causes import only_one
-from offbus.runner.teardown import CLOSING
 from offbus.runs import default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]

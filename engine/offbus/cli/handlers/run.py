@@ -17,9 +17,9 @@ from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
+from offbus.runner.run_end import write_report
 from offbus.runner.session import Session
 from offbus.runner.signals import stop_on_signals
-from offbus.runner.teardown import write_report
 from offbus.runs import RunFolder, create_run, default_runs, environment_lock, unfinished_runs
 
 __all__ = ["run_file"]

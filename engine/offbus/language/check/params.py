@@ -18,8 +18,8 @@ from offbus.language.cel import types
 from offbus.language.cel.templates import ParamsTemplate, Template
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check import pydantic_wording
-from offbus.language.check.ancestor_outputs import Bindings
 from offbus.language.check.conditions import Conditions
+from offbus.language.check.omitted_params import Bindings
 from offbus.language.check.pydantic_errors import Subject, key_of, note_errors
 from offbus.language.check.referenced_files import FileChecker
 from offbus.language.check.steps import Graph, RawStep

@@ -20,7 +20,7 @@ from offbus.language.check.conditions import Conditions
 from offbus.language.check.environment import Settings, read_settings
 from offbus.language.check.inputs import Inputs, read_inputs
 from offbus.language.check.pydantic_errors import Subject, note_errors
-from offbus.language.check.step_meaning import Meaning
+from offbus.language.check.step_scope import Meaning
 from offbus.language.check.steps import Types, arrange, read_steps
 from offbus.language.check.stop_when import read_stop_conditions
 from offbus.language.format import FORMAT, HeaderModel

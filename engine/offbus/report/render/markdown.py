@@ -10,7 +10,7 @@ from itertools import chain
 from offbus.report.formatting import figure, in_short, seconds
 from offbus.report.model import Report
 from offbus.report.spans import clean
-from offbus.report.timeline import offset_ms
+from offbus.report.time_offsets import offset_ms
 
 __all__ = ["markdown_report"]
 

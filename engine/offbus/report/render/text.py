@@ -10,7 +10,7 @@ from offbus.report.formatting import figure, in_short, seconds
 from offbus.report.model import ExpectationReport, FaultReport, Report, StepReport, UndoReport
 from offbus.report.spans import Line, Span, Tone, clean, line
 from offbus.report.summary import closing_lines
-from offbus.report.timeline import offset_ms, written_offset
+from offbus.report.time_offsets import offset_ms, written_offset
 
 __all__ = ["OUTCOME_TONES", "text_report"]
 

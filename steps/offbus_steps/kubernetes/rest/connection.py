@@ -24,7 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.errors import CouldNotRun
-from offbus_steps.kubernetes.rest.kubeconfig import check_kubeconfig
+from offbus_steps.kubernetes.rest.kubeconfig_check import check_kubeconfig
 
 if TYPE_CHECKING:
     import aiohttp

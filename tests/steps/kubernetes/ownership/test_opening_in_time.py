@@ -12,7 +12,7 @@ from offbus.cli.handlers.residue import _fingerprint
 from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
 from offbus.runner.recorder import RunRecorder
-from offbus.runner.teardown import CLOSING
+from offbus.runner.run_end import CLOSING
 from offbus_steps.failed_open import CLEAN_UP_S, leftover_after
 from offbus_steps.kubernetes.open import Opening, Ownership
 from offbus_steps.kubernetes.ownership.run_lease import RunLease

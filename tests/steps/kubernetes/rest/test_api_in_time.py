@@ -24,7 +24,7 @@ from offbus_steps.kubernetes.rest.api import (
 )
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.rate_limit import Pace
-from offbus_steps.kubernetes.rest.watch import ASKED_S, SLACK_S, events_after
+from offbus_steps.kubernetes.rest.watch_stream import ASKED_S, SLACK_S, events_after
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
 from offbus_steps.port import Forbidden, PortError, Ref, Unavailable
 from tests.kits.full_server import full_server

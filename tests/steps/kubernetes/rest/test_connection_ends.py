@@ -14,7 +14,7 @@ import pytest
 from offbus_steps.kubernetes.rest.api import LARGE, Api, Call
 from offbus_steps.kubernetes.rest.connection import Connection
 from offbus_steps.kubernetes.rest.rate_limit import Pace
-from offbus_steps.kubernetes.rest.watch import events_after
+from offbus_steps.kubernetes.rest.watch_stream import events_after
 from tests.kits.steps.rude_server import BEGUN, ENDED, TUNNEL, RudeServer, rude_server
 
 READ = Call("GET", "/api/v1/nodes")
