@@ -88,7 +88,7 @@ def test_a_shim_that_does_nothing(offbus):
         library.unlink()
         shutil.copy(path, library)
     finished = offbus.run(SCENARIOS / "xid79.yaml")
-    failed(finished, "good answers", "no faulted CUDA call by a process of the target was seen")
+    failed(finished, "requests well", "no faulted CUDA call by a process of the target was seen")
     fault = finished.report["faults"][0]
     assert not fault["proven"]
     assert sorted(fault["missing"]) == ["cuda", "nvml"]

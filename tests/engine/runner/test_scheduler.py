@@ -189,6 +189,21 @@ def test_when_false_skips_and_counts_as_passed(drill):
     assert report.verdict == "passed"
 
 
+def test_an_always_step_waits_for_those_behind_the_steps_that_it_needs(drill):
+    """`main` runs before `slow`, which it needs; `last` needs `main`, and may undo what `slow` does."""
+    played = drill(
+        """{id: first, uses: wait, with: {seconds: 1}}
+        {id: slow, uses: set_key, always: true, with: {key: slow, seconds: 5}}
+        {id: main, uses: wait, needs: [slow], with: {seconds: 1}}
+        {id: last, uses: cleanup, always: true, needs: [main], with: {steps: [slow]}}"""
+    )
+    report = played.play()
+    assert outcomes(report) == dict.fromkeys(("first", "slow", "main", "last"), "passed")
+    undone = next(e["seq"] for e in played.events if e["kind"] == "undo_started")
+    assert ended(played, "main") < ended(played, "slow") < undone
+    assert played.world == {}
+
+
 def test_always_steps_run_after_a_failure_and_before_the_undo(drill):
     played = drill(
         f"""{FAULT}
