@@ -4,7 +4,7 @@ Guarantees (each has a test in tests/engine/runner/test_scheduler.py, all are ch
 
  1. A step starts only after each of its needs passed, was skipped by its own `when`, or (background) is ready. An
     `always` step among the needs of one that is not is replaced by its own needs: it runs after all of those. For an
-    `always` step every need that has ended is enough.
+    `always` step every need that has ended is enough; it also waits for the `always` steps behind its needs.
  2. Every step ends with exactly one outcome.
  3. After an outcome that satisfies nothing, its descendants are skipped, nothing new starts and what runs is
     cancelled; with `keep_going` only the descendants are skipped. An `always` step that fails does not stop the
@@ -97,22 +97,27 @@ class Scheduler:
 
     def _connect(self, slot: Slot) -> None:
         for need in self._resolved(slot.step.needs):
-            other = self.slots[need]
-            if other.result is None:
-                other.dependents.append(slot)
-                slot.open_needs += 1
+            self.slots[need].dependents.append(slot)
+            slot.open_needs += 1
 
     def _resolved(self, needs: Iterable[str]) -> set[str]:
-        """The needs, each `always` step that is not played yet replaced by what it needs itself."""
+        """What is still to be waited for: each need that is not played here, or has ended, is replaced by its own.
+
+        So a step runs after the needs of an `always` step that comes later, and an `always` step after those behind
+        the steps that it needs: it may undo what they do.
+        """
         found: set[str] = set()
         seen: set[str] = set()
         todo = list(needs)
         while todo:
             need = todo.pop()
-            if need in self.slots:
+            if need in seen:
+                continue
+            seen.add(need)
+            slot = self.slots.get(need)
+            if slot is not None and slot.result is None:
                 found.add(need)
-            elif need not in seen:
-                seen.add(need)
+            else:
                 todo.extend(self._needs_of(need))
         return found
 

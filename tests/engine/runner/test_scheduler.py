@@ -192,7 +192,7 @@ def test_when_false_skips_and_counts_as_passed(drill):
 def test_an_always_step_waits_for_those_behind_the_steps_that_it_needs(drill):
     """`main` runs before `slow`, which it needs; `last` needs `main`, and may undo what `slow` does."""
     played = drill(
-        """{id: first, uses: wait, with: {seconds: 1}}
+        """{id: first, uses: wait, always: true, with: {seconds: 1}}
         {id: slow, uses: set_key, always: true, with: {key: slow, seconds: 5}}
         {id: main, uses: wait, needs: [slow], with: {seconds: 1}}
         {id: last, uses: cleanup, always: true, needs: [main], with: {steps: [slow]}}"""
