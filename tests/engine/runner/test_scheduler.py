@@ -200,7 +200,7 @@ def test_an_always_step_waits_for_those_behind_the_steps_that_it_needs(drill):
     report = played.play()
     assert outcomes(report) == dict.fromkeys(("first", "slow", "main", "last"), "passed")
     undone = next(e["seq"] for e in played.events if e["kind"] == "undo_started")
-    assert ended(played, "main") < ended(played, "slow") < undone
+    assert ended(played, "main") < ended(played, "slow") < undone < ended(played, "last")
     assert played.world == {}
 
 
