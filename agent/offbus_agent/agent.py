@@ -10,15 +10,15 @@ from pathlib import Path
 
 from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.faults.clear import Clearing, metadata_of
-from offbus_agent.faults.evidence import Evidence
 from offbus_agent.faults.policy import Policy
+from offbus_agent.faults.process_evidence import Evidence
 from offbus_agent.faults.processes import preloaded
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.service import Faults
 from offbus_agent.faults.store import Store
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
 from offbus_agent.kernel_log.open import open_kernel_log
-from offbus_agent.leases import boot_id, boottime_ns
+from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
     Fault,
     FaultRequest,

@@ -9,7 +9,7 @@ import asyncio
 import logging
 
 from offbus_agent.agent import Agent
-from offbus_agent.leases import seconds_to_next
+from offbus_agent.lease_time import seconds_to_next
 from offbus_agent.page.events_inotify import Doorbell, DoorbellError
 from offbus_agent.planes.page_plane import HEARTBEAT_TTL_S
 

@@ -27,7 +27,7 @@ from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_agent.kernel_log.log import KernelLogError
 from offbus_agent.lease_keeper import keep
-from offbus_agent.leases import boot_id
+from offbus_agent.lease_time import boot_id
 from offbus_agent.planes.page_plane import NodePageError
 
 __all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]

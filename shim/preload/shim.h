@@ -89,7 +89,7 @@ bool real_is(unsigned which, const struct elf *object, const char *file_name);
 void real_load(void); /* ensures that they are loaded */
 extern const uint32_t build_kind; /* distinguishes the rows of a preload object and of proxies in one process */
 
-/* dl.c: dlsym, dlvsym, dlopen, cuGetProcAddress */
+/* lookup.c: dlsym, dlvsym, dlopen, cuGetProcAddress */
 struct verdict dl_hook(uint32_t index, uint64_t *args);
 struct verdict get_proc_address(uint32_t index, const uint64_t *args);
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 from offbus_agent.faults.store import StoredFault
-from offbus_agent.leases import boottime_ns
+from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import EventsAnswer, FaultEvent, Kind
 
 __all__ = ["EventLog"]

@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Iterator
 
 from offbus_agent.faults.event_log import EventLog
-from offbus_agent.faults.evidence import Evidence
 from offbus_agent.faults.ownership import not_found, refuse_stale
+from offbus_agent.faults.process_evidence import Evidence
 from offbus_agent.faults.store import Store, StoredFault, StoreError
-from offbus_agent.leases import boottime_ns, has_expired
+from offbus_agent.lease_time import boottime_ns, has_expired
 from offbus_agent.models import Fault, State
 from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal

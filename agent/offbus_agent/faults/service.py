@@ -16,7 +16,7 @@ from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.gpus import Gpu
-from offbus_agent.leases import boottime_ns, expires_ns
+from offbus_agent.lease_time import boottime_ns, expires_ns
 from offbus_agent.models import (
     EventsAnswer,
     Fault,

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from offbus_agent.catalogue.xid_effects import Mode, Plane
-from offbus_agent.leases import boottime_ns
+from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import FaultRequest
 from offbus_agent.page.control import (
     CallClass,

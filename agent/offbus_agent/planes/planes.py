@@ -14,7 +14,7 @@ from typing import Literal
 from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.kernel_log.line import reset_line
 from offbus_agent.kernel_log.log import KernelLog, KernelLogError, NotShown
-from offbus_agent.leases import boottime_ns, expires_ns
+from offbus_agent.lease_time import boottime_ns, expires_ns
 from offbus_agent.models import FaultRequest, KernelEntry
 from offbus_agent.planes.page_plane import NodePage, PageFailedError, PageNotShownError
 from offbus_agent.planes.resolve import Plan, line

@@ -17,7 +17,7 @@ from offbus_agent.http.endpoints import LONGEST_WAIT_S
 from offbus_agent.http.listen import listen_unix
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenFile
-from offbus_agent.leases import boot_id, boottime_ns
+from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import Fault, FaultRequest, InjectXidRequest, LeaseRequest, State
 from offbus_agent.page.control import ControlPage
 from tests.kits.agent.node_world import GPU0, Node

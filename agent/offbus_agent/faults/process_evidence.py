@@ -15,7 +15,7 @@ from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
 from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.faults.processes import Known, census, find_process, pod_uid
 from offbus_agent.faults.store import StoredFault
-from offbus_agent.leases import boottime_ns
+from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import Counts, FirstFaulted, ProcessSeen
 from offbus_agent.page.control import FaultedCall, ProcessRow
 from offbus_agent.planes.page_plane import NodePage
