@@ -1,0 +1,95 @@
+"""What a process calls itself, where it lives and what it maps gains it nothing, and ends no agent.
+
+Names are set with prctl(2), as an unprivileged user can. /proc escapes a line feed in them and nothing else, so every
+other character that Python takes for the end of a line must be one of many in the middle of a line.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kits.agent.node_world import OWNER, Node, RunningAgent
+from tests.kits.agent.node_world import request as fault_request
+
+NAMED = """
+import ctypes, mmap, sys
+name, page = sys.argv[1].encode("latin-1").decode("unicode_escape").encode("utf-8"), sys.argv[2]
+assert ctypes.CDLL(None).prctl(15, name, 0, 0, 0) == 0  # PR_SET_NAME
+with open(page, "rb") as file:
+    mapped = mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+"""Maps the control page for reading, as the shim does."""
+NAMES = [
+    "\\x0cNSpid:\\tx",
+    "\\x0bNSpid:\\tx",
+    "\\x1cNSpid:\\t-1",
+    "\\x1dNSpid:\\t",
+    "\\x1eNSpid: 1 2",
+    "\\u2028NSpid:\\tx",
+    "\\u0085NSpid:\\tx",
+    "\\rNSpid:\\tx",
+    "\\nNSpid:\\tx",
+    "NSpid:\\tx",
+]
+
+
+@pytest.fixture(params=NAMES)
+def named(node: Node, agent: RunningAgent, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A process of that name which has the page mapped."""
+    command = [sys.executable, "-c", NAMED, request.param, str(node.ctl)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.usefixtures("named")
+class TestAProcessWithAHostileName:
+    def test_keeps_no_fault_from_being_armed_and_ends_no_agent(self, agent: RunningAgent) -> None:
+        agent.post("/faults", fault_request("f1", planes=["cuda"]), expect=201)
+        agent.post("/faults/f1/recover", OWNER)
+        assert agent.process.poll() is None
+
+    def test_keeps_no_pod_from_being_looked_at(self, agent: RunningAgent) -> None:
+        pod = "11111111-2222-3333-4444-555555555555"
+        assert agent.get(f"/pods/{pod}/preload") == {"processes": []}
+
+
+def test_a_mapped_file_whose_name_looks_like_a_mapping_of_the_page_is_none(
+    node: Node, agent: RunningAgent, tmp_path: Path
+) -> None:
+    """A path may hold the page's device, inode and permissions: they count in their own columns alone."""
+    from offbus_agent.faults.processes import census
+
+    found = node.ctl.stat()
+    device = f"{found.st_dev >> 8 & 0xFFF:02x}:{found.st_dev & 0xFF:02x}"
+    liar = tmp_path / f"x r--s 00000000 {device} {found.st_ino} y"
+    liar.write_bytes(bytes(4096))
+    command = [sys.executable, "-c", NAMED, "liar", str(liar)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            assert process.pid not in {known.host_pid for known in census(node.ctl, node.root).values()}
+        finally:
+            process.kill()
+
+
+def test_the_page_is_mapped_at_all(node: Node, agent: RunningAgent) -> None:
+    """The tests above would pass, too, if nothing were ever found."""
+    from offbus_agent.faults.processes import census
+
+    command = [sys.executable, "-c", NAMED, "honest", str(node.ctl)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert process.pid in {known.host_pid for known in census(node.ctl, node.root).values()}
+        process.kill()
+
+
