@@ -1,9 +1,13 @@
-"""Maps the pid that a process sees to the pid that the node sees.
+"""From the pid that a process sees to the pid that the node sees.
 
-Job: find the process that filled a row of the events file, and its pod. The row is not trusted: the process must live
-in the pid namespace that the row names, have that pid in it, and have the control page mapped. None means that no such
-process is alive (any more); `census` lists those alive at one time, for processes that end right after their call has
-failed. Reading /proc of processes that come and go never raises.
+Job: find the process that filled a row of the events file, and whose pod it is in. The row is believed in nothing: the
+process must live in the pid namespace that the row names, have that pid in it, and have the control page mapped. None
+means that no such process is alive (any more); `census` remembers those that lived, for processes that end right
+after their call has failed. Reading /proc of processes that come and go never raises.
+
+Names, paths and environments in /proc are what their processes made them, so these files are read as bytes, by their
+own format: a line ends with a line feed and nothing else (the kernel escapes those in names and paths), a field counts
+only in its own column, and what does not have the kernel's form is passed over.
 """
 
 import os
@@ -15,26 +19,30 @@ from pathlib import Path
 __all__ = ["Known", "Preloaded", "census", "find_process", "pod_uid", "preloaded"]
 
 _PROC = Path("/proc")
-_POD = re.compile(r"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
-"""The kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
-_CONTAINER = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-"""A container's id, in the name of its cgroup."""
+_POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
+"""Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
+_CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+"""A container's id, as runtimes name its cgroup."""
+_NSPID = re.compile(rb"NSpid:(?:\t[0-9]{1,10})*\t([0-9]{1,10})")
+"""In /proc/PID/status (proc(5)): the pid in each namespace from ours inwards; the last is the process's own."""
+_MAPPING = re.compile(rb"[0-9a-f]+-[0-9a-f]+ (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) ([0-9]+)(?: |$)")
+"""In /proc/PID/maps (proc(5)): permissions, device, inode. The path after them may hold anything."""
+_Mapping = tuple[bytes, bytes]
+"""Device and inode of a file."""
 
 
 def find_process(pid: int, namespace: int, page: Path) -> int | None:
     """The pid, in our namespace, of the process with `pid` in pid namespace inode `namespace`; None if not found."""
     mapped = _mapping_key(page)
-    own = _namespace(os.getpid()) == namespace  # then only `pid` itself can be it; else any process may be
-    for candidate in (pid,) if own else _all_pids():
-        same = _namespace(candidate) == namespace and _innermost_pid(candidate) == pid
-        if same and _has_mapped(candidate, mapped):
+    for candidate in _candidates(pid, namespace):
+        if _is_that(candidate, pid, namespace) and _has_mapped(candidate, mapped):
             return candidate
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A process on the node. `pod_uid` is None for one that is in no pod."""
+    """A process as the node knows it. `pod_uid` is None for one that is in no pod."""
 
     host_pid: int | None
     pod_uid: str | None
@@ -60,56 +68,72 @@ class Preloaded:
     pid: int
     """In its own namespace."""
     container: str
-    """The container's id from its cgroup; "" on a node that is a folder."""
+    """The container's id by its cgroup; "" on a node that is a folder."""
     value: str | None
-    """None: its environment is not readable."""
+    """None: its environment cannot be read."""
 
 
 def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
-    """The first process of each container of a pod, with the LD_PRELOAD that image, spec and operators made."""
+    """The first process of each container of a pod: what its image, its spec and whoever chained made of LD_PRELOAD."""
     first: dict[str, Preloaded] = {}
     for host_pid in _all_pids():
         pid = _innermost_pid(host_pid)
         if pid is None or pod_uid(host_pid, node_root) != pod:
             continue
-        ids = _CONTAINER.findall(" ".join(_lines(host_pid, "cgroup")))
-        container = str(ids[0]) if ids else ""
+        container = _container_id(host_pid)
         if container not in first or pid < first[container].pid:
             first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
     return sorted(first.values(), key=lambda one: one.container)
 
 
+def _container_id(pid: int) -> str:
+    found = _CONTAINER.search(_content(pid, "cgroup") or b"")
+    return found[0].decode() if found else ""
+
+
 def _variable(pid: int, name: str) -> str | None:
-    """A variable of the environment that a process was started with; "" when it is not set."""
-    try:
-        entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:
+    """Of the environment that a process was started with; "" when it had none of that name."""
+    content = _content(pid, "environ")
+    if content is None:
         return None
-    values = [entry.partition(b"=")[2] for entry in entries if entry.startswith(f"{name}=".encode())]
+    values = [
+        entry.partition(b"=")[2] for entry in content.split(b"\0") if entry.startswith(f"{name}=".encode())
+    ]
     return values[0].decode(errors="replace") if values else ""
 
 
 def pod_uid(pid: int, node_root: Path) -> str | None:
     """The uid of the pod that the process is in; None when it is in none.
 
-    In Kubernetes its cgroup has it; on a node that is a folder, its home below `pods/` (docs/architecture.md).
+    In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
     """
-    found = _POD.search(" ".join(_lines(pid, "cgroup")))
-    return found[1].replace("_", "-") if found else _home_pod(pid, node_root)
+    found = _POD.search(_content(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
+    return found[1].decode().replace("_", "-") if found else _home_pod(pid, node_root)
 
 
 def _home_pod(pid: int, node_root: Path) -> str | None:
-    for entry in "".join(_lines(pid, "environ")).split("\0"):
-        name, _, value = entry.partition("=")
-        if name == "HOME" and os.path.realpath(Path(value).parent) == os.path.realpath(node_root / "pods"):
-            return Path(value).name
-    return None
+    home = _variable(pid, "HOME")
+    if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
+        return None
+    return Path(home).name
+
+
+def _candidates(pid: int, namespace: int) -> Iterator[int]:
+    """In our own namespace there is one; in another, any process may be it."""
+    if _namespace(os.getpid()) == namespace:
+        yield pid
+        return
+    yield from _all_pids()
 
 
 def _all_pids() -> Iterator[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
+
+
+def _is_that(candidate: int, pid: int, namespace: int) -> bool:
+    return _namespace(candidate) == namespace and _innermost_pid(candidate) == pid
 
 
 def _namespace(pid: int) -> int | None:
@@ -120,26 +144,31 @@ def _namespace(pid: int) -> int | None:
 
 
 def _innermost_pid(pid: int) -> int | None:
-    """The last number of `NSpid:` in /proc/PID/status (proc(5)): the pid in the process's own namespace."""
-    for line in _lines(pid, "status"):
-        if line.startswith("NSpid:"):
-            return int(line.split()[-1])
-    return None
+    """The pid in the process's own namespace."""
+    found = (_NSPID.fullmatch(line) for line in _lines(pid, "status"))
+    return next((int(one[1]) for one in found if one), None)
 
 
-def _has_mapped(pid: int, key: str) -> bool:
-    """Whether it has mapped the file read-only, as the shim does: the agent's own mapping is writable."""
-    return any(key in line and " r--s " in line for line in _lines(pid, "maps"))
+def _has_mapped(pid: int, file: _Mapping) -> bool:
+    """For reading only, as the shim does: the agent's own mapping can be written."""
+    found = (_MAPPING.match(line) for line in _lines(pid, "maps"))
+    return any(one[1] == b"r--s" and one.group(2, 3) == file for one in found if one)
 
 
-def _mapping_key(path: Path) -> str:
-    """A file in /proc/PID/maps: ` MAJOR:MINOR INODE `."""
+def _mapping_key(path: Path) -> _Mapping:
+    """How /proc/PID/maps names a file."""
     found = path.stat()
-    return f" {os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x} {found.st_ino} "
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    return device.encode(), str(found.st_ino).encode()
 
 
-def _lines(pid: int, file: str) -> list[str]:
+def _lines(pid: int, file: str) -> list[bytes]:
+    return (_content(pid, file) or b"").split(b"\n")
+
+
+def _content(pid: int, file: str) -> bytes | None:
+    """None when it cannot be read: the process has ended, or is not ours to look at."""
     try:
-        return (_PROC / str(pid) / file).read_text(encoding="utf-8", errors="replace").splitlines()
+        return (_PROC / str(pid) / file).read_bytes()
     except OSError:
-        return []
+        return None
