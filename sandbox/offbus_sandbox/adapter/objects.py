@@ -20,6 +20,7 @@ from offbus_steps.port import (
     WatchEvent,
     WatchType,
 )
+from offbus_steps.text_lines import lines_of
 
 __all__ = ["LocalObjects", "error_in", "reaching"]
 
@@ -53,7 +54,7 @@ class LocalObjects(Objects):
                 if answer.is_error:
                     await answer.aread()
                     raise error_in(answer)
-                async for line in answer.aiter_lines():
+                async for line in lines_of(answer.aiter_bytes()):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise error_of(event["object"])

@@ -15,6 +15,7 @@ import httpx
 
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import NotFound, Objects, PortError, Ref, StreamingReply, Traffic, Unavailable
+from offbus_steps.text_lines import LineTooLong, lines_of
 
 __all__ = ["LocalTraffic"]
 
@@ -85,7 +86,7 @@ class LocalReply(StreamingReply):
     async def lines(self) -> AsyncIterator[str]:
         """The body's lines as they arrive."""
         with breaking(self._to):
-            async for line in self._answer.aiter_lines():
+            async for line in lines_of(self._answer.aiter_bytes()):
                 yield line
 
     async def read(self) -> bytes:
@@ -101,3 +102,5 @@ def breaking(to: Ref) -> Iterator[None]:
         yield
     except httpx.HTTPError as err:
         raise PortError(f"{to} broke the connection: {type(err).__name__}: {err}") from err
+    except LineTooLong as err:
+        raise PortError(f"{to}: {err}") from err

@@ -18,6 +18,7 @@ import httpx
 
 from offbus_sandbox.adapter.unix_http import no_tls
 from offbus_sandbox.workload.endpoints import Endpoints, Worker
+from offbus_steps.text_lines import lines_of
 
 __all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]
 
@@ -163,7 +164,7 @@ async def _events(response: httpx.Response, worker: Worker) -> AsyncIterator[str
         yield (await response.aread()).decode("utf-8", "replace")
         yield "[DONE]"
         return
-    async for line in response.aiter_lines():
+    async for line in lines_of(response.aiter_bytes()):
         if line.startswith("data: "):
             data = line.removeprefix("data: ")
             yield data

@@ -13,8 +13,8 @@ import anyio
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.proxy import Broken, Proxied, breaking, proxied_answer, whose_break
-from offbus_steps.kubernetes.rest.watch_stream import lines_of
 from offbus_steps.port import PortError, Ref, StreamingReply, Traffic, Unavailable
+from offbus_steps.text_lines import LineTooLong, lines_of
 
 __all__ = ["KubernetesTraffic"]
 
@@ -67,15 +67,17 @@ class KubernetesReply(StreamingReply):
     async def lines(self) -> AsyncIterator[str]:
         """The body's lines as they arrive."""
         if self._answer.body is not None:
-            for line in self._answer.body.decode(errors="replace").splitlines():
+            async for line in lines_of(_at_once(self._answer.body)):
                 yield line
             return
         try:
             with breaking():
-                async for raw in lines_of(self._answer.response):
-                    yield raw.decode(errors="replace")
+                async for line in lines_of(self._answer.response.content.iter_any()):
+                    yield line
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
+        except LineTooLong as err:
+            raise PortError(f"{self._to}: {err}") from err
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -86,3 +88,7 @@ class KubernetesReply(StreamingReply):
                 return await self._answer.response.read()
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
+
+
+async def _at_once(body: bytes) -> AsyncIterator[bytes]:
+    yield body

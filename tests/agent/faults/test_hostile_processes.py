@@ -91,5 +91,3 @@ def test_the_page_is_mapped_at_all(node: Node, agent: RunningAgent) -> None:
         assert process.stdout.readline() == "ready\n"
         assert process.pid in {known.host_pid for known in census(node.ctl, node.root).values()}
         process.kill()
-
-

@@ -8,20 +8,18 @@ kept.
 
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.errors import error_of
 from offbus_steps.port import Unavailable, WatchEvent, WatchType
+from offbus_steps.text_lines import LineTooLong, lines_of
 
-if TYPE_CHECKING:
-    import aiohttp
-
-__all__ = ["events_after", "lines_of"]
+__all__ = ["events_after"]
 
 BLIND_S = 60.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -47,19 +45,6 @@ async def events_after(
             await anyio.sleep(FIRST_PAUSE)
 
 
-async def lines_of(response: "aiohttp.ClientResponse") -> AsyncIterator[bytes]:
-    """The body's lines as they arrive, of any length, without line ends; aiohttp's own reader limits their length."""
-    buffer = bytearray()
-    async for chunk in response.content.iter_any():
-        buffer += chunk
-        *whole, rest = buffer.split(b"\n")
-        buffer = bytearray(rest)
-        for line in whole:
-            yield bytes(line).removesuffix(b"\r")
-    if buffer:
-        yield bytes(buffer).removesuffix(b"\r")
-
-
 async def _one_connection(
     api: Api, path: str, params: Mapping[str, str], version: str, outage: "_Outage"
 ) -> AsyncGenerator[WatchEvent, None]:
@@ -69,9 +54,9 @@ async def _one_connection(
     response = await api.open_stream(call, total_s=asked_s + SLACK_S)
     outage.over()
     try:
-        async for line in lines_of(response):
+        async for line in lines_of(response.content.iter_any()):
             yield _event(call, line)
-    except (aiohttp.ClientError, TimeoutError, OSError) as err:
+    except (aiohttp.ClientError, TimeoutError, OSError, LineTooLong) as err:
         raise Unavailable(f"{call}: the watch broke off: {str(err) or type(err).__name__}") from err
     finally:
         response.close()
@@ -85,7 +70,7 @@ def _call(path: str, params: Mapping[str, str], version: str) -> tuple[Call, int
     return Call("GET", path, params={**params, **asked, "resourceVersion": version}), asked_s
 
 
-def _event(call: Call, line: bytes) -> WatchEvent:
+def _event(call: Call, line: str) -> WatchEvent:
     try:
         event: dict[str, Any] = json.loads(line)
     except ValueError as err:  # the connection was cut in the middle of a line
