@@ -18,6 +18,8 @@ __all__ = ["Answers", "Asked", "Question", "ask", "model_of"]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
+NOT_JSON = (ValueError, RecursionError)
+"""What json.loads raises: the second for what is nested too deeply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ async def model_of(traffic: Traffic, to: Ref, port: int, timeout_s: float) -> st
     try:
         listed = json.loads(body)["data"]
         return str(listed[0]["id"]) if listed else ""
-    except (ValueError, KeyError, TypeError, IndexError) as err:
+    except (*NOT_JSON, KeyError, TypeError, IndexError) as err:
         raise PortError(f"{to} answered {MODELS} with {body[:100]!r}") from err
 
 
@@ -109,9 +111,9 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
     body = await reply.read()
     try:
         answer = json.loads(body)
-    except ValueError:
+    except NOT_JSON:
         return f"the answer is not JSON: {body[:100]!r}"
-    return "" if _finished(answer) else _error_of(answer) or "the answer has no finish_reason"
+    return _error_of(answer) or ("" if _finished(answer) else "the answer has no finish_reason")
 
 
 async def _stream_flaw(reply: StreamingReply) -> str:
@@ -122,7 +124,7 @@ async def _stream_flaw(reply: StreamingReply) -> str:
             continue
         try:
             event = json.loads(data)
-        except ValueError:
+        except NOT_JSON:
             return f"an event is not JSON: {data[:100]!r}"
         if error := _error_of(event):
             return error
@@ -130,9 +132,11 @@ async def _stream_flaw(reply: StreamingReply) -> str:
     return "" if finished else "the stream ended without a finish_reason"
 
 
-def _finished(answer: Mapping[str, Any]) -> bool:
+def _finished(answer: Any) -> bool:
     choices = answer.get("choices") if isinstance(answer, Mapping) else None
-    return bool(choices) and all(one.get("finish_reason") not in (None, "error") for one in choices or ())
+    if not isinstance(choices, list) or not all(isinstance(one, Mapping) for one in choices):
+        return False
+    return bool(choices) and all(one.get("finish_reason") not in (None, "error") for one in choices)
 
 
 def _error_of(answer: Any) -> str:

@@ -1,0 +1,63 @@
+"""JSON from outside that is nested too deeply is what it is: not the JSON that was asked for. json.loads raises
+RecursionError for it, which is no ValueError."""
+
+import gzip
+from base64 import b64encode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from offbus.errors import CouldNotRun
+from offbus_steps.kubernetes.ownership.run_records import events_in
+from offbus_steps.kubernetes.rest.errors import status_in
+from offbus_steps.kubernetes.webhook.reviews import reviewed
+from offbus_steps.nvsentinel.deployed import _standin_janitor
+from offbus_steps.nvsentinel.settings import _window
+from offbus_steps.port import Invalid, PortError, Reply
+from offbus_steps.prepare.webhook_configuration import ROOT, images_of
+from offbus_steps.workloads.pods import DEVICES_ANNOTATION, held_gpus
+
+DEEP = "[" * 5_000
+RECORDS: dict[str, Any] = {"metadata": {"name": "offbus-run-r", "namespace": "offbus-system"}}
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (lambda: status_in(DEEP.encode()), None),
+        (lambda: held_gpus({"metadata": {"annotations": {DEVICES_ANNOTATION: DEEP}}}), ()),
+        (lambda: _standin_janitor({"config.json": DEEP}), ""),
+        (lambda: _window(DEEP), ""),
+    ],
+    ids=["an error's status", "a pod's devices", "the stand-in's settings", "a ConfigMap"],
+)
+def test_what_is_optional_is_not_there(read: Callable[[], Any], found: Any) -> None:
+    assert read() == found
+
+
+@pytest.mark.parametrize(
+    ("read", "error"),
+    [
+        (lambda: Reply(200, {}, DEEP.encode()).json(), PortError),
+        (lambda: reviewed(DEEP.encode(), None), Invalid),
+        (lambda: events_in({**RECORDS, "data": {"1": DEEP}}), CouldNotRun),
+        (
+            lambda: events_in(
+                {**RECORDS, "binaryData": {"1": b64encode(gzip.compress(DEEP.encode())).decode()}}
+            ),
+            CouldNotRun,
+        ),
+    ],
+    ids=["an agent's answer", "a review", "a record", "a packed record"],
+)
+def test_what_is_needed_is_one_clear_error(read: Callable[[], Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        read()
+
+
+def test_a_webhooks_path() -> None:
+    digits = ("[" * 1_200).encode().hex()
+    path = ROOT + "".join(f"/{digits[at : at + 200]}" for at in range(0, len(digits), 200))
+    with pytest.raises(Invalid):
+        images_of(path)
