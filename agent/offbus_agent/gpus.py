@@ -128,7 +128,7 @@ def _uuid(text: str) -> str:
 def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(_text(path))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise GpuDiscoveryError(f"{path}: not JSON ({err})") from err
     if not isinstance(value, dict):
         raise GpuDiscoveryError(f"{path}: expected an object")

@@ -72,7 +72,7 @@ class RunFolder:
         """
         try:
             return str(json.loads(self.unfinished.read_bytes())["identity"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             pass
         try:
             with self.journal.open("rb") as lines:

@@ -176,7 +176,7 @@ class Reply:
 
         try:
             return json.loads(self.body)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise PortError(f"the answer is not JSON: {self.body[:200]!r}") from err
 
 

@@ -12,7 +12,7 @@ from offbus.errors import CouldNotRun
 from offbus_steps.kubernetes.ownership.run_records import events_in
 from offbus_steps.kubernetes.rest.errors import status_in
 from offbus_steps.kubernetes.webhook.reviews import reviewed
-from offbus_steps.nvsentinel.deployed import _standin_janitor
+from offbus_steps.nvsentinel.deployed import STANDIN, deployed_in
 from offbus_steps.nvsentinel.settings import _window
 from offbus_steps.port import Invalid, PortError, Reply
 from offbus_steps.prepare.webhook_configuration import ROOT, images_of
@@ -22,12 +22,26 @@ DEEP = "[" * 5_000
 RECORDS: dict[str, Any] = {"metadata": {"name": "offbus-run-r", "namespace": "offbus-system"}}
 
 
+def pretended() -> bool:
+    """Whether the stand-in responder of a cluster only pretends, as far as its settings can be read."""
+    settings = {"metadata": {"name": "settings", "namespace": "x"}, "data": {"config.json": DEEP}}
+    container = {"name": "c", "command": ["python3", "-m", STANDIN, "controller"]}
+    volume = {"name": "v", "configMap": {"name": "settings"}}
+    spec = {
+        "containers": [{**container, "volumeMounts": [{"name": "v", "mountPath": "/etc/x"}]}],
+        "volumes": [volume],
+    }
+    deployment = {"metadata": {"name": "d", "namespace": "x"}, "spec": {"template": {"spec": spec}}}
+    [requester] = deployed_in([{"kind": "Deployment", **deployment}], [settings]).requesters
+    return requester.pretended
+
+
 @pytest.mark.parametrize(
     ("read", "found"),
     [
         (lambda: status_in(DEEP.encode()), None),
         (lambda: held_gpus({"metadata": {"annotations": {DEVICES_ANNOTATION: DEEP}}}), ()),
-        (lambda: _standin_janitor({"config.json": DEEP}), ""),
+        (pretended, False),
         (lambda: _window(DEEP), ""),
     ],
     ids=["an error's status", "a pod's devices", "the stand-in's settings", "a ConfigMap"],

@@ -104,7 +104,7 @@ def holder_of(path: Path) -> Holder | None:
     try:
         said = json.loads(path.read_bytes()[:4096])
         return Holder(**said) if isinstance(said["pid"], int) and said["pid"] > 0 else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

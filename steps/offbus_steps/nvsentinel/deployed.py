@@ -163,7 +163,7 @@ def _requester(container: _Container) -> Requester | None:
     if STANDIN in container.words and "controller" in container.words:
         try:
             pretended = json.loads(container.files["config.json"])["janitor"] == "simulate"
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, RecursionError, TypeError):
             pretended = False
         return Requester(f"the stand-in responder ({container.of})", pretended=pretended)
     return None

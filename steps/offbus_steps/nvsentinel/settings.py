@@ -102,7 +102,7 @@ def _window(text: str) -> str:
         found = json.loads(text)
         table = found.get(DEDUP) if isinstance(found, Mapping) else None
         return str(table["suppressionWindow"]) if isinstance(table, Mapping) else ""
-    except (ValueError, KeyError):
+    except (ValueError, RecursionError, KeyError):
         match = re.search(r"suppressionWindow\"?\s*[:=]\s*\"?([0-9a-z]+)", text)
         return match.group(1) if match else ""
 

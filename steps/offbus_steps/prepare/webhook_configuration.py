@@ -74,7 +74,7 @@ def images_of(path: str) -> dict[str, str]:
     digits = path.removeprefix(ROOT).replace("/", "")
     try:
         found = json.loads(bytes.fromhex(digits)) if digits else {}
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise Invalid("the path cannot be decoded") from err
     if not isinstance(found, dict) or not all(isinstance(one, str) for one in found.values()):
         raise Invalid("the path names no images")

@@ -49,7 +49,7 @@ def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
     text = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
     try:
         devices = json.loads(text)["devices"][GPU_RESOURCE]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         devices = [
             one["resourceID"]
             for container in (pod.get("status") or {}).get("containerStatuses") or ()

@@ -145,7 +145,7 @@ def _saved(path: Path) -> dict[str, Any]:
         held = json.loads(path.read_bytes())
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}") from err
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise UsageError(f"{path} is not a saved fingerprint: {err}", hint="save one with --save") from err
     if not isinstance(held, dict):
         raise UsageError(f"{path} is not a saved fingerprint", hint="save one with --save")

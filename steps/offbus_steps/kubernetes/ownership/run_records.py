@@ -13,6 +13,7 @@ run: `begin` refuses it.
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def events_in(records: Object) -> list[Event]:
         texts: list[str | bytes] = [*(records.get("data") or {}).values()]
         texts += [gzip.decompress(base64.b64decode(one, validate=True)) for one in packed]
         return [json.loads(text) for text in texts]
-    except (ValueError, OSError, EOFError) as err:
+    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
         ) from err

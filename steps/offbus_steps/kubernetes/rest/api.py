@@ -82,7 +82,7 @@ class Api:
         answer = await self.ask(call)
         try:
             found: Object = json.loads(answer.body)
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             raise PortError(f"{call}: the answer is not JSON: {answer.body[:200]!r}") from err
         return found
 

@@ -48,7 +48,7 @@ def status_in(body: bytes) -> dict[str, Any] | None:
     """The `Status` object of the API server; None when the body is not one."""
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(found, dict) and found.get("kind") == "Status" and found.get("apiVersion") == "v1":
         return found

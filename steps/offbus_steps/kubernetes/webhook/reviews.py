@@ -35,7 +35,7 @@ def _request(body: bytes) -> Mapping[str, Any]:
         request = json.loads(body)["request"]
         if request["operation"] != "CREATE" or request["kind"]["kind"] != "Pod" or not request["uid"]:
             raise Invalid("only the creation of pods is reviewed")
-    except (ValueError, KeyError, TypeError) as err:
+    except (ValueError, RecursionError, KeyError, TypeError) as err:
         raise Invalid("the body is not an AdmissionReview of version v1") from err
     found: Mapping[str, Any] = request
     return found
