@@ -2,6 +2,8 @@
 RecursionError for it, which is no ValueError."""
 
 import gzip
+import resource
+import zlib
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
@@ -75,3 +77,21 @@ def test_a_webhooks_path() -> None:
     path = ROOT + "".join(f"/{digits[at : at + 200]}" for at in range(0, len(digits), 200))
     with pytest.raises(Invalid):
         images_of(path)
+
+
+def test_a_record_that_unpacks_to_more_than_an_event_may_be_is_given_up_early() -> None:
+    """A third of a megabyte that unpacks to a gigabyte: more than that is never held."""
+    pack = zlib.compressobj(9, wbits=31)
+    packed = b"".join([*(pack.compress(bytes(1 << 20)) for _ in range(300)), pack.flush()])
+    record = {**RECORDS, "binaryData": {"1": b64encode(packed).decode()}}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CouldNotRun, match="unpacks to more than 67108864 bytes"):
+        events_in(record)
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 200 * 1024
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '"x"', "null", "{}", '{"kind": "residue"}'])
+def test_a_record_that_is_no_event_is_damaged(text: str) -> None:
+    with pytest.raises(CouldNotRun, match="damaged"):
+        events_in({**RECORDS, "data": {"1": text}})
