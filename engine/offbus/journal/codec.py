@@ -19,7 +19,7 @@ from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
 from offbus.journal.events import VERSION, Event, EventKind
 from offbus.journal.schemas import DATA
 
-__all__ = ["READERS", "DamagedLine", "decode", "encode", "read_back", "salvage"]
+__all__ = ["READERS", "DamagedLine", "checked", "decode", "encode", "read_back", "salvage"]
 
 
 class DamagedLine(JournalError):
@@ -74,7 +74,7 @@ def decode(line: bytes) -> Event:
         event = json.loads(body + b"}")
     except (ValueError, RecursionError) as err:
         raise DamagedLine(f"the line is not JSON: {err}") from err
-    return _read(event)
+    return checked(event)
 
 
 def read_back(line: bytes) -> Event:
@@ -87,7 +87,8 @@ def read_back(line: bytes) -> Event:
     return event
 
 
-def _read(event: Any) -> Event:
+def checked(event: Any) -> Event:
+    """What somebody made of JSON as an event of this version. Raises DamagedLine when it is none."""
     version = event.get("v") if isinstance(event, dict) else None
     reader = READERS.get(version) if isinstance(version, int) else None
     if reader is None:

@@ -20,6 +20,8 @@ from typing import Any
 import anyio
 
 from offbus.errors import CouldNotRun, StepError
+from offbus.journal.bounds import WHOLE_BYTES
+from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event, EventKind
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
@@ -47,12 +49,23 @@ def events_in(records: Object) -> list[Event]:
     packed = (records.get("binaryData") or {}).values()
     try:
         texts: list[str | bytes] = [*(records.get("data") or {}).values()]
-        texts += [gzip.decompress(base64.b64decode(one, validate=True)) for one in packed]
-        return [json.loads(text) for text in texts]
-    except (ValueError, RecursionError, OSError, EOFError, zlib.error) as err:
+        texts += [_unpacked(base64.b64decode(one, validate=True)) for one in packed]
+        return [checked(json.loads(text)) for text in texts]
+    except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
         ) from err
+
+
+def _unpacked(packed: bytes) -> bytes:
+    """Of gzip, bounded by what an event may be: a small record can unpack to a thousand times its size."""
+    unpacking = zlib.decompressobj(wbits=31)
+    content = unpacking.decompress(packed, WHOLE_BYTES + 1)
+    if len(content) > WHOLE_BYTES:
+        raise ValueError(f"one unpacks to more than {WHOLE_BYTES} bytes")
+    if not unpacking.eof:
+        raise ValueError("one is cut off")
+    return content
 
 
 class RunRecords:
