@@ -86,10 +86,10 @@ class LazyGroup(click.Group):
         """As click, with a suggestion for a mistyped command."""
         name = args[0] if args else ""
         if name and not name.startswith("-") and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches
+            from offbus.findings.suggest import closest
 
-            close = get_close_matches(name, self.list_commands(ctx), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            close = closest(name, self.list_commands(ctx))
+            hint = f" Did you mean {close!r}?" if close else ""
             ctx.fail(f"There is no command {name!r}.{hint}")
         return super().resolve_command(ctx, args)
 
