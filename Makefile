@@ -43,7 +43,7 @@ test-all: $(STAMPS)/dev $(STAMPS)/native  ## Run all tests but those of test-clu
 
 test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kubernetes cluster on this machine (root; minutes; SHORT=1: CI's part)
 	@$(BIN)/python -m tests.kits.cluster build
-	@$(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS select none of these
+	@OFFBUS_TEST_CLUSTER=required $(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS select none of these
 	@exec $(BIN)/python -m pytest $(REAL_CLUSTER) $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from tests.kits.cluster import lifecycle, network, node, programs, status
+from tests.kits.cluster import lifecycle, machine, network, node, programs, status
 from tests.kits.cluster.errors import ClusterError
 from tests.kits.cluster.paths import ClusterPaths, locked
 from tests.kits.cluster.plan import NODES, Node, node_named
@@ -47,7 +47,9 @@ def show() -> None:
 @main.command()
 @click.option("--kwok", is_flag=True, help="kwok too, for fleets of nodes that are not there.")
 def build(kwok: bool) -> None:
-    """Only build the programs; print their folders."""
+    """Only build the programs, and (as root) install the packages that they need; print their folders."""
+    if os.geteuid() == 0:
+        machine.install_packages()
     for what in (programs.KUBERNETES, programs.STANDIN, *([programs.KWOK] if kwok else [])):
         click.echo(programs.build(what))
 

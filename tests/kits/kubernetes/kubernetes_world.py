@@ -1,5 +1,6 @@
 """Lone API servers for tests, ports to them, and users: each of them can do one thing less than a runner needs."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ def server_of_its_own(
         with lone_server(folder, users, flags) as server:
             yield server
     except Missing as err:
+        if os.environ.get("OFFBUS_TEST_CLUSTER") == "required":
+            pytest.fail(str(err))
         pytest.skip(str(err))
 
 
