@@ -33,7 +33,9 @@ static int see(int code) {
 static void *compute(void *device) {
   void *context;
   uint64_t memory;
-  see(cuDevicePrimaryCtxRetain(&context, *(int *)device));
+  /* A fault may meet this call too, and without a context no later call would be of this GPU. */
+  while (see(cuDevicePrimaryCtxRetain(&context, *(int *)device)))
+    if (atomic_load(&over)) return NULL;
   cuCtxSetCurrent(context);
   while (!atomic_load(&over)) {
     if (!see(cuMemAlloc_v2(&memory, 64))) cuMemFree_v2(memory);
