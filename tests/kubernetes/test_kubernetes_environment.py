@@ -48,8 +48,8 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
 
     def make(*, epoch: int = 1, run: str = "r1", before: Iterable[Event] = ()) -> RunRecorder:
         writers.append(JournalWriter(tmp_path / f"{run}-{epoch}.jsonl", run, SystemClock()))
-        kept = PersistedEvents(before)
-        writers[-1].listen(kept.heard)
+        persisted = PersistedEvents(before)
+        writers[-1].listen(persisted.heard)
         return RunRecorder(
             writers[-1],
             epoch,
@@ -57,7 +57,7 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
             environment="kubernetes",
             abort=pytest.fail,
             progress=lambda _step, _text: None,
-            kept=kept,
+            persisted=persisted,
         )
 
     yield make

@@ -184,7 +184,7 @@ async def test_a_lease_whose_owner_recorded_nothing_is_freed(drill: Drill, port:
     await gone(port, Ref("Lease", LEASE, drill.namespace), reaper)
     reaper.send(signal.SIGTERM)
     assert await reaper.ended() == 0
-    assert [one["event"] for one in reaper.logged] == ["watching", "expired", "freed", "ends"]
+    assert [one["event"] for one in reaper.logged] == ["watching", "lease expired", "freed", "ends"]
 
 
 async def test_recover_finishes_a_run_of_another_machine(drill: Drill, port: KubernetesPort) -> None:

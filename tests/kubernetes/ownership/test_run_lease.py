@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from offbus.errors import CouldNotRun, StepError
-from offbus.journal.events import Event
+from offbus.journal.events import VERSION, Event
 from offbus_steps.kubernetes.ownership.run_lease import LEASE, RunLease
 from offbus_steps.kubernetes.ownership.run_records import RunRecords, records_name
 from offbus_steps.kubernetes.port import KubernetesPort
@@ -24,7 +24,7 @@ def lease(port: KubernetesPort, namespace: str, holder: str, *, duration_s: int 
 
 
 def event(kind: str, data: dict[str, Any], seq: int = 1) -> Event:
-    head: dict[str, Any] = {"v": 1, "seq": seq, "run": "run-a", "t": "", "mono_ns": seq, "clock": "c"}
+    head: dict[str, Any] = {"v": VERSION, "seq": seq, "run": "run-a", "t": "", "mono_ns": seq, "clock": "c"}
     return cast(Event, {**head, "kind": kind, "data": data})
 
 
@@ -32,6 +32,8 @@ def record(number: int, describe: str = "uncordon node-1", **more: str) -> Event
     data = {
         "undo": number,
         "type": "restore_fields",
+        "distribution": "offbus-steps",
+        "phase": "restore",
         "describe": describe,
         "record": {"name": "node-1", **more},
     }
