@@ -20,7 +20,7 @@ from offbus_steps.port import (
     WatchEvent,
     WatchType,
 )
-from offbus_steps.text_lines import lines_of
+from offbus_steps.text_lines import LineTooLong, lines_of
 
 __all__ = ["LocalObjects", "error_in", "reaching"]
 
@@ -141,9 +141,9 @@ def error_in(answer: httpx.Response) -> PortError:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Translate httpx's errors: a supervisor that cannot be reached is Unavailable."""
+    """Translate httpx's errors: a supervisor that cannot be reached, or sends no lines, is Unavailable."""
     try:
         yield
-    except httpx.HTTPError as err:
+    except (httpx.HTTPError, LineTooLong) as err:
         why = f"the supervisor of the local environment does not respond: {type(err).__name__}: {err}"
         raise Unavailable(why, hint="check that it runs: `offbus local status`") from err

@@ -18,7 +18,7 @@ import httpx
 
 from offbus_sandbox.adapter.unix_http import no_tls
 from offbus_sandbox.workload.endpoints import Endpoints, Worker
-from offbus_steps.text_lines import lines_of
+from offbus_steps.text_lines import LineTooLong, lines_of
 
 __all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]
 
@@ -126,7 +126,7 @@ class Relay:
         worker, response = await self._send(exchange)
         try:
             yield worker, response
-        except httpx.TransportError as err:
+        except (httpx.TransportError, LineTooLong) as err:
             raise _BrokeOffError(worker, str(err) or type(err).__name__) from err
         finally:
             await response.aclose()

@@ -66,13 +66,11 @@ class KubernetesReply(StreamingReply):
 
     async def lines(self) -> AsyncIterator[str]:
         """The body's lines as they arrive."""
-        if self._answer.body is not None:
-            async for line in lines_of(_at_once(self._answer.body)):
-                yield line
-            return
+        body = self._answer.body
+        chunks = self._answer.response.content.iter_any() if body is None else _at_once(body)
         try:
             with breaking():
-                async for line in lines_of(self._answer.response.content.iter_any()):
+                async for line in lines_of(chunks):
                     yield line
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
