@@ -5,8 +5,9 @@ Requests in flight when the step is asked to stop may end within a few seconds; 
 Failures of the path are counted apart. The recent success rate is measured once a second, everything else at the end.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -70,7 +71,7 @@ async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
     return _outputs(cluster, outcomes)
 
 
-async def _send(ctx: Context, rate: float, one: Callable[[], Awaitable[None]]) -> None:
+async def _send(ctx: Context, rate: float, one: Callable[[], Coroutine[Any, Any, None]]) -> None:
     async with anyio.create_task_group() as requests:
         async with anyio.create_task_group() as clock:
             clock.start_soon(_tick, requests, rate, one)
@@ -79,11 +80,11 @@ async def _send(ctx: Context, rate: float, one: Callable[[], Awaitable[None]]) -
         requests.cancel_scope.deadline = anyio.current_time() + GRACE_S
 
 
-async def _tick(requests: TaskGroup, rate: float, one: Callable[[], Awaitable[None]]) -> None:
+async def _tick(requests: TaskGroup, rate: float, one: Callable[[], Coroutine[Any, Any, None]]) -> None:
     begun = anyio.current_time()
     number = 0
     while True:
-        requests.start_soon(one)  # type: ignore[arg-type]
+        requests.start_soon(one)
         number += 1
         await anyio.sleep_until(begun + number / rate)
 

@@ -5,12 +5,12 @@ What the environment journals meanwhile goes into a scratch journal that is thro
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import click
@@ -32,7 +32,11 @@ from offbus.runs import default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
 
-Opening = Callable[[RunHandle, str], AbstractAsyncContextManager[Environment]]
+
+class Opening(Protocol):
+    """Opens the environment, for a run's handle."""
+
+    def __call__(self, run: RunHandle, /, *, run_dir: str) -> AbstractAsyncContextManager[Environment]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,8 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
         if before is None:
             raise CouldNotRun(f"run {folder.id} took no fingerprint before its first step")
         opener = installed().environment_type(name).opener
-        opening: Opening = lambda handle, run_dir: opener.reopen(state, handle, run_dir=run_dir)  # noqa: E731
         finished = plan.finished
+        opening = partial(opener.reopen, state)
         found = _look(name, opening, before, run=folder.id, run_dir=folder.path, finished=finished)
     return _tell(found, f"run {folder.id}", None if finished else recover_command(folder.id, folder.path))
 
@@ -69,9 +73,7 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
     kind, options = named_options(name, sets, installed())
     before = _saved(against) if against is not None else {}
     with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
-        opening: Opening = lambda handle, run_dir: kind.opener.open(  # noqa: E731
-            options, kind.guards(), handle, run_dir=run_dir
-        )
+        opening = partial(kind.opener.open, options, kind.guards())
         if save is None:
             return _tell(
                 _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
@@ -112,7 +114,7 @@ async def _fingerprint(
             journal, 1, {}, environment=name, abort=lambda _reason: None, progress=lambda _step, _text: None
         )
         try:
-            async with opening(handle, str(run_dir)) as environment:
+            async with opening(handle, run_dir=str(run_dir)) as environment:
                 found = await environment.fingerprint()
                 with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as closing:
                     await environment.close(finished=finished)

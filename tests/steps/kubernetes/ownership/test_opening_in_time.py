@@ -79,7 +79,7 @@ async def read(closes_at: float) -> float:
     async def opened() -> AsyncIterator[Any]:
         yield Unclosing(closes_at)
 
-    def opening(_handle: Any, _run_dir: str) -> AbstractAsyncContextManager[Any]:
+    def opening(_handle: Any, /, *, run_dir: str) -> AbstractAsyncContextManager[Any]:
         return opened()
 
     began = anyio.current_time()
