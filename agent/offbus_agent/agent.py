@@ -3,6 +3,7 @@
 Job: wiring, health, and the published guides' form of injection. All decisions are its parts'.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.faults.clear import Clearing, metadata_of
+from offbus_agent.faults.collector import Collector, InThread
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.process_evidence import Evidence
 from offbus_agent.faults.processes import preloaded
@@ -55,11 +57,18 @@ class Agent:
     """The agent of one node."""
 
     def __init__(
-        self, paths: NodePaths, page: NodePage, planes: Planes, book: FaultBook, faults: Faults
+        self,
+        paths: NodePaths,
+        page: NodePage,
+        planes: Planes,
+        book: FaultBook,
+        faults: Faults,
+        collector: Collector,
     ) -> None:
         self.page = page
         self.book = book
         self.faults = faults
+        self.collector = collector
         self.version = version("offbus")
         self._paths = paths
         self._planes = planes
@@ -73,14 +82,14 @@ class Agent:
             boot_id=self._boot_id,
             now_ns=boottime_ns(),
             gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._paths.root)],
-            faults=len(self.faults.all()),
+            faults=sum(1 for _ in self.book),
             armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
         )
 
-    def preload(self, pod: str) -> PreloadAnswer:
+    async def preload(self, pod: str) -> PreloadAnswer:
         """What the containers of the pod with that uid preload; empty for a pod that does not run here."""
-        found = preloaded(pod, self._paths.root)
+        found = await asyncio.to_thread(preloaded, pod, self._paths.root)
         return PreloadAnswer(
             processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
@@ -123,9 +132,15 @@ def gpus_of(root: Path) -> tuple[Gpu, ...]:
 
 
 def open_agent(
-    paths: NodePaths, policy: Policy, store: Store, now_ns: Callable[[], int] = boottime_ns
+    paths: NodePaths,
+    policy: Policy,
+    store: Store,
+    now_ns: Callable[[], int] = boottime_ns,
+    in_thread: InThread = asyncio.to_thread,
 ) -> Agent:
     """The agent of a node, with its stored faults restored; `now_ns` is the clock of its leases.
+
+    `in_thread` is where evidence is collected: a test on virtual time, which no thread keeps up with, does it inline.
 
     Raises KernelLogError, NodePageError.
     """
@@ -133,8 +148,9 @@ def open_agent(
     kernel.check()
     page = NodePage.prepare(paths.root)
     planes = Planes(kernel, page)
-    book = FaultBook(store, planes, Evidence(page, paths.root), now_ns)
+    book = FaultBook(store, planes, now_ns)
     book.restore()
+    collector = Collector(book, Evidence(page, paths.root), in_thread)
     clearing = Clearing(planes, book, lambda: metadata_of(paths.root))
-    faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing)
-    return Agent(paths, page, planes, book, faults)
+    faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing, collector)
+    return Agent(paths, page, planes, book, faults, collector)

@@ -5,6 +5,7 @@ events are in the stored fault, and the caller that appends one saves the store.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from offbus_agent.faults.store import StoredFault
@@ -32,8 +33,7 @@ class EventLog:
         """Events with a `seq` above `since`; waits up to `wait_s` for the first."""
         if len(stored.events) <= since and wait_s > 0:
             alarm = self._alarms.setdefault(stored.fault.id, asyncio.Event())
-            try:
-                await asyncio.wait_for(alarm.wait(), wait_s)
-            except TimeoutError:
-                return EventsAnswer(next=since, events=[])
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await alarm.wait()
         return EventsAnswer(next=max(since, len(stored.events)), events=stored.events[since:])

@@ -12,11 +12,11 @@ only in its own column, and what does not have the kernel's form is passed over.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Known", "Preloaded", "census", "find_process", "pod_uid", "preloaded"]
+__all__ = ["Known", "Preloaded", "census", "find_processes", "pod_uid", "preloaded"]
 
 _PROC = Path("/proc")
 _POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
@@ -31,13 +31,25 @@ _Mapping = tuple[bytes, bytes]
 """Device and inode of a file."""
 
 
-def find_process(pid: int, namespace: int, page: Path) -> int | None:
-    """The pid, in our namespace, of the process with `pid` in pid namespace inode `namespace`; None if not found."""
-    mapped = _mapping_key(page)
-    for candidate in _candidates(pid, namespace):
-        if _is_that(candidate, pid, namespace) and _has_mapped(candidate, mapped):
-            return candidate
-    return None
+def find_processes(wanted: Iterable[tuple[int, int]], page: Path) -> dict[tuple[int, int], int]:
+    """The pid, in our namespace, of each wanted process (inode of its pid namespace, pid in it) that is found.
+
+    One look at /proc for all of them, however many: what a process of our own namespace is called needs none.
+    """
+    mapped, here, asked = _mapping_key(page), _namespace(os.getpid()), set(wanted)
+    namespaces = {namespace for namespace, _ in asked} - {here}
+    candidates = [pid for namespace, pid in asked if namespace == here] + (
+        list(_all_pids()) if namespaces else []
+    )
+    found: dict[tuple[int, int], int] = {}
+    for candidate in candidates:
+        namespace = _namespace(candidate)
+        if namespace != here and namespace not in namespaces:
+            continue
+        inner = _innermost_pid(candidate)
+        if namespace and inner and (namespace, inner) in asked and _has_mapped(candidate, mapped):
+            found[namespace, inner] = candidate
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +130,10 @@ def _home_pod(pid: int, node_root: Path) -> str | None:
     return Path(home).name
 
 
-def _candidates(pid: int, namespace: int) -> Iterator[int]:
-    """In our own namespace there is one; in another, any process may be it."""
-    if _namespace(os.getpid()) == namespace:
-        yield pid
-        return
-    yield from _all_pids()
-
-
 def _all_pids() -> Iterator[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
-
-
-def _is_that(candidate: int, pid: int, namespace: int) -> bool:
-    return _namespace(candidate) == namespace and _innermost_pid(candidate) == pid
 
 
 def _namespace(pid: int) -> int | None:

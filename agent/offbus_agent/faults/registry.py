@@ -1,17 +1,17 @@
 """The node's faults, and what happens to them without a request.
 
 Job: store every fault with its state, evidence and events; end what has expired; resume or clean up after a restart of
-the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It serves
-no requests (`service` does) and knows no HTTP.
+the agent. What heals takes effect first and is persisted then, so that a full disk cannot keep a fault armed. It never
+waits for evidence, which `collector` brings. It serves no requests (`service` does) and knows no HTTP.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from offbus_agent.faults.event_log import EventLog
 from offbus_agent.faults.ownership import not_found, refuse_stale
-from offbus_agent.faults.process_evidence import Evidence
+from offbus_agent.faults.process_evidence import MOST_CALLS, Seen, identity, when
 from offbus_agent.faults.store import Store, StoredFault, StoreError
 from offbus_agent.lease_time import boottime_ns, has_expired
 from offbus_agent.models import Fault, State
@@ -26,13 +26,10 @@ _log = logging.getLogger(__name__)
 class FaultBook:
     """All faults of the node that were not recovered. `now_ns` is the clock of their leases."""
 
-    def __init__(
-        self, store: Store, planes: Planes, evidence: Evidence, now_ns: Callable[[], int] = boottime_ns
-    ) -> None:
+    def __init__(self, store: Store, planes: Planes, now_ns: Callable[[], int] = boottime_ns) -> None:
         self.now_ns = now_ns
         self._store = store
         self._planes = planes
-        self._evidence = evidence
         self.events = EventLog()
         self.changed = asyncio.Event()
         """Set when something was armed, renewed or ended: wakes the keeper."""
@@ -96,32 +93,45 @@ class FaultBook:
         except StoreError as err:
             _log.error("%s", err)
 
+    def observed(self) -> Iterator[StoredFault]:
+        """The faults that processes may still report about."""
+        return (stored for stored in self._store if stored.fault.generation and not stored.forgotten)
+
+    def heal(self, stored: StoredFault) -> None:
+        """Remove a fault from the page, and nothing else: its last evidence may be read before it is told as ended."""
+        if stored.fault.state is State.ARMED:
+            self._planes.disarm(stored.fault.id)
+
     def end(self, stored: StoredFault, state: State) -> None:
-        """Remove an armed fault from the page, then add the last evidence. The caller persists."""
+        """Remove an armed fault from the page. The caller persists."""
         if stored.fault.state is State.ARMED:
             self._planes.disarm(stored.fault.id)
             stored.fault.state = state
-            self.take_in(stored)
             self.events.append(stored, "expired" if state is State.EXPIRED else "disarmed")
             self.changed.set()
             _log.info("fault %s is %s", stored.fault.id, state.value)
 
-    async def look_around(self) -> None:
-        """Remember which processes a fault can affect, before it is armed."""
-        await asyncio.to_thread(self._evidence.look_around)
+    def take_in(self, faults: Mapping[str, StoredFault], seen: Mapping[str, Seen]) -> None:
+        """Update the evidence of faults; persisted when a first faulted call is new."""
+        if sum([self._take_in(faults[fault], found) for fault, found in seen.items()]):
+            self.save_or_log()
 
-    def take_in(self, stored: StoredFault) -> bool:
-        """Update the evidence; whether there is a new first faulted call."""
-        fresh = self._evidence.update(stored)
+    def _take_in(self, stored: StoredFault, seen: Seen) -> int:
+        """How many first faulted calls are new."""
+        fault = stored.fault
+        fault.counts, fault.processes = seen.counts, seen.processes
+        known = {identity(call) for call in fault.first_faulted}
+        fresh = [call for call in seen.calls if identity(call) not in known]
+        fresh = sorted(fresh[: MOST_CALLS - len(fault.first_faulted)], key=when)
+        fault.first_faulted = sorted([*fault.first_faulted, *fresh], key=when)
         for call in fresh:
             self.events.append(stored, "first_faulted", call.at_ns, **call.model_dump(exclude={"at_ns"}))
-        return bool(fresh)
+        return len(fresh)
 
     def forget(self, stored: StoredFault) -> None:
         """Forget a fault that was handed over to its owner. Raises Refusal 500 when that cannot be persisted."""
         stored.forgotten = True
         self.save(stored)
-        self._evidence.forget(stored)
 
     def expire_due(self) -> None:
         """End every fault whose lease has expired."""
@@ -130,13 +140,6 @@ class FaultBook:
         for stored in due:
             self.end(stored, State.EXPIRED)
         if due:
-            self.save_or_log()
-
-    def observe(self) -> None:
-        """Expire what is due, then add what processes have reported."""
-        self.expire_due()
-        armed = [stored for stored in self._store if stored.fault.state is State.ARMED]
-        if sum(self.take_in(stored) for stored in armed):
             self.save_or_log()
 
     def restore(self) -> None:

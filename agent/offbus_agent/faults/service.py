@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from weakref import WeakValueDictionary
 
 from offbus_agent.faults.clear import ClearAnswer, Clearing
+from offbus_agent.faults.collector import Collector
 from offbus_agent.faults.ownership import left_no_trace, not_found, refuse_ended, refuse_stranger, same
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.registry import FaultBook
@@ -43,27 +44,32 @@ class Faults:
         policy: Policy,
         gpus: Callable[[], Iterable[Gpu]],
         clearing: Clearing,
+        collector: Collector,
     ) -> None:
         self._book = book
+        self._collector = collector
         self._planes = planes
         self._policy = policy
         self._gpus = gpus
         self._clearing = clearing
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def all(self) -> list[Fault]:
+    async def all(self) -> list[Fault]:
         """Every fault that was not recovered, with its current evidence."""
-        self._book.observe()
+        self._book.expire_due()
+        await self._collector.news()
         return [stored.fault for stored in self._book]
 
-    def get(self, fault: str) -> Fault:
+    async def get(self, fault: str) -> Fault:
         """One fault with its current evidence."""
-        self._book.observe()
+        self._book.expire_due()
+        await self._collector.news()
         return self._book.find(fault).fault
 
     async def events(self, fault: str, since: int, wait_s: float) -> EventsAnswer:
         """Events after `since`, waiting up to `wait_s` for one."""
-        self._book.observe()
+        self._book.expire_due()
+        await self._collector.news()
         return await self._book.events.after(self._book.find(fault), since, wait_s)
 
     async def create(self, request: FaultRequest) -> tuple[Fault, bool]:
@@ -114,7 +120,7 @@ class Faults:
         """Disarm; a fault that is not armed stays unchanged."""
         async with self._alone(fault):
             stored = self._owned(fault, owner)
-            self._book.end(stored, State.DISARMED)
+            await self._disarm(stored)
             self._book.save()
             return stored.fault
 
@@ -123,9 +129,9 @@ class Faults:
         async with self._alone(fault):
             known = self._remembered(fault, owner)
             if not known.forgotten:
-                self._book.end(known, State.DISARMED)
-                self._book.take_in(known)  # calls in flight at the disarming have reported by now
+                await self._disarm(known)
                 self._book.forget(known)
+                await self._collector.forget(known)
             return known.fault
 
     async def clear(self, fault: str, owner: OwnerRequest) -> ClearAnswer:
@@ -134,13 +140,21 @@ class Faults:
             stored = self._remembered(fault, owner)
             return await self._clearing.clear(stored)
 
+    async def _disarm(self, stored: StoredFault) -> None:
+        """Heal first; then read the last evidence, calls in flight at the disarming included; then end the fault."""
+        self._book.heal(stored)
+        try:
+            await self._collector.news()
+        finally:
+            self._book.end(stored, State.DISARMED)
+
     async def _arm(self, stored: StoredFault, made: Plan, ttl_s: float) -> None:
         self._policy.admit(stored.request, self._book, self._book.now_ns())
         try:
             stored.phase, stored.codes = "applying", made.answers
             self._book.save(stored)
             if made.answers:
-                await self._book.look_around()
+                await self._collector.look_around()
             self._applied(stored, await self._planes.apply(stored.request, made, ttl_s))
             self._book.save()
         except BaseException as err:

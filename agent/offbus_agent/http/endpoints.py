@@ -61,11 +61,11 @@ async def _health(call: Call) -> tuple[int, BaseModel]:
 
 
 async def _list(call: Call) -> tuple[int, BaseModel]:
-    return 200, FaultList(faults=call.agent.faults.all())
+    return 200, FaultList(faults=await call.agent.faults.all())
 
 
 async def _get(call: Call) -> tuple[int, BaseModel]:
-    return 200, call.agent.faults.get(call.fault)
+    return 200, await call.agent.faults.get(call.fault)
 
 
 async def _events(call: Call) -> tuple[int, BaseModel]:
@@ -103,7 +103,7 @@ async def _clear(call: Call) -> tuple[int, BaseModel]:
 
 
 async def _preload(call: Call) -> tuple[int, BaseModel]:
-    return 200, call.agent.preload(call.fault)
+    return 200, await call.agent.preload(call.fault)
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

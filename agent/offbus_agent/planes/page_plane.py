@@ -122,9 +122,9 @@ class NodePage:
             self.disarm(fault)
         return {fault for fault, number in generations.items() if shown.get(fault) != number}
 
-    def rows(self, generation: int) -> list[ProcessRow]:
-        """The processes' rows of one arming; unverified."""
-        return [row for row in self._events.read() if row.generation == generation]
+    def rows(self) -> list[ProcessRow]:
+        """The processes' rows; unverified."""
+        return self._events.read()
 
     def forget(self, generation: int) -> None:
         """Free the rows of an arming whose evidence was handed over."""

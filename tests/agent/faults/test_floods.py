@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.leases import boottime_ns
+from offbus_agent.lease_time import boottime_ns
 from offbus_agent.page.abi import RECORD_COMPLETE, ROWS, EventsHeader, Row
 from offbus_agent.page.control import ControlPage
 from tests.kits.agent.node_world import LEASE, OWNER, Node, RunningAgent, request
