@@ -21,6 +21,7 @@ from offbus_agent.agent import Agent, NodePaths, open_agent
 from offbus_agent.catalogue.catalogue import UnknownXid, lookup
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.store import Store, StoreError
+from offbus_agent.http.connections import BACKLOG, log_accept_errors_rarely, protocol
 from offbus_agent.http.listen import ListenError, listen_tcp, listen_unix, name_of
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenError, TokenFile
@@ -60,7 +61,7 @@ class Options:
 def run(options: Options) -> None:
     """Serve until a signal. Raises InvalidOptionError, CannotServeError."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # it warns of each request that is not HTTP
     token = _checked_token(options)
     try:
         sock = listen_unix(options.uds) if options.uds else listen_tcp(options.host, options.port)
@@ -117,6 +118,7 @@ def _agent(options: Options, store: Store) -> Agent:
 async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: Options) -> None:
     server = _Server(agent, token, sock, options.ready_fd)
     loop = asyncio.get_running_loop()
+    log_accept_errors_rarely(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
     async with asyncio.TaskGroup() as tasks:
@@ -137,7 +139,8 @@ class _Server(OwnSignals):
                 server_header=False,
                 lifespan="off",
                 loop="asyncio",
-                http="h11",
+                http=protocol(),
+                backlog=BACKLOG,
                 ws="none",
                 timeout_graceful_shutdown=_GRACE_S,
             )

@@ -10,89 +10,46 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.metadata import requires, version
 from io import StringIO
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any
 
 import aiohttp
 import httpcore
 import httpx
 import pytest
 import uvicorn
-import yaml
-from cel_expr_python import cel
 from packaging.requirements import Requirement
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.control import Control
 from rich.live import Live
 from starlette.applications import Starlette
 
-from offbus.language.cel import error_text, lexer, library_types, types
-from offbus.language.check import pydantic_wording
-from offbus.language.syntax import yaml_wording
+from offbus_agent.http.connections import connection_of, protocol
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_sandbox.adapter.unix_http import no_tls, unix_transport
 from offbus_steps.kubernetes.rest.abort_on_close import Abrupt, end_at_once
 from offbus_steps.kubernetes.rest.connection import Connection, Login
 from offbus_steps.kubernetes.webhook.certificate import new_identity
 from tests.kits import REPOSITORY
+from tests.kits.private_parts import (
+    ABORT,
+    CONNECTION,
+    CONNECTIONS,
+    LEAN,
+    LIBRARIES,
+    LIVE,
+    SERVER,
+    UNIX,
+    changed,
+    relied_on,
+    run,
+)
 
 PAGE = (REPOSITORY / "docs" / "decisions" / "0014-private-parts.md").read_text(encoding="utf-8")
-LEAN = "steps/offbus_steps/kubernetes/rest/lean_client.py"
-CONNECTION = "steps/offbus_steps/kubernetes/rest/connection.py"
-ABORT = "steps/offbus_steps/kubernetes/rest/abort_on_close.py"
-UNIX = "sandbox/offbus_sandbox/adapter/unix_http.py"
-SERVER = "agent/offbus_agent/http/uvicorn_server.py"
-LIVE = "engine/offbus/cli/views/live.py"
-CEL_ERRORS = "engine/offbus/language/cel/error_text.py"
-CEL_TYPES = "engine/offbus/language/cel/library_types.py"
-PYDANTIC = "engine/offbus/language/check/pydantic_wording.py"
-YAML = "engine/offbus/language/syntax/yaml_wording.py"
-
-T = TypeVar("T")
-WATCHDOG_S = 10
-
-LIBRARIES = {
-    LEAN: "kubernetes-asyncio",
-    CONNECTION: "kubernetes-asyncio",
-    ABORT: "aiohttp",
-    UNIX: "httpx",
-    SERVER: "uvicorn",
-    LIVE: "rich",
-    CEL_ERRORS: "cel-expr-python",
-    CEL_TYPES: "cel-expr-python",
-    PYDANTIC: "pydantic",
-    YAML: "pyyaml",
-}
-"""Module -> the library of which it uses private parts."""
-
-
-def changed(module: str, part: str) -> str:
-    """The sentence of a failure."""
-    library = LIBRARIES[module]
-    return (
-        f"{library} {version(library)}: {part} is not as it was. {module} relies on it, and its docstring says what "
-        f"happens without it. Mend that module (look first for a public way), or lower the upper bound of {library} "
-        "in pyproject.toml to below this version."
-    )
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """What never comes is an error."""
-    return asyncio.run(asyncio.wait_for(work, WATCHDOG_S))
-
-
-@contextmanager
-def relied_on(module: str, part: str) -> Iterator[None]:
-    """Whatever goes wrong in the block is told as a change of the library."""
-    try:
-        yield
-    except Exception as err:
-        raise AssertionError(f"{changed(module, part)} ({type(err).__name__}: {err})") from err
 
 
 def bounds() -> dict[str, Requirement]:
@@ -280,6 +237,37 @@ def test_uvicorn_s_server_speaks_tls_by_the_context_of_its_config() -> None:
         assert run(cipher())
 
 
+class Open:
+    """An ASGI application that keeps the states of its requests."""
+
+    def __init__(self) -> None:
+        self.states: list[dict[str, Any]] = []
+
+    async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:
+        self.states.append(scope["state"])
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def test_uvicorn_s_connections_can_be_a_subclass_that_passes_itself_on() -> None:
+    async def ask(app: Open) -> None:
+        with listening(socket.AF_INET, ("127.0.0.1", 0)) as sock:
+            config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", http=protocol())
+            server = OwnSignals(config)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(server.serve(sockets=[sock]))
+                host, port = sock.getsockname()
+                async with httpx.AsyncClient(trust_env=False) as client:
+                    await client.get(f"http://{host}:{port}/")
+                server.stop()
+
+    app = Open()
+    with relied_on(CONNECTIONS, "H11Protocol, its app_state, loop and transport"):
+        run(ask(app))
+    (state,) = app.states
+    assert connection_of({"state": state}), changed(CONNECTIONS, "that app_state is each request's state")
+
+
 def test_rich_s_live_begins_with_moving_the_cursor() -> None:
     console = Console(file=StringIO(), force_terminal=True, legacy_windows=False)
     assert not hasattr(Live, "_size_before"), changed(LIVE, "that Live has no attribute _size_before")
@@ -288,112 +276,3 @@ def test_rich_s_live_begins_with_moving_the_cursor() -> None:
         found = live.process_renderables([])
     assert isinstance(found[0], Control), changed(LIVE, "that process_renderables begins with a Control")
     assert len(found) == 2, changed(LIVE, "that process_renderables returns a Control and the frame")
-
-
-REFUSALS = {
-    "1 +": ("OB401", "not an expression: it ends too early"),
-    "1 = 2": ("OB401", "not an expression: token recognition error at: '= '"),
-    "nope == 1": ("OB402", "there is no name 'nope'"),
-    "1 == 1 &&\nnope(1)": ("OB402", "there is no function 'nope'"),
-    "1 + 'a'": ("OB403", "`+` does not take int and string"),
-    "duration('1s') > 3": ("OB403", "`>` does not take duration and int"),
-    "0.5 == 1": ("OB404", "the integer literal 1 beside a double: CEL never mixes the two"),
-}
-
-
-@pytest.mark.parametrize("text", REFUSALS)
-def test_cel_s_refusals_are_understood(text: str) -> None:
-    part = "the wording of its RuntimeError for an expression that it refuses"
-    with pytest.raises(RuntimeError) as refused:
-        cel.NewEnv().compile(text)
-    [(code, message, *_), *_] = error_text.of_refusal(str(refused.value), text, lexer.tokens(text))
-    assert (code, message) == REFUSALS[text], changed(CEL_ERRORS, part)
-
-
-def test_cel_s_errors_of_evaluation_are_understood() -> None:
-    evaluate = cel.NewEnv(variables={"a.b": cel.Type.INT}).compile("1 / a.b").eval
-    failed, unset = evaluate(data={"a.b": 0}), evaluate(data={})
-    assert failed.type().name() == unset.type().name() == "ERROR", changed(
-        CEL_ERRORS, "that an error is a value"
-    )
-    assert error_text.of_error(str(failed)) == "divide by zero", changed(CEL_ERRORS, "the text of an error")
-    assert error_text.blames(str(unset), "a.b"), changed(
-        CEL_ERRORS, "that an unset name is named in double quotes"
-    )
-
-
-def test_cel_s_notation_of_types_is_understood() -> None:
-    notation = cel.NewEnv().compile("{'a': [duration('1s')]}").return_type()
-    inner = types.CelType("list", (types.CelType("duration"),))
-    wanted = types.CelType("map", (types.CelType("string"), inner))
-    assert library_types.type_from(notation) == wanted, changed(
-        CEL_TYPES, f"its notation of types ({notation})"
-    )
-
-
-def refuse(value: int) -> int:
-    if value == 1:
-        raise ValueError("no one")
-    if value == 2:
-        raise AssertionError("no two")
-    return value
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(strict=True)
-    of_type: int = 0
-    of_choice: Literal["a", "b"] = "a"
-    checked: Annotated[int, AfterValidator(refuse)] = 0
-    least: Annotated[int, Field(ge=0)] = 0
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        ({"of_type": "x"}, "it must be a valid integer"),
-        ({"least": -1}, "it must be greater than or equal to 0"),
-        ({"checked": 1}, "no one"),
-        ({"checked": 2}, "no two"),
-    ],
-    ids=str,
-)
-def test_pydantic_s_words_end_a_sentence_of_ours(data: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError) as refused:
-        Strict.model_validate(data)
-    assert pydantic_wording.said(refused.value.errors()[0]) == words, changed(
-        PYDANTIC, "the wording of its errors"
-    )
-
-
-def test_pydantic_s_errors_tell_what_is_allowed() -> None:
-    with pytest.raises(ValidationError) as refused:
-        Strict.model_validate({"of_choice": "c"})
-    with relied_on(PYDANTIC, "an error's `expected`"):
-        assert pydantic_wording.allowed(refused.value.errors()[0]) == ["a", "b"]
-
-
-PARSERS: dict[str, Any] = {"libyaml": yaml.CSafeLoader, "PyYAML's own": yaml.SafeLoader}
-
-
-def problem_of(parser: Any, text: str) -> str:
-    """What a parser says of a text that is no YAML."""
-    with pytest.raises(yaml.MarkedYAMLError) as refused:
-        list(yaml.parse(text, Loader=parser))
-    return str(refused.value.problem)
-
-
-@pytest.mark.parametrize("parser", PARSERS.values(), ids=PARSERS)
-@pytest.mark.parametrize(("text", "about"), [("a: b: c\n", '": "'), ("@x\n", "this character")], ids=repr)
-def test_pyyaml_s_problems_are_understood(parser: Any, text: str, about: str) -> None:
-    problem = problem_of(parser, text)
-    assert about in (yaml_wording.hint(problem, text) or ""), changed(YAML, f"the wording of {problem!r}")
-
-
-def test_libyaml_s_limit_of_nesting_is_understood() -> None:
-    """Versions that have none are as well: the limit that is ours comes first."""
-    problem, text = None, "[" * 20_000 + "]" * 20_000
-    try:
-        list(yaml.parse(text, Loader=yaml.CSafeLoader))
-    except yaml.MarkedYAMLError as err:
-        problem = str(err.problem)
-    assert problem is None or yaml_wording.too_deep(problem), changed(YAML, f"the wording of {problem!r}")

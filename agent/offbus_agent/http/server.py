@@ -5,6 +5,7 @@ except a 2xx has the body `{"error": {"code", "message", "hint"}}`, also for unk
 goes to the log, never to the caller). It has no state of its own.
 """
 
+import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
@@ -14,8 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from offbus_agent.agent import Agent
+from offbus_agent.http.connections import BODY_S, bounded, connection_of
 from offbus_agent.http.endpoints import ENDPOINTS, LONGEST_WAIT_S, Call, Endpoint
 from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.planes.planes import PlaneFailedError
@@ -24,15 +27,17 @@ from offbus_agent.refusals import Refusal
 __all__ = ["application"]
 
 _LARGEST_BODY = 64 * 1024
+_BODY_UNREAD = (401, 408, 413)
+"""Refusals after which the rest of the body is not waited for."""
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(agent: Agent, token: TokenFile) -> Starlette:
+def application(agent: Agent, token: TokenFile) -> ASGIApp:
     """The ASGI application."""
     routes = [Route(e.path, _handler(e, agent, token), methods=[e.method]) for e in ENDPOINTS]
     routes.append(Route("/openapi.json", _openapi(agent), methods=["GET"]))
-    return Starlette(
+    app = Starlette(
         routes=routes,
         exception_handlers={
             Refusal: _refused,
@@ -41,12 +46,12 @@ def application(agent: Agent, token: TokenFile) -> Starlette:
             Exception: _bug,
         },
     )
+    return bounded(app)
 
 
 def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
     async def handle(request: Request) -> Response:
-        if endpoint.method != "GET":
-            _authorise(request, token)
+        _authorise(request, token)
         call = Call(
             agent=agent,
             fault=request.path_params.get("id", ""),
@@ -70,22 +75,32 @@ def _openapi(agent: Agent) -> _Handler:
 
 
 def _authorise(request: Request, token: TokenFile) -> None:
+    """A write needs the token; a read with it is not ended to make room for others."""
+    writes, connection = request.method != "GET", connection_of(request.scope)
     try:
         admitted = token.admits(request.headers)
     except TokenError as err:
+        if not writes:
+            return
         raise Refusal(
             503, "no_token", str(err), "fix the token file: no write is possible without it"
         ) from err
-    if not admitted:
+    if writes and not admitted:
         raise Refusal(401, "unauthorized", "a write needs the node's token", "send it in X-Offbus-Token")
+    if admitted and connection:
+        connection.admit()
 
 
 async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
     raw = b""
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > _LARGEST_BODY:
-            raise Refusal(413, "body_too_large", f"the body is longer than {_LARGEST_BODY} bytes")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                raw += chunk
+                if len(raw) > _LARGEST_BODY:
+                    raise Refusal(413, "body_too_large", f"the body is longer than {_LARGEST_BODY} bytes")
+    except TimeoutError:
+        raise Refusal(408, "body_too_slow", f"the body did not arrive within {BODY_S:g} s") from None
     try:
         return model.model_validate_json(raw)
     except ValidationError as err:
@@ -116,7 +131,9 @@ async def _refused(_request: Request, err: Exception) -> Response:
     if not isinstance(err, Refusal):
         raise err
     retry = err.detail.get("retry_after_s")
-    headers = None if retry is None else {"Retry-After": str(math.ceil(retry))}
+    headers = {} if retry is None else {"Retry-After": str(math.ceil(retry))}
+    if err.status in _BODY_UNREAD:
+        headers["Connection"] = "close"
     return JSONResponse(err.body(), err.status, headers=headers)
 
 

@@ -3,89 +3,28 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import ParamSpec, TypeVar
 
 import anyio
 import httpx
 import pytest
 
 from offbus_agent import lease_keeper, program
-from offbus_agent.agent import GUIDE_TTL_S, Agent, NodePaths, open_agent
+from offbus_agent.agent import GUIDE_TTL_S
 from offbus_agent.faults.collector import REST_S
-from offbus_agent.faults.policy import Policy, TokenBucket
-from offbus_agent.faults.store import Store
+from offbus_agent.faults.policy import TokenBucket
 from offbus_agent.http.endpoints import LONGEST_WAIT_S
 from offbus_agent.http.listen import listen_unix
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenFile
-from offbus_agent.lease_time import boot_id, boottime_ns
-from offbus_agent.models import Fault, FaultRequest, InjectXidRequest, LeaseRequest, State
+from offbus_agent.models import InjectXidRequest, LeaseRequest, State
 from offbus_agent.page.control import ControlPage
-from tests.kits.agent.node_world import GPU0, Node
+from tests.kits.agent.in_time import armed
+from tests.kits.agent.node_world import Node
 from tests.kits.virtual_time import in_virtual_asyncio_time, meanwhile
 
 NS = 1_000_000_000
-P = ParamSpec("P")
-T = TypeVar("T")
 LEASE = LeaseRequest(run="r1", epoch=1, ttl_s=30)
-
-
-class Watched:
-    """An agent whose leases are on virtual time, and what its page shows."""
-
-    def __init__(self, agent: Agent, node: Node, origin_ns: int, looks: list[float]) -> None:
-        self.agent = agent
-        self.looks = looks
-        """When the agent looked for evidence."""
-        self._page = ControlPage.create(node.ctl)
-        self._origin_ns = origin_ns
-
-    def at(self, moment_ns: int) -> float:
-        """A moment of the agent's clock in virtual time."""
-        return (moment_ns - self._origin_ns) / NS
-
-    @property
-    def heartbeat(self) -> float:
-        """When the agent showed last that it lives."""
-        return self.at(self._page.read().heartbeat_ns)
-
-    async def heartbeats(self, until: float, *, look_every_s: float) -> list[float]:
-        """Those that the page shows until then."""
-        seen: list[float] = []
-        while anyio.current_time() < until:
-            await anyio.sleep(look_every_s)
-            if self.heartbeat not in seen:
-                seen.append(self.heartbeat)
-        return seen
-
-
-@asynccontextmanager
-async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator[tuple[Watched, Fault]]:
-    """An agent with a fault, kept from here on; without `bell`, nothing tells it what processes write."""
-    origin_ns = boottime_ns()
-    place = NodePaths("node-1", node.root, node.kmsg, node.state.parent)
-    store = Store(place.state, boot_id())
-    looks: list[float] = []
-
-    async def inline(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """On the event loop: a thread takes real time, which virtual time does not wait for."""
-        looks.append(anyio.current_time())
-        return func(*args, **kwargs)
-
-    agent = open_agent(place, Policy(), store, lambda: origin_ns + int(anyio.current_time() * NS), inline)
-    request = FaultRequest(id="f1", run="r1", epoch=1, xid=79, gpus=[GPU0], planes=["cuda"], ttl_s=ttl_s)
-    fault, _ = await agent.faults.create(request)
-    if not bell:
-        node.events.unlink()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lease_keeper.keep, agent)
-        looks.clear()  # the one before the arming
-        yield Watched(agent, node, origin_ns, looks), fault
-        tasks.cancel_scope.cancel()
-    store.close()
 
 
 @in_virtual_asyncio_time

@@ -5,7 +5,8 @@
 It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepare.by_admission), which call it only
 while a run's configuration exists. It holds no state and no secret but its own key, reads no object, and has one
 permission in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server ensures
-that nobody else writes it. Its answers are a pure function of the request (`reviews`), so it authenticates no client.
+that nobody else writes it. Its answers are a pure function of the request (`reviews`), so it authenticates no client;
+idle connections are bounded as the agent's are.
 
 A crash affects no pod: the API server ignores its failures. A restart creates a new certificate, and a configuration
 with the old one has no effect from then on; the step that is loading finds that its pods come without the shim, and
@@ -24,6 +25,7 @@ import structlog
 import uvicorn
 
 from offbus.errors import CouldNotRun
+from offbus_agent.http.connections import BACKLOG, bounded, protocol
 from offbus_agent.http.listen import ListenError, listen_tcp
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_steps.kubernetes.json_log import log_json
@@ -35,9 +37,9 @@ from offbus_steps.port import Invalid, NotFound, PortError, Ref
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, images_of
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp
 
 __all__ = ["application", "main"]
 
@@ -45,22 +47,22 @@ PORT = 8443
 GRACE_S = 5
 LARGEST_REVIEW = 4 * 1024 * 1024
 """Bytes; etcd stores no object of more than 1.5 MiB, and a review holds one."""
-AT_ONCE = 64
 ENDS_AFTER_S = LIFETIME.total_seconds() * 0.8
 
 
-def application() -> "Starlette":
+def application() -> "ASGIApp":
     """The routes."""
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/healthz", _healthy, methods=["GET"]),
             Route("/load", _review, methods=["POST"]),
             Route("/load/{images:path}", _review, methods=["POST"]),
         ]
     )
+    return bounded(app)
 
 
 async def _healthy(_: "Request") -> "Response":
@@ -100,9 +102,9 @@ class _Server(OwnSignals):
             server_header=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=protocol(),
+            backlog=BACKLOG,
             ws="none",
-            limit_concurrency=AT_ONCE,
             timeout_graceful_shutdown=GRACE_S,
         )
         super().__init__(config, identity.context)

@@ -1,0 +1,176 @@
+"""Bounds on the agent's connections, so that nobody can keep a renew or a disarm out.
+
+Job: a connection is a stranger's until a request on it has shown the node's token, and again once that request is
+answered. Strangers may hold STRANGERS connections; one more ends the oldest of the peer address that has the most, so
+that a peer with one connection (kubelet's probe) is not pushed out by a peer with many. What was sent on them is read
+before: for a moment, twice as many may be open. A request with the token is never ended to make room. No connection
+lasts without progress: the head of a request must arrive within HEAD_S, its body within BODY_S, and its answer must be
+taken within ANSWER_S.
+
+A private part of uvicorn is used (decision 0014): its `H11Protocol` is extended by the methods that asyncio documents,
+and passes itself to the application by `app_state`, the state of each request. uvicorn has a limit for all connections
+together, none for their time, and none that spares a caller. Without this a few hundred idle connections would keep
+every renew out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar, cast
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+__all__ = [
+    "BACKLOG",
+    "BODY_S",
+    "HEAD_S",
+    "STRANGERS",
+    "Connection",
+    "bounded",
+    "connection_of",
+    "log_accept_errors_rarely",
+    "protocol",
+]
+
+STRANGERS = 64
+"""How many connections may be open on which nobody has shown the token."""
+BACKLOG = 64
+"""Connections that wait to be accepted: asyncio accepts all of them at once, before any stranger's is ended."""
+HEAD_S = 10.0
+"""From the start of a connection, or the previous answer, to the end of a request's head."""
+BODY_S = 10.0
+"""From the end of the head to the end of the body; a longer one is answered with 408."""
+ANSWER_S = 120.0
+"""From the end of the head to the end of the answer: longer than any long poll, and any effect, takes."""
+_TRIM_AFTER_S = 0.1
+_ACCEPT_ERRORS_EVERY_S = 60.0
+_log = logging.getLogger(__name__)
+
+
+class Strangers:
+    """The connections of one server on which nobody has shown the token, oldest first, by peer address."""
+
+    def __init__(self) -> None:
+        self._by_peer: dict[str, dict[Connection, None]] = {}
+        self._trim: asyncio.TimerHandle | None = None
+
+    def add(self, connection: "Connection") -> None:
+        """Add the newest one. If there are too many, the surplus is ended soon: what it has sent is read before."""
+        self._by_peer.setdefault(connection.peer, {})[connection] = None
+        if len(self) > 2 * STRANGERS:
+            self._end_oldest()
+        elif len(self) > STRANGERS and not self._trim:
+            self._trim = connection.loop.call_later(_TRIM_AFTER_S, self._end_surplus)
+
+    def remove(self, connection: "Connection") -> None:
+        """Remove it, if it is here."""
+        own = self._by_peer.get(connection.peer, {})
+        own.pop(connection, None)
+        if not own:
+            self._by_peer.pop(connection.peer, None)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_peer.values()))
+
+    def _end_surplus(self) -> None:
+        self._trim = None
+        while len(self) > STRANGERS:
+            self._end_oldest()
+
+    def _end_oldest(self) -> None:
+        most = max(self._by_peer, key=lambda peer: len(self._by_peer[peer]))
+        oldest = next(iter(self._by_peer[most]))
+        self.remove(oldest)
+        oldest.transport.abort()
+
+
+class Connection(H11Protocol):
+    """One connection of a server; see `protocol`."""
+
+    strangers: ClassVar[Strangers]
+    peer = ""
+    """The other side's address; "" on a Unix socket."""
+    _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app_state = {**self.app_state, "connection": self}
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._must_end_within(HEAD_S)
+        self.strangers.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self.strangers.remove(self)
+        if self._deadline:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Around the answer to one request."""
+        self._must_end_within(ANSWER_S)
+        try:
+            yield
+        finally:
+            if not self.transport.is_closing():
+                self.strangers.remove(self)
+                self.strangers.add(self)  # as the newest
+            self._must_end_within(HEAD_S)
+
+    def admit(self) -> None:
+        """The request that is being served has shown the token."""
+        self.strangers.remove(self)
+
+    def _must_end_within(self, seconds: float) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+        self._deadline = self.loop.call_later(seconds, self.transport.abort)
+
+
+def protocol() -> type[Connection]:
+    """The connections of one server, for uvicorn's setting `http`, which is a class; its application is `bounded`."""
+
+    class Bounded(Connection):
+        strangers = Strangers()
+
+    return Bounded
+
+
+def bounded(app: ASGIApp) -> ASGIApp:
+    """The application that tells each request's connection when it is served."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = connection_of(scope)
+        with connection.serving() if connection else nullcontext():
+            await app(scope, receive, send)
+
+    return serve
+
+
+def connection_of(scope: Any) -> Connection | None:
+    """The connection of an ASGI scope; None where a request came without one (in tests, without a server)."""
+    found = scope.get("state", {}).get("connection")
+    return found if isinstance(found, Connection) else None
+
+
+def log_accept_errors_rarely(loop: asyncio.AbstractEventLoop) -> None:
+    """Log the failures of accept(2) once a minute: asyncio reports each, and tries BACKLOG times a second."""
+    silent_until = 0.0
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal silent_until
+        if "accept()" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif loop.time() >= silent_until:
+            silent_until = loop.time() + _ACCEPT_ERRORS_EVERY_S
+            _log.error("no connection can be accepted: %s", context.get("exception"))
+
+    loop.set_exception_handler(handle)
