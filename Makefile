@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment break each other, also under `make -j`
-.PHONY: help drill test test-all test-cluster torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-recovery bench-shim clean
+.PHONY: help drill test test-all test-cluster torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-floods bench-recovery bench-shim clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,6 +78,9 @@ bench: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure against the budgets
 
 bench-recovery: .venv-bench/stamps/bench $(STAMPS)/native  ## Measure how long recover takes for 100 undos
 	@exec .venv-bench/bin/python -m benchmarks.recovery $(ARGS)
+
+bench-floods: $(STAMPS)/dev $(STAMPS)/native  ## Measure how late a lease ends while a pod floods its node's agent (ARGS="--rounds 3")
+	@exec $(BIN)/python -m benchmarks.floods $(ARGS)
 
 bench-shim: $(STAMPS)/run $(STAMPS)/native  ## Measure the shim's cost per call (ARGS=--quick)
 	@exec $(BIN)/python -m benchmarks.shim $(ARGS)

@@ -23,9 +23,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = [
-    "BACKLOG",
+    "AT_ONCE",
     "BODY_S",
     "HEAD_S",
+    "PENDING",
     "STRANGERS",
     "Connection",
     "bounded",
@@ -34,10 +35,12 @@ __all__ = [
     "protocol",
 ]
 
-STRANGERS = 64
+STRANGERS = 24
 """How many connections may be open on which nobody has shown the token."""
-BACKLOG = 64
-"""Connections that wait to be accepted: asyncio accepts all of them at once, before any stranger's is ended."""
+AT_ONCE = 8
+"""Connections that asyncio accepts in one go (its `backlog`), before it serves anybody else."""
+PENDING = 1024
+"""Connections that the kernel lets wait to be accepted; more are refused, or tried again by the peer a second later."""
 HEAD_S = 10.0
 """From the start of a connection, or the previous answer, to the end of a request's head."""
 BODY_S = 10.0
@@ -162,7 +165,7 @@ def connection_of(scope: Any) -> Connection | None:
 
 
 def log_accept_errors_rarely(loop: asyncio.AbstractEventLoop) -> None:
-    """Log the failures of accept(2) once a minute: asyncio reports each, and tries BACKLOG times a second."""
+    """Log the failures of accept(2) once a minute: asyncio reports each, and tries AT_ONCE times a second."""
     silent_until = 0.0
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 from pathlib import Path
 
-from offbus_agent.http.connections import BACKLOG
+from offbus_agent.http.connections import PENDING
 
 __all__ = ["ListenError", "listen_tcp", "listen_unix", "name_of"]
 
@@ -23,7 +23,7 @@ class ListenError(Exception):
 def listen_tcp(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0: any free one. Raises ListenError."""
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
+        return socket.create_server((host, port), backlog=PENDING)
     except (OSError, OverflowError) as err:
         raise ListenError(
             f"cannot listen on {host}:{port}: {err}; choose another --port, or stop the program that uses it"
@@ -41,7 +41,7 @@ def listen_unix(path: Path) -> socket.socket:
     before = os.umask(0o177)
     try:
         sock.bind(str(path))
-        sock.listen(BACKLOG)
+        sock.listen(PENDING)
     except OSError as err:
         sock.close()
         raise ListenError(f"cannot listen on {path}: {err.strerror}") from err

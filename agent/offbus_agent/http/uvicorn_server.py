@@ -18,6 +18,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from offbus_agent.http.connections import PENDING
+
 __all__ = ["OwnSignals"]
 
 
@@ -39,6 +41,8 @@ class OwnSignals(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then report it."""
         await super().startup(sockets)
+        for sock in sockets or ():
+            sock.listen(PENDING)  # asyncio lets no more wait than it accepts in one go
         self.on_started()
 
     def on_started(self) -> None:

@@ -1,22 +1,21 @@
 """Connections that only occupy the agent keep nobody from renewing and disarming: real sockets, a real process."""
 
 import asyncio
-import json
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from http.client import HTTPConnection
 
 import anyio
-import httpx
 import pytest
 
 from offbus_agent.http.connections import BODY_S, HEAD_S, STRANGERS
+from tests.kits.agent.floods import HALF_A_HEAD, POLL, connections, tcp
 from tests.kits.agent.in_time import armed, served
-from tests.kits.agent.node_world import LEASE, OWNER, Agents, Node, RunningAgent, request
+from tests.kits.agent.node_world import LEASE, OWNER, Agents, Node, RunningAgent, free_port, request
 from tests.kits.virtual_time import in_virtual_asyncio_time
 
 WATCHDOG_S = 10.0
@@ -24,10 +23,11 @@ IDLE_S = 5.0
 """uvicorn's own limit for what comes after an answer."""
 FILES = 256
 """As small as service managers set it."""
-POLL = b"GET /faults/f1/events?since=99&wait_s=60 HTTP/1.1\r\nhost: x\r\n\r\n"
+POD = "127.0.0.3"
+"""Another address than the owner's."""
 FLOODS = {
     "nothing is sent": b"",
-    "half a head": b"POST /faults/f1/renew HTTP/1.1\r\nhost: x\r\n",
+    "half a head": HALF_A_HEAD,
     "half a body": b"POST /faults/f1/renew HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{",
     "a long poll": POLL,
     "no HTTP": b"\x16\x03\x01\x02\x00\r\n\r\n",
@@ -35,36 +35,20 @@ FLOODS = {
 
 
 @pytest.fixture
-def agent(agents: Agents) -> Iterator[RunningAgent]:
-    """An agent that may open few files."""
+def port() -> str:
+    return free_port()
+
+
+@pytest.fixture
+def agent(agents: Agents, port: str) -> Iterator[RunningAgent]:
+    """An agent that may open few files, and listens where peers differ."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, FILES) if hard == FILES else (FILES, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
     try:
-        yield agents.start()
+        started = agents.start("--host", "127.0.0.1", "--port", port)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextmanager
-def connections(
-    connect: Callable[[], socket.socket], sent: bytes, number: int
-) -> Iterator[list[socket.socket]]:
-    """So many connections that stay open on this side."""
-    with ExitStack() as stack:
-        opened = []
-        for _ in range(number):
-            one = stack.enter_context(connect())
-            if sent:
-                one.sendall(sent)
-            opened.append(one)
-        yield opened
-
-
-def unix(node: Node) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(str(node.sock))  # with a timeout, a full backlog would be an error
-    sock.settimeout(WATCHDOG_S)
-    return sock
+    return started
 
 
 def is_closed(sock: socket.socket) -> bool:
@@ -81,71 +65,41 @@ def is_closed(sock: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("sent", FLOODS.values(), ids=FLOODS)
-def test_nobody_is_kept_from_renewing_and_disarming(node: Node, agent: RunningAgent, sent: bytes) -> None:
+def test_nobody_is_kept_from_renewing_and_disarming(agent: RunningAgent, port: str, sent: bytes) -> None:
     agent.post("/faults", request(planes=["cuda"], ttl_s=600), expect=201)
-    agent.client.close()
     begun = time.monotonic()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    with connections(partial(unix, node), sent, 2 * FILES), client(node) as owner:
-        assert owner.post("/faults/f1/renew", json=LEASE).status_code == 200
-        assert owner.post("/faults/f1/disarm", json=OWNER).json()["state"] == "disarmed"
+    with connections(partial(tcp, port, POD, WATCHDOG_S), sent, 2 * FILES):
+        agent.post("/faults/f1/renew", LEASE)
+        assert agent.post("/faults/f1/disarm", OWNER)["state"] == "disarmed"
     assert time.monotonic() - begun < 10 * WATCHDOG_S
     _, log = agent.stop()
     assert len(log.splitlines()) < 20, log
 
 
-def client(node: Node) -> httpx.Client:
-    return httpx.Client(
-        transport=httpx.HTTPTransport(uds=str(node.sock)),
-        base_url="http://agent",
-        headers={"X-Offbus-Token": node.token},
-        timeout=WATCHDOG_S,
-    )
-
-
-@pytest.fixture
-def port(agents: Agents) -> int:
-    """That of an agent which listens on TCP, where peers differ."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        found: int = probe.getsockname()[1]
-    agents.start("--host", "127.0.0.1", "--port", str(found))
-    return found
-
-
-def tcp(port: int, peer: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), WATCHDOG_S, (peer, 0))
-
-
-def test_a_peer_with_many_connections_loses_them_first(port: int) -> None:
+@pytest.mark.usefixtures("agent")
+def test_a_peer_with_many_connections_loses_them_first(port: str) -> None:
     with (
-        tcp(port, "127.0.0.2") as other,
-        connections(partial(tcp, port, "127.0.0.3"), b"", STRANGERS + 10) as flood,
+        tcp(port, "127.0.0.9", WATCHDOG_S) as other,
+        connections(partial(tcp, port, POD, WATCHDOG_S), b"", STRANGERS + 10) as flood,
     ):
         assert is_closed(flood[0])
         other.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def ask(port: int, peer: str, node: Node, method: str, path: str, body: object = None) -> HTTPConnection:
-    """A request with the token, sent."""
-    asked = HTTPConnection("127.0.0.1", port, timeout=WATCHDOG_S, source_address=(peer, 0))
-    asked.request(method, path, None if body is None else json.dumps(body), {"X-Offbus-Token": node.token})
-    return asked
-
-
-def test_a_long_poll_with_the_token_is_not_ended_by_strangers(port: int, node: Node) -> None:
-    created = ask(port, "127.0.0.2", node, "POST", "/faults", request(planes=["cuda"], ttl_s=600))
-    with closing(created):
-        assert created.getresponse().status == 201
-    polling = ask(port, "127.0.0.3", node, "GET", "/faults/f1/events?since=1&wait_s=60")
+def test_a_long_poll_with_the_token_is_not_ended_by_strangers(
+    agent: RunningAgent, node: Node, port: str
+) -> None:
+    agent.post("/faults", request(planes=["cuda"], ttl_s=600), expect=201)
+    polling = HTTPConnection("127.0.0.1", int(port), timeout=WATCHDOG_S, source_address=(POD, 0))
+    polling.request("GET", "/faults/f1/events?since=1&wait_s=60", headers={"X-Offbus-Token": node.token})
     with (
         closing(polling),
-        tcp(port, "127.0.0.3") as idle,
-        connections(partial(tcp, port, "127.0.0.3"), POLL, STRANGERS + 10),
+        tcp(port, POD, WATCHDOG_S) as idle,
+        connections(partial(tcp, port, POD, WATCHDOG_S), POLL, STRANGERS + 10),
     ):
         assert is_closed(idle)
-        with closing(ask(port, "127.0.0.2", node, "POST", "/faults/f1/disarm", OWNER)) as owner:
-            assert owner.getresponse().status == 200
+        agent.post("/faults/f1/disarm", OWNER)
         assert polling.getresponse().status == 200
 
 

@@ -5,6 +5,7 @@ import os
 import secrets
 import select
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ import httpx
 GPU0 = "GPU-11111111-2222-3333-4444-555555555555"
 GPU1 = "GPU-66666666-7777-8888-9999-000000000000"
 WATCHDOG_S = 60
+OWNER_ADDRESS = "127.0.0.2"
+"""Where its client connects from, when an agent listens on TCP."""
 
 
 class Node:
@@ -75,9 +78,15 @@ class RunningAgent:
         if not told:
             self.process.kill()
             raise AssertionError(f"the agent did not start: {self.process.communicate()}")
+        port = more[more.index("--port") + 1] if "--port" in more else None
+        transport = (
+            httpx.HTTPTransport(local_address=OWNER_ADDRESS)
+            if port
+            else httpx.HTTPTransport(uds=str(node.sock))
+        )
         self.client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(node.sock)),
-            base_url="http://agent",
+            transport=transport,
+            base_url=f"http://127.0.0.1:{port}" if port else "http://agent",
             headers={"X-Offbus-Token": node.token},
             timeout=WATCHDOG_S,
         )
@@ -122,6 +131,12 @@ class RunningAgent:
             self.process.send_signal(number)
         _, stderr = self.process.communicate(timeout=WATCHDOG_S)
         return self.process.returncode, stderr
+
+
+def free_port() -> str:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return str(probe.getsockname()[1])
 
 
 class Agents:

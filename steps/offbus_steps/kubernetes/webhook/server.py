@@ -25,7 +25,7 @@ import structlog
 import uvicorn
 
 from offbus.errors import CouldNotRun
-from offbus_agent.http.connections import BACKLOG, bounded, protocol
+from offbus_agent.http.connections import AT_ONCE, bounded, protocol
 from offbus_agent.http.listen import ListenError, listen_tcp
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_steps.kubernetes.json_log import log_json
@@ -103,7 +103,7 @@ class _Server(OwnSignals):
             lifespan="off",
             loop="asyncio",
             http=protocol(),
-            backlog=BACKLOG,
+            backlog=AT_ONCE,
             ws="none",
             timeout_graceful_shutdown=GRACE_S,
         )
