@@ -95,7 +95,10 @@ class Connection(H11Protocol):
     strangers: ClassVar[Strangers]
     peer = ""
     """The other side's address; "" on a Unix socket."""
+    lost = False
     _deadline: asyncio.TimerHandle | None = None
+    _read: asyncio.Task[Any] | None = None
+    """What serves a stranger's request: it ends with the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -115,22 +118,28 @@ class Connection(H11Protocol):
         if self._deadline:
             self._deadline.cancel()
         super().connection_lost(exc)
+        self.lost = True
+        if self._read:
+            self._read.cancel()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Around the answer to one request."""
         self._must_end_within(ANSWER_S)
+        self._read = asyncio.current_task()
         try:
             yield
         finally:
+            self._read = None
             if not self.transport.is_closing():
                 self.strangers.remove(self)
                 self.strangers.add(self)  # as the newest
             self._must_end_within(HEAD_S)
 
     def admit(self) -> None:
-        """The request that is being served has shown the token."""
+        """The request that is being served has shown the token: it is served to its end."""
         self.strangers.remove(self)
+        self._read = None
 
     def _must_end_within(self, seconds: float) -> None:
         if self._deadline:
@@ -152,8 +161,12 @@ def bounded(app: ASGIApp) -> ASGIApp:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         connection = connection_of(scope)
-        with connection.serving() if connection else nullcontext():
-            await app(scope, receive, send)
+        try:
+            with connection.serving() if connection else nullcontext():
+                await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if connection is None or not connection.lost:
+                raise
 
     return serve
 
