@@ -6,6 +6,8 @@ import anyio
 import pytest
 
 from offbus_sandbox.adapter.port import LocalPort
+from offbus_sandbox.controllers.graph_template import services_of
+from offbus_sandbox.scheduler.fit import gpus_wanted
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge
@@ -245,3 +247,16 @@ async def churn(port: LocalPort) -> None:
     await port.objects.create(CONFIG_MAP)
     for count in range(10_000):
         await port.objects.patch(REF, {"data": {"count": str(count)}})
+
+
+@pytest.mark.parametrize("amount", [None, 1, "1.0", "1000m"], ids=str)
+def test_gpu_amounts_are_quantities(store: Store, amount: object) -> None:
+    made = store.create(pod("p", ["true"], container={"resources": {"limits": {"nvidia.com/gpu": amount}}}))
+    assert gpus_wanted(made) == (amount is not None)
+
+
+@pytest.mark.parametrize("field", ["services", "components"])
+def test_empty_replicas_of_a_graph_are_one(field: str) -> None:
+    pods = {"podTemplate": {"spec": {"containers": []}}, "replicas": None}
+    parts = {"services": {"w": {"replicas": None}}, "components": [{"name": "w", **pods}]}
+    assert services_of({"spec": {field: parts[field]}})["w"]["replicas"] == 1

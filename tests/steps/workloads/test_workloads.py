@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from offbus.errors import StepError
-from offbus_steps.workloads.fields import apply, merge_patch, read, restore
+from offbus_steps.watch.projections import WorkloadProjection, project
+from offbus_steps.workloads.fields import apply, merge_patch, plan, read, restore
+from offbus_steps.workloads.gpu_fit import allocatable_gpus
 from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -252,6 +254,103 @@ def test_groups_are_settled_by_counts_condition_and_generation() -> None:
     assert not workload_of({**obj, "status": {**counts, "observedGeneration": 0}}).rolled_out
     assert not workload_of({**obj, "status": {**counts, **updating}}).rolled_out
     assert not workload_of({**obj, "status": {**counts, "readyReplicas": 1}}).rolled_out
+
+
+@pytest.mark.parametrize("obj", [agg(), beta_agg()], ids=["v1alpha1", "v1beta1"])
+def test_operators_before_observed_generations_are_believed_when_the_pods_agree(obj: dict[str, Any]) -> None:
+    ready = {"type": "Ready", "status": "True"}
+    obj["metadata"]["generation"] = 2
+    for state, settled in (("successful", True), ("pending", False)):
+        assert workload_of({**obj, "status": {"state": state, "conditions": [ready]}}).rolled_out == settled
+    for observed, settled in ((1, False), (2, True)):
+        known = {**ready, "observedGeneration": observed}
+        status = {"state": "successful", "conditions": [known]}
+        assert workload_of({**obj, "status": status}).rolled_out == settled
+        status = {"state": "successful", "conditions": [ready], "observedGeneration": observed}
+        assert workload_of({**obj, "status": status}).rolled_out == settled
+
+
+def test_a_deployment_without_any_status_is_not_settled() -> None:
+    obj = deployment()
+    obj["spec"]["replicas"] = 0
+    assert not workload_of({**obj, "status": {}}).rolled_out
+
+
+@pytest.mark.parametrize(
+    ("obj", "path", "desired"),
+    [
+        (deployment(), ("spec", "replicas"), 1),
+        (stateful_set(), ("spec", "replicas"), 1),
+        (leader_worker_set(), ("spec", "replicas"), 2),
+        (leader_worker_set(), ("spec", "leaderWorkerTemplate", "size"), 2),
+        (agg(), ("spec", "services", "worker", "replicas"), 2),
+        (agg(), ("spec", "services", "worker", "multinode"), 2),
+        (beta_agg(), ("spec", "components", ("name", "VllmDecodeWorker"), "replicas"), 2),
+        (beta_agg(), ("spec", "components", ("name", "VllmDecodeWorker"), "multinode", "nodeCount"), 2),
+    ],
+    ids=["deployment", "set", "groups", "size", "service", "one node", "component", "node count"],
+)
+def test_an_empty_count_is_the_default(obj: dict[str, Any], path: tuple[Any, ...], desired: int) -> None:
+    empty = workload_of(apply(obj, [plan(obj, path, None)]))
+    assert empty.desired == desired
+    assert [one.gpus for one in empty.gpu_templates()]
+    assert empty.surge() >= 0
+    assert empty.not_rolling == ""
+
+
+@pytest.mark.parametrize(
+    ("obj", "path"),
+    [
+        (deployment(), ("spec", "strategy", "rollingUpdate", "maxUnavailable")),
+        (stateful_set(), ("spec", "updateStrategy", "rollingUpdate", "partition")),
+        (
+            leader_worker_set(),
+            ("spec", "rolloutStrategy", "rollingUpdateConfiguration", "maxUnavailable"),
+        ),
+        (leader_worker_set(), ("spec", "rolloutStrategy", "rollingUpdateConfiguration", "partition")),
+    ],
+    ids=["unavailable", "partition", "unavailable groups", "groups' partition"],
+)
+def test_an_empty_limit_of_a_rollout_is_the_default(obj: dict[str, Any], path: tuple[Any, ...]) -> None:
+    workload, empty = workload_of(obj), workload_of(apply(obj, [plan(obj, path, None)]))
+    assert (empty.surge(), empty.not_rolling) == (workload.surge(), workload.not_rolling)
+
+
+@pytest.mark.parametrize(
+    ("amount", "gpus"),
+    [(None, 0), ("0", 0), (1, 1), ("1", 1), ("1.0", 1), (1.0, 1), ("1000m", 1), ("2", 2)],
+    ids=str,
+)
+def test_amounts_of_gpus_are_quantities(amount: Any, gpus: int) -> None:
+    found = [gpus] if gpus else []
+    one = deployment()
+    one["spec"]["template"]["spec"]["containers"][1]["resources"] = {"limits": {"nvidia.com/gpu": amount}}
+    assert [template.gpus for template in workload_of(one).gpu_templates()] == found
+    short = agg()
+    short["spec"]["services"]["worker"]["resources"] = {"limits": {"gpu": amount}}
+    assert [template.gpus for template in workload_of(short).gpu_templates()] == found
+    node = {"metadata": {"name": "n"}, "status": {"allocatable": {"nvidia.com/gpu": amount}}}
+    assert allocatable_gpus(node) == gpus
+
+
+@pytest.mark.parametrize("amount", ["two", "0.5", "500m", -1, True], ids=str)
+def test_an_amount_that_cannot_be_is_refused_in_words(amount: Any) -> None:
+    obj = deployment()
+    obj["spec"]["template"]["spec"]["containers"][1]["resources"] = {"limits": {"nvidia.com/gpu": amount}}
+    with pytest.raises(StepError, match=r"container mistral-7b: nvidia.com/gpu is .*not a"):
+        workload_of(obj).gpu_templates()
+    short = agg()
+    short["spec"]["services"]["worker"]["resources"] = {"limits": {"gpu": amount}}
+    with pytest.raises(StepError, match=r"worker: gpu is .*not a"):
+        workload_of(short).gpu_templates()
+
+
+def test_another_workload_that_cannot_be_read_does_not_end_the_watch() -> None:
+    obj = agg()
+    obj["spec"]["services"]["worker"]["resources"] = {"limits": {"gpu": "two"}}
+    seen = project(obj)
+    assert isinstance(seen, WorkloadProjection)
+    assert not seen.shim
 
 
 def test_groups_are_asked_at_their_leaders() -> None:
