@@ -112,7 +112,7 @@ class Graphs(Controller[Ref]):
             "componentNames": [component],
             **counts,
         }
-        if counts["readyReplicas"] < service.get("replicas", 1):
+        if counts["readyReplicas"] < service["replicas"]:
             short = any(unschedulable(p) for p in self._pods(deployment))
             return found, "insufficient_capacity" if short else "pods_not_ready"
         return found, "" if rolled_out(deployment) else "updating"

@@ -13,6 +13,7 @@ from offbus_sandbox.store.pod_endpoints import COMPONENT, COMPONENT_TYPE
 from offbus_steps.port import Object
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["component_type", "deployment_name", "deployment_of", "services_of"]
 
@@ -28,7 +29,8 @@ def services_of(graph: Object) -> dict[str, Service]:
     """The services of either version, in v1alpha1's shape."""
     spec = graph["spec"]
     if "components" not in spec:
-        return dict(spec.get("services") or {})
+        services = (spec.get("services") or {}).items()
+        return {name: {**one, "replicas": count(one, "replicas", 1)} for name, one in services}
     return {one["name"]: _service_of(one) for one in spec["components"]}
 
 
@@ -40,7 +42,7 @@ def _service_of(component: Mapping[str, Any]) -> Service:
     main: Mapping[str, Any] = next((one for one in containers if one["name"] == "main"), {})
     return {
         "componentType": component.get("type", "worker"),
-        "replicas": component.get("replicas", 1),
+        "replicas": count(component, "replicas", 1),
         "extraPodMetadata": template.get("metadata") or {},
         "extraPodSpec": {
             **pod,
@@ -74,7 +76,7 @@ def deployment_of(graph: Object, name: str, service: Service) -> Object:
         "spec": pod_spec(graph, name, service),
     }
     selector = {"matchLabels": {key: labels[key] for key in (GRAPH_LABEL, COMPONENT)}}
-    spec = {"replicas": service.get("replicas", 1), "selector": selector, "template": template}
+    spec = {"replicas": service["replicas"], "selector": selector, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own, "spec": spec}
 
 

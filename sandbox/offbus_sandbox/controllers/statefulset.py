@@ -15,6 +15,7 @@ from offbus_sandbox.store.owners import controller_of, dependents, owner_referen
 from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["StatefulSets"]
 
@@ -67,7 +68,7 @@ class StatefulSets(Controller[Ref]):
         strategy = owner["spec"].get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete" or not all(map(is_ready, pods.values())):
             return
-        partition = int((strategy.get("rollingUpdate") or {}).get("partition", 0))
+        partition = count(strategy.get("rollingUpdate") or {}, "partition", 0)
         revision = revision_of(owner)
         for ordinal in sorted(pods, reverse=True):
             if ordinal >= partition and labels_of(pods[ordinal])[REVISION_LABEL] != revision:

@@ -11,6 +11,7 @@ from offbus_sandbox.store.selector import labels_of, matches_expression
 from offbus_sandbox.store.tolerations import tolerates
 from offbus_steps.port import Object
 from offbus_steps.workloads.pods import GPU_RESOURCE, gpu_request, held_gpus, is_finished
+from offbus_steps.workloads.quantity import whole
 
 __all__ = ["free_gpus", "gpus_wanted", "holds_resources", "refusals", "unsupported"]
 
@@ -31,7 +32,7 @@ def refusals(pod: Object, node: Object, gpus: Sequence[str], on_node: Sequence[O
         yield "node(s) didn't match Pod's node affinity/selector"
     if gpus_wanted(pod) > len(free_gpus(gpus, on_node)):
         yield f"Insufficient {GPU_RESOURCE}"
-    if len(on_node) >= int(node["status"]["allocatable"]["pods"]):
+    if len(on_node) >= whole(node["status"]["allocatable"]["pods"]):
         yield "Too many pods"
 
 

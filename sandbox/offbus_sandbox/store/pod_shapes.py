@@ -13,6 +13,8 @@ from pydantic import (
     StrictStr,
 )
 
+from offbus_steps.workloads.quantity import whole
+
 __all__ = [
     "LABEL",
     "Container",
@@ -43,11 +45,9 @@ def whole_gpus(amounts: dict[str, Any]) -> dict[str, Any]:
     for name, amount in amounts.items():
         if name == "gpu" or name.endswith("/gpu"):
             try:
-                whole = int(str(amount)) >= 0
-            except ValueError:
-                whole = False
-            if not whole:
-                raise ValueError(f"{name} is {amount!r}, not a whole number")
+                whole(amount)
+            except ValueError as err:
+                raise ValueError(f"{name} is {amount!r}, not a whole number") from err
     return amounts
 
 

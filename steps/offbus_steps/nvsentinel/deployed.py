@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from offbus_steps.port import Object, Objects, Ref
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
 
@@ -107,7 +108,7 @@ class _Containers:
         for one in self.deployments:
             spec = one.get("spec") or {}
             pod = (spec.get("template") or {}).get("spec") or {}
-            if spec.get("replicas", 1):
+            if count(spec, "replicas", 1):
                 for container in pod.get("containers") or ():
                     yield _Container(Ref.of({**one, "kind": "Deployment"}), container, self._files(one, pod))
 

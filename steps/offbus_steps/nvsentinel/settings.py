@@ -13,6 +13,7 @@ from typing import Any
 from offbus.environment import PreflightCheck
 from offbus_steps.port import Object, Objects
 from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["checks_of", "responder_checks"]
 
@@ -56,7 +57,7 @@ def checks_of(
 def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
     spec = deployment.get("spec") or {}
     pod = (spec.get("template") or {}).get("spec") or {}
-    if not spec.get("replicas", 1):
+    if not count(spec, "replicas", 1):
         return None
     space = str(deployment["metadata"].get("namespace", ""))
     for container in pod.get("containers") or ():

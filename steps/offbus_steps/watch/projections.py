@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any
 
+from offbus.errors import StepError
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import pods
+from offbus_steps.workloads.base import Workload
+from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -229,7 +232,7 @@ def _container(status: Mapping[str, Any]) -> ContainerProjection:
     ended = state.get("terminated") or last.get("terminated") or {}
     return ContainerProjection(
         name=status["name"],
-        restarts=int(status.get("restartCount", 0)),
+        restarts=count(status, "restartCount", 0),
         running="running" in state,
         exit_code=ended.get("exitCode"),
         signal=ended.get("signal"),
@@ -242,8 +245,16 @@ def _workload(obj: Object) -> WorkloadProjection:
     return WorkloadProjection(
         ref=workload.ref,
         uid=obj["metadata"]["uid"],
-        generation=int(obj["metadata"].get("generation", 0)),
+        generation=count(obj["metadata"], "generation", 0),
         desired=workload.desired,
         rolled_out=workload.rolled_out,
-        shim=is_prepared(workload),
+        shim=_loads_shim(workload),
     )
+
+
+def _loads_shim(workload: Workload) -> bool:
+    """False for one whose GPUs cannot be read: it may be anybody's, and the steps tell it of their own target."""
+    try:
+        return is_prepared(workload)
+    except StepError:
+        return False

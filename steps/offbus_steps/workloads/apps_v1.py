@@ -7,6 +7,7 @@ from offbus.errors import StepError
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["Deployment", "StatefulSet"]
 
@@ -25,7 +26,7 @@ class _Plain(Workload):
 
     @property
     def desired(self) -> int:
-        return int(self.obj["spec"].get("replicas", 1))
+        return count(self.obj["spec"], "replicas", 1)
 
     @property
     def rolled_out(self) -> bool:
@@ -74,7 +75,7 @@ class Deployment(_Plain):
         if strategy.get("type") == "Recreate":
             return 0
         rolling = strategy.get("rollingUpdate") or {}
-        return 0 if share(rolling.get("maxUnavailable", "25%"), self.desired) else min(1, self.desired)
+        return 0 if share(rolling, "maxUnavailable", "25%", self.desired) else min(1, self.desired)
 
     @property
     def not_rolling(self) -> str:
@@ -97,7 +98,7 @@ class StatefulSet(_Plain):
         strategy = self.obj["spec"].get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete":
             return "its updateStrategy is OnDelete"
-        partition = (strategy.get("rollingUpdate") or {}).get("partition", 0)
+        partition = count(strategy.get("rollingUpdate") or {}, "partition", 0)
         return (
             f"its updateStrategy does not replace the pods below partition {partition}" if partition else ""
         )

@@ -8,6 +8,7 @@ from typing import Any
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "paths_of", "share"]
 
@@ -45,6 +46,9 @@ class Template:
 
 class Workload(ABC):
     """One workload object."""
+
+    observes_generations = True
+    """Whether every version of its controller writes `status.observedGeneration`."""
 
     def __init__(self, obj: Object) -> None:
         self.obj = obj
@@ -99,8 +103,10 @@ class Workload(ABC):
 
     @property
     def observed(self) -> bool:
-        observed = (self.obj.get("status") or {}).get("observedGeneration")
-        return observed is not None and observed >= self.obj["metadata"].get("generation", 0)
+        """Whether the status is that of the newest spec. One that cannot say may lag, and then the pods decide."""
+        generation = count(self.obj["metadata"], "generation", 0)
+        silent = -1 if self.observes_generations else generation
+        return count(self.obj.get("status") or {}, "observedGeneration", silent) >= generation
 
 
 def gpu_containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -118,10 +124,10 @@ def paths_of(pod_spec: Mapping[str, Any], at: tuple[Segment, ...]) -> list[tuple
 
 def counts_agree(status: Mapping[str, Any], wanted: int) -> bool:
     """Whether exactly the wanted replicas exist, updated and ready."""
-    return {int(status.get(key, 0)) for key in ("replicas", "updatedReplicas", "readyReplicas")} == {wanted}
+    return {count(status, key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")} == {wanted}
 
 
-def share(value: Any, of: int) -> int:
+def share(rolling: Mapping[str, Any], key: str, default: str | int, of: int) -> int:
     """Kubernetes' IntOrString for maxUnavailable: a number, or a percentage that is rounded down."""
-    text = str(value)
+    text = str(default if rolling.get(key) is None else rolling[key])
     return int(text[:-1]) * of // 100 if text.endswith("%") else int(text)

@@ -15,6 +15,7 @@ from offbus.errors import StepError
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.base import Template, Workload, gpu_containers, paths_of, share
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["COMPONENT_LABEL", "COMPONENT_TYPE_LABEL", "GRAPH_LABEL", "Graph"]
 
@@ -62,12 +63,12 @@ class _Component(ABC):
     @property
     def nodes(self) -> int:
         """How many pods one replica has."""
-        return int((self.body.get("multinode") or {}).get("nodeCount", 1))
+        return count(self.body.get("multinode") or {}, "nodeCount", 1)
 
     @property
     def pods(self) -> int:
         """How many pods it should have: each replica of a multinode component is `nodeCount` of them."""
-        return int(self.body.get("replicas", 1)) * self.nodes
+        return count(self.body, "replicas", 1) * self.nodes
 
     def _template(self, container: str, gpus: int, at: "_At") -> Template:
         return Template(
@@ -135,7 +136,9 @@ class _Alpha(_Component):
         resources = self.body.get("resources") or {}
         amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
         if amounts.get("gpuType", pods.GPU_RESOURCE) == pods.GPU_RESOURCE:
-            short = int(amounts.get("gpu") or (amounts.get("custom") or {}).get(pods.GPU_RESOURCE) or 0)
+            custom = amounts.get("custom") or {}
+            given = {"gpu": amounts.get("gpu"), pods.GPU_RESOURCE: custom.get(pods.GPU_RESOURCE)}
+            short = next((n for name in given if (n := pods.amount(given, name, self.name))), 0)
             if short:
                 found = {MAIN: short, **{name: gpus for name, gpus in found.items() if name != MAIN}}
         yield from found.items()
@@ -168,6 +171,8 @@ class _Beta(_Component):
 class Graph(Workload):
     """A DynamoGraphDeployment of either version."""
 
+    observes_generations = False  # the operator's releases before 2026 do not
+
     @property
     def selector(self) -> Mapping[str, str]:
         return {GRAPH_LABEL: self.ref.name}
@@ -179,8 +184,11 @@ class Graph(Workload):
     @property
     def rolled_out(self) -> bool:
         status = self.obj.get("status") or {}
+        generation = count(self.obj["metadata"], "generation", 0)
         ready = any(
-            one.get("type") == "Ready" and one.get("status") == "True"
+            one.get("type") == "Ready"
+            and one.get("status") == "True"
+            and count(one, "observedGeneration", generation) >= generation
             for one in status.get("conditions") or ()
         )
         return self.observed and ready and status.get("state") == "successful"
@@ -211,11 +219,9 @@ class Graph(Workload):
         return [path for one in self._components() for path in one.container_paths()]
 
     def surge(self) -> int:
-        allowed = (self.obj["metadata"].get("annotations") or {}).get(UNAVAILABLE, "25%")
-        parts = {one.name: one for one in self._components() if any(one.templates())}
-        return sum(
-            1 for name, one in parts.items() if name not in self._grouped and not share(allowed, one.pods)
-        )
+        allowed = self.obj["metadata"].get("annotations") or {}
+        parts = (one for one in self._components() if one.name not in self._grouped and any(one.templates()))
+        return sum(1 for one in parts if not share(allowed, UNAVAILABLE, "25%", one.pods))
 
     @property
     def not_rolling(self) -> str:

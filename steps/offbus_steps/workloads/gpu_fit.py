@@ -7,6 +7,7 @@ affinity, TaintToleration with NoSchedule and NoExecute, unschedulable); CPU and
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from offbus_steps.port import Ref
 from offbus_steps.workloads import pods
 
 __all__ = ["allocatable_gpus", "free_gpus", "without_gpus"]
@@ -48,7 +49,8 @@ def without_gpus(
 
 def allocatable_gpus(node: Node) -> int:
     """How many GPUs a node offers."""
-    return int(((node.get("status") or {}).get("allocatable") or {}).get(pods.GPU_RESOURCE, 0))
+    offered = (node.get("status") or {}).get("allocatable") or {}
+    return pods.amount(offered, pods.GPU_RESOURCE, str(Ref.of({"kind": "Node", **node})))
 
 
 def _accepts(node: Node, spec: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from offbus.errors import StepError
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.quantity import count
 
 __all__ = ["LeaderWorkerSet"]
 
@@ -21,6 +22,8 @@ LEADER = {INDEX_LABEL: "0"}
 
 class LeaderWorkerSet(Workload):
     """A LeaderWorkerSet: see the module."""
+
+    observes_generations = False  # versions before 0.8 do not
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -37,9 +40,7 @@ class LeaderWorkerSet(Workload):
             one.get("type") == "UpdateInProgress" and one.get("status") == "True"
             for one in status.get("conditions") or ()
         )
-        # versions before 0.8 have no observedGeneration; their status may lag, so the pods decide
-        observed = "observedGeneration" not in status or self.observed
-        return observed and not updating and counts_agree(status, self._groups)
+        return self.observed and not updating and counts_agree(status, self._groups)
 
     @property
     def port(self) -> int:
@@ -79,14 +80,14 @@ class LeaderWorkerSet(Workload):
 
     def surge(self) -> int:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
-        if share(rolling.get("maxUnavailable", 1), self._groups) or not self._groups:
+        if share(rolling, "maxUnavailable", 1, self._groups) or not self._groups:
             return 0
         return sum(1 for one in self.gpu_templates() for _ in range(one.replicas // self._groups))
 
     @property
     def not_rolling(self) -> str:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
-        partition = rolling.get("partition", 0)
+        partition = count(rolling, "partition", 0)
         return (
             f"its rolloutStrategy does not replace the groups below partition {partition}"
             if partition
@@ -122,8 +123,8 @@ class LeaderWorkerSet(Workload):
 
     @property
     def _groups(self) -> int:
-        return int(self.obj["spec"].get("replicas", 1))
+        return count(self.obj["spec"], "replicas", 1)
 
     @property
     def _size(self) -> int:
-        return int(self._template.get("size", 1))
+        return count(self._template, "size", 1)

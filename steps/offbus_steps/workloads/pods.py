@@ -7,9 +7,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from offbus.errors import StepError
+from offbus_steps.workloads.quantity import whole
+
 __all__ = [
     "DEVICES_ANNOTATION",
     "GPU_RESOURCE",
+    "amount",
     "containers",
     "env_value",
     "gpu_request",
@@ -34,13 +38,24 @@ def containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def gpu_request(spec: Mapping[str, Any]) -> int:
-    """How many whole GPUs a PodSpec requests; limits count as requests, as for every extended resource."""
+    """How many whole GPUs a PodSpec requests; limits count as requests, as for every extended resource.
+
+    Raises StepError for an amount that Kubernetes would not take.
+    """
     total = 0
     for one in containers(spec):
         resources = one.get("resources") or {}
         amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        total += int(amounts.get(GPU_RESOURCE, 0))
+        total += amount(amounts, GPU_RESOURCE, f"container {one.get('name', '')}")
     return total
+
+
+def amount(amounts: Mapping[str, Any], resource: str, where: str) -> int:
+    """How many of an indivisible resource; absent is none. Raises StepError saying where it is no whole number."""
+    try:
+        return whole(amounts.get(resource))
+    except ValueError as err:
+        raise StepError(f"{where}: {resource} is no amount: {err}", hint="GPUs are whole numbers") from err
 
 
 def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:

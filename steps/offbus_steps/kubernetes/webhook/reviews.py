@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
+from offbus.errors import StepError
 from offbus_steps.port import Invalid, Object
 from offbus_steps.workloads.shim_pod import Loading, needs_shim
 
@@ -23,7 +24,7 @@ def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     response: dict[str, Any] = {"uid": request["uid"], "allowed": True}
     try:
         patch = _patch(request["object"], Loading(images=images))
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
+    except (KeyError, TypeError, ValueError, AttributeError, StepError) as err:
         raise Invalid(f"the review holds no valid pod: {err!r}") from err
     if patch:
         response |= {"patchType": "JSONPatch", "patch": b64encode(json.dumps(patch).encode()).decode()}
