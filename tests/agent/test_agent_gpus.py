@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from offbus_agent.gpus import METADATA, Gpu, GpuDiscoveryError, discover
+from offbus_agent.gpus import METADATA, Gpu, GpuDiscoveryError, discover, known_to_responder, survey
 
 UUID = "GPU-11111111-2222-3333-4444-555555555555"
 OTHER = "GPU-66666666-7777-8888-9999-000000000000"
@@ -81,3 +81,24 @@ def test_a_drivers_file_that_makes_no_sense_is_refused_with_its_name(tmp_path):
     (folder / "information").write_text("Model: x\n")
     with pytest.raises(GpuDiscoveryError, match="information"):
         discover(tmp_path)
+
+
+def test_one_gpu_that_cannot_be_read_does_not_lose_the_node(tmp_path):
+    driver_file(tmp_path, "0000:3b:00.0", 0, UUID)
+    driver_file(tmp_path, "0000:5e:00.0", 1, "GPU-????????-????-????-????-????????????")
+    (tmp_path / "proc/driver/nvidia/gpus/0000:86:00.0").mkdir()
+    assert [gpu.uuid for gpu in discover(tmp_path)] == [UUID]
+    first, second = survey(tmp_path).unreadable
+    assert "0000:5e:00.0" in first
+    assert "'GPU-????????-????-????-????-????????????' is not a GPU UUID" in first
+    assert "0000:86:00.0/information" in second
+
+
+def test_one_entry_of_the_metadata_that_cannot_be_read_does_not_lose_the_node(tmp_path):
+    driver_file(tmp_path, "0000:3b:00.0", 0, UUID)
+    metadata = tmp_path / METADATA
+    metadata.parent.mkdir(parents=True)
+    entries = [{"uuid": OTHER}, 3, {"uuid": UUID, "pci_address": "00000000:3B:00.0"}]
+    metadata.write_text(json.dumps({"gpus": entries}))
+    assert discover(tmp_path)[0].pci == "00000000:3B:00"
+    assert known_to_responder(tmp_path) == {UUID}

@@ -72,9 +72,12 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
     await port.objects.create(policy_of(name, "r1", target, {"imaged": "/image.so"}, port.host_path))
     await port.objects.create(binding_of(name, "r1"))
 
-    async def shown(labels: dict[str, str], *containers: dict[str, Any], where: str = namespace) -> Object:
+    async def shown(
+        labels: dict[str, str], *containers: dict[str, Any], where: str = namespace, **spec: Any
+    ) -> Object:
         meta = {"name": "p", "namespace": where, "labels": labels}
-        made = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": containers}}
+        spec = {"containers": containers, **spec}
+        made = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
         return await port.objects.create(made, dry_run=True)
 
     def container(name: str, **more: Any) -> dict[str, Any]:
@@ -100,6 +103,20 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
         assert chained["spec"]["volumes"] == [
             {"name": "offbus", "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
         ]
+        shared = {"limits": {"nvidia.com/gpu.shared": "1"}}
+        inits = [
+            container("check", resources=GPU),
+            container("engine", resources=shared, restartPolicy="Always", env=own),
+            container("proxy", restartPolicy="Always"),
+        ]
+        beside = await shown({"app": "t"}, container("main"), initContainers=inits)
+        assert preloads(beside) == [None]
+        assert preloads(beside, "initContainers") == [None, f"{LIBRARY}:/own.so", None]
+        ending = await shown({"app": "t"}, container("main"), initContainers=inits[:1])
+        assert preloads(ending, "initContainers") == [None]
+        assert "volumes" not in ending["spec"]
+        none = {"limits": {"nvidia.com/gpu": "0"}}
+        assert preloads(await shown({"app": "t"}, container("main", resources=none))) == [None]
         assert preloads(await shown({"app": "other"}, plain)) == [None]
         assert preloads(await shown({"app": "t"}, container("c"))) == [None]
         assert preloads(await shown({"app": "t"}, plain, where=f"{namespace}-b")) == [None]

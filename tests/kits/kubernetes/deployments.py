@@ -49,9 +49,9 @@ async def pods_of(one: Bench, target: Target) -> list[Object]:
     return list((await one.objects.list("Pod", namespace=target.namespace, labels=labels)).items)
 
 
-def preloads(pod: Object) -> list[str | None]:
+def preloads(pod: Object, field: str = "containers") -> list[str | None]:
     """LD_PRELOAD of each container."""
     return [
         next((e.get("value") for e in c.get("env") or () if e["name"] == "LD_PRELOAD"), None)
-        for c in pod["spec"]["containers"]
+        for c in pod["spec"][field]
     ]

@@ -15,7 +15,8 @@ from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.table import Process, processes
 from offbus_steps.port import Object, Ref
 from offbus_steps.testing.conformance.waiting import gone, until
-from offbus_steps.workloads.pods import held_gpus, is_ready
+from offbus_steps.workloads.gpus import held_gpus
+from offbus_steps.workloads.pods import is_ready
 from tests.kits.sandbox.local_cluster import SLEEP, Pipe, pod
 
 pytestmark = pytest.mark.anyio
@@ -168,6 +169,42 @@ async def test_init_containers_run_first_and_in_order(port: LocalPort, pipe: Pip
     assert await pipe.heard() == "one two"
 
 
+async def test_a_sidecar_starts_before_the_containers_and_ends_after_them(
+    port: LocalPort, program: Program, pipe: Pipe
+) -> None:
+    """A native sidecar: an init container with restartPolicy Always (Kubernetes, "Sidecar Containers")."""
+    say = f"open({str(pipe.path)!r}, 'w').write"
+    ends = f"signal.signal(signal.SIGTERM, lambda *_: {say}('sidecar ends\\n') and sys.exit(0))"
+    sidecar = program(f"import signal, sys\n{ends}\n{say}('sidecar\\n')\nwhile True: signal.pause()")
+    then, main = program(f"{say}('then\\n')"), program(f"{say}('main\\n')")
+    inits = [
+        {"name": "beside", "command": sidecar, "restartPolicy": "Always"},
+        {"name": "then", "command": then},
+    ]
+    await port.objects.create(pod("p", main, restartPolicy="Never", initContainers=inits))
+    assert [await pipe.heard() for _ in range(4)] == ["sidecar", "then", "main", "sidecar ends"]
+    done = await until(port, REF, lambda p: p["status"]["phase"] == "Succeeded")
+    assert [one["name"] for one in done["status"]["initContainerStatuses"]] == ["beside", "then"]
+
+
+async def test_a_sidecar_that_fails_restarts_and_keeps_the_pod_from_being_ready(
+    port: LocalPort, program: Program
+) -> None:
+    fails = {"name": "beside", "command": program("raise SystemExit(3)"), "restartPolicy": "Always"}
+    await port.objects.create(pod("p", SLEEP, initContainers=[fails]))
+
+    def beside(one: Object) -> dict[str, Any]:
+        found: dict[str, Any] = one["status"].get("initContainerStatuses", [{"restartCount": 0}])[0]
+        return found
+
+    seen = await until(port, REF, lambda p: beside(p)["restartCount"] >= 1)
+    assert main_status(seen)["state"].get("running")
+    waiting = await until(port, REF, lambda p: "waiting" in beside(p)["state"])
+    assert waiting["status"]["phase"] == "Running"
+    assert not is_ready(waiting)
+    assert beside(waiting)["lastState"]["terminated"]["exitCode"] == 3
+
+
 async def test_readiness_follows_the_probe(port: LocalPort, tmp_path: Path) -> None:
     serve = ["python3", "-m", "http.server", "8080", "--bind", "$(POD_IP)", "--directory", str(tmp_path)]
     probe = {"httpGet": {"path": "/healthy", "port": 8080}, "failureThreshold": 1}
@@ -213,6 +250,29 @@ class TestGpus:
             assert held_gpus(made) == (visible_gpu,)
             seen.add(visible_gpu)
         assert len(seen) == 2
+        await self.another_waits(port)
+
+    async def test_a_sidecar_has_gpus_of_its_own(self, port: LocalPort, pipe: Pipe) -> None:
+        gpu = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
+
+        def says(name: str) -> list[str]:
+            line = f"'{name} ' + os.environ['NVIDIA_VISIBLE_DEVICES'] + '\\n'"
+            write = f"open({str(pipe.path)!r}, 'w').write({line})"
+            return ["python3", "-c", f"import os, signal; {write}; signal.pause()"]
+
+        check = {"name": "check", "command": ["true"], **gpu}
+        engine = {"name": "engine", "command": says("engine"), "restartPolicy": "Always", **gpu}
+        made = pod("p", says("main"), container=gpu, initContainers=[check, engine])
+        await port.objects.create(made)
+        heard = dict(line.split() for line in [await pipe.heard(), await pipe.heard()])
+        ready = await until(port, REF, is_ready)
+        assert set(held_gpus(ready)) == set(heard.values())
+        assert len(set(heard.values())) == 2
+        (status,) = (one for one in ready["status"]["initContainerStatuses"] if one["name"] == "engine")
+        assert status["allocatedResourcesStatus"][0]["resources"][0]["resourceID"] == heard["engine"]
+
+    async def another_waits(self, port: LocalPort) -> None:
+        gpu = {"resources": {"limits": {"nvidia.com/gpu": "1"}}}
         await port.objects.create(pod("c", SLEEP, container=gpu))
         pending = await until(port, Ref("Pod", "c", "test"), lambda p: bool(p["status"].get("conditions")))
         condition = pending["status"]["conditions"][0]

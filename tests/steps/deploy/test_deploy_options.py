@@ -87,6 +87,31 @@ async def test_logs_events_and_manifests_are_kept_without_secrets(sandbox: Layou
         await one.undo_all()
 
 
+@pytest.mark.parametrize("field", ["containers", "initContainers"])
+async def test_the_log_is_that_of_the_container_with_gpus(
+    sandbox: Layout, tmp_path: Path, field: str
+) -> None:
+    """A proxy comes first, or the engine is a native sidecar: public charts have both."""
+    obj = talking(tmp_path)
+    spec = obj["spec"]["template"]["spec"]
+    (engine,) = spec["containers"]
+    proxy = {"name": "proxy", "command": ["python3", "-c", "print('proxy', flush=True); input()"]}
+    engine["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    spec["containers"] = [proxy]
+    spec.setdefault(field, []).append({**engine, "name": "engine", "restartPolicy": "Always"})
+    if field == "containers":
+        del spec["containers"][1]["restartPolicy"]
+    (tmp_path / "target.yaml").write_text(json.dumps(obj))
+    async with bench(sandbox, tmp_path) as one:
+        await one.run(DEPLOY, manifest="target.yaml", port=8000)
+        await one.undo(next(undo for undo in one.undos if undo.describe().startswith("collect")))
+        (log,) = (tmp_path / "collected" / "drill-a" / "talker").glob("*.log")
+        assert log.read_text() == "hello from the pod\n"
+        (pod,) = one.cluster.log.world.pods("drill-a")
+        assert await one.objects.logs(pod.ref, container="proxy") == "proxy\n"
+        await one.undo_all()
+
+
 async def test_what_never_became_ready_is_collected_too(sandbox: Layout, tmp_path: Path) -> None:
     talking(tmp_path, ["python3", "-c", "raise SystemExit('I cannot start')"])
     async with bench(sandbox, tmp_path) as one:

@@ -55,8 +55,29 @@ def beta_graph() -> dict[str, Any]:
     }
 
 
+def merged_graph() -> dict[str, Any]:
+    """As Dynamo's merged manifests are: the engine is a native sidecar, with the GPU, and `main` runs beside it."""
+    graph = beta_graph()
+    for part in graph["spec"]["components"][1:]:
+        pod = part["podTemplate"]["spec"]
+        (main,) = pod["containers"]
+        pod["initContainers"] = [{**main, "name": "engine", "restartPolicy": "Always"}]
+        del main["resources"]
+    return graph
+
+
+def proxied_set() -> dict[str, Any]:
+    """A mesh's proxy comes first."""
+    obj = stateful_set()
+    proxy = {"name": "proxy", "command": ["sleep", "3600"]}
+    obj["spec"]["template"]["spec"]["containers"].insert(0, proxy)
+    return obj
+
+
 @pytest.mark.parametrize(
-    ("obj", "prepared"), [(stateful_set(), 2), (beta_graph(), 2)], ids=["stateful set", "graph v1beta1"]
+    ("obj", "prepared"),
+    [(stateful_set(), 2), (beta_graph(), 2), (merged_graph(), 2), (proxied_set(), 2)],
+    ids=["stateful set", "graph v1beta1", "graph with sidecars", "proxy first"],
 )
 async def test_a_target_is_deployed_prepared_and_left_as_it_was(
     sandbox: Layout, tmp_path: Path, obj: dict[str, Any], prepared: int

@@ -39,8 +39,8 @@ def patched(pod: dict[str, Any], images: dict[str, str] | None = None) -> dict[s
     found = copy.deepcopy(pod)
     for one in json.loads(b64decode(response["patch"])) if "patch" in response else ():
         where = one["path"].split("/")[1:]
-        if where[:2] == ["spec", "containers"] and one["op"] == "replace":
-            found["spec"]["containers"][int(where[2])] = one["value"]
+        if where[1] in ("containers", "initContainers") and one["op"] == "replace":
+            found["spec"][where[1]][int(where[2])] = one["value"]
         else:
             assert (one["op"], where) == ("add", ["spec", "volumes"])
             found["spec"]["volumes"] = one["value"]
@@ -58,6 +58,18 @@ def test_gpu_containers_are_changed_and_others_are_not() -> None:
     assert found["containers"][1] == {"name": "b"}
     assert found["volumes"][0] == shm
     assert [one["name"] for one in found["volumes"]] == ["shm", "offbus"]
+
+
+def test_a_sidecar_with_gpus_is_changed_and_an_init_container_is_not() -> None:
+    sidecar = {"name": "engine", "resources": GPU, "restartPolicy": "Always"}
+    inits = [{"name": "check", "resources": GPU}, sidecar]
+    found = patched(pod({"name": "b"}, initContainers=inits))["spec"]
+    assert found["containers"] == [{"name": "b"}]
+    assert found["initContainers"][0] == inits[0]
+    assert preload(found["initContainers"][1]) == LIBRARY
+    assert patched(pod({"name": "b"}, initContainers=inits[:1])) == pod(
+        {"name": "b"}, initContainers=inits[:1]
+    )
 
 
 def test_what_was_there_is_chained_in_its_place() -> None:
