@@ -18,7 +18,7 @@ from offbus_agent.faults.processes import preloaded
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.service import Faults
 from offbus_agent.faults.store import Store
-from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover
+from offbus_agent.gpus import Gpu, GpuDiscoveryError, Survey, survey
 from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
@@ -76,12 +76,14 @@ class Agent:
 
     def health(self) -> Health:
         """The node, its GPUs, and which planes work. Raises Refusal when the GPUs cannot be listed."""
+        found = survey_of(self._paths.root)
         return Health(
             node=self._paths.node,
             version=self.version,
             boot_id=self._boot_id,
             now_ns=boottime_ns(),
-            gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in gpus_of(self._paths.root)],
+            gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in found.gpus],
+            unreadable=list(found.unreadable),
             faults=sum(1 for _ in self.book),
             armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
@@ -125,8 +127,13 @@ class Agent:
 
 def gpus_of(root: Path) -> tuple[Gpu, ...]:
     """The node's GPUs now. Raises Refusal when the files that list them are not valid."""
+    return survey_of(root).gpus
+
+
+def survey_of(root: Path) -> Survey:
+    """Raises Refusal when the files that list the GPUs are not valid."""
     try:
-        return discover(root)
+        return survey(root)
     except GpuDiscoveryError as err:
         raise Refusal(500, "gpus_unknown", str(err), "fix the file that lists the GPUs") from err
 

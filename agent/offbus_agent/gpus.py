@@ -3,17 +3,20 @@
 Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the node's root,
 without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's metadata file, if that
 lists the GPU: NVSentinel clears a fault only on the same spelling. Files that cannot be parsed raise
-`GpuDiscoveryError` with file and reason; a node without a driver has no GPUs.
+`GpuDiscoveryError` with file and reason; a node without a driver has no GPUs. One GPU of a driver's, or one entry of
+the metadata, that cannot be read does not lose the others: a driver writes `GPU-????????-…` for a GPU that it could not
+initialise. Health tells which.
 """
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "discover", "known_to_responder"]
+__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "Survey", "discover", "known_to_responder", "survey"]
 
 METADATA = Path("var/lib/nvsentinel/gpu_metadata.json")
 """NVSentinel's metadata file, below the node's root."""
@@ -42,13 +45,33 @@ class Gpu:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """A node's GPUs by index, and why others cannot be read."""
+
+    gpus: tuple[Gpu, ...]
+    unreadable: tuple[str, ...] = ()
+
+
 def discover(root: Path) -> tuple[Gpu, ...]:
     """The node's GPUs by index. Raises GpuDiscoveryError."""
+    return survey(root).gpus
+
+
+def survey(root: Path) -> Survey:
+    """The node's GPUs. Raises GpuDiscoveryError, also when it has some and none can be read."""
     listed = root / "gpus.json"
-    gpus = _from_list(listed) if listed.exists() else _from_driver(root / "proc/driver/nvidia/gpus")
+    driver = root / "proc/driver/nvidia/gpus"
+    found: list[Gpu | GpuDiscoveryError] = [
+        *(_from_list(listed) if listed.exists() else _from_driver(driver))
+    ]
+    gpus = [one for one in found if isinstance(one, Gpu)]
+    wrong = [one for one in found if isinstance(one, GpuDiscoveryError)]
+    if wrong and not gpus:
+        raise wrong[0]
     spelt = _spelling(root / METADATA)
     known = [replace(gpu, pci=spelt.get(gpu.uuid, gpu.pci)) for gpu in gpus]
-    return tuple(sorted(known, key=lambda gpu: gpu.index))
+    return Survey(tuple(sorted(known, key=lambda gpu: gpu.index)), tuple(map(str, wrong)))
 
 
 def known_to_responder(root: Path) -> frozenset[str]:
@@ -77,21 +100,26 @@ def _listed(path: Path, item: Any) -> Gpu:
         raise GpuDiscoveryError(f"{path}: a GPU needs index, uuid, pci and name: {item!r} ({err!r})") from err
 
 
-def _from_driver(folder: Path) -> Iterator[Gpu]:
+def _from_driver(folder: Path) -> Iterator[Gpu | GpuDiscoveryError]:
     """Format: nv-procfs.c of the driver, `Key:<tabs> value` lines; `Device Minor` is the GPU's number."""
-    if not folder.is_dir():
-        return
-    for entry in sorted(folder.iterdir()):
-        fields = _fields(entry / "information")
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            yield Gpu(
-                index=int(fields["Device Minor"]),
-                uuid=_uuid(fields["GPU UUID"]),
-                pci=_without_function(fields.get("Bus Location", entry.name)),
-                name=fields["Model"],
-            )
-        except (KeyError, ValueError) as err:
-            raise GpuDiscoveryError(f"cannot parse {entry / 'information'} ({err!r})") from err
+            yield _driven(entry)
+        except GpuDiscoveryError as err:
+            yield err
+
+
+def _driven(entry: Path) -> Gpu:
+    fields = _fields(entry / "information")
+    try:
+        return Gpu(
+            index=int(fields["Device Minor"]),
+            uuid=_uuid(fields["GPU UUID"]),
+            pci=_without_function(fields.get("Bus Location", entry.name)),
+            name=fields["Model"],
+        )
+    except (KeyError, ValueError) as err:
+        raise GpuDiscoveryError(f"cannot parse {entry / 'information'} ({err!r})") from err
 
 
 def _fields(path: Path) -> dict[str, str]:
@@ -106,10 +134,11 @@ def _spelling(path: Path) -> dict[str, str]:
     items = _json(path).get("gpus")
     if not isinstance(items, list):
         raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
-    try:
-        return {str(item["uuid"]): _without_function(str(item["pci_address"])) for item in items}
-    except (KeyError, TypeError, ValueError) as err:
-        raise GpuDiscoveryError(f"{path}: a GPU needs uuid and pci_address ({err!r})") from err
+    found = {}
+    for item in items:
+        with suppress(KeyError, TypeError, ValueError):  # it says nothing of another GPU's spelling
+            found[str(item["uuid"])] = _without_function(str(item["pci_address"]))
+    return found
 
 
 def _without_function(address: str) -> str:

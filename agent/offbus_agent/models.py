@@ -241,6 +241,9 @@ class Health(_Shape):
     boot_id: str
     now_ns: int
     gpus: list[GpuShape]
+    unreadable: list[str] = Field(
+        default_factory=list, description="Why GPUs that the driver lists are not among them."
+    )
     faults: int
     armed: int
     planes: dict[Plane, PlaneHealth]

@@ -158,8 +158,10 @@ class Objects(Protocol):
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
         """Evict a pod through the Eviction API. Raises TooManyDisruptions, NotFound, Conflict."""
 
-    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
-        """A pod's log (stdout and stderr). Raises NotFound."""
+    async def logs(
+        self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
+    ) -> str:
+        """A container's log (stdout and stderr); "" is the pod's main one (workloads.gpus). Raises NotFound."""
 
 
 @dataclass(frozen=True, slots=True)

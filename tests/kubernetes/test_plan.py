@@ -21,7 +21,7 @@ from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.webhook.certificate import new_identity
 from offbus_steps.port import Invalid, NotFound, Ref
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE
-from offbus_steps.workloads.pods import DEVICES_ANNOTATION
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION
 from tests.kits.kubernetes.killed_runs import Process, offbus_process
 from tests.kits.kubernetes.kubernetes_world import bind_role
 from tests.kits.kubernetes.lone_server import LoneServer

@@ -18,7 +18,7 @@ from offbus_steps.nvsentinel.deployed import STANDIN, deployed_in
 from offbus_steps.nvsentinel.settings import _window
 from offbus_steps.port import Invalid, PortError, Reply
 from offbus_steps.prepare.webhook_configuration import ROOT, images_of
-from offbus_steps.workloads.pods import DEVICES_ANNOTATION, held_gpus
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, held_gpus
 
 DEEP = "[" * 5_000
 RECORDS: dict[str, Any] = {"metadata": {"name": "offbus-run-r", "namespace": "offbus-system"}}

@@ -16,7 +16,7 @@ from offbus_steps.inference.step_types import LOAD, VERIFY_INFERENCE, LoadOutput
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.observe.step_types import AWAIT_RECOVERY, HOLD
 from offbus_steps.port import Ref
-from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
 from tests.kits.steps.faults import FAULT, TARGET
 from tests.kits.steps.timed_port import deployment, node, ok, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile

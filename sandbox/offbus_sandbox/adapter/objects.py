@@ -21,6 +21,7 @@ from offbus_steps.port import (
     WatchType,
 )
 from offbus_steps.text_lines import LineTooLong, lines_of
+from offbus_steps.workloads.gpus import main_container
 
 __all__ = ["LocalObjects", "error_in", "reaching"]
 
@@ -87,9 +88,12 @@ class LocalObjects(Objects):
         }
         await self._ask("POST", f"{path_of(ref)}/eviction", body=body)
 
-    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
-        """A pod's log."""
-        params = {"previous": "true"} if previous else {}
+    async def logs(
+        self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
+    ) -> str:
+        """A container's log."""
+        container = container or main_container(await self.get(pod))
+        params = {"container": container} | ({"previous": "true"} if previous else {})
         if tail is not None:
             params["tailLines"] = str(tail)
         with reaching():

@@ -12,7 +12,7 @@ from offbus_sandbox.store.owners import owner_reference
 from offbus_sandbox.store.pod_endpoints import COMPONENT, COMPONENT_TYPE
 from offbus_steps.port import Object
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
-from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.workloads.gpus import GPU_RESOURCE
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["component_type", "deployment_name", "deployment_of", "services_of"]
@@ -155,6 +155,7 @@ def resources(service: Service, given: Mapping[str, Any]) -> dict[str, Any]:
         asked = dict((service.get("resources") or {}).get(field) or {})
         custom = asked.pop("custom", None) or {}
         if "gpu" in asked:
-            asked[GPU_RESOURCE] = asked.pop("gpu")
+            asked[asked.get("gpuType") or GPU_RESOURCE] = asked.pop("gpu")
+        asked.pop("gpuType", None)
         merged[field] = {**asked, **custom, **(own.get(field) or {})}
     return {field: value for field, value in merged.items() if value}

@@ -46,6 +46,8 @@ class Container:
         self._state: dict[str, Any] = {"waiting": {"reason": "ContainerCreating"}}
         self._last: dict[str, Any] = {}
         self._ready = False
+        self.started = anyio.Event()
+        """Set when it runs and its startup probe, if it has one, has succeeded."""
         self._restarts = 0
         self._child: Child | None = None
         self._probes: dict[str, Probe] = {}
@@ -103,6 +105,8 @@ class Container:
             return self._refused(err)
         unprobed = self._spec.get("readinessProbe") is None and self._spec.get("startupProbe") is None
         self._set({"running": {"startedAt": now()}}, ready=unprobed)
+        if self._spec.get("startupProbe") is None:
+            self.started.set()
         grace = 0.0
         try:
             async with anyio.create_task_group() as probes:
@@ -151,6 +155,7 @@ class Container:
                 child.kill()
                 return
             self._set_ready(self._spec.get("readinessProbe") is None)
+            self.started.set()
         async with anyio.create_task_group() as group:
             if readiness := self._probes.get("readinessProbe"):
                 group.start_soon(lambda: watch_probe(readiness, client, self._set_ready, start=False))

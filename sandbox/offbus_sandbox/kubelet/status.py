@@ -6,6 +6,7 @@ from typing import Any
 from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
+from offbus_steps.workloads.pods import is_sidecar
 
 __all__ = ["pod_status"]
 
@@ -13,10 +14,12 @@ __all__ = ["pod_status"]
 def pod_status(
     pod: Object, ip: str, containers: Sequence[Status], inits: Sequence[Status], *, initialized: bool
 ) -> Status:
-    """The whole status of a pod on a node; conditions of other owners stay."""
+    """The whole status of a pod on a node; conditions of other owners stay. `inits` are in the order of the spec."""
     old = pod.get("status", {})
     ending = "deletionTimestamp" in pod["metadata"]
-    ready = bool(containers) and all(c["ready"] for c in containers) and not ending
+    specs = pod["spec"].get("initContainers") or ()
+    sidecars = [status for spec, status in zip(specs, inits, strict=True) if is_sidecar(spec)]
+    ready = bool(containers) and all(c["ready"] for c in (*containers, *sidecars)) and not ending
     conditions = old.get("conditions", [])
     for new in (
         condition("Initialized", initialized),
@@ -26,7 +29,7 @@ def pod_status(
         conditions = with_condition(conditions, new)
     status = {
         **old,
-        "phase": phase(pod, containers, inits),
+        "phase": phase(pod, containers, [s for s in inits if s not in sidecars], sidecars),
         "conditions": conditions,
         "hostIP": "127.0.0.1",
         "podIP": ip,
@@ -37,12 +40,15 @@ def pod_status(
     return {**status, "initContainerStatuses": list(inits)} if inits else status
 
 
-def phase(pod: Object, containers: Sequence[Status], inits: Sequence[Status]) -> str:
-    """Kubernetes' pod phase."""
+def phase(
+    pod: Object, containers: Sequence[Status], inits: Sequence[Status], sidecars: Sequence[Status] = ()
+) -> str:
+    """Kubernetes' pod phase: how sidecars end does not matter, but they have to end first."""
     if failed(inits):
         return "Failed"
     states = [c["state"] for c in containers]
-    if states and all("terminated" in s for s in states) and pod["spec"]["restartPolicy"] != "Always":
+    over = all("terminated" in s for s in states) and not any("running" in s["state"] for s in sidecars)
+    if states and over and pod["spec"]["restartPolicy"] != "Always":
         return "Failed" if failed(containers) else "Succeeded"
     begun = any(
         "running" in c["state"] or c["restartCount"] or "terminated" in c["state"] for c in containers

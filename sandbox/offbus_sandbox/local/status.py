@@ -6,7 +6,8 @@ from typing import Any
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Object, PortError
-from offbus_steps.workloads.pods import held_gpus, is_ready
+from offbus_steps.workloads.gpus import held_gpus
+from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["overview", "rows"]
 

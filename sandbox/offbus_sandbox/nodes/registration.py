@@ -9,7 +9,7 @@ from offbus_sandbox.nodes.gpus import Gpu
 from offbus_sandbox.store.rules import now
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.workloads.gpus import GPU_RESOURCE
 
 __all__ = ["register_node"]
 

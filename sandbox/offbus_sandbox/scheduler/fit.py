@@ -10,8 +10,10 @@ from typing import Any
 from offbus_sandbox.store.selector import labels_of, matches_expression
 from offbus_sandbox.store.tolerations import tolerates
 from offbus_steps.port import Object
-from offbus_steps.workloads.pods import GPU_RESOURCE, gpu_request, held_gpus, is_finished
+from offbus_steps.workloads.gpus import GPU_RESOURCE, held_gpus
+from offbus_steps.workloads.pods import is_finished
 from offbus_steps.workloads.quantity import whole
+from offbus_steps.workloads.requests import pod_requests
 
 __all__ = ["free_gpus", "gpus_wanted", "holds_resources", "refusals", "unsupported"]
 
@@ -37,9 +39,8 @@ def refusals(pod: Object, node: Object, gpus: Sequence[str], on_node: Sequence[O
 
 
 def gpus_wanted(pod: Object) -> int:
-    """GPUs that a pod holds: those of its containers together, or more for one init container."""
-    inits = [gpu_request({"containers": [c]}) for c in pod["spec"].get("initContainers") or ()]
-    return max([gpu_request(pod["spec"]), *inits])
+    """GPUs that a pod needs on its node."""
+    return int(pod_requests(pod["spec"]).get(GPU_RESOURCE, 0))
 
 
 def free_gpus(gpus: Sequence[str], on_node: Sequence[Object]) -> list[str]:

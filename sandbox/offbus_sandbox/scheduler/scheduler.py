@@ -11,7 +11,7 @@ from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import owner_uids
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads.pods import DEVICES_ANNOTATION, GPU_RESOURCE
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
 
 __all__ = ["Scheduler"]
 
@@ -70,7 +70,7 @@ class Scheduler(Controller[str]):
     def _bind(self, pod: Object, node: str, on: Mapping[str, Sequence[Object]]) -> None:
         wanted = gpus_wanted(pod)
         free = free_gpus(self._gpus.get(node, ()), on[node])
-        # as `offbus_steps.workloads.pods.held_gpus` and NVSentinel read it
+        # as `offbus_steps.workloads.gpus.held_gpus` and NVSentinel read it
         devices = json.dumps({"devices": {GPU_RESOURCE: free[:wanted]}}, separators=(",", ":"))
         given = {DEVICES_ANNOTATION: devices} if wanted else {}
         ref = Ref.of(pod)

@@ -84,7 +84,8 @@ def check_replicated(new: Object, _old: Object | None) -> Problems:
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     if not spec["selector"].get("matchLabels") or not matches_spec(spec["selector"], labels):
         yield "spec.selector.matchLabels must be set and match spec.template.metadata.labels"
-    yield from twice(spec["template"]["spec"]["containers"])
+    pod = spec["template"]["spec"]
+    yield from twice([*pod["containers"], *(pod.get("initContainers") or ())])
 
 
 def check_graph(new: Object, _old: Object | None) -> Problems:

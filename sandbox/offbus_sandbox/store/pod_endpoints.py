@@ -11,7 +11,7 @@ from typing import Any
 from offbus_sandbox.store.owners import graph_of
 from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object
-from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.pods import containers, is_ready
 
 __all__ = ["COMPONENT", "COMPONENT_TYPE", "endpoints"]
 
@@ -48,7 +48,7 @@ def endpoint(pod: Object) -> dict[str, Any]:
 
 def announced_port(pod: Object) -> int | None:
     """The port that clients use."""
-    ports: list[Mapping[str, Any]] = [p for c in pod["spec"]["containers"] for p in c.get("ports") or ()]
+    ports: list[Mapping[str, Any]] = [p for c in containers(pod["spec"]) for p in c.get("ports") or ()]
     by_name = {p.get("name"): p for p in ports}
     named = [by_name[name] for name in PREFERRED_PORTS if name in by_name]
     found = [*named, *ports]

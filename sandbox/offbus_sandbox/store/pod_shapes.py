@@ -108,6 +108,7 @@ class MainContainer(Shape):
 
 class Container(MainContainer):
     name: Annotated[StrictStr, AfterValidator(label)]
+    restartPolicy: Literal["Always", "OnFailure", "Never"] | None = None
 
 
 class Toleration(Shape):

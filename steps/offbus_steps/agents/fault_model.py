@@ -19,7 +19,7 @@ class NodeFault(BaseModel):
     xid: int = Field(description="The XID.")
     planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
     holders: dict[str, str] = Field(
-        description="Which pod held each GPU at the injection: GPU UUID to pod name."
+        description="Which pod held each GPU at the injection, of those that shared it the first: GPU UUID to pod name."
     )
     pods: dict[str, str] = Field(
         default_factory=dict, description="The target's pods on the node at the injection: uid to pod name."

@@ -2,7 +2,8 @@
 
     collected/NAMESPACE/NAME/{workload.yaml, events.yaml, POD.yaml, POD.log, POD.previous.log}
 
-Logs are the last lines of each pod's main container, as it printed them. Secrets and ConfigMaps are never read. Plain
+Logs are the last lines of the container that holds GPUs (POD.CONTAINER.log of further ones), or else of the pod's main
+one, as it printed them. Secrets and ConfigMaps are never read. Plain
 values in manifests whose name sounds like a secret are left out. Files are 0600. What cannot be collected is listed in
 the result and stops nothing: evidence must not get in the way of an undo.
 """
@@ -16,6 +17,9 @@ from typing import Any
 
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import NotFound, Object, PortError, Ref
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.gpus import gpu_containers, main_container
+from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.target import Target
 
 __all__ = ["Collected", "cleaned", "collect"]
@@ -83,10 +87,14 @@ class _Collector:
         """Its manifest and its logs, including the log before the last restart."""
         ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
         self._manifest(f"{ref.name}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
-        await self._log(ref, previous=False)
-        statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-        if any(int(one.get("restartCount", 0)) for one in statuses):
-            await self._log(ref, previous=True)
+        main = main_container(pod)
+        engines = [one["name"] for _, one in gpu_containers(pod["spec"])] or [main]
+        restarts = {one["name"]: count(one, "restartCount", 0) for one in pods.statuses(pod)}
+        for container in engines:
+            stem = ref.name if container == main else f"{ref.name}.{container}"
+            await self._log(ref, container, f"{stem}.log", previous=False)
+            if restarts.get(container):
+                await self._log(ref, container, f"{stem}.previous.log", previous=True)
 
     async def events(self, names: set[str]) -> None:
         """Events of the workload and its pods."""
@@ -98,10 +106,10 @@ class _Collector:
         ours = [one for one in listed if (one.get("involvedObject") or {}).get("name") in names]
         self._manifest("events.yaml", {"events": ours})
 
-    async def _log(self, ref: Ref, *, previous: bool) -> None:
-        name = f"{ref.name}{'.previous' if previous else ''}.log"
+    async def _log(self, ref: Ref, container: str, name: str, *, previous: bool) -> None:
+        logs = self.cluster.port.objects.logs
         try:
-            text = await self.cluster.port.objects.logs(ref, previous=previous, tail=LOG_LINES)
+            text = await logs(ref, container=container, previous=previous, tail=LOG_LINES)
         except NotFound:
             return  # it never ran, or its node has deleted it
         except PortError as err:

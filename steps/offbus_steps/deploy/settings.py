@@ -13,7 +13,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps.deploy.step_types import Settings
 from offbus_steps.port import Object
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus
 from offbus_steps.workloads.base import Template
 from offbus_steps.workloads.fields import MISSING, Segment, apply, plan, read
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -137,12 +137,10 @@ def _gpus(obj: Object, template: Template, each: str) -> dict[Path, Any]:
     """The amount of GPUs, in each field that has one now."""
     found: dict[Path, Any] = {}
     for kind in ("limits", "requests"):
-        for path in (
-            (*template.short, kind, "gpu") if template.short else (),
-            (*_container(template), "resources", kind, pods.GPU_RESOURCE),
-        ):
-            if path and read(obj, path) is not MISSING:
-                found[path] = each
+        short = [(*template.short, kind, "gpu")] if template.short else []
+        custom = [(*template.short, kind, "custom", name) for name in gpus.WHOLE_GPUS if template.short]
+        own = [(*_container(template), "resources", kind, name) for name in gpus.WHOLE_GPUS]
+        found |= {path: each for path in (*short, *custom, *own) if read(obj, path) is not MISSING}
     return found
 
 
@@ -160,9 +158,8 @@ def _environment(obj: Object, settings: Settings) -> Object:
 def _templates(obj: Object) -> list[Template]:
     found = workload_of(obj).gpu_templates()
     if not found:
-        raise StepError(
-            f"{obj['metadata']['name']} requests no GPUs: `set` has nothing to change", hint="remove `set`"
-        )
+        others = [name for one in workload_of(obj).pod_specs for name in gpus.other_gpus(one)]
+        raise gpus.refusal(obj["metadata"]["name"], others, "requests no GPUs: `set` has nothing to change")
     return found
 
 

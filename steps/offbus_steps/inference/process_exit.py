@@ -34,4 +34,5 @@ async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: No
 
 
 def _ends(pod: Ref, one: Transition) -> bool:
-    return one.what in ENDS and one.ref == pod
+    """Of a container only the end of one with GPUs counts: a proxy beside it made no faulted call."""
+    return one.what in ENDS and one.ref == pod and bool(one.change.evidence.get("holds_gpus", True))

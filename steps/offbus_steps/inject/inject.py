@@ -202,7 +202,7 @@ def _new_fault(
         gpus=list(location.gpus),
         xid=xid,
         planes=[plane.value for plane in planes],
-        holders={gpu: pod.ref.name for gpu, pod in location.holders.items()},
+        holders={gpu: sharers[0].ref.name for gpu, sharers in location.holders.items()},
         pods={
             pod.uid: pod.ref.name
             for pod in target_pods(cluster.log.world, target)

@@ -16,8 +16,8 @@ from offbus_steps.inject.undo_restart import Holder
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.shim_fields import NO_DRA, is_loaded_with
+from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.shim_fields import loads_shim
 from offbus_steps.workloads.target import Target
 
 __all__ = ["Location", "find_locations", "require_prepared", "require_still_there"]
@@ -33,39 +33,43 @@ class Location:
     pod: PodProjection
     node: str
     gpus: tuple[str, ...]
-    holders: Mapping[str, PodProjection]
-    """Which of the target's pods on the node holds each of the GPUs."""
+    holders: Mapping[str, tuple[PodProjection, ...]]
+    """Which of the target's pods on the node hold each of the GPUs: several where it is shared."""
 
     @property
     def pods(self) -> tuple[PodProjection, ...]:
         """The holders, each once; the first pod when no pod of the target holds the GPUs."""
-        return tuple({pod.uid: pod for pod in self.holders.values()}.values()) or (self.pod,)
+        return self._holders or (self.pod,)
 
     @property
     def restartable(self) -> tuple[Holder, ...]:
         """The holders, each once, as the undo needs them."""
-        unique = {pod.uid: pod for pod in self.holders.values()}
         return tuple(
             Holder(name=p.ref.name, namespace=p.ref.namespace, uid=p.uid, restarts=p.restarts)
-            for p in unique.values()
+            for p in self._holders
         )
+
+    @property
+    def _holders(self) -> tuple[PodProjection, ...]:
+        return tuple({pod.uid: pod for sharers in self.holders.values() for pod in sharers}.values())
 
 
 async def find_locations(cluster: Cluster, target: Target, where: LocationParams) -> list[Location]:
     """Resolve nodes and GPUs now. Raises StepFailed when the target is not where it should be, else StepError."""
-    ready = [pod for pod in target_pods(cluster.log.world, target) if pod.ready and pod.gpus]
+    every = target_pods(cluster.log.world, target)
+    ready = [pod for pod in every if pod.ready and pod.gpus]
     if not ready:
-        raise StepError(
-            f"{target} has no ready pod that requests GPUs",
-            hint=f"wait until it is ready; {NO_DRA}",
-        )
+        others = [name for pod in every if not pod.gpus for name in pod.other_gpus]
+        raise gpus.refusal(target, others, "has no ready pod that requests GPUs")
     nodes = await _nodes(cluster, target, ready, where)
     locations = []
     for node in nodes:
         here = [pod for pod in ready if pod.node == node]
-        gpus = await _gpus(cluster, here, node, where)
-        holders = {gpu: pod for pod in here for gpu in pod.devices if gpu in gpus}
-        locations.append(Location(next(iter(holders.values()), here[0]), node, gpus, holders))
+        wanted = await _gpus(cluster, here, node, where)
+        holders = {gpu: tuple(pod for pod in here if gpu in pod.devices) for gpu in wanted}
+        held = {gpu: sharers for gpu, sharers in holders.items() if sharers}
+        first = next((pod for sharers in held.values() for pod in sharers), here[0])
+        locations.append(Location(first, node, wanted, held))
     _require_all_found(where, locations)
     return [location for location in locations if location.gpus]
 
@@ -132,10 +136,10 @@ async def _gpus(
     ]
 
 
-def _named(gpus: Sequence[str | int], node: str, known: Mapping[int, str]) -> tuple[str, ...]:
+def _named(named: Sequence[str | int], node: str, known: Mapping[int, str]) -> tuple[str, ...]:
     """Those of the given GPUs that the node has. Raises StepError for an index that it does not have."""
     found = []
-    for gpu in gpus:
+    for gpu in named:
         if isinstance(gpu, int) and gpu not in known:
             raise StepError(f"{node} has no GPU {gpu}", hint=f"it has {', '.join(map(str, sorted(known)))}")
         uuid = known[gpu] if isinstance(gpu, int) else gpu
@@ -148,9 +152,11 @@ def _held(here: Sequence[PodProjection]) -> tuple[str, ...]:
     for pod in here:
         if not pod.devices:
             raise StepError(
-                f"the GPUs of {pod.ref} are unknown: it has no annotation {pods.DEVICES_ANNOTATION}",
+                f"the GPUs of {pod.ref} are unknown: it has no annotation {gpus.DEVICES_ANNOTATION}",
                 hint="set `gpus`",
             )
+        if parts := [device for device in pod.devices if gpus.is_part(device)]:
+            raise gpus.refusal(pod.ref, parts)
     return tuple(dict.fromkeys(gpu for pod in here for gpu in pod.devices))
 
 
@@ -203,7 +209,7 @@ async def require_still_there(cluster: Cluster, location: Location) -> list[Obje
 
 def require_prepared(pod: Mapping[str, Any]) -> None:
     """Raises StepError when the shim is not in the pod."""
-    if not any(is_loaded_with(container) for container in pods.containers(pod["spec"])):
+    if not loads_shim(pod["spec"]):
         raise StepError(
             f"Pod {pod['metadata']['name']} runs without the shim: CUDA and NVML calls cannot be faulted",
             hint="add a `prepare_cuda` step before this one",

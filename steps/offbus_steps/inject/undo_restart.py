@@ -29,7 +29,7 @@ class Holder(BaseModel):
     name: str = Field(description="The pod.")
     namespace: str = Field(description="Its namespace.")
     uid: str = Field(description="Its uid.")
-    restarts: int = Field(description="How often its containers had restarted.")
+    restarts: int = Field(description="How often its containers that hold GPUs had restarted.")
 
 
 class RestartFaulted(Undo):

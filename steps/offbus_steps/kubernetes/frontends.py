@@ -16,7 +16,7 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
-from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.pods import containers, is_ready
 from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["Frontends"]
@@ -89,7 +89,7 @@ class Frontends:
         if to.kind == "DynamoGraphDeployment":
             return {port, "http"}
         spec = (await self._serving(to)).get("spec") or {}
-        listed = [one for c in spec.get("containers") or () for one in c.get("ports") or ()]
+        listed = [one for c in containers(spec) for one in c.get("ports") or ()]
         return {port, *(one["name"] for one in listed if one["containerPort"] == port and one.get("name"))}
 
     async def _serving(self, to: Ref) -> Mapping[str, Any]:

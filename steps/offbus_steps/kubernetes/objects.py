@@ -10,6 +10,7 @@ from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.paths import collection, member
 from offbus_steps.kubernetes.rest.watch_stream import events_after
 from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref, WatchEvent
+from offbus_steps.workloads.gpus import main_container
 
 __all__ = ["KubernetesObjects"]
 
@@ -85,11 +86,12 @@ class KubernetesObjects(Objects):
         }
         await self._api.ask(Call("POST", await self._path(ref, "eviction"), body=body))
 
-    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
-        """The log of a pod's main container."""
-        # the API server wants a name where there are several: "main" as Dynamo's operator calls it, or the first
-        containers = [one["name"] for one in (await self.get(pod))["spec"]["containers"]]
-        container = str("main" if "main" in containers else containers[0])
+    async def logs(
+        self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
+    ) -> str:
+        """A container's log."""
+        # the API server wants a name where there are several
+        container = container or main_container(await self.get(pod))
         params = {"container": container} | ({"previous": "true"} if previous else {})
         if tail is not None:
             params["tailLines"] = str(tail)

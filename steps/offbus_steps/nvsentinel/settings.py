@@ -12,7 +12,7 @@ from typing import Any
 
 from offbus.environment import PreflightCheck
 from offbus_steps.port import Object, Objects
-from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["checks_of", "responder_checks"]

@@ -23,8 +23,8 @@ from offbus_steps.nvsentinel.deployed import Deployed, deployed
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.prepare.admission_methods import admission_checks
 from offbus_steps.prepare.dry_run import require_admitted
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -122,7 +122,7 @@ async def _prepared(cluster: Cluster, target: Target, intent: Intent) -> AsyncIt
     for one in refused:
         yield one
     if not refused:
-        loaded = [one for one in running if pods.gpu_request(one["spec"])]
+        loaded = [one for one in running if gpus.gpu_request(one["spec"])]
         yield PreflightCheck(
             "prepare", f"{len(loaded)} pods of {target} would restart once, and once more at the end"
         )
@@ -193,8 +193,8 @@ async def _any_node(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterat
 async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncIterator[PreflightCheck]:
     for pod in (await cluster.port.objects.list("Pod")).items:
         if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod):
-            gpus = pods.gpu_request(pod["spec"])
-            holds = f" ({gpus} GPU{'s' if gpus > 1 else ''})" if gpus else ""
+            held = gpus.gpu_request(pod["spec"])
+            holds = f" ({held} GPU{'s' if held > 1 else ''})" if held else ""
             yield PreflightCheck(
                 topic, f"would evict {Ref.of({**pod, 'kind': 'Pod'})}{holds} from {pod['spec']['nodeName']}"
             )

@@ -17,8 +17,8 @@ from offbus_steps.prepare.admission_methods import GATES, Admitted, Method, Meth
 from offbus_steps.prepare.dry_run import dry_run_pod
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_admission import RemoveAdmission
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.shim_fields import is_loaded_with
+from offbus_steps.workloads import gpus
+from offbus_steps.workloads.shim_fields import loads_shim
 from offbus_steps.workloads.target import Target
 
 __all__ = ["load_by_admission"]
@@ -35,7 +35,7 @@ async def load_by_admission(
     ctx: Context, cluster: Cluster, target: Target, running: list[Object], images: Mapping[str, str]
 ) -> None:
     """Put a method into effect and replace the pods. Raises StepError, StepFailed."""
-    samples = [dry_run_pod(one) for one in running if pods.gpu_request(one["spec"])]
+    samples = [dry_run_pod(one) for one in running if gpus.gpu_request(one["spec"])]
     if not samples:
         raise StepError(f"{target} runs no pod that requests GPUs", hint="wait until it is ready")
     name = f"offbus-{ctx.run_id}-{ctx.step.replace('_', '-')}"
@@ -93,4 +93,4 @@ async def _shows(cluster: Cluster, sample: Object) -> bool:
         raise StepError(
             f"cannot verify admission by a dry run: {err.message}", hint=f"allow one more pod, {BY_PATCH}"
         ) from err
-    return any(map(is_loaded_with, pods.containers(pod["spec"])))
+    return loads_shim(pod["spec"])

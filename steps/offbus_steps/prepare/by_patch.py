@@ -16,7 +16,7 @@ from offbus_steps.residue.patching import patch_fields
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import ready_pods, rolled_out
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus
 from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.gpu_fit import without_gpus
@@ -99,10 +99,10 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
     surge = workload.surge()
     if not surge:
         return
-    specs = sorted((one["spec"] for one in running), key=pods.gpu_request, reverse=True)[:surge]
+    specs = sorted((one["spec"] for one in running), key=gpus.gpu_request, reverse=True)[:surge]
     nodes = (await cluster.port.objects.list("Node")).items
     everything = (await cluster.port.objects.list("Pod")).items
-    missing = without_gpus([spec for spec in specs if pods.gpu_request(spec)], nodes, everything)
+    missing = without_gpus([spec for spec in specs if gpus.gpu_request(spec)], nodes, everything)
     if missing:
         raise GuardRefused(
             f"{workload.ref} starts new pods first in a rollout, without room for them: missing {', '.join(missing)}",

@@ -10,7 +10,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Forbidden, Invalid, Object
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
 from offbus_steps.workloads.shim_pod import Loading
 from offbus_steps.workloads.target import Target
@@ -24,7 +24,7 @@ LEFT_AWAY = frozenset({"nodeName", "ephemeralContainers"})
 
 async def require_admitted(cluster: Cluster, target: Target, running: list[Object]) -> None:
     """Raises StepError when the target's namespace does not admit pods with the shim."""
-    copies = [dry_run_pod(pod) for pod in running if pods.gpu_request(pod["spec"])]
+    copies = [dry_run_pod(pod) for pod in running if gpus.gpu_request(pod["spec"])]
     if not copies:
         return  # nothing to copy: the rollout itself will show it
     path = cluster.port.host_path

@@ -4,14 +4,13 @@ Only containers that request GPUs and whose spec has no LD_PRELOAD of its own ma
 What cannot be read is refused: overwriting an unknown LD_PRELOAD could break the workload.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.agents.client import AgentRefused
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Object, Unavailable
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus, pods
 
 __all__ = ["image_preloads"]
 
@@ -22,8 +21,8 @@ async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, s
     for pod in running:
         wanted = [
             one["name"]
-            for one in pods.containers(pod["spec"])
-            if pods.gpu_request({"containers": [one]}) and not pods.env_value(one, "LD_PRELOAD")
+            for _, one in gpus.gpu_containers(pod["spec"])
+            if not pods.env_value(one, "LD_PRELOAD")
         ]
         if not wanted or not pod["spec"].get("nodeName"):
             continue  # a pod without a node has no process yet
@@ -67,8 +66,5 @@ def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
 
 def _id(pod: Object, container: str) -> str:
     """The container's id, without the runtime's prefix."""
-    statuses: list[Mapping[str, Any]] = (pod.get("status") or {}).get("containerStatuses") or []
-    return next(
-        (str(one.get("containerID", "")).rpartition("/")[2] for one in statuses if one["name"] == container),
-        "unknown",
-    )
+    ids = (str(one.get("containerID", "")) for one in pods.statuses(pod) if one["name"] == container)
+    return next((one.rpartition("/")[2] for one in ids), "unknown")

@@ -1,11 +1,11 @@
 """The admission policy that loads the shim into pods as they are created: their workload's spec is not changed.
 
 A MutatingAdmissionPolicy and its binding (admissionregistration.k8s.io), with a fixed name and the run's label. It
-selects the pods of one target in one namespace, and their containers that request GPUs, and adds what
-offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An existing LD_PRELOAD is chained behind
-ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from starting.
-A cluster that serves the kind with its feature gate off accepts the objects and ignores them, so a dry run has to show
-the effect before anything relies on it. Pure.
+selects the pods of one target in one namespace, and their containers and native sidecars that request GPUs, and adds
+what offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An existing LD_PRELOAD is chained
+behind ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from
+starting. A cluster that serves the kind with its feature gate off accepts the objects and ignores them, so a dry run
+has to show the effect before anything relies on it. Pure.
 """
 
 import json
@@ -15,13 +15,18 @@ from typing import Any
 from offbus_steps.port import Object
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.residue.fingerprint import RUN_LABEL
-from offbus_steps.workloads.pods import GPU_RESOURCE
+from offbus_steps.workloads.gpus import WHOLE_GPUS
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
 from offbus_steps.workloads.target import Target
 
 __all__ = ["CONDITIONS", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
 
-GPU_CONTAINER = f'has(c.resources) && has(c.resources.limits) && ("{GPU_RESOURCE}" in c.resources.limits)'
+GPU_CONTAINER = (
+    "has(c.resources) && has(c.resources.limits) && "
+    f"{json.dumps(WHOLE_GPUS)}.exists(r, r in c.resources.limits && c.resources.limits[r] != '0')"
+)
+SIDECAR = f'has(c.restartPolicy) && c.restartPolicy == "Always" && {GPU_CONTAINER}'
+INITS = "has(object.spec.initContainers)"
 RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
 CONDITIONS = [
     {
@@ -30,7 +35,8 @@ CONDITIONS = [
     },
     {
         "name": "asks-for-gpus",
-        "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER})",
+        "expression": f"object.spec.containers.exists(c, {GPU_CONTAINER}) || "
+        f"({INITS} && object.spec.initContainers.exists(c, {SIDECAR}))",
     },
 ]
 """Which pods are changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
@@ -40,17 +46,26 @@ OWN = (
     '(c.name in variables.images ? variables.images[c.name] : "")'
 )
 """The LD_PRELOAD that the container would have: from its spec, else from its image."""
+
+
+def _loaded(field: str, which: str) -> str:
+    """The containers of a field, changed."""
+    made = f"Object.spec.{field}"
+    return f"""object.spec.{field}.filter(c, {which}).map(c, {made}{{
+    name: c.name,
+    volumeMounts: [{made}.volumeMounts{{name: "{VOLUME}", mountPath: "{PAGE_DIR}"}}],
+    env: [
+      {made}.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
+      {made}.env{{name: "OFFBUS_PAGE_DIR", value: variables.folder}}
+    ]}})"""
+
+
 CHANGED = f"""
 Object{{spec: Object.spec{{
   volumes: [Object.spec.volumes{{name: "{VOLUME}",
     hostPath: Object.spec.volumes.hostPath{{path: "{PAGE_DIR}", type: "Directory"}}}}],
-  containers: object.spec.containers.filter(c, {GPU_CONTAINER}).map(c, Object.spec.containers{{
-    name: c.name,
-    volumeMounts: [Object.spec.containers.volumeMounts{{name: "{VOLUME}", mountPath: "{PAGE_DIR}"}}],
-    env: [
-      Object.spec.containers.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
-      Object.spec.containers.env{{name: "OFFBUS_PAGE_DIR", value: variables.folder}}
-    ]}})
+  ?initContainers: {INITS} ? optional.of({_loaded("initContainers", SIDECAR)}) : optional.none(),
+  containers: {_loaded("containers", GPU_CONTAINER)}
 }}}}
 """
 

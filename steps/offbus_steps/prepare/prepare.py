@@ -18,8 +18,8 @@ from offbus_steps.prepare.by_patch import load_by_patch
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.prepare.image_env import image_preloads
 from offbus_steps.prepare.step_types import PrepareOutputs, PrepareParams
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.shim_fields import is_loaded_with, preload_fields
+from offbus_steps.workloads import gpus
+from offbus_steps.workloads.shim_fields import loads_shim, preload_fields
 from offbus_steps.workloads.target import Target, required_target
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -49,10 +49,8 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
 
 async def _loaded(cluster: Cluster, target: Target) -> list[str]:
     """The GPU pods that were read back with the shim. Raises StepFailed naming those without."""
-    found = [one for one in await target_objects(cluster, target) if pods.gpu_request(one["spec"])]
-    missing = [
-        one["metadata"]["name"] for one in found if not any(map(is_loaded_with, pods.containers(one["spec"])))
-    ]
+    found = [one for one in await target_objects(cluster, target) if gpus.gpu_request(one["spec"])]
+    missing = [one["metadata"]["name"] for one in found if not loads_shim(one["spec"])]
     for one in found:
         missing += await _refused_by_loader(cluster, one)
     if missing or not found:
@@ -62,8 +60,11 @@ async def _loaded(cluster: Cluster, target: Target) -> list[str]:
 
 async def _refused_by_loader(cluster: Cluster, pod: Object) -> list[str]:
     ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
-    try:
-        log = await cluster.port.objects.logs(ref, tail=200)
-    except NotFound:
-        return []
-    return [f"{ref.name} (its loader said: {LOADER_REFUSED})"] if LOADER_REFUSED in log else []
+    for _, container in gpus.gpu_containers(pod["spec"]):
+        try:
+            log = await cluster.port.objects.logs(ref, container=container["name"], tail=200)
+        except NotFound:
+            continue
+        if LOADER_REFUSED in log:
+            return [f"{ref.name} (its loader said: {LOADER_REFUSED})"]
+    return []

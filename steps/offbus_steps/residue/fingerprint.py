@@ -19,7 +19,7 @@ from offbus_steps.residue.external_changes import CONDITION, CORDON, META, OURS,
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
-from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 

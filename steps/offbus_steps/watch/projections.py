@@ -12,7 +12,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
@@ -91,6 +91,10 @@ class PodProjection:
     http_port: int | None
     shim: bool = False
     """Whether one of its containers has the shim in its environment."""
+    engines: tuple[str, ...] = ()
+    """Its containers that hold GPUs."""
+    other_gpus: tuple[str, ...] = ()
+    """What it requests that may be GPUs and cannot be targeted, by name."""
 
     @property
     def active(self) -> bool:
@@ -99,8 +103,8 @@ class PodProjection:
 
     @property
     def restarts(self) -> int:
-        """The restarts of all containers."""
-        return sum(one.restarts for one in self.containers)
+        """The restarts of the containers that hold GPUs; of all containers when none does."""
+        return sum(one.restarts for one in self.containers if not self.engines or one.name in self.engines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,12 +222,14 @@ def _pod(obj: Object) -> PodProjection:
             one.get("type") == "DisruptionTarget" and one.get("status") == "True"
             for one in status.get("conditions") or ()
         ),
-        gpus=pods.gpu_request(spec),
-        devices=pods.held_gpus(obj),
+        gpus=gpus.gpu_request(spec),
+        devices=gpus.held_gpus(obj),
         labels=dict(obj["metadata"].get("labels") or {}),
-        containers=tuple(_container(one) for one in status.get("containerStatuses") or ()),
+        containers=tuple(map(_container, pods.statuses(obj))),
         http_port=pods.http_port(spec),
         shim=any(map(is_loaded_with, pods.containers(spec))),
+        engines=tuple(intern(str(one["name"])) for _, one in gpus.gpu_containers(spec)),
+        other_gpus=tuple(map(intern, gpus.other_gpus(spec))),
     )
 
 

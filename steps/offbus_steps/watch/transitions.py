@@ -136,18 +136,19 @@ def _containers(was: PodProjection | None, now: PodProjection) -> Iterator[Chang
         restarted = one.restarts > old.restarts
         if old.running and one.exit_code is not None and (restarted or not one.running):
             end = f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
-            yield Change(What.POD_ENDED, end, evidence=_exit(one))
+            yield Change(What.POD_ENDED, end, evidence=_exit(now, one))
         if restarted:
-            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(one))
+            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(now, one))
 
 
-def _exit(one: ContainerProjection) -> dict[str, Any]:
+def _exit(pod: PodProjection, one: ContainerProjection) -> dict[str, Any]:
     return {
         "container": one.name,
         "exit_code": one.exit_code,
         "signal": one.signal,
         "reason": one.reason,
         "restarts": one.restarts,
+        "holds_gpus": one.name in pod.engines,
     }
 
 

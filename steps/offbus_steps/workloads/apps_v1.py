@@ -5,8 +5,9 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
+from offbus_steps.workloads.base import Template, Workload, counts_agree, paths_of, share
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.gpus import gpu_containers, gpus_of
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["Deployment", "StatefulSet"]
@@ -47,20 +48,24 @@ class _Plain(Workload):
         template: Mapping[str, Any] = self.obj["spec"]["template"]
         return template
 
+    @property
+    def pod_specs(self) -> list[Mapping[str, Any]]:
+        return [self.serving["spec"]]
+
     def gpu_templates(self) -> list[Template]:
         at = ("spec", "template", "spec")
         return [
             Template(
-                name=name,
-                container=name,
+                name=one["name"],
+                container=one["name"],
                 labels={},
-                env=(*at, "containers", ("name", name), "env"),
-                mounts=(*at, "containers", ("name", name), "volumeMounts"),
+                env=(*at, field, ("name", one["name"]), "env"),
+                mounts=(*at, field, ("name", one["name"]), "volumeMounts"),
                 volumes=(*at, "volumes"),
                 replicas=self.desired,
-                gpus=gpus,
+                gpus=gpus_of(one),
             )
-            for name, gpus in gpu_containers(self.serving["spec"])
+            for field, one in gpu_containers(self.serving["spec"])
         ]
 
     def container_paths(self) -> list[tuple[Segment, ...]]:

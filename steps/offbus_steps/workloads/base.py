@@ -1,7 +1,7 @@
 """The interface of all kinds of workloads, and what several of them share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ from offbus_steps.workloads import pods
 from offbus_steps.workloads.fields import Segment
 from offbus_steps.workloads.quantity import count
 
-__all__ = ["Template", "Workload", "counts_agree", "gpu_containers", "paths_of", "share"]
+__all__ = ["Template", "Workload", "counts_agree", "paths_of", "share"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ class Workload(ABC):
         """Labels of the pods that serve HTTP, in addition to the selector's."""
         return {}
 
+    @property
+    @abstractmethod
+    def pod_specs(self) -> Sequence[Mapping[str, Any]]:
+        """The PodSpecs of its pods."""
+
     @abstractmethod
     def gpu_templates(self) -> list[Template]:
         """Its containers that request GPUs; the shim is loaded there."""
@@ -109,17 +114,9 @@ class Workload(ABC):
         return count(self.obj.get("status") or {}, "observedGeneration", silent) >= generation
 
 
-def gpu_containers(pod_spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Name and GPUs of a PodSpec's containers that request some."""
-    for one in pods.containers(pod_spec):
-        gpus = pods.gpu_request({"containers": [one]})
-        if gpus:
-            yield one["name"], gpus
-
-
 def paths_of(pod_spec: Mapping[str, Any], at: tuple[Segment, ...]) -> list[tuple[Segment, ...]]:
     """The paths of the containers of the PodSpec at path `at`."""
-    return [(*at, "containers", ("name", one["name"])) for one in pods.containers(pod_spec)]
+    return [(*at, field, ("name", one["name"])) for field, one in pods.listed_containers(pod_spec)]
 
 
 def counts_agree(status: Mapping[str, Any], wanted: int) -> bool:

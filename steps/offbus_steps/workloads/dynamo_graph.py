@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from offbus.errors import StepError
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.base import Template, Workload, gpu_containers, paths_of, share
+from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.base import Template, Workload, paths_of, share
 from offbus_steps.workloads.fields import Segment
 from offbus_steps.workloads.quantity import count
 
@@ -70,16 +70,17 @@ class _Component(ABC):
         """How many pods it should have: each replica of a multinode component is `nodeCount` of them."""
         return count(self.body, "replicas", 1) * self.nodes
 
-    def _template(self, container: str, gpus: int, at: "_At") -> Template:
+    def _template(self, container: Mapping[str, Any], at: "_At") -> Template:
+        name = container["name"]
         return Template(
-            name=self.name if container == MAIN else f"{self.name} {container}",
-            container=container,
+            name=self.name if name == MAIN else f"{self.name} {name}",
+            container=name,
             labels={COMPONENT_LABEL: self.name},
             env=at.env,
             mounts=at.mounts,
             volumes=at.volumes,
             replicas=self.pods,
-            gpus=gpus,
+            gpus=gpus.gpus_of(container),
             inherited=at.inherited,
             nodes=self.nodes,
             short=at.short,
@@ -107,15 +108,21 @@ class _Alpha(_Component):
     @property
     def pod_spec(self) -> Mapping[str, Any]:
         extra = self.body.get("extraPodSpec") or {}
-        main = {**(extra.get("mainContainer") or {}), "name": MAIN}
-        return {"containers": [main, *(extra.get("containers") or ())]}
+        given = extra.get("mainContainer") or {}
+        resources = given.get("resources") or {}
+        limits = {**(resources.get("limits") or {}), **self._short()}
+        claims = resources.get("claims") or (self.body.get("resources") or {}).get("claims") or ()
+        main = {**given, "name": MAIN, "resources": {**resources, "limits": limits, "claims": claims}}
+        inits = extra.get("initContainers") or ()
+        return {"containers": [main, *(extra.get("containers") or ())], "initContainers": inits}
 
     def templates(self) -> Iterator[Template]:
         at: tuple[Segment, ...] = ("spec", "services", self.name)
         pod: tuple[Segment, ...] = (*at, "extraPodSpec")
-        for name, gpus in self._gpus():
+        for field, one in gpus.gpu_containers(self.pod_spec):
+            name = one["name"]
             where: tuple[Segment, ...] = (
-                (*pod, "mainContainer") if name == MAIN else (*pod, "containers", ("name", name))
+                (*pod, "mainContainer") if name == MAIN else (*pod, field, ("name", name))
             )
             envs = self.body.get("envs") or ()
             in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in envs)
@@ -123,25 +130,24 @@ class _Alpha(_Component):
             inherited = (("spec", "envs"),) if name == MAIN else ()
             short = (*at, "resources") if name == MAIN else ()
             lists = _At(env, (*where, "volumeMounts"), (*pod, "volumes"), inherited, short)
-            yield self._template(name, gpus, lists)
+            yield self._template(one, lists)
 
     def container_paths(self) -> list[tuple[Segment, ...]]:
         pod: tuple[Segment, ...] = ("spec", "services", self.name, "extraPodSpec")
         beside = [one for one in paths_of(self.pod_spec, pod) if one[-1] != ("name", MAIN)]
         return [(*pod, "mainContainer"), *beside]
 
-    def _gpus(self) -> Iterator[tuple[str, int]]:
-        """By container; the main one's also by the service's own short form, `resources.limits.gpu`."""
-        found = dict(gpu_containers(self.pod_spec))
+    def _short(self) -> dict[str, Any]:
+        """The GPUs of the main container by the service's own short form, which comes before the container's.
+
+        `resources.limits.gpu`, of the resource `gpuType`; or `custom`, by their resources' names.
+        """
         resources = self.body.get("resources") or {}
         amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        if amounts.get("gpuType", pods.GPU_RESOURCE) == pods.GPU_RESOURCE:
-            custom = amounts.get("custom") or {}
-            given = {"gpu": amounts.get("gpu"), pods.GPU_RESOURCE: custom.get(pods.GPU_RESOURCE)}
-            short = next((n for name in given if (n := pods.amount(given, name, self.name))), 0)
-            if short:
-                found = {MAIN: short, **{name: gpus for name, gpus in found.items() if name != MAIN}}
-        yield from found.items()
+        found: dict[str, Any] = dict(amounts.get("custom") or {})
+        if number := gpus.amount(amounts, "gpu", self.name):
+            found[amounts.get("gpuType") or gpus.GPU_RESOURCE] = number
+        return found
 
 
 class _Beta(_Component):
@@ -158,11 +164,11 @@ class _Beta(_Component):
 
     def templates(self) -> Iterator[Template]:
         pod: tuple[Segment, ...] = ("spec", "components", ("name", self.name), "podTemplate", "spec")
-        for name, gpus in gpu_containers(self.pod_spec):
-            where: tuple[Segment, ...] = (*pod, "containers", ("name", name))
-            inherited = (("spec", "env"),) if name == MAIN else ()
+        for field, one in gpus.gpu_containers(self.pod_spec):
+            where: tuple[Segment, ...] = (*pod, field, ("name", one["name"]))
+            inherited = (("spec", "env"),) if one["name"] == MAIN else ()
             at = _At((*where, "env"), (*where, "volumeMounts"), (*pod, "volumes"), inherited)
-            yield self._template(name, gpus, at)
+            yield self._template(one, at)
 
     def container_paths(self) -> list[tuple[Segment, ...]]:
         return paths_of(self.pod_spec, ("spec", "components", ("name", self.name), "podTemplate", "spec"))
@@ -211,6 +217,10 @@ class Graph(Workload):
     @property
     def frontend_labels(self) -> Mapping[str, str]:
         return {COMPONENT_TYPE_LABEL: "frontend"}
+
+    @property
+    def pod_specs(self) -> list[Mapping[str, Any]]:
+        return [one.pod_spec for one in self._components()]
 
     def gpu_templates(self) -> list[Template]:
         return [template for one in self._components() for template in one.templates()]

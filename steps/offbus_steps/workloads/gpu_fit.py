@@ -7,10 +7,9 @@ affinity, TaintToleration with NoSchedule and NoExecute, unschedulable); CPU and
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from offbus_steps.port import Ref
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus, pods
 
-__all__ = ["allocatable_gpus", "free_gpus", "without_gpus"]
+__all__ = ["free_gpus", "without_gpus"]
 
 Pod = Mapping[str, Any]
 Node = Mapping[str, Any]
@@ -18,11 +17,11 @@ Node = Mapping[str, Any]
 
 def free_gpus(nodes: Iterable[Node], running: Iterable[Pod]) -> dict[str, int]:
     """GPUs that no pod holds, by node."""
-    free = {node["metadata"]["name"]: allocatable_gpus(node) for node in nodes}
+    free = {node["metadata"]["name"]: gpus.allocatable_gpus(node) for node in nodes}
     for pod in running:
         name = (pod.get("spec") or {}).get("nodeName")
         if name in free and not pods.is_finished(pod):
-            free[name] -= pods.gpu_request(pod["spec"])
+            free[name] -= gpus.gpu_request(pod["spec"])
     return free
 
 
@@ -35,8 +34,8 @@ def without_gpus(
     """
     free = free_gpus(nodes, running)
     missing = []
-    for spec in sorted(pending, key=pods.gpu_request, reverse=True):
-        need = pods.gpu_request(spec)
+    for spec in sorted(pending, key=gpus.gpu_request, reverse=True):
+        need = gpus.gpu_request(spec)
         fitting = [
             n["metadata"]["name"] for n in nodes if _accepts(n, spec) and free[n["metadata"]["name"]] >= need
         ]
@@ -45,12 +44,6 @@ def without_gpus(
             continue
         free[min(fitting, key=lambda name: free[name])] -= need
     return missing
-
-
-def allocatable_gpus(node: Node) -> int:
-    """How many GPUs a node offers."""
-    offered = (node.get("status") or {}).get("allocatable") or {}
-    return pods.amount(offered, pods.GPU_RESOURCE, str(Ref.of({"kind": "Node", **node})))
 
 
 def _accepts(node: Node, spec: Mapping[str, Any]) -> bool:

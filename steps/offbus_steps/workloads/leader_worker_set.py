@@ -9,8 +9,9 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.base import Template, Workload, counts_agree, gpu_containers, paths_of, share
+from offbus_steps.workloads.base import Template, Workload, counts_agree, paths_of, share
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.gpus import gpu_containers, gpus_of
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["LeaderWorkerSet"]
@@ -70,11 +71,14 @@ class LeaderWorkerSet(Workload):
         workers = self._templates("workerTemplate", "worker ", self.desired - self._groups, {}, LEADER)
         return [*leaders, *workers]
 
+    @property
+    def pod_specs(self) -> list[Mapping[str, Any]]:
+        return [self._template[key]["spec"] for key in self._keys]
+
     def container_paths(self) -> list[tuple[Segment, ...]]:
-        keys = ("leaderTemplate", "workerTemplate") if self._has_leader else ("workerTemplate",)
         return [
             path
-            for key in keys
+            for key in self._keys
             for path in paths_of(self._template[key]["spec"], ("spec", "leaderWorkerTemplate", key, "spec"))
         ]
 
@@ -98,16 +102,16 @@ class LeaderWorkerSet(Workload):
         self, key: str, what: str, replicas: int, labels: Mapping[str, str], not_labels: Mapping[str, str]
     ) -> Iterator[Template]:
         at: tuple[Segment, ...] = ("spec", "leaderWorkerTemplate", key, "spec")
-        for name, gpus in gpu_containers(self._template[key]["spec"]):
+        for field, one in gpu_containers(self._template[key]["spec"]):
             yield Template(
-                name=f"{what}{name}",
-                container=name,
+                name=f"{what}{one['name']}",
+                container=one["name"],
                 labels=labels,
-                env=(*at, "containers", ("name", name), "env"),
-                mounts=(*at, "containers", ("name", name), "volumeMounts"),
+                env=(*at, field, ("name", one["name"]), "env"),
+                mounts=(*at, field, ("name", one["name"]), "volumeMounts"),
                 volumes=(*at, "volumes"),
                 replicas=replicas,
-                gpus=gpus,
+                gpus=gpus_of(one),
                 not_labels=not_labels,
                 nodes=self._size,
             )
@@ -116,6 +120,10 @@ class LeaderWorkerSet(Workload):
     def _template(self) -> Mapping[str, Any]:
         template: Mapping[str, Any] = self.obj["spec"]["leaderWorkerTemplate"]
         return template
+
+    @property
+    def _keys(self) -> tuple[str, ...]:
+        return ("leaderTemplate", "workerTemplate") if self._has_leader else ("workerTemplate",)
 
     @property
     def _has_leader(self) -> bool:

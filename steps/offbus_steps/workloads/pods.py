@@ -3,76 +3,45 @@
 They never guess: what an object does not contain is None or empty.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from offbus.errors import StepError
-from offbus_steps.workloads.quantity import whole
-
 __all__ = [
-    "DEVICES_ANNOTATION",
-    "GPU_RESOURCE",
-    "amount",
     "containers",
     "env_value",
-    "gpu_request",
-    "held_gpus",
     "http_port",
     "is_finished",
     "is_ready",
+    "is_sidecar",
     "is_terminating",
+    "listed_containers",
+    "statuses",
 ]
 
-GPU_RESOURCE = "nvidia.com/gpu"
-"""The extended resource of the NVIDIA device plugin."""
 
-DEVICES_ANNOTATION = "dgxc.nvidia.com/devices"
-"""Which GPUs a pod holds, as NVSentinel's partial drain reads it: '{"devices":{"nvidia.com/gpu":["GPU-…"]}}'
-(reference/nvsentinel.md, section 4)."""
+def is_sidecar(init_container: Mapping[str, Any]) -> bool:
+    """Whether an init container is a native sidecar: it goes on running beside the containers."""
+    return init_container.get("restartPolicy") == "Always"
+
+
+def listed_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What runs beside one another in a pod, each with the PodSpec's field for it: containers, sidecars."""
+    yield from (("containers", one) for one in spec.get("containers") or ())
+    yield from (("initContainers", one) for one in spec.get("initContainers") or () if is_sidecar(one))
 
 
 def containers(spec: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The containers of a PodSpec, without init containers."""
-    yield from spec.get("containers") or ()
+    """The containers and native sidecars of a PodSpec, without the init containers that end."""
+    return (one for _, one in listed_containers(spec))
 
 
-def gpu_request(spec: Mapping[str, Any]) -> int:
-    """How many whole GPUs a PodSpec requests; limits count as requests, as for every extended resource.
-
-    Raises StepError for an amount that Kubernetes would not take.
-    """
-    total = 0
-    for one in containers(spec):
-        resources = one.get("resources") or {}
-        amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        total += amount(amounts, GPU_RESOURCE, f"container {one.get('name', '')}")
-    return total
-
-
-def amount(amounts: Mapping[str, Any], resource: str, where: str) -> int:
-    """How many of an indivisible resource; absent is none. Raises StepError saying where it is no whole number."""
-    try:
-        return whole(amounts.get(resource))
-    except ValueError as err:
-        raise StepError(f"{where}: {resource} is no amount: {err}", hint="GPUs are whole numbers") from err
-
-
-def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
-    """UUIDs of the GPUs that the pod holds, by its annotation, else by its containers' `allocatedResourcesStatus`
-    (Kubernetes' feature ResourceHealthStatus); empty when it has neither."""
-    text = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
-    try:
-        devices = json.loads(text)["devices"][GPU_RESOURCE]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        devices = [
-            one["resourceID"]
-            for container in (pod.get("status") or {}).get("containerStatuses") or ()
-            for resource in container.get("allocatedResourcesStatus") or ()
-            if resource.get("name") == GPU_RESOURCE
-            for one in resource.get("resources") or ()
-        ]
-    return tuple(str(uuid) for uuid in devices) if isinstance(devices, list) else ()
+def statuses(pod: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The statuses of the pod's containers and native sidecars."""
+    status = pod.get("status") or {}
+    inits = (pod.get("spec") or {}).get("initContainers") or ()
+    sidecars = {one["name"] for one in inits if is_sidecar(one)}
+    yield from status.get("containerStatuses") or ()
+    yield from (one for one in status.get("initContainerStatuses") or () if one["name"] in sidecars)
 
 
 def is_ready(pod: Mapping[str, Any]) -> bool:
@@ -102,8 +71,10 @@ def env_value(container: Mapping[str, Any], name: str) -> str | None:
 
 
 def http_port(spec: Mapping[str, Any]) -> int | None:
-    """The port that a pod serves HTTP on: the one named "http", else its only port; None when there is none."""
-    ports = [port for one in containers(spec) for port in one.get("ports") or ()]
-    named = [port for port in ports if port.get("name") == "http"]
-    chosen = named or (ports if len(ports) == 1 else [])
+    """The port that a pod serves HTTP on: the one named "http", else the only one of its containers, or of its native
+    sidecars when the containers have none; None when there is none."""
+    ports = [(field, port) for field, one in listed_containers(spec) for port in one.get("ports") or ()]
+    named = [port for _, port in ports if port.get("name") == "http"]
+    own = [port for field, port in ports if field == "containers"] or [port for _, port in ports]
+    chosen = named or (own if len(own) == 1 else [])
     return int(chosen[0]["containerPort"]) if chosen else None

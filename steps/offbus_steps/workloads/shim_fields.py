@@ -9,18 +9,15 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.port import Object
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Template, Workload
 from offbus_steps.workloads.fields import MISSING, Field, plan, read
 
-__all__ = ["LIBRARY", "NO_DRA", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "preload_fields"]
+__all__ = ["LIBRARY", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "loads_shim", "preload_fields"]
 
 PAGE_DIR = "/run/offbus"
 LIBRARY = "/run/offbus/lib/liboffbus.so"
 VOLUME = "offbus"
-NO_DRA = (
-    f"a drill needs a workload that requests {pods.GPU_RESOURCE}; ResourceClaims (DRA) are not supported yet"
-)
 
 
 def preload_fields(
@@ -35,7 +32,9 @@ def preload_fields(
     """
     templates = workload.gpu_templates()
     if not templates:
-        raise StepError(f"{workload.ref} requests no GPUs", hint=NO_DRA)
+        raise gpus.refusal(
+            workload.ref, (name for one in workload.pod_specs for name in gpus.other_gpus(one))
+        )
     found = list(running)
     return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
 
@@ -43,6 +42,12 @@ def preload_fields(
 def is_loaded_with(container: Mapping[str, Any]) -> bool:
     """Whether a container's environment loads the shim."""
     return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
+
+
+def loads_shim(spec: Mapping[str, Any]) -> bool:
+    """Whether a PodSpec has containers with GPUs, and the environment of each of them loads the shim."""
+    loaded = [is_loaded_with(one) for _, one in gpus.gpu_containers(spec)]
+    return bool(loaded) and all(loaded)
 
 
 def is_prepared(workload: Workload) -> bool:
@@ -115,7 +120,8 @@ def _written(workload: Workload, template: Template) -> str:
 def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:
     every = list(pods.containers(pod["spec"]))
     # an operator may run the template's container several times over, under names of its own
-    own = [one for one in every if one["name"] == template.container] or every
+    own = [one for one in every if one["name"] == template.container]
+    own = own or [one for _, one in gpus.gpu_containers(pod["spec"])] or every
     entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == "LD_PRELOAD")
     return {_value(workload, template, entry) for entry in entries}
 

@@ -2,8 +2,8 @@
 
 Shared by the webhook (offbus_steps.kubernetes.webhook.server) and the dry run that checks whether a namespace admits
 such pods. The admission policy (offbus_steps.prepare.mutating_policy) does the same in CEL, and a test keeps the two
-consistent. Only containers that request GPUs are changed; an existing LD_PRELOAD, of the spec or the image, is chained
-behind ours. Pure.
+consistent. Only containers and native sidecars that request GPUs are changed; an existing LD_PRELOAD, of the spec or
+the image, is chained behind ours. Pure.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbus_steps.port import Object
-from offbus_steps.workloads import pods
+from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
 
 __all__ = ["Loading", "needs_shim"]
@@ -25,7 +25,7 @@ def needs_shim(spec: Mapping[str, Any]) -> bool:
         for container in pods.containers(spec)
         for one in container.get("env") or ()
     )
-    return not has_volume and pods.gpu_request(spec) > 0 and not by_reference
+    return not has_volume and gpus.gpu_request(spec) > 0 and not by_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,16 @@ class Loading:
         """A copy of the pod with the shim."""
         spec = pod["spec"]
         volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
-        containers = [self._container(one) for one in pods.containers(spec)]
+        holders = {one["name"] for _, one in gpus.gpu_containers(spec)}
+        lists = {
+            field: [self._container(one) if one["name"] in holders else one for one in spec[field]]
+            for field in ("initContainers", "containers")
+            if spec.get(field)
+        }
         volumes = [*(spec.get("volumes") or ()), volume]
-        return {**pod, "spec": {**spec, "containers": containers, "volumes": volumes}}
+        return {**pod, "spec": {**spec, **lists, "volumes": volumes}}
 
     def _container(self, container: Mapping[str, Any]) -> dict[str, Any]:
-        if not pods.gpu_request({"containers": [container]}):
-            return dict(container)
         own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")
         env = _with(container.get("env") or (), "LD_PRELOAD", self.library + (f":{own}" if own else ""))
         env = _with(env, "OFFBUS_PAGE_DIR", self.folder)

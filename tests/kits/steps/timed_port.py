@@ -119,7 +119,9 @@ class TimedObjects(Asked, Objects):
         await self._reached("evict", ref.kind)
         evict(self.store, ref, uid=uid)
 
-    async def logs(self, pod: Ref, *, previous: bool = False, tail: int | None = None) -> str:
+    async def logs(
+        self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
+    ) -> str:
         """Of a node that does not answer."""
         await self._reached("logs", pod.kind)
         await anyio.sleep_forever()

@@ -10,7 +10,8 @@ from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref
 from offbus_steps.testing.conformance.waiting import gone, until
-from offbus_steps.workloads.pods import held_gpus, is_ready
+from offbus_steps.workloads.gpus import held_gpus
+from offbus_steps.workloads.pods import is_ready
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.sandbox.local_cluster import SLEEP, deployment
 

@@ -95,7 +95,10 @@ async def test_the_log_is_that_of_the_container_with_gpus(
     obj = talking(tmp_path)
     spec = obj["spec"]["template"]["spec"]
     (engine,) = spec["containers"]
-    proxy = {"name": "proxy", "command": ["python3", "-c", "print('proxy', flush=True); input()"]}
+    proxy = {
+        "name": "proxy",
+        "command": ["python3", "-c", "import signal; print('proxy', flush=True); signal.pause()"],
+    }
     engine["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
     spec["containers"] = [proxy]
     spec.setdefault(field, []).append({**engine, "name": "engine", "restartPolicy": "Always"})

@@ -4,6 +4,9 @@ from typing import Any
 
 import pytest
 
+from offbus_steps.inference.process_exit import _ends
+from offbus_steps.port import Ref
+from offbus_steps.watch.event_log import Transition
 from offbus_steps.watch.projections import project
 from offbus_steps.watch.transitions import What, changes
 
@@ -155,3 +158,24 @@ def test_what_a_responder_says_elsewhere_than_on_the_node(
 )
 def test_what_others_say_is_not_looked_at(obj: dict[str, Any]) -> None:
     assert project(obj) is None
+
+
+def test_the_end_of_a_container_says_whether_it_held_gpus() -> None:
+    def seen(restarts: int) -> Any:
+        both = [{"name": name, "restartCount": restarts, **RESTARTED} for name in ("proxy", "engine")]
+        obj = pod()
+        obj["spec"]["containers"] = [
+            {"name": "proxy"},
+            {"name": "engine", "resources": {"limits": {"nvidia.com/gpu": "1"}}},
+        ]
+        obj["status"]["containerStatuses"] = both
+        return project(obj)
+
+    ended = [one for one in changes(seen(0), seen(1)) if one.what is What.POD_RESTARTED]
+    assert [(one.evidence["container"], one.evidence["holds_gpus"]) for one in ended] == [
+        ("proxy", False),
+        ("engine", True),
+    ]
+    refs = Ref("Pod", "p", "d")
+    ends = [_ends(refs, Transition(0, refs, one, 0, 0)) for one in ended]
+    assert ends == [False, True]

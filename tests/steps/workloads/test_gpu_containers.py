@@ -1,5 +1,6 @@
 """GPUs wherever a pod has them: containers, native sidecars, init containers, shared, in parts, or by claims."""
 
+import json
 from typing import Any
 
 import pytest
@@ -180,7 +181,7 @@ def test_without_gpus_all_restarts_count() -> None:
 def test_the_main_container_is_the_one_with_gpus(
     spec: dict[str, Any], annotations: dict[str, str], name: str
 ) -> None:
-    assert pods.main_container({"metadata": {"annotations": annotations}, "spec": spec}) == name
+    assert gpus.main_container({"metadata": {"annotations": annotations}, "spec": spec}) == name
 
 
 def test_the_port_of_a_sidecar_is_found_and_a_proxys_is_not() -> None:
@@ -213,9 +214,7 @@ def test_the_gpus_that_a_pod_holds(ids: list[str], held: tuple[str, ...], resour
     }
     assert gpus.held_gpus(pod(POD_SPEC, initContainerStatuses=[ended, status])) == held
     noted = pod(POD_SPEC)
-    noted["metadata"]["annotations"] = {
-        gpus.DEVICES_ANNOTATION: f'{{"devices": {{"{resource}": {ids}}}}}'.replace("'", '"')
-    }
+    noted["metadata"]["annotations"] = {gpus.DEVICES_ANNOTATION: json.dumps({"devices": {resource: ids}})}
     assert gpus.held_gpus(noted) == held
 
 
@@ -228,6 +227,7 @@ def test_shared_gpus_are_targeted(resource: str) -> None:
     assert gpus.allocatable_gpus({"metadata": {"name": "n"}, "status": {"allocatable": {resource: "4"}}}) == 4
 
 
+SHARED_PART = "nvidia.com/mig-3g.40gb.shared"
 CLAIMED = {
     "containers": [{**MAIN, "resources": {"claims": [{"name": "gpu"}]}}],
     "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}],
@@ -238,10 +238,7 @@ CLAIMED = {
     ("spec", "says"),
     [
         ({"containers": [container("main", 1, resource="nvidia.com/mig-1g.10gb")]}, "nvidia.com/mig-1g.10gb"),
-        (
-            {"containers": [container("m", 1, resource="nvidia.com/mig-3g.40gb.shared")]},
-            "nvidia.com/mig-3g.40gb.shared",
-        ),
+        ({"containers": [container("m", 1, resource=SHARED_PART)]}, SHARED_PART),
         (CLAIMED, "ResourceClaim gpu"),
     ],
     ids=["mig", "shared mig", "claim"],

@@ -8,7 +8,7 @@ import pytest
 from offbus.errors import StepError
 from offbus_steps.watch.projections import WorkloadProjection, project
 from offbus_steps.workloads.fields import apply, merge_patch, plan, read, restore
-from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of

@@ -14,7 +14,7 @@ from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rbac.runner import runner_rights
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Forbidden, PortError
-from offbus_steps.workloads.gpu_fit import allocatable_gpus
+from offbus_steps.workloads.gpus import allocatable_gpus
 
 __all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
 

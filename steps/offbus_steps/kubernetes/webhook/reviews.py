@@ -47,10 +47,10 @@ def _patch(pod: Object, loading: Loading) -> list[dict[str, Any]]:
     if not needs_shim(pod["spec"]):
         return []
     before, after = pod["spec"], loading.loaded(pod)["spec"]
-    both = enumerate(zip(before["containers"], after["containers"], strict=True))
     changed = [
-        {"op": "replace", "path": f"/spec/containers/{number}", "value": new}
-        for number, (old, new) in both
+        {"op": "replace", "path": f"/spec/{field}/{number}", "value": new}
+        for field in ("initContainers", "containers")
+        for number, (old, new) in enumerate(zip(before.get(field) or (), after.get(field) or (), strict=True))
         if new != old
     ]
     return [*changed, {"op": "add", "path": "/spec/volumes", "value": after["volumes"]}]

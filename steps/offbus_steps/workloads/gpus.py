@@ -1,0 +1,141 @@
+"""Which containers of a pod hold NVIDIA GPUs, how many, and which.
+
+Whole GPUs are requested as `nvidia.com/gpu`, or `nvidia.com/gpu.shared` where the device plugin renames those that it
+shares (its `renameByDefault`); the ids of shared ones are `UUID::N` (NVIDIA/k8s-device-plugin, internal/rm). Whoever
+shares a GPU shares its faults. Parts of a GPU (`nvidia.com/mig-…`, ids `MIG-…`) and ResourceClaims (DRA) are seen and
+refused by their own names: a fault is aimed at a whole GPU by its UUID, and neither says which that is. Pure.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.quantity import whole
+
+__all__ = [
+    "DEVICES_ANNOTATION",
+    "GPU_RESOURCE",
+    "WHOLE_GPUS",
+    "allocatable_gpus",
+    "amount",
+    "gpu_containers",
+    "gpu_request",
+    "gpus_of",
+    "held_gpus",
+    "is_part",
+    "main_container",
+    "other_gpus",
+    "refusal",
+]
+
+GPU_RESOURCE = "nvidia.com/gpu"
+"""The extended resource of the NVIDIA device plugin."""
+WHOLE_GPUS = (GPU_RESOURCE, f"{GPU_RESOURCE}.shared")
+"""The resources whose units are GPUs that a fault can be aimed at."""
+DEVICES_ANNOTATION = "dgxc.nvidia.com/devices"
+"""Which GPUs a pod holds, as NVSentinel's partial drain reads it: '{"devices":{"nvidia.com/gpu":["GPU-…"]}}'
+(reference/nvsentinel.md, section 4)."""
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+"""Names the container that a pod is about; meshes set it, as their proxies come first."""
+
+_PART = re.compile(r"nvidia\.com/mig-.+")
+
+
+def gpu_containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The containers of a PodSpec that hold GPUs while the pod runs, with the field that lists each."""
+    return ((field, one) for field, one in pods.listed_containers(spec) if gpus_of(one))
+
+
+def gpu_request(spec: Mapping[str, Any]) -> int:
+    """How many GPUs a PodSpec's containers hold while the pod runs. Raises StepError, as `gpus_of`."""
+    return sum(gpus_of(one) for one in pods.containers(spec))
+
+
+def gpus_of(container: Mapping[str, Any]) -> int:
+    """How many GPUs one container requests; limits are requests, as for every extended resource.
+
+    Raises StepError for an amount that Kubernetes would not take.
+    """
+    requested = _requested(container)
+    return sum(amount(requested, one, f"container {container.get('name', '')}") for one in WHOLE_GPUS)
+
+
+def other_gpus(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a PodSpec requests that may be GPUs and cannot be targeted: parts of GPUs, and claims; by name."""
+    found: dict[str, None] = {}
+    for one in pods.containers(spec):
+        found |= dict.fromkeys(name for name in _requested(one) if _PART.fullmatch(name))
+        claims = (one.get("resources") or {}).get("claims") or ()
+        found |= dict.fromkeys(f"ResourceClaim {claim.get('name', '')}" for claim in claims)
+    return tuple(found)
+
+
+def is_part(device: str) -> bool:
+    """Whether a device that a pod holds is a part of a GPU."""
+    return device.startswith("MIG-")
+
+
+def refusal(what: object, others: Iterable[str], without: str = "requests no GPUs") -> StepError:
+    """Why a workload or pod that holds no whole GPU cannot be drilled. `others`: see `other_gpus`."""
+    names = ", ".join(dict.fromkeys(others))
+    if not names:
+        return StepError(f"{what} {without}", hint=f"a drill needs a workload that requests {GPU_RESOURCE}")
+    return StepError(
+        f"{what} requests {names}: a fault is aimed at whole GPUs, and that does not say which they are",
+        hint=f"let it request {GPU_RESOURCE} of NVIDIA's device plugin for the drill, on nodes without MIG",
+    )
+
+
+def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
+    """The GPUs that the pod holds, by its annotation, else by its containers' `allocatedResourcesStatus` (Kubernetes'
+    feature ResourceHealthStatus): UUIDs, each once, also of a shared GPU; `MIG-…` for a part of one. Empty when it has
+    neither."""
+    noted = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
+    try:
+        listed = [device for name in WHOLE_GPUS for device in _listed(json.loads(noted)["devices"], name)]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        listed = [
+            one["resourceID"]
+            for status in pods.statuses(pod)
+            for resource in status.get("allocatedResourcesStatus") or ()
+            if resource.get("name") in WHOLE_GPUS
+            for one in resource.get("resources") or ()
+        ]
+    return tuple(dict.fromkeys(str(device).partition("::")[0] for device in listed))
+
+
+def allocatable_gpus(node: Mapping[str, Any]) -> int:
+    """How many GPUs a node offers. Raises StepError, as `gpus_of`."""
+    offered = (node.get("status") or {}).get("allocatable") or {}
+    return sum(amount(offered, one, f"Node {node['metadata']['name']}") for one in WHOLE_GPUS)
+
+
+def amount(amounts: Mapping[str, Any], resource: str, where: str) -> int:
+    """How many of an indivisible resource; absent is none. Raises StepError saying where it is no whole number."""
+    try:
+        return whole(amounts.get(resource))
+    except ValueError as err:
+        raise StepError(f"{where}: {resource} is no amount: {err}", hint="GPUs are whole numbers") from err
+
+
+def main_container(pod: Mapping[str, Any]) -> str:
+    """The container that a pod is about: the first that holds GPUs, else `main` as Dynamo's operator calls it, else the
+    one that its annotation names, else its first."""
+    spec = pod.get("spec") or {}
+    names = [str(one["name"]) for one in pods.containers(spec)]
+    wished = ((pod.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_CONTAINER)
+    holders = [str(one["name"]) for _, one in gpu_containers(spec)]
+    return next(one for one in (*holders, "main", wished, *names) if one in names)
+
+
+def _requested(container: Mapping[str, Any]) -> Mapping[str, Any]:
+    resources = container.get("resources") or {}
+    return {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+
+
+def _listed(devices: Mapping[str, Any], resource: str) -> list[Any]:
+    found = devices.get(resource)
+    return found if isinstance(found, list) else []

@@ -1,0 +1,72 @@
+"""What a pod requests of a node: of every resource, as Kubernetes' scheduler counts it.
+
+The rule is that of k8s.io/component-helpers, resource/helpers.go (PodRequests, release 0.34): the containers and native
+sidecars together, or more while an init container runs beside the sidecars that were started before it; cpu, memory
+and huge pages of the pod's own `resources` instead; and its overhead. A limit without a request is the request,
+as the API server's defaults make it. A resize that is under way is not counted. Pure.
+"""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from offbus.errors import StepError
+from offbus_steps.workloads import pods
+from offbus_steps.workloads.quantity import quantity
+
+__all__ = ["Amounts", "amounts", "pod_requests"]
+
+Amounts = dict[str, Fraction]
+"""By resource; what is absent is not requested."""
+
+
+def pod_requests(spec: Mapping[str, Any]) -> Amounts:
+    """Of a PodSpec. Raises StepError for an amount that is no quantity."""
+    beside: Amounts = {}
+    fullest: Amounts = {}
+    for one in spec.get("initContainers") or ():
+        own = _requests(one)
+        fullest = _combined(max, fullest, _combined(_sum, beside, own))
+        if pods.is_sidecar(one):
+            beside = _combined(_sum, beside, own)
+    running = beside
+    for one in spec.get("containers") or ():
+        running = _combined(_sum, running, _requests(one))
+    whole = _requests({"name": "the pod", **{key: spec[key] for key in ("resources",) if key in spec}})
+    own = {name: size for name, size in whole.items() if _is_the_pods(name)}
+    overhead = amounts(spec.get("overhead"), "the pod's overhead")
+    found = _combined(_sum, {**_combined(max, running, fullest), **own}, overhead)
+    return {name: size for name, size in found.items() if size}
+
+
+def amounts(given: Mapping[str, Any] | None, where: str) -> Amounts:
+    """A list of resources as numbers. Raises StepError saying where one is no quantity."""
+    found = {}
+    for name, value in (given or {}).items():
+        try:
+            found[name] = quantity(value)
+        except ValueError as err:
+            raise StepError(f"{where}: {name}: {err}") from err
+    return found
+
+
+def _requests(container: Mapping[str, Any]) -> Amounts:
+    resources = container.get("resources") or {}
+    where = f"container {container.get('name', '')}"
+    limits = {name: value for name, value in (resources.get("limits") or {}).items() if value is not None}
+    requests = {name: value for name, value in (resources.get("requests") or {}).items() if value is not None}
+    return amounts({**limits, **requests}, where)
+
+
+def _is_the_pods(resource: str) -> bool:
+    """Resources that a pod may request as a whole (feature PodLevelResources)."""
+    return resource in ("cpu", "memory") or resource.startswith("hugepages-")
+
+
+def _sum(one: Fraction, other: Fraction) -> Fraction:
+    return one + other
+
+
+def _combined(how: Any, one: Amounts, other: Amounts) -> Amounts:
+    none = Fraction(0)
+    return {name: how(one.get(name, none), other.get(name, none)) for name in one | other}
