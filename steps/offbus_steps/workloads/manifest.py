@@ -1,8 +1,8 @@
 """Reads Kubernetes manifests from disk, which are not trusted until checked.
 
-At most 1 MiB, safe YAML, no aliases (they can grow without bound), at most 100 levels, values that JSON has, and only
-the kinds that `deploy` may create. An error names the file, the position or document, and the fix. It sends nothing
-anywhere.
+At most 1 MiB, YAML as kubectl reads it (offbus_steps.workloads.manifest_yaml), values that JSON has, and only the kinds
+that `deploy` may create. An error names the file, the position, the document (and the item of a `kind: List`), and the
+fix. It sends nothing anywhere.
 """
 
 import re
@@ -15,6 +15,7 @@ from offbus.errors import StepError
 from offbus.files import read_bounded
 from offbus_steps.kinds import KINDS
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.manifest_yaml import entries
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["ALLOWED_KINDS", "read_manifest", "target_in"]
@@ -28,7 +29,6 @@ ALLOWED_KINDS = (
     *WORKLOAD_KINDS,
 )
 LARGEST = 1 << 20
-DEEPEST = 100
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -41,8 +41,7 @@ def read_manifest(path: Path) -> list[Object]:
         raise StepError(f"the manifest {path} cannot be read: {err.strerror}") from err
     if len(text) > LARGEST:
         raise StepError(f"the manifest {path} is larger than {LARGEST} bytes")
-    documents = [one for one in _parse(path, text) if one is not None]
-    return [_checked(f"the manifest {path}, document {n}", one) for n, one in enumerate(documents, 1)]
+    return [_checked(one.where, one.value) for one in entries(path, text)]
 
 
 def target_in(objects: Sequence[Object], wanted: str | None) -> Ref:
@@ -53,35 +52,6 @@ def target_in(objects: Sequence[Object], wanted: str | None) -> Ref:
         return chosen[0]
     names = ", ".join(map(str, refs)) or "none"
     raise StepError(f"the manifest must have one target, it has {names}", hint="name one with `workload`")
-
-
-def _parse(path: Path, text: bytes) -> list[Any]:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        _refuse_traps(path, yaml.parse(text, Loader=loader))
-        return list(yaml.load_all(text, Loader=loader))
-    except yaml.MarkedYAMLError as err:
-        mark = err.problem_mark or err.context_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        raise StepError(f"the manifest {where} is not YAML: {err.problem or err.context}") from err
-    except (yaml.YAMLError, ValueError, OverflowError) as err:
-        raise StepError(f"the manifest {path} is not YAML: {' '.join(str(err).split())}") from err
-
-
-def _refuse_traps(path: Path, events: Any) -> None:
-    """Raises StepError for aliases and too deep nesting, before any value is created."""
-    import yaml
-
-    depth = 0
-    for event in events:
-        where = f"{path}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
-        if isinstance(event, yaml.AliasEvent):
-            raise StepError(f"the manifest {where} uses a YAML alias", hint="write the values out")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise StepError(f"the manifest {where} is nested more than {DEEPEST} levels deep")
 
 
 def _checked(where: str, obj: Any) -> Object:

@@ -165,9 +165,15 @@ def test_what_is_read_is_stored_or_refused(tmp_path: Path, document: Any) -> Non
         ("{kind: Service, apiVersion: v1, metadata: {name: a}, x: .nan}", "x is nan"),
         ("a: !!timestamp 2001-99-99", "is not YAML"),
         ("- 1", ":1:1, document 1 is not a Kubernetes object"),
-        ("---\n# nothing\n---\n# {}\n---\n\n  {kind: Service, metadata: {}}", ":6:3, document 3: metadata.name is"),
+        (
+            "---\n# nothing\n---\n# {}\n---\n\n  {kind: Service, metadata: {}}",
+            ":7:3, document 3: metadata.name is",
+        ),
         ("{kind: List, items: 3}", "items must be a list"),
-        ("{kind: List, items: [{kind: Service, metadata: {name: a}}, 3]}", "document 1, item 1: Service needs"),
+        (
+            "{kind: List, items: [{kind: Service, metadata: {name: a}}, 3]}",
+            "document 1, item 1: Service needs",
+        ),
         ("kind: List\nitems:\n- kind: List\n  items:\n  - 3", ":5:5, document 1, item 1, item 1 is not"),
     ],
 )
