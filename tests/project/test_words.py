@@ -48,7 +48,7 @@ NAMES = {"settled": "resolved", "kept": "persisted, retained", "left": "remainin
 
 RENAMED = """
 abrupt=abort_on_close applying=event_handlers asking=ask attribution=external_changes background=background_tasks
-bindings=ancestor_outputs board=run_state breaker=circuit_breaker breath=checkpoint capacity=gpu_fit
+bindings=ancestor_outputs board=run_state breaker=circuit_breaker breath=checkpoint capacity=fit
 causes=stop_causes celtypes=types clearing=clear closing=summary collecting=collect|gc_pause
 complaints=pydantic_errors damage=gaps deaths=process_exit doorbell=events_inotify draining=drain due=delays
 effects=xid_effects elsewhere=import_run explaining=steps fault_book=registry fault_events=event_log

@@ -10,8 +10,8 @@ from offbus_sandbox.kubelet.expand import expand
 from offbus_sandbox.kubelet.variables import ConfigError, container_env
 from offbus_sandbox.nodes.gpus import gpus_of
 from offbus_sandbox.processes.restart_backoff import CrashLoop
-from offbus_sandbox.scheduler.fit import refusals, unsupported
 from offbus_steps.port import Object
+from offbus_steps.workloads.fit import Fleet
 from tests.kits.sandbox.local_cluster import pod
 
 
@@ -144,7 +144,7 @@ def test_a_rollout_ends_and_never_breaks_its_limits(replicas: int, limits: Limit
     ],
 )
 def test_where_a_pod_may_run(spec: dict[str, Any], node: dict[str, Any], refused: str | None) -> None:
-    reasons = list(refusals(pod("p", ["true"], **spec), {**NODE, "spec": node}, [], []))
+    (reasons,) = Fleet([{**NODE, "spec": node}], []).refusals(pod("p", ["true"], **spec)).values()
     assert [refused in reason for reason in reasons if refused] == ([True] if refused else [])
     assert bool(reasons) == (refused is not None)
 
@@ -152,15 +152,8 @@ def test_where_a_pod_may_run(spec: dict[str, Any], node: dict[str, Any], refused
 def test_required_node_affinity() -> None:
     term = {"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-    refused = refusals(pod("p", ["true"], affinity={"nodeAffinity": required}), NODE, [], [])
-    assert list(refused) == ["node(s) didn't match Pod's node affinity/selector"]
-
-
-def test_requirements_that_the_scheduler_cannot_keep_are_named() -> None:
-    hard = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}
-    assert "podAntiAffinity" in (unsupported(pod("p", ["true"], affinity=hard)) or "")
-    soft = {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{}]}}
-    assert unsupported(pod("p", ["true"], affinity=soft)) is None
+    refused = Fleet([NODE], []).refusals(pod("p", ["true"], affinity={"nodeAffinity": required}))
+    assert refused == {"node-1": ["node(s) didn't match Pod's node affinity/selector"]}
 
 
 def test_gpus_have_the_same_names_every_time_and_no_name_twice() -> None:

@@ -15,7 +15,6 @@ import anyio
 from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.selector import parse_selector
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_steps.port import (
     Agents,
@@ -29,6 +28,7 @@ from offbus_steps.port import (
     WatchEvent,
     WatchType,
 )
+from offbus_steps.workloads.labels import parse_selector
 from tests.kits.steps.bench import Bench, bench_on
 from tests.kits.virtual_time import VirtualClock
 

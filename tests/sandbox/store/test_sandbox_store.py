@@ -11,7 +11,6 @@ from offbus_sandbox.scheduler.fit import gpus_wanted
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge
-from offbus_sandbox.store.selector import matches_spec, parse_selector
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Conflict, Gone, Invalid, Ref, WatchType
 from tests.kits.sandbox.local_cluster import SLEEP, deployment, pod
@@ -42,42 +41,6 @@ def test_merge_follows_the_table_of_rfc_7396(target: object, patch: object, resu
     before = repr(target)
     assert merge(target, patch) == result
     assert repr(target) == before
-
-
-@pytest.mark.parametrize(
-    ("text", "labels", "selected"),
-    [
-        ("", {}, True),
-        ("a=b", {"a": "b"}, True),
-        ("a==b", {"a": "c"}, False),
-        ("a!=b", {}, True),
-        ("a,!b", {"a": ""}, True),
-        ("a,!b", {"a": "", "b": ""}, False),
-        ("nvidia.com/x = y , a=b", {"nvidia.com/x": "y", "a": "b"}, True),
-    ],
-    ids=str,
-)
-def test_equality_selectors(text: str, labels: dict[str, str], *, selected: bool) -> None:
-    assert parse_selector(text)(labels) is selected
-
-
-@pytest.mark.parametrize("text", ["a in (b)", "=b", "a=b=c", "!a=b", "a b"], ids=str)
-def test_a_selector_that_is_not_understood_is_refused(text: str) -> None:
-    with pytest.raises(Invalid, match="selector"):
-        parse_selector(text)
-
-
-def test_match_expressions() -> None:
-    expressions = [
-        {"key": "a", "operator": "In", "values": ["b"]},
-        {"key": "c", "operator": "NotIn", "values": ["d"]},
-        {"key": "a", "operator": "Exists"},
-        {"key": "e", "operator": "DoesNotExist"},
-    ]
-    assert matches_spec({"matchExpressions": expressions}, {"a": "b"})
-    assert not matches_spec({"matchExpressions": expressions}, {"a": "b", "c": "d"})
-    with pytest.raises(Invalid):
-        matches_spec({"matchExpressions": [{"key": "a", "operator": "Like"}]}, {})
 
 
 def test_objects_and_versions_outlive_the_store(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from offbus.errors import StepError
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_steps.cluster.wait import target_objects
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.port import Invalid, Ref
 from offbus_steps.prepare.step_types import PREPARE_CUDA
@@ -139,3 +140,25 @@ async def test_what_nothing_here_would_make_true_is_refused(sandbox: Layout, tmp
         with pytest.raises(Invalid, match="kind 'LeaderWorkerSet' is not served here"):
             await one.run(DEPLOY, manifest="target.yaml", port=8000)
         assert one.undos == []
+
+
+async def test_a_canary_beside_the_target_is_not_the_targets(sandbox: Layout, tmp_path: Path) -> None:
+    """Its selector says `track NotIn (canary)`, and the canary has all of its labels."""
+    canary, stable = pods_of("canary", 1), pods_of("stable", 1)
+    for obj, track in ((canary, "canary"), (stable, "stable")):
+        labels = {"app": "inference", "track": track}
+        obj["spec"]["template"]["metadata"]["labels"] = labels
+        obj["spec"]["selector"] = {"matchLabels": labels}
+    expression = {"key": "track", "operator": "NotIn", "values": ["canary"]}
+    stable["spec"]["selector"] = {"matchLabels": {"app": "inference"}, "matchExpressions": [expression]}
+    (tmp_path / "target.yaml").write_text(f"{json.dumps(canary)}\n---\n{json.dumps(stable)}")
+    async with bench(sandbox, tmp_path) as one:
+        before = await one.cluster.fingerprint()
+        deployed = await one.run(DEPLOY, manifest="target.yaml", workload="stable", port=8000)
+        assert deployed.replicas == 1
+        out = await one.run(PREPARE_CUDA, target=deployed.target)
+        assert [name.rpartition("-")[0].rpartition("-")[0] for name in out.pods] == ["stable"]
+        listed = [pod["metadata"]["name"] for pod in await target_objects(one.cluster, deployed.target)]
+        assert listed == out.pods
+        await one.undo_all()
+        assert await one.cluster.fingerprint() == before

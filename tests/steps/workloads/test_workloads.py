@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from offbus.errors import StepError
+from offbus_steps.prepare.mutating_policy import policy_of
 from offbus_steps.watch.projections import WorkloadProjection, project
 from offbus_steps.workloads.fields import apply, merge_patch, plan, read, restore
 from offbus_steps.workloads.gpus import allocatable_gpus
@@ -351,6 +352,45 @@ def test_another_workload_that_cannot_be_read_does_not_end_the_watch() -> None:
     seen = project(obj)
     assert isinstance(seen, WorkloadProjection)
     assert not seen.shim
+
+
+@pytest.mark.parametrize("obj", [deployment(), stateful_set()], ids=["deployment", "set"])
+def test_a_selectors_expressions_are_the_targets(obj: dict[str, Any]) -> None:
+    expressions = [
+        {"key": "track", "operator": "NotIn", "values": ["canary"]},
+        {"key": "app", "operator": "Exists", "values": None},
+    ]
+    obj["spec"]["selector"] = {"matchExpressions": expressions}
+    target = Target.of(workload_of(obj))
+    assert target.selects({"app": "x", "track": "stable"})
+    assert target.selects({"app": "x"})
+    assert not target.selects({"app": "x", "track": "canary"})
+    assert not target.selects({})
+    assert target.selector_text == "track notin (canary),app"
+    assert target.label_selector == {
+        "matchLabels": {},
+        "matchExpressions": [expressions[0], {"key": "app", "operator": "Exists"}],
+    }
+    assert Target.model_validate_json(target.model_dump_json()) == target
+    policy = policy_of("n", "r", target, {}, in_place)
+    assert policy["spec"]["matchConstraints"]["objectSelector"] == target.label_selector
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {},
+        {"matchLabels": {}},
+        {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]},
+        {"matchExpressions": [3]},
+    ],
+    ids=["none", "empty", "operator", "no expression"],
+)
+def test_a_selector_that_kubernetes_would_refuse_is_refused(selector: dict[str, Any]) -> None:
+    obj = deployment()
+    obj["spec"]["selector"] = selector
+    with pytest.raises(StepError, match=r"selects no pods|is no selector's expression"):
+        Target.of(workload_of(obj))
 
 
 def test_groups_are_asked_at_their_leaders() -> None:
