@@ -125,7 +125,7 @@ class Objects(Protocol):
         """One object. Raises NotFound."""
 
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
-        """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes equality selector "a=b,c"."""
+        """All objects of a kind; `namespace` "" means all; `labels` is a Kubernetes label selector "a=b,c in (d)"."""
 
     async def pages(self, kind: str, *, namespace: str = "", labels: str = "") -> AsyncIterator[ObjectList]:
         """What `list` returns, a part at a time, for callers that keep little of it; all of one version.

@@ -12,11 +12,11 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from offbus_sandbox.adapter.wire import collection_path, object_path, status_of
-from offbus_sandbox.store.selector import Selector, parse_selector
 from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_steps.kinds import ApiResource
 from offbus_steps.port import Conflict, Gone, Invalid, Object, Ref, WatchType
+from offbus_steps.workloads.labels import Selector, parse_selector
 
 __all__ = ["ObjectRoutes", "read_body"]
 

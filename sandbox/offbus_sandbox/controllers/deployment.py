@@ -102,7 +102,8 @@ def replica_set(owner: Object, digest: str) -> Object:
         "labels": labels,
         "ownerReferences": [owner_reference(owner)],
     }
-    selector = {"matchLabels": {**owner["spec"]["selector"]["matchLabels"], HASH_LABEL: digest}}
+    selector = owner["spec"]["selector"]
+    selector = {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), HASH_LABEL: digest}}
     spec = {
         "replicas": 0,
         "selector": selector,

@@ -9,9 +9,9 @@ from offbus_sandbox.controllers.replicaset import is_active
 from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import controller_of
-from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Conflict, Object, Ref, TooManyDisruptions
+from offbus_steps.workloads.labels import labels_of, selects
 from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["Budgets", "evict"]
@@ -46,14 +46,14 @@ def check_budget(store: Store, budget: Object, ref: Ref) -> None:
 def budgets_of(store: Store, pod: Object) -> Iterator[Object]:
     """The budgets that select a pod."""
     for budget in store.each("PodDisruptionBudget", pod["metadata"]["namespace"]):
-        if matches_spec(budget["spec"].get("selector"), labels_of(pod)):
+        if selects(budget["spec"].get("selector"), labels_of(pod)):
             yield budget
 
 
 def disruption(store: Store, budget: Object) -> dict[str, int]:
     """The numbers of a budget's status."""
     namespace, selector = budget["metadata"]["namespace"], budget["spec"].get("selector")
-    pods = [p for p in store.each("Pod", namespace) if is_active(p) and matches_spec(selector, labels_of(p))]
+    pods = [p for p in store.each("Pod", namespace) if is_active(p) and selects(selector, labels_of(p))]
     expected = expected_pods(store, pods)
     spec = budget["spec"]
     if "maxUnavailable" in spec:

@@ -12,9 +12,9 @@ from offbus_sandbox.controllers.graph_template import deployment_name, deploymen
 from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents
-from offbus_sandbox.store.selector import labels_of, matches_spec
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
+from offbus_steps.workloads.labels import labels_of, selects
 
 __all__ = ["Graphs"]
 
@@ -76,7 +76,7 @@ class Graphs(Controller[Ref]):
 
     def _pods(self, deployment: Object) -> Iterator[Object]:
         for pod in self.store.each("Pod", deployment["metadata"]["namespace"]):
-            if matches_spec(deployment["spec"]["selector"], labels_of(pod)):
+            if selects(deployment["spec"]["selector"], labels_of(pod)):
                 yield pod
 
     def _report(self, graph: Object) -> None:

@@ -12,8 +12,8 @@ from offbus_sandbox.controllers.deployment import template_hash
 from offbus_sandbox.store.conditions import Status
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import controller_of, dependents, owner_reference
-from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.labels import labels_of
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
 from offbus_steps.workloads.quantity import count
 

@@ -8,8 +8,8 @@ import anyio
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.store import Store
-from offbus_sandbox.store.tolerations import tolerated
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.node_rules import tolerated
 
 __all__ = ["TaintEviction"]
 

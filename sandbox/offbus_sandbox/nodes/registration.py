@@ -57,7 +57,8 @@ def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
         "osImage": "offbus local node",
         "operatingSystem": "linux",
     }
-    return {"capacity": capacity, "allocatable": dict(capacity), "addresses": addresses, "nodeInfo": info}
+    limits = {name: amount for name, amount in capacity.items() if name not in ("cpu", "memory")}
+    return {"capacity": capacity, "allocatable": limits, "addresses": addresses, "nodeInfo": info}
 
 
 def ready_condition() -> dict[str, str]:

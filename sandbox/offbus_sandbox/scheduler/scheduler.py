@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.scheduler.fit import free_gpus, gpus_wanted, holds_resources, refusals, unsupported
+from offbus_sandbox.scheduler.fit import free_gpus, gpus_wanted, holds_resources
 from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import owner_uids
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
+from offbus_steps.workloads.fit import Fleet
 from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
 
 __all__ = ["Scheduler"]
@@ -48,20 +49,13 @@ class Scheduler(Controller[str]):
             n["metadata"]["name"]: [p for p in holding if p["spec"]["nodeName"] == n["metadata"]["name"]]
             for n in nodes
         }
-        why: Counter[str] = Counter()
-        fitting = []
-        for node in nodes:
-            name = node["metadata"]["name"]
-            reasons = list(refusals(pod, node, self._gpus.get(name, ()), on[name]))
-            why.update(reasons)
-            if not reasons:
-                fitting.append(name)
-        problem = unsupported(pod)
-        if problem or not fitting:
+        refusals = Fleet(nodes, holding).refusals(pod)
+        fitting = [name for name, reasons in refusals.items() if not reasons]
+        if not fitting:
+            why = Counter(reason for reasons in refusals.values() for reason in reasons)
             listed = ", ".join(f"{count} {reason}" for reason, count in sorted(why.items()))
             short = f"0/{len(nodes)} nodes are available: {listed or 'there are no nodes'}."
-            reason = problem or short  # in the words of Kubernetes' scheduler
-            new = condition("PodScheduled", False, "Unschedulable", reason)
+            new = condition("PodScheduled", False, "Unschedulable", short)
             conditions = with_condition(pod["status"].get("conditions", []), new)
             self.store.set_status(Ref.of(pod), {**pod["status"], "conditions": conditions})
         else:

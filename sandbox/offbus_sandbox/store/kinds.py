@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from offbus_sandbox.store.selector import matches_spec
 from offbus_sandbox.store.shapes import (
     BudgetSpec,
     ComponentsSpec,
@@ -14,6 +13,7 @@ from offbus_sandbox.store.shapes import (
     problems,
 )
 from offbus_steps.port import Invalid, Object, Ref
+from offbus_steps.workloads.labels import selects
 
 __all__ = ["check_kind", "default_kind"]
 
@@ -82,8 +82,9 @@ def check_replicated(new: Object, _old: Object | None) -> Problems:
         return
     spec = new["spec"]
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    if not spec["selector"].get("matchLabels") or not matches_spec(spec["selector"], labels):
-        yield "spec.selector.matchLabels must be set and match spec.template.metadata.labels"
+    selector = spec["selector"]
+    if not (selector.get("matchLabels") or selector.get("matchExpressions")) or not selects(selector, labels):
+        yield "spec.selector must be set and match spec.template.metadata.labels"
     pod = spec["template"]["spec"]
     yield from twice([*pod["containers"], *(pod.get("initContainers") or ())])
 

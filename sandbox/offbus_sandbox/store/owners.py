@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from offbus_sandbox.store.selector import labels_of
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
+from offbus_steps.workloads.labels import labels_of
 
 __all__ = ["HASH_LABEL", "controller_of", "dependents", "graph_of", "owner_reference", "owner_uids"]
 

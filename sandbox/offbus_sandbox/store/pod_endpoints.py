@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from offbus_sandbox.store.owners import graph_of
-from offbus_sandbox.store.selector import labels_of
 from offbus_steps.port import Object
+from offbus_steps.workloads.labels import labels_of
 from offbus_steps.workloads.pods import containers, is_ready
 
 __all__ = ["COMPONENT", "COMPONENT_TYPE", "endpoints"]

@@ -125,9 +125,13 @@ class Expression(Shape):
     values: Words | None = None
 
 
+class NodeExpression(Expression):
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]  # type: ignore[assignment]  # two more
+
+
 class Term(Shape):
-    matchExpressions: list[Expression] | None = None
-    matchFields: list[Expression] | None = None
+    matchExpressions: list[NodeExpression] | None = None
+    matchFields: list[NodeExpression] | None = None
 
 
 class RequiredNodes(Shape):

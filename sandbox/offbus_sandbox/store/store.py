@@ -12,9 +12,9 @@ from offbus_sandbox.store.history import Change, History
 from offbus_sandbox.store.kinds import check_kind, default_kind
 from offbus_sandbox.store.merge import merge
 from offbus_sandbox.store.rules import WITHOUT_STATUS, apply_patch, now, prepare_new
-from offbus_sandbox.store.selector import Selector, labels_of, parse_selector
 from offbus_sandbox.store.served import resource_of
 from offbus_steps.port import Conflict, Forbidden, NotFound, Object, ObjectList, Ref, WatchType
+from offbus_steps.workloads.labels import Selector, labels_of, parse_selector
 
 __all__ = ["Store", "in_scope"]
 

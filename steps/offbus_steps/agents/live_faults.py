@@ -86,11 +86,10 @@ class Faults:
 
     def _pod_of(self, live: LiveFault, call: Mapping[str, Any]) -> str | None:
         """The target's pod that the process ran in; it may have started on the node after the injection."""
-        wanted = live.target.selector.items()
         came = {
             pod.uid: pod.ref.name
             for pod in self._log.pods_seen(live.fault.mark)
-            if pod.node == live.fault.node and wanted <= pod.labels.items()
+            if pod.node == live.fault.node and live.target.selects(pod.labels)
         }
         return pod_of(call, {**came, **live.fault.pods})
 

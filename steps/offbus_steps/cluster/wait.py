@@ -12,8 +12,7 @@ __all__ = ["target_objects", "until_gone"]
 
 async def target_objects(cluster: Cluster, target: Target) -> list[Object]:
     """The target's pods as objects, without those that are terminating or finished."""
-    labels = ",".join(f"{key}={value}" for key, value in target.selector.items())
-    listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=labels)
+    listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=target.selector_text)
     return [one for one in listing.items if not pods.is_terminating(one) and not pods.is_finished(one)]
 
 

@@ -73,10 +73,9 @@ class _Collector:
 
     async def pods(self) -> list[Object]:
         """Its pods, including terminating and finished ones."""
-        labels = ",".join(f"{key}={value}" for key, value in self.target.selector.items())
         try:
             found = await self.cluster.port.objects.list(
-                "Pod", namespace=self.target.namespace, labels=labels
+                "Pod", namespace=self.target.namespace, labels=self.target.selector_text
             )
         except PortError as err:
             self._lacks("pods", err)

@@ -6,6 +6,7 @@ that would be lost. A refusal is GuardRefused (exit 3), naming the guard or the 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from offbus.errors import GuardRefused
@@ -15,16 +16,26 @@ from offbus_steps.inject.planes import PAGE_PLANES, Plane, leads_to_cordon
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods
-from offbus_steps.workloads.gpu_fit import without_gpus
+from offbus_steps.workloads.fit import Fleet, shortage
 from offbus_steps.workloads.target import Target
 
-__all__ = ["require_allowed", "require_evictable", "would_go"]
+__all__ = ["Allowed", "require_allowed", "require_evictable", "would_go"]
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What the guards found."""
+
+    cordons: bool
+    """Whether a responder is expected to quarantine the nodes."""
+    unknown: tuple[str, ...] = ()
+    """Pods that would be evicted, and why it cannot be told whether they fit elsewhere."""
 
 
 async def require_allowed(
     cluster: Cluster, xid: int, target: Target, locations: Sequence[Location], planes: Collection[Plane]
-) -> bool:
-    """Check the guards. Returns whether a responder is expected to quarantine the nodes."""
+) -> Allowed:
+    """Check the guards. Raises GuardRefused."""
     from offbus_agent.catalogue.catalogue import lookup
 
     cluster.guards.require_namespace(target.namespace)
@@ -35,7 +46,7 @@ async def require_allowed(
         faulted = {live.fault.node for live in cluster.faults.live.values() if live.ended_ns is None}
         cluster.guards.require_healthy_elsewhere(world, target, {*nodes, *faulted})
     if not cordons:
-        return False
+        return Allowed(cordons=False)
     armed = (one.fault for one in cluster.faults.live.values() if one.ended_ns is None)
     lost = {
         *nodes,
@@ -45,12 +56,14 @@ async def require_allowed(
     for node in nodes:
         obj = await cluster.port.objects.get(Ref("Node", node))
         await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, entry.nvsentinel_action)
-    await require_evictable(cluster, lost)
-    return True
+    return Allowed(cordons=True, unknown=await require_evictable(cluster, lost))
 
 
-async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
-    """Raises GuardRefused when a drain of the nodes would evict pods of others, or pods that fit on no other node."""
+async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[str, ...]:
+    """Raises GuardRefused when a drain of the nodes would evict pods of others, or pods that fit on no other node.
+
+    Returns of which pods that cannot be told, and why: a person has to know it.
+    """
     everything = [*(await cluster.port.objects.list("Pod")).items]
     going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod)]
     named = ", ".join(sorted(nodes))
@@ -68,15 +81,16 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> None:
             f"guard namespaces: {named} also runs {pods_named}, outside {', '.join(cluster.guards.namespaces)}",
             hint="use nodes that run only the drill's pods, or widen guards.namespaces",
         )
-    others = [
-        one for one in (await cluster.port.objects.list("Node")).items if one["metadata"]["name"] not in nodes
-    ]
-    missing = without_gpus([pod["spec"] for pod in going], others, [p for p in everything if p not in going])
-    if missing:
+    uids = {pod["metadata"]["uid"] for pod in going}
+    staying = [pod for pod in everything if pod["metadata"]["uid"] not in uids]
+    room = shortage(going, Fleet((await cluster.port.objects.list("Node")).items, staying, closed=nodes))
+    if room.missing:
+        missing = ", ".join(room.missing)
         raise GuardRefused(
-            f"the pods that would be evicted from {named} do not fit on other nodes: missing {', '.join(missing)}",
+            f"the pods that would be evicted from {named} do not fit on other nodes: missing {missing}",
             hint="free GPUs on other nodes, or scale the target down",
         )
+    return room.unknown
 
 
 def would_go(pod: Mapping[str, Any]) -> bool:

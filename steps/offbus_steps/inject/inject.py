@@ -75,7 +75,9 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     if Plane.KERNEL in planes:
         await cluster.observer.watch_responses()
     locations = await find_locations(cluster, target, params)
-    cordons = await require_allowed(cluster, params.xid, target, locations, planes)
+    allowed = await require_allowed(cluster, params.xid, target, locations, planes)
+    for why in allowed.unknown:
+        ctx.observed(lane="workload", subject=str(target), to=f"cannot tell whether it fits elsewhere: {why}")
     for location in locations:
         await _require_planes(cluster, location, planes)
         await _require_pods(cluster, location, planes)
@@ -85,7 +87,7 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         for location in locations
     ]
     for aim in aims:
-        await _record_undos(ctx, cluster, params, aim, cordons=cordons)
+        await _record_undos(ctx, cluster, params, aim, cordons=allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
     return _outputs(aims, faults)
 

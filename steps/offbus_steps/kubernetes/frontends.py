@@ -16,6 +16,7 @@ from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
+from offbus_steps.workloads.labels import selector_text
 from offbus_steps.workloads.pods import containers, is_ready
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -101,7 +102,7 @@ class Frontends:
         if known is None or now - known.at > FRESH_S:
             workload = workload_of({**await self._objects.get(to), "kind": to.kind})
             labels = {**workload.selector, **workload.frontend_labels}
-            selector = ",".join(f"{key}={value}" for key, value in labels.items())
+            selector = selector_text(labels, workload.expressions)
             found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
             names = sorted(one["metadata"]["name"] for one in found.items if is_ready(one))
             known = self._pods[to] = _Pods(names, now)

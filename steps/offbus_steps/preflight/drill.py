@@ -161,7 +161,7 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
     refused = await refusals(topic, require_allowed(cluster, xid, target, locations, planes))
     nodes = [location.node for location in locations]
     if leads_to_cordon(xid, planes):
-        hurt = await refusals(topic, require_evictable(cluster, nodes))
+        hurt = await _evictable(cluster, topic, nodes)
         refused += [one for one in hurt if one not in refused]
         async for one in _evicted(cluster, topic, nodes):
             yield one
@@ -186,8 +186,19 @@ async def _any_node(cluster: Cluster, topic: str, intent: Intent) -> AsyncIterat
             continue
         async for one in _evicted(cluster, topic, [name]):
             yield one
-        for one in await refusals(topic, require_evictable(cluster, [name])):
+        for one in await _evictable(cluster, topic, [name]):
             yield PreflightCheck(one.topic, f"if {name} is chosen: {one.text}", "warning", one.hint)
+
+
+async def _evictable(cluster: Cluster, topic: str, nodes: Sequence[str]) -> list[PreflightCheck]:
+    """Why the nodes' pods may not be evicted; else of which it cannot be told whether they fit elsewhere."""
+    try:
+        unknown = await require_evictable(cluster, nodes)
+    except OffbusError as err:
+        return [PreflightCheck(topic, err.message, "error", err.hint)]
+    return [
+        PreflightCheck(topic, f"cannot tell whether it fits elsewhere: {one}", "warning") for one in unknown
+    ]
 
 
 async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncIterator[PreflightCheck]:

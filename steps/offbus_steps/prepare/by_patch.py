@@ -19,7 +19,7 @@ from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import gpus
 from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.fields import Field
-from offbus_steps.workloads.gpu_fit import without_gpus
+from offbus_steps.workloads.fit import Fleet, shortage
 from offbus_steps.workloads.target import Target
 
 __all__ = ["load_by_patch", "put_back"]
@@ -99,11 +99,11 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
     surge = workload.surge()
     if not surge:
         return
-    specs = sorted((one["spec"] for one in running), key=gpus.gpu_request, reverse=True)[:surge]
+    largest = sorted(running, key=lambda one: gpus.gpu_request(one["spec"]), reverse=True)[:surge]
     nodes = (await cluster.port.objects.list("Node")).items
     everything = (await cluster.port.objects.list("Pod")).items
-    missing = without_gpus([spec for spec in specs if gpus.gpu_request(spec)], nodes, everything)
-    if missing:
+    added = [one for one in largest if gpus.gpu_request(one["spec"])]
+    if missing := shortage(added, Fleet(nodes, everything)).missing:
         raise GuardRefused(
             f"{workload.ref} starts new pods first in a rollout, without room for them: missing {', '.join(missing)}",
             hint="free GPUs, or set the workload's maxUnavailable to 1",

@@ -106,7 +106,7 @@ def selectors_of(target: Target) -> dict[str, Any]:
     return {
         "matchPolicy": "Equivalent",
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": target.namespace}},
-        "objectSelector": {"matchLabels": target.selector},
+        "objectSelector": target.label_selector,
     }
 
 

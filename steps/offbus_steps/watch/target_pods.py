@@ -11,6 +11,7 @@ __all__ = ["target_pods"]
 
 def target_pods(world: World, target: Target, labels: Mapping[str, str] | None = None) -> list[PodProjection]:
     """The target's pods by name; with `labels`, those that have these too."""
-    wanted = {**target.selector, **(labels or {})}.items()
-    found = (pod for pod in world.pods(target.namespace) if wanted <= pod.labels.items())
+    more = (labels or {}).items()
+    pods = world.pods(target.namespace)
+    found = (pod for pod in pods if target.selects(pod.labels) and more <= pod.labels.items())
     return sorted(found, key=lambda pod: pod.ref.name)

@@ -8,6 +8,7 @@ from offbus_steps.workloads import pods
 from offbus_steps.workloads.base import Template, Workload, counts_agree, paths_of, share
 from offbus_steps.workloads.fields import Segment
 from offbus_steps.workloads.gpus import gpu_containers, gpus_of
+from offbus_steps.workloads.labels import Expression, expression_of
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["Deployment", "StatefulSet"]
@@ -18,12 +19,16 @@ class _Plain(Workload):
 
     @property
     def selector(self) -> Mapping[str, str]:
-        labels = self.obj["spec"]["selector"].get("matchLabels") or {}
-        if not labels:
-            raise StepError(
-                f"{self.ref} selects its pods without matchLabels", hint="add matchLabels to its selector"
-            )
-        return dict(labels)
+        selector = self.obj["spec"]["selector"]
+        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+            raise StepError(f"{self.ref} selects no pods", hint="add matchLabels to its selector")
+        return dict(selector.get("matchLabels") or {})
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Raises StepError for an operator that a LabelSelector does not have."""
+        listed = self.obj["spec"]["selector"].get("matchExpressions") or ()
+        return tuple(map(expression_of, listed))
 
     @property
     def desired(self) -> int:

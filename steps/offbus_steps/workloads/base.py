@@ -8,6 +8,7 @@ from typing import Any
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.fields import Segment
+from offbus_steps.workloads.labels import Expression
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["Template", "Workload", "counts_agree", "paths_of", "share"]
@@ -57,7 +58,12 @@ class Workload(ABC):
     @property
     @abstractmethod
     def selector(self) -> Mapping[str, str]:
-        """Labels that its pods, and no others, have."""
+        """Labels that its pods, and with `expressions` no others, have."""
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """What else is true of its pods' labels."""
+        return ()
 
     @property
     @abstractmethod

@@ -10,6 +10,7 @@ them. Pure.
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import Any
 
@@ -28,10 +29,19 @@ def quantity(value: Any) -> Fraction:
     """The amount, exact to a billionth. Raises ValueError for what Kubernetes does not take for one."""
     if value is None:
         return Fraction(0)
-    found = _FORM.fullmatch(_text(value))
-    if found is None or not found[0]:
+    found = _parsed(_text(value))
+    if found is None:
         shown = repr(value)[:80] if isinstance(value, str | float | bool) else type(value).__name__
         raise ValueError(f"{shown} is not a quantity such as 1 or 500m")
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Fraction | None:
+    """None for what is no quantity. Kept: the nodes and pods of a cluster have the same few amounts."""
+    found = _FORM.fullmatch(text)
+    if found is None or not text:
+        return None
     digits, part = found["whole"], found["part"] or ""
     size = Fraction(int(f"{digits}{part}" or "0"), 10 ** len(part))
     if found["suffix"] in _BINARY:

@@ -1,10 +1,14 @@
 """The workload under test."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.errors import StepError
 from offbus_steps.port import Ref
 from offbus_steps.workloads.base import Workload
+from offbus_steps.workloads.labels import Expression, selector_text, selects
 
 __all__ = ["Target", "required_target"]
 
@@ -18,7 +22,12 @@ class Target(BaseModel):
     name: str = Field(description="Name of the object.")
     namespace: str = Field(description="Its namespace.")
     port: int = Field(description="Port on which its frontend serves HTTP.")
-    selector: dict[str, str] = Field(description="Labels that its pods, and no others, have.")
+    selector: dict[str, str] = Field(
+        description="Labels that its pods, and with `expressions` no others, have."
+    )
+    expressions: tuple[Expression, ...] = Field(
+        default=(), description="What else is true of its pods' labels: the selector's matchExpressions."
+    )
 
     @property
     def ref(self) -> Ref:
@@ -35,7 +44,27 @@ class Target(BaseModel):
             namespace=ref.namespace,
             port=workload.port if port is None else port,
             selector=dict(workload.selector),
+            expressions=workload.expressions,
         )
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Whether a pod of its namespace with these labels is one of its pods."""
+        return selects(self.label_selector, labels)
+
+    @property
+    def label_selector(self) -> dict[str, Any]:
+        """Its pods' LabelSelector, in Kubernetes' own shape."""
+        made: dict[str, Any] = {"matchLabels": dict(self.selector)}
+        if self.expressions:
+            made["matchExpressions"] = [
+                one.model_dump(mode="json", exclude_defaults=True) for one in self.expressions
+            ]
+        return made
+
+    @property
+    def selector_text(self) -> str:
+        """What a list of its pods takes."""
+        return selector_text(self.selector, self.expressions)
 
     def __str__(self) -> str:
         return str(self.ref)

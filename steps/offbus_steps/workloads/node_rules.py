@@ -1,0 +1,69 @@
+"""Whether a node accepts a pod, by itself: cordons, taints, nodeSelector and required node affinity.
+
+As Kubernetes' scheduler decides (plugins NodeUnschedulable, TaintToleration, NodeAffinity) and in its words. A
+toleration with tolerationSeconds tolerates: how long is the matter of who evicts. Pure, on Kubernetes' own objects.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from offbus_steps.workloads.labels import labels_of, matches
+
+__all__ = ["matches_node", "node_refusals", "tolerated", "tolerates_all"]
+
+_UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+_BLOCKING = frozenset({"NoSchedule", "NoExecute"})
+
+
+def node_refusals(spec: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[str]:
+    """Why the node does not accept a pod of this PodSpec, whatever runs on it; empty when it does."""
+    node_spec = node.get("spec") or {}
+    if node_spec.get("unschedulable") and not _tolerates(spec, _UNSCHEDULABLE):
+        yield "node(s) were unschedulable"
+    if taint := next(_untolerated(spec, node), None):
+        yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
+    if not matches_node(spec, node):
+        yield "node(s) didn't match Pod's node affinity/selector"
+
+
+def matches_node(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """nodeSelector and required node affinity. Raises Invalid for an operator that Kubernetes does not have."""
+    labels = labels_of(node)
+    if not (spec.get("nodeSelector") or {}).items() <= labels.items():
+        return False
+    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
+    return required is None or any(_term(one, node) for one in required.get("nodeSelectorTerms") or ())
+
+
+def tolerates_all(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """Whether the pod tolerates every taint of the node that keeps pods away."""
+    return next(_untolerated(spec, node), None) is None
+
+
+def tolerated(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    """Kubernetes' rule: an empty key with Exists matches all, an empty effect matches all effects."""
+    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
+        return False
+    if toleration.get("key") and toleration["key"] != taint["key"]:
+        return False
+    if toleration.get("operator") == "Exists":
+        return True
+    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+
+
+def _untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return (one for one in taints if one.get("effect") in _BLOCKING and not _tolerates(spec, one))
+
+
+def _tolerates(spec: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    return any(tolerated(one, taint) for one in spec.get("tolerations") or ())
+
+
+def _term(term: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
+    """All its expressions, on labels and on the node's name, the only field; a term without any matches nothing."""
+    on_labels, on_fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
+    fields = {"metadata.name": node["metadata"]["name"]}
+    found = [matches(one, labels_of(node)) for one in on_labels] + [matches(one, fields) for one in on_fields]
+    return bool(found) and all(found)
