@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 import offbus_agent
+from offbus_agent.faults.process_evidence import MOST_CALLS, MOST_CALLS_OF_A_POD
 from offbus_agent.page.abi import RECORD_COMPLETE, EventsHeader, Row
 from tests.kits import REPOSITORY
-from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, request
+from tests.kits.agent.floods import rows as forged_rows
+from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, POD, request
 
 NATIVE = Path(offbus_agent.__file__).parent / "native"
 needs_shim = pytest.mark.skipif(
@@ -34,10 +36,13 @@ class GpuProgram:
             "LD_PRELOAD": str(node.root / "run/offbus/lib/liboffbus.so"),
             "OFFBUS_STANDIN_GPUS": str(fleet),
         }
-        if home:
-            env["HOME"] = str(home)
+        home = home or node.root / "pods" / POD
+        env["HOME"] = str(home)
         if page:
-            env["OFFBUS_PAGE_DIR"] = str(node.root / "run/offbus")
+            env["OFFBUS_PAGE_DIR"] = str(node.ctl.parent)
+            own = node.events.parents[1] / home.name  # as its kubelet makes it
+            own.mkdir(exist_ok=True)
+            env["OFFBUS_EVENTS_DIR"] = str(own)
         program = str(REPOSITORY / "tests/kits/agent/gpu_program.py")
         self.process = subprocess.Popen(
             [*prefix, sys.executable, program],
@@ -139,14 +144,14 @@ class TestRealProcesses:
         assert old.ask("alloc") == 226
         assert programs().ask("alloc") == 0
 
-    def test_a_process_below_a_pods_folder_is_that_pods(self, agent, node, programs):
+    def test_a_process_counts_for_the_pod_in_whose_folder_it_lives_and_reports(self, agent, node, programs):
         home = node.root / "pods/3f2504e0-4f89-41d3-9a0c-0305e82c3301"
         home.mkdir(parents=True)
         program, stranger = programs(home=home), programs(home=node.root)
         agent.post("/faults", request(), expect=201)
         assert (program.ask("alloc"), stranger.ask("alloc")) == (719, 719)
         calls = {call["host_pid"]: call["pod_uid"] for call in agent.get("/faults/f1")["first_faulted"]}
-        assert calls == {program.process.pid: home.name, stranger.process.pid: None}
+        assert calls == {program.process.pid: home.name}
 
     def test_a_process_that_ends_before_it_can_be_looked_up_is_known_from_the_arming(
         self, agents, node, programs
@@ -272,6 +277,42 @@ class TestLies:
         lie(node, generation=generation, pid=pid)
         (process,) = agent.get("/faults/f1")["processes"]
         assert (process["pid"], process["host_pid"]) == (pid, None)
+
+    @needs_shim
+    def test_a_row_that_names_a_process_of_another_pod_counts_for_neither(self, agents, node, programs):
+        home = node.root / "pods/3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+        home.mkdir(parents=True)
+        agent, victim = agents.start(), programs(home=home)
+        generation = agent.post("/faults", request(), expect=201)["generation"]
+        lie(node, generation=generation, pid=victim.process.pid)
+        assert agent.get("/faults/f1")["first_faulted"] == []
+        assert f"reports pid {victim.process.pid}, which is in {home.name}" in agent.stop()[1]
+
+    def test_what_one_pod_forges_leaves_room_for_the_others(self, agent, node):
+        generation = agent.post("/faults", request(), expect=201)["generation"]
+        with node.events.open("r+b", buffering=0) as file:
+            file.seek(ctypes.sizeof(EventsHeader))
+            file.write(forged_rows(generation, 1))
+        told = agent.get("/faults/f1")["first_faulted"]
+        assert 0 < len(told) <= MOST_CALLS_OF_A_POD < MOST_CALLS
+
+    def test_links_pipes_and_devices_in_a_pods_folder_are_not_opened(self, agents, node):
+        others = [
+            node.events.parents[1] / f"0a1b2c3d-0000-4000-8000-00000000001{number}" for number in range(4)
+        ]
+        for folder in others:
+            folder.mkdir()
+        (others[0] / "events").symlink_to(node.token_file)
+        os.mkfifo(others[1] / "events")
+        (others[2] / "events").mkdir()
+        (others[3] / "events").write_text("x")
+        token = node.token_file.read_bytes()
+        agent = agents.start()
+        agent.post("/faults", request(), expect=201)
+        assert agent.get("/faults/f1")["state"] == "armed"
+        assert node.token_file.read_bytes() == token
+        log = agent.stop()[1]
+        assert [log.count(folder.name + " reports nothing") for folder in others] == [1, 1, 1, 1]
 
     def test_rubbish_in_the_file_is_survived(self, agent, node):
         agent.post("/faults", request(), expect=201)

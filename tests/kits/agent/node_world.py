@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 
+POD = "0a1b2c3d-0000-4000-8000-000000000001"
+"""The uid of a pod of its node."""
 GPU0 = "GPU-11111111-2222-3333-4444-555555555555"
 GPU1 = "GPU-66666666-7777-8888-9999-000000000000"
 WATCHDOG_S = 60
@@ -29,8 +31,10 @@ class Node:
         self.kmsg = root / "kmsg"
         self.kmsg.touch()
         self.sock = root / "agent.sock"
-        self.ctl = root / "run/offbus/ctl"
-        self.events = root / "run/offbus/events"
+        self.ctl = root / "run/offbus/page/ctl"
+        self.events = root / "run/offbus/events" / POD / "events"
+        """Of the one pod whose folder is here from the start."""
+        self.events.parent.mkdir(parents=True)
         self.state = root / "var/lib/offbus/faults.json"
         self.token = secrets.token_hex(16)
         self.token_file = root / "token"
