@@ -22,6 +22,8 @@ _BEAT_S = HEARTBEAT_TTL_S / 4
 _LOOK_S = 0.05
 """How often the events file is read without a doorbell: shared memory wakes nobody."""
 
+_TIDY_S = 60.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,6 +33,7 @@ async def keep(agent: Agent) -> None:
         tasks.create_task(_keep_leases(agent))
         tasks.create_task(agent.collector.run())
         tasks.create_task(_listen(agent))
+        tasks.create_task(_tidy(agent))
 
 
 async def _keep_leases(agent: Agent) -> None:
@@ -48,27 +51,37 @@ async def _keep_leases(agent: Agent) -> None:
 async def _listen(agent: Agent) -> None:
     """Ask for a look after every ring, and ignore the doorbell for a moment then: a process may ring all the time."""
     try:
-        bell = Doorbell(agent.page.events_path)
+        bell = Doorbell(agent.page.events.path)
     except DoorbellError as err:
-        _log.warning("%s; polling every %g s instead", err, _LOOK_S)
-        return await _look_always(agent)
+        return await _look_always(agent, err)
     loop, rung = asyncio.get_running_loop(), asyncio.Event()
     try:
         while True:
+            bell.watch(agent.page.events.pods())
+            agent.collector.ask()
+            await asyncio.sleep(REST_S)
             loop.add_reader(bell.fd, rung.set)
             await rung.wait()
             loop.remove_reader(bell.fd)
             bell.silence()
             rung.clear()
-            agent.collector.ask()
-            await asyncio.sleep(REST_S)
+    except DoorbellError as err:
+        await _look_always(agent, err)
     finally:
         loop.remove_reader(bell.fd)
         bell.close()
 
 
-async def _look_always(agent: Agent) -> None:
+async def _look_always(agent: Agent, why: DoorbellError) -> None:
+    _log.warning("%s; polling every %g s instead", why, _LOOK_S)
     while True:
-        if agent.book.armed():
-            agent.collector.ask()
-        await asyncio.sleep(_LOOK_S)
+        agent.collector.ask()
+        await asyncio.sleep(_LOOK_S if agent.book.armed() else _TIDY_S)
+
+
+async def _tidy(agent: Agent) -> None:
+    """Now and then: nothing signals that a pod has gone."""
+    while True:
+        await asyncio.sleep(_TIDY_S)
+        if agent.page.events.pods():
+            await agent.collector.tidy()

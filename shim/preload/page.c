@@ -1,9 +1,11 @@
-/* The two files in a process: found at start, `ctl` mapped for reading, `events` opened for each write.
+/* The two files in a process: `ctl` is found at start and mapped for reading, `events` is opened for each write.
  *
- * They are in OFFBUS_PAGE_DIR; a proxy, and an object that /etc/ld.so.preload names, also looks in the folder above its
- * own, as the agent installs them: their processes may have no variables (`env -i`, setuid). Without either the shim is
- * silent and idle. With any problem in them the process runs as without the shim; if it uses CUDA or NVML, one line on
- * stderr says why.
+ * `ctl` is in OFFBUS_PAGE_DIR, `events` in OFFBUS_EVENTS_DIR, and without that variable beside `ctl`. A proxy, and an
+ * object that /etc/ld.so.preload names, also looks beside its own folder, in `page` and `events`, as a pod has them
+ * mounted: their processes may have no variables (`env -i`, setuid). Without `ctl` the shim is silent and idle. With
+ * any problem in it the process runs as without the shim; if it uses CUDA or NVML, one line on stderr says why.
+ * `events` is made by the agent once the pod's folder exists, which may be after the process has started: it is
+ * checked when something is to be written, and what cannot be written is not recorded.
  */
 #include "raw.h"
 #include "shim.h"
@@ -14,7 +16,6 @@ static const uint32_t never = 0, always = 1;
 static const struct offbus_ctl *ctl;
 static uint64_t boot_id_hash;
 static char events_path[PATH_SIZE + 16];
-static bool events_good;
 
 /* What thunks load; see thunk.h. */
 __attribute__((visibility("hidden"))) const uint32_t *offbus_word = &never;
@@ -66,59 +67,58 @@ static void open_ctl(const char *path) {
   page_follow();
 }
 
-static void check_events(void) {
-  const char *why;
+static bool is_events(int fd) {
   struct {
     uint32_t doorbell, magic;
     uint16_t abi_major, abi_minor;
     uint32_t size;
   } head = {0};
-  int fd = open_file(events_path, OFFBUS_EVENTS_SIZE, O_RDWR, &why);
-  if (fd >= 0) {
-    long got = raw_pread(fd, &head, sizeof head, 0);
-    events_good = got == (long)sizeof head && head.magic == OFFBUS_EVENTS_MAGIC &&
-                  head.abi_major == OFFBUS_ABI_MAJOR && head.size == OFFBUS_EVENTS_SIZE;
-    why = "is not an events page of this version";
-    raw_close(fd);
-  }
-  if (!events_good) complaint_add(events_path, why);
+  return raw_pread(fd, &head, sizeof head, 0) == (long)sizeof head && head.magic == OFFBUS_EVENTS_MAGIC &&
+         head.abi_major == OFFBUS_ABI_MAJOR && head.size == OFFBUS_EVENTS_SIZE;
 }
 
 /* Opened each time: a program may close any unknown descriptor, and its number may be reused. */
-int page_open_events(void) { return events_good ? raw_open(events_path, O_RDWR | O_NONBLOCK | O_NOFOLLOW) : -1; }
+int page_open_events(void) {
+  const char *why;
+  int fd = open_file(events_path, OFFBUS_EVENTS_SIZE, O_RDWR | O_NOFOLLOW, &why);
+  if (fd < 0 || is_events(fd)) return fd;
+  raw_close(fd);
+  return -1;
+}
 
 bool page_exists(void) { return ctl != NULL; }
 
-static bool has_page(const char *folder) {
-  char path[PATH_SIZE + 16];
-  path_join(path, sizeof path, folder, "/ctl");
+static bool is_file(const char *path) {
   int fd = raw_open(path, O_RDONLY | O_NONBLOCK);
   if (fd >= 0) raw_close(fd);
   return fd >= 0;
 }
 
-/* False when no page is configured. A program that loads us by a variable would set the folder by another. */
-static bool find_folder(char *folder) {
-  environment_read("OFFBUS_PAGE_DIR", folder, PATH_SIZE);
-  if (folder[0]) return true;
-  environment_read("LD_PRELOAD", folder, PATH_SIZE);
+/* False when no page is configured. A program that loads us by a variable would set the folders by others. */
+static bool find_files(char *ctl_path) {
+  char folder[PATH_SIZE];
+  environment_read("OFFBUS_PAGE_DIR", folder, sizeof folder);
+  path_join(ctl_path, PATH_SIZE + 16, folder, "/ctl");
+  path_join(events_path, sizeof events_path, folder, "/events");
+  if (folder[0]) {
+    environment_read("OFFBUS_EVENTS_DIR", folder, sizeof folder);
+    if (folder[0]) path_join(events_path, sizeof events_path, folder, "/events");
+    return true;
+  }
+  environment_read("LD_PRELOAD", folder, sizeof folder);
   if (folder[0] && !build_kind) return false;
-  own_folder(folder, PATH_SIZE - 4);
-  if (!folder[0]) return false;
-  path_join(folder + text_length(folder), 4, "..", "");
-  return has_page(folder);
+  own_folder(folder, sizeof folder);
+  path_join(ctl_path, PATH_SIZE + 16, folder, "../page/ctl");
+  path_join(events_path, sizeof events_path, folder, "../events/events");
+  return folder[0] && is_file(ctl_path);
 }
 
 void page_start(void) {
-  char folder[PATH_SIZE], ctl_path[PATH_SIZE + 16];
-  ctl = NULL, events_good = false;
+  char ctl_path[PATH_SIZE + 16];
+  ctl = NULL, events_path[0] = 0;
   line_start();
   page_follow();
-  if (!find_folder(folder)) return;
-  path_join(ctl_path, sizeof ctl_path, folder, "/ctl");
-  path_join(events_path, sizeof events_path, folder, "/events");
-  open_ctl(ctl_path);
-  if (ctl) check_events();
+  if (find_files(ctl_path)) open_ctl(ctl_path);
 }
 
 static bool expired(const struct offbus_slot *slot, uint64_t now) {

@@ -236,9 +236,10 @@ class Port(Protocol):
     agent_namespace: str = ""
     """The namespace of offbus's own programs in the cluster; "" where they are not pods."""
 
-    def host_path(self, path: str) -> str:
+    def host_path(self, path: str, sub: str) -> str:
         """How a path on the node (below a hostPath mount) is written in a container's environment variables.
 
-        In a cluster that is the mount path itself; in `local`, where nodes are folders,
-        "$(OFFBUS_NODE_ROOT)" + path, which its kubelet expands as Kubernetes expands $(VAR).
+        `sub` is the subfolder that is mounted there alone (subPathExpr), "" for none. In a cluster the result is the
+        mount path itself; in `local`, where nodes are folders and nothing is mounted, it is
+        "$(OFFBUS_NODE_ROOT)" + path + "/" + sub, which its kubelet expands as Kubernetes expands $(VAR).
         """

@@ -37,7 +37,7 @@ def world(offbus, sandbox):
     """Nodes, pages, pods, agents' faults and processes, read without our port."""
     status = json.loads(offbus.call("local", "status", "--json").stdout)
     nodes = [(node["name"], node["cordoned"], node["faults"]) for node in status["nodes"]]
-    armed = [struct.unpack("<I", (n / "run/offbus/ctl").read_bytes()[:4])[0] for n in sandbox.nodes()]
+    armed = [struct.unpack("<I", (n / "run/offbus/page/ctl").read_bytes()[:4])[0] for n in sandbox.nodes()]
     commands = sorted(command_of(pid) for pid in processes_below(sandbox.folder))
     return {"nodes": nodes, "pods": status["pods"], "armed": armed, "processes": commands}
 

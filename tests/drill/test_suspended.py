@@ -39,7 +39,7 @@ def scenario(folder: Path) -> Path:
 
 def is_armed(node: Path) -> bool:
     """Whether a node's page has any armed slot (shim/include/offbus_page.h: the first word)."""
-    return bool(struct.unpack_from("<I", (node / "run/offbus/ctl").read_bytes())[0])
+    return bool(struct.unpack_from("<I", (node / "run/offbus/page/ctl").read_bytes())[0])
 
 
 async def until_disarmed(node: Path) -> None:

@@ -19,7 +19,7 @@ from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import Object, Ref
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.cluster.kwok import FAKE, SERVER_OPTION, kwok
 from tests.kits.cluster.lws import lws, lws_definition, lws_webhooks

@@ -17,7 +17,7 @@ from offbus_steps.prepare.dry_run import dry_run_pod
 from offbus_steps.prepare.mutating_policy import binding_of, policy_of
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.testing.conformance.waiting import until
-from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
+from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.kubernetes.deployments import GPU, deployed, deployment, pods_of, preloads, spec_of
@@ -98,11 +98,13 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
         )
         assert preloads(chained) == [f"{LIBRARY}:/own.so", f"{LIBRARY}:/image.so", LIBRARY, "/own.so"]
         first = chained["spec"]["containers"][0]
-        assert [one["name"] for one in first["env"]] == ["A", "LD_PRELOAD", "OFFBUS_PAGE_DIR"]
-        assert first["volumeMounts"] == [{"name": "offbus", "mountPath": PAGE_DIR}]
-        assert chained["spec"]["volumes"] == [
-            {"name": "offbus", "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
+        assert [one["name"] for one in first["env"]] == [
+            "A",
+            "LD_PRELOAD",
+            *(one["name"] for one in variables(lambda path, _: path)),
         ]
+        assert first["volumeMounts"] == list(MOUNTS)
+        assert chained["spec"]["volumes"] == list(VOLUMES)
         shared = {"limits": {"nvidia.com/gpu.shared": "1"}}
         inits = [
             container("check", resources=GPU),

@@ -8,7 +8,8 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Object, Ref
 from offbus_steps.residue.patching import change, patch_fields
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
-from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
+from offbus_steps.workloads.shim_fields import preload_fields
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.manifests import agg, beta_agg, deployment, leader_worker_set, stateful_set

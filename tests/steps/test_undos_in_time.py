@@ -19,7 +19,7 @@ from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S, RestoreFields
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.fields import apply, merge_patch, plan
-from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from tests.kits.steps.faults import TARGET
 from tests.kits.steps.timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile

@@ -76,6 +76,12 @@ class Collector:
         async with self._alone:
             await self._in_thread(self._evidence.forget, stored)
 
+    async def tidy(self) -> None:
+        """Remove what pods left that are gone, once it has been read."""
+        await self.news()
+        async with self._alone:
+            await self._in_thread(self._evidence.tidy)
+
     async def run(self) -> None:
         """Runs until cancelled."""
         while True:

@@ -1,32 +1,34 @@
-"""What processes report about a fault: read from the events file, and accepted only as far as it can be checked.
+"""What processes report about a fault: read from their pods' events files, accepted only as far as it can be checked.
 
 Job: say which processes, counts and first faulted calls the rows of an arming show. A row is written by an untrusted
 process: a record counts only with the code that was armed, on a GPU of the fault, at a time between arming and now, and
-the pid is looked up in /proc (`processes`). What does not fit is left out and logged once. It changes no fault: the
-registry does, once `collector` passes on what was seen.
+the pid is looked up in /proc (`processes`): one of another pod than the file's is not counted. What does not fit is
+left out and logged once. It changes no fault: the registry does, once `collector` passes on what was seen.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
 from offbus_agent.catalogue.xid_effects import Plane
-from offbus_agent.faults.processes import Known, census, find_processes, pod_uid
+from offbus_agent.faults.processes import Known, census, find_processes, living_pods, pod_uid
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import Counts, FirstFaulted, ProcessSeen
 from offbus_agent.page.control import FaultedCall, ProcessRow
 from offbus_agent.planes.page_plane import NodePage
 
-__all__ = ["MOST_CALLS", "Arming", "Evidence", "Seen", "identity", "when"]
+__all__ = ["MOST_CALLS", "MOST_CALLS_OF_A_POD", "Arming", "Evidence", "Seen", "identity", "when"]
 
 _NAMES = {Plane.CUDA: CUDA_CODES, Plane.NVML: NVML_CODES}
-_Key = tuple[int, int, int]
-"""Identifies a process: pid namespace, pid in it, when it loaded the shim."""
+_Key = tuple[str, int, int, int]
+"""Identifies a process: the pod that reports it, pid namespace, pid in it, when it loaded the shim."""
 MOST_CALLS = 1024
-"""First faulted calls stored per fault: two for each process that has a row; more can only be forged."""
+"""First faulted calls stored per fault."""
+MOST_CALLS_OF_A_POD = 128
+"""Of these, of one pod: two for each of its processes with a row. What one pod forges leaves room for the others."""
 _MOST_REMEMBERED = 4096
 _log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class Evidence:
         self._root = node_root
         self._found: dict[_Key, Known] = {}
         self._census = _Census(0, {})
-        self._unverified: set[tuple[int, Plane, _Key]] = set()
+        self._unverified: set[tuple[int, Plane | None, _Key]] = set()
 
     def look_around(self) -> None:
         """Remember which processes a fault can affect: one may end before its failed call is read."""
@@ -84,51 +86,69 @@ class Evidence:
 
     def look(self, armings: Sequence[Arming]) -> dict[str, Seen]:
         """What these faults show now, by fault id; those that no process has a row for are left out."""
-        rows: dict[int, list[ProcessRow]] = {one.generation: [] for one in armings}
-        for row in self._page.rows():
-            if row.generation in rows:
-                rows[row.generation].append(row)
-        self._identify(row for found in rows.values() for row in found)
-        return {one.fault: self._seen(one, rows[one.generation]) for one in armings if rows[one.generation]}
+        generations = {one.generation for one in armings}
+        rows = [
+            (pod.pod, row) for pod in self._page.rows() for row in pod.rows if row.generation in generations
+        ]
+        self._identify(rows)
+        own = [(pod, row) for pod, row in rows if self._is_of_its_pod(pod, row)]
+        of = {one.fault: [found for found in own if found[1].generation == one.generation] for one in armings}
+        return {one.fault: self._seen(one, of[one.fault]) for one in armings if of[one.fault]}
 
     def forget(self, stored: StoredFault) -> None:
         """Free the rows of a fault whose evidence was handed over."""
         if stored.fault.generation:
             self._page.forget(stored.fault.generation)
 
-    def _seen(self, arming: Arming, rows: Sequence[ProcessRow]) -> Seen:
-        believed = [(row, self._calls(arming, row)) for row in rows]
+    def tidy(self) -> None:
+        """Remove the events folders of pods that have no process here any more."""
+        if self._page.events.pods():
+            self._page.events.tidy(living_pods(self._root))
+
+    def _is_of_its_pod(self, pod: str, row: ProcessRow) -> bool:
+        """A row counts only for the pod in whose folder it is: not one that names a process of another pod."""
+        other = self._found[_key(pod, row)].pod_uid
+        if other != pod:
+            self._log_once((0, None, _key(pod, row)), f"pod {pod} reports pid {row.pid}, which is in {other}")
+        return other == pod
+
+    def _seen(self, arming: Arming, rows: Sequence[tuple[str, ProcessRow]]) -> Seen:
+        believed = [(pod, row, self._calls(arming, pod, row)) for pod, row in rows]
         return Seen(
             counts=Counts(
-                intercepted=sum(row.intercepted for row in rows), faulted=sum(row.faulted for row in rows)
+                intercepted=sum(row.intercepted for _, row in rows),
+                faulted=sum(row.faulted for _, row in rows),
             ),
-            processes=[self._process(row, calls) for row, calls in believed],
-            calls=[call for _, calls in believed for call in calls],
+            processes=[self._process(pod, row, calls) for pod, row, calls in believed],
+            calls=[call for *_, calls in believed for call in calls],
         )
 
-    def _process(self, row: ProcessRow, calls: list[FirstFaulted]) -> ProcessSeen:
+    def _process(self, pod: str, row: ProcessRow, calls: list[FirstFaulted]) -> ProcessSeen:
         return ProcessSeen(
             pid=row.pid,
-            host_pid=self._found[_key(row)].host_pid,
+            host_pid=self._found[_key(pod, row)].host_pid,
             start_ns=row.start_ns,
             faulted=row.faulted,
             first_faulted=min(calls, key=when, default=None),
         )
 
-    def _calls(self, arming: Arming, row: ProcessRow) -> list[FirstFaulted]:
+    def _calls(self, arming: Arming, pod: str, row: ProcessRow) -> list[FirstFaulted]:
         calls = []
         for plane, call in ((Plane.CUDA, row.cuda), (Plane.NVML, row.nvml)):
             if call is None:
                 continue
             why = _why_unverified(arming, plane, call)
             if why:
-                self._log_once(arming, plane, row, why)
+                told = f"fault {arming.fault}: pid {row.pid} claims a {plane.value} call that {why}"
+                self._log_once((row.generation, plane, _key(pod, row)), told)
             else:
-                calls.append(self._call(arming, plane, row, call))
+                calls.append(self._call(arming, plane, pod, row, call))
         return calls
 
-    def _call(self, arming: Arming, plane: Plane, row: ProcessRow, call: FaultedCall) -> FirstFaulted:
-        who, gpus = self._found[_key(row)], arming.gpus
+    def _call(
+        self, arming: Arming, plane: Plane, pod: str, row: ProcessRow, call: FaultedCall
+    ) -> FirstFaulted:
+        who, gpus = self._found[_key(pod, row)], arming.gpus
         if call.gpu:  # in the fault's own spelling
             gpu = next(one for one in gpus if one.lower() == call.gpu.lower())
         else:  # the process did not know it: the fault's only GPU, if there is only one
@@ -146,34 +166,31 @@ class Evidence:
             at_ns=call.at_ns,
         )
 
-    def _identify(self, rows: Iterable[ProcessRow]) -> None:
+    def _identify(self, rows: Sequence[tuple[str, ProcessRow]]) -> None:
         """Look up the new ones, all in one pass of /proc.
 
         A process may end right after its call failed. One that has ended is taken from the census, if it had loaded
-        the shim by then: pids are reused.
+        the shim by then: pids are reused. One that is not found there either is of the pod that reported it.
         """
-        new = {_key(row): row for row in rows if _key(row) not in self._found}
+        new = {_key(pod, row): row for pod, row in rows if _key(pod, row) not in self._found}
         if len(self._found) + len(new) > _MOST_REMEMBERED:
             self._found.clear()
-            new = {_key(row): row for row in rows}
+            new = {_key(pod, row): row for pod, row in rows}
         pids = find_processes({(row.pid_namespace, row.pid) for row in new.values()}, self._page.path)
         for key, row in new.items():
-            pid, counted = (
-                pids.get((row.pid_namespace, row.pid)),
-                self._census.found.get((row.pid_namespace, row.pid)),
-            )
+            name = (row.pid_namespace, row.pid)
+            pid, counted = pids.get(name), self._census.found.get(name)
             if pid is not None:
                 self._found[key] = Known(pid, pod_uid(pid, self._root))
             elif counted and row.start_ns < self._census.at_ns:
                 self._found[key] = counted
             else:
-                self._found[key] = Known(None, None)
+                self._found[key] = Known(None, key[0])
 
-    def _log_once(self, arming: Arming, plane: Plane, row: ProcessRow, why: str) -> None:
-        key = (row.generation, plane, _key(row))
-        if key not in self._unverified and len(self._unverified) < _MOST_REMEMBERED:
-            self._unverified.add(key)
-            _log.warning("fault %s: pid %d claims a %s call that %s", arming.fault, row.pid, plane.value, why)
+    def _log_once(self, about: tuple[int, Plane | None, _Key], what: str) -> None:
+        if about not in self._unverified and len(self._unverified) < _MOST_REMEMBERED:
+            self._unverified.add(about)
+            _log.warning("%s", what)
 
 
 def _why_unverified(arming: Arming, plane: Plane, call: FaultedCall) -> str:
@@ -189,13 +206,13 @@ def _why_unverified(arming: Arming, plane: Plane, call: FaultedCall) -> str:
     return ""
 
 
-def _key(row: ProcessRow) -> _Key:
-    return row.pid_namespace, row.pid, row.start_ns
+def _key(pod: str, row: ProcessRow) -> _Key:
+    return pod, row.pid_namespace, row.pid, row.start_ns
 
 
-def identity(call: FirstFaulted) -> tuple[Plane, int, int, int]:
+def identity(call: FirstFaulted) -> tuple[Plane, str | None, int, int, int]:
     """What makes two records the same call."""
-    return call.plane, call.pid, call.tid, call.at_ns
+    return call.plane, call.pod_uid, call.pid, call.tid, call.at_ns
 
 
 def when(call: FirstFaulted) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Known", "Preloaded", "census", "find_processes", "pod_uid", "preloaded"]
+__all__ = ["Known", "Preloaded", "census", "find_processes", "living_pods", "pod_uid", "preloaded"]
 
 _PROC = Path("/proc")
 _POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
@@ -121,6 +121,11 @@ def pod_uid(pid: int, node_root: Path) -> str | None:
     """
     found = _POD.search(_content(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
     return found[1].decode().replace("_", "-") if found else _home_pod(pid, node_root)
+
+
+def living_pods(node_root: Path) -> frozenset[str]:
+    """The uids of all pods that have a process here."""
+    return frozenset(pod for pid in _all_pids() if (pod := pod_uid(pid, node_root)))
 
 
 def _home_pod(pid: int, node_root: Path) -> str | None:

@@ -7,11 +7,12 @@ waits for evidence, which `collector` brings. It serves no requests (`service` d
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
 from offbus_agent.faults.event_log import EventLog
 from offbus_agent.faults.ownership import not_found, refuse_stale
-from offbus_agent.faults.process_evidence import MOST_CALLS, Seen, identity, when
+from offbus_agent.faults.process_evidence import MOST_CALLS, MOST_CALLS_OF_A_POD, Seen, identity, when
 from offbus_agent.faults.store import Store, StoredFault, StoreError
 from offbus_agent.lease_time import boottime_ns, has_expired
 from offbus_agent.models import Fault, State
@@ -121,8 +122,13 @@ class FaultBook:
         fault = stored.fault
         fault.counts, fault.processes = seen.counts, seen.processes
         known = {identity(call) for call in fault.first_faulted}
-        fresh = [call for call in seen.calls if identity(call) not in known]
-        fresh = sorted(fresh[: MOST_CALLS - len(fault.first_faulted)], key=when)
+        of_pod = Counter(call.pod_uid for call in fault.first_faulted)
+        fresh = []
+        for call in sorted(seen.calls, key=when):
+            if identity(call) not in known and of_pod[call.pod_uid] < MOST_CALLS_OF_A_POD:
+                of_pod[call.pod_uid] += 1
+                fresh.append(call)
+        del fresh[MOST_CALLS - len(known) :]
         fault.first_faulted = sorted([*fault.first_faulted, *fresh], key=when)
         for call in fresh:
             self.events.append(stored, "first_faulted", call.at_ns, **call.model_dump(exclude={"at_ns"}))

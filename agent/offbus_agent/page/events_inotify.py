@@ -1,16 +1,18 @@
-"""Wakes the agent when a process reports its first faulted call.
+"""Wakes the agent when a process reports its first faulted call, and when a pod's folder of events appears.
 
-Job: an inotify watch on the events file. The shim rings by pwrite(2) after it filled a record, because stores to shared
-memory wake nobody. Without inotify, `DoorbellError` is raised; the keeper then polls.
+Job: inotify watches on the folder of all pods' events and on each pod's own. The shim rings by pwrite(2) of a row.
+Without inotify, `DoorbellError` is raised; the keeper then polls.
 """
 
 import ctypes
+import errno
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = ["Doorbell", "DoorbellError"]
 
-_IN_MODIFY = 0x2
+_IN_MODIFY, _IN_MOVED_TO, _IN_CREATE, _IN_ONLYDIR = 0x2, 0x80, 0x100, 0x1000000
 _BUFFER = 64 * 1024
 
 
@@ -21,15 +23,25 @@ class DoorbellError(Exception):
 class Doorbell:
     """One inotify descriptor; readable after a ring."""
 
-    def __init__(self, path: Path) -> None:
-        libc = ctypes.CDLL(None, use_errno=True)
-        self.fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    def __init__(self, folder: Path) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self.fd: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self.fd < 0:
             raise DoorbellError(f"no inotify instance: {os.strerror(ctypes.get_errno())}")
-        if libc.inotify_add_watch(self.fd, os.fsencode(path), _IN_MODIFY) < 0:
+        if not self._watch(folder, _IN_CREATE | _IN_MOVED_TO):
             why = os.strerror(ctypes.get_errno())
             self.close()
-            raise DoorbellError(f"no inotify watch on {path}: {why}")
+            raise DoorbellError(f"no inotify watch on {folder}: {why}")
+
+    def watch(self, pods: Iterable[Path]) -> None:
+        """Watch these folders too; one that is watched or gone changes nothing. Raises DoorbellError."""
+        for folder in pods:
+            if not self._watch(folder, _IN_MODIFY) and ctypes.get_errno() != errno.ENOENT:
+                raise DoorbellError(f"no inotify watch on {folder}: {os.strerror(ctypes.get_errno())}")
+
+    def _watch(self, folder: Path, what: int) -> bool:
+        watch: int = self._libc.inotify_add_watch(self.fd, os.fsencode(folder), what | _IN_ONLYDIR)
+        return watch >= 0
 
     def silence(self) -> bool:
         """Read all rings so far; whether there were any."""

@@ -27,18 +27,21 @@ def open_or_create(path: Path, content: bytes, mode: int) -> tuple[int, bool]:
 
 
 def _open(path: Path) -> int:
+    """Looked at before it is opened: to open a device or a FIFO that a pod put there may have an effect."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        seen = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         raise
     except OSError as err:
-        raise PageError(
-            f"cannot open {path}: {err.strerror}; check that it is a regular file of this user"
-        ) from err
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise PageError(f"{path} is not a regular file; move it away")
-    return fd
+        raise PageError(f"cannot open {path}: {err.strerror}") from err
+    try:
+        if not stat.S_ISREG(os.fstat(seen).st_mode):
+            raise PageError(f"{path} is not a regular file; move it away")
+        return os.open(f"/proc/self/fd/{seen}", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as err:
+        raise PageError(f"cannot open {path}: {err.strerror}; check that it is of this user") from err
+    finally:
+        os.close(seen)
 
 
 def _create(path: Path, content: bytes, mode: int) -> bool:

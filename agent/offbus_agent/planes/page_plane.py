@@ -1,10 +1,12 @@
-"""The node's page folder: `run/offbus/{ctl,events,lib/liboffbus.so}` below its root.
+"""The node's folders for processes: `run/offbus/{page/ctl,lib/liboffbus.so,events/<pod uid>/events}` below its root.
 
-Job: create it, install the shim there, and arm, renew and disarm with everything read back. A page that is no longer
-the file under its name counts as failed: processes that start now would map the other one. On a platform without the
-shim the folder exists, and every use fails with the reason.
+Job: create them, install the shim there, and arm, renew and disarm with everything read back. Pods have each folder
+mounted alone, `page` and `lib` read-only. A page that is no longer the file under its name counts as failed: processes
+that start now would map the other one. A library that is no longer ours is restored, and the arming refused. On a
+platform without the shim the folders exist, and every use fails with the reason.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -17,12 +19,11 @@ from offbus_agent.models import FaultRequest
 from offbus_agent.page.control import (
     CallClass,
     ControlPage,
-    EventsPage,
     FaultMode,
     PageError,
-    ProcessRow,
     Slot,
 )
+from offbus_agent.page.events_folder import EventsFolder, PodRows
 from offbus_agent.page.native_library import SHIM, NativeMissingError, library
 from offbus_agent.planes.resolve import Plan
 
@@ -38,6 +39,7 @@ _MODES = {
     Mode.LOST: FaultMode.LOST,
 }
 _ALL_CLASSES = ~CallClass(0)
+_log = logging.getLogger(__name__)
 
 
 class NodePageError(Exception):
@@ -53,25 +55,38 @@ class PageNotShownError(PageFailedError):
 
 
 class NodePage:
-    """The page of a node, with its events file. `no_shim` says why faults cannot reach processes, "" if they can."""
+    """The page of a node, with its pods' events files.
 
-    def __init__(self, control: ControlPage, events: EventsPage, no_shim: str) -> None:
+    `no_shim` says why faults cannot reach processes, "" if they can.
+    """
+
+    def __init__(self, control: ControlPage, events: EventsFolder, shim: Path, no_shim: str) -> None:
         self.path = control.path
-        self.events_path = events.path
+        self.events = events
         self._control = control
-        self._events = events
+        self._shim = shim
         self._no_shim = no_shim
-        self._files = {path: _identity(path) for path in (control.path, events.path)}
+        self._identity = _identity(control.path)
+        self._verified = _identity(shim, content=True)
+        """The library's file when its content was last compared."""
 
     @classmethod
     def prepare(cls, root: Path) -> "NodePage":
-        """Create or take over the folder below a node's root. Raises NodePageError."""
+        """Create or take over the folders below a node's root. Raises NodePageError.
+
+        A page that is damaged is replaced: what it armed is lost, and processes that have it mapped see no heartbeat.
+        """
         folder = root / "run/offbus"
         try:
-            (folder / "lib").mkdir(mode=0o755, parents=True, exist_ok=True)
-            no_shim = _install_shim(folder / "lib" / SHIM)
-            control = ControlPage.create(folder / "ctl", heartbeat_ttl_ns=int(HEARTBEAT_TTL_S * 1e9))
-            return cls(control, EventsPage.create(folder / "events"), no_shim)
+            _remove_old_files(folder)
+            for name in ("page", "lib", "events"):
+                (folder / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+            shim = folder / "lib" / SHIM
+            no_shim = _install_shim(shim)
+            control = _control_page(folder / "page" / "ctl")
+            events = EventsFolder(folder / "events")
+            events.read()  # makes the files of pods that are here already
+            return cls(control, events, shim, no_shim)
         except (OSError, PageError) as err:
             raise NodePageError(f"cannot create the page folder {folder}: {err}") from err
 
@@ -79,11 +94,25 @@ class NodePage:
         """Raises PageFailedError when the page cannot be used now, PageNotShownError when nobody would see it."""
         if self._no_shim:
             raise PageFailedError(self._no_shim)
-        for path, identity in self._files.items():
-            if _identity(path) != identity:
-                raise PageNotShownError(
-                    f"{path} was removed or replaced: processes that start now would not see our page"
-                )
+        if _identity(self.path) != self._identity:
+            raise PageNotShownError(
+                f"{self.path} was removed or replaced: processes that start now would not see our page"
+            )
+        self._verify_shim()
+
+    def _verify_shim(self) -> None:
+        """Compare the installed library with ours when its file has changed; restore it, and refuse once."""
+        seen = _identity(self._shim, content=True)
+        if seen == self._verified:
+            return
+        changed = seen is None or self._shim.read_bytes() != library(SHIM).read_bytes()
+        if changed:
+            _install_shim(self._shim)
+        self._verified = _identity(self._shim, content=True)
+        if changed:
+            raise PageFailedError(
+                f"{self._shim} had been replaced or removed and is restored now: restart the processes that loaded it"
+            )
 
     def arm(self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int) -> int:
         """Arm the fault on all its GPUs at once; returns its generation, read back. Raises PageFailedError."""
@@ -122,13 +151,13 @@ class NodePage:
             self.disarm(fault)
         return {fault for fault, number in generations.items() if shown.get(fault) != number}
 
-    def rows(self) -> list[ProcessRow]:
-        """The processes' rows; unverified."""
-        return self._events.read()
+    def rows(self) -> list[PodRows]:
+        """The processes' rows, by pod; unverified."""
+        return self.events.read()
 
     def forget(self, generation: int) -> None:
         """Free the rows of an arming whose evidence was handed over."""
-        self._events.forget(generation)
+        self.events.forget(generation)
 
 
 def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, ends_ns: int) -> Slot:
@@ -159,12 +188,32 @@ def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, 
     )
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path, *, content: bool = False) -> tuple[int, ...] | None:
+    """Changes when the file is replaced or cut; with `content`, whenever it may have been written, too."""
     try:
         found = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns if content else 0
+
+
+def _control_page(path: Path) -> ControlPage:
+    ttl_ns = int(HEARTBEAT_TTL_S * 1e9)
+    try:
+        return ControlPage.create(path, heartbeat_ttl_ns=ttl_ns)
+    except PageError as err:
+        if not path.is_file() or path.is_symlink():
+            raise
+        _log.warning("%s; replaced by a new page", err)
+        path.unlink()
+        return ControlPage.create(path, heartbeat_ttl_ns=ttl_ns)
+
+
+def _remove_old_files(folder: Path) -> None:
+    """The files of an agent of 0.1: pods had the whole folder mounted, and could write all of it."""
+    for name in ("ctl", "events"):
+        if (folder / name).is_file():
+            (folder / name).unlink()
 
 
 def _install_shim(target: Path) -> str:

@@ -57,9 +57,9 @@ class LocalPort(Port):
         await self._client.aclose()
         await self._direct.aclose()
 
-    def host_path(self, path: str) -> str:
+    def host_path(self, path: str, sub: str) -> str:
         """See `offbus_steps.port.Port.host_path`."""
-        return f"$(OFFBUS_NODE_ROOT){path}"
+        return f"$(OFFBUS_NODE_ROOT){path}" + (f"/{sub}" if sub else "")
 
     async def sandbox(self) -> dict[str, Any]:
         """The supervisor's own status. Raises Unavailable."""

@@ -10,7 +10,7 @@ import anyio
 
 from offbus_sandbox.kubelet.host import Host, log_folder
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
-from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env
+from offbus_sandbox.kubelet.variables import ConfigError, container_argv, container_env, mounted_folders
 from offbus_sandbox.processes.child import Child, Command, ExitStatus
 from offbus_sandbox.processes.restart_backoff import restarted
 from offbus_sandbox.store.rules import now
@@ -131,6 +131,8 @@ class Container:
         )
         folder = log_folder(host.root, pod, self._spec["name"])
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in mounted_folders(pod, self._spec, env):
+            host.below_root(path).mkdir(mode=0o755, parents=True, exist_ok=True)
         home = host.pod_folder(pod)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         cwd = home / self._spec["workingDir"] if self._spec.get("workingDir") else home

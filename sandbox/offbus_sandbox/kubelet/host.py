@@ -39,6 +39,13 @@ class Host:
         """The working directory and home of a pod's processes."""
         return self.root / "pods" / str(pod["metadata"]["uid"])
 
+    def below_root(self, path: str) -> Path:
+        """A path of the node in its folder. Raises ValueError for one that leads out of it."""
+        found = self.root.joinpath(path.lstrip("/"))
+        if not found.resolve().is_relative_to(self.root.resolve()):
+            raise ValueError(f"{path} leads out of the node's folder")
+        return found
+
     def environment(self, pod: Object, ip: str, gpus: Sequence[str]) -> dict[str, str]:
         """What every container gets, before its own settings; nothing of the user's environment.
 

@@ -6,7 +6,7 @@ from typing import Any
 from offbus_sandbox.kubelet.expand import expand
 from offbus_steps.port import Object, Ref
 
-__all__ = ["ConfigError", "container_argv", "container_env"]
+__all__ = ["ConfigError", "container_argv", "container_env", "mounted_folders"]
 
 ReadObject = Callable[[Ref], Object | None]
 
@@ -41,6 +41,21 @@ def container_argv(container: Mapping[str, Any], env: Mapping[str, str]) -> list
     if not words:
         raise ConfigError(f"container {container['name']} has no command; a local node does not pull images")
     return [expand(word, env) for word in words]
+
+
+def mounted_folders(pod: Object, container: Mapping[str, Any], env: Mapping[str, str]) -> list[str]:
+    """The parts of the node's folders that the container has mounted alone (subPathExpr), as paths on the node.
+
+    The kubelet makes them. Nothing is mounted on a local node: a container's variables name the folders themselves.
+    """
+    paths = {
+        one["name"]: one["hostPath"]["path"] for one in pod["spec"].get("volumes") or () if "hostPath" in one
+    }
+    return [
+        f"{paths[one['name']]}/{expand(one['subPathExpr'], env)}"
+        for one in container.get("volumeMounts") or ()
+        if one.get("subPathExpr") and one["name"] in paths
+    ]
 
 
 def value_of(entry: Mapping[str, Any], pod: Object, env: Mapping[str, str], read: ReadObject) -> str:

@@ -14,7 +14,9 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
     """For `offbus.environment.Environment.fingerprint`, in addition to every cluster's. Raises Unavailable."""
     items: dict[str, Any] = {"Sandbox stray processes": await port.strays()}
     for folder in sorted((layout.root / "nodes").iterdir()):
-        items[f"Node/{folder.name} page"] = "armed" if is_armed(folder / "run/offbus/ctl") else "disarmed"
+        items[f"Node/{folder.name} page"] = (
+            "armed" if is_armed(folder / "run/offbus/page/ctl") else "disarmed"
+        )
     return items
 
 

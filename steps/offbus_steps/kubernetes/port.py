@@ -34,7 +34,7 @@ class KubernetesPort(Port):
         self.agents = KubernetesAgents(api, self.objects, agent_namespace)
         self.traffic = KubernetesTraffic(api, Frontends(api, self.objects))
 
-    def host_path(self, path: str) -> str:
+    def host_path(self, path: str, sub: str) -> str:  # the port's contract
         """The mount path itself: a container sees a hostPath where it is mounted."""
         return path
 

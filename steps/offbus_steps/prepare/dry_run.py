@@ -1,8 +1,8 @@
 """Whether a namespace admits pods with the shim, checked before anything is changed, by a dry run that stores nothing.
 
-The dry run is a copy of one of the target's GPU pods with the shim's volume, mount and environment. The server answers
-as for a real pod: Pod Security, other admission policies and webhooks included. A quota that the copy would exceed does
-not matter, because pods are replaced and not added.
+The dry run is a copy of one of the target's GPU pods with the shim's volumes, mounts and environment. The server
+answers as for a real pod: Pod Security, other admission policies and webhooks included. A quota that the copy would
+exceed does not matter, because pods are replaced and not added.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Forbidden, Invalid, Object
 from offbus_steps.workloads import gpus
-from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR
+from offbus_steps.workloads.shim_mounts import FOLDER
 from offbus_steps.workloads.shim_pod import Loading
 from offbus_steps.workloads.target import Target
 
@@ -27,9 +27,8 @@ async def require_admitted(cluster: Cluster, target: Target, running: list[Objec
     copies = [dry_run_pod(pod) for pod in running if gpus.gpu_request(pod["spec"])]
     if not copies:
         return  # nothing to copy: the rollout itself will show it
-    path = cluster.port.host_path
     # as a patched workload's pods have it; a chained LD_PRELOAD makes no difference to admission
-    loaded = Loading(path(LIBRARY), path(PAGE_DIR)).loaded(copies[0])
+    loaded = Loading(cluster.port.host_path).loaded(copies[0])
     try:
         await cluster.port.objects.create(loaded, dry_run=True)
     except (Forbidden, Invalid) as err:
@@ -53,11 +52,11 @@ def dry_run_pod(pod: Object) -> Object:
 def _refused(target: Target, why: str) -> StepError:
     if POD_SECURITY in why:
         return StepError(
-            f"Pod Security forbids the shim's hostPath volume in namespace {target.namespace}: {why}",
+            f"Pod Security forbids the shim's hostPath volumes in namespace {target.namespace}: {why}",
             hint=f"run `kubectl label namespace {target.namespace} pod-security.kubernetes.io/enforce=privileged "
             "--overwrite` for the drill, or use a namespace that allows hostPath",
         )
     return StepError(
         f"namespace {target.namespace} does not admit pods with the shim: {why}",
-        hint=f"allow the hostPath volume {PAGE_DIR} there, or use another namespace",
+        hint=f"allow hostPath volumes below {FOLDER} there, or use another namespace",
     )

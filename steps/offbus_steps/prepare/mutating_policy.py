@@ -2,7 +2,7 @@
 
 A MutatingAdmissionPolicy and its binding (admissionregistration.k8s.io), with a fixed name and the run's label. It
 selects the pods of one target in one namespace, and their containers and native sidecars that request GPUs, and adds
-what offbus_steps.workloads.shim_fields adds by patch: environment, mount, volume. An existing LD_PRELOAD is chained
+what offbus_steps.workloads.shim_fields adds by patch: environment, mounts, volumes. An existing LD_PRELOAD is chained
 behind ours; applied twice it changes nothing. `failurePolicy` is Ignore: a drill's policy must never keep a pod from
 starting. A cluster that serves the kind with its feature gate off accepts the objects and ignores them, so a dry run
 has to show the effect before anything relies on it. Pure.
@@ -16,7 +16,7 @@ from offbus_steps.port import Object
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.gpus import WHOLE_GPUS
-from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, VOLUME
+from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
 from offbus_steps.workloads.target import Target
 
 __all__ = ["CONDITIONS", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
@@ -31,7 +31,8 @@ RULE = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "res
 CONDITIONS = [
     {
         "name": "not-loaded-yet",
-        "expression": f'!has(object.spec.volumes) || !object.spec.volumes.exists(v, v.name == "{VOLUME}")',
+        "expression": "!has(object.spec.volumes) || "
+        f"!object.spec.volumes.exists(v, v.name in {json.dumps([one['name'] for one in VOLUMES])})",
     },
     {
         "name": "asks-for-gpus",
@@ -48,30 +49,45 @@ OWN = (
 """The LD_PRELOAD that the container would have: from its spec, else from its image."""
 
 
-def _loaded(field: str, which: str) -> str:
+def _literal(kind: str, value: Any) -> str:
+    """A value of JSON as CEL: objects get the type of their field, as ApplyConfiguration wants it."""
+    if isinstance(value, Mapping):
+        fields = ", ".join(f"{key}: {_literal(kind + '.' + key, one)}" for key, one in value.items())
+        return f"{kind}{{{fields}}}"
+    return json.dumps(value)  # JSON's escapes are CEL's, too
+
+
+def _loaded(field: str, which: str, host_path: Callable[[str, str], str]) -> str:
     """The containers of a field, changed."""
     made = f"Object.spec.{field}"
+    mounts = ", ".join(_literal(f"{made}.volumeMounts", one) for one in MOUNTS)
+    env = ",\n      ".join(_literal(f"{made}.env", one) for one in variables(host_path))
     return f"""object.spec.{field}.filter(c, {which}).map(c, {made}{{
     name: c.name,
-    volumeMounts: [{made}.volumeMounts{{name: "{VOLUME}", mountPath: "{PAGE_DIR}"}}],
+    volumeMounts: [{mounts}],
     env: [
       {made}.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
-      {made}.env{{name: "OFFBUS_PAGE_DIR", value: variables.folder}}
+      {env}
     ]}})"""
 
 
-CHANGED = f"""
+def _changed(host_path: Callable[[str, str], str]) -> str:
+    volumes = ", ".join(_literal("Object.spec.volumes", one) for one in VOLUMES)
+    inits, containers = (
+        _loaded(field, which, host_path)
+        for field, which in (("initContainers", SIDECAR), ("containers", GPU_CONTAINER))
+    )
+    return f"""
 Object{{spec: Object.spec{{
-  volumes: [Object.spec.volumes{{name: "{VOLUME}",
-    hostPath: Object.spec.volumes.hostPath{{path: "{PAGE_DIR}", type: "Directory"}}}}],
-  ?initContainers: {INITS} ? optional.of({_loaded("initContainers", SIDECAR)}) : optional.none(),
-  containers: {_loaded("containers", GPU_CONTAINER)}
+  volumes: [{volumes}],
+  ?initContainers: {INITS} ? optional.of({inits}) : optional.none(),
+  containers: {containers}
 }}}}
-"""
+""".strip()
 
 
 def policy_of(
-    name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str], str]
+    name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str, str], str]
 ) -> Object:
     """The policy for one target. `images`: the LD_PRELOAD from their images, by the containers' names."""
     literal = json.dumps  # JSON's escapes are CEL's, too
@@ -82,15 +98,14 @@ def policy_of(
         "matchConstraints": {**selectors_of(target), "resourceRules": [RULE]},
         "matchConditions": CONDITIONS,
         "variables": [
-            {"name": "library", "expression": literal(host_path(LIBRARY))},
-            {"name": "folder", "expression": literal(host_path(PAGE_DIR))},
+            {"name": "library", "expression": literal(host_path(LIBRARY, ""))},
             {
                 "name": "images",
                 "expression": "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in entries) + "}",
             },
         ],
         "mutations": [
-            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": CHANGED.strip()}}
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": _changed(host_path)}}
         ],
     }
     return {"kind": POLICY, "metadata": meta_of(name, run), "spec": spec}

@@ -19,7 +19,7 @@ from offbus_steps.nvsentinel import names
 __all__ = ["CONDITION", "CORDON", "META", "OURS", "PODS", "REST", "external_change", "split_spec"]
 
 OURS_PREFIX = "offbus.dev/"
-OUR_NAMES = re.compile(r"offbus|LD_PRELOAD|OFFBUS_[A-Z_]+")
+OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+")
 """Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
 
 OURS, REST = "what drills set", "the rest of its spec"

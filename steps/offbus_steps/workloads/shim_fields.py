@@ -1,6 +1,6 @@
 """What a workload needs to load the shim: computed as fields, so that it can be undone exactly.
 
-Environment, volume and mount of docs/architecture.md ("A node, as its programs see it"). An existing LD_PRELOAD is
+Environment, volumes and mounts of `shim_mounts`. An existing LD_PRELOAD is
 chained behind ours, never replaced; one that cannot be read is refused. Pure.
 """
 
@@ -12,18 +12,15 @@ from offbus_steps.port import Object
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Template, Workload
 from offbus_steps.workloads.fields import MISSING, Field, plan, read
+from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
 
-__all__ = ["LIBRARY", "PAGE_DIR", "VOLUME", "is_loaded_with", "is_prepared", "loads_shim", "preload_fields"]
-
-PAGE_DIR = "/run/offbus"
-LIBRARY = "/run/offbus/lib/liboffbus.so"
-VOLUME = "offbus"
+__all__ = ["is_loaded_with", "is_prepared", "loads_shim", "preload_fields"]
 
 
 def preload_fields(
     workload: Workload,
     running: Iterable[Object],
-    host_path: Callable[[str], str],
+    host_path: Callable[[str, str], str],
     images: Mapping[str, str] | None = None,
 ) -> list[Field]:
     """Every field to set, for all of the workload's containers that request GPUs. Raises StepError.
@@ -60,23 +57,19 @@ def _fields(
     workload: Workload,
     template: Template,
     running: list[Object],
-    host_path: Callable[[str], str],
+    host_path: Callable[[str, str], str],
     images: Mapping[str, str],
 ) -> list[Field]:
     chained = _chain(workload, template, running) or images.get(template.container)
     if not chained:  # an operator may run the container under other names: all of them use its image
         chained = next(iter(images.values()), "")
-    library = host_path(LIBRARY) + (f":{chained}" if chained else "")
-    volume = {"name": VOLUME, "hostPath": {"path": PAGE_DIR, "type": "Directory"}}
-    wanted: list[tuple[Any, ...]] = [
-        ((*template.env, ("name", "LD_PRELOAD")), {"name": "LD_PRELOAD", "value": library}),
-        (
-            (*template.env, ("name", "OFFBUS_PAGE_DIR")),
-            {"name": "OFFBUS_PAGE_DIR", "value": host_path(PAGE_DIR)},
-        ),
-        ((*template.volumes, ("name", VOLUME)), volume),
-        ((*template.mounts, ("mountPath", PAGE_DIR)), {"name": VOLUME, "mountPath": PAGE_DIR}),
+    library = host_path(LIBRARY, "") + (f":{chained}" if chained else "")
+    wanted: list[tuple[tuple[Any, ...], Any]] = [
+        ((*template.env, ("name", one["name"])), one)
+        for one in ({"name": "LD_PRELOAD", "value": library}, *variables(host_path))
     ]
+    wanted += [((*template.volumes, ("name", one["name"])), one) for one in VOLUMES]
+    wanted += [((*template.mounts, ("mountPath", one["mountPath"])), one) for one in MOUNTS]
     for path, _ in wanted[1:]:
         if read(workload.obj, path) is not MISSING:
             raise StepError(

@@ -235,7 +235,7 @@ class TimedPort:
         """The cluster as it is; what is written here comes from somebody else."""
         return self.objects.store
 
-    def host_path(self, path: str) -> str:
+    def host_path(self, path: str, sub: str) -> str:
         return path
 
 

@@ -104,7 +104,7 @@ def _is_ready(pod: Mapping[str, Any]) -> bool:
 
 def _nodes(sandbox: TortureSandbox) -> Iterator[tuple[str, Any]]:
     for node in sandbox.nodes:
-        page = (node / "run/offbus/ctl").read_bytes()
+        page = (node / "run/offbus/page/ctl").read_bytes()
         flags = [
             struct.unpack_from("<H", page, SLOT_OFFSET + number * SLOT_SIZE + FLAGS_OFFSET)[0]
             for number in range(SLOTS)

@@ -77,7 +77,7 @@ def _events(sandbox: TortureSandbox) -> list[dict[str, Any]]:
 
 
 def _is_armed(node: Path) -> bool:
-    return bool(struct.unpack_from("<I", (node / "run/offbus/ctl").read_bytes())[0])
+    return bool(struct.unpack_from("<I", (node / "run/offbus/page/ctl").read_bytes())[0])
 
 
 async def _until_disarmed(sandbox: TortureSandbox) -> None:

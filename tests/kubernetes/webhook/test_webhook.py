@@ -13,7 +13,7 @@ from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
 from offbus_steps.prepare.mutating_policy import binding_of, policy_of
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.prepare.webhook_configuration import CERTIFICATE, SERVICE, configuration_of
-from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
 from tests.kits.kubernetes.deployments import GPU, deployed, deployment, pods_of, preloads, spec_of
 from tests.kits.kubernetes.lone_server import ADMISSION_API, ADMISSION_GATE

@@ -14,7 +14,8 @@ from offbus_steps.watch.projections import PodProjection, project
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.fields import apply, read, restore
 from offbus_steps.workloads.requests import pod_requests
-from offbus_steps.workloads.shim_fields import LIBRARY, is_prepared, loads_shim, preload_fields
+from offbus_steps.workloads.shim_fields import is_prepared, loads_shim, preload_fields
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.shim_pod import Loading, needs_shim
 from offbus_steps.workloads.workload_kinds import workload_of
 
@@ -77,7 +78,7 @@ def test_the_shim_goes_into_a_sidecar_that_holds_gpus_and_nowhere_else(of: Any) 
     (template,) = workload_of(obj).gpu_templates()
     assert (template.container, template.gpus) == ("engine", 1)
     assert template.mounts[-3:-1] == ("initContainers", ("name", "engine"))
-    fields = preload_fields(workload_of(obj), [], str)
+    fields = preload_fields(workload_of(obj), [], lambda path, _: path)
     prepared = apply(obj, fields)
     assert is_prepared(workload_of(prepared))
     env = read(prepared, (*template.env, ("name", "LD_PRELOAD")))
@@ -246,7 +247,7 @@ CLAIMED = {
 @KINDS
 def test_what_cannot_be_targeted_is_refused_by_its_own_name(of: Any, spec: dict[str, Any], says: str) -> None:
     with pytest.raises(StepError, match=f"requests {says}") as caught:
-        preload_fields(workload_of(of(spec)), [], str)
+        preload_fields(workload_of(of(spec)), [], lambda path, _: path)
     assert "nvidia.com/gpu" in str(caught.value.hint)
     with pytest.raises(StepError, match=f"requests {says}"):
         with_settings(of(spec), Settings(log_level="debug"))

@@ -12,7 +12,8 @@ from offbus_steps.workloads.base import Template
 from offbus_steps.workloads.dynamo_graph import COMPONENT_LABEL, GRAPH_LABEL
 from offbus_steps.workloads.fields import apply, restore
 from offbus_steps.workloads.manifest import read_manifest
-from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, preload_fields
+from offbus_steps.workloads.shim_fields import preload_fields
+from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.dynamo_examples import EXAMPLES, Example, Part, manifest
@@ -32,7 +33,7 @@ def graph(example: Example, tmp_path: Path) -> dict[str, Any]:
     return {**objects[-1], "metadata": {**objects[-1]["metadata"], "uid": "u", "generation": 1}}
 
 
-def in_place(path: str) -> str:
+def in_place(path: str, _sub: str = "") -> str:
     return path
 
 
@@ -78,14 +79,16 @@ def kept(part: Part) -> set[str]:
 
 
 def loaded(container: dict[str, Any], pod: dict[str, Any]) -> bool:
-    """Whether a container has all three: the environment, the mount, and the volume behind it."""
+    """Whether a container has all of it: the environment, the mounts, and the volumes behind them."""
     env = {one["name"]: one.get("value") for one in container.get("env", ())}
     mounts = {one["mountPath"]: one["name"] for one in container.get("volumeMounts", ())}
     volumes = {one["name"]: one for one in pod.get("volumes", ())}
     found = (
         env.get("LD_PRELOAD") == LIBRARY,
-        env.get("OFFBUS_PAGE_DIR") == PAGE_DIR,
-        volumes.get(mounts.get(PAGE_DIR, ""), {}).get("hostPath", {}).get("path") == PAGE_DIR,
+        env.get("OFFBUS_PAGE_DIR") == "/run/offbus/page",
+        env.get("OFFBUS_EVENTS_DIR") == "/run/offbus/events",
+        all(one in container.get("volumeMounts", ()) for one in MOUNTS),
+        all(volumes.get(mounts.get(one["hostPath"]["path"], "")) == one for one in VOLUMES),
     )
     assert len(set(found)) == 1, found
     return found[0]

@@ -13,7 +13,7 @@ from offbus_steps.cluster.wait import target_objects
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.port import Invalid, Ref
 from offbus_steps.prepare.step_types import PREPARE_CUDA
-from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from tests.kits.steps.bench import bench, pods_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

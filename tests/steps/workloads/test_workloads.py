@@ -10,7 +10,8 @@ from offbus_steps.prepare.mutating_policy import policy_of
 from offbus_steps.watch.projections import WorkloadProjection, project
 from offbus_steps.workloads.fields import apply, merge_patch, plan, read, restore
 from offbus_steps.workloads.gpus import allocatable_gpus
-from offbus_steps.workloads.shim_fields import LIBRARY, preload_fields
+from offbus_steps.workloads.shim_fields import preload_fields
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.manifests import (
@@ -27,7 +28,7 @@ IDS = ["agg", "disagg", "deployment", "beta", "statefulset"]
 GROUPS = [leader_worker_set(), leader_worker_set(own_leader=False)]
 
 
-def in_place(path: str) -> str:
+def in_place(path: str, _sub: str = "") -> str:
     """As in a cluster: the mount path itself."""
     return path
 

@@ -16,7 +16,7 @@ from offbus_steps.kubernetes.webhook.certificate import new_identity
 from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid
 from offbus_steps.prepare.webhook_configuration import images_of, path_of
-from offbus_steps.workloads.shim_fields import LIBRARY
+from offbus_steps.workloads.shim_mounts import LIBRARY, VOLUMES, variables
 
 GPU = {"limits": {"nvidia.com/gpu": "1"}}
 
@@ -57,7 +57,7 @@ def test_gpu_containers_are_changed_and_others_are_not() -> None:
     assert preload(found["containers"][0]) == LIBRARY
     assert found["containers"][1] == {"name": "b"}
     assert found["volumes"][0] == shm
-    assert [one["name"] for one in found["volumes"]] == ["shm", "offbus"]
+    assert [one["name"] for one in found["volumes"]] == ["shm", *(one["name"] for one in VOLUMES)]
 
 
 def test_a_sidecar_with_gpus_is_changed_and_an_init_container_is_not() -> None:
@@ -79,7 +79,11 @@ def test_what_was_there_is_chained_in_its_place() -> None:
         "spec"
     ]["containers"]
     assert preload(first) == f"{LIBRARY}:/own.so"
-    assert [one["name"] for one in first["env"]] == ["LD_PRELOAD", "Z", "OFFBUS_PAGE_DIR"]
+    assert [one["name"] for one in first["env"]] == [
+        "LD_PRELOAD",
+        "Z",
+        *(one["name"] for one in variables(lambda path, _: path)),
+    ]
     assert preload(second) == f"{LIBRARY}:/image.so"
 
 
@@ -87,7 +91,7 @@ def test_what_was_there_is_chained_in_its_place() -> None:
     "spec",
     [
         pod({"name": "a"}),
-        pod({"name": "a", "resources": GPU}, volumes=[{"name": "offbus", "emptyDir": {}}]),
+        pod({"name": "a", "resources": GPU}, volumes=[{"name": "offbus-lib", "emptyDir": {}}]),
         pod({"name": "a", "resources": GPU, "env": [{"name": "LD_PRELOAD", "valueFrom": {"fieldRef": {}}}]}),
     ],
     ids=["no GPUs", "loaded", "from elsewhere"],

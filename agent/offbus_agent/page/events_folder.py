@@ -1,0 +1,91 @@
+"""The folder of events files: one for each pod, mounted into that pod alone (`events/<pod uid>/events`).
+
+Job: create a file in every pod's folder, read them all, and remove the folders of pods that are gone. The kubelet makes
+a pod's folder when it starts a container (a mount by subPathExpr); the agent makes the file in it. A pod may do what it
+wants in its folder: nothing there is followed, only a regular file of the right form is read, and what a row says
+counts only for the pod whose folder it is in. A file that cannot be used is that pod's own loss, logged once.
+"""
+
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from offbus_agent.page.events import EventsPage, ProcessRow
+from offbus_agent.page.files import PageError
+
+__all__ = ["EventsFolder", "PodRows"]
+
+_UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MOST_PODS = 1024
+"""A kubelet runs 110 pods by default, 500 at most (its --max-pods)."""
+_YOUNG_S = 60.0
+"""A folder is made before its pod's first process starts."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PodRows:
+    """The rows of one pod's file; unverified."""
+
+    pod: str
+    """The pod's uid."""
+    rows: list[ProcessRow]
+
+
+class EventsFolder:
+    """All pods' events files of one node."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` is created when it is first read."""
+        self.path = path
+        self._told: set[str] = set()
+
+    def pods(self) -> list[Path]:
+        """The pods' folders now, at most _MOST_PODS; folders that are not named as a pod's uid are passed over."""
+        self.path.mkdir(mode=0o755, exist_ok=True)  # whoever removed it
+        with os.scandir(self.path) as entries:
+            found = sorted(
+                one.name for one in entries if _UID.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
+            )
+        return [self.path / name for name in found[:_MOST_PODS]]
+
+    def read(self) -> list[PodRows]:
+        """Every pod's rows, those without any left out; files are made where there are none. Blocking."""
+        read = (PodRows(folder.name, page.read()) for folder, page in self._opened())
+        return [one for one in read if one.rows]
+
+    def forget(self, generation: int) -> None:
+        """Free the rows of a generation whose evidence is no longer needed. Blocking."""
+        for _, page in self._opened():
+            page.forget(generation)
+
+    def tidy(self, living: Collection[str]) -> None:
+        """Remove the folders of pods that are not among the living; young ones stay. Blocking."""
+        for folder in self.pods():
+            if folder.name not in living and time.time() - folder.stat().st_ctime > _YOUNG_S:
+                shutil.rmtree(folder, ignore_errors=True)  # it follows no links
+                if folder.exists():
+                    self._tell_once(folder, "cannot be removed")
+        self._told &= {folder.name for folder in self.pods()}
+
+    def _opened(self) -> Iterator[tuple[Path, EventsPage]]:
+        for folder in self.pods():
+            try:
+                page = EventsPage.create(folder / "events")
+            except (PageError, OSError) as err:
+                self._tell_once(folder, str(err))
+                continue
+            try:
+                yield folder, page
+            finally:
+                page.close()
+
+    def _tell_once(self, folder: Path, why: str) -> None:
+        if folder.name not in self._told:
+            self._told.add(folder.name)
+            _log.warning("pod %s reports nothing from here on: %s: %s", folder.name, folder, why)
