@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kits.shim.shim_build import PROGRAMS, compile_c
 from tests.kits.shim.shim_node import GPUS, MEMORY, Node
 
 PRELUDE = """
@@ -199,3 +200,14 @@ def test_a_malformed_line_of_the_gpu_file_is_named_and_left_out(node: Node, tmp_
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "(0, 1)"
     assert f"{path}:2: expected" in done.stderr
+
+
+@pytest.mark.parametrize("shim", [False, True], ids=["alone", "under the shim"])
+def test_a_process_forks_while_its_threads_are_in_the_driver(
+    node: Node, native: Path, tmp_path: Path, shim: bool
+) -> None:
+    """A lock that a thread held at the fork is not its child's to wait for; nor a handler's that interrupted it."""
+    libraries = ("-L", native / "standin", "-l:libcuda.so.1", "-l:libnvidia-ml.so.1")
+    program = compile_c(tmp_path / "forks", PROGRAMS / "forks.c", *libraries)
+    done = subprocess.run([program], env=node.environment(shim=shim), capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"0\n", b"")
