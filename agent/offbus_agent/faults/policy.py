@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from offbus_agent.catalogue.xid_effects import Plane
-from offbus_agent.faults.store import StoredFault
-from offbus_agent.models import FaultRequest, State
+from offbus_agent.faults.store import StoredFault, is_live
+from offbus_agent.models import FaultRequest
 from offbus_agent.refusals import Refusal
 
-__all__ = ["Policy", "TokenBucket", "is_live"]
+__all__ = ["Policy", "TokenBucket"]
 
 _PAGE_PLANES = {Plane.CUDA, Plane.NVML}
 
@@ -97,8 +97,3 @@ class Policy:
                 f"retry in {wait_s:.1f} s",
                 retry_after_s=round(wait_s, 3),
             )
-
-
-def is_live(stored: StoredFault) -> bool:
-    """Armed, or being armed."""
-    return stored.fault.state is State.ARMED or stored.phase == "applying"

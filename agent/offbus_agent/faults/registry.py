@@ -54,12 +54,19 @@ class FaultBook:
         return [stored.fault for stored in self._store if stored.fault.state is State.ARMED]
 
     def check_epoch(self, run: str, epoch: int) -> None:
-        """Store a run's owner. Raises Refusal 409 for one that was superseded."""
+        """Store a run's owner, in memory: `save` persists it before an effect, `save_rest` after one that heals.
+
+        Raises Refusal 409 for an owner that was superseded.
+        """
         newest = self._store.epoch(run)
         refuse_stale(run, epoch, newest)
         if epoch > newest:
             self._store.raise_epoch(run, epoch)
-            self.save()
+
+    def save_rest(self) -> None:
+        """Persist what a request has changed and not persisted, or what a full disk has kept from being persisted."""
+        if self._store.unsaved:
+            self.save_or_log()
 
     def save(self, stored: StoredFault | None = None) -> None:
         """Persist (a new fault too). Raises Refusal 500: no effect may follow."""
@@ -88,7 +95,7 @@ class FaultBook:
         self.save_or_log()
 
     def save_or_log(self) -> None:
-        """Persist what has already healed."""
+        """Persist what has already healed; on a full disk with the next request (`save_rest`)."""
         try:
             self._store.save()
         except StoreError as err:
@@ -108,6 +115,7 @@ class FaultBook:
         if stored.fault.state is State.ARMED:
             self._planes.disarm(stored.fault.id)
             stored.fault.state = state
+            self._store.put(stored)
             self.events.append(stored, "expired" if state is State.EXPIRED else "disarmed")
             self.changed.set()
             _log.info("fault %s is %s", stored.fault.id, state.value)
@@ -135,9 +143,9 @@ class FaultBook:
         return len(fresh)
 
     def forget(self, stored: StoredFault) -> None:
-        """Forget a fault that was handed over to its owner. Raises Refusal 500 when that cannot be persisted."""
+        """Forget a fault that was handed over to its owner. The caller persists."""
         stored.forgotten = True
-        self.save(stored)
+        self._store.put(stored)
 
     def expire_due(self) -> None:
         """End every fault whose lease has expired."""

@@ -1,13 +1,15 @@
 """The requests on a node's faults: their steps in order, and who may make them.
 
-Job: the requests. Every change is persisted before it takes effect. When a plane fails, the others are undone, nothing
-is armed, and the response names it. Requests of a superseded owner (a lower epoch) are refused, and an expiry is final.
-Calls on one fault are serialised; the kernel log never blocks the event loop. It must not know HTTP, nor how a plane
-works.
+Job: the requests. What harms is persisted before it takes effect, and refused when it cannot be; what heals takes
+effect first, is answered, and is persisted, with the owner that asked for it, as soon as the disk can take it. When a
+plane fails, the others are undone, nothing is armed, and the response names it. Requests of a superseded owner (a lower
+epoch) are refused, and an expiry is final. Calls on one fault are serialised; the kernel log never blocks the event
+loop. It must not know HTTP, nor how a plane works.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 from offbus_agent.faults.clear import ClearAnswer, Clearing
@@ -121,7 +123,6 @@ class Faults:
         async with self._alone(fault):
             stored = self._owned(fault, owner)
             await self._disarm(stored)
-            self._book.save()
             return stored.fault
 
     async def recover(self, fault: str, owner: OwnerRequest) -> Fault:
@@ -194,13 +195,18 @@ class Faults:
         self._book.changed.set()
         return fault
 
-    def _alone(self, fault: str) -> asyncio.Lock:
-        """Serialises the calls on a fault; first expires what is due."""
+    @asynccontextmanager
+    async def _alone(self, fault: str) -> AsyncIterator[None]:
+        """Serialises the calls on a fault; first expires what is due, last persists what has healed."""
         self._book.expire_due()
         lock = self._locks.get(fault)
         if lock is None:
             lock = self._locks[fault] = asyncio.Lock()
-        return lock
+        async with lock:
+            try:
+                yield
+            finally:
+                self._book.save_rest()
 
     def _remembered(self, fault: str, owner: OwnerRequest) -> StoredFault:
         """A fault of this owner, also a recovered or failed one."""

@@ -2,8 +2,9 @@
 
 Job: write before every effect, whole and atomically (temporary file, fsync, rename, fsync of the folder),
 and read at the start. A file that cannot be written is a `StoreError`, and then nothing may be injected. A file that
-cannot be parsed is renamed and reported by `load`: an agent that refuses to start could not disarm anything. It knows
-no planes and no leases.
+cannot be parsed is renamed and reported by `load`: an agent that refuses to start could not disarm anything. Besides
+the live faults it has the latest 64 that have ended and were not recovered, the latest 64 that were, and the epochs of
+the latest 1,000 runs: nobody has to recover for the file to stay small. It knows no planes and no leases.
 """
 
 import fcntl
@@ -15,10 +16,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from offbus_agent.catalogue.xid_effects import Plane
-from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry
+from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry, State
 
-__all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault"]
+__all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault", "is_live"]
 
+_KEEP_ENDED = 64
+"""Several times the GPUs of a node: all faults of a run whose runner died and which `offbus recover` still finds."""
 _KEEP_FORGOTTEN = 64
 _KEEP_EPOCHS = 1000
 
@@ -52,6 +55,11 @@ class StoredFault(BaseModel):
     codes: dict[Plane, int] = {}
     """What faulted calls return, per requested plane; 0 in the modes hang and delay, which make the call."""
     events: list[FaultEvent] = []
+
+
+def is_live(stored: StoredFault) -> bool:
+    """Armed, or being armed."""
+    return stored.fault.state is State.ARMED or stored.phase == "applying"
 
 
 class _Content(BaseModel):
@@ -90,9 +98,13 @@ class Store:
     from_other_boot = False
     """The file was written before the last boot: nothing in it can still be armed."""
 
+    unsaved = False
+    """Something was changed, and not (or in vain) saved since."""
+
     def save(self) -> None:
         """Persist everything. Raises StoreError."""
         self._trim()
+        self.unsaved = True
         temporary = self._path.with_suffix(".new")
         try:
             with temporary.open("w", encoding="utf-8") as file:
@@ -103,16 +115,19 @@ class Store:
             _sync_folder(self._path.parent)
         except OSError as err:
             raise StoreError(f"cannot write {self._path}: {err.strerror}") from err
+        self.unsaved = False
 
     def __iter__(self) -> Iterator[StoredFault]:
-        return (stored for stored in self._content.faults.values() if not stored.forgotten)
+        return iter([stored for stored in self._content.faults.values() if not stored.forgotten])
 
     def get(self, fault: str) -> StoredFault | None:
         """The fault of that id, forgotten ones too."""
         return self._content.faults.get(fault)
 
     def put(self, stored: StoredFault) -> None:
-        """Add or replace; call `save` for it to count."""
+        """Add or replace, as the latest; call `save` for it to count."""
+        self.unsaved = True
+        self._content.faults.pop(stored.fault.id, None)
         self._content.faults[stored.fault.id] = stored
 
     def remove(self, fault: str) -> None:
@@ -124,7 +139,8 @@ class Store:
         return self._content.epochs.get(run, 0)
 
     def raise_epoch(self, run: str, epoch: int) -> None:
-        """Store an epoch; the most recently used runs stay."""
+        """Store an epoch; the most recently used runs stay. Call `save` for it to count."""
+        self.unsaved = True
         self._content.epochs.pop(run, None)
         self._content.epochs[run] = epoch
 
@@ -133,9 +149,10 @@ class Store:
         os.close(self._lock)
 
     def _trim(self) -> None:
-        forgotten = [name for name, stored in self._content.faults.items() if stored.forgotten]
-        for name in forgotten[:-_KEEP_FORGOTTEN]:
-            del self._content.faults[name]
+        ended = [stored for stored in self if not is_live(stored)]
+        forgotten = [stored for stored in self._content.faults.values() if stored.forgotten]
+        for stored in (*ended[:-_KEEP_ENDED], *forgotten[:-_KEEP_FORGOTTEN]):
+            del self._content.faults[stored.fault.id]
         for run in list(self._content.epochs)[:-_KEEP_EPOCHS]:
             del self._content.epochs[run]
 
