@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "fleet.h"
+#include "lock.h"
 
 typedef int CUdevice;
 typedef uint64_t CUdeviceptr;
@@ -93,9 +94,7 @@ struct stream {
   CUgraph capture; /* the graph that its work goes into; null = none */
 };
 
-/* One lock guards all of the driver's state; kernels and copies run outside it. */
-void driver_lock(void);
-void driver_unlock(void);
+/* The lock (lock.h) guards all of the driver's state; kernels and copies run outside it. */
 
 /* 3 before cuInit, and in a child forked after it. */
 CUresult driver_ready(void);

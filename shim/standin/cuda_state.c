@@ -1,13 +1,9 @@
 /* The base of all other files: start, devices, the registry of handles, each thread's current context, and whether a
  * stream may be used. */
-#include <pthread.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "cuda_standin.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static sigset_t unlocked; /* the signal mask of the lock's holder before it took it */
 static struct object *objects;
 static struct fleet_gpu gpus[FLEET_MAX];
 static unsigned count;
@@ -18,22 +14,6 @@ enum { DEPTH = 32 };
 
 static __thread CUcontext stack[DEPTH];
 static __thread int depth;
-
-/* Signals are blocked while the lock is held: a handler that calls the driver would wait for it for ever.
- * On Linux sigprocmask applies to the thread, and unlike pthread_sigmask it has one version in all of glibc. */
-void driver_lock(void) {
-  sigset_t all, before;
-  sigfillset(&all);
-  sigprocmask(SIG_BLOCK, &all, &before);
-  pthread_mutex_lock(&lock);
-  unlocked = before;
-}
-
-void driver_unlock(void) {
-  sigset_t before = unlocked;
-  pthread_mutex_unlock(&lock);
-  sigprocmask(SIG_SETMASK, &before, NULL);
-}
 
 CUresult driver_start(void) {
   CUresult result = CUDA_SUCCESS;

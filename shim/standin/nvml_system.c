@@ -1,19 +1,20 @@
 /* Start and stop, the system's versions, and handles. */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "lock.h"
 #include "nvml_standin.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct fleet_gpu gpus[FLEET_MAX];
 static unsigned count, users;
 
+/* A child that was forked while the list was being read has no user yet, and reads it itself. */
 static nvmlReturn_t start(void) {
-  pthread_mutex_lock(&lock);
-  if (users++ == 0) count = fleet_read(gpus);
-  pthread_mutex_unlock(&lock);
+  driver_lock();
+  if (!users) count = fleet_read(gpus);
+  __atomic_store_n(&users, users + 1, __ATOMIC_RELEASE);
+  driver_unlock();
   return NVML_SUCCESS;
 }
 
@@ -44,11 +45,11 @@ API nvmlInitWithFlags(unsigned flags) {
 }
 
 API nvmlShutdown(void) {
-  TRY(nvml_ready());
-  pthread_mutex_lock(&lock);
-  users--;
-  pthread_mutex_unlock(&lock);
-  return NVML_SUCCESS;
+  driver_lock();
+  nvmlReturn_t ready = nvml_ready();
+  if (ready == NVML_SUCCESS) users--;
+  driver_unlock();
+  return ready;
 }
 
 __attribute__((visibility("default"))) const char *nvmlErrorString(int code) {
