@@ -1,0 +1,236 @@
+"""What is written into a run's folder holds no secret: not where it is set, nor where it is repeated."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from offbus_steps.deploy.redaction import LEFT_OUT, MOST_VALUES, Redaction, TooManyValues
+from tests.kits.steps.env_names import HARMLESS, SECRET
+
+VALUE = "s3cr3t-V4lue/+=01"
+
+
+def pod(**container: Any) -> dict[str, Any]:
+    return {
+        "kind": "Pod",
+        "metadata": {"name": "llm-0"},
+        "spec": {"containers": [{"name": "main", **container}]},
+    }
+
+
+def left_of(obj: dict[str, Any]) -> Any:
+    """The only container of a redacted pod."""
+    return Redaction().object(obj)["spec"]["containers"][0]
+
+
+class TestEnvironment:
+    def test_the_corpus_has_names_enough(self) -> None:
+        assert len({*SECRET, *HARMLESS}) >= 200
+
+    @pytest.mark.parametrize("name", SECRET)
+    def test_a_secret_is_left_out_and_masked_wherever_it_is_repeated(self, name: str) -> None:
+        redaction = Redaction()
+        shown = redaction.object(pod(env=[{"name": name, "value": VALUE}]))
+        assert shown["spec"]["containers"][0]["env"] == [{"name": name, "value": LEFT_OUT}]
+        assert redaction.text(f"using {VALUE} now") == f"using {LEFT_OUT} now"
+        assert VALUE not in json.dumps(redaction.object({"events": [{"message": f"bad key {VALUE}"}]}))
+
+    @pytest.mark.parametrize("name", HARMLESS)
+    def test_a_harmless_value_is_shown(self, name: str) -> None:
+        redaction = Redaction()
+        entry = {"name": name, "value": VALUE}
+        assert redaction.object(pod(env=[entry]))["spec"]["containers"][0]["env"] == [entry]
+        assert redaction.text(VALUE) == VALUE
+
+    @pytest.mark.parametrize(
+        "env",
+        [
+            [{"name": "DB_PWD", "value": VALUE}],
+            {"DB_PWD": VALUE},
+            {"name": "here a variable of this name", "DB_PWD": VALUE},
+        ],
+        ids=["entries", "a map", "a map with a variable called name"],
+    )
+    @pytest.mark.parametrize("where", ["env", "envs"])
+    def test_every_shape_of_an_environment(self, where: str, env: Any) -> None:
+        graph = {
+            "spec": {"services": {"Worker": {where: env, "extraPodSpec": {"initContainers": [{where: env}]}}}}
+        }
+        assert VALUE not in json.dumps(Redaction().object(graph))
+
+    def test_numbers_are_values_too(self) -> None:
+        assert left_of(pod(env=[{"name": "PIN", "value": 739154}]))["env"][0]["value"] == LEFT_OUT
+
+    def test_where_a_value_comes_from_is_shown(self) -> None:
+        entry = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}
+        assert left_of(pod(env=[entry]))["env"] == [entry]
+
+    def test_a_url_of_a_harmless_name_loses_its_userinfo(self) -> None:
+        redaction = Redaction()
+        entry = {"name": "MODEL_PATH", "value": f"s3://reader:{VALUE[:6]}@bucket/llm"}
+        (shown,) = redaction.object(pod(env=[entry]))["spec"]["containers"][0]["env"]
+        assert shown["value"] == "s3://bucket/llm"
+        assert redaction.text(f"login with {VALUE[:6]} failed") == f"login with {LEFT_OUT} failed"
+
+
+class TestElsewhere:
+    def test_headers_of_probes(self) -> None:
+        get = {
+            "path": f"/healthz?key={VALUE}",
+            "httpHeaders": [
+                {"name": "Authorization", "value": f"Bearer {VALUE}"},
+                {"name": "X-Internal", "value": VALUE},
+                {"name": "host", "value": "llm.example"},
+            ],
+        }
+        shown = left_of(pod(readinessProbe={"httpGet": get}))["readinessProbe"]["httpGet"]
+        assert VALUE not in json.dumps(shown)
+        assert [one["value"] for one in shown["httpHeaders"]] == [LEFT_OUT, LEFT_OUT, "llm.example"]
+        assert shown["path"] == f"/healthz?{LEFT_OUT}"
+
+    def test_a_headers_token_is_masked_without_its_scheme(self) -> None:
+        redaction = Redaction()
+        headers = [{"name": "Authorization", "value": f"Bearer {VALUE}"}]
+        redaction.object(pod(livenessProbe={"httpGet": {"httpHeaders": headers}}))
+        assert redaction.text(f"refused {VALUE}") == f"refused {LEFT_OUT}"
+
+    def test_annotations(self) -> None:
+        annotations = {
+            "vault.hashicorp.com/agent-inject-template-x": VALUE,
+            "objectset.rio.cattle.io/applied": f'{{"env": "{VALUE}"}}',
+            "dgxc.nvidia.com/devices": '{"devices":{}}',
+            "prometheus.io/port": "8000",
+        }
+        shown = Redaction().object({"metadata": {"annotations": annotations}})["metadata"]["annotations"]
+        assert list(shown) == list(annotations)
+        assert list(shown.values()) == [LEFT_OUT, LEFT_OUT, '{"devices":{}}', "8000"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["--hf-token", VALUE],
+            [f"--api-key={VALUE}"],
+            ["--auth", VALUE],
+            ["sh", "-c", f"export GITHUB_PAT={VALUE}; exec vllm serve m"],
+            ["sh", "-c", f"vllm serve m --api-key '{VALUE}' --port 8000"],
+            ["curl", "-H", f"Authorization: Basic {VALUE}", "http://localhost"],
+            ["curl", "-H", f"authorization: {VALUE}"],
+            ["run", f'{{"DB_PWD": "{VALUE}"}}'],
+            ["--store", f"redis://:{VALUE[:5]}@cache:6379/0"],
+        ],
+        ids=["flag", "flag=", "short", "export", "inline flag", "basic", "bare", "JSON", "URL"],
+    )
+    def test_command_lines(self, words: list[str]) -> None:
+        redaction = Redaction()
+        shown = json.dumps(redaction.object(pod(args=words)))
+        assert VALUE[:5] not in shown
+        assert VALUE[:5] not in redaction.text(f"started with {words[-1]}".replace("Basic ", ""))
+
+    def test_what_one_looks_for_after_a_failure_is_shown(self) -> None:
+        words = [
+            "vllm",
+            "serve",
+            "Qwen/Qwen3-8B",
+            "--max-num-batched-tokens",
+            "8192",
+            "--token-limit",
+            "--tokenizer",
+        ]
+        words += ["Qwen/tok", "--port=8000", "--enable-auth", "false", "CUDA_VISIBLE_DEVICES=0"]
+        assert left_of(pod(command=words))["command"] == words
+
+    def test_fields_of_other_kinds(self) -> None:
+        spec = {"hfToken": VALUE, "database": {"password": VALUE, "secretName": "db", "passwordKey": VALUE}}
+        kept = {
+            "tolerations": [{"key": "nvidia.com/gpu"}],
+            "securityContext": {"sysctls": [{"name": "a", "value": "1"}]},
+        }
+        shown = Redaction().object({"spec": {**spec, **kept}})["spec"]
+        assert VALUE not in json.dumps(shown)
+        assert shown["database"]["secretName"] == "db"
+        assert {key: shown[key] for key in kept} == kept
+
+    def test_the_last_words_of_a_container_stand_before_the_value_that_they_repeat(self) -> None:
+        said = {"state": {"terminated": {"message": f"no such key: {VALUE}"}}}
+        obj = {"status": {"containerStatuses": [said]}, **pod(env=[{"name": "MY_KEY", "value": VALUE}])}
+        assert VALUE not in json.dumps(Redaction().object(obj))
+
+    def test_bookkeeping_is_left_out(self) -> None:
+        last = {"kubectl.kubernetes.io/last-applied-configuration": VALUE}
+        meta = {"managedFields": [1], "name": "n", "annotations": last}
+        assert Redaction().object({"metadata": meta}) == {"metadata": {"name": "n", "annotations": {}}}
+
+
+class TestLogs:
+    def learnt(self, *values: str, name: str = "API_KEY") -> Redaction:
+        redaction = Redaction()
+        redaction.object(pod(env=[{"name": name, "value": value} for value in values]))
+        return redaction
+
+    @pytest.mark.parametrize(
+        ("value", "said"),
+        [
+            ('a"b\\c d', json.dumps({"key": 'a"b\\c d'})),
+            ("gr\u00fc\u00dfe-1", json.dumps("gr\u00fc\u00dfe-1")),
+            ("p/w+d=1", "GET /?key=p%2Fw%2Bd%3D1"),
+            ("-----BEGIN KEY-----\nMIIEabcdef0123\n-----END KEY-----", "loaded MIIEabcdef0123"),
+        ],
+        ids=["JSON", "JSON in ASCII", "URL", "a line of a key"],
+    )
+    def test_in_other_spellings(self, value: str, said: str) -> None:
+        shown = self.learnt(value).text(said)
+        assert LEFT_OUT in shown
+        assert value not in shown
+        assert "MIIE" not in shown
+
+    def test_a_longer_secret_that_holds_a_shorter_one_goes_whole(self) -> None:
+        assert self.learnt("abcdefgh", "abcdefgh-ijkl").text("x abcdefgh-ijkl y") == f"x {LEFT_OUT} y"
+
+    def test_a_short_secret_is_masked_where_it_stands_alone(self) -> None:
+        assert self.learnt("main").text("the main of domain") == f"the {LEFT_OUT} of domain"
+
+    def test_everyday_values_hide_nothing(self) -> None:
+        said = "attempt 1 of main, true: llama-server on 8000"
+        assert self.learnt("1", "true", "8000").text(said) == said
+        assert self.learnt("llama-server", "main", name="FLAVOUR").text(said) == said
+
+    def test_credentials_that_no_manifest_holds(self) -> None:
+        said = 'POST https://u:p@h/x\nAuthorization: Bearer abcdefgh1234\n{"authorization": "Basic dXNlcjpwdw=="}\n'
+        shown = Redaction().text(said)
+        assert shown.splitlines()[0] == "POST https://h/x"
+        assert "abcdefgh1234" not in shown
+        assert "dXNlcjpwdw" not in shown
+
+    def test_too_many_values_give_no_log(self) -> None:
+        redaction = self.learnt(*(f"value-{n:06}" for n in range(MOST_VALUES + 1)))
+        with pytest.raises(TooManyValues, match=f"more than {MOST_VALUES} values"):
+            redaction.text("anything")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "value", "env", "annotations", "message", "args", "path", "token", "httpHeaders"]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=30,
+)
+
+
+@given(value=JSON)
+def test_every_object_can_be_redacted_and_written(value: Any) -> None:
+    """Whatever an object holds: it comes back in YAML, and redacting it again changes nothing."""
+    once = Redaction().object(value)
+    yaml.safe_dump(once).encode()
+    assert Redaction().object(once) == once
