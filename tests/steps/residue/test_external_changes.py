@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.residue.external_changes import OURS, REST, external_change, split_spec
+from offbus_steps.residue.external_changes import OURS, REST, external_change, shown_annotations, split_spec
 
 NODE = "Node/n1"
 CORDON = f"{NODE} spec.unschedulable"
@@ -49,6 +49,17 @@ def test_a_cordon_that_a_responder_signed_is_not_foreign() -> None:
         is None
     )
     assert external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}) is not None
+
+
+def test_annotations_of_others_are_told_apart_without_their_values() -> None:
+    """Rancher's k3s.io/node-env holds a token; what a drill or a responder sets is needed as it is."""
+    ours = {"offbus.dev/x": "1", "quarantineHealthEvent": "[]"}
+    one, other = (
+        shown_annotations({"k3s.io/node-env": value, **ours}) for value in ("K3S_TOKEN=a", "K3S_TOKEN=b")
+    )
+    assert one != other
+    assert "K3S_TOKEN" not in str(one)
+    assert {key: one[key] for key in ours} == ours
 
 
 def counted(count: int, ready: int, preload: int = 0) -> dict[str, int]:
