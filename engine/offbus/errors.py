@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from offbus.userinfo import without_userinfo
+
 __all__ = [
     "CouldNotRun",
     "EnvironmentGone",
@@ -36,12 +38,12 @@ __all__ = [
 
 
 class OffbusError(Exception):
-    """The root. `message` says what and why; `hint` says how to fix it."""
+    """The root. `message` says what and why; `hint` says how to fix it. URLs in both lose their userinfo."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = without_userinfo(message)
+        self.hint = hint and without_userinfo(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
@@ -78,7 +80,10 @@ class StepProblem(OffbusError):
         self, message: str, *, hint: str | None = None, evidence: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(message, hint=hint)
-        self.evidence: Mapping[str, Any] = evidence or {}
+        self.evidence: Mapping[str, Any] = {
+            key: without_userinfo(one) if isinstance(one, str) else one
+            for key, one in (evidence or {}).items()
+        }
 
 
 class StepFailed(StepProblem):

@@ -11,6 +11,7 @@ import click
 from offbus import __version__
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit
+from offbus.userinfo import without_userinfo
 
 __all__ = ["exit_code", "print_error"]
 
@@ -33,7 +34,7 @@ def print_error(error: Exception) -> int:
             click.echo(f"  {error.hint}", err=True)
         return Exit.INVALID if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
     path = _keep(error)
-    click.echo(f"offbus: internal error: {type(error).__name__}: {error}", err=True)
+    click.echo(f"offbus: internal error: {type(error).__name__}: {without_userinfo(str(error))}", err=True)
     click.echo(f"  this is a bug in offbus {__version__}; details are in {path}", err=True)
     return Exit.COULD_NOT_RUN
 
@@ -41,5 +42,5 @@ def print_error(error: Exception) -> int:
 def _keep(error: Exception) -> str:
     text = f"offbus {__version__}\n" + "".join(traceback.format_exception(error))
     with tempfile.NamedTemporaryFile("w", prefix="offbus-bug-", suffix=".txt", delete=False) as file:
-        file.write(text)
+        file.write(without_userinfo(text))
     return str(Path(file.name))

@@ -10,6 +10,7 @@ from offbus.errors import OffbusError, Retryable, StepError, StepFailed, StepPro
 from offbus.journal.events import Outcome
 from offbus.report.verdict import SKIPPED_ON_PURPOSE
 from offbus.step import Outputs
+from offbus.userinfo import without_userinfo
 
 if TYPE_CHECKING:
     from offbus.language.cel.scope import Scope
@@ -116,5 +117,5 @@ async def play_step(
 
 
 def _bug(message: str, trace: str) -> Result:
-    evidence = {"traceback": trace} if trace else {}
-    return Result(Outcome.ERRORED, f"bug: {message}", evidence=evidence, bug=True)
+    evidence = {"traceback": without_userinfo(trace)} if trace else {}
+    return Result(Outcome.ERRORED, without_userinfo(f"bug: {message}"), evidence=evidence, bug=True)

@@ -156,7 +156,7 @@ async def cluster_identity(options: KubernetesOptions) -> str:
     async with port_of(options) as port:
         with unreachable():
             system = await port.objects.get(Ref("Namespace", "kube-system"))
-        return f"kubernetes:{port.api.connection.server}#{system['metadata']['uid']}"
+        return f"kubernetes:{port.api.connection.shown_server}#{system['metadata']['uid']}"
 
 
 class Opening:

@@ -54,7 +54,7 @@ async def preflight_kubernetes(
 async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:
     version = await port.api.json(Call("GET", "/version"))
     reached = PreflightCheck(
-        "cluster", f"{port.api.connection.server}, Kubernetes {version.get('gitVersion', 'unknown')}"
+        "cluster", f"{port.api.connection.shown_server}, Kubernetes {version.get('gitVersion', 'unknown')}"
     )
     lacking = await missing_rights(
         port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace

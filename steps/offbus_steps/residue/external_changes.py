@@ -16,7 +16,17 @@ from typing import Any
 
 from offbus_steps.nvsentinel import names
 
-__all__ = ["CONDITION", "CORDON", "META", "OURS", "PODS", "REST", "external_change", "split_spec"]
+__all__ = [
+    "CONDITION",
+    "CORDON",
+    "META",
+    "OURS",
+    "PODS",
+    "REST",
+    "external_change",
+    "shown_annotations",
+    "split_spec",
+]
 
 OURS_PREFIX = "offbus.dev/"
 OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+")
@@ -34,7 +44,23 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
     """
     ours: dict[str, Any] = {}
     rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
-    return ours, hashlib.sha256(rest.encode()).hexdigest()[:16]
+    return ours, _digest(rest)
+
+
+def shown_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
+    """Annotations; the values of those that neither a drill nor a responder sets as digests: some hold secrets."""
+    return {
+        name: value if _is_ours(name) else f"sha256:{_digest(str(value))}"
+        for name, value in annotations.items()
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+
+
+def _is_ours(name: str) -> bool:
+    return names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
 
 
 def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
@@ -70,8 +96,7 @@ def _of_node(item: str, was: Any, now: Any, after: Mapping[str, Any]) -> str | N
     node, _, what = item.partition(" ")
     if what.startswith(META):
         key = what[what.index("[") + 1 : -1]
-        mine = names.is_ours_to_clear(key) or key.startswith(OURS_PREFIX)
-        return None if mine else "neither a drill's nor a responder's name"
+        return None if _is_ours(key) else "neither a drill's nor a responder's name"
     if what.startswith(CONDITION):
         reasons = [str(one[1]) for one in (was, now) if one]
         ends = (names.UNHEALTHY_SUFFIX, names.HEALTHY_SUFFIX)

@@ -1,9 +1,9 @@
 """Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
 
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions, generated names, bookkeeping
-annotations. Pods are counted by the workload that owns them. Of a workload's spec only what drills set is kept by
-value, the rest as a digest: specs hold secrets. offbus_steps.residue.external_changes tells which differences are not
-this run's.
+annotations. Pods are counted by the workload that owns them. Of a workload's spec and of a node's annotations only what
+drills and responders set is kept by value, the rest as digests: both hold secrets.
+offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
 from collections import Counter
@@ -15,7 +15,16 @@ from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
-from offbus_steps.residue.external_changes import CONDITION, CORDON, META, OURS, PODS, REST, split_spec
+from offbus_steps.residue.external_changes import (
+    CONDITION,
+    CORDON,
+    META,
+    OURS,
+    PODS,
+    REST,
+    shown_annotations,
+    split_spec,
+)
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
@@ -83,7 +92,8 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
             k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(OWNED_BY_THE_PLATFORM)
         }
         if remaining:
-            yield f"{name} {META}{what}[]", remaining
+            shown = shown_annotations(remaining) if what == "annotations" else remaining
+            yield f"{name} {META}{what}[]", shown
     for one in (node.get("status") or {}).get("conditions") or ():
         if names.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it means the same as no condition

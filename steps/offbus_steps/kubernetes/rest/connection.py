@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 from offbus.errors import CouldNotRun
+from offbus.userinfo import without_userinfo
 from offbus_steps.kubernetes.rest.kubeconfig_check import check_kubeconfig
 
 if TYPE_CHECKING:
@@ -83,8 +84,13 @@ class Connection:
 
     @property
     def server(self) -> str:
-        """The API server's address, without a slash at its end."""
+        """The API server's address, without a slash at its end; for requests: it may hold a password."""
         return str(self._client.configuration.host).rstrip("/")
+
+    @property
+    def shown_server(self) -> str:
+        """The address as it is printed and journaled."""
+        return without_userinfo(self.server)
 
     @property
     def generation(self) -> int:
