@@ -3,33 +3,30 @@
     collected/NAMESPACE/NAME/{workload.yaml, events.yaml, POD.yaml, POD.log, POD.previous.log}
 
 Logs are the last lines of the container that holds GPUs (POD.CONTAINER.log of further ones), or else of the pod's main
-one, as it printed them. Secrets and ConfigMaps are never read. Plain
-values in manifests whose name sounds like a secret are left out. Files are 0600. What cannot be collected is listed in
-the result and stops nothing: evidence must not get in the way of an undo.
+one. Secrets and ConfigMaps are never read; what manifests hold of secrets is left out of them, and masked in logs and
+events (offbus_steps.deploy.redaction), which are therefore read after all manifests. Files are 0600. What cannot be
+collected is listed in the result and stops nothing: evidence must not get in the way of an undo.
 """
 
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.deploy.redaction import Redaction, TooManyValues
 from offbus_steps.port import NotFound, Object, PortError, Ref
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.gpus import gpu_containers, main_container
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.target import Target
 
-__all__ = ["Collected", "cleaned", "collect"]
+__all__ = ["Collected", "collect"]
 
 MOST_PODS = 64
 LOG_LINES = 5000
 LARGEST_FILE = 1 << 20
-LEFT_OUT = "(left out by offbus)"
-SECRETIVE = re.compile(r"token|secret|passw|credential|api_?key|private", re.IGNORECASE)
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(slots=True)
@@ -48,7 +45,9 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
     collector = _Collector(cluster, target, folder, done)
     await collector.workload()
     for pod in (found := await collector.pods())[:MOST_PODS]:
-        await collector.pod(pod)
+        collector.pod(pod)
+    for pod in found[:MOST_PODS]:
+        await collector.logs(pod)
     if len(found) > MOST_PODS:
         done.missing.append(f"{len(found) - MOST_PODS} more pods")
     await collector.events({pod["metadata"]["name"] for pod in found} | {target.name})
@@ -63,6 +62,7 @@ class _Collector:
     target: Target
     folder: Path
     done: Collected
+    redaction: Redaction = field(default_factory=Redaction)
 
     async def workload(self) -> None:
         """Its manifest."""
@@ -82,10 +82,13 @@ class _Collector:
             return []
         return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
 
-    async def pod(self, pod: Object) -> None:
-        """Its manifest and its logs, including the log before the last restart."""
+    def pod(self, pod: Object) -> None:
+        """Its manifest."""
+        self._manifest(f"{pod['metadata']['name']}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
+
+    async def logs(self, pod: Object) -> None:
+        """Its logs, including the log before the last restart."""
         ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
-        self._manifest(f"{ref.name}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
         main = main_container(pod)
         engines = [one["name"] for _, one in gpu_containers(pod["spec"])] or [main]
         restarts = {one["name"]: count(one, "restartCount", 0) for one in pods.statuses(pod)}
@@ -108,18 +111,20 @@ class _Collector:
     async def _log(self, ref: Ref, container: str, name: str, *, previous: bool) -> None:
         logs = self.cluster.port.objects.logs
         try:
-            text = await logs(ref, container=container, previous=previous, tail=LOG_LINES)
+            text = self.redaction.text(
+                await logs(ref, container=container, previous=previous, tail=LOG_LINES)
+            )
         except NotFound:
             return  # it never ran, or its node has deleted it
-        except PortError as err:
+        except (PortError, TooManyValues) as err:
             self._lacks(name, err)
             return
-        self._write(name, text.encode()[-LARGEST_FILE:])
+        self._write(name, text.encode(errors="replace")[-LARGEST_FILE:])
 
     def _manifest(self, name: str, obj: Mapping[str, Any]) -> None:
         import yaml
 
-        self._write(name, yaml.safe_dump(cleaned(obj), sort_keys=False).encode()[:LARGEST_FILE])
+        self._write(name, yaml.safe_dump(self.redaction.object(obj), sort_keys=False).encode()[:LARGEST_FILE])
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / name
@@ -128,43 +133,5 @@ class _Collector:
             file.write(content)
         self.done.files.append(name)
 
-    def _lacks(self, what: str, err: PortError) -> None:
-        self.done.missing.append(f"{what}: {err.message}")
-
-
-def cleaned(value: Any) -> Any:
-    """A copy without the server's bookkeeping and without values that sound like secrets."""
-    if isinstance(value, list):
-        items = [cleaned(one) for one in value]
-        is_command_line = all(isinstance(one, str) for one in items)
-        return list(_without_secrets(items)) if is_command_line else items
-    if not isinstance(value, Mapping):
-        return value
-    cleaned_fields = {
-        key: cleaned(one) for key, one in value.items() if key not in ("managedFields", LAST_APPLIED)
-    }
-    if (
-        isinstance(cleaned_fields.get("name"), str)
-        and isinstance(cleaned_fields.get("value"), str)
-        and _sounds_secret(cleaned_fields["name"])
-    ):
-        cleaned_fields["value"] = LEFT_OUT
-    return cleaned_fields
-
-
-def _without_secrets(words: list[str]) -> Iterator[str]:
-    """A command line without the values of `--hf-token X` and `--api-key=X`."""
-    before = ""
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        if equals and _sounds_secret(flag):
-            yield f"{flag}={LEFT_OUT}"
-        elif before.startswith("-") and _sounds_secret(before) and not word.startswith("-"):
-            yield LEFT_OUT
-        else:
-            yield word
-        before = word
-
-
-def _sounds_secret(name: str) -> bool:
-    return SECRETIVE.search(name.replace("-", "_")) is not None
+    def _lacks(self, what: str, err: Exception) -> None:
+        self.done.missing.append(f"{what}: {getattr(err, 'message', err)}")
