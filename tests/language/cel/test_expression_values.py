@@ -279,3 +279,34 @@ def test_a_predicate_over_named_variables() -> None:
 def test_a_predicate_that_is_refused(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         predicate(text, {"node.gpus": "int"})
+
+
+TEN = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "says"),
+    [
+        (
+            f"{TEN}.all(a, {TEN}.all(b, {TEN}.all(c, {TEN}.all(d, {TEN}.all(e, a + n > 0)))))",
+            1,
+            "budget exceeded",
+        ),
+        ("n > 1", 2**63, "int"),
+        ("n > 1", int("9" * 4000), "int"),
+        ("n * 9223372036854775807 > 1", 5, "integer overflow"),
+        ("n / 0 > 1", 5, "divide by zero"),
+    ],
+    ids=["loops", "65 bits", "4000 digits", "overflow", "zero"],
+)
+def test_what_cannot_be_computed_is_an_error_of_the_expression_and_no_bug(
+    text: str, value: int, says: str
+) -> None:
+    with pytest.raises(EvaluationError, match=says):
+        predicate(text, {"n": "int"}).evaluate({"n": value})
+
+
+def test_a_text_that_is_no_text_is_an_error_of_the_expression() -> None:
+    """Half a surrogate pair: JSON may hold one, CEL's library may not."""
+    with pytest.raises(EvaluationError):
+        predicate("s == 'a'", {"s": "string"}).evaluate({"s": "\ud800"})
