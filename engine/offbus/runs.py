@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from offbus.errors import CouldNotRun, JournalError, UsageError
+from offbus.files import read_bounded
+from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
 from offbus.journal.lock import FileLock, HeldElsewhere, Holder, holder_of
 
@@ -71,12 +73,12 @@ class RunFolder:
         It is stored in `unfinished`, so that a damaged journal does not hide it, and in the journal.
         """
         try:
-            return str(json.loads(self.unfinished.read_bytes())["identity"])
+            return str(json.loads(read_bounded(self.unfinished, 1 << 16))["identity"])
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             pass
         try:
-            with self.journal.open("rb") as lines:
-                return str(decode(lines.readline())["data"]["identity"])
+            first = read_bounded(self.journal, WHOLE_BYTES).partition(b"\n")[0]
+            return str(decode(first + b"\n")["data"]["identity"])
         except (OSError, JournalError, KeyError):
             return None
 
@@ -131,8 +133,16 @@ def runs_in(base: Path) -> list[RunFolder]:
 def unfinished_runs(base: Path) -> Iterator[RunFolder]:
     """Runs that did not finish and that no process holds, oldest first."""
     for folder in runs_in(base):
-        if folder.unfinished.exists() and not folder.in_use():
+        if folder.unfinished.exists() and not _surely_in_use(folder):
             yield folder
+
+
+def _surely_in_use(folder: RunFolder) -> bool:
+    """A folder whose lock cannot even be opened is nobody's, and stops no other run."""
+    try:
+        return folder.in_use()
+    except CouldNotRun:
+        return False
 
 
 def find_run(base: Path, wanted: str) -> RunFolder:

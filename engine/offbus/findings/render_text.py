@@ -19,6 +19,8 @@ _RED, _YELLOW, _BLUE, _BOLD, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[
 
 _WIDTH = 120
 """Longer source lines are cut to a window around the caret."""
+_LONGEST = 400
+"""Characters of a position, a message or a hint: what repeats a value of 5,000 digits is cut in its middle."""
 
 
 def render(findings: Iterable[Finding], *, colour: bool = False) -> str:
@@ -33,8 +35,8 @@ def _painted(on: bool, text: str, *codes: str) -> str:
 
 def _render(finding: Finding, paint: Callable[..., str]) -> str:
     hue = _RED if finding.severity is Severity.ERROR else _YELLOW
-    head = f"{paint(_clean(str(finding.where)), _BOLD)}: {paint(f'{finding.severity} {finding.code}', hue, _BOLD)}: "
-    lines = [head + _clean(finding.message)]
+    head = f"{paint(_cut(str(finding.where)), _BOLD)}: {paint(f'{finding.severity} {finding.code}', hue, _BOLD)}: "
+    lines = [head + _cut(finding.message)]
     gutter = " " * 6
     if finding.frame is not None and finding.where.line:
         source, caret = _window(finding)
@@ -42,8 +44,8 @@ def _render(finding: Finding, paint: Callable[..., str]) -> str:
             paint(f"{finding.where.line:5} | ", _BLUE) + source,
             paint(f"{gutter}| ", _BLUE) + paint(caret, hue, _BOLD),
         ]
-    advice = [] if finding.suggestion is None else [f"did you mean {_clean(finding.suggestion)!r}?"]
-    advice += [] if finding.hint is None else [_clean(finding.hint)]
+    advice = [] if finding.suggestion is None else [f"did you mean {_cut(finding.suggestion)!r}?"]
+    advice += [] if finding.hint is None else [_cut(finding.hint)]
     lines += [paint(f"{gutter}= ", _BLUE) + text for text in advice]
     return "\n".join(lines)
 
@@ -59,6 +61,14 @@ def _window(finding: Finding) -> tuple[str, str]:
         source, start = source[cut : cut + _WIDTH], start - cut
         length = max(1, min(length, len(source) - start))
     return source, " " * start + "^" * length
+
+
+def _cut(text: str) -> str:
+    """A clean text, its middle left out if it is long."""
+    if len(text) <= _LONGEST:
+        return _clean(text)
+    half = _LONGEST // 2
+    return _clean(f"{text[:half]}… ({len(text) - 2 * half} more) …{text[-half:]}")
 
 
 def _clean(text: str) -> str:

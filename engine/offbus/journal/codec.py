@@ -19,11 +19,15 @@ from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
 from offbus.journal.events import VERSION, Event, EventKind
 from offbus.journal.schemas import DATA
 
-__all__ = ["READERS", "DamagedLine", "checked", "decode", "encode", "read_back", "salvage"]
+__all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
 
 
 class DamagedLine(JournalError):
-    """Raised when a line is not an event: cut, changed, or from a newer format."""
+    """Raised when a line is not an event: cut or changed."""
+
+
+class NewerFormat(JournalError):
+    """Raised for an event of a newer format than this offbus reads: only a newer one may read it, and undo."""
 
 
 def encode(event: Mapping[str, Any]) -> bytes:
@@ -62,7 +66,7 @@ def _line(body: bytes) -> bytes:
 
 
 def decode(line: bytes) -> Event:
-    """The event of a line. Raises DamagedLine, saying what is wrong with it."""
+    """The event of a line. Raises DamagedLine, saying what is wrong with it, and NewerFormat."""
     if not line.endswith(b"\n"):
         raise DamagedLine("the line is cut off")
     body, found, tail = line.rpartition(b',"crc":"')
@@ -88,13 +92,15 @@ def read_back(line: bytes) -> Event:
 
 
 def checked(event: Any) -> Event:
-    """What somebody made of JSON as an event of this version. Raises DamagedLine when it is none."""
+    """What somebody made of JSON as an event of this version. Raises DamagedLine when it is none, NewerFormat."""
     version = event.get("v") if isinstance(event, dict) else None
-    reader = READERS.get(version) if isinstance(version, int) else None
+    reader = READERS.get(version) if type(version) is int else None  # True is not 1 here
+    if reader is None and type(version) is int and version > VERSION:
+        shown = version if version < 1000 else "above 1000"
+        message = f"it holds an event of format {shown}, and this offbus reads up to format {VERSION}"
+        raise NewerFormat(message, hint="use a newer offbus; nothing was changed")
     if reader is None:
-        raise DamagedLine(
-            f"the line is of format {version}, this offbus reads {', '.join(map(str, READERS))}"
-        )
+        raise DamagedLine(f"the line is of no known format: v is {version!r}"[:200])
     try:
         return reader(event)
     except (ValueError, KeyError, TypeError) as err:

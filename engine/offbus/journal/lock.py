@@ -4,18 +4,25 @@ The lock itself is flock(2); a file that a dead process left behind never blocks
 for people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
 """
 
+import errno
 import fcntl
 import getpass
 import json
 import os
 import socket
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
 from offbus.errors import CouldNotRun
+from offbus.files import read_bounded
 
 __all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "process_started"]
+
+
+LARGEST_PID = 2**22
+"""PID_MAX_LIMIT of Linux (include/linux/threads.h)."""
 
 
 class HeldElsewhere(CouldNotRun):
@@ -60,7 +67,7 @@ class FileLock:
         """Take the lock. Raises HeldElsewhere, or CouldNotRun when the file cannot be made."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = _opened(self.path)
         except OSError as err:
             raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
         try:
@@ -99,11 +106,20 @@ class FileLock:
             return
 
 
+def _opened(path: Path) -> int:
+    """The lock's file, made if need be. Raises OSError, also for a link and for what is no file: it is written to."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a file", str(path))
+    return fd
+
+
 def holder_of(path: Path) -> Holder | None:
     """Who took the lock last, if the file says so; whether it is still held only `acquire` can tell."""
     try:
-        said = json.loads(path.read_bytes()[:4096])
-        return Holder(**said) if isinstance(said["pid"], int) and said["pid"] > 0 else None
+        said = json.loads(read_bounded(path, 4096))
+        return Holder(**said) if type(said["pid"]) is int and 0 < said["pid"] <= LARGEST_PID else None
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
@@ -111,10 +127,10 @@ def holder_of(path: Path) -> Holder | None:
 def process_started(pid: int) -> int | None:
     """When a process started, in clock ticks after boot; None when there is no such process, or no /proc."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    return int(fields.rpartition(")")[2].split()[19])
 
 
 def boot_id() -> str:

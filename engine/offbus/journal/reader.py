@@ -1,6 +1,7 @@
 """Reads journals back: tolerates a torn last line, reports a damaged middle.
 
-A torn tail is what `kill -9` in the middle of a write leaves: it has no line end, and a takeover cuts it
+A journal of a newer format is not read at all: what its events mean is not known, so nothing may be undone, and nothing
+appended. A torn tail is what `kill -9` in the middle of a write leaves: it has no line end, and a takeover cuts it
 off. Any other line that is no event means that the file was changed: the events before and after
 it are still returned, and `damage` says where, so that what is known can still be undone.
 """
@@ -9,10 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from offbus.errors import JournalError
-from offbus.journal.codec import DamagedLine, decode, salvage
+from offbus.files import read_bounded
+from offbus.journal.codec import DamagedLine, NewerFormat, decode, salvage
 from offbus.journal.events import Event
 
 __all__ = ["Damage", "Journal", "read_journal"]
+
+LARGEST = 1 << 30
+"""Bytes: seven times the journal of 100,000 steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +56,20 @@ class Journal:
 
 
 def read_journal(path: Path) -> Journal:
-    """Read a journal. Raises JournalError when it cannot be read at all."""
+    """Read a journal. Raises JournalError when it cannot be read at all, NewerFormat when it is of a newer offbus."""
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path, LARGEST)
     except OSError as err:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
+    if len(raw) > LARGEST:
+        raise JournalError(f"cannot read the journal {path}: it is larger than {LARGEST >> 30} GiB")
+    try:
+        return _read(path, raw)
+    except NewerFormat as err:
+        raise NewerFormat(f"cannot read the journal {path}: {err.message}", hint=err.hint) from err
+
+
+def _read(path: Path, raw: bytes) -> Journal:
     journal = Journal(path)
     lines = raw.split(b"\n")
     tail = lines.pop()

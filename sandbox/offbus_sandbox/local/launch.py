@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from offbus.errors import CouldNotRun
-from offbus.journal.lock import FileLock, HeldElsewhere
+from offbus.journal.lock import FileLock, HeldElsewhere, holder_of
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.ending import wait_gone
@@ -138,9 +138,9 @@ async def stop(layout: Layout) -> None:
 
 async def ask_to_stop(layout: Layout) -> None:
     """Send SIGTERM to the lock's holder and wait for its end; one that takes too long is ended with the rest."""
-    holder = json.loads(layout.lock.read_text())["pid"]
-    supervisor = ProcessId.of(holder)
-    if supervisor is None:
+    holder = holder_of(layout.lock)
+    supervisor = ProcessId.of(holder.pid) if holder is not None else None
+    if supervisor is None:  # whoever it is, it ends with the rest
         return
     signal_process(supervisor, signal.SIGTERM)
     with anyio.move_on_after(GONE_WITHIN_S):

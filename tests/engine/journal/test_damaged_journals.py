@@ -7,7 +7,7 @@ import pytest
 from offbus.errors import CouldNotRun, JournalError
 from offbus.exits import Exit
 from offbus.journal.bounds import TOLD_BYTES, WHOLE_BYTES
-from offbus.journal.codec import READERS, DamagedLine, decode, encode
+from offbus.journal.codec import READERS, NewerFormat, decode, encode
 from offbus.journal.events import VERSION, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.schemas import DATA
@@ -185,7 +185,7 @@ def test_a_newer_format_says_so():
     body = b'{"v":3,"seq":1'
     import zlib
 
-    with pytest.raises(DamagedLine, match="format 3, this offbus reads 1, 2"):
+    with pytest.raises(NewerFormat, match="format 3, and this offbus reads up to format 2"):
         decode(b'%s,"crc":"%08x"}\n' % (body, zlib.crc32(body)))
 
 

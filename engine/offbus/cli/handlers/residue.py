@@ -18,6 +18,7 @@ import click
 from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
 from offbus.exits import Exit
+from offbus.files import read_bounded
 from offbus.journal.writer import JournalWriter
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
@@ -31,6 +32,9 @@ from offbus.runner.stop_causes import only_one
 from offbus.runs import default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
+
+LARGEST = 1 << 28
+"""Bytes of a saved fingerprint: one of 20,000 pods has about 10 MB."""
 
 
 class Opening(Protocol):
@@ -144,7 +148,8 @@ def _tell(found: list[Finding], what: str, recover: str | None) -> int:
 
 def _saved(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_bytes())
+        text = read_bounded(path, LARGEST)
+        held = json.loads(text) if len(text) <= LARGEST else None
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}") from err
     except (ValueError, RecursionError) as err:

@@ -60,7 +60,10 @@ class _Program:
 
 
 def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
-    result = compiled.eval(data=dict(values))
+    try:
+        result = compiled.eval(data=dict(values))
+    except RuntimeError as err:  # what ends the evaluation itself: an expression that loops without end
+        raise EvaluationError(error_text.of_error(str(err))) from err
     if result.type().name() != "ERROR":
         return result.plain_value()
     said = str(result)

@@ -18,6 +18,9 @@ from offbus.language.syntax.positions import Positions
 
 __all__ = ["Inputs", "read_inputs"]
 
+_INTEGER = re.compile(r"[+-]?(?:[0-9]+|0x[0-9a-fA-F]+)")
+_LONGEST_INTEGER = 64
+"""Characters: no integer of 64 bits needs more, leading zeros aside."""
 _TYPES: Mapping[str, CelType] = {
     "string": celtypes.STRING,
     "integer": celtypes.INT,
@@ -145,14 +148,30 @@ def _typed(kind: str, value: Any) -> Any:
     fits = isinstance(value, wanted.get(kind, ())) and not (kind == "integer" and isinstance(value, bool))
     if not fits:
         raise ValueError(f"{value!r} is not of type {kind}")
-    return value
+    return _bounded(value, value) if kind == "integer" else value
+
+
+def _parse_text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as err:
+        raise ValueError("it is not valid UTF-8") from err
+    return text
 
 
 def _parse_integer(text: str) -> int:
-    try:
-        return int(text, 16) if text.startswith("0x") else int(text)
-    except ValueError as err:
-        raise ValueError(f"{text!r} is not an integer") from err
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is not an integer")
+    if len(text) > _LONGEST_INTEGER:  # Python reads no decimal number of more than 4300 digits
+        return _bounded(2**64, text)
+    return _bounded(int(text, 16) if "x" in text else int(text), text)
+
+
+def _bounded(value: int, shown: object) -> int:
+    """An integer as CEL and JSON have them. Raises ValueError for one of more than 64 bits."""
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{shown!r} is not an integer of 64 bits")
+    return value
 
 
 def _parse_number(text: str) -> float:
@@ -172,7 +191,7 @@ def _parse_boolean(text: str) -> bool:
 
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
-    "string": str,
+    "string": _parse_text,
     "integer": _parse_integer,
     "number": _parse_number,
     "boolean": _parse_boolean,

@@ -36,7 +36,7 @@ async def publish(port: KubernetesPort, namespace: str, report: Report, folder: 
     data = {
         "summary": summary_of(report),
         "report.json": bounded(report),
-        "journal.jsonl": journal.decode(),
+        "journal.jsonl": journal.decode(errors="replace"),
     }
     meta = {"name": ref.name, "namespace": namespace, "labels": {REPORT_LABEL: report.run}}
     obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
