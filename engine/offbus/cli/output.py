@@ -15,7 +15,11 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any
 
-__all__ = ["Output", "open_outputs"]
+import click
+
+from offbus.printable import printable
+
+__all__ = ["Output", "open_outputs", "say"]
 
 GONE = (errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO)
 """The reader is gone."""
@@ -34,6 +38,11 @@ class Output(io.FileIO):
             except OSError as err:
                 self.failed = err
         return len(data)
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever it holds: what came from outside is made printable, line ends too."""
+    click.echo(printable(line), err=err)
 
 
 def open_outputs() -> Callable[[], str | None]:

@@ -6,9 +6,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
 from offbus import __version__
+from offbus.cli.output import say
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit
 from offbus.userinfo import without_userinfo
@@ -29,14 +28,23 @@ def print_error(error: Exception) -> int:
     if os.environ.get("OFFBUS_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, OffbusError):
-        click.echo(f"offbus: {error.message}", err=True)
+        _say_all(error)
         if error.hint:
-            click.echo(f"  {error.hint}", err=True)
+            say(f"  {error.hint}", err=True)
         return Exit.INVALID if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
     path = _keep(error)
-    click.echo(f"offbus: internal error: {type(error).__name__}: {without_userinfo(str(error))}", err=True)
-    click.echo(f"  this is a bug in offbus {__version__}; details are in {path}", err=True)
+    say(f"offbus: internal error: {type(error).__name__}: {without_userinfo(str(error))}", err=True)
+    say(f"  this is a bug in offbus {__version__}; details are in {path}", err=True)
     return Exit.COULD_NOT_RUN
+
+
+def _say_all(error: OffbusError) -> None:
+    """Its message: one line, but for the findings of a scenario, which are rendered line by line."""
+    from offbus.findings.invalid_scenario import InvalidScenario
+
+    lines = error.message.split("\n") if isinstance(error, InvalidScenario) else [error.message]
+    for number, line in enumerate(lines):
+        say(line if number else f"offbus: {line}", err=True)
 
 
 def _keep(error: Exception) -> str:

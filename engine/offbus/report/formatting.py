@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from offbus.journal.events import Event
-from offbus.report.spans import clean
+from offbus.printable import clean
 
 __all__ = ["figure", "in_short", "seconds", "since", "stopwatch", "utc_seconds"]
 

@@ -1,15 +1,17 @@
 """Text with meaning instead of colour: what reports and views are made of, whatever the terminal.
 
 A line is a list of spans; a tone says what a span means. Colour never carries a meaning alone: a tone always comes
-with a word or a glyph. Pure.
+with a word or a glyph. A span may hold text from outside: both formats make every line safe to print
+(offbus.printable). Pure.
 """
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
-from unicodedata import category
 
-__all__ = ["Line", "Span", "Tone", "clean", "coloured", "line", "plain"]
+from offbus.printable import printable
+
+__all__ = ["Line", "Span", "Tone", "coloured", "line", "plain"]
 
 
 class Tone(StrEnum):
@@ -33,8 +35,6 @@ class Span(NamedTuple):
 Line = Sequence[Span]
 """One line, without its line end."""
 
-HOSTILE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"))
-"""Unicode categories of characters that can change what a terminal shows."""
 ANSI = {Tone.STRONG: "1", Tone.GOOD: "32", Tone.BAD: "1;31", Tone.CAUTION: "33", Tone.DIM: "2"}
 """SGR parameters (ECMA-48, 8.3.117); the eight basic colours, which every theme keeps readable."""
 
@@ -46,7 +46,7 @@ def line(*parts: str | Span | tuple[str, Tone]) -> Line:
 
 def plain(lines: Iterable[Line]) -> str:
     """The text alone, each line ended."""
-    return "".join("".join(span.text for span in one).rstrip() + "\n" for one in lines)
+    return "".join(printable("".join(span.text for span in one)).rstrip() + "\n" for one in lines)
 
 
 def coloured(lines: Iterable[Line]) -> str:
@@ -54,17 +54,6 @@ def coloured(lines: Iterable[Line]) -> str:
     return "".join("".join(map(_paint, one)) + "\n" for one in lines)
 
 
-def clean(text: object) -> str:
-    """One line that is safe to print: line ends become spaces, control and direction characters are spelt out.
-
-    What faults, pods and nodes say comes from outside; an escape sequence in it must not reach a terminal.
-    """
-    joined = " ".join(str(text).split())
-    if joined.isprintable():
-        return joined
-    return "".join(one if category(one) not in HOSTILE else f"\\x{ord(one):02x}" for one in joined)
-
-
 def _paint(span: Span) -> str:
-    code = ANSI.get(span.tone)
-    return f"\x1b[{code}m{span.text}\x1b[0m" if code and span.text else span.text
+    code, text = ANSI.get(span.tone), printable(span.text)
+    return f"\x1b[{code}m{text}\x1b[0m" if code and text else text

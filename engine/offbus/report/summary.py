@@ -4,9 +4,10 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from offbus.printable import clean
 from offbus.report.formatting import figure, seconds
 from offbus.report.model import Report
-from offbus.report.spans import Line, Tone, clean, line
+from offbus.report.spans import Line, Tone, line
 from offbus.runs import default_runs
 
 __all__ = ["closing_lines", "recover_command"]

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import click
 
+from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
 from offbus.exits import Exit, worst
@@ -32,7 +32,7 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
     folders = _to_recover(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
         why = f"no unfinished run in {base}" if base.is_dir() else f"there is no folder {base}"
-        click.echo(f"nothing to recover: {why}")
+        say(f"nothing to recover: {why}")
         return Exit.PASSED
     if plan_only:
         return worst(*map(show_folder, folders))
@@ -46,9 +46,7 @@ def _to_recover(base: Path) -> list[RunFolder]:
     going_on = [folder for folder in unfinished if folder.in_use()]
     to_recover = [folder for folder in unfinished if folder not in going_on]
     for folder in going_on if to_recover else ():
-        click.echo(
-            f"offbus: run {folder.id} is still running ({folder.holder}): offbus stop {folder.id}", err=True
-        )
+        say(f"offbus: run {folder.id} is still running ({folder.holder}): offbus stop {folder.id}", err=True)
     return to_recover or going_on
 
 
@@ -60,7 +58,7 @@ def recover_folder(base: Path, folder: RunFolder) -> Exit:
     plan = plan_recovery(folder)
     if plan.finished:
         folder.unfinished.unlink(missing_ok=True)
-        click.echo(f"run {folder.id} finished and left nothing behind: nothing to recover")
+        say(f"run {folder.id} finished and left nothing behind: nothing to recover")
         return Exit.PASSED
     head = plan.fold.head
     with ExitStack() as held:
@@ -76,14 +74,15 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
     written = exit_code(partial(write_report, report, folder.report))
     for one in report.residue:
-        click.echo(f"residue: {one.item}: {one.detail}\n  fix: {one.fix}")
+        say(f"residue: {one.item}: {one.detail}")
+        say(f"  fix: {one.fix}")
     undone = sum(undo.result in RESOLVED for undo in report.undos)
     residue = f"{len(report.residue)} left" if report.residue else "residue: none"
-    click.echo(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {residue}")
+    say(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {residue}")
     if written is Exit.PASSED:
-        click.echo(f"report: {folder.report}")
+        say(f"report: {folder.report}")
     if unwritten:
-        click.echo(f"offbus: {unwritten[-1]}; free disk space, then: offbus recover {folder.path}", err=True)
+        say(f"offbus: {unwritten[-1]}; free disk space, then: offbus recover {folder.path}", err=True)
     open_left = Exit.RESIDUE if report.exit == Exit.RESIDUE else Exit.PASSED
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
@@ -103,10 +102,10 @@ def show_folder(folder: RunFolder) -> Exit:
     plan = plan_recovery(folder)
     todo = [*_lines(plan)]
     for one in plan.journal.damage:
-        click.echo(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
-    click.echo(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
+        say(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
+    say(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
-        click.echo(f"  {line}")
+        say(f"  {line}")
     return Exit.PASSED
 
 

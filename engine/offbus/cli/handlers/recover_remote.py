@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 
 from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
+from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.environment import FindsRuns, UnfinishedRun
 from offbus.errors import OffbusError, UsageError
@@ -40,7 +40,7 @@ def recover_from(
         )
     found = anyio.run(partial(opener.unfinished_runs, options))
     if not found:
-        click.echo(f"nothing to recover: {env} has no unfinished run")
+        say(f"nothing to recover: {env} has no unfinished run")
         return Exit.PASSED
     chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
@@ -57,7 +57,7 @@ def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedR
 
 
 def _show(run: UnfinishedRun) -> Exit:
-    click.echo(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; no events stored"))
+    say(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; no events stored"))
     if run.events:
         with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
             show_folder(bring_here(Path(scratch), run))

@@ -4,11 +4,11 @@ import os
 import sys
 from pathlib import Path
 
-import click
-
+from offbus.cli.output import say
 from offbus.cli.views.screen import Screen, wants_colour
 from offbus.errors import CouldNotRun, UsageError
 from offbus.journal.reader import Journal, read_journal
+from offbus.printable import printable_json
 from offbus.report.fold import fold
 from offbus.report.model import Report
 from offbus.report.spans import coloured, plain
@@ -22,7 +22,7 @@ def show_report(wanted: str, *, runs: Path | None, form: str, output: Path | Non
     folder = find_run((runs or default_runs()).resolve(), wanted)
     journal = read_journal(folder.journal)
     for one in journal.damage:
-        click.echo(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
+        say(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
     report = _folded(folder, journal)
     if output is not None:
         _write(output, _formatted(report, folder, form, colour=False))
@@ -46,7 +46,7 @@ def _folded(folder: RunFolder, journal: Journal) -> Report:
 
 def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) -> str:
     if form == "json":
-        return report.model_dump_json(indent=2) + "\n"
+        return printable_json(report.model_dump_json(indent=2)) + "\n"
     if form == "markdown":
         from offbus.report.render.markdown import markdown_report
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import anyio
-import click
 
+from offbus.cli.output import say
 from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
 from offbus.exits import Exit
@@ -87,7 +87,7 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
         save.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except (OSError, TypeError) as err:
         raise JournalError(f"cannot write {save}: {err}", hint="choose another file with --save") from err
-    click.echo(f"saved {len(now)} items of {name} to {save}")
+    say(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
 
 
@@ -136,13 +136,13 @@ async def _fingerprint(
 
 def _tell(found: list[Finding], what: str, recover: str | None) -> int:
     for one in (one for one in found if one.external):
-        click.echo(f"changed by others: {one.item}: {one.detail} ({one.external})")
+        say(f"changed by others: {one.item}: {one.detail} ({one.external})")
     remaining = [one for one in found if not one.external]
     for one in remaining:
-        click.echo(f"residue: {one.item}: {one.detail}")
+        say(f"residue: {one.item}: {one.detail}")
         if one.fix or recover:
-            click.echo(f"  fix: {one.fix or recover}")
-    click.echo(f"{what}: {len(remaining)} left" if remaining else f"{what}: residue: none")
+            say(f"  fix: {one.fix or recover}")
+    say(f"{what}: {len(remaining)} left" if remaining else f"{what}: residue: none")
     return Exit.RESIDUE if remaining else Exit.PASSED
 
 

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import anyio
-import click
 
+from offbus.cli.output import say
 from offbus.cli.views import View, make_view
 from offbus.errors import CouldNotRun, OffbusError
 from offbus.exits import Exit, worst
@@ -114,6 +114,4 @@ def _refuse_leftovers(base: Path, identity: str) -> None:
         others.append(folder.id)
     if others:
         what = f"run {others[0]}" if len(others) == 1 else f"{len(others)} runs ({', '.join(others[-5:])})"
-        click.echo(
-            f"offbus: {what} in other environments did not finish; finish with: offbus recover", err=True
-        )
+        say(f"offbus: {what} in other environments did not finish; finish with: offbus recover", err=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from offbus.cli.output import say
 from offbus.errors import CouldNotRun
 from offbus.exits import Exit
 from offbus.journal.reader import read_journal
@@ -24,13 +25,13 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
         return _not_running(folder)
     with asked_to_stop(folder) as process:
         if process is not None:
-            click.echo(f"asked run {folder.id} to stop")
+            say(f"asked run {folder.id} to stop")
             if not wait:
                 return Exit.PASSED
             holder = folder.holder
             if holder is not None and is_suspended(holder.pid):
                 resume = f"its process is suspended; resume it: kill -CONT {holder.pid}"
-                click.echo(f"offbus: {resume}", err=True)
+                say(f"offbus: {resume}", err=True)
             select.select([process], [], [])  # a pidfd is readable once its process has ended
     return _tell(folder)
 
@@ -41,14 +42,14 @@ def _not_running(folder: RunFolder) -> int:
             f"run {folder.id} is not running, and did not finish",
             hint=f"finish it: offbus recover {folder.path}",
         )
-    click.echo(f"run {folder.id} has already ended")
+    say(f"run {folder.id} has already ended")
     return Exit.PASSED
 
 
 def _tell(folder: RunFolder) -> int:
     journal = read_journal(folder.journal)
     if not journal.events:
-        click.echo(f"run {folder.id} ended before its first event")
+        say(f"run {folder.id} ended before its first event")
         return Exit.PASSED
     report = fold(journal.events)
     path = folder.report if folder.report.exists() else folder.journal

@@ -15,8 +15,9 @@ from typing import Protocol, Self
 from offbus.cli.views.run_state import Board
 from offbus.cli.views.screen import Screen
 from offbus.journal.events import Event
+from offbus.printable import clean
 from offbus.report.model import Report
-from offbus.report.spans import Tone, clean, coloured, line, plain
+from offbus.report.spans import Tone, coloured, line, plain
 from offbus.report.summary import closing_lines
 
 __all__ = ["BoardView", "View"]

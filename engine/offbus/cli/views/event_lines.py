@@ -6,8 +6,9 @@ from typing import Any
 from offbus.cli.views.run_state import Board
 from offbus.cli.views.theme import OUTCOMES, tone_of
 from offbus.journal.events import Event, EventKind
+from offbus.printable import clean
 from offbus.report.formatting import figure, in_short, seconds
-from offbus.report.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["Sentence", "sentence"]
 

@@ -26,6 +26,7 @@ from offbus.cli.views.screen import Screen
 from offbus.cli.views.sections import header, sections
 from offbus.cli.views.theme import ASCII, UNICODE
 from offbus.journal.events import Event
+from offbus.printable import printable
 from offbus.report.spans import Line, Tone
 
 if TYPE_CHECKING:
@@ -122,5 +123,5 @@ def _console(screen: Screen, *, colour: bool) -> Console:
 def _text(one: Line) -> Text:
     text = Text(no_wrap=True, overflow="crop", end="")
     for span in one:
-        text.append(span.text, STYLES[span.tone])
+        text.append(printable(span.text), STYLES[span.tone])
     return text

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from offbus.cli.views.run_state import Board, Subject
 from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
+from offbus.printable import clean
 from offbus.report.formatting import figure, in_short, seconds, stopwatch
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import StepReport
-from offbus.report.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["Section", "header", "sections"]
 

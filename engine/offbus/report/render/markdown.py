@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
+from offbus.printable import clean
 from offbus.report.formatting import figure, in_short, seconds
 from offbus.report.model import Report
-from offbus.report.spans import clean
 from offbus.report.time_offsets import offset_ms
 
 __all__ = ["markdown_report"]
@@ -32,7 +32,7 @@ def _head(report: Report) -> Iterator[str]:
     yield from (f"- {_escaped(reason)}" for reason in report.reasons)
     if report.reasons:
         yield ""
-    yield f"Run `{report.run}` on {_escaped(report.identity)}, {report.started.t}."
+    yield f"Run {_escaped(report.run)} on {_escaped(report.identity)}, {_escaped(report.started.t)}."
     yield ""
 
 

@@ -6,9 +6,10 @@ Long values (outputs, records, whole evidence) are left to report.json; this say
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from offbus.printable import clean
 from offbus.report.formatting import figure, in_short, seconds
 from offbus.report.model import ExpectationReport, FaultReport, Report, StepReport, UndoReport
-from offbus.report.spans import Line, Span, Tone, clean, line
+from offbus.report.spans import Line, Span, Tone, line
 from offbus.report.summary import closing_lines
 from offbus.report.time_offsets import offset_ms, written_offset
 

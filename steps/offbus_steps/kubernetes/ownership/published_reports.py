@@ -8,6 +8,7 @@ when the whole is too large), `journal.jsonl` (the newest part that fits). The `
 
 import json
 
+from offbus.printable import printable
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
 from offbus.runs import RunFolder
@@ -48,13 +49,13 @@ async def publish(port: KubernetesPort, namespace: str, report: Report, folder: 
 
 
 def summary_of(report: Report) -> str:
-    """The report in a few lines."""
+    """The report in a few lines, each safe to print."""
     undone = sum(undo.result in RESOLVED for undo in report.undos)
     residue = f"{len(report.residue)} left" if report.residue else "residue: none"
     lines = [f"{report.name}, run {report.run}: {undone} of {len(report.undos)} undone, {residue}"]
     for one in report.residue[:50]:
         lines += [f"residue: {one.item}: {one.detail}", f"  fix: {one.fix}"]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def bounded(report: Report) -> str:
