@@ -257,3 +257,86 @@ class TestNumbers:
     def test_a_text_that_is_not_utf_8(self, offbus: Offbus, tmp_path: Path) -> None:
         (tmp_path / "x.yaml").write_text(SCENARIO.format(when="\"inputs.t == 'a'\"", params=EXISTING))
         told(offbus("validate", "x.yaml", "--set", "t=\udcff"), 2, "OB505", "UTF-8")
+
+
+HOSTILE = [
+    "a\n::error::x.yaml",
+    "::error::x.yaml",
+    "##[error]x.yaml",
+    "\x1b[31mred\x1b[0m.yaml",
+    "\u202egpj.yaml",
+    "a\r::error::b",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+class TestTerminals:
+    """Names and texts of a scenario, on a terminal and in the log of a CI runner."""
+
+    @pytest.mark.parametrize(
+        "command", [["validate"], ["plan"], ["plan", "--format", "json"], ["run"]], ids=" ".join
+    )
+    @pytest.mark.parametrize(
+        "text",
+        [None, "a: [1\nb: 2", SCENARIO.format(when="'nope'", params=EXISTING)],
+        ids=["none", "no YAML", "invalid"],
+    )
+    def test_a_scenario_that_is_wrong(
+        self, offbus: Offbus, tmp_path: Path, name: str, command: list[str], text: str | None
+    ) -> None:
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        told(offbus(*command, "--", name), 2)
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_the_findings_of_several_files(
+        self, offbus: Offbus, tmp_path: Path, name: str, form: str
+    ) -> None:
+        (tmp_path / name).write_text(SCENARIO.format(when="'nope'", params=EXISTING))
+        (tmp_path / f"good-{name}").write_text(SCENARIO.format(when="'true'", params=EXISTING))
+        told(offbus("validate", "--format", form, "--", name, f"good-{name}"), 2, "OB")
+
+    @pytest.mark.parametrize("form", ["text", "json"])
+    def test_what_a_valid_scenario_says(self, offbus: Offbus, tmp_path: Path, name: str, form: str) -> None:
+        said = json.dumps(name)  # YAML's double quotes are JSON's
+        text = SCENARIO.format(when=f'"inputs.t != {json.dumps(said)[1:-1]}"', params=EXISTING)
+        text = text.replace("summary: Waits.", f"summary: {said}").replace(
+            "default: a}", f"default: {said}}}"
+        )
+        (tmp_path / "x.yaml").write_text(text + f'expect: ["inputs.t != {json.dumps(said)[1:-1]}"]\n')
+        told(offbus("plan", "--format", form, "x.yaml"), 0)
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["report"],
+            ["recover"],
+            ["stop"],
+            ["residue"],
+            ["steps"],
+            ["residue", "--env"],
+            ["residue", "--env", "local", "--against"],
+            ["run", "x.yaml", "--set"],
+            ["run", "x.yaml", "--env"],
+            ["report", "latest", "--runs"],
+            [],
+        ],
+        ids=" ".join,
+    )
+    def test_an_argument_that_names_nothing(
+        self, offbus: Offbus, tmp_path: Path, name: str, command: list[str]
+    ) -> None:
+        (tmp_path / "x.yaml").write_text(SCENARIO.format(when="'true'", params=EXISTING))
+        told(offbus(*command, name), 2)
+
+    def test_a_folder_of_runs(self, offbus: Offbus, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).mkdir()
+        told(offbus("report", "latest", "--runs", tmp_path / name), 2)
+        told(offbus("residue", "--env", "local", "--against", tmp_path / name), 2)
+
+    def test_a_manifest(self, offbus: Offbus, tmp_path: Path, name: str) -> None:
+        text = SCENARIO.format(when="'true'", params=f"manifest: {json.dumps(name)}")
+        (tmp_path / "x.yaml").write_text(text)
+        told(offbus("validate", "x.yaml"), 2, "OB")
+        (tmp_path / name).write_text("kind: Nothing")
+        told(offbus("validate", "x.yaml"), 2, "OB")
