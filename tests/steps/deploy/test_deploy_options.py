@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SANDBOX = SandboxConfig(nodes=1, gpus_per_node=2, responder=None)
 """One node with two GPUs, a real agent, and no responder."""
 
-SAY = [
+SAY = ["python3", "-c", "import signal; print('hello from the pod', flush=True); signal.pause()"]
+TELL = [
     "python3",
     "-c",
     "import os, signal; print('hello, my key is', os.environ['OPENAI_KEY'], flush=True); signal.pause()",
@@ -91,7 +92,7 @@ async def test_the_guard_of_namespaces_holds_for_the_new_one(sandbox: Layout, tm
 
 
 async def test_logs_events_and_manifests_are_kept_without_secrets(sandbox: Layout, tmp_path: Path) -> None:
-    talking(tmp_path)
+    talking(tmp_path, TELL)
     async with bench(sandbox, tmp_path) as one:
         out = await one.run(DEPLOY, manifest="target.yaml", port=8000)
         collector = next(undo for undo in one.undos if undo.describe().startswith("collect"))
