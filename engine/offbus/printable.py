@@ -13,7 +13,7 @@ is broken; nothing is dropped, and what is printable already is returned as it i
 
 from unicodedata import category
 
-__all__ = ["clean", "printable", "printable_json"]
+__all__ = ["OLD_COMMAND", "clean", "printable", "printable_json"]
 
 HOSTILE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"))
 """Unicode categories of characters that can change what a terminal shows, line ends among them."""

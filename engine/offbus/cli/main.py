@@ -4,6 +4,7 @@ Built-in commands are in a table with their one-line help, so that `offbus --hel
 ones come from the entry points `offbus.commands`, like step types and environments do.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from importlib import import_module
 import click
 
 from offbus import __version__
-from offbus.cli.output import open_outputs
+from offbus.cli.output import open_outputs, say
 from offbus.plugins import COMMANDS, installed
 
 __all__ = ["cli", "main"]
@@ -109,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as problem:
-        problem.show()
+        _show(problem)
         code = 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("offbus: interrupted before anything was changed", err=True)
@@ -125,6 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"offbus: standard output cannot be written: {why}", err=True)
         code = code or Exit.COULD_NOT_RUN
     sys.exit(code)
+
+
+def _show(problem: click.ClickException) -> None:
+    """As click shows it, but printable: it repeats what was typed."""
+    text = io.StringIO()
+    problem.show(text)
+    for line in text.getvalue().rstrip("\n").split("\n"):
+        say(line, err=True)
 
 
 def _plugged() -> list[str]:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from offbus.findings.model import Finding, Severity
+from offbus.printable import OLD_COMMAND, printable
 
 __all__ = ["render", "wants_colour"]
 
@@ -35,8 +36,8 @@ def _painted(on: bool, text: str, *codes: str) -> str:
 
 def _render(finding: Finding, paint: Callable[..., str]) -> str:
     hue = _RED if finding.severity is Severity.ERROR else _YELLOW
-    head = f"{paint(_cut(str(finding.where)), _BOLD)}: {paint(f'{finding.severity} {finding.code}', hue, _BOLD)}: "
-    lines = [head + _cut(finding.message)]
+    where, what = printable(_cut(str(finding.where))), f"{finding.severity} {finding.code}"
+    lines = [f"{paint(where, _BOLD)}: {paint(what, hue, _BOLD)}: {_cut(finding.message)}"]
     gutter = " " * 6
     if finding.frame is not None and finding.where.line:
         source, caret = _window(finding)
@@ -72,5 +73,6 @@ def _cut(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """Without control characters: a file from outside must not drive the terminal. Keeps columns."""
-    return "".join(c if c.isprintable() else ("�" if c != "\t" else " ") for c in text)
+    """Without control characters: a file from outside must not drive the terminal, nor a CI runner. Keeps columns."""
+    shown = "".join(c if c.isprintable() else ("�" if c != "\t" else " ") for c in text)
+    return shown.replace(OLD_COMMAND, "#�[")

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import anyio
-import click
 
+from offbus.cli.output import say
 from offbus.errors import CouldNotRun
 from offbus.journal.lock import HeldElsewhere, Holder, holder_of
 from offbus.runs import RunFolder
@@ -79,6 +79,6 @@ def stop_user(layout: Layout) -> None:
     if run is None or holder is None:
         raise in_the_way(layout, holder)
     with asked_to_stop(run) as process:
-        click.echo(f"asked run {run.id} to stop", err=True)
+        say(f"asked run {run.id} to stop", err=True)
         if process is not None and not is_suspended(holder.pid):
             select.select([process], [], [])

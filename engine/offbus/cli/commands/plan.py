@@ -38,6 +38,7 @@ def plan(
     from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
     from offbus.language.load import load_scenario
     from offbus.language.plan import make_plan
+    from offbus.printable import printable_json
 
     made = make_plan(load_scenario(file, sets=sets, env=env, env_sets=env_sets))
     if form == "text":
@@ -45,7 +46,7 @@ def plan(
     checks = None if offline else preflight(made)
     if form == "json":
         found = {} if checks is None else {"preflight": checks_json(checks)}
-        click.echo(json.dumps({**made.to_json(), **found}, indent=2))
+        click.echo(printable_json(json.dumps({**made.to_json(), **found}, indent=2)))
     elif checks is not None:
         click.echo(f"\non {made.scenario.env_name} now:\n{checks_text(checks)}")
     raise click.exceptions.Exit(exit_of(checks or ()))

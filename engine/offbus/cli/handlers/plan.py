@@ -5,13 +5,14 @@ from typing import Any
 
 from offbus.durations import format_duration
 from offbus.language.plan import Plan, PlannedStep
+from offbus.printable import printable
 
 __all__ = ["plan_text"]
 
 
 def plan_text(plan: Plan) -> str:
     """The whole plan."""
-    return "\n".join(_lines(plan))
+    return "\n".join(map(printable, _lines(plan)))
 
 
 def _lines(plan: Plan) -> Iterator[str]:

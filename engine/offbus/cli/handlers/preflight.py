@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 
+from offbus.cli.output import say
 from offbus.environment import Intent, PreflightCheck, RunsPreflight
 from offbus.errors import OffbusError
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
 from offbus.language.cel.templates import Template
 from offbus.language.plan import Plan
+from offbus.printable import printable
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.stop_causes import only_one
@@ -47,7 +48,7 @@ def exit_of(checks: Sequence[PreflightCheck]) -> Exit:
 
 def checks_text(checks: Sequence[PreflightCheck]) -> str:
     """For a terminal."""
-    return "\n".join(_lines(checks))
+    return "\n".join(map(printable, _lines(checks)))
 
 
 def checks_json(checks: Sequence[PreflightCheck]) -> list[dict[str, Any]]:
@@ -85,7 +86,7 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
             1,
             {},
             environment=scenario.env_name,
-            abort=lambda reason: click.echo(f"offbus: {reason}", err=True),
+            abort=lambda reason: say(f"offbus: {reason}", err=True),
             progress=lambda _step, _text: None,
         )
         try:

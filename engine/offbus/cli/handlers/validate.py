@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
+from offbus.cli.output import say
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding
 from offbus.findings.render_text import render, wants_colour
 from offbus.language.load import load_scenario
+from offbus.printable import printable_json
 
 __all__ = ["check_all"]
 
@@ -52,9 +54,9 @@ def check_all(
         if form == "text":
             if result.findings:
                 click.echo(render(result.findings, colour=colour), color=colour)
-            click.echo(result.summary)
+            say(result.summary)
     if form == "json":
-        click.echo(json.dumps([result.to_json() for result in results], indent=2))
+        click.echo(printable_json(json.dumps([result.to_json() for result in results], indent=2)))
     return all(result.valid for result in results)
 
 
