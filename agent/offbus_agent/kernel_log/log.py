@@ -26,7 +26,7 @@ FACILITY_USER = 1
 """The facility that the kernel sets on records from user space without another one."""
 
 
-_RECORD = re.compile(r"(\d+),(\d+),(\d+),([^;]*);(.*)")
+_RECORD = re.compile(r"(\d{1,20}),(\d{1,20}),(\d{1,20}),([^;]*);(.*)")
 
 
 class KernelLogError(Exception):

@@ -70,7 +70,7 @@ class ObjectRoutes:
 
     def _watch(self, request: Request, namespace: str, labels: str) -> Response:
         version = request.query_params.get("resourceVersion", "")
-        if not version.isdecimal():
+        if not version.isdecimal() or len(version) > 18:
             raise Invalid(f"resourceVersion is {version!r}; a watch starts from the version of a list")
         selects = parse_selector(labels)
         self._store.history.since(int(version))  # raises Gone before the stream begins, if it can

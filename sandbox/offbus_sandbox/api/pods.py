@@ -52,7 +52,7 @@ class PodRoutes:
         count = next((s["restartCount"] for s in statuses if s["name"] == container), 0)
         wanted = count - 1 if request.query_params.get("previous") == "true" else count
         tail = request.query_params.get("tailLines", "")
-        if tail and not tail.isdecimal():
+        if tail and (not tail.isdecimal() or len(tail) > 18):
             raise Invalid(f"tailLines is {tail!r}, not a whole number of 0 or more")
         node = pod["spec"].get("nodeName")
         folder = log_folder(self._layout.node(node), pod, container) if node else None

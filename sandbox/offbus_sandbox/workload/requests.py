@@ -104,7 +104,7 @@ def _job(kind: str, given: _Common, model: str, prompt: str, tokens: int, reques
         raise RequestError(f"The model `{given.model}` does not exist; this worker serves `{model}`.", 404)
     if not _ID.fullmatch(request_id):
         raise RequestError("X-Request-Id must be 1 to 64 letters, digits, - or _.")
-    if not (start.isascii() and start.isdigit() and int(start) <= tokens):
+    if not (start.isascii() and start.isdigit() and len(start) <= 9 and int(start) <= tokens):
         raise RequestError("X-Offbus-Continue-From must be a position within the answer.")
     usage = given.stream_options is not None and given.stream_options.include_usage
     return Job(kind, request_id, model, prompt, tokens, given.stream, usage, int(start))

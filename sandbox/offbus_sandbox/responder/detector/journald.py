@@ -41,7 +41,11 @@ def parse_record(line: str) -> Record | None:
     """`<prefix>,<seq>,<usec>,<flags>[,…];<text>`; None when it is not a record (a continuation line is not)."""
     head, semicolon, text = line.partition(";")
     fields = head.split(",")
-    if not semicolon or len(fields) < 4 or not all(f.isascii() and f.isdigit() for f in fields[:3]):
+    if (
+        not semicolon
+        or len(fields) < 4
+        or not all(f.isascii() and f.isdigit() and len(f) <= 20 for f in fields[:3])
+    ):
         return None
     prefix, seq, usec = (int(field) for field in fields[:3])
     return Record(

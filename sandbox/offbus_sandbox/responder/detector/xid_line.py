@@ -15,7 +15,7 @@ from offbus_steps.nvsentinel.names import RecommendedAction
 __all__ = ["GpuAddress", "GpuReset", "XidReport", "parse_gpu_address", "parse_gpu_reset", "parse_xid"]
 
 _XID = re.compile(
-    r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d+)(?:, pid=(\d+))?(?:, name=([^,]+))?(?:, Ch ([0-9a-fA-F]+))?"
+    r"NVRM: Xid \(PCI:([0-9a-fA-F:.]+)\): (\d{1,9})(?!\d)(?:, pid=(\d+))?(?:, name=([^,]+))?(?:, Ch ([0-9a-fA-F]+))?"
 )
 _NVLINK5 = re.compile(
     r"NVRM: Xid \(PCI:([^)]+)\): (\d+)(?:, pid=[^,]*)?(?:, name=[^,]*)?, (\w+)\s+(\w+)\s+(\w+)\s+(\w+)\s+"

@@ -65,7 +65,7 @@ def run_in(lease: Object) -> str:
 def epoch_of(holder: str) -> int:
     """The epoch in a holder identity; 0 when it has none."""
     number = holder.partition("/")[2].partition("@")[0]
-    return int(number) if number.isdecimal() else 0
+    return int(number) if number.isdecimal() and len(number) <= 18 else 0
 
 
 def duration_of(lease: Object) -> int:
