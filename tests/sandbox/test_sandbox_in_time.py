@@ -17,13 +17,30 @@ from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.probe import Probe, until_started, watch_probe
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.restart_backoff import restarted
-from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.history import Change, History
 from offbus_sandbox.store.store import Store
-from offbus_steps.port import Ref, Unavailable
+from offbus_steps.port import Ref, Unavailable, WatchType
 from tests.kits.sandbox.local_cluster import pod
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 IDLE_S = 1800.0
+
+
+@in_virtual_time
+async def test_who_follows_hears_that_nothing_changed() -> None:
+    history, heard = History(7, keep=10), []
+
+    async def follow() -> None:
+        async for batch in history.follow(7, quiet_s=10):
+            heard.append((anyio.current_time(), len(batch)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(follow)
+        await anyio.sleep(25)
+        history.add(Change(8, WatchType.ADDED, {}, None))
+        await anyio.sleep(12)
+        history.close()
+    assert heard == [(10, 0), (20, 0), (25, 1), (35, 0)]
 
 
 class Clients:

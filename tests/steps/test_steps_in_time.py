@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from offbus.errors import StepError, StepFailed
+from offbus_steps.cluster.wait import until_gone
 from offbus_steps.inference.load import GRACE_S
 from offbus_steps.inference.step_types import LOAD, VERIFY_INFERENCE, LoadOutputs
 from offbus_steps.inject.step_types import INJECT_XID
@@ -120,6 +121,37 @@ async def test_what_does_not_hold_fails_at_once(tmp_path: Path) -> None:
         await held(tmp_path, change_at=29.5)
     assert told.group_contains(StepFailed, match="did not hold")
     assert anyio.current_time() - began == 29.5
+
+
+@in_virtual_time
+async def test_what_could_not_be_seen_is_not_said_to_have_held(tmp_path: Path) -> None:
+    """The watch is silent, as a load balancer's dropped connection is, and nobody has noticed it yet."""
+    params = {"expr": "node.schedulable", "for": timedelta(seconds=30), "target": TARGET, "node": "node-1"}
+    async with timed_bench(tmp_path, *WEB) as (one, port):
+
+        def go_dark() -> None:
+            port.objects.drop_watches(noticed_after_s=75)
+            for cordoned in (True, False):
+                port.store.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": cordoned}})
+
+        async with meanwhile((10, go_dark)):
+            with pytest.raises(StepError, match="could not be seen: the watch of Node objects"):
+                await one.run(HOLD, **params)
+
+
+@in_virtual_time
+async def test_what_went_while_the_watch_was_silent_is_gone(tmp_path: Path) -> None:
+    ref = Ref("Pod", "web-1", "drill")
+    async with timed_bench(tmp_path, *WEB) as (_, port):
+        uid = port.store.get(ref)["metadata"]["uid"]
+
+        def go_dark() -> None:
+            port.objects.drop_watches(noticed_after_s=75)
+            port.store.remove(ref)
+
+        async with meanwhile((10, go_dark)):
+            await until_gone(port.objects, ref, uid)
+        assert anyio.current_time() == 85
 
 
 @in_virtual_time

@@ -234,3 +234,50 @@ def test_the_virtual_clock_is_the_loops():
         return VirtualClock().mono_ns()
 
     assert play(later) >= 5e9
+
+
+TIMES_OUT = "{id: seen, uses: wait, timeout: 5s, with: {seconds: 60}}"
+
+
+async def went_dark(_self):
+    return "nothing came from the world for 75 s, though it changed"
+
+
+async def says_nothing(_self):
+    await anyio.sleep_forever()
+
+
+def test_an_observation_that_ran_out_of_time_seeing_is_the_worlds_failure(drill):
+    report = drill(f"{FAULT}\n{TIMES_OUT}").play()
+    assert outcomes(report)["seen"] == "timed_out"
+    assert report.exit == Exit.FAILED
+
+
+@pytest.mark.parametrize(
+    ("missed_changes", "told"),
+    [
+        (went_dark, "was not seen within 5 s, and could not have been: nothing came from the world for 75 s"),
+        (says_nothing, "could not have been: the environment did not answer within"),
+    ],
+    ids=["something was missed", "no answer"],
+)
+def test_an_observation_that_ran_out_of_time_blind_is_an_error(drill, monkeypatch, missed_changes, told):
+    monkeypatch.setattr(kit.World, "missed_changes", missed_changes)
+    report = drill(f"{FAULT}\n{TIMES_OUT}").play()
+    assert outcomes(report)["seen"] == "errored"
+    assert told in report.reasons[0]
+    assert (report.exit, report.verdict) == (Exit.COULD_NOT_RUN, "errored")
+
+
+def test_a_signal_ends_the_look_at_what_was_seen(drill, monkeypatch):
+    """Whoever interrupts does not wait for an environment that does not answer."""
+
+    async def interrupted(_self):
+        played._session.stop("SIGINT")
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(kit.World, "missed_changes", interrupted)
+    played = drill(f"{FAULT}\n{TIMES_OUT}")
+    report = played.play()
+    assert report.exit == Exit.INTERRUPTED
+    assert seconds(first(played, "undo_started")) == pytest.approx(5, abs=0.01)

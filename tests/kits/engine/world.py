@@ -97,6 +97,10 @@ class World:
     async def may_change(self) -> None:
         """Every lease holds, unless a test says otherwise."""
 
+    async def missed_changes(self) -> str | None:
+        """Everything is seen, unless a test says otherwise."""
+        return None
+
 
 @dataclass(frozen=True)
 class WorldOpener:

@@ -24,6 +24,7 @@ from offbus_steps.port import (
     PortError,
     Ref,
     Reply,
+    Silent,
     Unavailable,
     WatchEvent,
     WatchType,
@@ -63,6 +64,14 @@ class TimedObjects(Asked, Objects):
         """Calls that are refused, and how: "patch Node"."""
         self._away, self._away_s, self._silent = False, 0.0, False
         self._watches: list[anyio.CancelScope] = []
+        self._dropped: dict[anyio.CancelScope, float] = {}
+
+    def drop_watches(self, *, noticed_after_s: float) -> None:
+        """Nothing more comes through the watches that are open now; so much later they say so."""
+        while self._watches:
+            watch = self._watches.pop()
+            self._dropped[watch] = noticed_after_s
+            watch.cancel()
 
     def leave(self, *, away_s: float = 0.0) -> None:
         """Be unavailable from now on; watches break off, and say that they have tried for so long."""
@@ -142,6 +151,10 @@ class TimedObjects(Asked, Objects):
             async with aclosing(cast(Any, self.store.history.follow(version))) as batches:
                 batch: Sequence[Change] = await anext(batches)
                 return batch
+        if scope in self._dropped:
+            silent_s = self._dropped.pop(scope)
+            await anyio.sleep(silent_s)
+            raise Silent("watch Node", silent_s=silent_s)
         broke = Unavailable("the watch broke off")
         broke.away_s = self._away_s
         raise broke

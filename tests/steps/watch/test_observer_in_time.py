@@ -1,6 +1,6 @@
 """The observer on virtual time: how it comes back to an API server that was away, and when it gives up."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ import anyio
 import pytest
 
 from offbus_steps.port import Gone, ObjectList, Ref
-from offbus_steps.watch.observer import BLIND_AFTER, FIRST_PAUSE, LONGEST_PAUSE
-from tests.kits.steps.bench import bench_on
+from offbus_steps.watch.observer import BLIND_AFTER, LONGEST_PAUSE
+from offbus_steps.watch.scope import FIRST_PAUSE
+from tests.kits.steps.bench import Bench, bench_on
 from tests.kits.steps.timed_port import TimedObjects, TimedPort, node, put, timed_bench
 from tests.kits.virtual_time import VirtualClock, in_virtual_time
 
@@ -116,6 +117,79 @@ async def test_a_watch_that_is_gone_lists_again_at_once(tmp_path: Path) -> None:
         assert len(port.objects.times("list Node")) == 2
         assert one.cluster.log.world.node("node-1") is None
         assert one.aborted == []
+
+
+SILENT_S = 75.0
+
+
+def told_of(one: Bench, *lanes: str) -> list[str]:
+    """What the timeline says in these lanes."""
+    return [event["to"] for event in one.events("observed") if event["lane"] in lanes]
+
+
+@in_virtual_time
+async def test_a_watch_that_was_silent_is_told_and_misses_nothing(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(100)
+        port.objects.drop_watches(noticed_after_s=SILENT_S)
+        for cordoned in (True, False, True):
+            port.store.patch(NODE, {"spec": {"unschedulable": cordoned}})
+        await anyio.sleep(SILENT_S + 1)
+        assert told_of(one, "watch", "node") == ["silent for 75 s", "cordoned", "uncordoned", "cordoned"]
+        [silent] = [event for event in one.events("observed") if event["lane"] == "watch"]
+        assert (silent["subject"], silent["evidence"]) == ("Node objects", {"silent_s": SILENT_S})
+        assert one.aborted == [], "the path may be whole for new connections"
+
+
+@in_virtual_time
+async def test_what_the_watches_have_told_is_not_missed(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1"), node("node-2")) as (one, port):
+        port.store.patch(NODE, {"spec": {"unschedulable": True}})
+        port.store.remove(Ref("Node", "node-2"))
+        assert await one.cluster.missed_changes() is None
+        port.objects.drop_watches(noticed_after_s=SILENT_S)
+        await anyio.sleep(SILENT_S - 1)
+        assert await one.cluster.missed_changes() is None, "it was silent, and there was nothing to tell"
+
+
+def heartbeat(port: TimedPort) -> None:
+    """A change of which drills see nothing: only its version says that the watch should have told it."""
+    port.store.patch(NODE, {"status": {"nodeInfo": {"bootID": "b"}}}, status=True)
+
+
+@in_virtual_time
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda port: port.store.patch(NODE, {"spec": {"unschedulable": True}}),
+        heartbeat,
+        lambda port: port.store.remove(NODE),
+        lambda port: put(port.store, node("node-2")),
+    ],
+    ids=["changed", "came and went", "deleted", "new"],
+)
+async def test_what_a_silent_watch_did_not_tell_is_missed(
+    tmp_path: Path, change: Callable[[TimedPort], object]
+) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        await anyio.sleep(100)
+        port.objects.drop_watches(noticed_after_s=SILENT_S)
+        change(port)
+        await anyio.sleep(40)
+        why = await one.cluster.missed_changes()
+        assert why is not None
+        assert "the watch of Node objects told nothing for 145 s" in why
+        assert "the API server has changes that it did not tell" in why
+        await anyio.sleep(SILENT_S)
+        assert await one.cluster.missed_changes() is None, "it was resumed"
+
+
+@in_virtual_time
+async def test_a_cluster_that_cannot_be_asked_may_have_changes(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        port.objects.leave()
+        why = await one.cluster.missed_changes()
+        assert why == "Node objects cannot be listed: the API server is away"
 
 
 class Paged(TimedObjects):

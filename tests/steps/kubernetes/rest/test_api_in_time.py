@@ -26,7 +26,7 @@ from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.kubernetes.rest.watch_stream import ASKED_S, SLACK_S, events_after
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
-from offbus_steps.port import Forbidden, PortError, Ref, Unavailable
+from offbus_steps.port import Forbidden, PortError, Ref, Silent, Unavailable
 from tests.kits.full_server import full_server
 from tests.kits.steps.timed_api import Answer, TimedServer, answering
 from tests.kits.steps.timed_port import deployment, pod
@@ -162,15 +162,27 @@ def begun(_call: str) -> Answer:
 
 
 @in_virtual_asyncio_time
-async def test_a_watch_that_falls_silent_is_begun_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ["1", ""], ids=["with bookmarks", "from now"])
+async def test_a_watch_that_the_server_does_not_end_is_silent(tmp_path: Path, version: str) -> None:
+    """A server ends a watch after the time that it was asked for; what lies between may drop that, too."""
     async with answering(tmp_path, begun) as (api, server):
-        with anyio.move_on_after(ASKED_S[1] + SLACK_S + 1):
-            async with aclosing(events_after(api, "/api/v1/nodes", {}, "1")) as events:
+        with pytest.raises(Silent, match="GET /api/v1/nodes: nothing came for") as told:
+            async with aclosing(events_after(api, "/api/v1/nodes", {}, version)) as events:
                 await anext(events)
-    first, second, *_ = server.times()
     asked_s = int(server.asked[0][0].partition("timeoutSeconds=")[2].partition("&")[0])
     assert ASKED_S[0] <= asked_s <= ASKED_S[1]
-    assert second - first == pytest.approx(asked_s + SLACK_S + FIRST_PAUSE)
+    assert anyio.current_time() == pytest.approx(asked_s + SLACK_S)
+    assert told.value.silent_s == pytest.approx(asked_s + SLACK_S)
+    assert anyio.current_time() <= 75, "so long may the responder be blamed for the path"
+
+
+@in_virtual_asyncio_time
+async def test_a_watch_whose_answer_does_not_begin_is_asked_for_again(tmp_path: Path) -> None:
+    async with answering(tmp_path, lambda _: None) as (api, server):
+        with pytest.raises(Unavailable, match="did not answer"):
+            async with aclosing(events_after(api, "/api/v1/nodes", {}, "1")) as events:
+                await anext(events)
+    assert pauses(server.times())[:2] == [ATTEMPT_S + FIRST_PAUSE, ATTEMPT_S + 2 * FIRST_PAUSE]
 
 
 @in_virtual_asyncio_time
