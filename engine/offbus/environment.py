@@ -22,6 +22,7 @@ __all__ = [
     "HoldsLeases",
     "Intent",
     "Leftover",
+    "MayMissChanges",
     "Opener",
     "Options",
     "OwnsRun",
@@ -87,7 +88,8 @@ class RunHandle(Recorder, Protocol):
 class Environment(Protocol):
     """An open environment.
 
-    It may also be one that `HoldsLeases`, `PersistsEvents`, `OwnsRun`, `SuggestsFixes`, `TellsExternalChanges`.
+    It may also be one that `HoldsLeases`, `PersistsEvents`, `OwnsRun`, `MayMissChanges`, `SuggestsFixes`,
+    `TellsExternalChanges`.
     """
 
     async def fingerprint(self) -> dict[str, Any]:
@@ -141,6 +143,18 @@ class OwnsRun(Protocol):
         """Raises TakenOver when another process owns the run now. Called before every try of an undo.
 
         Any other error means that the owner could not be determined: that try fails, a later one may succeed.
+        """
+
+
+@runtime_checkable
+class MayMissChanges(Protocol):
+    """An environment that is seen over a path which may fail unnoticed. Optional."""
+
+    async def missed_changes(self) -> str | None:
+        """Why something that happened may not have been seen, in words; None when it would have been.
+
+        Called when a step's time has run out: what was not seen then is the path's error, and not what the drill is
+        about. Bounded by the caller; no answer counts as a reason.
         """
 
 

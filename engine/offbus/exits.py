@@ -15,7 +15,8 @@ class Exit(IntEnum):
     INVALID = 2
     """The scenario or the command line is wrong; nothing was touched."""
     COULD_NOT_RUN = 3
-    """An action errored or timed out, a guard refused, a run was left unfinished, or a bug."""
+    """A step errored (it could not be done, or what it waits for not be seen), an action timed out, a guard refused, a
+    run was left unfinished, or a bug."""
     RESIDUE = 4
     """Something that the run changed was not restored, or a second signal ended it."""
     INTERRUPTED = 130

@@ -29,6 +29,7 @@ __all__ = [
     "PortError",
     "Ref",
     "Reply",
+    "Silent",
     "TooManyDisruptions",
     "Traffic",
     "Unavailable",
@@ -93,6 +94,22 @@ class Unavailable(PortError, Retryable):
     """How long the adapter has been retrying already: it may resume a watch by itself for a while."""
 
 
+class Silent(Unavailable):
+    """Raised by a watch through which nothing came for so long that what lies between must have dropped it.
+
+    What happened meanwhile is told by a new watch from the last version (or that is Gone). Before it is raised, nothing
+    tells such a watch from a quiet one.
+    """
+
+    def __init__(self, watch: str, *, silent_s: float) -> None:
+        """`watch` in words; `silent_s` is how long nothing has come through it."""
+        super().__init__(
+            f"{watch}: nothing came for {silent_s:.0f} s, not even a sign of life",
+            hint="something between here and the server drops connections; raise its idle timeout above a minute",
+        )
+        self.silent_s = silent_s
+
+
 class WatchType(StrEnum):
     """The kinds of watch events."""
 
@@ -137,7 +154,11 @@ class Objects(Protocol):
     def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`, without end: only Gone, Unavailable or cancellation end it."""
+        """Changes after `resource_version`, without end: only Gone, Unavailable or cancellation end it.
+
+        A dead connection is noticed: the adapter demands signs of life that do not depend on changes, and raises Silent
+        when none came. Which signs, and within which time, is the adapter's; at most 75 s.
+        """
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create. Raises Conflict when it exists.

@@ -11,6 +11,7 @@ Guarantees (each has a test in tests/engine/runner/test_scheduler.py, all are ch
     others.
  4. Background steps are asked to stop when the last other step has ended, and have `GRACE` to do so.
  5. `halt` cancels what runs and skips what has not started, each with the reason.
+ 6. A step whose time ran out is judged by `timed_out`, unless it was asked to stop; `halt` cancels that, too.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -44,6 +45,7 @@ class Scheduler:
         ended: Callable[[Slot, Result], None],
         slots: dict[str, Slot],
         *,
+        timed_out: Callable[[Result], Awaitable[Result]] | None = None,
         always: bool = False,
         needs_of: Callable[[str], Iterable[str]] = lambda _step: (),
     ) -> None:
@@ -51,6 +53,7 @@ class Scheduler:
         self.slots: Mapping[str, Slot] = slots
         self._play = play
         self._told = ended
+        self._timed_out = timed_out
         self._always = always
         self._needs_of = needs_of
         self._mine = [slots.setdefault(step.id, Slot(step)) for step in steps]
@@ -151,9 +154,16 @@ class Scheduler:
         except BaseException:
             self._end(slot, result)
             raise
-        return self._cut_off(slot) if slot.scope.cancelled_caught else result
+        return await self._cut_off(slot) if slot.scope.cancelled_caught else result
 
-    def _cut_off(self, slot: Slot) -> Result:
+    async def _cut_off(self, slot: Slot) -> Result:
+        result = self._why_cut_off(slot)
+        if result.outcome is Outcome.TIMED_OUT and not slot.asked_to_stop and self._timed_out is not None:
+            with anyio.CancelScope() as slot.scope:
+                return await self._timed_out(result)
+        return result
+
+    def _why_cut_off(self, slot: Slot) -> Result:
         if slot.cancelled_because is not None:
             return Result(Outcome.CANCELLED, because=slot.cancelled_because)
         if slot.asked_to_stop:

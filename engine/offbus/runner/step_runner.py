@@ -1,13 +1,15 @@
 """Plays single steps for the scheduler: attempts, expectations, undo between attempts, and `cleanup`'s requests."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from offbus.environment import MayMissChanges
 from offbus.journal.events import EventKind, Outcome
-from offbus.runner.attempts import Result, attempt, play_step
+from offbus.runner.attempts import Result, attempt, outcome_of, play_step
 from offbus.runner.context import Services, StepContext
 from offbus.runner.expectations import judge_all
 from offbus.runner.scheduler import Scheduler
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from offbus.language.scenario import Scenario
 
 __all__ = ["Stepper"]
+
+LOOK_S = 30.0
+"""How long an environment may look whether something was missed: the time of one list of a large cluster."""
 
 
 class Stepper:
@@ -39,7 +44,13 @@ class Stepper:
         """A scheduler for the steps marked `always`, or for all others; slots are shared, so needs may point across."""
         chosen = [step for step in self._scenario.steps if step.always == always]
         scheduler = Scheduler(
-            chosen, self.play, self.ended, self.slots, always=always, needs_of=lambda step: self._needs[step]
+            chosen,
+            self.play,
+            self.ended,
+            self.slots,
+            timed_out=self.timed_out,
+            always=always,
+            needs_of=lambda step: self._needs[step],
         )
         self._schedulers |= dict.fromkeys((step.id for step in chosen), scheduler)
         return scheduler
@@ -71,6 +82,23 @@ class Stepper:
             scope = self.scope(result)
             return judge_all(self._journal, slot.step.expect, scope, result, step=slot.step.id)
         return result
+
+    async def timed_out(self, result: Result) -> Result:
+        """What the end of a step's time means: an error of the path, if what it waited for could not be seen."""
+        environment = self._services.environment
+        if not isinstance(environment, MayMissChanges):
+            return result
+        why: str | None = f"the environment did not answer within {LOOK_S:g} s"
+        try:
+            with anyio.move_on_after(LOOK_S):
+                why = await environment.missed_changes()
+        except Exception as error:  # noqa: BLE001  the class of an error is its policy
+            return outcome_of(error)
+        if why is None:
+            return result
+        return replace(
+            result, outcome=Outcome.ERRORED, message=f"{result.message}, and could not have been: {why}"
+        )
 
     def ended(self, slot: Slot, result: Result) -> None:
         """Journal the step's one outcome."""

@@ -1,4 +1,8 @@
-"""The objects of a local cluster, over the supervisor's socket."""
+"""The objects of a local cluster, over the supervisor's socket.
+
+A quiet watch gets a bookmark every `offbus_sandbox.api.objects.QUIET_S`; one through which nothing came for three times
+as long is Silent: the supervisor was stopped, or hangs.
+"""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -16,6 +20,7 @@ from offbus_steps.port import (
     Objects,
     PortError,
     Ref,
+    Silent,
     Unavailable,
     WatchEvent,
     WatchType,
@@ -26,6 +31,7 @@ from offbus_steps.workloads.gpus import main_container
 __all__ = ["LocalObjects", "error_in", "reaching"]
 
 MERGE_PATCH = {"content-type": "application/merge-patch+json"}
+SILENT_AFTER_S = 30.0
 
 
 class LocalObjects(Objects):
@@ -47,19 +53,22 @@ class LocalObjects(Objects):
     async def watch(
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `resource_version`, until cancelled."""
+        """Changes after `resource_version`, until cancelled. Raises Gone, Silent, Unavailable."""
         params = {"watch": "true", "resourceVersion": resource_version, "labelSelector": labels}
         path = collection_path(resource_of(kind), namespace)
         with reaching():
-            async with self._client.stream("GET", path, params=params, timeout=None) as answer:
+            async with self._client.stream("GET", path, params=params, timeout=SILENT_AFTER_S) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise error_in(answer)
-                async for line in lines_of(answer.aiter_bytes()):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise error_of(event["object"])
-                    yield WatchEvent(WatchType(event["type"]), event["object"])
+                try:
+                    async for line in lines_of(answer.aiter_bytes()):
+                        event = json.loads(line)
+                        if event["type"] == "ERROR":
+                            raise error_of(event["object"])
+                        yield WatchEvent(WatchType(event["type"]), event["object"])
+                except httpx.ReadTimeout as err:
+                    raise Silent(f"the watch of {kind} objects", silent_s=SILENT_AFTER_S) from err
         raise Unavailable("the supervisor ended the watch", hint="list and watch again")
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:

@@ -24,6 +24,8 @@ LARGEST_BODY = 1_572_864
 """Bytes: etcd's default limit (1.5 MiB), so a cluster refuses the same."""
 BOOKMARK_AFTER = 100
 """Changes that a watch may skip before it gets a bookmark."""
+QUIET_S = 10.0
+"""How long a watch may be quiet before it gets one, as a sign of life."""
 
 
 class ObjectRoutes:
@@ -80,14 +82,15 @@ class ObjectRoutes:
     async def _lines(self, namespace: str, selects: Selector, version: int) -> AsyncIterator[str]:
         passed = 0
         try:
-            async for batch in self._store.history.follow(version):
+            async for batch in self._store.history.follow(version, quiet_s=QUIET_S):
+                version = batch[-1].version if batch else version
                 seen = list(in_scope(batch, self._resource.kind, namespace, selects))
                 for change in seen:
                     yield line(change.type.value, change.object)
                 passed = 0 if seen else passed + len(batch)
-                if passed >= BOOKMARK_AFTER:
+                if passed >= BOOKMARK_AFTER or not batch:
                     passed = 0
-                    meta = {"resourceVersion": str(batch[-1].version)}
+                    meta = {"resourceVersion": str(version)}
                     bookmark: Object = {"kind": self._resource.kind}
                     bookmark |= {"apiVersion": self._resource.api_version, "metadata": meta}
                     yield line(WatchType.BOOKMARK.value, bookmark)

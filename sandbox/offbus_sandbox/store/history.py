@@ -4,6 +4,7 @@ Resource versions are consecutive, so a watcher is only a position in this histo
 nothing, and one that falls behind the window gets `Gone` exactly as from an API server.
 """
 
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -56,16 +57,20 @@ class History:
             raise Gone(f"resource version {version} is not in the history", hint="list again, then watch")
         return self._changes[len(self._changes) - behind :]
 
-    async def follow(self, version: int) -> AsyncIterator[list[Change]]:
-        """Batches of changes after `version`, as they come, until the store closes. Raises Gone."""
+    async def follow(self, version: int, *, quiet_s: float = math.inf) -> AsyncIterator[list[Change]]:
+        """Batches of changes after `version`, as they come, until the store closes; an empty one whenever nothing came
+        for `quiet_s`. Raises Gone."""
         while not self._closed:
             more = self._more
             batch = self.since(version)
             if batch:
                 version = batch[-1].version
                 yield batch
-            else:
+                continue
+            with anyio.move_on_after(quiet_s) as quiet:
                 await more.wait()
+            if quiet.cancelled_caught:
+                yield []
 
     def _wake(self) -> None:
         self._more.set()

@@ -89,6 +89,10 @@ class Cluster:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""
         self.leases.check()
 
+    async def missed_changes(self) -> str | None:
+        """Why something that happened may not have been seen (`MayMissChanges`)."""
+        return await self.observer.missed_changes()
+
     async def close(self, *, finished: bool) -> None:
         """End what was started for this run; the adapter decides what remains for a recovery."""
         await self._on_close(finished)

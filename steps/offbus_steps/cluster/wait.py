@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.port import Gone, NotFound, Object, Objects, Ref, WatchType
+from offbus_steps.port import Gone, NotFound, Object, Objects, Ref, Silent, WatchType
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.target import Target
 
@@ -26,7 +26,7 @@ async def until_gone(objects: Objects, ref: Ref, uid: str) -> None:
         if found["metadata"]["uid"] != uid:
             return
         version = found["metadata"]["resourceVersion"]
-        with suppress(Gone):
+        with suppress(Gone, Silent):
             async for event in objects.watch(ref.kind, namespace=ref.namespace, resource_version=version):
                 if event.type is WatchType.DELETED and event.object["metadata"]["name"] == ref.name:
                     break

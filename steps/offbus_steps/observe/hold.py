@@ -1,7 +1,8 @@
 """Runs `hold`: an expression stays true throughout, from the injection on.
 
 The expression is evaluated for the state at the injection, for every observed change since, and for every change until
-`for` has passed; the first time it is false the step fails with the values. By watch, so nothing in between is missed.
+`for` has passed; the first time it is false the step fails with the values. By watch, so nothing in between is missed;
+what the watches told is compared with what is there before the step passes, as a dropped watch looks like a quiet one.
 When a step injected faults on several nodes, it must hold for each of them, since its own injection.
 """
 
@@ -28,7 +29,8 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
 
     cluster, target = cluster_of(ctx), required_target(params.target)
     await cluster.observer.watch_target(target)
-    marks, compiled = _marks(params, cluster.log.mark()), predicate(params.expr, VARIABLES)
+    log = cluster.log
+    marks, compiled = _marks(params, log.mark()), predicate(params.expr, VARIABLES)
 
     def check(world: World, node: str) -> None:
         values = values_of(world, node, target)
@@ -38,7 +40,13 @@ async def hold(ctx: Context, params: HoldParams) -> HoldOutputs:
             raise StepFailed(message, evidence={"node": node, **values})
 
     ctx.progress(f"{params.expr} must hold on {', '.join(marks)}")
-    return HoldOutputs(evaluated=await _check_all(cluster.log, marks, check, params.for_))
+    count, looked_at = await _check_all(log, marks, check, params.for_)
+    if (why := await cluster.missed_changes()) is not None:
+        raise StepError(f"whether {params.expr} held could not be seen: {why}")
+    for world in log.replay(looked_at):
+        for node in marks:
+            check(world, node)
+    return HoldOutputs(evaluated=count)
 
 
 def _marks(params: HoldParams, now: int) -> dict[str, int]:
@@ -52,8 +60,11 @@ def _marks(params: HoldParams, now: int) -> dict[str, int]:
 
 async def _check_all(
     log: Observations, marks: Mapping[str, int], check: Callable[[World, str], None], time: timedelta
-) -> int:
-    """Check every state since the marks, and every further one until the time is over. Returns the number of checks."""
+) -> tuple[int, int]:
+    """Check every state since the marks, and every further one until the time is over.
+
+    Returns the number of checks, and up to where in the log they went.
+    """
     count, now = 0, log.mark()
     for node, mark in marks.items():
         for world in log.replay(mark):
@@ -67,7 +78,7 @@ async def _check_all(
                     check(world, node)
                     count += 1
             now = log.mark()
-    return count
+    return count, now
 
 
 def values_of(world: World, node: str, target: Target) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 Every change becomes an `observed` event of the run and a transition in the log. A watch that is Gone lists again (the
 difference to the known state is observed like any change); one that is Unavailable resumes where it stopped, with a
-growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped.
+growing pause. A cluster that cannot be watched for a minute cannot be guarded: the run is stopped. A watch that was
+Silent is told in the timeline and resumed where it stopped: what is told next may be as old as the silence was long.
+
+Until a silent watch is noticed nothing tells it from a quiet one. So before "it did not happen" is believed, by a step
+whose time ran out or that something held, `missed_changes` compares what the watches told with what is there.
 Only what drills need is watched: nodes always, pods and workloads in the namespaces of targets, and from an injection
 on what a responder reports beside its marks on nodes (events, maintenance resources).
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,9 +20,19 @@ import anyio
 from offbus.environment import RunHandle
 from offbus_steps.background_tasks import Background
 from offbus_steps.nvsentinel import names
-from offbus_steps.port import Gone, Invalid, NotFound, ObjectList, Port, Ref, Unavailable, WatchType
+from offbus_steps.port import (
+    Gone,
+    Invalid,
+    NotFound,
+    Port,
+    Ref,
+    Silent,
+    Unavailable,
+    WatchType,
+)
 from offbus_steps.watch.event_log import Observations, Transition
 from offbus_steps.watch.projections import PodProjection, Projection, project
+from offbus_steps.watch.scope import Scope
 from offbus_steps.watch.transitions import Change, changes
 
 if TYPE_CHECKING:
@@ -27,28 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer"]
 
-FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 BLIND_AFTER = 60.0
 """Seconds without the server after which a watch counts as lost. Mere silence does not count."""
-
-
-_Lists = Callable[..., AsyncIterator[ObjectList]]
-
-
-@dataclass(slots=True)
-class _Scope:
-    """One watch: a kind, in a namespace ("" for all)."""
-
-    kind: str
-    namespace: str
-    listed: anyio.Event = field(default_factory=anyio.Event)
-    unserved: bool = False
-    version: str = ""
-    known: set[Ref] = field(default_factory=set)
-    pause: float = FIRST_PAUSE
-    lost: float | None = None
-    """Since when the server has been unavailable; None while it is not known to be."""
 
 
 class Observer:
@@ -59,7 +53,7 @@ class Observer:
         self._port = port
         self._run = run
         self._tasks = tasks
-        self._scopes: dict[tuple[str, str], _Scope] = {}
+        self._scopes: dict[tuple[str, str], Scope] = {}
         self._checks: list[Callable[[], None]] = []
 
     def check(self, guard: Callable[[], None]) -> None:
@@ -70,7 +64,7 @@ class Observer:
         """Watch a kind, unless it is watched already; returns when it has been listed."""
         scope = self._scopes.get((kind, namespace))
         if scope is None:
-            scope = self._scopes[kind, namespace] = _Scope(kind, namespace)
+            scope = self._scopes[kind, namespace] = Scope(kind, namespace)
             self._tasks.start(self._go_on, scope, name=f"watch {kind} {namespace}")
         await scope.listed.wait()
         if scope.unserved:
@@ -95,7 +89,24 @@ class Observer:
         await self.watch(target.kind, target.namespace)
         await self.watch("Pod", target.namespace)
 
-    async def _go_on(self, scope: _Scope) -> None:
+    async def missed_changes(self) -> str | None:
+        """Why something that happened may not have been seen, in words; None when all that is there was told.
+
+        Lists once what is watched. Bounded by the caller.
+        """
+        found: dict[tuple[str, str], str] = {}
+
+        async def look(scope: Scope) -> None:
+            why = None if scope.unserved else await scope.missed(self._port.objects)
+            if why is not None:
+                found[scope.kind, scope.namespace] = why
+
+        async with anyio.create_task_group() as tasks:
+            for scope in self._scopes.values():
+                tasks.start_soon(look, scope)
+        return "; ".join(found[key] for key in self._scopes if key in found) or None
+
+    async def _go_on(self, scope: Scope) -> None:
         while not scope.unserved:
             began = anyio.current_time()
             try:
@@ -106,67 +117,54 @@ class Observer:
             except (NotFound, Invalid):
                 scope.unserved = True
                 scope.listed.set()
+            except Silent as err:
+                self._run.observed(
+                    lane="watch",
+                    subject=str(scope),
+                    to=f"silent for {err.silent_s:.0f} s",
+                    evidence={"silent_s": round(err.silent_s, 1)},
+                )
             except Unavailable as err:
                 await self._rest(scope, err, began)
 
-    async def _rest(self, scope: _Scope, err: Unavailable, began: float) -> None:
+    async def _rest(self, scope: Scope, err: Unavailable, began: float) -> None:
         now = anyio.current_time()
         lost = now - err.away_s
         if scope.lost is None or lost - began > BLIND_AFTER:
             scope.lost = lost
         if now - scope.lost > BLIND_AFTER:
-            self._run.abort(f"cannot watch {scope.kind} objects any more: {err}")
+            self._run.abort(f"cannot watch {scope} any more: {err}")
         await anyio.sleep(scope.pause)
         scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
 
-    async def _list(self, scope: _Scope) -> None:
+    async def _list(self, scope: Scope) -> None:
         if scope.version:
             return
-        try:
-            projections, version = await self._projections(scope, self._port.objects.pages)
-        except Gone:  # the continue token expired: once more, in one piece
-            projections, version = await self._projections(scope, self._whole)
-        for ref in scope.known - projections.keys():
+        listing = await scope.list(self._port.objects)
+        for ref in scope.known - listing.projections.keys():
             self._take(scope, ref, None)
-        for ref, projection in projections.items():
+        for ref, projection in listing.projections.items():
             if scope.listed.is_set():
                 self._take(scope, ref, projection)
             else:
                 self.log.seed(projection)
                 scope.known.add(ref)
-        scope.version = version
-        scope.lost, scope.pause = None, FIRST_PAUSE
+        scope.told(listing.version)
         scope.listed.set()
 
-    async def _projections(self, scope: _Scope, listed: _Lists) -> tuple[dict[Ref, Projection], str]:
-        """The objects' projections, and the version to watch from."""
-        projections: dict[Ref, Projection] = {}
-        version = ""
-        async for page in listed(scope.kind, namespace=scope.namespace):
-            # items of lists may lack their kind (Kubernetes leaves it out)
-            seen = (project({**obj, "kind": scope.kind}) for obj in page.items)
-            projections.update({one.ref: one for one in seen if one is not None})
-            version = page.resource_version
-        return projections, version
-
-    async def _whole(self, kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
-        yield await self._port.objects.list(kind, namespace=namespace)
-
-    async def _follow(self, scope: _Scope) -> None:
+    async def _follow(self, scope: Scope) -> None:
         watch = self._port.objects.watch(
             scope.kind, namespace=scope.namespace, resource_version=scope.version
         )
         async for event in watch:
-            scope.lost, scope.pause = None, FIRST_PAUSE
-            scope.version = event.object["metadata"]["resourceVersion"]
-            if event.type is WatchType.BOOKMARK:
-                continue
-            projection = project({**event.object, "kind": scope.kind})
-            if projection is not None:
-                gone = event.type is WatchType.DELETED
-                self._take(scope, projection.ref, None if gone else projection)
+            if event.type is not WatchType.BOOKMARK:
+                projection = project({**event.object, "kind": scope.kind})
+                if projection is not None:
+                    gone = event.type is WatchType.DELETED
+                    self._take(scope, projection.ref, None if gone else projection)
+            scope.told(event.object["metadata"]["resourceVersion"])
 
-    def _take(self, scope: _Scope, ref: Ref, now: Projection | None) -> None:
+    def _take(self, scope: Scope, ref: Ref, now: Projection | None) -> None:
         was = self.log.world.projections.get(ref)
         if was == now:
             return

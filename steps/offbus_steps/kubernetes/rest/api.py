@@ -149,7 +149,13 @@ class Api:
 
     async def _opened(self, call: Call, total_s: float) -> "aiohttp.ClientResponse":
         await self._pace.take()
-        response = await self._send(call, total_s)
+        try:
+            with anyio.fail_after(
+                ATTEMPT_S
+            ):  # `total_s` is for the body: a server that works answers at once
+                response = await self._send(call, total_s)
+        except TimeoutError as err:
+            raise _lost(call, err) from err
         if response.status < 400:
             return response
         raise (await _read(call, response)).error(call)

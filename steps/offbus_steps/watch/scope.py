@@ -1,0 +1,112 @@
+"""One of a run's watches: what it was told, and whether that is all there is.
+
+A watch tells changes in the order of their versions, which are numbers (KEP-5504, Comparable Resource Version); where
+they are none, only what was deleted shows that something is missing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from offbus.errors import OffbusError
+from offbus_steps.port import Gone, ObjectList, Objects, Ref
+from offbus_steps.watch.projections import Projection, project
+
+__all__ = ["FIRST_PAUSE", "Listing", "Scope"]
+
+FIRST_PAUSE = 0.1
+CATCH_UP_S = 5.0
+"""How much later than a list a watch may tell what the list shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a list shows."""
+
+    projections: Mapping[Ref, Projection]
+    version: str
+    """To watch from."""
+    newest: int
+    """The newest version of one of its objects."""
+
+
+@dataclass(slots=True)
+class Scope:
+    """One watch: a kind, in a namespace ("" for all)."""
+
+    kind: str
+    namespace: str
+    listed: anyio.Event = field(default_factory=anyio.Event)
+    unserved: bool = False
+    version: str = ""
+    known: set[Ref] = field(default_factory=set)
+    pause: float = FIRST_PAUSE
+    lost: float | None = None
+    """Since when the server has been unavailable; None while it is not known to be."""
+    heard: float = field(default_factory=anyio.current_time)
+    """When it was last told something."""
+    news: anyio.Event = field(default_factory=anyio.Event)
+    """Set, and replaced, when it is told something."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} objects" + (f" in {self.namespace}" if self.namespace else "")
+
+    def told(self, version: str) -> None:
+        """The server has told what there is up to a version."""
+        self.version, self.heard = version, anyio.current_time()
+        self.lost, self.pause = None, FIRST_PAUSE
+        news, self.news = self.news, anyio.Event()
+        news.set()
+
+    async def list(self, objects: Objects) -> Listing:
+        """What there is now. Raises PortError."""
+        try:
+            return await self._listing(objects.pages)
+        except Gone:  # the continue token expired: once more, in one piece
+            return await self._listing(_in_one_piece(objects))
+
+    async def missed(self, objects: Objects) -> str | None:
+        """Why not all that is there was told, in words; None when it was. Lists once."""
+        known = set(self.known)
+        try:
+            listing = await self.list(objects)
+        except OffbusError as err:
+            return f"{self} cannot be listed: {err.message}"
+        with anyio.move_on_after(CATCH_UP_S):
+            while self._lacks(listing, known):
+                await self.news.wait()
+            return None
+        return (
+            f"the watch of {self} told nothing for {anyio.current_time() - self.heard:.0f} s, and the API server has "
+            "changes that it did not tell: something between here and the server drops connections"
+        )
+
+    def _lacks(self, listing: Listing, known: set[Ref]) -> bool:
+        """Whether not all that a list shows was told; `known` is what was known before that list."""
+        so_far = _number(self.version)
+        still_known = (known - listing.projections.keys()) & self.known
+        return so_far < listing.newest or (bool(still_known) and so_far <= _number(listing.version))
+
+    async def _listing(self, pages: Callable[..., AsyncIterator[ObjectList]]) -> Listing:
+        projections: dict[Ref, Projection] = {}
+        version, newest = "", 0
+        async for page in pages(self.kind, namespace=self.namespace):
+            # items of lists may lack their kind (Kubernetes leaves it out)
+            seen = (project({**obj, "kind": self.kind}) for obj in page.items)
+            projections.update({one.ref: one for one in seen if one is not None})
+            newest = max(newest, *(_number(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
+            version = page.resource_version
+        return Listing(projections, version, newest)
+
+
+def _in_one_piece(objects: Objects) -> Callable[..., AsyncIterator[ObjectList]]:
+    async def whole(kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
+        yield await objects.list(kind, namespace=namespace)
+
+    return whole
+
+
+def _number(version: str) -> int:
+    """A resource version; 0 for one that is no number."""
+    return int(version) if version.isdecimal() else 0
