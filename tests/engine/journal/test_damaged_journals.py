@@ -130,7 +130,7 @@ def event_of(kind, data):
         "v": VERSION,
         "seq": 1,
         "run": "r",
-        "t": "t",
+        "t": "2026-01-01T00:00:00.000000Z",
         "mono_ns": 1,
         "clock": "c",
         "kind": kind,
@@ -187,6 +187,38 @@ def test_a_newer_format_says_so():
 
     with pytest.raises(NewerFormat, match="format 3, and this offbus reads up to format 2"):
         decode(b'%s,"crc":"%08x"}\n' % (body, zlib.crc32(body)))
+
+
+STARTED = event_of("step_started", {"attempt": 1}) | {"step": "one"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"t": "2026-02-30T12:00:00.000000Z"},
+        {"t": "20;6-01-01T12:00:00.000000Z"},
+        {"t": "2026-01-01T12:00:00.000000"},
+        {"t": ""},
+        {"mono_ns": 10**400},
+        {"seq": 2**63},
+        {"step": None},
+    ],
+    ids=["no such day", "no time", "no zone", "empty", "no clock's", "no count", "of no step"],
+)
+def test_what_a_fold_cannot_calculate_with_is_no_event(changed):
+    """Found by fuzzing: a line with a right checksum ended `report` and `recover` as a bug."""
+    event = {key: value for key, value in (STARTED | changed).items() if value is not None}
+    with pytest.raises(DamagedLine, match="no event of format 2"):
+        decode(encode(event))
+
+
+@pytest.mark.parametrize("end", [b"\n", b""], ids=["in a line", "after the last line"])
+def test_of_two_events_of_one_number_in_a_damaged_line_the_first_counts(tmp_path, end):
+    """Found by fuzzing: events of a damaged line were compared with those before it, and not with each other."""
+    whole = encode(STARTED | {"seq": 2})[:-1]
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(encode(STARTED | {"seq": 1}) + whole + b"?" + whole + end)
+    assert [event["seq"] for event in read_journal(path).events] == [1, 2]
 
 
 def test_a_plan_of_a_damaged_journal_is_made(killed):
