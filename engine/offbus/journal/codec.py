@@ -9,6 +9,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from pydantic_core import from_json, to_json
 
 from offbus.errors import JournalError
 from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
-from offbus.journal.events import VERSION, Event, EventKind
+from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind
 from offbus.journal.schemas import DATA
 
 __all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
@@ -120,9 +121,21 @@ def _read_v1(event: Any) -> Event:
 def _read_v2(event: Any) -> Event:
     """Format 2 is the current one: nothing to convert."""
     _envelope().validate_python(event, strict=True)
+    _check_envelope(event)
     _schema(event["kind"]).validate_python(event["data"], extra="forbid")
     read: Event = event
     return read
+
+
+def _check_envelope(event: Event) -> None:
+    """Raises ValueError for a time that is none, a count that no clock reaches, a missing step: folds need them."""
+    if _UTC.fullmatch(event["t"]) is None:
+        raise ValueError(f"t is {event['t']!r}, not UTC with microseconds")
+    datetime.fromisoformat(event["t"])
+    if max(abs(event["seq"]), abs(event["mono_ns"])) >= LARGEST:
+        raise ValueError("seq or mono_ns has more than 64 bits")
+    if event["kind"] in OF_STEPS and "step" not in event:
+        raise ValueError("it does not name its step")
 
 
 READERS: Mapping[int, Callable[[Any], Event]] = {1: _read_v1, VERSION: _read_v2}
@@ -142,6 +155,9 @@ def _schema(kind: str) -> Any:
 
     return TypeAdapter(DATA[EventKind(kind)])
 
+
+_UTC = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
+LARGEST = 2**63
 
 _BEGIN = re.compile(rb'\{"v":\d+,"seq":')
 _END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')

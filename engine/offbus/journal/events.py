@@ -20,7 +20,7 @@ from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-__all__ = ["VERSION", "Event", "EventKind", "Outcome"]
+__all__ = ["OF_STEPS", "VERSION", "Event", "EventKind", "Outcome"]
 
 VERSION = 2
 
@@ -48,6 +48,12 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     RESIDUE = "residue"
     RUN_ENDED = "run_ended"
+
+
+OF_STEPS = frozenset(
+    (EventKind.STEP_STARTED, EventKind.STEP_READY, EventKind.ATTEMPT_ENDED, EventKind.STEP_ENDED)
+)
+"""The kinds that say what became of a step: their events name it."""
 
 
 class Outcome(StrEnum):

@@ -86,9 +86,7 @@ def _take(journal: Journal, line: bytes, number: int) -> None:
         event = decode(line)
     except DamagedLine as err:
         journal.damage.append(Damage(number, err.message))
-        found = [event for event in salvage(line) if _follows(journal, event)]
-        journal.events += found
-        journal.lost_at_end = 0 if found else journal.lost_at_end + 1
+        journal.lost_at_end = 0 if _take_salvaged(journal, line) else journal.lost_at_end + 1
         return
     if not _follows(journal, event):
         journal.damage.append(Damage(number, f"event {event['seq']} is out of order"))
@@ -98,6 +96,15 @@ def _take(journal: Journal, line: bytes, number: int) -> None:
         journal.damage.append(Damage(number, missing))
     journal.events.append(event)
     journal.lost_at_end = 0
+
+
+def _take_salvaged(journal: Journal, line: bytes) -> bool:
+    """Take the events inside a damaged line, each after those before it. Returns whether there was one."""
+    before = len(journal.events)
+    for event in salvage(line):
+        if _follows(journal, event):
+            journal.events.append(event)
+    return len(journal.events) > before
 
 
 def _follows(journal: Journal, event: Event) -> bool:
@@ -111,9 +118,7 @@ def _follows(journal: Journal, event: Event) -> bool:
 def _take_tail(journal: Journal, tail: bytes) -> None:
     """What follows the last line end: an event without its own, or a piece of one."""
     end = tail.rfind(b'"}') + 2
-    whole = [event for event in salvage(tail) if _follows(journal, event)]
-    if whole:
-        journal.events += whole
+    if _take_salvaged(journal, tail):
         journal.good_bytes += end
         journal.unended = True
         journal.torn_bytes = len(tail) - end

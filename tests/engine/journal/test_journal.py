@@ -29,7 +29,8 @@ JSON = st.recursive(
 )
 
 
-HEAD = {"v": VERSION, "seq": 1, "run": "r", "t": "t", "mono_ns": 1, "clock": "c", "kind": "observed"}
+NOW = "2026-01-01T00:00:00.000000Z"
+HEAD = {"v": VERSION, "seq": 1, "run": "r", "t": NOW, "mono_ns": 1, "clock": "c", "kind": "observed"}
 
 
 def observed(evidence):

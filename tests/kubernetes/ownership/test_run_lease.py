@@ -24,7 +24,14 @@ def lease(port: KubernetesPort, namespace: str, holder: str, *, duration_s: int 
 
 
 def event(kind: str, data: dict[str, Any], seq: int = 1) -> Event:
-    head: dict[str, Any] = {"v": VERSION, "seq": seq, "run": "run-a", "t": "", "mono_ns": seq, "clock": "c"}
+    head: dict[str, Any] = {
+        "v": VERSION,
+        "seq": seq,
+        "run": "run-a",
+        "t": "2026-01-01T00:00:00.000000Z",
+        "mono_ns": seq,
+        "clock": "c",
+    }
     return cast(Event, {**head, "kind": kind, "data": data})
 
 
