@@ -7,7 +7,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:  # two pips in one environment break each other, also under `make -j`
-.PHONY: help drill test test-all test-cluster torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-floods bench-recovery bench-shim clean
+.PHONY: help drill test test-all test-cluster test-long fuzz torture torture-cluster cluster cluster-status cluster-down check generate bench bench-fleet bench-floods bench-recovery bench-shim clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,6 +45,13 @@ test-cluster: $(STAMPS)/dev $(STAMPS)/native  ## Run the tests on a real Kuberne
 	@$(BIN)/python -m tests.kits.cluster build
 	@OFFBUS_TEST_CLUSTER=required $(BIN)/python -m pytest $(API_SERVER) $(ARGS) || [ $$? = 5 ]  # 5: ARGS select none of these
 	@exec $(BIN)/python -m pytest $(REAL_CLUSTER) $(ARGS)
+
+# What a night is for, one line each; ARGS are those of the fuzzers.
+test-long: $(STAMPS)/dev $(STAMPS)/native  ## Run what takes a night: each fuzzer for 10 minutes
+	@$(BIN)/python -m tests.kits.fuzz.run --seconds 600 $(ARGS)
+
+fuzz: $(STAMPS)/dev $(STAMPS)/native  ## Fuzz every reader of outsiders' bytes for 20 s (ARGS="--seconds 60 journal sse")
+	@exec $(BIN)/python -m tests.kits.fuzz.run $(ARGS)
 
 cluster: $(STAMPS)/dev $(STAMPS)/native  ## Start a real Kubernetes cluster of three nodes on this machine (root)
 	@exec $(BIN)/python -m tests.kits.cluster up
@@ -90,7 +97,7 @@ bench-fleet: $(STAMPS)/dev $(STAMPS)/native  ## Measure a runner in a cluster of
 
 clean:  ## Remove everything that make created
 	@[ ! -f shim/Makefile ] || $(MAKE) --no-print-directory -s -C shim clean
-	@rm -rf $(VENV) .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-bench build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .fuzz
 	@find $(NATIVE) -type f -not -name README.md -delete 2>/dev/null || true
 
 $(STAMPS)/venv:

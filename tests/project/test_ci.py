@@ -39,6 +39,7 @@ def test_ci_plays_the_checks_the_drill_and_the_tests(repository: Path) -> None:
         "check",
         "drill",
         "torture",
+        "fuzz",
         "test-cluster",
         "test-all",
     ]
