@@ -16,7 +16,8 @@ Anything else that a step raises is a bug: it is reported as one, with its trace
 screen alone, and the run ends as errored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -34,6 +35,8 @@ __all__ = [
     "StepProblem",
     "TakenOver",
     "UsageError",
+    "only_one",
+    "ungrouped",
 ]
 
 
@@ -107,3 +110,20 @@ class Retryable(StepError):
     ) -> None:
         super().__init__(message, hint=hint, evidence=evidence)
         self.after = after
+
+
+def only_one(error: BaseException) -> BaseException:
+    """The exception itself, out of the groups that task groups wrap around a single one."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+@contextmanager
+def ungrouped() -> Iterator[None]:
+    """Around a task group: an exception that is the only one leaves it as it was raised; several remain a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        one = only_one(group)
+        raise one from one.__cause__

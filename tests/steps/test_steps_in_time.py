@@ -117,9 +117,8 @@ async def test_what_holds_is_looked_at_for_the_whole_time_and_no_longer(tmp_path
 @in_virtual_time
 async def test_what_does_not_hold_fails_at_once(tmp_path: Path) -> None:
     began = anyio.current_time()
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(StepFailed, match="did not hold"):
         await held(tmp_path, change_at=29.5)
-    assert told.group_contains(StepFailed, match="did not hold")
     assert anyio.current_time() - began == 29.5
 
 
@@ -156,9 +155,8 @@ async def test_what_went_while_the_watch_was_silent_is_gone(tmp_path: Path) -> N
 
 @in_virtual_time
 async def test_what_holds_must_hold_on_every_faulted_node(tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(StepFailed, match="did not hold on node-2"):
         await held(tmp_path, change_at=1.0, cordoned="node-2", fault=BOTH)
-    assert told.group_contains(StepFailed, match="did not hold on node-2")
 
 
 @in_virtual_time

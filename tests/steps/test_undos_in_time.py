@@ -185,9 +185,8 @@ async def test_a_rollout_of_somebody_elses_workload_is_waited_for_as_long_as_the
     tmp_path: Path,
 ) -> None:
     began = anyio.current_time()
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(TimeoutError):
         await restored(tmp_path, {})
-    assert told.group_contains(TimeoutError)
     assert anyio.current_time() - began == 600
 
 
@@ -223,9 +222,8 @@ async def test_pods_that_are_replaced_are_waited_for_until_then(
 async def test_pods_of_somebody_elses_workload_are_waited_for_as_long_as_the_undo_may_take(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(TimeoutError):
         await unadmitted(tmp_path, {})
-    assert told.group_contains(TimeoutError)
     assert anyio.current_time() == 600
 
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError
+from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, only_one
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import Journal, read_journal
@@ -31,7 +31,6 @@ from offbus.report.model import Report
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
-from offbus.runner.stop_causes import only_one
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
 

@@ -1,8 +1,8 @@
 """Why something could not continue, from the exception that came out of it. Pure."""
 
-from offbus.errors import GuardRefused, JournalError, OffbusError
+from offbus.errors import GuardRefused, JournalError, OffbusError, only_one
 
-__all__ = ["cause_of", "only_one"]
+__all__ = ["cause_of"]
 
 
 def cause_of(error: BaseException) -> tuple[str, str]:
@@ -13,10 +13,3 @@ def cause_of(error: BaseException) -> tuple[str, str]:
     if isinstance(error, OffbusError):
         return ("guard" if isinstance(error, GuardRefused) else "environment"), str(error)
     return "bug", f"bug: {type(error).__name__}: {error}"
-
-
-def only_one(error: BaseException) -> BaseException:
-    """The exception itself, out of the groups that task groups wrap around a single one."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from offbus.environment import RunHandle
-from offbus.errors import StepError
+from offbus.errors import StepError, ungrouped
 from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.lease_renewal import Leases
@@ -124,17 +124,12 @@ async def open_cluster(
     clock: Callable[[], int] = now_ns,
 ) -> AsyncIterator[Cluster]:
     """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
-        try:
+    with ungrouped():
+        async with anyio.create_task_group() as tasks:
+            cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
             await cluster.start()
             yield cluster
-        except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
-            failure = err
-        tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+            tasks.cancel_scope.cancel()
 
 
 async def no_extra_fingerprint() -> dict[str, Any]:

@@ -111,7 +111,7 @@ class Firing:
         async def keep(number: int, aim: Aim) -> None:
             try:
                 found[number] = await self._one(aim)
-            except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
+            except Exception as err:  # noqa: BLE001  raised below: here it would cancel the other requests
                 found[number] = err
 
         async with anyio.create_task_group() as tasks:

@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 
 from offbus.environment import Environment, RunHandle
-from offbus.errors import StepError, TakenOver
+from offbus.errors import StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster, no_extra_fingerprint
@@ -174,23 +174,18 @@ class Opening:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Cluster]:
         """The environment, its Lease kept renewed. An error of the body is raised as it is, not in a group."""
-        failure: Exception | None = None
         with unreachable(while_opening=lambda: not self._is_open):
             await self._ownership.records.begin(self._run.persisted())
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._ownership.lease.keep, self._run.abort)
-                try:
+            with ungrouped():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._ownership.lease.keep, self._run.abort)
                     cluster = KubernetesCluster(
                         self._port, self._run, self._guards, Background(tasks, self._run), self._ownership
                     )
                     await cluster.start()
                     self._is_open = True
                     yield cluster
-                except Exception as err:  # noqa: BLE001  raised again below, out of the task group's ExceptionGroup
-                    failure = err
-                tasks.cancel_scope.cancel()
-            if failure is not None:
-                raise failure
+                    tasks.cancel_scope.cancel()
 
     async def end_unopened(self) -> None:
         """Remove what was created, unless it was opened; what may remain is reported as residue."""

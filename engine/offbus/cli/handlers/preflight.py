@@ -15,7 +15,7 @@ import anyio
 
 from offbus.cli.output import say
 from offbus.environment import Intent, PreflightCheck, RunsPreflight
-from offbus.errors import OffbusError
+from offbus.errors import OffbusError, ungrouped
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
 from offbus.language.cel.templates import Template
@@ -23,7 +23,6 @@ from offbus.language.plan import Plan
 from offbus.printable import printable
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
-from offbus.runner.stop_causes import only_one
 
 __all__ = ["checks_json", "checks_text", "exit_of", "preflight"]
 
@@ -89,7 +88,7 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
             abort=lambda reason: say(f"offbus: {reason}", err=True),
             progress=lambda _step, _text: None,
         )
-        try:
+        with ungrouped():
             return await opener.preflight(
                 scenario.environment.options,
                 scenario.guards,
@@ -97,8 +96,6 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
                 handle,
                 scenario_dir=str(scenario.path.parent),
             )
-        except Exception as err:  # noqa: BLE001  raised again, without the exception groups of task groups
-            raise only_one(err) from None
 
 
 def _waits(value: Any) -> bool:

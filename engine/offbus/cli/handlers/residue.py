@@ -16,7 +16,7 @@ import anyio
 
 from offbus.cli.output import say
 from offbus.environment import Environment, RunHandle
-from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
+from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.files import read_bounded
 from offbus.journal.writer import JournalWriter
@@ -28,7 +28,6 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import CLOSING
-from offbus.runner.stop_causes import only_one
 from offbus.runs import default_runs, find_run
 
 __all__ = ["compare_named", "compare_run"]
