@@ -9,8 +9,7 @@
 4. It is deterministic: the same steps and needs give the same order.
 5. A cycle is refused with `CycleError`, whose `path` is a shortest cycle: each step needs the next, the
    last is the first.
-6. `ancestors(x)` is what x needs, directly or not; `descendants(x)` is what needs x; both in plan order,
-   neither contains x.
+6. `ancestors(x)` is what x needs, directly or not, in plan order; x is not among them.
 7. `is_ancestor(a, x)` is the same as `a in ancestors(x)`.
 8. Time and memory of `build` are linear in steps plus needs, whatever the depth: no recursion, no set of ancestors per
    step. A question about ancestors costs at most the part of the graph between; in a plain sequence it is O(1).
@@ -50,19 +49,20 @@ class Dag:
     """All steps in plan order."""
     needs: Mapping[str, tuple[str, ...]]
     """What each step needs directly, without repeats, as the file lists them."""
-    needed_by: Mapping[str, tuple[str, ...]]
-    """Which steps need a step directly, in plan order."""
     _positions: Mapping[str, _Position]
     _heads: Sequence[str]
     """The first step of each chain."""
 
     def ancestors(self, step: str) -> tuple[str, ...]:
         """Everything that must have ended before `step` starts, in plan order (guarantee 6)."""
-        return self._reach(step, self.needs)
-
-    def descendants(self, step: str) -> tuple[str, ...]:
-        """Everything that cannot start before `step` has ended, in plan order (guarantee 6)."""
-        return self._reach(step, self.needed_by)
+        seen, open_ends = {step}, [step]
+        while open_ends:
+            for name in self.needs[open_ends.pop()]:
+                if name not in seen:
+                    seen.add(name)
+                    open_ends.append(name)
+        seen.discard(step)
+        return tuple(sorted(seen, key=lambda name: self._positions[name].rank))
 
     def is_ancestor(self, ancestor: str, step: str) -> bool:
         """Whether `ancestor` must have ended before `step` starts (guarantee 7).
@@ -84,17 +84,6 @@ class Dag:
                     open_ends.append(need)
         return False
 
-    def _reach(self, start: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-        """All that `edges` lead to from `start`, in plan order."""
-        seen, open_ends = {start}, [start]
-        while open_ends:
-            for name in edges[open_ends.pop()]:
-                if name not in seen:
-                    seen.add(name)
-                    open_ends.append(name)
-        seen.discard(start)
-        return tuple(sorted(seen, key=lambda name: self._positions[name].rank))
-
 
 def build(needs: Mapping[str, Iterable[str]]) -> Dag:
     """The graph of `needs`: step -> what it needs, in file order. Raises CycleError, ValueError (an unknown name)."""
@@ -104,12 +93,8 @@ def build(needs: Mapping[str, Iterable[str]]) -> Dag:
             if name not in edges:
                 raise ValueError(f"step {step!r} needs {name!r}, which does not exist")
     order = _order(edges)
-    needed_by: dict[str, list[str]] = {step: [] for step in order}
-    for step in order:
-        for name in edges[step]:
-            needed_by[name].append(step)
     positions, heads = _chains(order, edges)
-    return Dag(order, edges, {step: tuple(names) for step, names in needed_by.items()}, positions, heads)
+    return Dag(order, edges, positions, heads)
 
 
 def _order(needs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -85,16 +85,12 @@ def test_5_the_way_round_is_a_shortest_one_and_the_message_spells_it() -> None:
 
 
 @given(acyclic())
-def test_6_ancestors_and_descendants_are_what_is_needed_and_what_needs(needs: Needs) -> None:
+def test_6_ancestors_are_what_is_needed_in_plan_order(needs: Needs) -> None:
     dag = build(needs)
     for step in needs:
         assert set(dag.ancestors(step)) == reachable(needs, step)
-        assert set(dag.descendants(step)) == {other for other in needs if step in reachable(needs, other)}
         assert list(dag.ancestors(step)) == [
             other for other in dag.order if other in set(dag.ancestors(step))
-        ]
-        assert list(dag.descendants(step)) == [
-            other for other in dag.order if other in set(dag.descendants(step))
         ]
 
 
@@ -125,7 +121,7 @@ def test_8_ten_thousand_steps_of_any_depth(needs: Needs) -> None:
     first, last = dag.order[0], dag.order[-1]
     assert dag.is_ancestor(first, last)
     assert not dag.is_ancestor(last, first)
-    assert len(dag.ancestors(last)) == len(dag.descendants(first)) == 9_999
+    assert len(dag.ancestors(last)) == 9_999
 
 
 def test_8_a_cycle_of_ten_thousand_steps() -> None:
@@ -142,4 +138,3 @@ def test_a_need_that_does_not_exist_is_the_callers_mistake() -> None:
 def test_repeated_needs_count_once() -> None:
     dag = build({"a": [], "b": ["a", "a"]})
     assert dag.needs["b"] == ("a",)
-    assert dag.needed_by["a"] == ("b",)
