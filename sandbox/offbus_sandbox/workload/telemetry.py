@@ -52,40 +52,48 @@ class Telemetry:
 
     def __init__(self, uuids: Sequence[str], library: str = LIBRARY) -> None:
         self.gpus = [GpuTelemetry(uuid) for uuid in uuids]
-        self._lib: ctypes.CDLL | None = None
+        self._nvml: _Nvml | None = None
         try:
-            self._lib = ctypes.CDLL(library)
-            self._call("nvmlInit_v2")
+            self._nvml = _Nvml(library)
         except (OSError, NvmlError) as err:
             _log.warning("no telemetry: %s", err)
-            self._lib = None
 
     def read(self) -> None:
         """One query for each GPU."""
-        if self._lib is None:
+        if self._nvml is None:
             return
         for gpu in self.gpus:
-            self._read(gpu)
+            _read(self._nvml, gpu)
 
-    def _read(self, gpu: GpuTelemetry) -> None:
-        handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
-        try:
-            self._call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
-            self._call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
-            gpu.temperature_c = celsius.value
-            self._call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
-            gpu.utilization_percent = int(rates.gpu)
-        except NvmlError as err:
-            gpu.errors += 1
-            if str(err) != gpu.last_error:
-                _log.error("%s: %s", gpu.uuid, err)
-            gpu.last_error = str(err)
-        else:
-            gpu.last_error = ""
 
-    def _call(self, name: str, *arguments: Any) -> None:
+class _Nvml:
+    """The library, loaded and initialised. Raises OSError, NvmlError."""
+
+    def __init__(self, library: str) -> None:
+        self._lib = ctypes.CDLL(library)
+        self.call("nvmlInit_v2")
+
+    def call(self, name: str, *arguments: Any) -> None:
+        """Call a function. Raises NvmlError."""
         code: int = getattr(self._lib, name)(*arguments)
         if code != 0:
-            describe = getattr(self._lib, "nvmlErrorString")  # noqa: B009 - ctypes resolves names as attributes
+            describe = self._lib.nvmlErrorString
             describe.restype = c_char_p
             raise NvmlError(name, code, (describe(c_int(code)) or b"unknown").decode("ascii", "replace"))
+
+
+def _read(nvml: _Nvml, gpu: GpuTelemetry) -> None:
+    handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
+    try:
+        nvml.call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
+        nvml.call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
+        gpu.temperature_c = celsius.value
+        nvml.call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
+        gpu.utilization_percent = int(rates.gpu)
+    except NvmlError as err:
+        gpu.errors += 1
+        if str(err) != gpu.last_error:
+            _log.error("%s: %s", gpu.uuid, err)
+        gpu.last_error = str(err)
+    else:
+        gpu.last_error = ""
