@@ -2,8 +2,6 @@
 
 import pytest
 
-from offbus.cli.handlers.residue import _saved
-from offbus.errors import UsageError
 from offbus.journal.lock import holder_of
 from offbus.runs import RunFolder
 
@@ -26,10 +24,3 @@ def test_a_lock_of_another_form_says_nothing(tmp_path, content) -> None:
 def test_what_an_unfinished_run_acts_on_is_not_known(tmp_path) -> None:
     (tmp_path / "unfinished").write_bytes(DEEP)
     assert RunFolder(tmp_path).identity is None
-
-
-def test_a_saved_fingerprint_is_none(tmp_path) -> None:
-    path = tmp_path / "before.json"
-    path.write_bytes(DEEP)
-    with pytest.raises(UsageError, match="not a saved fingerprint"):
-        _saved(path)

@@ -215,6 +215,12 @@ def test_residue_against_a_saved_fingerprint(commands):
     assert "residue: b: was not there, is '3'" in changed.stdout
 
 
+def test_a_fingerprint_that_is_nested_too_deeply_is_none(commands):
+    (commands.folder / "deep.json").write_bytes(b"[" * 4_000)
+    done = commands.call("residue", "--env", "world", "--against", "deep.json")
+    assert (done.returncode, "deep.json is not a saved fingerprint" in done.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

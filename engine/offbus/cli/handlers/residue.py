@@ -30,7 +30,7 @@ from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import CLOSING
 from offbus.runs import default_runs, find_run
 
-__all__ = ["compare_named", "compare_run"]
+__all__ = ["compare_named", "compare_run", "read_fingerprint"]
 
 LARGEST = 1 << 28
 """Bytes of a saved fingerprint: one of 20,000 pods has about 10 MB."""
@@ -81,7 +81,7 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
             return _tell(
                 _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
             )
-        now = anyio.run(partial(_fingerprint, name, opening, "residue", Path(scratch), True))[0]
+        now = anyio.run(partial(read_fingerprint, name, opening, "residue", Path(scratch), True))[0]
     try:
         save.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     except (OSError, TypeError) as err:
@@ -93,7 +93,7 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
 def _look(
     name: str, opening: Opening, before: dict[str, Any], *, run: str, run_dir: Path, finished: bool
 ) -> list[Finding]:
-    now, environment = anyio.run(partial(_fingerprint, name, opening, run, run_dir, finished))
+    now, environment = anyio.run(partial(read_fingerprint, name, opening, run, run_dir, finished))
     return [
         Finding(
             item,
@@ -105,7 +105,7 @@ def _look(
     ]
 
 
-async def _fingerprint(
+async def read_fingerprint(
     name: str, opening: Opening, run: str, run_dir: Path, finished: bool
 ) -> tuple[dict[str, Any], Environment]:
     """The fingerprint and its environment, which is closed. Raises CouldNotRun when it cannot be read."""

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from offbus.cli.handlers.residue import _fingerprint
+from offbus.cli.handlers.residue import read_fingerprint
 from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
 from offbus.runner.recorder import RunRecorder
@@ -88,7 +88,7 @@ async def read(closes_at: float) -> float:
         if closes_at > 60
         else anyio.CancelScope()
     ):
-        found, _ = await _fingerprint("a place", opening, "r1", Path(), True)
+        found, _ = await read_fingerprint("a place", opening, "r1", Path(), True)
         assert found == {"it": 1}
     return anyio.current_time() - began
 
