@@ -23,10 +23,11 @@ timeout: 4m
 steps:
   - {id: deploy, uses: deploy, with: {manifest: targets/deployment.yaml}}
   - {id: prepare, uses: prepare_cuda}
-  - {id: arm, uses: arm_cuda, with: {xid: 79, ttl: 2s}}
-  - {id: pause, uses: hold, with: {expr: "1 == 1", for: 8s}}
-  - {id: again, uses: arm_cuda, with: {xid: 79, ttl: 2s}}
+  - {id: arm, uses: arm_cuda, with: {xid: 79, ttl: 10s}}
+  - {id: pause, uses: hold, with: {expr: "1 == 1", for: 30s}}
+  - {id: again, uses: arm_cuda, with: {xid: 79, ttl: 10s}}
 """
+"""The lease is so long that a runner on a busy machine renews it until it is suspended, and the pause outlasts it."""
 
 
 def scenario(folder: Path) -> Path:
