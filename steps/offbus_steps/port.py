@@ -8,7 +8,7 @@ Errors are subclasses of `PortError`, never an HTTP library's. Every call may ra
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -225,14 +225,35 @@ class Agents(Protocol):
 class Traffic(Protocol):
     """HTTP to a target, the way its clients reach it."""
 
-    def stream(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any = None, timeout: float
-    ) -> AbstractAsyncContextManager["StreamingReply"]:
+    @asynccontextmanager
+    async def stream(
+        self,
+        to: Ref,
+        method: str,
+        path: str,
+        *,
+        port: int,
+        json: Any = None,
+        timeout: float,  # noqa: ASYNC109  HTTP's own
+    ) -> AsyncIterator["StreamingReply"]:
         """A request to a Service-like workload frontend or to one Pod (`to.kind` is "Pod"); the body streams.
 
-        Raises Unavailable when the *path* to the target fails (never counted as a failed request), and
-        `offbus_steps.port.PortError` when the target refused or broke the connection.
+        Bounded as a whole by `timeout` seconds, the caller's reading of the body included. Raises Unavailable when the
+        *path* to the target fails (never counted as a failed request), and PortError when the target refused or broke
+        the connection, or took longer.
         """
+        import anyio
+
+        with anyio.move_on_after(timeout) as bound:
+            async with self.exchange(to, method, path, port=port, json=json) as reply:
+                yield reply
+        if bound.cancelled_caught:
+            raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
+
+    def exchange(
+        self, to: Ref, method: str, path: str, *, port: int, json: Any
+    ) -> AbstractAsyncContextManager["StreamingReply"]:
+        """The same without a bound, and with the same errors: what an adapter implements, and `stream` calls."""
 
 
 class StreamingReply(Protocol):

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager
 from json import loads
 from typing import Any
 
-import anyio
 import httpx
 
 from offbus_sandbox.layout import Layout
@@ -31,25 +30,15 @@ class LocalTraffic(Traffic):
         self._turns = itertools.count()
 
     @asynccontextmanager
-    async def stream(
-        self,
-        to: Ref,
-        method: str,
-        path: str,
-        *,
-        port: int,
-        json: Any = None,
-        timeout: float,  # noqa: ASYNC109  # the port's contract
+    async def exchange(
+        self, to: Ref, method: str, path: str, *, port: int, json: Any
     ) -> AsyncIterator[StreamingReply]:
-        """A request, bounded as a whole by `timeout` seconds, the caller's reading of the body included."""
-        with anyio.move_on_after(timeout) as bound:
-            address = await self._address(to)
-            url = f"http://{address}:{port}/{path.lstrip('/')}"
-            with breaking(to):
-                async with self._client.stream(method, url, json=json) as answer:
-                    yield LocalReply(to, answer)
-        if bound.cancelled_caught:
-            raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
+        """One request, and its answer."""
+        address = await self._address(to)
+        url = f"http://{address}:{port}/{path.lstrip('/')}"
+        with breaking(to):
+            async with self._client.stream(method, url, json=json) as answer:
+                yield LocalReply(to, answer)
 
     async def _address(self, to: Ref) -> str:
         if to.kind == "Pod":

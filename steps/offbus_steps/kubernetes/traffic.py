@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import anyio
-
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.proxy import Broken, Proxied, breaking, proxied_answer, whose_break
@@ -27,31 +25,21 @@ class KubernetesTraffic(Traffic):
         self._frontends = frontends
 
     @asynccontextmanager
-    async def stream(
-        self,
-        to: Ref,
-        method: str,
-        path: str,
-        *,
-        port: int,
-        json: Any = None,
-        timeout: float,  # noqa: ASYNC109  # the port's contract
+    async def exchange(
+        self, to: Ref, method: str, path: str, *, port: int, json: Any
     ) -> AsyncIterator[StreamingReply]:
-        """A request, bounded as a whole by `timeout` seconds, the caller's reading of the body included."""
-        with anyio.move_on_after(timeout) as bound:
-            try:
-                call = Call(method, await self._frontends.path(to, port, path), body=json)
-                async with proxied_answer(self._api, call, to) as answer:
-                    yield KubernetesReply(self._api, to, answer)
-            except Unavailable:
-                raise
-            except Broken as err:
-                raise await whose_break(self._api, err, to) from err
-            except PortError:
-                self._frontends.forget(to)
-                raise
-        if bound.cancelled_caught:
-            raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
+        """One request, and its answer."""
+        try:
+            call = Call(method, await self._frontends.path(to, port, path), body=json)
+            async with proxied_answer(self._api, call, to) as answer:
+                yield KubernetesReply(self._api, to, answer)
+        except Unavailable:
+            raise
+        except Broken as err:
+            raise await whose_break(self._api, err, to) from err
+        except PortError:
+            self._frontends.forget(to)
+            raise
 
 
 class KubernetesReply(StreamingReply):

@@ -25,7 +25,7 @@ from offbus.report.fold import fold
 from offbus_agent.faults import processes
 from offbus_steps.inference_client.requests import Question, ask, model_of
 from offbus_steps.kubernetes.ownership.run_records import events_in
-from offbus_steps.port import PortError, Ref, StreamingReply
+from offbus_steps.port import PortError, Ref, StreamingReply, Traffic
 from offbus_steps.text_lines import LineTooLong, lines_of
 from offbus_steps.workloads.manifest import read_manifest, target_in
 from tests.kits.fuzz.agent_http import answers
@@ -169,14 +169,16 @@ def _sealed(line: bytes) -> bytes:
     return b'%s,"crc":"%08x"}' % (body, zlib.crc32(body)) if body != line else line
 
 
-class _Answering:
-    """Traffic to a target that answers everything with these chunks."""
+class _Answering(Traffic):
+    """To a target that answers everything with these chunks."""
 
     def __init__(self, chunks: list[bytes]) -> None:
         self._chunks = chunks
 
     @asynccontextmanager
-    async def stream(self, *_args: Any, **_more: Any) -> AsyncIterator[StreamingReply]:
+    async def stream(
+        self, *_args: Any, **_more: Any
+    ) -> AsyncIterator[StreamingReply]:  # without a bound: no loop
         yield _Reply(self._chunks)
 
 

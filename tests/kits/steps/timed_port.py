@@ -21,10 +21,10 @@ from offbus_steps.port import (
     Object,
     ObjectList,
     Objects,
-    PortError,
     Ref,
     Reply,
     Silent,
+    Traffic,
     Unavailable,
     WatchEvent,
     WatchType,
@@ -209,7 +209,7 @@ class TimedReply:
         return self.body
 
 
-class TimedTraffic(Asked):
+class TimedTraffic(Asked, Traffic):
     """`offbus_steps.port.Traffic`: the target is `answer`. Calls are noted as "POST /v1/chat/completions"."""
 
     def __init__(self) -> None:
@@ -217,21 +217,11 @@ class TimedTraffic(Asked):
         self.answer: Answer = nobody
 
     @asynccontextmanager
-    async def stream(
-        self,
-        to: Ref,
-        method: str,
-        path: str,
-        *,
-        port: int,
-        json: Any = None,
-        timeout: float,  # noqa: ASYNC109
+    async def exchange(
+        self, to: Ref, method: str, path: str, *, port: int, json: Any
     ) -> AsyncIterator[TimedReply]:
         self.note(f"{method} {path}")
-        with anyio.move_on_after(timeout) as bound:
-            reply = await self.answer(method, path, json)
-        if bound.cancelled_caught:
-            raise PortError(f"no answer within {timeout:g} s")
+        reply = await self.answer(method, path, json)
         yield TimedReply(reply.status, reply.headers, reply.body)
 
 
