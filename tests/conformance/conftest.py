@@ -1,5 +1,7 @@
 """A local cluster for the port's conformance suite."""
 
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,6 +9,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
+from offbus_sandbox.adapter import objects
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
@@ -70,6 +73,15 @@ def server_pod(tmp_path: Path) -> Callable[..., Object]:
         return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container]}}
 
     return make
+
+
+@pytest.fixture
+async def silence(port: LocalPort, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[], None]]:
+    """The supervisor stands still."""
+    monkeypatch.setattr(objects, "SILENT_AFTER_S", 2.0)
+    supervisor = (await port.sandbox())["pid"]
+    yield lambda: os.kill(supervisor, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGCONT)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ pytestmark = pytest.mark.anyio
 
 TestObjects = conformance.ObjectsConformance
 TestWatches = conformance.WatchConformance
+TestSilence = conformance.SilenceConformance
 TestPods = conformance.PodsConformance
 TestTraffic = conformance.TrafficConformance
 TestAgents = conformance.AgentsConformance

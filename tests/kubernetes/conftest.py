@@ -1,7 +1,7 @@
 """A lone API server for all tests here, and ports to it. Without its programs the tests are skipped, saying why."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from uuid import uuid4
 
@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rest import watch_stream
 from offbus_steps.port import Ref
 from tests.kits import REPOSITORY
 from tests.kits.kubernetes.definitions import define
@@ -75,6 +76,15 @@ async def namespace(port: KubernetesPort) -> str:
     for one in (name, f"{name}-b"):
         await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
     return name
+
+
+@pytest.fixture
+def silence(server: LoneServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """The API server stands still, and its machine answers keep-alive probes."""
+    monkeypatch.setattr(watch_stream, "ASKED_S", (3, 3))
+    monkeypatch.setattr(watch_stream, "SLACK_S", 1.0)
+    with ExitStack() as suspended:
+        yield lambda: suspended.enter_context(server.suspended())
 
 
 @pytest.fixture

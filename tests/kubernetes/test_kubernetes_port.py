@@ -11,3 +11,4 @@ pytestmark = pytest.mark.anyio
 
 TestObjects = conformance.ObjectsConformance
 TestWatches = conformance.WatchConformance
+TestSilence = conformance.SilenceConformance

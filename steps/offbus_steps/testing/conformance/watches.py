@@ -1,16 +1,17 @@
 """Watches: from a version on, in order, by selector, resumable, and Gone when the version is too old."""
 # ruff: noqa: S101  this is a test suite that ships
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from offbus_steps.port import Gone, Port, Ref, WatchType
+from offbus_steps.port import Gone, Port, Ref, Silent, WatchType
 from offbus_steps.testing.conformance.manifests import config_map
 from offbus_steps.testing.conformance.waiting import next_event, watching
 
-__all__ = ["WatchConformance"]
+__all__ = ["SilenceConformance", "WatchConformance"]
 
 
 class WatchConformance:
@@ -74,6 +75,23 @@ class WatchConformance:
         async with watching(port, namespace, old_version) as old:
             with pytest.raises(Gone):
                 await next_event(old)
+
+
+class SilenceConformance:
+    """A dead connection is noticed by what does not come through it."""
+
+    async def test_a_watch_through_which_nothing_comes_is_silent(
+        self, port: Port, namespace: str, silence: Callable[[], None]
+    ) -> None:
+        version = (await port.objects.list("ConfigMap", namespace=namespace)).resource_version
+        await port.objects.create(config_map(namespace, "before"))
+        async with watching(port, namespace, version) as watch:
+            while (await next_event(watch)).object["metadata"]["name"] != "before":
+                pass
+            silence()
+            with pytest.raises(Silent) as told:
+                await next_event(watch)
+        assert told.value.silent_s > 0
 
 
 async def events(

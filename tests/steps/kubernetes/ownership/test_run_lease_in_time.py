@@ -207,6 +207,30 @@ async def test_nothing_expires_while_the_server_is_away(port: TimedPort) -> None
 
 
 @in_virtual_time
+async def test_a_run_that_renews_expires_for_no_reaper_whose_watch_is_silent(port: TimedPort) -> None:
+    """Neither before the silence is noticed (the Lease is read once more) nor afterwards (the wait starts over)."""
+    async with kept(port), watched(port) as watch:
+        with anyio.move_on_after(20):
+            await watch.expired()
+        port.objects.drop_watches(noticed_after_s=75)
+        with anyio.move_on_after(300) as waited:
+            await watch.expired()
+        assert waited.cancelled_caught
+
+
+@in_virtual_time
+async def test_a_run_that_ended_in_silence_is_finished_once_that_is_noticed(port: TimedPort) -> None:
+    """A Lease that came after the watch was dropped: there is nothing to wait for until the silence is noticed."""
+    taken = lease(port, "run-a/1@here").take
+    async with watched(port) as watch:
+        await anyio.sleep(1)
+        port.objects.drop_watches(noticed_after_s=75)
+        await taken()
+        assert (await watch.expired()).run == "run-a"
+        assert anyio.current_time() == 1 + 75 + PAUSE_S + DURATION_S
+
+
+@in_virtual_time
 async def test_records_without_a_lease_lapse_in_the_same_way(port: TimedPort) -> None:
     meta = {"name": "offbus-run-run-b", "namespace": REF.namespace, "labels": {RECORDS_LABEL: "run-b"}}
     port.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
