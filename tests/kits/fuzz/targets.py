@@ -13,7 +13,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,12 @@ def proc(data: bytes) -> None:
     name = data.replace(b"\n", b"\\n")  # as the kernel writes one (proc(5))
     (root / "7/status").write_bytes(b"Name:\t%s\nNSpid:\t7\t3\n" % name)
     (root / "7/maps").write_bytes(b"7f00-7f01 r--p 00000000 00:00 0      %s\n" % name)
-    assert processes.find_process(3, _namespace(), page) is None, "the page is not mapped"
+    wanted = (_namespace(), 3)
+    assert processes.find_processes([wanted], page) == {}, "the page is not mapped"
     device, inode = page.stat().st_dev, page.stat().st_ino
     mapping = b"7f00-7f01 r--s 00000000 %02x:%02x %d   /page\n" % (os.major(device), os.minor(device), inode)
     (root / "7/maps").write_bytes(mapping)
-    assert processes.find_process(3, _namespace(), page) == 7, "its name hides its pid"
+    assert processes.find_processes([wanted], page) == {wanted: 7}, "its name hides its pid"
 
 
 def journal(data: bytes) -> None:
@@ -176,10 +177,12 @@ class _Answering(Traffic):
         self._chunks = chunks
 
     @asynccontextmanager
-    async def stream(
-        self, *_args: Any, **_more: Any
-    ) -> AsyncIterator[StreamingReply]:  # without a bound: no loop
+    async def exchange(self, *_args: Any, **_more: Any) -> AsyncIterator[StreamingReply]:
         yield _Reply(self._chunks)
+
+    def stream(self, *_args: Any, **_more: Any) -> AbstractAsyncContextManager[StreamingReply]:
+        """Without its bound, which needs an event loop."""
+        return self.exchange()
 
 
 class _Reply:
