@@ -49,9 +49,15 @@ def main() -> int:
     except ImportError:
         print("make fuzz needs atheris, which has no build for this machine or Python", file=sys.stderr)
         return 1
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        fine = list(pool.map(partial(_fuzz, asked.seconds, asked.keep), asked.targets or TARGETS))
-    return 0 if all(fine) else 1
+    pool = ThreadPoolExecutor(asked.jobs)
+    try:
+        return (
+            0
+            if all(list(pool.map(partial(_fuzz, asked.seconds, asked.keep), asked.targets or TARGETS)))
+            else 1
+        )
+    finally:  # after an interrupt those that wait for their turn are not begun
+        pool.shutdown(cancel_futures=True)
 
 
 def _fuzz(seconds: int, keep: bool, name: str) -> bool:
