@@ -23,6 +23,7 @@ IDLE_S = 5.0
 """uvicorn's own limit for what comes after an answer."""
 FILES = 256
 """As small as service managers set it."""
+BROKEN_HEAD = b"HEAD /health HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
 POD = "127.0.0.3"
 """Another address than the owner's."""
 FLOODS = {
@@ -144,3 +145,22 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         writer.write(b"G")
         await writer.drain()
         await anyio.sleep(HEAD_S / 4)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        BROKEN_HEAD,
+        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n" + BROKEN_HEAD,
+    ],
+    ids=["at first", "after another"],
+)
+def test_a_broken_body_of_a_request_without_an_answer_s_body_ends_the_connection_and_logs_nothing(
+    agent: RunningAgent, port: str, sent: bytes
+) -> None:
+    """Found by fuzzing: each such request was logged with a traceback."""
+    with closing(tcp(port, POD)) as sock:
+        sock.sendall(sent)
+        assert is_closed(sock)
+    agent.get("/health")
+    assert agent.stop() == (0, "")
