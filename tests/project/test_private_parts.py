@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.live import Live
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from offbus_agent.http.connections import connection_of, protocol
 from offbus_agent.http.uvicorn_server import OwnSignals
@@ -262,10 +263,11 @@ def test_uvicorn_s_connections_can_be_a_subclass_that_passes_itself_on() -> None
                 server.stop()
 
     app = Open()
-    with relied_on(CONNECTIONS, "H11Protocol, its app_state, loop and transport"):
+    with relied_on(CONNECTIONS, "H11Protocol, its app_state, loop, transport and handle_events"):
         run(ask(app))
     (state,) = app.states
     assert connection_of({"state": state}), changed(CONNECTIONS, "that app_state is each request's state")
+    assert hasattr(H11Protocol, "handle_events"), changed(CONNECTIONS, "H11Protocol.handle_events")
 
 
 def test_rich_s_live_begins_with_moving_the_cursor() -> None:

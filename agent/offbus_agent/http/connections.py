@@ -10,7 +10,8 @@ taken within ANSWER_S.
 A private part of uvicorn is used (decision 0014): its `H11Protocol` is extended by the methods that asyncio documents,
 and passes itself to the application by `app_state`, the state of each request. uvicorn has a limit for all connections
 together, none for their time, and none that spares a caller. Without this a few hundred idle connections would keep
-every renew out.
+every renew out. Its `handle_events` answers what is no HTTP with a body, also where none may be (after HEAD); what h11
+raises then would be logged with a traceback for each such request.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, cast
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from h11 import LocalProtocolError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 __all__ = [
@@ -112,6 +114,13 @@ class Connection(H11Protocol):
         self._must_end_within(HEAD_S)
         self.strangers.add(self)
 
+    def handle_events(self) -> None:
+        """What was received, as events; a connection with which h11 cannot go on is ended."""
+        try:
+            super().handle_events()
+        except LocalProtocolError:
+            self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio."""
         self.strangers.remove(self)
@@ -161,9 +170,15 @@ def bounded(app: ASGIApp) -> ASGIApp:
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         connection = connection_of(scope)
+
+        async def answer(message: Message) -> None:
+            if connection and connection.transport.is_closing():
+                await asyncio.sleep(0)  # until uvicorn is told: then it drops what nobody takes
+            await send(message)
+
         try:
             with connection.serving() if connection else nullcontext():
-                await app(scope, receive, send)
+                await app(scope, receive, answer)
         except asyncio.CancelledError:
             if connection is None or not connection.lost:
                 raise
