@@ -108,7 +108,7 @@ class Redaction:
         """One field of an object; `entry` is the name of the variable or header whose entry the object is."""
         if entry and name == "value" and _is_scalar(value):
             harmless = is_harmless_header if key == "httpHeaders" else is_harmless_env
-            return self._kept(value, harmless(entry), entry)
+            return self._shown(value, harmless(entry), entry)
         if name not in _SELECTORS and isinstance(value, str) and sounds_secret(name) and value:
             return value if _EVERYDAY.fullmatch(value) else self._left_out(value, sure=True)
         if name == "path" and isinstance(value, str) and "?" in value:
@@ -119,12 +119,14 @@ class Redaction:
 
     def _by_name(self, values: Mapping[str, Any], harmless: Callable[[str], bool]) -> dict[str, Any]:
         return {
-            name: self._kept(value, harmless(name), name) if _is_scalar(value) else self._cleaned(value, name)
+            name: self._shown(value, harmless(name), name)
+            if _is_scalar(value)
+            else self._cleaned(value, name)
             for name, value in values.items()
             if name not in _BOOKKEEPING
         }
 
-    def _kept(self, value: Any, harmless: bool, name: str) -> Any:
+    def _shown(self, value: Any, harmless: bool, name: str) -> Any:
         if harmless or value == "":
             return self._line(value) if isinstance(value, str) else value
         return self._left_out(
