@@ -64,10 +64,10 @@ class EventsFolder:
         for _, page in self._opened():
             page.forget(generation)
 
-    def tidy(self, living: Collection[str]) -> None:
-        """Remove the folders of pods that are not among the living; young ones stay. Blocking."""
+    def tidy(self, living: Collection[str], young_s: float = _YOUNG_S) -> None:
+        """Remove the folders of pods that are not among the living; younger ones than `young_s` stay. Blocking."""
         for folder in self.pods():
-            if folder.name not in living and time.time() - folder.stat().st_ctime > _YOUNG_S:
+            if folder.name not in living and time.time() - folder.stat().st_ctime > young_s:
                 shutil.rmtree(folder, ignore_errors=True)  # it follows no links
                 if folder.exists():
                     self._tell_once(folder, "cannot be removed")

@@ -13,6 +13,7 @@ import pytest
 import offbus_agent
 from offbus_agent.faults.process_evidence import MOST_CALLS, MOST_CALLS_OF_A_POD
 from offbus_agent.page.abi import RECORD_COMPLETE, EventsHeader, Row
+from offbus_agent.page.events_folder import EventsFolder
 from tests.kits import REPOSITORY
 from tests.kits.agent.floods import rows as forged_rows
 from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, POD, request
@@ -243,6 +244,20 @@ def lie(node, **changes):
     with node.events.open("r+b") as file:
         file.seek(ctypes.sizeof(EventsHeader))
         file.write(bytes(row))
+
+
+def test_the_folder_of_a_pod_that_is_gone_is_removed(node):
+    folder = EventsFolder(node.events.parents[1])
+    gone = node.events.parents[1] / "0a1b2c3d-0000-4000-8000-000000000002"
+    gone.mkdir()
+    folder.read()
+    (gone / "more").mkdir()
+    folder.tidy({POD}, young_s=0)
+    assert [one.name for one in folder.pods()] == [POD]
+    folder.tidy(set())
+    assert [one.name for one in folder.pods()] == [
+        POD
+    ]  # it is young: its first process may not have started yet
 
 
 class TestLies:

@@ -17,7 +17,7 @@ from offbus_agent.http.endpoints import LONGEST_WAIT_S
 from offbus_agent.http.listen import listen_unix
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenFile
-from offbus_agent.models import InjectXidRequest, LeaseRequest, State
+from offbus_agent.models import InjectXidRequest, LeaseRequest, OwnerRequest, State
 from offbus_agent.page.control import ControlPage
 from tests.kits.agent.in_time import armed
 from tests.kits.agent.node_world import Node
@@ -25,6 +25,7 @@ from tests.kits.virtual_time import in_virtual_asyncio_time, meanwhile
 
 NS = 1_000_000_000
 LEASE = LeaseRequest(run="r1", epoch=1, ttl_s=30)
+OWNER = OwnerRequest(run="r1", epoch=1)
 
 
 @in_virtual_asyncio_time
@@ -80,6 +81,25 @@ async def ring(node: Node) -> None:
             await anyio.sleep(REST_S / 10)
     finally:
         os.close(events)
+
+
+@in_virtual_asyncio_time
+async def test_an_answer_waits_a_second_for_evidence_and_no_longer(node: Node) -> None:
+    async with armed(node, ttl_s=3600, answered=1) as (watched, fault):
+        assert await watched.agent.faults.get("f1") == fault
+        assert anyio.current_time() == pytest.approx(1.0)
+        await watched.agent.faults.disarm("f1", OWNER)
+        assert fault.state is State.DISARMED
+        assert anyio.current_time() == pytest.approx(2.0)
+
+
+@in_virtual_asyncio_time
+async def test_pods_that_are_gone_are_looked_for_once_a_minute(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        await anyio.sleep(1)
+        before = len(watched.looks)
+        await anyio.sleep(180)
+        assert len(watched.looks) == before + 3 * 2  # each after a look for the last evidence
 
 
 @in_virtual_asyncio_time

@@ -5,14 +5,25 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from http.client import HTTPConnection
 
 import anyio
 import pytest
+import uvicorn
 
-from offbus_agent.http.connections import BODY_S, HEAD_S, STRANGERS
+from offbus_agent.http.connections import (
+    ANSWER_S,
+    BODY_S,
+    HEAD_S,
+    STRANGERS,
+    bounded,
+    log_accept_errors_rarely,
+    protocol,
+)
+from offbus_agent.http.listen import listen_unix
+from offbus_agent.http.uvicorn_server import OwnSignals
 from tests.kits.agent.floods import HALF_A_HEAD, POLL, connections, tcp
 from tests.kits.agent.in_time import armed, served
 from tests.kits.agent.node_world import LEASE, OWNER, Agents, Node, RunningAgent, free_port, request
@@ -138,6 +149,39 @@ async def test_a_connection_that_sends_a_byte_now_and_then_is_closed_too(node: N
         _, writer = await asyncio.open_unix_connection(str(node.sock))
         with anyio.fail_after(2 * HEAD_S), pytest.raises(ConnectionError):
             await drip(writer)
+
+
+@in_virtual_asyncio_time
+async def test_an_answer_that_does_not_come_ends_its_connection(node: Node) -> None:
+    async def never(_scope: object, _receive: object, _send: object) -> None:
+        await anyio.sleep_forever()
+
+    with listen_unix(node.sock) as listening:
+        config = uvicorn.Config(bounded(never), log_config=None, lifespan="off", ws="none", http=protocol())
+        server = OwnSignals(config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: server.serve(sockets=[listening]))
+            await anyio.sleep(1)
+            reader, writer = await asyncio.open_unix_connection(str(node.sock))
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            assert anyio.current_time() == pytest.approx(1 + ANSWER_S, abs=1)
+            writer.close()
+            server.stop()
+
+
+@in_virtual_asyncio_time
+async def test_connections_that_cannot_be_accepted_are_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    log_accept_errors_rarely(loop)
+    for _ in range(90):
+        failed = {"message": "socket.accept() out of system resource", "exception": OSError(24, "too many")}
+        loop.call_exception_handler(failed)
+        await anyio.sleep(1)
+    assert [one.levelname for one in caplog.records] == ["ERROR", "ERROR"]
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:

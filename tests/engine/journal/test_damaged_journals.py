@@ -7,7 +7,7 @@ import pytest
 from offbus.errors import CouldNotRun, JournalError
 from offbus.exits import Exit
 from offbus.journal.bounds import TOLD_BYTES, WHOLE_BYTES
-from offbus.journal.codec import READERS, NewerFormat, decode, encode
+from offbus.journal.codec import READERS, DamagedLine, NewerFormat, decode, encode
 from offbus.journal.events import VERSION, EventKind
 from offbus.journal.reader import read_journal
 from offbus.journal.schemas import DATA

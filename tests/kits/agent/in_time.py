@@ -1,5 +1,6 @@
 """The agent in the test's own process, its leases on virtual time, its page and sockets real."""
 
+import math
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -53,8 +54,13 @@ class Watched:
 
 
 @asynccontextmanager
-async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator[tuple[Watched, Fault]]:
-    """An agent with a fault, kept from here on; without `bell`, nothing tells it what processes write."""
+async def armed(
+    node: Node, ttl_s: float, *, bell: bool = True, answered: float = math.inf
+) -> AsyncIterator[tuple[Watched, Fault]]:
+    """An agent with a fault, kept from here on; without `bell`, nothing tells it what processes write.
+
+    `answered`: how many looks for evidence end, from here on.
+    """
     origin_ns = boottime_ns()
     place = NodePaths("node-1", node.root, node.kmsg, node.state.parent)
     store = Store(place.state, boot_id())
@@ -63,6 +69,8 @@ async def armed(node: Node, ttl_s: float, *, bell: bool = True) -> AsyncIterator
     async def inline(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """On the event loop: a thread takes real time, which virtual time does not wait for."""
         looks.append(anyio.current_time())
+        if len(looks) > answered:
+            await anyio.sleep_forever()
         return func(*args, **kwargs)
 
     agent = open_agent(place, Policy(), store, lambda: origin_ns + int(anyio.current_time() * NS), inline)
