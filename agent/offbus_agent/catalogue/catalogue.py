@@ -79,6 +79,12 @@ class Xid:
         return self.nvsentinel_action != "NONE"
 
     @property
+    def error_codes(self) -> tuple[str, ...]:
+        """The codes under which NVSentinel reports its line: the number; for NVLink 5 also "145.RLW_RXPIPE"."""
+        named = nvlink5.unit(self.text)
+        return (str(self.number), f"{self.number}.{named}") if named else (str(self.number),)
+
+    @property
     def expectations(self) -> tuple[Expectation, ...]:
         """Every documented expectation with its owner."""
         return (

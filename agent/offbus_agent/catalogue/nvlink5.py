@@ -10,7 +10,7 @@ import re
 from functools import cache
 from importlib import resources
 
-__all__ = ["FIRST_R575", "NotNvlink5", "bucket"]
+__all__ = ["FIRST_R575", "NotNvlink5", "bucket", "unit"]
 
 FIRST_R575 = 575
 """First driver branch with the newer intrInfo layout (sub-code in bits 6:0; before it in bits 9:5)."""
@@ -50,6 +50,12 @@ def _rules() -> tuple[dict[str, str], ...]:
         .open(encoding="utf-8") as file
     ):
         return tuple(csv.DictReader(file))
+
+
+def unit(text: str) -> str:
+    """The hardware unit that a line names, such as RLW_RXPIPE; "" for a text of another shape."""
+    found = _LINE.match(text)
+    return found[2] if found is not None else ""
 
 
 def _bits_match(pattern: str, word: int) -> bool:

@@ -9,14 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from offbus_sandbox.responder.health_event import (
-    NO_FAILURES,
-    HealthEvent,
-    entry_text,
-    parse_entry,
-    split_entries,
-)
+from offbus_sandbox.responder.health_event import HealthEvent, entry_text, parse_entry
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.findings import NO_FAILURES, split_entries
 
 __all__ = ["faults_of", "kube_time", "updated_conditions"]
 

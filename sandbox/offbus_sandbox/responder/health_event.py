@@ -5,21 +5,16 @@ its fault-quarantine writes into `quarantineHealthEvent`. The condition's text i
 controller, so this module both writes and parses an entry. Must not: decide anything.
 """
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.findings import entry_head
 from offbus_steps.nvsentinel.names import RecommendedAction
 
-__all__ = ["Entity", "HealthEvent", "entry_text", "parse_entry", "split_entries"]
-
-NO_FAILURES = "No Health Failures"
-_ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+)")
-_ERROR_CODE = re.compile(r"(ErrorCode):(\S+)")
-_ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
+__all__ = ["Entity", "HealthEvent", "entry_text", "parse_entry"]
 
 
 class _Model(BaseModel):
@@ -84,34 +79,17 @@ def entry_text(event: HealthEvent, *, compact: bool = False) -> str:
     return " ".join(words)
 
 
-def split_entries(message: str) -> Sequence[str]:
-    """The entries of a condition's message, without `;`; none for a healthy or an empty message."""
-    if message == NO_FAILURES:
-        return ()
-    return tuple(part.strip() for part in message.split(";") if part.strip())
-
-
 def parse_entry(entry: str, *, node: str, check: str) -> HealthEvent | None:
     """The fault that an entry describes; None for a truncated entry or somebody else's text."""
-    action = _ACTION.search(entry)
-    if action is None or action.group(1) not in RecommendedAction.__members__:
+    codes, entities, text, action = entry_head(entry)
+    if action not in RecommendedAction.__members__:
         return None
-    codes: list[str] = []
-    entities: list[Entity] = []
-    rest = entry[: action.start()].rstrip()
-    while found := _ENTITY_WORD.match(rest) or _ERROR_CODE.match(rest):
-        kind, value = found.groups()
-        rest = rest[found.end() :].lstrip(" ")
-        if kind == "ErrorCode":
-            codes.append(value)
-        else:
-            entities.append(Entity(entityType=kind, entityValue=value))
     return HealthEvent(
         checkName=check,
         isFatal=True,
-        message=rest,
-        recommendedAction=RecommendedAction[action.group(1)],
-        errorCode=tuple(codes),
-        entitiesImpacted=tuple(entities),
+        message=text,
+        recommendedAction=RecommendedAction[action],
+        errorCode=codes,
+        entitiesImpacted=tuple(Entity(entityType=kind, entityValue=value) for kind, value in entities),
         nodeName=node,
     )

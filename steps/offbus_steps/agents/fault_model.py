@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from offbus_steps.nvsentinel.cause import Cause
+
 __all__ = ["Fault", "NodeFault"]
 
 
@@ -16,6 +18,9 @@ class NodeFault(BaseModel):
         default_factory=list, description="All nodes that the step faulted, this one among them."
     )
     gpus: list[str] = Field(description="UUIDs of the faulted GPUs.")
+    pcis: list[str] = Field(
+        default_factory=list, description="Their PCI addresses, as the node's agent spells them."
+    )
     xid: int = Field(description="The XID.")
     planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
     holders: dict[str, str] = Field(
@@ -27,6 +32,11 @@ class NodeFault(BaseModel):
     mark: int = Field(description="Position in the run's observations just before the injection.")
     injected_seq: int = Field(description="Sequence number of the journal event that declared it.")
     injected_ns: int = Field(description="The runner's clock when the agent was asked.")
+
+    @property
+    def cause(self) -> Cause:
+        """What its consequences are recognised by."""
+        return Cause.of(self.xid, self.gpus, self.pcis)
 
 
 class Fault(NodeFault):

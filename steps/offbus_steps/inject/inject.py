@@ -78,14 +78,13 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     allowed = await require_allowed(cluster, params.xid, target, locations, planes)
     for why in allowed.unknown:
         ctx.observed(lane="workload", subject=str(target), to=f"cannot tell whether it fits elsewhere: {why}")
-    for location in locations:
-        await _require_planes(cluster, location, planes)
-        await _require_pods(cluster, location, planes)
     nodes = [location.node for location in locations]
-    aims = [
-        Aim(location, _new_fault(ctx, cluster, params.xid, target, location, planes, nodes))
-        for location in locations
-    ]
+    aims = []
+    for location in locations:
+        pcis = await _require_planes(cluster, location, planes)
+        await _require_pods(cluster, location, planes)
+        fault = _new_fault(ctx, cluster, params.xid, target, location, planes, nodes)
+        aims.append(Aim(location, fault.model_copy(update={"pcis": pcis})))
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -161,7 +160,8 @@ def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
     )
 
 
-async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> None:
+async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> list[str]:
+    """Raises StepError or StepFailed when a plane cannot be used. Returns the GPUs' PCI addresses."""
     health = await cluster.agents.health(location.node)
     for plane in planes:
         found = health["planes"].get(plane.value) or {
@@ -171,11 +171,12 @@ async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Pl
         if not found["ok"]:
             message = f"plane {plane.value} of {location.node} cannot be used: {found['why']}"
             raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
-    known = {gpu["uuid"] for gpu in health["gpus"]}
+    known = {str(gpu["uuid"]): str(gpu.get("pci", "")) for gpu in health["gpus"]}
     if unknown := [gpu for gpu in location.gpus if gpu not in known]:
         raise StepError(
             f"{location.node} has no GPU {', '.join(unknown)}", hint=f"it has {', '.join(sorted(known))}"
         )
+    return [known[gpu] for gpu in location.gpus]
 
 
 async def _require_pods(cluster: Cluster, location: Location, planes: tuple[Plane, ...]) -> None:

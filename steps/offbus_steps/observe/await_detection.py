@@ -3,11 +3,11 @@
 A fatal fault shows as a condition of the node, any other as an Event about it; `await_detection` outputs which. A
 repair is a resource of the responder (RebootNode, GPUReset) for this node, created after the injection, whose own
 condition has the result: `remediation-succeeded` on the node only says that it was created. Both consider everything
-since the injection's mark, in watches that began before it, and nothing older. Of several nodes' faults each has to be
-found, and repaired. In a dry run nothing is repaired, so `await_remediation` times out.
+since the injection's mark, in watches that began before it, and nothing older; and only what is about this fault
+(`offbus_steps.watch.consequences`), whatever else is found and repaired meanwhile. Of several nodes' faults each has to
+be found, and repaired. In a dry run nothing is repaired, so `await_remediation` times out.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 from offbus.errors import StepFailed
@@ -15,10 +15,8 @@ from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
 from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.nvsentinel import names
-from offbus_steps.observe.await_quarantine import is_detection
 from offbus_steps.observe.step_types import DetectionOutputs, RemediationOutputs, ResponseParams
-from offbus_steps.port import Ref
+from offbus_steps.watch.consequences import Detection, Repair
 from offbus_steps.watch.event_log import Transition
 from offbus_steps.watch.transitions import What
 
@@ -33,7 +31,7 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
     ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition:
-        return await cluster.log.first(_about(one, is_detection), after=one.mark)
+        return await cluster.log.scan(Detection(one.node, one.cause), after=one.mark)
 
     found = await on_each(fault, look)
     after = measure(ctx, "time_to_detect", list(zip(fault.every, found, strict=True)))
@@ -61,10 +59,9 @@ async def await_remediation(ctx: Context, params: ResponseParams) -> Remediation
 
 async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transition:
     """The end of one node's repair. Raises StepFailed."""
-    asked = await cluster.log.first(
-        _about(fault, lambda one: one.what is What.MAINTENANCE_ASKED or _is_refused(one)), after=fault.mark
-    )
-    if _is_refused(asked):
+    repair = Repair(fault.node, fault.cause, cluster.log, fault.mark)
+    asked = await cluster.log.scan(repair, after=fault.mark)
+    if asked.what is What.NODE_STATE:
         raise StepFailed(
             f"the responder has no repair for the fault on {fault.node}: {asked.change.to}",
             hint="its configuration has no maintenance for the recommended action; a human must act",
@@ -76,17 +73,3 @@ async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transit
     if ended.what is not What.MAINTENANCE_DONE:
         raise StepFailed(f"{asked.ref} was {ended.change.to}", evidence={"node": fault.node})
     return ended
-
-
-def _about(fault: NodeFault, wanted: Callable[[Transition], bool]) -> Callable[[Transition], bool]:
-    """Whether a transition is of the faulted node, or names it, and is one that is wanted."""
-
-    def matches(one: Transition) -> bool:
-        ours = one.ref == Ref("Node", fault.node) or one.change.evidence.get("node") == fault.node
-        return ours and wanted(one)
-
-    return matches
-
-
-def _is_refused(one: Transition) -> bool:
-    return one.what is What.NODE_STATE and one.change.to == f"state {names.NodeState.REMEDIATION_FAILED}"

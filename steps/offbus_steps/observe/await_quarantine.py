@@ -1,12 +1,13 @@
 """Runs `await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, in the run's watches.
 
 Each considers everything since the injection's mark, so a responder that is faster than the steps is not missed, and
-passes only when the responder marks the change as its own. When a step injected faults on several nodes, each of them
-has to show it, after its own injection. Times count from the injection to when the runner saw the change; of several
-nodes, the longest is measured.
+passes only when the change is the responder's answer to this fault (`offbus_steps.watch.consequences`): not when
+somebody cordons the node by hand, nor when the responder does so for something else. When a step injected faults on
+several nodes, each of them has to show it, after its own injection. Times count from the injection to when the runner
+saw the change; of several nodes, the longest is measured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from offbus.errors import StepFailed
@@ -16,12 +17,11 @@ from offbus_steps.agents.fault_model import Fault, NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel import names
 from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
-from offbus_steps.port import Ref
+from offbus_steps.watch.consequences import Cordon, Detection, Drain, Repair, Uncordon, first_of
 from offbus_steps.watch.event_log import Transition, World
-from offbus_steps.watch.projections import NodeProjection
 from offbus_steps.watch.transitions import What
 
-__all__ = ["await_cordon", "await_drain", "await_uncordon", "is_detection"]
+__all__ = ["await_cordon", "await_drain", "await_uncordon"]
 
 
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
@@ -29,15 +29,15 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
 
-    def quarantined(node: NodeProjection) -> bool:
-        return node.cordoned and names.cordoned_by_responder(node.labels, node.annotations)
-
     async def look(one: NodeFault) -> Transition | None:
-        await cluster.log.ever(_on(one.node, quarantined), after=one.mark)
-        return _first(cluster, one, lambda seen: seen.what is What.NODE_CORDONED)
+        quarantine = Cordon(one.node, one.cause, cluster.log, one.mark)
+        (cordon,) = await cluster.log.scan(quarantine, after=one.mark)
+        return cordon
 
     cordoned = await on_each(fault, look)
-    detected = [(one, _first(cluster, one, is_detection)) for one in fault.every]
+    detected = [
+        (one, first_of(cluster.log.updates(one.mark), Detection(one.node, one.cause))) for one in fault.every
+    ]
     _measure_slowest(ctx, "time_to_detect", detected)
     return _outputs(ctx, "time_to_cordon", fault, cordoned)
 
@@ -51,22 +51,12 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
         at_the_mark, gpus = next(cluster.log.replay(one.mark)), set(one.gpus)
         leaving = {pod.uid for pod in at_the_mark.pods() if pod.node == one.node and set(pod.devices) & gpus}
 
-        def ended(world: World) -> bool:
-            node = world.node(one.node)
-            return node is not None and node.state in (names.DRAINED_STATES | {names.NodeState.DRAIN_FAILED})
-
         def gone(world: World) -> bool:
             return not any(pod.uid in leaving and pod.active for pod in world.pods())
 
-        await cluster.log.ever(ended, after=one.mark)
-        drained = _first(
-            cluster,
-            one,
-            lambda seen: (
-                seen.what is What.NODE_STATE and seen.change.to.removeprefix("state ") in names.DRAINED_STATES
-            ),
-        )
-        if drained is None:
+        drain = Drain(one.node, one.cause, cluster.log, one.mark)
+        drained = await cluster.log.scan(drain, after=one.mark)
+        if drained.change.to == f"state {names.NodeState.DRAIN_FAILED}":
             raise StepFailed(
                 f"the responder failed to drain {one.node}", hint="check whether its pods can be evicted"
             )
@@ -81,19 +71,12 @@ async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutput
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
 
-    def lifted(node: NodeProjection) -> bool:
-        return not node.cordoned and names.uncordoned_by_responder(node.labels, node.annotations)
-
     async def look(one: NodeFault) -> Transition | None:
-        uncordoned = await cluster.log.first(
-            lambda seen: seen.what is What.NODE_UNCORDONED and seen.ref == Ref("Node", one.node),
-            after=one.mark,
-        )
-        await cluster.log.ever(_on(one.node, lifted), after=one.mark)
-        return uncordoned
+        uncordon = Uncordon(one.node, one.cause, cluster.log, one.mark)
+        return await cluster.log.scan(uncordon, after=one.mark)
 
     uncordoned = await on_each(fault, look)
-    _measure_slowest(ctx, "time_to_remediate", [(one, _remedy(cluster, one)) for one in fault.every])
+    _measure_slowest(ctx, "time_to_remediate", [(one, _repaired(cluster, one)) for one in fault.every])
     return _outputs(ctx, "time_to_uncordon", fault, uncordoned)
 
 
@@ -102,41 +85,13 @@ def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | 
     return ResponseOutputs(node=fault.node, nodes=[one.node for one in fault.every], after=after)
 
 
-def _on(name: str, holds: Callable[[NodeProjection], bool]) -> Callable[[World], bool]:
-    def on_the_node(world: World) -> bool:
-        node = world.node(name)
-        return node is not None and holds(node)
-
-    return on_the_node
-
-
-def _first(cluster: Cluster, fault: NodeFault, wanted: Callable[[Transition], bool]) -> Transition | None:
-    node = Ref("Node", fault.node)
-    return next((one for one in cluster.log.since(fault.mark) if one.ref == node and wanted(one)), None)
-
-
-def _remedy(cluster: Cluster, fault: NodeFault) -> Transition | None:
-    """The end of the repair: as the responder's own resource says; without one, the all-clear."""
-    since = cluster.log.since(fault.mark)
-    done = (
-        one
-        for one in since
-        if one.what is What.MAINTENANCE_DONE and one.change.evidence["node"] == fault.node
-    )
-    return next(done, None) or _first(
-        cluster,
-        fault,
-        lambda one: one.what is What.NODE_CONDITION and names.is_healthy_condition(one.change.evidence),
-    )
-
-
-def is_detection(one: Transition) -> bool:
-    """Whether the responder reports a node as unhealthy: by a condition, or an Event."""
-    evidence = one.change.evidence
-    if one.what is What.NODE_REPORTED:
-        return True
-    unhealthy = str(evidence.get("reason", "")).endswith(names.UNHEALTHY_SUFFIX)
-    return one.what is What.NODE_CONDITION and evidence["status"] == "True" and unhealthy
+def _repaired(cluster: Cluster, fault: NodeFault) -> Transition | None:
+    """The end of the repair, as the responder's own resource says. An all-clear alone is no repair: where a human must
+    act, what clears a condition is that human, or our undo."""
+    repair = Repair(fault.node, fault.cause, cluster.log, fault.mark)
+    asked = first_of(cluster.log.updates(fault.mark), repair)
+    done = (one for one in cluster.log.since(fault.mark) if one.what is What.MAINTENANCE_DONE)
+    return next((one for one in done if asked is not None and one.ref == asked.ref), None)
 
 
 def _measure_slowest(

@@ -116,6 +116,20 @@ class Observations:
         news, self._news = self._news, anyio.Event()
         news.set()
 
+    def updates(self, mark: int) -> Iterator[Update]:
+        """The updates after the mark so far, in order."""
+        yield from self._updates[mark:]
+
+    async def scan(self, take: Callable[[Update], T | None], *, after: int) -> T:
+        """Hand every update after the mark to `take` once, in order, past ones first, until it returns a value."""
+        seen = after
+        while True:
+            for update in self._updates[seen:]:
+                seen += 1
+                if (found := take(update)) is not None:
+                    return found
+            await self.more(seen)
+
     def since(self, mark: int) -> Iterator[Transition]:
         """The transitions after the mark so far, in order."""
         for update in self._updates[mark:]:

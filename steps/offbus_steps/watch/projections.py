@@ -11,6 +11,13 @@ from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.findings import (
+    Finding,
+    event_finding,
+    findings_of,
+    quarantine_events,
+    report_finding,
+)
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Workload
@@ -44,6 +51,10 @@ class NodeProjection:
     """The responder's only."""
     conditions: Mapping[str, tuple[str, str]]
     """type -> (status, reason)."""
+    findings: tuple[Finding, ...] = ()
+    """What its conditions say that is wrong with it."""
+    tracked: tuple[Finding, ...] = ()
+    """What a responder has it in quarantine for."""
 
     @property
     def state(self) -> str:
@@ -133,6 +144,7 @@ class ReportProjection:
     reason: str
     message: str
     count: int
+    finding: Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +155,8 @@ class MaintenanceProjection:
     node: str
     done: str
     """Its result: "True" or "False"; "" until there is one."""
+    gpus: tuple[str, ...] = ()
+    """UUIDs and PCI addresses of the GPUs that it selects; none for the whole node."""
 
 
 Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProjection | MaintenanceProjection
@@ -170,15 +184,19 @@ def _node(obj: Object) -> NodeProjection:
         if one["key"] != "node.kubernetes.io/unschedulable"
     )
     conditions = (obj.get("status") or {}).get("conditions") or ()
+    annotations = names.quarantine_marks(meta.get("annotations"))
+    tracked = map(event_finding, quarantine_events(annotations))
     return NodeProjection(
         ref=Ref.of(obj),
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple(sorted(taints)),
         labels=names.quarantine_marks(meta.get("labels")),
-        annotations=names.quarantine_marks(meta.get("annotations")),
+        annotations=annotations,
         conditions={
             intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
         },  # the same few strings on each of thousands of nodes
+        findings=tuple(found for one in conditions for found in findings_of(one)),
+        tracked=tuple(one for one in tracked if one is not None),
     )
 
 
@@ -193,6 +211,7 @@ def _report(obj: Object) -> ReportProjection | None:
         reason=str(obj["reason"]),
         message=str(obj.get("message", "")),
         count=int(obj.get("count") or 1),
+        finding=report_finding(obj),
     )
 
 
@@ -202,9 +221,12 @@ def _maintenance(obj: Object) -> MaintenanceProjection | None:
     wanted = names.COMPLETE_CONDITION[obj["kind"]]
     conditions = (obj.get("status") or {}).get("conditions") or ()
     told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
+    spec = obj.get("spec") or {}
+    selected = spec.get("selector") or {}
     return MaintenanceProjection(
         ref=Ref.of(obj),
-        node=str((obj.get("spec") or {}).get("nodeName", "")),
+        node=str(spec.get("nodeName", "")),
+        gpus=tuple(str(one) for key in ("uuids", "pciBusIDs") for one in selected.get(key) or ()),
         done=next((status for status in told if status in ("True", "False")), ""),
     )
 

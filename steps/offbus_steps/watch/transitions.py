@@ -30,6 +30,7 @@ class What(StrEnum):
     NODE_UNCORDONED = "uncordoned"
     NODE_STATE = "state"
     NODE_CONDITION = "condition"
+    NODE_QUARANTINE = "quarantine"
     NODE_TAINTS = "taints"
     NODE_REPORTED = "reported"
     MAINTENANCE_ASKED = "asked for"
@@ -75,6 +76,9 @@ def changes(was: Projection | None, now: Projection | None) -> list[Change]:
 
 def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     yield from _conditions(was, now)
+    if was.tracked != now.tracked:
+        old, new = (", ".join(map(str, one.tracked)) or "nothing" for one in (was, now))
+        yield Change(What.NODE_QUARANTINE, f"in quarantine for {new}", was=old)
     if was.cordoned != now.cordoned:
         yield _cordon(now)
     if was.state != now.state:
@@ -100,12 +104,18 @@ def _cordon(now: NodeProjection) -> Change:
 def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     for name in sorted(was.conditions.keys() | now.conditions.keys()):
         before, after = was.conditions.get(name), now.conditions.get(name)
-        if before == after:
+        told, tells = ([one for one in node.findings if one.check == name] for node in (was, now))
+        if before == after and told == tells:
             continue
         status = after[0] if after else "removed"
-        evidence = {"condition": name, "status": status, "reason": after[1] if after else ""}
+        evidence: dict[str, Any] = {
+            "condition": name,
+            "status": status,
+            "reason": after[1] if after else "",
+            "findings": [str(one) for one in tells],
+        }
         before_status = before[0] if before else None
-        if before_status != status:
+        if before_status != status or told != tells:
             old = f"{name} {before_status}" if before_status else None
             yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence)
 

@@ -9,9 +9,10 @@ import pytest
 
 from offbus_sandbox.responder.condition import MAX_MESSAGE, faults_of, updated_conditions
 from offbus_sandbox.responder.detector.dedup import Dedup
-from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile, normalise_pci
+from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile
 from offbus_sandbox.responder.detector.xid_monitor import XidMonitor
 from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_steps.nvsentinel.cause import normalise_pci
 from offbus_steps.nvsentinel.names import RecommendedAction
 from tests.kits.virtual_time import VirtualClock
 

@@ -16,16 +16,17 @@ from offbus.errors import StepFailed
 from offbus.step import StepType
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inference.step_types import VERIFY_INFERENCE
 from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
-from offbus_steps.nvsentinel.names import STATE_LABEL
 from offbus_steps.observe.step_types import AWAIT_CORDON, AWAIT_DETECTION, AWAIT_DRAIN, AWAIT_UNCORDON
 from offbus_steps.port import Ref
 from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits import REPOSITORY
 from tests.kits.steps.bench import Bench, bench
+from tests.kits.steps.responder_marks import condition_of, event, finding, lifted, quarantined, state
 from tests.kits.watching import watch_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -34,7 +35,6 @@ SANDBOX = SandboxConfig(nodes=3, gpus_per_node=1, responder=None)
 """Three nodes with a GPU each, so that no two pods of a target share one."""
 TARGET = REPOSITORY / "scenarios" / "targets" / "deployment.yaml"
 SOON = timedelta(seconds=0.2)
-HELD = "quarantineHealthEventIsCordoned"
 LIFTED = "k8saas.nvidia.com/uncordon-by"
 
 
@@ -84,7 +84,7 @@ def proofs(one: Bench) -> list[tuple[tuple[str, str], dict[str, Any]]]:
     return [((each["fault"], each["plane"]), each["evidence"]) for each in one.events("fault_proven")]
 
 
-Respond = Callable[[Bench, str], Awaitable[None]]
+Respond = Callable[[Bench, NodeFault], Awaitable[None]]
 Shows = Callable[[Any], bool]
 
 
@@ -95,35 +95,36 @@ async def lined(sandbox: Layout, tmp_path: Path) -> AsyncIterator[tuple[Bench, A
         yield one, await one.run(INJECT_XID, target=target, xid=94, node_count=2, patience=SOON)
 
 
-async def patched(one: Bench, node: str, **patch: Any) -> None:
-    await one.objects.patch(Ref("Node", node), patch)
+async def patched(one: Bench, fault: NodeFault, patch: dict[str, Any]) -> None:
+    await one.objects.patch(Ref("Node", fault.node), patch)
 
 
-async def cordoned(one: Bench, node: str) -> None:
-    await patched(one, node, metadata={"annotations": {HELD: "True"}}, spec={"unschedulable": True})
+async def cordoned(one: Bench, fault: NodeFault) -> None:
+    await patched(one, fault, quarantined(event("94", fault.gpus[0])))
 
 
-async def uncordoned(one: Bench, node: str) -> None:
-    meta = {"annotations": {HELD: None}, "labels": {LIFTED: "test"}}
-    await patched(one, node, metadata=meta, spec={"unschedulable": None})
+async def uncordoned(one: Bench, fault: NodeFault) -> None:
+    await patched(one, fault, lifted())
 
 
-async def reported(one: Bench, node: str) -> None:
-    condition = {"type": "SysLogsXIDError", "status": "True", "reason": "SysLogsXIDErrorIsNotHealthy"}
-    now = (await one.objects.get(Ref("Node", node)))["status"]["conditions"]
-    await one.objects.patch(Ref("Node", node), {"status": {"conditions": [*now, condition]}}, status=True)
+async def reported(one: Bench, fault: NodeFault) -> None:
+    condition = condition_of(finding("94", fault.gpus[0]))
+    now = (await one.objects.get(Ref("Node", fault.node)))["status"]["conditions"]
+    patch = {"status": {"conditions": [*now, condition]}}
+    await one.objects.patch(Ref("Node", fault.node), patch, status=True)
 
 
-async def drained(one: Bench, node: str) -> None:
-    await patched(one, node, metadata={"labels": {STATE_LABEL: "drain-succeeded"}})
-    for pod in [pod for pod in one.cluster.log.world.pods() if pod.node == node and pod.gpus]:
+async def drained(one: Bench, fault: NodeFault) -> None:
+    await cordoned(one, fault)
+    await patched(one, fault, state("drain-succeeded"))
+    for pod in [pod for pod in one.cluster.log.world.pods() if pod.node == fault.node and pod.gpus]:
         await one.objects.delete(pod.ref, grace_seconds=0)
 
 
 CASES: list[tuple[StepType, list[Respond], Shows, str]] = [
     (AWAIT_DETECTION, [reported], lambda node: bool(node.unhealthy), "time_to_detect"),
     (AWAIT_CORDON, [cordoned], lambda node: node.cordoned, "time_to_cordon"),
-    (AWAIT_DRAIN, [drained], lambda node: bool(node.state), "time_to_drain"),
+    (AWAIT_DRAIN, [drained], lambda node: node.state == "drain-succeeded", "time_to_drain"),
     (
         AWAIT_UNCORDON,
         [cordoned, uncordoned],
@@ -151,12 +152,12 @@ async def test_every_faulted_node_has_to_show_it(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(play)
         for respond in responds:
-            await respond(one, out.nodes[1 - late])
+            await respond(one, out.faults[1 - late])
         await one.cluster.log.until(lambda world: shows(world.node(out.nodes[1 - late])) or None)
         await anyio.wait_all_tasks_blocked()
         assert not ended.is_set()
         for respond in responds:
-            await respond(one, out.nodes[late])
+            await respond(one, out.faults[late])
     assert found[0].nodes == out.nodes
     (measured,) = one.events("metric")
     assert measured["name"] == metric
@@ -181,7 +182,8 @@ async def test_a_drain_that_failed_on_one_node_fails_the_step_though_the_other_g
     lined: tuple[Bench, Any],
 ) -> None:
     one, out = lined
-    await patched(one, out.nodes[1], metadata={"labels": {STATE_LABEL: "drain-failed"}})
+    await cordoned(one, out.faults[1])
+    await patched(one, out.faults[1], state("drain-failed"))
     with pytest.raises(ExceptionGroup) as told:  # of which the engine takes the first
         await one.run(AWAIT_DRAIN, fault=out.fault)
     assert told.group_contains(StepFailed, match=f"failed to drain {out.nodes[1]}")
@@ -189,6 +191,6 @@ async def test_a_drain_that_failed_on_one_node_fails_the_step_though_the_other_g
 
 async def test_one_of_the_faults_can_be_followed_alone(lined: tuple[Bench, Any]) -> None:
     one, out = lined
-    await cordoned(one, out.nodes[1])
+    await cordoned(one, out.faults[1])
     found = await one.run(AWAIT_CORDON, fault=out.faults[1])
     assert (found.node, found.nodes) == (out.nodes[1], [out.nodes[1]])

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["Gpu", "Metadata", "MetadataFile", "normalise_pci"]
+from offbus_steps.nvsentinel.cause import normalise_pci
+
+__all__ = ["Gpu", "Metadata", "MetadataFile"]
 
 PATH = "var/lib/nvsentinel/gpu_metadata.json"
 """Below the node's root (NVSentinel chart value `global.metadataPath`)."""
@@ -43,12 +45,6 @@ class Metadata(BaseModel):
     def labels(self) -> Mapping[str, str]:
         """The `metadata` of every health event."""
         return {"chassis_serial": self.chassis_serial} if self.chassis_serial else {}
-
-
-def normalise_pci(pci: str) -> str:
-    """Lower case, the last four digits of the domain, no function: "00000000:3B:00.0" is "0000:3b:00"."""
-    domain, _, rest = pci.lower().partition(":")
-    return f"{domain[-4:]}:{rest.partition('.')[0]}" if rest else domain.partition(".")[0]
 
 
 class MetadataFile:

@@ -9,14 +9,16 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from offbus_sandbox.responder.detector.gpu_metadata import Gpu, Metadata, normalise_pci
+from offbus_sandbox.responder.detector.gpu_metadata import Gpu, Metadata
 from offbus_sandbox.responder.detector.xid_line import (
     XidReport,
     parse_gpu_address,
     parse_gpu_reset,
     parse_xid,
 )
-from offbus_sandbox.responder.health_event import NO_FAILURES, Entity, HealthEvent
+from offbus_sandbox.responder.health_event import Entity, HealthEvent
+from offbus_steps.nvsentinel.cause import normalise_pci
+from offbus_steps.nvsentinel.findings import NO_FAILURES
 from offbus_steps.nvsentinel.names import RecommendedAction
 
 __all__ = ["XidMonitor"]

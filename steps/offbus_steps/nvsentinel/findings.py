@@ -1,0 +1,153 @@
+"""What a responder says it found on a node: one finding for each health event, from everywhere it writes them.
+
+    a node condition    `<check>=True`, reason `<check>IsNotHealthy`; its message has an entry for each event
+                        (`ErrorCode:79 PCI:0000:3b:00 GPU_UUID:GPU-… text Recommended Action=RESTART_BM;`)
+    an Event            of the node, type and reason as the condition's; its message is one entry
+    an annotation       `quarantineHealthEvent`: the events for which the node is quarantined, as JSON
+
+Sources: NVSentinel, platform-connectors' K8sConnector and fault-quarantine's healthEventsAnnotation; reference pages
+nvsentinel.md, section 2.2, and nvsentinel-observed.md (the annotation is `[]` for a moment; actions are numbers; older
+releases write a single object). All of it is text that others can write, so reading never raises: what is not of this
+shape is a finding without facts, or none. Whose finding it is, is another question (`offbus_steps.nvsentinel.cause`).
+Pure.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from offbus_steps.nvsentinel import names
+
+__all__ = [
+    "CUT",
+    "NO_FAILURES",
+    "Finding",
+    "entry_finding",
+    "entry_head",
+    "event_finding",
+    "findings_of",
+    "quarantine_events",
+    "report_finding",
+    "split_entries",
+]
+
+NO_FAILURES = "No Health Failures"
+"""A healthy condition's message."""
+CUT = "..."
+"""Ends a message that was longer than `maxNodeConditionMessageLength` (1024); what followed is not known."""
+ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+)")
+CODE_WORD = re.compile(r"(ErrorCode):(\S+)")
+ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One health event, as far as what was read shows it."""
+
+    check: str
+    """The check that found it, such as SysLogsXIDError."""
+    codes: tuple[str, ...] = ()
+    entities: tuple[tuple[str, str], ...] = ()
+    """(type, value), such as ("PCI", "0000:3b:00")."""
+    action: str = ""
+    """The recommended action's name; "" where it is not known."""
+    id: str = ""
+    """The event's id in the responder's database; only the annotation has it."""
+    cut: bool = False
+    """Whether its last word may lack its end."""
+
+    def __str__(self) -> str:
+        about = " ".join(f"{kind}:{value}" for kind, value in self.entities)
+        return " ".join(part for part in (self.check, ",".join(self.codes), about) if part)
+
+
+def findings_of(condition: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a node condition; none unless it marks the node as unhealthy now."""
+    check = str(condition.get("type", ""))
+    if condition.get("status") != names.TRUE or condition.get("reason") != f"{check}{names.UNHEALTHY_SUFFIX}":
+        return ()
+    entries = split_entries(str(condition.get("message") or ""))
+    return tuple(entry_finding(check, entry) for entry in entries) or (Finding(check),)
+
+
+def report_finding(event: Mapping[str, Any]) -> Finding:
+    """The finding of an Event that is a responder's report (`names.is_report`)."""
+    message = str(event.get("message") or "").strip().removesuffix(";")
+    return entry_finding(str(event.get("type", "")), message)
+
+
+def quarantine_events(annotations: Mapping[str, str]) -> list[Any]:
+    """The events of the annotation, as JSON values; none when it is absent or cannot be read."""
+    try:
+        found = json.loads(annotations.get(names.QUARANTINE_EVENTS, "[]"))
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else [found]
+
+
+def event_finding(event: Any) -> Finding | None:
+    """The finding of one event of the annotation; None when it is of no event's shape, or a healthy event."""
+    if not isinstance(event, Mapping) or event.get("isHealthy") is True:
+        return None
+    check, codes, entities = (event.get(key) for key in ("checkName", "errorCode", "entitiesImpacted"))
+    if not isinstance(check, str):
+        return None
+    identity = event.get("id")
+    return Finding(
+        check=check,
+        codes=tuple(one for one in _listed(codes) if isinstance(one, str)),
+        entities=tuple(_pairs(_listed(entities))),
+        action=_action(event.get("recommendedAction")),
+        id=identity if isinstance(identity, str) else "",
+    )
+
+
+def split_entries(message: str) -> Sequence[str]:
+    """The entries of a condition's message, without `;`; none for a healthy or an empty message."""
+    if message == NO_FAILURES:
+        return ()
+    return tuple(part.strip() for part in message.split(";") if part.strip())
+
+
+def entry_finding(check: str, entry: str) -> Finding:
+    """The finding of one entry, without its `;`."""
+    codes, entities, _, action = entry_head(entry.removesuffix(CUT))
+    return Finding(check, codes, entities, action, cut=entry.endswith(CUT))
+
+
+def entry_head(entry: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]:
+    """Codes, entities, the raw text after them, and the action's name. Only words before any other text are facts."""
+    action = ACTION.search(entry)
+    rest = (entry[: action.start()] if action else entry).rstrip()
+    codes: list[str] = []
+    entities: list[tuple[str, str]] = []
+    while found := ENTITY_WORD.match(rest) or CODE_WORD.match(rest):
+        kind, value = found.groups()
+        rest = rest[found.end() :].lstrip(" ")
+        if kind == "ErrorCode":
+            codes.append(value)
+        else:
+            entities.append((kind, value))
+    return tuple(codes), tuple(entities), rest, action.group(1) if action else ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _pairs(entities: list[Any]) -> Iterator[tuple[str, str]]:
+    for one in entities:
+        if isinstance(one, Mapping):
+            kind, value = one.get("entityType"), one.get("entityValue")
+            if isinstance(kind, str) and isinstance(value, str):
+                yield kind, value
+
+
+def _action(value: Any) -> str:
+    """By the enum's number, as NVSentinel writes it, or by its name."""
+    if isinstance(value, str):
+        return value
+    known = (one.name for one in names.RecommendedAction if type(value) is int and one == value)
+    return next(known, "")

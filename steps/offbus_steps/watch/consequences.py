@@ -1,0 +1,169 @@
+"""Which entries of the log are a fault's own consequences: its detection, cordon, drain, repair and uncordon.
+
+Whose a finding is, `offbus_steps.nvsentinel.cause` says; this module adds the node and the order. Each class reads the
+updates after the injection's mark, one by one (`Observations.scan`), and answers when it has seen its consequence; what
+was there at the mark is nobody's answer to the fault.
+
+A cordon, a state label and a lifted quarantine carry no finding of their own: they count while, or after, the node is
+in quarantine for the fault. The list of that quarantine is empty for a moment, so an empty one decides nothing; and a
+change that came when the node was in quarantine for others alone was for them, also where the fault is added later.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.cause import Cause
+from offbus_steps.nvsentinel.findings import Finding
+from offbus_steps.port import Ref
+from offbus_steps.watch.event_log import Observations, Transition, Update
+from offbus_steps.watch.projections import MaintenanceProjection, NodeProjection, ReportProjection
+from offbus_steps.watch.transitions import What
+
+__all__ = ["Cordon", "Detection", "Drain", "Repair", "Uncordon", "first_of"]
+
+T = TypeVar("T")
+
+
+class Detection:
+    """The first report of the fault: a new entry of a condition, or an Event."""
+
+    def __init__(self, node: str, cause: Cause) -> None:
+        self._node, self._cause = node, cause
+
+    def __call__(self, update: Update) -> Transition | None:
+        """The transition that reports it."""
+        now, was = update.now, update.was
+        if isinstance(now, ReportProjection):
+            told = now.node == self._node and self._cause.made(now.finding)
+            return _of_kind(update, What.NODE_REPORTED) if told else None
+        if not isinstance(now, NodeProjection) or now.ref.name != self._node:
+            return None
+        known = was.findings if isinstance(was, NodeProjection) else ()
+        new = {one.check for one in self._cause.mine(now.findings) if one not in known}
+        changed = (one for one in update.transitions if one.what is What.NODE_CONDITION)
+        return next((one for one in changed if one.change.evidence["condition"] in new), None)
+
+
+class _Quarantine:
+    """Follows what a responder has the node in quarantine for."""
+
+    def __init__(self, node: str, cause: Cause, log: Observations, mark: int) -> None:
+        self._ref, self._cause = Ref("Node", node), cause
+        before = next(log.replay(mark)).node(node)
+        self._before = before.tracked if before is not None else ()
+        self.ours = False
+        """Whether it is for the fault, as far as its newest list that was not empty says."""
+        self.others = False
+        """Whether it is for something else, too."""
+
+    def look(self, update: Update) -> NodeProjection | None:
+        """The node after the update; None when the update is about something else."""
+        now = update.now
+        if not isinstance(now, NodeProjection) or now.ref != self._ref:
+            return None
+        if now.tracked:
+            new = [one for one in now.tracked if one not in self._before]
+            self.ours, self.others = bool(self._cause.mine(new)), bool(self._cause.others(now.tracked))
+        elif names.QUARANTINE_EVENTS not in now.annotations:
+            self.ours = self.others = False
+        return now
+
+
+class Cordon(_Quarantine):
+    """The node is in quarantine for the fault, and cordoned: answers with the cordon.
+
+    None in the tuple when the cordon was not made for this fault: it was there before, or is somebody else's.
+    """
+
+    _cordon: Transition | None = None
+
+    def __call__(self, update: Update) -> tuple[Transition | None] | None:
+        """The cordon."""
+        now = self.look(update)
+        if now is None:
+            return None
+        made = _of_kind(update, What.NODE_CORDONED)
+        if made is not None:
+            self._cordon = made if names.cordoned_by_responder(now.labels, now.annotations) else None
+        if not now.cordoned or now.annotations.get(names.CORDON_PRE_EXISTING) == names.TRUE:
+            self._cordon = None
+        if now.cordoned and self.ours:
+            return (self._cordon,)
+        if now.tracked:
+            self._cordon = None
+        return None
+
+
+class Drain(_Quarantine):
+    """The drain ended while the node was in quarantine for the fault; its transition says how."""
+
+    def __call__(self, update: Update) -> Transition | None:
+        """The state label's transition to drained, or to drain-failed."""
+        now, was = self.look(update), update.was
+        if now is None or not self.ours or not isinstance(was, NodeProjection):
+            return None
+        ended = names.DRAINED_STATES | {names.NodeState.DRAIN_FAILED}
+        changed = now.state in ended and (was.state not in ended or now.state == names.NodeState.DRAIN_FAILED)
+        return _of_kind(update, What.NODE_STATE) if changed else None
+
+
+class Uncordon(_Quarantine):
+    """The responder lifted its quarantine for the fault and uncordoned the node."""
+
+    _held = False
+    _uncordoned: Transition | None = None
+
+    def __call__(self, update: Update) -> Transition | None:
+        """The transition to uncordoned."""
+        now = self.look(update)
+        if now is None:
+            return None
+        self._held = self._held or self.ours
+        made = _of_kind(update, What.NODE_UNCORDONED)
+        if now.cordoned:
+            self._uncordoned = None
+        elif made is not None and self._held:
+            self._uncordoned = made
+        lifted = names.uncordoned_by_responder(now.labels, now.annotations)
+        return self._uncordoned if lifted else None
+
+
+class Repair(_Quarantine):
+    """The responder asked for a repair of the fault, or has none.
+
+    The resource and the node are seen in two watches, so either may come first: what was asked for is looked at again
+    whenever the node's quarantine changes.
+    """
+
+    def __init__(self, node: str, cause: Cause, log: Observations, mark: int) -> None:
+        super().__init__(node, cause, log, mark)
+        self._asked: list[tuple[MaintenanceProjection, Transition]] = []
+        self._tracked: dict[Finding, None] = {}
+
+    def __call__(self, update: Update) -> Transition | None:
+        """The transition by which it was asked for; that of the state label when there is no repair."""
+        asked, now = _of_kind(update, What.MAINTENANCE_ASKED), self.look(update)
+        if asked is not None and isinstance(update.now, MaintenanceProjection):
+            self._asked += [(update.now, asked)] if update.now.node == self._ref.name else []
+        elif now is not None:
+            self._tracked |= dict.fromkeys(one for one in now.tracked if one not in self._before)
+            refused = _of_kind(update, What.NODE_STATE)
+            failed = now.state == names.NodeState.REMEDIATION_FAILED
+            if refused is not None and failed and self.ours and not self.others:
+                return refused
+        if not self._cause.mine(self._tracked):
+            return None
+        return next((one for made, one in self._asked if self._for_us(made)), None)
+
+    def _for_us(self, made: MaintenanceProjection) -> bool:
+        return self._cause.asked_for(made.ref.name, made.node, made.gpus, self._tracked)
+
+
+def first_of(updates: Iterable[Update], take: Callable[[Update], T | None]) -> T | None:
+    """What `Observations.scan` would return by now; None when it would still wait."""
+    return next((found for found in map(take, updates) if found is not None), None)
+
+
+def _of_kind(update: Update, what: What) -> Transition | None:
+    return next((one for one in update.transitions if one.what is what), None)
