@@ -29,6 +29,7 @@ from offbus_steps.port import (
     WatchEvent,
     WatchType,
 )
+from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads.labels import parse_selector
 from tests.kits.steps.bench import Bench, bench_on
 from tests.kits.virtual_time import VirtualClock
@@ -243,12 +244,14 @@ class TimedPort:
 
 
 @asynccontextmanager
-async def timed_bench(folder: Path, *objects: Object) -> AsyncIterator[tuple[Bench, TimedPort]]:
+async def timed_bench(
+    folder: Path, *objects: Object, guards: ClusterGuards | None = None
+) -> AsyncIterator[tuple[Bench, TimedPort]]:
     """A cluster of these objects, open, on virtual time."""
     port = TimedPort(folder)
     for one in objects:
         put(port.store, one)
-    async with bench_on(port, folder, clock=VirtualClock()) as one:
+    async with bench_on(port, folder, guards, clock=VirtualClock()) as one:
         yield one, port
     port.store.close()
 
