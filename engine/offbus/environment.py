@@ -168,9 +168,16 @@ class SuggestsFixes(Protocol):
 class TellsExternalChanges(Protocol):
     """An environment that knows what neither a run nor the responder to its faults could have changed. Optional."""
 
-    def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    def external_change(
+        self,
+        item: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        recorded: Sequence[BaseModel] | None,
+    ) -> str | None:
         """Why somebody else made the difference of `item` between two fingerprints; None when it may be ours.
 
+        `recorded` are all undos that the run recorded, so everything that it did; None when they are not all known.
         Such a difference is reported but is no residue: others use the cluster during a drill. When it is not certain:
         None.
         """

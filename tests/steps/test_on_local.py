@@ -18,6 +18,7 @@ from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
+from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.observe.step_types import HOLD
 from offbus_steps.port import NotFound, Ref
 from offbus_steps.prepare.undo_fields import RestoreFields
@@ -211,7 +212,12 @@ async def undo_of(one: Bench, node: str) -> ClearConsequences:
     """The undo that an injection would record now."""
     obj = await one.objects.get(Ref("Node", node))
     return ClearConsequences.before(
-        obj, fault="f", expected=False, patience=timedelta(seconds=0.2), maintenance=()
+        obj,
+        fault="f",
+        cause=Cause.of(79, ["GPU-1"], []),
+        expected=False,
+        patience=timedelta(seconds=0.2),
+        maintenance=(),
     )
 
 
@@ -239,15 +245,12 @@ async def test_a_node_that_was_cordoned_before_stays_so(sandbox: Layout, tmp_pat
         await one.objects.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": None}})
 
 
-async def test_somebody_elses_cordon_is_left_and_reported(sandbox: Layout, tmp_path: Path) -> None:
+async def test_somebody_elses_cordon_is_left_and_told(sandbox: Layout, tmp_path: Path) -> None:
     async with bench(sandbox, tmp_path) as one:
         undo = await undo_of(one, "node-2")
         await cordon(one, "node-2", responder=False)
         result = await one.undo(undo)
-        assert (result.result, result.detail) == (
-            "conflict",
-            "node-2 was cordoned by somebody else than the responder",
-        )
+        assert (result.result, result.evidence["others"]) == ("nothing", ["a cordon"])
         assert (await one.objects.get(Ref("Node", "node-2")))["spec"]["unschedulable"] is True
         await one.objects.patch(Ref("Node", "node-2"), {"spec": {"unschedulable": None}})
 

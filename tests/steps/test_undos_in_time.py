@@ -13,6 +13,7 @@ from offbus_sandbox.store.history import Change
 from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.port import Object, Ref, WatchType
 from offbus_steps.prepare.replace_pods import FIRST_PAUSE_S, LONGEST_PAUSE_S
 from offbus_steps.prepare.undo_admission import RemoveAdmission
@@ -25,6 +26,7 @@ from tests.kits.steps.timed_port import TimedPort, deployment, error, node, ok, 
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 NODE = Ref("Node", "node-1")
+CAUSE = Cause.of(79, ["GPU-1"], [])
 PATIENCE_S = 30.0
 QUARANTINE = {
     "metadata": {
@@ -61,7 +63,7 @@ async def cleared(
         port.agents.answer = agent(clears=clears)
         patience = timedelta(seconds=PATIENCE_S)
         undo = ClearConsequences.before(
-            port.store.get(NODE), fault="f", expected=True, patience=patience, maintenance=()
+            port.store.get(NODE), fault="f", cause=CAUSE, expected=True, patience=patience, maintenance=()
         )
         async with meanwhile(*((at, partial(port.store.patch, NODE, patch)) for at, patch in script)):
             result = await one.undo(undo, within_s=600)
@@ -128,7 +130,12 @@ async def test_a_final_state_is_not_waited_for(tmp_path: Path) -> None:
 async def test_what_a_kubelet_reports_meanwhile_is_not_called_cleared(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1")) as (one, port):
         undo = ClearConsequences.before(
-            port.store.get(NODE), fault="f", expected=False, patience=timedelta(0), maintenance=()
+            port.store.get(NODE),
+            fault="f",
+            cause=CAUSE,
+            expected=False,
+            patience=timedelta(0),
+            maintenance=(),
         )
         read, beats = port.objects.get, iter("ab")
 

@@ -33,6 +33,7 @@ from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
+from offbus.undo import Undo
 
 __all__ = ["Recovery", "plan_recovery", "recover"]
 
@@ -48,6 +49,8 @@ class Recovery:
     entries: list[UndoEntry] = field(default_factory=list)
     missing: list[Event] = field(default_factory=list)
     """Undo records whose type cannot be loaded here."""
+    recorded: list[Undo] | None = None
+    """All undos that the run recorded, also those that are resolved; None when one is lost or cannot be loaded."""
 
     @property
     def finished(self) -> bool:
@@ -63,8 +66,18 @@ def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recove
     for event in journal.events:
         fold.apply(event)
     plan = Recovery(journal, fold)
-    for undo in fold.pending_undos():
-        _plan_undo(plan, fold.records[undo.undo], len(undo.tries), registry or installed())
+    registry = registry or installed()
+    loaded = {number: _load_undo(record, registry) for number, record in fold.records.items()}
+    for pending in fold.pending_undos():
+        record, undo = fold.records[pending.undo], loaded[pending.undo]
+        if undo is None:
+            plan.missing.append(record)
+        else:
+            title, tries = record["data"]["describe"], len(pending.tries)
+            plan.entries.append(UndoEntry(pending.undo, record.get("step"), undo, title, attempts=tries))
+    known = [undo for undo in loaded.values() if undo is not None]
+    if len(known) == len(loaded) and not fold.gaps.missing:
+        plan.recorded = known
     return plan
 
 
@@ -180,7 +193,9 @@ async def _undo_there(
                 remaining = [entry for entry in plan.entries if not entry.resolved]
                 report_missing(writer, plan.missing)
                 clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)
-                await read_back_and_close(environment, writer, remaining, fold.fingerprint, clean=clean)
+                await read_back_and_close(
+                    environment, writer, remaining, fold.fingerprint, recorded=plan.recorded, clean=clean
+                )
     except Exception as err:
         one = only_one(err)
         if isinstance(one, EnvironmentGone) and not opened:
@@ -191,12 +206,9 @@ async def _undo_there(
         raise CouldNotRun(reason, hint=f"once it can be reached: offbus recover {folder.path}") from err
 
 
-def _plan_undo(plan: Recovery, record: Event, tries: int, registry: Registry) -> None:
+def _load_undo(record: Event, registry: Registry) -> Undo | None:
     data = record["data"]
     try:
-        undo = registry.undo_type(data["type"]).model_validate(data["record"])
+        return registry.undo_type(data["type"]).model_validate(data["record"])
     except (OffbusError, ValueError):
-        plan.missing.append(record)
-        return
-    entry = UndoEntry(data["undo"], record.get("step"), undo, title=data["describe"], attempts=tries)
-    plan.entries.append(entry)
+        return None

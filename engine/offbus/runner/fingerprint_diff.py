@@ -1,9 +1,10 @@
 """Compares the fingerprints of an environment before and after a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from offbus.environment import Environment
+from offbus.undo import Undo
 
 __all__ = ["Difference", "differences", "external_change_of", "fix_of", "value_of"]
 
@@ -67,9 +68,13 @@ def fix_of(environment: Environment, item: str, before: Any) -> str | None:
 
 
 def external_change_of(
-    environment: Environment, item: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    environment: Environment,
+    item: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    recorded: Sequence[Undo] | None,
 ) -> str | None:
     """Why somebody else made a difference (offbus.environment.TellsExternalChanges); None when it may be this run's."""
     tell = getattr(environment, "external_change", None)
-    said = tell(item, before, after) if callable(tell) else None
+    said = tell(item, before, after, recorded) if callable(tell) else None
     return said if isinstance(said, str) and said else None

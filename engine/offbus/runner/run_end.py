@@ -1,6 +1,6 @@
 """The end of a run: what is left behind, the verdict, the report. Shared by the runner and by `recover`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from offbus.report.model import Report
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
+from offbus.undo import Undo
 
 __all__ = ["CLOSING", "end_run", "read_back_and_close", "write_report"]
 
@@ -30,11 +31,13 @@ async def read_back_and_close(
     open_entries: Iterable[UndoEntry],
     before: dict[str, Any] | None,
     *,
+    recorded: Sequence[Undo] | None,
     clean: bool = True,
 ) -> None:
     """Report what is not as it was, then close the environment: for good only when nothing is left.
 
-    `clean` is False when the caller knows of something else that is not undone.
+    `recorded`: all undos of the run; None when they are not all known. `clean` is False when the caller knows of
+    something else that is not undone.
     """
     entries = list(open_entries)
     journal.append(EventKind.PHASE, {"name": "close"})
@@ -50,7 +53,7 @@ async def read_back_and_close(
                 detail = entry.result.detail if entry.result is not None else entry.error or "it failed"
                 _residue(journal, entry.title, f"not undone: {detail}")
             clean &= not entries
-            clean &= await _compare(environment, journal, before)
+            clean &= await _compare(environment, journal, before, recorded)
         try:
             await environment.close(finished=clean and taken is None)
         except Exception as err:  # noqa: BLE001  an environment that cannot be closed is residue
@@ -94,7 +97,12 @@ async def _taken_over(environment: Environment) -> TakenOver | None:
     return None
 
 
-async def _compare(environment: Environment, journal: JournalWriter, before: dict[str, Any] | None) -> bool:
+async def _compare(
+    environment: Environment,
+    journal: JournalWriter,
+    before: dict[str, Any] | None,
+    recorded: Sequence[Undo] | None,
+) -> bool:
     if before is None:
         return True
     try:
@@ -109,7 +117,7 @@ async def _compare(environment: Environment, journal: JournalWriter, before: dic
         return False
     clean = True
     for item, detail in differences(before, after):
-        why = external_change_of(environment, item, before, after)
+        why = external_change_of(environment, item, before, after, recorded)
         if why is not None:
             data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
             journal.append(EventKind.OBSERVED, data)

@@ -195,7 +195,10 @@ class Session:
         with self._surviving():
             passed = Result(Outcome.PASSED)
             judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)
-        await read_back_and_close(environment, self._journal, remaining, self.fold.fingerprint)
+        recorded = [entry.undo for entry in undos.entries]
+        await read_back_and_close(
+            environment, self._journal, remaining, self.fold.fingerprint, recorded=recorded
+        )
 
     async def _always_part(self, stepper: Stepper, undos: UndoLog) -> None:
         """At most half of the undo's budget: the undo itself needs the other half."""

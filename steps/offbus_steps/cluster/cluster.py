@@ -5,11 +5,12 @@ in one task group. A background task that fails stops the run by `abort` instead
 the undo always runs. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from pydantic import BaseModel
 
 from offbus.environment import RunHandle
 from offbus.errors import StepError, ungrouped
@@ -21,9 +22,10 @@ from offbus_steps.background_tasks import Background
 from offbus_steps.inference_client.requests import Answers
 from offbus_steps.node_clock import NodeClocks, now_ns
 from offbus_steps.port import Port, Ref
-from offbus_steps.residue.external_changes import external_change
+from offbus_steps.residue.external_changes import NodeFault, RecordsCause, external_change
 from offbus_steps.residue.fingerprint import FINGERPRINT_ACCESS, fingerprint
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.node_history import NodeHistory
 from offbus_steps.watch.observer import Observer
 
 if TYPE_CHECKING:
@@ -61,6 +63,9 @@ class Cluster:
         self.leases = Leases(self.agents, run, tasks, clock=clock)
         self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
         self.answers = Answers()
+        self.history = NodeHistory(self.log)
+        self.injected: dict[str, int] = {}
+        """Faults whose consequences this process would have seen: the mark before each was injected."""
         self.prepared: set[Ref] = set()
         """Workloads that a step of this process patched for the shim, and no undo has restored."""
         self._on_close = on_close
@@ -81,9 +86,27 @@ class Cluster:
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
         return own | await self._extra()
 
-    def external_change(self, item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    def external_change(
+        self,
+        item: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        recorded: Sequence[BaseModel] | None,
+    ) -> str | None:
         """Who made a difference, if not this run (`TellsExternalChanges`)."""
-        return external_change(item, before, after)
+        if recorded is None:
+            return external_change(item, before, after, None)
+        faults = [
+            NodeFault(
+                one.node,
+                one.cause,
+                self.history.since(one.node, self.injected.get(one.fault, 0)),
+                complete=one.fault in self.injected,
+            )
+            for one in recorded
+            if isinstance(one, RecordsCause)
+        ]
+        return external_change(item, before, after, faults)
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

@@ -222,11 +222,17 @@ async def _record_undos(
 ) -> None:
     fault, location = aim.fault, aim.location
     if Plane.KERNEL in fault.planes:
+        cluster.injected[fault.id] = cluster.log.mark()
         node = await cluster.port.objects.get(Ref("Node", location.node))
         maintenance = await maintenance_of(cluster, location.node)
         await ctx.undo(
             ClearConsequences.before(
-                node, fault=fault.id, expected=cordons, patience=params.patience, maintenance=maintenance
+                node,
+                fault=fault.id,
+                cause=fault.cause,
+                expected=cordons,
+                patience=params.patience,
+                maintenance=maintenance,
             )
         )
     if PAGE_PLANES & set(fault.planes):

@@ -1,12 +1,16 @@
 """Clears what the platform did to a node because of a fault, and restores the node's state from before.
 
-In this order, each bounded by `patience`, each only while something remains: wait for the responder to react at all
-(its detector may be slower than a short drill; not when no line ever reached the kernel log) and to lift its quarantine
-by itself; send its documented clear, the GPU-reset line, through the agent, which writes it only for GPUs that the
-node's metadata knows (also to a responder that did not react: it finds both lines when it does); remove what remains in
-the order of reference/nvsentinel.md, section 7 (annotations before the cordon, or the responder would take it for a
-manual uncordon). Then every label, annotation, taint, condition and the cordon is as before, and read back. A cordon
-that the responder does not mark as its own is somebody else's: it stays and is a conflict.
+Only what is this fault's own: by its check, error code and GPU (`offbus_steps.nvsentinel.cause`), new since the record.
+Another monitor's condition, a quarantine for another fault, a cordon or a taint of somebody else is an external change:
+it is not waited for, not touched, and no residue. What is removed, and how, `offbus_steps.inject.node_marks` says.
+
+In this order, each bounded by `patience`, each only while something of ours remains: wait for the responder to react at
+all (its detector may be slower than a short drill; not when no line ever reached the kernel log) and to lift its
+quarantine by itself; send its documented clear, the GPU-reset line, through the agent, which writes it only for GPUs
+that the node's metadata knows (also to a responder that did not react: it finds both lines when it does; not when it
+would end another alarm of that GPU, too); remove what remains in the order of reference/nvsentinel.md, section 7
+(annotations before the cordon, or the responder would take it for a manual uncordon). Then every label, annotation,
+taint, condition and the cordon is as before, and read back.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,16 +26,20 @@ from offbus_steps.access import Access, access
 from offbus_steps.agents.client import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.maintenance import remove_maintenance
+from offbus_steps.inject.node_marks import NodeMarks, differences
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
+from offbus_steps.nvsentinel.findings import applied_taints
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.event_log import World
-from offbus_steps.watch.projections import NodeProjection
+from offbus_steps.watch.node_history import Seen
+from offbus_steps.watch.projections import MaintenanceProjection, NodeProjection, project_node
 
 __all__ = ["ClearConsequences"]
 
-FINAL_STATES = frozenset({names.NodeState.DRAIN_FAILED, "remediation-failed"})
+FINAL_STATES = frozenset({names.NodeState.DRAIN_FAILED, names.NodeState.REMEDIATION_FAILED})
 """States that the responder leaves only after a clear: waiting does not help."""
 
 
@@ -48,6 +56,9 @@ class ClearConsequences(Undo):
     node: str = Field(description="The node.")
     uid: str = Field(description="Its uid.")
     fault: str = Field(description="The fault whose consequences these are.")
+    cause: Cause = Field(
+        default=EVERYTHING, description="What they are recognised by; without it, all that is new."
+    )
     expected: bool = Field(
         description="Whether a responder is expected to answer this fault with a quarantine."
     )
@@ -61,7 +72,14 @@ class ClearConsequences(Undo):
 
     @classmethod
     def before(
-        cls, node: Object, *, fault: str, expected: bool, patience: timedelta, maintenance: Iterable[str]
+        cls,
+        node: Object,
+        *,
+        fault: str,
+        cause: Cause,
+        expected: bool,
+        patience: timedelta,
+        maintenance: Iterable[str],
     ) -> Self:
         """The undo that restores the node as it is now."""
         meta, spec = node["metadata"], node.get("spec") or {}
@@ -70,6 +88,7 @@ class ClearConsequences(Undo):
             node=meta["name"],
             uid=meta["uid"],
             fault=fault,
+            cause=cause,
             expected=expected,
             patience=patience,
             cordoned=bool(spec.get("unschedulable")),
@@ -92,36 +111,55 @@ class ClearConsequences(Undo):
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
         how = await self._lifted(ctx, cluster)
-        node = _projection(cluster.log.world, self.node)
-        by_responder = names.cordoned_by_responder(node.labels, node.annotations)
-        external = node.cordoned and not self.cordoned and not by_responder
-        changed = await self._tidy(cluster, keep_cordon=external)
+        changed, others = await self._tidy(cluster)
         if how or changed:
             ctx.recorder.observed(lane="node", subject=f"Node/{self.node}", to="consequences cleared")
-        if external:
-            return UndoResult.conflict(
-                f"{self.node} was cordoned by somebody else than the responder", cleared=changed
-            )
+        evidence = {"others": others} if others else {}
         if how or changed:
-            return UndoResult.restored(how or "removed the consequences", removed=changed)
-        return UndoResult.nothing("there were no consequences")
+            return UndoResult.restored(how or "removed the consequences", removed=changed, **evidence)
+        return UndoResult.nothing("there were no consequences", **evidence)
+
+    @property
+    def _before(self) -> NodeMarks:
+        return NodeMarks(
+            self.cause, self.cordoned, self.labels, self.annotations, self.taints, self.conditions
+        )
+
+    def _seen(self, cluster: Cluster) -> Seen:
+        """What was seen on the node since the injection; in another process, since that began to watch."""
+        return cluster.history.since(self.node, cluster.injected.get(self.fault, 0))
+
+    def _share(self, cluster: Cluster, node: NodeProjection) -> Share:
+        complete = self.fault in cluster.injected
+        return self._before.share(node, self._seen(cluster), complete=complete)
 
     async def _lifted(self, ctx: UndoContext, cluster: Cluster) -> str:
         """Get the quarantine lifted, by the responder if possible. Returns how; "" when there was none."""
-        awaited = (
-            self.expected and self._untouched(cluster.log.world) and await self._may_have_a_line(cluster)
-        )
-        if awaited and not await self._wait(cluster, lambda world: not self._untouched(world)):
+        before, world = self._before, cluster.log.world
+
+        def reacted(world: World) -> bool:
+            node = _projection(world, self.node)
+            if before.reported(node) or self.cause.mine(before.fresh(self._seen(cluster))):
+                return True
+            return before.marked(node) and self._share(cluster, node) is not Share.OTHERS
+
+        def is_clear(world: World) -> bool:
+            node = _projection(world, self.node)
+            ours = before.held(node) and self._share(cluster, node) is not Share.OTHERS
+            return not ours and not before.reported(node)
+
+        awaited = self.expected and not reacted(world) and await self._may_have_a_line(cluster)
+        if awaited and not await self._wait(cluster, reacted):
             await self._send_clear(ctx, cluster)
-        if self._is_clear(cluster.log.world):
-            return "" if self._untouched(cluster.log.world) else "the responder lifted its quarantine"
+        if is_clear(world):
+            return "the responder lifted its quarantine" if reacted(world) else ""
         await self._wait(
             cluster,
-            lambda world: self._is_clear(world) or _projection(world, self.node).state in FINAL_STATES,
+            lambda world: is_clear(world) or _projection(world, self.node).state in FINAL_STATES,
         )
-        if self._is_clear(cluster.log.world):
+        if is_clear(world):
             return "the responder lifted its quarantine"
-        if await self._send_clear(ctx, cluster) and await self._wait(cluster, self._is_clear):
+        if await self._send_clear(ctx, cluster) and await self._wait(cluster, is_clear):
             return "the responder lifted its quarantine after its clear was sent"
         return "offbus removed the quarantine: the responder did not lift it"
 
@@ -147,6 +185,13 @@ class ClearConsequences(Undo):
 
     async def _send_clear(self, ctx: UndoContext, cluster: Cluster) -> bool:
         """Have the agent write the responder's documented clear. Returns whether a line was written and read back."""
+        node = _projection(cluster.log.world, self.node)
+        if endangered := self.cause.endangered((*node.findings, *node.tracked)):
+            why = "a GPU reset would end another alarm, too: " + ", ".join(map(str, endangered))
+            ctx.recorder.observed(
+                lane="responder", subject=f"Node/{self.node}", to="clear not sent", evidence={"why": why}
+            )
+            return False
         try:
             answer = await cluster.agents.act(self.node, self.fault, "clear")
         except (AgentRefused, EffectNotShown, Unavailable) as err:
@@ -160,70 +205,43 @@ class ClearConsequences(Undo):
         )
         return sent
 
-    def _untouched(self, world: World) -> bool:
-        """Whether the responder has changed nothing on the node."""
-        node = _projection(world, self.node)
-        return (
-            node.cordoned == self.cordoned
-            and dict(node.labels) == self.labels
-            and dict(node.annotations) == self.annotations
-            and node.unhealthy == frozenset(names.fault_conditions(self.conditions))
+    async def _tidy(self, cluster: Cluster) -> tuple[list[str], list[str]]:
+        """Restore everything of ours, in section 7's order. Returns what had to be changed, and what is others'."""
+        objects, ref, before, seen = (
+            cluster.port.objects,
+            Ref("Node", self.node),
+            self._before,
+            self._seen(cluster),
         )
-
-    def _is_clear(self, world: World) -> bool:
-        """Whether the responder reports nothing about the node that it did not report before."""
-        node = _projection(world, self.node)
-        before = frozenset(names.fault_conditions(self.conditions))
-        held = names.CORDONED_ANNOTATION in node.annotations
-        was_held = names.CORDONED_ANNOTATION in self.annotations
-        return node.unhealthy <= before and (was_held or not (held or node.state))
-
-    async def _tidy(self, cluster: Cluster, *, keep_cordon: bool) -> list[str]:
-        """Restore everything, in section 7's order. Returns what had to be changed."""
-        objects, ref = cluster.port.objects, Ref("Node", self.node)
         start = await objects.get(ref)
-        await change(objects, ref, lambda now: self._metadata(now, "annotations"))
-        await change(objects, ref, lambda now: self._metadata(now, "labels"))
-        removed = await remove_maintenance(cluster, self.node, keep=self.maintenance)
-        await change(objects, ref, self._with_conditions, status=True)
-        end = await change(objects, ref, lambda now: self._with_spec(now, keep_cordon=keep_cordon))
-        return [*_differences(start, end), *removed]
+        node, share = project_node(start), Share.OTHERS
 
-    def _metadata(self, now: Object, what: str) -> Object:
-        before = self.annotations if what == "annotations" else self.labels
-        others = {
-            key: v for key, v in (now["metadata"].get(what) or {}).items() if not names.is_ours_to_clear(key)
-        }
-        return {**now, "metadata": {**now["metadata"], what: {**others, **before}}}
+        def annotated(now: Object) -> Object:
+            nonlocal share
+            share = self._share(cluster, project_node(now))
+            return before.with_metadata(now, "annotations", share)
 
-    def _with_conditions(self, now: Object) -> Object:
-        """Remove the responder's unhealthy conditions that are new; its all-clears may stay."""
-        status = now.get("status") or {}
-        before = {one["type"]: one for one in self.conditions}
-        conditions = []
-        for one in status.get("conditions") or ():
-            held_before = names.fault_conditions([before.get(one["type"], {})])
-            if not names.fault_conditions([one]) or held_before:
-                conditions.append(one)
-            elif one["type"] in before:
-                conditions.append(before[one["type"]])
-        return {**now, "status": {**status, "conditions": conditions}}
+        await change(objects, ref, annotated)
+        await change(objects, ref, lambda now: before.with_metadata(now, "labels", share))
+        removed = await remove_maintenance(
+            cluster, self.node, keep=self.maintenance, ours=lambda one: self._is_ours(one, node, seen, share)
+        )
+        await change(objects, ref, before.with_conditions, status=True)
+        by_others = before.cordoned_by_others(node)
+        cordon = node.cordoned if by_others else self.cordoned
+        taints = seen.taints | applied_taints(node.annotations)
+        end = await change(
+            objects, ref, lambda now: before.with_spec(now, share, cordon=cordon, taints=taints)
+        )
+        others = [f"a quarantine for {one}" for one in self.cause.others(node.tracked)]
+        return [*differences(start, end), *removed], [*others, *(["a cordon"] if by_others else [])]
 
-    def _with_spec(self, now: Object, *, keep_cordon: bool) -> Object:
-        spec = dict(now.get("spec") or {})
-        cordon = bool(spec.get("unschedulable")) if keep_cordon else self.cordoned
-        if cordon != bool(spec.get("unschedulable")):
-            spec.pop("unschedulable", None)
-            spec |= {"unschedulable": True} if cordon else {}
-        # Kubernetes' own taints come and go with its conditions; others stay only when they were there before
-        taints = [
-            one
-            for one in spec.get("taints") or ()
-            if "node.kubernetes.io/" in one["key"] or dict(one) in self.taints
-        ]
-        if taints != list(spec.get("taints") or ()):
-            spec["taints"] = taints
-        return {**now, "spec": spec}
+    def _is_ours(self, made: MaintenanceProjection, node: NodeProjection, seen: Seen, share: Share) -> bool:
+        """Whether a maintenance resource is for this fault."""
+        tracked = {*seen.tracked, *node.tracked} - self._before.tracked
+        if not tracked and not made.gpus:
+            return share is Share.OWN
+        return self.cause.asked_for(made.ref.name, made.node, made.gpus, tracked)
 
 
 def _projection(world: World, name: str) -> NodeProjection:
@@ -231,21 +249,3 @@ def _projection(world: World, name: str) -> NodeProjection:
     if node is None:
         raise NotFound(f"Node/{name} is gone")
     return node
-
-
-def _differences(old: Object, new: Object) -> list[str]:
-    """Which parts of a node were changed, for messages; without what its kubelet or others changed meanwhile."""
-    found = []
-    for what in ("annotations", "labels"):
-        before, after = (
-            names.quarantine_marks(old["metadata"].get(what)),
-            names.quarantine_marks(new["metadata"].get(what)),
-        )
-        found += [f"{what}[{key}]" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
-    for key in ("unschedulable", "taints"):
-        if (old.get("spec") or {}).get(key) != (new.get("spec") or {}).get(key):
-            found.append(f"spec.{key}")
-    faults = [names.fault_conditions((one.get("status") or {}).get("conditions") or ()) for one in (old, new)]
-    if faults[0] != faults[1]:
-        found.append("status.conditions")
-    return found

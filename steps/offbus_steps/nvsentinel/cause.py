@@ -11,6 +11,7 @@ for which the node is quarantined. Pure; hostile values only ever match nothing.
 """
 
 from collections.abc import Collection, Iterable
+from enum import StrEnum
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,11 +19,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.findings import Finding
 
-__all__ = ["EVERYTHING", "Cause", "normalise_pci"]
+__all__ = ["EVERYTHING", "Cause", "Share", "normalise_pci"]
 
 PCI_TYPES = frozenset({"PCI", "GPU"})
 """Entity types whose value is a PCI address; `GPU` in older releases."""
 UUID_TYPE = "GPU_UUID"
+GPU_TYPES = PCI_TYPES | {UUID_TYPE}
+
+
+class Share(StrEnum):
+    """Whose a node's quarantine is."""
+
+    OWN = "own"
+    """The fault's alone."""
+    BOTH = "both"
+    """The fault's, and something else's."""
+    OTHERS = "others"
+    """Not the fault's."""
 
 
 class Cause(BaseModel):
@@ -57,8 +70,34 @@ class Cause(BaseModel):
         return [one for one in findings if self.made(one)]
 
     def others(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Those that are not."""
-        return [one for one in findings if not self.made(one)]
+        """Those that are about something else. What a cut text is about, nobody knows."""
+        return [one for one in findings if not self.made(one) and not one.cut]
+
+    def may_have_made(self, finding: Finding) -> bool:
+        """Whether a finding whose text was cut shows nothing that this fault does not have."""
+        values = [*finding.codes, *(value for kind, value in finding.entities if kind in GPU_TYPES)]
+        own = [*self.codes, *self.uuids, *self.pcis]
+        right_check = finding.check == self.check
+        return finding.cut and right_check and all(any(o.startswith(v) for o in own) for v in values)
+
+    def share(self, tracked: Iterable[Finding], seen: Collection[Finding], *, complete: bool) -> Share:
+        """Whose the quarantine of a node is that lists `tracked`, or whose the marks are that one left.
+
+        Where nothing is listed, what was `seen` on the node since the fault decides: marks are the fault's when it was
+        seen. When nothing at all was seen, they are the fault's unless that is `complete`, from the injection on.
+        """
+        listed = list(tracked)
+        if not listed:
+            return Share.OWN if self.mine(seen) or not (complete or seen) else Share.OTHERS
+        if not self.mine(listed):
+            return Share.OTHERS
+        return Share.BOTH if self.others(listed) else Share.OWN
+
+    def endangered(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Findings of others that the responder's clear for the fault's GPUs would end, too: a reset of a GPU clears
+        every fault of the check on it (nvsentinel.md, 1.5)."""
+        same = (one for one in self.others(findings) if one.check == self.check)
+        return [one for one in same if any(self._names(kind, value) for kind, value in one.entities)]
 
     def asked_for(self, name: str, node: str, gpus: Collection[str], tracked: Collection[Finding]) -> bool:
         """Whether a maintenance resource of a node that is quarantined for `tracked` is for this fault.

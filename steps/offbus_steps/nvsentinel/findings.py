@@ -24,6 +24,7 @@ __all__ = [
     "CUT",
     "NO_FAILURES",
     "Finding",
+    "applied_taints",
     "entry_finding",
     "entry_head",
     "event_finding",
@@ -31,6 +32,7 @@ __all__ = [
     "quarantine_events",
     "report_finding",
     "split_entries",
+    "taint_text",
 ]
 
 NO_FAILURES = "No Health Failures"
@@ -58,6 +60,11 @@ class Finding:
     cut: bool = False
     """Whether its last word may lack its end."""
 
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], frozenset[tuple[str, str]]]:
+        """What makes it the same finding wherever it is written."""
+        return self.check, self.codes, frozenset(self.entities)
+
     def __str__(self) -> str:
         about = " ".join(f"{kind}:{value}" for kind, value in self.entities)
         return " ".join(part for part in (self.check, ",".join(self.codes), about) if part)
@@ -80,11 +87,18 @@ def report_finding(event: Mapping[str, Any]) -> Finding:
 
 def quarantine_events(annotations: Mapping[str, str]) -> list[Any]:
     """The events of the annotation, as JSON values; none when it is absent or cannot be read."""
-    try:
-        found = json.loads(annotations.get(names.QUARANTINE_EVENTS, "[]"))
-    except (ValueError, RecursionError):
-        return []
-    return found if isinstance(found, list) else [found]
+    return _json_list(annotations.get(names.QUARANTINE_EVENTS))
+
+
+def applied_taints(annotations: Mapping[str, str]) -> frozenset[str]:
+    """The taints that the responder says it has set on the node, as `taint_text`."""
+    told = (one for one in _json_list(annotations.get(names.APPLIED_TAINTS)) if isinstance(one, Mapping))
+    return frozenset(taint_text({key.lower(): value for key, value in one.items()}) for one in told)
+
+
+def taint_text(taint: Mapping[str, Any]) -> str:
+    """ "key=value:effect"."""
+    return f"{taint.get('key', '')}={taint.get('value', '')}:{taint.get('effect', '')}"
 
 
 def event_finding(event: Any) -> Finding | None:
@@ -131,6 +145,15 @@ def entry_head(entry: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]
         else:
             entities.append((kind, value))
     return tuple(codes), tuple(entities), rest, action.group(1) if action else ""
+
+
+def _json_list(text: str | None) -> list[Any]:
+    """What a list in an annotation holds; a single value in older releases; nothing when it cannot be read."""
+    try:
+        found = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) else [found]
 
 
 def _listed(value: Any) -> list[Any]:

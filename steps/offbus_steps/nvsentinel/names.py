@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "AGENT",
     "ANNOTATION_PREFIXES",
+    "APPLIED_TAINTS",
     "BREAKER",
     "COMPLETE_CONDITION",
     "CORDONED_ANNOTATION",
@@ -60,6 +61,7 @@ RULESET = "Syslog fatal error ruleset"
 """The default chart's rule set for XIDs; it becomes the cordon's reason."""
 
 QUARANTINE_EVENTS = "quarantineHealthEvent"
+APPLIED_TAINTS = "quarantineHealthEventAppliedTaints"
 CORDONED_ANNOTATION = "quarantineHealthEventIsCordoned"
 CORDON_PRE_EXISTING = "quarantineHealthEventCordonPreExisting"
 MANUALLY_UNCORDONED = "quarantinedNodeUncordonedManually"

@@ -1,20 +1,25 @@
 """Tells external changes in a cluster's fingerprint from what the run may have done. Pure.
 
 During a drill, others change the cluster, too: a controller labels a node, somebody cordons another one, a release
-changes a workload. None of that is this run's residue, and `offbus recover` could not fix it. A run changes names of
-its own (offbus_steps.workloads.shim_fields) and makes a responder change the responder's
-(offbus_steps.nvsentinel.names); all else is an external change. When it is not certain, a difference counts as ours: a
-missing pod, a removed cordon, a taint. That our own patches change nothing else is checked where they are sent
-(offbus_steps.residue.patching).
+changes a workload, a health monitor finds something. None of that is this run's residue, and `offbus recover` could not
+fix it. A run changes names of its own (offbus_steps.workloads.shim_fields) and makes a responder change the responder's
+(offbus_steps.nvsentinel.names) on the nodes of its faults, for these faults (offbus_steps.nvsentinel.cause); all else
+is an external change. When it is not certain, a difference counts as ours: a missing pod, marks of which nobody knows
+whose they are, anything of a responder's when it is not known where the run injected faults. That our own patches
+change nothing else is checked where they are sent (offbus_steps.residue.patching).
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.cause import Cause, Share
+from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_events
+from offbus_steps.watch.node_history import Seen
 
 __all__ = [
     "CONDITION",
@@ -23,6 +28,9 @@ __all__ = [
     "OURS",
     "PODS",
     "REST",
+    "TAINTS",
+    "NodeFault",
+    "RecordsCause",
     "external_change",
     "shown_annotations",
     "split_spec",
@@ -33,8 +41,29 @@ OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+
 """Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
 
 OURS, REST = "what drills set", "the rest of its spec"
-CORDON = "spec.unschedulable"
+CORDON, TAINTS = "spec.unschedulable", "spec.taints"
 META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
+
+
+@runtime_checkable
+class RecordsCause(Protocol):
+    """The record of a fault to which a responder may react on its node."""
+
+    node: str
+    fault: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFault:
+    """A fault that the run injected on a node."""
+
+    node: str
+    cause: Cause
+    seen: Seen
+    """What was seen on the node since."""
+    complete: bool
+    """Whether it was watched from before the injection."""
 
 
 def split_spec(spec: object) -> tuple[dict[str, Any], str]:
@@ -83,31 +112,104 @@ def _items(value: list[Any], path: str, ours: dict[str, Any]) -> Iterator[object
             yield _without_ours(one, where, ours)
 
 
-def external_change(item: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
-    """Why a difference in an item of `fingerprint.fingerprint` is external; None when it may be ours."""
+def external_change(
+    item: str, before: Mapping[str, Any], after: Mapping[str, Any], faults: Sequence[NodeFault] | None
+) -> str | None:
+    """Why a difference in an item of `fingerprint.fingerprint` is external; None when it may be ours.
+
+    `faults`: all that the run injected where a responder may see them; None when they are not known.
+    """
     if item.startswith("Node/"):
-        return _of_node(item, before.get(item), after.get(item), after)
+        return _of_node(item, before, after, faults)
     if item.startswith(PODS):
         return _of_pods(before.get(item), after.get(item))
     return "no drill sets it" if item.endswith(REST) and item in before and item in after else None
 
 
-def _of_node(item: str, was: Any, now: Any, after: Mapping[str, Any]) -> str | None:
+def _of_node(
+    item: str, before: Mapping[str, Any], after: Mapping[str, Any], faults: Sequence[NodeFault] | None
+) -> str | None:
     node, _, what = item.partition(" ")
+    was, now = before.get(item), after.get(item)
     if what.startswith(META):
         key = what[what.index("[") + 1 : -1]
-        return None if _is_ours(key) else "neither a drill's nor a responder's name"
-    if what.startswith(CONDITION):
+        if key.startswith(OURS_PREFIX):
+            return None
+        if not names.is_ours_to_clear(key):
+            return "neither a drill's nor a responder's name"
+    elif what.startswith(CONDITION):
         reasons = [str(one[1]) for one in (was, now) if one]
-        ends = (names.UNHEALTHY_SUFFIX, names.HEALTHY_SUFFIX)
-        return None if any(one.endswith(ends) for one in reasons) else "not a responder's condition"
-    if what == CORDON and now is True and not was:
-        marks = [
-            name for what in ("labels", "annotations") for name in after.get(f"{node} {META}{what}[]") or ()
-        ]
-        signed = any(map(names.is_ours_to_clear, marks))
-        return None if signed else "cordoned, and not by a responder"
-    return None
+        if not any(one.endswith((names.UNHEALTHY_SUFFIX, names.HEALTHY_SUFFIX)) for one in reasons):
+            return "not a responder's condition"
+    elif what == CORDON and now is True and not was and not _signed(node, after):
+        return "cordoned, and not by a responder"
+    if faults is None:
+        return None
+    here = [one for one in faults if f"Node/{one.node}" == node]
+    if not here:
+        return "no fault of this run was on that node"
+    if what.startswith(CONDITION):
+        check = what.removeprefix(CONDITION)
+        return None if any(_reports(one, check, was, now) for one in here) else "found for something else"
+    return None if any(_is_marked(one, node, what, before, after) for one in here) else "for something else"
+
+
+def _signed(node: str, items: Mapping[str, Any]) -> bool:
+    """Whether a node has any mark of a responder."""
+    marks = [key for what in ("labels", "annotations") for key in items.get(f"{node} {META}{what}[]") or ()]
+    return any(map(names.is_ours_to_clear, marks))
+
+
+def _reports(fault: NodeFault, check: str, was: Any, now: Any) -> bool:
+    """Whether a difference in a condition may be the fault's: a finding of it, or one that its clear may have ended.
+
+    Where no finding differs, the difference is in the words of the responder, and may be anybody's.
+    """
+    old, new = (_findings(check, value) for value in (was, now))
+    came, went = [one for one in new if one not in old], [one for one in old if one not in new]
+    if not came and not went:
+        return check == fault.cause.check
+    cause = fault.cause
+    return bool(
+        cause.mine(came) or any(map(cause.may_have_made, came)) or cause.mine(went) or cause.endangered(went)
+    )
+
+
+def _is_marked(
+    fault: NodeFault, node: str, what: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> bool:
+    """Whether a difference in a responder's mark, the cordon or the taints may be the fault's."""
+    marks = f"{node} {META}annotations[]"
+    old, new = (_tracked(items.get(marks)) for items in (before, after))
+    known = {one.key for one in (*old, *_reported(node, before))}
+    seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.key not in known]
+    listed = [one for one in new if one not in old]
+    share = fault.cause.share(listed, seen, complete=fault.complete)
+    if what != TAINTS or not fault.complete:
+        return share is not Share.OTHERS
+    came = set(after.get(f"{node} {TAINTS}") or ()) - set(before.get(f"{node} {TAINTS}") or ())
+    return share is not Share.OTHERS and (not came or bool(came & fault.seen.taints))
+
+
+def _reported(node: str, items: Mapping[str, Any]) -> Iterator[Finding]:
+    """The findings in all conditions of a node."""
+    start = f"{node} {CONDITION}"
+    for item, value in items.items():
+        if item.startswith(start):
+            yield from _findings(item.removeprefix(start), value)
+
+
+def _findings(check: str, value: Any) -> list[Finding]:
+    """The findings in the value of a condition's item."""
+    try:
+        return [Finding(check, tuple(codes), tuple(map(tuple, pairs))) for codes, pairs in value[2]]
+    except (TypeError, ValueError, LookupError):
+        return []
+
+
+def _tracked(annotations: Any) -> list[Finding]:
+    found = map(event_finding, quarantine_events(annotations or {}))
+    return [one for one in found if one is not None]
 
 
 def _of_pods(was: Any, now: Any) -> str | None:

@@ -1,8 +1,9 @@
 """Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
 
-Left out is what the platform itself keeps changing: heartbeats and messages of conditions, generated names, bookkeeping
-annotations. Pods are counted by the workload that owns them. Of a workload's spec and of a node's annotations only what
-drills and responders set is kept by value, the rest as digests: both hold secrets.
+Left out is what the platform itself keeps changing: heartbeats and messages of conditions (of a responder's condition,
+what it found is kept: codes and entities), generated names, bookkeeping annotations. Pods are counted by the workload
+that owns them. Of a workload's spec and of a node's annotations only what drills and responders set is kept by value,
+the rest as digests: both hold secrets.
 offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
@@ -14,6 +15,7 @@ from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.findings import findings_of
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.residue.external_changes import (
     CONDITION,
@@ -97,7 +99,11 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
     for one in (node.get("status") or {}).get("conditions") or ():
         if names.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it means the same as no condition
-        yield f"{name} {CONDITION}{one['type']}", [one["status"], one.get("reason", "")]
+        told = sorted([list(found.codes), list(map(list, found.entities))] for found in findings_of(one))
+        yield (
+            f"{name} {CONDITION}{one['type']}",
+            [one["status"], one.get("reason", ""), *([told] if told else [])],
+        )
 
 
 async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:

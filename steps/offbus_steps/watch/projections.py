@@ -34,6 +34,7 @@ __all__ = [
     "ReportProjection",
     "WorkloadProjection",
     "project",
+    "project_node",
 ]
 
 
@@ -166,7 +167,7 @@ def project(obj: Object) -> Projection | None:
     """The projection of an object; None for Events and maintenance resources that are not a responder's."""
     kind = obj["kind"]
     if kind == "Node":
-        return _node(obj)
+        return project_node(obj)
     if kind == "Pod":
         return _pod(obj)
     if kind == "Event":
@@ -176,7 +177,8 @@ def project(obj: Object) -> Projection | None:
     return _workload(obj)
 
 
-def _node(obj: Object) -> NodeProjection:
+def project_node(obj: Object) -> NodeProjection:
+    """The projection of a node."""
     meta, spec = obj["metadata"], obj.get("spec") or {}
     taints = (
         f"{one['key']}={one.get('value', '')}:{one['effect']}"
@@ -187,7 +189,7 @@ def _node(obj: Object) -> NodeProjection:
     annotations = names.quarantine_marks(meta.get("annotations"))
     tracked = map(event_finding, quarantine_events(annotations))
     return NodeProjection(
-        ref=Ref.of(obj),
+        ref=Ref("Node", meta["name"]),
         cordoned=bool(spec.get("unschedulable")),
         taints=tuple(sorted(taints)),
         labels=names.quarantine_marks(meta.get("labels")),

@@ -139,7 +139,9 @@ def external(one: Bench, was: dict[str, Any], now: dict[str, Any]) -> dict[str, 
     from offbus.runner.fingerprint_diff import differences, external_change_of
 
     environment: Any = one.cluster
-    return {item: external_change_of(environment, item, was, now) for item, _ in differences(was, now)}
+    return {
+        item: external_change_of(environment, item, was, now, one.undos) for item, _ in differences(was, now)
+    }
 
 
 def resources(port: TimedPort) -> list[str]:

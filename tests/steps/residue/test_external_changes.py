@@ -7,7 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.residue.external_changes import OURS, REST, external_change, shown_annotations, split_spec
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.cause import Cause
+from offbus_steps.nvsentinel.findings import Finding
+from offbus_steps.residue.external_changes import (
+    OURS,
+    REST,
+    NodeFault,
+    external_change,
+    shown_annotations,
+    split_spec,
+)
+from offbus_steps.watch.node_history import Seen
+from tests.kits.steps.responder_marks import event
 
 NODE = "Node/n1"
 CORDON = f"{NODE} spec.unschedulable"
@@ -40,15 +52,127 @@ def test_what_neither_a_drill_nor_a_responder_sets_is_external(
 ) -> None:
     was = {} if before == {} else {item: before}
     now = {} if after == {} else {item: after}
-    assert (external_change(item, was, now) is not None) is is_foreign
+    assert (external_change(item, was, now, None) is not None) is is_foreign
 
 
 def test_a_cordon_that_a_responder_signed_is_not_foreign() -> None:
     assert (
-        external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"quarantineHealthEvent": "[]"}})
+        external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"quarantineHealthEvent": "[]"}}, None)
         is None
     )
-    assert external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}) is not None
+    assert external_change(CORDON, {CORDON: False}, {CORDON: True, MARKS: {"team": "a"}}, None) is not None
+
+
+CAUSE = Cause.of(79, ["GPU-1"], [])
+OURS_SEEN = Finding(names.XID_CHECK, ("79",), (("GPU_UUID", "GPU-1"),))
+OTHER_SEEN = Finding(names.XID_CHECK, ("48",), (("GPU_UUID", "GPU-2"),))
+XID = f"{NODE} condition {names.XID_CHECK}"
+STATE = f"{NODE} metadata.labels[{names.STATE_LABEL}]"
+
+
+def fault(*seen: Finding, node: str = "n1", complete: bool = True, **more: Any) -> NodeFault:
+    return NodeFault(node, CAUSE, Seen(findings=seen, **more), complete=complete)
+
+
+def told(*findings: Finding) -> list[Any]:
+    """A condition's value in a fingerprint."""
+    facts = [[list(one.codes), [list(pair) for pair in one.entities]] for one in findings]
+    return ["True", f"{names.XID_CHECK}{names.UNHEALTHY_SUFFIX}", facts]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "is_foreign"),
+    [
+        (None, told(OURS_SEEN), False),
+        (None, told(OTHER_SEEN), True),
+        (None, told(OTHER_SEEN, OURS_SEEN), False),
+        (told(OTHER_SEEN), told(OTHER_SEEN, OURS_SEEN), False),
+        (told(OURS_SEEN), told(OURS_SEEN, OTHER_SEEN), True),
+        (told(OTHER_SEEN), None, True),
+        (told(OURS_SEEN), None, False),
+        (told(Finding(names.XID_CHECK, ("48",), (("GPU_UUID", "GPU-1"),))), None, False),
+        (None, told()[:2], False),
+        (None, [*told()[:2], "hostile"], False),
+        (None, [*told()[:2], [[7]]], False),
+    ],
+    ids=[
+        "ours",
+        "another's",
+        "both",
+        "ours beside another's",
+        "another's beside ours",
+        "another's went",
+        "ours went",
+        "our clear may have ended it",
+        "of 0.1.0",
+        "no list",
+        "no facts",
+    ],
+)
+def test_a_condition_is_ours_by_what_it_reports(was: Any, now: Any, *, is_foreign: bool) -> None:
+    before, after = ({XID: value} if value is not None else {} for value in (was, now))
+    assert (external_change(XID, before, after, [fault()]) is not None) is is_foreign
+
+
+def test_a_condition_of_another_check_is_not_ours() -> None:
+    item = f"{NODE} condition FabricConnection"
+    now = {item: ["True", f"FabricConnection{names.UNHEALTHY_SUFFIX}"]}
+    assert external_change(item, {}, now, [fault()]) is not None
+
+
+@pytest.mark.parametrize("item", [XID, STATE, CORDON, f"{NODE} spec.taints"])
+def test_on_a_node_without_a_fault_nothing_of_a_responder_is_ours(item: str) -> None:
+    now = {item: told(OURS_SEEN), MARKS: {"quarantineHealthEvent": "[]"}}
+    assert external_change(item, {}, now, [fault(node="n2")]) == "no fault of this run was on that node"
+    assert external_change(item, {}, now, []) is not None
+
+
+def quarantine(*codes: str) -> dict[str, Any]:
+    events = [event(code, "GPU-1" if code == "79" else "GPU-2", id=code) for code in codes]
+    return {MARKS: {"quarantineHealthEvent": json.dumps(events)}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "one", "is_foreign"),
+    [
+        ({}, quarantine("79"), fault(), False),
+        ({}, quarantine("48"), fault(), True),
+        ({}, quarantine("48", "79"), fault(), False),
+        (quarantine("79"), quarantine("79", "48"), fault(), True),
+        ({}, {}, fault(), True),
+        ({}, {}, fault(OURS_SEEN), False),
+        ({}, {}, fault(OTHER_SEEN), True),
+        ({}, {}, fault(OTHER_SEEN, OURS_SEEN), False),
+        ({}, {}, fault(complete=False), False),
+        ({}, {}, fault(OTHER_SEEN, complete=False), True),
+        ({XID: told(OTHER_SEEN)}, {}, fault(OTHER_SEEN, complete=False), False),
+    ],
+    ids=[
+        "for ours",
+        "for another",
+        "for both",
+        "for another, since",
+        "for nothing seen",
+        "ours was seen",
+        "another was seen",
+        "both were seen",
+        "nobody watched",
+        "another was seen by a recovery",
+        "another was there before",
+    ],
+)
+def test_marks_are_ours_by_what_the_node_is_in_quarantine_for(
+    before: Any, after: Any, one: NodeFault, *, is_foreign: bool
+) -> None:
+    assert (external_change(STATE, before, {**after, STATE: "x"}, [one]) is not None) is is_foreign
+
+
+def test_a_taint_is_ours_when_the_responder_applied_it() -> None:
+    item = f"{NODE} spec.taints"
+    applied = fault(OURS_SEEN, taints=frozenset({"a=b:NoSchedule"}))
+    assert external_change(item, {item: []}, {item: ["a=b:NoSchedule"]}, [applied]) is None
+    assert external_change(item, {item: []}, {item: ["x=y:NoSchedule"]}, [applied]) is not None
+    assert external_change(item, {item: ["x=y:NoSchedule"]}, {item: []}, [applied]) is None
 
 
 def test_annotations_of_others_are_told_apart_without_their_values() -> None:
@@ -83,7 +207,7 @@ def test_pods_that_are_missing_unready_or_prepared_are_not_foreign(
     before: Any, after: Any, *, is_foreign: bool
 ) -> None:
     was, now = {"Pods of x": before}, {"Pods of x": after}
-    assert (external_change("Pods of x", was, now) is not None) is is_foreign
+    assert (external_change("Pods of x", was, now, None) is not None) is is_foreign
 
 
 NAMES = st.sampled_from(["LD_PRELOAD", "OFFBUS_PAGE_DIR", "offbus", "THEIRS", "PATH", "data", ""])

@@ -5,7 +5,7 @@ What the environment journals meanwhile goes into a scratch journal that is thro
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,7 @@ from offbus.runner.fingerprint_diff import differences, external_change_of, fix_
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import CLOSING
 from offbus.runs import default_runs, find_run
+from offbus.undo import Undo
 
 __all__ = ["compare_named", "compare_run", "read_fingerprint"]
 
@@ -67,7 +68,15 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
         opener = installed().environment_type(name).opener
         finished = plan.finished
         opening = partial(opener.reopen, state)
-        found = _look(name, opening, before, run=folder.id, run_dir=folder.path, finished=finished)
+        found = _look(
+            name,
+            opening,
+            before,
+            run=folder.id,
+            run_dir=folder.path,
+            finished=finished,
+            recorded=plan.recorded,
+        )
     return _tell(found, f"run {folder.id}", None if finished else recover_command(folder.id, folder.path))
 
 
@@ -79,7 +88,11 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
         opening = partial(kind.opener.open, options, kind.guards())
         if save is None:
             return _tell(
-                _look(name, opening, before, run="residue", run_dir=Path(scratch), finished=True), name, None
+                _look(
+                    name, opening, before, run="residue", run_dir=Path(scratch), finished=True, recorded=None
+                ),
+                name,
+                None,
             )
         now = anyio.run(partial(read_fingerprint, name, opening, "residue", Path(scratch), True))[0]
     try:
@@ -91,14 +104,21 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
 
 
 def _look(
-    name: str, opening: Opening, before: dict[str, Any], *, run: str, run_dir: Path, finished: bool
+    name: str,
+    opening: Opening,
+    before: dict[str, Any],
+    *,
+    run: str,
+    run_dir: Path,
+    finished: bool,
+    recorded: Sequence[Undo] | None,
 ) -> list[Finding]:
     now, environment = anyio.run(partial(read_fingerprint, name, opening, run, run_dir, finished))
     return [
         Finding(
             item,
             detail,
-            external_change_of(environment, item, before, now),
+            external_change_of(environment, item, before, now, recorded),
             fix_of(environment, item, value_of(before, item)),
         )
         for item, detail in differences(before, now)
