@@ -31,6 +31,11 @@ def test_a_fault_without_a_repair_says_that_a_human_must_act(offbus: Offbus) -> 
     assert finished.step("repaired")["outcome"] == "failed"
     assert "has no repair for the fault" in finished.output
     assert "a human must act" in finished.output
+    assert len(finished.report["needs_attention"]) == 2, (
+        "what the catalogue recommends, and what the responder said"
+    )
+    assert "needs attention: 2 reasons" in finished.output
+    assert "time_to_remediate" not in finished.report["metrics"]
     assert finished.report["residue"] == []
 
 

@@ -164,8 +164,8 @@ def killed(base: Path) -> tuple[Drill, Report]:
     return drill, drill.fold.report()
 
 
-def small(base: Path) -> tuple[Drill, Report]:
-    """Two steps, one fault, one undo."""
+def small(base: Path, *, attention: Sequence[str] = ()) -> tuple[Drill, Report]:
+    """Two steps, one fault, one undo; and why a human must act."""
     drill = Drill(base, name="small")
     drill.begin([("inject", "inject_fault", "action"), ("cordon", "await_cordon", "observation")])
     drill.at(0.1).write(EventKind.PHASE, name="open")
@@ -177,6 +177,8 @@ def small(base: Path) -> tuple[Drill, Report]:
     said.fault_declared(fault="f-1", subject="node-1 GPU-1", planes={"kernel": "the line was not read back"})
     drill.at(0.75)
     said.fault_proven(fault="f-1", plane="kernel", evidence={"seq": 412, "line": LINE})
+    for reason in attention:
+        said.needs_attention(reason)
     drill.end("inject", 0.8)
     drill.at(0.9).write(EventKind.STEP_STARTED, "cordon", attempt=1)
     drill.at(2.0).recorder("cordon").observed(
