@@ -48,6 +48,9 @@ class Recorder(Protocol):
     ) -> "Recorded":
         """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""
 
+    def needs_attention(self, reason: str) -> "Recorded":
+        """A human must act. The report tells it beside its verdict, which it does not change; a repeat counts once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

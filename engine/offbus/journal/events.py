@@ -12,7 +12,7 @@ One event = `{v, seq, run, t, mono_ns, clock, kind, step?, data, crc}`:
 - `crc`      CRC-32 of the line up to `,"crc"`, eight hex digits
 
 The engine's kinds are closed: a journal folds without any plugin. What steps have to say goes through `observed`,
-`metric`, `fault_declared` and `fault_proven`.
+`metric`, `fault_declared`, `fault_proven` and `needs_attention`.
 """
 
 from enum import StrEnum
@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     METRIC = "metric"
     FAULT_DECLARED = "fault_declared"
     FAULT_PROVEN = "fault_proven"
+    NEEDS_ATTENTION = "needs_attention"
     EXPECTATION = "expectation"
     STOPPED = "stopped"
     RESIDUE = "residue"

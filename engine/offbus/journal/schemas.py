@@ -184,6 +184,12 @@ class FaultProven(TypedDict):
     at: NotRequired[Mapped]
 
 
+class NeedsAttention(TypedDict):
+    """A human must act, whatever the verdict is."""
+
+    reason: str
+
+
 class Expectation(TypedDict):
     """An expectation was evaluated; the step is absent for those of the whole run."""
 
@@ -232,6 +238,7 @@ DATA: dict[EventKind, Any] = {
     EventKind.METRIC: Metric,
     EventKind.FAULT_DECLARED: FaultDeclared,
     EventKind.FAULT_PROVEN: FaultProven,
+    EventKind.NEEDS_ATTENTION: NeedsAttention,
     EventKind.EXPECTATION: Expectation,
     EventKind.STOPPED: Stopped,
     EventKind.RESIDUE: Residue,

@@ -196,6 +196,12 @@ def _fault_proven(state: RunState, event: Event, data: dict[str, Any]) -> None:
     )
 
 
+def _needs_attention(state: RunState, event: Event, data: dict[str, Any]) -> None:
+    if data["reason"] not in state.needs_attention:
+        state.needs_attention.append(data["reason"])
+    _entry(state, event, "attention", "a human must act", data["reason"])
+
+
 def _expectation(state: RunState, event: Event, data: dict[str, Any]) -> None:
     step = state.steps.get(event.get("step", ""))
     (step.expectations if step else state.expectations).append(ExpectationReport(**data))
@@ -232,6 +238,7 @@ APPLY: dict[str, Callable[[RunState, Event, dict[str, Any]], None]] = {
     EventKind.METRIC: _metric,
     EventKind.FAULT_DECLARED: _fault_declared,
     EventKind.FAULT_PROVEN: _fault_proven,
+    EventKind.NEEDS_ATTENTION: _needs_attention,
     EventKind.EXPECTATION: _expectation,
     EventKind.STOPPED: _stopped,
     EventKind.RESIDUE: _residue,

@@ -59,6 +59,7 @@ class Fold(RunState):
             verdict=verdict.verdict,
             vacuous=verdict.vacuous,
             reasons=list(verdict.reasons),
+            needs_attention=self.needs_attention,
             exit=verdict.exit,
             complete=self.ended is not None,
             **{key: head[key] for key in _HEAD},

@@ -199,6 +199,10 @@ class Report(BaseModel):
     )
     vacuous: bool = Field(description="No fault was proven: the drill showed nothing.")
     reasons: list[str] = Field(description="Why it did not pass; empty when it passed.")
+    needs_attention: list[str] = Field(
+        default_factory=list,
+        description="Why a human must act, whatever the verdict is; changes neither verdict nor exit.",
+    )
     exit: int
     complete: bool
     scenario: str

@@ -42,6 +42,7 @@ class RunState:
         self.early: set[int] = set()
         """Undos whose last try began before their step had ended (after a stop)."""
         self.residue: list[ResidueReport] = []
+        self.needs_attention: list[str] = []
         self.timeline: list[TimelineEntry] = []
         self.stops: list[Stop] = []
         self.environment: dict[str, Any] | None = None

@@ -39,6 +39,7 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
         _headline(report, goes_on=goes_on),
         *(line("  - ", clean(one)) for one in reasons if not one.startswith(LISTED_BELOW)),
         *_figures(report),
+        *_attention(report),
         *_residue(report),
         *([] if report.complete or goes_on else [line("finish it: ", command)]),
         line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
@@ -90,6 +91,12 @@ def _wrapped(title: str, items: list[str]) -> Iterator[Line]:
         row += f"{word} "
     if items:
         yield line(row.rstrip())
+
+
+def _attention(report: Report) -> Iterator[Line]:
+    if report.needs_attention:
+        yield line(("needs attention:", Tone.CAUTION), f" {_count(len(report.needs_attention), 'reason')}")
+        yield from (line("  - ", clean(one)) for one in report.needs_attention)
 
 
 def _residue(report: Report) -> Iterator[Line]:

@@ -83,6 +83,10 @@ class JournalRecorder:
         data = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
         return self._record(EventKind.FAULT_PROVEN, data, at)
 
+    def needs_attention(self, reason: str) -> Recorded:
+        """See Recorder."""
+        return self._record(EventKind.NEEDS_ATTENTION, {"reason": reason}, None)
+
     def _record(self, kind: EventKind, data: dict[str, Any], at: Moment | None) -> Recorded:
         if at is not None:
             data["at"] = {"mono_ns": at.mono_ns, "error_ns": at.error_ns, "clock": at.clock}

@@ -28,7 +28,10 @@ from offbus_steps.inject.step_types import InjectOutputs, InjectParams
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
-from offbus_steps.port import Ref
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.settings import TRIPPED, breaker_is_tripped
+from offbus_steps.port import Forbidden, Ref
+from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target, required_target
 
@@ -85,6 +88,8 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         await _require_pods(cluster, location, planes)
         fault = _new_fault(ctx, cluster, params.xid, target, location, planes, nodes)
         aims.append(Aim(location, fault.model_copy(update={"pcis": pcis})))
+    if allowed.cordons:
+        await _look_at_breaker(ctx, cluster)
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -130,7 +135,7 @@ class Firing:
         mark = cluster.log.mark()
         declared = ctx.fault_declared(
             fault=fault.id,
-            subject=f"{location.node} ({', '.join(pod.ref.name for pod in location.pods)})",
+            subject=f"{location.node} ({', '.join(_named(location))})",
             planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
         )
         seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
@@ -141,7 +146,41 @@ class Firing:
         cluster.leases.hold(location.node, fault.id, ttl_s, declared.mono_ns)
         cluster.faults.follow(fault, self.target)
         _prove_armed(ctx, cluster, fault, made)
+        if Plane.KERNEL in fault.planes:
+            self._watch_for_attention(fault)
         return fault
+
+    def _watch_for_attention(self, fault: Fault) -> None:
+        """Say that a human must act: as the catalogue expects it now, and as the responder says from now on."""
+        from offbus_agent.catalogue.catalogue import lookup
+
+        entry = lookup(fault.xid)
+        if entry.nvsentinel_action in names.HUMAN_ACTIONS:
+            self.ctx.needs_attention(
+                f"XID {fault.xid} ({entry.mnemonic}) on {fault.node}: NVSentinel recommends "
+                f"{entry.nvsentinel_action}, which no maintenance answers"
+            )
+        log, expected = self.cluster.log, entry.nvsentinel_action
+        attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
+        self.cluster.observer.check(attention)
+        attention()
+
+
+def _named(location: Location) -> Sequence[str]:
+    """The pods that hold the faulted GPUs; the GPUs themselves when no pod of the target does."""
+    return [pod.ref.name for pod in location.holding] or location.gpus
+
+
+async def _look_at_breaker(ctx: Context, cluster: Cluster) -> None:
+    """Say that somebody must reset the responder's circuit breaker when it has tripped: it answers no fault then."""
+    try:
+        tripped = await breaker_is_tripped(cluster.port.objects)
+    except Forbidden:
+        return  # `offbus plan` names the missing right; the fault does not depend on it
+    if tripped:
+        ctx.needs_attention(
+            f"the responder's circuit breaker is {TRIPPED}: it cordons no node until somebody resets it"
+        )
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
@@ -151,12 +190,12 @@ def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:
         node=first.node,
         gpus=first.gpus,
         xid=first.xid,
-        pod=aims[0].location.pod.ref.name,
+        pod=next((pod.ref.name for pod in aims[0].location.holding), None),
         injected_seq=first.injected_seq,
         faults=[first, *faults[1:]],
         nodes=[fault.node for fault in faults],
         all_gpus=[gpu for fault in faults for gpu in fault.gpus],
-        pods=[pod.ref.name for aim in aims for pod in aim.location.pods],
+        pods=[pod.ref.name for aim in aims for pod in aim.location.holding],
     )
 
 

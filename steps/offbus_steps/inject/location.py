@@ -31,27 +31,29 @@ class Location:
     """One node of the target, with the pod and the GPUs to fault."""
 
     pod: PodProjection
+    """A pod of the target on the node; one that holds the GPUs, if any does."""
     node: str
     gpus: tuple[str, ...]
     holders: Mapping[str, tuple[PodProjection, ...]]
     """Which of the target's pods on the node hold each of the GPUs: several where it is shared."""
 
     @property
+    def holding(self) -> tuple[PodProjection, ...]:
+        """The holders, each once; none when no pod of the target holds the GPUs."""
+        return tuple({pod.uid: pod for sharers in self.holders.values() for pod in sharers}.values())
+
+    @property
     def pods(self) -> tuple[PodProjection, ...]:
-        """The holders, each once; the first pod when no pod of the target holds the GPUs."""
-        return self._holders or (self.pod,)
+        """The pods that must stay on the node until the injection: the holders, else that one pod."""
+        return self.holding or (self.pod,)
 
     @property
     def restartable(self) -> tuple[Holder, ...]:
         """The holders, each once, as the undo needs them."""
         return tuple(
             Holder(name=p.ref.name, namespace=p.ref.namespace, uid=p.uid, restarts=p.restarts)
-            for p in self._holders
+            for p in self.holding
         )
-
-    @property
-    def _holders(self) -> tuple[PodProjection, ...]:
-        return tuple({pod.uid: pod for sharers in self.holders.values() for pod in sharers}.values())
 
 
 async def find_locations(cluster: Cluster, target: Target, where: LocationParams) -> list[Location]:

@@ -68,12 +68,15 @@ class InjectOutputs(Outputs):
     node: str = Field(description="Where it was injected.")
     gpus: list[str] = Field(description="UUIDs of the GPUs faulted there.")
     xid: int = Field(description="The XID.")
-    pod: str = Field(description="The pod whose GPUs were faulted.")
+    pod: str | None = Field(
+        default=None,
+        description="The pod whose GPUs were faulted; of several, the first; unset when the target's hold none.",
+    )
     injected_seq: int = Field(description="Sequence number of the journal event that declared it.")
     faults: list[Fault] = Field(description="The faults of all nodes, including the first.")
     nodes: list[str] = Field(description="All nodes, in the same order.")
     all_gpus: list[str] = Field(description="UUIDs of the faulted GPUs of all nodes.")
-    pods: list[str] = Field(description="The pods that hold them.")
+    pods: list[str] = Field(description="The target's pods that hold them.")
 
 
 def _step_type(name: str, summary: str, params: type[XidParams], example: str) -> StepType:

@@ -23,6 +23,7 @@ __all__ = [
     "DRAINED_STATES",
     "GPU_PRESENT",
     "HEALTHY_SUFFIX",
+    "HUMAN_ACTIONS",
     "LABEL_PREFIXES",
     "MAINTENANCE_KINDS",
     "MANAGED_BY",
@@ -135,6 +136,18 @@ class RecommendedAction(IntEnum):
     RUN_DCGMEUD = 26
     CUSTOM = 27
     UNKNOWN = 99
+
+
+HUMAN_ACTIONS = frozenset(
+    one.name
+    for one in (
+        RecommendedAction.CONTACT_SUPPORT,
+        RecommendedAction.RUN_FIELDDIAG,
+        RecommendedAction.RUN_DCGMEUD,
+        RecommendedAction.UNKNOWN,
+    )
+)
+"""Actions that no maintenance resource answers by default: somebody has to carry them out."""
 
 
 def state(labels: Mapping[str, str]) -> str:

@@ -15,15 +15,24 @@ from offbus_steps.port import Object, Objects
 from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.quantity import count
 
-__all__ = ["checks_of", "responder_checks"]
+__all__ = ["TRIPPED", "breaker_is_tripped", "checks_of", "responder_checks"]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
 STANDIN = "offbus_sandbox.responder"
+USUAL_NAMESPACE = "nvsentinel"
 BREAKER = "circuit-breaker"
 TRIPPED = "TRIPPED"
 DEFAULT_PERCENTAGE = 50
 DEDUP = "dedup"
+
+
+async def breaker_is_tripped(objects: Objects) -> bool:
+    """Whether the responder's circuit breaker has tripped, so that it cordons no node. Raises PortError."""
+    found = (_part(one) for one in (await objects.list("Deployment")).items)
+    spaces = {part[1] for part in found if part} | {USUAL_NAMESPACE}
+    maps = (await objects.list("ConfigMap")).items
+    return _breaker_state(one for one in maps if one["metadata"].get("namespace") in spaces) == TRIPPED
 
 
 async def responder_checks(objects: Objects) -> list[PreflightCheck]:
@@ -69,8 +78,13 @@ def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
     return None
 
 
+def _breaker_state(maps: Iterable[Object]) -> str:
+    """What the circuit breaker's ConfigMap says; "" when there is none."""
+    return next((str(_data(one).get("status", "")) for one in maps if one["metadata"]["name"] == BREAKER), "")
+
+
 def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[PreflightCheck]:
-    state = next((_data(one).get("status", "") for one in maps if one["metadata"]["name"] == BREAKER), "")
+    state = _breaker_state(maps)
     if state == TRIPPED:
         hint = (
             f"find the cause, then reset it: set `status` of ConfigMap {BREAKER} (see NVSentinel's runbook)"

@@ -20,7 +20,7 @@ from offbus_steps.watch.event_log import Observations, Transition, Update
 from offbus_steps.watch.projections import MaintenanceProjection, NodeProjection, ReportProjection
 from offbus_steps.watch.transitions import What
 
-__all__ = ["Cordon", "Detection", "Drain", "Repair", "Uncordon", "first_of"]
+__all__ = ["Cordon", "Detection", "Drain", "Quarantine", "Repair", "Uncordon", "first_of"]
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class Detection:
         return next((one for one in changed if one.change.evidence["condition"] in new), None)
 
 
-class _Quarantine:
+class Quarantine:
     """Follows what a responder has the node in quarantine for."""
 
     def __init__(self, node: str, cause: Cause, log: Observations, mark: int) -> None:
@@ -70,7 +70,7 @@ class _Quarantine:
         return now
 
 
-class Cordon(_Quarantine):
+class Cordon(Quarantine):
     """The node is in quarantine for the fault, and cordoned: answers with the cordon.
 
     None in the tuple when the cordon was not made for this fault: it was there before, or is somebody else's.
@@ -95,7 +95,7 @@ class Cordon(_Quarantine):
         return None
 
 
-class Drain(_Quarantine):
+class Drain(Quarantine):
     """The drain ended while the node was in quarantine for the fault; its transition says how."""
 
     def __call__(self, update: Update) -> Transition | None:
@@ -108,7 +108,7 @@ class Drain(_Quarantine):
         return _of_kind(update, What.NODE_STATE) if changed else None
 
 
-class Uncordon(_Quarantine):
+class Uncordon(Quarantine):
     """The responder lifted its quarantine for the fault and uncordoned the node."""
 
     _held = False
@@ -129,7 +129,7 @@ class Uncordon(_Quarantine):
         return self._uncordoned if lifted else None
 
 
-class Repair(_Quarantine):
+class Repair(Quarantine):
     """The responder asked for a repair of the fault, or has none.
 
     The resource and the node are seen in two watches, so either may come first: what was asked for is looked at again

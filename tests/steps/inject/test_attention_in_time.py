@@ -95,7 +95,7 @@ async def test_a_fault_that_is_repaired_or_contained_needs_none(tmp_path: Path, 
 
 FAILED = {"conditions": [{"type": "NodeReady", "status": "False"}]}
 ANSWERS: Mapping[str, tuple[tuple[Any, ...], list[str]]] = {
-    "another action than foreseen": (
+    "another action than expected": (
         ({"conditions": [condition_of(finding(uuid="GPU-0", action="CONTACT_SUPPORT"))]},),
         ["the responder recommends CONTACT_SUPPORT for SysLogsXIDError 79 GPU_UUID:GPU-0 on node-1"],
     ),

@@ -114,6 +114,10 @@ def _fault_proven(event: Event, data: Mapping[str, Any], board: Board) -> Senten
     return "fault", [line(f"{clean(fault.subject)} ", word, f": {short}" if short else "")]
 
 
+def _needs_attention(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
+    return "attention", [line(("a human must act", Tone.CAUTION), f": {clean(data['reason'])}")]
+
+
 def _expectation(event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
     tone = Tone.GOOD if data["result"] == "true" else Tone.BAD
     detail = f" ({clean(data['detail'])})" if data["detail"] else ""
@@ -144,6 +148,7 @@ _TELL: dict[EventKind, Callable[[Event, Mapping[str, Any], Board], Sentence | No
     EventKind.METRIC: _metric,
     EventKind.FAULT_DECLARED: _fault_declared,
     EventKind.FAULT_PROVEN: _fault_proven,
+    EventKind.NEEDS_ATTENTION: _needs_attention,
     EventKind.EXPECTATION: _expectation,
     EventKind.STOPPED: _stopped,
     EventKind.RESIDUE: _residue,

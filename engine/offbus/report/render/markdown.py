@@ -32,6 +32,10 @@ def _head(report: Report) -> Iterator[str]:
     yield from (f"- {_escaped(reason)}" for reason in report.reasons)
     if report.reasons:
         yield ""
+    if report.needs_attention:
+        yield from ("**A human must act:**", "")
+        yield from (f"- {_escaped(one)}" for one in report.needs_attention)
+        yield ""
     yield f"Run {_escaped(report.run)} on {_escaped(report.identity)}, {_escaped(report.started.t)}."
     yield ""
 
