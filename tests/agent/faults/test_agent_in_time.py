@@ -85,7 +85,7 @@ async def ring(node: Node) -> None:
 
 @in_virtual_asyncio_time
 async def test_an_answer_waits_a_second_for_evidence_and_no_longer(node: Node) -> None:
-    async with armed(node, ttl_s=3600, answered=1) as (watched, fault):
+    async with armed(node, ttl_s=3600, answered=0) as (watched, fault):
         assert await watched.agent.faults.get("f1") == fault
         assert anyio.current_time() == pytest.approx(1.0)
         await watched.agent.faults.disarm("f1", OWNER)

@@ -65,11 +65,12 @@ async def armed(
     place = NodePaths("node-1", node.root, node.kmsg, node.state.parent)
     store = Store(place.state, boot_id())
     looks: list[float] = []
+    holding = False
 
     async def inline(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """On the event loop: a thread takes real time, which virtual time does not wait for."""
         looks.append(anyio.current_time())
-        if len(looks) > answered:
+        if holding and len(looks) > answered:
             await anyio.sleep_forever()
         return func(*args, **kwargs)
 
@@ -81,6 +82,7 @@ async def armed(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lease_keeper.keep, agent)
         looks.clear()  # the one before the arming
+        holding = True
         yield Watched(agent, node, origin_ns, looks), fault
         tasks.cancel_scope.cancel()
     store.close()
