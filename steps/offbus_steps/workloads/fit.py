@@ -16,7 +16,7 @@ from typing import Any
 
 from offbus_steps.port import Ref
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.node_rules import node_refusals
+from offbus_steps.workloads.node_rules import node_refusal
 from offbus_steps.workloads.pod_rules import Host, affinity_rule, spread_rule, undecided
 from offbus_steps.workloads.requests import Amounts, amounts, pod_requests
 
@@ -77,7 +77,7 @@ class Fleet:
         for name, host in self._hosts.items():
             filters = (
                 (["node(s) were unschedulable"] if name in self._closed else ()),
-                node_refusals(pod["spec"], host.node),
+                filter(None, (node_refusal(pod["spec"], host.node),)),
                 self._ports_taken(name, ports),
                 self._insufficient(name, need),
                 filter(None, (spread(host),)),

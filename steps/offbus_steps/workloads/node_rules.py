@@ -9,21 +9,19 @@ from typing import Any
 
 from offbus_steps.workloads.labels import labels_of, matches
 
-__all__ = ["matches_node", "node_refusals", "tolerated", "tolerates_all"]
+__all__ = ["matches_node", "node_refusal", "tolerated", "tolerates_all"]
 
 _UNSCHEDULABLE = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 _BLOCKING = frozenset({"NoSchedule", "NoExecute"})
 
 
-def node_refusals(spec: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[str]:
-    """Why the node does not accept a pod of this PodSpec, whatever runs on it; empty when it does."""
-    node_spec = node.get("spec") or {}
-    if node_spec.get("unschedulable") and not _tolerates(spec, _UNSCHEDULABLE):
-        yield "node(s) were unschedulable"
-    if taint := next(_untolerated(spec, node), None):
-        yield f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}"
-    if not matches_node(spec, node):
-        yield "node(s) didn't match Pod's node affinity/selector"
+def node_refusal(spec: Mapping[str, Any], node: Mapping[str, Any]) -> str:
+    """Why the node does not accept a pod of this PodSpec, whatever runs on it: the first reason; "" when it does."""
+    if (node.get("spec") or {}).get("unschedulable") and not _tolerates(spec, _UNSCHEDULABLE):
+        return "node(s) were unschedulable"
+    if not tolerates_all(spec, node):
+        return "node(s) had untolerated taint(s)"
+    return "" if matches_node(spec, node) else "node(s) didn't match Pod's node affinity/selector"
 
 
 def matches_node(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
