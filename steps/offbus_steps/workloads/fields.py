@@ -148,6 +148,8 @@ def _put(obj: Any, segment: Segment, value: Any) -> None:
 
 
 def _remove(obj: Any, path: Sequence[Segment]) -> None:
+    if read(obj, path) is MISSING:
+        return  # it went with another field: journals of 0.1.0 may hold a shared volume twice
     parent = read(obj, path[:-1])
     last = path[-1]
     if isinstance(last, tuple):

@@ -33,7 +33,8 @@ def preload_fields(
             workload.ref, (name for one in workload.pod_specs for name in gpus.other_gpus(one))
         )
     found = list(running)
-    return [field for one in templates for field in _fields(workload, one, found, host_path, images or {})]
+    fields = (field for one in templates for field in _fields(workload, one, found, host_path, images or {}))
+    return list({field.path: field for field in fields}.values())  # containers of one pod share its volume
 
 
 def is_loaded_with(container: Mapping[str, Any]) -> bool:

@@ -60,6 +60,12 @@ def test_restoring_what_was_applied_gives_the_object_back(case: tuple[dict[str, 
 
 
 @given(planned())
+def test_a_field_that_was_recorded_twice_is_restored_once(case: tuple[dict[str, Any], list[Field]]) -> None:
+    obj, fields = case
+    assert restore(apply(obj, fields), [*fields, *fields]) == obj
+
+
+@given(planned())
 def test_applying_sets_exactly_the_fields(case: tuple[dict[str, Any], list[Field]]) -> None:
     obj, fields = case
     changed = apply(obj, fields)
