@@ -145,7 +145,9 @@ class RecoveryOutputs(Outputs):
         description="No request failed since the injection; unset when none was sent before this step.",
     )
     replicas: int = Field(description="How many of its pods are ready.")
-    restarts: int = Field(description="How often the containers of these pods have restarted.")
+    restarts: int = Field(
+        description="How often these pods' containers with GPUs have restarted; all of them where none has any."
+    )
     nodes: list[str] = Field(description="Where its pods run now.")
 
 
