@@ -7,7 +7,7 @@ A selector that is null selects nothing, and an empty one everything. Pure; Kube
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +47,10 @@ class Expression(BaseModel):
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How it is compared.")
     values: tuple[str, ...] = Field(default=(), description="With what, for In and NotIn.")
 
+    def matches(self, labels: Labels) -> bool:
+        """Whether it is true of these labels."""
+        return _holds(self.operator, labels.get(self.key), self.values)
+
 
 def expression_of(given: Mapping[str, Any]) -> Expression:
     """An entry of matchExpressions. Raises Invalid for what Kubernetes would refuse."""
@@ -73,24 +77,8 @@ def selects(selector: Mapping[str, Any] | None, labels: Labels) -> bool:
 
 def matches(expression: Mapping[str, Any], labels: Labels) -> bool:
     """One entry of matchExpressions or of node affinity. Raises Invalid for an operator that does not exist."""
-    value = labels.get(expression["key"])
     values = [str(one) for one in expression.get("values") or ()]
-    match expression["operator"]:
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt":
-            return _compared(value, values) > 0
-        case "Lt":
-            return _compared(value, values) < 0
-    raise Invalid(
-        f"selector operator {expression['operator']!r} is not In, NotIn, Exists, DoesNotExist, Gt or Lt"
-    )
+    return _holds(expression["operator"], labels.get(expression["key"]), values)
 
 
 def parse_selector(text: str) -> Selector:
@@ -130,7 +118,24 @@ def _expression(found: re.Match[str]) -> Mapping[str, Any]:
     return {"key": found["key"], "operator": _SIGNS[sign], "values": [one.strip() for one in listed]}
 
 
-def _compared(value: str | None, values: list[str]) -> int:
+def _holds(operator: str, value: str | None, values: Sequence[str]) -> bool:
+    match operator:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case "Gt":
+            return _compared(value, values) > 0
+        case "Lt":
+            return _compared(value, values) < 0
+    raise Invalid(f"selector operator {operator!r} is not In, NotIn, Exists, DoesNotExist, Gt or Lt")
+
+
+def _compared(value: str | None, values: Sequence[str]) -> int:
     """How a number compares to the only one of the list; 0, so that nothing matches, when one is no whole number."""
     try:
         (limit,) = values

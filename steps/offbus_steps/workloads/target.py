@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from offbus.errors import StepError
 from offbus_steps.port import Ref
 from offbus_steps.workloads.base import Workload
-from offbus_steps.workloads.labels import Expression, selector_text, selects
+from offbus_steps.workloads.labels import Expression, selector_text
 
 __all__ = ["Target", "required_target"]
 
@@ -49,7 +49,9 @@ class Target(BaseModel):
 
     def selects(self, labels: Mapping[str, str]) -> bool:
         """Whether a pod of its namespace with these labels is one of its pods."""
-        return selects(self.label_selector, labels)
+        return self.selector.items() <= labels.items() and all(
+            one.matches(labels) for one in self.expressions
+        )
 
     @property
     def label_selector(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.anyio
 
 Program = Callable[[str], list[str]]
 REF = Ref("Pod", "p", "test")
+PROBE = {"tcpSocket": {"port": 8081}, "failureThreshold": 600}
 
 
 def main_status(pod: Object) -> dict[str, Any]:
@@ -175,10 +176,11 @@ async def test_a_sidecar_starts_before_the_containers_and_ends_after_them(
     """A native sidecar: an init container with restartPolicy Always (Kubernetes, "Sidecar Containers")."""
     say = f"open({str(pipe.path)!r}, 'w').write"
     ends = f"signal.signal(signal.SIGTERM, lambda *_: {say}('sidecar ends\\n') and sys.exit(0))"
-    sidecar = program(f"import signal, sys\n{ends}\n{say}('sidecar\\n')\nwhile True: signal.pause()")
+    serve = "served = socket.create_server((os.environ['POD_IP'], 8081))\nwhile True: signal.pause()"
+    sidecar = program(f"import os, signal, socket, sys\n{ends}\n{say}('sidecar\\n')\n{serve}")
     then, main = program(f"{say}('then\\n')"), program(f"{say}('main\\n')")
     inits = [
-        {"name": "beside", "command": sidecar, "restartPolicy": "Always"},
+        {"name": "beside", "command": sidecar, "restartPolicy": "Always", "startupProbe": PROBE},
         {"name": "then", "command": then},
     ]
     await port.objects.create(pod("p", main, restartPolicy="Never", initContainers=inits))

@@ -110,29 +110,30 @@ async def test_logs_events_and_manifests_are_kept_without_secrets(sandbox: Layou
         await one.undo_all()
 
 
+def says(name: str, port: int, **more: Any) -> dict[str, Any]:
+    """A container that is ready once it has printed its name."""
+    serve = f"served = socket.create_server((os.environ['POD_IP'], {port})); signal.pause()"
+    command = ["python3", "-c", f"import os, signal, socket; print({name!r}, flush=True); {serve}"]
+    return {"name": name, "command": command, "readinessProbe": {"tcpSocket": {"port": port}}, **more}
+
+
 @pytest.mark.parametrize("field", ["containers", "initContainers"])
 async def test_the_log_is_that_of_the_container_with_gpus(
     sandbox: Layout, tmp_path: Path, field: str
 ) -> None:
     """A proxy comes first, or the engine is a native sidecar: public charts have both."""
-    obj = talking(tmp_path)
+    obj = pods_of("talker", 1)
     spec = obj["spec"]["template"]["spec"]
-    (engine,) = spec["containers"]
-    proxy = {
-        "name": "proxy",
-        "command": ["python3", "-c", "import signal; print('proxy', flush=True); signal.pause()"],
-    }
-    engine["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
-    spec["containers"] = [proxy]
-    spec.setdefault(field, []).append({**engine, "name": "engine", "restartPolicy": "Always"})
-    if field == "containers":
-        del spec["containers"][1]["restartPolicy"]
+    spec["containers"] = [says("proxy", 8081)]
+    sidecar = {"restartPolicy": "Always"} if field == "initContainers" else {}
+    engine = says("engine", 8082, resources={"limits": {"nvidia.com/gpu": "1"}}, **sidecar)
+    spec.setdefault(field, []).append(engine)
     (tmp_path / "target.yaml").write_text(json.dumps(obj))
     async with bench(sandbox, tmp_path) as one:
         await one.run(DEPLOY, manifest="target.yaml", port=8000)
         await one.undo(next(undo for undo in one.undos if undo.describe().startswith("collect")))
         (log,) = (tmp_path / "collected" / "drill-a" / "talker").glob("*.log")
-        assert log.read_text() == "hello from the pod\n"
+        assert log.read_text() == "engine\n"
         (pod,) = one.cluster.log.world.pods("drill-a")
         assert await one.objects.logs(pod.ref, container="proxy") == "proxy\n"
         await one.undo_all()

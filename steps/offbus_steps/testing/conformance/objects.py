@@ -63,6 +63,8 @@ class ObjectsConformance:
         assert await names(port, namespace, "color=red") == {"one", "two"}
         assert await names(port, namespace, "color=red,size=l") == {"two"}
         assert await names(port, namespace, "color=blue") == set()
+        assert await names(port, namespace, "color in (red,blue),size notin (l)") == {"one"}
+        assert await names(port, namespace, "color,!size") == set()
         assert {"one", "two", "three"} <= await names(port, "", "color=red")
 
     async def test_the_pages_of_a_list_are_the_list(self, port: Port, namespace: str) -> None:

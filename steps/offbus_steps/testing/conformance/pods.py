@@ -72,6 +72,8 @@ class PodsConformance:
             await reply.read()
         text = await port.objects.logs(ref)
         assert text
+        (container,) = (await port.objects.get(ref))["spec"]["containers"]
+        assert await port.objects.logs(ref, container=container["name"])
         assert len((await port.objects.logs(ref, tail=1)).splitlines()) == 1
         with pytest.raises(NotFound):
             await port.objects.logs(Ref("Pod", "missing", namespace))
