@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.kits.cli.left_runs import LONG, Commands
 
 Offbus = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -31,3 +33,23 @@ def offbus(tmp_path: Path) -> Offbus:
         )
 
     return call
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    return Commands(tmp_path)
+
+
+@pytest.fixture
+def started(commands: Commands) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start runs that are ended after the test, whatever happens."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> "subprocess.Popen[str]":
+        processes.append(commands.start(*arguments))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate(timeout=LONG)

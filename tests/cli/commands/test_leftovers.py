@@ -10,114 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
 from offbus.journal.lock import FileLock, HeldElsewhere, Holder, boot_id, holder_of, process_started
-from offbus.runs import RunFolder
-from tests.kits import REPOSITORY
-
-PLUGIN = f"""\
-import sys
-sys.path.insert(0, {str(REPOSITORY)!r})
-from tests.kits.engine import world_steps
-SET, WAIT = world_steps.STEP_TYPES["set_key"], world_steps.STEP_TYPES["wait"]
-WORLD = world_steps.REGISTRY.environment_type("world")
-"""
-DIST_INFO = """\
-[offbus.steps]
-set_key = law_plugin:SET
-wait = law_plugin:WAIT
-[offbus.environments]
-world = law_plugin:WORLD
-[offbus.undos]
-restore_key = tests.kits.engine.world_undos:RestoreKey
-disarm = tests.kits.engine.world_undos:Disarm
-"""
-LONG = 60
-
-
-class Commands:
-    """`offbus` with that package on its path."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.runs = folder / "state" / "offbus" / "runs"
-        package = folder / "site"
-        (package / "law_plugin-1.0.dist-info").mkdir(parents=True)
-        (package / "law_plugin.py").write_text(PLUGIN)
-        (package / "law_plugin-1.0.dist-info" / "entry_points.txt").write_text(DIST_INFO)
-        self.env = os.environ | {
-            "XDG_STATE_HOME": str(folder / "state"),
-            "PYTHONPATH": f"{package}:{REPOSITORY}",
-            "NO_COLOR": "1",
-        }
-
-    def scenario(self, place: str = "world.json", seconds: float = 600) -> Path:
-        path = self.folder / f"{place}.yaml"
-        path.write_text(
-            f"offbus: 1\nname: left\nenvironment: {{uses: world, path: {self.folder / place}}}\nsteps:\n"
-            "  - {id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}\n"
-            "  - {id: more, uses: set_key, with: {key: more}}\n"
-            f"  - {{id: slow, uses: wait, timeout: 1h, with: {{seconds: {seconds}}}}}\n"
-        )
-        return path
-
-    def call(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "offbus", *map(str, arguments)]
-        return subprocess.run(
-            command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=LONG
-        )
-
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        """Start a run; returns when its slow step has begun."""
-        command = [sys.executable, "-m", "offbus", *map(str, arguments), "--view", "lines"]
-        process = subprocess.Popen(
-            command,
-            env=self.env,
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            if " slow " in line:
-                return process
-        raise AssertionError(f"it ended with {process.wait()}")
-
-    def newest(self) -> RunFolder:
-        return RunFolder(max(path for path in self.runs.iterdir() if path.name[0] != "."))
-
-    def world(self, place: str = "world.json") -> dict[str, str]:
-        held: dict[str, str] = json.loads((self.folder / place).read_text())
-        return held
-
-
-@pytest.fixture
-def commands(tmp_path: Path) -> Commands:
-    return Commands(tmp_path)
-
-
-@pytest.fixture
-def started(commands: Commands) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start runs that are ended after the test, whatever happens."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: object) -> "subprocess.Popen[str]":
-        processes.append(commands.start(*arguments))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate(timeout=LONG)
-
-
-def ended(process: "subprocess.Popen[str]") -> str:
-    return process.communicate(timeout=LONG)[0]
+from tests.kits.cli.left_runs import LONG, ended, killed
 
 
 def test_stop_ends_a_run_as_an_interrupt_does(commands, started):
@@ -174,12 +71,6 @@ def test_stop_never_hits_another_process(commands, started):
     (folder.path / "lock").write_text(json.dumps(said | {"host": "elsewhere"}))
     assert commands.call("stop").returncode == 3
     assert runner.poll() is None
-
-
-def killed(commands: Commands, runner: "subprocess.Popen[str]") -> RunFolder:
-    runner.kill()
-    ended(runner)
-    return commands.newest()
 
 
 def test_stop_points_at_recover_when_the_runner_is_gone(commands, started):
