@@ -1,11 +1,14 @@
-"""Reads files that a user names, or that lie where others can write: bounded, never blocked by a pipe or a device."""
+"""Files that somebody else may have made: whose they are, and reading them, bounded and without waiting for a pipe."""
 
 import errno
 import os
+import pwd
 import stat
 from pathlib import Path
 
-__all__ = ["read_bounded"]
+__all__ = ["read_bounded", "redirected", "shared_with"]
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -35,3 +38,38 @@ def read_bounded(path: Path, most: int) -> bytes:
             return file.read(most + 1)
     finally:
         os.close(fd)
+
+
+def redirected(path: Path) -> str | None:
+    """Why what is written to `path` would go elsewhere; None for a file or a folder, or when nothing is there."""
+    try:
+        kind = stat.S_IFMT(path.lstat().st_mode)
+    except FileNotFoundError:
+        return None
+    if kind == stat.S_IFLNK:
+        return "is a symbolic link"
+    return (
+        None
+        if kind in (stat.S_IFREG, stat.S_IFDIR)
+        else f"is {_KINDS.get(kind, 'something else')}, not a file"
+    )
+
+
+def shared_with(path: Path) -> str | None:
+    """Why others than this user may have written `path`; None when they cannot have, or when nothing is there."""
+    try:
+        seen = path.lstat()
+    except FileNotFoundError:
+        return None
+    if seen.st_uid != os.geteuid():
+        return f"belongs to {_name_of(seen.st_uid)}"
+    if seen.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(seen.st_mode):
+        return f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})"
+    return None
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"

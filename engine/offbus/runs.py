@@ -6,7 +6,6 @@ is in the folder from before the first change to the world until everything is u
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from offbus.errors import CouldNotRun, JournalError, UsageError
 from offbus.files import read_bounded
 from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
-from offbus.journal.lock import FileLock, HeldElsewhere, Holder, holder_of
+from offbus.journal.lock import FileLock, Holder, holder_of
+from offbus.run_origin import require_own, seal, state_home
 
 __all__ = [
     "RunFolder",
@@ -87,18 +87,21 @@ class RunFolder:
         return self.path / "lock"
 
     def in_use(self) -> bool:
-        """Whether a process holds the run."""
+        """Whether a process holds the run; False where that cannot be asked (a read-only copy, a link)."""
         try:
-            with self.lock("look"):
-                return False
-        except HeldElsewhere:
-            return True
+            return self.lock("look").is_held()
+        except CouldNotRun:
+            return False
+
+    def require_own(self, *, trusted: bool = False) -> None:
+        """Raise UsageError unless only this user can have written what a recovery reads here, and writes."""
+        files = (self.journal, self.unfinished, self._lock, self.report)
+        require_own(self.path, files, trusted=trusted)
 
 
 def default_runs() -> Path:
     """The default folder of runs."""
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state, "offbus", "runs")
+    return state_home() / "runs"
 
 
 def create_run(base: Path, name: str, identity: str) -> RunFolder:
@@ -110,6 +113,7 @@ def create_run(base: Path, name: str, identity: str) -> RunFolder:
         folder.path.mkdir(mode=0o700)
         folder.unfinished.touch(mode=0o600)
         folder.unfinished.write_text(json.dumps({"identity": identity}), encoding="utf-8")
+        seal(folder.path)
     except OSError as err:
         raise CouldNotRun(
             f"cannot create the run's folder below {base}: {err.strerror}",
@@ -148,7 +152,8 @@ def _surely_in_use(folder: RunFolder) -> bool:
 def find_run(base: Path, wanted: str) -> RunFolder:
     """The run of an id, a folder's name, or a path; "latest" is the newest. Raises UsageError."""
     if "/" in wanted or Path(wanted, "journal.jsonl").exists():
-        folder = RunFolder(Path(wanted).resolve())
+        given = Path(wanted)
+        folder = RunFolder(given if given.is_symlink() else given.resolve())
         if folder.journal.exists():
             return folder
         raise UsageError(f"there is no run in {wanted}", hint="it has no journal.jsonl")

@@ -2,6 +2,7 @@
 
 The lock itself is flock(2); a file that a dead process left behind never blocks. The holder is written into the file,
 for people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
+A folder that somebody else made may have anything under the file's name: only a file is opened.
 """
 
 import errno
@@ -23,6 +24,8 @@ __all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "proce
 
 LARGEST_PID = 2**22
 """PID_MAX_LIMIT of Linux (include/linux/threads.h)."""
+_CAREFULLY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+"""A link instead of a lock file would have us write into what it points to; a pipe would block."""
 
 
 class HeldElsewhere(CouldNotRun):
@@ -65,23 +68,22 @@ class FileLock:
 
     def acquire(self) -> Self:
         """Take the lock. Raises HeldElsewhere, or CouldNotRun when the file cannot be made."""
-        try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = _opened(self.path)
-        except OSError as err:
-            raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            os.close(fd)
+        fd = self._open_locked(os.O_RDWR | os.O_CREAT)
+        if fd is None:
             who = holder_of(self.path) or "another process"
-            raise HeldElsewhere(f"{self._what} is held by {who}") from err
-        except OSError as err:
-            os.close(fd)
-            raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
+            raise HeldElsewhere(f"{self._what} is held by {who}")
         self._sign(fd)
         self._fd = fd
         return self
+
+    def is_held(self) -> bool:
+        """Whether a process holds it. No file is made, and none is written. Raises CouldNotRun."""
+        if not os.path.lexists(self.path):
+            return False
+        fd = self._open_locked(os.O_RDONLY)
+        if fd is not None:
+            os.close(fd)
+        return fd is None
 
     def release(self) -> None:
         """Release the lock; harmless when it is not held."""
@@ -95,6 +97,24 @@ class FileLock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def _open_locked(self, flags: int) -> int | None:
+        """The descriptor that holds the lock; None when another process holds it. Raises CouldNotRun."""
+        fd = -1
+        try:
+            if flags & os.O_CREAT:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self.path, flags | _CAREFULLY, 0o600)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "it is not a file")
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            if fd >= 0:
+                os.close(fd)
+            if isinstance(err, BlockingIOError):
+                return None
+            raise CouldNotRun(f"cannot lock {self._what}: {self.path}: {err.strerror}") from err
+        return fd
+
     def _sign(self, fd: int) -> None:
         """Write the holder into the file. On a full disk none is named; the lock still holds."""
         pid = os.getpid()
@@ -104,15 +124,6 @@ class FileLock:
             os.pwrite(fd, json.dumps(asdict(who)).encode(), 0)
         except OSError:
             return
-
-
-def _opened(path: Path) -> int:
-    """The lock's file, made if need be. Raises OSError, also for a link and for what is no file: it is written to."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise OSError(errno.EINVAL, "it is not a file", str(path))
-    return fd
 
 
 def holder_of(path: Path) -> Holder | None:

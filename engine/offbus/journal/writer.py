@@ -46,7 +46,9 @@ class JournalWriter:
         self._lead = b"\n" if after_unended else b""
         """Ends a last line that lacks its line end."""
         try:
-            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(
+                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
         except OSError as err:
             raise JournalError(f"cannot open the journal {path}: {err.strerror}") from err
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, only_one
+from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.journal.reader import Journal, read_journal
@@ -89,10 +89,18 @@ async def recover(
     listeners: Iterable[Listener] = (),
     progress: Progress = lambda _step, _text: None,
     registry: Registry | None = None,
+    confirmed: Recovery | None = None,
 ) -> Report:
-    """Finish a run. Raises HeldElsewhere while its runner is alive, CouldNotRun if the environment is out of reach."""
+    """Finish a run. `confirmed` lifts the check of its folder's owner and mode, for what that plan says and no more.
+
+    Raises UsageError for a folder that others may have written, HeldElsewhere while its runner is alive, CouldNotRun
+    if the environment is out of reach.
+    """
+    folder.require_own(trusted=confirmed is not None)
     with folder.lock(by):
         plan = plan_recovery(folder, registry)
+        if confirmed is not None and confirmed.journal.events != plan.journal.events:
+            raise UsageError(f"{folder.journal} has changed since it was confirmed: nothing was undone")
         if (
             not plan.journal.events and not plan.journal.damage
         ):  # nothing was journaled, so nothing was changed

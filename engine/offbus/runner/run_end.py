@@ -78,7 +78,9 @@ def write_report(report: Report, path: Path) -> None:
     """Replace the report atomically. Raises CouldNotRun."""
     draft = path.with_suffix(".json.part")
     try:
-        draft.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        draft.unlink(missing_ok=True)  # of a process that was killed; or a link, which is not followed
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(report.model_dump_json(indent=2) + "\n")
         draft.replace(path)
     except OSError as err:
         raise CouldNotRun(f"the report {path} cannot be written: {err.strerror}") from err

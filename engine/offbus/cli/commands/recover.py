@@ -26,14 +26,33 @@ Examples:
     "--env", metavar="NAME", help="Look for the run in this environment, not in the folder of runs."
 )
 @env_set_option
+@click.option(
+    "--trust",
+    is_flag=True,
+    help="Recover from a folder that others own or can write, too. Names every object, and asks.",
+)
+@click.option("--yes", is_flag=True, help="With --trust: do not ask.")
 @runs_option
-def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str], runs: Path | None) -> None:
+def recover(
+    run: str,
+    plan_only: bool,
+    env: str | None,
+    env_sets: dict[str, str],
+    trust: bool,
+    yes: bool,
+    runs: Path | None,
+) -> None:
     """Undo what an unfinished RUN left behind, from its journal; without RUN, what every unfinished run left.
 
-    Safe to repeat: what is already undone stays as it is. Exit code 0 when nothing is left, 4 when something is.
+    Safe to repeat: what is already undone stays as it is. Exit code 0 when nothing is left, 4 when something is, 2 for
+    a folder that is not yours.
     """
     from offbus.cli.handlers.recover import recover_runs
 
+    if yes and not trust:
+        raise click.UsageError("--yes needs --trust")
+    if trust and (env is not None or plan_only):
+        raise click.UsageError("--trust is about recovering from a folder: not with --env or --plan")
     if env is not None:
         from offbus.cli.handlers.recover_remote import recover_from
 
@@ -41,4 +60,4 @@ def recover(run: str, plan_only: bool, env: str | None, env_sets: dict[str, str]
         raise click.exceptions.Exit(code)
     if env_sets:
         raise click.UsageError("--env-set needs --env NAME")
-    raise click.exceptions.Exit(recover_runs(run, plan_only=plan_only, runs=runs))
+    raise click.exceptions.Exit(recover_runs(run, plan_only=plan_only, runs=runs, trust=trust, yes=yes))

@@ -1,15 +1,19 @@
 """What `offbus recover` does."""
 
 import asyncio
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import anyio
+import click
 
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
+from offbus.errors import UsageError
 from offbus.exits import Exit, worst
 from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.gaps import RESOLVED
@@ -24,10 +28,17 @@ __all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
 
 EVERY = "all"
 """Names every unfinished run."""
+Confirm = Callable[[RunFolder, Recovery], None]
+"""Raises UsageError when a run is not to be recovered."""
 
 
-def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
-    """Recover one run, or all that no process holds, the newest first; the exit code. Raises UsageError."""
+def recover_runs(
+    wanted: str, *, plan_only: bool, runs: Path | None, trust: bool = False, yes: bool = False
+) -> int:
+    """Recover one run, or all that no process holds, the newest first; the exit code. Raises UsageError.
+
+    With `trust`, also from folders that others may have written, once each is confirmed: by `yes`, or at the terminal.
+    """
     base = (runs or default_runs()).resolve()
     folders = _to_recover(base) if wanted == EVERY else [find_run(base, wanted)]
     if not folders:
@@ -36,7 +47,8 @@ def recover_runs(wanted: str, *, plan_only: bool, runs: Path | None) -> int:
         return Exit.PASSED
     if plan_only:
         return worst(*map(show_folder, folders))
-    return worst(*(exit_code(partial(recover_folder, base, folder)) for folder in folders))
+    confirm = partial(_confirm, yes=yes) if trust else None
+    return worst(*(exit_code(partial(recover_folder, base, folder, confirm)) for folder in folders))
 
 
 def _to_recover(base: Path) -> list[RunFolder]:
@@ -50,23 +62,26 @@ def _to_recover(base: Path) -> list[RunFolder]:
     return to_recover or going_on
 
 
-def recover_folder(base: Path, folder: RunFolder) -> Exit:
-    """Recover one run. Raises OffbusError.
+def recover_folder(base: Path, folder: RunFolder, confirm: Confirm | None = None) -> Exit:
+    """Recover one run; with `confirm`, also from a folder that others may have written. Raises OffbusError.
 
     It holds the environment's lock too: no new run begins there meanwhile, and no copy of this run is recovered.
     """
+    folder.require_own(trusted=confirm is not None)
     plan = plan_recovery(folder)
     if plan.finished:
         folder.unfinished.unlink(missing_ok=True)
         say(f"run {folder.id} finished and left nothing behind: nothing to recover")
         return Exit.PASSED
+    if confirm is not None:
+        confirm(folder, plan)
     head = plan.fold.head
     with ExitStack() as held:
         if not folder.in_use():  # `recover` itself says who holds the run
             identity = folder.identity or head["identity"]
             held.enter_context(environment_lock(base, identity, "recover"))
         view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
-        report = anyio.run(partial(_finish, folder, view))
+        report = anyio.run(partial(_finish, folder, view, confirmed=plan if confirm else None))
     return _tell(folder, report)
 
 
@@ -87,7 +102,7 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
 
-async def _finish(folder: RunFolder, view: View) -> Report:
+async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None) -> Report:
     loop = asyncio.get_running_loop()
     parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
 
@@ -95,18 +110,40 @@ async def _finish(folder: RunFolder, view: View) -> Report:
         view.progress(None, f"{signal}: the undo continues; a second Ctrl-C exits at once")
 
     with stop_on_signals(loop.call_soon_threadsafe, on_signal, lambda: parting):
-        return await recover(folder, SystemClock(), listeners=[view.event], progress=view.progress)
+        return await recover(
+            folder, SystemClock(), listeners=[view.event], progress=view.progress, confirmed=confirmed
+        )
+
+
+def _confirm(folder: RunFolder, plan: Recovery, *, yes: bool) -> None:
+    """Name everything that would be acted on, and ask. Raises UsageError unless it is confirmed."""
+    show_plan(folder, plan)
+    say(f"  in the environment {plan.fold.opened or 'that it does not name'}")
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"--trust asks before it undoes what {folder.path} says, and there is no terminal",
+            hint="once the list above is right: --trust --yes",
+        )
+    if not click.confirm("Undo this, with your rights?", err=True):
+        raise UsageError("not confirmed: nothing was changed")
 
 
 def show_folder(folder: RunFolder) -> Exit:
-    plan = plan_recovery(folder)
+    """Show what would be undone; only reads, also a folder of somebody else."""
+    show_plan(folder, plan_recovery(folder))
+    return Exit.PASSED
+
+
+def show_plan(folder: RunFolder, plan: Recovery) -> None:
+    """What is left to undo, in the words of the undo types: nothing that the journal says about itself."""
     todo = [*_lines(plan)]
     for one in plan.journal.damage:
         say(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
     say(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         say(f"  {line}")
-    return Exit.PASSED
 
 
 def _lines(plan: Recovery) -> list[str]:

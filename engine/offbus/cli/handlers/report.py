@@ -54,15 +54,8 @@ def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) ->
     from offbus.report.render.text import text_report
 
     path = folder.report if folder.report.exists() else folder.journal
-    lines = text_report(report, path, goes_on=not report.complete and _in_use(folder))
+    lines = text_report(report, path, goes_on=not report.complete and folder.in_use())
     return (coloured if colour else plain)(lines)
-
-
-def _in_use(folder: RunFolder) -> bool:
-    try:
-        return folder.in_use()
-    except CouldNotRun:  # a read-only copy has no owner
-        return False
 
 
 def _write(output: Path, text: str) -> None:

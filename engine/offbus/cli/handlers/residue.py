@@ -58,6 +58,7 @@ class Finding:
 def compare_run(wanted: str, *, runs: Path | None) -> int:
     """Compare a run's environment with its fingerprint from before the run; the exit code."""
     folder = find_run((runs or default_runs()).resolve(), wanted)
+    folder.require_own()
     with folder.lock("residue"):
         plan = plan_recovery(folder)
         before, state, name = plan.fold.fingerprint, plan.fold.environment, plan.fold.opened

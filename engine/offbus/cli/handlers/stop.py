@@ -19,8 +19,12 @@ __all__ = ["stop_run"]
 
 
 def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
-    """Ask a run to stop; the exit code. Raises UsageError, CouldNotRun."""
+    """Ask a run to stop; the exit code. Raises UsageError, CouldNotRun.
+
+    Not by a folder of somebody else: its lock could name any process of this user.
+    """
     folder = find_run((runs or default_runs()).resolve(), wanted)
+    folder.require_own()
     if not folder.in_use():
         return _not_running(folder)
     with asked_to_stop(folder) as process:
