@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from offbus.errors import CouldNotRun
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
+from offbus.run_origin import seal
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_sandbox.layout import Layout
@@ -46,7 +47,8 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """The folder of a run."""
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run").mkdir(mode=0o700)
+    seal(tmp_path / "run")
     return tmp_path / "run"
 
 
