@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from offbus.errors import CouldNotRun
-from offbus.journal.lock import FileLock, HeldElsewhere, holder_of
+from offbus.journal.lock import FileLock, holder_of
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.ending import wait_gone
@@ -27,14 +27,8 @@ GONE_WITHIN_S = 30.0
 
 
 def is_running(layout: Layout) -> bool:
-    """Whether a supervisor holds the folder."""
-    if not layout.lock.exists():
-        return False
-    try:
-        with FileLock(layout.lock, str(layout.real)):
-            return False
-    except HeldElsewhere:
-        return True
+    """Whether a supervisor holds the folder. Raises CouldNotRun when that cannot be asked."""
+    return FileLock(layout.lock, str(layout.real)).is_held()
 
 
 async def start(layout: Layout, config: SandboxConfig) -> None:

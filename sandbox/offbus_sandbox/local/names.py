@@ -1,12 +1,12 @@
 """Persistent sandboxes by name: one folder each, below `$XDG_STATE_HOME/offbus/local/`."""
 
-import os
 import re
 from pathlib import Path
 
 from offbus.errors import UsageError
+from offbus.run_origin import state_home
 
-__all__ = ["DEFAULT", "flag", "folder_of"]
+__all__ = ["DEFAULT", "NAME", "flag", "folder_of"]
 
 DEFAULT = "default"
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
@@ -18,8 +18,7 @@ def folder_of(name: str) -> Path:
         raise UsageError(
             f"{name!r} is not a valid sandbox name", hint="use up to 32 lower-case letters, digits and '-'"
         )
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(state, "offbus", "local", name)
+    return state_home() / "local" / name
 
 
 def flag(name: str) -> str:

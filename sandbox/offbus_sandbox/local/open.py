@@ -18,7 +18,7 @@ from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.local.options import LocalOptions
-from offbus_sandbox.local.sandbox_choice import ChosenSandbox, refuse_another, refuse_gone
+from offbus_sandbox.local.sandbox_choice import ChosenSandbox, refuse_another, refuse_gone, refuse_others
 from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.failed_open import leftover_after
 from offbus_steps.safety.guards import ClusterGuards
@@ -63,10 +63,12 @@ async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -
 async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -> AsyncIterator[Environment]:
     """Connect to a run's sandbox again; if its supervisor has ended, start it from its files and end it afterwards.
 
-    Raises EnvironmentGone when the sandbox was taken down meanwhile, with everything that the run did in it.
+    Raises EnvironmentGone when the sandbox was taken down meanwhile, with everything that the run did in it;
+    CouldNotRun for a sandbox that is not for this recovery to start or end.
     """
     chosen = ChosenSandbox.of(state)
     refuse_gone(chosen, state)
+    refuse_others(chosen, Path(run_dir))
     if chosen.own and not state.get("served", True):
         yield Unserved(chosen, run)
         return

@@ -13,16 +13,21 @@ from secrets import token_hex
 from typing import Any
 
 from offbus.errors import CouldNotRun, EnvironmentGone
+from offbus.files import shared_with
 from offbus.journal.lock import FileLock, boot_id
+from offbus.run_origin import made_here
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import is_running
-from offbus_sandbox.local.names import DEFAULT, folder_of
+from offbus_sandbox.local.names import DEFAULT, NAME, folder_of
 from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.processes.survey import leftovers
 from offbus_steps.port import Port, Ref
 
-__all__ = ["ChosenSandbox", "identity", "refuse_another", "refuse_gone", "used_by"]
+__all__ = ["ChosenSandbox", "identity", "refuse_another", "refuse_gone", "refuse_others", "used_by"]
+
+OWN = "local"
+"""A run's own sandbox, below its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class ChosenSandbox:
         """A running sandbox, or the run's own. Raises CouldNotRun, UsageError."""
         persistent = persistent_sandbox(options)
         if persistent is None:
-            return cls(Layout.of(run_dir / "local"), options.config(), own=True)
+            return cls(Layout.of(run_dir / OWN), options.config(), own=True)
         config = SandboxConfig.load(persistent.config)
         refuse_differences(options, config, persistent)
         return cls(persistent, config, own=False)
@@ -53,7 +58,7 @@ class ChosenSandbox:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> "ChosenSandbox":
-        """From journaled state."""
+        """From journaled state, which is hostile input: see `refuse_others`."""
         config = SandboxConfig.model_validate(state["config"])
         return cls(Layout.of(Path(state["folder"])), config, own=bool(state["own"]))
 
@@ -122,6 +127,30 @@ def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
             hint="end them by hand",
         )
     raise EnvironmentGone(f"the sandbox {chosen.layout.real} was taken down; all its processes have ended")
+
+
+def refuse_others(chosen: ChosenSandbox, run_dir: Path) -> None:
+    """Raise CouldNotRun for a sandbox whose pods and processes are not for this recovery to start or end.
+
+    A journal may name any folder, and a folder that came as an archive belongs to who unpacked it. So a run's own
+    sandbox is the one in its folder, any other one has a name; both are this user's alone; and the run's own runs, or
+    lies in a folder that this user's offbus made here (offbus.run_origin). No option lifts this.
+    """
+    real = chosen.layout.real
+    if chosen.own and real != run_dir.resolve() / OWN:
+        hint = f"recover the run from the folder in which it ran: offbus recover {real.parent}"
+        raise CouldNotRun(f"{real} is not the sandbox of this run", hint=hint)
+    if not chosen.own and (NAME.fullmatch(real.name) is None or folder_of(real.name).resolve() != real):
+        hint = "set XDG_STATE_HOME as it was when it ran; `offbus local status` shows a sandbox"
+        raise CouldNotRun(f"{real} is none of your sandboxes", hint=hint)
+    if why := shared_with(real):
+        hint = "what is stored in it would be executed with your rights; make it yours alone first"
+        raise CouldNotRun(f"the sandbox {real} is not yours alone: it {why}", hint=hint)
+    if chosen.own and not (is_running(chosen.layout) or made_here(run_dir)):
+        raise CouldNotRun(
+            f"the sandbox {real} was not made by your offbus on this machine, so nothing that it holds is executed",
+            hint=f"recover the run where it ran; `offbus recover {run_dir} --plan` shows what it changed",
+        )
 
 
 async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ environment: {uses: kubernetes, context: staging, namespace: drill-a}
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 from offbus.environment import Environment, EnvironmentType, Intent, PreflightCheck, RunHandle, UnfinishedRun
@@ -32,7 +33,7 @@ class KubernetesOpener:
         """Connect again and take over the Lease, for `recover`."""
         from offbus_steps.kubernetes.open import reopen_kubernetes
 
-        return reopen_kubernetes(state, run)
+        return reopen_kubernetes(state, run, Path(run_dir))
 
     def identity(self, options: KubernetesOptions) -> str:
         """The API server's address and the uid of kube-system, which identifies the cluster. Asks the cluster."""

@@ -14,13 +14,15 @@ otherwise both remain, the Lease unrenewed, for the recovery of the run. Nothing
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
 
 from offbus.environment import Environment, RunHandle
-from offbus.errors import StepError, TakenOver, ungrouped
+from offbus.errors import CouldNotRun, StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
+from offbus.run_origin import made_here
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster, no_extra_fingerprint
 from offbus_steps.failed_open import leftover_after
@@ -31,6 +33,7 @@ from offbus_steps.kubernetes.ownership.run_records import RunRecords
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import preflight
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
+from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import ClusterGuards
 
@@ -135,17 +138,30 @@ async def report_reaper_gaps(
 
 
 @asynccontextmanager
-async def reopen_kubernetes(state: Mapping[str, Any], run: RunHandle) -> AsyncIterator[Environment]:
-    """For a recovery, without a preflight: the undos report missing permissions themselves."""
+async def reopen_kubernetes(
+    state: Mapping[str, Any], run: RunHandle, run_dir: Path
+) -> AsyncIterator[Environment]:
+    """For a recovery, without a preflight: the undos report missing permissions themselves.
+
+    The state is hostile input, unless this user's offbus made the run's folder here (offbus.run_origin): then no
+    kubeconfig is read that this user did not choose (its credential plug-ins are commands), and nobody counts as dead
+    who owns the run.
+    """
     options = KubernetesOptions.model_validate(state["options"])
+    made = made_here(run_dir)
+    if options.kubeconfig and not made and options.login().file != Login().file:
+        raise CouldNotRun(
+            f"the run names the kubeconfig {options.kubeconfig}, which may hold commands, and its folder {run_dir} was "
+            "not made by your offbus on this machine",
+            hint=f"choose the kubeconfig yourself: KUBECONFIG=… offbus recover {run_dir}",
+        )
     guards = ClusterGuards.model_validate(state["guards"])
     async with port_of(options) as port:
         ownership = Ownership.of(port, options, run)
         run.progress("taking over the run's Lease")
         with unreachable():
-            await ownership.lease.take_over(
-                state["holder"], expired=state.get("expired", state.get("lapsed", ""))
-            )
+            former, expired = state["holder"], state.get("expired", state.get("lapsed", ""))
+            await ownership.lease.take_over(former if made else "", expired=expired if made else "")
         run.opened(journaled(options, guards, ownership))
         async with Opening(port, guards, run, ownership).opened() as cluster:
             yield cluster
