@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 
 from offbus.errors import JournalError
 from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
-from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind
+from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
 from offbus.journal.schemas import DATA
 
 __all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
@@ -122,6 +122,8 @@ def _read_v2(event: Any) -> Event:
     """Format 2 is the current one: nothing to convert."""
     _envelope().validate_python(event, strict=True)
     _check_envelope(event)
+    if not is_run(event["run"]):
+        raise ValueError("it names no run")
     _schema(event["kind"]).validate_python(event["data"], extra="forbid")
     read: Event = event
     return read

@@ -15,14 +15,21 @@ The engine's kinds are closed: a journal folds without any plugin. What steps ha
 `metric`, `fault_declared`, `fault_proven` and `needs_attention`.
 """
 
+import re
 from enum import StrEnum
 from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-__all__ = ["OF_STEPS", "VERSION", "Event", "EventKind", "Outcome"]
+__all__ = ["OF_STEPS", "VERSION", "Event", "EventKind", "Outcome", "is_run"]
 
 VERSION = 2
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,63}")
+
+
+def is_run(text: str) -> bool:
+    """Whether it can be the id of a run: it goes into labels, paths and commands."""
+    return RUN.fullmatch(text) is not None
 
 
 class EventKind(StrEnum):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
-from offbus.journal.events import EventKind
+from offbus.journal.events import EventKind, is_run
 from offbus.journal.recovery_events import rebuild_journal
 from offbus.run_origin import seal
 from offbus.runs import RunFolder, run_stamp
@@ -27,7 +27,7 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
     if head is None:
         raise CouldNotRun(f"the stored events of run {remaining.run} are not enough to finish it from here")
     name = str(head.get("name", ""))
-    if not NAME.fullmatch(remaining.run) or "-" in remaining.run or not NAME.fullmatch(name):
+    if not is_run(remaining.run) or not NAME.fullmatch(name):
         raise CouldNotRun(
             f"the stored events of run {remaining.run!r} are not valid: {name!r} cannot be a name"
         )

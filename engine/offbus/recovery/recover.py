@@ -20,12 +20,19 @@ import anyio
 
 from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, UsageError, only_one
 from offbus.exits import Exit
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import EventKind, is_run
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.plugins import Registry, installed
-from offbus.recovery.unrecoverable import report_lost, report_missing, report_unreachable, resolve_gone
+from offbus.recovery.unrecoverable import (
+    Unreadable,
+    read_undo,
+    report_lost,
+    report_missing,
+    report_unreachable,
+    resolve_gone,
+)
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.clock import Clock
@@ -37,6 +44,8 @@ from offbus.undo import Undo
 
 __all__ = ["Recovery", "plan_recovery", "recover"]
 
+LONGEST_S = 86_400.0
+"""Of the time for all undos: a journal may say anything."""
 Progress = Callable[[str | None, str], None]
 
 
@@ -47,8 +56,8 @@ class Recovery:
     journal: Journal
     fold: Fold
     entries: list[UndoEntry] = field(default_factory=list)
-    missing: list[Event] = field(default_factory=list)
-    """Undo records whose type cannot be loaded here."""
+    missing: list[Unreadable] = field(default_factory=list)
+    """Records of which no undo can be made here."""
     recorded: list[Undo] | None = None
     """All undos that the run recorded, also those that are resolved; None when one is lost or cannot be loaded."""
 
@@ -60,24 +69,27 @@ class Recovery:
 
 
 def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recovery:
-    """Read a run's journal and say what is left to undo. Changes nothing. Raises JournalError."""
+    """Read a run's journal and say what is left to undo. Changes nothing. Raises JournalError.
+
+    The title of each undo is that of its type, whatever the journal calls it: also in what is told and reported then.
+    """
     journal = read_journal(folder.journal)
-    fold = Fold()
+    plan = Recovery(journal, Fold())
+    found: dict[int, tuple[Undo, str] | Unreadable] = {}
     for event in journal.events:
-        fold.apply(event)
-    plan = Recovery(journal, fold)
-    registry = registry or installed()
-    loaded = {number: _load_undo(record, registry) for number, record in fold.records.items()}
-    for pending in fold.pending_undos():
-        record, undo = fold.records[pending.undo], loaded[pending.undo]
-        if undo is None:
-            plan.missing.append(record)
+        if event["kind"] == EventKind.UNDO_RECORDED:
+            one = found[event["data"]["undo"]] = read_undo(event, registry or installed())
+            event["data"]["describe"] = one.title if isinstance(one, Unreadable) else one[1]
+        plan.fold.apply(event)
+    for pending in plan.fold.pending_undos():
+        one = found[pending.undo]
+        if isinstance(one, Unreadable):
+            plan.missing.append(one)
         else:
-            title, tries = record["data"]["describe"], len(pending.tries)
-            plan.entries.append(UndoEntry(pending.undo, record.get("step"), undo, title, attempts=tries))
-    known = [undo for undo in loaded.values() if undo is not None]
-    if len(known) == len(loaded) and not fold.gaps.missing:
-        plan.recorded = known
+            plan.entries.append(UndoEntry(pending.undo, pending.step, *one, attempts=len(pending.tries)))
+    readable = [one[0] for one in found.values() if not isinstance(one, Unreadable)]
+    if len(readable) == len(found) and not plan.fold.gaps.missing:
+        plan.recorded = readable
     return plan
 
 
@@ -145,7 +157,7 @@ def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter
     journal = plan.journal
     writer = JournalWriter(
         folder.journal,
-        journal.run or folder.id,
+        journal.run or (folder.id if is_run(folder.id) else "unknown"),
         clock,
         next_seq=journal.next_seq,
         after_unended=journal.unended,
@@ -180,7 +192,7 @@ async def _undo_there(
     registry: Registry,
 ) -> None:
     fold = plan.fold
-    budget = timedelta(seconds=fold.head["undo_timeout_s"])
+    budget = timedelta(seconds=min(max(0.0, fold.head["undo_timeout_s"]), LONGEST_S))
     environment_type = registry.environment_type(fold.opened or fold.head["environment"])
     handle = RunRecorder(
         writer,
@@ -212,11 +224,3 @@ async def _undo_there(
             raise one from None
         reason = f"{environment_type.name} cannot be reached: {type(one).__name__}: {one}"
         raise CouldNotRun(reason, hint=f"once it can be reached: offbus recover {folder.path}") from err
-
-
-def _load_undo(record: Event, registry: Registry) -> Undo | None:
-    data = record["data"]
-    try:
-        return registry.undo_type(data["type"]).model_validate(data["record"])
-    except (OffbusError, ValueError):
-        return None

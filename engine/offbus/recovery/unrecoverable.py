@@ -3,23 +3,85 @@
 Nothing is guessed, nothing is left out.
 """
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 
+from pydantic import ValidationError
+
+from offbus.errors import OffbusError
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.plugins import Registry
+from offbus.printable import clean
 from offbus.report.fold import Fold
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
+from offbus.undo import Undo
 
-__all__ = ["report_lost", "report_missing", "report_unreachable", "resolve_gone"]
+__all__ = [
+    "Unreadable",
+    "read_undo",
+    "report_lost",
+    "report_missing",
+    "report_unreachable",
+    "resolve_gone",
+]
+
+TYPE = re.compile(r"[a-z][a-z0-9_]{0,63}")
+PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+"""A distribution's name (packaging.python.org, name normalization)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record of which no undo can be made here."""
+
+    number: int
+    step: str | None
+    title: str
+    why: str
+    fix: str
+
+
+def read_undo(record: Event, registry: Registry) -> tuple[Undo, str] | Unreadable:
+    """The undo of a record, and its title in the words of its type.
+
+    A record is hostile input: of what it says about itself only a valid name of a type or a package is repeated, and
+    no command is made of it.
+    """
+    data = record["data"]
+    name = data["type"] if TYPE.fullmatch(data["type"]) else "(of no valid name)"
+    unreadable = partial(Unreadable, data["undo"], record.get("step"), f"undo {data['undo']} of type {name}")
+    try:
+        kind = registry.undo_type(data["type"])
+    except OffbusError:
+        package = data["distribution"] if PACKAGE.fullmatch(data["distribution"]) else "of no valid name"
+        return unreadable(
+            f"undo type {name} cannot be loaded here; its record names the package {package}",
+            "install the package that has it, if you trust it; then recover again",
+        )
+    try:
+        undo = kind.model_validate(data["record"])
+        return undo, clean(undo.describe())
+    except ValidationError as err:
+        first = err.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except Exception as err:  # noqa: BLE001  what a type makes of a hostile record must not keep the others waiting
+        why = type(err).__name__
+    return unreadable(
+        f"{name} of the version here never wrote such a record: {clean(why)}",
+        "recover with the version that began the run, or undo it by hand",
+    )
 
 
 def resolve_gone(
-    writer: JournalWriter, entries: Iterable[UndoEntry], missing: Iterable[Event], by: str, why: str
+    writer: JournalWriter, entries: Iterable[UndoEntry], missing: Iterable[Unreadable], by: str, why: str
 ) -> None:
     """The environment is proven to be gone: no undo finds anything to do there."""
     numbered = [(entry.number, entry.attempts + 1, entry.step) for entry in entries]
-    numbered += [(record["data"]["undo"], 1, record.get("step")) for record in missing]
+    numbered += [(one.number, 1, one.step) for one in missing]
     for number, attempt, step in numbered:
         one = {"undo": number, "attempt": attempt}
         writer.append(EventKind.UNDO_STARTED, {**one, "by": by}, step=step)
@@ -27,24 +89,21 @@ def resolve_gone(
         writer.append(EventKind.UNDO_ENDED, nothing, step=step)
 
 
-def report_missing(writer: JournalWriter, records: Iterable[Event]) -> None:
-    """Undos whose type cannot be loaded here: the package that provides it is named."""
-    for record in records:
-        data = record["data"]
-        detail = f"undo type {data['type']} cannot be loaded here; it is part of the package {data['distribution']}"
-        fix = f"install {data['distribution']}, then: offbus recover {writer.run}"
-        _residue(writer, data["describe"], detail, fix)
+def report_missing(writer: JournalWriter, missing: Iterable[Unreadable]) -> None:
+    """Undos that cannot be made here."""
+    for one in missing:
+        _residue(writer, one.title, one.why, one.fix)
 
 
 def report_unreachable(
     writer: JournalWriter,
     fold: Fold,
     entries: Iterable[UndoEntry],
-    missing: Iterable[Event],
+    missing: Iterable[Unreadable],
     folder: RunFolder,
 ) -> None:
     """Undos of a run whose environment is not known, because the lines that named it are damaged."""
-    titles = [entry.title for entry in entries] + [record["data"]["describe"] for record in missing]
+    titles = [entry.title for entry in entries] + [one.title for one in missing]
     for title in titles:
         detail = "not undone: the journal no longer says which environment it was in"
         _residue(writer, title, detail, f"undo it by hand; then: rm {folder.unfinished}")

@@ -149,8 +149,5 @@ def show_plan(folder: RunFolder, plan: Recovery) -> None:
 def _lines(plan: Recovery) -> list[str]:
     """First all disarms, then the rest in reverse order, as they would be undone."""
     ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
-    missing = [
-        f"{event['data']['describe']} (needs the package {event['data']['distribution']})"
-        for event in plan.missing
-    ]
+    missing = [f"{one.title}: not possible here: {one.why}" for one in plan.missing]
     return [*(f"{entry.title} ({entry.undo.phase})" for entry in ordered), *missing]
