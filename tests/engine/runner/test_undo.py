@@ -1,7 +1,8 @@
 """Nothing is left behind, or it is reported."""
 
+import os
+import stat
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -208,11 +209,12 @@ def test_a_stop_while_the_environment_opens_is_residue_unless_it_looked(drill):
 
 
 def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
     played = drill(FAULT)
     played.run_folder.path.mkdir()
-    played.run_folder.journal.symlink_to("/dev/full")
+    try:  # /dev/full itself: a link would not be followed
+        os.mknod(played.run_folder.journal, stat.S_IFCHR | 0o600, os.makedev(1, 7))
+    except PermissionError:
+        pytest.skip("making a device needs root")
     from offbus.errors import JournalError
 
     with pytest.raises(JournalError, match="No space left"):

@@ -92,6 +92,13 @@ class Nonsense(RestoreKey):
         return "done"  # type: ignore[return-value]  the nonsense
 
 
+class Picky(RestoreKey):
+    """Allows every key but one."""
+
+    def refusal(self, run: str) -> str | None:
+        return f"the key {self.key}" if self.key == "forbidden" else None
+
+
 class Unregistered(RestoreKey):
     """An undo type that no entry point names."""
 
@@ -106,4 +113,5 @@ UNDO_TYPES: dict[str, type[RestoreKey]] = {
     "hang_disarm": HangDisarm,
     "slow": Slow,
     "nonsense": Nonsense,
+    "picky": Picky,
 }

@@ -61,7 +61,13 @@ class Bench:
         """Play an undo as another process would: from its JSON."""
         copy = type(undo).model_validate_json(undo.model_dump_json())
         recorder = JournalRecorder(self._journal, 1, self._metrics, "step")
-        context = UndoContext(run=self._journal.run, step="step", environment=self.cluster, recorder=recorder)
+        context = UndoContext(
+            run=self._journal.run,
+            step="step",
+            environment=self.cluster,
+            recorder=recorder,
+            run_dir=str(self._journal.path.parent),
+        )
         with anyio.fail_after(within_s):
             return await copy.undo(context)
 
