@@ -10,6 +10,12 @@ everything that is needed to undo from another process, on another machine, afte
 - now = before, or gone   -> nothing to do                          -> `UndoResult.nothing(why)`
 - anything else           -> a conflict: somebody else changed it   -> `UndoResult.conflict(what)`, left alone
 
+A record is hostile input: a run's folder, or what a cluster stores of a run, may have been written by somebody else, to
+have this user undo something. So an undo acts only on objects that carry the run's label or the uid in the record, and
+`refusal` lists what a drill can record: kinds, fields, values, names. It is asked before an undo is recorded (then
+nothing is changed) and before every try of it (then the record is a conflict); so a drill cannot record what a recovery
+would refuse. What only the world can tell is for `undo` to verify, before its first change.
+
 A conflict is residue. Raising (any exception) means that the undo failed: it is tried again within its budget
 and is residue in the end. It must be idempotent: `offbus recover` may run it again after a crash in its middle.
 """
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from offbus.environment import Environment
     from offbus.recorder import Recorder
 
-__all__ = ["Phase", "Undo", "UndoContext", "UndoResult"]
+__all__ = ["Phase", "Undo", "UndoContext", "UndoResult", "refused"]
 
 
 class Phase(StrEnum):
@@ -72,6 +78,8 @@ class UndoContext:
     environment: "Environment"
     recorder: "Recorder"
     """Where observations, metrics and proofs go (the run's journal)."""
+    run_dir: str = ""
+    """The run's folder, in this process: the only one that an undo may write to. "" where there is none."""
 
 
 class Undo(BaseModel, ABC):
@@ -87,6 +95,19 @@ class Undo(BaseModel, ABC):
     def describe(self) -> str:
         """One line for people: what will be undone, naming the object ("uncordon node-2")."""
 
+    def refusal(self, run: str) -> str | None:
+        """What the record asks for that no drill of this run records ("a Secret"); None when one can record it.
+
+        Decided from the record alone. A type that allows everything its fields can hold need not define it.
+        """
+        return None
+
     @abstractmethod
     async def undo(self, ctx: UndoContext) -> UndoResult:
         """Undo, idempotently, and read back. Raises on failure (any exception)."""
+
+
+def refused(undo: Undo, run: str) -> str | None:
+    """Why an undo of this run is left alone, in words; None when it may be tried."""
+    asked = undo.refusal(run)
+    return None if asked is None else f"the record asks for {asked}, which no drill records; left alone"

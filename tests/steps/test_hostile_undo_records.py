@@ -25,7 +25,8 @@ from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.fields import Field, plan
-from offbus_steps.workloads.shim_fields import LIBRARY, PAGE_DIR, is_shim_field, preload_fields
+from offbus_steps.workloads.shim_fields import is_shim_field, preload_fields
+from offbus_steps.workloads.shim_mounts import FOLDER, LIBRARY
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.steps.faults import FAULT, TARGET
@@ -99,7 +100,9 @@ def restart(*holders: Holder, **more: Any) -> RestartFaulted:
 def test_what_prepare_records_may_be_undone(obj: dict[str, Any], prefix: str, chained: str) -> None:
     workload = workload_of(obj)
     images = {one.container: chained for one in workload.gpu_templates()} if chained else {}
-    made = preload_fields(workload, [], lambda path: prefix + path, images)
+    made = preload_fields(
+        workload, [], lambda path, sub: prefix + path + (f"/{sub}" if prefix and sub else ""), images
+    )
     undo = RestoreFields.of({**obj, "metadata": {"namespace": "drill", **obj["metadata"], "uid": "u"}}, made)
     assert undo.refusal(RUN) is None
 
@@ -197,7 +200,7 @@ def test_what_a_drill_records_may_be_undone(undo: Undo) -> None:
         fields(
             field(
                 (*CONTAINER, "env", ("name", "OFFBUS_PAGE_DIR")),
-                {"name": "OFFBUS_PAGE_DIR", "value": PAGE_DIR},
+                {"name": "OFFBUS_PAGE_DIR", "value": FOLDER},
                 existed=True,
                 before={"name": "OFFBUS_PAGE_DIR", "value": "/evil"},
             )
@@ -211,7 +214,7 @@ def test_what_a_drill_records_may_be_undone(undo: Undo) -> None:
         fields(
             field(
                 ("spec", "template", "spec", "volumes", ("name", "offbus")),
-                {"name": "offbus", "hostPath": {"path": PAGE_DIR, "type": "Directory"}},
+                {"name": "offbus", "hostPath": {"path": FOLDER, "type": "Directory"}},
                 existed=True,
                 before={"name": "offbus", "hostPath": {"path": "/"}},
             )

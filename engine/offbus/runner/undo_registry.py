@@ -10,7 +10,7 @@ from offbus.errors import JournalError, StepError, StepFailed
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.runner.undo_runner import UndoEntry, Undoer
-from offbus.undo import Phase, Undo
+from offbus.undo import Phase, Undo, refused
 
 if TYPE_CHECKING:
     from offbus.plugins import Plugin, Registry
@@ -45,6 +45,11 @@ class UndoLog:
         title = undo.describe()
         if self.closed is not None:
             raise StepError(f"refused a change whose undo is {title!r}: {self.closed}")
+        if (why := refused(undo, self._journal.run)) is not None:
+            raise StepError(
+                f"refused a change whose undo is {title!r}: it could not be undone: {why}",
+                hint="nothing was changed; the undo type must allow what its step sets (offbus.undo)",
+            )
         number = len(self.entries) + 1
         plugin = self._plugin(undo)
         data: dict[str, Any] = {

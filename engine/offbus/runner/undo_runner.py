@@ -17,7 +17,7 @@ from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.runner.checkpoint import Checkpoint
 from offbus.runner.recorder import JournalRecorder
-from offbus.undo import Phase, Undo, UndoContext, UndoResult
+from offbus.undo import Phase, Undo, UndoContext, UndoResult, refused
 
 __all__ = ["ATTEMPTS", "UndoEntry", "Undoer"]
 
@@ -115,8 +115,11 @@ class Undoer:
             step=entry.step or "",
             environment=self._environment,
             recorder=self._recorder.for_step(entry.step),
+            run_dir=str(self._journal.path.parent),
         )
         try:
+            if (why := refused(entry.undo, self._journal.run)) is not None:
+                return UndoResult.conflict(why), None
             if self._owner is not None:
                 await self._owner.may_undo()
             return _checked(await entry.undo.undo(context)), None

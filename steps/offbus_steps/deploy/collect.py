@@ -5,11 +5,14 @@
 Logs are the last lines of the container that holds GPUs (POD.CONTAINER.log of further ones), or else of the pod's main
 one. Secrets and ConfigMaps are never read; what manifests hold of secrets is left out of them, and masked in logs and
 events (offbus_steps.deploy.redaction), which are therefore read after all manifests. Files are 0600. What cannot be
-collected is listed in the result and stops nothing: evidence must not get in the way of an undo.
+collected is listed in the result and stops nothing: evidence must not get in the way of an undo. No link is
+followed: the folder may have come from elsewhere.
 """
 
+import errno
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,19 +42,36 @@ class Collected:
 
 async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
     """Write everything. Raises only OSError."""
-    folder = run_dir / "collected" / target.namespace / target.name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     done = Collected()
-    collector = _Collector(cluster, target, folder, done)
-    await collector.workload()
-    for pod in (found := await collector.pods())[:MOST_PODS]:
-        collector.pod(pod)
-    for pod in found[:MOST_PODS]:
-        await collector.logs(pod)
-    if len(found) > MOST_PODS:
-        done.missing.append(f"{len(found) - MOST_PODS} more pods")
-    await collector.events({pod["metadata"]["name"] for pod in found} | {target.name})
+    folder = _folder_below(run_dir, "collected", target.namespace, target.name)
+    try:
+        collector = _Collector(cluster, target, folder, done)
+        await collector.workload()
+        for pod in (found := await collector.pods())[:MOST_PODS]:
+            collector.pod(pod)
+        for pod in found[:MOST_PODS]:
+            await collector.logs(pod)
+        if len(found) > MOST_PODS:
+            done.missing.append(f"{len(found) - MOST_PODS} more pods")
+        await collector.events({pod["metadata"]["name"] for pod in found} | {target.name})
+    finally:
+        os.close(folder)
     return done
+
+
+def _folder_below(run_dir: Path, *names: str) -> int:
+    """A descriptor of a folder below the run's, made where it is missing. No link is followed. Raises OSError."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    folder = os.open(run_dir, flags)
+    for name in names:
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=folder)
+            inner = os.open(name, flags, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +80,8 @@ class _Collector:
 
     cluster: Cluster
     target: Target
-    folder: Path
+    folder: int
+    """Its descriptor."""
     done: Collected
     redaction: Redaction = field(default_factory=Redaction)
 
@@ -127,9 +148,12 @@ class _Collector:
         self._write(name, yaml.safe_dump(self.redaction.object(obj), sort_keys=False).encode()[:LARGEST_FILE])
 
     def _write(self, name: str, content: bytes) -> None:
-        path = self.folder / name
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        if "/" in name:
+            raise OSError(errno.EINVAL, "it is no name of a file", name)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self.folder)  # of an earlier try; or a link to another file
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=self.folder), "wb") as file:
             file.write(content)
         self.done.files.append(name)
 

@@ -3,7 +3,7 @@
 It is recorded with the deployment and runs among the first undos, together with the disarming: later ones restart and
 delete the pods whose logs show what happened. It undoes nothing itself, changes nothing in the cluster, and never fails
 a run: what could not be collected is reported. A recovery on another machine has no folder to write to, and does
-nothing.
+nothing: the folder in the record is never written to, unless it is that of the run that is undone.
 """
 
 from datetime import timedelta
@@ -39,10 +39,14 @@ class CollectEvidence(Undo):
     def describe(self) -> str:
         return f"collect logs, events and manifests of {self.target}"
 
+    def refusal(self, run: str) -> str | None:
+        """What can be no target: its names become paths of files."""
+        return self.target.unnamed
+
     async def undo(self, ctx: UndoContext) -> UndoResult:
-        folder = Path(self.folder)
-        if not folder.is_dir():  # noqa: ASYNC240  one look at a local folder
-            return UndoResult.nothing("the run's folder is on another machine")
+        folder = Path(ctx.run_dir)
+        if not ctx.run_dir or Path(self.folder).resolve() != folder.resolve():  # noqa: ASYNC240  local folders
+            return UndoResult.nothing("the run's folder is on another machine, or was moved")
         done = Collected(missing=[f"no answer within {WITHIN_S:g} s"])
         try:
             with move_on_after(WITHIN_S):

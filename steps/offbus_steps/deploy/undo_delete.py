@@ -9,6 +9,7 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.object_names import unnamed
 from offbus_steps.port import Conflict, NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.watch.target_pods import target_pods
@@ -33,6 +34,10 @@ class DeleteObject(Undo):
 
     def describe(self) -> str:
         return f"delete {self._ref}"
+
+    def refusal(self, run: str) -> str | None:
+        """A kind that `deploy` never creates, or what can be no name of an object."""
+        return unnamed(ALLOWED_KINDS, self.kind, self.name, self.namespace)
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)

@@ -11,6 +11,9 @@ that the node's metadata knows (also to a responder that did not react: it finds
 would end another alarm of that GPU, too); remove what remains in the order of reference/nvsentinel.md, section 7
 (annotations before the cordon, or the responder would take it for a manual uncordon). Then every label, annotation,
 taint, condition and the cordon is as before, and read back.
+
+What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance); and
+a fault that its node's agent does not know has no consequences there, whatever a record says.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,6 +34,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
 from offbus_steps.nvsentinel.findings import applied_taints
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
+from offbus_steps.object_names import is_fault_of, is_node
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.event_log import World
@@ -102,6 +106,20 @@ class ClearConsequences(Undo):
     def describe(self) -> str:
         return f"clear the consequences of {self.fault} on {self.node}"
 
+    def refusal(self, run: str) -> str | None:
+        """What cannot be a fault of this run, or on no node; what a responder's quarantine never sets on a node."""
+        if not (is_fault_of(run, self.fault) and is_node(self.node)):
+            return f"the fault {self.fault!r} on {self.node!r}"
+        marks = (("label", self.labels), ("annotation", self.annotations))
+        for what, one in ((what, key) for what, found in marks for key in found):
+            if not names.is_ours_to_clear(one):
+                return f"the {what} {one!r}"
+        for condition in self.conditions:
+            if not names.is_responder_condition(condition):
+                return f"the condition {condition.get('type')!r}"
+        kinds = (one.partition("/")[0] for one in self.maintenance)
+        return next((f"a {kind}" for kind in kinds if kind not in MAINTENANCE_KINDS), None)
+
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         try:
@@ -110,11 +128,20 @@ class ClearConsequences(Undo):
             return UndoResult.nothing("the node is gone")
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
-        how = await self._lifted(ctx, cluster)
+        try:
+            line = await self._may_have_a_line(cluster)
+        except FaultGone:
+            return UndoResult.nothing(f"the agent of {self.node} knows no such fault: it had no consequences")
+        how = await self._lifted(ctx, cluster, may_react=line and self.expected)
         changed, others = await self._tidy(cluster)
         if how or changed:
             ctx.recorder.observed(lane="node", subject=f"Node/{self.node}", to="consequences cleared")
         evidence = {"others": others} if others else {}
+        if remaining := self._remaining(cluster, await cluster.port.objects.get(Ref("Node", self.node))):
+            return UndoResult.conflict(
+                f"{' and '.join(remaining)} of {self.node} is not as before, by somebody else",
+                cleared=changed,
+            )
         if how or changed:
             return UndoResult.restored(how or "removed the consequences", removed=changed, **evidence)
         return UndoResult.nothing("there were no consequences", **evidence)
@@ -133,7 +160,7 @@ class ClearConsequences(Undo):
         complete = self.fault in cluster.injected
         return self._before.share(node, self._seen(cluster), complete=complete)
 
-    async def _lifted(self, ctx: UndoContext, cluster: Cluster) -> str:
+    async def _lifted(self, ctx: UndoContext, cluster: Cluster, *, may_react: bool) -> str:
         """Get the quarantine lifted, by the responder if possible. Returns how; "" when there was none."""
         before, world = self._before, cluster.log.world
 
@@ -148,8 +175,7 @@ class ClearConsequences(Undo):
             ours = before.held(node) and self._share(cluster, node) is not Share.OTHERS
             return not ours and not before.reported(node)
 
-        awaited = self.expected and not reacted(world) and await self._may_have_a_line(cluster)
-        if awaited and not await self._wait(cluster, reacted):
+        if may_react and not reacted(world) and not await self._wait(cluster, reacted):
             await self._send_clear(ctx, cluster)
         if is_clear(world):
             return "the responder lifted its quarantine" if reacted(world) else ""
@@ -166,13 +192,13 @@ class ClearConsequences(Undo):
     async def _may_have_a_line(self, cluster: Cluster) -> bool:
         """Whether a line of the fault may be in the kernel log, so that a responder may still react.
 
-        Not when the agent never made the fault, or failed to before it wrote a line. An agent that cannot be asked
-        may have written one.
+        Not when the agent failed before it wrote a line. An agent that cannot be asked may have written one. Raises
+        FaultGone when it never made the fault.
         """
         try:
             fault = await cluster.agents.act(self.node, self.fault, "recover")
         except FaultGone:
-            return False
+            raise
         except (AgentRefused, EffectNotShown, Unavailable):
             return True
         return bool(fault["state"] != "failed" or fault["kernel"] or fault["unread"])
@@ -235,6 +261,12 @@ class ClearConsequences(Undo):
         )
         others = [f"a quarantine for {one}" for one in self.cause.others(node.tracked)]
         return [*differences(start, end), *removed], [*others, *(["a cordon"] if by_others else [])]
+
+    def _remaining(self, cluster: Cluster, now: Object) -> list[str]:
+        """What of this fault's a node that was read back still has."""
+        before, node = self._before, project_node(now)
+        held = before.held(node) and self._share(cluster, node) is not Share.OTHERS
+        return [*(["the quarantine"] if held else []), *(["the alarm"] if before.reported(node) else [])]
 
     def _is_ours(self, made: MaintenanceProjection, node: NodeProjection, seen: Seen, share: Share) -> bool:
         """Whether a maintenance resource is for this fault."""

@@ -14,6 +14,7 @@ from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import pod_of, record_call
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.node_clock import now_ns
+from offbus_steps.object_names import is_fault_of, is_node
 
 __all__ = ["DisarmFault"]
 
@@ -29,6 +30,11 @@ class DisarmFault(Undo):
 
     def describe(self) -> str:
         return f"disarm fault {self.fault.id} on {self.fault.node}"
+
+    def refusal(self, run: str) -> str | None:
+        """What cannot be a fault of this run, or on no node."""
+        valid = is_fault_of(run, self.fault.id) and is_node(self.fault.node)
+        return None if valid else f"the fault {self.fault.id!r} on {self.fault.node!r}"
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)

@@ -1,8 +1,8 @@
 """Restarts faulted processes that still run: a CUDA context may stay broken after the fault is gone.
 
-Only pods that held a faulted GPU at the injection are restarted, and only while they run the same process: a pod that
-was replaced or whose container has restarted since is not affected. The pod is deleted (uid precondition), and its
-workload creates another one.
+Only pods that held a faulted GPU at the injection are restarted, on the fault's node, with the shim that makes
+processes fail, and only while they run the same process: a pod that was replaced or whose container has restarted since
+is not affected. The pod is deleted (uid precondition), and its workload creates another one.
 """
 
 from datetime import timedelta
@@ -15,6 +15,7 @@ from offbus_steps.access import Access, access
 from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.object_names import is_fault_of, is_node, unnamed
 from offbus_steps.port import Conflict, NotFound, Ref
 from offbus_steps.watch.projections import PodProjection
 
@@ -31,6 +32,11 @@ class Holder(BaseModel):
     uid: str = Field(description="Its uid.")
     restarts: int = Field(description="How often its containers that hold GPUs had restarted.")
 
+    @property
+    def ref(self) -> Ref:
+        """The pod."""
+        return Ref("Pod", self.name, self.namespace)
+
 
 class RestartFaulted(Undo):
     """Delete the pods whose process was faulted and still runs."""
@@ -43,7 +49,17 @@ class RestartFaulted(Undo):
     holders: tuple[Holder, ...] = Field(description="The pods that held its GPUs.")
 
     def describe(self) -> str:
-        return f"restart processes faulted by {self.fault} that still run"
+        pods = ", ".join(str(one.ref) for one in self.holders) or "no pod"
+        return f"restart processes faulted by {self.fault} that still run ({pods})"
+
+    def refusal(self, run: str) -> str | None:
+        """What cannot be a fault of this run, or a pod on no node."""
+        if not (is_fault_of(run, self.fault) and is_node(self.node)):
+            return f"the fault {self.fault!r} on {self.node!r}"
+        refs = (one.ref for one in self.holders)
+        return next(
+            filter(None, (unnamed(("Pod",), ref.kind, ref.name, ref.namespace) for ref in refs)), None
+        )
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
@@ -68,15 +84,14 @@ class RestartFaulted(Undo):
 
     async def _is_same_process(self, cluster: Cluster, holder: Holder) -> bool:
         await cluster.observer.watch("Pod", holder.namespace)
-        pod = cluster.log.world.projections.get(Ref("Pod", holder.name, holder.namespace))
-        if not isinstance(pod, PodProjection):
+        pod = cluster.log.world.projections.get(holder.ref)
+        if not isinstance(pod, PodProjection) or not pod.shim or pod.node != self.node:
             return False
         return pod.uid == holder.uid and pod.restarts == holder.restarts and pod.active
 
     async def _restart(self, cluster: Cluster, holder: Holder) -> None:
-        ref = Ref("Pod", holder.name, holder.namespace)
         try:
-            await cluster.port.objects.delete(ref, uid=holder.uid)
+            await cluster.port.objects.delete(holder.ref, uid=holder.uid)
         except (NotFound, Conflict):
             return
-        await until_gone(cluster.port.objects, ref, holder.uid)
+        await until_gone(cluster.port.objects, holder.ref, holder.uid)

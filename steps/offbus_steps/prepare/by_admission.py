@@ -13,6 +13,7 @@ from offbus.errors import StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Conflict, Forbidden, Invalid, Object
+from offbus_steps.prepare.admission_kinds import admission_name
 from offbus_steps.prepare.admission_methods import GATES, Admitted, Method, Methods, supported_methods
 from offbus_steps.prepare.dry_run import dry_run_pod
 from offbus_steps.prepare.replace_pods import replace_pods
@@ -38,7 +39,7 @@ async def load_by_admission(
     samples = [dry_run_pod(one) for one in running if gpus.gpu_request(one["spec"])]
     if not samples:
         raise StepError(f"{target} runs no pod that requests GPUs", hint="wait until it is ready")
-    name = f"offbus-{ctx.run_id}-{ctx.step.replace('_', '-')}"
+    name = admission_name(ctx.run_id, ctx.step)
     methods = await supported_methods(cluster, Admitted(name, ctx.run_id, target, images))
     if not methods.supported:
         raise StepError(NOT_POSSIBLE + "; ".join(methods.missing), hint=HINT)

@@ -15,8 +15,9 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
+from offbus_steps.object_names import NAME
 from offbus_steps.port import Conflict, Invalid, NotFound, Ref
-from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK
+from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK, admission_name
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
 from offbus_steps.residue.fingerprint import RUN_LABEL
@@ -41,6 +42,12 @@ class RemoveAdmission(Undo):
 
     def describe(self) -> str:
         return f"remove admission by {self.policy} and the shim from the pods of {self.target}"
+
+    def refusal(self, run: str) -> str | None:
+        """Objects that are not called as this run's are (`admission_name`), or pods of what can be no target."""
+        if not self.policy.startswith(admission_name(run, "")) or NAME.fullmatch(self.policy) is None:
+            return f"the admission objects {self.policy!r}"
+        return self.target.unnamed
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)

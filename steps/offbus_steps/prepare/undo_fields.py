@@ -10,6 +10,7 @@ from pydantic import Field as Described
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.object_names import unnamed
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.residue.patching import MORE_CHANGED, change, rest_of
@@ -17,6 +18,7 @@ from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import rolled_out
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
+from offbus_steps.workloads.shim_fields import is_shim_field
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
@@ -57,6 +59,15 @@ class RestoreFields(Undo):
 
     def describe(self) -> str:
         return f"restore {len(self.fields)} fields of {self._ref}"
+
+    def refusal(self, run: str) -> str | None:
+        """A kind that can be no target, a field or value that `prepare_cuda` never sets, another workload's rollout."""
+        if self.rollout is not None and (self.rollout.ref != self._ref or self.rollout.unnamed):
+            return f"the rollout of {self.rollout}"
+        no_shim = next((one for one in self.fields if not is_shim_field(one)), None)
+        if no_shim is not None:
+            return f"the field {no_shim}, or a value of it"
+        return unnamed(WORKLOAD_KINDS, self.kind, self.name, self.namespace)
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)

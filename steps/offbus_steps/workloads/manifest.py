@@ -14,6 +14,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus.files import read_bounded
 from offbus_steps.kinds import KINDS
+from offbus_steps.object_names import NAME, NAMESPACE
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.manifest_yaml import entries
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
@@ -29,8 +30,6 @@ ALLOWED_KINDS = (
     *WORKLOAD_KINDS,
 )
 LARGEST = 1 << 20
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
-NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def read_manifest(path: Path) -> list[Object]:

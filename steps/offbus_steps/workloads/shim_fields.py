@@ -4,17 +4,25 @@ Environment, volumes and mounts of `shim_mounts`. An existing LD_PRELOAD is
 chained behind ours, never replaced; one that cannot be read is refused. Pure.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import product
 from typing import Any
 
 from offbus.errors import StepError
 from offbus_steps.port import Object
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Template, Workload
-from offbus_steps.workloads.fields import MISSING, Field, plan, read
-from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
+from offbus_steps.workloads.fields import MISSING, Field, Segment, plan, read
+from offbus_steps.workloads.shim_mounts import FOLDER, LIBRARY, MOUNTS, VOLUMES, variables
 
-__all__ = ["is_loaded_with", "is_prepared", "loads_shim", "preload_fields"]
+__all__ = ["is_loaded_with", "is_prepared", "is_shim_field", "loads_shim", "preload_fields"]
+
+PRELOAD = "LD_PRELOAD"
+ENV_LISTS = ("env", "envs")
+"""Lists of environment variables: of a container, and of a service of a graph."""
+LOCAL = "$(OFFBUS_NODE_ROOT)"
+"""What a path on the node begins with in a container of `local` (offbus_steps.port.Port.host_path)."""
 
 
 def preload_fields(
@@ -54,6 +62,55 @@ def is_prepared(workload: Workload) -> bool:
     return any(LIBRARY in str(one.get("value") or "") for one in entries if one is not MISSING)
 
 
+def is_shim_field(field: Field) -> bool:
+    """Whether `preload_fields` can have made a field: a record of an undo is not trusted.
+
+    That is: one entry of a list below `spec`, by its merge key; exactly the value that is set there; nothing was there
+    before, but for LD_PRELOAD, whose former value is part of the chain (so a record cannot preload anything else).
+    """
+    if len(field.path) < 3 or field.path[0] != "spec" or not 0 <= field.created <= len(field.path):
+        return False
+    entry = (field.path[-2], field.path[-1])
+    if entry[1] == ("name", PRELOAD):
+        return entry[0] in ENV_LISTS and _is_chain(field)
+    return (entry, field.intended) in _values() and not field.existed and field.before is None
+
+
+def _is_chain(field: Field) -> bool:
+    """Whether LD_PRELOAD was set to our library, with what was there before behind it."""
+    intended, before = field.intended, field.before if field.existed else _variable(PRELOAD, "")
+    plain = all(
+        isinstance(one, Mapping) and one.keys() <= {"name", "value"} and one.get("name") == PRELOAD
+        for one in (intended, before)
+    )
+    if not plain or (not field.existed and field.before is not None):
+        return False
+    chain, former = (re.split(r"[:\s]+", str(one.get("value") or "")) for one in (intended, before))
+    return chain[0] in (LIBRARY, LOCAL + LIBRARY) and set(former) - {""} <= set(chain[1:])
+
+
+def _variable(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value": value}
+
+
+def _values() -> Iterator[tuple[tuple[Segment, Segment], Any]]:
+    """List and entry, and what may be set there; LD_PRELOAD apart. What 0.1.0 set is undone, too."""
+    former = {"name": "offbus", "hostPath": {"path": FOLDER, "type": "Directory"}}
+    for one in (*VOLUMES, former):
+        yield ("volumes", ("name", one["name"])), one
+    for one in (*MOUNTS, {"name": "offbus", "mountPath": FOLDER}):
+        yield ("volumeMounts", ("mountPath", one["mountPath"])), one
+    for found in (variables(lambda path, _: path), variables(_in_local)):
+        for one, env in product(found, ENV_LISTS):
+            yield (env, ("name", one["name"])), one
+    for prefix, env in product(("", LOCAL), ENV_LISTS):
+        yield (env, ("name", "OFFBUS_PAGE_DIR")), _variable("OFFBUS_PAGE_DIR", prefix + FOLDER)
+
+
+def _in_local(path: str, sub: str) -> str:
+    return LOCAL + path + (f"/{sub}" if sub else "")
+
+
 def _fields(
     workload: Workload,
     template: Template,
@@ -67,7 +124,7 @@ def _fields(
     library = host_path(LIBRARY, "") + (f":{chained}" if chained else "")
     wanted: list[tuple[tuple[Any, ...], Any]] = [
         ((*template.env, ("name", one["name"])), one)
-        for one in ({"name": "LD_PRELOAD", "value": library}, *variables(host_path))
+        for one in (_variable(PRELOAD, library), *variables(host_path))
     ]
     wanted += [((*template.volumes, ("name", one["name"])), one) for one in VOLUMES]
     wanted += [((*template.mounts, ("mountPath", one["mountPath"])), one) for one in MOUNTS]

@@ -6,9 +6,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.errors import StepError
+from offbus_steps.object_names import unnamed
 from offbus_steps.port import Ref
 from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.labels import Expression, selector_text
+from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["Target", "required_target"]
 
@@ -67,6 +69,13 @@ class Target(BaseModel):
     def selector_text(self) -> str:
         """What a list of its pods takes."""
         return selector_text(self.selector, self.expressions)
+
+    @property
+    def unnamed(self) -> str | None:
+        """Why this can be no target; None when it can. A record of an undo may hold anything."""
+        if not (self.selector or self.expressions):
+            return "the pods of a target without labels"
+        return unnamed(WORKLOAD_KINDS, self.kind, self.name, self.namespace)
 
     def __str__(self) -> str:
         return str(self.ref)

@@ -21,7 +21,9 @@ from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.run_end import write_report
 from offbus.runner.signals import stop_on_signals
+from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
+from offbus.undo import refused
 
 __all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
 
@@ -150,4 +152,9 @@ def _lines(plan: Recovery) -> list[str]:
     """First all disarms, then the rest in reverse order, as they would be undone."""
     ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
     missing = [f"{one.title}: not possible here: {one.why}" for one in plan.missing]
-    return [*(f"{entry.title} ({entry.undo.phase})" for entry in ordered), *missing]
+    return [*(_planned(entry, plan.journal.run or "") for entry in ordered), *missing]
+
+
+def _planned(entry: UndoEntry, run: str) -> str:
+    why = refused(entry.undo, run)
+    return f"{entry.title} ({entry.undo.phase})" + (f": {why}" if why else "")
