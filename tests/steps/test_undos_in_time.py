@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from offbus.errors import StepError
 from offbus_sandbox.store.history import Change
 from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
 from offbus_steps.inject.undo_consequences import ClearConsequences
@@ -286,3 +287,62 @@ async def test_pods_that_come_back_wrong_are_given_growing_time(tmp_path: Path) 
     assert pauses == [FIRST_PAUSE_S, 2, 4, 8, *[LONGEST_PAUSE_S] * 4, 0], (
         "the last is one that was there at first"
     )
+
+
+@pytest.mark.parametrize("at", [0.0, 20.0], ids=["by admission", "by an operator, later"])
+@in_virtual_time
+async def test_fields_that_somebody_sets_again_are_not_called_restored(tmp_path: Path, at: float) -> None:
+    """What was read back at the end counts."""
+    async with timed_bench(tmp_path, deployment("web", 0)) as (one, port):
+        before = port.store.get(TARGET.ref)
+        fields = [plan(before, ENV, {"name": "LD_PRELOAD", "value": LIBRARY})]
+        shim = merge_patch(before, apply(before, fields))
+        changed = port.store.patch(TARGET.ref, shim)
+        patch = port.objects.patch
+
+        async def put_back(ref: Ref, wanted: Any, *, status: bool = False) -> Object:
+            await patch(ref, wanted, status=status)
+            return port.store.patch(ref, shim)
+
+        if not at:
+            port.objects.patch = put_back
+        undo = RestoreFields.of(changed, fields, rollout=TARGET if at else None)
+        again = [(at, partial(port.store.patch, TARGET.ref, shim)), (at, partial(rolled_out, port))]
+        async with meanwhile(*(again if at else [])):
+            result = await one.undo(undo, within_s=600)
+    assert (result.result, result.evidence["restored"]) == ("conflict", [])
+    assert "somebody else set" in result.detail
+    assert "LD_PRELOAD" in result.detail
+
+
+@in_virtual_time
+async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> None:
+    labels = dict([names.MANAGED_BY])
+    reboot = {
+        "apiVersion": "janitor.dgxc.nvidia.com/v1alpha1",
+        "kind": "RebootNode",
+        "metadata": {"name": "r1", "labels": labels},
+        "spec": {"nodeName": "node-1"},
+    }
+    marked = node("node-1")
+    marked["metadata"]["labels"] = {names.STATE_LABEL: "quarantined"}
+    async with timed_bench(tmp_path, marked, reboot) as (one, port):
+        port.agents.answer = agent(clears=False)
+        asked: list[str] = []
+
+        async def held(ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
+            del ref, grace_seconds
+            asked.append(uid)  # a finalizer keeps it
+
+        port.objects.delete = held
+        undo = ClearConsequences.before(
+            node("node-1") | {"metadata": port.store.get(NODE)["metadata"] | {"labels": {}}},
+            fault="f",
+            expected=False,
+            patience=timedelta(0),
+            maintenance=(),
+        )
+        with pytest.raises(ExceptionGroup) as told:
+            await one.undo(undo)
+        assert told.group_contains(StepError, match="RebootNode/r1 is still there")
+        assert asked == [port.store.get(Ref("RebootNode", "r1"))["metadata"]["uid"]]
