@@ -306,9 +306,13 @@ async def test_fields_that_somebody_sets_again_are_not_called_restored(tmp_path:
 
         if not at:
             port.objects.patch = put_back
+
+        def by_operator() -> None:
+            port.store.patch(TARGET.ref, shim)
+            rolled_out(port)
+
         undo = RestoreFields.of(changed, fields, rollout=TARGET if at else None)
-        again = [(at, partial(port.store.patch, TARGET.ref, shim)), (at, partial(rolled_out, port))]
-        async with meanwhile(*(again if at else [])):
+        async with meanwhile(*([(at, by_operator)] if at else [])):
             result = await one.undo(undo, within_s=600)
     assert (result.result, result.evidence["restored"]) == ("conflict", [])
     assert "somebody else set" in result.detail
@@ -342,7 +346,6 @@ async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> N
             patience=timedelta(0),
             maintenance=(),
         )
-        with pytest.raises(ExceptionGroup) as told:
+        with pytest.raises(StepError, match="RebootNode/r1 is still there"):
             await one.undo(undo)
-        assert told.group_contains(StepError, match="RebootNode/r1 is still there")
         assert asked == [port.store.get(Ref("RebootNode", "r1"))["metadata"]["uid"]]

@@ -78,7 +78,7 @@ class RestoreFields(Undo):
             return UndoResult.nothing("the object is gone")
         if now["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the object was replaced by another of its name")
-        ours = [str(one) for one in self.fields if decide(now, one) is Decision.RESTORE]
+        ours = [one for one in self.fields if decide(now, one) is Decision.RESTORE]
         rest: list[str] = []
 
         def restored(now: Object) -> dict[str, Any]:
@@ -89,7 +89,26 @@ class RestoreFields(Undo):
         conflicts = [str(one) for one in self.fields if decide(changed, one) is Decision.CONFLICT]
         more = "" if rest_of(changed) == rest[0] else MORE_CHANGED.format(ref=self._ref)
         await self._rolled_out(cluster, changed, ctx.run, keeps=bool(conflicts or more))
-        return UndoResult.conflict(more, restored=ours) if more else _result(ours, conflicts)
+        try:
+            end = await cluster.port.objects.get(self._ref)
+        except NotFound:
+            return UndoResult.nothing("the object is gone")
+        return self._result(end, ours, more)
+
+    def _result(self, end: Object, ours: list[Field], more: str) -> UndoResult:
+        """By the object that was read back once all was over: admission, or an operator, may have set a field again."""
+        found = {str(one): decide(end, one) for one in self.fields}
+        restored = [str(one) for one in ours if found[str(one)] is Decision.NOTHING]
+        again = [name for name, decision in found.items() if decision is Decision.RESTORE]
+        conflicts = [name for name, decision in found.items() if decision is Decision.CONFLICT]
+        whys = [more] if more else []
+        whys += [f"somebody else set {', '.join(again)} again"] if again else []
+        whys += [f"somebody else changed {', '.join(conflicts)}"] if conflicts else []
+        if whys:
+            return UndoResult.conflict("; ".join(whys), restored=restored, conflicts=[*conflicts, *again])
+        if restored:
+            return UndoResult.restored(f"{len(restored)} fields as before", restored=restored)
+        return UndoResult.nothing("all fields are as before")
 
     async def _rolled_out(self, cluster: Cluster, changed: Object, run: str, *, keeps: bool) -> None:
         """Also when nothing remained to restore: an interrupted undo may have patched already.
@@ -115,13 +134,3 @@ def _as_before(world: World, target: Target, generation: int, *, keeps: bool) ->
     """A lagging status is not enough: the pods have to be without the shim, too."""
     loaded = any(pod.shim for pod in target_pods(world, target))
     return rolled_out(world, target, generation) and (keeps or not loaded)
-
-
-def _result(ours: list[str], conflicts: list[str]) -> UndoResult:
-    if conflicts:
-        return UndoResult.conflict(
-            f"somebody else changed {', '.join(conflicts)}", restored=ours, conflicts=conflicts
-        )
-    if ours:
-        return UndoResult.restored(f"{len(ours)} fields as before", restored=ours)
-    return UndoResult.nothing("all fields are as before")
