@@ -48,6 +48,8 @@ class Users:
     """Belongs to a flow that admits nobody."""
     REAPER = "reaper"
     """Has what undos need, once a test has bound it."""
+    EDITOR = "editor"
+    """Has the built-in ClusterRole `edit` in one namespace, once a test has bound it."""
     NOBODY = "nobody"
     """Has no right."""
 
@@ -63,6 +65,7 @@ class Users:
             cls.ENTITLED,
             cls.JAILED,
             cls.REAPER,
+            cls.EDITOR,
             cls.NOBODY,
             *(cls.lacking(n) for n in range(len(runner_rights()))),
         ]
