@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 __all__ = ["OF_STEPS", "VERSION", "Event", "EventKind", "Outcome", "is_run"]
 
 VERSION = 2
-RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._]{0,63}")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def is_run(text: str) -> bool:

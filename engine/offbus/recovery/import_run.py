@@ -27,7 +27,7 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
     if head is None:
         raise CouldNotRun(f"the stored events of run {remaining.run} are not enough to finish it from here")
     name = str(head.get("name", ""))
-    if not is_run(remaining.run) or not NAME.fullmatch(name):
+    if not is_run(remaining.run) or "-" in remaining.run or not NAME.fullmatch(name):
         raise CouldNotRun(
             f"the stored events of run {remaining.run!r} are not valid: {name!r} cannot be a name"
         )

@@ -6,6 +6,9 @@ acknowledged by the API server before its effect begins. Undo records hold no se
 They are written one after the other, each conditional on the version written last, so that a former owner of the run
 cannot add to them. A record that cannot be stored is a StepError: its effect must not begin.
 
+They are read in offbus's own namespace alone, where only the runner's Role may write them (deploy/README.md), and they
+are hostile input all the same: events of another run, or of another environment, make them damaged.
+
 A journal without an undo that is stored here (a copy of a run's folder that was made too early) must not finish the
 run: `begin` refuses it.
 """
@@ -40,8 +43,9 @@ def records_name(run: str) -> str:
 
 
 def run_of_records(records: Object) -> str:
-    """The run that records belong to."""
-    return str((records["metadata"].get("labels") or {}).get(RECORDS_LABEL, ""))
+    """The run that records belong to; "" for an object of another name, which some program of ours may write."""
+    run = str((records["metadata"].get("labels") or {}).get(RECORDS_LABEL, ""))
+    return run if records["metadata"]["name"] == records_name(run) else ""
 
 
 def events_in(records: Object) -> list[Event]:
@@ -50,11 +54,17 @@ def events_in(records: Object) -> list[Event]:
     try:
         texts: list[str | bytes] = [*(records.get("data") or {}).values()]
         texts += [_unpacked(base64.b64decode(one, validate=True)) for one in packed]
-        return [checked(json.loads(text)) for text in texts]
+        return [_of_run(run_of_records(records), checked(json.loads(text))) for text in texts]
     except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
         ) from err
+
+
+def _of_run(run: str, event: Event) -> Event:
+    if event["run"] != run:
+        raise ValueError(f"one is of run {event['run']}")
+    return event
 
 
 def _unpacked(packed: bytes) -> bytes:

@@ -22,6 +22,8 @@ from offbus_steps.port import NotFound, Object, Ref
 __all__ = ["NOBODY", "runs_in_cluster", "runs_known", "unfinished_run"]
 
 NOBODY = "nobody"
+ENVIRONMENT = "kubernetes"
+"""The name of the environment that stores them (offbus_steps.kubernetes.environment)."""
 
 
 async def runs_in_cluster(options: KubernetesOptions) -> list[UnfinishedRun]:
@@ -51,7 +53,7 @@ async def unfinished_run(
 
 async def _records(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:
     found = await port.objects.list("ConfigMap", namespace=options.agent_namespace, labels=RECORDS_LABEL)
-    return {run_of_records(one): one for one in found.items}
+    return {run: one for one in found.items if (run := run_of_records(one))}
 
 
 def _unfinished(
@@ -73,8 +75,17 @@ def _unfinished(
 def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -> Event:
     if event["kind"] != EventKind.ENVIRONMENT_OPENED:
         return event
-    records = event["data"]["state"]["options"]
-    mine = {**journaled_options(options), "namespace": records["namespace"], "lease_s": records["lease_s"]}
+    if event["data"]["environment"] != ENVIRONMENT:
+        raise CouldNotRun(f"the records of run {event['run']} are of another environment than {ENVIRONMENT}")
+    try:
+        records = event["data"]["state"]["options"]
+        mine = {
+            **journaled_options(options),
+            "namespace": records["namespace"],
+            "lease_s": records["lease_s"],
+        }
+    except (KeyError, TypeError) as err:
+        raise CouldNotRun(f"the records of run {event['run']} do not say how it was opened: {err!r}") from err
     state = {**event["data"]["state"], "options": mine, "holder": "", "expired": expired}
     return {**event, "data": {**event["data"], "state": state}}
 
