@@ -12,6 +12,7 @@ from offbus.journal.events import Event
 from offbus.journal.reader import read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter
+from offbus.run_origin import seal
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_steps.kubernetes.environment import KUBERNETES
@@ -95,8 +96,15 @@ async def test_a_run_that_ends_clean_leaves_nothing(
 
 
 async def test_a_run_that_leaves_something_is_taken_over(
-    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, tmp_path: Path
+    options: KubernetesOptions,
+    runs: Runs,
+    port: KubernetesPort,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    seal(tmp_path)  # as the folder of a run that was made here
     async with opened(options, runs()) as cluster:
         await cluster.persist(RECORD)
         await cluster.close(finished=False)
@@ -104,7 +112,9 @@ async def test_a_run_that_leaves_something_is_taken_over(
         async with opened(options, runs(run="r2")):
             pytest.fail("two runs have the cluster")
     state = state_of(tmp_path, "r1-1")
-    async with KUBERNETES.opener.reopen(state, runs(epoch=2, before=[RECORD]), run_dir="") as cluster:
+    async with KUBERNETES.opener.reopen(
+        state, runs(epoch=2, before=[RECORD]), run_dir=str(tmp_path)
+    ) as cluster:
         assert await held(port, namespace) == "r1/2"
         kept = await port.objects.get(Ref("ConfigMap", records_name("r1"), namespace))
         assert "undo-00001" in kept["data"]
