@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from offbus.runs import RunFolder
+from offbus.errors import UsageError
+from offbus.runs import RunFolder, find_run
 from tests.kits.cli.left_runs import LONG, Commands, killed
 
 NOBODY = 65534
@@ -186,6 +187,20 @@ def test_a_draft_of_a_report_is_not_followed(commands: Commands, folder: RunFold
     (folder.path / "report.json.part").symlink_to(victim)
     assert commands.call("recover", folder.path).returncode == 0
     assert victim.read_text() == "precious"
+
+
+@as_root
+def test_a_folder_that_cannot_be_entered_is_told_as_that(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    (run / "journal.jsonl").touch()
+    tmp_path.chmod(0o755)
+    os.seteuid(NOBODY)
+    try:
+        with pytest.raises(UsageError, match=f"{run} cannot be read: Permission denied"):
+            find_run(tmp_path, str(run)).require_own()
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize(
