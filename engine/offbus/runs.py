@@ -151,12 +151,15 @@ def _surely_in_use(folder: RunFolder) -> bool:
 
 def find_run(base: Path, wanted: str) -> RunFolder:
     """The run of an id, a folder's name, or a path; "latest" is the newest. Raises UsageError."""
-    if "/" in wanted or Path(wanted, "journal.jsonl").exists():
-        given = Path(wanted)
-        folder = RunFolder(given if given.is_symlink() else given.resolve())
-        if folder.journal.exists():
-            return folder
-        raise UsageError(f"there is no run in {wanted}", hint="it has no journal.jsonl")
+    try:
+        if "/" in wanted or Path(wanted, "journal.jsonl").exists():
+            given = Path(wanted)
+            folder = RunFolder(given if given.is_symlink() else given.resolve())
+            if folder.journal.exists():
+                return folder
+            raise UsageError(f"there is no run in {wanted}", hint="it has no journal.jsonl")
+    except OSError as err:
+        raise UsageError(f"{wanted} cannot be read: {err.strerror}") from err
     runs = runs_in(base)
     if wanted == "latest":
         if runs:
