@@ -61,7 +61,8 @@ def _loaded(field: str, which: str, host_path: Callable[[str, str], str]) -> str
     """The containers of a field, changed."""
     made = f"Object.spec.{field}"
     mounts = ", ".join(_literal(f"{made}.volumeMounts", one) for one in MOUNTS)
-    env = ",\n      ".join(_literal(f"{made}.env", one) for one in variables(host_path))
+    plain = [one for one in variables(host_path) if "value" in one]
+    env = ",\n      ".join(_literal(f"{made}.env", one) for one in plain)
     return f"""object.spec.{field}.filter(c, {which}).map(c, {made}{{
     name: c.name,
     volumeMounts: [{mounts}],
@@ -86,6 +87,26 @@ Object{{spec: Object.spec{{
 """.strip()
 
 
+def _references(host_path: Callable[[str, str], str]) -> str:
+    """A JSON patch with the variables that are no plain values: an apply configuration may not set atomic fields.
+
+    A JSON patch names containers by their number, and CEL counts none: each that there may be is written out.
+    """
+    added = []
+    for field, which, most in (("containers", GPU_CONTAINER, 24), ("initContainers", SIDECAR, 8)):
+        for number in range(most):
+            here = f"object.spec.{field}"
+            named = f"exists(c, c.name == {here}[{number}].name)"
+            holds = f"has({here}) && size({here}) > {number} && {here}.filter(c, {which}).{named}"
+            added += [
+                f"({holds} ? [JSONPatch{{op: 'add', path: '/spec/{field}/{number}/env/-', "
+                f"value: {_literal(f'Object.spec.{field}.env', one)}}}] : [])"
+                for one in variables(host_path)
+                if "valueFrom" in one
+            ]
+    return " +\n".join(added)
+
+
 def policy_of(
     name: str, run: str, target: Target, images: Mapping[str, str], host_path: Callable[[str, str], str]
 ) -> Object:
@@ -105,7 +126,8 @@ def policy_of(
             },
         ],
         "mutations": [
-            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": _changed(host_path)}}
+            {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": _changed(host_path)}},
+            {"patchType": "JSONPatch", "jsonPatch": {"expression": _references(host_path)}},
         ],
     }
     return {"kind": POLICY, "metadata": meta_of(name, run), "spec": spec}

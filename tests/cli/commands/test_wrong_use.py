@@ -142,7 +142,9 @@ def test_a_manifest_that_is_missing_or_wrong_is_found_before_the_run(offbus, tmp
         offbus(command, "drill.yaml"), 2, f"drill.yaml:6:{column}: error OB310", "target.yaml cannot be read"
     )
     (tmp_path / "target.yaml").write_text("metadata: {name: [1]}\n")
-    told(offbus(command, "drill.yaml"), 2, "OB310", "target.yaml, document 1: metadata.name cannot be [1]")
+    told(
+        offbus(command, "drill.yaml"), 2, "OB310", "target.yaml:1:1, document 1: metadata.name cannot be [1]"
+    )
     (tmp_path / "target.yaml").write_text("{kind: Service, apiVersion: v1, metadata: {name: a}}\n")
     told(offbus(command, "drill.yaml"), 2, "OB310", "must have one target, it has none")
     untouched(tmp_path)

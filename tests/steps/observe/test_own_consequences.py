@@ -93,9 +93,8 @@ def settled(port: TimedPort, world: Any) -> bool | None:
 async def never(folder: Path, step: StepType, *script: Any, **more: Any) -> None:
     """The step waits until it is given up."""
     began = anyio.current_time()
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(TimeoutError):
         await seen(folder, step, *script, **more)
-    assert told.group_contains(TimeoutError)
     assert anyio.current_time() - began >= WITHIN_S
 
 
@@ -251,9 +250,8 @@ async def test_a_drain_that_failed_for_another_fault_fails_no_step(tmp_path: Pat
 
 @in_virtual_time
 async def test_a_drain_that_failed_for_the_fault_fails_the_step(tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup) as told:
+    with pytest.raises(StepFailed, match="failed to drain node-1"):
         await seen(tmp_path, AWAIT_DRAIN, quarantined(event()), state("drain-failed"))
-    assert told.group_contains(StepFailed, match="failed to drain node-1")
 
 
 @in_virtual_time
