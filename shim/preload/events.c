@@ -18,6 +18,7 @@ static struct {
 } mine[OFFBUS_SLOTS];
 static int mine_pid;
 static uint32_t lock;
+static bool complained; /* at the first faulted call of this process, once */
 static uint64_t hopeless_until_ns;
 static struct offbus_row chunk[CHUNK];
 
@@ -135,7 +136,8 @@ void events_note(const struct fault *fault, const struct function *f, const stru
   open_row(at, fault->slot.generation, now);
   struct offbus_record *record = is_nvml(f) ? &mine[at].row.nvml : &mine[at].row.cuda;
   bool first = faulted && record->state != OFFBUS_RECORD_COMPLETE;
-  int fd = is_due(at, first) ? page_open_events() : -1;
+  int fd = is_due(at, first) ? page_open_events(first && !complained) : -1;
+  complained |= first;
   if (fd >= 0) forget_if_freed(fd, at, now);
   if (faulted && record->state != OFFBUS_RECORD_COMPLETE) fill_record(record, fault, f, gpu, code);
   mine[at].row.intercepted += f->class_mask != 0;
@@ -150,7 +152,7 @@ __attribute__((destructor)) static void finish(void) {
   uint64_t mask = lock_take(&lock);
   bool any = false;
   for (unsigned i = 0; i < OFFBUS_SLOTS; i++) any |= mine[i].stale && mine[i].index != NO_ROW && mine[i].row.owner;
-  int fd = any && mine_pid == raw_getpid() ? page_open_events() : -1;
+  int fd = any && mine_pid == raw_getpid() ? page_open_events(false) : -1;
   for (unsigned i = 0; fd >= 0 && i < OFFBUS_SLOTS; i++)
     if (mine[i].stale) write_row(fd, i, NULL);
   if (fd >= 0) raw_close(fd);

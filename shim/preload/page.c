@@ -67,6 +67,7 @@ static void open_ctl(const char *path) {
   page_follow();
 }
 
+/* Whether an open file is one of events. */
 static bool is_events(int fd) {
   struct {
     uint32_t doorbell, magic;
@@ -78,11 +79,19 @@ static bool is_events(int fd) {
 }
 
 /* Opened each time: a program may close any unknown descriptor, and its number may be reused. */
-int page_open_events(void) {
+int page_open_events(bool complain) {
   const char *why;
   int fd = open_file(events_path, OFFBUS_EVENTS_SIZE, O_RDWR | O_NOFOLLOW, &why);
-  if (fd < 0 || is_events(fd)) return fd;
-  raw_close(fd);
+  if (fd >= 0 && is_events(fd)) return fd;
+  if (fd >= 0) raw_close(fd), why = "is not an events file of this version";
+  if (complain) {
+    struct line line = {0};
+    line_add(&line, "offbus: the next fault is not recorded: ");
+    line_add(&line, events_path);
+    line_add(&line, " ");
+    line_add(&line, why);
+    line_say(&line);
+  }
   return -1;
 }
 

@@ -102,7 +102,8 @@ void page_start(void);
 /* Copies the faults that are in force now; at most OFFBUS_SLOTS. */
 unsigned page_faults(struct fault *into);
 bool page_in_force(const struct fault *fault);
-int page_open_events(void); /* a descriptor for reading and writing; negative = nothing is recorded */
+/* A descriptor for reading and writing; negative = nothing is recorded, which is said if `complain`. */
+int page_open_events(bool complain);
 bool page_exists(void);     /* false: nothing will ever be in force here */
 void page_keep_armed(void); /* from now on every call takes the slow path, armed or not */
 void page_follow(void);     /* undoes page_keep_armed (in a forked child) */

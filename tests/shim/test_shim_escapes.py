@@ -57,9 +57,12 @@ def test_what_each_build_sees(
 
 @pytest.fixture
 def image(node: Node, programs: Path) -> Path:
-    """An image with the proxy where the driver was: `lib` with the real one below, the page above, a linked program."""
-    lib = node.folder / "lib"
+    """An image with the proxy where the driver was, the real one below it, page and events beside `lib`."""
+    lib = node.folder / "mounted" / "lib"
     (lib / "real").mkdir(parents=True)
+    for name, file in (("page", "ctl"), ("events", "events")):  # as a pod has them mounted
+        (node.folder / "mounted" / name).mkdir(parents=True)
+        os.link(node.folder / file, node.folder / "mounted" / name / file)
     shutil.copy(node.native / "proxy/libcuda.so.1", lib)
     shutil.copy(node.native / "standin/libcuda.so.1", lib / "real")
     shutil.copy(node.native / "liboffbus.so", lib)
@@ -87,7 +90,7 @@ def test_a_program_with_other_rights(node: Node, programs: Path, image: Path, as
 PRELOAD_FILE = """
 set -e
 mkdir "$1/upper" "$1/work"
-echo "$1/lib/liboffbus.so" >"$1/upper/ld.so.preload"
+echo "$1/mounted/lib/liboffbus.so" >"$1/upper/ld.so.preload"
 mount -t tmpfs none "$1/work"
 mkdir "$1/work/u" "$1/work/w"
 cp "$1/upper/ld.so.preload" "$1/work/u"
@@ -101,7 +104,7 @@ exec env -i "$@"
 def test_a_preload_file_reaches_an_emptied_environment(
     node: Node, programs: Path, image: Path, ask: Ask
 ) -> None:
-    """/etc/ld.so.preload, seen by this process alone (a mount namespace): the page is found beside the object."""
+    """/etc/ld.so.preload, seen by this process alone (a mount namespace): the files are beside the folder."""
     try:
         subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):

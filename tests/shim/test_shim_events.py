@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from offbus_agent.page.abi import ROWS, Events, Row
 from offbus_agent.page.control import EventsPage, PageError
-from offbus_agent.page.events_inotify import Doorbell
-from tests.kits.shim.shim_node import GPUS, Node, Program, now_ns
+from tests.kits.shim.shim_node import GPUS, Node, Program, hung, now_ns
 
 Probe = Callable[..., Program]
 SIZE = 131072
@@ -53,7 +52,7 @@ def test_nothing_is_written_while_nothing_is_armed(node: Node, probe: Probe) -> 
 
 
 def test_a_first_faulted_call_rings(node: Node, probe: Probe) -> None:
-    bell = Doorbell(node.folder / "events")
+    bell = hung(node)
     try:
         program = probe()
         assert select.select([bell.fd], [], [], 0)[0] == []

@@ -8,8 +8,7 @@ import pytest
 
 from offbus_agent.page.abi import Ctl
 from offbus_agent.page.control import CallClass, FaultMode
-from offbus_agent.page.events_inotify import Doorbell
-from tests.kits.shim.shim_node import GPUS, Node, Program, now_ns
+from tests.kits.shim.shim_node import GPUS, Node, Program, hung, now_ns
 
 Probe = Callable[..., Program]
 HOUR = 3_600_000_000_000
@@ -106,7 +105,7 @@ def test_a_fault_may_outlive_its_arming(node: Node, probe: Probe) -> None:
 
 
 def test_a_call_that_hangs_is_made_when_the_fault_is_over(node: Node, probe: Probe) -> None:
-    program, bell = probe(), Doorbell(node.folder / "events")
+    program, bell = probe(), hung(node)
     generation = node.arm(mode=FaultMode.HANG, classes=CallClass.SYNC)
     assert program.ask("alloc") == "0"
     program.tell("sync")
@@ -162,7 +161,7 @@ def test_many_threads_and_many_changes_never_mix_two_faults(node: Node) -> None:
             node.arm(gpu=GPUS[1], cuda_err=214)
             node.ctl.disarm("fault-1")
         node.arm(cuda_err=719)
-        bell = Doorbell(node.folder / "events")
+        bell = hung(node)
         assert select.select([bell.fd], [], [], 60)[0] or node.events.read()
         bell.close()
         assert program.ask("over") == "[0, 719]"

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from offbus_agent.page.events_inotify import Doorbell
 from tests.kits.shim.shim_build import PROGRAMS, compile_c
-from tests.kits.shim.shim_node import Node, Program, now_ns
+from tests.kits.shim.shim_node import Node, Program, hung, now_ns
 
 PROCESSES = 64
 
@@ -40,7 +39,7 @@ def ended(programs: list[Program]) -> list[list[int]]:
 
 def wait_for_rows(node: Node, generation: int) -> None:
     """Until every process has reported a faulted call; the watchdog is pytest's."""
-    bell = Doorbell(node.folder / "events")
+    bell = hung(node)
     try:
         while (
             len([row for row in node.events.read() if row.generation == generation and row.faulted])

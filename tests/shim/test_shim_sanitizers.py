@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 
 from offbus_agent.page.control import CallClass, FaultMode
-from offbus_agent.page.events_inotify import Doorbell
 from tests.kits.shim.shim_build import PROGRAMS, SHIM
-from tests.kits.shim.shim_node import GPUS, Node, Program
+from tests.kits.shim.shim_node import GPUS, Node, Program, hung
 
 MEMORY, THREADS = "address,undefined", "thread"
 REPORT = {
@@ -97,7 +96,7 @@ def tour(node: Node, program: Program) -> None:
 
 def hang(node: Node, program: Program) -> None:
     """A call that hangs until the fault is taken off."""
-    bell = Doorbell(node.folder / "events")
+    bell = hung(node)
     node.arm(mode=FaultMode.HANG, classes=CallClass.SYNC)
     program.tell("sync")
     assert select.select([bell.fd], [], [], 60)[0] == [bell.fd]
@@ -141,7 +140,7 @@ def test_threads_forks_and_changes_of_the_page_are_clean(
 
 def await_faulted(node: Node, generation: int) -> None:
     """Until a call was faulted by this arming."""
-    bell = Doorbell(node.folder / "events")
+    bell = hung(node)
     try:
         while not any(row.generation == generation and row.faulted for row in node.events.read()):
             select.select([bell.fd], [], [])  # a row is written after what it tells

@@ -342,6 +342,7 @@ async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> N
         undo = ClearConsequences.before(
             node("node-1") | {"metadata": port.store.get(NODE)["metadata"] | {"labels": {}}},
             fault="f",
+            cause=CAUSE,
             expected=False,
             patience=timedelta(0),
             maintenance=(),

@@ -12,8 +12,9 @@ would end another alarm of that GPU, too); remove what remains in the order of r
 (annotations before the cordon, or the responder would take it for a manual uncordon). Then every label, annotation,
 taint, condition and the cordon is as before, and read back.
 
-What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance); and
-a fault that its node's agent does not know has no consequences there, whatever a record says.
+What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance).
+Whatever a record says, nothing is changed on a node without a mark of the responder's, and a fault that its node's
+agent does not know has no consequences there.
 """
 
 from collections.abc import Callable, Iterable
@@ -240,6 +241,8 @@ class ClearConsequences(Undo):
             self._seen(cluster),
         )
         start = await objects.get(ref)
+        if not _is_marked(start):
+            return [], []
         node, share = project_node(start), Share.OTHERS
 
         def annotated(now: Object) -> Object:
@@ -263,10 +266,14 @@ class ClearConsequences(Undo):
         return [*differences(start, end), *removed], [*others, *(["a cordon"] if by_others else [])]
 
     def _remaining(self, cluster: Cluster, now: Object) -> list[str]:
-        """What of this fault's a node that was read back still has."""
-        before, node = self._before, project_node(now)
+        """What of this fault's a node that was read back still has, or what of before it has no more."""
+        before, node, meta = self._before, project_node(now), now["metadata"]
         held = before.held(node) and self._share(cluster, node) is not Share.OTHERS
-        return [*(["the quarantine"] if held else []), *(["the alarm"] if before.reported(node) else [])]
+        found = [*(["the quarantine"] if held else []), *(["the alarm"] if before.reported(node) else [])]
+        found += ["the cordon"] if self.cordoned and not node.cordoned else []
+        for what, was in (("labels", self.labels), ("annotations", self.annotations)):
+            found += [] if was.items() <= names.quarantine_marks(meta.get(what)).items() else [f"the {what}"]
+        return found
 
     def _is_ours(self, made: MaintenanceProjection, node: NodeProjection, seen: Seen, share: Share) -> bool:
         """Whether a maintenance resource is for this fault."""
@@ -274,6 +281,13 @@ class ClearConsequences(Undo):
         if not tracked and not made.gpus:
             return share is Share.OWN
         return self.cause.asked_for(made.ref.name, made.node, made.gpus, tracked)
+
+
+def _is_marked(node: Object) -> bool:
+    """Whether a responder has left a mark on the node: it sets one whenever it cordons, or lifts a quarantine."""
+    meta, conditions = node["metadata"], (node.get("status") or {}).get("conditions") or ()
+    marks = names.quarantine_marks(meta.get("labels")) or names.quarantine_marks(meta.get("annotations"))
+    return bool(marks) or any(map(names.is_responder_condition, conditions))
 
 
 def _projection(world: World, name: str) -> NodeProjection:

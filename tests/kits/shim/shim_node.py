@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from offbus_agent.page.control import CallClass, ControlPage, EventsPage, ProcessRow, Slot
+from offbus_agent.page.events_inotify import Doorbell
 
 GPUS = ("GPU-5d1d9a3e-1111-2222-3333-000000000001", "GPU-5d1d9a3e-1111-2222-3333-000000000002")
 PCI = ("0000:3b:00", "0000:5e:00")
@@ -143,3 +144,10 @@ class Node:
         """Let go of the files."""
         self.ctl.close()
         self.events.close()
+
+
+def hung(node: Node) -> Doorbell:
+    """A doorbell at the events file of the node."""
+    bell = Doorbell(node.folder)
+    bell.watch([node.folder])
+    return bell
