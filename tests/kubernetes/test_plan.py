@@ -222,7 +222,7 @@ async def test_pod_security_agents_and_another_run_refuse(town: Town) -> None:
     assert await town.everything() == before
     assert f"no agent is ready on {town.nodes[1]}" in plan.said
     assert "the cluster is in use by run r1 (held by r1/1@there)" in plan.said
-    assert f"Pod Security forbids the shim's hostPath volume in namespace {town.drills}" in plan.said
+    assert f"Pod Security forbids the shim's hostPath volumes in namespace {town.drills}" in plan.said
     assert f"kubectl label namespace {town.drills} pod-security.kubernetes.io/enforce=privileged" in plan.said
     assert "a run would be refused: 3 reasons" in plan.said
 
