@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from offbus_agent.page.control import ControlPage
+from tests.kits.agent.node_world import request
+
 
 def run(*words, **more):
     return subprocess.run(
@@ -177,3 +180,25 @@ def test_only_the_owner_may_use_socket_and_state(agents, node, name):
     assert node.sock.stat().st_mode & 0o077 == 0
     assert node.state.parent.stat().st_mode & 0o077 == 0
     assert (node.root / name).exists()
+
+
+def test_a_library_that_was_replaced_is_restored_before_a_fault_is_armed(agents, node):
+    library = node.root / "run/offbus/lib/liboffbus.so"
+    agent = agents.start()
+    ours = library.read_bytes()
+    library.write_bytes(b"\x7fELF of somebody else")
+    status, error = agent.refused("/faults", request(planes=["cuda"]))
+    assert (status, error["code"]) == (500, "plane_failed")
+    assert "restored" in error["message"]
+    assert library.read_bytes() == ours
+    agent.post("/faults", request("f2", planes=["cuda"]), expect=201)
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 4096, b"x" * 100_000], ids=["cut", "no page", "too long"])
+def test_a_damaged_page_is_replaced_at_the_start(agents, node, content):
+    node.ctl.parent.mkdir(parents=True)
+    node.ctl.write_bytes(content)
+    agent = agents.start()
+    agent.post("/faults", request(planes=["cuda"]), expect=201)
+    assert ControlPage.create(node.ctl).read().armed
+    assert "replaced by a new page" in agent.stop()[1]
