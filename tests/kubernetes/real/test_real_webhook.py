@@ -16,6 +16,7 @@ from offbus_steps.port import Ref
 from offbus_steps.prepare.admission_kinds import POLICY, WEBHOOK
 from offbus_steps.prepare.admission_methods import Admitted, supported_methods
 from offbus_steps.testing.conformance.waiting import until
+from offbus_steps.workloads.shim_mounts import VOLUMES
 from offbus_steps.workloads.target import Target
 from tests.kits.cluster.own_images import PYTHON_IMAGE, python_mounts
 from tests.kits.kubernetes.installing import ClusterPaths, install, uninstall
@@ -88,4 +89,4 @@ async def test_the_deployed_webhook_loads_the_shim_into_the_targets_pods_alone(
 
 async def is_loaded(port: KubernetesPort, pod: dict[str, Any]) -> bool:
     shown = await port.objects.create(pod, dry_run=True)
-    return any(volume["name"] == "offbus" for volume in shown["spec"]["volumes"])
+    return any(one in shown["spec"]["volumes"] for one in VOLUMES)
