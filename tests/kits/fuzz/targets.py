@@ -38,6 +38,14 @@ CUT = b"\n--\n"
 
 def proc(data: bytes) -> None:
     """A process's files in /proc: whatever they hold, nothing is raised, and a name or a path is no field."""
+    real, processes._PROC = processes._PROC, _proc_root()
+    try:
+        _read_proc(data)
+    finally:
+        processes._PROC = real  # the tests of the same process need it
+
+
+def _read_proc(data: bytes) -> None:
     root, page = _proc_root(), _folder() / "page"
     parts = [*data.split(CUT, 3), b"", b"", b"", b""]
     for file, content in zip(("status", "maps", "cgroup", "environ"), parts, strict=False):
@@ -153,7 +161,6 @@ def _proc_root() -> Path:
         (root / pid / "ns").mkdir(parents=True)
     (root / "7/ns/pid").touch()
     (root / str(os.getpid()) / "ns/pid").touch()
-    processes._PROC = root
     return root
 
 
