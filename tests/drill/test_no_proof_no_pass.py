@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -70,7 +72,7 @@ def test_a_kernel_log_that_drops_the_line_after_acknowledging_it(offbus):
 
 def test_a_page_that_processes_do_not_map(offbus, tmp_path):
     for node in up(offbus).nodes():
-        page = node / "run" / "offbus" / "ctl"
+        page = node / "run" / "offbus" / "page" / "ctl"
         shutil.copy(page, tmp_path / "ctl")
         page.unlink()  # the agent keeps writing to the page that it mapped; processes find another one
         shutil.copy(tmp_path / "ctl", page)
@@ -79,15 +81,48 @@ def test_a_page_that_processes_do_not_map(offbus, tmp_path):
     assert finished.report["faults"] == []
 
 
-def test_a_shim_that_does_nothing(offbus):
-    """It is loaded, as every library would be; what is armed reaches nobody."""
+def inert(library: Path) -> int:
+    """Put a library that does nothing in the shim's place; its inode."""
     maps = Path("/proc/self/maps").read_text().splitlines()
     path = next(line.split()[-1] for line in maps if "/libm.so" in line or "/libc.so" in line)
+    library.unlink()
+    shutil.copy(path, library)
+    return library.stat().st_ino
+
+
+def test_a_shim_that_was_replaced(offbus):
     for node in up(offbus).nodes():
-        library = node / "run" / "offbus" / "lib" / "liboffbus.so"
-        library.unlink()
-        shutil.copy(path, library)
+        inert(node / "run" / "offbus" / "lib" / "liboffbus.so")
     finished = offbus.run(SCENARIOS / "xid79.yaml")
+    assert finished.code == 3, finished.output
+    assert "liboffbus.so had been replaced or removed and is restored now" in finished.output
+    assert finished.report["faults"] == []
+
+
+def test_a_shim_that_does_nothing(offbus):
+    """It is loaded, as every library would be; what is armed reaches nobody. Ours is back before the arming."""
+    libraries = [node / "run" / "offbus" / "lib" / "liboffbus.so" for node in up(offbus).nodes()]
+    ours = libraries[0].read_bytes()
+    loaded = {inert(library): library for library in libraries}
+    over = threading.Event()
+
+    def give_back() -> None:
+        while loaded and not over.is_set():
+            for maps in Path("/proc").glob("[0-9]*/maps"):
+                with suppress(OSError):
+                    words = {line.split()[4] for line in maps.read_text().splitlines()}
+                    for inode in [one for one in loaded if str(one) in words]:
+                        library = loaded.pop(inode)
+                        library.unlink()
+                        library.write_bytes(ours)
+
+    giving = threading.Thread(target=give_back)
+    giving.start()
+    try:
+        finished = offbus.run(SCENARIOS / "xid79.yaml")
+    finally:
+        over.set()
+        giving.join()
     failed(finished, "requests well", "no faulted CUDA call by a process of the target was seen")
     fault = finished.report["faults"][0]
     assert not fault["proven"]

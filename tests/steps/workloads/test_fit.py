@@ -1,4 +1,4 @@
-"""Whether evicted pods fit elsewhere. The same rules beside the real scheduler: tests/kubernetes/test_scheduler.py."""
+"""Whether evicted pods fit elsewhere. The same rules beside the real scheduler: tests/kubernetes/test_real_scheduler.py."""
 
 from typing import Any
 
