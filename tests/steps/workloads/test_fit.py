@@ -1,4 +1,4 @@
-"""Whether evicted pods fit elsewhere. The same rules beside the real scheduler: tests/kubernetes/test_real_scheduler.py."""
+"""Whether evicted pods fit elsewhere. tests/kubernetes/test_real_scheduler.py has the same beside the scheduler."""
 
 from typing import Any
 
