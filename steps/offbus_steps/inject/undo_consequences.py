@@ -241,9 +241,11 @@ class ClearConsequences(Undo):
             self._seen(cluster),
         )
         start = await objects.get(ref)
-        if not _is_marked(start):
-            return [], []
         node, share = project_node(start), Share.OTHERS
+        by_others = before.cordoned_by_others(node)
+        cordons = ["a cordon"] if by_others else []
+        if not _is_marked(start):
+            return [], cordons
 
         def annotated(now: Object) -> Object:
             nonlocal share
@@ -256,14 +258,13 @@ class ClearConsequences(Undo):
             cluster, self.node, keep=self.maintenance, ours=lambda one: self._is_ours(one, node, seen, share)
         )
         await change(objects, ref, before.with_conditions, status=True)
-        by_others = before.cordoned_by_others(node)
         cordon = node.cordoned if by_others else self.cordoned
         taints = seen.taints | applied_taints(node.annotations)
         end = await change(
             objects, ref, lambda now: before.with_spec(now, share, cordon=cordon, taints=taints)
         )
         others = [f"a quarantine for {one}" for one in self.cause.others(node.tracked)]
-        return [*differences(start, end), *removed], [*others, *(["a cordon"] if by_others else [])]
+        return [*differences(start, end), *removed], [*others, *cordons]
 
     def _remaining(self, cluster: Cluster, now: Object) -> list[str]:
         """What of this fault's a node that was read back still has, or what of before it has no more."""
