@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 STRANGERS = 24
-"""How many connections may be open on which nobody has shown the token."""
+"""How many connections to an agent may be open on which nobody has shown the token."""
 AT_ONCE = 8
 """Connections that asyncio accepts in one go (its `backlog`), before it serves anybody else."""
 PENDING = 1024
@@ -57,16 +57,17 @@ _log = logging.getLogger(__name__)
 class Strangers:
     """The connections of one server on which nobody has shown the token, oldest first, by peer address."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._by_peer: dict[str, dict[Connection, None]] = {}
         self._trim: asyncio.TimerHandle | None = None
 
     def add(self, connection: "Connection") -> None:
         """Add the newest one. If there are too many, the surplus is ended soon: what it has sent is read before."""
         self._by_peer.setdefault(connection.peer, {})[connection] = None
-        if len(self) > 2 * STRANGERS:
+        if len(self) > 2 * self._most:
             self._end_oldest()
-        elif len(self) > STRANGERS and not self._trim:
+        elif len(self) > self._most and not self._trim:
             self._trim = connection.loop.call_later(_TRIM_AFTER_S, self._end_surplus)
 
     def remove(self, connection: "Connection") -> None:
@@ -81,7 +82,7 @@ class Strangers:
 
     def _end_surplus(self) -> None:
         self._trim = None
-        while len(self) > STRANGERS:
+        while len(self) > self._most:
             self._end_oldest()
 
     def _end_oldest(self) -> None:
@@ -156,11 +157,14 @@ class Connection(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
-def protocol() -> type[Connection]:
-    """The connections of one server, for uvicorn's setting `http`, which is a class; its application is `bounded`."""
+def protocol(most: int = STRANGERS) -> type[Connection]:
+    """The connections of one server, for uvicorn's setting `http`, which is a class; its application is `bounded`.
+
+    `most` may be strangers'. A server without a token has strangers alone, and ends them in the middle of a request.
+    """
 
     class Bounded(Connection):
-        strangers = Strangers()
+        strangers = Strangers(most)
 
     return Bounded
 

@@ -4,8 +4,8 @@ import asyncio
 import resource
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from http.client import HTTPConnection
 
@@ -151,24 +151,48 @@ async def test_a_connection_that_sends_a_byte_now_and_then_is_closed_too(node: N
             await drip(writer)
 
 
-@in_virtual_asyncio_time
-async def test_an_answer_that_does_not_come_ends_its_connection(node: Node) -> None:
-    async def never(_scope: object, _receive: object, _send: object) -> None:
-        await anyio.sleep_forever()
+async def never(_scope: object, _receive: object, _send: object) -> None:
+    await anyio.sleep_forever()
 
+
+@asynccontextmanager
+async def without_answer(node: Node, most: int) -> AsyncIterator[None]:
+    """A server that answers nothing, and lets strangers have so many connections."""
     with listen_unix(node.sock) as listening:
-        config = uvicorn.Config(bounded(never), log_config=None, lifespan="off", ws="none", http=protocol())
+        config = uvicorn.Config(
+            bounded(never), log_config=None, lifespan="off", ws="none", http=protocol(most)
+        )
         server = OwnSignals(config)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(lambda: server.serve(sockets=[listening]))
             await anyio.sleep(1)
-            reader, writer = await asyncio.open_unix_connection(str(node.sock))
-            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-            with suppress(ConnectionResetError):
-                assert await reader.read() == b""
-            assert anyio.current_time() == pytest.approx(1 + ANSWER_S, abs=1)
-            writer.close()
+            yield
             server.stop()
+
+
+@in_virtual_asyncio_time
+async def test_an_answer_that_does_not_come_ends_its_connection(node: Node) -> None:
+    async with without_answer(node, STRANGERS):
+        reader, writer = await asyncio.open_unix_connection(str(node.sock))
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert anyio.current_time() == pytest.approx(1 + ANSWER_S, abs=1)
+        writer.close()
+
+
+@pytest.mark.parametrize(("most", "remaining"), [(4, 4), (12, 10)])
+@in_virtual_asyncio_time
+async def test_a_server_has_as_many_strangers_as_it_wants(node: Node, most: int, remaining: int) -> None:
+    async with without_answer(node, most):
+        opened = [await asyncio.open_unix_connection(str(node.sock)) for _ in range(10)]
+        for _, writer in opened:
+            with suppress(ConnectionError):
+                writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        await anyio.sleep(1)
+        assert sum(not reader.at_eof() and not reader.exception() for reader, _ in opened) == remaining
+        for _, writer in opened:
+            writer.close()
 
 
 @in_virtual_asyncio_time

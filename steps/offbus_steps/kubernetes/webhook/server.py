@@ -47,6 +47,8 @@ PORT = 8443
 GRACE_S = 5
 LARGEST_REVIEW = 4 * 1024 * 1024
 """Bytes; etcd stores no object of more than 1.5 MiB, and a review holds one."""
+MOST_CONNECTIONS = 256
+"""Several times what API servers open for pods that are created together: one more ends a review that is under way."""
 ENDS_AFTER_S = LIFETIME.total_seconds() * 0.8
 
 
@@ -102,7 +104,7 @@ class _Server(OwnSignals):
             server_header=False,
             lifespan="off",
             loop="asyncio",
-            http=protocol(),
+            http=protocol(MOST_CONNECTIONS),
             backlog=AT_ONCE,
             ws="none",
             timeout_graceful_shutdown=GRACE_S,
