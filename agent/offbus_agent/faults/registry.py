@@ -113,7 +113,7 @@ class FaultBook:
     def end(self, stored: StoredFault, state: State) -> None:
         """Remove an armed fault from the page. The caller persists."""
         if stored.fault.state is State.ARMED:
-            self._planes.disarm(stored.fault.id)
+            self.heal(stored)
             stored.fault.state = state
             self._store.put(stored)
             self.events.append(stored, "expired" if state is State.EXPIRED else "disarmed")
