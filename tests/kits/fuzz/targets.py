@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from offbus.errors import CouldNotRun, StepError
-from offbus.journal.codec import decode, encode
+from offbus.journal.codec import NewerFormat, decode, encode
 from offbus.journal.reader import read_journal
 from offbus.report.fold import fold
 from offbus_agent.faults import processes
@@ -70,7 +70,11 @@ def journal(data: bytes) -> None:
     for raw in (data, sealed):
         path = _folder() / "journal.jsonl"
         path.write_bytes(raw)
-        found = read_journal(path)
+        try:
+            found = read_journal(path)
+        except NewerFormat:
+            assert path.read_bytes() == raw, "nothing of a newer offbus is touched"
+            continue
         assert found.good_bytes + found.torn_bytes == len(raw)
         numbers = [event["seq"] for event in found.events]
         assert numbers == sorted(set(numbers)), "in order, each once"
