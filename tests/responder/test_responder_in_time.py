@@ -14,10 +14,11 @@ import pytest
 from anyio.abc import TaskStatus
 
 from offbus_agent.kernel_log.open import open_kernel_log
-from offbus_sandbox.responder.condition import kube_time, updated_conditions
+from offbus_sandbox.responder.condition import kube_time
 from offbus_sandbox.responder.config import Breaker, ResponderConfig
-from offbus_sandbox.responder.controller import controller, reconciler
+from offbus_sandbox.responder.controller import controller
 from offbus_sandbox.responder.controller.controller import Controller
+from offbus_sandbox.responder.datastore import LABEL, Datastore, Document
 from offbus_sandbox.responder.detector.detector import Detector
 from offbus_sandbox.responder.detector.publisher import Publisher
 from offbus_sandbox.responder.health_event import HealthEvent
@@ -34,6 +35,7 @@ from tests.kits.steps.timed_port import TimedPort, pod, put
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 NODE = Ref("Node", "node-1")
+NAMESPACE = "nvsentinel"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 FATAL = fault("79")
 HEALTHY = HealthEvent(isHealthy=True, nodeName="node-1")
@@ -72,10 +74,15 @@ async def responding(folder: Path, config: ResponderConfig, *pods: Object) -> As
 
 def tell(port: TimedPort, event: HealthEvent, node: str = "node-1") -> None:
     """What a detector does."""
-    ref = Ref("Node", node)
-    status = port.store.get(ref).get("status", {})
-    conditions = updated_conditions(status.get("conditions", []), event, utc())
-    port.store.set_status(ref, {**status, "conditions": conditions})
+    document = Document.of(event, utc())
+    ref = Datastore(port.objects, NAMESPACE).ref(node)
+    data = {document.event.id: document.model_dump_json()}
+    if port.store.find(ref):
+        port.store.patch(ref, {"data": data})
+        return
+    key, value = LABEL
+    metadata = {"name": ref.name, "namespace": ref.namespace, "labels": {key: value}}
+    port.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
 
 
 class States:
@@ -122,12 +129,19 @@ async def test_each_transition_waits_for_its_own_delay(tmp_path: Path) -> None:
 
 
 @in_virtual_time
-async def test_a_fault_that_goes_within_the_delay_is_not_answered(tmp_path: Path) -> None:
+async def test_events_are_taken_one_after_another_each_after_its_delay(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW) as port:
         states = States(port)
         async with meanwhile((5, partial(tell, port, FATAL)), (14.9, partial(tell, port, HEALTHY))):
             await anyio.sleep(1000)
-        assert states.seen == []
+        assert states.seen == [
+            ("quarantined", 15),
+            ("drain-succeeded", 35),
+            ("", 55),
+            # Healthy since, but its document was drained before: fault-remediation still acts on it.
+            ("remediating", 65),
+            ("remediation-succeeded", 65),
+        ]
 
 
 def guarded(store: Any) -> None:
@@ -147,7 +161,7 @@ async def test_an_eviction_that_a_budget_refuses_is_asked_for_again_after_a_paus
         budget = Ref("PodDisruptionBudget", "keep", "drill")
         async with meanwhile((0, partial(tell, port, FATAL)), (31.8, partial(port.store.delete, budget))):
             await anyio.sleep(1000)
-        again = reconciler._EVICT_AGAIN_S
+        again = SLOW.drain_retry_s
         assert moments(port, "evict Pod") == [30 + number * again for number in range(5)]
 
 
@@ -164,8 +178,8 @@ async def test_pods_are_deleted_when_their_time_after_the_quarantine_is_over(tmp
         states = States(port)
         async with meanwhile((5, partial(tell, port, FATAL))):
             await anyio.sleep(5000)
-        assert port.objects.times("delete Pod") == [15 + 3600]
-        assert states.at("drain-succeeded") == 15 + 3600
+        assert port.objects.times("delete Pod") == [5 + 3600]
+        assert states.at("drain-succeeded") == 5 + 3600 + config.drain_retry_s
 
 
 @in_virtual_time
@@ -186,34 +200,33 @@ async def test_a_pod_that_stays_not_ready_is_waited_for_no_longer(tmp_path: Path
 async def test_the_breaker_counts_the_cordons_of_its_window(
     tmp_path: Path, second_at: float, trips: bool
 ) -> None:
-    breaker = Breaker(enabled=True, percentage=50, duration_s=300, namespace="default")
+    breaker = Breaker(enabled=True, percentage=50, duration_s=300)
     async with responding(tmp_path, SLOW.model_copy(update={"circuit_breaker": breaker})) as port:
         other = fault("79").model_copy(update={"nodeName": "node-2"})
         async with meanwhile(
             (0, partial(tell, port, FATAL)), (second_at, partial(tell, port, other, "node-2"))
         ):
             await anyio.sleep(1000)
-        assert (port.store.find(Ref("ConfigMap", names.BREAKER, "default")) is not None) is trips
+        assert (port.store.find(Ref("ConfigMap", names.BREAKER, NAMESPACE)) is not None) is trips
 
 
 @in_virtual_time
-async def test_a_tripped_breaker_is_looked_at_again_after_a_pause(tmp_path: Path) -> None:
-    breaker = Breaker(enabled=True, namespace="default")
-    config = SLOW.model_copy(update={"circuit_breaker": breaker, "quarantine_delay_s": 0})
+async def test_a_tripped_breaker_stops_every_node_even_after_it_was_reset(tmp_path: Path) -> None:
+    config = SLOW.model_copy(update={"circuit_breaker": Breaker(enabled=True), "quarantine_delay_s": 0})
     async with responding(tmp_path, config) as port:
-        ref = Ref("ConfigMap", names.BREAKER, "default")
+        ref = Ref("ConfigMap", names.BREAKER, NAMESPACE)
         metadata = {"name": ref.name, "namespace": ref.namespace}
         port.store.create(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": "TRIPPED"}}
         )
-        states = States(port)
+        states, others = States(port), States(port, "node-2")
+        other = fault("79").model_copy(update={"nodeName": "node-2"})
         reset = partial(port.store.patch, ref, {"data": {"status": "CLOSED"}})
-        async with meanwhile((0, partial(tell, port, FATAL)), (42, reset)):
+        async with meanwhile(
+            (0, partial(tell, port, FATAL)), (42, reset), (50, partial(tell, port, other, "node-2"))
+        ):
             await anyio.sleep(1000)
-        again = reconciler._BREAKER_AGAIN_S
-        looks = moments(port, "get ConfigMap")
-        assert looks[:10] == [number * again for number in range(10)]
-        assert states.at("quarantined") == 9 * again
+        assert (states.seen, others.seen) == ([], [])
 
 
 @in_virtual_time
@@ -223,7 +236,7 @@ async def test_a_node_is_looked_at_again_while_the_api_cannot_be_reached(tmp_pat
             (0, partial(tell, port, FATAL)), (9, port.objects.leave), (12, port.objects.come_back)
         ):
             await anyio.sleep(20)
-        looks = [at for at in moments(port, "get Node") if 10 <= at <= 12]
+        looks = [at for at in moments(port, "get ConfigMap") if 10 <= at <= 12]
         assert looks == [10 + number * controller._RETRY_S for number in range(5)]
 
 
@@ -272,10 +285,11 @@ async def test_a_health_event_is_written_again_and_again_until_the_api_is_reache
     put(port.store, gpu_node("node-1"))
     port.objects.leave()
     async with meanwhile((20, port.objects.come_back)):
-        await Publisher(port.objects, "node-1").publish(FATAL)
-    tries = port.objects.times("get Node")
+        await Publisher(port.objects, "node-1", ResponderConfig()).publish(FATAL)
+    tries = port.objects.times("patch ConfigMap")
     assert pauses_of(tries) == pytest.approx(BACK_OFF)
     assert anyio.current_time() == tries[-1]
+    assert port.objects.times("patch Node") == [tries[-1]]
     port.store.close()
 
 
@@ -294,7 +308,9 @@ async def repairing(folder: Path, delay_s: float) -> AsyncIterator[TimedPort]:
     }
     port.store.create(reboot)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Janitor(port.objects, LocalNodes(folder), delay_s).run)
+        tasks.start_soon(
+            Janitor(port.objects, LocalNodes(folder), ResponderConfig(janitor_delay_s=delay_s)).run
+        )
         yield port
         tasks.cancel_scope.cancel()
     port.store.close()
@@ -306,8 +322,8 @@ async def test_a_repair_that_cannot_be_told_is_tried_again_after_a_pause(tmp_pat
         async with meanwhile((40, port.objects.leave), (48.2, port.objects.come_back)):
             await anyio.sleep(100)
         tries = port.objects.times("get RebootNode")
-        assert tries == [46.5 + number * janitor._AGAIN_S for number in range(5)]
-        (done,) = port.store.get(Ref("RebootNode", "reboot"))["status"]["conditions"]
+        assert tries == [0, *(46.5 + number * janitor._AGAIN_S for number in range(5))]
+        _, done = port.store.get(Ref("RebootNode", "reboot"))["status"]["conditions"]
         assert done["status"] == "True"
 
 

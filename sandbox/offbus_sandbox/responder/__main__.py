@@ -77,7 +77,7 @@ async def _pretend(args: argparse.Namespace, config: ResponderConfig, port: Port
     if config.janitor is JanitorMode.MANUAL:
         await anyio.sleep_forever()
     own = OwnNode(args.node, args.root, args.kernel_log or args.root / "kmsg")
-    await Janitor(port.objects, own, config.janitor_delay_s).run()
+    await Janitor(port.objects, own, config).run()
 
 
 PROGRAMS = {"detector": _detect, "controller": _control, "janitor": _pretend}

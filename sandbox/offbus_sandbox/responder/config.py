@@ -8,6 +8,7 @@ the environment, or change while a program runs.
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -53,7 +54,10 @@ class Breaker(_Model):
         default=50, gt=0, le=100, description="Share of GPU nodes cordoned within `duration_s` that trips it."
     )
     duration_s: float = Field(default=300, gt=0, description="The window. NVSentinel: 5m.")
-    namespace: str = Field(default="nvsentinel", description="Namespace of the ConfigMap `circuit-breaker`.")
+    namespace: str = Field(
+        default="nvsentinel",
+        description="Namespace of the ConfigMap `circuit-breaker`, and of the datastore's.",
+    )
 
 
 class ResponderConfig(_Model):
@@ -77,16 +81,32 @@ class ResponderConfig(_Model):
         description="Detector: ignore lines about PCI addresses not in the node's metadata, for nodes "
         "that share one kernel. NVSentinel has no such filter.",
     )
+    condition_delay_s: float = Field(
+        default=0,
+        ge=0,
+        description="Detector: from the stored event to the node's condition. NVSentinel writes both by independent "
+        "ways: the cordon was seen 0.2 s before the condition.",
+    )
     quarantine_delay_s: float = Field(
-        default=0.1, ge=0, description="Condition to cordon. NVSentinel: 2.9 s (p50 of a 200-node burst)."
+        default=0.1, ge=0, description="Event to cordon. NVSentinel: 2.9 s (p50 of a 200-node burst)."
     )
     drain_delay_s: float = Field(
-        default=0.1,
-        ge=0,
-        description="Cordon to first eviction. NVSentinel: 16.2 s cordon to drained (same burst).",
+        default=0.1, ge=0, description="Cordon to first eviction (`draining`). NVSentinel: 0.1 s."
+    )
+    drain_retry_s: float = Field(
+        default=0.5,
+        gt=0,
+        description="Pause between two looks at a drain, which changes do not shorten. NVSentinel: 10 s.",
     )
     remediate_delay_s: float = Field(
-        default=0.2, ge=0, description="Drained to maintenance resource. NVSentinel: 3.2 s (same burst)."
+        default=0.2, ge=0, description="Drained to maintenance resource. NVSentinel: 0.2 to 0.3 s."
+    )
+    reset_by: Literal["RebootNode", "GPUReset"] = Field(
+        default="RebootNode", description="What COMPONENT_RESET asks for. NVSentinel's chart: RebootNode."
+    )
+    dry_run: bool = Field(
+        default=False,
+        description="Annotate and label, but neither cordon, evict nor request maintenance. NVSentinel: false.",
     )
     janitor: JanitorMode = Field(
         default=JanitorMode.SIMULATE,
@@ -96,7 +116,12 @@ class ResponderConfig(_Model):
     janitor_delay_s: float = Field(
         default=0.5,
         ge=0,
-        description="Maintenance resource to its completion. NVSentinel: 46.5 s (a kwok reboot).",
+        description="Maintenance resource to its completion. NVSentinel: 3 to 9 s (provider `kind`).",
+    )
+    signal_delay_s: float = Field(
+        default=0,
+        ge=0,
+        description="Of `janitor_delay_s`: until the repair begins (`SignalSent`); before it, the resource is pending.",
     )
     uncordon_delay_s: float = Field(
         default=0.1, ge=0, description="Last fault cleared to uncordon. NVSentinel: at once, after the event."

@@ -34,6 +34,7 @@ __all__ = [
     "REPORTS_NAMESPACE",
     "RULESET",
     "SERVICE",
+    "SIGNAL_SENT",
     "STATE_LABEL",
     "TRUE",
     "UNCORDON_BY",
@@ -89,6 +90,8 @@ REPORTS_NAMESPACE = "default"
 """The namespace of its events about nodes."""
 COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
 """Maintenance resource -> the condition with its result (NVSentinel: `completeConditionType`)."""
+SIGNAL_SENT = "SignalSent"
+"""The condition of a maintenance resource whose repair has begun."""
 MAINTENANCE_KINDS = tuple(COMPLETE_CONDITION)
 """The resources by which it requests a reboot or a reset of a node."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")

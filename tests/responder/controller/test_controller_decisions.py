@@ -1,12 +1,12 @@
 """What the controller decides, on plain objects: patches of the node and maintenance resources."""
 
 import json
+import uuid
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from offbus_sandbox.responder.condition import faults_of, updated_conditions
 from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
 from offbus_sandbox.responder.controller.quarantine import (
     cancel_patch,
@@ -14,19 +14,17 @@ from offbus_sandbox.responder.controller.quarantine import (
     release_patch,
     track_patch,
 )
-from offbus_sandbox.responder.controller.remediation import record_json, remediations
-from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.controller.remediation import record_json, remediation
+from offbus_sandbox.responder.datastore import Document
+from offbus_sandbox.responder.health_event import Entity, HealthEvent
 from tests.kits.responder.health_events import UUID, fault
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def node(*faults: HealthEvent, **fields: Any) -> dict[str, Any]:
-    conditions: list[dict[str, Any]] = []
-    for one in faults:
-        conditions = updated_conditions(conditions, one, NOW)
+def node(**fields: Any) -> dict[str, Any]:
     metadata = {"name": "node-1", "uid": "u-1", "resourceVersion": "5", **fields.pop("metadata", {})}
-    return {"kind": "Node", "metadata": metadata, "spec": fields, "status": {"conditions": conditions}}
+    return {"kind": "Node", "metadata": metadata, "spec": fields}
 
 
 def patched(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -39,9 +37,15 @@ def patched(before: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     return {**before, "metadata": metadata, "spec": spec}
 
 
-def quarantined(*faults: HealthEvent, **fields: Any) -> dict[str, Any]:
-    before = node(*faults, **fields)
-    return patched(before, quarantine_patch(NodeView(before), NodeView(before).faults, NOW))
+def stored(event: HealthEvent) -> HealthEvent:
+    """With the id that the datastore gives it."""
+    return Document.of(event.model_copy(update={"generatedTimestamp": NOW}), NOW).event
+
+
+def quarantined(event: HealthEvent, *more: HealthEvent, **fields: Any) -> dict[str, Any]:
+    before = node(**fields)
+    held = patched(before, quarantine_patch(NodeView(before), stored(event), NOW))
+    return patched(held, track_patch(NodeView(held), [*NodeView(held).tracked, *map(stored, more)]))
 
 
 def test_a_quarantined_node_is_cordoned_annotated_and_labelled() -> None:
@@ -53,7 +57,8 @@ def test_a_quarantined_node_is_cordoned_annotated_and_labelled() -> None:
     (event,) = json.loads(annotations["quarantineHealthEvent"])
     assert event["errorCode"] == ["79"]
     assert event["recommendedAction"] == 24
-    assert len(event["id"]) == 24
+    assert uuid.UUID(event["id"])
+    assert event["generatedTimestamp"] == {"seconds": int(NOW.timestamp()), "nanos": 0}
     assert labels["k8saas.nvidia.com/cordon-by"] == "NVSentinel"
     assert labels["k8saas.nvidia.com/cordon-reason"] == "Syslog-fatal-error-ruleset"
     assert labels["dgxc.nvidia.com/nvsentinel-state"] == "quarantined"
@@ -88,17 +93,43 @@ def test_a_manual_uncordon_cancels_and_is_remembered_until_the_next_quarantine()
     cancelled = patched(by_hand, cancel_patch(NodeView(by_hand)))
     assert cancelled["metadata"]["annotations"] == {"quarantinedNodeUncordonedManually": "True"}
     assert "dgxc.nvidia.com/nvsentinel-state" not in cancelled["metadata"]["labels"]
-    again = patched(cancelled, quarantine_patch(NodeView(cancelled), NodeView(cancelled).faults, NOW))
+    again = patched(cancelled, quarantine_patch(NodeView(cancelled), stored(fault("79")), NOW))
     assert "quarantinedNodeUncordonedManually" not in again["metadata"]["annotations"]
 
 
-def test_a_further_fault_is_tracked_and_the_first_keeps_its_id() -> None:
-    held = quarantined(fault("79"))
-    worse = {**held, "status": node(fault("79"), fault("48", "COMPONENT_RESET"))["status"]}
-    after = NodeView(patched(worse, track_patch(NodeView(worse), faults_of(worse), NOW)))
-    assert [event.errorCode for event in after.tracked] == [("79",), ("48",)]
-    assert after.tracked[0].id == NodeView(held).tracked[0].id
-    assert after.tracked[1].id not in ("", after.tracked[0].id)
+def test_a_further_fault_is_tracked_and_all_read_back_as_they_were() -> None:
+    first, second = stored(fault("79")), stored(fault("48", "COMPONENT_RESET"))
+    held = quarantined(first)
+    after = NodeView(patched(held, track_patch(NodeView(held), [first, second])))
+    assert list(after.tracked) == [first, second]
+
+
+def healthy(*entities: tuple[str, str], code: str = "") -> HealthEvent:
+    return HealthEvent(
+        isHealthy=True,
+        nodeName="node-1",
+        errorCode=(code,) if code else (),
+        entitiesImpacted=tuple(Entity(entityType=kind, entityValue=value) for kind, value in entities),
+    )
+
+
+PCI, GPU = ("PCI", "0000:3b:00"), ("GPU_UUID", UUID)
+
+
+@pytest.mark.parametrize(
+    ("clear", "remaining"),
+    [
+        pytest.param(healthy(), 0, id="the-whole-check"),
+        pytest.param(healthy(PCI, GPU), 0, id="every-entity"),
+        pytest.param(healthy(PCI), 1, id="one-of-two"),
+        pytest.param(healthy(PCI, ("GPU_UUID", "GPU-other")), 1, id="another-gpu"),
+        pytest.param(healthy(("PCI", "0000:3B:00"), GPU), 1, id="another-spelling"),
+        pytest.param(healthy(PCI, GPU, code="79"), 0, id="its-code"),
+        pytest.param(healthy(PCI, GPU, code="163"), 2, id="another-code"),
+    ],
+)
+def test_a_healthy_event_ends_the_entities_that_it_names(clear: HealthEvent, remaining: int) -> None:
+    assert len(fault("79").left_by(clear)) == remaining
 
 
 @pytest.mark.parametrize(
@@ -135,50 +166,44 @@ def test_only_gpu_nodes_that_did_not_opt_out_are_managed(labels: dict[str, str],
 
 
 @pytest.mark.parametrize(
-    ("faults", "kinds", "mapped"),
+    ("action", "reset_by", "kind"),
     [
-        pytest.param([fault("79")], ["RebootNode"], True, id="bare-metal-restart"),
-        pytest.param([fault("119", "RESTART_VM")], ["RebootNode"], True, id="vm-restart"),
-        pytest.param([fault("119", "COMPONENT_RESET")], ["GPUReset"], True, id="reset"),
-        pytest.param(
-            [fault("119", "COMPONENT_RESET"), fault("79")], ["RebootNode"], True, id="reboot-covers-reset"
-        ),
-        pytest.param([fault("74", "CONTACT_SUPPORT")], [], False, id="a-human-must-act"),
-        pytest.param(
-            [fault("74", "CONTACT_SUPPORT"), fault("79")], ["RebootNode"], False, id="one-is-unmapped"
-        ),
-        pytest.param(
-            [fault("119", "COMPONENT_RESET", UUID), fault("119", "COMPONENT_RESET", UUID[:-1] + "b")],
-            ["GPUReset", "GPUReset"],
-            True,
-            id="two-gpus",
-        ),
+        pytest.param("RESTART_BM", "RebootNode", "RebootNode", id="bare-metal-restart"),
+        pytest.param("RESTART_VM", "RebootNode", "RebootNode", id="vm-restart"),
+        pytest.param("COMPONENT_RESET", "RebootNode", "RebootNode", id="a-reset-is-a-reboot-by-default"),
+        pytest.param("COMPONENT_RESET", "GPUReset", "GPUReset", id="reset"),
+        pytest.param("CONTACT_SUPPORT", "RebootNode", None, id="a-human-must-act"),
     ],
 )
-def test_faults_ask_for_maintenance_resources(
-    faults: list[HealthEvent], kinds: list[str], mapped: bool
-) -> None:
-    held = NodeView(quarantined(*faults))
-    wanted, all_mapped = remediations(held)
-    assert [one.object["kind"] for one in wanted] == kinds
-    assert all_mapped is mapped
-    ids = {event.id for event in held.tracked}
-    assert all(one.object["metadata"]["name"].removeprefix("maintenance-node-1-") in ids for one in wanted)
+def test_an_action_asks_for_a_maintenance_resource(action: str, reset_by: str, kind: str | None) -> None:
+    event = stored(fault("119", action))
+    wanted = remediation(NodeView(quarantined(event)), event, reset_by)
+    assert (wanted and wanted.object["kind"]) == kind
+    if wanted:
+        assert wanted.object["metadata"]["name"] == f"maintenance-node-1-{event.id}"
 
 
-def test_a_resource_that_was_made_is_not_asked_for_again() -> None:
+def test_what_was_asked_for_is_recorded_beside_what_was_there() -> None:
     held = quarantined(fault("79"))
-    wanted, _ = remediations(NodeView(held))
-    record = record_json(NodeView(held), wanted, NOW)
-    held["metadata"]["annotations"]["latestFaultRemediationState"] = record
-    assert remediations(NodeView(held)) == ([], True)
-    group = json.loads(record)["equivalenceGroups"]["restart"]
-    assert group["maintenanceCR"] == wanted[0].object["metadata"]["name"]
-    assert (group["createdAt"], group["actionName"]) == ("2026-01-02T03:04:05Z", "RESTART_BM")
+    first, second = stored(fault("119", "COMPONENT_RESET")), stored(fault("79"))
+    view = NodeView(held)
+    one, two = remediation(view, first, "GPUReset"), remediation(view, second, "GPUReset")
+    assert one
+    assert two
+    held["metadata"]["annotations"]["latestFaultRemediationState"] = record_json(view, one, NOW)
+    groups = json.loads(record_json(NodeView(held), two, NOW))["equivalenceGroups"]
+    assert set(groups) == {f"reset-{UUID}", "restart"}
+    assert groups["restart"] == {
+        "maintenanceCR": f"maintenance-node-1-{second.id}",
+        "createdAt": "2026-01-02T03:04:05Z",
+        "actionName": "RESTART_BM",
+    }
 
 
 def test_a_gpu_reset_names_the_gpu_and_belongs_to_its_node() -> None:
-    (one,), _ = remediations(NodeView(quarantined(fault("119", "COMPONENT_RESET"))))
+    event = stored(fault("119", "COMPONENT_RESET"))
+    one = remediation(NodeView(quarantined(event)), event, "GPUReset")
+    assert one
     assert one.object["spec"] == {"nodeName": "node-1", "selector": {"uuids": [UUID]}}
     assert one.object["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "nvsentinel"}
     assert one.object["metadata"]["ownerReferences"][0]["uid"] == "u-1"

@@ -1,6 +1,7 @@
 """The controller as a process, with a detector: a fault's whole way through NVSentinel's states."""
 
 import json
+import uuid
 
 import anyio
 import pytest
@@ -67,7 +68,7 @@ async def test_a_fatal_fault_walks_through_all_states_and_leaves_nothing(cluster
     assert annotations(node) == {}
     assert condition(node)["status"] == "False"
     (reboot,) = (await cluster.objects.list("RebootNode")).items
-    assert reboot["status"]["conditions"][0]["type"] == "NodeReady"
+    assert [one["type"] for one in reboot["status"]["conditions"]] == ["SignalSent", "NodeReady"]
 
 
 async def test_a_quarantined_node_says_why(cluster: Cluster) -> None:
@@ -91,7 +92,7 @@ async def test_a_quarantined_node_says_why(cluster: Cluster) -> None:
 
 async def test_a_gpu_reset_is_asked_for_and_clears_that_gpu(cluster: Cluster) -> None:
     cluster.detector("node-1")
-    cluster.controller(janitor="manual")
+    cluster.controller(janitor="manual", reset_by="GPUReset")
     cluster.xid("node-1", "119, Timeout after 6s of waiting for RPC response")
     node = await cluster.state("node-1", "remediation-succeeded")
     (reset,) = (await cluster.objects.list("GPUReset")).items
@@ -105,7 +106,7 @@ async def test_a_gpu_reset_is_asked_for_and_clears_that_gpu(cluster: Cluster) ->
 
 async def test_the_simulated_reset_is_logged_as_the_real_one_is(cluster: Cluster) -> None:
     cluster.detector("node-1")
-    cluster.controller()
+    cluster.controller(reset_by="GPUReset")
     cluster.xid("node-1", "119, Timeout after 6s of waiting for RPC response", gpu=1)
     await cluster.until(NODE, is_released)
     uuid = cluster.gpus("node-1")[1]["uuid"]
@@ -211,19 +212,120 @@ async def test_a_fault_that_came_and_went_while_it_was_dead_is_released(cluster:
     await cluster.until(NODE, is_released)
 
 
-async def test_the_circuit_breaker_trips_and_blocks(cluster: Cluster) -> None:
+async def test_a_tripped_breaker_leaves_the_node_cordoned_until_a_restart(cluster: Cluster) -> None:
+    """Two drills on different nodes of two: it trips on the *healthy* event of the first."""
+    other = Ref("Node", "node-2")
     cluster.detector("node-1")
     cluster.detector("node-2")
-    cluster.controller(janitor="manual", circuit_breaker={"enabled": True, "percentage": 40})
+    settings = {"janitor": "manual", "circuit_breaker": {"enabled": True, "percentage": 100}}
+    first = cluster.controller(**settings)
     cluster.xid("node-1", FATAL)
+    cluster.xid("node-2", FATAL)
     await cluster.state("node-1", "remediation-succeeded")
+    await cluster.state("node-2", "remediation-succeeded")
+    cluster.log_line("node-1", f"GPU reset executed: {cluster.gpus('node-1')[0]['uuid']}, success: true")
+    await cluster.logged("controller", "the circuit breaker is TRIPPED")
     breaker = await cluster.objects.get(Ref("ConfigMap", "circuit-breaker", "nvsentinel"))
     assert breaker["data"] == {"status": "TRIPPED"}
-    cluster.xid("node-2", FATAL)
-    await cluster.logged("controller", "node-2 is not quarantined")
-    assert labels(await cluster.node("node-2")) == {}
     await cluster.objects.patch(Ref.of(breaker), {"data": {"status": "CLOSED"}})
-    await cluster.state("node-2", "remediation-succeeded")
+    cluster.log_line("node-2", f"GPU reset executed: {cluster.gpus('node-2')[0]['uuid']}, success: true")
+    await cluster.until(other, lambda n: condition(n)["status"] == "False")
+    assert (await cluster.node("node-1"))["spec"]["unschedulable"] is True
+    assert (await cluster.node("node-2"))["spec"]["unschedulable"] is True
+    first.kill()
+    cluster.controller(**settings)
+    await cluster.until(NODE, is_released)
+    await cluster.until(other, is_released)
+
+
+async def test_marks_that_are_removed_by_hand_come_back_and_the_node_is_rebooted(cluster: Cluster) -> None:
+    """What a drill that tidied up by hand did: half a minute later NVSentinel rebooted the healthy node."""
+    victim = await cluster.pod("victim", "node-1")
+    cluster.detector("node-1")
+    cluster.controller(drain=PATIENT, janitor_delay_s=30, signal_delay_s=20)
+    cluster.xid("node-1", FATAL)
+    held = await cluster.state("node-1", "draining")
+    gone = dict.fromkeys(annotations(held)), dict.fromkeys(labels(held))
+    await cluster.objects.patch(NODE, {"metadata": {"annotations": gone[0], "labels": gone[1]}})
+    await cluster.objects.patch(NODE, {"spec": {"unschedulable": None}})
+    await cluster.objects.delete(victim, grace_seconds=0)
+    node = await cluster.state("node-1", "remediation-succeeded")
+    assert not node["spec"].get("unschedulable")
+    assert len((await cluster.objects.list("RebootNode")).items) == 1
+
+
+async def test_an_uncordon_by_hand_ends_the_drain_and_nothing_comes_after(cluster: Cluster) -> None:
+    victim = await cluster.pod("victim", "node-1")
+    cluster.detector("node-1")
+    cluster.controller(drain=PATIENT, drain_retry_s=0.1)
+    cluster.xid("node-1", FATAL)
+    await cluster.state("node-1", "draining")
+    await cluster.objects.patch(NODE, {"spec": {"unschedulable": None}})
+    await cluster.state("node-1", "")
+    await cluster.objects.delete(victim, grace_seconds=0)
+    await cluster.until(victim, lambda pod: not pod)
+    # A later fault of another node goes its whole way, and this one has had the same time.
+    cluster.detector("node-2")
+    cluster.xid("node-2", FATAL)
+    await cluster.until(Ref("Node", "node-2"), is_released)
+    node = await cluster.node("node-1")
+    assert annotations(node) == {"quarantinedNodeUncordonedManually": "True"}
+    assert STATE not in labels(node)
+    (reboot,) = (await cluster.objects.list("RebootNode")).items
+    assert reboot["spec"]["nodeName"] == "node-2"
+
+
+async def test_an_all_clear_for_two_of_ten_entities_leaves_the_cordon(cluster: Cluster) -> None:
+    """XID 74 names the link and seven registers, too; the reset line names the GPU."""
+    cluster.detector("node-1")
+    cluster.controller()
+    registers = ", ".join(["0x00000000"] * 7)
+    cluster.xid("node-1", f"74, NVLink: fatal error detected on link 14({registers})")
+    held = await cluster.state("node-1", "remediation-failed")
+    (event,) = json.loads(annotations(held)["quarantineHealthEvent"])
+    assert len(event["entitiesImpacted"]) == 10
+    cluster.log_line("node-1", f"GPU reset executed: {cluster.gpus('node-1')[0]['uuid']}, success: true")
+    node = await cluster.until(NODE, lambda n: condition(n)["status"] == "False")
+    cluster.detector("node-2")
+    cluster.xid("node-2", FATAL)
+    await cluster.until(Ref("Node", "node-2"), is_released)
+    node = await cluster.node("node-1")
+    assert node["spec"]["unschedulable"] is True
+    assert annotations(node) == annotations(held)
+
+
+async def test_a_dry_run_marks_the_node_and_touches_nothing(cluster: Cluster) -> None:
+    victim = await cluster.pod("victim", "node-1")
+    cluster.detector("node-1")
+    cluster.controller(dry_run=True)
+    cluster.xid("node-1", FATAL)
+    node = await cluster.state("node-1", "remediation-succeeded")
+    assert not node["spec"].get("unschedulable")
+    assert "quarantineHealthEvent" in annotations(node)
+    assert await cluster.exists(victim)
+    assert list((await cluster.objects.list("RebootNode")).items) == []
+
+
+async def test_the_annotation_has_the_shape_of_the_real_one(cluster: Cluster) -> None:
+    cluster.detector("node-1")
+    cluster.controller(janitor="manual")
+    cluster.xid("node-1", FATAL)
+    held = await cluster.state("node-1", "remediation-succeeded")
+    (event,) = json.loads(annotations(held)["quarantineHealthEvent"])
+    assert event["recommendedAction"] == 24
+    assert set(event["generatedTimestamp"]) == {"seconds", "nanos"}
+    assert uuid.UUID(event["id"])
+    assert event["processingStrategy"] == 1
+    assert "isHealthy" not in event
+    assert event["isFatal"] is True
+
+
+async def test_the_cordon_may_come_before_the_condition(cluster: Cluster) -> None:
+    cluster.detector("node-1", condition_delay_s=20)
+    cluster.controller(janitor="manual")
+    cluster.xid("node-1", FATAL)
+    node = await cluster.state("node-1", "remediation-succeeded")
+    assert condition(node)["status"] == "False"
 
 
 async def test_somebody_else_s_maintenance_is_left_alone(cluster: Cluster) -> None:

@@ -1,11 +1,13 @@
-"""The circuit breaker: stops quarantines when too many of the GPU nodes were cordoned within a time window.
+"""The circuit breaker: stops fault-quarantine when too many of the GPU nodes were cordoned within a time window.
 
-As in NVSentinel's fault-quarantine: state in ConfigMap `circuit-breaker`, key `status`; the value TRIPPED blocks until
-somebody changes it. Off by default (docs/responder.md). Cordons are counted in memory, as there. Must not: uncordon
-anything.
+As in NVSentinel's fault-quarantine: asked before every event; it trips at that question, when the nodes cordoned in the
+window reach the share (rounded up), so also on a *healthy* event. State in ConfigMap `circuit-breaker`, key `status`,
+CLOSED or TRIPPED. What it stopped stays so until the program is restarted with a reset breaker. Cordons are counted in
+memory, as there. Off by default (docs/responder.md). Must not: uncordon anything.
 """
 
 import logging
+from math import ceil
 
 import anyio
 
@@ -28,24 +30,27 @@ class CircuitBreaker:
         self._settings = settings
         self._ref = Ref("ConfigMap", names.BREAKER, settings.namespace)
         self._cordoned: dict[str, float] = {}
+        self.is_halted = False
+        """Whether it was found tripped since the program's start."""
 
-    async def admits(self, node: str) -> bool:
-        """Whether the node may be quarantined now."""
-        if not self._settings.enabled or not await self._is_tripped():
-            return True
-        _log.error("the circuit breaker is TRIPPED: %s is not quarantined until it is reset by hand", node)
-        return False
-
-    async def count(self, node: str) -> None:
-        """Count a quarantined node; trip when the limit is exceeded."""
-        if not self._settings.enabled:
-            return
-        self._cordoned[node] = anyio.current_time()
+    async def admits(self) -> bool:
+        """Whether the next event may be taken; trips when the limit is reached. Once False, always False."""
+        if not self._settings.enabled or self.is_halted:
+            return not self.is_halted
+        if await self._is_tripped():
+            self.is_halted = True
+            return False
         since = anyio.current_time() - self._settings.duration_s
         recent = {name for name, at in self._cordoned.items() if at > since}
-        nodes = [n for n in (await self._objects.list("Node")).items if is_managed(n)]
-        if 100.0 * len(recent) / max(len(nodes), 1) > self._settings.percentage:
+        nodes = [one for one in (await self._objects.list("Node")).items if is_managed(one)]
+        if nodes and len(recent) >= ceil(len(nodes) * self._settings.percentage / 100):
+            self.is_halted = True
             await self._trip()
+        return not self.is_halted
+
+    def count(self, node: str) -> None:
+        """Count a node that is quarantined now."""
+        self._cordoned[node] = anyio.current_time()
 
     async def _is_tripped(self) -> bool:
         try:
@@ -56,7 +61,7 @@ class CircuitBreaker:
 
     async def _trip(self) -> None:
         _log.error(
-            "more than %.0f %% of the GPU nodes were cordoned: breaker tripped", self._settings.percentage
+            "%.0f %% of the GPU nodes or more were cordoned: breaker tripped", self._settings.percentage
         )
         metadata = {"name": self._ref.name, "namespace": self._ref.namespace}
         made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": TRIPPED}}

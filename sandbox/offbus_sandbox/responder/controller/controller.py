@@ -1,4 +1,4 @@
-"""The controller: watches nodes and pods, and runs one worker for each node, which acts when something changes.
+"""The controller: watches nodes, pods and the datastore; one worker for each node acts when something changes.
 
 A worker calls `Reconciler.look` and then waits for the next change, or for the time that `look` returned. All state is
 in the cluster, so a new controller continues where a killed one stopped. A refused or failed call is logged and
@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from offbus.errors import Retryable
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
 from offbus_sandbox.responder.controller.reconciler import Reconciler, utc_now
+from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
@@ -49,8 +50,9 @@ class Controller:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._follow_nodes, tasks, ready)
             tasks.start_soon(self._follow_pods)
+            tasks.start_soon(self._follow_events)
             if self._config.janitor is JanitorMode.SIMULATE and self._nodes is not None:
-                janitor = Janitor(self._objects, LocalNodes(self._nodes), self._config.janitor_delay_s)
+                janitor = Janitor(self._objects, LocalNodes(self._nodes), self._config)
                 tasks.start_soon(janitor.run)
 
     async def _follow_nodes(self, tasks: TaskGroup, ready: Callable[[], None]) -> None:
@@ -68,6 +70,14 @@ class Controller:
             elif node := seen.object.get("spec", {}).get("nodeName"):
                 self._node_of[seen.ref] = node
                 self._wake(node)
+
+    async def _follow_events(self) -> None:
+        """A health event is stored, or was changed."""
+        store = self._reconciler.store
+        async for seen in follow(
+            self._objects, "ConfigMap", namespace=store.namespace, labels="=".join(LABEL)
+        ):
+            self._wake(store.node_of(seen.ref))
 
     def _wake(self, node: str) -> None:
         if (changed := self._changed.get(node)) is not None:

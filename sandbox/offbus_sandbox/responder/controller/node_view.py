@@ -1,7 +1,6 @@
-"""One node for the controller: its faults, and what was done about them, from the cluster's object.
+"""One node for the controller: what it is quarantined for, and what was done about it, from the cluster's object.
 
-The controller has no other state, so it resumes after `kill -9`. Broken annotations are treated as absent, and logged.
-Must not: change anything.
+Broken annotations are treated as absent, and logged. Must not: change anything.
 """
 
 import json
@@ -12,7 +11,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from offbus_sandbox.responder.condition import faults_of
 from offbus_sandbox.responder.health_event import HealthEvent
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.names import NodeState
@@ -49,11 +47,6 @@ class NodeView:
         return bool(self.object.get("spec", {}).get("unschedulable"))
 
     @property
-    def is_quarantined(self) -> bool:
-        """Quarantined by us."""
-        return names.QUARANTINE_EVENTS in self.annotations
-
-    @property
     def was_cordoned_before(self) -> bool:
         """Cordoned by somebody else before our quarantine."""
         return self.annotations.get(names.CORDON_PRE_EXISTING) == names.TRUE
@@ -62,16 +55,6 @@ class NodeView:
     def is_uncordoned_by_hand(self) -> bool:
         """Somebody uncordoned a node that we had cordoned (NVSentinel: handleManualUncordon)."""
         return self.annotations.get(names.CORDONED_ANNOTATION) == names.TRUE and not self.unschedulable
-
-    @property
-    def is_cancelled(self) -> bool:
-        """The last quarantine was ended by hand: its faults are not new."""
-        return self.annotations.get(names.MANUALLY_UNCORDONED) == names.TRUE
-
-    @cached_property
-    def faults(self) -> Sequence[HealthEvent]:
-        """The faults in the current conditions."""
-        return faults_of(self.object)
 
     @cached_property
     def tracked(self) -> Sequence[HealthEvent]:

@@ -4,14 +4,14 @@ As in NVSentinel's fault-quarantine. A node that is already cordoned keeps its c
 uncordoned at the end. Every patch carries the resource version that it is based on. Must not: evict, or wait.
 """
 
+import json
 import re
-import secrets
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from offbus_sandbox.responder.controller.node_view import NodeView
-from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_sandbox.responder.health_event import HealthEvent, annotation_event
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.names import NodeState
 
@@ -22,12 +22,16 @@ _REASON_LENGTH = 55
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
 _LABEL_TIME = "%Y-%m-%dT%H-%M-%SZ"
 """A time as a valid label value."""
+_KEEP: Any = object()
+"""A field that a patch leaves as it is."""
 
 
-def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
-    """Cordon the node for these faults; each gets an id of 24 hex digits, as in NVSentinel."""
-    annotations = {
-        names.QUARANTINE_EVENTS: events_json([_with_identity(fault, now) for fault in faults]),
+def quarantine_patch(
+    node: NodeView, event: HealthEvent, now: datetime, *, cordon: bool = True
+) -> dict[str, Any]:
+    """Mark the node as quarantined for an event, and cordon it."""
+    annotations: dict[str, str | None] = {
+        names.QUARANTINE_EVENTS: events_json([event]),
         names.CORDONED_ANNOTATION: names.TRUE,
         names.MANUALLY_UNCORDONED: None,
     }
@@ -36,14 +40,12 @@ def quarantine_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetim
         annotations[names.CORDON_PRE_EXISTING] = names.TRUE
     else:
         labels |= _cordon_labels(now)
-    return _patch(node, annotations, labels, unschedulable=True)
+    return _patch(node, annotations, labels, unschedulable=True if cordon else _KEEP)
 
 
-def track_patch(node: NodeView, faults: Sequence[HealthEvent], now: datetime) -> dict[str, Any]:
-    """Keep the node quarantined for a changed set of faults; those that remain keep their ids."""
-    known = {fault.key: fault for fault in node.tracked}
-    tracked = [known.get(fault.key) or _with_identity(fault, now) for fault in faults]
-    return _patch(node, {names.QUARANTINE_EVENTS: events_json(tracked)}, {})
+def track_patch(node: NodeView, events: Sequence[HealthEvent]) -> dict[str, Any]:
+    """Keep the node quarantined for these events."""
+    return _patch(node, {names.QUARANTINE_EVENTS: events_json(events)}, {})
 
 
 def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
@@ -72,8 +74,8 @@ def state_patch(node: NodeView, state: NodeState, *, remediation: str | None = N
 
 
 def events_json(events: Sequence[HealthEvent]) -> str:
-    """The array of events of the annotation, in the protobuf's JSON names."""
-    return "[" + ",".join(event.model_dump_json() for event in events) + "]"
+    """The array of events of the annotation."""
+    return json.dumps([annotation_event(event) for event in events], separators=(",", ":"))
 
 
 _OURS = (
@@ -82,11 +84,6 @@ _OURS = (
     names.CORDON_PRE_EXISTING,
     names.REMEDIATION_STATE,
 )
-
-
-def _with_identity(fault: HealthEvent, now: datetime) -> HealthEvent:
-    """Add an id and time: the condition does not carry them, and the quarantine needs them first."""
-    return fault.model_copy(update={"id": secrets.token_hex(12), "generatedTimestamp": now})
 
 
 def _cordon_labels(now: datetime) -> dict[str, str | None]:
@@ -110,9 +107,6 @@ def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
         names.UNCORDON_REASON: f"{reason}-removed",
         names.UNCORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
     }
-
-
-_KEEP: Any = object()
 
 
 def _patch(

@@ -1,12 +1,12 @@
-"""Which maintenance resources a node's faults require. Pure: builds the objects and the annotation.
+"""Which maintenance resource an event requires. Pure: builds the object and the annotation.
 
-As NVSentinel's fault-remediation with the mapping of its own test values: COMPONENT_RESET requires a GPUReset of that
-GPU, RESTART_VM and RESTART_BM a RebootNode; a reboot covers resets. An action without a mapping (CONTACT_SUPPORT)
-cannot be remediated. Must not: create anything.
+As NVSentinel's fault-remediation: RESTART_VM and RESTART_BM require a RebootNode, and so does COMPONENT_RESET unless it
+is mapped to a GPUReset of that GPU (its test values); a reboot covers resets. An action without a mapping
+(CONTACT_SUPPORT) cannot be remediated. Must not: create anything.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.names import RecommendedAction
 from offbus_steps.port import Object
 
-__all__ = ["Remediation", "record_json", "remediations"]
+__all__ = ["RESTART_GROUP", "Remediation", "record_json", "remediation"]
 
 RESTART_GROUP = "restart"
 _REBOOTS = (RecommendedAction.RESTART_VM, RecommendedAction.RESTART_BM)
@@ -34,42 +34,27 @@ class Remediation:
     object: Object
 
 
-def remediations(node: NodeView) -> tuple[Sequence[Remediation], bool]:
-    """What is still to be created; and whether every fault has a remediation (created, pending, or covered)."""
-    wanted: dict[str, Remediation] = {}
-    mapped = True
-    reboots_first = sorted(node.tracked, key=lambda fault: fault.recommendedAction not in _REBOOTS)
-    for fault in reboots_first:
-        found = _for_fault(node, fault)
-        mapped = mapped and found is not None
-        if found is not None and not {found.group, RESTART_GROUP} & (
-            wanted.keys() | node.remediations.keys()
-        ):
-            wanted[found.group] = found
-    return list(wanted.values()), mapped
-
-
-def record_json(node: NodeView, made: Sequence[Remediation], now: datetime) -> str:
-    """The annotation `latestFaultRemediationState`, with these added."""
-    groups: dict[str, Mapping[str, str]] = dict(node.remediations)
-    for one in made:
-        groups[one.group] = {
-            "maintenanceCR": one.object["metadata"]["name"],
-            "createdAt": kube_time(now),
-            "actionName": one.action.name,
-        }
-    return json.dumps({"equivalenceGroups": groups})
-
-
-def _for_fault(node: NodeView, fault: HealthEvent) -> Remediation | None:
-    action = fault.recommendedAction
-    if action in _REBOOTS:
-        return Remediation(RESTART_GROUP, action, _object("RebootNode", node, fault, {"force": False}))
-    uuid = next((one.entityValue for one in fault.entitiesImpacted if one.entityType == "GPU_UUID"), "")
+def remediation(node: NodeView, event: HealthEvent, reset_by: str) -> Remediation | None:
+    """What the event requires; None when nothing is mapped to its action."""
+    action = event.recommendedAction
+    if action in _REBOOTS or (action is RecommendedAction.COMPONENT_RESET and reset_by == "RebootNode"):
+        return Remediation(RESTART_GROUP, action, _object("RebootNode", node, event, {"force": False}))
+    uuid = next((one.entityValue for one in event.entitiesImpacted if one.entityType == "GPU_UUID"), "")
     if action is RecommendedAction.COMPONENT_RESET and uuid:
-        made = _object("GPUReset", node, fault, {"selector": {"uuids": [uuid]}})
+        made = _object("GPUReset", node, event, {"selector": {"uuids": [uuid]}})
         return Remediation(f"reset-{uuid}", action, made)
     return None
+
+
+def record_json(node: NodeView, made: Remediation, now: datetime) -> str:
+    """The annotation `latestFaultRemediationState`, with this one added."""
+    groups: dict[str, Mapping[str, str]] = dict(node.remediations)
+    groups[made.group] = {
+        "maintenanceCR": made.object["metadata"]["name"],
+        "createdAt": kube_time(now),
+        "actionName": made.action.name,
+    }
+    return json.dumps({"equivalenceGroups": groups})
 
 
 def _object(kind: str, node: NodeView, fault: HealthEvent, spec: Mapping[str, Any]) -> Object:

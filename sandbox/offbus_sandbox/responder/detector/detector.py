@@ -41,7 +41,7 @@ class Detector:
         metadata = MetadataFile(root)
         self._monitor = XidMonitor(node, metadata.current, only_known_gpus=config.only_known_gpus)
         self._dedup = Dedup(config.dedup_window_s, anyio.current_time)
-        self._publisher = Publisher(port.objects, node)
+        self._publisher = Publisher(port.objects, node, config)
         self._boot_id = ""
         self._cursor = -1
 

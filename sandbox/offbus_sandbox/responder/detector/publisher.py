@@ -1,8 +1,10 @@
-"""Writes health events to the cluster: a node condition for a fault or a repair, a Kubernetes Event for the rest.
+"""Writes health events to the cluster: into the datastore, and for people a node condition or a Kubernetes Event.
 
-As NVSentinel's `K8sConnector`. Conditions are read, changed and patched with the resource version; after a conflict
-they are read again. While the API is unreachable it retries, waiting up to 5 s between attempts, and nothing is lost or
-reordered. Any other refusal is raised: it is a bug or a missing permission. Must not: decide whether an event is new.
+As NVSentinel's platform-connectors: the datastore is what the responder acts on; the `K8sConnector` writes a condition
+for a fault or a repair, an Event for the rest, by its own way, which may be later than the cordon. Conditions are read,
+changed and patched with the resource version; after a conflict they are read again. While the API is unreachable it
+retries, waiting up to 5 s between attempts, and nothing is lost or reordered. Any other refusal is raised: it is a bug
+or a missing permission. Must not: decide whether an event is new.
 """
 
 import hashlib
@@ -15,6 +17,8 @@ import anyio
 
 from offbus.errors import Retryable
 from offbus_sandbox.responder.condition import kube_time, updated_conditions
+from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.responder.datastore import Datastore, Document
 from offbus_sandbox.responder.health_event import HealthEvent, entry_text
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
@@ -30,12 +34,17 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """Publishes the events of one node."""
 
-    def __init__(self, objects: Objects, node: str) -> None:
+    def __init__(self, objects: Objects, node: str, config: ResponderConfig) -> None:
         self._objects = objects
         self._node = Ref("Node", node)
+        self._store = Datastore(objects, config.circuit_breaker.namespace)
+        self._condition_delay_s = config.condition_delay_s
 
     async def publish(self, event: HealthEvent) -> None:
         """Write the event; returns when the cluster shows it."""
+        document = Document.of(event, datetime.now(UTC))
+        await _until_reached(lambda: self._store.write(self._node.name, [document]))
+        await anyio.sleep(self._condition_delay_s)
         if event.isFatal or event.isHealthy:
             await _until_reached(lambda: self._set_condition(event))
         else:

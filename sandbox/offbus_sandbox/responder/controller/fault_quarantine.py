@@ -1,0 +1,114 @@
+"""fault-quarantine: takes a node's new events from the datastore, one after another; cordons and uncordons.
+
+As NVSentinel's reconciler: the circuit breaker is asked before *every* event, healthy ones too, and once it has tripped
+no event of any node is taken until the program is restarted with a reset breaker. A fatal event cordons the node and
+marks it; further ones are added to the annotation. A healthy event drops the tracked events all of whose entities it
+names; when none is left, the node is uncordoned. A node that somebody uncordons while the annotations stand is
+recognised without the breaker: the marks are removed, and every event that held the node is `Cancelled`. Marks that
+somebody removes are not missed: their events live on.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.responder.controller.circuit_breaker import CircuitBreaker
+from offbus_sandbox.responder.controller.delays import Due
+from offbus_sandbox.responder.controller.node_view import NodeView
+from offbus_sandbox.responder.controller.quarantine import (
+    cancel_patch,
+    quarantine_patch,
+    release_patch,
+    track_patch,
+)
+from offbus_sandbox.responder.datastore import Datastore, Document, Eviction, Quarantine
+from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_steps.port import Objects
+
+__all__ = ["NOW", "FaultQuarantine"]
+
+NOW = 0.0
+"""To be looked at again at once: something was changed."""
+_log = logging.getLogger(__name__)
+
+
+class FaultQuarantine:
+    """Acts on the nodes of one cluster. `utc` is the wall clock of the marks."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        store: Datastore,
+        config: ResponderConfig,
+        due: Due,
+        utc: Callable[[], datetime],
+    ) -> None:
+        self._objects = objects
+        self._store = store
+        self._config = config
+        self._due = due
+        self._utc = utc
+        self._breaker = CircuitBreaker(objects, config.circuit_breaker)
+
+    async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
+        """Take the node's next step; seconds until it wants to be asked again, None for "when something changes"."""
+        if node.is_uncordoned_by_hand and not self._config.dry_run:
+            return await self._cancel(node, documents)
+        new = next((one for one in documents if not one.processed), None)
+        if new is None or self._breaker.is_halted:
+            return None
+        delay_s = self._config.uncordon_delay_s if new.event.isHealthy else self._config.quarantine_delay_s
+        if remaining := self._due.remaining(f"{node.name}/quarantine", new.event.id, delay_s):
+            return remaining
+        if not await self._breaker.admits():
+            _log.error(
+                "the circuit breaker is TRIPPED: %s is not quarantined, nor is any other node", node.name
+            )
+            return None
+        became = await (
+            self._heal(node, new.event) if new.event.isHealthy else self._quarantine(node, new.event)
+        )
+        ended = [new.model_copy(update={"processed": True, "nodequarantined": became})]
+        if became is Quarantine.UNQUARANTINED:  # node-drainer drops what it works on
+            ended += [
+                one.model_copy(update={"userpodsevictionstatus": Eviction.CANCELLED})
+                for one in documents
+                if one.to_drain
+            ]
+        await self._store.write(node.name, ended)
+        return NOW
+
+    async def _cancel(self, node: NodeView, documents: Sequence[Document]) -> float:
+        """Somebody uncordoned the node by hand. The datastore last: a repetition finds the node as it was."""
+        changes = {"nodequarantined": Quarantine.CANCELLED, "userpodsevictionstatus": Eviction.CANCELLED}
+        await self._store.write(node.name, [one.model_copy(update=changes) for one in documents if one.holds])
+        await self._objects.patch(node.ref, cancel_patch(node))
+        _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
+        return NOW
+
+    async def _quarantine(self, node: NodeView, event: HealthEvent) -> Quarantine | None:
+        if not event.isFatal:
+            return None  # no rule set matches
+        if not node.tracked:
+            self._breaker.count(node.name)
+            cordon = not self._config.dry_run
+            await self._objects.patch(node.ref, quarantine_patch(node, event, self._utc(), cordon=cordon))
+            _log.info("%s quarantined: %s", node.ref, ", ".join(event.errorCode))
+            return Quarantine.QUARANTINED
+        if event.keys - {key for one in node.tracked for key in one.keys}:
+            await self._objects.patch(node.ref, track_patch(node, [*node.tracked, event]))
+        return Quarantine.ALREADY_QUARANTINED
+
+    async def _heal(self, node: NodeView, healthy: HealthEvent) -> Quarantine | None:
+        if all(one.left_by(healthy) == one.keys for one in node.tracked):
+            return None  # nothing of it is tracked
+        remaining = [one for one in node.tracked if one.left_by(healthy)]
+        await self._objects.patch(node.ref, track_patch(node, remaining))
+        if remaining:
+            return Quarantine.ALREADY_QUARANTINED
+        # Read again: in NVSentinel, too, the annotation is `[]` between the two changes.
+        now = NodeView(await self._objects.get(node.ref))
+        await self._objects.patch(node.ref, release_patch(now, self._utc()))
+        _log.info("%s released%s", node.ref, ", its earlier cordon stays" if node.was_cordoned_before else "")
+        return Quarantine.UNQUARANTINED
