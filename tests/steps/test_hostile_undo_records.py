@@ -38,6 +38,7 @@ from tests.kits.steps.manifests import (
     leader_worker_set,
     stateful_set,
 )
+from tests.kits.steps.responder_marks import taking_uncordons
 from tests.kits.steps.timed_port import TimedPort, error, node, ok, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 
@@ -68,7 +69,7 @@ def consequences(**more: Any) -> ClearConsequences:
         "uid": "u",
         "fault": MINE,
         "expected": False,
-        "patience": timedelta(0),
+        "patience": timedelta(seconds=5),
         "cordoned": False,
         "labels": {},
         "annotations": {},
@@ -273,7 +274,8 @@ async def cleared(
     async with timed_bench(folder, obj) as (bench, port):
         port.agents.answer = answer
         before = port.store.get(NODE)
-        result = await bench.undo(consequences(uid=before["metadata"]["uid"], **record), within_s=600)
+        async with taking_uncordons(port.objects):
+            result = await bench.undo(consequences(uid=before["metadata"]["uid"], **record), within_s=600)
         return result.result, before, port.store.get(NODE), port
 
 

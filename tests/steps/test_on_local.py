@@ -26,6 +26,7 @@ from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads.fields import apply, merge_patch, plan
 from tests.kits.steps.bench import Bench, bench, pods_of
+from tests.kits.steps.responder_marks import taking_uncordons
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -135,7 +136,7 @@ def kernel_log(sandbox: Layout, node: str) -> str:
 
 async def test_a_line_is_proven_and_its_undo_leaves_nothing(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path) as (one, target):
-        out = await one.run(INJECT_XID, target=target, xid=79, patience=timedelta(seconds=0.2))
+        out = await one.run(INJECT_XID, target=target, xid=79, patience=timedelta(seconds=2))
         (declared,) = one.events("fault_declared")
         (proven,) = one.events("fault_proven")
         assert declared["fault"] == proven["fault"] == out.fault.id
@@ -149,7 +150,7 @@ async def test_a_fault_that_was_taken_away_loses_its_lease_and_stops_the_run(
 ) -> None:
     async with deployed(sandbox, tmp_path) as (one, target):
         out = await one.run(
-            INJECT_XID, target=target, xid=79, ttl=timedelta(seconds=0.6), patience=timedelta(seconds=0.2)
+            INJECT_XID, target=target, xid=79, ttl=timedelta(seconds=0.6), patience=timedelta(seconds=2)
         )
         await one.cluster.agents.act(out.node, out.fault.id, "recover")
         with anyio.fail_after(30):
@@ -222,16 +223,19 @@ async def undo_of(one: Bench, node: str) -> ClearConsequences:
         fault=fault,
         cause=Cause.of(79, [gpu], []),
         expected=False,
-        patience=timedelta(seconds=0.2),
+        patience=timedelta(seconds=2),
         maintenance=(),
     )
 
 
-async def test_a_quarantine_that_nobody_lifts_is_removed(sandbox: Layout, tmp_path: Path) -> None:
+async def test_a_quarantine_that_nobody_lifts_is_cancelled_and_removed(
+    sandbox: Layout, tmp_path: Path
+) -> None:
     async with bench(sandbox, tmp_path) as one:
         undo = await undo_of(one, "node-1")
         await cordon(one, "node-1", responder=True)
-        assert (await one.undo(undo)).result == "restored"
+        async with taking_uncordons(one.objects):
+            assert (await one.undo(undo)).result == "restored"
         node = await one.objects.get(Ref("Node", "node-1"))
         assert "unschedulable" not in node["spec"]
         assert STATE not in node["metadata"]["labels"]
@@ -246,7 +250,8 @@ async def test_a_node_that_was_cordoned_before_stays_so(sandbox: Layout, tmp_pat
         await cordon(one, "node-1", responder=True)
         await one.objects.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": None}})
         await one.cluster.log.until(lambda world: None if world.node("node-1").cordoned else True)  # type: ignore[union-attr]
-        assert (await one.undo(undo)).result == "restored"
+        async with taking_uncordons(one.objects):
+            assert (await one.undo(undo)).result == "restored"
         assert (await one.objects.get(Ref("Node", "node-1")))["spec"]["unschedulable"] is True
         await one.objects.patch(Ref("Node", "node-1"), {"spec": {"unschedulable": None}})
 

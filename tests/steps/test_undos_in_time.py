@@ -23,6 +23,7 @@ from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.fields import apply, merge_patch, plan
 from offbus_steps.workloads.shim_mounts import LIBRARY
 from tests.kits.steps.faults import TARGET
+from tests.kits.steps.responder_marks import taking_uncordons
 from tests.kits.steps.timed_port import TimedPort, deployment, error, node, ok, pod, put, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
@@ -59,14 +60,18 @@ def agent(*, clears: bool) -> Any:
 async def cleared(
     folder: Path, *script: tuple[float, Any], clears: bool = True
 ) -> tuple[str, float, TimedPort]:
-    """Play the undo while the node is patched at these times; what it said, and when it ended."""
+    """Play the undo while the node is patched at these times, by a responder that takes an uncordon.
+
+    What it said, and when it ended.
+    """
     async with timed_bench(folder, node("node-1")) as (one, port):
         port.agents.answer = agent(clears=clears)
         patience = timedelta(seconds=PATIENCE_S)
         undo = ClearConsequences.before(
             port.store.get(NODE), fault="f", cause=CAUSE, expected=True, patience=patience, maintenance=()
         )
-        async with meanwhile(*((at, partial(port.store.patch, NODE, patch)) for at, patch in script)):
+        writes = ((at, partial(port.store.patch, NODE, patch)) for at, patch in script)
+        async with meanwhile(*writes), taking_uncordons(port.objects):
             result = await one.undo(undo, within_s=600)
         after = port.store.get(NODE)
         assert not after["spec"].get("unschedulable")
@@ -101,22 +106,78 @@ async def test_a_responder_that_does_not_lift_is_sent_its_clear_and_waited_for_a
     assert port.agents.times(CLEAR) == [10 + PATIENCE_S]
 
 
+CANCELLED = "the responder cancelled its quarantine when the node was uncordoned"
+
+
 @in_virtual_time
-async def test_a_responder_that_never_lifts_is_cleared_by_hand(tmp_path: Path) -> None:
+async def test_a_responder_that_never_lifts_is_made_to_cancel_its_event(tmp_path: Path) -> None:
     said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE))
-    assert (said, ended) == (
-        "offbus removed the quarantine: the responder did not lift it",
-        10 + 2 * PATIENCE_S,
-    )
+    assert (said, ended) == (CANCELLED, 10 + 2 * PATIENCE_S)
 
 
 @in_virtual_time
 async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> None:
     said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE), clears=False)
-    assert (said, ended) == (
-        "offbus removed the quarantine: the responder did not lift it",
-        10 + PATIENCE_S,
-    )
+    assert (said, ended) == (CANCELLED, 10 + PATIENCE_S)
+
+
+@in_virtual_time
+async def test_a_responder_that_does_not_answer_keeps_its_marks_and_what_it_may_do_is_told(
+    tmp_path: Path,
+) -> None:
+    """Its event lives on: without its marks it would have the node rebooted after "residue: none"."""
+    async with timed_bench(tmp_path, node("node-1")) as (one, port):
+        port.agents.answer = agent(clears=True)
+        patience = timedelta(seconds=PATIENCE_S)
+        undo = ClearConsequences.before(
+            port.store.get(NODE), fault="f", cause=CAUSE, expected=True, patience=patience, maintenance=()
+        )
+        async with meanwhile((10.0, partial(port.store.patch, NODE, QUARANTINE))):
+            result = await one.undo(undo, within_s=600)
+        assert result.result == "conflict"
+        assert "may drain the node and have it rebooted" in result.detail
+        assert "kubectl cordon node-1 && kubectl uncordon node-1" in result.detail
+        assert "kubectl annotate node node-1 quarantineHealthEventIsCordoned-;" in result.detail
+        assert anyio.current_time() == 10 + 3 * PATIENCE_S
+        after = port.store.get(NODE)
+        assert after["metadata"]["annotations"] == {names.CORDONED_ANNOTATION: "True"}
+        assert not after["spec"].get("unschedulable")
+        async with taking_uncordons(port.objects):  # it is there again, and so is the undo
+            assert (await one.undo(undo, within_s=600)).detail == CANCELLED
+        after = port.store.get(NODE)
+        assert not after["metadata"].get("annotations")
+        assert not after["metadata"].get("labels")
+
+
+@in_virtual_time
+async def test_a_node_that_was_cordoned_before_is_never_open_to_pods(tmp_path: Path) -> None:
+    cordoned = node("node-1", unschedulable=True)
+    async with timed_bench(tmp_path, cordoned) as (one, port):
+        port.agents.answer = agent(clears=False)
+        undo = ClearConsequences.before(
+            port.store.get(NODE),
+            fault="f",
+            cause=CAUSE,
+            expected=True,
+            patience=timedelta(seconds=PATIENCE_S),
+            maintenance=(),
+        )
+        pre_existing = {names.CORDONED_ANNOTATION: "True", names.CORDON_PRE_EXISTING: "True"}
+        port.store.patch(NODE, {"metadata": {"annotations": pre_existing}})
+        open_to_pods: list[Object] = []
+
+        def look(change: Change) -> None:
+            spec = change.object.get("spec") or {}
+            if change.object["kind"] == "Node" and not spec.get("unschedulable") and not spec.get("taints"):
+                open_to_pods.append(change.object)
+
+        port.store.listen(look)
+        async with taking_uncordons(port.objects):
+            assert (await one.undo(undo, within_s=600)).detail == CANCELLED
+        assert open_to_pods == []
+        after = port.store.get(NODE)
+        assert after["spec"] == cordoned["spec"]
+        assert not after["metadata"].get("annotations")
 
 
 @in_virtual_time
@@ -329,7 +390,7 @@ async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> N
         "spec": {"nodeName": "node-1"},
     }
     marked = node("node-1")
-    marked["metadata"]["labels"] = {names.STATE_LABEL: "quarantined"}
+    marked["metadata"] |= QUARANTINE["metadata"]
     async with timed_bench(tmp_path, marked, reboot) as (one, port):
         port.agents.answer = agent(clears=False)
         asked: list[str] = []
@@ -340,13 +401,16 @@ async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> N
 
         port.objects.delete = held
         undo = ClearConsequences.before(
-            node("node-1") | {"metadata": port.store.get(NODE)["metadata"] | {"labels": {}}},
+            node("node-1")
+            | {"metadata": port.store.get(NODE)["metadata"] | {"labels": {}, "annotations": {}}},
             fault="f",
             cause=CAUSE,
             expected=False,
-            patience=timedelta(0),
+            patience=timedelta(seconds=1),
             maintenance=(),
         )
-        with pytest.raises(StepError, match="RebootNode/r1 is still there"):
-            await one.undo(undo)
-        assert asked == [port.store.get(Ref("RebootNode", "r1"))["metadata"]["uid"]]
+        async with taking_uncordons(port.objects):
+            with pytest.raises(StepError, match="RebootNode/r1 is still there"):
+                await one.undo(undo)
+        uid = port.store.get(Ref("RebootNode", "r1"))["metadata"]["uid"]
+        assert asked == [uid, uid], "withdrawn before the uncordon, and looked for again after it"

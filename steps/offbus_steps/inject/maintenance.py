@@ -1,6 +1,6 @@
 """The maintenance resources by which a responder asks for a reboot or a reset of a node."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
@@ -8,12 +8,24 @@ from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.port import Conflict, Invalid, NotFound
 from offbus_steps.watch.projections import MaintenanceProjection, project
 
-__all__ = ["maintenance_of", "remove_maintenance"]
+__all__ = ["begun_and_pending", "maintenance_of", "remove_maintenance", "withdraw"]
+
+Repairs = list[tuple[MaintenanceProjection, str]]
+"""Resources, with their uids."""
 
 
 async def maintenance_of(cluster: Cluster, node: str) -> list[str]:
     """The maintenance resources that a responder made for a node, as "Kind/name"."""
     return [str(one.ref) for one, _ in await _listed(cluster, node)]
+
+
+async def begun_and_pending(
+    cluster: Cluster, node: str, ours: Callable[[MaintenanceProjection], bool]
+) -> tuple[list[MaintenanceProjection], Repairs]:
+    """Those of a node that are `ours` and not done: whose repair has begun, and whose has not."""
+    open_ones = [(one, uid) for one, uid in await _listed(cluster, node) if ours(one) and not one.done]
+    pending = [(one, uid) for one, uid in open_ones if not one.begun]
+    return [one for one, _ in open_ones if one.begun], pending
 
 
 async def remove_maintenance(
@@ -23,15 +35,10 @@ async def remove_maintenance(
 
     Returns what was deleted; raises StepError for what stays.
     """
-    removed = []
-    for one, uid in await _listed(cluster, node):
-        if str(one.ref) in keep or not ours(one):
-            continue
-        try:
-            await cluster.port.objects.delete(one.ref, uid=uid)
-        except (NotFound, Conflict):
-            continue
-        removed.append((str(one.ref), uid))
+    found = await _listed(cluster, node)
+    removed = await withdraw(
+        cluster, [(one, uid) for one, uid in found if str(one.ref) not in keep and ours(one)]
+    )
     now = {(str(one.ref), uid) for one, uid in await _listed(cluster, node)} if removed else set()
     if held := sorted(name for name, uid in removed if (name, uid) in now):
         raise StepError(
@@ -41,7 +48,21 @@ async def remove_maintenance(
     return sorted(name for name, _ in removed)
 
 
-async def _listed(cluster: Cluster, node: str) -> list[tuple[MaintenanceProjection, str]]:
+async def withdraw(
+    cluster: Cluster, repairs: Iterable[tuple[MaintenanceProjection, str]]
+) -> list[tuple[str, str]]:
+    """Delete these resources, by uid. Returns those that were there, as "Kind/name" and uid."""
+    removed = []
+    for one, uid in repairs:
+        try:
+            await cluster.port.objects.delete(one.ref, uid=uid)
+        except (NotFound, Conflict):
+            continue
+        removed.append((str(one.ref), uid))
+    return removed
+
+
+async def _listed(cluster: Cluster, node: str) -> Repairs:
     """Those of a node, with their uids."""
     found = []
     for kind in MAINTENANCE_KINDS:

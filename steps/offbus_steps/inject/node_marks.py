@@ -114,7 +114,8 @@ class NodeMarks:
         gone = taints - {taint_text(one) for one in self.taints}
         retained = [one for one in spec.get("taints") or () if taint_text(one) not in gone]
         if retained != list(spec.get("taints") or ()):
-            spec["taints"] = retained
+            spec.pop("taints")
+            spec |= {"taints": retained} if retained else {}
         return {**now, "spec": spec}
 
     def _events_of_others(self, annotations: Mapping[str, str]) -> dict[str, str]:

@@ -90,7 +90,7 @@ class XidParams(LocationParams):
     )
     patience: Duration = Field(
         default=timedelta(seconds=30),
-        description="How long the undo waits for the responder, each time, before it clears the node itself.",
+        description="How long the undo waits for the responder, each time, before it tries the next way.",
     )
 
     @field_validator("xid")

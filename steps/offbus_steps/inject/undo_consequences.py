@@ -4,24 +4,20 @@ Only what is this fault's own: by its check, error code and GPU (`offbus_steps.n
 Another monitor's condition, a quarantine for another fault, a cordon or a taint of somebody else is an external change:
 it is not waited for, not touched, and no residue. What is removed, and how, `offbus_steps.inject.node_marks` says.
 
-In this order, each bounded by `patience`, each only while something of ours remains: wait for the responder to react at
-all (its detector may be slower than a short drill; not when no line ever reached the kernel log) and to lift its
-quarantine by itself; send its documented clear, the GPU-reset line, through the agent, which writes it only for GPUs
-that the node's metadata knows (also to a responder that did not react: it finds both lines when it does; not when it
-would end another alarm of that GPU, too); remove what remains in the order of reference/nvsentinel.md, section 7
-(annotations before the cordon, or the responder would take it for a manual uncordon). Then every label, annotation,
-taint, condition and the cordon is as before, and read back.
+First the responder has to let go of the node, in its own database too (`offbus_steps.inject.lift_quarantine`): while it
+does not, its marks stay where they are, and the result is residue that says what may still happen. Only then what
+remains is removed: annotations, labels, maintenance resources, conditions, cordon and taints become as before, and are
+read back.
 
 What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance).
 Whatever a record says, nothing is changed on a node without a mark of the responder's, and a fault that its node's
 agent does not know has no consequences there.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
-from anyio import move_on_after
 from pydantic import Field
 
 from offbus.durations import Duration
@@ -29,23 +25,20 @@ from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.agents.client import AgentRefused, EffectNotShown, FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.inject.lift_quarantine import KEEP_AWAY, Lift
 from offbus_steps.inject.maintenance import remove_maintenance
 from offbus_steps.inject.node_marks import NodeMarks, differences
+from offbus_steps.inject.quarantined_node import QuarantinedNode
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
-from offbus_steps.nvsentinel.findings import applied_taints
+from offbus_steps.nvsentinel.findings import applied_taints, taint_text
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.object_names import is_fault_of, is_node
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
-from offbus_steps.watch.event_log import World
-from offbus_steps.watch.node_history import Seen
-from offbus_steps.watch.projections import MaintenanceProjection, NodeProjection, project_node
+from offbus_steps.watch.projections import project_node
 
 __all__ = ["ClearConsequences"]
-
-FINAL_STATES = frozenset({names.NodeState.DRAIN_FAILED, names.NodeState.REMEDIATION_FAILED})
-"""States that the responder leaves only after a clear: waiting does not help."""
 
 
 class ClearConsequences(Undo):
@@ -55,7 +48,7 @@ class ClearConsequences(Undo):
     access: ClassVar[frozenset[Access]] = (
         access("get patch", "Node")
         | access("patch", "Node", subresource="status")
-        | access("list delete", *MAINTENANCE_KINDS)
+        | access("list watch delete", *MAINTENANCE_KINDS)
     )
 
     node: str = Field(description="The node.")
@@ -133,12 +126,19 @@ class ClearConsequences(Undo):
             line = await self._may_have_a_line(cluster)
         except FaultGone:
             return UndoResult.nothing(f"the agent of {self.node} knows no such fault: it had no consequences")
-        how = await self._lifted(ctx, cluster, may_react=line and self.expected)
-        changed, others = await self._tidy(cluster)
+        node = QuarantinedNode(cluster, self.node, self.fault, self._before)
+        lift = Lift(node, ctx.recorder, self.patience, self.maintenance)
+        lifted = await lift.lift(may_react=line and self.expected)
+        stage = {"stage": lifted.stage.value} if lifted.stage else {}
+        if lifted.alive:
+            await self._as_cordoned_before(cluster)
+            return UndoResult.conflict(lifted.alive, **stage)
+        how = lifted.how
+        changed, others = await self._tidy(node)
         if how or changed:
             ctx.recorder.observed(lane="node", subject=f"Node/{self.node}", to="consequences cleared")
-        evidence = {"others": others} if others else {}
-        if remaining := self._remaining(cluster, await cluster.port.objects.get(Ref("Node", self.node))):
+        evidence: dict[str, Any] = {**stage, **({"others": others} if others else {})}
+        if remaining := self._remaining(node, await cluster.port.objects.get(Ref("Node", self.node))):
             return UndoResult.conflict(
                 f"{' and '.join(remaining)} of {self.node} is not as before, by somebody else",
                 cleared=changed,
@@ -152,43 +152,6 @@ class ClearConsequences(Undo):
         return NodeMarks(
             self.cause, self.cordoned, self.labels, self.annotations, self.taints, self.conditions
         )
-
-    def _seen(self, cluster: Cluster) -> Seen:
-        """What was seen on the node since the injection; in another process, since that began to watch."""
-        return cluster.history.since(self.node, cluster.injected.get(self.fault, 0))
-
-    def _share(self, cluster: Cluster, node: NodeProjection) -> Share:
-        complete = self.fault in cluster.injected
-        return self._before.share(node, self._seen(cluster), complete=complete)
-
-    async def _lifted(self, ctx: UndoContext, cluster: Cluster, *, may_react: bool) -> str:
-        """Get the quarantine lifted, by the responder if possible. Returns how; "" when there was none."""
-        before, world = self._before, cluster.log.world
-
-        def reacted(world: World) -> bool:
-            node = _projection(world, self.node)
-            if before.reported(node) or self.cause.mine(before.fresh(self._seen(cluster))):
-                return True
-            return before.marked(node) and self._share(cluster, node) is not Share.OTHERS
-
-        def is_clear(world: World) -> bool:
-            node = _projection(world, self.node)
-            ours = before.held(node) and self._share(cluster, node) is not Share.OTHERS
-            return not ours and not before.reported(node)
-
-        if may_react and not reacted(world) and not await self._wait(cluster, reacted):
-            await self._send_clear(ctx, cluster)
-        if is_clear(world):
-            return "the responder lifted its quarantine" if reacted(world) else ""
-        await self._wait(
-            cluster,
-            lambda world: is_clear(world) or _projection(world, self.node).state in FINAL_STATES,
-        )
-        if is_clear(world):
-            return "the responder lifted its quarantine"
-        if await self._send_clear(ctx, cluster) and await self._wait(cluster, is_clear):
-            return "the responder lifted its quarantine after its clear was sent"
-        return "offbus removed the quarantine: the responder did not lift it"
 
     async def _may_have_a_line(self, cluster: Cluster) -> bool:
         """Whether a line of the fault may be in the kernel log, so that a responder may still react.
@@ -204,42 +167,21 @@ class ClearConsequences(Undo):
             return True
         return bool(fault["state"] != "failed" or fault["kernel"] or fault["unread"])
 
-    async def _wait(self, cluster: Cluster, done: Callable[[World], bool]) -> bool:
-        with move_on_after(self.patience.total_seconds()):
-            await cluster.log.until(lambda world: done(world) or None)
-            return True
-        return False
+    async def _as_cordoned_before(self, cluster: Cluster) -> None:
+        """Set back the cordon that a taint stands in for, whatever else stays as it is."""
 
-    async def _send_clear(self, ctx: UndoContext, cluster: Cluster) -> bool:
-        """Have the agent write the responder's documented clear. Returns whether a line was written and read back."""
-        node = _projection(cluster.log.world, self.node)
-        if endangered := self.cause.endangered((*node.findings, *node.tracked)):
-            why = "a GPU reset would end another alarm, too: " + ", ".join(map(str, endangered))
-            ctx.recorder.observed(
-                lane="responder", subject=f"Node/{self.node}", to="clear not sent", evidence={"why": why}
-            )
-            return False
-        try:
-            answer = await cluster.agents.act(self.node, self.fault, "clear")
-        except (AgentRefused, EffectNotShown, Unavailable) as err:
-            answer = {"lines": [], "why": str(err)}
-        sent = bool(answer["lines"])
-        ctx.recorder.observed(
-            lane="responder",
-            subject=f"Node/{self.node}",
-            to="clear sent" if sent else "clear could not be sent",
-            evidence=answer,
-        )
-        return sent
+        def cordoned(now: Object) -> Object:
+            if taint_text(KEEP_AWAY) not in project_node(now).taints:
+                return now
+            taints = frozenset({taint_text(KEEP_AWAY)})
+            return self._before.with_spec(now, Share.OWN, cordon=True, taints=taints)
 
-    async def _tidy(self, cluster: Cluster) -> tuple[list[str], list[str]]:
+        await change(cluster.port.objects, Ref("Node", self.node), cordoned)
+
+    async def _tidy(self, node_now: QuarantinedNode) -> tuple[list[str], list[str]]:
         """Restore everything of ours, in section 7's order. Returns what had to be changed, and what is others'."""
-        objects, ref, before, seen = (
-            cluster.port.objects,
-            Ref("Node", self.node),
-            self._before,
-            self._seen(cluster),
-        )
+        cluster, before, seen = node_now.cluster, self._before, node_now.seen
+        objects, ref = cluster.port.objects, Ref("Node", self.node)
         start = await objects.get(ref)
         node, share = project_node(start), Share.OTHERS
         by_others = before.cordoned_by_others(node)
@@ -249,39 +191,32 @@ class ClearConsequences(Undo):
 
         def annotated(now: Object) -> Object:
             nonlocal share
-            share = self._share(cluster, project_node(now))
+            share = node_now.share_of(project_node(now))
             return before.with_metadata(now, "annotations", share)
 
         await change(objects, ref, annotated)
         await change(objects, ref, lambda now: before.with_metadata(now, "labels", share))
         removed = await remove_maintenance(
-            cluster, self.node, keep=self.maintenance, ours=lambda one: self._is_ours(one, node, seen, share)
+            cluster, self.node, keep=self.maintenance, ours=lambda one: node_now.is_own(one, node, share)
         )
         await change(objects, ref, before.with_conditions, status=True)
-        cordon = node.cordoned if by_others else self.cordoned
-        taints = seen.taints | applied_taints(node.annotations)
+        cordon = node.cordoned if by_others else self.cordoned or taint_text(KEEP_AWAY) in node.taints
+        taints = seen.taints | applied_taints(node.annotations) | {taint_text(KEEP_AWAY)}
         end = await change(
             objects, ref, lambda now: before.with_spec(now, share, cordon=cordon, taints=taints)
         )
         others = [f"a quarantine for {one}" for one in self.cause.others(node.tracked)]
         return [*differences(start, end), *removed], [*others, *cordons]
 
-    def _remaining(self, cluster: Cluster, now: Object) -> list[str]:
+    def _remaining(self, node_now: QuarantinedNode, now: Object) -> list[str]:
         """What of this fault's a node that was read back still has, or what of before it has no more."""
         before, node, meta = self._before, project_node(now), now["metadata"]
-        held = before.held(node) and self._share(cluster, node) is not Share.OTHERS
+        held = before.held(node) and node_now.share_of(node) is not Share.OTHERS
         found = [*(["the quarantine"] if held else []), *(["the alarm"] if before.reported(node) else [])]
         found += ["the cordon"] if self.cordoned and not node.cordoned else []
         for what, was in (("labels", self.labels), ("annotations", self.annotations)):
             found += [] if was.items() <= names.quarantine_marks(meta.get(what)).items() else [f"the {what}"]
         return found
-
-    def _is_ours(self, made: MaintenanceProjection, node: NodeProjection, seen: Seen, share: Share) -> bool:
-        """Whether a maintenance resource is for this fault."""
-        tracked = {*seen.tracked, *node.tracked} - self._before.tracked
-        if not tracked and not made.gpus:
-            return share is Share.OWN
-        return self.cause.asked_for(made.ref.name, made.node, made.gpus, tracked)
 
 
 def _is_marked(node: Object) -> bool:
@@ -289,10 +224,3 @@ def _is_marked(node: Object) -> bool:
     meta, conditions = node["metadata"], (node.get("status") or {}).get("conditions") or ()
     marks = names.quarantine_marks(meta.get("labels")) or names.quarantine_marks(meta.get("annotations"))
     return bool(marks) or any(map(names.is_responder_condition, conditions))
-
-
-def _projection(world: World, name: str) -> NodeProjection:
-    node = world.node(name)
-    if node is None:
-        raise NotFound(f"Node/{name} is gone")
-    return node

@@ -158,6 +158,8 @@ class MaintenanceProjection:
     """Its result: "True" or "False"; "" until there is one."""
     gpus: tuple[str, ...] = ()
     """UUIDs and PCI addresses of the GPUs that it selects; none for the whole node."""
+    begun: bool = False
+    """Whether the repair has begun: the janitor has sent its signal, or says when it started."""
 
 
 Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProjection | MaintenanceProjection
@@ -221,15 +223,18 @@ def _maintenance(obj: Object) -> MaintenanceProjection | None:
     if not names.is_maintenance(obj["metadata"].get("labels") or {}):
         return None
     wanted = names.COMPLETE_CONDITION[obj["kind"]]
-    conditions = (obj.get("status") or {}).get("conditions") or ()
+    status = obj.get("status") or {}
+    conditions = status.get("conditions") or ()
     told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
+    sent = any(one.get("type") == names.SIGNAL_SENT and one.get("status") == "True" for one in conditions)
     spec = obj.get("spec") or {}
     selected = spec.get("selector") or {}
     return MaintenanceProjection(
         ref=Ref.of(obj),
         node=str(spec.get("nodeName", "")),
         gpus=tuple(str(one) for key in ("uuids", "pciBusIDs") for one in selected.get(key) or ()),
-        done=next((status for status in told if status in ("True", "False")), ""),
+        done=next((result for result in told if result in ("True", "False")), ""),
+        begun=sent or bool(status.get("startTime")),
     )
 
 

@@ -1,11 +1,28 @@
 """What a responder writes on a node, as patches of it: NVSentinel's shapes (nvsentinel-observed.md), for any event."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from offbus_steps.nvsentinel import names
+import anyio
+from anyio.abc import TaskStatus
 
-__all__ = ["condition_of", "event", "finding", "lifted", "quarantined", "repair", "reported", "state"]
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Objects, Ref, WatchType
+
+__all__ = [
+    "cancelled",
+    "condition_of",
+    "event",
+    "finding",
+    "lifted",
+    "quarantined",
+    "repair",
+    "reported",
+    "state",
+    "taking_uncordons",
+]
 
 
 def event(
@@ -86,6 +103,43 @@ def lifted() -> dict[str, Any]:
         "metadata": {"labels": labels, "annotations": dict.fromkeys(gone)},
         "spec": {"unschedulable": None},
     }
+
+
+def cancelled() -> dict[str, Any]:
+    """The patch by which the responder answers a manual uncordon; the `cordon-*` labels stay."""
+    gone = (
+        names.QUARANTINE_EVENTS,
+        names.CORDONED_ANNOTATION,
+        names.CORDON_PRE_EXISTING,
+        names.APPLIED_TAINTS,
+    )
+    annotations = {**dict.fromkeys(gone), names.MANUALLY_UNCORDONED: "True"}
+    return {"metadata": {"labels": {names.STATE_LABEL: None}, "annotations": annotations}}
+
+
+@asynccontextmanager
+async def taking_uncordons(objects: Objects) -> AsyncIterator[None]:
+    """A responder that takes the uncordon of a node whose annotations stand for a manual one."""
+
+    async def answer(*, task_status: TaskStatus[None]) -> None:
+        found = await objects.list("Node")
+        cordoned = {one["metadata"]["name"] for one in found.items if one["spec"].get("unschedulable")}
+        task_status.started()
+        async for event in objects.watch("Node", resource_version=found.resource_version):
+            if event.type is WatchType.BOOKMARK:
+                continue
+            name = event.object["metadata"]["name"]
+            if (event.object.get("spec") or {}).get("unschedulable"):
+                cordoned.add(name)
+            elif name in cordoned:
+                cordoned.discard(name)
+                if names.CORDONED_ANNOTATION in (event.object["metadata"].get("annotations") or {}):
+                    await objects.patch(Ref("Node", name), cancelled())
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(answer)
+        yield
+        tasks.cancel_scope.cancel()
 
 
 def repair(id: str = "e1", *, node: str = "node-1", kind: str = "RebootNode", **spec: Any) -> dict[str, Any]:  # noqa: A002

@@ -26,7 +26,15 @@ from offbus_steps.prepare.step_types import PREPARE_CUDA
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits import REPOSITORY
 from tests.kits.steps.bench import Bench, bench
-from tests.kits.steps.responder_marks import condition_of, event, finding, lifted, quarantined, state
+from tests.kits.steps.responder_marks import (
+    condition_of,
+    event,
+    finding,
+    lifted,
+    quarantined,
+    state,
+    taking_uncordons,
+)
 from tests.kits.watching import watch_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -34,7 +42,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SANDBOX = SandboxConfig(nodes=3, gpus_per_node=1, responder=None)
 """Three nodes with a GPU each, so that no two pods of a target share one."""
 TARGET = REPOSITORY / "scenarios" / "targets" / "deployment.yaml"
-SOON = timedelta(seconds=0.2)
+SOON = timedelta(seconds=1)
 LIFTED = "k8saas.nvidia.com/uncordon-by"
 
 
@@ -47,7 +55,10 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def deployed(sandbox: Layout, folder: Path) -> AsyncIterator[tuple[Bench, Any]]:
     """The shipped target, a pod on each of two nodes; everything is undone afterwards, and nothing is left."""
-    async with bench(sandbox, folder, ClusterGuards(max_cordoned_nodes=2)) as one:
+    async with (
+        bench(sandbox, folder, ClusterGuards(max_cordoned_nodes=2)) as one,
+        taking_uncordons(one.objects),
+    ):
         before = await one.cluster.fingerprint()
         out = await one.run(DEPLOY, manifest=str(TARGET), collect=False)
         yield one, out.target

@@ -18,7 +18,16 @@ from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
 from tests.kits.steps.bench import Bench
 from tests.kits.steps.faults import TARGET
-from tests.kits.steps.responder_marks import condition_of, event, finding, lifted, quarantined, repair, state
+from tests.kits.steps.responder_marks import (
+    condition_of,
+    event,
+    finding,
+    lifted,
+    quarantined,
+    repair,
+    state,
+    taking_uncordons,
+)
 from tests.kits.steps.timed_port import TimedPort, deployment, node, ok, pod, put, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
@@ -119,7 +128,7 @@ async def undone(
         await anyio.sleep(1)
         began = anyio.current_time()
         writes = [(float(second), partial(play, port, at, what)) for second, what in enumerate(then, 1)]
-        async with meanwhile(*writes):
+        async with meanwhile(*writes), taking_uncordons(port.objects):
             results = [(await one.undo(undo, within_s=600)).result for undo in reversed(one.undos)]
         ended = anyio.current_time() - began
         now = await one.cluster.fingerprint()
