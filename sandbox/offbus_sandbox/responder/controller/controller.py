@@ -60,6 +60,8 @@ class Controller:
             if seen.ref.name not in self._changed:
                 self._changed[seen.ref.name] = anyio.Event()
                 tasks.start_soon(self._work, seen.ref.name)
+            if seen.object is not None:
+                self._reconciler.seen(seen.object)
             self._wake(seen.ref.name)
 
     async def _follow_pods(self) -> None:

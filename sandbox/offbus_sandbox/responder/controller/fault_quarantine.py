@@ -50,10 +50,27 @@ class FaultQuarantine:
         self._due = due
         self._utc = utc
         self._breaker = CircuitBreaker(objects, config.circuit_breaker)
+        self._cordoned: set[str] = set()
+        """Nodes whose last change left them cordoned."""
+        self._uncordoned: set[str] = set()
+        """Nodes that somebody has uncordoned while the annotations stood."""
+
+    def seen(self, node: NodeView) -> None:
+        """Take notice of a node's change: NVSentinel's informer recognises a manual uncordon by the change.
+
+        It is also recognised by the state alone (`look`), but in a dry run, where no node is cordoned.
+        """
+        if node.unschedulable:
+            self._cordoned.add(node.name)
+            return
+        if node.name in self._cordoned and node.is_uncordoned_by_hand:
+            self._uncordoned.add(node.name)
+        self._cordoned.discard(node.name)
 
     async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
         """Take the node's next step; seconds until it wants to be asked again, None for "when something changes"."""
-        if node.is_uncordoned_by_hand and not self._config.dry_run:
+        by_hand = node.name in self._uncordoned or not self._config.dry_run
+        if node.is_uncordoned_by_hand and by_hand:
             return await self._cancel(node, documents)
         new = next((one for one in documents if not one.processed), None)
         if new is None or self._breaker.is_halted:
@@ -84,6 +101,7 @@ class FaultQuarantine:
         changes = {"nodequarantined": Quarantine.CANCELLED, "userpodsevictionstatus": Eviction.CANCELLED}
         await self._store.write(node.name, [one.model_copy(update=changes) for one in documents if one.holds])
         await self._objects.patch(node.ref, cancel_patch(node))
+        self._uncordoned.discard(node.name)
         _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
         return NOW
 

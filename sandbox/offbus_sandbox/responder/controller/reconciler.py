@@ -19,7 +19,7 @@ from offbus_sandbox.responder.controller.fault_remediation import FaultRemediati
 from offbus_sandbox.responder.controller.node_drainer import NodeDrainer
 from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
 from offbus_sandbox.responder.datastore import Datastore
-from offbus_steps.port import NotFound, Objects, Ref
+from offbus_steps.port import NotFound, Object, Objects, Ref
 
 __all__ = ["Reconciler", "utc_now"]
 
@@ -37,7 +37,12 @@ class Reconciler:
         self.store = Datastore(objects, config.circuit_breaker.namespace)
         due = Due(anyio.current_time)
         shared = (objects, self.store, config, due, utc)
-        self._parts = (FaultQuarantine(*shared), NodeDrainer(*shared), FaultRemediation(*shared))
+        self._quarantine = FaultQuarantine(*shared)
+        self._parts = (self._quarantine, NodeDrainer(*shared), FaultRemediation(*shared))
+
+    def seen(self, node: Object) -> None:
+        """Take notice of a node's change; `look` only sees its state."""
+        self._quarantine.seen(NodeView(node))
 
     async def look(self, name: str) -> float | None:
         """Take a node's next step."""

@@ -1,0 +1,198 @@
+"""In whatever state the undo finds the responder: afterwards it does nothing more to the node.
+
+The stand-in follows NVSentinel's rules at a twentieth of its times: a node that is only tidied up by hand is rebooted
+within 2.5 s. What appears within 8 s after the undo is looked for: labels, annotations, conditions, cordons, repairs,
+and events of the datastore that somebody will still work on.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import yaml
+
+from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.local.launch import start, stop
+from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.responder.datastore import Datastore
+from offbus_steps.deploy.step_types import DEPLOY
+from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.undo_consequences import ClearConsequences
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Object, Ref, WatchType
+from tests.kits.steps.bench import Bench, bench, pods_of
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+WATCHED_S = 8.0
+WATCHDOG_S = 60.0
+NEVER_S = 600
+PATIENT = [{"name": "*", "mode": "AllowCompletion"}]
+BREAKER = {"enabled": True, "percentage": 50}
+REGISTERS = "NVLink: fatal error detected on link 14(" + ", ".join(["0x00000000"] * 7) + ")"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Environments run on asyncio (design.md, section 4)."""
+    return "asyncio"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A state of the responder, and how the drill gets there."""
+
+    settings: Mapping[str, Any]
+    state: str | None
+    """The node's state label at the undo; None: as soon as the line is written."""
+    xid: int = 79
+    unknown_gpu: bool = False
+    """The node's metadata is gone at the undo, so no clear can be sent."""
+    cordoned: bool = False
+    """By somebody, before the fault."""
+    stage: str = ""
+    """What the undo says it found; "" where it may be several."""
+    meanwhile: Callable[[Bench, str], Awaitable[None]] | None = field(default=None)
+
+
+async def repair_begun(one: Bench, node: str) -> None:
+    """Until the janitor has begun the repair."""
+
+    def begun(made: Object) -> bool:
+        conditions = (made.get("status") or {}).get("conditions") or ()
+        return any(found["type"] == names.SIGNAL_SENT for found in conditions)
+
+    await until(one, "RebootNode", lambda made: made["spec"]["nodeName"] == node and begun(made))
+
+
+async def breaker_trips(one: Bench, _node: str) -> None:
+    """As after too many cordons."""
+    metadata = {"name": names.BREAKER, "namespace": "nvsentinel"}
+    await one.objects.create(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": "TRIPPED"}}
+    )
+
+
+async def until(one: Bench, kind: str, wanted: Callable[[Object], bool]) -> None:
+    found = await one.objects.list(kind)
+    if any(map(wanted, found.items)):
+        return
+    with anyio.fail_after(WATCHDOG_S):
+        async for event in one.objects.watch(kind, resource_version=found.resource_version):
+            if event.type is not WatchType.BOOKMARK and wanted(event.object):
+                return
+
+
+CASES = {
+    "not detected yet": Case({"poll_s": 0.75}, None),
+    "reported, not quarantined": Case({"quarantine_delay_s": 3}, None),
+    "quarantined": Case({"drain_delay_s": 3}, "quarantined", stage="quarantined"),
+    "draining": Case({"drain": PATIENT}, "draining", stage="draining"),
+    "draining, no clear possible": Case({"drain": PATIENT}, "draining", unknown_gpu=True, stage="draining"),
+    "drained": Case({"remediate_delay_s": 3}, "drain-succeeded", stage="drain-succeeded"),
+    "repair pending": Case({"signal_delay_s": NEVER_S, "janitor_delay_s": NEVER_S}, "remediation-succeeded"),
+    "repair pending, no clear possible": Case(
+        {"signal_delay_s": NEVER_S, "janitor_delay_s": NEVER_S}, "remediation-succeeded", unknown_gpu=True
+    ),
+    "repair running": Case(
+        {"janitor_delay_s": 3}, "remediation-succeeded", unknown_gpu=True, meanwhile=repair_begun
+    ),
+    "nobody repairs": Case({"janitor": "manual"}, "remediation-succeeded", stage="remediation-succeeded"),
+    "a human must act": Case({}, "remediation-failed", xid=73, stage="remediation-failed"),
+    "breaker trips on the clear": Case(
+        {"janitor": "manual", "circuit_breaker": BREAKER},
+        "remediation-succeeded",
+        stage="remediation-succeeded",
+    ),
+    "breaker tripped": Case(
+        {"janitor": "manual", "circuit_breaker": BREAKER},
+        "remediation-succeeded",
+        stage="circuit breaker tripped",
+        meanwhile=breaker_trips,
+    ),
+    "dry run": Case({"dry_run": True}, "remediation-succeeded", stage="dry run"),
+    "dry run, no clear possible": Case(
+        {"dry_run": True}, "remediation-succeeded", unknown_gpu=True, stage="dry run"
+    ),
+    "cordoned before": Case(
+        {"drain": PATIENT}, "draining", cordoned=True, unknown_gpu=True, stage="draining"
+    ),
+    "resets are asked for": Case(
+        {"reset_by": "GPUReset", "janitor": "manual"}, "remediation-succeeded", xid=119
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_nothing_appears_after_the_undo(case: Case, tmp_path: Path) -> None:
+    layout = Layout.of(tmp_path / "sandbox")
+    responder = ResponderConfig.model_validate({"janitor_delay_s": 0.3, **case.settings})
+    await start(layout, SandboxConfig(nodes=2, gpus_per_node=1, responder=responder))
+    try:
+        (tmp_path / "target.yaml").write_text(yaml.safe_dump(pods_of("target", 1)))
+        async with bench(layout, tmp_path) as one:
+            await played(case, one, layout)
+    finally:
+        await stop(layout)
+
+
+async def played(case: Case, one: Bench, layout: Layout) -> None:
+    target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
+    (node,) = {pod.node for pod in one.cluster.log.world.pods() if pod.gpus}
+    if case.cordoned:
+        await one.objects.patch(Ref("Node", node), {"spec": {"unschedulable": True}})
+        await one.cluster.log.until(lambda world: ((found := world.node(node)) and found.cordoned) or None)
+    before = marks(await one.objects.get(Ref("Node", node)))
+    await one.run(INJECT_XID, target=target, xid=case.xid, patience=timedelta(seconds=4))
+    if case.state is not None:
+        with anyio.fail_after(WATCHDOG_S):
+            await one.cluster.log.until(
+                lambda world: ((found := world.node(node)) and found.state == case.state) or None
+            )
+    if case.meanwhile is not None:
+        await case.meanwhile(one, node)
+    if case.unknown_gpu:
+        metadata = layout.node(node) / "var/lib/nvsentinel/gpu_metadata.json"
+        metadata.write_text(json.dumps({"version": "1.0", "gpus": []}))
+    undos = list(reversed(one.undos))
+    results = {type(undo): await one.undo(undo, within_s=200) for undo in undos}
+    cleared = results[ClearConsequences]
+    assert cleared.result in ("restored", "nothing"), cleared
+    assert case.stage in ("", cleared.evidence.get("stage")), cleared
+    assert await seen_for(one, node, WATCHED_S) == [before]
+    documents = await Datastore(one.objects, "nvsentinel").documents(node)
+    # A tripped breaker takes no event; what it has not taken is an all-clear, and does nothing.
+    assert [found for found in documents if found.is_live and not found.event.isHealthy] == []
+    assert [made for kind in names.MAINTENANCE_KINDS for made in (await one.objects.list(kind)).items] == []
+
+
+def marks(node: Object) -> dict[str, Any]:
+    """Everything of a node that a responder writes; an all-clear is nothing."""
+    meta = node["metadata"]
+    conditions = node["status"]["conditions"]
+    return {
+        "labels": names.quarantine_marks(meta.get("labels")),
+        "annotations": names.quarantine_marks(meta.get("annotations")),
+        "cordoned": bool(node["spec"].get("unschedulable")),
+        "taints": node["spec"].get("taints") or [],
+        "unhealthy": names.fault_conditions(conditions),
+    }
+
+
+async def seen_for(one: Bench, name: str, seconds: float) -> list[dict[str, Any]]:
+    """The states of a node within this time, one after another."""
+    found = await one.objects.list("Node")
+    seen = [marks(next(node for node in found.items if node["metadata"]["name"] == name))]
+    with anyio.move_on_after(seconds):
+        async for event in one.objects.watch("Node", resource_version=found.resource_version):
+            if event.type is WatchType.BOOKMARK or event.object["metadata"]["name"] != name:
+                continue
+            if (now := marks(event.object)) != seen[-1]:
+                seen.append(now)
+    return seen
