@@ -106,6 +106,22 @@ class Undo(BaseModel, ABC):
     async def undo(self, ctx: UndoContext) -> UndoResult:
         """Undo, idempotently, and read back. Raises on failure (any exception)."""
 
+    async def settling(self, ctx: UndoContext, result: UndoResult) -> timedelta:
+        """How long others may still act on what was undone with this result; zero: nobody will.
+
+        So long it is watched after the undo (offbus.runner.settling), by `disturbed`. Raises OffbusError.
+        """
+        return timedelta(0)
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        """Wait until what was undone is not as before any more, and return what; it is undone once more then.
+
+        Cancelled when the time of `settling` is over.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} says that it has to settle, and not by what it is seen"
+        )
+
 
 def refused(undo: Undo, run: str) -> str | None:
     """Why an undo of this run is left alone, in words; None when it may be tried."""

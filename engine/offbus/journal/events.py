@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     FAULT_DECLARED = "fault_declared"
     FAULT_PROVEN = "fault_proven"
     NEEDS_ATTENTION = "needs_attention"
+    WATCHED = "watched"
     EXPECTATION = "expectation"
     STOPPED = "stopped"
     RESIDUE = "residue"

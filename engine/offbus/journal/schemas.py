@@ -75,7 +75,7 @@ class Fingerprint(TypedDict):
 class Phase(TypedDict):
     """The run enters another phase."""
 
-    name: Literal["open", "steps", "always", "undo", "close"]
+    name: Literal["open", "steps", "always", "undo", "settle", "close"]
 
 
 class StepStarted(TypedDict):
@@ -190,6 +190,18 @@ class NeedsAttention(TypedDict):
     reason: str
 
 
+class Watched(TypedDict):
+    """What was undone was watched, as long as others might still act on it."""
+
+    undo: int
+    limit_s: float
+    """How long they might."""
+    watched_s: float
+    result: Literal["quiet", "undone_again", "conflict", "unwatched"]
+    """unwatched: the watch was ended, or was not possible."""
+    detail: str
+
+
 class Expectation(TypedDict):
     """An expectation was evaluated; the step is absent for those of the whole run."""
 
@@ -239,6 +251,7 @@ DATA: dict[EventKind, Any] = {
     EventKind.FAULT_DECLARED: FaultDeclared,
     EventKind.FAULT_PROVEN: FaultProven,
     EventKind.NEEDS_ATTENTION: NeedsAttention,
+    EventKind.WATCHED: Watched,
     EventKind.EXPECTATION: Expectation,
     EventKind.STOPPED: Stopped,
     EventKind.RESIDUE: Residue,

@@ -38,6 +38,7 @@ from offbus.report.model import Report
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
+from offbus.runner.settling import Settling
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.runs import RunFolder
 from offbus.undo import Undo
@@ -102,6 +103,7 @@ async def recover(
     progress: Progress = lambda _step, _text: None,
     registry: Registry | None = None,
     confirmed: Recovery | None = None,
+    settling: Settling | None = None,
 ) -> Report:
     """Finish a run. `confirmed` lifts the check of its folder's owner and mode, for what that plan says and no more.
 
@@ -121,7 +123,9 @@ async def recover(
         if plan.finished:
             folder.unfinished.unlink(missing_ok=True)
             return plan.fold.report()
-        return await _finish(folder, plan, clock, by, listeners, progress, registry or installed())
+        return await _finish(
+            folder, plan, clock, by, listeners, progress, registry or installed(), settling or Settling()
+        )
 
 
 async def _finish(
@@ -132,6 +136,7 @@ async def _finish(
     listeners: Iterable[Listener],
     progress: Progress,
     registry: Registry,
+    settling: Settling,
 ) -> Report:
     killed = plan.fold.ended is None
     writer = _take_over(folder, plan, clock)
@@ -144,7 +149,7 @@ async def _finish(
             reason = "the runner ended before the run did; it was recovered"
             writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
         if plan.fold.environment is not None:
-            await _undo_there(folder, plan, writer, persisted, by, progress, registry)
+            await _undo_there(folder, plan, writer, persisted, by, progress, registry, settling)
         else:
             report_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
         report_lost(writer, plan.fold, folder)
@@ -190,6 +195,7 @@ async def _undo_there(
     by: str,
     progress: Progress,
     registry: Registry,
+    settling: Settling,
 ) -> None:
     fold = plan.fold
     budget = timedelta(seconds=min(max(0.0, fold.head["undo_timeout_s"]), LONGEST_S))
@@ -209,7 +215,9 @@ async def _undo_there(
             opened = True
             with anyio.CancelScope(shield=True):
                 writer.append(EventKind.PHASE, {"name": "undo"})
-                await Undoer(writer, handle, environment).undo(plan.entries, by=by, budget=budget)
+                undoer = Undoer(writer, handle, environment)
+                await undoer.undo(plan.entries, by=by, budget=budget)
+                await settling.watch(plan.entries, undoer, writer, progress, budget=budget)
                 remaining = [entry for entry in plan.entries if not entry.resolved]
                 report_missing(writer, plan.missing)
                 clean = not plan.missing and (fold.fingerprint is not None or not fold.gaps.missing)

@@ -16,6 +16,7 @@ from offbus.report.model import (
     MetricReport,
     Proof,
     ResidueReport,
+    SettlingReport,
     StepReport,
     TimelineEntry,
     UndoReport,
@@ -202,6 +203,15 @@ def _needs_attention(state: RunState, event: Event, data: dict[str, Any]) -> Non
     _entry(state, event, "attention", "a human must act", data["reason"])
 
 
+def _watched(state: RunState, event: Event, data: dict[str, Any]) -> None:
+    undo = state.undos.get(data["undo"])
+    what = undo.describe if undo is not None else f"undo {data['undo']}"
+    fields = {key: value for key, value in data.items() if key != "undo"}
+    state.settling[data["undo"]] = SettlingReport(what=what, **fields)
+    told = f"{data['result'].replace('_', ' ')} for {data['watched_s']:g} s of {data['limit_s']:g} s"
+    _entry(state, event, "settle", what, f"{told}: {data['detail']}" if data["detail"] else told)
+
+
 def _expectation(state: RunState, event: Event, data: dict[str, Any]) -> None:
     step = state.steps.get(event.get("step", ""))
     (step.expectations if step else state.expectations).append(ExpectationReport(**data))
@@ -239,6 +249,7 @@ APPLY: dict[str, Callable[[RunState, Event, dict[str, Any]], None]] = {
     EventKind.FAULT_DECLARED: _fault_declared,
     EventKind.FAULT_PROVEN: _fault_proven,
     EventKind.NEEDS_ATTENTION: _needs_attention,
+    EventKind.WATCHED: _watched,
     EventKind.EXPECTATION: _expectation,
     EventKind.STOPPED: _stopped,
     EventKind.RESIDUE: _residue,

@@ -60,6 +60,7 @@ class Fold(RunState):
             vacuous=verdict.vacuous,
             reasons=list(verdict.reasons),
             needs_attention=self.needs_attention,
+            settling=list(self.settling.values()),
             exit=verdict.exit,
             complete=self.ended is not None,
             **{key: head[key] for key in _HEAD},

@@ -156,6 +156,22 @@ class UndoReport:
 
 
 @dataclass(slots=True, kw_only=True)
+class SettlingReport:
+    """What was undone, watched as long as others might still act on it."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    what: str
+    """The undo."""
+    limit_s: float
+    """How long they might."""
+    watched_s: float
+    result: Literal["quiet", "undone_again", "conflict", "unwatched"]
+    detail: str
+    """What showed and was undone once more, or why it was not watched to the end."""
+
+
+@dataclass(slots=True, kw_only=True)
 class ResidueReport:
     """Something that is not as it was before the run."""
 
@@ -202,6 +218,10 @@ class Report(BaseModel):
     needs_attention: list[str] = Field(
         default_factory=list,
         description="Why a human must act, whatever the verdict is; changes neither verdict nor exit.",
+    )
+    settling: list[SettlingReport] = Field(
+        default_factory=list,
+        description="What was watched after the undo, because others might still act on it.",
     )
     exit: int
     complete: bool

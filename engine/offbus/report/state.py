@@ -10,6 +10,7 @@ from offbus.report.model import (
     FaultReport,
     MetricReport,
     ResidueReport,
+    SettlingReport,
     StepReport,
     TimelineEntry,
     UndoReport,
@@ -43,6 +44,7 @@ class RunState:
         """Undos whose last try began before their step had ended (after a stop)."""
         self.residue: list[ResidueReport] = []
         self.needs_attention: list[str] = []
+        self.settling: dict[int, SettlingReport] = {}
         self.timeline: list[TimelineEntry] = []
         self.stops: list[Stop] = []
         self.environment: dict[str, Any] | None = None

@@ -40,6 +40,7 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
         *(line("  - ", clean(one)) for one in reasons if not one.startswith(LISTED_BELOW)),
         *_figures(report),
         *_attention(report),
+        *_settling(report),
         *_residue(report),
         *([] if report.complete or goes_on else [line("finish it: ", command)]),
         line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
@@ -97,6 +98,19 @@ def _attention(report: Report) -> Iterator[Line]:
     if report.needs_attention:
         yield line(("needs attention:", Tone.CAUTION), f" {_count(len(report.needs_attention), 'reason')}")
         yield from (line("  - ", clean(one)) for one in report.needs_attention)
+
+
+def _settling(report: Report) -> Iterator[Line]:
+    """How long it was watched that nothing more happens; what was not watched to its end, and why."""
+    watched = [one for one in report.settling if one.result in ("quiet", "undone_again")]
+    if watched:
+        again = sum(one.result == "undone_again" for one in watched)
+        told = f"; {again} undone once more" if again else ": nothing more happened"
+        yield line(f"watched  for {max(one.limit_s for one in watched):.3g} s after the undo{told}")
+    for one in report.settling:
+        if one.result == "unwatched":
+            spent = f"{one.watched_s:.3g} of {one.limit_s:.3g} s"
+            yield line(("unwatched:", Tone.CAUTION), f" {clean(one.what)}: {spent}, {clean(one.detail)}")
 
 
 def _residue(report: Report) -> Iterator[Line]:

@@ -1,6 +1,7 @@
 """One run from its first event to its report.
 
-    open the environment -> fingerprint -> steps -> always steps -> undo, in two passes -> fingerprint -> close
+    open the environment -> fingerprint -> steps -> always steps -> undo, in two passes -> settle -> fingerprint ->
+    close
 
 Whatever happens on the way (a failure, a timeout, a signal, a guard, a journal that cannot be written, a bug), the
 undo and everything after it are played, in a shield, inside `undo_timeout`. offbus.report.verdict decides what each of
@@ -34,6 +35,7 @@ from offbus.runner.recorder import MetricValues, RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.run_started import head_of
 from offbus.runner.scheduler import Scheduler
+from offbus.runner.settling import Settling
 from offbus.runner.step_runner import Stepper
 from offbus.runner.stop_causes import cause_of
 from offbus.runner.stop_conditions import StopWatch
@@ -66,8 +68,12 @@ class Session:
         listeners: Iterable[Listener] = (),
         progress: Progress = lambda _step, _text: None,
         registry: Registry | None = None,
+        settle: bool = True,
     ) -> None:
         self.fold = Fold()
+        self._settling = Settling()
+        if not settle:
+            self._settling.end("--no-settle")
         self._scenario = scenario
         self._folder = folder
         self._clock = clock
@@ -102,7 +108,11 @@ class Session:
         return end_run(self._journal, self.fold, self._folder)
 
     def stop(self, signal: str) -> None:
-        """A signal: cancel, disarm, undo, report."""
+        """A signal: cancel, disarm, undo, report. Once everything is undone, it only ends the watch after that."""
+        settling = self._settling.going_on
+        self._settling.end(f"ended by {signal}")
+        if settling:
+            return
         self._stop("signal", f"interrupted by {signal}", at_once=f"signal {signal}")
 
     async def _in_environment(self) -> None:
@@ -191,10 +201,13 @@ class Session:
             await self._always_part(stepper, undos)
         self._phase("undo")
         undos.closed = undos.closed or "the run is being undone"
-        remaining = await undos.undo_all(by="runner", budget=undos.time_remaining())
+        await undos.undo_all(by="runner", budget=undos.time_remaining())
         with self._surviving():
             passed = Result(Outcome.PASSED)
             judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)
+        with self._surviving():
+            await undos.settle(self._settling, self._progress)
+        remaining = [entry for entry in undos.entries if not entry.resolved]
         recorded = [entry.undo for entry in undos.entries]
         await read_back_and_close(
             environment, self._journal, remaining, self.fold.fingerprint, recorded=recorded

@@ -9,6 +9,7 @@ import anyio
 from offbus.errors import JournalError, StepError, StepFailed
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.runner.settling import Settling
 from offbus.runner.undo_runner import UndoEntry, Undoer
 from offbus.undo import Phase, Undo, refused
 
@@ -93,10 +94,13 @@ class UndoLog:
         for entry in early:
             entry.again = True
 
-    async def undo_all(self, *, by: str, budget: timedelta) -> list[UndoEntry]:
-        """Undo everything that is not resolved; the entries that stay open are returned."""
+    async def undo_all(self, *, by: str, budget: timedelta) -> None:
+        """Undo everything that is not resolved."""
         await self._undoer.undo(self.entries, by=by, budget=budget)
-        return [entry for entry in self.entries if not entry.resolved]
+
+    async def settle(self, settling: Settling, progress: Callable[[str | None, str], None]) -> None:
+        """Watch what was undone, as long as others may still act on it."""
+        await settling.watch(self.entries, self._undoer, self._journal, progress, budget=self._budget)
 
 
 def refuse_open(played: Iterable[UndoEntry]) -> None:

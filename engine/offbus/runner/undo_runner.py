@@ -41,6 +41,8 @@ class UndoEntry:
     attempts: int = 0
     result: UndoResult | None = None
     error: str | None = None
+    undone_at: float = 0.0
+    """When the last try ended, by the loop's clock."""
     again: bool = False
     """Its step had not ended when it was undone: it is undone once more when it has."""
     _turn: anyio.Lock | None = None
@@ -107,22 +109,26 @@ class Undoer:
         entry.result, entry.error = None, f"it did not end within {bound:.0f} s"
         with anyio.CancelScope(deadline=now + bound, shield=True):
             entry.result, entry.error = await self._outcome(entry)
+        entry.undone_at = anyio.current_time()
         self._journal.append(EventKind.UNDO_ENDED, _ended(entry), step=entry.step)
 
-    async def _outcome(self, entry: UndoEntry) -> tuple[UndoResult | None, str | None]:
-        context = UndoContext(
+    def context(self, entry: UndoEntry) -> UndoContext:
+        """What an entry's undo may use."""
+        return UndoContext(
             run=self._journal.run,
             step=entry.step or "",
             environment=self._environment,
             recorder=self._recorder.for_step(entry.step),
             run_dir=str(self._journal.path.parent),
         )
+
+    async def _outcome(self, entry: UndoEntry) -> tuple[UndoResult | None, str | None]:
         try:
             if (why := refused(entry.undo, self._journal.run)) is not None:
                 return UndoResult.conflict(why), None
             if self._owner is not None:
                 await self._owner.may_undo()
-            return _checked(await entry.undo.undo(context)), None
+            return _checked(await entry.undo.undo(self.context(entry))), None
         except (OffbusError, JournalError) as err:
             return None, str(err)
         except Exception as err:  # noqa: BLE001  a bug in one undo must not keep the others from being played

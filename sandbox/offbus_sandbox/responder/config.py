@@ -145,6 +145,18 @@ class ResponderConfig(_Model):
     )
     circuit_breaker: Breaker = Field(default=Breaker(), description="See Breaker.")
 
+    @property
+    def longest_way_s(self) -> float:
+        """How long it may take from a line in the kernel log to the request of a repair, when nothing has to leave."""
+        return (
+            self.poll_s
+            + self.detect_delay_s
+            + self.quarantine_delay_s
+            + self.drain_delay_s
+            + self.drain_retry_s
+            + self.remediate_delay_s
+        )
+
     def drain_mode(self, namespace: str) -> DrainMode | None:
         """How pods of a namespace are drained; None: not at all."""
         wanted = {policy.mode for policy in self.drain if fnmatchcase(namespace, policy.name)}

@@ -59,11 +59,16 @@ class QuarantinedNode:
         return not self.is_held and not self.is_reported
 
     @property
+    def is_marked(self) -> bool:
+        """Whether the responder's marks, or a cordon that may be its own, are not as before because of the fault."""
+        return self.before.marked(self.now) and self.share is not Share.OTHERS
+
+    @property
     def reacted(self) -> bool:
         """Whether the responder has answered the fault at all, as far as was seen."""
         if self.is_reported or self.before.cause.mine(self.before.fresh(self.seen)):
             return True
-        return self.before.marked(self.now) and self.share is not Share.OTHERS
+        return self.is_marked
 
     def is_own(self, made: MaintenanceProjection, node: NodeProjection, share: Share) -> bool:
         """Whether a maintenance resource is for this fault; `node` and `share` are from before any of it was undone."""

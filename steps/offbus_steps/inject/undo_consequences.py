@@ -33,12 +33,17 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
 from offbus_steps.nvsentinel.findings import applied_taints, taint_text
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
+from offbus_steps.nvsentinel.settling import settling_time
 from offbus_steps.object_names import is_fault_of, is_node
 from offbus_steps.port import NotFound, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.projections import project_node
 
 __all__ = ["ClearConsequences"]
+
+
+MAY_ACT = "responder_may_act"
+"""In the evidence of an undo: a responder has answered the fault, or may still find its line."""
 
 
 class ClearConsequences(Undo):
@@ -129,7 +134,8 @@ class ClearConsequences(Undo):
         node = QuarantinedNode(cluster, self.node, self.fault, self._before)
         lift = Lift(node, ctx.recorder, self.patience, self.maintenance)
         lifted = await lift.lift(may_react=line and self.expected)
-        stage = {"stage": lifted.stage.value} if lifted.stage else {}
+        stage: dict[str, Any] = {"stage": lifted.stage.value} if lifted.stage else {}
+        stage |= {MAY_ACT: True} if lifted.stage or (line and self.expected) else {}
         if lifted.alive:
             await self._as_cordoned_before(cluster)
             return UndoResult.conflict(lifted.alive, **stage)
@@ -146,6 +152,27 @@ class ClearConsequences(Undo):
         if how or changed:
             return UndoResult.restored(how or "removed the consequences", removed=changed, **evidence)
         return UndoResult.nothing("there were no consequences", **evidence)
+
+    async def settling(self, ctx: UndoContext, result: UndoResult) -> timedelta:
+        if not result.evidence.get(MAY_ACT):
+            return timedelta(0)
+        return await settling_time(cluster_of(ctx).port.objects)
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        """Wait until the responder marks the node for this fault again."""
+        cluster = cluster_of(ctx)
+        node = QuarantinedNode(cluster, self.node, self.fault, self._before)
+
+        def calm() -> bool:
+            return node.is_clear and not node.is_marked
+
+        await cluster.log.until(lambda _world: calm() or None)  # what was undone may be seen late
+        await cluster.log.until(lambda _world: not calm() or None)
+        now = node.now
+        marks = sorted(
+            {*now.labels, *now.annotations, *now.unhealthy, *(["a cordon"] if now.cordoned else [])}
+        )
+        return f"the responder marks {self.node} again: {', '.join(marks)}"
 
     @property
     def _before(self) -> NodeMarks:

@@ -15,11 +15,20 @@ from offbus_steps.port import Object, Objects
 from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.quantity import count
 
-__all__ = ["TRIPPED", "breaker_is_tripped", "checks_of", "responder_checks"]
+__all__ = [
+    "STANDIN_NAME",
+    "TRIPPED",
+    "USUAL_NAMESPACE",
+    "breaker_is_tripped",
+    "checks_of",
+    "part_of",
+    "responder_checks",
+]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
 STANDIN = "offbus_sandbox.responder"
+STANDIN_NAME = "the stand-in responder"
 USUAL_NAMESPACE = "nvsentinel"
 BREAKER = "circuit-breaker"
 TRIPPED = "TRIPPED"
@@ -29,7 +38,7 @@ DEDUP = "dedup"
 
 async def breaker_is_tripped(objects: Objects) -> bool:
     """Whether the responder's circuit breaker has tripped, so that it cordons no node. Raises PortError."""
-    found = (_part(one) for one in (await objects.list("Deployment")).items)
+    found = (part_of(one) for one in (await objects.list("Deployment")).items)
     spaces = {part[1] for part in found if part} | {USUAL_NAMESPACE}
     maps = (await objects.list("ConfigMap")).items
     return _breaker_state(one for one in maps if one["metadata"].get("namespace") in spaces) == TRIPPED
@@ -47,7 +56,7 @@ def checks_of(
     deployments: Iterable[Object], maps: Iterable[Object], nodes: Iterable[Object]
 ) -> Iterator[PreflightCheck]:
     """Check it in all Deployments, ConfigMaps and nodes."""
-    parts = [found for one in deployments if (found := _part(one))]
+    parts = [found for one in deployments if (found := part_of(one))]
     if not parts:
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
@@ -63,7 +72,8 @@ def checks_of(
     yield from _dedup(own)
 
 
-def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
+def part_of(deployment: Object) -> tuple[str, str, list[str]] | None:
+    """Which part of a responder a Deployment that is scaled up is: name, namespace, command line."""
     spec = deployment.get("spec") or {}
     pod = (spec.get("template") or {}).get("spec") or {}
     if not count(spec, "replicas", 1):
@@ -74,7 +84,7 @@ def _part(deployment: Object) -> tuple[str, str, list[str]] | None:
         if container.get("name") in PARTS:
             return f"NVSentinel's {container['name']}", space, words
         if STANDIN in words and "controller" in words:
-            return "the stand-in responder", space, words
+            return STANDIN_NAME, space, words
     return None
 
 

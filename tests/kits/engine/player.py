@@ -29,6 +29,7 @@ class Drill:
     head: str = ""
     refuse: str = ""
     breaks: str = ""
+    settle: bool = True
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Session, Event], None] | None = None
 
@@ -74,6 +75,7 @@ class Drill:
             identity="world",
             listeners=[self._heard],
             registry=REGISTRY,
+            settle=self.settle,
         )
         self._session = session
         return await session.run()

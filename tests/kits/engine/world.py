@@ -76,6 +76,8 @@ class World:
         self.run = run
         self.failed_once: set[int] = set()
         """Flaky undos that have failed since it was opened."""
+        self.put_back: dict[str, int] = {}
+        """How often a key was put back after it had been undone."""
 
     @property
     def items(self) -> Items:

@@ -92,6 +92,48 @@ class Nonsense(RestoreKey):
         return "done"  # type: ignore[return-value]  the nonsense
 
 
+class Unsettled(RestoreKey):
+    """Somebody may put the key back for a minute after it was undone, and does so twice, 5 s after each undo."""
+
+    times: ClassVar[int] = 2
+
+    async def settling(self, ctx: UndoContext, result: UndoResult) -> timedelta:
+        return timedelta(seconds=60)
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        world = world_of(ctx.environment)
+        done = world.put_back.setdefault(self.key, 0)
+        if done == self.times:
+            await anyio.sleep_forever()
+        await anyio.sleep(5)
+        world.put_back[self.key] = done + 1
+        world.put(self.key, self.intended)
+        return f"{self.key} is back"
+
+
+class Settled(Unsettled):
+    """It has to settle, and nobody touches it."""
+
+    times: ClassVar[int] = 0
+
+
+class Restless(Unsettled):
+    """It is put back without end."""
+
+    times: ClassVar[int] = 1000
+
+
+class SettlesOnce(Unsettled):
+    """The second undo finds another value than anybody of the drill has set."""
+
+    times: ClassVar[int] = 1
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        what = await super().disturbed(ctx)
+        world_of(ctx.environment).put(self.key, "foreign")
+        return what
+
+
 class Picky(RestoreKey):
     """Allows every key but one."""
 
@@ -114,4 +156,8 @@ UNDO_TYPES: dict[str, type[RestoreKey]] = {
     "slow": Slow,
     "nonsense": Nonsense,
     "picky": Picky,
+    "unsettled": Unsettled,
+    "settled": Settled,
+    "restless": Restless,
+    "settles_once": SettlesOnce,
 }

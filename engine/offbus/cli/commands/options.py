@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["env_set_option", "format_option", "runs_option", "scenario_options"]
+__all__ = ["env_set_option", "format_option", "runs_option", "scenario_options", "settle_option"]
 
 
 def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -48,6 +48,13 @@ runs_option = _option(
     type=click.Path(path_type=Path, file_okay=False),
     envvar="OFFBUS_RUNS",
     help="Where run folders are kept.  [default: $XDG_STATE_HOME/offbus/runs]",
+)
+
+
+settle_option = _option(
+    "--settle/--no-settle",
+    default=True,
+    help="Whether to watch, after the undo, that nothing more happens to what was undone.  [default: --settle]",
 )
 
 

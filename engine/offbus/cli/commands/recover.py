@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.commands.options import env_set_option, runs_option
+from offbus.cli.commands.options import env_set_option, runs_option, settle_option
 
 __all__ = ["recover"]
 
@@ -33,6 +33,7 @@ Examples:
 )
 @click.option("--yes", is_flag=True, help="With --trust: do not ask.")
 @runs_option
+@settle_option
 def recover(
     run: str,
     plan_only: bool,
@@ -41,6 +42,7 @@ def recover(
     trust: bool,
     yes: bool,
     runs: Path | None,
+    settle: bool,
 ) -> None:
     """Undo what an unfinished RUN left behind, from its journal; without RUN, what every unfinished run left.
 
@@ -56,8 +58,9 @@ def recover(
     if env is not None:
         from offbus.cli.handlers.recover_remote import recover_from
 
-        code = recover_from(env, env_sets, run, plan_only=plan_only, runs=runs)
+        code = recover_from(env, env_sets, run, plan_only=plan_only, runs=runs, settle=settle)
         raise click.exceptions.Exit(code)
     if env_sets:
         raise click.UsageError("--env-set needs --env NAME")
-    raise click.exceptions.Exit(recover_runs(run, plan_only=plan_only, runs=runs, trust=trust, yes=yes))
+    code = recover_runs(run, plan_only=plan_only, runs=runs, trust=trust, yes=yes, settle=settle)
+    raise click.exceptions.Exit(code)

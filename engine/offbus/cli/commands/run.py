@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.commands.options import runs_option, scenario_options
+from offbus.cli.commands.options import runs_option, scenario_options, settle_option
 
 __all__ = ["run"]
 
@@ -17,7 +17,8 @@ Examples:
 
 \b
 The first Ctrl-C stops the drill and undoes everything; a second one exits at once
-and prints the `offbus recover` line that finishes the undo.
+and prints the `offbus recover` line that finishes the undo. While the end is watched,
+a Ctrl-C only ends the watch.
 """
 
 
@@ -32,8 +33,15 @@ and prints the `offbus recover` line that finishes the undo.
     show_default=True,
     help="How progress is shown; auto is live on a terminal and lines elsewhere.",
 )
+@settle_option
 def run(
-    file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], runs: Path | None, view: str
+    file: Path,
+    sets: dict[str, str],
+    env: str | None,
+    env_sets: dict[str, str],
+    runs: Path | None,
+    view: str,
+    settle: bool,
 ) -> None:
     """Run the scenario in FILE.
 
@@ -41,4 +49,5 @@ def run(
     """
     from offbus.cli.handlers.run import run_file
 
-    raise click.exceptions.Exit(run_file(file, sets=sets, env=env, env_sets=env_sets, runs=runs, view=view))
+    code = run_file(file, sets=sets, env=env, env_sets=env_sets, runs=runs, view=view, settle=settle)
+    raise click.exceptions.Exit(code)

@@ -20,6 +20,7 @@ from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.run_end import write_report
+from offbus.runner.settling import Settling
 from offbus.runner.signals import stop_on_signals
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
@@ -35,7 +36,13 @@ Confirm = Callable[[RunFolder, Recovery], None]
 
 
 def recover_runs(
-    wanted: str, *, plan_only: bool, runs: Path | None, trust: bool = False, yes: bool = False
+    wanted: str,
+    *,
+    plan_only: bool,
+    runs: Path | None,
+    trust: bool = False,
+    yes: bool = False,
+    settle: bool = True,
 ) -> int:
     """Recover one run, or all that no process holds, the newest first; the exit code. Raises UsageError.
 
@@ -50,7 +57,9 @@ def recover_runs(
     if plan_only:
         return worst(*map(show_folder, folders))
     confirm = partial(_confirm, yes=yes) if trust else None
-    return worst(*(exit_code(partial(recover_folder, base, folder, confirm)) for folder in folders))
+    return worst(
+        *(exit_code(partial(recover_folder, base, folder, confirm, settle=settle)) for folder in folders)
+    )
 
 
 def _to_recover(base: Path) -> list[RunFolder]:
@@ -64,7 +73,9 @@ def _to_recover(base: Path) -> list[RunFolder]:
     return to_recover or going_on
 
 
-def recover_folder(base: Path, folder: RunFolder, confirm: Confirm | None = None) -> Exit:
+def recover_folder(
+    base: Path, folder: RunFolder, confirm: Confirm | None = None, *, settle: bool = True
+) -> Exit:
     """Recover one run; with `confirm`, also from a folder that others may have written. Raises OffbusError.
 
     It holds the environment's lock too: no new run begins there meanwhile, and no copy of this run is recovered.
@@ -83,7 +94,7 @@ def recover_folder(base: Path, folder: RunFolder, confirm: Confirm | None = None
             identity = folder.identity or head["identity"]
             held.enter_context(environment_lock(base, identity, "recover"))
         view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
-        report = anyio.run(partial(_finish, folder, view, confirmed=plan if confirm else None))
+        report = anyio.run(partial(_finish, folder, view, confirmed=plan if confirm else None, settle=settle))
     return _tell(folder, report)
 
 
@@ -104,16 +115,26 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
 
-async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None) -> Report:
+async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None, settle: bool) -> Report:
     loop = asyncio.get_running_loop()
     parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
+    settling = Settling()
+    if not settle:
+        settling.end("--no-settle")
 
     def on_signal(signal: str) -> None:
-        view.progress(None, f"{signal}: the undo continues; a second Ctrl-C exits at once")
+        if not settling.going_on:
+            view.progress(None, f"{signal}: the undo continues; a second Ctrl-C exits at once")
+        settling.end(f"ended by {signal}")
 
     with stop_on_signals(loop.call_soon_threadsafe, on_signal, lambda: parting):
         return await recover(
-            folder, SystemClock(), listeners=[view.event], progress=view.progress, confirmed=confirmed
+            folder,
+            SystemClock(),
+            listeners=[view.event],
+            progress=view.progress,
+            confirmed=confirmed,
+            settling=settling,
         )
 
 

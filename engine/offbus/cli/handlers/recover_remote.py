@@ -28,7 +28,13 @@ __all__ = ["recover_from"]
 
 
 def recover_from(
-    env: str, sets: Mapping[str, str], wanted: str, *, plan_only: bool, runs: Path | None
+    env: str,
+    sets: Mapping[str, str],
+    wanted: str,
+    *,
+    plan_only: bool,
+    runs: Path | None,
+    settle: bool = True,
 ) -> int:
     """Recover one run that an environment has stored, or all; the exit code. Raises UsageError, CouldNotRun."""
     kind, options = named_options(env, sets, installed())
@@ -44,7 +50,8 @@ def recover_from(
         return Exit.PASSED
     chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
-    return worst(*(_show(one) if plan_only else exit_code(partial(_recover, base, one)) for one in chosen))
+    play = _show if plan_only else partial(_recover, base, settle=settle)
+    return worst(*(exit_code(partial(play, one)) for one in chosen))
 
 
 def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedRun]:
@@ -64,13 +71,13 @@ def _show(run: UnfinishedRun) -> Exit:
     return Exit.PASSED
 
 
-def _recover(base: Path, run: UnfinishedRun) -> Exit:
+def _recover(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
     here = next((folder for folder in runs_in(base) if folder.id == run.run), None)
     if here is not None and here.unfinished.exists():
-        return recover_folder(base, here)
+        return recover_folder(base, here, settle=settle)
     folder = bring_here(base, run)
     try:
-        return recover_folder(base, folder)
+        return recover_folder(base, folder, settle=settle)
     except OffbusError:
         shutil.rmtree(folder.path)
         raise

@@ -33,6 +33,7 @@ def run_file(
     env_sets: Mapping[str, str],
     runs: Path | None,
     view: str,
+    settle: bool = True,
 ) -> int:
     """Run a scenario file; the exit code. Raises OffbusError before anything was changed."""
     scenario = load_scenario(file, sets=sets, env=env, env_sets=env_sets)
@@ -44,14 +45,14 @@ def run_file(
         _refuse_leftovers(base, identity)
         folder = create_run(base, scenario.name, identity)
         held.enter_context(folder.lock())
-        return _play(scenario, folder, identity, view)
+        return _play(scenario, folder, identity, view, settle=settle)
 
 
-def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str) -> int:
+def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str, *, settle: bool) -> int:
     gc.freeze()  # the scenario stays until the end
     plan = [(step.id, step.uses) for step in scenario.steps]
     with make_view(kind, scenario.name, plan) as view:
-        report = anyio.run(partial(_session, scenario, folder, identity, view))
+        report = anyio.run(partial(_session, scenario, folder, identity, view, settle=settle))
         codes = [Exit(report.exit), *_written(report, folder)]
         view.finish(report, folder.report)
     return worst(*codes)
@@ -67,7 +68,9 @@ def _written(report: Report, folder: RunFolder) -> list[Exit]:
     return []
 
 
-async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: View) -> Report:
+async def _session(
+    scenario: Scenario, folder: RunFolder, identity: str, view: View, *, settle: bool
+) -> Report:
     session = Session(
         scenario,
         folder,
@@ -75,6 +78,7 @@ async def _session(scenario: Scenario, folder: RunFolder, identity: str, view: V
         identity=identity,
         listeners=[view.event],
         progress=view.progress,
+        settle=settle,
     )
     loop = asyncio.get_running_loop()
     parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"

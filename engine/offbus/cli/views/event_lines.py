@@ -118,6 +118,15 @@ def _needs_attention(_event: Event, data: Mapping[str, Any], _board: Board) -> S
     return "attention", [line(("a human must act", Tone.CAUTION), f": {clean(data['reason'])}")]
 
 
+def _watched(_event: Event, data: Mapping[str, Any], board: Board) -> Sentence:
+    undo = board.fold.undos.get(data["undo"])
+    tone = Tone.GOOD if data["result"] == "quiet" else Tone.CAUTION
+    spent = f" for {data['watched_s']:.3g} of {data['limit_s']:.3g} s: "
+    detail = f" ({clean(data['detail'])})" if data["detail"] else ""
+    what = clean(undo.describe if undo else "")
+    return "settle", [line((data["result"].replace("_", " "), tone), spent, what, detail)]
+
+
 def _expectation(event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
     tone = Tone.GOOD if data["result"] == "true" else Tone.BAD
     detail = f" ({clean(data['detail'])})" if data["detail"] else ""
@@ -149,6 +158,7 @@ _TELL: dict[EventKind, Callable[[Event, Mapping[str, Any], Board], Sentence | No
     EventKind.FAULT_DECLARED: _fault_declared,
     EventKind.FAULT_PROVEN: _fault_proven,
     EventKind.NEEDS_ATTENTION: _needs_attention,
+    EventKind.WATCHED: _watched,
     EventKind.EXPECTATION: _expectation,
     EventKind.STOPPED: _stopped,
     EventKind.RESIDUE: _residue,

@@ -43,6 +43,7 @@ PHASES = {
     "steps": "running",
     "always": "running the always steps",
     "undo": "undoing",
+    "settle": "watching that nothing more happens",
     "close": "closing",
 }
 """The run's phases, as the header shows them."""

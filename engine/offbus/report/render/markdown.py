@@ -36,6 +36,11 @@ def _head(report: Report) -> Iterator[str]:
         yield from ("**A human must act:**", "")
         yield from (f"- {_escaped(one)}" for one in report.needs_attention)
         yield ""
+    for one in report.settling:
+        if one.result == "unwatched":
+            spent = f"{one.watched_s:.3g} of {one.limit_s:.3g} s"
+            yield f"**Unwatched:** {_escaped(one.what)}: {spent}, {_escaped(one.detail)}"
+            yield ""
     yield f"Run {_escaped(report.run)} on {_escaped(report.identity)}, {_escaped(report.started.t)}."
     yield ""
 

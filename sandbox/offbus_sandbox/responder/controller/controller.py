@@ -7,6 +7,7 @@ retried; it never stops the other workers. Must not: decide (that is `reconciler
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
-from offbus_steps.port import Conflict, Port, PortError, Ref
+from offbus_steps.nvsentinel.settling import STANDIN_PROFILE
+from offbus_steps.port import Conflict, NotFound, Port, PortError, Ref
 
 __all__ = ["Controller"]
 
@@ -48,12 +50,37 @@ class Controller:
     async def run(self, ready: Callable[[], None]) -> None:
         """Work until cancelled; `ready` is called once all existing nodes have been seen."""
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._publish)
             tasks.start_soon(self._follow_nodes, tasks, ready)
             tasks.start_soon(self._follow_pods)
             tasks.start_soon(self._follow_events)
             if self._config.janitor is JanitorMode.SIMULATE and self._nodes is not None:
                 janitor = Janitor(self._objects, LocalNodes(self._nodes), self._config)
                 tasks.start_soon(janitor.run)
+
+    async def _publish(self) -> None:
+        """Say how long this responder may take: a drill watches its node so long after its end."""
+        told = {"longest_way_s": f"{self._config.longest_way_s:g}"}
+        while True:
+            try:
+                await self._objects.patch(STANDIN_PROFILE, {"data": told})
+            except NotFound:
+                with suppress(Conflict):
+                    await self._objects.create(
+                        {
+                            "apiVersion": "v1",
+                            "kind": "ConfigMap",
+                            "metadata": {
+                                "name": STANDIN_PROFILE.name,
+                                "namespace": STANDIN_PROFILE.namespace,
+                            },
+                            "data": told,
+                        }
+                    )
+            except Retryable:
+                await anyio.sleep(_RETRY_S)
+                continue
+            return
 
     async def _follow_nodes(self, tasks: TaskGroup, ready: Callable[[], None]) -> None:
         async for seen in follow(self._objects, "Node", listed=ready):

@@ -1,0 +1,123 @@
+"""Watches what was undone, as long as others may still act on it: after the undo, beyond `undo_timeout`.
+
+Something outside may have been set going by a run and act on it after everything was undone (a responder that still has
+an event in its database). An undo type says for how long, and by what it would show (offbus.undo: `settling`,
+`disturbed`). What shows is undone once more, and the watch begins anew, `ROUNDS` times; what cannot be undone is
+residue, as ever. The environment stays open and its leases held meanwhile. A signal, or `--no-settle`, ends the watch
+at once: nothing is lost but the proof, and the report says `unwatched`; the exit code is as it would have been.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import Literal
+
+import anyio
+
+from offbus.errors import OffbusError
+from offbus.journal.events import EventKind
+from offbus.journal.writer import JournalWriter
+from offbus.runner.undo_runner import UndoEntry, Undoer
+
+__all__ = ["LONGEST", "ROUNDS", "Settling"]
+
+ROUNDS = 3
+"""How often something is undone once more."""
+LONGEST = timedelta(minutes=10)
+"""Of one watch, whatever an undo type says."""
+Found = Literal["quiet", "undone_again", "conflict", "unwatched"]
+
+
+class Settling:
+    """The watch of one run, or of one recovery."""
+
+    def __init__(self) -> None:
+        self.going_on = False
+        self._why = ""
+        self._ended = anyio.Event()
+
+    def end(self, why: str) -> None:
+        """End the watch, or do not begin it."""
+        self._why = self._why or why
+        self._ended.set()
+
+    async def watch(
+        self,
+        entries: Iterable[UndoEntry],
+        undoer: Undoer,
+        journal: JournalWriter,
+        progress: Callable[[str | None, str], None],
+        *,
+        budget: timedelta,
+    ) -> None:
+        """Watch everything that was undone and may have to settle. `budget`: for undoing it once more."""
+        due: list[tuple[UndoEntry, float]] = []
+        for entry in entries:
+            if entry.resolved and entry.result is not None:
+                try:
+                    time = await entry.undo.settling(undoer.context(entry), entry.result)
+                except OffbusError as err:
+                    _journal(journal, entry, 0.0, 0.0, "unwatched", str(err))
+                    continue
+                if limit_s := min(time, LONGEST).total_seconds():
+                    due.append((entry, limit_s))
+        if not due:
+            return
+        self.going_on = True
+        journal.append(EventKind.PHASE, {"name": "settle"})
+        progress(
+            None,
+            f"watching that nothing more happens, for {max(limit for _, limit in due):g} s (Ctrl-C ends it)",
+        )
+        async with anyio.create_task_group() as tasks:
+            for entry, limit_s in due:
+                tasks.start_soon(self._one, entry, limit_s, undoer, journal, budget)
+        self.going_on = False
+
+    async def _one(
+        self, entry: UndoEntry, limit_s: float, undoer: Undoer, journal: JournalWriter, budget: timedelta
+    ) -> None:
+        began, found, detail = anyio.current_time(), "quiet", ""
+        result: Found = "quiet"
+        until = entry.undone_at + limit_s
+        for number in range(ROUNDS + 1):
+            found = await self._shown(entry, undoer, until)
+            if not found:
+                break
+            detail = found
+            entry.again = True
+            await undoer.undo([entry], by="settle", budget=budget)
+            result = "undone_again" if entry.resolved else "conflict"
+            if not entry.resolved or number == ROUNDS:
+                break
+            until = entry.undone_at + limit_s
+        if self._ended.is_set() and result != "conflict" and anyio.current_time() < until:
+            result, detail = "unwatched", self._why
+        _journal(journal, entry, limit_s, anyio.current_time() - began, result, detail)
+
+    async def _shown(self, entry: UndoEntry, undoer: Undoer, until: float) -> str:
+        """What shows before that time, or before the watch is ended; empty when nothing does."""
+        shown = ""
+        with anyio.CancelScope(deadline=until, shield=True) as scope:
+            async with anyio.create_task_group() as beside:
+
+                async def end() -> None:
+                    await self._ended.wait()
+                    scope.cancel()
+
+                beside.start_soon(end)
+                shown = await entry.undo.disturbed(undoer.context(entry))
+                beside.cancel_scope.cancel()
+        return shown
+
+
+def _journal(
+    journal: JournalWriter, entry: UndoEntry, limit_s: float, watched_s: float, result: Found, detail: str
+) -> None:
+    data = {
+        "undo": entry.number,
+        "limit_s": round(limit_s, 3),
+        "watched_s": round(watched_s, 3),
+        "result": result,
+        "detail": detail,
+    }
+    journal.append(EventKind.WATCHED, data, step=entry.step)

@@ -1,0 +1,38 @@
+"""How long a responder may take from a node that looks healthy to its repair: so long it is watched after an undo.
+
+NVSentinel's own time was seen (reference/nvsentinel-observed.md): 37 to 46 s after a run that had removed its marks by
+hand, a reboot was requested. The stand-in publishes its time, which follows from its settings, in a ConfigMap of the
+namespace that the responder has to itself. What cannot be read counts as NVSentinel.
+"""
+
+from datetime import timedelta
+
+from offbus_steps.nvsentinel.settings import STANDIN_NAME, USUAL_NAMESPACE, part_of
+from offbus_steps.port import Forbidden, NotFound, Objects, Ref
+
+__all__ = ["MARGIN", "NVSENTINEL_S", "STANDIN_PROFILE", "settling_time"]
+
+NVSENTINEL_S = 46.0
+MARGIN = 1.5
+"""Of the longest way."""
+LONGEST_S = 400.0
+STANDIN_PROFILE = Ref("ConfigMap", "standin-responder", USUAL_NAMESPACE)
+"""Where the stand-in says, as `longest_way_s`, how long it may take; and which of its profiles it plays."""
+
+
+async def settling_time(objects: Objects) -> timedelta:
+    """How long a node is watched. Zero where no responder is known to be. Raises PortError."""
+    try:
+        parts = filter(None, map(part_of, (await objects.list("Deployment")).items))
+        if any(name != STANDIN_NAME for name, _, _ in parts):
+            return timedelta(seconds=MARGIN * NVSENTINEL_S)
+        told = (await objects.get(STANDIN_PROFILE)).get("data") or {}
+    except NotFound:
+        return timedelta(0)
+    except Forbidden:
+        return timedelta(seconds=MARGIN * NVSENTINEL_S)
+    try:
+        longest_s = float(str(told.get("longest_way_s"))[:32])
+    except ValueError:
+        longest_s = NVSENTINEL_S
+    return timedelta(seconds=MARGIN * (longest_s if 0 <= longest_s <= LONGEST_S else NVSENTINEL_S))
