@@ -9,7 +9,7 @@ of the two an object is written in shows in its spec: a server without a convers
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from offbus.errors import StepError
 from offbus_steps.workloads import gpus, pods
@@ -38,14 +38,16 @@ MAIN = "main"
 class _Component(ABC):
     """One service or component of a graph."""
 
+    kind_field: ClassVar[str]
+
     def __init__(self, name: str, body: Mapping[str, Any]) -> None:
         self.name = name
         self.body = body
 
     @property
-    @abstractmethod
     def kind(self) -> str:
         """frontend, worker, prefill, decode, planner, epp."""
+        return str(self.body.get(self.kind_field) or "").lower()
 
     @property
     @abstractmethod
@@ -101,17 +103,21 @@ class _At:
 class _Alpha(_Component):
     """A service of v1alpha1."""
 
-    @property
-    def kind(self) -> str:
-        return str(self.body.get("componentType") or "").lower()
+    kind_field = "componentType"
 
     @property
     def pod_spec(self) -> Mapping[str, Any]:
+        own = self.body.get("resources") or {}
+        # the service's own short form of its GPUs: `resources.limits.gpu`, of the resource `gpuType`; or `custom`
+        amounts = {**(own.get("requests") or {}), **(own.get("limits") or {})}
+        short: dict[str, Any] = dict(amounts.get("custom") or {})
+        if number := gpus.amount(amounts, "gpu", self.name):
+            short[amounts.get("gpuType") or gpus.GPU_RESOURCE] = number
         extra = self.body.get("extraPodSpec") or {}
         given = extra.get("mainContainer") or {}
         resources = given.get("resources") or {}
-        limits = {**(resources.get("limits") or {}), **self._short()}
-        claims = resources.get("claims") or (self.body.get("resources") or {}).get("claims") or ()
+        limits = {**(resources.get("limits") or {}), **short}  # the short form comes before the container's
+        claims = resources.get("claims") or own.get("claims") or ()
         main = {**given, "name": MAIN, "resources": {**resources, "limits": limits, "claims": claims}}
         inits = extra.get("initContainers") or ()
         return {"containers": [main, *(extra.get("containers") or ())], "initContainers": inits}
@@ -137,25 +143,11 @@ class _Alpha(_Component):
         beside = [one for one in paths_of(self.pod_spec, pod) if one[-1] != ("name", MAIN)]
         return [(*pod, "mainContainer"), *beside]
 
-    def _short(self) -> dict[str, Any]:
-        """The GPUs of the main container by the service's own short form, which comes before the container's.
-
-        `resources.limits.gpu`, of the resource `gpuType`; or `custom`, by their resources' names.
-        """
-        resources = self.body.get("resources") or {}
-        amounts = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        found: dict[str, Any] = dict(amounts.get("custom") or {})
-        if number := gpus.amount(amounts, "gpu", self.name):
-            found[amounts.get("gpuType") or gpus.GPU_RESOURCE] = number
-        return found
-
 
 class _Beta(_Component):
     """A component of v1beta1."""
 
-    @property
-    def kind(self) -> str:
-        return str(self.body.get("type") or "").lower()
+    kind_field = "type"
 
     @property
     def pod_spec(self) -> Mapping[str, Any]:
@@ -229,21 +221,17 @@ class Graph(Workload):
         return [path for one in self._components() for path in one.container_paths()]
 
     def surge(self) -> int:
+        status = self.obj.get("status") or {}
+        known: Mapping[str, Any] = {**(status.get("services") or {}), **(status.get("components") or {})}
+        grouped = {name for name, one in known.items() if one.get("componentKind") in WITHOUT_SURGE}
         allowed = self.obj["metadata"].get("annotations") or {}
-        parts = (one for one in self._components() if one.name not in self._grouped and any(one.templates()))
+        parts = (one for one in self._components() if one.name not in grouped and any(one.templates()))
         return sum(1 for one in parts if not share(allowed, UNAVAILABLE, "25%", one.pods))
 
     @property
     def not_rolling(self) -> str:
         strategy = (self.obj["metadata"].get("annotations") or {}).get(GROVE_STRATEGY)
         return f"its annotation {GROVE_STRATEGY} is OnDelete" if strategy == "OnDelete" else ""
-
-    @property
-    def _grouped(self) -> set[str]:
-        """Components that do not consist of Deployments, by the graph's own status."""
-        status = self.obj.get("status") or {}
-        parts: Mapping[str, Any] = {**(status.get("services") or {}), **(status.get("components") or {})}
-        return {name for name, one in parts.items() if one.get("componentKind") in WITHOUT_SURGE}
 
     def _components(self) -> Iterator[_Component]:
         spec = self.obj["spec"]

@@ -97,7 +97,13 @@ def restore(obj: Mapping[str, Any], fields: Sequence[Field]) -> dict[str, Any]:
             _write(changed, field.path, deepcopy(field.before))
         else:
             _remove(changed, field.path)
-            _prune(changed, field)
+            for length in range(
+                len(field.path) - 1, field.created, -1
+            ):  # what was made to hold it, while empty
+                inner = read(changed, field.path[:length])
+                if inner is MISSING or inner:
+                    break
+                _remove(changed, field.path[:length])
     return changed
 
 
@@ -156,11 +162,3 @@ def _remove(obj: Any, path: Sequence[Segment]) -> None:
         parent[:] = [one for one in parent if one.get(last[0]) != last[1]]
     else:
         del parent[last]
-
-
-def _prune(obj: Any, field: Field) -> None:
-    for length in range(len(field.path) - 1, field.created, -1):
-        inner = read(obj, field.path[:length])
-        if inner is MISSING or inner:
-            return
-        _remove(obj, field.path[:length])

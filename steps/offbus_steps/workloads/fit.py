@@ -9,7 +9,7 @@ memory, storage or number of pods is not limited by it: nodes of `local`, whose 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -46,7 +46,10 @@ class Fleet:
         for topology, as a cordoned node does."""
         self._hosts = {str(node["metadata"]["name"]): Host(node) for node in nodes}
         self._closed = closed
-        self._free = {name: _offered(host.node) for name, host in self._hosts.items()}
+        offered = {
+            name: (host.node.get("status") or {}).get("allocatable") for name, host in self._hosts.items()
+        }
+        self._free = {name: _units(amounts(sizes, f"Node {name}")) for name, sizes in offered.items()}
         self._known: dict[str, Units] = {}
         """What pods need, by the fields that say so: most pods of a cluster are copies of a few."""
         self._ports: dict[str, set[Port]] = {name: set() for name in self._hosts}
@@ -75,10 +78,15 @@ class Fleet:
         need, ports = self._needed(pod), _host_ports(pod)
         found = {}
         for name, host in self._hosts.items():
+            clash = any(
+                one[1:] == other[1:] and ("0.0.0.0" in (one[0], other[0]) or one[0] == other[0])
+                for one in ports
+                for other in self._ports[name]
+            )
             filters = (
                 (["node(s) were unschedulable"] if name in self._closed else ()),
                 filter(None, (node_refusal(pod["spec"], host.node),)),
-                self._ports_taken(name, ports),
+                (["node(s) didn't have free ports for the requested pod ports"] if clash else ()),
                 self._insufficient(name, need),
                 filter(None, (spread(host),)),
                 filter(None, (affinity(host),)),
@@ -94,10 +102,6 @@ class Fleet:
         if key not in self._known:
             self._known[key] = _units(pod_requests(spec))
         return self._known[key]
-
-    def _ports_taken(self, node: str, ports: Iterable[Port]) -> Iterator[str]:
-        if any(_same_port(one, other) for one in ports for other in self._ports[node]):
-            yield "node(s) didn't have free ports for the requested pod ports"
 
     def _insufficient(self, node: str, need: Units) -> Iterator[str]:
         free = self._free[node]
@@ -122,11 +126,16 @@ def shortage(pending: Iterable[Pod], fleet: Fleet) -> Shortage:
     for pod in sorted(pending, key=lambda one: gpus.gpu_request(one["spec"]), reverse=True):
         refused = fleet.refusals(pod)
         fitting = [name for name, why in refused.items() if not why]
+        ref = Ref.of({"kind": "Pod", **pod})
         if fitting:
             fleet.assign(pod, min(fitting, key=fleet.free_gpus))
-            unknown += [f"{Ref.of({'kind': 'Pod', **pod})}: {why}" for why in unknowns(pod)]
-        else:
-            missing.append(_missing(pod, refused))
+            unknown += [f"{ref}: {why}" for why in unknowns(pod)]
+            continue
+        need = gpus.gpu_request(pod["spec"])
+        what = f"{need} GPU(s) on one node" if need else "a node that accepts a pod without GPUs"
+        counted = Counter(why for reasons in refused.values() for why in reasons)
+        listed = ", ".join(f"{count} {why}" for why, count in sorted(counted.items()))
+        missing.append(f"{what} for {ref} ({listed or 'there are no other nodes'})")
     return Shortage(tuple(missing), tuple(unknown))
 
 
@@ -144,21 +153,8 @@ def unknowns(pod: Pod) -> list[str]:
     return [*found, *undecided(pod)]
 
 
-def _missing(pod: Pod, refused: Mapping[str, Sequence[str]]) -> str:
-    need = gpus.gpu_request(pod["spec"])
-    what = f"{need} GPU(s) on one node" if need else "a node that accepts a pod without GPUs"
-    counted = Counter(why for reasons in refused.values() for why in reasons)
-    listed = ", ".join(f"{count} {why}" for why, count in sorted(counted.items()))
-    return f"{what} for {Ref.of({'kind': 'Pod', **pod})} ({listed or 'there are no other nodes'})"
-
-
 def _units(sizes: Amounts) -> Units:
     return {name: ceil(size * 1000) if name == "cpu" else ceil(size) for name, size in sizes.items()}
-
-
-def _offered(node: Mapping[str, Any]) -> Units:
-    offered = (node.get("status") or {}).get("allocatable")
-    return _units(amounts(offered, f"Node {node['metadata']['name']}"))
 
 
 def _host_ports(pod: Pod) -> set[Port]:
@@ -169,8 +165,3 @@ def _host_ports(pod: Pod) -> set[Port]:
         if number:
             found.add((one.get("hostIP") or "0.0.0.0", one.get("protocol") or "TCP", int(number)))
     return found
-
-
-def _same_port(one: Port, other: Port) -> bool:
-    any_address = "0.0.0.0" in (one[0], other[0])
-    return one[1:] == other[1:] and (any_address or one[0] == other[0])

@@ -55,7 +55,7 @@ class LeaderWorkerSet(Workload):
 
     @property
     def serving(self) -> Mapping[str, Any]:
-        template = self._template["leaderTemplate" if self._has_leader else "workerTemplate"]
+        template = self._template[self._keys[0]]
         meta = template.get("metadata") or {}
         labels = {**(meta.get("labels") or {}), **self.selector, **LEADER}
         return {**template, "metadata": {**meta, "labels": labels}}
@@ -65,7 +65,7 @@ class LeaderWorkerSet(Workload):
         return LEADER
 
     def gpu_templates(self) -> list[Template]:
-        if not self._has_leader:
+        if "leaderTemplate" not in self._keys:
             return list(self._templates("workerTemplate", "", self.desired, {}, {}))
         leaders = self._templates("leaderTemplate", "leader ", self._groups, LEADER, {})
         workers = self._templates("workerTemplate", "worker ", self.desired - self._groups, {}, LEADER)
@@ -123,11 +123,9 @@ class LeaderWorkerSet(Workload):
 
     @property
     def _keys(self) -> tuple[str, ...]:
-        return ("leaderTemplate", "workerTemplate") if self._has_leader else ("workerTemplate",)
-
-    @property
-    def _has_leader(self) -> bool:
-        return bool(self._template.get("leaderTemplate"))
+        """Its templates, the leaders' first: they have one of their own, or the workers'."""
+        both = bool(self._template.get("leaderTemplate"))
+        return ("leaderTemplate", "workerTemplate") if both else ("workerTemplate",)
 
     @property
     def _groups(self) -> int:

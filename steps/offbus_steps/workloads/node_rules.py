@@ -4,7 +4,7 @@ As Kubernetes' scheduler decides (plugins NodeUnschedulable, TaintToleration, No
 toleration with tolerationSeconds tolerates: how long is the matter of who evicts. Pure, on Kubernetes' own objects.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from offbus_steps.workloads.labels import labels_of, matches
@@ -31,12 +31,21 @@ def matches_node(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
         return False
     affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
     required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    return required is None or any(_term(one, node) for one in required.get("nodeSelectorTerms") or ())
+    if required is None:
+        return True
+    fields = {"metadata.name": node["metadata"]["name"]}  # the only field that terms may be about
+    for term in required.get("nodeSelectorTerms") or ():
+        found = [matches(one, labels) for one in term.get("matchExpressions") or ()]
+        found += [matches(one, fields) for one in term.get("matchFields") or ()]
+        if found and all(found):  # a term without any expression matches nothing
+            return True
+    return False
 
 
 def tolerates_all(spec: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
     """Whether the pod tolerates every taint of the node that keeps pods away."""
-    return next(_untolerated(spec, node), None) is None
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return all(_tolerates(spec, one) for one in taints if one.get("effect") in _BLOCKING)
 
 
 def tolerated(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
@@ -50,18 +59,5 @@ def tolerated(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
-def _untolerated(spec: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    taints = (node.get("spec") or {}).get("taints") or ()
-    return (one for one in taints if one.get("effect") in _BLOCKING and not _tolerates(spec, one))
-
-
 def _tolerates(spec: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
     return any(tolerated(one, taint) for one in spec.get("tolerations") or ())
-
-
-def _term(term: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
-    """All its expressions, on labels and on the node's name, the only field; a term without any matches nothing."""
-    on_labels, on_fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    fields = {"metadata.name": node["metadata"]["name"]}
-    found = [matches(one, labels_of(node)) for one in on_labels] + [matches(one, fields) for one in on_fields]
-    return bool(found) and all(found)

@@ -42,7 +42,9 @@ Rule = Callable[[Host], str]
 
 def spread_rule(pod: Pod, hosts: Sequence[Host]) -> Rule:
     """topologySpreadConstraints that must hold."""
-    constraints = [_Constraint.of(one, pod) for one in _hard_constraints(pod)]
+    listed = (pod.get("spec") or {}).get("topologySpreadConstraints") or ()
+    hard = (one for one in listed if one.get("whenUnsatisfiable") != "ScheduleAnyway")
+    constraints = [_Constraint.of(one, pod) for one in hard]
     keys = [one.key for one in constraints]
     counted = [host for host in hosts if all(host.pair(key) for key in keys)] if keys else []
     domains = [one.domains(pod, counted) for one in constraints]
@@ -130,19 +132,12 @@ class _Constraint:
                 self.by_taints and not tolerates_all(spec, host.node)
             ):
                 continue
-            found[labels_of(host.node)[self.key]] += (
-                0 if empty else sum(self._counts(pod, one) for one in host.pods)
+            beside = (one for one in host.pods if not empty and not pods.is_terminating(one))
+            found[labels_of(host.node)[self.key]] += sum(
+                _namespace(one) == _namespace(pod) and selects(self.selector, labels_of(one))
+                for one in beside
             )
         return found
-
-    def _counts(self, pod: Pod, other: Pod) -> bool:
-        same = not pods.is_terminating(other) and _namespace(other) == _namespace(pod)
-        return same and selects(self.selector, labels_of(other))
-
-
-def _hard_constraints(pod: Pod) -> Iterator[Mapping[str, Any]]:
-    listed = (pod.get("spec") or {}).get("topologySpreadConstraints") or ()
-    return (one for one in listed if one.get("whenUnsatisfiable") != "ScheduleAnyway")
 
 
 def _terms(pod: Pod, kind: str) -> Sequence[Mapping[str, Any]]:

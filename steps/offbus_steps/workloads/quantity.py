@@ -29,7 +29,9 @@ def quantity(value: Any) -> Fraction:
     """The amount, exact to a billionth. Raises ValueError for what Kubernetes does not take for one."""
     if value is None:
         return Fraction(0)
-    found = _parsed(_text(value))
+    # a number as it stands in JSON; what is neither that nor a string is no quantity
+    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**60
+    found = _parsed(value if isinstance(value, str) else repr(value) if number else "")
     if found is None:
         shown = repr(value)[:80] if isinstance(value, str | float | bool) else type(value).__name__
         raise ValueError(f"{shown} is not a quantity such as 1 or 500m")
@@ -64,11 +66,3 @@ def count(fields: Mapping[str, Any], key: str, default: int) -> int:
     """A field of pods or replicas: null, as `replicas:` without a value gives it, is absent. May raise ValueError."""
     value = fields.get(key)
     return default if value is None else int(value)
-
-
-def _text(value: Any) -> str:
-    """As it stands in JSON; "" for what is neither a string nor a number."""
-    if isinstance(value, str):
-        return value
-    number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 10**60
-    return repr(value) if number else ""

@@ -8,6 +8,7 @@ as the API server's defaults make it. A resize that is under way is not counted.
 
 from collections.abc import Mapping
 from fractions import Fraction
+from operator import add
 from typing import Any
 
 from offbus.errors import StepError
@@ -26,16 +27,21 @@ def pod_requests(spec: Mapping[str, Any]) -> Amounts:
     fullest: Amounts = {}
     for one in spec.get("initContainers") or ():
         own = _requests(one)
-        fullest = _combined(max, fullest, _combined(_sum, beside, own))
+        fullest = _combined(max, fullest, _combined(add, beside, own))
         if pods.is_sidecar(one):
-            beside = _combined(_sum, beside, own)
+            beside = _combined(add, beside, own)
     running = beside
     for one in spec.get("containers") or ():
-        running = _combined(_sum, running, _requests(one))
+        running = _combined(add, running, _requests(one))
     whole = _requests({"name": "the pod", **{key: spec[key] for key in ("resources",) if key in spec}})
-    own = {name: size for name, size in whole.items() if _is_the_pods(name)}
+    # what a pod may request as a whole (feature PodLevelResources)
+    own = {
+        name: size
+        for name, size in whole.items()
+        if name in ("cpu", "memory") or name.startswith("hugepages-")
+    }
     overhead = amounts(spec.get("overhead"), "the pod's overhead")
-    found = _combined(_sum, {**_combined(max, running, fullest), **own}, overhead)
+    found = _combined(add, {**_combined(max, running, fullest), **own}, overhead)
     return {name: size for name, size in found.items() if size}
 
 
@@ -56,15 +62,6 @@ def _requests(container: Mapping[str, Any]) -> Amounts:
     limits = {name: value for name, value in (resources.get("limits") or {}).items() if value is not None}
     requests = {name: value for name, value in (resources.get("requests") or {}).items() if value is not None}
     return amounts({**limits, **requests}, where)
-
-
-def _is_the_pods(resource: str) -> bool:
-    """Resources that a pod may request as a whole (feature PodLevelResources)."""
-    return resource in ("cpu", "memory") or resource.startswith("hugepages-")
-
-
-def _sum(one: Fraction, other: Fraction) -> Fraction:
-    return one + other
 
 
 def _combined(how: Any, one: Amounts, other: Amounts) -> Amounts:

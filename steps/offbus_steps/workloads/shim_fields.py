@@ -78,7 +78,7 @@ def is_shim_field(field: Field) -> bool:
 
 def _is_chain(field: Field) -> bool:
     """Whether LD_PRELOAD was set to our library, with what was there before behind it."""
-    intended, before = field.intended, field.before if field.existed else _variable(PRELOAD, "")
+    intended, before = field.intended, field.before if field.existed else {"name": PRELOAD, "value": ""}
     plain = all(
         isinstance(one, Mapping) and one.keys() <= {"name", "value"} and one.get("name") == PRELOAD
         for one in (intended, before)
@@ -87,10 +87,6 @@ def _is_chain(field: Field) -> bool:
         return False
     chain, former = (re.split(r"[:\s]+", str(one.get("value") or "")) for one in (intended, before))
     return chain[0] in (LIBRARY, LOCAL + LIBRARY) and set(former) - {""} <= set(chain[1:])
-
-
-def _variable(name: str, value: str) -> dict[str, str]:
-    return {"name": name, "value": value}
 
 
 def _values() -> Iterator[tuple[tuple[Segment, Segment], Any]]:
@@ -104,7 +100,8 @@ def _values() -> Iterator[tuple[tuple[Segment, Segment], Any]]:
         for one, env in product(found, ENV_LISTS):
             yield (env, ("name", one["name"])), one
     for prefix, env in product(("", LOCAL), ENV_LISTS):
-        yield (env, ("name", "OFFBUS_PAGE_DIR")), _variable("OFFBUS_PAGE_DIR", prefix + FOLDER)
+        page = {"name": "OFFBUS_PAGE_DIR", "value": prefix + FOLDER}
+        yield (env, ("name", page["name"])), page
 
 
 def _in_local(path: str, sub: str) -> str:
@@ -124,7 +121,7 @@ def _fields(
     library = host_path(LIBRARY, "") + (f":{chained}" if chained else "")
     wanted: list[tuple[tuple[Any, ...], Any]] = [
         ((*template.env, ("name", one["name"])), one)
-        for one in (_variable(PRELOAD, library), *variables(host_path))
+        for one in ({"name": PRELOAD, "value": library}, *variables(host_path))
     ]
     wanted += [((*template.volumes, ("name", one["name"])), one) for one in VOLUMES]
     wanted += [((*template.mounts, ("mountPath", one["mountPath"])), one) for one in MOUNTS]
@@ -142,7 +139,9 @@ def _chain(workload: Workload, template: Template, running: list[Object]) -> str
 
     Running pods are authoritative: they have what their operator chained. Without any, the spec is used.
     """
-    written = _written(workload, template)
+    lists = (template.env, *template.inherited)  # the container's own entry overrides its graph's
+    entries = (read(workload.obj, (*env, ("name", PRELOAD))) for env in lists)
+    written = next((_value(workload, template, one) for one in entries if one is not MISSING), "")
     values: set[str] = set()
     for pod in running:
         if template.is_of(pod["metadata"].get("labels") or {}):
@@ -157,15 +156,6 @@ def _chain(workload: Workload, template: Template, running: list[Object]) -> str
             f"{workload.ref} loads the shim already", hint="run `offbus recover` to undo an unfinished run"
         )
     return chained
-
-
-def _written(workload: Workload, template: Template) -> str:
-    """By the spec: the container's own entry overrides its graph's."""
-    for env in (template.env, *template.inherited):
-        entry = read(workload.obj, (*env, ("name", "LD_PRELOAD")))
-        if entry is not MISSING:
-            return _value(workload, template, entry)
-    return ""
 
 
 def _running_values(workload: Workload, template: Template, pod: Object) -> set[str]:

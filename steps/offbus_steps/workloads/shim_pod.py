@@ -53,14 +53,11 @@ class Loading:
         library = self.host_path(LIBRARY, "") + (f":{own}" if own else "")
         env = list(container.get("env") or ())
         for entry in ({"name": "LD_PRELOAD", "value": library}, *variables(self.host_path)):
-            env = _with(env, entry)
+            if any(one["name"] == entry["name"] for one in env):
+                # at its old position: others may refer to it by $(NAME)
+                env = [entry if one["name"] == entry["name"] else one for one in env]
+            else:
+                env.append(entry)
         ours = {one["mountPath"] for one in MOUNTS}
         others = [one for one in container.get("volumeMounts") or () if one["mountPath"] not in ours]
         return {**container, "env": env, "volumeMounts": [*others, *MOUNTS]}
-
-
-def _with(env: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """The environment with a variable set, at its old position if it has one: others may refer to it by $(NAME)."""
-    if any(one["name"] == entry["name"] for one in env):
-        return [entry if one["name"] == entry["name"] else one for one in env]
-    return [*env, entry]
