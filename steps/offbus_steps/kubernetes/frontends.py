@@ -65,11 +65,20 @@ class Frontends:
     async def _service(self, to: Ref, port: int) -> tuple[str, str] | None:
         """Name and port of the target's Service."""
         listed = await self._api.json(Call("GET", f"/api/v1/namespaces/{to.namespace}/services"))
-        labels, ports = await self._pod_labels(to), await self._port_names(to, port)
+        graph = to.kind == "DynamoGraphDeployment"
+        labels: Mapping[str, str] = {}
+        ports: set[Any] = {port}  # a Service may refer to the port by number or by name
+        if graph:
+            ports.add("http")
+        else:
+            template = await self._serving(to)
+            labels = (template.get("metadata") or {}).get("labels") or {}
+            declared = [one for c in containers(template.get("spec") or {}) for one in c.get("ports") or ()]
+            ports |= {one["name"] for one in declared if one["containerPort"] == port and one.get("name")}
         for service in listed["items"]:
             spec, name = service["spec"], service["metadata"]["name"]
             selector = spec.get("selector") or {}
-            ours = name == f"{to.name}-frontend" if to.kind == "DynamoGraphDeployment" else False
+            ours = graph and name == f"{to.name}-frontend"
             if ours or (selector and selector.items() <= labels.items()):
                 leading = (
                     one for one in spec.get("ports") or () if one.get("targetPort", one["port"]) in ports
@@ -77,21 +86,6 @@ class Frontends:
                 if (found := next(leading, None)) is not None:
                     return name, str(found["port"])
         return None
-
-    async def _pod_labels(self, to: Ref) -> Mapping[str, str]:
-        if to.kind == "DynamoGraphDeployment":
-            return {}
-        template = await self._serving(to)
-        labels: Mapping[str, str] = (template.get("metadata") or {}).get("labels") or {}
-        return labels
-
-    async def _port_names(self, to: Ref, port: int) -> set[Any]:
-        """How a Service may refer to the target's port: by number or by name."""
-        if to.kind == "DynamoGraphDeployment":
-            return {port, "http"}
-        spec = (await self._serving(to)).get("spec") or {}
-        listed = [one for c in containers(spec) for one in c.get("ports") or ()]
-        return {port, *(one["name"] for one in listed if one["containerPort"] == port and one.get("name"))}
 
     async def _serving(self, to: Ref) -> Mapping[str, Any]:
         return workload_of({**await self._objects.get(to), "kind": to.kind}).serving

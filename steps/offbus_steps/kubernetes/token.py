@@ -19,7 +19,7 @@ from offbus_steps.kubernetes.objects import MERGE_PATCH
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort, open_port
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.kubernetes.rest.connection import Login
-from offbus_steps.port import Conflict, Object
+from offbus_steps.port import Conflict
 
 __all__ = ["main", "make_token"]
 
@@ -29,19 +29,27 @@ BYTES = 32
 async def make_token(port: KubernetesPort, namespace: str, *, renew: bool) -> bool:
     """Create the Secret. Returns whether there is a new token. Raises PortError."""
     path = f"/api/v1/namespaces/{namespace}/secrets"
+    meta = {"name": TOKEN_SECRET, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "offbus"}}
+    data = {"token": base64.b64encode(secrets.token_urlsafe(BYTES).encode()).decode()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": "Opaque", "data": data}
     try:
-        await port.api.json(Call("POST", path, body=_secret(namespace)))
+        await port.api.json(Call("POST", path, body=secret))
     except Conflict:
         if not renew:
             return False
-        patch = {"data": _secret(namespace)["data"]}
+        patch = {"data": data}
         await port.api.json(Call("PATCH", f"{path}/{TOKEN_SECRET}", body=patch, content_type=MERGE_PATCH))
     return True
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command. Returns the exit code."""
-    args = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.token", description=__doc__)
+    parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
+    parser.add_argument("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it")
+    parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents are")
+    parser.add_argument("--renew", action="store_true", help="replace an existing token")
+    args = parser.parse_args(argv)
     try:
         made = anyio.run(_make, args)
     except OffbusError as err:
@@ -54,27 +62,6 @@ def main(argv: list[str] | None = None) -> int:
 async def _make(args: argparse.Namespace) -> bool:
     async with open_port(Login(args.kubeconfig, args.context)) as port:
         return await make_token(port, args.namespace, renew=args.renew)
-
-
-def _secret(namespace: str) -> Object:
-    token = base64.b64encode(secrets.token_urlsafe(BYTES).encode()).decode()
-    meta = {"name": TOKEN_SECRET, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "offbus"}}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": meta,
-        "type": "Opaque",
-        "data": {"token": token},
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.token", description=__doc__)
-    parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
-    parser.add_argument("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it")
-    parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents are")
-    parser.add_argument("--renew", action="store_true", help="replace an existing token")
-    return parser
 
 
 if __name__ == "__main__":

@@ -45,7 +45,16 @@ async def publish(port: KubernetesPort, namespace: str, report: Report, folder: 
         await port.objects.create(obj)
     except Conflict:
         await port.objects.patch(ref, {"data": data})
-    await forget_old(port, namespace)
+    # all but the newest reports go, by the server's own times
+    kept = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
+    by_age = sorted(
+        kept, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]), reverse=True
+    )
+    for old in by_age[NEWEST:]:
+        try:
+            await port.objects.delete(Ref.of(old), uid=old["metadata"]["uid"])
+        except (NotFound, Conflict):
+            continue
 
 
 def summary_of(report: Report) -> str:
@@ -65,16 +74,3 @@ def bounded(report: Report) -> str:
         if len(text.encode()) <= REPORT_BYTES:
             return text
     return json.dumps({"run": report.run, "exit": report.exit, "residue": len(report.residue)})
-
-
-async def forget_old(port: KubernetesPort, namespace: str) -> None:
-    """Delete all but the newest reports, by the server's own times."""
-    found = [*(await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items]
-    found = sorted(
-        found, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]), reverse=True
-    )
-    for old in found[NEWEST:]:
-        try:
-            await port.objects.delete(Ref.of(old), uid=old["metadata"]["uid"])
-        except (NotFound, Conflict):
-            continue

@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ class Reaper:
         try:
             folder = bring_here(base, unfinished)
             with anyio.CancelScope(shield=True):
-                report = await recover(folder, SystemClock(), by=BY, listeners=[_event_logger(log)])
+                report = await recover(folder, SystemClock(), by=BY, listeners=[partial(_log_event, log)])
                 try:
                     await publish(self._port, self._options.agent_namespace, report, folder)
                 except PortError as err:
@@ -110,18 +111,22 @@ class Reaper:
         self._log.info("freed", run=expired.run, why="its owner had recorded nothing")
 
 
-def _event_logger(log: Any) -> Any:
-    def listen(event: Event) -> None:
-        if event["kind"] in LOGGED:
-            data: Mapping[str, Any] = {k: v for k, v in event["data"].items() if k != "evidence"}
-            log.info(event["kind"], **data)
-
-    return listen
+def _log_event(log: Any, event: Event) -> None:
+    if event["kind"] in LOGGED:
+        data: Mapping[str, Any] = {k: v for k, v in event["data"].items() if k != "evidence"}
+        log.info(event["kind"], **data)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM. Returns the exit code."""
-    args = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.ownership.reaper", description=__doc__)
+    parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents and the Leases are")
+    parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
+    parser.add_argument(
+        "--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster"
+    )
+    parser.add_argument("--scratch", type=Path, help="folder for journals during a recovery")
+    args = parser.parse_args(argv)
     log_json()
     options = KubernetesOptions(
         context=args.context, kubeconfig=args.kubeconfig, agent_namespace=args.namespace
@@ -151,17 +156,6 @@ async def _stop_on_signal(scope: anyio.CancelScope) -> None:
             structlog.get_logger().info("ends", signal=signal.Signals(number).name)
             scope.cancel()
             return
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.ownership.reaper", description=__doc__)
-    parser.add_argument("--namespace", default=AGENT_NAMESPACE, help="where the agents and the Leases are")
-    parser.add_argument("--context", default="", help="context of the kubeconfig; default: the current one")
-    parser.add_argument(
-        "--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster"
-    )
-    parser.add_argument("--scratch", type=Path, help="folder for journals during a recovery")
-    return parser
 
 
 if __name__ == "__main__":

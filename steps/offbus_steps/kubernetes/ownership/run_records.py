@@ -51,20 +51,20 @@ def run_of_records(records: Object) -> str:
 def events_in(records: Object) -> list[Event]:
     """The stored events. Raises CouldNotRun when they cannot be read."""
     packed = (records.get("binaryData") or {}).values()
+    events: list[Event] = []
     try:
         texts: list[str | bytes] = [*(records.get("data") or {}).values()]
         texts += [_unpacked(base64.b64decode(one, validate=True)) for one in packed]
-        return [_of_run(run_of_records(records), checked(json.loads(text))) for text in texts]
+        for text in texts:
+            event = checked(json.loads(text))
+            if event["run"] != run_of_records(records):
+                raise ValueError(f"one is of run {event['run']}")
+            events.append(event)
     except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
         ) from err
-
-
-def _of_run(run: str, event: Event) -> Event:
-    if event["run"] != run:
-        raise ValueError(f"one is of run {event['run']}")
-    return event
+    return events
 
 
 def _unpacked(packed: bytes) -> bytes:
@@ -90,7 +90,10 @@ class RunRecords:
 
     async def begin(self, events: Sequence[Event]) -> None:
         """Create the object, or take over the one that is there. Raises PortError, CouldNotRun."""
-        content = _merged(events)
+        content: dict[str, Any] = {"data": {}}
+        for event in events:
+            for field, entries in _content(event).items():
+                content.setdefault(field, {}).update(entries)
         labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
         meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
         wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, **content}
@@ -98,7 +101,13 @@ class RunRecords:
             made = await self._objects.create(wanted)
         except Conflict:
             found = await self._objects.get(self._ref)
-            self._refuse_older(found, content)
+            stored = (key for key in (found.get("data") or {}) if key.startswith("undo-"))
+            lacking = sorted(key for key in stored if key not in content["data"])
+            if lacking:
+                raise CouldNotRun(
+                    f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
+                    hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
+                ) from None
             made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
 
@@ -137,24 +146,6 @@ class RunRecords:
             if not wanted.items() <= (found.get(field) or {}).items():
                 raise _refusal(event, err) from err
         return found
-
-    def _refuse_older(self, found: Object, content: Mapping[str, Any]) -> None:
-        lacking = sorted(
-            key for key in (found.get("data") or {}) if key.startswith("undo-") and key not in content["data"]
-        )
-        if lacking:
-            raise CouldNotRun(
-                f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
-                hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
-            )
-
-
-def _merged(events: Sequence[Event]) -> dict[str, Any]:
-    merged: dict[str, Any] = {"data": {}}
-    for event in events:
-        for field, entries in _content(event).items():
-            merged.setdefault(field, {}).update(entries)
-    return merged
 
 
 def _content(event: Event) -> dict[str, dict[str, str]]:

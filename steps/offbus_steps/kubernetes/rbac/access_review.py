@@ -65,7 +65,16 @@ async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_na
     lacking: set[Right] = set()
 
     async def check(right: Right) -> None:
-        if not await _is_allowed(port, right, namespaces.namespace(right)):
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": right.attributes(namespaces.namespace(right))},
+        }
+        try:
+            answer = await port.api.json(Call("POST", REVIEWS, body=body))
+        except Forbidden as err:
+            raise Forbidden(f"cannot check permissions: {err.message}", hint=err.hint) from err
+        if not answer["status"]["allowed"]:
             lacking.add(right)
 
     async with anyio.create_task_group() as group:
@@ -91,16 +100,3 @@ async def is_needed(port: KubernetesPort, right: Right) -> bool:
     if right.scope is Scope.ADMISSION:
         return False  # the step that needs it checks by a dry run
     return not right.optional or await port.served.serves_group(f"{right.group}/")
-
-
-async def _is_allowed(port: KubernetesPort, right: Right, namespace: str) -> bool:
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": right.attributes(namespace)},
-    }
-    try:
-        answer = await port.api.json(Call("POST", REVIEWS, body=body))
-    except Forbidden as err:
-        raise Forbidden(f"cannot check permissions: {err.message}", hint=err.hint) from err
-    return bool(answer["status"]["allowed"])

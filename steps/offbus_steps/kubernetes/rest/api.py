@@ -93,7 +93,11 @@ class Api:
         while True:
             generation = self.connection.generation
             try:
-                return await self._once(call)
+                await self._pace.take()
+                answer = await _read(call, await self._send(call, ATTEMPT_S))
+                if answer.status < 400:
+                    return answer
+                raise answer.error(call)
             except Forbidden as err:
                 if verified:
                     raise
@@ -139,13 +143,6 @@ class Api:
                 return answer.status == 200
         except Unavailable:
             return False
-
-    async def _once(self, call: Call) -> Answer:
-        await self._pace.take()
-        answer = await _read(call, await self._send(call, ATTEMPT_S))
-        if answer.status >= 400:
-            raise answer.error(call)
-        return answer
 
     async def _opened(self, call: Call, total_s: float) -> "aiohttp.ClientResponse":
         await self._pace.take()

@@ -152,17 +152,15 @@ class Connection:
                 )
             made = parts.api_client(configuration)
         except Exception as err:
+            said = " ".join(str(err).split())
+            if isinstance(err, OSError) and err.strerror:
+                said = err.strerror
+            elif not isinstance(err, ValueError):
+                said = f"{type(err).__name__}: {said}"
             raise CouldNotRun(
-                f"cannot use {self._login}: {_said(err)}",
+                f"cannot use {self._login}: {said}",
                 hint="choose a cluster with environment.context or environment.kubeconfig; "
                 "`kubectl config get-contexts` lists them",
             ) from err
         end_at_once(made.rest_client.pool_manager)
         return made
-
-
-def _said(err: Exception) -> str:
-    if isinstance(err, OSError) and err.strerror:
-        return err.strerror
-    said = " ".join(str(err).split())
-    return said if isinstance(err, ValueError) else f"{type(err).__name__}: {said}"

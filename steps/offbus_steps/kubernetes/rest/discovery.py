@@ -31,11 +31,14 @@ class ServedKinds:
         if not resource.also:
             return resource
         if kind not in self._known:
-            version = await self._choose(resource)
-            if version is None:
-                return resource
-            self._known[kind] = replace(resource, api_version=version)
-        return self._known[kind]
+            served = await self._versions(group_of(resource.api_version))
+            for version in (one for one in resource.versions if one in served):
+                # a served version of a group need not have every kind of the group
+                found = await self._api.json(Call("GET", f"/apis/{version}"))
+                if any(one["name"] == resource.plural for one in found.get("resources") or ()):
+                    self._known[kind] = replace(resource, api_version=version)
+                    break
+        return self._known.get(kind, resource)
 
     async def for_object(self, obj: Mapping[str, Any]) -> ApiResource:
         """Where an object is created: in the version it is written in, else in the preferred one. Raises Invalid."""
@@ -51,17 +54,6 @@ class ServedKinds:
         """Whether the cluster serves any version of an API group."""
         group = group_of(api_version)
         return not group or bool(await self._versions(group))
-
-    async def _choose(self, resource: ApiResource) -> str | None:
-        served = await self._versions(group_of(resource.api_version))
-        for version in resource.versions:
-            if version not in served:
-                continue
-            # a served version of a group need not have every kind of the group
-            found = await self._api.json(Call("GET", f"/apis/{version}"))
-            if any(one["name"] == resource.plural for one in found.get("resources") or ()):
-                return version
-        return None
 
     async def _versions(self, group: str) -> set[str]:
         try:

@@ -61,17 +61,12 @@ def error_of(code: int, status: Mapping[str, Any] | None, retry_after: str | Non
     message = f"{doing}: {status.get('message') or f'HTTP {code}'}"
     evidence = {"status": code, "reason": str(status.get("reason", ""))}
     if code == 429 or code >= 500:
-        after = timedelta(seconds=_seconds(retry_after, status))
-        causes = (status.get("details") or {}).get("causes") or ()
-        by_budget = any(one.get("reason") == BUDGET for one in causes)
+        details = status.get("details") or {}
+        try:
+            seconds = max(0, min(int(retry_after or details.get("retryAfterSeconds") or 0), 60))
+        except (TypeError, ValueError):  # an HTTP date: no API server sends one
+            seconds = 0
+        by_budget = any(one.get("reason") == BUDGET for one in details.get("causes") or ())
         kind = TooManyDisruptions if by_budget else Unavailable
-        return kind(message, after=after, evidence=evidence)
+        return kind(message, after=timedelta(seconds=seconds), evidence=evidence)
     return BY_CODE.get(code, PortError)(message, hint=HINTS.get(code), evidence=evidence)
-
-
-def _seconds(header: str | None, status: Mapping[str, Any]) -> int:
-    asked = header or (status.get("details") or {}).get("retryAfterSeconds") or 0
-    try:
-        return max(0, min(int(asked), 60))
-    except (TypeError, ValueError):  # an HTTP date: no API server sends one
-        return 0

@@ -49,18 +49,15 @@ def _check(content: Any) -> None:
         if not isinstance(entries, list):
             raise NoKubeconfig(f"{key} is {_kind(entries)}, not a list")
         for number, entry in enumerate(entries):
-            _check_entry(f"{key}[{number}]", entry, holds)
-
-
-def _check_entry(where: str, entry: Any, holds: str) -> None:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-        raise NoKubeconfig(f"{where} is not a mapping with a name")
-    inner = entry.get(holds)
-    if not isinstance(inner, dict):
-        raise NoKubeconfig(f"{where}.{holds} is {_kind(inner)}, not a mapping")
-    for key in ("server", "cluster", "user"):
-        if key in inner and not isinstance(inner[key], str):
-            raise NoKubeconfig(f"{where}.{holds}.{key} is {_kind(inner[key])}, not a text")
+            where = f"{key}[{number}]"
+            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+                raise NoKubeconfig(f"{where} is not a mapping with a name")
+            inner = entry.get(holds)
+            if not isinstance(inner, dict):
+                raise NoKubeconfig(f"{where}.{holds} is {_kind(inner)}, not a mapping")
+            for text in ("server", "cluster", "user"):
+                if text in inner and not isinstance(inner[text], str):
+                    raise NoKubeconfig(f"{where}.{holds}.{text} is {_kind(inner[text])}, not a text")
 
 
 def _kind(value: Any) -> str:

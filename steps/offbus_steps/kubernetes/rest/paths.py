@@ -9,7 +9,7 @@ from urllib.parse import quote
 from offbus_steps.kinds import KINDS, ApiResource
 from offbus_steps.port import Invalid, Ref
 
-__all__ = ["collection", "group_of", "group_path", "member", "proxied", "resource_of"]
+__all__ = ["collection", "group_of", "member", "proxied", "resource_of"]
 
 
 def resource_of(kind: Any) -> ApiResource:
@@ -25,15 +25,11 @@ def group_of(api_version: str) -> str:
     return api_version.rpartition("/")[0]
 
 
-def group_path(api_version: str) -> str:
-    """The root path of an API version; the core group has its own."""
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-
-
 def collection(resource: ApiResource, namespace: str = "") -> str:
     """The path of all objects of a kind, in one namespace or ("") in all."""
+    root = "/apis" if "/" in resource.api_version else "/api"  # the core group has its own
     scope = f"/namespaces/{_segment(namespace, namespace)}" if namespace else ""
-    return f"{group_path(resource.api_version)}{scope}/{resource.plural}"
+    return f"{root}/{resource.api_version}{scope}/{resource.plural}"
 
 
 def member(resource: ApiResource, ref: Ref, subresource: str = "") -> str:

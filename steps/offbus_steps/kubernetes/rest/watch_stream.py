@@ -61,7 +61,11 @@ async def _one_connection(
 ) -> AsyncGenerator[WatchEvent, None]:
     import aiohttp
 
-    call, asked_s = _call(path, params, version)
+    asked_s = random.randint(*ASKED_S)  # noqa: S311  not for secrecy
+    asked = {"watch": "1", "timeoutSeconds": str(asked_s), "resourceVersion": version}
+    if version:  # without one, a server on an old etcd refuses bookmarks (RequestWatchProgress)
+        asked["allowWatchBookmarks"] = "true"
+    call = Call("GET", path, params={**params, **asked})
     response = await api.open_stream(call, total_s=asked_s + SLACK_S)
     outage.over()
     heard = anyio.current_time()
@@ -75,14 +79,6 @@ async def _one_connection(
         raise Unavailable(f"{call}: the watch broke off: {str(err) or type(err).__name__}") from err
     finally:
         response.close()
-
-
-def _call(path: str, params: Mapping[str, str], version: str) -> tuple[Call, int]:
-    asked_s = random.randint(*ASKED_S)  # noqa: S311  not for secrecy
-    asked = {"watch": "1", "timeoutSeconds": str(asked_s)}
-    if version:  # without one, a server on an old etcd refuses bookmarks (RequestWatchProgress)
-        asked["allowWatchBookmarks"] = "true"
-    return Call("GET", path, params={**params, **asked, "resourceVersion": version}), asked_s
 
 
 def _event(call: Call, line: str) -> WatchEvent:

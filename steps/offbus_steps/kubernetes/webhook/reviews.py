@@ -20,7 +20,12 @@ VERSION = "admission.k8s.io/v1"
 
 def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     """The answer to one review. Raises Invalid."""
-    request = _request(body)
+    try:
+        request = json.loads(body)["request"]
+        if request["operation"] != "CREATE" or request["kind"]["kind"] != "Pod" or not request["uid"]:
+            raise Invalid("only the creation of pods is reviewed")
+    except (ValueError, RecursionError, KeyError, TypeError) as err:
+        raise Invalid("the body is not an AdmissionReview of version v1") from err
     response: dict[str, Any] = {"uid": request["uid"], "allowed": True}
     try:
         patch = _patch(request["object"], Loading(images=images))
@@ -29,17 +34,6 @@ def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     if patch:
         response |= {"patchType": "JSONPatch", "patch": b64encode(json.dumps(patch).encode()).decode()}
     return {"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}
-
-
-def _request(body: bytes) -> Mapping[str, Any]:
-    try:
-        request = json.loads(body)["request"]
-        if request["operation"] != "CREATE" or request["kind"]["kind"] != "Pod" or not request["uid"]:
-            raise Invalid("only the creation of pods is reviewed")
-    except (ValueError, RecursionError, KeyError, TypeError) as err:
-        raise Invalid("the body is not an AdmissionReview of version v1") from err
-    found: Mapping[str, Any] = request
-    return found
 
 
 def _patch(pod: Object, loading: Loading) -> list[dict[str, Any]]:

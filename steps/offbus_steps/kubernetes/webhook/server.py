@@ -78,19 +78,15 @@ async def _review(request: "Request") -> "Response":
 
     try:
         images = images_of(request.url.path)
-        return JSONResponse(reviewed(await _body(request), images))
+        body = b""
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_REVIEW:
+                raise Invalid(f"the review has more than {LARGEST_REVIEW} bytes")
+        return JSONResponse(reviewed(body, images))
     except Invalid as err:
         structlog.get_logger().warning("refused", why=err.message)
         return JSONResponse({"error": {"code": "invalid", "message": err.message}}, status_code=400)
-
-
-async def _body(request: "Request") -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > LARGEST_REVIEW:
-            raise Invalid(f"the review has more than {LARGEST_REVIEW} bytes")
-    return body
 
 
 class _Server(OwnSignals):
@@ -114,7 +110,14 @@ class _Server(OwnSignals):
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until SIGTERM. Returns the exit code."""
-    args = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.webhook.server", description=__doc__)
+    add: Any = parser.add_argument
+    add("--namespace", default=AGENT_NAMESPACE, help="where its Service and its ConfigMap are")
+    add("--host", default="0.0.0.0", help="the address to listen on")
+    add("--port", type=int, default=PORT, help="the port to listen on")
+    add("--context", default="", help="context of the kubeconfig; default: the current one")
+    add("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster")
+    args = parser.parse_args(argv)
     log_json()
     try:
         identity = new_identity([f"{SERVICE}.{args.namespace}.svc"])
@@ -149,17 +152,6 @@ async def _serve(server: _Server, sock: socket.socket) -> None:
 def _end_in_time(server: _Server) -> None:
     """Its Deployment restarts it, with a new certificate."""
     asyncio.get_running_loop().call_later(ENDS_AFTER_S, server.stop)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="offbus_steps.kubernetes.webhook.server", description=__doc__)
-    add: Any = parser.add_argument
-    add("--namespace", default=AGENT_NAMESPACE, help="where its Service and its ConfigMap are")
-    add("--host", default="0.0.0.0", help="the address to listen on")
-    add("--port", type=int, default=PORT, help="the port to listen on")
-    add("--context", default="", help="context of the kubeconfig; default: the current one")
-    add("--kubeconfig", default="", help="kubeconfig file; default: as kubectl finds it, or in-cluster")
-    return parser
 
 
 if __name__ == "__main__":
