@@ -81,7 +81,13 @@ async def _webhook(cluster: Cluster, wanted: Admitted) -> Method | str:
     except NotFound:
         return f"offbus's webhook is not deployed in {namespace}: run `{DEPLOY}`"
     see = f"check `kubectl -n {namespace} logs deployment/{SERVICE}`"
-    if not certificate or not await _is_ready(cluster, namespace):
+    deployed = (
+        (await cluster.port.objects.list("Deployment", namespace=namespace)).items if certificate else ()
+    )
+    if not any(
+        one["metadata"]["name"] == SERVICE and (one.get("status") or {}).get("readyReplicas")
+        for one in deployed
+    ):
         return f"offbus's webhook is not ready: {see}"
     try:
         made = configuration_of(
@@ -90,13 +96,6 @@ async def _webhook(cluster: Cluster, wanted: Admitted) -> Method | str:
     except Invalid as err:
         return err.message
     return Method(WEBHOOK, (made,), f"the API server gets no answer from offbus's webhook: {see}")
-
-
-async def _is_ready(cluster: Cluster, namespace: str) -> bool:
-    found = (await cluster.port.objects.list("Deployment", namespace=namespace)).items
-    return any(
-        one["metadata"]["name"] == SERVICE and (one.get("status") or {}).get("readyReplicas") for one in found
-    )
 
 
 async def _refused(cluster: Cluster, method: Method) -> str | None:

@@ -61,21 +61,17 @@ async def _put_into_effect(cluster: Cluster, methods: Methods, sample: Object) -
     why = list(methods.missing)
     for method in methods.supported:
         for one in method.objects:
-            await _create(cluster, one)
+            try:
+                await cluster.port.objects.create(one)
+            except Conflict as err:
+                raise StepError(
+                    f"{err.message}: somebody else has just created it",
+                    hint="run `offbus recover` to undo an unfinished run",
+                ) from err
         if await _takes_effect(cluster, sample):
             return method
         why.append(f"{method.idle} (a dry run of a pod shows no shim after {SHOWS_WITHIN_S:g} s)")
     raise StepError(NOT_POSSIBLE + "; ".join(why), hint=HINT)
-
-
-async def _create(cluster: Cluster, obj: Object) -> None:
-    try:
-        await cluster.port.objects.create(obj)
-    except Conflict as err:
-        raise StepError(
-            f"{err.message}: somebody else has just created it",
-            hint="run `offbus recover` to undo an unfinished run",
-        ) from err
 
 
 async def _takes_effect(cluster: Cluster, sample: Object) -> bool:

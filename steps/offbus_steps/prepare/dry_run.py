@@ -32,8 +32,19 @@ async def require_admitted(cluster: Cluster, target: Target, running: list[Objec
     try:
         await cluster.port.objects.create(loaded, dry_run=True)
     except (Forbidden, Invalid) as err:
-        if QUOTA not in err.message:
-            raise _refused(target, err.message) from err
+        if QUOTA in err.message:
+            return
+        if POD_SECURITY in err.message:
+            raise StepError(
+                f"Pod Security forbids the shim's hostPath volumes in namespace {target.namespace}: {err.message}",
+                hint=f"run `kubectl label namespace {target.namespace} "
+                "pod-security.kubernetes.io/enforce=privileged --overwrite` for the drill, "
+                "or use a namespace that allows hostPath",
+            ) from err
+        raise StepError(
+            f"namespace {target.namespace} does not admit pods with the shim: {err.message}",
+            hint=f"allow hostPath volumes below {FOLDER} there, or use another namespace",
+        ) from err
 
 
 def dry_run_pod(pod: Object) -> Object:
@@ -47,16 +58,3 @@ def dry_run_pod(pod: Object) -> Object:
         "annotations": dict(meta.get("annotations") or {}),
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": copied, "spec": spec}
-
-
-def _refused(target: Target, why: str) -> StepError:
-    if POD_SECURITY in why:
-        return StepError(
-            f"Pod Security forbids the shim's hostPath volumes in namespace {target.namespace}: {why}",
-            hint=f"run `kubectl label namespace {target.namespace} pod-security.kubernetes.io/enforce=privileged "
-            "--overwrite` for the drill, or use a namespace that allows hostPath",
-        )
-    return StepError(
-        f"namespace {target.namespace} does not admit pods with the shim: {why}",
-        hint=f"allow hostPath volumes below {FOLDER} there, or use another namespace",
-    )

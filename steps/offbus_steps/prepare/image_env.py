@@ -53,7 +53,9 @@ async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
 
 
 def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
-    own = [one for one in processes if one["container"] in ("", _id(pod, container))]
+    ids = (str(one.get("containerID", "")) for one in pods.statuses(pod) if one["name"] == container)
+    known = next((one.rpartition("/")[2] for one in ids), "unknown")  # without the runtime's prefix
+    own = [one for one in processes if one["container"] in ("", known)]
     values = {one["value"] for one in own}
     if len(values) != 1 or None in values:
         raise StepError(
@@ -62,9 +64,3 @@ def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
             hint="set LD_PRELOAD in the container's env, as a plain value",
         )
     return str(values.pop())
-
-
-def _id(pod: Object, container: str) -> str:
-    """The container's id, without the runtime's prefix."""
-    ids = (str(one.get("containerID", "")) for one in pods.statuses(pod) if one["name"] == container)
-    return next((one.rpartition("/")[2] for one in ids), "unknown")

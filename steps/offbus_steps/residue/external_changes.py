@@ -79,7 +79,9 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
 def shown_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
     """Annotations; the values of those that neither a drill nor a responder sets as digests: some hold secrets."""
     return {
-        name: value if _is_ours(name) else f"sha256:{_digest(str(value))}"
+        name: value
+        if names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
+        else f"sha256:{_digest(str(value))}"
         for name, value in annotations.items()
     }
 
@@ -88,28 +90,22 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _is_ours(name: str) -> bool:
-    return names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
-
-
 def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
     """`value` without what is ours, which goes into `ours`, and without what becomes empty by that."""
     if isinstance(value, Mapping):
         remaining = {key: _without_ours(one, f"{path}.{key}", ours) for key, one in value.items()}
         return {key: one for key, one in remaining.items() if one not in ({}, [])}
     if isinstance(value, list):
-        return [one for one in _items(value, path, ours) if one not in ({}, [])]
+        kept: list[object] = []
+        for index, one in enumerate(value):
+            name = one.get("name") if isinstance(one, Mapping) else None
+            where = f"{path}[{index if name is None else name}]"
+            if isinstance(name, str) and OUR_NAMES.fullmatch(name):
+                ours[where.lstrip(".")] = one
+            elif (rest := _without_ours(one, where, ours)) not in ({}, []):
+                kept.append(rest)
+        return kept
     return value
-
-
-def _items(value: list[Any], path: str, ours: dict[str, Any]) -> Iterator[object]:
-    for index, one in enumerate(value):
-        name = one.get("name") if isinstance(one, Mapping) else None
-        where = f"{path}[{index if name is None else name}]"
-        if isinstance(name, str) and OUR_NAMES.fullmatch(name):
-            ours[where.lstrip(".")] = one
-        else:
-            yield _without_ours(one, where, ours)
 
 
 def external_change(
@@ -122,7 +118,12 @@ def external_change(
     if item.startswith("Node/"):
         return _of_node(item, before, after, faults)
     if item.startswith(PODS):
-        return _of_pods(before.get(item), after.get(item))
+        was, now = before.get(item), after.get(item)
+        if was is None or now is None or now["preload"] > was["preload"]:
+            return None
+        # additional pods without the shim were created by somebody else
+        grown = now["count"] >= was["count"] and now["ready"] >= was["ready"]
+        return "more pods than before, and none of them was prepared" if grown else None
     return "no drill sets it" if item.endswith(REST) and item in before and item in after else None
 
 
@@ -180,7 +181,10 @@ def _is_marked(
 ) -> bool:
     """Whether a difference in a responder's mark, the cordon or the taints may be the fault's."""
     marks = f"{node} {META}annotations[]"
-    old, new = (_tracked(items.get(marks)) for items in (before, after))
+    old, new = (
+        [one for one in map(event_finding, quarantine_events(items.get(marks) or {})) if one is not None]
+        for items in (before, after)
+    )
     known = {one.key for one in (*old, *_reported(node, before))}
     seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.key not in known]
     listed = [one for one in new if one not in old]
@@ -205,16 +209,3 @@ def _findings(check: str, value: Any) -> list[Finding]:
         return [Finding(check, tuple(codes), tuple(map(tuple, pairs))) for codes, pairs in value[2]]
     except (TypeError, ValueError, LookupError):
         return []
-
-
-def _tracked(annotations: Any) -> list[Finding]:
-    found = map(event_finding, quarantine_events(annotations or {}))
-    return [one for one in found if one is not None]
-
-
-def _of_pods(was: Any, now: Any) -> str | None:
-    """Additional pods without the shim were created by somebody else."""
-    if was is None or now is None or now["preload"] > was["preload"]:
-        return None
-    grown = now["count"] >= was["count"] and now["ready"] >= was["ready"]
-    return "more pods than before, and none of them was prepared" if grown else None

@@ -154,10 +154,12 @@ class Repair(Quarantine):
                 return refused
         if not self._cause.mine(self._tracked):
             return None
-        return next((one for made, one in self._asked if self._for_us(made)), None)
-
-    def _for_us(self, made: MaintenanceProjection) -> bool:
-        return self._cause.asked_for(made.ref.name, made.node, made.gpus, self._tracked)
+        for_us = (
+            one
+            for made, one in self._asked
+            if self._cause.asked_for(made.ref.name, made.node, made.gpus, self._tracked)
+        )
+        return next(for_us, None)
 
 
 def first_of(updates: Iterable[Update], take: Callable[[Update], T | None]) -> T | None:

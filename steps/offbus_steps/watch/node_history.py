@@ -47,23 +47,20 @@ class NodeHistory:
 
     def since(self, node: str, mark: int) -> Seen:
         """What was seen on a node after the mark."""
-        self._catch_up()
+        for update in self._log.updates(self._read):
+            self._read = update.order + 1
+            now = update.now
+            if isinstance(now, NodeProjection) and (now.findings or now.annotations):
+                seen = self._nodes[now.ref.name]
+                seen.findings.update(dict.fromkeys(now.findings, update.order))
+                seen.tracked.update(dict.fromkeys(now.tracked, update.order))
+                seen.taints.update(dict.fromkeys(applied_taints(now.annotations), update.order))
         known = self._nodes[node]
         return Seen(
             tuple(_after(known.findings, mark)),
             tuple(_after(known.tracked, mark)),
             frozenset(_after(known.taints, mark)),
         )
-
-    def _catch_up(self) -> None:
-        for update in self._log.updates(self._read):
-            self._read = update.order + 1
-            now = update.now
-            if isinstance(now, NodeProjection) and (now.findings or now.annotations):
-                node = self._nodes[now.ref.name]
-                node.findings.update(dict.fromkeys(now.findings, update.order))
-                node.tracked.update(dict.fromkeys(now.tracked, update.order))
-                node.taints.update(dict.fromkeys(applied_taints(now.annotations), update.order))
 
 
 def _after(seen: dict[T, int], mark: int) -> Iterable[T]:

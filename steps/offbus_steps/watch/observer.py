@@ -33,7 +33,7 @@ from offbus_steps.port import (
 from offbus_steps.watch.event_log import Observations, Transition
 from offbus_steps.watch.projections import PodProjection, Projection, project
 from offbus_steps.watch.scope import Scope
-from offbus_steps.watch.transitions import Change, changes
+from offbus_steps.watch.transitions import changes
 
 if TYPE_CHECKING:
     from offbus_steps.workloads.target import Target
@@ -173,20 +173,19 @@ class Observer:
             was = None
         (scope.known.discard if now is None else scope.known.add)(ref)
         order = self.log.mark()
-        found = tuple(self._record(order, ref, change) for change in changes(was, now))
-        self.log.append(ref, was, now, found)
+        found: list[Transition] = []
+        for change in changes(was, now):
+            recorded = self._run.observed(
+                lane=_LANES.get(ref.kind, "workload"),
+                subject=str(ref),
+                was=change.was,
+                to=change.to,
+                evidence=change.evidence,
+            )
+            found.append(Transition(order, ref, change, recorded.seq, recorded.mono_ns))
+        self.log.append(ref, was, now, tuple(found))
         for check in self._checks:
             check()
-
-    def _record(self, order: int, ref: Ref, change: Change) -> Transition:
-        recorded = self._run.observed(
-            lane=_LANES.get(ref.kind, "workload"),
-            subject=str(ref),
-            was=change.was,
-            to=change.to,
-            evidence=change.evidence,
-        )
-        return Transition(order, ref, change, recorded.seq, recorded.mono_ns)
 
 
 _LANES = {

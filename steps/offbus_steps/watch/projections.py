@@ -20,7 +20,6 @@ from offbus_steps.nvsentinel.findings import (
 )
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.quantity import count
 from offbus_steps.workloads.shim_fields import is_loaded_with, is_prepared
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -277,19 +276,17 @@ def _container(status: Mapping[str, Any]) -> ContainerProjection:
 
 def _workload(obj: Object) -> WorkloadProjection:
     workload = workload_of(obj)
+    try:
+        shim = is_prepared(workload)
+    except (
+        StepError
+    ):  # its GPUs cannot be read: it may be anybody's, and the steps tell it of their own target
+        shim = False
     return WorkloadProjection(
         ref=workload.ref,
         uid=obj["metadata"]["uid"],
         generation=count(obj["metadata"], "generation", 0),
         desired=workload.desired,
         rolled_out=workload.rolled_out,
-        shim=_loads_shim(workload),
+        shim=shim,
     )
-
-
-def _loads_shim(workload: Workload) -> bool:
-    """False for one whose GPUs cannot be read: it may be anybody's, and the steps tell it of their own target."""
-    try:
-        return is_prepared(workload)
-    except StepError:
-        return False

@@ -4,7 +4,7 @@ A watch tells changes in the order of their versions, which are numbers (KEP-550
 they are none, only what was deleted shows that something is missing.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import anyio
@@ -62,9 +62,9 @@ class Scope:
     async def list(self, objects: Objects) -> Listing:
         """What there is now. Raises PortError."""
         try:
-            return await self._listing(objects.pages)
+            return await self._listing(objects.pages(self.kind, namespace=self.namespace))
         except Gone:  # the continue token expired: once more, in one piece
-            return await self._listing(_in_one_piece(objects))
+            return await self._listing(_in_one_piece(objects, self.kind, self.namespace))
 
     async def missed(self, objects: Objects) -> str | None:
         """Why not all that is there was told, in words; None when it was. Lists once."""
@@ -88,10 +88,10 @@ class Scope:
         still_known = (known - listing.projections.keys()) & self.known
         return so_far < listing.newest or (bool(still_known) and so_far <= _number(listing.version))
 
-    async def _listing(self, pages: Callable[..., AsyncIterator[ObjectList]]) -> Listing:
+    async def _listing(self, pages: AsyncIterator[ObjectList]) -> Listing:
         projections: dict[Ref, Projection] = {}
         version, newest = "", 0
-        async for page in pages(self.kind, namespace=self.namespace):
+        async for page in pages:
             # items of lists may lack their kind (Kubernetes leaves it out)
             seen = (project({**obj, "kind": self.kind}) for obj in page.items)
             projections.update({one.ref: one for one in seen if one is not None})
@@ -100,11 +100,8 @@ class Scope:
         return Listing(projections, version, newest)
 
 
-def _in_one_piece(objects: Objects) -> Callable[..., AsyncIterator[ObjectList]]:
-    async def whole(kind: str, *, namespace: str) -> AsyncIterator[ObjectList]:
-        yield await objects.list(kind, namespace=namespace)
-
-    return whole
+async def _in_one_piece(objects: Objects, kind: str, namespace: str) -> AsyncIterator[ObjectList]:
+    yield await objects.list(kind, namespace=namespace)
 
 
 def _number(version: str) -> int:
