@@ -45,21 +45,15 @@ async def _ask(agents: NodeAgents, nodes: list[str], items: dict[str, Any]) -> l
     async def work() -> None:
         for name in waiting:
             try:
-                items.update(await _faults(agents, name))
+                found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
             except Unavailable:
                 away.append(name)
+            except StepError as err:
+                items[f"Agent/{name}"] = f"cannot be asked: {type(err).__name__}"
+            else:
+                items[f"Agent/{name} faults"] = sorted(found)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(min(AT_ONCE, len(nodes))):
             tasks.start_soon(work)
     return away
-
-
-async def _faults(agents: NodeAgents, name: str) -> dict[str, Any]:
-    try:
-        found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
-    except Unavailable:
-        raise
-    except StepError as err:
-        return {f"Agent/{name}": f"cannot be asked: {type(err).__name__}"}
-    return {f"Agent/{name} faults": sorted(found)}

@@ -76,22 +76,18 @@ class Faults:
         key = (str(call["plane"]), int(call["pid"]), str(call["function"]))
         if key in live.proven:
             return True
-        pod = self._pod_of(live, call)
+        came = {  # the target's pods may have started on the node after the injection
+            pod.uid: pod.ref.name
+            for pod in self._log.pods_seen(live.fault.mark)
+            if pod.node == live.fault.node and live.target.selects(pod.labels)
+        }
+        pod = pod_of(call, {**came, **live.fault.pods})
         if pod is None:
             return False
         live.proven.add(key)
         live.seen.set()
         record_call(self._run, self._clocks, live.fault, call, pod)
         return True
-
-    def _pod_of(self, live: LiveFault, call: Mapping[str, Any]) -> str | None:
-        """The target's pod that the process ran in; it may have started on the node after the injection."""
-        came = {
-            pod.uid: pod.ref.name
-            for pod in self._log.pods_seen(live.fault.mark)
-            if pod.node == live.fault.node and live.target.selects(pod.labels)
-        }
-        return pod_of(call, {**came, **live.fault.pods})
 
     async def _follow(self, live: LiveFault) -> None:
         since = 0

@@ -48,7 +48,8 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
         collector = _Collector(cluster, target, folder, done)
         await collector.workload()
         for pod in (found := await collector.pods())[:MOST_PODS]:
-            collector.pod(pod)
+            manifest = {"apiVersion": "v1", "kind": "Pod", **pod}
+            collector.manifest(f"{pod['metadata']['name']}.yaml", manifest)
         for pod in found[:MOST_PODS]:
             await collector.logs(pod)
         if len(found) > MOST_PODS:
@@ -88,7 +89,7 @@ class _Collector:
     async def workload(self) -> None:
         """Its manifest."""
         try:
-            self._manifest("workload.yaml", await self.cluster.port.objects.get(self.target.ref))
+            self.manifest("workload.yaml", await self.cluster.port.objects.get(self.target.ref))
         except PortError as err:
             self._lacks(str(self.target), err)
 
@@ -102,10 +103,6 @@ class _Collector:
             self._lacks("pods", err)
             return []
         return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
-
-    def pod(self, pod: Object) -> None:
-        """Its manifest."""
-        self._manifest(f"{pod['metadata']['name']}.yaml", {"apiVersion": "v1", "kind": "Pod", **pod})
 
     async def logs(self, pod: Object) -> None:
         """Its logs, including the log before the last restart."""
@@ -127,7 +124,7 @@ class _Collector:
             self._lacks("events", err)
             return
         ours = [one for one in listed if (one.get("involvedObject") or {}).get("name") in names]
-        self._manifest("events.yaml", {"events": ours})
+        self.manifest("events.yaml", {"events": ours})
 
     async def _log(self, ref: Ref, container: str, name: str, *, previous: bool) -> None:
         logs = self.cluster.port.objects.logs
@@ -142,7 +139,8 @@ class _Collector:
             return
         self._write(name, text.encode(errors="replace")[-LARGEST_FILE:])
 
-    def _manifest(self, name: str, obj: Mapping[str, Any]) -> None:
+    def manifest(self, name: str, obj: Mapping[str, Any]) -> None:
+        """Write an object, without its secrets: those are masked in whatever is written from then on."""
         import yaml
 
         self._write(name, yaml.safe_dump(self.redaction.object(obj), sort_keys=False).encode()[:LARGEST_FILE])

@@ -71,7 +71,15 @@ async def _collect_later(ctx: Context, obj: Object) -> None:
 async def _create_all(
     ctx: Context, cluster: Cluster, objects: Sequence[Object], collected: Ref | None
 ) -> list[str]:
-    wanted = [one for one in _with_namespaces(objects) if not await _is_there(cluster, one)]
+    wanted = []
+    for obj in _with_namespaces(objects):
+        try:
+            found = await cluster.port.objects.get(Ref.of(obj))
+        except NotFound:
+            wanted.append(obj)
+            continue
+        if obj["kind"] != "Namespace":
+            raise _exists(Ref.of(obj), found)
     for obj in wanted:
         cluster.guards.require_namespace(obj["metadata"].get("namespace") or obj["metadata"]["name"])
     for obj in wanted:
@@ -93,18 +101,6 @@ def _with_namespaces(objects: Sequence[Object]) -> list[Object]:
         if name not in named
     ]
     return [*brought, *made, *(one for one in objects if one["kind"] != "Namespace")]
-
-
-async def _is_there(cluster: Cluster, obj: Object) -> bool:
-    """Whether a namespace exists. Raises StepError for anything else that does."""
-    ref = Ref.of(obj)
-    try:
-        found = await cluster.port.objects.get(ref)
-    except NotFound:
-        return False
-    if ref.kind == "Namespace":
-        return True
-    raise _exists(ref, found)
 
 
 async def _create(ctx: Context, cluster: Cluster, obj: Object) -> None:

@@ -8,7 +8,6 @@ Face, Ray and OpenTelemetry; Kubernetes' "Well-Known Labels, Annotations and Tai
 """
 
 import re
-from collections.abc import Iterator
 
 __all__ = ["is_harmless_annotation", "is_harmless_env", "is_harmless_header", "sounds_secret"]
 
@@ -101,12 +100,8 @@ def is_harmless_annotation(name: str) -> bool:
 
 def sounds_secret(name: str) -> bool:
     """Whether the name of a flag, a field or a variable says that its value is a secret."""
-    words = list(_words(name))
+    # `hfToken`, `HF_TOKEN` and `--hf-token` alike: hf, token
+    words = [found.lower() for found in _WORDS.findall(name)]
     if not words or words[-1] in _REFERENCES:
         return False
     return not _SECRETIVE_WORDS.isdisjoint(words) or _SECRETIVE_PARTS.search("".join(words)) is not None
-
-
-def _words(name: str) -> Iterator[str]:
-    """`hfToken`, `HF_TOKEN` and `--hf-token` alike: hf, token."""
-    return (found.lower() for found in _WORDS.findall(name))

@@ -12,7 +12,7 @@ escapes it. A short or an everyday value is masked only if its name sounds secre
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -93,16 +93,19 @@ class Redaction:
         return self._line(value)
 
     def _fields(self, fields: Mapping[str, Any], key: str) -> dict[str, Any]:
-        if key == "annotations":
-            return self._by_name(fields, is_harmless_annotation)
-        if key in _ENV_MAPS and not fields.keys() <= {"name", "value", "valueFrom"}:
-            return self._by_name(fields, is_harmless_env)
+        shown = {name: value for name, value in fields.items() if name not in _BOOKKEEPING}
+        env_map = key in _ENV_MAPS and not fields.keys() <= {"name", "value", "valueFrom"}
+        if key == "annotations" or env_map:  # what a value may show depends on its name
+            harmless = is_harmless_annotation if key == "annotations" else is_harmless_env
+            return {
+                name: self._shown(value, harmless(name), name)
+                if _is_scalar(value)
+                else self._cleaned(value, name)
+                for name, value in shown.items()
+            }
         named = "name" in fields and "value" in fields and key != "sysctls"
-        return {
-            name: self._field(name, value, str(fields["name"]) if named else "", key)
-            for name, value in fields.items()
-            if name not in _BOOKKEEPING
-        }
+        entry = str(fields["name"]) if named else ""
+        return {name: self._field(name, value, entry, key) for name, value in shown.items()}
 
     def _field(self, name: str, value: Any, entry: str, key: str) -> Any:
         """One field of an object; `entry` is the name of the variable or header whose entry the object is."""
@@ -116,15 +119,6 @@ class Redaction:
             self._learn(query, sure=False)
             return f"{path}?{LEFT_OUT}"
         return self._cleaned(value, name)
-
-    def _by_name(self, values: Mapping[str, Any], harmless: Callable[[str], bool]) -> dict[str, Any]:
-        return {
-            name: self._shown(value, harmless(name), name)
-            if _is_scalar(value)
-            else self._cleaned(value, name)
-            for name, value in values.items()
-            if name not in _BOOKKEEPING
-        }
 
     def _shown(self, value: Any, harmless: bool, name: str) -> Any:
         if harmless or value == "":

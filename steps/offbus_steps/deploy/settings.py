@@ -107,9 +107,14 @@ def _tensor_parallel(obj: Object, settings: Settings) -> Object:
                 f"set.tensor_parallel {size} cannot be divided by the {nodes} nodes of {template.name}",
                 hint=f"use a multiple of {nodes}",
             )
-        obj = _set(
-            obj, {**_parallel_words(obj, template, str(size)), **_gpus(obj, template, str(size // nodes))}
-        )
+        wanted = _parallel_words(obj, template, str(size))
+        for kind in ("limits", "requests"):  # the amount of GPUs, in each field that has one now
+            short = [(*template.short, kind, "gpu")] if template.short else []
+            custom = [(*template.short, kind, "custom", name) for name in gpus.WHOLE_GPUS if template.short]
+            own = [(*_container(template), "resources", kind, name) for name in gpus.WHOLE_GPUS]
+            each = (path for path in (*short, *custom, *own) if read(obj, path) is not MISSING)
+            wanted |= dict.fromkeys(each, str(size // nodes))
+        obj = _set(obj, wanted)
     return obj
 
 
@@ -131,17 +136,6 @@ def _parallel_words(obj: Object, template: Template, size: str) -> dict[Path, An
         f"set.tensor_parallel cannot be applied to {template.name}",
         hint=f"add {PARALLEL_FLAGS[0]} to its args",
     )
-
-
-def _gpus(obj: Object, template: Template, each: str) -> dict[Path, Any]:
-    """The amount of GPUs, in each field that has one now."""
-    found: dict[Path, Any] = {}
-    for kind in ("limits", "requests"):
-        short = [(*template.short, kind, "gpu")] if template.short else []
-        custom = [(*template.short, kind, "custom", name) for name in gpus.WHOLE_GPUS if template.short]
-        own = [(*_container(template), "resources", kind, name) for name in gpus.WHOLE_GPUS]
-        found |= {path: each for path in (*short, *custom, *own) if read(obj, path) is not MISSING}
-    return found
 
 
 def _environment(obj: Object, settings: Settings) -> Object:

@@ -20,18 +20,16 @@ __all__ = ["ask_frontend", "ask_pod", "question_for"]
 async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
     """The question. The target's model is looked up once per run; raises StepError when that fails."""
     if params.model is None and not cluster.answers.model:
-        cluster.answers.model = await _listed_model(cluster, target, params.request_timeout)
+        within_s = params.request_timeout.total_seconds()
+        try:
+            listed = await model_of(cluster.port.traffic, target.ref, target.port, within_s)
+        except PortError as err:
+            raise StepError(f"cannot list the models of {target}: {err.message}", hint="set `model`") from err
+        if not listed:
+            hint = "wait until a worker has registered, or set `model`"
+            raise StepError(f"{target} lists no model", hint=hint)
+        cluster.answers.model = listed
     return Question(params.model or cluster.answers.model, params.prompt, params.max_tokens, params.stream)
-
-
-async def _listed_model(cluster: Cluster, target: Target, within: timedelta) -> str:
-    try:
-        model = await model_of(cluster.port.traffic, target.ref, target.port, within.total_seconds())
-    except PortError as err:
-        raise StepError(f"cannot list the models of {target}: {err.message}", hint="set `model`") from err
-    if not model:
-        raise StepError(f"{target} lists no model", hint="wait until a worker has registered, or set `model`")
-    return model
 
 
 async def ask_frontend(

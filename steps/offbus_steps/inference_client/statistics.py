@@ -66,16 +66,14 @@ def availability(outcomes: Sequence[Outcome]) -> float | None:
     if len(counted) < 2:
         return None
     span = counted[-1].ended_ns - min(one.begun_ns for one in counted)
-    return 1.0 - _outage_ns(counted) / span if span > 0 else None
-
-
-def _outage_ns(ordered: Sequence[Outcome]) -> int:
     down_since: int | None = None
-    total = 0
-    for one in ordered:
+    outage_ns = 0
+    for one in counted:
         if not one.good and down_since is None:
             down_since = one.ended_ns
         elif one.good and down_since is not None:
-            total += one.ended_ns - down_since
+            outage_ns += one.ended_ns - down_since
             down_since = None
-    return total + (ordered[-1].ended_ns - down_since if down_since is not None else 0)
+    if down_since is not None:
+        outage_ns += counted[-1].ended_ns - down_since
+    return 1.0 - outage_ns / span if span > 0 else None
