@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from offbus.step import Context
     from offbus.undo import UndoContext
 
-__all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "no_extra_fingerprint", "open_cluster"]
+__all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "open_cluster"]
 
 CLUSTER_ACCESS = FINGERPRINT_ACCESS | access("list watch", "Node")
 """What an open cluster itself uses, whichever adapter opened it."""
@@ -49,8 +49,8 @@ class Cluster:
         run: RunHandle,
         guards: ClusterGuards,
         tasks: Background,
-        on_close: OnClose,
-        extra_fingerprint: ExtraFingerprint,
+        on_close: OnClose | None = None,
+        extra_fingerprint: ExtraFingerprint | None = None,
         clock: Callable[[], int] = now_ns,
     ) -> None:
         self.port = port
@@ -84,7 +84,7 @@ class Cluster:
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch (offbus_steps.residue.fingerprint), and what the adapter adds."""
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
-        return own | await self._extra()
+        return own if self._extra is None else own | await self._extra()
 
     def external_change(
         self,
@@ -118,7 +118,8 @@ class Cluster:
 
     async def close(self, *, finished: bool) -> None:
         """End what was started for this run; the adapter decides what remains for a recovery."""
-        await self._on_close(finished)
+        if self._on_close is not None:
+            await self._on_close(finished)
 
     def _stop_when_guard_broken(self) -> None:
         faulted = [live.target for live in self.faults.live.values() if live.ended_ns is None]
@@ -142,8 +143,8 @@ async def open_cluster(
     run: RunHandle,
     guards: ClusterGuards,
     *,
-    on_close: OnClose,
-    extra_fingerprint: ExtraFingerprint,
+    on_close: OnClose | None = None,
+    extra_fingerprint: ExtraFingerprint | None = None,
     clock: Callable[[], int] = now_ns,
 ) -> AsyncIterator[Cluster]:
     """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
@@ -153,11 +154,6 @@ async def open_cluster(
             await cluster.start()
             yield cluster
             tasks.cancel_scope.cancel()
-
-
-async def no_extra_fingerprint() -> dict[str, Any]:
-    """For adapters that add nothing to the fingerprint of offbus_steps.residue.fingerprint."""
-    return {}
 
 
 def cluster_of(ctx: "Context | UndoContext") -> Cluster:

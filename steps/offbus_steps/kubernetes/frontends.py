@@ -71,7 +71,7 @@ class Frontends:
         if graph:
             ports.add("http")
         else:
-            template = await self._serving(to)
+            template = workload_of({**await self._objects.get(to), "kind": to.kind}).serving
             labels = (template.get("metadata") or {}).get("labels") or {}
             declared = [one for c in containers(template.get("spec") or {}) for one in c.get("ports") or ()]
             ports |= {one["name"] for one in declared if one["containerPort"] == port and one.get("name")}
@@ -86,9 +86,6 @@ class Frontends:
                 if (found := next(leading, None)) is not None:
                     return name, str(found["port"])
         return None
-
-    async def _serving(self, to: Ref) -> Mapping[str, Any]:
-        return workload_of({**await self._objects.get(to), "kind": to.kind}).serving
 
     async def _ready(self, to: Ref) -> list[str]:
         known = self._pods.get(to)

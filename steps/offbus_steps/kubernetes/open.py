@@ -24,7 +24,7 @@ from offbus.errors import CouldNotRun, StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
 from offbus.run_origin import made_here
 from offbus_steps.background_tasks import Background
-from offbus_steps.cluster.cluster import Cluster, no_extra_fingerprint
+from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.failed_open import leftover_after
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
@@ -75,7 +75,7 @@ class KubernetesCluster(Cluster):
         tasks: Background,
         ownership: Ownership,
     ) -> None:
-        super().__init__(port, run, guards, tasks, self._ended, no_extra_fingerprint)
+        super().__init__(port, run, guards, tasks)
         self._ownership = ownership
 
     async def may_change(self) -> None:
@@ -98,7 +98,8 @@ class KubernetesCluster(Cluster):
                 lane="run", subject="records", to=f"the {kind} is too large to be stored in the cluster"
             )
 
-    async def _ended(self, finished: bool) -> None:
+    async def close(self, *, finished: bool) -> None:
+        """Give the cluster up, unless something remains for a recovery."""
         if finished:
             await self._ownership.end()
 
@@ -175,41 +176,39 @@ async def cluster_identity(options: KubernetesOptions) -> str:
         return f"kubernetes:{port.api.connection.shown_server}#{system['metadata']['uid']}"
 
 
+@dataclass(slots=True)
 class Opening:
     """A connected cluster that is being opened."""
 
-    def __init__(
-        self, port: KubernetesPort, guards: ClusterGuards, run: RunHandle, ownership: Ownership
-    ) -> None:
-        self._port = port
-        self._guards = guards
-        self._run = run
-        self._ownership = ownership
-        self._is_open = False
+    port: KubernetesPort
+    guards: ClusterGuards
+    run: RunHandle
+    ownership: Ownership
+    is_open: bool = False
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Cluster]:
         """The environment, its Lease kept renewed. An error of the body is raised as it is, not in a group."""
-        with unreachable(while_opening=lambda: not self._is_open):
-            await self._ownership.records.begin(self._run.persisted())
+        with unreachable(while_opening=lambda: not self.is_open):
+            await self.ownership.records.begin(self.run.persisted())
             with ungrouped():
                 async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._ownership.lease.keep, self._run.abort)
+                    tasks.start_soon(self.ownership.lease.keep, self.run.abort)
                     cluster = KubernetesCluster(
-                        self._port, self._run, self._guards, Background(tasks, self._run), self._ownership
+                        self.port, self.run, self.guards, Background(tasks, self.run), self.ownership
                     )
                     await cluster.start()
-                    self._is_open = True
+                    self.is_open = True
                     yield cluster
                     tasks.cancel_scope.cancel()
 
     async def end_unopened(self) -> None:
         """Remove what was created, unless it was opened; what may remain is reported as residue."""
-        if not self._is_open:
+        if not self.is_open:
             leftovers = await leftover_after(
-                self._ownership.end, "the run's Lease and records", self._run.run_id
+                self.ownership.end, "the run's Lease and records", self.run.run_id
             )
-            self._run.unopened(leftovers)
+            self.run.unopened(leftovers)
 
 
 def journaled(options: KubernetesOptions, guards: ClusterGuards, ownership: Ownership) -> dict[str, Any]:

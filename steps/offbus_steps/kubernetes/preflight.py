@@ -8,7 +8,7 @@ responder (`responder_checks`), and whether the reaper could finish the run if i
 from collections.abc import Sequence
 
 from offbus.environment import Intent, PreflightCheck, RunHandle
-from offbus_steps.cluster.cluster import no_extra_fingerprint, open_cluster
+from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
@@ -45,9 +45,7 @@ async def preflight_kubernetes(
             namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
             checks += await _reaper(port, options, namespaces)
             checks += await responder_checks(port.objects)
-            async with open_cluster(
-                port, run, guards, on_close=_nothing_to_close, extra_fingerprint=no_extra_fingerprint
-            ) as cluster:
+            async with open_cluster(port, run, guards) as cluster:
                 return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
 
 
@@ -103,7 +101,3 @@ async def _reaper(
         PreflightCheck("reaper", text),
         *(PreflightCheck("reaper", str(one), "warning", one.fix) for one in out_of_reach),
     ]
-
-
-async def _nothing_to_close(_finished: bool) -> None:
-    """A preflight starts nothing in the cluster."""

@@ -76,7 +76,14 @@ class LeaseWatch:
         """Keep it up to date; never returns."""
         while True:
             try:
-                await self._follow_once()
+                await self._see(await self._read())
+                events = self._port.objects.watch(
+                    "Lease", namespace=self._namespace, resource_version=FROM_NOW
+                )
+                async with aclosing(cast(Any, events)) as changes:
+                    async for event in changes:
+                        if event.type is not WatchType.BOOKMARK and event.object["metadata"]["name"] == LEASE:
+                            await self._see(None if event.type is WatchType.DELETED else event.object)
             except Gone:
                 continue
             except PortError as err:
@@ -98,15 +105,6 @@ class LeaseWatch:
             if changed is self._changed and await self._is_still(lease, orphan):
                 self._notify()  # whatever happens to this run, the next watch starts over
                 return ExpiredLease(run_in(lease) if lease else orphan, lease, anyio.current_time() - since)
-
-    async def _follow_once(self) -> None:
-        await self._see(await self._read())
-        events = self._port.objects.watch("Lease", namespace=self._namespace, resource_version=FROM_NOW)
-        async with aclosing(cast(Any, events)) as changes:
-            async for event in changes:
-                if event.type is WatchType.BOOKMARK or event.object["metadata"]["name"] != LEASE:
-                    continue
-                await self._see(None if event.type is WatchType.DELETED else event.object)
 
     async def _read(self) -> Object | None:
         try:

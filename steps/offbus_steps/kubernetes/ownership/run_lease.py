@@ -110,10 +110,11 @@ class RunLease:
         """Take it for a new run. Raises CouldNotRun naming the run that holds it."""
         asked = self._clock()
         try:
-            self._wrote(await self._objects.create(self._object()), asked)
+            made = await self._objects.create(self._object())
         except Conflict:
             found = await self._objects.get(self._ref)
             raise self._taken(found) from None
+        self._version, self._asked_ns = made["metadata"]["resourceVersion"], asked
 
     async def take_over(self, former: str, *, expired: str = "") -> None:
         """Take it for a recovery of the same run. Raises CouldNotRun when another run, or a live owner, holds it.
@@ -134,7 +135,7 @@ class RunLease:
             found = await self._until_expired(found)
         asked = self._clock()
         try:
-            self._wrote(await self._write(found["metadata"]["resourceVersion"]), asked)
+            await self._write(found["metadata"]["resourceVersion"], asked)
         except (Conflict, NotFound) as err:
             raise TakenOver(f"another process has just taken over run {self.run}") from err
 
@@ -165,12 +166,11 @@ class RunLease:
         async with self._turn:
             asked = self._clock()
             try:
-                made = await self._write(self._version)
+                await self._write(self._version, asked)
             except NotFound:
                 raise self._lost("nobody: it was deleted") from None
             except Conflict:
-                made = await self._write_again()
-            self._wrote(made, asked)
+                await self._write_again(asked)
 
     async def give_up(self) -> None:
         """The run is over and nothing remains: remove it, if it is still ours."""
@@ -191,12 +191,12 @@ class RunLease:
                     raise
                 await anyio.sleep(AGAIN_S)
 
-    async def _write_again(self) -> Object:
+    async def _write_again(self, asked_ns: int) -> None:
         """Its version differs: from our own renewal whose answer was lost, or another owner's. Raises TakenOver."""
         try:
             found = await self._objects.get(self._ref)
             if holder_in(found) == self.holder:
-                return await self._write(found["metadata"]["resourceVersion"])
+                return await self._write(found["metadata"]["resourceVersion"], asked_ns)
         except (Conflict, NotFound):
             raise self._lost("another owner") from None
         raise self._lost(holder_in(found))
@@ -221,13 +221,12 @@ class RunLease:
                     )
         return found
 
-    async def _write(self, version: str) -> Object:
-        made = self._object()
-        meta = {"labels": made["metadata"]["labels"], "resourceVersion": version}
-        return await self._objects.patch(self._ref, {"metadata": meta, "spec": made["spec"]})
-
-    def _wrote(self, lease: Object, asked_ns: int) -> None:
-        self._version, self._asked_ns = lease["metadata"]["resourceVersion"], asked_ns
+    async def _write(self, version: str, asked_ns: int) -> None:
+        """Renew this version of it. Raises Conflict when there is another one."""
+        wanted = self._object()
+        meta = {"labels": wanted["metadata"]["labels"], "resourceVersion": version}
+        made = await self._objects.patch(self._ref, {"metadata": meta, "spec": wanted["spec"]})
+        self._version, self._asked_ns = made["metadata"]["resourceVersion"], asked_ns
 
     def _age_s(self) -> float:
         return (self._clock() - self._asked_ns) / NS

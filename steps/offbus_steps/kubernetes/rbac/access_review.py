@@ -4,8 +4,6 @@ Each permission is checked by a SelfSubjectAccessReview, concurrently, so that e
 nothing. Every refusal is CouldNotRun.
 """
 
-from dataclasses import dataclass
-
 import anyio
 
 from offbus.errors import CouldNotRun
@@ -19,23 +17,6 @@ from offbus_steps.workloads.gpus import allocatable_gpus
 __all__ = ["is_needed", "missing_agents", "missing_rights", "preflight"]
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-
-
-@dataclass(frozen=True, slots=True)
-class Namespaces:
-    """Where permissions are needed. `drills` "" means all namespaces."""
-
-    drills: str
-    agents: str
-
-    def namespace(self, right: Right) -> str:
-        """The namespace to ask about; "" for the whole cluster."""
-        return {Scope.DRILL: self.drills, Scope.AGENTS: self.agents}.get(right.scope, "")
-
-    def describe(self, right: Right) -> str:
-        """For messages: "patch nodes", "delete pods in drill-a"."""
-        namespace = self.namespace(right)
-        return f"{right}{f' in {namespace}' if namespace else ''}"
 
 
 async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> None:
@@ -60,7 +41,7 @@ async def preflight(port: KubernetesPort, *, drill_namespace: str, agent_namespa
 
 async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_namespace: str) -> list[str]:
     """The missing permissions, as "VERB RESOURCE in NAMESPACE", in the order of `runner_rights`."""
-    namespaces = Namespaces(drill_namespace, agent_namespace)
+    spaces = {Scope.DRILL: drill_namespace, Scope.AGENTS: agent_namespace}  # "" is the whole cluster
     wanted = [right for right in runner_rights() if await is_needed(port, right)]
     lacking: set[Right] = set()
 
@@ -68,7 +49,7 @@ async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_na
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": right.attributes(namespaces.namespace(right))},
+            "spec": {"resourceAttributes": right.attributes(spaces.get(right.scope, ""))},
         }
         try:
             answer = await port.api.json(Call("POST", REVIEWS, body=body))
@@ -80,7 +61,8 @@ async def missing_rights(port: KubernetesPort, *, drill_namespace: str, agent_na
     async with anyio.create_task_group() as group:
         for right in wanted:
             group.start_soon(check, right)
-    return [namespaces.describe(right) for right in wanted if right in lacking]
+    missing = [(right, spaces.get(right.scope, "")) for right in wanted if right in lacking]
+    return [f"{right} in {space}" if space else str(right) for right, space in missing]
 
 
 async def missing_agents(port: KubernetesPort) -> list[str]:

@@ -6,6 +6,7 @@ LocalSubjectAccessReview, which covers any kind of binding. Changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,53 +75,43 @@ def drill_namespaces(
 ) -> list[str]:
     """Where a drill would create and change objects, as far as known: by the environment, else by the guards, and by
     what its steps deploy. An ephemeral namespace is deleted as a whole, for which no binding is needed."""
-    guarded = [] if named else [one for one in patterns if not PATTERN & set(one)]
-    deploying = (one for one in intents if one.uses == "deploy" and not one.params.get("ephemeral"))
-    deployed = [space for one in deploying for space in _deployed(one, folder)]
-    return list(dict.fromkeys([*([named] if named else guarded), *deployed]))
-
-
-def _deployed(intent: Intent, folder: str) -> list[str]:
-    existing, manifest = intent.params.get("existing"), intent.params.get("manifest")
-    if isinstance(existing, dict):
-        return [str(existing["namespace"])]
-    if isinstance(space := intent.params.get("namespace"), str):
-        return [space]
-    if not isinstance(manifest, str):
-        return []
-    try:
-        objects = read_manifest(Path(folder, manifest))
-    except OffbusError:
-        return []  # the target's own check reports what is wrong with it
-    return [space for one in objects if (space := one["metadata"].get("namespace"))]
+    found = [named] if named else [one for one in patterns if not PATTERN & set(one)]
+    for params in (one.params for one in intents if one.uses == "deploy" and not one.params.get("ephemeral")):
+        existing, space, manifest = (params.get(key) for key in ("existing", "namespace", "manifest"))
+        if isinstance(existing, dict):
+            found.append(str(existing["namespace"]))
+        elif isinstance(space, str):
+            found.append(space)
+        elif isinstance(manifest, str):
+            with suppress(OffbusError):  # the target's own check reports what is wrong with it
+                objects = read_manifest(Path(folder, manifest))
+                found += [space for one in objects if (space := one["metadata"].get("namespace"))]
+    return list(dict.fromkeys(found))
 
 
 async def _lacking(
     port: KubernetesPort, wanted: Sequence[Right], namespace: str, agents: str
 ) -> tuple[Right, ...]:
     lacking: set[Right] = set()
+    user = f"system:serviceaccount:{agents}:{REAPER}"
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{agents}", "system:authenticated"]
+    path = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
 
     async def check(right: Right) -> None:
-        if not await _is_allowed(port, right, namespace, agents):
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "LocalSubjectAccessReview",
+            "metadata": {"namespace": namespace},
+            "spec": {"user": user, "groups": groups, "resourceAttributes": right.attributes(namespace)},
+        }
+        try:
+            answer = await port.api.json(Call("POST", path, body=body))
+        except NotFound:  # the namespace does not exist yet
+            return
+        if not answer["status"]["allowed"]:
             lacking.add(right)
 
     async with anyio.create_task_group() as group:
         for right in wanted:
             group.start_soon(check, right)
     return tuple(right for right in wanted if right in lacking)
-
-
-async def _is_allowed(port: KubernetesPort, right: Right, namespace: str, agents: str) -> bool:
-    user = f"system:serviceaccount:{agents}:{REAPER}"
-    groups = ["system:serviceaccounts", f"system:serviceaccounts:{agents}", "system:authenticated"]
-    body = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "LocalSubjectAccessReview",
-        "metadata": {"namespace": namespace},
-        "spec": {"user": user, "groups": groups, "resourceAttributes": right.attributes(namespace)},
-    }
-    path = f"/apis/authorization.k8s.io/v1/namespaces/{namespace}/localsubjectaccessreviews"
-    try:
-        return bool((await port.api.json(Call("POST", path, body=body)))["status"]["allowed"])
-    except NotFound:  # the namespace does not exist yet
-        return True

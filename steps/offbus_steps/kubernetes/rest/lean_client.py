@@ -57,7 +57,7 @@ def client() -> Client:
 @contextmanager
 def _uninitialised() -> Iterator[None]:
     """Empty packages that only have a path; all of kubernetes_asyncio is removed from `sys.modules` at the end."""
-    before = {name: module for name, module in sys.modules.items() if _is_its(name)}
+    before = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == PACKAGE}
     try:
         root = find_spec(PACKAGE)
         if root is None or root.origin is None:
@@ -70,10 +70,6 @@ def _uninitialised() -> Iterator[None]:
         sys.modules[CLIENT].models = sys.modules[MODELS]  # type: ignore[attr-defined]
         yield
     finally:
-        for name in [one for one in sys.modules if _is_its(one)]:
+        for name in [one for one in sys.modules if one.partition(".")[0] == PACKAGE]:
             del sys.modules[name]
         sys.modules.update(before)
-
-
-def _is_its(name: str) -> bool:
-    return name == PACKAGE or name.startswith(f"{PACKAGE}.")

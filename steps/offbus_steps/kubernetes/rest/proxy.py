@@ -11,6 +11,7 @@ it: then the server is asked whether it is ready.
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from offbus_steps.kubernetes.rest.api import Api, Call
@@ -32,13 +33,13 @@ class TargetUnreachable(PortError):
     """Raised when the API server could not reach the target: it refused, timed out, or has no endpoints."""
 
 
+@dataclass(frozen=True, slots=True)
 class Proxied:
     """An answer through the proxy, with its body if that had to be read to know whose answer it is."""
 
-    def __init__(self, response: "aiohttp.ClientResponse", body: bytes | None) -> None:
-        self.response = response
-        self.body = body
-        """Set when the body was read whole."""
+    response: "aiohttp.ClientResponse"
+    body: bytes | None
+    """Set when the body was read whole."""
 
     @property
     def status(self) -> int:
@@ -65,7 +66,13 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
                 body = await response.read()
             status = status_in(body)
             if status is not None:
-                raise _refusal(response, status, target)
+                message = str(status.get("message", ""))
+                if message.startswith(UNREACHED):
+                    raise TargetUnreachable(f"{target}: {message}")
+                after, doing = response.headers.get("Retry-After"), f"the API server's proxy to {target}"
+                err = error_of(response.status, status, after, doing)
+                # missing permissions are a failure of the path, never of the target
+                raise Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err
         yield Proxied(response, body)
 
 
@@ -89,14 +96,3 @@ async def whose_break(api: Api, err: Broken, target: object) -> PortError:
     if await api.ready():
         return PortError(f"{target} broke the connection: {err.message}")
     return Unavailable(f"the API server broke the connection to {target}: {err.message}")
-
-
-def _refusal(response: "aiohttp.ClientResponse", status: Mapping[str, object], target: object) -> PortError:
-    message = str(status.get("message", ""))
-    if message.startswith(UNREACHED):
-        return TargetUnreachable(f"{target}: {message}")
-    err = error_of(
-        response.status, status, response.headers.get("Retry-After"), f"the API server's proxy to {target}"
-    )
-    # missing permissions are a failure of the path, never of the target
-    return Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err

@@ -17,6 +17,7 @@ import json
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -92,23 +93,23 @@ def _event(call: Call, line: str) -> WatchEvent:
     return WatchEvent(WatchType(event["type"]), found)
 
 
+@dataclass(slots=True)
 class _Outage:
     """How long a watch has been without its server, and how long to wait before the next try."""
 
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._pause = FIRST_PAUSE
+    since: float | None = None
+    pause: float = FIRST_PAUSE
 
     def over(self) -> None:
         """The server answered."""
-        self._since, self._pause = None, FIRST_PAUSE
+        self.since, self.pause = None, FIRST_PAUSE
 
     async def rest(self, err: Unavailable) -> None:
         """Wait before the next try. Raises `err` when the server has been away for too long."""
         now = anyio.current_time()
-        self._since = now if self._since is None else self._since
-        if now - self._since > BLIND_S:
-            err.away_s = now - self._since
+        self.since = now if self.since is None else self.since
+        if now - self.since > BLIND_S:
+            err.away_s = now - self.since
             raise err
-        await anyio.sleep(max(self._pause, err.after.total_seconds()))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        await anyio.sleep(max(self.pause, err.after.total_seconds()))
+        self.pause = min(self.pause * 2, LONGEST_PAUSE)
