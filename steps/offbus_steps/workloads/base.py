@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import pods
@@ -51,6 +51,9 @@ class Workload(ABC):
     observes_generations = True
     """Whether every version of its controller writes `status.observedGeneration`."""
 
+    frontend_labels: ClassVar[Mapping[str, str]] = {}
+    """Labels of the pods that serve HTTP, in addition to the selector's."""
+
     def __init__(self, obj: Object) -> None:
         self.obj = obj
         self.ref = Ref.of(obj)
@@ -81,13 +84,8 @@ class Workload(ABC):
         """Where its frontend serves HTTP. Raises StepError when it does not declare that."""
 
     @property
-    @abstractmethod
     def serving(self) -> Mapping[str, Any]:
         """The pod template (labels, spec) of the pods that serve HTTP; empty when no single one does."""
-
-    @property
-    def frontend_labels(self) -> Mapping[str, str]:
-        """Labels of the pods that serve HTTP, in addition to the selector's."""
         return {}
 
     @property

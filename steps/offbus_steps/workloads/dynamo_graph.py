@@ -35,14 +35,13 @@ MAIN = "main"
 """The container that runs the component (operator: MainContainerName)."""
 
 
+@dataclass(frozen=True)
 class _Component(ABC):
     """One service or component of a graph."""
 
     kind_field: ClassVar[str]
-
-    def __init__(self, name: str, body: Mapping[str, Any]) -> None:
-        self.name = name
-        self.body = body
+    name: str
+    body: Mapping[str, Any]
 
     @property
     def kind(self) -> str:
@@ -170,6 +169,7 @@ class Graph(Workload):
     """A DynamoGraphDeployment of either version."""
 
     observes_generations = False  # the operator's releases before 2026 do not
+    frontend_labels: ClassVar[Mapping[str, str]] = {COMPONENT_TYPE_LABEL: "frontend"}
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -201,14 +201,6 @@ class Graph(Workload):
             f"{self.ref} has no component of type frontend",
             hint="set `port` in `deploy` to the port that serves HTTP",
         )
-
-    @property
-    def serving(self) -> Mapping[str, Any]:
-        return {}
-
-    @property
-    def frontend_labels(self) -> Mapping[str, str]:
-        return {COMPONENT_TYPE_LABEL: "frontend"}
 
     @property
     def pod_specs(self) -> list[Mapping[str, Any]]:

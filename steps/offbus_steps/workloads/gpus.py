@@ -95,7 +95,9 @@ def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
     neither."""
     noted = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
     try:
-        listed = [device for name in WHOLE_GPUS for device in _listed(json.loads(noted)["devices"], name)]
+        devices = json.loads(noted)["devices"]
+        lists = [devices.get(name) for name in WHOLE_GPUS]
+        listed = [device for found in lists if isinstance(found, list) for device in found]
     except (ValueError, RecursionError, KeyError, TypeError):
         listed = [
             one["resourceID"]
@@ -134,8 +136,3 @@ def main_container(pod: Mapping[str, Any]) -> str:
 def _requested(container: Mapping[str, Any]) -> Mapping[str, Any]:
     resources = container.get("resources") or {}
     return {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-
-
-def _listed(devices: Mapping[str, Any], resource: str) -> list[Any]:
-    found = devices.get(resource)
-    return found if isinstance(found, list) else []

@@ -93,7 +93,15 @@ def parse_selector(text: str) -> Selector:
                 f"label selector term {text[position:].strip()!r} cannot be read",
                 hint='use "a=b", "a!=b", "a in (b,c)", "a notin (b,c)", "a" or "!a", with commas between',
             )
-        expressions.append(_expression(found))
+        sign = found["sign"] or found["set"]
+        if found["absent"]:
+            expressions.append({"key": found["absent"], "operator": "DoesNotExist"})
+        elif sign is None:
+            expressions.append({"key": found["key"], "operator": "Exists"})
+        else:
+            listed = found["values"].split(",") if found["set"] else [found["value"]]
+            values = [one.strip() for one in listed]
+            expressions.append({"key": found["key"], "operator": _SIGNS[sign], "values": values})
         position = end + 1
     return lambda labels: all(matches(one, labels) for one in expressions)
 
@@ -106,16 +114,6 @@ def selector_text(labels: Labels, expressions: Iterable[Expression] = ()) -> str
         forms = {"In": f"{one.key} in {listed}", "NotIn": f"{one.key} notin {listed}", "Exists": one.key}
         terms.append(forms.get(one.operator, f"!{one.key}"))
     return ",".join(terms)
-
-
-def _expression(found: re.Match[str]) -> Mapping[str, Any]:
-    if found["absent"]:
-        return {"key": found["absent"], "operator": "DoesNotExist"}
-    sign = found["sign"] or found["set"]
-    if sign is None:
-        return {"key": found["key"], "operator": "Exists"}
-    listed = found["values"].split(",") if found["set"] else [found["value"]]
-    return {"key": found["key"], "operator": _SIGNS[sign], "values": [one.strip() for one in listed]}
 
 
 def _holds(operator: str, value: str | None, values: Sequence[str]) -> bool:

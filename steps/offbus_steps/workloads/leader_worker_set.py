@@ -25,6 +25,7 @@ class LeaderWorkerSet(Workload):
     """A LeaderWorkerSet: see the module."""
 
     observes_generations = False  # versions before 0.8 do not
+    frontend_labels = LEADER
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -59,10 +60,6 @@ class LeaderWorkerSet(Workload):
         meta = template.get("metadata") or {}
         labels = {**(meta.get("labels") or {}), **self.selector, **LEADER}
         return {**template, "metadata": {**meta, "labels": labels}}
-
-    @property
-    def frontend_labels(self) -> Mapping[str, str]:
-        return LEADER
 
     def gpu_templates(self) -> list[Template]:
         if "leaderTemplate" not in self._keys:
