@@ -4,6 +4,7 @@ One that fails stops the run by `abort`; an exception would cancel the task grou
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVarTuple
 
 from anyio.abc import TaskGroup
@@ -16,12 +17,12 @@ __all__ = ["Background"]
 Args = TypeVarTuple("Args")
 
 
+@dataclass(frozen=True, slots=True)
 class Background:
     """Starts tasks in the environment's task group."""
 
-    def __init__(self, tasks: TaskGroup, run: RunHandle) -> None:
-        self._tasks = tasks
-        self._run = run
+    tasks: TaskGroup
+    run: RunHandle
 
     def start(self, func: Callable[[*Args], Awaitable[None]], *args: *Args, name: str) -> None:
         """Run `func(*args)` until it ends or the environment is closed; `name` appears in messages."""
@@ -30,8 +31,8 @@ class Background:
             try:
                 await func(*args)
             except StepError as err:
-                self._run.abort(f"{name}: {err}")
+                self.run.abort(f"{name}: {err}")
             except Exception as err:  # noqa: BLE001  whatever broke, the run is stopped and undone, not torn down
-                self._run.abort(f"bug in {name}: {type(err).__name__}: {err}")
+                self.run.abort(f"bug in {name}: {type(err).__name__}: {err}")
 
-        self._tasks.start_soon(task, name=name)
+        self.tasks.start_soon(task, name=name)

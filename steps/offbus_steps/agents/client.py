@@ -11,10 +11,10 @@ from typing import Any
 
 import anyio
 
-from offbus.errors import StepError, StepFailed, StepProblem
+from offbus.errors import StepError, StepFailed
 from offbus.recorder import Recorder
 from offbus_steps.node_clock import NodeClocks, now_ns
-from offbus_steps.port import Agents, PortError, Reply, Unavailable
+from offbus_steps.port import Agents, PortError, Unavailable
 
 __all__ = [
     "BACK_WITHIN_S",
@@ -132,21 +132,22 @@ class NodeAgents:
         self, node: str, method: str, path: str, body: Any = None, *, within_s: float = 10.0
     ) -> dict[str, Any]:
         reply = await self._agents.request(node, method, path, json=body, timeout=within_s)
-        if reply.status >= 400:
-            raise _refusal(node, method, path, reply)
-        answer: dict[str, Any] = reply.json()
-        return answer
-
-
-def _refusal(node: str, method: str, path: str, reply: Reply) -> StepProblem:
-    try:
-        error = reply.json()["error"]
-        code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
-    except (StepError, KeyError, TypeError, AttributeError):  # something in between answered, not the agent
-        code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None
-    if code == NOT_SHOWN:
-        evidence = {"code": code, "node": node}
-        return EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
-    kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
-    text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
-    return kind(text, code=code, status=reply.status, hint=hint)
+        if reply.status < 400:
+            answer: dict[str, Any] = reply.json()
+            return answer
+        try:
+            error = reply.json()["error"]
+            code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
+        except (
+            StepError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # something in between answered, not the agent
+            code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None
+        if code == NOT_SHOWN:
+            evidence = {"code": code, "node": node}
+            raise EffectNotShown(f"no effect on {node}: {message}", hint=hint, evidence=evidence)
+        kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
+        text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
+        raise kind(text, code=code, status=reply.status, hint=hint)

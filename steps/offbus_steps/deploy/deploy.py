@@ -86,7 +86,14 @@ async def _create_all(
         if Ref.of(obj) == collected:
             await _collect_later(ctx, obj)
     for obj in wanted:
-        await _create(ctx, cluster, obj)
+        ref, meta = Ref.of(obj), obj["metadata"]
+        labels = {**(meta.get("labels") or {}), RUN_LABEL: ctx.run_id}
+        await ctx.undo(DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace))
+        try:
+            await cluster.port.objects.create({**obj, "metadata": {**meta, "labels": labels}})
+        except Conflict as err:
+            raise _exists(ref, {}) from err
+        ctx.observed(lane="workload", subject=str(ref), to="created")
     return [str(Ref.of(obj)) for obj in wanted]
 
 
@@ -101,17 +108,6 @@ def _with_namespaces(objects: Sequence[Object]) -> list[Object]:
         if name not in named
     ]
     return [*brought, *made, *(one for one in objects if one["kind"] != "Namespace")]
-
-
-async def _create(ctx: Context, cluster: Cluster, obj: Object) -> None:
-    ref, meta = Ref.of(obj), obj["metadata"]
-    labelled = {**obj, "metadata": {**meta, "labels": {**(meta.get("labels") or {}), RUN_LABEL: ctx.run_id}}}
-    await ctx.undo(DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace))
-    try:
-        await cluster.port.objects.create(labelled)
-    except Conflict as err:
-        raise _exists(ref, {}) from err
-    ctx.observed(lane="workload", subject=str(ref), to="created")
 
 
 def _exists(ref: Ref, found: Object) -> StepError:

@@ -85,7 +85,15 @@ class Redaction:
             return self._fields(value, key)
         if isinstance(value, list):
             words = [self._cleaned(one, key) for one in value]
-            return self._command(words) if words and all(isinstance(one, str) for one in words) else words
+            if not all(isinstance(one, str) for one in words):
+                return words
+            # a command line: without the values of `--hf-token X`; those within a word are out already
+            cleaned, flag = [], ""
+            for word in words:
+                secret = flag and not word.startswith("-") and not _EVERYDAY.fullmatch(word)
+                cleaned.append(self._left_out(word, sure=True) if secret else word)
+                flag = word if word.startswith("-") and "=" not in word and sounds_secret(word) else ""
+            return cleaned
         if not isinstance(value, str):
             return value
         if key in _PROSE:
@@ -127,15 +135,6 @@ class Redaction:
             value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name)
         )
 
-    def _command(self, words: list[str]) -> list[str]:
-        """A command line without the values of `--hf-token X`; those within a word are out already."""
-        cleaned, flag = [], ""
-        for word in words:
-            secret = flag and not word.startswith("-") and not _EVERYDAY.fullmatch(word)
-            cleaned.append(self._left_out(word, sure=True) if secret else word)
-            flag = word if word.startswith("-") and "=" not in word and sounds_secret(word) else ""
-        return cleaned
-
     def _line(self, text: str) -> str:
         """A string that may be a command line, a URL, or a configuration."""
         for userinfo in userinfos(text):
@@ -145,7 +144,9 @@ class Redaction:
         text = _ASSIGNED.sub(lambda found: self._assignment(found, is_harmless_env(found[1])), text)
         text = _JSON_FIELD.sub(lambda found: self._assignment(found, is_harmless_env(found[1])), text)
         text = _FLAG.sub(self._flag, text)
-        return _AUTHORIZATION.sub(self._credentials, text)
+        for found in _AUTHORIZATION.finditer(text):
+            self._learn(found[1], sure=True)
+        return _AUTHORIZATION.sub(_masked_group, text)
 
     def _assignment(self, found: re.Match[str], harmless: bool) -> str:
         value = found[2].strip("\"'")
@@ -158,10 +159,6 @@ class Redaction:
         if not sounds_secret(found[1]) or _EVERYDAY.fullmatch(value) or value.startswith(("$", LEFT_OUT[:5])):
             return found[0]
         return f"{found[1]}{found[2]}{self._left_out(value, sure=True)}"
-
-    def _credentials(self, found: re.Match[str]) -> str:
-        self._learn(found[1], sure=True)
-        return _masked_group(found)
 
     def _left_out(self, value: str, *, sure: bool) -> str:
         self._learn(value, sure=sure)

@@ -46,7 +46,16 @@ async def verify_inference(ctx: Context, params: VerifyParams) -> TrafficOutputs
         asked = await _ask_pods(ctx, cluster, target, question, params)
         if not any(_counts(one) for one in asked):
             return await _without_http(ctx, cluster, target, params)
-    _require(target, params, asked)
+    counted = [one for one in asked if _counts(one)]
+    good = sum(one.outcome.good for one in counted)
+    where = f"{target} on {params.node}" if params.node else str(target)
+    if params.expect is Expected.FAILURE and good:
+        raise StepFailed(
+            f"{where} answered {good} of {len(counted)} requests well: the fault does not show there"
+        )
+    if params.expect is Expected.SUCCESS and good < len(counted):
+        first = next(one.why for one in counted if not one.outcome.good)
+        raise StepFailed(f"{where} failed {len(counted) - good} of {len(counted)} requests; first: {first}")
     return _outputs(target, asked)
 
 
@@ -96,19 +105,6 @@ async def _without_http(
         raise StepError(f"no fault was injected on {params.node}", hint=hint)
     ended = await await_deaths(ctx, cluster, target, here)
     return TrafficOutputs(requests=0, failed=0, path_errors=0, success_rate=0.0, ended=ended)
-
-
-def _require(target: Target, params: VerifyParams, asked: Sequence[Asked]) -> None:
-    counted = [one for one in asked if _counts(one)]
-    good = sum(one.outcome.good for one in counted)
-    where = f"{target} on {params.node}" if params.node else str(target)
-    if params.expect is Expected.FAILURE and good:
-        raise StepFailed(
-            f"{where} answered {good} of {len(counted)} requests well: the fault does not show there"
-        )
-    if params.expect is Expected.SUCCESS and good < len(counted):
-        first = next(one.why for one in counted if not one.outcome.good)
-        raise StepFailed(f"{where} failed {len(counted) - good} of {len(counted)} requests; first: {first}")
 
 
 def _outputs(target: Target, asked: Sequence[Asked]) -> TrafficOutputs:
