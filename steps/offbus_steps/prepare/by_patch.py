@@ -4,8 +4,7 @@ An operator or a GitOps tool may revert the spec. The same watch shows that, and
 of the last writer; nothing is written a second time.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
@@ -70,28 +69,25 @@ def put_back(world: World, target: Target, generation: int = 0) -> bool:
 
 
 async def _reverted(cluster: Cluster, target: Target) -> StepFailed:
+    """Names the last writer of the spec, by the server's own bookkeeping, and the object's owner."""
     try:
-        now = await cluster.port.objects.get(target.ref)
+        meta = (await cluster.port.objects.get(target.ref))["metadata"]
     except NotFound:
-        now = {"metadata": {}}
-    who = _writer(now["metadata"])
-    evidence = {"by": who, "generation": now["metadata"].get("generation")}
-    return StepFailed(
-        f"{target} was reverted by {who}: the shim is no longer in its spec ({ALTERNATIVES})",
-        evidence=evidence,
-    )
-
-
-def _writer(meta: Mapping[str, Any]) -> str:
-    """The last writer of the spec, by the server's own bookkeeping, and the object's owner."""
+        meta = {}
     entries = [one for one in meta.get("managedFields") or () if not one.get("subresource")]
     newest = max((str(one.get("time", "")) for one in entries), default="")
     managers = sorted({str(one["manager"]) for one in entries if str(one.get("time", "")) == newest})
-    owners = [
-        f"{one['kind']}/{one['name']}" for one in meta.get("ownerReferences") or () if one.get("controller")
+    writers = [f"field manager {' or '.join(managers)!r}"] if managers else []
+    writers += [
+        f"its owner {one['kind']}/{one['name']}"
+        for one in meta.get("ownerReferences") or ()
+        if one.get("controller")
     ]
-    named = [f"field manager {' or '.join(managers)!r}"] if managers else []
-    return ", ".join([*named, *(f"its owner {one}" for one in owners)]) or "somebody else"
+    who = ", ".join(writers) or "somebody else"
+    return StepFailed(
+        f"{target} was reverted by {who}: the shim is no longer in its spec ({ALTERNATIVES})",
+        evidence={"by": who, "generation": meta.get("generation")},
+    )
 
 
 async def _require_surge(cluster: Cluster, workload: Workload, running: list[Object]) -> None:

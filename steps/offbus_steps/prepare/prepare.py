@@ -12,7 +12,7 @@ from offbus.errors import StepFailed
 from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import target_objects
-from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.port import NotFound, Ref
 from offbus_steps.prepare.by_admission import load_by_admission
 from offbus_steps.prepare.by_patch import load_by_patch
 from offbus_steps.prepare.dry_run import require_admitted
@@ -51,20 +51,16 @@ async def _loaded(cluster: Cluster, target: Target) -> list[str]:
     """The GPU pods that were read back with the shim. Raises StepFailed naming those without."""
     found = [one for one in await target_objects(cluster, target) if gpus.gpu_request(one["spec"])]
     missing = [one["metadata"]["name"] for one in found if not loads_shim(one["spec"])]
-    for one in found:
-        missing += await _refused_by_loader(cluster, one)
+    for pod in found:
+        ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
+        for _, container in gpus.gpu_containers(pod["spec"]):
+            try:
+                log = await cluster.port.objects.logs(ref, container=container["name"], tail=200)
+            except NotFound:
+                continue
+            if LOADER_REFUSED in log:
+                missing.append(f"{ref.name} (its loader said: {LOADER_REFUSED})")
+                break
     if missing or not found:
         raise StepFailed(f"the shim is not loaded in {', '.join(missing) or 'any pod'} of {target}")
     return sorted(one["metadata"]["name"] for one in found)
-
-
-async def _refused_by_loader(cluster: Cluster, pod: Object) -> list[str]:
-    ref = Ref("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
-    for _, container in gpus.gpu_containers(pod["spec"]):
-        try:
-            log = await cluster.port.objects.logs(ref, container=container["name"], tail=200)
-        except NotFound:
-            continue
-        if LOADER_REFUSED in log:
-            return [f"{ref.name} (its loader said: {LOADER_REFUSED})"]
-    return []

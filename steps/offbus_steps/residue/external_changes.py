@@ -12,8 +12,9 @@ change nothing else is checked where they are sent (offbus_steps.residue.patchin
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 from offbus_steps.nvsentinel import names
@@ -185,7 +186,9 @@ def _is_marked(
         [one for one in map(event_finding, quarantine_events(items.get(marks) or {})) if one is not None]
         for items in (before, after)
     )
-    known = {one.key for one in (*old, *_reported(node, before))}
+    start = f"{node} {CONDITION}"
+    reported = (_findings(key[len(start) :], value) for key, value in before.items() if key.startswith(start))
+    known = {one.key for one in (*old, *chain.from_iterable(reported))}
     seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.key not in known]
     listed = [one for one in new if one not in old]
     share = fault.cause.share(listed, seen, complete=fault.complete)
@@ -193,14 +196,6 @@ def _is_marked(
         return share is not Share.OTHERS
     came = set(after.get(f"{node} {TAINTS}") or ()) - set(before.get(f"{node} {TAINTS}") or ())
     return share is not Share.OTHERS and (not came or bool(came & fault.seen.taints))
-
-
-def _reported(node: str, items: Mapping[str, Any]) -> Iterator[Finding]:
-    """The findings in all conditions of a node."""
-    start = f"{node} {CONDITION}"
-    for item, value in items.items():
-        if item.startswith(start):
-            yield from _findings(item.removeprefix(start), value)
 
 
 def _findings(check: str, value: Any) -> list[Finding]:

@@ -10,6 +10,7 @@ change that came when the node was in quarantine for others alone was for them, 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from offbus_steps.nvsentinel import names
@@ -25,22 +26,23 @@ __all__ = ["Cordon", "Detection", "Drain", "Quarantine", "Repair", "Uncordon", "
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class Detection:
     """The first report of the fault: a new entry of a condition, or an Event."""
 
-    def __init__(self, node: str, cause: Cause) -> None:
-        self._node, self._cause = node, cause
+    node: str
+    cause: Cause
 
     def __call__(self, update: Update) -> Transition | None:
         """The transition that reports it."""
         now, was = update.now, update.was
         if isinstance(now, ReportProjection):
-            told = now.node == self._node and self._cause.made(now.finding)
+            told = now.node == self.node and self.cause.made(now.finding)
             return _of_kind(update, What.NODE_REPORTED) if told else None
-        if not isinstance(now, NodeProjection) or now.ref.name != self._node:
+        if not isinstance(now, NodeProjection) or now.ref.name != self.node:
             return None
         known = was.findings if isinstance(was, NodeProjection) else ()
-        new = {one.check for one in self._cause.mine(now.findings) if one not in known}
+        new = {one.check for one in self.cause.mine(now.findings) if one not in known}
         changed = (one for one in update.transitions if one.what is What.NODE_CONDITION)
         return next((one for one in changed if one.change.evidence["condition"] in new), None)
 

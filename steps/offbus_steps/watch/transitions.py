@@ -66,12 +66,24 @@ def changes(was: Projection | None, now: Projection | None) -> list[Change]:
     if isinstance(now, PodProjection):
         return list(_pod(was if isinstance(was, PodProjection) else None, now))
     if isinstance(now, WorkloadProjection):
-        return list(_workload(was, now)) if isinstance(was, WorkloadProjection) else []
-    if isinstance(now, ReportProjection):
-        return list(_report(was, now))
+        if not isinstance(was, WorkloadProjection) or was.generation == now.generation:
+            return []
+        old, new = (
+            f"generation {one.generation}{', with the shim' if one.shim else ''}" for one in (was, now)
+        )
+        return [Change(What.WORKLOAD_CHANGED, new, was=old)]
+    if isinstance(now, ReportProjection):  # a repetition increases the count of the same Event
+        if now.count <= (was.count if isinstance(was, ReportProjection) else 0):
+            return []
+        evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
+        return [Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)]
     if isinstance(now, MaintenanceProjection):
         return list(_maintenance(was, now))
-    return list(_gone(was))
+    if isinstance(was, PodProjection):
+        return [Change(What.POD_DELETED, "deleted", evidence=_where(was))]
+    if isinstance(was, MaintenanceProjection):
+        return [Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})]
+    return []
 
 
 def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
@@ -162,21 +174,6 @@ def _exit(pod: PodProjection, one: ContainerProjection) -> dict[str, Any]:
     }
 
 
-def _workload(was: WorkloadProjection, now: WorkloadProjection) -> Iterator[Change]:
-    if now.generation != was.generation:
-        old, new = (
-            f"generation {one.generation}{', with the shim' if one.shim else ''}" for one in (was, now)
-        )
-        yield Change(What.WORKLOAD_CHANGED, new, was=old)
-
-
-def _report(was: Projection | None, now: ReportProjection) -> Iterator[Change]:
-    """A repetition increases the count of the same Event."""
-    if now.count > (was.count if isinstance(was, ReportProjection) else 0):
-        evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
-        yield Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)
-
-
 def _maintenance(was: Projection | None, now: MaintenanceProjection) -> Iterator[Change]:
     evidence = {"node": now.node}
     if was is None:
@@ -184,10 +181,3 @@ def _maintenance(was: Projection | None, now: MaintenanceProjection) -> Iterator
     if now.done and now.done != (was.done if isinstance(was, MaintenanceProjection) else ""):
         what = What.MAINTENANCE_DONE if now.done == "True" else What.MAINTENANCE_FAILED
         yield Change(what, what.value, evidence=evidence)
-
-
-def _gone(was: Projection | None) -> Iterator[Change]:
-    if isinstance(was, PodProjection):
-        yield Change(What.POD_DELETED, "deleted", evidence=_where(was))
-    if isinstance(was, MaintenanceProjection):
-        yield Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})
