@@ -62,9 +62,11 @@ def survey(root: Path) -> Survey:
     """The node's GPUs. Raises GpuDiscoveryError, also when it has some and none can be read."""
     listed = root / "gpus.json"
     driver = root / "proc/driver/nvidia/gpus"
-    found: list[Gpu | GpuDiscoveryError] = [
-        *(_from_list(listed) if listed.exists() else _from_driver(driver))
-    ]
+    found: list[Gpu | GpuDiscoveryError] = []
+    if listed.exists():
+        found += [_listed(listed, item) for item in _items(listed)]
+    else:
+        found += _from_driver(driver)
     gpus = [one for one in found if isinstance(one, Gpu)]
     wrong = [one for one in found if isinstance(one, GpuDiscoveryError)]
     if wrong and not gpus:
@@ -77,13 +79,6 @@ def survey(root: Path) -> Survey:
 def known_to_responder(root: Path) -> frozenset[str]:
     """UUIDs of the GPUs that NVSentinel's metadata file lists; none without that file. Raises GpuDiscoveryError."""
     return frozenset(_spelling(root / METADATA))
-
-
-def _from_list(path: Path) -> list[Gpu]:
-    items = _json(path).get("gpus")
-    if not isinstance(items, list):
-        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
-    return [_listed(path, item) for item in items]
 
 
 def _listed(path: Path, item: Any) -> Gpu:
@@ -110,7 +105,8 @@ def _from_driver(folder: Path) -> Iterator[Gpu | GpuDiscoveryError]:
 
 
 def _driven(entry: Path) -> Gpu:
-    fields = _fields(entry / "information")
+    pairs = (line.partition(":") for line in _text(entry / "information").splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in pairs}
     try:
         return Gpu(
             index=int(fields["Device Minor"]),
@@ -122,20 +118,12 @@ def _driven(entry: Path) -> Gpu:
         raise GpuDiscoveryError(f"cannot parse {entry / 'information'} ({err!r})") from err
 
 
-def _fields(path: Path) -> dict[str, str]:
-    pairs = (line.partition(":") for line in _text(path).splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
-
-
 def _spelling(path: Path) -> dict[str, str]:
     """uuid -> address as in NVSentinel's metadata; empty when there is no such file."""
     if not path.exists():
         return {}
-    items = _json(path).get("gpus")
-    if not isinstance(items, list):
-        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
     found = {}
-    for item in items:
+    for item in _items(path):
         with suppress(KeyError, TypeError, ValueError):  # it says nothing of another GPU's spelling
             found[str(item["uuid"])] = _without_function(str(item["pci_address"]))
     return found
@@ -154,14 +142,16 @@ def _uuid(text: str) -> str:
     return text
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _items(path: Path) -> list[Any]:
     try:
         value = json.loads(_text(path))
     except (ValueError, RecursionError) as err:
         raise GpuDiscoveryError(f"{path}: not JSON ({err})") from err
     if not isinstance(value, dict):
         raise GpuDiscoveryError(f"{path}: expected an object")
-    return value
+    if not isinstance(value.get("gpus"), list):
+        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
+    return list(value["gpus"])
 
 
 def _text(path: Path) -> str:

@@ -79,16 +79,12 @@ def _checked_token(options: Options) -> TokenFile:
             lookup(xid)
     except (TokenError, UnknownXid) as err:
         raise InvalidOptionError(str(err)) from err
-    _check_descriptor(options.ready_fd)
-    return token
-
-
-def _check_descriptor(fd: int | None) -> None:
     try:
-        if fd is not None:
-            os.fstat(fd)
+        if options.ready_fd is not None:
+            os.fstat(options.ready_fd)
     except (OSError, OverflowError) as err:
-        raise InvalidOptionError(f"--ready-fd {fd} is not an open descriptor") from err
+        raise InvalidOptionError(f"--ready-fd {options.ready_fd} is not an open descriptor") from err
+    return token
 
 
 @contextmanager
@@ -101,18 +97,15 @@ def _opened(options: Options) -> Iterator[Agent]:
         warning = store.load()
         if warning:
             logging.getLogger(__name__).warning("%s", warning)
-        yield _agent(options, store)
+        try:
+            agent = open_agent(options.paths, options.policy, store)
+        except KernelLogError as err:
+            raise CannotServeError(f"{err.message}; {err.hint}" if err.hint else err.message) from err
+        except NodePageError as err:
+            raise CannotServeError(str(err)) from err
+        yield agent
     finally:
         store.close()
-
-
-def _agent(options: Options, store: Store) -> Agent:
-    try:
-        return open_agent(options.paths, options.policy, store)
-    except KernelLogError as err:
-        raise CannotServeError(f"{err.message}; {err.hint}" if err.hint else err.message) from err
-    except NodePageError as err:
-        raise CannotServeError(str(err)) from err
 
 
 async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: Options) -> None:

@@ -97,7 +97,14 @@ def lookup(xid: int) -> Xid:
     """The catalogue's entry. Raises UnknownXid with what is allowed and the closest numbers."""
     entry = catalogue().get(xid)
     if entry is None:
-        raise UnknownXid(xid, _unknown(xid))
+        numbers = list(catalogue())
+        near = difflib.get_close_matches(str(xid), [str(n) for n in EFFECTS], n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise UnknownXid(
+            xid,
+            f"XID {xid} is not in NVIDIA's catalogue ({numbers[0]}-{numbers[-1]}; with known texts and effects: "
+            f"{', '.join(str(n) for n in EFFECTS)}){hint}",
+        )
     return entry
 
 
@@ -118,6 +125,7 @@ def _entry(row: Mapping[str, str]) -> Xid:
     words = row["mnemonic"] if row["title"] == "Unused" else row["title"]
     effect = EFFECTS.get(number) or Effect(text=f"{row['xid']}, {words}", sticky=False)
     guide = GUIDE_CUDA.get(number)
+    shows = {Plane.KERNEL: True, Plane.CUDA: effect.cuda is not None, Plane.NVML: bool(effect.nvml_usually)}
     return Xid(
         number=number,
         mnemonic=row["mnemonic"],
@@ -130,19 +138,13 @@ def _entry(row: Mapping[str, str]) -> Xid:
         sticky=effect.sticky,
         new_processes=effect.new_processes,
         mode=effect.mode,
-        planes=_planes(effect),
+        planes=tuple(plane for plane, shown in shows.items() if shown),
         shown=effect.shown,
         nvidia_action=row["immediate_action"],
         nvidia_investigatory=row["investigatory_action"],
         nvsentinel_action=_nvsentinel(number, effect.text, row["immediate_action"]),
         note=effect.note,
     )
-
-
-def _planes(effect: Effect) -> tuple[Plane, ...]:
-    cuda = (Plane.CUDA,) if effect.cuda is not None else ()
-    nvml = (Plane.NVML,) if effect.nvml_usually else ()
-    return (Plane.KERNEL, *cuda, *nvml)
 
 
 _BUCKETS: Mapping[str, Action] = {
@@ -171,13 +173,3 @@ def _nvsentinel(number: int, text: str, immediate: str) -> Action:
     if number == 154:
         return _RECOVERY.get(text.rpartition("(")[2].rstrip(")"), "CONTACT_SUPPORT")
     return _BUCKETS.get(immediate, "CONTACT_SUPPORT")
-
-
-def _unknown(xid: object) -> str:
-    numbers = list(catalogue())
-    near = difflib.get_close_matches(str(xid), [str(n) for n in EFFECTS], n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    return (
-        f"XID {xid} is not in NVIDIA's catalogue ({numbers[0]}-{numbers[-1]}; with known texts and effects: "
-        f"{', '.join(str(n) for n in EFFECTS)}){hint}"
-    )

@@ -92,15 +92,11 @@ def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
         pid = _innermost_pid(host_pid)
         if pid is None or pod_uid(host_pid, node_root) != pod:
             continue
-        container = _container_id(host_pid)
+        found = _CONTAINER.search(_content(host_pid, "cgroup") or b"")
+        container = found[0].decode() if found else ""
         if container not in first or pid < first[container].pid:
             first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
     return sorted(first.values(), key=lambda one: one.container)
-
-
-def _container_id(pid: int) -> str:
-    found = _CONTAINER.search(_content(pid, "cgroup") or b"")
-    return found[0].decode() if found else ""
 
 
 def _variable(pid: int, name: str) -> str | None:
@@ -120,19 +116,17 @@ def pod_uid(pid: int, node_root: Path) -> str | None:
     In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
     """
     found = _POD.search(_content(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
-    return found[1].decode().replace("_", "-") if found else _home_pod(pid, node_root)
+    if found:
+        return found[1].decode().replace("_", "-")
+    home = _variable(pid, "HOME")
+    if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
+        return None
+    return Path(home).name
 
 
 def living_pods(node_root: Path) -> frozenset[str]:
     """The uids of all pods that have a process here."""
     return frozenset(pod for pid in _all_pids() if (pod := pod_uid(pid, node_root)))
-
-
-def _home_pod(pid: int, node_root: Path) -> str | None:
-    home = _variable(pid, "HOME")
-    if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
-        return None
-    return Path(home).name
 
 
 def _all_pids() -> Iterator[int]:

@@ -165,12 +165,9 @@ class FaultBook:
             if self._store.from_other_boot:
                 self.end(stored, State.EXPIRED)
         self.expire_due()
-        self._compare_with_page()
-        self.save_or_log()
-
-    def _compare_with_page(self) -> None:
         living = {stored.fault.id: stored for stored in self._store if stored.fault.state is State.ARMED}
         gone = self._planes.keep_only({name: stored.fault.generation for name, stored in living.items()})
         for name in gone:
             _log.warning("fault %s is no longer on the page: the page was removed", name)
             self.end(living[name], State.DISARMED)
+        self.save_or_log()

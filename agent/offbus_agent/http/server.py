@@ -104,16 +104,13 @@ async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
     try:
         return model.model_validate_json(raw)
     except ValidationError as err:
-        raise _invalid(err) from err
-
-
-def _invalid(err: ValidationError) -> Refusal:
-    fields = [
-        {"where": ".".join(str(part) for part in e["loc"]) or "body", "what": e["msg"]}
-        for e in err.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    words = "; ".join(f"{field['where']}: {field['what']}" for field in fields)
-    return Refusal(422, "invalid_body", words, "see GET /openapi.json for every body", fields=fields)
+        fields = [
+            {"where": ".".join(str(part) for part in e["loc"]) or "body", "what": e["msg"]}
+            for e in err.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        words = "; ".join(f"{field['where']}: {field['what']}" for field in fields)
+        hint = "see GET /openapi.json for every body"
+        raise Refusal(422, "invalid_body", words, hint, fields=fields) from err
 
 
 def _number(request: Request, name: str, most: float) -> float:

@@ -8,6 +8,7 @@ agent never runs without one, and the token itself is in no message.
 import hmac
 import stat
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["TokenError", "TokenFile"]
@@ -19,24 +20,24 @@ class TokenError(Exception):
     """Raised when the token file cannot be read, is empty, or is world-readable."""
 
 
+@dataclass(frozen=True, slots=True)
 class TokenFile:
     """The token of one file."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    path: Path
 
     def read(self) -> bytes:
         """The token. Raises TokenError."""
         try:
-            with self._path.open("rb") as file:
-                mode = stat.S_IMODE(self._path.stat().st_mode)
+            with self.path.open("rb") as file:
+                mode = stat.S_IMODE(self.path.stat().st_mode)
                 token = file.read(_LONGEST).strip()
         except OSError as err:
-            raise TokenError(f"cannot read the token file {self._path}: {err.strerror}") from err
+            raise TokenError(f"cannot read the token file {self.path}: {err.strerror}") from err
         if mode & stat.S_IROTH:
-            raise TokenError(f"the token file {self._path} is world-readable: run `chmod 0600 {self._path}`")
+            raise TokenError(f"the token file {self.path} is world-readable: run `chmod 0600 {self.path}`")
         if not token:
-            raise TokenError(f"the token file {self._path} is empty")
+            raise TokenError(f"the token file {self.path} is empty")
         return token
 
     def admits(self, headers: Mapping[str, str]) -> bool:

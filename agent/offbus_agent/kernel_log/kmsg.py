@@ -8,6 +8,7 @@ or anything except records, is not a kernel log, and the error says so.
 import os
 import select
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.kernel_log.line import checked
@@ -20,11 +21,11 @@ _RECORD_SIZE = 8192
 """The kernel's largest record (CONSOLE_EXT_LOG_MAX)."""
 
 
+@dataclass(slots=True)
 class KmsgDevice:
     """`KernelLog` over a character device."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def check(self) -> None:
         """Raises KernelLogError when it cannot be read or written."""

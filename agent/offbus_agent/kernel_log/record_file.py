@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.kernel_log.line import checked
@@ -30,11 +31,11 @@ _TAIL = 4096
 """Bytes from the end that always hold the last record: a record is under 900 bytes."""
 
 
+@dataclass(slots=True)
 class RecordFile:
     """`KernelLog` over a record file."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def check(self) -> None:
         """Raises KernelLogError when it cannot be read or written."""

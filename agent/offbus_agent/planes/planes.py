@@ -75,7 +75,8 @@ class Planes:
 
     async def apply(self, request: FaultRequest, made: Plan, ttl_s: float) -> Applied:
         """Show the fault on all its planes. Raises PlaneFailedError."""
-        self._check(made)
+        for plane in sorted(made.planes):
+            self.check(plane)
         lines = await asyncio.to_thread(self._write_lines, request, made)
         armed_ns = boottime_ns()
         ends_ns = expires_ns(armed_ns, ttl_s)
@@ -117,10 +118,6 @@ class Planes:
     def path(self, plane: Plane) -> str:
         """The file that the plane writes to."""
         return str(self._kernel.path if plane is Plane.KERNEL else self._page.path)
-
-    def _check(self, made: Plan) -> None:
-        for plane in sorted(made.planes):
-            self.check(plane)
 
     def _write_lines(self, request: FaultRequest, made: Plan) -> list[KernelEntry]:
         """Runs in a thread: reading back may have to wait."""

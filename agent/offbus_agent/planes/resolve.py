@@ -44,7 +44,10 @@ class Plan:
 
 def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
     """The plan for `request` on a node with these GPUs. Raises Refusal 422."""
-    xid = _xid(request.xid)
+    try:
+        xid = lookup(request.xid)
+    except UnknownXid as err:
+        raise Refusal(422, "unknown_xid", err.message) from err
     chosen = _gpus(request.gpus, {gpu.uuid: gpu for gpu in gpus})
     planes = frozenset(request.planes)
     mode = request.mode or xid.mode
@@ -74,13 +77,6 @@ def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
         return xid_line(dialect=request.dialect, fault=request.id, pci=gpu.pci, text=text, at_s=at_s)
     except UnsafeLine as err:
         raise Refusal(422, "unsafe_line", str(err)) from err
-
-
-def _xid(number: int) -> Xid:
-    try:
-        return lookup(number)
-    except UnknownXid as err:
-        raise Refusal(422, "unknown_xid", err.message) from err
 
 
 def _gpus(wanted: list[str], here: dict[str, Gpu]) -> tuple[Gpu, ...]:
