@@ -90,7 +90,7 @@ class KubernetesAgents(Agents):
             async with proxied_answer(self._api, call, target) as answer:
                 with breaking():
                     read = answer.body if answer.body is not None else await answer.response.read()
-                return Reply(answer.status, answer.headers, read)
+                return Reply(answer.response.status, dict(answer.response.headers), read)
         except Broken as err:
             raise Unavailable(f"{target} broke the connection: {err.message}") from err
         except Unavailable:

@@ -46,8 +46,8 @@ class KubernetesReply(StreamingReply):
     """See `offbus_steps.port.StreamingReply`."""
 
     def __init__(self, api: Api, to: Ref, answer: Proxied) -> None:
-        self.status = answer.status
-        self.headers: Mapping[str, str] = answer.headers
+        self.status = answer.response.status
+        self.headers: Mapping[str, str] = dict(answer.response.headers)
         self._api = api
         self._to = to
         self._answer = answer

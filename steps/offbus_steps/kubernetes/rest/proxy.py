@@ -9,7 +9,7 @@ header does not, and ours does not reach it). A connection that breaks while the
 it: then the server is asked whether it is ready.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,16 +40,6 @@ class Proxied:
     response: "aiohttp.ClientResponse"
     body: bytes | None
     """Set when the body was read whole."""
-
-    @property
-    def status(self) -> int:
-        """The target's HTTP status."""
-        return self.response.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The target's headers."""
-        return dict(self.response.headers)
 
 
 @asynccontextmanager
