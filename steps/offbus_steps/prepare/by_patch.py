@@ -21,7 +21,7 @@ from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.fit import Fleet, shortage
 from offbus_steps.workloads.target import Target
 
-__all__ = ["load_by_patch", "put_back"]
+__all__ = ["load_by_patch"]
 
 ALTERNATIVES = (
     "use prepare_cuda with `by: admission`, which does not change the spec; or pause what reverts it"
@@ -52,20 +52,15 @@ async def load_by_patch(
 
     def answer(world: World) -> bool | None:
         ctx.progress(f"{target}: {ready_pods(world, target)} pods ready")
-        if put_back(world, target, generation):
-            return False
+        now = world.workload(target.ref)
+        if now is not None and now.generation > generation and not now.shim:
+            return False  # a newer spec is without the shim again
         loaded = all(pod.shim for pod in target_pods(world, target) if pod.gpus and pod.active)
         return True if loaded and rolled_out(world, target, generation) else None
 
     if not await cluster.log.until(answer):
         raise await _reverted(cluster, target)
     cluster.prepared.add(target.ref)
-
-
-def put_back(world: World, target: Target, generation: int = 0) -> bool:
-    """Whether a spec newer than `generation` is without the shim again."""
-    workload = world.workload(target.ref)
-    return workload is not None and workload.generation > generation and not workload.shim
 
 
 async def _reverted(cluster: Cluster, target: Target) -> StepFailed:

@@ -57,32 +57,27 @@ def _literal(kind: str, value: Any) -> str:
     return json.dumps(value)  # JSON's escapes are CEL's, too
 
 
-def _loaded(field: str, which: str, host_path: Callable[[str, str], str]) -> str:
-    """The containers of a field, changed."""
-    made = f"Object.spec.{field}"
-    mounts = ", ".join(_literal(f"{made}.volumeMounts", one) for one in MOUNTS)
-    plain = [one for one in variables(host_path) if "value" in one]
-    env = ",\n      ".join(_literal(f"{made}.env", one) for one in plain)
-    return f"""object.spec.{field}.filter(c, {which}).map(c, {made}{{
+def _changed(host_path: Callable[[str, str], str]) -> str:
+    """The shim's volumes, and the changed containers of both fields."""
+    volumes = ", ".join(_literal("Object.spec.volumes", one) for one in VOLUMES)
+    changed = {}
+    for field, which in (("initContainers", SIDECAR), ("containers", GPU_CONTAINER)):
+        made = f"Object.spec.{field}"
+        mounts = ", ".join(_literal(f"{made}.volumeMounts", one) for one in MOUNTS)
+        plain = [one for one in variables(host_path) if "value" in one]
+        env = ",\n      ".join(_literal(f"{made}.env", one) for one in plain)
+        changed[field] = f"""object.spec.{field}.filter(c, {which}).map(c, {made}{{
     name: c.name,
     volumeMounts: [{mounts}],
     env: [
       {made}.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
       {env}
     ]}})"""
-
-
-def _changed(host_path: Callable[[str, str], str]) -> str:
-    volumes = ", ".join(_literal("Object.spec.volumes", one) for one in VOLUMES)
-    inits, containers = (
-        _loaded(field, which, host_path)
-        for field, which in (("initContainers", SIDECAR), ("containers", GPU_CONTAINER))
-    )
     return f"""
 Object{{spec: Object.spec{{
   volumes: [{volumes}],
-  ?initContainers: {INITS} ? optional.of({inits}) : optional.none(),
-  containers: {containers}
+  ?initContainers: {INITS} ? optional.of({changed["initContainers"]}) : optional.none(),
+  containers: {changed["containers"]}
 }}}}
 """.strip()
 

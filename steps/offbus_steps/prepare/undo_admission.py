@@ -54,9 +54,14 @@ class RemoveAdmission(Undo):
         cluster.prepared.discard(self.target.ref)
         removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
         await cluster.observer.watch_target(self.target)
+        try:
+            found = await cluster.port.objects.get(self.target.ref)
+            own = (found["metadata"].get("labels") or {}).get(RUN_LABEL) == ctx.run
+        except NotFound:
+            own = True
         replaced: int | None = None
         # the run's own workload will be deleted, and may be broken
-        with move_on_after(OWN_ROLLOUT_S if await self._own(cluster, ctx.run) else None):
+        with move_on_after(OWN_ROLLOUT_S if own else None):
             replaced = await replace_pods(cluster, self.target, lambda pod: pod.shim, lambda _: None)
         if replaced is None:
             detail = f"admission removed; pods were not replaced within {OWN_ROLLOUT_S:g} s, their workload is deleted"
@@ -76,10 +81,3 @@ class RemoveAdmission(Undo):
             return False
         await until_gone(cluster.port.objects, ref, found["metadata"]["uid"])
         return True
-
-    async def _own(self, cluster: Cluster, run: str) -> bool:
-        try:
-            found = await cluster.port.objects.get(self.target.ref)
-        except NotFound:
-            return True
-        return (found["metadata"].get("labels") or {}).get(RUN_LABEL) == run

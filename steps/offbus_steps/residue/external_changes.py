@@ -143,8 +143,10 @@ def _of_node(
         reasons = [str(one[1]) for one in (was, now) if one]
         if not any(one.endswith((names.UNHEALTHY_SUFFIX, names.HEALTHY_SUFFIX)) for one in reasons):
             return "not a responder's condition"
-    elif what == CORDON and now is True and not was and not _signed(node, after):
-        return "cordoned, and not by a responder"
+    elif what == CORDON and now is True and not was:
+        marks = (after.get(f"{node} {META}{key}[]") or () for key in ("labels", "annotations"))
+        if not any(map(names.is_ours_to_clear, chain.from_iterable(marks))):
+            return "cordoned, and not by a responder"
     if faults is None:
         return None
     here = [one for one in faults if f"Node/{one.node}" == node]
@@ -154,12 +156,6 @@ def _of_node(
         check = what.removeprefix(CONDITION)
         return None if any(_reports(one, check, was, now) for one in here) else "found for something else"
     return None if any(_is_marked(one, node, what, before, after) for one in here) else "for something else"
-
-
-def _signed(node: str, items: Mapping[str, Any]) -> bool:
-    """Whether a node has any mark of a responder."""
-    marks = [key for what in ("labels", "annotations") for key in items.get(f"{node} {META}{what}[]") or ()]
-    return any(map(names.is_ours_to_clear, marks))
 
 
 def _reports(fault: NodeFault, check: str, was: Any, now: Any) -> bool:

@@ -92,25 +92,22 @@ def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
         old, new = (", ".join(map(str, one.tracked)) or "nothing" for one in (was, now))
         yield Change(What.NODE_QUARANTINE, f"in quarantine for {new}", was=old)
     if was.cordoned != now.cordoned:
-        yield _cordon(now)
+        by_responder = names.cordoned_by_responder if now.cordoned else names.uncordoned_by_responder
+        evidence = {
+            "by_responder": by_responder(now.labels, now.annotations),
+            "labels": dict(now.labels),
+            "annotations": sorted(now.annotations),
+        }
+        if now.cordoned:
+            yield Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=evidence)
+        else:
+            yield Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=evidence)
     if was.state != now.state:
         yield Change(What.NODE_STATE, f"state {now.state or 'none'}", was=f"state {was.state or 'none'}")
     if was.taints != now.taints:
         yield Change(
             What.NODE_TAINTS, f"taints {', '.join(now.taints) or 'none'}", was=", ".join(was.taints) or "none"
         )
-
-
-def _cordon(now: NodeProjection) -> Change:
-    by_responder = names.cordoned_by_responder if now.cordoned else names.uncordoned_by_responder
-    evidence = {
-        "by_responder": by_responder(now.labels, now.annotations),
-        "labels": dict(now.labels),
-        "annotations": sorted(now.annotations),
-    }
-    if now.cordoned:
-        return Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=evidence)
-    return Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=evidence)
 
 
 def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
@@ -135,7 +132,14 @@ def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
 def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
     if now.node and not (was and was.node):
         yield Change(What.POD_SCHEDULED, f"scheduled on {now.node}", evidence=_where(now))
-    yield from _containers(was, now)
+    before = {one.name: one for one in (was.containers if was else ())}
+    for one, old in ((one, before[one.name]) for one in now.containers if one.name in before):
+        restarted = one.restarts > old.restarts
+        if old.running and one.exit_code is not None and (restarted or not one.running):
+            end = f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
+            yield Change(What.POD_ENDED, end, evidence=_exit(now, one))
+        if restarted:
+            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(now, one))
     if was and now.evicted and not was.evicted:
         yield Change(What.POD_EVICTED, "evicted", evidence=_where(now))
     if was and now.terminating and not was.terminating:
@@ -147,20 +151,6 @@ def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
 
 def _where(pod: PodProjection) -> dict[str, Any]:
     return {"node": pod.node, "uid": pod.uid, "gpus": list(pod.devices)}
-
-
-def _containers(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
-    before = {one.name: one for one in (was.containers if was else ())}
-    for one in now.containers:
-        old = before.get(one.name)
-        if old is None:
-            continue
-        restarted = one.restarts > old.restarts
-        if old.running and one.exit_code is not None and (restarted or not one.running):
-            end = f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
-            yield Change(What.POD_ENDED, end, evidence=_exit(now, one))
-        if restarted:
-            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(now, one))
 
 
 def _exit(pod: PodProjection, one: ContainerProjection) -> dict[str, Any]:

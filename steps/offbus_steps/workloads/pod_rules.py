@@ -65,8 +65,8 @@ def spread_rule(pod: Pod, hosts: Sequence[Host]) -> Rule:
 def affinity_rule(pod: Pod, hosts: Sequence[Host]) -> Rule:
     """Required pod affinity and anti-affinity: the pod's own, and the anti-affinity of the pods that run."""
     near, far = _terms(pod, "podAffinity"), _terms(pod, "podAntiAffinity")
-    beside = set(_pairs_of_all(near, pod, hosts)) if near else set()
-    apart = set(_pairs(far, pod, hosts)) if far else set()
+    beside = set(_pairs(near, pod, hosts)) if near else set()
+    apart = {pair for one in far for pair in _pairs([one], pod, hosts)}
     unwanted_at = set(_pairs_against(pod, hosts))
     first_of_its_kind = not beside and all(_selects(one, pod, pod) for one in near)
 
@@ -157,20 +157,11 @@ def _selects(term: Mapping[str, Any], owner: Pod, other: Pod) -> bool:
     return within and selects(term.get("labelSelector"), labels_of(other))
 
 
-def _pairs_of_all(terms: Sequence[Mapping[str, Any]], pod: Pod, hosts: Iterable[Host]) -> Iterator[Pair]:
+def _pairs(terms: Sequence[Mapping[str, Any]], pod: Pod, hosts: Iterable[Host]) -> Iterator[Pair]:
     """Where pods run that all terms are about: Kubernetes takes them together."""
     for host in hosts:
         if any(all(_selects(one, pod, other) for one in terms) for other in host.pods):
             yield from (pair for one in terms if (pair := host.pair(one["topologyKey"])))
-
-
-def _pairs(terms: Sequence[Mapping[str, Any]], pod: Pod, hosts: Iterable[Host]) -> Iterator[Pair]:
-    """Where pods run that one of the terms is about."""
-    for host in hosts:
-        for one in terms:
-            pair = host.pair(one["topologyKey"])
-            if pair and any(_selects(one, pod, other) for other in host.pods):
-                yield pair
 
 
 def _pairs_against(pod: Pod, hosts: Iterable[Host]) -> Iterator[Pair]:
