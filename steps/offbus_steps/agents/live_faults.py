@@ -101,19 +101,16 @@ class Faults:
                 continue
             since = page["next"]
             for event in page["events"]:
-                self._take(live, event)
-
-    def _take(self, live: LiveFault, event: Mapping[str, Any]) -> None:
-        kind = event["kind"]
-        if kind == "first_faulted":
-            if not self.called(live, event):
-                self._note(live, event, "faulted a process that was not found in a pod of the target")
-        elif kind == "disarmed" or kind in EXPIRED:
-            self._note(live, event, kind)
-            moment = self._clocks.moment(live.fault.node, event["at_ns"])
-            self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
-        elif kind == "armed":
-            self._note(live, event, kind)
+                kind = event["kind"]
+                if kind == "first_faulted":
+                    if not self.called(live, event):
+                        self._note(live, event, "faulted a process that was not found in a pod of the target")
+                elif kind == "disarmed" or kind in EXPIRED:
+                    self._note(live, event, kind)
+                    moment = self._clocks.moment(live.fault.node, event["at_ns"])
+                    self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
+                elif kind == "armed":
+                    self._note(live, event, kind)
 
     def _note(self, live: LiveFault, event: Mapping[str, Any], to: str) -> None:
         evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}

@@ -141,16 +141,16 @@ class Redaction:
             user, colon, password = userinfo.partition(":")
             self._learn(password if colon else user, sure=bool(colon))
         text = without_userinfo(text)
-        text = _ASSIGNED.sub(lambda found: self._assignment(found, is_harmless_env(found[1])), text)
-        text = _JSON_FIELD.sub(lambda found: self._assignment(found, is_harmless_env(found[1])), text)
+        text = _ASSIGNED.sub(self._assignment, text)
+        text = _JSON_FIELD.sub(self._assignment, text)
         text = _FLAG.sub(self._flag, text)
         for found in _AUTHORIZATION.finditer(text):
             self._learn(found[1], sure=True)
         return _AUTHORIZATION.sub(_masked_group, text)
 
-    def _assignment(self, found: re.Match[str], harmless: bool) -> str:
+    def _assignment(self, found: re.Match[str]) -> str:
         value = found[2].strip("\"'")
-        if harmless or value in ("", LEFT_OUT) or value.startswith("$"):
+        if is_harmless_env(found[1]) or value in ("", LEFT_OUT) or value.startswith("$"):
             return found[0]
         return found[0].replace(value, self._left_out(value, sure=sounds_secret(found[1])))
 

@@ -11,10 +11,10 @@ from offbus.recorder import Recorder
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inference.step_types import AskParams
 from offbus_steps.inference_client.requests import Asked, Question, ask, model_of
-from offbus_steps.port import PortError, Ref
+from offbus_steps.port import PortError
 from offbus_steps.workloads.target import Target
 
-__all__ = ["ask_frontend", "ask_pod", "question_for"]
+__all__ = ["ask_frontend", "question_for"]
 
 
 async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
@@ -40,11 +40,6 @@ async def ask_frontend(
     _note(cluster, run, target, asked)
     cluster.answers.ended.append(asked.outcome)
     return asked
-
-
-async def ask_pod(cluster: Cluster, pod: Ref, port: int, question: Question, within: timedelta) -> Asked:
-    """Ask one pod directly; this says nothing about what clients see, so it does not count for recovery."""
-    return await ask(cluster.port.traffic, pod, port, question, within.total_seconds())
 
 
 def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:

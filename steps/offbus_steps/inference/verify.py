@@ -11,7 +11,7 @@ from offbus.errors import StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.agents.each_fault import nodes_of
 from offbus_steps.cluster.cluster import Cluster, cluster_of
-from offbus_steps.inference.ask import ask_frontend, ask_pod, question_for
+from offbus_steps.inference.ask import ask_frontend, question_for
 from offbus_steps.inference.process_exit import await_deaths
 from offbus_steps.inference.step_types import (
     AskParams,
@@ -20,7 +20,7 @@ from offbus_steps.inference.step_types import (
     TrafficOutputs,
     VerifyParams,
 )
-from offbus_steps.inference_client.requests import Asked, Question
+from offbus_steps.inference_client.requests import Asked, Question, ask
 from offbus_steps.inference_client.statistics import percentile, success_rate
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target, required_target
@@ -83,7 +83,9 @@ async def _ask_pods(
             break
         pod = here[number % len(here)]
         ctx.progress(f"{pod.ref.name}: request {number + 1} of {params.requests}")
-        asked.append(await ask_pod(cluster, pod.ref, pod.http_port or 0, question, params.request_timeout))
+        within_s = params.request_timeout.total_seconds()
+        # this says nothing about what clients see, so it does not count for recovery
+        asked.append(await ask(cluster.port.traffic, pod.ref, pod.http_port or 0, question, within_s))
     return asked
 
 
