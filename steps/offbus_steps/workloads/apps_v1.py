@@ -1,13 +1,10 @@
 """apps/v1: Deployment and StatefulSet, which have one pod template."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from offbus.errors import StepError
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.base import Template, Workload, counts_agree, paths_of, share
-from offbus_steps.workloads.fields import Segment
-from offbus_steps.workloads.gpus import gpu_containers, gpus_of
+from offbus_steps.workloads.base import Part, Workload, counts_agree, share
 from offbus_steps.workloads.labels import Expression, expression_of
 from offbus_steps.workloads.quantity import count
 
@@ -39,42 +36,12 @@ class _Plain(Workload):
         return self.observed and counts_agree(self.obj.get("status") or {}, self.desired)
 
     @property
-    def port(self) -> int:
-        port = pods.http_port(self.serving["spec"])
-        if port is None:
-            raise StepError(
-                f"{self.ref} does not declare which port serves HTTP",
-                hint='name a container port "http", or set `port` in `deploy`',
-            )
-        return port
-
-    @property
     def serving(self) -> Mapping[str, Any]:
         template: Mapping[str, Any] = self.obj["spec"]["template"]
         return template
 
-    @property
-    def pod_specs(self) -> list[Mapping[str, Any]]:
-        return [self.serving["spec"]]
-
-    def gpu_templates(self) -> list[Template]:
-        at = ("spec", "template", "spec")
-        return [
-            Template(
-                name=one["name"],
-                container=one["name"],
-                labels={},
-                env=(*at, field, ("name", one["name"]), "env"),
-                mounts=(*at, field, ("name", one["name"]), "volumeMounts"),
-                volumes=(*at, "volumes"),
-                replicas=self.desired,
-                gpus=gpus_of(one),
-            )
-            for field, one in gpu_containers(self.serving["spec"])
-        ]
-
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        return paths_of(self.serving["spec"], ("spec", "template", "spec"))
+    def parts(self) -> Iterator[Part]:
+        yield Part(self.serving["spec"], ("spec", "template", "spec"), self.desired)
 
 
 class Deployment(_Plain):

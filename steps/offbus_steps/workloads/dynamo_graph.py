@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from offbus.errors import StepError
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.base import Template, Workload, paths_of, share
+from offbus_steps.workloads.base import Main, Part, Workload, share
 from offbus_steps.workloads.fields import Segment
 from offbus_steps.workloads.quantity import count
 
@@ -54,12 +54,14 @@ class _Component(ABC):
         """The PodSpec that the user wrote, its containers under their names in the pods."""
 
     @abstractmethod
-    def templates(self) -> Iterator[Template]:
-        """Its containers that request GPUs."""
+    def place(self) -> tuple[tuple[Segment, ...], Main]:
+        """Where its PodSpec is, and its container `main`."""
 
-    @abstractmethod
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        """The paths of its containers."""
+    def part(self) -> Part:
+        """Its pods' template."""
+        at, main = self.place()
+        labels = {COMPONENT_LABEL: self.name}
+        return Part(self.pod_spec, at, self.pods, self.name, labels, nodes=self.nodes, main=main)
 
     @property
     def nodes(self) -> int:
@@ -70,33 +72,6 @@ class _Component(ABC):
     def pods(self) -> int:
         """How many pods it should have: each replica of a multinode component is `nodeCount` of them."""
         return count(self.body, "replicas", 1) * self.nodes
-
-    def _template(self, container: Mapping[str, Any], at: "_At") -> Template:
-        name = container["name"]
-        return Template(
-            name=self.name if name == MAIN else f"{self.name} {name}",
-            container=name,
-            labels={COMPONENT_LABEL: self.name},
-            env=at.env,
-            mounts=at.mounts,
-            volumes=at.volumes,
-            replicas=self.pods,
-            gpus=gpus.gpus_of(container),
-            inherited=at.inherited,
-            nodes=self.nodes,
-            short=at.short,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _At:
-    """The paths of a container's lists."""
-
-    env: tuple[Segment, ...]
-    mounts: tuple[Segment, ...]
-    volumes: tuple[Segment, ...]
-    inherited: tuple[tuple[Segment, ...], ...]
-    short: tuple[Segment, ...] = ()
 
 
 class _Alpha(_Component):
@@ -121,26 +96,17 @@ class _Alpha(_Component):
         inits = extra.get("initContainers") or ()
         return {"containers": [main, *(extra.get("containers") or ())], "initContainers": inits}
 
-    def templates(self) -> Iterator[Template]:
+    def place(self) -> tuple[tuple[Segment, ...], Main]:
         at: tuple[Segment, ...] = ("spec", "services", self.name)
         pod: tuple[Segment, ...] = (*at, "extraPodSpec")
-        for field, one in gpus.gpu_containers(self.pod_spec):
-            name = one["name"]
-            where: tuple[Segment, ...] = (
-                (*pod, "mainContainer") if name == MAIN else (*pod, field, ("name", name))
-            )
-            envs = self.body.get("envs") or ()
-            in_service = name == MAIN and any(one.get("name") == "LD_PRELOAD" for one in envs)
-            env = (*at, "envs") if in_service else (*where, "env")
-            inherited = (("spec", "envs"),) if name == MAIN else ()
-            short = (*at, "resources") if name == MAIN else ()
-            lists = _At(env, (*where, "volumeMounts"), (*pod, "volumes"), inherited, short)
-            yield self._template(one, lists)
-
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        pod: tuple[Segment, ...] = ("spec", "services", self.name, "extraPodSpec")
-        beside = [one for one in paths_of(self.pod_spec, pod) if one[-1] != ("name", MAIN)]
-        return [(*pod, "mainContainer"), *beside]
+        in_service = any(one.get("name") == "LD_PRELOAD" for one in self.body.get("envs") or ())
+        return pod, Main(
+            MAIN,
+            inherited=(("spec", "envs"),),
+            at=(*pod, "mainContainer"),
+            env=(*at, "envs") if in_service else (),
+            short=(*at, "resources"),
+        )
 
 
 class _Beta(_Component):
@@ -153,16 +119,9 @@ class _Beta(_Component):
         spec: Mapping[str, Any] = (self.body.get("podTemplate") or {}).get("spec") or {}
         return spec
 
-    def templates(self) -> Iterator[Template]:
-        pod: tuple[Segment, ...] = ("spec", "components", ("name", self.name), "podTemplate", "spec")
-        for field, one in gpus.gpu_containers(self.pod_spec):
-            where: tuple[Segment, ...] = (*pod, field, ("name", one["name"]))
-            inherited = (("spec", "env"),) if one["name"] == MAIN else ()
-            at = _At((*where, "env"), (*where, "volumeMounts"), (*pod, "volumes"), inherited)
-            yield self._template(one, at)
-
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        return paths_of(self.pod_spec, ("spec", "components", ("name", self.name), "podTemplate", "spec"))
+    def place(self) -> tuple[tuple[Segment, ...], Main]:
+        at = ("spec", "components", ("name", self.name), "podTemplate", "spec")
+        return at, Main(MAIN, inherited=(("spec", "env"),))
 
 
 class Graph(Workload):
@@ -202,22 +161,15 @@ class Graph(Workload):
             hint="set `port` in `deploy` to the port that serves HTTP",
         )
 
-    @property
-    def pod_specs(self) -> list[Mapping[str, Any]]:
-        return [one.pod_spec for one in self._components()]
-
-    def gpu_templates(self) -> list[Template]:
-        return [template for one in self._components() for template in one.templates()]
-
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        return [path for one in self._components() for path in one.container_paths()]
+    def parts(self) -> Iterator[Part]:
+        return (one.part() for one in self._components())
 
     def surge(self) -> int:
         status = self.obj.get("status") or {}
         known: Mapping[str, Any] = {**(status.get("services") or {}), **(status.get("components") or {})}
         grouped = {name for name, one in known.items() if one.get("componentKind") in WITHOUT_SURGE}
         allowed = self.obj["metadata"].get("annotations") or {}
-        parts = (one for one in self._components() if one.name not in grouped and any(one.templates()))
+        parts = (one for one in self._components() if one.name not in grouped and any(one.part().templates()))
         return sum(1 for one in parts if not share(allowed, UNAVAILABLE, "25%", one.pods))
 
     @property

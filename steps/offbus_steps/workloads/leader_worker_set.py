@@ -7,11 +7,7 @@ distinguishes pods: 0 is the leader. A rollout replaces whole groups.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from offbus.errors import StepError
-from offbus_steps.workloads import pods
-from offbus_steps.workloads.base import Template, Workload, counts_agree, paths_of, share
-from offbus_steps.workloads.fields import Segment
-from offbus_steps.workloads.gpus import gpu_containers, gpus_of
+from offbus_steps.workloads.base import Part, Workload, counts_agree, share
 from offbus_steps.workloads.quantity import count
 
 __all__ = ["LeaderWorkerSet"]
@@ -26,6 +22,7 @@ class LeaderWorkerSet(Workload):
 
     observes_generations = False  # versions before 0.8 do not
     frontend_labels = LEADER
+    whose_port = "of its leaders "
 
     @property
     def selector(self) -> Mapping[str, str]:
@@ -45,39 +42,26 @@ class LeaderWorkerSet(Workload):
         return self.observed and not updating and counts_agree(status, self._groups)
 
     @property
-    def port(self) -> int:
-        port = pods.http_port(self.serving["spec"])
-        if port is None:
-            raise StepError(
-                f"{self.ref} does not declare which port of its leaders serves HTTP",
-                hint='name a container port "http", or set `port` in `deploy`',
-            )
-        return port
-
-    @property
     def serving(self) -> Mapping[str, Any]:
         template = self._template[self._keys[0]]
         meta = template.get("metadata") or {}
         labels = {**(meta.get("labels") or {}), **self.selector, **LEADER}
         return {**template, "metadata": {**meta, "labels": labels}}
 
-    def gpu_templates(self) -> list[Template]:
-        if "leaderTemplate" not in self._keys:
-            return list(self._templates("workerTemplate", "", self.desired, {}, {}))
-        leaders = self._templates("leaderTemplate", "leader ", self._groups, LEADER, {})
-        workers = self._templates("workerTemplate", "worker ", self.desired - self._groups, {}, LEADER)
-        return [*leaders, *workers]
-
-    @property
-    def pod_specs(self) -> list[Mapping[str, Any]]:
-        return [self._template[key]["spec"] for key in self._keys]
-
-    def container_paths(self) -> list[tuple[Segment, ...]]:
-        return [
-            path
-            for key in self._keys
-            for path in paths_of(self._template[key]["spec"], ("spec", "leaderWorkerTemplate", key, "spec"))
-        ]
+    def parts(self) -> Iterator[Part]:
+        both, leaders = len(self._keys) > 1, self._groups
+        for key in self._keys:
+            is_leader = key == "leaderTemplate"
+            rest = self.desired - leaders if both else self.desired
+            yield Part(
+                self._template[key]["spec"],
+                ("spec", "leaderWorkerTemplate", key, "spec"),
+                leaders if is_leader else rest,
+                name=("leader" if is_leader else "worker") if both else "",
+                labels=LEADER if is_leader else {},
+                not_labels=LEADER if both and not is_leader else {},
+                nodes=self._size,
+            )
 
     def surge(self) -> int:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
@@ -94,24 +78,6 @@ class LeaderWorkerSet(Workload):
             if partition
             else ""
         )
-
-    def _templates(
-        self, key: str, what: str, replicas: int, labels: Mapping[str, str], not_labels: Mapping[str, str]
-    ) -> Iterator[Template]:
-        at: tuple[Segment, ...] = ("spec", "leaderWorkerTemplate", key, "spec")
-        for field, one in gpu_containers(self._template[key]["spec"]):
-            yield Template(
-                name=f"{what}{one['name']}",
-                container=one["name"],
-                labels=labels,
-                env=(*at, field, ("name", one["name"]), "env"),
-                mounts=(*at, field, ("name", one["name"]), "volumeMounts"),
-                volumes=(*at, "volumes"),
-                replicas=replicas,
-                gpus=gpus_of(one),
-                not_labels=not_labels,
-                nodes=self._size,
-            )
 
     @property
     def _template(self) -> Mapping[str, Any]:
