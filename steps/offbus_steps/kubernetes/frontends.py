@@ -52,7 +52,15 @@ class Frontends:
         service = self._services[to, port]
         if service is not None:
             return proxied("services", to.namespace, *service, path)
-        names = await self._ready(to)
+        known, now = self._pods.get(to), anyio.current_time()
+        if known is None or now - known.at > FRESH_S:
+            workload = workload_of({**await self._objects.get(to), "kind": to.kind})
+            labels = {**workload.selector, **workload.frontend_labels}
+            selector = selector_text(labels, workload.expressions)
+            found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
+            ready = sorted(one["metadata"]["name"] for one in found.items if is_ready(one))
+            known = self._pods[to] = _Pods(ready, now)
+        names = known.names
         if not names:
             raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
         return proxied("pods", to.namespace, names[next(self._turns) % len(names)], port, path)
@@ -86,15 +94,3 @@ class Frontends:
                 if (found := next(leading, None)) is not None:
                     return name, str(found["port"])
         return None
-
-    async def _ready(self, to: Ref) -> list[str]:
-        known = self._pods.get(to)
-        now = anyio.current_time()
-        if known is None or now - known.at > FRESH_S:
-            workload = workload_of({**await self._objects.get(to), "kind": to.kind})
-            labels = {**workload.selector, **workload.frontend_labels}
-            selector = selector_text(labels, workload.expressions)
-            found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
-            names = sorted(one["metadata"]["name"] for one in found.items if is_ready(one))
-            known = self._pods[to] = _Pods(names, now)
-        return known.names

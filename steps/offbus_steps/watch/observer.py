@@ -125,17 +125,14 @@ class Observer:
                     evidence={"silent_s": round(err.silent_s, 1)},
                 )
             except Unavailable as err:
-                await self._rest(scope, err, began)
-
-    async def _rest(self, scope: Scope, err: Unavailable, began: float) -> None:
-        now = anyio.current_time()
-        lost = now - err.away_s
-        if scope.lost is None or lost - began > BLIND_AFTER:
-            scope.lost = lost
-        if now - scope.lost > BLIND_AFTER:
-            self._run.abort(f"cannot watch {scope} any more: {err}")
-        await anyio.sleep(scope.pause)
-        scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
+                now = anyio.current_time()
+                lost = now - err.away_s
+                if scope.lost is None or lost - began > BLIND_AFTER:
+                    scope.lost = lost
+                if now - scope.lost > BLIND_AFTER:
+                    self._run.abort(f"cannot watch {scope} any more: {err}")
+                await anyio.sleep(scope.pause)
+                scope.pause = min(scope.pause * 2, LONGEST_PAUSE)
 
     async def _list(self, scope: Scope) -> None:
         if scope.version:

@@ -86,6 +86,7 @@ class RunLease:
         clock: Callable[[], int] = now_ns,
     ) -> None:
         self.holder = holder
+        self.run = holder.partition("/")[0]
         self._objects = objects
         self._ref = Ref("Lease", LEASE, namespace)
         self._duration_s = duration_s
@@ -95,11 +96,6 @@ class RunLease:
         """When the renewal that counts was asked for, on CLOCK_BOOTTIME: time in which we were suspended counts."""
         self._taken_by: str | None = None
         self._turn = anyio.Lock()
-
-    @property
-    def run(self) -> str:
-        """The run that holds it."""
-        return self.holder.partition("/")[0]
 
     @property
     def held(self) -> bool:
