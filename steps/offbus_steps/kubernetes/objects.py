@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from offbus_steps.kinds import ApiResource
@@ -19,20 +20,20 @@ PAGE = 500
 """Items in one page of a list, as kubectl asks for."""
 
 
+@dataclass(frozen=True, slots=True)
 class KubernetesObjects(Objects):
     """See `offbus_steps.port.Objects`."""
 
-    def __init__(self, api: Api, served: ServedKinds) -> None:
-        self._api = api
-        self._served = served
+    api: Api
+    served: ServedKinds
 
     async def get(self, ref: Ref) -> Object:
         """One object."""
-        return await self._api.json(Call("GET", await self._path(ref)))
+        return await self.api.json(Call("GET", await self._path(ref)))
 
     async def list(self, kind: str, *, namespace: str = "", labels: str = "", fields: str = "") -> ObjectList:
         """All objects of a kind that match; `fields` is a Kubernetes field selector."""
-        resource = await self._served.resource(kind)
+        resource = await self.served.resource(kind)
         selectors = _selectors(labels, fields)
         try:
             return await self._pages(resource, namespace, selectors)
@@ -43,7 +44,7 @@ class KubernetesObjects(Objects):
         self, kind: str, *, namespace: str = "", labels: str = ""
     ) -> AsyncGenerator[ObjectList, None]:
         """All objects of a kind that match, as the server gives them."""
-        resource = await self._served.resource(kind)
+        resource = await self.served.resource(kind)
         async for page in self._parts(resource, namespace, _selectors(labels), size=PAGE):
             yield page
 
@@ -51,30 +52,30 @@ class KubernetesObjects(Objects):
         self, kind: str, *, namespace: str = "", labels: str = "", resource_version: str
     ) -> AsyncGenerator[WatchEvent, None]:
         """Changes after `resource_version`, without end."""
-        resource = await self._served.resource(kind)
+        resource = await self.served.resource(kind)
         path = collection(resource, namespace)
-        async with aclosing(events_after(self._api, path, _selectors(labels), resource_version)) as events:
+        async with aclosing(events_after(self.api, path, _selectors(labels), resource_version)) as events:
             async for event in events:
                 yield event
 
     async def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Create, or show what would be created."""
-        resource = await self._served.for_object(obj)
+        resource = await self.served.for_object(obj)
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection(resource, namespace if resource.namespaced else "")
         params = {"dryRun": "All"} if dry_run else {}
         body = {**obj, "apiVersion": resource.api_version}
-        return await self._api.json(Call("POST", path, body=body, params=params))
+        return await self.api.json(Call("POST", path, body=body, params=params))
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch."""
         path = await self._path(ref, "status" if status else "")
-        return await self._api.json(Call("PATCH", path, body=patch, content_type=MERGE_PATCH))
+        return await self.api.json(Call("PATCH", path, body=patch, content_type=MERGE_PATCH))
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
         """Ask for deletion; what the object owns is deleted after it."""
         body = {"propagationPolicy": "Background", **_options(uid, grace_seconds)}
-        await self._api.ask(Call("DELETE", await self._path(ref), body=body))
+        await self.api.ask(Call("DELETE", await self._path(ref), body=body))
 
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
         """Evict a pod."""
@@ -84,7 +85,7 @@ class KubernetesObjects(Objects):
             "metadata": {"name": ref.name, "namespace": ref.namespace},
             "deleteOptions": _options(uid, None),
         }
-        await self._api.ask(Call("POST", await self._path(ref, "eviction"), body=body))
+        await self.api.ask(Call("POST", await self._path(ref, "eviction"), body=body))
 
     async def logs(
         self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
@@ -95,7 +96,7 @@ class KubernetesObjects(Objects):
         params = {"container": container} | ({"previous": "true"} if previous else {})
         if tail is not None:
             params["tailLines"] = str(tail)
-        answer = await self._api.ask(
+        answer = await self.api.ask(
             Call("GET", await self._path(pod, "log"), params=params, headers={"Accept": "*/*"})
         )
         return answer.body.decode(errors="replace")
@@ -115,7 +116,7 @@ class KubernetesObjects(Objects):
     ) -> AsyncGenerator[ObjectList, None]:
         params = dict(selectors) | ({"limit": str(size)} if size else {})
         while True:
-            page = await self._api.json(Call("GET", collection(resource, namespace), params=params))
+            page = await self.api.json(Call("GET", collection(resource, namespace), params=params))
             meta = page["metadata"]
             # items of a list carry no kind of their own
             known = {"apiVersion": resource.api_version, "kind": resource.kind}
@@ -127,7 +128,7 @@ class KubernetesObjects(Objects):
             params["continue"] = meta["continue"]
 
     async def _path(self, ref: Ref, subresource: str = "") -> str:
-        return member(await self._served.resource(ref.kind), ref, subresource)
+        return member(await self.served.resource(ref.kind), ref, subresource)
 
 
 def _selectors(labels: str, fields: str = "") -> dict[str, str]:

@@ -37,7 +37,7 @@ from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import ClusterGuards
 
-__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes", "report_reaper_gaps"]
+__all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,12 @@ async def open_kubernetes(
         ownership = Ownership.of(port, options, run)
         state = journaled(options, guards, ownership)
         run.opened(state)
-        await report_reaper_gaps(port, options, guards, run)
+        with unreachable():
+            if await ready_reapers(port, options.agent_namespace):
+                # where the reaper could not finish this run is reported, and the run goes on
+                namespaces = drill_namespaces(options.namespace, guards.namespaces)
+                for one in await gaps(port, namespaces, options.agent_namespace):
+                    run.observed(lane="run", subject="reaper", to=str(one), evidence={"fix": one.fix})
         opening = Opening(port, guards, run, ownership)
         try:
             with unreachable():
@@ -124,18 +129,6 @@ async def open_kubernetes(
                 yield cluster
         finally:
             await opening.end_unopened()  # once it is open, `close` decides what remains for a recovery
-
-
-async def report_reaper_gaps(
-    port: KubernetesPort, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle
-) -> None:
-    """Report the namespaces in which the reaper could not finish this run; the run goes on. Raises CouldNotRun."""
-    with unreachable():
-        if not await ready_reapers(port, options.agent_namespace):
-            return
-        namespaces = drill_namespaces(options.namespace, guards.namespaces)
-        for one in await gaps(port, namespaces, options.agent_namespace):
-            run.observed(lane="run", subject="reaper", to=str(one), evidence={"fix": one.fix})
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ limit on API calls does not apply to them, because waiting would be measured as 
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from offbus_steps.kubernetes.frontends import Frontends
@@ -17,12 +18,12 @@ from offbus_steps.text_lines import LineTooLong, lines_of
 __all__ = ["KubernetesTraffic"]
 
 
+@dataclass(frozen=True, slots=True)
 class KubernetesTraffic(Traffic):
     """See `offbus_steps.port.Traffic`."""
 
-    def __init__(self, api: Api, frontends: Frontends) -> None:
-        self._api = api
-        self._frontends = frontends
+    api: Api
+    frontends: Frontends
 
     @asynccontextmanager
     async def exchange(
@@ -30,15 +31,15 @@ class KubernetesTraffic(Traffic):
     ) -> AsyncIterator[StreamingReply]:
         """One request, and its answer."""
         try:
-            call = Call(method, await self._frontends.path(to, port, path), body=json)
-            async with proxied_answer(self._api, call, to) as answer:
-                yield KubernetesReply(self._api, to, answer)
+            call = Call(method, await self.frontends.path(to, port, path), body=json)
+            async with proxied_answer(self.api, call, to) as answer:
+                yield KubernetesReply(self.api, to, answer)
         except Unavailable:
             raise
         except Broken as err:
-            raise await whose_break(self._api, err, to) from err
+            raise await whose_break(self.api, err, to) from err
         except PortError:
-            self._frontends.forget(to)
+            self.frontends.forget(to)
             raise
 
 

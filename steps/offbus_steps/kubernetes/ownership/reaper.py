@@ -21,6 +21,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,49 +52,49 @@ LOGGED = (EventKind.ADOPTED, EventKind.UNDO_ENDED, EventKind.RESIDUE, EventKind.
 BY = "reaper"
 
 
+@dataclass(frozen=True, slots=True)
 class Reaper:
     """Watches one cluster."""
 
-    def __init__(self, port: KubernetesPort, options: KubernetesOptions, scratch: Path) -> None:
-        self._port = port
-        self._options = options
-        self._scratch = scratch
-        self._log: Any = structlog.get_logger()
+    port: KubernetesPort
+    options: KubernetesOptions
+    scratch: Path
 
     async def run(self) -> None:
-        """Finish expired runs; never returns."""
-        watch = LeaseWatch(self._port, self._options.agent_namespace)
+        """Finish expired runs; never returns.
+
+        Failures are logged: the Lease is watched again, so the next try comes after its duration.
+        """
+        watch = LeaseWatch(self.port, self.options.agent_namespace)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.follow)
             while True:
-                await self._finish(await watch.expired())
-
-    async def _finish(self, expired: ExpiredLease) -> None:
-        """Finish one run. Failures are logged: the Lease is watched again, so the next try comes after its duration."""
-        log = self._log.bind(run=expired.run)
-        log.info("lease expired", holder=expired.holder, watched_s=round(expired.watched_s, 1))
-        try:
-            unfinished = await unfinished_run(self._port, self._options, expired.run, expired.lease)
-            if not unfinished.events:
-                return await self._free(expired)
-            report = await self._recovered(unfinished, log)
-            log.info("finished", residue=len(report.residue), exit=int(report.exit))
-        except TakenOver as err:
-            log.info("another owner took it over", why=err.message)
-        except OffbusError as err:
-            log.warning("not finished", why=str(err))
-        except Exception:  # a bug with one run must not end the reaper of all
-            log.exception("bug")
+                expired = await watch.expired()
+                log = structlog.get_logger().bind(run=expired.run)
+                log.info("lease expired", holder=expired.holder, watched_s=round(expired.watched_s, 1))
+                try:
+                    unfinished = await unfinished_run(self.port, self.options, expired.run, expired.lease)
+                    if unfinished.events:
+                        report = await self._recovered(unfinished, log)
+                        log.info("finished", residue=len(report.residue), exit=int(report.exit))
+                    else:
+                        await self._free(expired)
+                except TakenOver as err:
+                    log.info("another owner took it over", why=err.message)
+                except OffbusError as err:
+                    log.warning("not finished", why=str(err))
+                except Exception:  # a bug with one run must not end the reaper of all
+                    log.exception("bug")
 
     async def _recovered(self, unfinished: Any, log: Any) -> Report:
         """Rebuild the journal, recover, publish. Raises OffbusError."""
-        base = Path(tempfile.mkdtemp(prefix=f"{unfinished.run}-", dir=self._scratch))
+        base = Path(tempfile.mkdtemp(prefix=f"{unfinished.run}-", dir=self.scratch))
         try:
             folder = bring_here(base, unfinished)
             with anyio.CancelScope(shield=True):
                 report = await recover(folder, SystemClock(), by=BY, listeners=[partial(_log_event, log)])
                 try:
-                    await publish(self._port, self._options.agent_namespace, report, folder)
+                    await publish(self.port, self.options.agent_namespace, report, folder)
                 except PortError as err:
                     log.warning("the report is only in this log", why=str(err), report=summary_of(report))
             return report
@@ -105,10 +106,10 @@ class Reaper:
         if expired.lease is None:
             return
         holder = holder_of(expired.run, expired.epoch + 1)
-        lease = RunLease(self._port.objects, self._options.agent_namespace, holder)
+        lease = RunLease(self.port.objects, self.options.agent_namespace, holder)
         await lease.take_over("", expired=expired.lease["metadata"]["resourceVersion"])
         await lease.give_up()
-        self._log.info("freed", run=expired.run, why="its owner had recorded nothing")
+        structlog.get_logger().info("freed", run=expired.run, why="its owner had recorded nothing")
 
 
 def _log_event(log: Any, event: Event) -> None:

@@ -125,10 +125,6 @@ class RunRecords:
             self._version = made["metadata"]["resourceVersion"]
         return True
 
-    async def read(self) -> list[Event]:
-        """All events. Raises NotFound, CouldNotRun."""
-        return events_in(await self._objects.get(self._ref))
-
     async def end(self) -> None:
         """Nothing remains to undo: remove the object."""
         try:

@@ -70,12 +70,12 @@ class NeverSent(Unavailable):
     """Raised when no connection was made: nothing can have happened."""
 
 
+@dataclass(frozen=True, slots=True)
 class Api:
     """One API server."""
 
-    def __init__(self, connection: Connection, pace: Pace) -> None:
-        self.connection = connection
-        self._pace = pace
+    connection: Connection
+    pace: Pace
 
     async def json(self, call: Call) -> Object:
         """The object in the answer. Raises PortError."""
@@ -93,7 +93,7 @@ class Api:
         while True:
             generation = self.connection.generation
             try:
-                await self._pace.take()
+                await self.pace.take()
                 answer = await _read(call, await self._send(call, ATTEMPT_S))
                 if answer.status < 400:
                     return answer
@@ -145,7 +145,7 @@ class Api:
             return False
 
     async def _opened(self, call: Call, total_s: float) -> "aiohttp.ClientResponse":
-        await self._pace.take()
+        await self.pace.take()
         try:
             with anyio.fail_after(
                 ATTEMPT_S
