@@ -24,15 +24,11 @@ async def lines_of(chunks: AsyncIterable[bytes]) -> AsyncIterator[str]:
     async for chunk in chunks:
         *whole, rest = chunk.split(b"\n")
         for line in whole:
-            yield _text(b"".join([*pieces, line]))
+            yield b"".join([*pieces, line]).removesuffix(b"\r").decode("utf-8", "replace")
             pieces, size = [], 0
         pieces.append(rest)
         size += len(rest)
         if size > LONGEST:
             raise LineTooLong(f"a line did not end within {LONGEST} bytes")
     if size:
-        yield _text(b"".join(pieces))
-
-
-def _text(line: bytes) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "replace")
+        yield b"".join(pieces).removesuffix(b"\r").decode("utf-8", "replace")

@@ -8,7 +8,7 @@ offbus_steps.residue.external_changes tells which differences are not this run's
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from offbus_steps.access import access
@@ -28,6 +28,7 @@ from offbus_steps.residue.external_changes import (
     split_spec,
 )
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.scope import pages_of
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.gpus import allocatable_gpus
@@ -66,8 +67,8 @@ async def _taken(
 ) -> dict[str, Any]:
     items: dict[str, Any] = {}
     offering = []
-    async for page in _pages(objects, "Node", [""], whole=whole):
-        for node in page:
+    async for page in pages_of(objects, "Node", "", whole=whole):
+        for node in page.items:
             items.update(_node({**node, "kind": "Node"}))
             if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
@@ -114,18 +115,6 @@ async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Obj
         return ()
 
 
-async def _pages(
-    objects: Objects, kind: str, namespaces: Iterable[str], *, whole: bool
-) -> AsyncIterator[Sequence[Object]]:
-    """A kind that may have very many objects: a part at a time, so that they are never all in memory."""
-    for namespace in namespaces:
-        if whole:
-            yield (await objects.list(kind, namespace=namespace)).items
-            continue
-        async for page in objects.pages(kind, namespace=namespace):
-            yield page.items
-
-
 async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
     owners = {
         (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
@@ -134,14 +123,16 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
     count: Counter[str] = Counter()
     ready: Counter[str] = Counter()
     preloaded: Counter[str] = Counter()
-    async for page in _pages(objects, "Pod", guards.searched, whole=whole):
-        for pod in page:
-            if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
-                continue
-            owner = _owner(pod, owners)
-            count[owner] += 1
-            ready[owner] += pods.is_ready(pod)
-            preloaded[owner] += any(pods.env_value(c, "LD_PRELOAD") for c in pods.containers(pod["spec"]))
+    for namespace in guards.searched:
+        async for page in pages_of(objects, "Pod", namespace, whole=whole):
+            for pod in page.items:
+                if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
+                    continue
+                owner = _owner(pod, owners)
+                count[owner] += 1
+                ready[owner] += pods.is_ready(pod)
+                containers = pods.containers(pod["spec"])
+                preloaded[owner] += any(pods.env_value(one, "LD_PRELOAD") for one in containers)
     return {
         f"{PODS}{owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
         for owner in count

@@ -278,9 +278,8 @@ def _workload(obj: Object) -> WorkloadProjection:
     workload = workload_of(obj)
     try:
         shim = is_prepared(workload)
-    except (
-        StepError
-    ):  # its GPUs cannot be read: it may be anybody's, and the steps tell it of their own target
+    except StepError:
+        # its GPUs cannot be read: it may be anybody's, and the steps tell it of their own target
         shim = False
     return WorkloadProjection(
         ref=workload.ref,

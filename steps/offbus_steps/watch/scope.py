@@ -13,7 +13,7 @@ from offbus.errors import OffbusError
 from offbus_steps.port import Gone, ObjectList, Objects, Ref
 from offbus_steps.watch.projections import Projection, project
 
-__all__ = ["FIRST_PAUSE", "Listing", "Scope"]
+__all__ = ["FIRST_PAUSE", "Listing", "Scope", "pages_of"]
 
 FIRST_PAUSE = 0.1
 CATCH_UP_S = 5.0
@@ -62,9 +62,9 @@ class Scope:
     async def list(self, objects: Objects) -> Listing:
         """What there is now. Raises PortError."""
         try:
-            return await self._listing(objects.pages(self.kind, namespace=self.namespace))
+            return await self._listing(pages_of(objects, self.kind, self.namespace, whole=False))
         except Gone:  # the continue token expired: once more, in one piece
-            return await self._listing(_in_one_piece(objects, self.kind, self.namespace))
+            return await self._listing(pages_of(objects, self.kind, self.namespace, whole=True))
 
     async def missed(self, objects: Objects) -> str | None:
         """Why not all that is there was told, in words; None when it was. Lists once."""
@@ -100,8 +100,13 @@ class Scope:
         return Listing(projections, version, newest)
 
 
-async def _in_one_piece(objects: Objects, kind: str, namespace: str) -> AsyncIterator[ObjectList]:
-    yield await objects.list(kind, namespace=namespace)
+async def pages_of(objects: Objects, kind: str, namespace: str, *, whole: bool) -> AsyncIterator[ObjectList]:
+    """All objects of a kind. Not `whole`: a part at a time, so that very many are never all in memory."""
+    if whole:
+        yield await objects.list(kind, namespace=namespace)
+        return
+    async for page in objects.pages(kind, namespace=namespace):
+        yield page
 
 
 def _number(version: str) -> int:

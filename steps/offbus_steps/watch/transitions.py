@@ -11,7 +11,6 @@ from typing import Any
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.watch.projections import (
-    ContainerProjection,
     MaintenanceProjection,
     NodeProjection,
     PodProjection,
@@ -135,11 +134,19 @@ def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
     before = {one.name: one for one in (was.containers if was else ())}
     for one, old in ((one, before[one.name]) for one in now.containers if one.name in before):
         restarted = one.restarts > old.restarts
+        evidence = {
+            "container": one.name,
+            "exit_code": one.exit_code,
+            "signal": one.signal,
+            "reason": one.reason,
+            "restarts": one.restarts,
+            "holds_gpus": one.name in now.engines,
+        }
         if old.running and one.exit_code is not None and (restarted or not one.running):
             end = f"ended by signal {one.signal}" if one.signal else f"ended with {one.exit_code}"
-            yield Change(What.POD_ENDED, end, evidence=_exit(now, one))
+            yield Change(What.POD_ENDED, end, evidence=evidence)
         if restarted:
-            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=_exit(now, one))
+            yield Change(What.POD_RESTARTED, f"restarted ({one.restarts})", evidence=evidence)
     if was and now.evicted and not was.evicted:
         yield Change(What.POD_EVICTED, "evicted", evidence=_where(now))
     if was and now.terminating and not was.terminating:
@@ -151,17 +158,6 @@ def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
 
 def _where(pod: PodProjection) -> dict[str, Any]:
     return {"node": pod.node, "uid": pod.uid, "gpus": list(pod.devices)}
-
-
-def _exit(pod: PodProjection, one: ContainerProjection) -> dict[str, Any]:
-    return {
-        "container": one.name,
-        "exit_code": one.exit_code,
-        "signal": one.signal,
-        "reason": one.reason,
-        "restarts": one.restarts,
-        "holds_gpus": one.name in pod.engines,
-    }
 
 
 def _maintenance(was: Projection | None, now: MaintenanceProjection) -> Iterator[Change]:

@@ -9,9 +9,9 @@ memory, storage or number of pods is not limited by it: nodes of `local`, whose 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 from offbus_steps.port import Ref
@@ -83,11 +83,18 @@ class Fleet:
                 for one in ports
                 for other in self._ports[name]
             )
+            free = self._free[name]
+            short = ["Too many pods"] if len(host.pods) >= free.get("pods", inf) else []
+            short += [
+                f"Insufficient {resource}"
+                for resource, size in need.items()
+                if size > free.get(resource, inf if resource in _NOT_LIMITED else 0)
+            ]
             filters = (
                 (["node(s) were unschedulable"] if name in self._closed else ()),
                 filter(None, (node_refusal(pod["spec"], host.node),)),
                 (["node(s) didn't have free ports for the requested pod ports"] if clash else ()),
-                self._insufficient(name, need),
+                short,
                 filter(None, (spread(host),)),
                 filter(None, (affinity(host),)),
             )
@@ -102,14 +109,6 @@ class Fleet:
         if key not in self._known:
             self._known[key] = _units(pod_requests(spec))
         return self._known[key]
-
-    def _insufficient(self, node: str, need: Units) -> Iterator[str]:
-        free = self._free[node]
-        if len(self._hosts[node].pods) >= free.get("pods", float("inf")):
-            yield "Too many pods"
-        for name, size in need.items():
-            if size > free.get(name, float("inf") if name in _NOT_LIMITED else 0):
-                yield f"Insufficient {name}"
 
 
 @dataclass(frozen=True, slots=True)

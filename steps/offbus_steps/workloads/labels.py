@@ -126,17 +126,11 @@ def _holds(operator: str, value: str | None, values: Sequence[str]) -> bool:
             return value is not None
         case "DoesNotExist":
             return value is None
-        case "Gt":
-            return _compared(value, values) > 0
-        case "Lt":
-            return _compared(value, values) < 0
+        case "Gt" | "Lt":
+            try:
+                (limit,) = map(int, values)
+                number = int(value or "")
+            except ValueError:  # what is no whole number is neither more nor less
+                return False
+            return number > limit if operator == "Gt" else number < limit
     raise Invalid(f"selector operator {operator!r} is not In, NotIn, Exists, DoesNotExist, Gt or Lt")
-
-
-def _compared(value: str | None, values: Sequence[str]) -> int:
-    """How a number compares to the only one of the list; 0, so that nothing matches, when one is no whole number."""
-    try:
-        (limit,) = values
-        return (int(value or "") > int(limit)) - (int(value or "") < int(limit))
-    except ValueError:
-        return 0

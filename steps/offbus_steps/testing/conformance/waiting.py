@@ -22,7 +22,9 @@ async def until(port: Port, ref: Ref, holds: Callable[[Object], bool]) -> Object
         async for event in port.objects.watch(
             ref.kind, namespace=ref.namespace, resource_version=listing.resource_version
         ):
-            if concerns(event, ref) and event.type is not WatchType.DELETED and holds(event.object):
+            if event.type in (WatchType.BOOKMARK, WatchType.DELETED):
+                continue
+            if event.object["metadata"]["name"] == ref.name and holds(event.object):
                 return event.object
     raise AssertionError("a watch ended by itself")
 
@@ -38,7 +40,7 @@ async def gone(port: Port, ref: Ref) -> None:
         async for event in port.objects.watch(
             ref.kind, namespace=ref.namespace, resource_version=listing.resource_version
         ):
-            if concerns(event, ref) and event.type is WatchType.DELETED:
+            if event.type is WatchType.DELETED and event.object["metadata"]["name"] == ref.name:
                 return
 
 
@@ -63,8 +65,3 @@ async def next_event(events: AsyncIterator[WatchEvent]) -> WatchEvent:
             if event.type is not WatchType.BOOKMARK:
                 return event
     raise AssertionError("a watch ended by itself")
-
-
-def concerns(event: WatchEvent, ref: Ref) -> bool:
-    """Whether an event is about that object."""
-    return event.type is not WatchType.BOOKMARK and event.object["metadata"]["name"] == ref.name
