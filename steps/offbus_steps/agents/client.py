@@ -7,6 +7,7 @@ clock.
 """
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -59,18 +60,18 @@ class FaultExpired(AgentRefused):
     """Raised when the fault's lease has run out (410)."""
 
 
+@dataclass(frozen=True, slots=True)
 class NodeAgents:
     """The agents of all nodes, for one run."""
 
-    def __init__(self, agents: Agents, run: Recorder, clocks: NodeClocks) -> None:
-        self._agents = agents
-        self._run = run
-        self._clocks = clocks
+    agents: Agents
+    run: Recorder
+    clocks: NodeClocks
 
     async def ready(self, nodes: Collection[str]) -> Collection[str]:
         """Those of very many nodes whose agents can be asked; none when that cannot be found out."""
         try:
-            return await self._agents.ready(nodes)
+            return await self.agents.ready(nodes)
         except PortError:
             return ()
 
@@ -78,7 +79,7 @@ class NodeAgents:
         """`GET /health`."""
         sent = now_ns()
         health = await self._call(node, "GET", "/health")
-        self._clocks.learn(
+        self.clocks.learn(
             node, boot_id=health["boot_id"], node_ns=health["now_ns"], sent_ns=sent, back_ns=now_ns()
         )
         return health
@@ -88,7 +89,7 @@ class NodeAgents:
         with anyio.move_on_after(BACK_WITHIN_S):
             while True:
                 try:
-                    await self._agents.request(node, "GET", "/health")
+                    await self.agents.request(node, "GET", "/health")
                 except Unavailable:
                     await anyio.sleep(PAUSE_S)
                 else:
@@ -126,24 +127,20 @@ class NodeAgents:
         return found
 
     def _owner(self) -> dict[str, Any]:
-        return {"run": self._run.run_id, "epoch": self._run.epoch}
+        return {"run": self.run.run_id, "epoch": self.run.epoch}
 
     async def _call(
         self, node: str, method: str, path: str, body: Any = None, *, within_s: float = 10.0
     ) -> dict[str, Any]:
-        reply = await self._agents.request(node, method, path, json=body, timeout=within_s)
+        reply = await self.agents.request(node, method, path, json=body, timeout=within_s)
         if reply.status < 400:
             answer: dict[str, Any] = reply.json()
             return answer
         try:
             error = reply.json()["error"]
             code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
-        except (
-            StepError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ):  # something in between answered, not the agent
+        except (StepError, KeyError, TypeError, AttributeError):
+            # something in between answered, not the agent
             code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None
         if code == NOT_SHOWN:
             evidence = {"code": code, "node": node}

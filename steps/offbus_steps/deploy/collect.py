@@ -46,7 +46,10 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
     folder = _folder_below(run_dir, "collected", target.namespace, target.name)
     try:
         collector = _Collector(cluster, target, folder, done)
-        await collector.workload()
+        try:
+            collector.manifest("workload.yaml", await cluster.port.objects.get(target.ref))
+        except PortError as err:
+            collector.lacks(str(target), err)
         for pod in (found := await collector.pods())[:MOST_PODS]:
             manifest = {"apiVersion": "v1", "kind": "Pod", **pod}
             collector.manifest(f"{pod['metadata']['name']}.yaml", manifest)
@@ -86,13 +89,6 @@ class _Collector:
     done: Collected
     redaction: Redaction = field(default_factory=Redaction)
 
-    async def workload(self) -> None:
-        """Its manifest."""
-        try:
-            self.manifest("workload.yaml", await self.cluster.port.objects.get(self.target.ref))
-        except PortError as err:
-            self._lacks(str(self.target), err)
-
     async def pods(self) -> list[Object]:
         """Its pods, including terminating and finished ones."""
         try:
@@ -100,7 +96,7 @@ class _Collector:
                 "Pod", namespace=self.target.namespace, labels=self.target.selector_text
             )
         except PortError as err:
-            self._lacks("pods", err)
+            self.lacks("pods", err)
             return []
         return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
 
@@ -121,7 +117,7 @@ class _Collector:
         try:
             listed = (await self.cluster.port.objects.list("Event", namespace=self.target.namespace)).items
         except PortError as err:
-            self._lacks("events", err)
+            self.lacks("events", err)
             return
         ours = [one for one in listed if (one.get("involvedObject") or {}).get("name") in names]
         self.manifest("events.yaml", {"events": ours})
@@ -135,7 +131,7 @@ class _Collector:
         except NotFound:
             return  # it never ran, or its node has deleted it
         except (PortError, TooManyValues) as err:
-            self._lacks(name, err)
+            self.lacks(name, err)
             return
         self._write(name, text.encode(errors="replace")[-LARGEST_FILE:])
 
@@ -155,5 +151,6 @@ class _Collector:
             file.write(content)
         self.done.files.append(name)
 
-    def _lacks(self, what: str, err: Exception) -> None:
+    def lacks(self, what: str, err: Exception) -> None:
+        """Something could not be collected; it goes on without."""
         self.done.missing.append(f"{what}: {getattr(err, 'message', err)}")

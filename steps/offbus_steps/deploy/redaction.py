@@ -91,7 +91,7 @@ class Redaction:
             cleaned, flag = [], ""
             for word in words:
                 secret = flag and not word.startswith("-") and not _EVERYDAY.fullmatch(word)
-                cleaned.append(self._left_out(word, sure=True) if secret else word)
+                cleaned.append(self._mask(word, sure=True) if secret else word)
                 flag = word if word.startswith("-") and "=" not in word and sounds_secret(word) else ""
             return cleaned
         if not isinstance(value, str):
@@ -121,51 +121,46 @@ class Redaction:
             harmless = is_harmless_header if key == "httpHeaders" else is_harmless_env
             return self._shown(value, harmless(entry), entry)
         if name not in _SELECTORS and isinstance(value, str) and sounds_secret(name) and value:
-            return value if _EVERYDAY.fullmatch(value) else self._left_out(value, sure=True)
+            return value if _EVERYDAY.fullmatch(value) else self._mask(value, sure=True)
         if name == "path" and isinstance(value, str) and "?" in value:
             path, _, query = value.partition("?")
-            self._learn(query, sure=False)
+            self._mask(query, sure=False)
             return f"{path}?{LEFT_OUT}"
         return self._cleaned(value, name)
 
     def _shown(self, value: Any, harmless: bool, name: str) -> Any:
         if harmless or value == "":
             return self._line(value) if isinstance(value, str) else value
-        return self._left_out(
-            value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name)
-        )
+        return self._mask(value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name))
 
     def _line(self, text: str) -> str:
         """A string that may be a command line, a URL, or a configuration."""
         for userinfo in userinfos(text):
             user, colon, password = userinfo.partition(":")
-            self._learn(password if colon else user, sure=bool(colon))
+            self._mask(password if colon else user, sure=bool(colon))
         text = without_userinfo(text)
         text = _ASSIGNED.sub(self._assignment, text)
         text = _JSON_FIELD.sub(self._assignment, text)
         text = _FLAG.sub(self._flag, text)
         for found in _AUTHORIZATION.finditer(text):
-            self._learn(found[1], sure=True)
+            self._mask(found[1], sure=True)
         return _AUTHORIZATION.sub(_masked_group, text)
 
     def _assignment(self, found: re.Match[str]) -> str:
         value = found[2].strip("\"'")
         if is_harmless_env(found[1]) or value in ("", LEFT_OUT) or value.startswith("$"):
             return found[0]
-        return found[0].replace(value, self._left_out(value, sure=sounds_secret(found[1])))
+        return found[0].replace(value, self._mask(value, sure=sounds_secret(found[1])))
 
     def _flag(self, found: re.Match[str]) -> str:
         value = found[3].strip("\"'")
         if not sounds_secret(found[1]) or _EVERYDAY.fullmatch(value) or value.startswith(("$", LEFT_OUT[:5])):
             return found[0]
-        return f"{found[1]}{found[2]}{self._left_out(value, sure=True)}"
+        return f"{found[1]}{found[2]}{self._mask(value, sure=True)}"
 
-    def _left_out(self, value: str, *, sure: bool) -> str:
-        self._learn(value, sure=sure)
-        return LEFT_OUT
-
-    def _learn(self, value: str, *, sure: bool) -> None:
-        """Mask it from now on, each of its lines (a log prints a key line by line), and the token behind its scheme."""
+    def _mask(self, value: str, *, sure: bool) -> str:
+        """What is shown instead. It is masked from now on, with each of its lines (a log prints a key line by line),
+        and the token behind its scheme."""
         for part in {value, *value.splitlines(), value.rpartition(" ")[2]}:
             one = part.strip()
             ordinary = _EVERYDAY if sure else _PLAIN_WORDS
@@ -177,6 +172,7 @@ class Redaction:
                 continue
             self._values |= {one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]}
             self._values.add(quote(one, safe="", errors="replace"))
+        return LEFT_OUT
 
 
 def _is_scalar(value: Any) -> bool:

@@ -61,7 +61,11 @@ def _model(obj: Object, settings: Settings) -> Object:
     for path in workload_of(obj).container_paths():
         for name in ("command", "args"):
             words = _at(obj, path).get(name)
-            changed = _named(words, model) if isinstance(words, list) else words
+            if not isinstance(words, list):
+                continue
+            changed = _flagged(words, MODEL_FLAGS, model)
+            if "serve" in changed[:-1] and not str(changed[changed.index("serve") + 1]).startswith("-"):
+                changed[changed.index("serve") + 1] = model
             if changed != words:
                 wanted[*path, name] = changed
         for entry in _at(obj, path).get("env") or ():
@@ -73,14 +77,6 @@ def _model(obj: Object, settings: Settings) -> Object:
             hint=f"name it by {', '.join(MODEL_FLAGS)} or `serve MODEL` in command or args",
         )
     return _set(obj, wanted)
-
-
-def _named(words: Sequence[Any], model: str) -> list[Any]:
-    """A command or its arguments with the model's name replaced."""
-    changed = _flagged(words, MODEL_FLAGS, model)
-    if "serve" in changed[:-1] and not str(changed[changed.index("serve") + 1]).startswith("-"):
-        changed[changed.index("serve") + 1] = model
-    return changed
 
 
 def _flagged(words: Sequence[Any], flags: Sequence[str], value: str) -> list[Any]:

@@ -31,15 +31,6 @@ class Question:
     max_tokens: int
     stream: bool
 
-    def body(self) -> dict[str, Any]:
-        """Its JSON body."""
-        return {
-            "model": self.model,
-            "messages": [{"role": "user", "content": self.prompt}],
-            "max_tokens": self.max_tokens,
-            "stream": self.stream,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -73,12 +64,16 @@ class Answers:
 
 async def ask(traffic: Traffic, to: Ref, port: int, question: Question, timeout_s: float) -> Asked:
     """Send one request. Never raises for what the target or the path does; that is in the result."""
+    body = {
+        "model": question.model,
+        "messages": [{"role": "user", "content": question.prompt}],
+        "max_tokens": question.max_tokens,
+        "stream": question.stream,
+    }
     begun = now_ns()
     why, path_error, status = "", False, 0
     try:
-        async with traffic.stream(
-            to, "POST", CHAT, port=port, json=question.body(), timeout=timeout_s
-        ) as reply:
+        async with traffic.stream(to, "POST", CHAT, port=port, json=body, timeout=timeout_s) as reply:
             status = reply.status
             why = await _flaw(reply, streamed=question.stream)
     except Unavailable as err:
