@@ -26,17 +26,14 @@ NS = 1_000_000_000
 
 @dataclass(slots=True)
 class _Lease:
-    """One held lease; `ends_ns` is on the runner's clock and never later than the agent's expiry."""
+    """One held lease. `ends_ns` is on the runner's clock and never later than the agent's expiry: it counts from when
+    the request was sent, and the agent's from when it got it."""
 
     node: str
     fault: str
     ttl_s: float
     ends_ns: int
     scope: anyio.CancelScope
-
-    def granted(self, asked_ns: int) -> None:
-        """The agent counts from when it got the request; counting from when it was sent never ends too late."""
-        self.ends_ns = asked_ns + int(self.ttl_s * NS)
 
 
 class Leases:
@@ -55,8 +52,7 @@ class Leases:
 
     def hold(self, node: str, fault: str, ttl_s: float, asked_ns: int) -> None:
         """Renew a fault's lease until `release`; `asked_ns` is when the request was sent."""
-        lease = _Lease(node, fault, ttl_s, 0, anyio.CancelScope())
-        lease.granted(asked_ns)
+        lease = _Lease(node, fault, ttl_s, asked_ns + int(ttl_s * NS), anyio.CancelScope())
         self._held[fault] = lease
         self._ever_held.add(fault)
         self._tasks.start(self._keep, lease, name=f"lease {fault}")
@@ -90,7 +86,7 @@ class Leases:
                 asked = self._clock()
                 try:
                     await self._agents.renew(lease.node, lease.fault, lease.ttl_s)
-                    lease.granted(asked)
+                    lease.ends_ns = asked + int(lease.ttl_s * NS)
                 except (FaultExpired, FaultGone) as err:
                     return self._lose(lease.node, lease.fault, err.message)
                 except (AgentRefused, Unavailable) as err:

@@ -102,20 +102,16 @@ class Faults:
             since = page["next"]
             for event in page["events"]:
                 kind = event["kind"]
-                if kind == "first_faulted":
-                    if not self.called(live, event):
-                        self._note(live, event, "faulted a process that was not found in a pod of the target")
-                elif kind == "disarmed" or kind in EXPIRED:
-                    self._note(live, event, kind)
-                    moment = self._clocks.moment(live.fault.node, event["at_ns"])
+                told = kind if kind in ("armed", "disarmed", *EXPIRED) else ""
+                if kind == "first_faulted" and not self.called(live, event):
+                    told = "faulted a process that was not found in a pod of the target"
+                if not told:
+                    continue
+                evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
+                moment = self._clocks.moment(live.fault.node, event["at_ns"])
+                self._run.observed(lane="fault", subject=live.fault.id, to=told, evidence=evidence, at=moment)
+                if kind == "disarmed" or kind in EXPIRED:
                     self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
-                elif kind == "armed":
-                    self._note(live, event, kind)
-
-    def _note(self, live: LiveFault, event: Mapping[str, Any], to: str) -> None:
-        evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
-        moment = self._clocks.moment(live.fault.node, event["at_ns"])
-        self._run.observed(lane="fault", subject=live.fault.id, to=to, evidence=evidence, at=moment)
 
 
 def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:

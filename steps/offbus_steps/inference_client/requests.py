@@ -102,29 +102,25 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
         body = await reply.read()
         return f"HTTP {reply.status}: {body[:200].decode(errors='replace')}"
     if streamed:
-        return await _stream_flaw(reply)
+        finished = False
+        async for line in reply.lines():
+            data = line.removeprefix("data:").strip()
+            if not line.startswith("data:") or data == "[DONE]":
+                continue
+            try:
+                event = json.loads(data)
+            except NOT_JSON:
+                return f"an event is not JSON: {data[:100]!r}"
+            if error := _error_of(event):
+                return error
+            finished = finished or _finished(event)
+        return "" if finished else "the stream ended without a finish_reason"
     body = await reply.read()
     try:
         answer = json.loads(body)
     except NOT_JSON:
         return f"the answer is not JSON: {body[:100]!r}"
     return _error_of(answer) or ("" if _finished(answer) else "the answer has no finish_reason")
-
-
-async def _stream_flaw(reply: StreamingReply) -> str:
-    finished = False
-    async for line in reply.lines():
-        data = line.removeprefix("data:").strip()
-        if not line.startswith("data:") or data == "[DONE]":
-            continue
-        try:
-            event = json.loads(data)
-        except NOT_JSON:
-            return f"an event is not JSON: {data[:100]!r}"
-        if error := _error_of(event):
-            return error
-        finished = finished or _finished(event)
-    return "" if finished else "the stream ended without a finish_reason"
 
 
 def _finished(answer: Any) -> bool:

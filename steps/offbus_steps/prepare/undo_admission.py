@@ -13,7 +13,7 @@ from pydantic import Field
 
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
-from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.cluster import cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.object_names import NAME
 from offbus_steps.port import Conflict, Invalid, NotFound, Ref
@@ -52,7 +52,18 @@ class RemoveAdmission(Undo):
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         cluster.prepared.discard(self.target.ref)
-        removed = [kind for kind in (BINDING, POLICY, WEBHOOK) if await self._removed(cluster, kind, ctx.run)]
+        removed = []
+        for kind in (BINDING, POLICY, WEBHOOK):
+            ref = Ref(kind, self.policy)
+            try:
+                made = await cluster.port.objects.get(ref)
+                if (made["metadata"].get("labels") or {}).get(RUN_LABEL) != ctx.run:
+                    continue
+                await cluster.port.objects.delete(ref, uid=made["metadata"]["uid"])
+            except (NotFound, Conflict, Invalid):  # gone, replaced, or a cluster that does not serve the kind
+                continue
+            await until_gone(cluster.port.objects, ref, made["metadata"]["uid"])
+            removed.append(kind)
         await cluster.observer.watch_target(self.target)
         try:
             found = await cluster.port.objects.get(self.target.ref)
@@ -69,15 +80,3 @@ class RemoveAdmission(Undo):
         if removed or replaced:
             return UndoResult.restored(f"admission removed, {replaced} pods replaced", removed=removed)
         return UndoResult.nothing("admission and shim are gone")
-
-    async def _removed(self, cluster: Cluster, kind: str, run: str) -> bool:
-        ref = Ref(kind, self.policy)
-        try:
-            found = await cluster.port.objects.get(ref)
-            if (found["metadata"].get("labels") or {}).get(RUN_LABEL) != run:
-                return False
-            await cluster.port.objects.delete(ref, uid=found["metadata"]["uid"])
-        except (NotFound, Conflict, Invalid):  # gone, replaced, or a cluster that does not serve the kind
-            return False
-        await until_gone(cluster.port.objects, ref, found["metadata"]["uid"])
-        return True

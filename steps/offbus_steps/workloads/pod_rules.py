@@ -67,7 +67,13 @@ def affinity_rule(pod: Pod, hosts: Sequence[Host]) -> Rule:
     near, far = _terms(pod, "podAffinity"), _terms(pod, "podAntiAffinity")
     beside = set(_pairs(near, pod, hosts)) if near else set()
     apart = {pair for one in far for pair in _pairs([one], pod, hosts)}
-    unwanted_at = set(_pairs_against(pod, hosts))
+    unwanted_at = {  # where pods run that do not want this one
+        pair
+        for host in hosts
+        for other in host.pods
+        for one in _terms(other, "podAntiAffinity")
+        if (pair := host.pair(one["topologyKey"])) and _selects(one, other, pod)
+    }
     first_of_its_kind = not beside and all(_selects(one, pod, pod) for one in near)
 
     def rule(host: Host) -> str:
@@ -162,16 +168,6 @@ def _pairs(terms: Sequence[Mapping[str, Any]], pod: Pod, hosts: Iterable[Host]) 
     for host in hosts:
         if any(all(_selects(one, pod, other) for one in terms) for other in host.pods):
             yield from (pair for one in terms if (pair := host.pair(one["topologyKey"])))
-
-
-def _pairs_against(pod: Pod, hosts: Iterable[Host]) -> Iterator[Pair]:
-    """Where pods run that do not want this one."""
-    for host in hosts:
-        for other in host.pods:
-            for one in _terms(other, "podAntiAffinity"):
-                pair = host.pair(one["topologyKey"])
-                if pair and _selects(one, other, pod):
-                    yield pair
 
 
 def _namespace(pod: Pod) -> str:
