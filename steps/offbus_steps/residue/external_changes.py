@@ -97,15 +97,15 @@ def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
         remaining = {key: _without_ours(one, f"{path}.{key}", ours) for key, one in value.items()}
         return {key: one for key, one in remaining.items() if one not in ({}, [])}
     if isinstance(value, list):
-        kept: list[object] = []
+        others: list[object] = []
         for index, one in enumerate(value):
             name = one.get("name") if isinstance(one, Mapping) else None
             where = f"{path}[{index if name is None else name}]"
             if isinstance(name, str) and OUR_NAMES.fullmatch(name):
                 ours[where.lstrip(".")] = one
             elif (rest := _without_ours(one, where, ours)) not in ({}, []):
-                kept.append(rest)
-        return kept
+                others.append(rest)
+        return others
     return value
 
 

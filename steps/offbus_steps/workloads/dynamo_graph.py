@@ -54,12 +54,12 @@ class _Component(ABC):
         """The PodSpec that the user wrote, its containers under their names in the pods."""
 
     @abstractmethod
-    def place(self) -> tuple[tuple[Segment, ...], Main]:
+    def location(self) -> tuple[tuple[Segment, ...], Main]:
         """Where its PodSpec is, and its container `main`."""
 
     def part(self) -> Part:
         """Its pods' template."""
-        at, main = self.place()
+        at, main = self.location()
         labels = {COMPONENT_LABEL: self.name}
         return Part(self.pod_spec, at, self.pods, self.name, labels, nodes=self.nodes, main=main)
 
@@ -96,7 +96,7 @@ class _Alpha(_Component):
         inits = extra.get("initContainers") or ()
         return {"containers": [main, *(extra.get("containers") or ())], "initContainers": inits}
 
-    def place(self) -> tuple[tuple[Segment, ...], Main]:
+    def location(self) -> tuple[tuple[Segment, ...], Main]:
         at: tuple[Segment, ...] = ("spec", "services", self.name)
         pod: tuple[Segment, ...] = (*at, "extraPodSpec")
         in_service = any(one.get("name") == "LD_PRELOAD" for one in self.body.get("envs") or ())
@@ -119,7 +119,7 @@ class _Beta(_Component):
         spec: Mapping[str, Any] = (self.body.get("podTemplate") or {}).get("spec") or {}
         return spec
 
-    def place(self) -> tuple[tuple[Segment, ...], Main]:
+    def location(self) -> tuple[tuple[Segment, ...], Main]:
         at = ("spec", "components", ("name", self.name), "podTemplate", "spec")
         return at, Main(MAIN, inherited=(("spec", "env"),))
 

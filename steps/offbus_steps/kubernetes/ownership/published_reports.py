@@ -46,9 +46,11 @@ async def publish(port: KubernetesPort, namespace: str, report: Report, folder: 
     except Conflict:
         await port.objects.patch(ref, {"data": data})
     # all but the newest reports go, by the server's own times
-    kept = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
+    published = (await port.objects.list("ConfigMap", namespace=namespace, labels=REPORT_LABEL)).items
     by_age = sorted(
-        kept, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]), reverse=True
+        published,
+        key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]),
+        reverse=True,
     )
     for old in by_age[NEWEST:]:
         try:
