@@ -34,68 +34,52 @@ SHORT = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108  a folder of our own belo
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The files of one sandbox. `root` is the path that its programs use; `real` is where the folder is."""
+    """The files of one sandbox."""
 
     root: Path
+    """The path that its programs use; below it is what they share."""
     real: Path
+    """Where the folder is; below it are the supervisor's own files."""
+    id: str
+    """Marks the processes of this sandbox (environment variable `OFFBUS_SANDBOX`)."""
+    api: Path
+    """The port's socket for clients."""
+    internal: Path
+    """The port's socket for the sandbox's own programs."""
+    config: Path
+    """The configuration that the supervisor was started with."""
+    store: Path
+    """The database of objects."""
+    lock: Path
+    """Locked while a supervisor runs."""
+    in_use: Path
+    """Locked by the run (or the recovery) that acts on a persistent sandbox, wherever its runs are stored."""
+    token: Path
+    """The token of the node agents."""
+    logs: Path
+    """Logs of the sandbox's own programs."""
+    processes: Path
+    """Records of the processes that the supervisor started."""
 
     @classmethod
     def of(cls, folder: Path) -> "Layout":
         """The layout of `folder`, which need not exist yet. Raises CouldNotRun when the alias is not safe."""
         real = folder.resolve()
-        if len(os.fsencode(real)) <= LONGEST:
-            return cls(real, real)
-        return cls(alias_of(real), real)
-
-    @property
-    def id(self) -> str:
-        """Marks the processes of this sandbox (environment variable `OFFBUS_SANDBOX`)."""
-        return hashlib.sha256(os.fsencode(self.real)).hexdigest()[:16]
-
-    @property
-    def api(self) -> Path:
-        """The port's socket for clients."""
-        return self.root / "api.sock"
-
-    @property
-    def internal(self) -> Path:
-        """The port's socket for the sandbox's own programs."""
-        return self.root / "internal.sock"
-
-    @property
-    def config(self) -> Path:
-        """The configuration that the supervisor was started with."""
-        return self.real / "sandbox.json"
-
-    @property
-    def store(self) -> Path:
-        """The database of objects."""
-        return self.real / "store.sqlite"
-
-    @property
-    def lock(self) -> Path:
-        """Locked while a supervisor runs."""
-        return self.real / "lock"
-
-    @property
-    def in_use(self) -> Path:
-        """Locked by the run (or the recovery) that acts on a persistent sandbox, wherever its runs are stored."""
-        return self.real / "in-use"
-
-    @property
-    def token(self) -> Path:
-        """The token of the node agents."""
-        return self.real / "token"
-
-    @property
-    def logs(self) -> Path:
-        """Logs of the sandbox's own programs."""
-        return self.real / "log"
-
-    @property
-    def processes(self) -> Path:
-        """Records of the processes that the supervisor started."""
-        return self.real / "processes"
+        root = real if len(os.fsencode(real)) <= LONGEST else alias_of(real)
+        return cls(
+            root=root,
+            real=real,
+            id=hashlib.sha256(os.fsencode(real)).hexdigest()[:16],
+            api=root / "api.sock",
+            internal=root / "internal.sock",
+            config=real / "sandbox.json",
+            store=real / "store.sqlite",
+            lock=real / "lock",
+            in_use=real / "in-use",
+            token=real / "token",
+            logs=real / "log",
+            processes=real / "processes",
+        )
 
     def endpoints(self, namespace: str, graph: str) -> Path:
         """The ready addresses of one graph's pods."""
@@ -110,10 +94,18 @@ class Layout:
         return self.node(node) / "agent.sock"
 
     def make(self) -> None:
-        """Create the folders, for their owner only. Raises CouldNotRun."""
+        """Create the folders, for their owner only, and the alias, when there is one. Raises CouldNotRun."""
         self.real.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.root != self.real:
-            make_alias(self.root, self.real)
+            self.root.parent.mkdir(mode=0o700, exist_ok=True)
+            refuse_other_owner(self.root.parent)
+            try:
+                self.root.symlink_to(self.real)
+            except FileExistsError:
+                if not self.root.is_symlink() or self.root.readlink() != self.real:
+                    raise CouldNotRun(
+                        f"{self.root} does not point to {self.real}", hint=f"remove {self.root}"
+                    ) from None
         for folder in (self.logs, self.processes, self.root / "endpoints", self.root / "nodes"):
             folder.mkdir(mode=0o700, exist_ok=True)
         self.real.chmod(0o700)
@@ -140,17 +132,6 @@ def alias_of(real: Path) -> Path:
         f"the path {real} is too long for the sockets in it, and so is {tempfile.gettempdir()}",
         hint="set TMPDIR to a folder with a short path",
     )
-
-
-def make_alias(alias: Path, real: Path) -> None:
-    """A short symbolic link to `real` in a folder that only this user can write."""
-    alias.parent.mkdir(mode=0o700, exist_ok=True)
-    refuse_other_owner(alias.parent)
-    try:
-        alias.symlink_to(real)
-    except FileExistsError:
-        if not alias.is_symlink() or alias.readlink() != real:
-            raise CouldNotRun(f"{alias} does not point to {real}", hint=f"remove {alias}") from None
 
 
 def refuse_other_owner(home: Path) -> None:

@@ -28,7 +28,7 @@ from offbus_steps.port import (
 from offbus_steps.text_lines import LineTooLong, lines_of
 from offbus_steps.workloads.gpus import main_container
 
-__all__ = ["LocalObjects", "error_in", "reaching"]
+__all__ = ["LocalObjects", "ask", "error_in", "reaching"]
 
 MERGE_PATCH = {"content-type": "application/merge-patch+json"}
 SILENT_AFTER_S = 30.0
@@ -42,12 +42,13 @@ class LocalObjects(Objects):
 
     async def get(self, ref: Ref) -> Object:
         """One object."""
-        return await self._ask("GET", path_of(ref))
+        return await ask(self._client, "GET", path_of(ref))
 
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         """All objects of a kind that match."""
         resource = resource_of(kind)
-        found = await self._ask("GET", collection_path(resource, namespace), params={"labelSelector": labels})
+        path = collection_path(resource, namespace)
+        found = await ask(self._client, "GET", path, params={"labelSelector": labels})
         return ObjectList(found["items"], found["metadata"]["resourceVersion"])
 
     async def watch(
@@ -76,16 +77,17 @@ class LocalObjects(Objects):
         resource = resource_of(obj.get("kind"))
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection_path(resource, namespace if resource.namespaced else "")
-        return await self._ask("POST", path, body=obj, params={"dryRun": "All"} if dry_run else None)
+        params = {"dryRun": "All"} if dry_run else None
+        return await ask(self._client, "POST", path, body=obj, params=params)
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch."""
         path = f"{path_of(ref)}/status" if status else path_of(ref)
-        return await self._ask("PATCH", path, body=patch, headers=MERGE_PATCH)
+        return await ask(self._client, "PATCH", path, body=patch, headers=MERGE_PATCH)
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
         """Ask for deletion."""
-        await self._ask("DELETE", path_of(ref), body=options(uid, grace_seconds))
+        await ask(self._client, "DELETE", path_of(ref), body=options(uid, grace_seconds))
 
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
         """Evict a pod."""
@@ -95,7 +97,7 @@ class LocalObjects(Objects):
             "metadata": {"name": ref.name, "namespace": ref.namespace},
             "deleteOptions": options(uid, None),
         }
-        await self._ask("POST", f"{path_of(ref)}/eviction", body=body)
+        await ask(self._client, "POST", f"{path_of(ref)}/eviction", body=body)
 
     async def logs(
         self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
@@ -111,21 +113,23 @@ class LocalObjects(Objects):
             raise error_in(answer)
         return answer.text
 
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Object:
-        with reaching():
-            answer = await self._client.request(method, path, json=body, params=params, headers=headers)
-        if answer.is_error:
-            raise error_in(answer)
-        found: Object = answer.json()
-        return found
+
+async def ask(
+    client: httpx.AsyncClient,
+    method: str,
+    path: str,
+    *,
+    body: Mapping[str, Any] | None = None,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Object:
+    """The supervisor's JSON object in answer to one request. Raises the error that it answered; Unavailable."""
+    with reaching():
+        answer = await client.request(method, path, json=body, params=params, headers=headers)
+    if answer.is_error:
+        raise error_in(answer)
+    found: Object = answer.json()
+    return found
 
 
 def options(uid: str, grace_seconds: int | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import httpx
 
-from offbus_sandbox.adapter.objects import LocalObjects, error_in, reaching
+from offbus_sandbox.adapter.objects import LocalObjects, ask, error_in, reaching
 from offbus_sandbox.adapter.traffic import LocalTraffic
 from offbus_sandbox.adapter.unix_http import no_tls, unix_transport
 from offbus_sandbox.adapter.wire import AGENT_PATH, CONTROL_PATH, REFUSED
@@ -63,20 +63,12 @@ class LocalPort(Port):
 
     async def sandbox(self) -> dict[str, Any]:
         """The supervisor's own status. Raises Unavailable."""
-        return await self._control(CONTROL_PATH)
+        return await ask(self._client, "GET", CONTROL_PATH)
 
     async def strays(self) -> list[str]:
         """Processes of the sandbox that belong to no pod and no service. Raises Unavailable."""
-        found = await self._control(f"{CONTROL_PATH}/strays")
+        found = await ask(self._client, "GET", f"{CONTROL_PATH}/strays")
         return [str(command) for command in found["processes"]]
-
-    async def _control(self, path: str) -> dict[str, Any]:
-        with reaching():
-            answer = await self._client.get(path)
-        if answer.is_error:
-            raise error_in(answer)
-        body: dict[str, Any] = answer.json()
-        return body
 
 
 class LocalAgents(Agents):

@@ -41,26 +41,24 @@ class LocalTraffic(Traffic):
                 yield LocalReply(to, answer)
 
     async def _address(self, to: Ref) -> str:
+        """A pod's own address, or the next one in the workload's endpoints file (controllers.endpoints)."""
         if to.kind == "Pod":
             address = (await self._objects.get(to)).get("status", {}).get("podIP")
             if not address:
                 raise PortError(f"{to} has no address yet")
             return str(address)
-        addresses = self._frontends(to)
-        if not addresses:
-            raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
-        return addresses[next(self._turns) % len(addresses)]
-
-    def _frontends(self, to: Ref) -> list[str]:
-        """The addresses in the workload's endpoints file (offbus_sandbox.controllers.endpoints)."""
-        path = self._layout.endpoints(to.namespace, to.name)
         try:
-            found = loads(path.read_text())
+            found = loads(self._layout.endpoints(to.namespace, to.name).read_text())
         except FileNotFoundError as err:
             raise NotFound(f"{to} has no pods") from err
         except (OSError, ValueError) as err:
             raise Unavailable(f"cannot read the endpoints of {to}: {err}") from err
-        return [entry["ip"] for name in found["frontends"] for entry in found["services"].get(name, ())]
+        addresses: list[str] = [
+            entry["ip"] for name in found["frontends"] for entry in found["services"].get(name, ())
+        ]
+        if not addresses:
+            raise PortError(f"{to} has no ready frontend pod", hint="check its pods' logs")
+        return addresses[next(self._turns) % len(addresses)]
 
 
 class LocalReply(StreamingReply):

@@ -60,9 +60,9 @@ async def serving(answer: bytes | None) -> AsyncIterator[int]:
 
 async def asked(folder: Path, port: int, *, stream: bool, within_s: float = 20.0) -> Asked:
     """One question through the local adapter."""
-    layout = Layout(folder, folder)
+    layout = Layout.of(folder)
+    layout.make()
     where = layout.endpoints(TARGET.namespace, TARGET.name)
-    where.parent.mkdir(exist_ok=True)
     where.write_text(json.dumps({"services": {"target": [{"ip": "127.0.0.1"}]}, "frontends": ["target"]}))
     async with httpx.AsyncClient(trust_env=False) as client:
         traffic = LocalTraffic(client, None, layout)  # type: ignore[arg-type]  # objects are only read for pods
