@@ -63,14 +63,10 @@ class AgentProxy:
         if body:
             headers["content-type"] = request.headers.get("content-type", "application/json")
         url = httpx.URL(f"http://agent/{request.path_params['path']}", params=request.query_params)
-        return await self.client(node).request(request.method, url, content=body, headers=headers)
-
-    def client(self, node: str) -> httpx.AsyncClient:
-        """The client of one node's agent."""
         if node not in self._clients:
             transport = unix_transport(self._layout.agent(node))
             self._clients[node] = httpx.AsyncClient(transport=transport, timeout=LONGEST_S, trust_env=False)
-        return self._clients[node]
+        return await self._clients[node].request(request.method, url, content=body, headers=headers)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -19,11 +19,13 @@ class Idle:
         """`app`, with its requests counted."""
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            self._count(1)
+            self._serving += 1
+            self._changed.set()
             try:
                 await app(scope, receive, send)
             finally:
-                self._count(-1)
+                self._serving -= 1
+                self._changed.set()
 
         return counted
 
@@ -36,7 +38,3 @@ class Idle:
                 await self._changed.wait()
             if quiet.cancelled_caught and not self._serving:
                 return
-
-    def _count(self, more: int) -> None:
-        self._serving += more
-        self._changed.set()

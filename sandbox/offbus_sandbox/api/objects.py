@@ -5,6 +5,7 @@ Bodies are bounded and must be JSON objects; every refusal is a Kubernetes `Stat
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -12,7 +13,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from offbus_sandbox.adapter.wire import collection_path, object_path, status_of
-from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_steps.kinds import ApiResource
 from offbus_steps.port import Conflict, Gone, Invalid, Object, Ref, WatchType
@@ -28,25 +28,19 @@ QUIET_S = 10.0
 """How long a watch may be quiet before it gets one, as a sign of life."""
 
 
+@dataclass(frozen=True, slots=True)
 class ObjectRoutes:
     """The routes of one kind."""
 
-    def __init__(self, store: Store, resource: ApiResource) -> None:
-        """For `resource`, on `store`."""
-        self._store = store
-        self._resource = resource
-
-    @classmethod
-    def for_all(cls, store: Store) -> list[Route]:
-        """The routes of every kind."""
-        return [route for resource in SERVED.values() for route in cls(store, resource).routes()]
+    store: Store
+    resource: ApiResource
 
     def routes(self) -> list[Route]:
         """This kind's routes."""
-        everywhere = collection_path(self._resource)
-        scope = "{namespace}" if self._resource.namespaced else ""
-        inside = collection_path(self._resource, scope)
-        one = object_path(self._resource, scope, "{name}")
+        everywhere = collection_path(self.resource)
+        scope = "{namespace}" if self.resource.namespaced else ""
+        inside = collection_path(self.resource, scope)
+        one = object_path(self.resource, scope, "{name}")
         lists = [Route(everywhere, self.list, methods=["GET"])] if scope else []
         return [
             *lists,
@@ -64,10 +58,10 @@ class ObjectRoutes:
         labels = request.query_params.get("labelSelector", "")
         if request.query_params.get("watch") in {"1", "true"}:
             return self._watch(request, namespace, labels)
-        found = self._store.list(self._resource.kind, namespace=namespace, labels=labels)
+        found = self.store.list(self.resource.kind, namespace=namespace, labels=labels)
         meta = {"resourceVersion": found.resource_version}
         return JSONResponse(
-            {"kind": f"{self._resource.kind}List", "metadata": meta, "items": list(found.items)}
+            {"kind": f"{self.resource.kind}List", "metadata": meta, "items": list(found.items)}
         )
 
     def _watch(self, request: Request, namespace: str, labels: str) -> Response:
@@ -75,24 +69,24 @@ class ObjectRoutes:
         if not version.isdecimal() or len(version) > 18:
             raise Invalid(f"resourceVersion is {version!r}; a watch starts from the version of a list")
         selects = parse_selector(labels)
-        self._store.history.since(int(version))  # raises Gone before the stream begins, if it can
+        self.store.history.since(int(version))  # raises Gone before the stream begins, if it can
         lines = self._lines(namespace, selects, int(version))
         return StreamingResponse(lines, media_type="application/json")
 
     async def _lines(self, namespace: str, selects: Selector, version: int) -> AsyncIterator[str]:
         passed = 0
         try:
-            async for batch in self._store.history.follow(version, quiet_s=QUIET_S):
+            async for batch in self.store.history.follow(version, quiet_s=QUIET_S):
                 version = batch[-1].version if batch else version
-                seen = list(in_scope(batch, self._resource.kind, namespace, selects))
+                seen = list(in_scope(batch, self.resource.kind, namespace, selects))
                 for change in seen:
                     yield line(change.type.value, change.object)
                 passed = 0 if seen else passed + len(batch)
                 if passed >= BOOKMARK_AFTER or not batch:
                     passed = 0
                     meta = {"resourceVersion": str(version)}
-                    bookmark: Object = {"kind": self._resource.kind}
-                    bookmark |= {"apiVersion": self._resource.api_version, "metadata": meta}
+                    bookmark: Object = {"kind": self.resource.kind}
+                    bookmark |= {"apiVersion": self.resource.api_version, "metadata": meta}
                     yield line(WatchType.BOOKMARK.value, bookmark)
         except Gone as err:
             yield line("ERROR", status_of(err))
@@ -106,33 +100,33 @@ class ObjectRoutes:
             raise Invalid(f"metadata.namespace is {meta['namespace']!r}, the path says {namespace!r}")
         if isinstance(meta, dict) and namespace:
             body = {**body, "metadata": {**meta, "namespace": namespace}}
-        if body.get("kind") != self._resource.kind:
-            raise Invalid(f"kind is {body.get('kind')!r}, the path is that of {self._resource.kind}")
+        if body.get("kind") != self.resource.kind:
+            raise Invalid(f"kind is {body.get('kind')!r}, the path is that of {self.resource.kind}")
         dry_run = request.query_params.get("dryRun") == "All"
-        return JSONResponse(self._store.create(body, dry_run=dry_run), status_code=201)
+        return JSONResponse(self.store.create(body, dry_run=dry_run), status_code=201)
 
     async def get(self, request: Request) -> Response:
         """One object."""
-        return JSONResponse(self._store.get(self._ref(request)))
+        return JSONResponse(self.store.get(self._ref(request)))
 
     async def patch(self, request: Request) -> Response:
         """JSON merge patch of everything but the status."""
-        return JSONResponse(self._store.patch(self._ref(request), await read_body(request)))
+        return JSONResponse(self.store.patch(self._ref(request), await read_body(request)))
 
     async def patch_status(self, request: Request) -> Response:
         """JSON merge patch of the status alone."""
         body = await read_body(request)
-        return JSONResponse(self._store.patch(self._ref(request), body, status=True))
+        return JSONResponse(self.store.patch(self._ref(request), body, status=True))
 
     async def delete(self, request: Request) -> Response:
         """Ask for deletion; the body is Kubernetes' `DeleteOptions`."""
         options = await read_body(request, optional=True)
         uid, grace = delete_options(options)
-        return JSONResponse(self._store.delete(self._ref(request), uid=uid, grace_seconds=grace))
+        return JSONResponse(self.store.delete(self._ref(request), uid=uid, grace_seconds=grace))
 
     def _ref(self, request: Request) -> Ref:
         params = request.path_params
-        return Ref(self._resource.kind, params["name"], params.get("namespace", ""))
+        return Ref(self.resource.kind, params["name"], params.get("namespace", ""))
 
 
 def delete_options(options: dict[str, Any]) -> tuple[str, int | None]:

@@ -1,5 +1,6 @@
 """The pods' other routes: eviction and logs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from offbus_sandbox.kubelet.host import log_folder
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.store.store import Store
 from offbus_steps.kinds import KINDS
-from offbus_steps.port import Invalid, NotFound, Object, Ref
+from offbus_steps.port import Invalid, NotFound, Ref
 
 __all__ = ["PodRoutes"]
 
@@ -21,12 +22,12 @@ LARGEST_LOG = 4 << 20
 """Bytes: at most this much of a log's end is returned."""
 
 
+@dataclass(frozen=True, slots=True)
 class PodRoutes:
     """Evictions and logs."""
 
-    def __init__(self, store: Store, layout: Layout) -> None:
-        self._store = store
-        self._layout = layout
+    store: Store
+    layout: Layout
 
     def routes(self) -> list[Route]:
         """Kubernetes' paths."""
@@ -40,13 +41,17 @@ class PodRoutes:
         """The Eviction API (policy/v1)."""
         body = await read_body(request)
         uid, grace = delete_options(body.get("deleteOptions") or {})
-        evict(self._store, Ref("Pod", **request.path_params), uid=uid, grace_seconds=grace)
+        evict(self.store, Ref("Pod", **request.path_params), uid=uid, grace_seconds=grace)
         return JSONResponse({"kind": "Status", "apiVersion": "v1", "status": "Success"}, status_code=201)
 
     async def log(self, request: Request) -> Response:
         """A container's log: `container`, `previous`, `tailLines`."""
-        pod = self._store.get(Ref("Pod", **request.path_params))
-        container = container_name(pod, request.query_params.get("container", ""))
+        pod = self.store.get(Ref("Pod", **request.path_params))
+        names = [c["name"] for c in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
+        asked = request.query_params.get("container", "")
+        if asked and asked not in names:
+            raise Invalid(f"container {asked!r} is not in the pod", hint=f"it has {', '.join(names)}")
+        container = asked or str(names[0])  # the first one when none is named, as in Kubernetes
         status = pod["status"]
         statuses = (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ()))
         count = next((s["restartCount"] for s in statuses if s["name"] == container), 0)
@@ -55,16 +60,8 @@ class PodRoutes:
         if tail and (not tail.isdecimal() or len(tail) > 18):
             raise Invalid(f"tailLines is {tail!r}, not a whole number of 0 or more")
         node = pod["spec"].get("nodeName")
-        folder = log_folder(self._layout.node(node), pod, container) if node else None
+        folder = log_folder(self.layout.node(node), pod, container) if node else None
         return PlainTextResponse(read_log(folder, wanted, int(tail) if tail else None))
-
-
-def container_name(pod: Object, asked: str) -> str:
-    """The requested container, or the first one when none is named, as in Kubernetes. Raises Invalid."""
-    names = [c["name"] for c in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))]
-    if asked and asked not in names:
-        raise Invalid(f"container {asked!r} is not in the pod", hint=f"it has {', '.join(names)}")
-    return asked or str(names[0])
 
 
 def read_log(folder: Path | None, start: int, tail: int | None) -> str:

@@ -20,15 +20,11 @@ def make_node_folder(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
     for folder in FOLDERS:
         (root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     write_gpu_files(root, node, gpus)
-    boot(root / "kmsg", node)
-
-
-def boot(kmsg: Path, node: str) -> None:
-    """The first record of the node's kernel log, as a record of `/dev/kmsg`."""
+    # the first record of the node's kernel log, as a record of `/dev/kmsg`
     usec = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     line = f"{BOOT_PREFIX},1,{usec},-;Linux version {os.uname().release} (offbus local node {node})\n"
     try:
-        fd = os.open(kmsg, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = os.open(root / "kmsg", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
     with os.fdopen(fd, "w") as file:

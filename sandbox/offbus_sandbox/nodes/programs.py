@@ -19,7 +19,18 @@ def programs_of(layout: Layout, config: SandboxConfig) -> Iterator[Service]:
     """The services to keep running."""
     if config.agents:
         for node in config.node_names:
-            command = command_of(layout, layout.node(node) / "log" / "agent.log", agent_argv(layout, node))
+            root = layout.node(node)
+            options = {
+                "--node": node,
+                "--root": root,
+                "--uds": layout.agent(node),
+                "--token-file": layout.token,
+                "--kmsg": root / "kmsg",
+                "--state": root / "var/lib/offbus",
+            }
+            words = [word for name, value in options.items() for word in (name, str(value))]
+            argv = [sys.executable, "-m", "offbus_agent", "serve", *words]
+            command = command_of(layout, root / "log" / "agent.log", argv)
             yield Service(f"agent {node}", command, layout.processes)
     if config.responder is not None:
         yield from responder_services(layout, config, config.responder)
@@ -39,21 +50,6 @@ def responder_services(
         yield Service(f"detector {node}", command_of(layout, log, argv), layout.processes)
     command = command_of(layout, layout.logs / "responder.log", [*program, "controller", *common])
     yield Service("responder", command, layout.processes)
-
-
-def agent_argv(layout: Layout, node: str) -> list[str]:
-    """The command line of a node's agent."""
-    root = layout.node(node)
-    options = {
-        "--node": node,
-        "--root": root,
-        "--uds": layout.agent(node),
-        "--token-file": layout.token,
-        "--kmsg": root / "kmsg",
-        "--state": root / "var/lib/offbus",
-    }
-    words = [word for name, value in options.items() for word in (name, str(value))]
-    return [sys.executable, "-m", "offbus_agent", "serve", *words]
 
 
 def command_of(layout: Layout, log: Path, argv: Sequence[str]) -> Command:

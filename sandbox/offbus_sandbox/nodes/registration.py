@@ -23,8 +23,17 @@ def register_node(store: Store, name: str, gpus: Sequence[Gpu]) -> None:
     if store.find(ref) is None:
         store.create(node_object(name, gpus))
     old = store.get(ref).get("status", {})
-    others = [c for c in old.get("conditions", ()) if c["type"] != "Ready"]
-    store.set_status(ref, {**old, **node_status(name, gpus), "conditions": [*others, ready_condition()]})
+    at = now()
+    ready = {  # a local node is ready while its supervisor runs: they are one process
+        "type": "Ready",
+        "status": "True",
+        "reason": "KubeletReady",
+        "message": "offbus local node",
+        "lastHeartbeatTime": at,
+        "lastTransitionTime": at,
+    }
+    conditions = [*(c for c in old.get("conditions", ()) if c["type"] != "Ready"), ready]
+    store.set_status(ref, {**old, **node_status(name, gpus), "conditions": conditions})
 
 
 def node_object(name: str, gpus: Sequence[Gpu]) -> Object:
@@ -59,16 +68,3 @@ def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
     }
     limits = {name: amount for name, amount in capacity.items() if name not in ("cpu", "memory")}
     return {"capacity": capacity, "allocatable": limits, "addresses": addresses, "nodeInfo": info}
-
-
-def ready_condition() -> dict[str, str]:
-    """A local node is ready while its supervisor runs: they are one process."""
-    at = now()
-    return {
-        "type": "Ready",
-        "status": "True",
-        "reason": "KubeletReady",
-        "message": "offbus local node",
-        "lastHeartbeatTime": at,
-        "lastTransitionTime": at,
-    }

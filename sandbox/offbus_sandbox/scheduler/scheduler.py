@@ -5,16 +5,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from offbus_sandbox.controllers.controller import Controller
-from offbus_sandbox.scheduler.fit import free_gpus, gpus_wanted, holds_resources
 from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import owner_uids
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.fit import Fleet
-from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE, held_gpus
+from offbus_steps.workloads.pods import is_finished
+from offbus_steps.workloads.requests import pod_requests
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "gpus_wanted"]
 
 ALL = "pods"
 """The only key: after any change, all pending pods are tried, oldest first."""
@@ -44,7 +45,8 @@ class Scheduler(Controller[str]):
 
     def _schedule(self, pod: Object) -> None:
         nodes = list(self.store.each("Node"))
-        holding = [p for p in self.store.each("Pod") if holds_resources(p)]
+        # a pod holds its resources until it has ended, also while it is being deleted
+        holding = [p for p in self.store.each("Pod") if p["spec"].get("nodeName") and not is_finished(p)]
         on = {
             n["metadata"]["name"]: [p for p in holding if p["spec"]["nodeName"] == n["metadata"]["name"]]
             for n in nodes
@@ -63,7 +65,8 @@ class Scheduler(Controller[str]):
 
     def _bind(self, pod: Object, node: str, on: Mapping[str, Sequence[Object]]) -> None:
         wanted = gpus_wanted(pod)
-        free = free_gpus(self._gpus.get(node, ()), on[node])
+        held = {uuid for other in on[node] for uuid in held_gpus(other)}
+        free = [uuid for uuid in self._gpus.get(node, ()) if uuid not in held]  # in order of their index
         # as `offbus_steps.workloads.gpus.held_gpus` and NVSentinel read it
         devices = json.dumps({"devices": {GPU_RESOURCE: free[:wanted]}}, separators=(",", ":"))
         given = {DEVICES_ANNOTATION: devices} if wanted else {}
@@ -71,6 +74,11 @@ class Scheduler(Controller[str]):
         conditions = with_condition(pod["status"].get("conditions", []), condition("PodScheduled", True))
         self.store.set_status(ref, {**pod["status"], "conditions": conditions})
         self.store.bind(ref, node, given)
+
+
+def gpus_wanted(pod: Object) -> int:
+    """GPUs that a pod needs on its node."""
+    return int(pod_requests(pod["spec"]).get(GPU_RESOURCE, 0))
 
 
 def rank(pod: Object, node: str, on_node: Sequence[Object]) -> tuple[int, int, str]:

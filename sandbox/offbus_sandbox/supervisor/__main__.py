@@ -17,7 +17,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Detach, then serve."""
+    """Detach, then serve. The exit code is one of offbus.exits."""
     parser = argparse.ArgumentParser(prog="offbus_sandbox.supervisor", description=__doc__)
     parser.add_argument("--dir", required=True, type=Path, help="the sandbox's folder")
     parser.add_argument("--ready-fd", type=int, help="descriptor that gets a line when requests are served")
@@ -25,18 +25,13 @@ def main() -> None:
     starter = os.getpid()
     if os.fork():
         os._exit(0)  # the starter waits for this process; nothing is set up yet that needs cleaning up
-    sys.exit(serve(args.dir, args.ready_fd, starter))
-
-
-def serve(folder: Path, ready_fd: int | None, starter: int) -> int:
-    """Run the supervisor; the exit code is one of offbus.exits."""
     try:
-        run(folder, ready_fd, starter)
+        run(args.dir, args.ready_fd, starter)
     except OffbusError as err:
-        tell(ready_fd, {"error": err.message, "hint": err.hint})
+        tell(args.ready_fd, {"error": err.message, "hint": err.hint})
         print(f"offbus supervisor: {err}", file=sys.stderr)
-        return Exit.COULD_NOT_RUN
-    return Exit.PASSED
+        sys.exit(Exit.COULD_NOT_RUN)
+    sys.exit(Exit.PASSED)
 
 
 def run(folder: Path, ready_fd: int | None, starter: int) -> None:

@@ -26,7 +26,7 @@ from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.kubelet import Kubelet
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.nodes.folder import make_node_folder
-from offbus_sandbox.nodes.gpus import Gpu, gpus_of
+from offbus_sandbox.nodes.gpus import gpus_of
 from offbus_sandbox.nodes.programs import programs_of
 from offbus_sandbox.nodes.registration import register_node
 from offbus_sandbox.scheduler.scheduler import Scheduler
@@ -67,7 +67,21 @@ class LocalCluster:
 
     async def start(self, group: TaskGroup) -> None:
         """Start everything; returns when all services are ready. Raises CouldNotRun when one does not start."""
-        for controller in self._controllers(self._gpus):
+        store = self.store
+        uuids = {node: [gpu.uuid for gpu in devices] for node, devices in self._gpus.items()}
+        controllers: Sequence[Controller[Any]] = [
+            Graphs(store),
+            Deployments(store),
+            ReplicaSets(store),
+            StatefulSets(store),
+            GarbageCollector(store),
+            Namespaces(store),
+            Budgets(store),
+            TaintEviction(store),
+            Endpoints(store, self.layout),
+            Scheduler(store, uuids),
+        ]
+        for controller in controllers:
             group.start_soon(controller.run)
         async with anyio.create_task_group() as starting:
             for service in self.services:
@@ -86,19 +100,3 @@ class LocalCluster:
         await self._probes.aclose()
         self.addresses.close()
         self.store.close()
-
-    def _controllers(self, gpus: dict[str, list[Gpu]]) -> Sequence[Controller[Any]]:
-        store = self.store
-        uuids = {node: [gpu.uuid for gpu in devices] for node, devices in gpus.items()}
-        return [
-            Graphs(store),
-            Deployments(store),
-            ReplicaSets(store),
-            StatefulSets(store),
-            GarbageCollector(store),
-            Namespaces(store),
-            Budgets(store),
-            TaintEviction(store),
-            Endpoints(store, self.layout),
-            Scheduler(store, uuids),
-        ]

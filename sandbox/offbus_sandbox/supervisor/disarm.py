@@ -25,22 +25,17 @@ async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
 
 
 async def disarm_node(node: str, socket: Path, headers: Mapping[str, str]) -> None:
-    """Ask one agent; log a failure."""
+    """Disarm the armed faults of one node; log a failure."""
     transport = unix_transport(socket)
     async with httpx.AsyncClient(
         transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
     ) as agent:
         try:
-            await disarm_faults(agent)
+            answer = await agent.get("http://agent/faults")
+            for fault in answer.raise_for_status().json()["faults"]:
+                if fault["state"] == "armed":  # disarmed on behalf of its owner
+                    owner = {"run": fault["run"], "epoch": fault["epoch"]}
+                    done = await agent.post(f"http://agent/faults/{fault['id']}/disarm", json=owner)
+                    done.raise_for_status()
         except (httpx.HTTPError, ValueError, KeyError) as err:
             structlog.get_logger().warning("faults could not be disarmed", node=node, error=str(err))
-
-
-async def disarm_faults(agent: httpx.AsyncClient) -> None:
-    """Disarm the armed faults of one node, on behalf of their owners."""
-    answer = await agent.get("http://agent/faults")
-    for fault in answer.raise_for_status().json()["faults"]:
-        if fault["state"] == "armed":
-            owner = {"run": fault["run"], "epoch": fault["epoch"]}
-            done = await agent.post(f"http://agent/faults/{fault['id']}/disarm", json=owner)
-            done.raise_for_status()

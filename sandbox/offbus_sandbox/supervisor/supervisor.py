@@ -22,6 +22,7 @@ from offbus_sandbox.api.server import Server, application, listen
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.survey import end_leftovers, strays
+from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.supervisor.cluster import LocalCluster
 from offbus_sandbox.supervisor.disarm import disarm_all
 
@@ -42,7 +43,15 @@ class Supervisor:
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve until the end; `ready` is called once requests are served and all services are ready."""
         idle = Idle(self._config.idle_s)
-        app = application(self._routes())
+        store = self._cluster.store
+        app = application(
+            [
+                *PodRoutes(store, self._layout).routes(),
+                self._agents.route(),
+                *control_routes(self._describe, lambda: strays(self._layout)),
+                *(route for resource in SERVED.values() for route in ObjectRoutes(store, resource).routes()),
+            ]
+        )
         servers = {self._layout.api: Server(idle.counting(app)), self._layout.internal: Server(app)}
         try:
             async with anyio.create_task_group() as group:
@@ -51,12 +60,17 @@ class Supervisor:
                     for path, server in servers.items():
                         serving.start_soon(server.serve, [listen(path)])
                     await self._live(group, ready, idle)
-                    self._cluster.store.history.close()  # ends the watches, which would block the servers' end
+                    store.history.close()  # ends the watches, which would block the servers' end
                     for server in servers.values():
                         server.stop()
                 group.cancel_scope.cancel()
         finally:
-            await self._close()
+            with anyio.CancelScope(shield=True):  # bounded: SIGKILL ends every process
+                await end_leftovers(self._layout)
+                await self._agents.aclose()
+                await self._cluster.close()
+                for path in servers:
+                    path.unlink(missing_ok=True)
 
     def stop(self, reason: str) -> None:
         """Begin to end."""
@@ -89,23 +103,6 @@ class Supervisor:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             async for number in signals:
                 self.stop(number.name)
-
-    async def _close(self) -> None:
-        with anyio.CancelScope(shield=True):  # bounded: SIGKILL ends every process
-            await end_leftovers(self._layout)
-            await self._agents.aclose()
-            await self._cluster.close()
-            for path in (self._layout.api, self._layout.internal):
-                path.unlink(missing_ok=True)
-
-    def _routes(self) -> list[Any]:
-        store = self._cluster.store
-        return [
-            *PodRoutes(store, self._layout).routes(),
-            self._agents.route(),
-            *control_routes(self._describe, lambda: strays(self._layout)),
-            *ObjectRoutes.for_all(store),
-        ]
 
     def _describe(self) -> dict[str, Any]:
         services = [

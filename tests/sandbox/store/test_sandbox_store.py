@@ -7,7 +7,7 @@ import pytest
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.controllers.graph_template import services_of
-from offbus_sandbox.scheduler.fit import gpus_wanted
+from offbus_sandbox.scheduler.scheduler import gpus_wanted
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge
