@@ -45,19 +45,17 @@ class Deployments(Controller[Ref]):
         limits = Limits.of(owner["spec"].get("strategy") or {}, replicas)
         ready = sum(map(ready_pods, (new, *old)))
         old_pods, old_ready = sum(map(pods, old)), sum(map(ready_pods, old))
-        self._scale_old(old, next_old(replicas, limits, ready=ready, old_ready=old_ready, old=old_pods))
-        recreate_waits = (owner["spec"].get("strategy") or {}).get("type") == "Recreate" and old_pods
-        if not recreate_waits:
-            wanted = next_new(replicas, limits, new=new["spec"]["replicas"], old=old_pods)
-            self.store.patch(Ref.of(new), {"spec": {"replicas": wanted}})
-
-    def _scale_old(self, old: Sequence[Object], keep: int) -> None:
+        keep = next_old(replicas, limits, ready=ready, old_ready=old_ready, old=old_pods)
         for replica_set in old:
             share = min(keep, replica_set["spec"]["replicas"])
             self.store.patch(Ref.of(replica_set), {"spec": {"replicas": share}})
             keep -= share
             if share == 0 and pods(replica_set) == 0:
                 self.store.delete(Ref.of(replica_set))
+        recreate_waits = (owner["spec"].get("strategy") or {}).get("type") == "Recreate" and old_pods
+        if not recreate_waits:
+            wanted = next_new(replicas, limits, new=new["spec"]["replicas"], old=old_pods)
+            self.store.patch(Ref.of(new), {"spec": {"replicas": wanted}})
 
     def _report(self, owner: Object, new: Object, old: Sequence[Object]) -> None:
         new = self.store.find(Ref.of(new)) or new

@@ -1,11 +1,10 @@
 """Evictions and disruption budgets (policy/v1), decided in one step on the store, so without races."""
 
-import math
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.replicaset import is_active
+from offbus_sandbox.controllers.rollout import share
 from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import controller_of
@@ -24,23 +23,18 @@ def evict(store: Store, ref: Ref, *, uid: str = "", grace_seconds: int | None = 
         raise Conflict(f"{ref} has uid {pod['metadata']['uid']}, not {uid}")
     if is_active(pod) and is_ready(pod):  # a pod that is not ready may always go (IfHealthyBudget met or not)
         for budget in budgets_of(store, pod):
-            check_budget(store, budget, ref)
+            found = disruption(store, budget)
+            if found["disruptionsAllowed"] < 1:
+                name = budget["metadata"]["name"]
+                needs = f"needs {found['desiredHealthy']} healthy pods and has {found['currentHealthy']} currently"
+                raise TooManyDisruptions(
+                    f"cannot evict {ref} as it would violate the pod's disruption budget: {name} {needs}",
+                    hint="wait for other pods to become ready, or change the budget",
+                )
     target = condition("DisruptionTarget", True, "EvictionByEvictionAPI", "Eviction API: evicting")
     conditions = with_condition(pod["status"].get("conditions", []), target)
     store.set_status(ref, {**pod["status"], "conditions": conditions})
     store.delete(ref, grace_seconds=grace_seconds)
-
-
-def check_budget(store: Store, budget: Object, ref: Ref) -> None:
-    """Raise TooManyDisruptions when the budget is used up."""
-    found = disruption(store, budget)
-    if found["disruptionsAllowed"] < 1:
-        name = budget["metadata"]["name"]
-        needs = f"needs {found['desiredHealthy']} healthy pods and has {found['currentHealthy']} currently"
-        raise TooManyDisruptions(
-            f"cannot evict {ref} as it would violate the pod's disruption budget: {name} {needs}",
-            hint="wait for other pods to become ready, or change the budget",
-        )
 
 
 def budgets_of(store: Store, pod: Object) -> Iterator[Object]:
@@ -54,12 +48,15 @@ def disruption(store: Store, budget: Object) -> dict[str, int]:
     """The numbers of a budget's status."""
     namespace, selector = budget["metadata"]["namespace"], budget["spec"].get("selector")
     pods = [p for p in store.each("Pod", namespace) if is_active(p) and selects(selector, labels_of(p))]
-    expected = expected_pods(store, pods)
+    # expected: the sum of their controllers' replicas; a pod without a controller counts as one
+    owners = [controller_of(pod) for pod in pods]
+    found = [store.find(owner) for owner in set(owners) if owner is not None]
+    expected = owners.count(None) + sum(int(o["spec"]["replicas"]) for o in found if o is not None)
     spec = budget["spec"]
     if "maxUnavailable" in spec:
-        desired = max(0, expected - number(spec["maxUnavailable"], expected))
+        desired = max(0, expected - share(spec["maxUnavailable"], expected, up=True))
     else:
-        desired = number(spec.get("minAvailable", 1), expected)
+        desired = share(spec.get("minAvailable", 1), expected, up=True)
     healthy = sum(map(is_ready, pods))
     return {
         "expectedPods": expected,
@@ -67,21 +64,6 @@ def disruption(store: Store, budget: Object) -> dict[str, int]:
         "currentHealthy": healthy,
         "disruptionsAllowed": max(0, healthy - desired),
     }
-
-
-def expected_pods(store: Store, pods: Iterable[Object]) -> int:
-    """The sum of their controllers' replicas; a pod without a controller counts as one."""
-    owners = {controller_of(pod) for pod in pods}
-    alone = sum(1 for pod in pods if controller_of(pod) is None)
-    found = [store.find(owner) for owner in owners if owner is not None]
-    return alone + sum(int(o["spec"]["replicas"]) for o in found if o is not None)
-
-
-def number(value: Any, expected: int) -> int:
-    """A count, or a percentage, which is rounded up as in Kubernetes."""
-    if isinstance(value, str) and value.endswith("%"):
-        return math.ceil(expected * int(value[:-1]) / 100)
-    return int(value)
 
 
 class Budgets(Controller[Ref]):

@@ -45,22 +45,19 @@ class Graphs(Controller[Ref]):
             return
         wanted = {name: deployment_of(graph, name, s) for name, s in services_of(graph).items()}
         for deployment in wanted.values():
-            self._apply(deployment)
+            ref = Ref.of(deployment)
+            old = self.store.find(ref)
+            if old is None:
+                self.store.create({**deployment, "spec": {**deployment["spec"], "strategy": ADD_FIRST}})
+                continue
+            spec = {**deployment["spec"], "strategy": self._strategy(old)}
+            if any(old["spec"].get(field) != value for field, value in spec.items()):
+                self.store.replace_spec(ref, {**old["spec"], **spec})
         names = {d["metadata"]["name"] for d in wanted.values()}
-        for old in list(dependents(self.store, "Deployment", graph)):
-            if old["metadata"]["name"] not in names:
-                self.store.delete(Ref.of(old))
+        for owned in list(dependents(self.store, "Deployment", graph)):
+            if owned["metadata"]["name"] not in names:
+                self.store.delete(Ref.of(owned))
         self._report(graph)
-
-    def _apply(self, wanted: Object) -> None:
-        ref = Ref.of(wanted)
-        old = self.store.find(ref)
-        if old is None:
-            self.store.create({**wanted, "spec": {**wanted["spec"], "strategy": ADD_FIRST}})
-            return
-        spec = {**wanted["spec"], "strategy": self._strategy(old)}
-        if any(old["spec"].get(field) != value for field, value in spec.items()):
-            self.store.replace_spec(ref, {**old["spec"], **spec})
 
     def _strategy(self, deployment: Object) -> Mapping[str, Any]:
         """The strategy of the current rollout, until it has finished."""

@@ -5,7 +5,7 @@ What the operator adds is added here: the container's name, labels, ports, probe
 Components of v1beta1 become services of v1alpha1 first: the shapes differ, the Deployments do not.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from offbus_sandbox.store.owners import owner_reference
@@ -68,12 +68,15 @@ def deployment_of(graph: Object, name: str, service: Service) -> Object:
         "ownerReferences": [owner_reference(graph)],
     }
     extra = service.get("extraPodMetadata") or {}
+    pod = service.get("extraPodSpec") or {}  # the container `main` comes first
+    rest = {key: value for key, value in pod.items() if key not in FIELDS_OF_SERVICE}
+    containers = [main_container(graph, name, service), *(pod.get("containers") or ())]
     template = {
         "metadata": {
             "labels": {**(extra.get("labels") or {}), **(service.get("labels") or {}), **labels},
             "annotations": {**(extra.get("annotations") or {}), **(service.get("annotations") or {})},
         },
-        "spec": pod_spec(graph, name, service),
+        "spec": {**rest, "containers": containers},
     }
     selector = {"matchLabels": {key: labels[key] for key in (GRAPH_LABEL, COMPONENT)}}
     spec = {"replicas": service["replicas"], "selector": selector, "template": template}
@@ -103,13 +106,6 @@ def component_type(service: Service) -> str:
     return str(service.get("componentType") or "worker").lower()
 
 
-def pod_spec(graph: Object, name: str, service: Service) -> dict[str, Any]:
-    """The pod spec: `extraPodSpec` with the container `main` first."""
-    extra = service.get("extraPodSpec") or {}
-    rest = {key: value for key, value in extra.items() if key not in FIELDS_OF_SERVICE}
-    return {**rest, "containers": [main_container(graph, name, service), *(extra.get("containers") or ())]}
-
-
 def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]:
     """The container `main`: the user's settings, with the operator's defaults for the rest."""
     given = dict((service.get("extraPodSpec") or {}).get("mainContainer") or {})
@@ -122,9 +118,11 @@ def main_container(graph: Object, name: str, service: Service) -> dict[str, Any]
         if service.get(field):
             container[field] = service[field]
     for_all = graph["spec"].get("env" if "components" in graph["spec"] else "envs")  # v1beta1, v1alpha1
-    env = env_of(operator_env(graph, name, port), for_all, service.get("envs"), given.get("env"))
+    layers = (operator_env(graph, name, port), for_all, service.get("envs"), given.get("env"))
+    # each name once, in the order of the layers; the last layer's value
+    env = {entry["name"]: dict(entry) for layer in layers for entry in layer or ()}
     mounts = [*(given.get("volumeMounts") or ()), *(service.get("volumeMounts") or ())]
-    container |= {"name": "main", "env": env, "resources": resources(service, given)}
+    container |= {"name": "main", "env": list(env.values()), "resources": resources(service, given)}
     return {**container, "volumeMounts": mounts} if mounts else container
 
 
@@ -139,12 +137,6 @@ def operator_env(graph: Object, name: str, port: int) -> list[dict[str, str]]:
         "DYNAMO_PORT": str(port),
     }
     return [{"name": key, "value": value} for key, value in values.items()]
-
-
-def env_of(*layers: Iterable[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """The layers' entries in order, each name once; the last layer wins."""
-    entries = {entry["name"]: dict(entry) for layer in layers for entry in layer or ()}
-    return list(entries.values())
 
 
 def resources(service: Service, given: Mapping[str, Any]) -> dict[str, Any]:

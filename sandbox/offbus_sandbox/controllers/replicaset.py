@@ -35,14 +35,11 @@ class ReplicaSets(Controller[Ref]):
             self.store.create(pod_of(owner))
         for pod in victims(pods, -missing):
             self.store.delete(Ref.of(pod))
-        self._report(owner)
-
-    def _report(self, owner: Object) -> None:
         pods = [p for p in dependents(self.store, "Pod", owner) if is_active(p)]
         ready = sum(map(is_ready, pods))
         status: Status = {"replicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
         status["observedGeneration"] = owner["metadata"]["generation"]
-        self.store.set_status(Ref.of(owner), status)
+        self.store.set_status(key, status)
 
 
 def pod_of(owner: Object) -> Object:

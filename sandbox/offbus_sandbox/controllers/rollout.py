@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Limits", "next_new", "next_old"]
+__all__ = ["Limits", "next_new", "next_old", "share"]
 
 DEFAULT = "25%"
 
@@ -27,13 +27,13 @@ class Limits:
         if strategy.get("type") == "Recreate":
             return cls(0, replicas)
         rolling = strategy.get("rollingUpdate") or {}
-        surge = resolve(rolling.get("maxSurge"), replicas, up=True)
-        unavailable = resolve(rolling.get("maxUnavailable"), replicas, up=False)
+        surge = share(rolling.get("maxSurge"), replicas, up=True)
+        unavailable = share(rolling.get("maxUnavailable"), replicas, up=False)
         return cls(surge, unavailable if surge or unavailable else 1)
 
 
-def resolve(value: Any, replicas: int, *, up: bool) -> int:
-    """A count, or a percentage of the replicas (25 % when absent). Raises ValueError for anything else."""
+def share(value: Any, replicas: int, *, up: bool) -> int:
+    """A count, or a percentage of the replicas (25 % when absent), rounded. Raises ValueError for anything else."""
     value = DEFAULT if value is None else value
     if isinstance(value, str) and value.endswith("%"):
         part = replicas * int(value[:-1]) / 100

@@ -35,25 +35,20 @@ class TaintEviction(Controller[Ref]):
         pod = self.store.find(key)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             return
-        stay = self._stay_s(pod)
+        node = self.store.find(Ref("Node", pod["spec"].get("nodeName", "")))
+        taints = (node or {"spec": {}})["spec"].get("taints") or ()
+        bounds = [tolerated_s(pod, t) for t in taints if t.get("effect") == "NoExecute"]
+        finite = [bound for bound in bounds if bound is not None]
         uid = pod["metadata"]["uid"]
-        if stay is None:
+        if not finite:  # it may stay for ever
             self._until.pop(uid, None)
             return
-        until = self._until.setdefault(uid, anyio.current_time() + stay)
+        until = self._until.setdefault(uid, anyio.current_time() + min(finite))
         if anyio.current_time() >= until:
             del self._until[uid]
             self.store.delete(key)
         else:
             self.look_again(key, until - anyio.current_time())
-
-    def _stay_s(self, pod: Object) -> float | None:
-        """Seconds that the pod may stay; None: no limit."""
-        node = self.store.find(Ref("Node", pod["spec"].get("nodeName", "")))
-        taints = (node or {"spec": {}})["spec"].get("taints") or ()
-        bounds = [tolerated_s(pod, t) for t in taints if t.get("effect") == "NoExecute"]
-        finite = [bound for bound in bounds if bound is not None]
-        return min(finite) if finite else None
 
 
 def tolerated_s(pod: Object, taint: Mapping[str, Any]) -> float | None:
