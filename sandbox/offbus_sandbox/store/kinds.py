@@ -25,8 +25,18 @@ Problems = Iterator[str]
 
 def default_kind(obj: Object) -> Object:
     """`obj` with the defaults that the API server fills in."""
-    default = DEFAULTS.get(obj["kind"])
-    return default(obj) if default else obj
+    match obj["kind"]:
+        case "Pod":
+            spec = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, **given(obj.get("spec"))}
+            return {**obj, "spec": spec, "status": {"phase": "Pending"}}
+        case "Namespace":
+            return {**obj, "status": {"phase": "Active"}}
+        case "Deployment" | "ReplicaSet" | "StatefulSet":
+            return {**obj, "spec": {"replicas": 1, **given(obj.get("spec"))}}
+        case "PodDisruptionBudget" | "Node":
+            return {**obj, "spec": given(obj.get("spec"))}
+        case _:
+            return obj
 
 
 def check_kind(new: Object, old: Object | None) -> None:
@@ -35,19 +45,6 @@ def check_kind(new: Object, old: Object | None) -> None:
     found = list(check(new, old)) if check else []
     if found:
         raise Invalid(f"{Ref.of(new)}: {'; '.join(found)}")
-
-
-def default_pod(obj: Object) -> Object:
-    spec = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 30, **given(obj.get("spec"))}
-    return {**obj, "spec": spec, "status": {"phase": "Pending"}}
-
-
-def default_replicas(obj: Object) -> Object:
-    return {**obj, "spec": {"replicas": 1, **given(obj.get("spec"))}}
-
-
-def default_spec(obj: Object) -> Object:
-    return {**obj, "spec": given(obj.get("spec"))}
 
 
 def given(value: Any) -> dict[str, Any]:
@@ -97,20 +94,15 @@ def check_graph(new: Object, _old: Object | None) -> Problems:
     if found:
         yield from found
     elif beta:
-        yield from check_components(new["spec"])
+        for one in new["spec"]["components"]:
+            where = f"spec.components[{one['name']}]"
+            if any(c["name"] == "main" for c in one["podTemplate"]["spec"]["containers"]):
+                yield from check_part(one, where, "podTemplate.spec.containers[main]")
+            else:
+                yield f"{where}.podTemplate.spec.containers needs a container named main"
     else:
         for name, service in new["spec"]["services"].items():
             yield from check_part(service, f"spec.services.{name}", "extraPodSpec.mainContainer")
-
-
-def check_components(spec: Mapping[str, Any]) -> Problems:
-    """v1beta1."""
-    for one in spec["components"]:
-        where = f"spec.components[{one['name']}]"
-        if not any(c["name"] == "main" for c in one["podTemplate"]["spec"]["containers"]):
-            yield f"{where}.podTemplate.spec.containers needs a container named main"
-            continue
-        yield from check_part(one, where, "podTemplate.spec.containers[main]")
 
 
 def check_part(part: Mapping[str, Any], where: str, container: str) -> Problems:
@@ -125,15 +117,6 @@ def check_part(part: Mapping[str, Any], where: str, container: str) -> Problems:
         yield f"{where}.{container} needs a command: pods are processes here, and images are not pulled"
 
 
-DEFAULTS: Mapping[str, Callable[[Object], Object]] = {
-    "Pod": default_pod,
-    "Namespace": lambda obj: {**obj, "status": {"phase": "Active"}},
-    "Deployment": default_replicas,
-    "ReplicaSet": default_replicas,
-    "StatefulSet": default_replicas,
-    "PodDisruptionBudget": default_spec,
-    "Node": default_spec,
-}
 CHECKS: Mapping[str, Callable[[Object, Object | None], Problems]] = {
     "Pod": check_pod,
     "Node": lambda new, _old: problems(NodeSpec, new.get("spec")),

@@ -37,19 +37,13 @@ def endpoints(pods: Iterable[Object]) -> dict[str, Any]:
 
 
 def endpoint(pod: Object) -> dict[str, Any]:
-    """The entry of one ready pod."""
+    """The entry of one ready pod, with the port that clients use."""
+    ports: list[Mapping[str, Any]] = [p for c in containers(pod["spec"]) for p in c.get("ports") or ()]
+    by_name = {p.get("name"): p for p in ports}
+    found = [*(by_name[name] for name in PREFERRED_PORTS if name in by_name), *ports]
     return {
         "pod": pod["metadata"]["name"],
         "ip": pod["status"]["podIP"],
-        "port": announced_port(pod),
+        "port": int(found[0]["containerPort"]) if found else None,
         "node": pod["spec"]["nodeName"],
     }
-
-
-def announced_port(pod: Object) -> int | None:
-    """The port that clients use."""
-    ports: list[Mapping[str, Any]] = [p for c in containers(pod["spec"]) for p in c.get("ports") or ()]
-    by_name = {p.get("name"): p for p in ports}
-    named = [by_name[name] for name in PREFERRED_PORTS if name in by_name]
-    found = [*named, *ports]
-    return int(found[0]["containerPort"]) if found else None

@@ -11,7 +11,6 @@ from typing import Any
 
 from offbus_sandbox.store.pod_shapes import LABEL
 from offbus_sandbox.store.served import resource_of
-from offbus_steps.kinds import ApiResource
 from offbus_steps.port import Conflict, Invalid, Object, Ref
 
 __all__ = ["WITHOUT_STATUS", "apply_patch", "now", "prepare_new"]
@@ -34,13 +33,7 @@ def prepare_new(obj: Mapping[str, Any]) -> Object:
     if obj.get("apiVersion") not in resource.versions:
         known = " or ".join(map(repr, resource.versions))
         raise Invalid(f"{resource.kind} has apiVersion {obj.get('apiVersion')!r}, not {known}")
-    meta = prepare_meta(resource, obj.get("metadata"))
-    body = {key: value for key, value in obj.items() if key != "status"}
-    return {**body, "metadata": meta}
-
-
-def prepare_meta(resource: ApiResource, given: Any) -> dict[str, Any]:
-    """The metadata of a new object."""
+    given = obj.get("metadata")
     if not isinstance(given, Mapping):
         raise Invalid(f"{resource.kind} has no metadata")
     if given.get("resourceVersion"):
@@ -54,7 +47,8 @@ def prepare_meta(resource: ApiResource, given: Any) -> dict[str, Any]:
     elif meta.pop("namespace", ""):
         raise Invalid(f"{resource.kind} is not in a namespace, but metadata.namespace is set")
     check_labels(meta)
-    return {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
+    meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
+    return {**{key: value for key, value in obj.items() if key != "status"}, "metadata": meta}
 
 
 def checked(form: re.Pattern[str], value: Any, what: str) -> str:
@@ -77,28 +71,12 @@ def apply_patch(old: Object, merged: Object, *, status: bool) -> Object:
 
     Raises Conflict when resourceVersion or uid do not match, Invalid when a fixed field would change.
     """
-    check_preconditions(old, merged)
-    if status:
-        return {**old, "status": merged.get("status", {})}
-    check_fixed(old, merged)
-    new = {key: value for key, value in merged.items() if key != "status"}
-    if "status" in old:
-        new["status"] = old["status"]
-    changed = any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status"})
-    generation = old["metadata"]["generation"] + changed
-    return {**new, "metadata": {**merged["metadata"], "generation": generation}}
-
-
-def check_preconditions(old: Object, merged: Object) -> None:
-    """A patch with a version or uid applies only to that one. Raises Conflict."""
-    for field in ("resourceVersion", "uid"):
+    for field in ("resourceVersion", "uid"):  # a patch that has one of them is for that one only
         have, want = old["metadata"][field], merged["metadata"].get(field)
         if want != have:
             raise Conflict(f"{Ref.of(old)} has {field} {have}, the patch is for {want}", hint="read it again")
-
-
-def check_fixed(old: Object, merged: Object) -> None:
-    """Refuse changes of fixed fields. Raises Invalid."""
+    if status:
+        return {**old, "status": merged.get("status", {})}
     for field in FIXED:
         if merged["metadata"].get(field) != old["metadata"].get(field):
             raise Invalid(f"metadata.{field} of {Ref.of(old)} cannot be changed")
@@ -106,3 +84,9 @@ def check_fixed(old: Object, merged: Object) -> None:
         if merged.get(field) != old[field]:
             raise Invalid(f"{field} of {Ref.of(old)} cannot be changed")
     check_labels(merged["metadata"])
+    new = {key: value for key, value in merged.items() if key != "status"}
+    if "status" in old:
+        new["status"] = old["status"]
+    changed = any(new.get(key) != old.get(key) for key in {*new, *old} - {"metadata", "status"})
+    generation = old["metadata"]["generation"] + changed
+    return {**new, "metadata": {**merged["metadata"], "generation": generation}}

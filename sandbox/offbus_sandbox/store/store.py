@@ -72,7 +72,17 @@ class Store:
             raise Conflict(f"{ref} already exists")
         if dry_run:
             return new
-        self._ensure_namespace(ref.namespace)
+        home = Ref("Namespace", ref.namespace)
+        found = self.find(home)
+        if (
+            ref.namespace and found is None
+        ):  # made with its first object: nothing else here creates namespaces
+            made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ref.namespace}}
+            self._commit(WatchType.ADDED, home, default_kind(prepare_new(made)))
+        elif found is not None and found["metadata"].get("deletionTimestamp"):
+            raise Forbidden(
+                f"{home} is being terminated: nothing can be created in it", hint="wait until it is gone"
+            )
         return self._commit(WatchType.ADDED, ref, new)
 
     def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
@@ -143,20 +153,6 @@ class Store:
         marked = {**meta, "deletionTimestamp": now(), "deletionGracePeriodSeconds": grace}
         return self._commit(WatchType.MODIFIED, ref, {**old, "metadata": marked})
 
-    def _ensure_namespace(self, namespace: str) -> None:
-        """Create the namespace with its first object: nothing else here creates namespaces."""
-        if not namespace:
-            return
-        ref = Ref("Namespace", namespace)
-        found = self.find(ref)
-        if found is None:
-            made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-            self._commit(WatchType.ADDED, ref, default_kind(prepare_new(made)))
-        elif found["metadata"].get("deletionTimestamp"):
-            raise Forbidden(
-                f"{ref} is being terminated: nothing can be created in it", hint="wait until it is gone"
-            )
-
     def _commit(self, kind: WatchType, ref: Ref, obj: Object) -> Object:
         version = self.history.last + 1
         stored = {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version)}}
@@ -183,18 +179,13 @@ def in_scope(changes: Iterable[Change], kind: str, namespace: str, selects: Sele
         meta = change.object["metadata"]
         if change.object["kind"] != kind or namespace not in ("", meta.get("namespace", "")):
             continue
-        seen = seen_type(change, selects)
-        if seen is not None:
+        was = change.before is not None and selects(labels_of(change.before))
+        is_now = change.type is not WatchType.DELETED and selects(labels_of(change.object))
+        if is_now:
+            seen = WatchType.MODIFIED if was else WatchType.ADDED
             yield Change(change.version, seen, change.object, change.before)
-
-
-def seen_type(change: Change, selects: Selector) -> WatchType | None:
-    """How a watch with a selector sees a change; None when it does not see it."""
-    was = change.before is not None and selects(labels_of(change.before))
-    is_now = change.type is not WatchType.DELETED and selects(labels_of(change.object))
-    if is_now:
-        return WatchType.MODIFIED if was else WatchType.ADDED
-    return WatchType.DELETED if was else None
+        elif was:
+            yield Change(change.version, WatchType.DELETED, change.object, change.before)
 
 
 def is_bound_pod(obj: Object) -> bool:
