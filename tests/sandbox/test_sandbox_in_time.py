@@ -181,7 +181,7 @@ async def test_a_container_that_cannot_start_backs_off_and_says_so(tmp_path: Pat
         seen.append((anyio.current_time(), status["restartCount"], status["state"]["waiting"]["reason"]))
 
     one = Container(
-        PodView(host, spec, "127.0.0.1", changed), spec["spec"]["containers"][0], [], policy="Always"
+        PodView(host, spec, "127.0.0.1", changed, 1.0), spec["spec"]["containers"][0], [], policy="Always"
     )
     with anyio.move_on_after(9):
         await one.run()

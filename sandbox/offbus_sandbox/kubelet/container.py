@@ -4,6 +4,7 @@ A failure to start (no such program, a bad reference) is a state of the containe
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import anyio
@@ -23,15 +24,17 @@ UNKNOWN = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": "the 
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
+@dataclass(slots=True)
 class PodView:
-    """What a container needs to know of its pod; `changed` is called whenever a container's status changes."""
+    """What a container needs to know of its pod."""
 
-    def __init__(self, host: Host, pod: Object, ip: str, changed: Callable[[], None]) -> None:
-        self.host = host
-        self.pod = pod
-        self.ip = ip
-        self.changed = changed
-        self.grace_s = float(pod["spec"]["terminationGracePeriodSeconds"])
+    host: Host
+    pod: Object
+    ip: str
+    changed: Callable[[], None]
+    """Called whenever a container's status changes."""
+    grace_s: float
+    """How long its processes may take to end: the pod's own grace, or that of its deletion."""
 
 
 class Container:

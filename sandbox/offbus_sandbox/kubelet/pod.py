@@ -30,7 +30,8 @@ class PodWorker:
         self._ref = Ref.of(pod)
         self._uid = pod["metadata"]["uid"]
         with_ip = {**pod, "status": {**pod.get("status", {}), "podIP": ip, "hostIP": "127.0.0.1"}}
-        self._view = PodView(host, with_ip, ip, self._publish)
+        grace_s = float(pod["spec"]["terminationGracePeriodSeconds"])
+        self._view = PodView(host, with_ip, ip, self._publish, grace_s)
         self._scope = anyio.CancelScope()
         self._stopped_at = 0.0
         self._initialized = False

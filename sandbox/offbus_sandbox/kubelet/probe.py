@@ -54,19 +54,16 @@ class Probe:
         try:
             with anyio.fail_after(self.timeout_s):
                 if http is not None:
-                    return await self._http(client, http)
+                    path = str(http.get("path") or "/").encode()
+                    url = httpx.URL(scheme="http", host=self.host, port=self.port, raw_path=path)
+                    headers = [(h["name"], h["value"]) for h in http.get("httpHeaders") or ()]
+                    answer = await client.get(url, headers=headers)
+                    return 200 <= answer.status_code < 400
                 _, writer = await asyncio.open_connection(self.host, self.port)
                 writer.close()
                 return True
         except (TimeoutError, OSError, httpx.HTTPError):
             return False
-
-    async def _http(self, client: ProbeClient, http: Mapping[str, Any]) -> bool:
-        path = str(http.get("path") or "/")
-        url = httpx.URL(scheme="http", host=self.host, port=self.port, raw_path=path.encode())
-        headers = [(h["name"], h["value"]) for h in http.get("httpHeaders") or ()]
-        answer = await client.get(url, headers=headers)
-        return 200 <= answer.status_code < 400
 
 
 async def watch_probe(probe: Probe, client: ProbeClient, report: Report, *, start: bool) -> None:
