@@ -39,13 +39,19 @@ def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None
     """Start a sandbox, or resume one whose supervisor was killed."""
     import anyio
 
+    from offbus.errors import CouldNotRun
     from offbus_sandbox.config import SandboxConfig
     from offbus_sandbox.local.launch import is_running, start
 
     layout = layout_of(name)
     config = SandboxConfig(nodes=nodes, gpus_per_node=gpus)
     config = config if responder else config.model_copy(update={"responder": None})
-    refuse_other(layout, config, name)
+    if layout.config.exists() and SandboxConfig.load(layout.config) != config:
+        # a sandbox with users and objects is never changed
+        raise CouldNotRun(
+            f"{name} already exists with a different number of nodes or GPUs, or a different responder",
+            hint=f"run `offbus local down{flag(name)}`, then `offbus local up` again",
+        )
     if is_running(layout):
         say(as_json, {"name": name, "folder": str(layout.real), "started": False}, f"{name} is already up")
         return
@@ -103,18 +109,6 @@ def layout_of(name: str) -> "Layout":
 
     folder: Path = folder_of(name)
     return Layout.of(folder)
-
-
-def refuse_other(layout: "Layout", config: Any, name: str) -> None:
-    """Raise CouldNotRun for another configuration: a sandbox with users and objects is never changed."""
-    from offbus.errors import CouldNotRun
-    from offbus_sandbox.config import SandboxConfig
-
-    if layout.config.exists() and SandboxConfig.load(layout.config) != config:
-        raise CouldNotRun(
-            f"{name} already exists with a different number of nodes or GPUs, or a different responder",
-            hint=f"run `offbus local down{flag(name)}`, then `offbus local up` again",
-        )
 
 
 def say(as_json: bool, report: dict[str, Any], text: str) -> None:

@@ -6,8 +6,7 @@ A run that cannot end now, because its process is suspended, loses its sandbox, 
 
 import select
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import anyio
@@ -27,27 +26,20 @@ __all__ = ["take_down"]
 
 def take_down(layout: Layout, *, force: bool) -> None:
     """End every process of the sandbox, remove its folder. Raises CouldNotRun, naming the run that uses it."""
-    with unused(layout, force=force):
-        anyio.run(stop, layout)
-        shutil.rmtree(layout.real)
-        layout.forget_alias()
-    if layout.real.exists():
-        raise CouldNotRun(f"{layout.real} still exists", hint="remove it by hand")
-
-
-@contextmanager
-def unused(layout: Layout, *, force: bool) -> Iterator[None]:
-    """Hold the sandbox's lock, so that nobody else uses it meanwhile."""
     if force:
         stop_user(layout)
-    with ExitStack() as held:
+    with ExitStack() as held:  # the sandbox's lock, so that nobody else uses it meanwhile
         try:
             held.enter_context(used_by(layout, "down"))
         except HeldElsewhere as err:
             holder = holder_of(layout.in_use)
             if not force or holder is None or not is_suspended(holder.pid):
                 raise in_the_way(layout, holder) from err
-        yield
+        anyio.run(stop, layout)
+        shutil.rmtree(layout.real)
+        layout.forget_alias()
+    if layout.real.exists():
+        raise CouldNotRun(f"{layout.real} still exists", hint="remove it by hand")
 
 
 def in_the_way(layout: Layout, holder: Holder | None) -> CouldNotRun:

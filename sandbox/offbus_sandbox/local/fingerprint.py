@@ -1,6 +1,5 @@
 """The part of the fingerprint that only a local cluster has: stray processes and armed pages."""
 
-from pathlib import Path
 from typing import Any
 
 from offbus_agent.page.abi import Ctl
@@ -14,14 +13,9 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
     """For `offbus.environment.Environment.fingerprint`, in addition to every cluster's. Raises Unavailable."""
     items: dict[str, Any] = {"Sandbox stray processes": await port.strays()}
     for folder in sorted((layout.root / "nodes").iterdir()):
-        items[f"Node/{folder.name} page"] = (
-            "armed" if is_armed(folder / "run/offbus/page/ctl") else "disarmed"
-        )
+        page = (
+            folder / "run/offbus/page/ctl"
+        )  # whoever wrote it: it is armed by the first word that processes check
+        armed = page.exists() and Ctl.from_buffer_copy(page.read_bytes()).armed
+        items[f"Node/{folder.name} page"] = "armed" if armed else "disarmed"
     return items
-
-
-def is_armed(page: Path) -> bool:
-    """Whether a node's control page makes calls fail: the first word that processes check, whoever wrote it."""
-    if not page.exists():
-        return False
-    return bool(Ctl.from_buffer_copy(page.read_bytes()).armed)

@@ -52,7 +52,11 @@ async def start(layout: Layout, config: SandboxConfig) -> None:
     finally:
         os.close(ready)
     if not message.get("ready"):
-        await refuse(layout, message)
+        if not is_running(layout):  # another supervisor may hold the folder
+            await end_leftovers(layout)
+        why = message.get("error") or "the supervisor ended without an error message"
+        hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
+        raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
 
 
 async def end_unready(layout: Layout, ready: int) -> None:
@@ -61,15 +65,6 @@ async def end_unready(layout: Layout, ready: int) -> None:
         with anyio.move_on_after(GONE_WITHIN_S):
             await heard(ready)
         await stop(layout)
-
-
-async def refuse(layout: Layout, message: Mapping[str, Any]) -> None:
-    """Raise CouldNotRun for a supervisor that has ended; end what it left, unless another one holds the folder."""
-    if not is_running(layout):
-        await end_leftovers(layout)
-    why = message.get("error") or "the supervisor ended without an error message"
-    hint = message.get("hint") or f"see {layout.logs / 'supervisor.log'}"
-    raise CouldNotRun(f"the local environment did not start: {why}", hint=str(hint))
 
 
 def launch(layout: Layout, tell: int) -> None:
@@ -121,21 +116,16 @@ async def heard(fd: int) -> Mapping[str, Any]:
 
 async def stop(layout: Layout) -> None:
     """End a sandbox, and verify that no process of it is left. Raises CouldNotRun with those that did not end."""
-    if is_running(layout):
-        await ask_to_stop(layout)
+    holder = holder_of(layout.lock) if is_running(layout) else None
+    supervisor = ProcessId.of(holder.pid) if holder is not None else None
+    if (
+        supervisor is not None
+    ):  # else whoever holds it ends with the rest, and so does one that takes too long
+        signal_process(supervisor, signal.SIGTERM)
+        with anyio.move_on_after(GONE_WITHIN_S):
+            await wait_gone(supervisor)
     await end_leftovers(layout)
     remaining = leftovers(layout)
     if remaining:
         names = ", ".join(f"{p.id.pid} {p.command()}" for p in remaining)
         raise CouldNotRun(f"cannot end processes of {layout.real}: {names}", hint="end them by hand")
-
-
-async def ask_to_stop(layout: Layout) -> None:
-    """Send SIGTERM to the lock's holder and wait for its end; one that takes too long is ended with the rest."""
-    holder = holder_of(layout.lock)
-    supervisor = ProcessId.of(holder.pid) if holder is not None else None
-    if supervisor is None:  # whoever it is, it ends with the rest
-        return
-    signal_process(supervisor, signal.SIGTERM)
-    with anyio.move_on_after(GONE_WITHIN_S):
-        await wait_gone(supervisor)

@@ -9,10 +9,11 @@ Nothing here is imported until a run or a recovery opens `local`.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Environment, Leftover, RunHandle
+from offbus.environment import Environment, RunHandle
 from offbus.errors import EnvironmentGone
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
@@ -55,7 +56,9 @@ async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -
                 yield cluster
     except BaseException:
         if not is_open:  # once it is open, `close` decides what stays for a recovery
-            run.unopened(await end_unopened(chosen, run.run_id))
+            where = f"the local environment in {chosen.layout.real}"
+            left = await leftover_after(lambda: end_own(chosen), where, run.run_id) if chosen.own else []
+            run.unopened(left)
         raise
 
 
@@ -89,18 +92,6 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
             raise
 
 
-async def end_unopened(chosen: ChosenSandbox, run: str) -> list[Leftover]:
-    """End a sandbox that was started for an environment that did not open: nobody else will close it.
-
-    Returns what has not verifiably ended.
-    """
-    if not chosen.own:
-        return []
-    return await leftover_after(
-        lambda: end_own(chosen), f"the local environment in {chosen.layout.real}", run
-    )
-
-
 async def end_own(chosen: ChosenSandbox) -> None:
     """End a run's own sandbox, and verify it. Raises CouldNotRun, OSError."""
     await stop(chosen.layout)
@@ -108,12 +99,12 @@ async def end_own(chosen: ChosenSandbox) -> None:
     chosen.layout.forget_alias()
 
 
+@dataclass(frozen=True, slots=True)
 class Unserved:
     """A sandbox that never opened: nothing was changed in it, so a recovery only ends it."""
 
-    def __init__(self, chosen: ChosenSandbox, run: RunHandle) -> None:
-        self._chosen = chosen
-        self._run = run
+    chosen: ChosenSandbox
+    run: RunHandle
 
     async def fingerprint(self) -> dict[str, Any]:
         """There is none from before, so there is nothing to compare."""
@@ -121,8 +112,8 @@ class Unserved:
 
     async def close(self, *, finished: bool) -> None:
         """End what is left of it. Raises CouldNotRun, OSError."""
-        self._run.progress("ending the local environment")
-        await end_own(self._chosen)
+        self.run.progress("ending the local environment")
+        await end_own(self.chosen)
 
 
 @asynccontextmanager

@@ -46,7 +46,13 @@ class ChosenSandbox:
         if persistent is None:
             return cls(Layout.of(run_dir / OWN), options.config(), own=True)
         config = SandboxConfig.load(persistent.config)
-        refuse_differences(options, config, persistent)
+        wanted, name = options.config(), persistent.real.name
+        for field in ("nodes", "gpus_per_node", "responder", "driver"):  # what differs is never ignored
+            if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
+                raise CouldNotRun(
+                    f"the running sandbox {name!r} has a different `{field}` from the scenario",
+                    hint=f"run `offbus local down --name {name}`, or remove `{field}` from the scenario",
+                )
         return cls(persistent, config, own=False)
 
     @property
@@ -99,18 +105,6 @@ def persistent_sandbox(options: LocalOptions) -> Layout | None:
             hint=f"run `offbus local up --name {options.sandbox}`",
         )
     return None
-
-
-def refuse_differences(options: LocalOptions, config: SandboxConfig, persistent: Layout) -> None:
-    """Raise CouldNotRun for options that differ from the running sandbox's: they are never ignored."""
-    wanted = options.config()
-    for field in ("nodes", "gpus_per_node", "responder", "driver"):
-        if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
-            name = persistent.real.name
-            raise CouldNotRun(
-                f"the running sandbox {name!r} has a different `{field}` from the scenario",
-                hint=f"run `offbus local down --name {name}`, or remove `{field}` from the scenario",
-            )
 
 
 def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
