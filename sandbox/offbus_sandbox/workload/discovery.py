@@ -7,6 +7,7 @@ listing stays. Must not: see other graphs, or change anything.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -22,14 +23,14 @@ from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 __all__ = ["GraphPods", "graph_pods"]
 
 
+@dataclass(slots=True)
 class GraphPods:
     """Implements `endpoints.Source` over a watch."""
 
-    def __init__(self, objects: Objects, own: OwnGraph) -> None:
-        self._objects = objects
-        self._own = own
-        self._pods: dict[Ref, Object] = {}
-        self._listing = Listing()
+    objects: Objects
+    own: OwnGraph
+    _pods: dict[Ref, Object] = field(default_factory=dict)
+    _listing: Listing = field(default_factory=Listing)
 
     def listing(self) -> Listing:
         """The ready pods, as of the last change."""
@@ -37,8 +38,8 @@ class GraphPods:
 
     async def run(self) -> None:
         """Follow the pods until cancelled."""
-        labels = f"{GRAPH_LABEL}={self._own.graph}"
-        async for seen in follow(self._objects, "Pod", namespace=self._own.namespace, labels=labels):
+        labels = f"{GRAPH_LABEL}={self.own.graph}"
+        async for seen in follow(self.objects, "Pod", namespace=self.own.namespace, labels=labels):
             if seen.object is None:
                 self._pods.pop(seen.ref, None)
             else:

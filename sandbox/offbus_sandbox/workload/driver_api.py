@@ -8,9 +8,10 @@ error; `OSError` means that there is no driver. Must not: retry, or survive an e
 import ctypes
 from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CudaError", "Driver"]
+__all__ = ["CudaError", "Device", "Driver"]
 
 LIBRARY = "libcuda.so.1"
 _UNKNOWN = "CUDA_ERROR_UNKNOWN"
@@ -30,6 +31,17 @@ class CudaError(Exception):
         self.name = name
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device and its primary context."""
+
+    uuid: bytes
+    """16 bytes."""
+    name: str
+    """Such as "NVIDIA H100 80GB HBM3"."""
+    context: Handle
+
+
 class Driver:
     """The loaded library. Raises OSError when there is none, CudaError when `cuInit` fails."""
 
@@ -43,43 +55,25 @@ class Driver:
         self._call("cuDeviceGetCount", byref(count))
         return count.value
 
-    def device(self, ordinal: int) -> int:
-        """The device handle of an ordinal."""
-        device = c_int()
+    def open_device(self, ordinal: int) -> Device:
+        """Open the device of an ordinal; its context becomes current in the calling thread."""
+        device, uuid, name = c_int(), (ctypes.c_ubyte * 16)(), ctypes.create_string_buffer(100)
         self._call("cuDeviceGet", byref(device), c_int(ordinal))
-        return device.value
-
-    def device_uuid(self, device: int) -> bytes:
-        """The 16 bytes of the device's UUID."""
-        uuid = (ctypes.c_ubyte * 16)()
-        self._call("cuDeviceGetUuid_v2", byref(uuid), c_int(device))
-        return bytes(uuid)
-
-    def device_name(self, device: int) -> str:
-        """The device's name, such as "NVIDIA H100 80GB HBM3"."""
-        name = ctypes.create_string_buffer(100)
-        self._call("cuDeviceGetName", name, c_int(len(name)), c_int(device))
-        return name.value.decode("utf-8", "replace")
-
-    def retain_context(self, device: int) -> Handle:
-        """The device's primary context."""
+        self._call("cuDeviceGetUuid_v2", byref(uuid), device)
+        self._call("cuDeviceGetName", name, c_int(len(name)), device)
         context = Handle()
-        self._call("cuDevicePrimaryCtxRetain", byref(context), c_int(device))
-        return context
+        self._call("cuDevicePrimaryCtxRetain", byref(context), device)
+        self.set_current(context)
+        return Device(bytes(uuid), name.value.decode("utf-8", "replace"), context)
 
     def set_current(self, context: Handle) -> None:
         """Make a context current in the calling thread."""
         self._call("cuCtxSetCurrent", context)
 
-    def load_module(self, image: bytes) -> Handle:
-        """Load a module from PTX text into the current context."""
-        module = Handle()
+    def load_kernel(self, image: bytes, name: str) -> Handle:
+        """A kernel of a module, which is loaded from PTX text into the current context."""
+        module, function = Handle(), Handle()
         self._call("cuModuleLoadData", byref(module), c_char_p(image))
-        return module
-
-    def function(self, module: Handle, name: str) -> Handle:
-        """A kernel of a module."""
-        function = Handle()
         self._call("cuModuleGetFunction", byref(function), module, c_char_p(name.encode()))
         return function
 

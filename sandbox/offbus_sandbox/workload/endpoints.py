@@ -8,6 +8,7 @@ workers; for one that cannot be parsed, the last good listing stays, and the err
 import json
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -46,32 +47,29 @@ class Source(Protocol):
         """The ready pods now."""
 
 
+@dataclass(slots=True)
 class EndpointsFile:
     """The file of a local sandbox."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stamp: tuple[int, int] | None = None
-        self._read = Listing()
+    path: Path
+    _stamp: tuple[int, int] | None = None
+    _read: Listing = field(default_factory=Listing)
 
     def listing(self) -> Listing:
         """The pods in the file."""
         try:
-            stat = self._path.stat()
+            stat = self.path.stat()
         except FileNotFoundError:
             self._stamp, self._read = None, Listing()
             return self._read
         stamp = (stat.st_ino, stat.st_mtime_ns)
         if stamp != self._stamp:
-            self._stamp, self._read = stamp, self._load()
+            self._stamp = stamp
+            try:
+                self._read = Listing.model_validate(json.loads(self.path.read_bytes()))
+            except (OSError, ValueError, ValidationError) as err:
+                _log.error("cannot use %s, the endpoints stay unchanged: %s", self.path, err)
         return self._read
-
-    def _load(self) -> Listing:
-        try:
-            return Listing.model_validate(json.loads(self._path.read_bytes()))
-        except (OSError, ValueError, ValidationError) as err:
-            _log.error("cannot use %s, the endpoints stay unchanged: %s", self._path, err)
-            return self._read
 
 
 class Endpoints:

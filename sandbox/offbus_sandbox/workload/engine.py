@@ -62,7 +62,11 @@ class Engine:
         try:
             token = await loop.run_in_executor(self._thread, self._generate, prompt, position)
         except (CudaError, WrongResultError) as err:
-            raise self._dead(err) from err
+            if not self.died.is_set():
+                _log.critical("%s", err)
+                _log.critical("the engine is dead, ending the process")
+                self.died.set()
+            raise EngineDeadError(str(err)) from err
         self.tokens += 1
         await asyncio.sleep(max(0.0, due - loop.time()))
         return token
@@ -74,13 +78,6 @@ class Engine:
         except CudaError:
             self.generator.telemetry.read()
             raise
-
-    def _dead(self, err: CudaError | WrongResultError) -> EngineDeadError:
-        if not self.died.is_set():
-            _log.critical("%s", err)
-            _log.critical("the engine is dead, ending the process")
-            self.died.set()
-        return EngineDeadError(str(err))
 
 
 def _warm_generator() -> Generator:

@@ -27,28 +27,25 @@ from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile, Source
 from offbus_sandbox.workload.own_graph import own_graph
 from offbus_sandbox.workload.relay import BrokenError, Exchange, NoWorkerError, Relay
 from offbus_sandbox.workload.requests import RequestError
-from offbus_sandbox.workload.serving import Server
+from offbus_sandbox.workload.serving import Server, live
 
 __all__ = ["main"]
 
 
 class Frontend:
-    """The routes."""
+    """The routes; `app` is the ASGI application."""
 
     def __init__(self, endpoints: Endpoints, relay: Relay) -> None:
         self._endpoints = endpoints
         self._relay = relay
         self._requests = {"total": 0, "broken": 0, "no_worker": 0}
-
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        return Starlette(
+        self.app = Starlette(
             routes=[
                 Route("/v1/models", self.models),
                 Route("/v1/chat/completions", self.generate, methods=["POST"]),
                 Route("/v1/completions", self.generate, methods=["POST"]),
                 Route("/health", self.health),
-                Route("/live", self.live),
+                Route("/live", live),
                 Route("/metrics.json", self.metrics),
             ]
         )
@@ -58,10 +55,6 @@ class Frontend:
         ready = self._endpoints.ready()
         body = {"status": "healthy" if ready else "unhealthy", "instances": [w.model_dump() for w in ready]}
         return JSONResponse(body, 200 if ready else 503)
-
-    async def live(self, _: Request) -> Response:
-        """The event loop runs."""
-        return JSONResponse({"status": "live"})
 
     async def metrics(self, _: Request) -> Response:
         """Counts."""
@@ -80,11 +73,16 @@ class Frontend:
         self._requests["total"] += 1
         try:
             body = await read_body(request)
-            streams = _asks_for_stream(body)
+            try:
+                given = json.loads(body)
+            except ValueError as err:
+                raise RequestError(f"the body is not JSON: {err}") from err
+            if not isinstance(given, dict):
+                raise RequestError("the body must be a JSON object")
         except RequestError as err:
             return JSONResponse(err.body, err.status)
         exchange = self._relay.exchange(request.url.path, body, uuid.uuid4().hex)
-        if streams:
+        if given.get("stream") is True:
             return StreamingResponse(self._stream(exchange), media_type="text/event-stream")
         return await self._whole(exchange)
 
@@ -108,16 +106,6 @@ class Frontend:
             yield sse(_error(err, 503)) + DONE
 
 
-def _asks_for_stream(body: bytes) -> bool:
-    try:
-        given = json.loads(body)
-    except ValueError as err:
-        raise RequestError(f"the body is not JSON: {err}") from err
-    if not isinstance(given, dict):
-        raise RequestError("the body must be a JSON object")
-    return given.get("stream") is True
-
-
 def _error(err: Exception, code: int) -> dict[str, object]:
     return {"error": {"message": str(err), "type": "ServiceUnavailable", "param": None, "code": code}}
 
@@ -129,7 +117,7 @@ async def run(args: argparse.Namespace) -> None:
         endpoints = Endpoints(source, workers=args.workers, own=own)
         relay = Relay(endpoints, args.migration_limit)
         try:
-            await Server(Frontend(endpoints, relay).app(), args.port, drain_s=args.drain_s).serve()
+            await Server(Frontend(endpoints, relay).app, args.port, drain_s=args.drain_s).serve()
         finally:
             await relay.close()
 

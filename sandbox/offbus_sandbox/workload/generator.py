@@ -72,15 +72,15 @@ class Generator:
         return words[0]
 
     def _open(self, ordinal: int) -> Gpu:
-        device = self._driver.device(ordinal)
-        uuid, name = uuid_text(self._driver.device_uuid(device)), self._driver.device_name(device)
-        context = self._driver.retain_context(device)
-        self._driver.set_current(context)
-        function = self._driver.function(self._driver.load_module(MODULE), KERNEL_NAME)
-        return Gpu(uuid, name, context, function)
+        device = self._driver.open_device(ordinal)
+        function = self._driver.load_kernel(MODULE, KERNEL_NAME)
+        return Gpu(uuid_text(device.uuid), device.name, device.context, function)
 
     def _compute(self, gpu: Gpu, prompt: str, position: int) -> str:
-        x, y = _inputs(prompt, position)
+        # small whole numbers: float32 arithmetic on them is exact, in any order, on any machine
+        digest = hashlib.shake_256(f"{position}\0{prompt}".encode()).digest(2 * ELEMENTS)
+        numbers = struct.unpack(f"{2 * ELEMENTS}B", digest)
+        x, y = array("f", numbers[:ELEMENTS]), array("f", numbers[ELEMENTS:])
         result = self._on_device(gpu, x, y)
         expected = array("f", (FACTOR * a + b for a, b in zip(x, y, strict=True)))
         if result != expected:
@@ -102,10 +102,3 @@ class Generator:
         driver.free(at_x)
         driver.free(at_y)
         return result
-
-
-def _inputs(prompt: str, position: int) -> "tuple[array[float], array[float]]":
-    """Small whole numbers: float32 arithmetic on them is exact, in any order, on any machine."""
-    digest = hashlib.shake_256(f"{position}\0{prompt}".encode()).digest(2 * ELEMENTS)
-    numbers = struct.unpack(f"{2 * ELEMENTS}B", digest)
-    return array("f", numbers[:ELEMENTS]), array("f", numbers[ELEMENTS:])

@@ -11,28 +11,33 @@ import os
 import signal
 
 import uvicorn
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from offbus_agent.http.uvicorn_server import OwnSignals
 
-__all__ = ["Server", "pod_ip"]
+__all__ = ["Server", "live"]
 
 _log = logging.getLogger(__name__)
 
 
-def pod_ip() -> str:
-    """The address to serve on: the pod's own (in a cluster all its addresses), else loopback."""
-    in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
-    return os.environ.get("POD_IP") or ("0.0.0.0" if in_cluster else "127.0.0.1")
+async def live(_: Request) -> Response:
+    """`GET /live`: the event loop runs."""
+    return JSONResponse({"status": "live"})
 
 
 class Server:
-    """One server. Make it inside the event loop."""
+    """One server, on the pod's own address (in a cluster on all its addresses), else on loopback.
+
+    Make it inside the event loop.
+    """
 
     def __init__(self, app: ASGIApp, port: int, *, drain_s: int) -> None:
+        in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ
         config = uvicorn.Config(
             app,
-            host=pod_ip(),
+            host=os.environ.get("POD_IP") or ("0.0.0.0" if in_cluster else "127.0.0.1"),
             port=port,
             log_level="warning",
             access_log=False,

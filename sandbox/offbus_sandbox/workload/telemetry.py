@@ -22,9 +22,6 @@ _log = logging.getLogger(__name__)
 class NvmlError(Exception):
     """Raised when an NVML call does not return NVML_SUCCESS."""
 
-    def __init__(self, function: str, code: int, text: str) -> None:
-        super().__init__(f"NVML error: {text} ({code}) in {function}")
-
 
 class _Utilization(ctypes.Structure):
     _fields_ = (("gpu", c_uint), ("memory", c_uint))
@@ -63,7 +60,20 @@ class Telemetry:
         if self._nvml is None:
             return
         for gpu in self.gpus:
-            _read(self._nvml, gpu)
+            handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
+            try:
+                self._nvml.call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
+                self._nvml.call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
+                gpu.temperature_c = celsius.value
+                self._nvml.call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
+                gpu.utilization_percent = int(rates.gpu)
+            except NvmlError as err:
+                gpu.errors += 1
+                if str(err) != gpu.last_error:
+                    _log.error("%s: %s", gpu.uuid, err)
+                gpu.last_error = str(err)
+            else:
+                gpu.last_error = ""
 
 
 class _Nvml:
@@ -79,21 +89,5 @@ class _Nvml:
         if code != 0:
             describe = self._lib.nvmlErrorString
             describe.restype = c_char_p
-            raise NvmlError(name, code, (describe(c_int(code)) or b"unknown").decode("ascii", "replace"))
-
-
-def _read(nvml: _Nvml, gpu: GpuTelemetry) -> None:
-    handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
-    try:
-        nvml.call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
-        nvml.call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
-        gpu.temperature_c = celsius.value
-        nvml.call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
-        gpu.utilization_percent = int(rates.gpu)
-    except NvmlError as err:
-        gpu.errors += 1
-        if str(err) != gpu.last_error:
-            _log.error("%s: %s", gpu.uuid, err)
-        gpu.last_error = str(err)
-    else:
-        gpu.last_error = ""
+            text = (describe(c_int(code)) or b"unknown").decode("ascii", "replace")
+            raise NvmlError(f"NVML error: {text} ({code}) in {name}")

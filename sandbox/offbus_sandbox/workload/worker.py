@@ -25,7 +25,7 @@ from offbus_sandbox.workload.driver_api import CudaError
 from offbus_sandbox.workload.engine import Engine, EngineDeadError
 from offbus_sandbox.workload.generator import WrongResultError
 from offbus_sandbox.workload.requests import Job, RequestError, chat_job, completion_job
-from offbus_sandbox.workload.serving import Server
+from offbus_sandbox.workload.serving import Server, live
 
 __all__ = ["main"]
 
@@ -36,22 +36,19 @@ _log = logging.getLogger(__name__)
 
 
 class Worker:
-    """The routes."""
+    """The routes; `app` is the ASGI application."""
 
     def __init__(self, model: str, engine: Engine) -> None:
         self._model = model
         self._engine = engine
         self._requests = {"total": 0, "in_flight": 0, "failed": 0}
-
-    def app(self) -> Starlette:
-        """The ASGI application."""
-        return Starlette(
+        self.app = Starlette(
             routes=[
                 Route("/v1/models", self.models),
                 Route("/v1/chat/completions", self.chat, methods=["POST"]),
                 Route("/v1/completions", self.complete, methods=["POST"]),
                 Route("/health", self.health),
-                Route("/live", self.live),
+                Route("/live", live),
                 Route("/metrics.json", self.metrics),
             ]
         )
@@ -65,10 +62,6 @@ class Worker:
         """Ready for requests."""
         ready = self._engine.is_ready
         return JSONResponse({"status": "ready" if ready else "notready"}, 200 if ready else 503)
-
-    async def live(self, _: Request) -> Response:
-        """The event loop runs."""
-        return JSONResponse({"status": "live"})
 
     async def metrics(self, _: Request) -> Response:
         """Counts, and the NVML readings of the last request."""
@@ -99,9 +92,6 @@ class Worker:
             return JSONResponse(err.body, err.status)
         if job.stream:
             return StreamingResponse(self._stream(job), media_type="text/event-stream")
-        return await self._whole(job)
-
-    async def _whole(self, job: Job) -> Response:
         try:
             tokens = [token async for _, token in self._tokens(job)]
         except EngineDeadError as err:
@@ -140,7 +130,7 @@ async def run(args: argparse.Namespace) -> int:
     except (OSError, RuntimeError, CudaError, WrongResultError) as err:
         _log.critical("the engine cannot start: %s", err)
         return 1
-    server = Server(Worker(args.model, engine).app(), args.port, drain_s=args.drain_s)
+    server = Server(Worker(args.model, engine).app, args.port, drain_s=args.drain_s)
     watch = asyncio.create_task(_stop_when_dead(engine, server))
     await server.serve()
     watch.cancel()
