@@ -64,9 +64,12 @@ async def asked(folder: Path, port: int, *, stream: bool, within_s: float = 20.0
     layout.make()
     where = layout.endpoints(TARGET.namespace, TARGET.name)
     where.write_text(json.dumps({"services": {"target": [{"ip": "127.0.0.1"}]}, "frontends": ["target"]}))
-    async with httpx.AsyncClient(trust_env=False) as client:
-        traffic = LocalTraffic(client, None, layout)  # type: ignore[arg-type]  # objects are only read for pods
-        return await ask(traffic, TARGET, port, Question("m", "p", 1, stream), within_s)
+    try:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            traffic = LocalTraffic(client, None, layout)  # type: ignore[arg-type]  # objects are only read for pods
+            return await ask(traffic, TARGET, port, Question("m", "p", 1, stream), within_s)
+    finally:
+        layout.forget_alias()
 
 
 @pytest.mark.parametrize(
