@@ -7,6 +7,7 @@ as long is Silent: the supervisor was stopped, or hangs.
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -34,21 +35,21 @@ MERGE_PATCH = {"content-type": "application/merge-patch+json"}
 SILENT_AFTER_S = 30.0
 
 
+@dataclass(frozen=True, slots=True)
 class LocalObjects(Objects):
     """See `offbus_steps.port.Objects`."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    client: httpx.AsyncClient
 
     async def get(self, ref: Ref) -> Object:
         """One object."""
-        return await ask(self._client, "GET", path_of(ref))
+        return await ask(self.client, "GET", path_of(ref))
 
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         """All objects of a kind that match."""
         resource = resource_of(kind)
         path = collection_path(resource, namespace)
-        found = await ask(self._client, "GET", path, params={"labelSelector": labels})
+        found = await ask(self.client, "GET", path, params={"labelSelector": labels})
         return ObjectList(found["items"], found["metadata"]["resourceVersion"])
 
     async def watch(
@@ -58,7 +59,7 @@ class LocalObjects(Objects):
         params = {"watch": "true", "resourceVersion": resource_version, "labelSelector": labels}
         path = collection_path(resource_of(kind), namespace)
         with reaching():
-            async with self._client.stream("GET", path, params=params, timeout=SILENT_AFTER_S) as answer:
+            async with self.client.stream("GET", path, params=params, timeout=SILENT_AFTER_S) as answer:
                 if answer.is_error:
                     await answer.aread()
                     raise error_in(answer)
@@ -78,16 +79,16 @@ class LocalObjects(Objects):
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
         path = collection_path(resource, namespace if resource.namespaced else "")
         params = {"dryRun": "All"} if dry_run else None
-        return await ask(self._client, "POST", path, body=obj, params=params)
+        return await ask(self.client, "POST", path, body=obj, params=params)
 
     async def patch(self, ref: Ref, patch: Mapping[str, Any], *, status: bool = False) -> Object:
         """JSON merge patch."""
         path = f"{path_of(ref)}/status" if status else path_of(ref)
-        return await ask(self._client, "PATCH", path, body=patch, headers=MERGE_PATCH)
+        return await ask(self.client, "PATCH", path, body=patch, headers=MERGE_PATCH)
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
         """Ask for deletion."""
-        await ask(self._client, "DELETE", path_of(ref), body=options(uid, grace_seconds))
+        await ask(self.client, "DELETE", path_of(ref), body=options(uid, grace_seconds))
 
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
         """Evict a pod."""
@@ -97,7 +98,7 @@ class LocalObjects(Objects):
             "metadata": {"name": ref.name, "namespace": ref.namespace},
             "deleteOptions": options(uid, None),
         }
-        await ask(self._client, "POST", f"{path_of(ref)}/eviction", body=body)
+        await ask(self.client, "POST", f"{path_of(ref)}/eviction", body=body)
 
     async def logs(
         self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
@@ -108,7 +109,7 @@ class LocalObjects(Objects):
         if tail is not None:
             params["tailLines"] = str(tail)
         with reaching():
-            answer = await self._client.get(f"{path_of(pod)}/log", params=params)
+            answer = await self.client.get(f"{path_of(pod)}/log", params=params)
         if answer.is_error:
             raise error_in(answer)
         return answer.text

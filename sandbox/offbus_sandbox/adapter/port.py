@@ -4,6 +4,7 @@ Objects and agents go through the supervisor's socket; traffic goes straight to 
 client in the cluster would. Nothing here keeps state, so requests work again once a supervisor has restarted.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -71,11 +72,11 @@ class LocalPort(Port):
         return [str(command) for command in found["processes"]]
 
 
+@dataclass(frozen=True, slots=True)
 class LocalAgents(Agents):
     """The node agents, through the supervisor's proxy, which adds the token."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self._client = client
+    client: httpx.AsyncClient
 
     async def request(
         self,
@@ -89,7 +90,7 @@ class LocalAgents(Agents):
         """See `offbus_steps.port.Agents.request`."""
         url = AGENT_PATH.format(node=node, path=path.lstrip("/"))
         with reaching():
-            answer = await self._client.request(method, url, json=json, timeout=timeout)
+            answer = await self.client.request(method, url, json=json, timeout=timeout)
         if REFUSED in answer.headers:
             err = error_in(answer)
             raise Unavailable(err.message, hint=err.hint) if isinstance(err, NotFound) else err

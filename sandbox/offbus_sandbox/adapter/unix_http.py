@@ -17,6 +17,7 @@ import select
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,12 +68,12 @@ class _Sockets(httpcore.AsyncNetworkBackend):
         await anyio.sleep(seconds)
 
 
+@dataclass(frozen=True, slots=True)
 class _Stream(httpcore.AsyncNetworkStream):
     """One connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         with _translated(httpcore.ReadTimeout, httpcore.ReadError), anyio.fail_after(timeout):

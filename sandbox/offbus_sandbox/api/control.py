@@ -1,6 +1,7 @@
 """The sandbox's own routes: its status, and stray processes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -12,19 +13,15 @@ from offbus_sandbox.adapter.wire import CONTROL_PATH
 __all__ = ["control_routes"]
 
 Describe = Callable[[], dict[str, Any]]
-Strays = Callable[[], list[str]]
 
 
-def control_routes(describe: Describe, strays: Strays) -> list[Route]:
-    """`GET /sandbox` and `GET /sandbox/strays`."""
+def control_routes(describe: Describe, strays: Describe) -> list[Route]:
+    """`GET /sandbox` and `GET /sandbox/strays`: what the two return at that time."""
 
-    async def get(_request: Request) -> Response:
-        return JSONResponse(describe())
-
-    async def get_strays(_request: Request) -> Response:
-        return JSONResponse({"processes": strays()})
+    async def get(read: Describe, _request: Request) -> Response:
+        return JSONResponse(read())
 
     return [
-        Route(CONTROL_PATH, get, methods=["GET"]),
-        Route(f"{CONTROL_PATH}/strays", get_strays, methods=["GET"]),
+        Route(CONTROL_PATH, partial(get, describe), methods=["GET"]),
+        Route(f"{CONTROL_PATH}/strays", partial(get, strays), methods=["GET"]),
     ]

@@ -1,19 +1,21 @@
 """Detects that nobody uses the sandbox: after a runner was killed, it must not run for ever."""
 
+from dataclasses import dataclass, field
+
 import anyio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["Idle"]
 
 
+@dataclass(slots=True)
 class Idle:
     """Counts requests in flight (a watch counts for as long as it is open)."""
 
-    def __init__(self, idle_s: float) -> None:
-        """The sandbox is idle after `idle_s` seconds without a request."""
-        self._idle_s = idle_s
-        self._serving = 0
-        self._changed = anyio.Event()
+    idle_s: float
+    """The sandbox is idle after so many seconds without a request."""
+    _serving: int = 0
+    _changed: anyio.Event = field(default_factory=anyio.Event)
 
     def counting(self, app: ASGIApp) -> ASGIApp:
         """`app`, with its requests counted."""
@@ -34,7 +36,7 @@ class Idle:
         client can connect before the sandbox is ready."""
         while True:
             self._changed = anyio.Event()
-            with anyio.move_on_after(None if self._serving else self._idle_s) as quiet:
+            with anyio.move_on_after(None if self._serving else self.idle_s) as quiet:
                 await self._changed.wait()
             if quiet.cancelled_caught and not self._serving:
                 return

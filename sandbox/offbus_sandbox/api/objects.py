@@ -6,6 +6,7 @@ Bodies are bounded and must be JSON objects; every refusal is a Kubernetes `Stat
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -49,7 +50,7 @@ class ObjectRoutes:
             Route(one, self.get, methods=["GET"]),
             Route(one, self.patch, methods=["PATCH"]),
             Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/status", self.patch_status, methods=["PATCH"]),
+            Route(f"{one}/status", partial(self.patch, status=True), methods=["PATCH"]),
         ]
 
     async def list(self, request: Request) -> Response:
@@ -57,21 +58,17 @@ class ObjectRoutes:
         namespace = request.path_params.get("namespace", "")
         labels = request.query_params.get("labelSelector", "")
         if request.query_params.get("watch") in {"1", "true"}:
-            return self._watch(request, namespace, labels)
+            version = request.query_params.get("resourceVersion", "")
+            if not version.isdecimal() or len(version) > 18:
+                raise Invalid(f"resourceVersion is {version!r}; a watch starts from the version of a list")
+            lines = self._lines(namespace, parse_selector(labels), int(version))
+            self.store.history.since(int(version))  # raises Gone before the stream begins, if it can
+            return StreamingResponse(lines, media_type="application/json")
         found = self.store.list(self.resource.kind, namespace=namespace, labels=labels)
         meta = {"resourceVersion": found.resource_version}
         return JSONResponse(
             {"kind": f"{self.resource.kind}List", "metadata": meta, "items": list(found.items)}
         )
-
-    def _watch(self, request: Request, namespace: str, labels: str) -> Response:
-        version = request.query_params.get("resourceVersion", "")
-        if not version.isdecimal() or len(version) > 18:
-            raise Invalid(f"resourceVersion is {version!r}; a watch starts from the version of a list")
-        selects = parse_selector(labels)
-        self.store.history.since(int(version))  # raises Gone before the stream begins, if it can
-        lines = self._lines(namespace, selects, int(version))
-        return StreamingResponse(lines, media_type="application/json")
 
     async def _lines(self, namespace: str, selects: Selector, version: int) -> AsyncIterator[str]:
         passed = 0
@@ -109,14 +106,10 @@ class ObjectRoutes:
         """One object."""
         return JSONResponse(self.store.get(self._ref(request)))
 
-    async def patch(self, request: Request) -> Response:
-        """JSON merge patch of everything but the status."""
-        return JSONResponse(self.store.patch(self._ref(request), await read_body(request)))
-
-    async def patch_status(self, request: Request) -> Response:
-        """JSON merge patch of the status alone."""
+    async def patch(self, request: Request, *, status: bool = False) -> Response:
+        """JSON merge patch of everything but the status, or of the status alone."""
         body = await read_body(request)
-        return JSONResponse(self.store.patch(self._ref(request), body, status=True))
+        return JSONResponse(self.store.patch(self._ref(request), body, status=status))
 
     async def delete(self, request: Request) -> Response:
         """Ask for deletion; the body is Kubernetes' `DeleteOptions`."""

@@ -48,7 +48,7 @@ class Supervisor:
             [
                 *PodRoutes(store, self._layout).routes(),
                 self._agents.route(),
-                *control_routes(self._describe, lambda: strays(self._layout)),
+                *control_routes(self._describe, lambda: {"processes": strays(self._layout)}),
                 *(route for resource in SERVED.values() for route in ObjectRoutes(store, resource).routes()),
             ]
         )
