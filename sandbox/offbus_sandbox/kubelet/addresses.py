@@ -23,8 +23,23 @@ class Addresses:
     def __init__(self, store: Store) -> None:
         """Claim a network, the previous one if it is free. Raises CouldNotRun when all are in use."""
         self._database = store.database
-        self._claim, self.octet = claim(self._database.counter("network"))
-        self._database.set_counter("network", self.octet)
+        wanted = self._database.counter("network")
+        for octet in [wanted, *SECOND_OCTETS] if wanted in SECOND_OCTETS else SECOND_OCTETS:
+            claimed = socket.socket()
+            try:
+                claimed.bind((f"127.{octet}.255.254", CLAIM_PORT))
+                claimed.listen(1)
+            except OSError as err:
+                claimed.close()
+                if err.errno != errno.EADDRINUSE:
+                    raise CouldNotRun(f"cannot assign pod addresses in 127.0.0.0/8: {err}") from err
+            else:
+                self._claim, self.octet = claimed, octet
+                self._database.set_counter("network", octet)
+                return
+        raise CouldNotRun(
+            "all pod networks are in use by other sandboxes", hint="end some with `offbus local down`"
+        )
 
     def next(self) -> str:
         """The next address; one is reused only after all others."""
@@ -36,22 +51,3 @@ class Addresses:
     def close(self) -> None:
         """Release the network."""
         self._claim.close()
-
-
-def claim(wanted: int) -> tuple[socket.socket, int]:
-    """A listening socket that claims a network, and the network's second octet."""
-    candidates = [wanted, *SECOND_OCTETS] if wanted in SECOND_OCTETS else list(SECOND_OCTETS)
-    for octet in candidates:
-        claimed = socket.socket()
-        try:
-            claimed.bind((f"127.{octet}.255.254", CLAIM_PORT))
-            claimed.listen(1)
-        except OSError as err:
-            claimed.close()
-            if err.errno != errno.EADDRINUSE:
-                raise CouldNotRun(f"cannot assign pod addresses in 127.0.0.0/8: {err}") from err
-        else:
-            return claimed, octet
-    raise CouldNotRun(
-        "all pod networks are in use by other sandboxes", hint="end some with `offbus local down`"
-    )

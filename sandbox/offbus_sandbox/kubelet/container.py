@@ -143,7 +143,7 @@ class Container:
         (folder / f"{self._restarts - 2}.log").unlink(
             missing_ok=True
         )  # this start's log and the previous one stay
-        return Child.start(Command(container_argv(self._spec, env), env, log, cwd), host.layout.processes)
+        return Child(Command(container_argv(self._spec, env), env, log, cwd), host.layout.processes)
 
     def _refused(self, err: Exception) -> int:
         reason = "CreateContainerConfigError" if isinstance(err, ConfigError) else "RunContainerError"

@@ -38,10 +38,16 @@ class Probe:
         where = spec.get("httpGet") or spec.get("tcpSocket")
         if where is None:
             raise ValueError("a local node supports only httpGet and tcpSocket probes")
+        port = where["port"]
+        if not isinstance(port, int):  # the name of one of the container's ports
+            named = [one for one in container.get("ports") or () if one.get("name") == port]
+            if not named:
+                raise ValueError(f"probe port {port!r} is not a port of container {container['name']}")
+            port = int(named[0]["containerPort"])
         return cls(
             spec=spec,
             host=str(where.get("host") or host),
-            port=port_of(where["port"], container),
+            port=port,
             period_s=min(float(spec.get("periodSeconds") or 10), longest_s),
             timeout_s=float(spec.get("timeoutSeconds") or 1),
             successes=int(spec.get("successThreshold") or 1),
@@ -85,13 +91,3 @@ async def until_started(probe: Probe, client: ProbeClient) -> bool:
             return True
         await anyio.sleep(probe.period_s)
     return False
-
-
-def port_of(port: Any, container: Mapping[str, Any]) -> int:
-    """A probe's port: a number, or the name of one of the container's ports."""
-    if isinstance(port, int):
-        return port
-    for candidate in container.get("ports") or ():
-        if candidate.get("name") == port:
-            return int(candidate["containerPort"])
-    raise ValueError(f"probe port {port!r} is not a port of container {container['name']}")

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import anyio
 
-from offbus_sandbox.processes.ending import end_all, family
-from offbus_sandbox.processes.table import CHILD_MARK, ProcessId
+from offbus_sandbox.processes.ending import belongs, end_all
+from offbus_sandbox.processes.table import CHILD_MARK, ProcessId, processes
 
 __all__ = ["Child", "Command", "ExitStatus", "recorded"]
 
@@ -49,28 +49,20 @@ class ExitStatus:
 
 
 class Child:
-    """A running child, from `start`; always `end` it, also after it has exited (its descendants may still run)."""
+    """A child, started when this is made; always `end` it, also after it has exited: its descendants may still run."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], identity: ProcessId, mark: str, record: Path
-    ) -> None:
-        """Use `start`."""
-        self.id = identity
-        self.mark = mark
-        self.exited = anyio.Event()
-        self._process = process
-        self._record = record
-        self._pidfd = os.pidfd_open(process.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
-
-    @classmethod
-    def start(cls, command: Command, records: Path) -> "Child":
+    def __init__(self, command: Command, records: Path) -> None:
         """Start it. Raises OSError when that fails (no such program, no such folder)."""
-        mark = secrets.token_hex(8)
+        self.mark = secrets.token_hex(8)
         with command.log.open("ab") as log:
-            process = subprocess.Popen(
-                resolved(command),
-                env={**command.env, CHILD_MARK: mark},
+            # the program's path is from the *child's* PATH: subprocess would search ours
+            program, path = command.argv[0], command.env.get("PATH", "")
+            found = program if "/" in program else shutil.which(program, path=path)
+            if found is None:
+                raise FileNotFoundError(f"{program} is not in PATH {path}")
+            self._process = subprocess.Popen(
+                [found, *command.argv[1:]],
+                env={**command.env, CHILD_MARK: self.mark},
                 cwd=command.cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -78,17 +70,14 @@ class Child:
                 pass_fds=command.pass_fds,
                 start_new_session=True,
             )
-        identity = ProcessId.of(process.pid)
+        identity = ProcessId.of(self._process.pid)
         assert identity is not None, "a child stays in the table until it is waited for"  # noqa: S101
-        record = records / str(identity.pid)
-        record.write_text(f"{identity.start} {mark}\n")
-        return cls(process, identity, mark, record)
-
-    @property
-    def status(self) -> ExitStatus | None:
-        """How it ended; None while it runs."""
-        code = self._process.returncode
-        return None if code is None else ExitStatus.of(code)
+        self.id = identity
+        self._record = records / str(identity.pid)
+        self._record.write_text(f"{identity.start} {self.mark}\n")
+        self.exited = anyio.Event()
+        self._pidfd = os.pidfd_open(identity.pid)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
 
     async def wait(self) -> ExitStatus:
         """Wait until it has ended by itself."""
@@ -107,7 +96,8 @@ class Child:
             with anyio.move_on_after(grace_s):
                 await self.exited.wait()
         self.kill()
-        await end_all(lambda: family(self.id, self.mark))
+        # its session, and those that left the session but carry its mark
+        await end_all(lambda: [p for p in processes() if belongs(p, self.id, self.mark)])
         await self.exited.wait()
         self._record.unlink(missing_ok=True)
         return ExitStatus.of(self._process.returncode)
@@ -118,15 +108,6 @@ class Child:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         self.exited.set()
-
-
-def resolved(command: Command) -> list[str]:
-    """argv with the program's path from the *child's* PATH: subprocess would search ours."""
-    program = command.argv[0]
-    found = program if "/" in program else shutil.which(program, path=command.env.get("PATH", ""))
-    if found is None:
-        raise FileNotFoundError(f"{program} is not in PATH {command.env.get('PATH', '')}")
-    return [found, *command.argv[1:]]
 
 
 def recorded(records: Path) -> list[tuple[ProcessId, str]]:

@@ -9,19 +9,17 @@ import anyio
 
 from offbus_sandbox.processes.table import CHILD_MARK, MARK, Process, ProcessId, processes, signal_process
 
-__all__ = ["belongs", "end_all", "family", "marked", "wait_gone"]
+__all__ = ["belongs", "end_all", "marked", "wait_gone"]
 
 Find = Callable[[], Sequence[Process]]
 
 
-def family(leader: ProcessId, mark: str) -> list[Process]:
-    """A child and its descendants: its session, and those that left the session but carry its mark."""
-    return [p for p in processes() if belongs(p, leader, mark)]
-
-
 def belongs(process: Process, leader: ProcessId, mark: str) -> bool:
-    """Whether a process is of that family. Its session's number is not reused while a member lives, so a process older
-    than `leader` belongs to an earlier session of that number."""
+    """Whether a process is of a child's family: of `leader`'s session, or one that left it but carries its mark.
+
+    A session's number is not reused while a member lives, so a process older than `leader` belongs to an earlier
+    session of that number.
+    """
     in_session = process.session == leader.pid and process.id.start >= leader.start
     return in_session or (mark != "" and process.environment().get(CHILD_MARK) == mark)
 

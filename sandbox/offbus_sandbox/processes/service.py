@@ -48,7 +48,7 @@ class Service:
         ready, tell = os.pipe()
         argv = (*self.command.argv, "--ready-fd", str(tell))
         try:
-            child = Child.start(replace(self.command, argv=argv, pass_fds=(tell,)), self.records)
+            child = Child(replace(self.command, argv=argv, pass_fds=(tell,)), self.records)
             self.process = child.id
             try:
                 os.close(tell)

@@ -217,7 +217,7 @@ def command(layout: Layout) -> Command:
 @pytest.mark.usefixtures("deaf")
 @in_virtual_asyncio_time
 async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(short: Layout) -> None:
-    status = await Child.start(command(short), short.processes).end(3.5)
+    status = await Child(command(short), short.processes).end(3.5)
     assert (status.code, anyio.current_time()) == (137, 3.5)
 
 
