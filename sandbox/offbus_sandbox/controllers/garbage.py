@@ -29,13 +29,13 @@ class GarbageCollector(Controller[Ref]):
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return
         references = obj["metadata"].get("ownerReferences") or ()
-        if references and not any(self._exists(key.namespace, owner) for owner in references):
+        for reference in references:
+            resource = SERVED.get(reference["kind"])
+            if resource is None:
+                return  # of a kind that is not served here: it may exist elsewhere
+            namespace = key.namespace if resource.namespaced else ""
+            owner = self.store.find(Ref(reference["kind"], reference["name"], namespace))
+            if owner is not None and owner["metadata"]["uid"] == reference["uid"]:
+                return
+        if references:
             self.store.delete(key)
-
-    def _exists(self, namespace: str, reference: dict[str, str]) -> bool:
-        resource = SERVED.get(reference["kind"])
-        if resource is None:
-            return True  # of a kind that is not served here: it may exist elsewhere
-        namespace_of_owner = namespace if resource.namespaced else ""
-        owner = self.store.find(Ref(reference["kind"], reference["name"], namespace_of_owner))
-        return owner is not None and owner["metadata"]["uid"] == reference["uid"]

@@ -31,25 +31,20 @@ def services_of(graph: Object) -> dict[str, Service]:
     if "components" not in spec:
         services = (spec.get("services") or {}).items()
         return {name: {**one, "replicas": count(one, "replicas", 1)} for name, one in services}
-    return {one["name"]: _service_of(one) for one in spec["components"]}
-
-
-def _service_of(component: Mapping[str, Any]) -> Service:
-    """A v1beta1 component as a v1alpha1 service; its pod template may have no container `main`."""
-    template = component.get("podTemplate") or {}
-    pod = dict(template.get("spec") or {})
-    containers = list(pod.pop("containers", ()))
-    main: Mapping[str, Any] = next((one for one in containers if one["name"] == "main"), {})
-    return {
-        "componentType": component.get("type", "worker"),
-        "replicas": count(component, "replicas", 1),
-        "extraPodMetadata": template.get("metadata") or {},
-        "extraPodSpec": {
-            **pod,
-            "mainContainer": main,
-            "containers": [one for one in containers if one is not main],
-        },
-    }
+    found: dict[str, Service] = {}
+    for component in spec["components"]:  # of v1beta1; the pod template may have no container `main`
+        template = component.get("podTemplate") or {}
+        pod = dict(template.get("spec") or {})
+        containers = list(pod.pop("containers", ()))
+        main: Mapping[str, Any] = next((one for one in containers if one["name"] == "main"), {})
+        others = [one for one in containers if one is not main]
+        found[component["name"]] = {
+            "componentType": component.get("type", "worker"),
+            "replicas": count(component, "replicas", 1),
+            "extraPodMetadata": template.get("metadata") or {},
+            "extraPodSpec": {**pod, "mainContainer": main, "containers": others},
+        }
+    return found
 
 
 def deployment_name(graph: str, service: str) -> str:

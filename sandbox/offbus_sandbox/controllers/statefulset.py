@@ -62,9 +62,7 @@ class StatefulSets(Controller[Ref]):
             ready = ordinal in pods and is_ready(pods[ordinal])
             if not ready and not at_once:
                 return
-        self._roll(owner, pods)
-
-    def _roll(self, owner: Object, pods: Pods) -> None:
+        # all run: the last one of an older revision is replaced
         strategy = owner["spec"].get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete" or not all(map(is_ready, pods.values())):
             return

@@ -43,12 +43,13 @@ class History:
         self.last = change.version
         if len(self._changes) > 2 * self._keep:  # trimmed by halves, so that adding stays cheap
             del self._changes[: -self._keep]
-        self._wake()
+        self._more.set()
+        self._more = anyio.Event()
 
     def close(self) -> None:
         """End all watches: the store closes."""
         self._closed = True
-        self._wake()
+        self._more.set()
 
     def since(self, version: int) -> list[Change]:
         """The changes after `version`. Raises Gone when some are no longer stored, or for a future version."""
@@ -71,7 +72,3 @@ class History:
                 await more.wait()
             if quiet.cancelled_caught:
                 yield []
-
-    def _wake(self) -> None:
-        self._more.set()
-        self._more = anyio.Event()

@@ -5,7 +5,7 @@
 A pod that is not ready, or is being deleted, is not listed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from offbus_sandbox.store.owners import graph_of
@@ -32,18 +32,10 @@ def endpoints(pods: Iterable[Object]) -> dict[str, Any]:
         if labels.get(COMPONENT_TYPE, "frontend") == "frontend":
             frontends.add(component)  # clients reach all pods of a plain Deployment
         if is_ready(pod):
-            entries.append(endpoint(pod))
+            ports = [p for c in containers(pod["spec"]) for p in c.get("ports") or ()]
+            by_name = {p.get("name"): p for p in ports}
+            clients = [*(by_name[name] for name in PREFERRED_PORTS if name in by_name), *ports]
+            entry = {"pod": pod["metadata"]["name"], "ip": pod["status"]["podIP"]}
+            entry["port"] = int(clients[0]["containerPort"]) if clients else None
+            entries.append({**entry, "node": pod["spec"]["nodeName"]})
     return {"services": services, "frontends": sorted(frontends)}
-
-
-def endpoint(pod: Object) -> dict[str, Any]:
-    """The entry of one ready pod, with the port that clients use."""
-    ports: list[Mapping[str, Any]] = [p for c in containers(pod["spec"]) for p in c.get("ports") or ()]
-    by_name = {p.get("name"): p for p in ports}
-    found = [*(by_name[name] for name in PREFERRED_PORTS if name in by_name), *ports]
-    return {
-        "pod": pod["metadata"]["name"],
-        "ip": pod["status"]["podIP"],
-        "port": int(found[0]["containerPort"]) if found else None,
-        "node": pod["spec"]["nodeName"],
-    }
