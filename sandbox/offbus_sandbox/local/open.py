@@ -34,32 +34,25 @@ async def open_local(
     """Use a running sandbox, or start one."""
     chosen = ChosenSandbox.choose(options, Path(run_dir))
     with chosen.used(run_dir):
-        async with opened(chosen, guards, run) as cluster:
-            yield cluster
-
-
-@asynccontextmanager
-async def opened(chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle) -> AsyncIterator[Environment]:
-    """The cluster in a sandbox that the run may use; a failure ends a sandbox that was started for it."""
-    state = {**chosen.state, "guards": guards.model_dump(mode="json")}
-    run.opened({**state, "served": False})
-    is_open = False
-    try:
-        if chosen.own:
-            run.progress("starting the local environment")
-            await start(chosen.layout, chosen.config)
-        async with LocalPort(chosen.layout.api) as port:
-            state["instance"] = await chosen.instance(port)
-            async with connected(chosen, port, guards, run, ends=chosen.own) as cluster:
-                run.opened({**state, "served": True})
-                is_open = True
-                yield cluster
-    except BaseException:
-        if not is_open:  # once it is open, `close` decides what stays for a recovery
-            where = f"the local environment in {chosen.layout.real}"
-            left = await leftover_after(lambda: end_own(chosen), where, run.run_id) if chosen.own else []
-            run.unopened(left)
-        raise
+        state = {**chosen.state, "guards": guards.model_dump(mode="json")}
+        run.opened({**state, "served": False})
+        is_open = False
+        try:
+            if chosen.own:
+                run.progress("starting the local environment")
+                await start(chosen.layout, chosen.config)
+            async with LocalPort(chosen.layout.api) as port:
+                state["instance"] = await chosen.instance(port)
+                async with connected(chosen, port, guards, run, ends=chosen.own) as cluster:
+                    run.opened({**state, "served": True})
+                    is_open = True
+                    yield cluster
+        except BaseException:
+            if not is_open:  # once it is open, `close` decides what stays for a recovery
+                where = f"the local environment in {chosen.layout.real}"
+                left = await leftover_after(lambda: end_own(chosen), where, run.run_id) if chosen.own else []
+                run.unopened(left)
+            raise
 
 
 @asynccontextmanager
