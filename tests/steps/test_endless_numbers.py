@@ -6,7 +6,7 @@ import pytest
 
 from offbus_sandbox.responder.detector.journald import parse_record
 from offbus_sandbox.responder.detector.xid_line import parse_xid
-from offbus_sandbox.workload.requests import RequestError, completion_job
+from offbus_sandbox.workload.requests import RequestError, job_of
 from offbus_steps.kubernetes.ownership.run_lease import epoch_of
 
 DIGITS = "9" * 5000
@@ -31,4 +31,4 @@ def test_a_holder_of_a_lease_has_no_epoch() -> None:
 def test_a_position_within_an_answer_is_refused() -> None:
     body = json.dumps({"model": "m", "prompt": "p", "max_tokens": 5}).encode()
     with pytest.raises(RequestError, match="must be a position within the answer"):
-        completion_job(body, model="m", default_tokens=5, request_id="a", start=DIGITS)
+        job_of("completion", body, model="m", default_tokens=5, request_id="a", start=DIGITS)

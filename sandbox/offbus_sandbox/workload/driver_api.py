@@ -1,8 +1,8 @@
 """The CUDA driver API by ctypes: the functions that the worker uses, typed, with errors as exceptions.
 
 The loader finds the library (`libcuda.so.1`), as for every CUDA program: a preloaded shim sees each call. Names are
-those that the real library exports for the current ABI (`cuMemAlloc_v2` …, cuda.h). `CudaError` has function, code and
-error; `OSError` means that there is no driver. Must not: retry, or survive an error.
+those that the real library exports for the current ABI (`cuMemAlloc_v2` …, cuda.h). `CudaError` names function, code
+and error; `OSError` means that there is no driver. Must not: retry, or survive an error.
 """
 
 import ctypes
@@ -23,12 +23,6 @@ Handle = c_void_p
 
 class CudaError(Exception):
     """Raised when a driver call does not return CUDA_SUCCESS. Its text is what engines log."""
-
-    def __init__(self, function: str, code: int, name: str) -> None:
-        super().__init__(f"CUDA error: {name} ({code}) in {function}")
-        self.function = function
-        self.code = code
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +86,8 @@ class Driver:
         self._call("cuMemcpyHtoD_v2", c_uint64(pointer), c_char_p(data), c_size_t(len(data)))
 
     def copy_from_device(self, pointer: Pointer, size: int) -> bytes:
-        """Device to host."""
+        """Device to host, once the current context's work is done."""
+        self._call("cuCtxSynchronize")
         data = ctypes.create_string_buffer(size)
         self._call("cuMemcpyDtoH_v2", data, c_uint64(pointer), c_size_t(size))
         return data.raw
@@ -106,13 +101,10 @@ class Driver:
         grid_and_block = (one, one, one, c_uint(threads), one, one)
         self._call("cuLaunchKernel", function, *grid_and_block, c_uint(0), Handle(), pointers, None)
 
-    def synchronize(self) -> None:
-        """Wait for the current context's work."""
-        self._call("cuCtxSynchronize")
-
     def _call(self, name: str, *arguments: Any) -> None:
         code: int = getattr(self._lib, name)(*arguments)
         if code != 0:
             text = c_char_p()
             known = self._lib.cuGetErrorName(c_int(code), byref(text)) == 0 and text.value is not None
-            raise CudaError(name, code, (text.value or b"").decode("ascii", "replace") if known else _UNKNOWN)
+            error = (text.value or b"").decode("ascii", "replace") if known else _UNKNOWN
+            raise CudaError(f"CUDA error: {error} ({code}) in {name}")

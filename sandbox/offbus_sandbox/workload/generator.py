@@ -97,7 +97,6 @@ class Generator:
         driver.copy_to_device(at_y, y.tobytes())
         arguments = (c_uint64(at_y), c_uint64(at_x), c_float(FACTOR), c_uint(ELEMENTS))
         driver.launch(gpu.function, ELEMENTS, arguments)
-        driver.synchronize()
         result = array("f", driver.copy_from_device(at_y, size))
         driver.free(at_x)
         driver.free(at_y)

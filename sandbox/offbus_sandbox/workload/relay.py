@@ -50,7 +50,7 @@ class Exchange:
 
 
 class Relay:
-    """Talks to the workers. Use as an async context manager."""
+    """Talks to the workers. `close` it in the end."""
 
     def __init__(self, endpoints: Endpoints, migration_limit: int) -> None:
         self._endpoints = endpoints

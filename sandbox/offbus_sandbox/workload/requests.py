@@ -6,14 +6,13 @@ status. Field names and meanings: OpenAI API reference, chat and completions. Mu
 
 import re
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Job", "RequestError", "chat_job", "completion_job"]
+__all__ = ["Job", "RequestError", "job_of"]
 
 MAX_TOKENS = 4096
-T = TypeVar("T", bound="_Common")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -84,22 +83,20 @@ class Job:
         }
 
 
-def chat_job(body: bytes, *, model: str, default_tokens: int, request_id: str, start: str) -> Job:
-    """From the body of a chat request. Raises RequestError."""
-    chat = _parsed(_Chat, body)
-    prompt = "\n".join(f"{message.role}: {_text(message)}" for message in chat.messages)
-    tokens = chat.max_completion_tokens or chat.max_tokens or default_tokens
-    return _job("chat", chat, model, prompt, tokens, request_id, start)
-
-
-def completion_job(body: bytes, *, model: str, default_tokens: int, request_id: str, start: str) -> Job:
-    """From the body of a completion request. Raises RequestError."""
-    completion = _parsed(_Completion, body)
-    tokens = completion.max_tokens or default_tokens
-    return _job("completion", completion, model, completion.prompt, tokens, request_id, start)
-
-
-def _job(kind: str, given: _Common, model: str, prompt: str, tokens: int, request_id: str, start: str) -> Job:
+def job_of(kind: str, body: bytes, *, model: str, default_tokens: int, request_id: str, start: str) -> Job:
+    """From the body of a request of a kind ("chat" or "completion"). Raises RequestError."""
+    shape: type[_Chat | _Completion] = _Chat if kind == "chat" else _Completion
+    try:
+        given = shape.model_validate_json(body)
+    except ValidationError as err:
+        first = err.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise RequestError(f"{where}: {first['msg']}") from err
+    if isinstance(given, _Chat):
+        prompt = "\n".join(f"{message.role}: {_text(message)}" for message in given.messages)
+        tokens = given.max_completion_tokens or given.max_tokens or default_tokens
+    else:
+        prompt, tokens = given.prompt, given.max_tokens or default_tokens
     if given.model != model:
         raise RequestError(f"The model `{given.model}` does not exist; this worker serves `{model}`.", 404)
     if not _ID.fullmatch(request_id):
@@ -108,15 +105,6 @@ def _job(kind: str, given: _Common, model: str, prompt: str, tokens: int, reques
         raise RequestError("X-Offbus-Continue-From must be a position within the answer.")
     usage = given.stream_options is not None and given.stream_options.include_usage
     return Job(kind, request_id, model, prompt, tokens, given.stream, usage, int(start))
-
-
-def _parsed(shape: type[T], body: bytes) -> T:
-    try:
-        return shape.model_validate_json(body)
-    except ValidationError as err:
-        first = err.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise RequestError(f"{where}: {first['msg']}") from err
 
 
 def _text(message: _Message) -> str:

@@ -49,23 +49,26 @@ class Telemetry:
 
     def __init__(self, uuids: Sequence[str], library: str = LIBRARY) -> None:
         self.gpus = [GpuTelemetry(uuid) for uuid in uuids]
-        self._nvml: _Nvml | None = None
+        self._nvml: ctypes.CDLL | None = None
         try:
-            self._nvml = _Nvml(library)
+            nvml = ctypes.CDLL(library)
+            _call(nvml, "nvmlInit_v2")
+            self._nvml = nvml
         except (OSError, NvmlError) as err:
             _log.warning("no telemetry: %s", err)
 
     def read(self) -> None:
         """One query for each GPU."""
-        if self._nvml is None:
+        nvml = self._nvml
+        if nvml is None:
             return
         for gpu in self.gpus:
             handle, celsius, rates = c_void_p(), c_uint(), _Utilization()
             try:
-                self._nvml.call("nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
-                self._nvml.call("nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
+                _call(nvml, "nvmlDeviceGetHandleByUUID", c_char_p(gpu.uuid.encode()), byref(handle))
+                _call(nvml, "nvmlDeviceGetTemperature", handle, c_int(_TEMPERATURE_GPU), byref(celsius))
                 gpu.temperature_c = celsius.value
-                self._nvml.call("nvmlDeviceGetUtilizationRates", handle, byref(rates))
+                _call(nvml, "nvmlDeviceGetUtilizationRates", handle, byref(rates))
                 gpu.utilization_percent = int(rates.gpu)
             except NvmlError as err:
                 gpu.errors += 1
@@ -76,18 +79,11 @@ class Telemetry:
                 gpu.last_error = ""
 
 
-class _Nvml:
-    """The library, loaded and initialised. Raises OSError, NvmlError."""
-
-    def __init__(self, library: str) -> None:
-        self._lib = ctypes.CDLL(library)
-        self.call("nvmlInit_v2")
-
-    def call(self, name: str, *arguments: Any) -> None:
-        """Call a function. Raises NvmlError."""
-        code: int = getattr(self._lib, name)(*arguments)
-        if code != 0:
-            describe = self._lib.nvmlErrorString
-            describe.restype = c_char_p
-            text = (describe(c_int(code)) or b"unknown").decode("ascii", "replace")
-            raise NvmlError(f"NVML error: {text} ({code}) in {name}")
+def _call(nvml: ctypes.CDLL, name: str, *arguments: Any) -> None:
+    """Call a function of the library. Raises NvmlError."""
+    code: int = getattr(nvml, name)(*arguments)
+    if code != 0:
+        describe = nvml.nvmlErrorString
+        describe.restype = c_char_p
+        text = (describe(c_int(code)) or b"unknown").decode("ascii", "replace")
+        raise NvmlError(f"NVML error: {text} ({code}) in {name}")

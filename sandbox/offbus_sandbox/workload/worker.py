@@ -11,7 +11,8 @@ import logging
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -24,7 +25,7 @@ from offbus_sandbox.workload.body import read_body
 from offbus_sandbox.workload.driver_api import CudaError
 from offbus_sandbox.workload.engine import Engine, EngineDeadError
 from offbus_sandbox.workload.generator import WrongResultError
-from offbus_sandbox.workload.requests import Job, RequestError, chat_job, completion_job
+from offbus_sandbox.workload.requests import Job, RequestError, job_of
 from offbus_sandbox.workload.serving import Server, live
 
 __all__ = ["main"]
@@ -45,8 +46,8 @@ class Worker:
         self.app = Starlette(
             routes=[
                 Route("/v1/models", self.models),
-                Route("/v1/chat/completions", self.chat, methods=["POST"]),
-                Route("/v1/completions", self.complete, methods=["POST"]),
+                Route("/v1/chat/completions", partial(self.generate, "chat"), methods=["POST"]),
+                Route("/v1/completions", partial(self.generate, "completion"), methods=["POST"]),
                 Route("/health", self.health),
                 Route("/live", live),
                 Route("/metrics.json", self.metrics),
@@ -71,17 +72,11 @@ class Worker:
             {"model": self._model, "requests": self._requests, "tokens": self._engine.tokens, "gpus": shown}
         )
 
-    async def chat(self, request: Request) -> Response:
-        """`POST /v1/chat/completions`."""
-        return await self._answer(request, chat_job)
-
-    async def complete(self, request: Request) -> Response:
-        """`POST /v1/completions`."""
-        return await self._answer(request, completion_job)
-
-    async def _answer(self, request: Request, understand: Callable[..., Job]) -> Response:
+    async def generate(self, kind: str, request: Request) -> Response:
+        """A generating route; `kind` is that of its requests."""
         try:
-            job = understand(
+            job = job_of(
+                kind,
                 await read_body(request),
                 model=self._model,
                 default_tokens=DEFAULT_TOKENS,
