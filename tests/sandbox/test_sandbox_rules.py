@@ -5,12 +5,19 @@ from typing import Any
 import pytest
 
 from offbus_sandbox.config import Backoff
+from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.deployment import Deployments
+from offbus_sandbox.controllers.graph import Graphs
+from offbus_sandbox.controllers.replicaset import ReplicaSets
 from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
+from offbus_sandbox.controllers.statefulset import StatefulSets
 from offbus_sandbox.kubelet.expand import expand
 from offbus_sandbox.kubelet.variables import ConfigError, container_env
 from offbus_sandbox.nodes.gpus import gpus_of
 from offbus_sandbox.processes.restart_backoff import CrashLoop
-from offbus_steps.port import Object
+from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.store import Store
+from offbus_steps.port import Object, Ref, WatchType
 from offbus_steps.workloads.fit import Fleet
 from tests.kits.sandbox.local_cluster import pod
 
@@ -163,3 +170,25 @@ def test_gpus_have_the_same_names_every_time_and_no_name_twice() -> None:
     gpus = all_gpus()
     assert gpus == all_gpus()
     assert len({uuid for uuid, _ in gpus}) == len({pci for _, pci in gpus}) == len(gpus)
+
+
+@pytest.mark.parametrize(
+    ("controller", "kind", "owned"),
+    [
+        (Deployments, "Deployment", "ReplicaSet"),
+        (ReplicaSets, "ReplicaSet", "Pod"),
+        (StatefulSets, "StatefulSet", "Pod"),
+        (Graphs, "DynamoGraphDeployment", "Deployment"),
+    ],
+)
+def test_a_controller_acts_on_owners_of_its_own_kind(
+    store: Store, controller: type[Controller[Ref]], kind: str, owned: str
+) -> None:
+    def keys(owner_kind: str) -> list[Ref]:
+        owner = {"kind": owner_kind, "name": "o", "controller": True}
+        meta = {"name": "x", "namespace": "drill", "ownerReferences": [owner]}
+        made = Change(1, WatchType.ADDED, {"kind": owned, "metadata": meta}, None)
+        return list(controller(store).keys(made))
+
+    assert keys(kind) == [Ref(kind, "o", "drill")]
+    assert keys("Widget") == []
