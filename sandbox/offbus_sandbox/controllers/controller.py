@@ -7,18 +7,19 @@ logged with its traceback and retried later; the other controllers continue.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import anyio
 import structlog
 from anyio.abc import TaskGroup
 
 from offbus_sandbox.store.history import Change
+from offbus_sandbox.store.owners import controller_of
 from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.store.store import Store
-from offbus_steps.port import PortError, WatchType
+from offbus_steps.port import PortError, Ref, WatchType
 
-__all__ = ["Controller"]
+__all__ = ["Controller", "OwnerController"]
 
 Key = TypeVar("Key")
 
@@ -83,3 +84,21 @@ class Controller(ABC, Generic[Key]):
         except Exception:  # noqa: BLE001  # a bug in one controller must not end the cluster
             self._log.exception("a bug: reconcile failed, will retry", key=str(key))
             self.look_again(key, RETRY_S)
+
+
+class OwnerController(Controller[Ref]):
+    """Base of the controllers of objects that own others: reconciles the owner when it or one of those changes."""
+
+    kind: ClassVar[str]
+    """The owners' kind."""
+    owned: ClassVar[str]
+    """The kind of the objects that they own."""
+
+    def keys(self, change: Change) -> Iterable[Ref]:
+        """An owner, or the owner of an object."""
+        if change.object["kind"] == self.kind:
+            yield Ref.of(change.object)
+        elif change.object["kind"] == self.owned:
+            owner = controller_of(change.object)
+            if owner and owner.kind == self.kind:
+                yield owner

@@ -2,29 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.controller import OwnerController
 from offbus_sandbox.controllers.rollout import Limits, next_new, next_old
 from offbus_sandbox.store.conditions import Status, condition, with_condition
-from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents, owner_reference
+from offbus_sandbox.store.owners import HASH_LABEL, dependents, owner_reference
 from offbus_steps.port import Object, Ref
 
 __all__ = ["Deployments"]
 
 
-class Deployments(Controller[Ref]):
+class Deployments(OwnerController):
     """ReplicaSets for Deployments."""
 
-    def keys(self, change: Change) -> Iterable[Ref]:
-        """A Deployment, or the Deployment that owns a ReplicaSet."""
-        if change.object["kind"] == "Deployment":
-            yield Ref.of(change.object)
-        elif change.object["kind"] == "ReplicaSet":
-            owner = controller_of(change.object)
-            if owner:
-                yield owner
+    kind = "Deployment"
+    owned = "ReplicaSet"
 
     def reconcile(self, key: Ref) -> None:
         """One step of the rollout, then report; the ReplicaSets' changes trigger the next one."""

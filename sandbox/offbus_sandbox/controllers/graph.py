@@ -7,36 +7,33 @@ the service keeps running as far as GPUs allow, and the update never gets stuck.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.controller import OwnerController
 from offbus_sandbox.controllers.graph_template import deployment_name, deployment_of, services_of
 from offbus_sandbox.store.conditions import Status, condition, with_condition
 from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.owners import HASH_LABEL, controller_of, dependents
+from offbus_sandbox.store.owners import HASH_LABEL, dependents
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.labels import labels_of, selects
 
 __all__ = ["Graphs"]
 
-GRAPH = "DynamoGraphDeployment"
 ADD_FIRST = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
 REMOVE_FIRST = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
 
 
-class Graphs(Controller[Ref]):
+class Graphs(OwnerController):
     """Deployments for graphs."""
+
+    kind = "DynamoGraphDeployment"
+    owned = "Deployment"
 
     def keys(self, change: Change) -> Iterable[Ref]:
         """A graph, or the graph of a Deployment or pod."""
+        yield from super().keys(change)
         obj = change.object
-        if obj["kind"] == GRAPH:
-            yield Ref.of(obj)
-        elif obj["kind"] == "Deployment":
-            owner = controller_of(obj)
-            if owner and owner.kind == GRAPH:
-                yield owner
-        elif obj["kind"] == "Pod" and GRAPH_LABEL in labels_of(obj):
-            yield Ref(GRAPH, labels_of(obj)[GRAPH_LABEL], obj["metadata"]["namespace"])
+        if obj["kind"] == "Pod" and GRAPH_LABEL in labels_of(obj):
+            yield Ref(self.kind, labels_of(obj)[GRAPH_LABEL], obj["metadata"]["namespace"])
 
     def reconcile(self, key: Ref) -> None:
         """Make, change and remove Deployments, then report."""

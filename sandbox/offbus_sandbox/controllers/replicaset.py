@@ -1,28 +1,21 @@
 """ReplicaSets: keep the requested number of pods; a pod that ends or is deleted is replaced at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.controller import OwnerController
 from offbus_sandbox.store.conditions import Status
-from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.owners import controller_of, dependents, owner_reference
+from offbus_sandbox.store.owners import dependents, owner_reference
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
 
 __all__ = ["ReplicaSets", "is_active"]
 
 
-class ReplicaSets(Controller[Ref]):
+class ReplicaSets(OwnerController):
     """Pods for ReplicaSets."""
 
-    def keys(self, change: Change) -> Iterable[Ref]:
-        """A ReplicaSet, or the ReplicaSet that owns a pod."""
-        if change.object["kind"] == "ReplicaSet":
-            yield Ref.of(change.object)
-        elif change.object["kind"] == "Pod":
-            owner = controller_of(change.object)
-            if owner and owner.kind == "ReplicaSet":
-                yield owner
+    kind = "ReplicaSet"
+    owned = "Pod"
 
     def reconcile(self, key: Ref) -> None:
         """Create or delete pods, then report."""

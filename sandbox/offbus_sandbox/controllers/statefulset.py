@@ -4,14 +4,13 @@ As Kubernetes does, except that a pod created during a rolling update always use
 volume claims are created. OnDelete and a partition are respected.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from offbus_sandbox.controllers.controller import Controller
+from offbus_sandbox.controllers.controller import OwnerController
 from offbus_sandbox.controllers.deployment import template_hash
 from offbus_sandbox.store.conditions import Status
-from offbus_sandbox.store.history import Change
-from offbus_sandbox.store.owners import controller_of, dependents, owner_reference
+from offbus_sandbox.store.owners import dependents, owner_reference
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.labels import labels_of
 from offbus_steps.workloads.pods import is_finished, is_ready, is_terminating
@@ -25,17 +24,11 @@ INDEX_LABEL = "apps.kubernetes.io/pod-index"
 Pods = Mapping[int, Object]
 
 
-class StatefulSets(Controller[Ref]):
+class StatefulSets(OwnerController):
     """Pods for StatefulSets."""
 
-    def keys(self, change: Change) -> Iterable[Ref]:
-        """A StatefulSet, or the StatefulSet that owns a pod."""
-        if change.object["kind"] == "StatefulSet":
-            yield Ref.of(change.object)
-        elif change.object["kind"] == "Pod":
-            owner = controller_of(change.object)
-            if owner and owner.kind == "StatefulSet":
-                yield owner
+    kind = "StatefulSet"
+    owned = "Pod"
 
     def reconcile(self, key: Ref) -> None:
         """One step, then report; the pods' changes trigger the next one."""
