@@ -110,7 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         code = stop.exit_code
     except click.ClickException as problem:
-        _show(problem)
+        # as click shows it, but printable: it repeats what was typed
+        text = io.StringIO()
+        problem.show(text)
+        for line in text.getvalue().rstrip("\n").split("\n"):
+            say(line, err=True)
         code = 2
     except (KeyboardInterrupt, click.Abort):
         click.echo("offbus: interrupted before anything was changed", err=True)
@@ -126,14 +130,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"offbus: standard output cannot be written: {why}", err=True)
         code = code or Exit.COULD_NOT_RUN
     sys.exit(code)
-
-
-def _show(problem: click.ClickException) -> None:
-    """As click shows it, but printable: it repeats what was typed."""
-    text = io.StringIO()
-    problem.show(text)
-    for line in text.getvalue().rstrip("\n").split("\n"):
-        say(line, err=True)
 
 
 def _plugged() -> list[str]:

@@ -28,27 +28,18 @@ def print_error(error: Exception) -> int:
     if os.environ.get("OFFBUS_DEBUG") == "1":
         traceback.print_exception(error)
     if isinstance(error, OffbusError):
-        _say_all(error)
+        from offbus.findings.invalid_scenario import InvalidScenario
+
+        # one line, but for the findings of a scenario, which are rendered line by line
+        lines = error.message.split("\n") if isinstance(error, InvalidScenario) else [error.message]
+        for number, line in enumerate(lines):
+            say(line if number else f"offbus: {line}", err=True)
         if error.hint:
             say(f"  {error.hint}", err=True)
         return Exit.INVALID if isinstance(error, UsageError) else Exit.COULD_NOT_RUN
-    path = _keep(error)
-    say(f"offbus: internal error: {type(error).__name__}: {without_userinfo(str(error))}", err=True)
-    say(f"  this is a bug in offbus {__version__}; details are in {path}", err=True)
-    return Exit.COULD_NOT_RUN
-
-
-def _say_all(error: OffbusError) -> None:
-    """Its message: one line, but for the findings of a scenario, which are rendered line by line."""
-    from offbus.findings.invalid_scenario import InvalidScenario
-
-    lines = error.message.split("\n") if isinstance(error, InvalidScenario) else [error.message]
-    for number, line in enumerate(lines):
-        say(line if number else f"offbus: {line}", err=True)
-
-
-def _keep(error: Exception) -> str:
     text = f"offbus {__version__}\n" + "".join(traceback.format_exception(error))
     with tempfile.NamedTemporaryFile("w", prefix="offbus-bug-", suffix=".txt", delete=False) as file:
         file.write(without_userinfo(text))
-    return str(Path(file.name))
+    say(f"offbus: internal error: {type(error).__name__}: {without_userinfo(str(error))}", err=True)
+    say(f"  this is a bug in offbus {__version__}; details are in {Path(file.name)}", err=True)
+    return Exit.COULD_NOT_RUN

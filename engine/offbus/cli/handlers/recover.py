@@ -22,7 +22,6 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.run_end import write_report
 from offbus.runner.settling import Settling
 from offbus.runner.signals import stop_on_signals
-from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
 from offbus.undo import refused
 
@@ -161,21 +160,14 @@ def show_folder(folder: RunFolder) -> Exit:
 
 def show_plan(folder: RunFolder, plan: Recovery) -> None:
     """What is left to undo, in the words of the undo types: nothing that the journal says about itself."""
-    todo = [*_lines(plan)]
+    todo = []
+    # first all disarms, then the rest in reverse order, as they would be undone
+    for entry in sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number)):
+        why = refused(entry.undo, plan.journal.run or "")
+        todo.append(f"{entry.title} ({entry.undo.phase})" + (f": {why}" if why else ""))
+    todo += [f"{one.title}: not possible here: {one.why}" for one in plan.missing]
     for one in plan.journal.damage:
         say(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
     say(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         say(f"  {line}")
-
-
-def _lines(plan: Recovery) -> list[str]:
-    """First all disarms, then the rest in reverse order, as they would be undone."""
-    ordered = sorted(plan.entries, key=lambda entry: (entry.undo.phase != "disarm", -entry.number))
-    missing = [f"{one.title}: not possible here: {one.why}" for one in plan.missing]
-    return [*(_planned(entry, plan.journal.run or "") for entry in ordered), *missing]
-
-
-def _planned(entry: UndoEntry, run: str) -> str:
-    why = refused(entry.undo, run)
-    return f"{entry.title} ({entry.undo.phase})" + (f": {why}" if why else "")

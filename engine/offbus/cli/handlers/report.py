@@ -25,7 +25,13 @@ def show_report(wanted: str, *, runs: Path | None, form: str, output: Path | Non
         say(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
     report = _folded(folder, journal)
     if output is not None:
-        _write(output, _formatted(report, folder, form, colour=False))
+        text = _formatted(report, folder, form, colour=False)
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as err:
+            raise UsageError(
+                f"cannot write {output}: {err.strerror}", hint="choose another file with --output"
+            ) from err
         return
     screen = Screen(sys.stdout)
     screen.write(_formatted(report, folder, form, colour=wants_colour(screen, os.environ)))
@@ -56,12 +62,3 @@ def _formatted(report: Report, folder: RunFolder, form: str, *, colour: bool) ->
     path = folder.report if folder.report.exists() else folder.journal
     lines = text_report(report, path, goes_on=not report.complete and folder.in_use())
     return (coloured if colour else plain)(lines)
-
-
-def _write(output: Path, text: str) -> None:
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as err:
-        raise UsageError(
-            f"cannot write {output}: {err.strerror}", hint="choose another file with --output"
-        ) from err

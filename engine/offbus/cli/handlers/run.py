@@ -53,19 +53,15 @@ def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str, *, se
     plan = [(step.id, step.uses) for step in scenario.steps]
     with make_view(kind, scenario.name, plan) as view:
         report = anyio.run(partial(_session, scenario, folder, identity, view, settle=settle))
-        codes = [Exit(report.exit), *_written(report, folder)]
+        codes = [Exit(report.exit)]
+        try:
+            write_report(report, folder.report)
+        except CouldNotRun as err:
+            from offbus.cli.problems import print_error
+
+            codes.append(Exit(print_error(err)))
         view.finish(report, folder.report)
     return worst(*codes)
-
-
-def _written(report: Report, folder: RunFolder) -> list[Exit]:
-    try:
-        write_report(report, folder.report)
-    except CouldNotRun as err:
-        from offbus.cli.problems import print_error
-
-        return [Exit(print_error(err))]
-    return []
 
 
 async def _session(
@@ -85,19 +81,17 @@ async def _session(
     with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: parting):
         async with anyio.create_task_group() as beside:
             beside.start_soon(_tick, view)
-            ended = await _played(session)
+            ended: Report | OffbusError
+            try:
+                ended = await session.run()
+            except (
+                OffbusError
+            ) as err:  # not even a journal could be started; raised outside of this task group
+                ended = err
             beside.cancel_scope.cancel()
     if isinstance(ended, OffbusError):
         raise ended
     return ended
-
-
-async def _played(session: Session) -> Report | OffbusError:
-    """The report, or why not even a journal could be started: the caller raises it, outside its task group."""
-    try:
-        return await session.run()
-    except OffbusError as err:
-        return err
 
 
 async def _tick(view: View) -> None:

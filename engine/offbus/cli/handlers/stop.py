@@ -26,7 +26,13 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
     folder = find_run((runs or default_runs()).resolve(), wanted)
     folder.require_own()
     if not folder.in_use():
-        return _not_running(folder)
+        if folder.unfinished.exists():
+            raise CouldNotRun(
+                f"run {folder.id} is not running, and did not finish",
+                hint=f"finish it: offbus recover {folder.path}",
+            )
+        say(f"run {folder.id} has already ended")
+        return Exit.PASSED
     with asked_to_stop(folder) as process:
         if process is not None:
             say(f"asked run {folder.id} to stop")
@@ -38,16 +44,6 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
                 say(f"offbus: {resume}", err=True)
             select.select([process], [], [])  # a pidfd is readable once its process has ended
     return _tell(folder)
-
-
-def _not_running(folder: RunFolder) -> int:
-    if folder.unfinished.exists():
-        raise CouldNotRun(
-            f"run {folder.id} is not running, and did not finish",
-            hint=f"finish it: offbus recover {folder.path}",
-        )
-    say(f"run {folder.id} has already ended")
-    return Exit.PASSED
 
 
 def _tell(folder: RunFolder) -> int:
