@@ -49,30 +49,20 @@ def _cut(value: object, text: int, items: int, depth: int) -> Any:
         case Mapping() | Sequence() | Set() if depth == 0:
             return MARKER.format("deeper")
         case Mapping():
-            return _mapping(value, text, items, depth)
+            chosen = list(value.items())[:items]
+            named = {_text(str(key), 256): _cut(item, text, items, depth - 1) for key, item in chosen}
+            return named if len(value) <= items else {**named, "…": MARKER.format(len(value) - items)}
         case bytes() | bytearray():
             return _text(repr(bytes(value[: text + 1])), text)
         case Sequence() | Set():
             short = [_cut(item, text, items, depth - 1) for item in list(value)[:items]]
             return short if len(value) <= items else [*short, MARKER.format(len(value) - items)]
-    return _text(_shown(value), text)
-
-
-def _mapping(value: Mapping[Any, Any], text: int, items: int, depth: int) -> dict[str, Any]:
-    chosen = list(value.items())[:items]
-    short = {_text(str(key), 256): _cut(item, text, items, depth - 1) for key, item in chosen}
-    if len(value) > items:
-        short["…"] = MARKER.format(len(value) - items)
-    return short
+    try:
+        return _text(repr(value), text)
+    except Exception:  # noqa: BLE001  a broken __repr__ of somebody's class must not break the journal
+        return _text(f"<{type(value).__name__}>", text)
 
 
 def _text(value: str, longest: int) -> str:
     shown = value if len(value) <= longest else value[:longest] + MARKER.format(len(value) - longest)
     return shown.encode("utf-8", "replace").decode("utf-8")
-
-
-def _shown(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001  a broken __repr__ of somebody's class must not break the journal
-        return f"<{type(value).__name__}>"

@@ -119,18 +119,11 @@ def _read_v1(event: Any) -> Event:
 
 
 def _read_v2(event: Any) -> Event:
-    """Format 2 is the current one: nothing to convert."""
+    """Format 2 is the current one: nothing to convert.
+
+    Raises ValueError also for a time that is none, a count that no clock reaches, a missing step: folds need them.
+    """
     _envelope().validate_python(event, strict=True)
-    _check_envelope(event)
-    if not is_run(event["run"]):
-        raise ValueError("it names no run")
-    _schema(event["kind"]).validate_python(event["data"], extra="forbid")
-    read: Event = event
-    return read
-
-
-def _check_envelope(event: Event) -> None:
-    """Raises ValueError for a time that is none, a count that no clock reaches, a missing step: folds need them."""
     if _UTC.fullmatch(event["t"]) is None:
         raise ValueError(f"t is {event['t']!r}, not UTC with microseconds")
     datetime.fromisoformat(event["t"])
@@ -138,6 +131,11 @@ def _check_envelope(event: Event) -> None:
         raise ValueError("seq or mono_ns has more than 64 bits")
     if event["kind"] in OF_STEPS and "step" not in event:
         raise ValueError("it does not name its step")
+    if not is_run(event["run"]):
+        raise ValueError("it names no run")
+    _schema(event["kind"]).validate_python(event["data"], extra="forbid")
+    read: Event = event
+    return read
 
 
 READERS: Mapping[int, Callable[[Any], Event]] = {1: _read_v1, VERSION: _read_v2}

@@ -117,8 +117,12 @@ class FileLock:
 
     def _sign(self, fd: int) -> None:
         """Write the holder into the file. On a full disk none is named; the lock still holds."""
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's user without a name
+            user = f"user {os.getuid()}"
         pid = os.getpid()
-        who = Holder(_owner(), socket.gethostname(), boot_id(), pid, process_started(pid) or 0, self._task)
+        who = Holder(user, socket.gethostname(), boot_id(), pid, process_started(pid) or 0, self._task)
         try:
             os.ftruncate(fd, 0)
             os.pwrite(fd, json.dumps(asdict(who)).encode(), 0)
@@ -150,10 +154,3 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return "unknown"
-
-
-def _owner() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return f"user {os.getuid()}"

@@ -76,8 +76,13 @@ def _read(path: Path, raw: bytes) -> Journal:
     for number, line in enumerate(lines, start=1):
         _take(journal, line + b"\n", number)
         journal.good_bytes += len(line) + 1
-    if tail:
-        _take_tail(journal, tail)
+    if tail and _take_salvaged(journal, tail):  # an event without its line end
+        end = tail.rfind(b'"}') + 2
+        journal.good_bytes += end
+        journal.unended = True
+        journal.torn_bytes = len(tail) - end
+    else:  # a piece of one, or nothing
+        journal.torn_bytes = len(tail)
     return journal
 
 
@@ -113,14 +118,3 @@ def _follows(journal: Journal, event: Event) -> bool:
         return True
     last = journal.events[-1]
     return event["run"] == last["run"] and event["seq"] > last["seq"]
-
-
-def _take_tail(journal: Journal, tail: bytes) -> None:
-    """What follows the last line end: an event without its own, or a piece of one."""
-    end = tail.rfind(b'"}') + 2
-    if _take_salvaged(journal, tail):
-        journal.good_bytes += end
-        journal.unended = True
-        journal.torn_bytes = len(tail) - end
-    else:
-        journal.torn_bytes = len(tail)
