@@ -9,7 +9,10 @@ __all__ = ["offset_ms", "written_offset"]
 def offset_ms(report: Report, moment: Instant | TimelineEntry) -> float:
     """Milliseconds from the run's begin: by the monotonic clock of the runner, or by UTC after a takeover, which may
     have been on another machine or after a reboot."""
-    if moment.seq < _taken_over(report):
+    takeovers = (
+        one.seq for one in report.timeline if one.lane == "run" and one.what.startswith("taken over by ")
+    )
+    if moment.seq < next(takeovers, float("inf")):
         return (moment.mono_ns - report.started.mono_ns) / 1e6
     return (utc_seconds(moment.t) - utc_seconds(report.started.t)) * 1e3
 
@@ -20,11 +23,3 @@ def written_offset(report: Report, happened: MappedTime | None) -> str:
         return ""
     offset = (happened.mono_ns - report.started.mono_ns) / 1e6
     return f"on its node {offset:+.1f} ms, to within {happened.error_ns / 1e6:.1f} ms"
-
-
-def _taken_over(report: Report) -> float:
-    """Number of the event by which the run got its second owner; infinite when it had one only."""
-    takeovers = (
-        one.seq for one in report.timeline if one.lane == "run" and one.what.startswith("taken over by ")
-    )
-    return next(takeovers, float("inf"))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from offbus.exits import Exit, worst
 
 if TYPE_CHECKING:
-    from offbus.report.model import StepReport
     from offbus.report.state import RunState
 
 __all__ = ["Verdict", "judge"]
@@ -57,14 +56,10 @@ def judge(state: "RunState", *, finishing: bool = False) -> Verdict:
         return Verdict(
             "aborted", vacuous, ("the run did not finish", *reasons), worst(exit_code, Exit.COULD_NOT_RUN)
         )
-    return Verdict(_word(found), vacuous, reasons, exit_code)
-
-
-def _word(found: list[_Fault]) -> Literal["passed", "failed", "errored"]:
     if not found:
-        return "passed"
-    codes = {one.exit for one in found}
-    return "errored" if codes & {Exit.COULD_NOT_RUN, Exit.INTERRUPTED} else "failed"
+        return Verdict("passed", vacuous, reasons, exit_code)
+    errored = {one.exit for one in found} & {Exit.COULD_NOT_RUN, Exit.INTERRUPTED}
+    return Verdict("errored" if errored else "failed", vacuous, reasons, exit_code)
 
 
 def _stops(state: "RunState") -> Iterator[_Fault]:
@@ -84,16 +79,11 @@ def _steps(state: "RunState") -> Iterator[_Fault]:
     for step in culprits or ([] if state.stops else bad):
         detail = step.message or step.because
         why = f"step {step.id} {step.outcome.replace('_', ' ')}" + (f": {detail}" if detail else "")
-        yield _Fault(why, _step_exit(step))
+        errored = step.outcome == "errored" or (step.outcome == "timed_out" and step.kind == "action")
+        yield _Fault(why, Exit.COULD_NOT_RUN if errored else Exit.FAILED)
 
 
 NOT_THE_CULPRIT = ("skipped", "cancelled", "pending", "running")
-
-
-def _step_exit(step: "StepReport") -> Exit:
-    if step.outcome == "errored" or (step.outcome == "timed_out" and step.kind == "action"):
-        return Exit.COULD_NOT_RUN
-    return Exit.FAILED
 
 
 def _expectations(state: "RunState") -> Iterator[_Fault]:

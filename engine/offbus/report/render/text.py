@@ -8,7 +8,7 @@ from pathlib import Path
 
 from offbus.printable import clean
 from offbus.report.formatting import figure, in_short, seconds
-from offbus.report.model import ExpectationReport, FaultReport, Report, StepReport, UndoReport
+from offbus.report.model import ExpectationReport, FaultReport, Report
 from offbus.report.spans import Line, Span, Tone, line
 from offbus.report.summary import closing_lines
 from offbus.report.time_offsets import offset_ms, written_offset
@@ -64,17 +64,13 @@ def _head(report: Report) -> Iterator[Line]:
 def _steps(report: Report) -> Iterator[Line]:
     width = max((len(one.id) for one in report.steps), default=0)
     for step in report.steps:
-        yield _step(step, width)
+        took = seconds(step.duration_s) if step.duration_s is not None else ""
+        why = clean(step.message or step.because or "")
+        attempts = f"{step.attempts} attempts  " if step.attempts > 1 else ""
+        yield line("  ", _word(step.outcome, 9), f"  {step.id:<{width}}  {took:>7}  {attempts}{why}")
         if step.hint:
             yield line(" " * (24 + width), (clean(step.hint), Tone.DIM))
         yield from (line("    ", *_expectation(one)) for one in step.expectations)
-
-
-def _step(step: StepReport, width: int) -> Line:
-    took = seconds(step.duration_s) if step.duration_s is not None else ""
-    why = clean(step.message or step.because or "")
-    attempts = f"{step.attempts} attempts  " if step.attempts > 1 else ""
-    return line("  ", _word(step.outcome, 9), f"  {step.id:<{width}}  {took:>7}  {attempts}{why}")
 
 
 def _expectation(one: ExpectationReport) -> Line:
@@ -116,15 +112,12 @@ def _timeline(report: Report) -> Iterator[Line]:
 
 def _undos(report: Report) -> Iterator[Line]:
     for undo in report.undos:
-        yield line("  ", _word(undo.result, 8), f"  {clean(undo.describe)}{_tries(undo)}")
-
-
-def _tries(undo: UndoReport) -> str:
-    if not undo.tries:
-        return ""
-    last = undo.tries[-1]
-    count = f" after {len(undo.tries)} tries" if len(undo.tries) > 1 else ""
-    return f" (by {clean(last.by)}{count}{': ' + clean(last.detail) if last.detail else ''})"
+        tried = ""
+        if undo.tries:
+            last = undo.tries[-1]
+            count = f" after {len(undo.tries)} tries" if len(undo.tries) > 1 else ""
+            tried = f" (by {clean(last.by)}{count}{': ' + clean(last.detail) if last.detail else ''})"
+        yield line("  ", _word(undo.result, 8), f"  {clean(undo.describe)}{tried}")
 
 
 def _metrics(report: Report) -> Iterator[Line]:
