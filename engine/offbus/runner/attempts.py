@@ -1,7 +1,7 @@
 """One step from its first attempt to its outcome. Only this module turns an exception into an outcome."""
 
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,13 @@ def outcome_of(error: Exception) -> Result:
         bug = next(one for one in every if not isinstance(one, OffbusError))
         return _bug(f"{type(bug).__name__}: {bug}", "".join(traceback.format_exception(error)))
     first = next((one for one in known if isinstance(one, StepProblem)), known[0])
-    return _with_others(_policy(first), [one for one in known if one is not first])
+    result = _policy(first)
+    others = [one for one in known if one is not first]
+    if not others:
+        return result
+    also = [{"message": one.message, "evidence": dict(getattr(one, "evidence", {}))} for one in others]
+    message = f"{result.message}; also: {'; '.join(one.message for one in others)}"
+    return replace(result, message=message, evidence={**result.evidence, "also": also})
 
 
 def _single(error: BaseException) -> Iterator[BaseException]:
@@ -90,14 +96,6 @@ def _policy(error: OffbusError) -> Result:
     outcome = Outcome.FAILED if isinstance(error, StepFailed) else Outcome.ERRORED
     after = error.after if isinstance(error, Retryable) else None
     return Result(outcome, error.message, error.hint, evidence=dict(error.evidence), retry_after=after)
-
-
-def _with_others(result: Result, others: Sequence[OffbusError]) -> Result:
-    if not others:
-        return result
-    also = [{"message": one.message, "evidence": dict(getattr(one, "evidence", {}))} for one in others]
-    message = f"{result.message}; also: {'; '.join(one.message for one in others)}"
-    return replace(result, message=message, evidence={**result.evidence, "also": also})
 
 
 async def play_step(

@@ -65,7 +65,9 @@ class Scheduler:
         self._looks_for_next = False
         self._next_step: Slot | None = None
         for slot in self._mine:
-            self._connect(slot)
+            for need in self._resolved(slot.step.needs):
+                self.slots[need].dependents.append(slot)
+                slot.open_needs += 1
 
     async def play(self) -> None:
         """Run until every step has its outcome."""
@@ -97,11 +99,6 @@ class Scheduler:
         slot.stop.set()
         if slot.scope is not None:
             slot.scope.deadline = anyio.current_time() + GRACE.total_seconds()
-
-    def _connect(self, slot: Slot) -> None:
-        for need in self._resolved(slot.step.needs):
-            self.slots[need].dependents.append(slot)
-            slot.open_needs += 1
 
     def _resolved(self, needs: Iterable[str]) -> set[str]:
         """What is still to be waited for: each need that is not played here, or has ended, is replaced by its own.

@@ -48,7 +48,13 @@ class StopWatch:
                 self._look(index, condition)
 
     def _look(self, index: int, condition: "StopCondition") -> None:
-        if not self._holds(condition):
+        from offbus.language.cel.expressions import EvaluationError
+
+        try:
+            holds = condition.expression.evaluate(self._scope())
+        except EvaluationError:
+            holds = False
+        if not holds:
             timer = self._holding.pop(index, None)
             if timer is not None:
                 timer.cancel()
@@ -57,14 +63,6 @@ class StopWatch:
         elif index not in self._holding:
             timer = self._holding[index] = anyio.CancelScope()
             self._tasks.start_soon(self._count_down, condition, timer)
-
-    def _holds(self, condition: "StopCondition") -> bool:
-        from offbus.language.cel.expressions import EvaluationError
-
-        try:
-            return condition.expression.evaluate(self._scope())
-        except EvaluationError:
-            return False
 
     async def _count_down(self, condition: "StopCondition", timer: anyio.CancelScope) -> None:
         with timer:

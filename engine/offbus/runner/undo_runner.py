@@ -128,17 +128,14 @@ class Undoer:
                 return UndoResult.conflict(why), None
             if self._owner is not None:
                 await self._owner.may_undo()
-            return _checked(await entry.undo.undo(self.context(entry))), None
+            result: object = await entry.undo.undo(self.context(entry))
+            if isinstance(result, UndoResult):
+                return result, None
+            raise TypeError(f"it returned {type(result).__name__}, not an UndoResult")
         except (OffbusError, JournalError) as err:
             return None, str(err)
         except Exception as err:  # noqa: BLE001  a bug in one undo must not keep the others from being played
             return None, f"bug in undo {type(entry.undo).__name__}: {type(err).__name__}: {err}"
-
-
-def _checked(result: object) -> UndoResult:
-    if isinstance(result, UndoResult):
-        return result
-    raise TypeError(f"it returned {type(result).__name__}, not an UndoResult")
 
 
 def _ended(entry: UndoEntry) -> dict[str, object]:
