@@ -47,17 +47,12 @@ def parse_duration(text: str) -> timedelta:
         if fraction and match.end() != len(text):
             raise ValueError(f"{text!r} is not a duration: only its last part may have a fraction; {_HOW}")
         order = order[order.index(unit) + 1 :]
-        micros += _micros(text, whole, fraction or "", _UNITS[unit])
+        parts, rest = divmod(int(fraction or "0") * _UNITS[unit], int(10 ** len(fraction or "")))
+        if rest:
+            raise ValueError(f"{text!r} is finer than a microsecond")
+        micros += int(whole) * _UNITS[unit] + parts
         at = match.end()
     return _bounded(text, micros)
-
-
-def _micros(text: str, whole: str, fraction: str, unit: int) -> int:
-    """`whole.fraction` times `unit`, exactly."""
-    parts, rest = divmod(int(fraction or "0") * unit, int(10 ** len(fraction)))
-    if rest:
-        raise ValueError(f"{text!r} is finer than a microsecond")
-    return int(whole) * unit + parts
 
 
 def _bounded(text: str, micros: int) -> timedelta:
@@ -84,18 +79,15 @@ def _read(value: Any) -> timedelta:
     if not isinstance(value, str | timedelta):
         raise PydanticCustomError("duration_type", "a duration is text with a unit; {how}", {"how": _HOW})
     try:
-        return _from_text(format_duration(value) if isinstance(value, timedelta) else value)
+        text = format_duration(value) if isinstance(value, timedelta) else value
+        iso = _ISO.fullmatch(text)
+        if iso is None or not any(iso.groups()):
+            return parse_duration(text)
+        *counts, fraction = (part or "0" for part in iso.groups())
+        micros = sum(int(count) * _UNITS[unit] for count, unit in zip(counts, "dhms", strict=True))
+        return _bounded(text, micros + int(fraction.ljust(6, "0")))
     except ValueError as err:
         raise PydanticCustomError("duration", "{problem}", {"problem": str(err)}) from err
-
-
-def _from_text(value: str) -> timedelta:
-    iso = _ISO.fullmatch(value)
-    if iso is None or not any(iso.groups()):
-        return parse_duration(value)
-    days, hours, minutes, seconds, fraction = (part or "0" for part in iso.groups())
-    micros = sum(int(n) * _UNITS[u] for n, u in ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")))
-    return _bounded(value, micros + int(fraction.ljust(6, "0")))
 
 
 Duration = Annotated[

@@ -62,14 +62,11 @@ def shared_with(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     if seen.st_uid != os.geteuid():
-        return f"belongs to {_name_of(seen.st_uid)}"
+        try:
+            owner = pwd.getpwuid(seen.st_uid).pw_name
+        except KeyError:
+            owner = f"user {seen.st_uid}"
+        return f"belongs to {owner}"
     if seen.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(seen.st_mode):
         return f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})"
     return None
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"

@@ -157,7 +157,11 @@ def arrange(steps: list[RawStep], positions: Positions) -> Graph:
         if not step.model.background:
             above = (step.key,)
     background = frozenset(step.key for step in steps if step.model.background)
-    return Graph(table, _without_cycles(table, positions), background)
+    while True:
+        try:
+            return Graph(table, dag.build({key: step.needs for key, step in table.items()}), background)
+        except dag.CycleError as err:
+            _note_cycle(err.path, table, positions)
 
 
 def _named(step: RawStep, table: Mapping[str, RawStep], positions: Positions) -> tuple[str, ...]:
@@ -175,14 +179,6 @@ def _named(step: RawStep, table: Mapping[str, RawStep], positions: Positions) ->
             suggestion=closest(name, table),
         )
     return tuple(needs)
-
-
-def _without_cycles(table: Mapping[str, RawStep], positions: Positions) -> dag.Dag:
-    while True:
-        try:
-            return dag.build({key: step.needs for key, step in table.items()})
-        except dag.CycleError as err:
-            _note_cycle(err.path, table, positions)
 
 
 def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], positions: Positions) -> None:

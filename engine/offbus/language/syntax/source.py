@@ -52,7 +52,12 @@ class Source:
 
 def read(path: Path) -> Source:
     """Read and parse a file. Raises UsageError if it cannot be opened."""
-    data = _bytes(path)
+    try:
+        data = read_bounded(path, LARGEST)
+    except FileNotFoundError as err:
+        raise UsageError(f"{path}: there is no such file") from err
+    except OSError as err:
+        raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
     digest = hashlib.sha256(data).hexdigest()
     if len(data) > LARGEST:
         message = f"the file has more than {LARGEST // 1024 // 1024} MiB, which no scenario needs"
@@ -64,15 +69,6 @@ def read(path: Path) -> Source:
     except UnicodeDecodeError as err:
         return Source(path, "", digest, None, (_not_utf8(path, data, err),), ())
     return _parse(path, text, digest)
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return read_bounded(path, LARGEST)
-    except FileNotFoundError as err:
-        raise UsageError(f"{path}: there is no such file") from err
-    except OSError as err:
-        raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
 
 
 def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
