@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from offbus_sandbox.adapter.wire import collection_path, error_of, object_path
+from offbus_sandbox.adapter.wire import error_of, resource_path
 from offbus_sandbox.store.served import resource_of
 from offbus_steps.port import (
     Invalid,
@@ -48,7 +48,7 @@ class LocalObjects(Objects):
     async def list(self, kind: str, *, namespace: str = "", labels: str = "") -> ObjectList:
         """All objects of a kind that match."""
         resource = resource_of(kind)
-        path = collection_path(resource, namespace)
+        path = resource_path(resource, namespace)
         found = await ask(self.client, "GET", path, params={"labelSelector": labels})
         return ObjectList(found["items"], found["metadata"]["resourceVersion"])
 
@@ -57,7 +57,7 @@ class LocalObjects(Objects):
     ) -> AsyncIterator[WatchEvent]:
         """Changes after `resource_version`, until cancelled. Raises Gone, Silent, Unavailable."""
         params = {"watch": "true", "resourceVersion": resource_version, "labelSelector": labels}
-        path = collection_path(resource_of(kind), namespace)
+        path = resource_path(resource_of(kind), namespace)
         with reaching():
             async with self.client.stream("GET", path, params=params, timeout=SILENT_AFTER_S) as answer:
                 if answer.is_error:
@@ -77,7 +77,7 @@ class LocalObjects(Objects):
         """Create an object; with `dry_run`, return what would be created."""
         resource = resource_of(obj.get("kind"))
         namespace = (obj.get("metadata") or {}).get("namespace") or "default"
-        path = collection_path(resource, namespace if resource.namespaced else "")
+        path = resource_path(resource, namespace if resource.namespaced else "")
         params = {"dryRun": "All"} if dry_run else None
         return await ask(self.client, "POST", path, body=obj, params=params)
 
@@ -88,7 +88,10 @@ class LocalObjects(Objects):
 
     async def delete(self, ref: Ref, *, uid: str = "", grace_seconds: int | None = None) -> None:
         """Ask for deletion."""
-        await ask(self.client, "DELETE", path_of(ref), body=options(uid, grace_seconds))
+        options: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        await ask(self.client, "DELETE", path_of(ref), body=options)
 
     async def evict(self, ref: Ref, *, uid: str = "") -> None:
         """Evict a pod."""
@@ -96,7 +99,7 @@ class LocalObjects(Objects):
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": ref.name, "namespace": ref.namespace},
-            "deleteOptions": options(uid, None),
+            "deleteOptions": {"preconditions": {"uid": uid}} if uid else {},
         }
         await ask(self.client, "POST", f"{path_of(ref)}/eviction", body=body)
 
@@ -133,19 +136,13 @@ async def ask(
     return found
 
 
-def options(uid: str, grace_seconds: int | None) -> dict[str, Any]:
-    """Kubernetes' `DeleteOptions`."""
-    made: dict[str, Any] = {"preconditions": {"uid": uid}} if uid else {}
-    return made if grace_seconds is None else {**made, "gracePeriodSeconds": grace_seconds}
-
-
 def path_of(ref: Ref) -> str:
     """The path of one object. Raises Invalid for a name that is not valid: it would change the path."""
     resource = resource_of(ref.kind)
     for name in (ref.name, ref.namespace if resource.namespaced else "default"):
         if not name or "/" in name or name in {".", ".."}:
             raise Invalid(f"{ref} is not a valid object name")
-    return object_path(resource, ref.namespace if resource.namespaced else "", ref.name)
+    return resource_path(resource, ref.namespace if resource.namespaced else "", ref.name)
 
 
 def error_in(answer: httpx.Response) -> PortError:

@@ -7,6 +7,7 @@ as a Service without endpoints refuses connections; only an endpoints file that 
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from json import loads
 from typing import Any
 
@@ -19,15 +20,15 @@ from offbus_steps.text_lines import LineTooLong, lines_of
 __all__ = ["LocalTraffic"]
 
 
+@dataclass(frozen=True, slots=True)
 class LocalTraffic(Traffic):
     """See `offbus_steps.port.Traffic`."""
 
-    def __init__(self, client: httpx.AsyncClient, objects: Objects, layout: Layout) -> None:
-        """`client` must keep no connections."""
-        self._client = client
-        self._objects = objects
-        self._layout = layout
-        self._turns = itertools.count()
+    client: httpx.AsyncClient
+    """It keeps no connections."""
+    objects: Objects
+    layout: Layout
+    _turns: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     @asynccontextmanager
     async def exchange(
@@ -37,18 +38,18 @@ class LocalTraffic(Traffic):
         address = await self._address(to)
         url = f"http://{address}:{port}/{path.lstrip('/')}"
         with breaking(to):
-            async with self._client.stream(method, url, json=json) as answer:
+            async with self.client.stream(method, url, json=json) as answer:
                 yield LocalReply(to, answer)
 
     async def _address(self, to: Ref) -> str:
         """A pod's own address, or the next one in the workload's endpoints file (controllers.endpoints)."""
         if to.kind == "Pod":
-            address = (await self._objects.get(to)).get("status", {}).get("podIP")
+            address = (await self.objects.get(to)).get("status", {}).get("podIP")
             if not address:
                 raise PortError(f"{to} has no address yet")
             return str(address)
         try:
-            found = loads(self._layout.endpoints(to.namespace, to.name).read_text())
+            found = loads(self.layout.endpoints(to.namespace, to.name).read_text())
         except FileNotFoundError as err:
             raise NotFound(f"{to} has no pods") from err
         except (OSError, ValueError) as err:

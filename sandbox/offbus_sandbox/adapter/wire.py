@@ -19,7 +19,7 @@ from offbus_steps.port import (
     Unavailable,
 )
 
-__all__ = ["AGENT_PATH", "CONTROL_PATH", "REFUSED", "collection_path", "error_of", "object_path", "status_of"]
+__all__ = ["AGENT_PATH", "CONTROL_PATH", "REFUSED", "error_of", "resource_path", "status_of"]
 
 AGENT_PATH = "/api/v1/nodes/{node}/proxy/agent/{path}"
 """A node's agent, through the node proxy."""
@@ -41,16 +41,12 @@ REASONS: Mapping[str, tuple[int, type[PortError]]] = {
 """Kubernetes' reasons (`metav1.StatusReason`), their HTTP codes, and the port's errors."""
 
 
-def collection_path(resource: ApiResource, namespace: str = "") -> str:
-    """The path of all objects of a kind, in one namespace or ("") in all."""
+def resource_path(resource: ApiResource, namespace: str = "", name: str = "") -> str:
+    """The path of all objects of a kind, in one namespace or ("") in all; with `name`, that of one object."""
     root = "apis" if "/" in resource.api_version else "api"  # the core group has a root of its own
     scope = f"/namespaces/{namespace}" if namespace else ""
-    return f"/{root}/{resource.api_version}{scope}/{resource.plural}"
-
-
-def object_path(resource: ApiResource, namespace: str, name: str) -> str:
-    """The path of one object."""
-    return f"{collection_path(resource, namespace)}/{name}"
+    one = f"/{name}" if name else ""
+    return f"/{root}/{resource.api_version}{scope}/{resource.plural}{one}"
 
 
 def status_of(err: PortError) -> dict[str, Any]:

@@ -41,15 +41,20 @@ class AgentProxy:
     async def forward(self, request: Request) -> Response:
         """Forward one request to the agent and return its response."""
         node = request.path_params["node"]
-        if node not in self._nodes:
-            return refused(NotFound(f"node {node!r} does not exist"), 404)
         try:
+            if node not in self._nodes:
+                raise NotFound(f"node {node!r} does not exist")
             answer = await self._ask(node, request)
         except httpx.HTTPError as err:
             why = f"the agent of {node} does not respond: {type(err).__name__}: {err}"
-            return refused(Unavailable(why, hint=f"see {self._layout.node(node) / 'log' / 'agent.log'}"), 503)
-        headers = {name: answer.headers[name] for name in PASSED_HEADERS if name in answer.headers}
-        return Response(answer.content, answer.status_code, headers)
+            log = self._layout.node(node) / "log" / "agent.log"
+            refused = status_of(Unavailable(why, hint=f"see {log}"))
+        except NotFound as err:
+            refused = status_of(err)
+        else:
+            headers = {name: answer.headers[name] for name in PASSED_HEADERS if name in answer.headers}
+            return Response(answer.content, answer.status_code, headers)
+        return JSONResponse(refused, status_code=refused["code"], headers={REFUSED: "true"})
 
     async def _ask(self, node: str, request: Request) -> httpx.Response:
         body = b""
@@ -72,8 +77,3 @@ class AgentProxy:
         """Close the connections."""
         for client in self._clients.values():
             await client.aclose()
-
-
-def refused(err: NotFound | Unavailable, code: int) -> Response:
-    """The proxy's own error response."""
-    return JSONResponse(status_of(err), status_code=code, headers={REFUSED: "true"})

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from offbus_sandbox.adapter.wire import collection_path, object_path, status_of
+from offbus_sandbox.adapter.wire import resource_path, status_of
 from offbus_sandbox.store.store import Store, in_scope
 from offbus_steps.kinds import ApiResource
 from offbus_steps.port import Conflict, Gone, Invalid, Object, Ref, WatchType
@@ -38,10 +38,10 @@ class ObjectRoutes:
 
     def routes(self) -> list[Route]:
         """This kind's routes."""
-        everywhere = collection_path(self.resource)
+        everywhere = resource_path(self.resource)
         scope = "{namespace}" if self.resource.namespaced else ""
-        inside = collection_path(self.resource, scope)
-        one = object_path(self.resource, scope, "{name}")
+        inside = resource_path(self.resource, scope)
+        one = resource_path(self.resource, scope, "{name}")
         lists = [Route(everywhere, self.list, methods=["GET"])] if scope else []
         return [
             *lists,

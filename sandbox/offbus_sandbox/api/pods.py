@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from offbus_sandbox.adapter.wire import object_path
+from offbus_sandbox.adapter.wire import resource_path
 from offbus_sandbox.api.objects import delete_options, read_body
 from offbus_sandbox.controllers.disruption import evict
 from offbus_sandbox.kubelet.host import log_folder
@@ -31,7 +31,7 @@ class PodRoutes:
 
     def routes(self) -> list[Route]:
         """Kubernetes' paths."""
-        pod = object_path(KINDS["Pod"], "{namespace}", "{name}")
+        pod = resource_path(KINDS["Pod"], "{namespace}", "{name}")
         return [
             Route(f"{pod}/eviction", self.evict, methods=["POST"]),
             Route(f"{pod}/log", self.log, methods=["GET"]),

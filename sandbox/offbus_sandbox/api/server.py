@@ -1,22 +1,19 @@
-"""The port's HTTP server: one application, on a socket for clients and one for the sandbox's own programs."""
+"""The port's HTTP server, on a socket for clients and one for the sandbox's own programs; its errors as responses."""
 
 import os
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_sandbox.adapter.wire import status_of
 from offbus_steps.port import PortError
 
-__all__ = ["Server", "application", "listen"]
+__all__ = ["Server", "listen", "on_port_error"]
 
 BACKLOG = 128
 LAST_REQUESTS_S = 2
@@ -39,13 +36,8 @@ class Server(OwnSignals):
         super().__init__(config)
 
 
-def application(routes: Sequence[BaseRoute]) -> Starlette:
-    """The application; every error of the port becomes a Kubernetes `Status`."""
-    return Starlette(routes=routes, exception_handlers={PortError: on_port_error})
-
-
 async def on_port_error(_request: Request, err: Exception) -> Response:
-    """The response for an error of the port."""
+    """The response for an error of the port: a Kubernetes `Status`."""
     assert isinstance(err, PortError)  # noqa: S101  # it is registered for these
     status = status_of(err)
     return JSONResponse(status, status_code=int(status["code"]))

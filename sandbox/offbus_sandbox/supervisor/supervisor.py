@@ -12,19 +12,21 @@ from typing import Any
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from starlette.applications import Starlette
 
 from offbus_sandbox.api.agents import AgentProxy
 from offbus_sandbox.api.control import control_routes
 from offbus_sandbox.api.idle import Idle
 from offbus_sandbox.api.objects import ObjectRoutes
 from offbus_sandbox.api.pods import PodRoutes
-from offbus_sandbox.api.server import Server, application, listen
+from offbus_sandbox.api.server import Server, listen, on_port_error
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.processes.survey import end_leftovers, strays
 from offbus_sandbox.store.served import SERVED
 from offbus_sandbox.supervisor.cluster import LocalCluster
 from offbus_sandbox.supervisor.disarm import disarm_all
+from offbus_steps.port import PortError
 
 __all__ = ["Supervisor"]
 
@@ -44,14 +46,13 @@ class Supervisor:
         """Serve until the end; `ready` is called once requests are served and all services are ready."""
         idle = Idle(self._config.idle_s)
         store = self._cluster.store
-        app = application(
-            [
-                *PodRoutes(store, self._layout).routes(),
-                self._agents.route(),
-                *control_routes(self._describe, lambda: {"processes": strays(self._layout)}),
-                *(route for resource in SERVED.values() for route in ObjectRoutes(store, resource).routes()),
-            ]
-        )
+        routes = [
+            *PodRoutes(store, self._layout).routes(),
+            self._agents.route(),
+            *control_routes(self._describe, lambda: {"processes": strays(self._layout)}),
+            *(route for resource in SERVED.values() for route in ObjectRoutes(store, resource).routes()),
+        ]
+        app = Starlette(routes=routes, exception_handlers={PortError: on_port_error})
         servers = {self._layout.api: Server(idle.counting(app)), self._layout.internal: Server(app)}
         try:
             async with anyio.create_task_group() as group:
