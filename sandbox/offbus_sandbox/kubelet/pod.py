@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
 
 from offbus_sandbox.kubelet.container import Container, PodView
 from offbus_sandbox.kubelet.host import Host
@@ -52,7 +51,14 @@ class PodWorker:
         self._publish()
         async with anyio.create_task_group() as sidecars:
             with self._scope:
-                if await self._initialize(sidecars):
+                for container, is_beside in self._inits:
+                    if is_beside:
+                        sidecars.start_soon(container.run)
+                        await container.started.wait()
+                    elif await container.run() != 0:
+                        break
+                else:  # none has failed
+                    self._initialized = True
                     async with anyio.create_task_group() as group:
                         for container in self._containers:
                             group.start_soon(container.run)
@@ -61,16 +67,6 @@ class PodWorker:
                 self._view.grace_s = max(0.0, self._view.grace_s - passed)
             sidecars.cancel_scope.cancel()
         self._publish()
-
-    async def _initialize(self, sidecars: TaskGroup) -> bool:
-        for container, is_beside in self._inits:
-            if is_beside:
-                sidecars.start_soon(container.run)
-                await container.started.wait()
-            elif await container.run() != 0:
-                return False
-        self._initialized = True
-        return True
 
     def _make(self, pod: Object) -> tuple[list[tuple[Container, bool]], list[Container]]:
         """The init containers, each with whether it is a sidecar, and the containers; with the GPUs of each.

@@ -61,7 +61,10 @@ class Scheduler(Controller[str]):
             conditions = with_condition(pod["status"].get("conditions", []), new)
             self.store.set_status(Ref.of(pod), {**pod["status"], "conditions": conditions})
         else:
-            self._bind(pod, min(fitting, key=lambda name: rank(pod, name, on[name])), on)
+            owners = owner_uids(pod)
+            siblings = {name: sum(bool(owners & owner_uids(p)) for p in on[name]) for name in fitting}
+            _, _, best = min((siblings[name], len(on[name]), name) for name in fitting)
+            self._bind(pod, best, on)
 
     def _bind(self, pod: Object, node: str, on: Mapping[str, Sequence[Object]]) -> None:
         wanted = gpus_wanted(pod)
@@ -79,10 +82,3 @@ class Scheduler(Controller[str]):
 def gpus_wanted(pod: Object) -> int:
     """GPUs that a pod needs on its node."""
     return int(pod_requests(pod["spec"]).get(GPU_RESOURCE, 0))
-
-
-def rank(pod: Object, node: str, on_node: Sequence[Object]) -> tuple[int, int, str]:
-    """The best node has the lowest rank."""
-    owners = owner_uids(pod)
-    siblings = sum(1 for other in on_node if owners & owner_uids(other))
-    return siblings, len(on_node), node
