@@ -6,7 +6,7 @@ and error; `OSError` means that there is no driver. Must not: retry, or survive 
 """
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ctypes import byref, c_char_p, c_float, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 from typing import Any
@@ -43,22 +43,19 @@ class Driver:
         self._lib = ctypes.CDLL(library)
         self._call("cuInit", c_uint(0))
 
-    def device_count(self) -> int:
-        """How many GPUs the process sees."""
+    def devices(self) -> Iterator[Device]:
+        """Open every GPU that the process sees; each one's context is current in the calling thread until the next."""
         count = c_int()
         self._call("cuDeviceGetCount", byref(count))
-        return count.value
-
-    def open_device(self, ordinal: int) -> Device:
-        """Open the device of an ordinal; its context becomes current in the calling thread."""
-        device, uuid, name = c_int(), (ctypes.c_ubyte * 16)(), ctypes.create_string_buffer(100)
-        self._call("cuDeviceGet", byref(device), c_int(ordinal))
-        self._call("cuDeviceGetUuid_v2", byref(uuid), device)
-        self._call("cuDeviceGetName", name, c_int(len(name)), device)
-        context = Handle()
-        self._call("cuDevicePrimaryCtxRetain", byref(context), device)
-        self.set_current(context)
-        return Device(bytes(uuid), name.value.decode("utf-8", "replace"), context)
+        for ordinal in range(count.value):
+            device, uuid, name = c_int(), (ctypes.c_ubyte * 16)(), ctypes.create_string_buffer(100)
+            self._call("cuDeviceGet", byref(device), c_int(ordinal))
+            self._call("cuDeviceGetUuid_v2", byref(uuid), device)
+            self._call("cuDeviceGetName", name, c_int(len(name)), device)
+            context = Handle()
+            self._call("cuDevicePrimaryCtxRetain", byref(context), device)
+            self.set_current(context)
+            yield Device(bytes(uuid), name.value.decode("utf-8", "replace"), context)
 
     def set_current(self, context: Handle) -> None:
         """Make a context current in the calling thread."""

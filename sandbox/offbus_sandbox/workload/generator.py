@@ -9,7 +9,6 @@ Must not: know HTTP.
 import hashlib
 import struct
 from array import array
-from collections.abc import Sequence
 from ctypes import c_float, c_uint, c_uint64
 from dataclasses import dataclass
 
@@ -61,7 +60,10 @@ class Generator:
 
     def __init__(self) -> None:
         self._driver = Driver()
-        self.gpus: Sequence[Gpu] = [self._open(ordinal) for ordinal in range(self._driver.device_count())]
+        self.gpus: list[Gpu] = []
+        for device in self._driver.devices():
+            function = self._driver.load_kernel(MODULE, KERNEL_NAME)
+            self.gpus.append(Gpu(uuid_text(device.uuid), device.name, device.context, function))
         if not self.gpus:
             raise RuntimeError("this process sees no GPU: does the pod request nvidia.com/gpu?")
         self.telemetry = Telemetry([gpu.uuid for gpu in self.gpus])
@@ -70,11 +72,6 @@ class Generator:
         """The token of that position. Raises CudaError, WrongResultError."""
         words = [self._compute(gpu, prompt, position) for gpu in self.gpus]
         return words[0]
-
-    def _open(self, ordinal: int) -> Gpu:
-        device = self._driver.open_device(ordinal)
-        function = self._driver.load_kernel(MODULE, KERNEL_NAME)
-        return Gpu(uuid_text(device.uuid), device.name, device.context, function)
 
     def _compute(self, gpu: Gpu, prompt: str, position: int) -> str:
         # small whole numbers: float32 arithmetic on them is exact, in any order, on any machine
