@@ -13,7 +13,7 @@ import pytest
 from offbus_sandbox.adapter.objects import LocalObjects
 from offbus_sandbox.adapter.traffic import LocalReply
 from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile
-from offbus_sandbox.workload.relay import BrokenError, Relay
+from offbus_sandbox.workload.relay import BrokenError, Exchange, Relay
 from offbus_steps.kubernetes.rest.proxy import Proxied
 from offbus_steps.kubernetes.traffic import KubernetesReply
 from offbus_steps.port import PortError, Ref, Unavailable
@@ -86,7 +86,7 @@ async def test_a_worker_of_the_frontend(tmp_path: Path) -> None:
         file = tmp_path / "endpoints"
         worker = {"pod": "worker-0", "ip": "127.0.0.1", "port": port}
         file.write_text(json.dumps({"services": {"worker": [worker]}}))
-        relay = Relay(Endpoints(EndpointsFile(file), workers=["worker"], own="frontend"), 0)
+        relay = Relay(Endpoints(EndpointsFile(file), workers=["worker"], own="frontend"))
         with pytest.raises(BrokenError, match=SAID):
-            await anext(relay.stream(relay.exchange("/v1/completions", b"{}", "r1")))
+            await anext(relay.stream(Exchange("/v1/completions", b"{}", "r1", migrations_left=0)))
         await relay.close()

@@ -22,7 +22,7 @@ DRAIN_S = 20
 
 @in_virtual_asyncio_time
 async def test_a_worker_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
-    relay = Relay(Endpoints(EndpointsFile(tmp_path / "none"), workers="w", own="f"), 0)
+    relay = Relay(Endpoints(EndpointsFile(tmp_path / "none"), workers="w", own="f"))
     with full_server() as port:
         assert await relay.models_of(Worker(pod="w", ip="127.0.0.1", port=port)) is None
     await relay.close()

@@ -35,9 +35,10 @@ __all__ = ["main"]
 class Frontend:
     """The routes; `app` is the ASGI application."""
 
-    def __init__(self, endpoints: Endpoints, relay: Relay) -> None:
+    def __init__(self, endpoints: Endpoints, relay: Relay, *, migration_limit: int) -> None:
         self._endpoints = endpoints
         self._relay = relay
+        self._migration_limit = migration_limit
         self._requests = {"total": 0, "broken": 0, "no_worker": 0}
         self.app = Starlette(
             routes=[
@@ -81,7 +82,7 @@ class Frontend:
                 raise RequestError("the body must be a JSON object")
         except RequestError as err:
             return JSONResponse(err.body, err.status)
-        exchange = self._relay.exchange(request.url.path, body, uuid.uuid4().hex)
+        exchange = Exchange(request.url.path, body, uuid.uuid4().hex, self._migration_limit)
         if given.get("stream") is True:
             return StreamingResponse(self._stream(exchange), media_type="text/event-stream")
         return await self._whole(exchange)
@@ -115,9 +116,10 @@ async def run(args: argparse.Namespace) -> None:
     own = os.environ.get("OFFBUS_COMPONENT") or os.environ.get("DYN_COMPONENT", "")
     async with discovered(args.endpoints) as source:
         endpoints = Endpoints(source, workers=args.workers, own=own)
-        relay = Relay(endpoints, args.migration_limit)
+        relay = Relay(endpoints)
+        frontend = Frontend(endpoints, relay, migration_limit=args.migration_limit)
         try:
-            await Server(Frontend(endpoints, relay).app, args.port, drain_s=args.drain_s).serve()
+            await Server(frontend.app, args.port, drain_s=args.drain_s).serve()
         finally:
             await relay.close()
 

@@ -11,10 +11,11 @@ import struct
 from array import array
 from ctypes import c_float, c_uint, c_uint64
 from dataclasses import dataclass
+from uuid import UUID
 
 from offbus_sandbox.workload.driver_api import Driver, Handle
 from offbus_sandbox.workload.kernel import KERNEL_NAME, MODULE
-from offbus_sandbox.workload.telemetry import Telemetry, uuid_text
+from offbus_sandbox.workload.telemetry import Telemetry
 
 __all__ = ["Generator", "Gpu", "WrongResultError"]
 
@@ -63,28 +64,28 @@ class Generator:
         self.gpus: list[Gpu] = []
         for device in self._driver.devices():
             function = self._driver.load_kernel(MODULE, KERNEL_NAME)
-            self.gpus.append(Gpu(uuid_text(device.uuid), device.name, device.context, function))
+            uuid = f"GPU-{UUID(bytes=device.uuid)}"  # as NVML spells it
+            self.gpus.append(Gpu(uuid, device.name, device.context, function))
         if not self.gpus:
             raise RuntimeError("this process sees no GPU: does the pod request nvidia.com/gpu?")
         self.telemetry = Telemetry([gpu.uuid for gpu in self.gpus])
 
     def token(self, prompt: str, position: int) -> str:
         """The token of that position. Raises CudaError, WrongResultError."""
-        words = [self._compute(gpu, prompt, position) for gpu in self.gpus]
-        return words[0]
-
-    def _compute(self, gpu: Gpu, prompt: str, position: int) -> str:
         # small whole numbers: float32 arithmetic on them is exact, in any order, on any machine
         digest = hashlib.shake_256(f"{position}\0{prompt}".encode()).digest(2 * ELEMENTS)
         numbers = struct.unpack(f"{2 * ELEMENTS}B", digest)
         x, y = array("f", numbers[:ELEMENTS]), array("f", numbers[ELEMENTS:])
-        result = self._on_device(gpu, x, y)
         expected = array("f", (FACTOR * a + b for a, b in zip(x, y, strict=True)))
-        if result != expected:
-            raise WrongResultError(
-                f"{gpu.uuid} computed {result[:4].tolist()} …, expected {expected[:4].tolist()} …"
-            )
-        return _WORDS[int(sum(result)) % len(_WORDS)]
+        words = []
+        for gpu in self.gpus:
+            result = self._on_device(gpu, x, y)
+            if result != expected:
+                raise WrongResultError(
+                    f"{gpu.uuid} computed {result[:4].tolist()} …, expected {expected[:4].tolist()} …"
+                )
+            words.append(_WORDS[int(sum(result)) % len(_WORDS)])
+        return words[0]
 
     def _on_device(self, gpu: Gpu, x: "array[float]", y: "array[float]") -> "array[float]":
         driver, size = self._driver, ELEMENTS * x.itemsize

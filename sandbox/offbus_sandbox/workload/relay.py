@@ -52,9 +52,8 @@ class Exchange:
 class Relay:
     """Talks to the workers. `close` it in the end."""
 
-    def __init__(self, endpoints: Endpoints, migration_limit: int) -> None:
+    def __init__(self, endpoints: Endpoints) -> None:
         self._endpoints = endpoints
-        self._limit = migration_limit
         # A connection for each request: a pooled one that its worker has just closed would look like a broken request.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         timeout = httpx.Timeout(None, connect=CONNECT_S)
@@ -64,10 +63,6 @@ class Relay:
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
-
-    def exchange(self, path: str, body: bytes, request_id: str) -> Exchange:
-        """A new client request."""
-        return Exchange(path, body, request_id, self._limit)
 
     async def models_of(self, worker: Worker) -> dict[str, Any] | None:
         """A worker's model list; None when it does not respond."""

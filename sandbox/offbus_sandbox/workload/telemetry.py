@@ -12,7 +12,7 @@ from ctypes import byref, c_char_p, c_int, c_uint, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["GpuTelemetry", "NvmlError", "Telemetry", "uuid_text"]
+__all__ = ["GpuTelemetry", "NvmlError", "Telemetry"]
 
 LIBRARY = "libnvidia-ml.so.1"
 _TEMPERATURE_GPU = 0
@@ -36,12 +36,6 @@ class GpuTelemetry:
     utilization_percent: int | None = None
     errors: int = 0
     last_error: str = ""
-
-
-def uuid_text(uuid: bytes) -> str:
-    """NVML's spelling of a UUID: GPU-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx."""
-    text = uuid.hex()
-    return "GPU-" + "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
 class Telemetry:
