@@ -55,7 +55,7 @@ class StatefulSets(OwnerController):
             ready = ordinal in pods and is_ready(pods[ordinal])
             if not ready and not at_once:
                 return
-        # all run: the last one of an older revision is replaced
+        # all have been made: the last one of an older revision is replaced
         strategy = owner["spec"].get("updateStrategy") or {}
         if strategy.get("type") == "OnDelete" or not all(map(is_ready, pods.values())):
             return

@@ -13,9 +13,7 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
     """For `offbus.environment.Environment.fingerprint`, in addition to every cluster's. Raises Unavailable."""
     items: dict[str, Any] = {"Sandbox stray processes": await port.strays()}
     for folder in sorted((layout.root / "nodes").iterdir()):
-        page = (
-            folder / "run/offbus/page/ctl"
-        )  # whoever wrote it: it is armed by the first word that processes check
+        page = folder / "run/offbus/page/ctl"  # the first word that processes check, whoever wrote it
         armed = page.exists() and Ctl.from_buffer_copy(page.read_bytes()).armed
         items[f"Node/{folder.name} page"] = "armed" if armed else "disarmed"
     return items

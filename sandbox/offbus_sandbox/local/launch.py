@@ -118,9 +118,7 @@ async def stop(layout: Layout) -> None:
     """End a sandbox, and verify that no process of it is left. Raises CouldNotRun with those that did not end."""
     holder = holder_of(layout.lock) if is_running(layout) else None
     supervisor = ProcessId.of(holder.pid) if holder is not None else None
-    if (
-        supervisor is not None
-    ):  # else whoever holds it ends with the rest, and so does one that takes too long
+    if supervisor is not None:  # one that takes too long, or is not known, ends with the rest
         signal_process(supervisor, signal.SIGTERM)
         with anyio.move_on_after(GONE_WITHIN_S):
             await wait_gone(supervisor)

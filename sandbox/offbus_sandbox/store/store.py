@@ -74,9 +74,7 @@ class Store:
             return new
         home = Ref("Namespace", ref.namespace)
         found = self.find(home)
-        if (
-            ref.namespace and found is None
-        ):  # made with its first object: nothing else here creates namespaces
+        if ref.namespace and found is None:  # made with its first object, and by nothing else
             made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ref.namespace}}
             self._commit(WatchType.ADDED, home, default_kind(prepare_new(made)))
         elif found is not None and found["metadata"].get("deletionTimestamp"):
