@@ -81,12 +81,10 @@ async def _session(
     with stop_on_signals(loop.call_soon_threadsafe, session.stop, lambda: parting):
         async with anyio.create_task_group() as beside:
             beside.start_soon(_tick, view)
-            ended: Report | OffbusError
+            ended: Report | OffbusError  # an error is raised below, outside of this task group
             try:
                 ended = await session.run()
-            except (
-                OffbusError
-            ) as err:  # not even a journal could be started; raised outside of this task group
+            except OffbusError as err:
                 ended = err
             beside.cancel_scope.cancel()
     if isinstance(ended, OffbusError):
