@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from offbus_agent.gpus import METADATA, Gpu, GpuDiscoveryError, discover, known_to_responder, survey
+from offbus_agent.gpus import Gpu, GpuDiscoveryError, discover, survey
+from offbus_agent.metadata import METADATA, read_metadata
 
 UUID = "GPU-11111111-2222-3333-4444-555555555555"
 OTHER = "GPU-66666666-7777-8888-9999-000000000000"
@@ -101,4 +102,35 @@ def test_one_entry_of_the_metadata_that_cannot_be_read_does_not_lose_the_node(tm
     entries = [{"uuid": OTHER}, 3, {"uuid": UUID, "pci_address": "00000000:3B:00.0"}]
     metadata.write_text(json.dumps({"gpus": entries}))
     assert discover(tmp_path)[0].pci == "00000000:3B:00"
-    assert known_to_responder(tmp_path) == {UUID}
+    assert read_metadata(tmp_path).pcis == {UUID: "00000000:3B:00"}
+
+
+PROPRIETARY = (
+    "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  Wed Aug 27 15:22:28 UTC 2025\nGCC version:\n"
+)
+OPEN = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.133.20  Release Build  (root@x)  Sun Mar 30\n"
+    "GCC version:  gcc version 12.2.0 (Debian)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("driver", "metadata", "found"),
+    [
+        pytest.param(PROPRIETARY, "570.1", "580.82.07", id="the-driver-s-own-word-first"),
+        pytest.param(OPEN, None, "570.133.20", id="the-open-one-s"),
+        pytest.param(None, "570.133.20", "570.133.20", id="else-the-metadata-s"),
+        pytest.param("nonsense", "570.133.20", "570.133.20", id="a-driver-that-does-not-say"),
+        pytest.param(None, None, "", id="neither"),
+        pytest.param(None, 570, "", id="not-a-text"),
+        pytest.param(None, "570\ud800", "", id="not-a-version"),
+    ],
+)
+def test_the_driver_s_version(tmp_path, driver, metadata, found):
+    driver_file(tmp_path, "0000:3b:00.0", 0, UUID)
+    if driver is not None:
+        (tmp_path / "proc/driver/nvidia/version").write_text(driver)
+    path = tmp_path / METADATA
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"gpus": [], "driver_version": metadata}))
+    assert [gpu.driver for gpu in discover(tmp_path)] == [found]

@@ -7,23 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, request
+from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, list_gpus, monitor, request
 
 KERNEL = ["kernel"]
 RESET = "GPU reset executed: {}, success: true"
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="only root may make a device")
-
-
-def list_gpus(node, *uuids):
-    """Write the metadata file as NVSentinel's collector does."""
-    gpus = [
-        {"gpu_id": i, "uuid": uuid, "pci_address": f"0000:{0x3B + i:02x}:00.0"}
-        for i, uuid in enumerate(uuids)
-    ]
-    path = node.root / "var/lib/nvsentinel/gpu_metadata.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"version": "1.0", "gpus": gpus}))
-    return path
 
 
 def resets(node):
@@ -36,12 +24,20 @@ def null_device(path):
     os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 3))
 
 
+@pytest.fixture
+def known(node):
+    """The responder's monitor, started after the metadata was written: it knows both GPUs."""
+    list_gpus(node, GPU0, GPU1)
+    with monitor(node) as process:
+        yield process
+
+
 class TestClear:
     """`POST /faults/{id}/clear`."""
 
     @pytest.mark.parametrize("end", ["disarm", "recover"])
+    @pytest.mark.usefixtures("known")
     def test_each_gpu_that_the_responder_knows_is_reported_as_reset(self, agent, node, end):
-        list_gpus(node, GPU0, GPU1)
         agent.post("/faults", request(gpus=[GPU0, GPU1], planes=KERNEL), expect=201)
         agent.post(f"/faults/f1/{end}", OWNER)
         answer = agent.post("/faults/f1/clear", OWNER)
@@ -53,8 +49,8 @@ class TestClear:
         assert [one["seq"] for one in answer["lines"]] == [2, 3]
         assert (answer["fault"], answer["left_out"]) == ("f1", [])
 
+    @pytest.mark.usefixtures("known")
     def test_no_other_gpu_is_cleared(self, agent, node):
-        list_gpus(node, GPU0, GPU1)
         agent.post("/faults", request(planes=KERNEL), expect=201)
         agent.post("/faults/f1/disarm", OWNER)
         agent.post("/faults/f1/clear", OWNER)
@@ -72,8 +68,8 @@ class TestClear:
         assert left["gpu"] == GPU0
         assert "gpu_metadata.json does not list it" in left["why"]
 
+    @pytest.mark.usefixtures("known")
     def test_a_repeated_clear_writes_nothing_more(self, agents, node):
-        list_gpus(node, GPU0)
         agent = agents.start()
         agent.post("/faults", request(planes=KERNEL), expect=201)
         agent.post("/faults/f1/recover", OWNER)
@@ -119,6 +115,59 @@ class TestClear:
         assert resets(node) == []
 
 
+class TestWhatTheMonitorKnows:
+    """A reset line for a GPU that the monitor does not know would blind it for ever: refused unless it is known to."""
+
+    def refused(self, agent, node):
+        """Why a clear of GPU0 wrote no line."""
+        agent.post("/faults", request(planes=KERNEL), expect=201)
+        agent.post("/faults/f1/disarm", OWNER)
+        answer = agent.post("/faults/f1/clear", OWNER)
+        assert (answer["lines"], resets(node)) == ([], [])
+        (left,) = answer["left_out"]
+        return left["why"]
+
+    def test_without_a_monitor_nothing_says_what_it_knows(self, agent, node):
+        list_gpus(node, GPU0)
+        assert "no process of NVSentinel's syslog-health-monitor is recognised" in self.refused(agent, node)
+
+    def test_a_monitor_that_is_older_than_the_file_has_not_read_it(self, agent, node, known):
+        list_gpus(node, GPU0, GPU1)
+        why = self.refused(agent, node)
+        assert f"is newer than the monitor (pid {known.pid})" in why
+        assert "restart the monitor" in why
+
+    def test_a_file_that_was_moved_there_is_as_new_as_the_moving(self, agent, node, known):
+        path = list_gpus(node, GPU0, GPU1)
+        old = path.with_name("aside")
+        path.rename(old)
+        os.utime(old, (1, 1))
+        old.rename(path)
+        assert f"is newer than the monitor (pid {known.pid})" in self.refused(agent, node)
+
+    def test_a_restarted_monitor_knows_it(self, agent, node, known):
+        list_gpus(node, GPU0)
+        known.kill()
+        with monitor(node):
+            agent.post("/faults", request(planes=KERNEL), expect=201)
+            agent.post("/faults/f1/disarm", OWNER)
+            assert [one["gpu"] for one in agent.post("/faults/f1/clear", OWNER)["lines"]] == [GPU0]
+
+    def test_one_old_monitor_among_new_ones_is_enough(self, agent, node, known):
+        list_gpus(node, GPU0)
+        with monitor(node):
+            assert f"is newer than the monitor (pid {known.pid})" in self.refused(agent, node)
+
+    def test_it_is_refused_again_after_it_was_allowed(self, agent, node, known):
+        """A second fault's clear looks again."""
+        for fault in ("f1", "f2"):
+            agent.post("/faults", request(fault, planes=KERNEL), expect=201)
+            agent.post(f"/faults/{fault}/disarm", OWNER)
+        assert agent.post("/faults/f1/clear", OWNER)["left_out"] == []
+        list_gpus(node, GPU0)
+        assert len(agent.post("/faults/f2/clear", OWNER)["left_out"]) == 1
+
+
 class TestNotShown:
     """Done, and without effect: another answer than what could not be done."""
 
@@ -132,8 +181,8 @@ class TestNotShown:
         assert (handed["state"], handed["kernel"], handed["unread"]) == ("failed", [], [])
 
     @needs_root
+    @pytest.mark.usefixtures("known")
     def test_a_clear_that_does_not_show(self, agents, node):
-        list_gpus(node, GPU0)
         agent = agents.start()
         agent.post("/faults", request(planes=KERNEL), expect=201)
         agent.post("/faults/f1/disarm", OWNER)
@@ -180,7 +229,8 @@ class TestFailedAttempts:
         assert [entry["line"] for entry in error["kernel"]] == node.lines()
         assert agent.refused("/faults", request(gpus=uuids[16:]))[1]["code"] == "id_used"
         list_gpus(node, *uuids)
-        assert [one["gpu"] for one in agent.post("/faults/f1/clear", OWNER)["lines"]] == uuids[16:]
+        with monitor(node):
+            assert [one["gpu"] for one in agent.post("/faults/f1/clear", OWNER)["lines"]] == uuids[16:]
 
     def test_a_failed_attempt_is_not_listed_and_cannot_be_armed(self, agent, node):
         node.kmsg.unlink()

@@ -8,6 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,51 @@ class Node:
         """A command line for its agent."""
         options = ["--node", "node-1", "--root", str(self.root), "--token-file", str(self.token_file)]
         return [sys.executable, "-m", "offbus_agent", "serve", *options, *more]
+
+
+def metadata_text(*uuids: str, driver: str = "580.82.07") -> str:
+    """NVSentinel's metadata of a node with these GPUs."""
+    gpus = [
+        {"gpu_id": i, "uuid": uuid, "pci_address": f"0000:{0x3B + i:02x}:00.0"}
+        for i, uuid in enumerate(uuids)
+    ]
+    return json.dumps({"version": "1.0", "driver_version": driver, "gpus": gpus})
+
+
+def list_gpus(node: Node, *uuids: str) -> Path:
+    """Write the metadata file as NVSentinel's collector does."""
+    path = node.root / "var/lib/nvsentinel/gpu_metadata.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(metadata_text(*uuids))
+    sleep_past(path)
+    return path
+
+
+def sleep_past(path: Path) -> None:
+    """Wait until a process that starts now is told to be younger than the file: both times have grains."""
+    grain_s = 2 / os.sysconf("SC_CLK_TCK")
+    while time.time() < path.stat().st_ctime + grain_s:
+        time.sleep(grain_s)
+
+
+@contextmanager
+def process(*argv: str, executable: str = "/bin/cat", **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of these arguments that waits for the end of its input, and knows nothing else."""
+    with subprocess.Popen(
+        [argv[0], "-", "--", *argv[1:]], executable=executable, stdin=subprocess.PIPE, **how
+    ) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+@contextmanager
+def monitor(node: Node) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is taken for the node's stand-in detector."""
+    words = ("python3", "-m", "offbus_sandbox.responder", "detector", f"--root={node.root}")
+    with process(*words) as started:
+        yield started
 
 
 class RunningAgent:
