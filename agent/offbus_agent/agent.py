@@ -6,11 +6,12 @@ Job: wiring, health, and the published guides' form of injection. All decisions 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from offbus_agent.catalogue.xid_effects import Plane
-from offbus_agent.faults.clear import Clearing, metadata_of
+from offbus_agent.faults.clear import Clearing, monitor_of
 from offbus_agent.faults.collector import Collector, InThread
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.process_evidence import Evidence
@@ -19,6 +20,7 @@ from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.service import Faults
 from offbus_agent.faults.store import Store
 from offbus_agent.gpus import Gpu, GpuDiscoveryError, Survey, survey
+from offbus_agent.kernel_log.kmsg import KmsgDevice
 from offbus_agent.kernel_log.open import open_kernel_log
 from offbus_agent.lease_time import boot_id, boottime_ns
 from offbus_agent.models import (
@@ -30,6 +32,7 @@ from offbus_agent.models import (
     PlaneHealth,
     PreloadAnswer,
     PreloadShape,
+    ResponderShape,
 )
 from offbus_agent.planes.page_plane import NodePage
 from offbus_agent.planes.planes import PlaneFailedError, Planes
@@ -84,6 +87,7 @@ class Agent:
             now_ns=boottime_ns(),
             gpus=[GpuShape.model_validate(gpu.as_json()) for gpu in found.gpus],
             unreadable=list(found.unreadable),
+            responder=_responder(found),
             faults=sum(1 for _ in self.book),
             armed=len(self.book.armed()),
             planes={plane: self._plane(plane) for plane in Plane},
@@ -125,6 +129,13 @@ class Agent:
         return PlaneHealth(ok=True, path=path)
 
 
+def _responder(found: Survey) -> ResponderShape:
+    if found.metadata is None:
+        return ResponderShape(metadata=False)
+    known = [gpu.uuid for gpu in found.gpus if gpu.uuid in found.metadata.pcis]
+    return ResponderShape(metadata=True, driver=found.metadata.driver, gpus=known)
+
+
 def gpus_of(root: Path) -> tuple[Gpu, ...]:
     """The node's GPUs now. Raises Refusal when the files that list them are not valid."""
     return survey_of(root).gpus
@@ -158,6 +169,8 @@ def open_agent(
     book = FaultBook(store, planes, now_ns)
     book.restore()
     collector = Collector(book, Evidence(page, paths.root), in_thread)
-    clearing = Clearing(planes, book, lambda: metadata_of(paths.root))
+    clearing = Clearing(
+        planes, book, partial(monitor_of, paths.root, of_machine=isinstance(kernel, KmsgDevice))
+    )
     faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing, collector)
     return Agent(paths, page, planes, book, faults, collector)

@@ -2,32 +2,26 @@
 
 Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the node's root,
 without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's metadata file, if that
-lists the GPU: NVSentinel clears a fault only on the same spelling. Files that cannot be parsed raise
-`GpuDiscoveryError` with file and reason; a node without a driver has no GPUs. One GPU of a driver's, or one entry of
-the metadata, that cannot be read does not lose the others: a driver writes `GPU-????????-…` for a GPU that it could not
-initialise. Health tells which.
+lists the GPU: NVSentinel clears a fault only on the same spelling. The driver's version is that of
+`/proc/driver/nvidia/version`, else the metadata's. Files that cannot be parsed raise `GpuDiscoveryError` with file and
+reason; a node without a driver has no GPUs. One GPU of a driver's, or one entry of the metadata, that cannot be read
+does not lose the others: a driver writes `GPU-????????-…` for a GPU that it could not initialise. Health tells which.
 """
 
-import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-__all__ = ["METADATA", "Gpu", "GpuDiscoveryError", "Survey", "discover", "known_to_responder", "survey"]
+from offbus_agent.metadata import Metadata, read_metadata
+from offbus_agent.node_files import GpuDiscoveryError, json_of, text_of, without_function
 
-METADATA = Path("var/lib/nvsentinel/gpu_metadata.json")
-"""NVSentinel's metadata file, below the node's root."""
+__all__ = ["Gpu", "GpuDiscoveryError", "Survey", "discover", "survey"]
 
-_LARGEST_FILE = 1 << 20
-_PCI = re.compile(r"([0-9a-fA-F]{4,8}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2})(?:\.[0-9a-fA-F])?")
 _UUID = re.compile(r"GPU-[0-9a-fA-F-]{8,60}")
-
-
-class GpuDiscoveryError(Exception):
-    """Raised when a file that lists GPUs cannot be read or parsed."""
+_DRIVER = re.compile(r"^NVRM version: .*?Kernel Module\b.*?\s([0-9]{1,6}(?:\.[0-9]{1,6})+)\s", re.MULTILINE)
+"""`/proc/driver/nvidia/version` (nv-procfs.c): "NVRM version: NVIDIA UNIX … Kernel Module …  570.133.20  …"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +33,8 @@ class Gpu:
     pci: str
     name: str
     memory_bytes: int | None = None
+    driver: str = ""
+    """The version of the driver that writes its kernel lines; "" when it is unknown."""
 
     def as_json(self) -> dict[str, Any]:
         """The GPU as JSON."""
@@ -47,10 +43,11 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A node's GPUs by index, and why others cannot be read."""
+    """A node's GPUs by index, why others cannot be read, and NVSentinel's metadata file, if there is one."""
 
     gpus: tuple[Gpu, ...]
     unreadable: tuple[str, ...] = ()
+    metadata: Metadata | None = None
 
 
 def discover(root: Path) -> tuple[Gpu, ...]:
@@ -61,24 +58,34 @@ def discover(root: Path) -> tuple[Gpu, ...]:
 def survey(root: Path) -> Survey:
     """The node's GPUs. Raises GpuDiscoveryError, also when it has some and none can be read."""
     listed = root / "gpus.json"
-    driver = root / "proc/driver/nvidia/gpus"
-    found: list[Gpu | GpuDiscoveryError] = []
-    if listed.exists():
-        found += [_listed(listed, item) for item in _items(listed)]
-    else:
-        found += _from_driver(driver)
+    folder = root / "proc/driver/nvidia/gpus"
+    found: list[Gpu | GpuDiscoveryError] = [
+        *(_from_list(listed) if listed.exists() else _from_driver(folder))
+    ]
     gpus = [one for one in found if isinstance(one, Gpu)]
     wrong = [one for one in found if isinstance(one, GpuDiscoveryError)]
     if wrong and not gpus:
         raise wrong[0]
-    spelt = _spelling(root / METADATA)
-    known = [replace(gpu, pci=spelt.get(gpu.uuid, gpu.pci)) for gpu in gpus]
-    return Survey(tuple(sorted(known, key=lambda gpu: gpu.index)), tuple(map(str, wrong)))
+    metadata = read_metadata(root)
+    spelt, version = (metadata.pcis, metadata.driver) if metadata else ({}, "")
+    driver = _driver(root / "proc/driver/nvidia/version") or version
+    known = [replace(gpu, pci=spelt.get(gpu.uuid, gpu.pci), driver=driver) for gpu in gpus]
+    return Survey(tuple(sorted(known, key=lambda gpu: gpu.index)), tuple(map(str, wrong)), metadata)
 
 
-def known_to_responder(root: Path) -> frozenset[str]:
-    """UUIDs of the GPUs that NVSentinel's metadata file lists; none without that file. Raises GpuDiscoveryError."""
-    return frozenset(_spelling(root / METADATA))
+def _driver(path: Path) -> str:
+    try:
+        found = _DRIVER.search(text_of(path))
+    except GpuDiscoveryError:  # there is no driver, or it does not say
+        return ""
+    return found[1] if found else ""
+
+
+def _from_list(path: Path) -> list[Gpu]:
+    items = json_of(path).get("gpus")
+    if not isinstance(items, list):
+        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
+    return [_listed(path, item) for item in items]
 
 
 def _listed(path: Path, item: Any) -> Gpu:
@@ -87,7 +94,7 @@ def _listed(path: Path, item: Any) -> Gpu:
         return Gpu(
             index=int(item["index"]),
             uuid=_uuid(str(item["uuid"])),
-            pci=_without_function(str(item["pci"])),
+            pci=without_function(str(item["pci"])),
             name=str(item["name"]),
             memory_bytes=None if memory is None else int(memory),
         )
@@ -105,58 +112,24 @@ def _from_driver(folder: Path) -> Iterator[Gpu | GpuDiscoveryError]:
 
 
 def _driven(entry: Path) -> Gpu:
-    pairs = (line.partition(":") for line in _text(entry / "information").splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in pairs}
+    fields = _fields(entry / "information")
     try:
         return Gpu(
             index=int(fields["Device Minor"]),
             uuid=_uuid(fields["GPU UUID"]),
-            pci=_without_function(fields.get("Bus Location", entry.name)),
+            pci=without_function(fields.get("Bus Location", entry.name)),
             name=fields["Model"],
         )
     except (KeyError, ValueError) as err:
         raise GpuDiscoveryError(f"cannot parse {entry / 'information'} ({err!r})") from err
 
 
-def _spelling(path: Path) -> dict[str, str]:
-    """uuid -> address as in NVSentinel's metadata; empty when there is no such file."""
-    if not path.exists():
-        return {}
-    found = {}
-    for item in _items(path):
-        with suppress(KeyError, TypeError, ValueError):  # it says nothing of another GPU's spelling
-            found[str(item["uuid"])] = _without_function(str(item["pci_address"]))
-    return found
-
-
-def _without_function(address: str) -> str:
-    found = _PCI.fullmatch(address)
-    if found is None:
-        raise ValueError(f"{address!r} is not a PCI address (dddd:bb:dd)")
-    return found[1]
+def _fields(path: Path) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text_of(path).splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _uuid(text: str) -> str:
     if not _UUID.fullmatch(text):
         raise ValueError(f"{text!r} is not a GPU UUID")
     return text
-
-
-def _items(path: Path) -> list[Any]:
-    try:
-        value = json.loads(_text(path))
-    except (ValueError, RecursionError) as err:
-        raise GpuDiscoveryError(f"{path}: not JSON ({err})") from err
-    if not isinstance(value, dict):
-        raise GpuDiscoveryError(f"{path}: expected an object")
-    if not isinstance(value.get("gpus"), list):
-        raise GpuDiscoveryError(f'{path}: expected {{"gpus": [...]}}')
-    return list(value["gpus"])
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.read(_LARGEST_FILE)
-    except (OSError, UnicodeDecodeError) as err:
-        raise GpuDiscoveryError(f"cannot read {path}: {err}") from err

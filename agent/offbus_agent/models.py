@@ -30,6 +30,7 @@ __all__ = [
     "OwnerRequest",
     "PlaneHealth",
     "ProcessSeen",
+    "ResponderShape",
     "State",
 ]
 
@@ -218,6 +219,17 @@ class GpuShape(_Shape):
     pci: str
     name: str
     memory_bytes: int | None = None
+    driver: str = Field(
+        "", description='The version of its driver, "" when unknown; it decides the layout of NVLink 5 lines.'
+    )
+
+
+class ResponderShape(_Shape):
+    """What NVSentinel's metadata file on the node says now; its monitor reads the file when it starts."""
+
+    metadata: bool = Field(description="Whether there is such a file.")
+    driver: str = Field("", description='The driver\'s version in it; "" for none.')
+    gpus: list[str] = Field(default_factory=list, description="UUIDs of this node's GPUs that it lists.")
 
 
 class PlaneHealth(_Shape):
@@ -244,6 +256,7 @@ class Health(_Shape):
     unreadable: list[str] = Field(
         default_factory=list, description="Why GPUs that the driver lists are not among them."
     )
+    responder: ResponderShape = ResponderShape(metadata=False)
     faults: int
     armed: int
     planes: dict[Plane, PlaneHealth]

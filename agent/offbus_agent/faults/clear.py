@@ -1,26 +1,28 @@
 """The responder's documented clear: the log line that tells NVSentinel that a GPU was reset.
 
 Job: write `GPU reset executed: UUID, success: true` once for each GPU of one fault, read it back, and store it. Only
-for GPUs that NVSentinel's metadata file on this node lists: for others its monitor would retry the line for ever
-(reference: syslog-health-monitor, `parseGPUResetLine`), and never for a GPU that the fault did not affect. While the
-fault is armed nothing may be cleared: the GPU is still broken for its users. It must not touch pages.
+for GPUs that NVSentinel's monitor on this node is known to know (`monitors`): a line for another one blinds it for
+ever, and never for a GPU that the fault did not affect. While the fault is armed nothing may be cleared: the GPU is
+still broken for its users. It must not touch pages.
 """
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from offbus_agent.faults.monitors import Knowledge, knowledge_of
 from offbus_agent.faults.registry import FaultBook
 from offbus_agent.faults.store import StoredFault
-from offbus_agent.gpus import METADATA, GpuDiscoveryError, known_to_responder
 from offbus_agent.kernel_log.line import UnsafeLine
 from offbus_agent.models import KernelEntry, State
+from offbus_agent.node_files import GpuDiscoveryError
 from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal
 
-__all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "metadata_of"]
+__all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "monitor_of"]
 
 
 class ResetLine(KernelEntry):
@@ -49,9 +51,9 @@ class ClearAnswer(BaseModel):
 
 
 class Clearing:
-    """Writes reset lines. `known` returns the UUIDs that the responder knows now."""
+    """Writes reset lines. `known` looks at what the responder's monitor knows now; it blocks, and runs in a thread."""
 
-    def __init__(self, planes: Planes, book: FaultBook, known: Callable[[], frozenset[str]]) -> None:
+    def __init__(self, planes: Planes, book: FaultBook, known: Callable[[], Knowledge]) -> None:
         self._planes = planes
         self._book = book
         self._known = known
@@ -65,7 +67,7 @@ class Clearing:
                 f"fault {stored.fault.id} is armed: its GPUs are still broken",
                 "disarm it first",
             )
-        known, left_out = self._known(), []
+        known, left_out = await asyncio.to_thread(self._known), []
         for gpu in stored.fault.gpus:
             why = "" if gpu in stored.cleared else await self._clear(stored, gpu, known)
             if why:
@@ -73,10 +75,10 @@ class Clearing:
         lines = [ResetLine(gpu=gpu, **entry.model_dump()) for gpu, entry in stored.cleared.items()]
         return ClearAnswer(fault=stored.fault.id, lines=lines, left_out=left_out)
 
-    async def _clear(self, stored: StoredFault, gpu: str, known: frozenset[str]) -> str:
+    async def _clear(self, stored: StoredFault, gpu: str, known: Knowledge) -> str:
         """Why a GPU was left out; "" when its line is in the log. After a crash, a repeat writes it again."""
-        if gpu not in known:
-            return f"{METADATA} does not list it"
+        if why := known.why_not(gpu):
+            return why
         try:
             stored.cleared[gpu] = await self._planes.clear(gpu)
         except UnsafeLine as err:
@@ -85,9 +87,9 @@ class Clearing:
         return ""
 
 
-def metadata_of(root: Path) -> frozenset[str]:
-    """UUIDs that the responder knows on the node. Raises Refusal when its file is not valid."""
+def monitor_of(root: Path, *, of_machine: bool) -> Knowledge:
+    """What the responder's monitor on the node knows. Raises Refusal when the metadata file is not valid."""
     try:
-        return known_to_responder(root)
+        return knowledge_of(root, of_machine=of_machine)
     except GpuDiscoveryError as err:
         raise Refusal(500, "gpus_unknown", str(err), "fix the responder's metadata file") from err

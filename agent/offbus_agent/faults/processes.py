@@ -16,7 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Known", "Preloaded", "census", "find_processes", "living_pods", "pod_uid", "preloaded"]
+__all__ = [
+    "Known",
+    "Preloaded",
+    "all_pids",
+    "census",
+    "content_of",
+    "find_processes",
+    "living_pods",
+    "pod_uid",
+    "preloaded",
+]
 
 _PROC = Path("/proc")
 _POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
@@ -39,7 +49,7 @@ def find_processes(wanted: Iterable[tuple[int, int]], page: Path) -> dict[tuple[
     mapped, here, asked = _mapping_key(page), _namespace(os.getpid()), set(wanted)
     namespaces = {namespace for namespace, _ in asked} - {here}
     candidates = [pid for namespace, pid in asked if namespace == here] + (
-        list(_all_pids()) if namespaces else []
+        list(all_pids()) if namespaces else []
     )
     found: dict[tuple[int, int], int] = {}
     for candidate in candidates:
@@ -64,7 +74,7 @@ def census(page: Path, node_root: Path) -> dict[tuple[int, int], Known]:
     """Every process that has the control page mapped now, by pid namespace and pid in it."""
     mapped = _mapping_key(page)
     found = {}
-    for pid in _all_pids():
+    for pid in all_pids():
         if not _has_mapped(pid, mapped):
             continue
         namespace, inner = _namespace(pid), _innermost_pid(pid)
@@ -88,20 +98,24 @@ class Preloaded:
 def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
     """The first process of each container of a pod: what its image, its spec and whoever chained made of LD_PRELOAD."""
     first: dict[str, Preloaded] = {}
-    for host_pid in _all_pids():
+    for host_pid in all_pids():
         pid = _innermost_pid(host_pid)
         if pid is None or pod_uid(host_pid, node_root) != pod:
             continue
-        found = _CONTAINER.search(_content(host_pid, "cgroup") or b"")
-        container = found[0].decode() if found else ""
+        container = _container_id(host_pid)
         if container not in first or pid < first[container].pid:
             first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
     return sorted(first.values(), key=lambda one: one.container)
 
 
+def _container_id(pid: int) -> str:
+    found = _CONTAINER.search(content_of(pid, "cgroup") or b"")
+    return found[0].decode() if found else ""
+
+
 def _variable(pid: int, name: str) -> str | None:
     """Of the environment that a process was started with; "" when it had none of that name."""
-    content = _content(pid, "environ")
+    content = content_of(pid, "environ")
     if content is None:
         return None
     values = [
@@ -115,21 +129,24 @@ def pod_uid(pid: int, node_root: Path) -> str | None:
 
     In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
     """
-    found = _POD.search(_content(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
-    if found:
-        return found[1].decode().replace("_", "-")
+    found = _POD.search(content_of(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
+    return found[1].decode().replace("_", "-") if found else _home_pod(pid, node_root)
+
+
+def living_pods(node_root: Path) -> frozenset[str]:
+    """The uids of all pods that have a process here."""
+    return frozenset(pod for pid in all_pids() if (pod := pod_uid(pid, node_root)))
+
+
+def _home_pod(pid: int, node_root: Path) -> str | None:
     home = _variable(pid, "HOME")
     if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
         return None
     return Path(home).name
 
 
-def living_pods(node_root: Path) -> frozenset[str]:
-    """The uids of all pods that have a process here."""
-    return frozenset(pod for pid in _all_pids() if (pod := pod_uid(pid, node_root)))
-
-
-def _all_pids() -> Iterator[int]:
+def all_pids() -> Iterator[int]:
+    """Every process that we can see, by its pid in our namespace."""
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             yield int(entry.name)
@@ -162,11 +179,11 @@ def _mapping_key(path: Path) -> _Mapping:
 
 
 def _lines(pid: int, file: str) -> list[bytes]:
-    return (_content(pid, file) or b"").split(b"\n")
+    return (content_of(pid, file) or b"").split(b"\n")
 
 
-def _content(pid: int, file: str) -> bytes | None:
-    """None when it cannot be read: the process has ended, or is not ours to look at."""
+def content_of(pid: int, file: str) -> bytes | None:
+    """A file of /proc/PID; None when it cannot be read: the process has ended, or is not ours to look at."""
     try:
         return (_PROC / str(pid) / file).read_bytes()
     except OSError:
