@@ -6,6 +6,7 @@ import pytest
 
 from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.catalogue import UnknownXid, catalogue, lookup
+from offbus_agent.catalogue.responder_action import KNOWING
 from offbus_agent.catalogue.result_codes import UnknownCode, cuda_code, nvml_code
 from offbus_agent.catalogue.xid_effects import EFFECTS, NVLINK5_XIDS, Mode, Plane
 from offbus_agent.kernel_log.line import Dialect, xid_line
@@ -71,8 +72,7 @@ def test_codes_and_expected_actions(number, cuda, nvml, sentinel):
     entry = lookup(number)
     assert (entry.cuda and entry.cuda.number) == cuda
     assert (entry.nvml and entry.nvml.number) == nvml
-    assert entry.nvsentinel_action == sentinel
-    assert entry.cordons == (sentinel != "NONE")
+    assert entry.action(KNOWING) == sentinel
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,33 @@ class TestNvlink5Decoding:
             ("0x00000004", 570, None),
             ("0x00000004", 575, "RESET_GPU"),
             ("0x00000082", 580, None),
+            ("0x00000082", None, "RESET_GPU"),
+            ("0x00000004", None, None),
         ],
     )
     def test_the_driver_branch_decides(self, info, driver, found):
         text = f"145, RLW_REMAP Fatal XC0 i0 Link 13 ({info} 0x00000040 0x0 0x0 0x0 0x0)"
         assert nvlink5.bucket(text, driver=driver) == found
 
+    @pytest.mark.parametrize(
+        ("version", "found"), [("580.82.07", 580), ("570", 570), ("", None), ("x.1", None), ("٣.1", None)]
+    )
+    def test_the_branch_of_a_driver_s_version(self, version, found):
+        assert nvlink5.branch(version) == found
+
+    @pytest.mark.parametrize("number", NVLINK5_XIDS)
+    def test_each_driver_s_line_matches_a_rule_of_its_own_layout(self, number):
+        for driver in (570, 580):
+            assert nvlink5.bucket(lookup(number).text_on(driver), driver=driver) is not None
+        assert lookup(number).text_on(None) == lookup(number).text_on(580)
+
     def test_the_error_status_is_compared_as_text(self):
-        assert nvlink5.bucket("145, RLW_REMAP Fatal XC0 i0 Link 13 (0x4 0x40 0x0)") is None
+        assert nvlink5.bucket("145, RLW_REMAP Fatal XC0 i0 Link 13 (0x4 0x40 0x0)", driver=580) is None
 
     def test_a_cell_with_several_statuses_admits_each(self):
-        assert nvlink5.bucket("150, MSE Fatal XC0 i0 Link 00 (0x0 0xffffffff 0x0)") == "RESET_GPU"
+        line = "150, MSE Fatal XC0 i0 Link 00 (0x0 0xffffffff 0x0)"
+        assert nvlink5.bucket(line, driver=580) == "RESET_GPU"
 
     def test_another_shape_is_said_to_be_none(self):
         with pytest.raises(nvlink5.NotNvlink5, match="not an NVLink 5 line"):
-            nvlink5.bucket("145, some text")
+            nvlink5.bucket("145, some text", driver=580)
