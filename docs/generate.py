@@ -22,6 +22,9 @@ from offbus.findings.codes import CODES
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
+from offbus_agent.catalogue.catalogue import catalogue
+from offbus_agent.catalogue.nvlink5 import FIRST_R575
+from offbus_agent.catalogue.responder_action import Monitor
 from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +90,19 @@ def finding_codes() -> str:
     return table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in sorted(CODES.items())])
 
 
+def xid_actions() -> str:
+    """The table of all XIDs: with metadata and without, each on a driver before R575 and on one from it on."""
+    drivers = (FIRST_R575 - 1, FIRST_R575)
+    monitors = [(Monitor(driver, lists_gpu=True), driver) for driver in drivers]
+    monitors += [(Monitor(None, lists_gpu=False), driver) for driver in drivers]
+    rows = [
+        (str(one.number), one.mnemonic, *(one.action(monitor, writer=driver) for monitor, driver in monitors))
+        for one in catalogue().values()
+    ]
+    head = ["XID", "name", "before R575", "from R575", "no metadata, before R575", "no metadata, from R575"]
+    return table(head, rows)
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "file keys": lambda: keys(HeaderModel),
     "step keys": lambda: keys(StepModel),
@@ -96,6 +112,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "options of local": lambda: keys(installed().environment_type("local").options),
     "guards of local": lambda: keys(installed().environment_type("local").guards),
     "step types": step_index,
+    "xid actions": xid_actions,
     "exit codes": exit_codes,
     "finding codes": finding_codes,
 }

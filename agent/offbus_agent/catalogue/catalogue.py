@@ -1,13 +1,10 @@
 """The catalogue of XIDs: what a fault is, how it shows, and which action is documented for it.
 
-Job: join NVIDIA's table (`data/xid_catalog.csv`: number, mnemonic, title, actions) with our `xid_effects`, and compute
-NVSentinel's action for each. Agent, steps, docs and schemas read it; nothing writes it. `lookup` raises `UnknownXid`
-with what is allowed. The table is read on first use, so that importing this module is cheap.
+Job: join NVIDIA's table (`data/xid_catalog.csv`: number, mnemonic, title, actions) with our `xid_effects`, and answer
+what NVSentinel recommends for each. Agent, steps, docs and schemas read it; nothing writes it. `lookup` raises
+`UnknownXid` with what is allowed. The table is read on first use, so that importing this module is cheap.
 
-NVSentinel's action follows its documented rule (`MapActionStringToProto`): RESTART_APP and IGNORE become NONE;
-RESET_GPU and WORKFLOW_XID_48 COMPONENT_RESET; RESTART_BM and RESTART_VM stay; anything else, an empty cell included,
-CONTACT_SUPPORT. For 144-150 the line decides (`nvlink5`), for 154 the words in its parentheses. NVSentinel turns
-COMPONENT_RESET into RESTART_VM when its metadata file does not list the GPU's PCI address.
+What NVSentinel recommends for it depends on what its monitor knows of the GPU: `responder_action` has the rule.
 """
 
 import csv
@@ -16,16 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
 
 from offbus_agent.catalogue import nvlink5
+from offbus_agent.catalogue.responder_action import KNOWING, Action, Monitor, action_of
 from offbus_agent.catalogue.result_codes import Code, cuda_code, nvml_code
-from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, NVLINK5_XIDS, Effect, Mode, Plane, Shown
+from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, Effect, Mode, Plane, Shown
 
-__all__ = ["Action", "Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
-
-Action = Literal["NONE", "COMPONENT_RESET", "RESTART_BM", "RESTART_VM", "CONTACT_SUPPORT"]
-"""NVSentinel's recommended actions for XIDs; all except NONE are fatal and cordon the node."""
+__all__ = ["Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 
 
 class UnknownXid(LookupError):
@@ -54,6 +48,8 @@ class Xid:
     title: str
     text: str
     """The kernel line after `NVRM: Xid (PCI:...): `; `{gpu}` stands for the GPU's index."""
+    text_before_r575: str
+    """As drivers before R575 write it."""
     text_from_driver: bool
     """False: no driver text is known, and `text` comes from the catalogue's title or mnemonic."""
     cuda: Code | None
@@ -70,13 +66,18 @@ class Xid:
     nvidia_action: str
     """Immediate action of NVIDIA's catalogue; "" for an empty cell."""
     nvidia_investigatory: str
-    nvsentinel_action: Action
     note: str
 
-    @property
-    def cordons(self) -> bool:
-        """Whether NVSentinel treats it as fatal and cordons the node: any action except NONE."""
-        return self.nvsentinel_action != "NONE"
+    def text_on(self, driver: int | None) -> str:
+        """The text as a driver of that major version writes it; None: of unknown version, as the newest."""
+        return self.text_before_r575 if driver and driver < nvlink5.FIRST_R575 else self.text
+
+    def action(self, monitor: Monitor, *, writer: int | None = None) -> Action:
+        """What NVSentinel recommends when that monitor reads the line of a driver of major version `writer`.
+
+        Any action except NONE is fatal: it cordons the node.
+        """
+        return action_of(self.number, self.text_on(writer), self.nvidia_action, monitor)
 
     @property
     def error_codes(self) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class Xid:
         """Every documented expectation with its owner."""
         return (
             Expectation(self.nvidia_action or "(none given)", "NVIDIA Xid catalogue, immediate action"),
-            Expectation(self.nvsentinel_action, "NVSentinel syslog-health-monitor, recommended action"),
+            Expectation(self.action(KNOWING), "NVSentinel syslog-health-monitor, recommended action"),
         )
 
 
@@ -131,6 +132,7 @@ def _entry(row: Mapping[str, str]) -> Xid:
         mnemonic=row["mnemonic"],
         title=row["title"],
         text=effect.text,
+        text_before_r575=effect.text_before_r575 or effect.text,
         text_from_driver=number in EFFECTS,
         cuda=None if effect.cuda is None else cuda_code(effect.cuda),
         nvml=None if effect.nvml is None else nvml_code(effect.nvml),
@@ -142,34 +144,5 @@ def _entry(row: Mapping[str, str]) -> Xid:
         shown=effect.shown,
         nvidia_action=row["immediate_action"],
         nvidia_investigatory=row["investigatory_action"],
-        nvsentinel_action=_nvsentinel(number, effect.text, row["immediate_action"]),
         note=effect.note,
     )
-
-
-_BUCKETS: Mapping[str, Action] = {
-    "RESTART_APP": "NONE",
-    "IGNORE": "NONE",
-    "RESET_GPU": "COMPONENT_RESET",
-    "WORKFLOW_XID_48": "COMPONENT_RESET",
-    "RESTART_BM": "RESTART_BM",
-    "RESTART_VM": "RESTART_VM",
-    # Newest NVSentinel maps it (its consistency test says so); its analyzer's text is "follow other Xid".
-    "WORKFLOW_XID_45": "NONE",
-}
-_RECOVERY: Mapping[str, Action] = {
-    "GPU Reset Required": "COMPONENT_RESET",
-    "Drain and Reset": "COMPONENT_RESET",
-    "Node Reboot Required": "RESTART_BM",
-    "None": "NONE",
-}
-"""XID 154: the last words in parentheses decide."""
-
-
-def _nvsentinel(number: int, text: str, immediate: str) -> Action:
-    if number in NVLINK5_XIDS:
-        found = nvlink5.bucket(text)
-        return "NONE" if found is None else _BUCKETS.get(found, "CONTACT_SUPPORT")
-    if number == 154:
-        return _RECOVERY.get(text.rpartition("(")[2].rstrip(")"), "CONTACT_SUPPORT")
-    return _BUCKETS.get(immediate, "CONTACT_SUPPORT")

@@ -1,8 +1,9 @@
 """NVSentinel's action for an NVLink 5 line (XIDs 144-150).
 
 Job: match the two words in the parentheses against the "Xid 144-150 Decode" sheet of NVIDIA's catalogue
-(`data/xid_nvlink5_decode.csv`) as NVSentinel's parser does: by number, intrInfo bit pattern and error status;
-the driver's version chooses between two pattern columns. A line of another shape raises `NotNvlink5`.
+(`data/xid_nvlink5_decode.csv`) as NVSentinel's parser does: by number, intrInfo bit pattern and error status; the
+driver's version chooses between two pattern columns: the layout of intrInfo changed with R575, and an unknown version
+counts as older (seen with the real monitor). A line of another shape raises `NotNvlink5`.
 """
 
 import csv
@@ -10,7 +11,7 @@ import re
 from functools import cache
 from importlib import resources
 
-__all__ = ["FIRST_R575", "NotNvlink5", "bucket", "unit"]
+__all__ = ["FIRST_R575", "NotNvlink5", "branch", "bucket", "unit"]
 
 FIRST_R575 = 575
 """First driver branch with the newer intrInfo layout (sub-code in bits 6:0; before it in bits 9:5)."""
@@ -24,16 +25,22 @@ class NotNvlink5(ValueError):
     """Raised when a text does not have the NVLink 5 shape; NVSentinel then falls back to CONTACT_SUPPORT."""
 
 
-def bucket(text: str, *, driver: int = FIRST_R575) -> str | None:
+def branch(version: str) -> int | None:
+    """The driver's major version: 580 for "580.82.07"; None when there is none."""
+    major = version.partition(".")[0]
+    return int(major) if re.fullmatch(r"[0-9]{1,6}", major) else None
+
+
+def bucket(text: str, *, driver: int | None) -> str | None:
     """The action of the first rule that matches `text` (which begins with the number); None when no rule does.
 
-    `driver` is the driver's major version (580 for 580.82.07). Raises NotNvlink5.
+    `driver` is the driver's major version (580); None: unknown. Raises NotNvlink5.
     """
     found = _LINE.match(text)
     if found is None:
         raise NotNvlink5(f"not an NVLink 5 line: {text!r}")
     xid, info, status = int(found[1]), int(found[7], 16), found[8].lower()
-    column = "intrinfo_r575" if driver >= FIRST_R575 else "intrinfo_pre_r575"
+    column = "intrinfo_r575" if (driver or 0) >= FIRST_R575 else "intrinfo_pre_r575"
     for rule in _rules():
         wanted = rule["error_status"].lower()  # compared as text, as NVSentinel does; may hold several values
         status_matches = not wanted or status in wanted.split("/")

@@ -52,6 +52,8 @@ class Effect:
 
     text: str
     """The kernel line after `NVRM: Xid (PCI:...): `: the number, a comma, words; `{gpu}` is an index."""
+    text_before_r575: str = ""
+    """As drivers before R575 write it, where that differs."""
     cuda: int | None = None
     """CUresult of running processes; None when they see nothing."""
     nvml: int | None = None
@@ -78,13 +80,21 @@ NVLINK5_XIDS = range(144, 151)
 """XIDs whose lines have the NVLink 5 shape; `nvlink5` parses them."""
 
 
-def _nvlink5(text: str, *, fatal: bool) -> Effect:
-    if not fatal:
-        return Effect(text=text, sticky=False, note="non-fatal form: only counters move")
-    return Effect(text=text, cuda=220, nvml=16, new_processes=True, shown=_RESET_WANTED)
-
-
 _ZEROES = " ".join(["0x00000000"] * 4)
+
+
+def _nvlink5(head: str, info: tuple[int, int], rest: str, *, fatal: bool) -> Effect:
+    """A line of the NVLink 5 shape. `info` is its intrInfo word before R575 and from it on: the sub-code moved from
+    bits 9:5 to 6:0, the unit's bits below it went (the decode sheet's two pattern columns)."""
+    before, text = (f"{head} (0x{word:08x} {rest})" for word in info)
+    if not fatal:
+        return Effect(
+            text=text, text_before_r575=before, sticky=False, note="non-fatal form: only counters move"
+        )
+    return Effect(
+        text=text, text_before_r575=before, cuda=220, nvml=16, new_processes=True, shown=_RESET_WANTED
+    )
+
 
 EFFECTS: Mapping[int, Effect] = {
     13: Effect(
@@ -206,20 +216,28 @@ EFFECTS: Mapping[int, Effect] = {
         nvml_usually=True,
         note="the GPU does not initialise: new processes answer 100 or 999",
     ),
-    144: _nvlink5(f"144, SAW_MVB Fatal XC0 i0 Link 00 (0x00000001 0x00000002 {_ZEROES})", fatal=True),
+    144: _nvlink5("144, SAW_MVB Fatal XC0 i0 Link 00", (0x21, 0x01), f"0x00000002 {_ZEROES}", fatal=True),
     145: _nvlink5(
-        "145, RLW_RXPIPE Nonfatal XC0 i0 Link 13"
-        " (0x0409a0c2 0x00000008 0x00000001 0x00000000 0x00100000 0x00000004)",
+        "145, RLW_RXPIPE Nonfatal XC0 i0 Link 13",
+        (0x0409A0C2, 0x0409A006),
+        "0x00000008 0x00000001 0x00000000 0x00100000 0x00000004",
         fatal=False,
     ),
-    146: _nvlink5(f"146, TLW_RX_PIPE0 Fatal XC0 i0 Link 03 (0x0000000a 0x00000004 {_ZEROES})", fatal=True),
-    147: _nvlink5(f"147, TREX Nonfatal XC0 i0 Link 00 (0x0000000e 0x80000000 {_ZEROES})", fatal=False),
-    148: _nvlink5(f"148, NVLPW_CTRL Nonfatal XC0 i0 Link 05 (0x0000000f 0x80000000 {_ZEROES})", fatal=False),
-    # The intrInfo word of 149 is composed for drivers from R575 on; public logs show the older layout.
-    149: _nvlink5(
-        f"149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 09 (0x02500011 0x00000000 {_ZEROES})", fatal=True
+    146: _nvlink5(
+        "146, TLW_RX_PIPE0 Fatal XC0 i0 Link 03", (0x143, 0x0A), f"0x00000004 {_ZEROES}", fatal=True
     ),
-    150: _nvlink5(f"150, MSE_WATCHDOG Fatal XC0 i0 Link 00 (0x00000000 0x00000000 {_ZEROES})", fatal=True),
+    147: _nvlink5("147, TREX Nonfatal XC0 i0 Link 00", (0x184, 0x0E), f"0x80000000 {_ZEROES}", fatal=False),
+    148: _nvlink5(
+        "148, NVLPW_CTRL Nonfatal XC0 i0 Link 05", (0x05, 0x0F), f"0x80000000 {_ZEROES}", fatal=False
+    ),
+    # Public logs show 149 in the older layout, 145 too; their newer words are composed from the decode sheet.
+    149: _nvlink5(
+        "149, NETIR_LINK_EVT  Fatal   XC0 i0 Link 09",
+        (0x025001C6, 0x02500011),
+        f"0x00000000 {_ZEROES}",
+        fatal=True,
+    ),
+    150: _nvlink5("150, MSE_WATCHDOG Fatal XC0 i0 Link 00", (0, 0), f"0x00000000 {_ZEROES}", fatal=True),
     154: Effect(
         text="154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)",
         sticky=False,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from offbus_agent.catalogue.catalogue import UnknownXid, Xid, lookup
+from offbus_agent.catalogue.nvlink5 import branch
 from offbus_agent.catalogue.result_codes import Code, UnknownCode, cuda_code, nvml_code
 from offbus_agent.catalogue.xid_effects import Mode, Plane
 from offbus_agent.gpus import Gpu
@@ -72,7 +73,7 @@ def plan(request: FaultRequest, gpus: Iterable[Gpu]) -> Plan:
 
 def line(made: Plan, gpu: Gpu, request: FaultRequest, at_s: float) -> str:
     """The kernel line for one GPU. Raises Refusal 422 when it would not be one record."""
-    text = made.xid.text.format(gpu=gpu.index)
+    text = made.xid.text_on(branch(gpu.driver)).format(gpu=gpu.index)
     try:
         return xid_line(dialect=request.dialect, fault=request.id, pci=gpu.pci, text=text, at_s=at_s)
     except UnsafeLine as err:

@@ -23,6 +23,10 @@ class NodeFault(BaseModel):
     )
     xid: int = Field(description="The XID.")
     planes: list[str] = Field(description="Where it shows: kernel, cuda, nvml.")
+    actions: list[str] = Field(
+        default_factory=list,
+        description="What NVSentinel is expected to recommend: one action, or several where it cannot be told which.",
+    )
     holders: dict[str, str] = Field(
         description="Which pod held each GPU at the injection, of those that shared it the first: GPU UUID to pod name."
     )
@@ -37,6 +41,11 @@ class NodeFault(BaseModel):
     def cause(self) -> Cause:
         """What its consequences are recognised by."""
         return Cause.of(self.xid, self.gpus, self.pcis)
+
+    @property
+    def cordons(self) -> bool:
+        """Whether a responder is expected to quarantine the node: any action except NONE is fatal."""
+        return any(action != "NONE" for action in self.actions)
 
 
 class Fault(NodeFault):

@@ -11,8 +11,8 @@ from typing import Any
 
 from offbus.errors import GuardRefused
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.inject.location import Location
-from offbus_steps.inject.planes import PAGE_PLANES, Plane, leads_to_cordon
+from offbus_steps.inject.expected import Expected
+from offbus_steps.inject.planes import PAGE_PLANES, Plane
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods
@@ -26,37 +26,32 @@ __all__ = ["Allowed", "require_allowed", "require_evictable", "would_go"]
 class Allowed:
     """What the guards found."""
 
-    cordons: bool
-    """Whether a responder is expected to quarantine the nodes."""
+    cordons: frozenset[str]
+    """The nodes that a responder is expected to quarantine."""
     unknown: tuple[str, ...] = ()
     """Pods that would be evicted, and why it cannot be told whether they fit elsewhere."""
 
 
 async def require_allowed(
-    cluster: Cluster, xid: int, target: Target, locations: Sequence[Location], planes: Collection[Plane]
+    cluster: Cluster, target: Target, expected: Sequence[Expected], planes: Collection[Plane]
 ) -> Allowed:
-    """Check the guards. Raises GuardRefused."""
-    from offbus_agent.catalogue.catalogue import lookup
-
+    """Check the guards for a fault on the nodes where something is expected of it. Raises GuardRefused."""
     cluster.guards.require_namespace(target.namespace)
-    entry, world = lookup(xid), cluster.log.world
-    nodes = [location.node for location in locations]
-    cordons = leads_to_cordon(xid, planes)
+    world = cluster.log.world
+    armed = [live.fault for live in cluster.faults.live.values() if live.ended_ns is None]
+    cordons = frozenset(one.node for one in expected if one.cordons)
     if cordons or PAGE_PLANES & set(planes):
-        faulted = {live.fault.node for live in cluster.faults.live.values() if live.ended_ns is None}
-        cluster.guards.require_healthy_elsewhere(world, target, {*nodes, *faulted})
+        faulted = {*(one.node for one in expected), *(fault.node for fault in armed)}
+        cluster.guards.require_healthy_elsewhere(world, target, faulted)
     if not cordons:
-        return Allowed(cordons=False)
-    armed = (one.fault for one in cluster.faults.live.values() if one.ended_ns is None)
-    lost = {
-        *nodes,
-        *(fault.node for fault in armed if leads_to_cordon(fault.xid, fault.planes)),
-    }  # cordoned by now, or any moment
+        return Allowed(cordons)
+    lost = {*cordons, *(fault.node for fault in armed if fault.cordons)}  # cordoned by now, or any moment
     cluster.guards.require_cordon_room(world, lost)
-    for node in nodes:
-        obj = await cluster.port.objects.get(Ref("Node", node))
-        await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, entry.nvsentinel_action)
-    return Allowed(cordons=True, unknown=await require_evictable(cluster, lost))
+    for one in expected:
+        obj = await cluster.port.objects.get(Ref("Node", one.node))
+        for action in one.possible:
+            await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, action)
+    return Allowed(cordons, unknown=await require_evictable(cluster, lost))
 
 
 async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[str, ...]:

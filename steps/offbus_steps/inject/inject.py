@@ -20,6 +20,7 @@ from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import MISSING_PROOF
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.blast_radius import require_allowed
+from offbus_steps.inject.expected import expected_on
 from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
@@ -78,20 +79,21 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     if Plane.KERNEL in planes:
         await cluster.observer.watch_responses()
     locations = await find_locations(cluster, target, params)
-    allowed = await require_allowed(cluster, params.xid, target, locations, planes)
+    expected = await expected_on(cluster, params.xid, locations, planes)
+    allowed = await require_allowed(cluster, target, expected, planes)
     for why in allowed.unknown:
         ctx.observed(lane="workload", subject=str(target), to=f"cannot tell whether it fits elsewhere: {why}")
     nodes = [location.node for location in locations]
     aims = []
-    for location in locations:
+    for location, one in zip(locations, expected, strict=True):
         pcis = await _require_planes(cluster, location, planes)
         await _require_pods(cluster, location, planes)
         fault = _new_fault(ctx, cluster, params.xid, target, location, planes, nodes)
-        aims.append(Aim(location, fault.model_copy(update={"pcis": pcis})))
+        aims.append(Aim(location, fault.model_copy(update={"pcis": pcis, "actions": list(one.actions)})))
     if allowed.cordons:
         await _look_at_breaker(ctx, cluster)
     for aim in aims:
-        await _record_undos(ctx, cluster, params, aim, cordons=allowed.cordons)
+        await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
     return _outputs(aims, faults)
 
@@ -155,12 +157,13 @@ class Firing:
         from offbus_agent.catalogue.catalogue import lookup
 
         entry = lookup(fault.xid)
-        if entry.nvsentinel_action in names.HUMAN_ACTIONS:
+        expected = next((action for action in fault.actions if action in names.HUMAN_ACTIONS), "")
+        if expected:
             self.ctx.needs_attention(
                 f"XID {fault.xid} ({entry.mnemonic}) on {fault.node}: NVSentinel recommends "
-                f"{entry.nvsentinel_action}, which no maintenance answers"
+                f"{expected}, which no maintenance answers"
             )
-        log, expected = self.cluster.log, entry.nvsentinel_action
+        log = self.cluster.log
         attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
         self.cluster.observer.check(attention)
         attention()

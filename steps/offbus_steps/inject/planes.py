@@ -1,11 +1,11 @@
 """The planes on which a fault shows, and where each XID shows by the catalogue."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 
 from offbus.errors import StepError
 
-__all__ = ["PAGE_PLANES", "Plane", "leads_to_cordon", "require_showing", "usual_planes"]
+__all__ = ["PAGE_PLANES", "Plane", "require_showing", "usual_planes"]
 
 
 class Plane(StrEnum):
@@ -25,13 +25,6 @@ def usual_planes(xid: int) -> tuple[Plane, ...]:
     from offbus_agent.catalogue.catalogue import lookup
 
     return tuple(Plane(plane.value) for plane in lookup(xid).planes)
-
-
-def leads_to_cordon(xid: int, planes: Collection[str]) -> bool:
-    """Whether a responder is expected to cordon the node for a fault on these planes."""
-    from offbus_agent.catalogue.catalogue import lookup
-
-    return Plane.KERNEL in planes and lookup(xid).cordons
 
 
 def require_showing(xid: int, planes: Sequence[Plane]) -> None:

@@ -15,12 +15,14 @@ from offbus.errors import GuardRefused, OffbusError
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.wait import target_objects
 from offbus_steps.inject.blast_radius import require_allowed, require_evictable, would_go
+from offbus_steps.inject.expected import expected_anywhere, expected_on
 from offbus_steps.inject.location import find_locations
-from offbus_steps.inject.planes import Plane, leads_to_cordon, usual_planes
+from offbus_steps.inject.planes import Plane, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.deployed import Deployed, deployed
+from offbus_steps.nvsentinel.deployed import deployed
 from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.preflight.remediation import remediation_checks
 from offbus_steps.prepare.admission_methods import admission_checks
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.workloads import gpus, pods
@@ -29,7 +31,7 @@ from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 
-__all__ = ["drill_checks", "remediation_checks"]
+__all__ = ["drill_checks"]
 
 XID_STEPS = ("inject_fault", "inject_xid", "arm_cuda")
 
@@ -138,9 +140,11 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
         yield PreflightCheck(topic, "its XID is known only during the run", "warning")
         return
     planes = _planes(intent, xid)
-    for line in remediation_checks(topic, xid, planes, await deployed(cluster.port.objects)):
-        yield line
+    responders = await deployed(cluster.port.objects)
     if target is None:
+        unknown = expected_anywhere(xid, "the node", planes, "the target does not exist yet")
+        for line in remediation_checks(topic, xid, [unknown], responders):
+            yield line
         async for one in _any_node(cluster, topic, intent):
             yield one
         return
@@ -150,6 +154,9 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
     try:
         locations = await find_locations(cluster, target, params)
     except OffbusError as err:
+        unknown = expected_anywhere(xid, "the node", planes, "the node is not known")
+        for line in remediation_checks(topic, xid, [unknown], responders):
+            yield line
         yield PreflightCheck(topic, err.message, "error", err.hint)
         return
     for location in locations:
@@ -158,9 +165,12 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
             f"GPUs {', '.join(location.gpus)} of {location.node}, "
             f"held by {', '.join(str(one.ref) for one in location.pods)}",
         )
-    refused = await refusals(topic, require_allowed(cluster, xid, target, locations, planes))
-    nodes = [location.node for location in locations]
-    if leads_to_cordon(xid, planes):
+    expected = await expected_on(cluster, xid, locations, planes)
+    for line in remediation_checks(topic, xid, expected, responders):
+        yield line
+    refused = await refusals(topic, require_allowed(cluster, target, expected, planes))
+    nodes = [one.node for one in expected if one.cordons]
+    if nodes:
         hurt = await _evictable(cluster, topic, nodes)
         refused += [one for one in hurt if one not in refused]
         async for one in _evicted(cluster, topic, nodes):
@@ -226,29 +236,3 @@ def _already(node: Object) -> Iterator[str]:
     state = names.state(node["metadata"].get("labels") or {})
     if state:
         yield f"{name} is already {state} by the responder"
-
-
-def remediation_checks(
-    topic: str, xid: int, planes: Sequence[Plane], responders: Deployed
-) -> Iterator[PreflightCheck]:
-    """What a responder would do about an XID, by the catalogue and by what is deployed."""
-    from offbus_agent.catalogue.catalogue import lookup
-
-    entry = lookup(xid)
-    if Plane.KERNEL not in planes:
-        yield PreflightCheck(topic, f"XID {xid} ({entry.mnemonic}): no kernel line, so no responder sees it")
-    elif not entry.cordons:
-        yield PreflightCheck(
-            topic, f"XID {xid} ({entry.mnemonic}): not fatal for NVSentinel, which only reports an event"
-        )
-    else:
-        yield PreflightCheck(
-            topic,
-            f"XID {xid} ({entry.mnemonic}): NVSentinel cordons and drains the node, then {entry.nvsentinel_action}; "
-            "a synthetic XID never clears by itself",
-        )
-        reasons = responders.real(entry.nvsentinel_action)
-        for why in reasons:
-            yield PreflightCheck(topic, f"real remediation: {why}", "warning")
-        if not reasons:
-            yield PreflightCheck(topic, "the deployed responders would not really reboot or reset a machine")

@@ -1,8 +1,10 @@
 """The node's `gpu_metadata.json`, as NVSentinel's metadata collector writes it: which GPU has which PCI address.
 
-Read again whenever the file changes. A missing or broken file counts as empty metadata, logged once per change: then
-COMPONENT_RESET becomes RESTART_VM, as in NVSentinel. Shape and normalisation: NVSentinel
-health-monitors/syslog-health-monitor/pkg/metadata/reader.go. Must not: guess a GPU that is not listed.
+Read once, when the monitor starts; of a later file only the driver's version is taken, and only while none is known
+(seen with the real monitor, main of 2026-08-21). So a GPU that was added since has no UUID here, and its
+COMPONENT_RESET becomes RESTART_VM. A missing or broken file counts as empty metadata, logged once. Shape and
+normalisation: NVSentinel health-monitors/syslog-health-monitor/pkg/metadata/reader.go. Must not: guess a GPU that is
+not listed.
 """
 
 import json
@@ -48,32 +50,22 @@ class Metadata(BaseModel):
 
 
 class MetadataFile:
-    """The file below a node's root, read again when its inode, size or mtime changes."""
+    """The file below a node's root, as it was at the start."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / PATH
-        self._stamp: tuple[int, int, int] | None = None
-        self._read = Metadata()
-        self._missing_logged = False
+        self._read = self._load(logging.WARNING)
 
     def current(self) -> Metadata:
-        """The current metadata."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            if not self._missing_logged:
-                _log.warning("%s does not exist: GPUs have no UUID, resets become reboots", self._path)
-                self._missing_logged = True
-            self._stamp, self._read = None, Metadata()
-            return self._read
-        stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        if stamp != self._stamp:
-            self._stamp, self._read = stamp, self._load()
+        """What the monitor knows now."""
+        if not self._read.driver_version:
+            version = self._load(logging.DEBUG).driver_version
+            self._read = self._read.model_copy(update={"driver_version": version})
         return self._read
 
-    def _load(self) -> Metadata:
+    def _load(self, level: int) -> Metadata:
         try:
             return Metadata.model_validate(json.loads(self._path.read_bytes()))
-        except (OSError, ValueError, ValidationError) as err:
-            _log.error("%s cannot be used: %s", self._path, err)
+        except (OSError, ValueError, RecursionError, ValidationError) as err:
+            _log.log(level, "GPUs have no UUID here, and resets become reboots: %s: %s", self._path, err)
             return Metadata()

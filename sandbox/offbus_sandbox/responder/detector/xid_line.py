@@ -1,5 +1,8 @@
 """Parses the driver's lines in a journal MESSAGE with NVSentinel's own patterns (Go RE2, unanchored).
 
+What is recommended for a line is the catalogue's table (`offbus_agent.catalogue.responder_action`): all 172 XIDs were
+seen to get the same action from the real monitor.
+
 Sources: health-monitors/syslog-health-monitor/pkg/patterns/xid.go, pkg/xid/types.go, pkg/xid/parser/csv.go.
 The newest reset pattern is not published; its two groups and text form are (the GPU reset job's `logger`
 line). Text that matches nothing gives None. Must not: know the node, its GPUs or the cluster.
@@ -8,7 +11,8 @@ line). Text that matches nothing gives None. Must not: know the node, its GPUs o
 import re
 from dataclasses import dataclass
 
-from offbus_sandbox.responder.detector import xid_actions
+from offbus_agent.catalogue.catalogue import catalogue
+from offbus_agent.catalogue.responder_action import Monitor, action_of
 from offbus_sandbox.responder.health_event import Entity
 from offbus_steps.nvsentinel.names import RecommendedAction
 
@@ -37,8 +41,15 @@ class XidReport:
     number: int
     code: str
     """"79", or "145.RLW_REMAP" for NVLink5."""
-    action: RecommendedAction
+    text: str
+    """From the number on."""
     details: tuple[Entity, ...] = ()
+
+    def action(self, monitor: Monitor) -> RecommendedAction:
+        """What a monitor that knows this much recommends; CONTACT_SUPPORT for a number that is in no catalogue."""
+        known = catalogue().get(self.number)
+        cell = known.nvidia_action if known is not None else ""
+        return RecommendedAction[action_of(self.number, self.text, cell, monitor)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +80,26 @@ def parse_gpu_reset(message: str) -> GpuReset | None:
     return GpuReset(found.group(1), found.group(2) == "true") if found else None
 
 
-def parse_xid(message: str, *, driver: str) -> XidReport | None:
-    """An XID line of any shape; the NVLink5 shape is tried first."""
-    return _nvlink5(message, driver) or _standard(message)
+def parse_xid(message: str) -> XidReport | None:
+    """An XID line of any shape; the NVLink5 shape is tried first. Of two XIDs in one text the first counts."""
+    return _nvlink5(message) or _standard(message)
 
 
-def _nvlink5(message: str, driver: str) -> XidReport | None:
+def _nvlink5(message: str) -> XidReport | None:
     found = _NVLINK5.search(message)
     if found is None or found.group(2) not in _NVLINK5_NUMBERS:
         return None
     pci, number, unit, *words, link, info, status = found.groups()
     text = f"{number}, {unit} {' '.join(words)} Link {link} ({info} {status})"
-    action = xid_actions.nvlink_action(text, driver)
-    return XidReport(pci.partition(".")[0], int(number), f"{number}.{unit}", action)
+    return XidReport(pci.partition(".")[0], int(number), f"{number}.{unit}", text)
 
 
 def _standard(message: str) -> XidReport | None:
     found = _XID.search(message)
     if found is None:
         return None
-    number = int(found.group(2))
-    pci = found.group(1).partition(".")[0]
-    opened, closed = message.rfind("("), message.rfind(")")
-    if number == 154 and opened < closed:
-        action = xid_actions.action_of_recovery(message[opened + 1 : closed])
-    else:
-        action = xid_actions.action_of_xid(number)
-    return XidReport(pci, number, str(number), action, _details(number, message))
+    number, text = int(found.group(2)), message[found.start(2) :]
+    return XidReport(found.group(1).partition(".")[0], number, str(number), text, _details(number, message))
 
 
 def _details(number: int, message: str) -> tuple[Entity, ...]:

@@ -1,14 +1,14 @@
 """From a journal entry to health events: NVSentinel's XID handler, without I/O except for the metadata.
 
 Order as in its syslog-health-monitor/pkg/xid/xid_handler.go: address line, reset line, XID. A reset line for a GPU that
-the metadata does not list is logged and dropped (NVSentinel retries such an entry for ever). Must not: dedupe or
-publish.
+the metadata does not list raises `Stuck`: the real monitor tries such an entry again for ever, and sees nothing after
+it. Must not: dedupe or publish.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from offbus_agent.catalogue.responder_action import Monitor
 from offbus_sandbox.responder.detector.gpu_metadata import Gpu, Metadata
 from offbus_sandbox.responder.detector.xid_line import (
     XidReport,
@@ -21,15 +21,20 @@ from offbus_steps.nvsentinel.cause import normalise_pci
 from offbus_steps.nvsentinel.findings import NO_FAILURES
 from offbus_steps.nvsentinel.names import RecommendedAction
 
-__all__ = ["XidMonitor"]
+__all__ = ["Stuck", "XidMonitor"]
 
 _CANCELS = {162: "163"}
 """NVSentinel's shipped cancellations.toml: 162 on the same entities ends 163."""
-_log = logging.getLogger(__name__)
+_CANCELLED_BY = "nvsentinel.nvidia.com/cancel-source-error-code"
+"""The key by which such an event says what ended the fault (xid_handler.go)."""
+
+
+class Stuck(Exception):
+    """Raised for an entry that the real monitor tries again for ever."""
 
 
 class XidMonitor:
-    """Handles one node's entries. `metadata` is called again for every entry."""
+    """Handles one node's entries. `metadata` is asked for every entry."""
 
     def __init__(self, node: str, metadata: Callable[[], Metadata], *, only_known_gpus: bool) -> None:
         self._node = node
@@ -38,14 +43,14 @@ class XidMonitor:
         self._seen_uuids: dict[str, str] = {}
 
     def process(self, message: str) -> Sequence[HealthEvent]:
-        """The events of one entry's MESSAGE, in order; mostly none."""
+        """The events of one entry's MESSAGE, in order; mostly none. Raises Stuck."""
         if (address := parse_gpu_address(message)) is not None:
             self._seen_uuids[normalise_pci(address.pci)] = address.uuid
             return ()
         if (reset := parse_gpu_reset(message)) is not None:
             return self._reset(reset.uuid, success=reset.success)
         metadata = self._metadata()
-        report = parse_xid(message, driver=metadata.driver_version)
+        report = parse_xid(message)
         if report is None or (self._only_known and metadata.at(report.pci) is None):
             return ()
         return self._xid(report, message, metadata)
@@ -57,9 +62,7 @@ class XidMonitor:
     def _xid(self, report: XidReport, message: str, metadata: Metadata) -> Sequence[HealthEvent]:
         gpu = metadata.at(report.pci)
         entities = (*self._gpu_entities(report.pci, gpu), *report.details)
-        action = report.action
-        if action is RecommendedAction.COMPONENT_RESET and gpu is None:
-            action = RecommendedAction.RESTART_VM
+        action = report.action(Monitor.of(metadata.driver_version, lists_gpu=gpu is not None))
         fault = self._event(
             isFatal=action is not RecommendedAction.NONE,
             message=f"MESSAGE={message}",  # sdjournal returns the field's name too, and NVSentinel keeps it
@@ -72,7 +75,11 @@ class XidMonitor:
         if cancelled is None:
             return (fault,)
         healthy = self._event(
-            isHealthy=True, message=NO_FAILURES, errorCode=(cancelled,), entitiesImpacted=entities
+            isHealthy=True,
+            message=f"Cancelled by {fault.checkName} error code {report.code}",
+            errorCode=(cancelled,),
+            entitiesImpacted=entities,
+            metadata={_CANCELLED_BY: report.code},
         )
         return (fault, healthy)
 
@@ -84,8 +91,9 @@ class XidMonitor:
     def _reset(self, uuid: str, *, success: bool) -> Sequence[HealthEvent]:
         gpu = next((one for one in self._metadata().gpus if one.uuid == uuid), None)
         if gpu is None:
-            _log.error("a reset of %s was logged, but the metadata does not list that GPU: ignored", uuid)
-            return ()
+            if self._only_known:
+                return ()
+            raise Stuck(f"a reset of {uuid}, which the metadata did not list when this monitor started")
         entities = self._gpu_entities(gpu.pci_address.partition(".")[0], gpu)
         if success:
             return (self._event(isHealthy=True, message=NO_FAILURES, entitiesImpacted=entities),)
