@@ -14,9 +14,10 @@ raises. A key that is no document (somebody else's) is skipped, and logged.
 import logging
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -98,12 +99,12 @@ class Document(BaseModel):
         return not self.processed or self.to_drain or self.to_remediate
 
 
+@dataclass(frozen=True, slots=True)
 class Datastore:
     """The datastore of one cluster."""
 
-    def __init__(self, objects: Objects, namespace: str) -> None:
-        self._objects = objects
-        self.namespace = namespace
+    _objects: Objects
+    namespace: str
 
     def ref(self, node: str) -> Ref:
         """Where a node's documents are."""
@@ -119,8 +120,17 @@ class Datastore:
             found = await self._objects.get(self.ref(node))
         except NotFound:
             return ()
-        read = [_document(key, text) for key, text in (found.get("data") or {}).items()]
-        return sorted(filter(None, read), key=lambda one: (one.createdAt, one.event.id))
+        read = []
+        for key, text in (found.get("data") or {}).items():
+            try:
+                read_one = Document.model_validate_json(text)
+            except ValidationError:
+                read_one = None
+            if read_one is not None and read_one.event.id == key:
+                read.append(read_one)
+            else:
+                _log.error("%s in the datastore is no event: skipped", key)
+        return sorted(read, key=lambda one: (one.createdAt, one.event.id))
 
     async def trim(self, node: str, documents: Sequence[Document]) -> None:
         """Drop what ended and is older than the newest `RETAINED` that ended."""
@@ -145,12 +155,3 @@ class Datastore:
                 except Conflict:
                     continue  # another program has made it in between
             return
-
-
-def _document(key: str, text: Any) -> Document | None:
-    try:
-        found = Document.model_validate_json(text)
-    except ValidationError:
-        _log.error("%s in the datastore is no event: skipped", key)
-        return None
-    return found if found.event.id == key else None

@@ -37,7 +37,11 @@ class CircuitBreaker:
         """Whether the next event may be taken; trips when the limit is reached. Once False, always False."""
         if not self._settings.enabled or self.is_halted:
             return not self.is_halted
-        if await self._is_tripped():
+        try:
+            told = (await self._objects.get(self._ref)).get("data") or {}
+        except NotFound:
+            told = {}
+        if told.get("status") == TRIPPED:
             self.is_halted = True
             return False
         since = anyio.current_time() - self._settings.duration_s
@@ -51,13 +55,6 @@ class CircuitBreaker:
     def count(self, node: str) -> None:
         """Count a node that is quarantined now."""
         self._cordoned[node] = anyio.current_time()
-
-    async def _is_tripped(self) -> bool:
-        try:
-            found = await self._objects.get(self._ref)
-        except NotFound:
-            return False
-        return (found.get("data") or {}).get("status") == TRIPPED
 
     async def _trip(self) -> None:
         _log.error(

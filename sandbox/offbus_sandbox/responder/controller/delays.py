@@ -5,16 +5,17 @@ replaces it. Must not: run anything.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 __all__ = ["Due"]
 
 
+@dataclass(frozen=True, slots=True)
 class Due:
-    """The delays of all nodes. `clock` is monotonic, in seconds."""
+    """The delays of all nodes. `_clock` is monotonic, in seconds."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._wanted: dict[str, tuple[str, float]] = {}
+    _clock: Callable[[], float]
+    _wanted: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def remaining(self, node: str, transition: str, delay_s: float) -> float:
         """Seconds until the node may make this transition; 0.0 when it may now, which also clears it."""

@@ -5,6 +5,7 @@ that still waits for the same pods is not repeated. Must not: decide what is wai
 """
 
 import secrets
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from offbus_sandbox.responder.condition import kube_time
@@ -15,12 +16,12 @@ from offbus_steps.port import Objects
 __all__ = ["DrainEvents"]
 
 
+@dataclass(frozen=True, slots=True)
 class DrainEvents:
     """Writes the Events; remembers the last one of each node."""
 
-    def __init__(self, objects: Objects) -> None:
-        self._objects = objects
-        self._last: dict[str, str] = {}
+    _objects: Objects
+    _last: dict[str, str] = field(default_factory=dict)
 
     async def record(self, node: NodeView, reason: str, group: DrainGroup) -> None:
         """Record that the node's drain waits for these pods, unless the last Event says so."""

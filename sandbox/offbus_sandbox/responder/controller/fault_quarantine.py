@@ -9,51 +9,35 @@ somebody removes are not missed: their events live on.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.controller.circuit_breaker import CircuitBreaker
-from offbus_sandbox.responder.controller.delays import Due
 from offbus_sandbox.responder.controller.node_view import NodeView
+from offbus_sandbox.responder.controller.part import NOW, Part
 from offbus_sandbox.responder.controller.quarantine import (
     cancel_patch,
     quarantine_patch,
     release_patch,
     track_patch,
 )
-from offbus_sandbox.responder.datastore import Datastore, Document, Eviction, Quarantine
+from offbus_sandbox.responder.datastore import Document, Eviction, Quarantine
 from offbus_sandbox.responder.health_event import HealthEvent
-from offbus_steps.port import Objects
 
-__all__ = ["NOW", "FaultQuarantine"]
+__all__ = ["FaultQuarantine"]
 
-NOW = 0.0
-"""To be looked at again at once: something was changed."""
 _log = logging.getLogger(__name__)
 
 
-class FaultQuarantine:
+@dataclass
+class FaultQuarantine(Part):
     """Acts on the nodes of one cluster. `utc` is the wall clock of the marks."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        store: Datastore,
-        config: ResponderConfig,
-        due: Due,
-        utc: Callable[[], datetime],
-    ) -> None:
-        self._objects = objects
-        self._store = store
-        self._config = config
-        self._due = due
-        self._utc = utc
-        self._breaker = CircuitBreaker(objects, config.circuit_breaker)
-        self._cordoned: set[str] = set()
-        """Nodes whose last change left them cordoned."""
-        self._uncordoned: set[str] = set()
-        """Nodes that somebody has uncordoned while the annotations stood."""
+    _breaker: CircuitBreaker
+    _cordoned: set[str] = field(default_factory=set)
+    """Nodes whose last change left them cordoned."""
+    _uncordoned: set[str] = field(default_factory=set)
+    """Nodes that somebody has uncordoned while the annotations stood."""
 
     def seen(self, node: NodeView) -> None:
         """Take notice of a node's change: NVSentinel's informer recognises a manual uncordon by the change.

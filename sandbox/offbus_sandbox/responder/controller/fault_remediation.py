@@ -6,40 +6,23 @@ maintenance resource's name is the document's, so that after a kill in between t
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
-from offbus_sandbox.responder.config import ResponderConfig
-from offbus_sandbox.responder.controller.delays import Due
-from offbus_sandbox.responder.controller.fault_quarantine import NOW
 from offbus_sandbox.responder.controller.node_view import NodeView
+from offbus_sandbox.responder.controller.part import NOW, Part
 from offbus_sandbox.responder.controller.quarantine import state_patch
 from offbus_sandbox.responder.controller.remediation import RESTART_GROUP, record_json, remediation
-from offbus_sandbox.responder.datastore import Datastore, Document
+from offbus_sandbox.responder.datastore import Document
 from offbus_steps.nvsentinel.names import NodeState
-from offbus_steps.port import Conflict, Objects, Ref
+from offbus_steps.port import Conflict, Ref
 
 __all__ = ["FaultRemediation"]
 
 _log = logging.getLogger(__name__)
 
 
-class FaultRemediation:
+class FaultRemediation(Part):
     """Acts on the nodes of one cluster."""
-
-    def __init__(
-        self,
-        objects: Objects,
-        store: Datastore,
-        config: ResponderConfig,
-        due: Due,
-        utc: Callable[[], datetime],
-    ) -> None:
-        self._objects = objects
-        self._store = store
-        self._config = config
-        self._due = due
-        self._utc = utc
 
     async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
         """Take the node's next step; seconds until it wants to be asked again, None for "when something changes"."""

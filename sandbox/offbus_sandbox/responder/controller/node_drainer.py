@@ -7,44 +7,32 @@ it. A further fault of a node that was drained in the same quarantine is `Alread
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from offbus_sandbox.responder.config import DrainMode, ResponderConfig
-from offbus_sandbox.responder.controller.delays import Due
+from offbus_sandbox.responder.config import DrainMode
 from offbus_sandbox.responder.controller.drain import DrainGroup, next_group
 from offbus_sandbox.responder.controller.drain_events import DrainEvents
-from offbus_sandbox.responder.controller.fault_quarantine import NOW
 from offbus_sandbox.responder.controller.node_view import NodeView
+from offbus_sandbox.responder.controller.part import NOW, Part
 from offbus_sandbox.responder.controller.quarantine import state_patch
-from offbus_sandbox.responder.datastore import DRAINED, Datastore, Document, Eviction, Quarantine
+from offbus_sandbox.responder.datastore import DRAINED, Document, Eviction, Quarantine
 from offbus_steps.nvsentinel.names import NodeState
-from offbus_steps.port import Conflict, NotFound, Objects, Ref, TooManyDisruptions
+from offbus_steps.port import Conflict, NotFound, Ref, TooManyDisruptions
 
 __all__ = ["NodeDrainer"]
 
 _log = logging.getLogger(__name__)
 
 
-class NodeDrainer:
+@dataclass
+class NodeDrainer(Part):
     """Acts on the nodes of one cluster. `utc` is the wall clock that objects' timestamps refer to."""
 
-    def __init__(
-        self,
-        objects: Objects,
-        store: Datastore,
-        config: ResponderConfig,
-        due: Due,
-        utc: Callable[[], datetime],
-    ) -> None:
-        self._objects = objects
-        self._store = store
-        self._config = config
-        self._due = due
-        self._utc = utc
-        self._events = DrainEvents(objects)
-        self._looked: set[str] = set()
-        """Documents that were looked at: the next look waits for the retry interval."""
+    _events: DrainEvents
+    _looked: set[str] = field(default_factory=set)
+    """Documents that were looked at: the next look waits for the retry interval."""
 
     async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
         """Take the node's next step; seconds until it wants to be asked again, None for "when something changes"."""
@@ -55,7 +43,8 @@ class NodeDrainer:
         if work.userpodsevictionstatus is Eviction.NOT_STARTED:
             if remaining := self._due.remaining(f"{node.name}/drain", key, self._config.drain_delay_s):
                 return remaining
-            if work.nodequarantined is Quarantine.ALREADY_QUARANTINED and _is_drained(documents):
+            is_drained = any(one.holds and one.userpodsevictionstatus in DRAINED for one in documents)
+            if work.nodequarantined is Quarantine.ALREADY_QUARANTINED and is_drained:
                 return await self._ended(node, work, Eviction.ALREADY_DRAINED)
             await self._store.write(
                 node.name, [work.model_copy(update={"userpodsevictionstatus": Eviction.IN_PROGRESS})]
@@ -102,7 +91,3 @@ class NodeDrainer:
                 _log.info("%s stays for now: %s", ref, err)
             except (NotFound, Conflict):
                 _log.info("%s went by itself", ref)
-
-
-def _is_drained(documents: Sequence[Document]) -> bool:
-    return any(one.holds and one.userpodsevictionstatus in DRAINED for one in documents)

@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 import anyio
 
 from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.responder.controller.circuit_breaker import CircuitBreaker
 from offbus_sandbox.responder.controller.delays import Due
-from offbus_sandbox.responder.controller.fault_quarantine import NOW, FaultQuarantine
+from offbus_sandbox.responder.controller.drain_events import DrainEvents
+from offbus_sandbox.responder.controller.fault_quarantine import FaultQuarantine
 from offbus_sandbox.responder.controller.fault_remediation import FaultRemediation
 from offbus_sandbox.responder.controller.node_drainer import NodeDrainer
 from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
+from offbus_sandbox.responder.controller.part import NOW
 from offbus_sandbox.responder.datastore import Datastore
 from offbus_steps.port import NotFound, Object, Objects, Ref
 
@@ -35,10 +38,13 @@ class Reconciler:
     def __init__(self, objects: Objects, config: ResponderConfig, utc: Callable[[], datetime]) -> None:
         self._objects = objects
         self.store = Datastore(objects, config.circuit_breaker.namespace)
-        due = Due(anyio.current_time)
-        shared = (objects, self.store, config, due, utc)
-        self._quarantine = FaultQuarantine(*shared)
-        self._parts = (self._quarantine, NodeDrainer(*shared), FaultRemediation(*shared))
+        shared = (objects, self.store, config, Due(anyio.current_time), utc)
+        self._quarantine = FaultQuarantine(*shared, CircuitBreaker(objects, config.circuit_breaker))
+        self._parts = (
+            self._quarantine,
+            NodeDrainer(*shared, DrainEvents(objects)),
+            FaultRemediation(*shared),
+        )
 
     def seen(self, node: Object) -> None:
         """Take notice of a node's change; `look` only sees its state."""

@@ -10,6 +10,7 @@ or a missing permission. Must not: decide whether an event is new.
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,20 +68,17 @@ class Publisher:
 
     async def _record_event(self, event: HealthEvent) -> None:
         made = self._event_object(event)
-        try:
-            await self._objects.create(made)
-        except Conflict:
-            await self._count_again(Ref.of(made), made)
-
-    async def _count_again(self, ref: Ref, made: Object) -> None:
-        """A repeat: as NVSentinel, raise `count` and `lastTimestamp` of the existing Event."""
-        try:
-            there = await self._objects.get(ref)
-        except NotFound:
+        with suppress(Conflict):
             await self._objects.create(made)
             return
-        again = {"count": int(there.get("count", 1)) + 1, "lastTimestamp": made["lastTimestamp"]}
-        await self._objects.patch(ref, again)
+        # A repeat: as NVSentinel, raise `count` and `lastTimestamp` of the Event that is there.
+        try:
+            there = await self._objects.get(Ref.of(made))
+        except NotFound:
+            await self._objects.create(made)
+        else:
+            again = {"count": int(there.get("count", 1)) + 1, "lastTimestamp": made["lastTimestamp"]}
+            await self._objects.patch(Ref.of(made), again)
 
     def _event_object(self, event: HealthEvent) -> Object:
         now = kube_time(datetime.now(UTC))

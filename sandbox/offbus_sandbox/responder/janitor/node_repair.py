@@ -7,6 +7,7 @@ RepairError. Must not: follow a node name out of the folder.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.kernel_log.log import KernelLogError
@@ -52,11 +53,11 @@ class NodeRepair(ABC):
             raise RepairError(f"cannot log the reset on {node}: {err}") from err
 
 
+@dataclass(frozen=True, slots=True)
 class LocalNodes(NodeRepair):
     """The nodes of `local`: their folders are in one folder."""
 
-    def __init__(self, nodes: Path) -> None:
-        self._nodes = nodes
+    _nodes: Path
 
     def reaches(self, node: str) -> bool:
         """All nodes."""
@@ -74,13 +75,13 @@ class LocalNodes(NodeRepair):
         return folder
 
 
+@dataclass(frozen=True, slots=True)
 class OwnNode(NodeRepair):
     """The node of a cluster that this program runs on."""
 
-    def __init__(self, node: str, root: Path, kernel_log: Path) -> None:
-        self._node = node
-        self._root = root
-        self._kernel_log = kernel_log
+    _node: str
+    _root: Path
+    _kernel_log: Path
 
     def reaches(self, node: str) -> bool:
         """Only that node."""
