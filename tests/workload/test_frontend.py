@@ -74,6 +74,7 @@ def test_a_worker_s_refusal_of_a_bad_request_is_passed_on(node: Node, workers: l
     answer = frontend.chat(1, model="other")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, 404)
     assert frontend.client.post("/v1/chat/completions", content=b"[]").status_code == 400
+    assert frontend.client.post("/v1/chat/completions", content=b"[" * 100_000).status_code == 400
 
 
 def test_without_workers_requests_are_told_so(node: Node) -> None:

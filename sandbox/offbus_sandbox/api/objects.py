@@ -146,7 +146,7 @@ async def read_body(request: Request, *, optional: bool = False) -> dict[str, An
         return {}
     try:
         body = json.loads(raw)
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise Invalid(f"the body is not JSON: {err}") from err
     if not isinstance(body, dict):
         raise Invalid("the body is not a JSON object")

@@ -67,7 +67,7 @@ class EndpointsFile:
             self._stamp = stamp
             try:
                 self._read = Listing.model_validate(json.loads(self.path.read_bytes()))
-            except (OSError, ValueError, ValidationError) as err:
+            except (OSError, ValueError, RecursionError, ValidationError) as err:
                 _log.error("cannot use %s, the endpoints stay unchanged: %s", self.path, err)
         return self._read
 

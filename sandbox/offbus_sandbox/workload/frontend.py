@@ -76,7 +76,7 @@ class Frontend:
             body = await read_body(request)
             try:
                 given = json.loads(body)
-            except ValueError as err:
+            except (ValueError, RecursionError) as err:
                 raise RequestError(f"the body is not JSON: {err}") from err
             if not isinstance(given, dict):
                 raise RequestError("the body must be a JSON object")

@@ -137,6 +137,8 @@ def test_a_healthy_event_ends_the_entities_that_it_names(clear: HealthEvent, rem
     [
         pytest.param("{not json", "quarantineHealthEvent", id="broken-events"),
         pytest.param('{"equivalenceGroups": 7}', "latestFaultRemediationState", id="broken-remediations"),
+        pytest.param("[" * 100_000, "latestFaultRemediationState", id="deep-remediations"),
+        pytest.param("[" * 100_000, "quarantineHealthEvent", id="deep-events"),
     ],
 )
 def test_broken_annotations_are_empty(annotation: str, name: str) -> None:

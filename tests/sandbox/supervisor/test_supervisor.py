@@ -233,6 +233,11 @@ async def test_a_client_that_sends_nonsense_gets_an_answer(layout: Layout) -> No
     for raw, code in [
         (b"POST /api/v1/namespaces/test/pods HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n[1]\n", b"422"),
         (b"PATCH /api/v1/nodes/node-1 HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{{", b"422"),
+        (
+            b"PATCH /api/v1/nodes/node-1 HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n"
+            + b"[" * 100_000,
+            b"422",
+        ),
         (b"GET /api/v1/pods?watch=1&resourceVersion=x HTTP/1.1\r\nhost: x\r\n\r\n", b"422"),
         (b"GET /api/v1/pods?labelSelector=a%20in%20b HTTP/1.1\r\nhost: x\r\n\r\n", b"422"),
         (b"GET /api/v1/nodes/..%2f..%2fx/proxy/agent/health HTTP/1.1\r\nhost: x\r\n\r\n", b"404"),

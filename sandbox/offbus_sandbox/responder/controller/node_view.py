@@ -77,7 +77,7 @@ class NodeView:
             state = json.loads(self.annotations.get(names.REMEDIATION_STATE, "{}"))
             groups = state.get("equivalenceGroups", {})
             return {str(k): dict(v) for k, v in groups.items()}
-        except (ValueError, AttributeError, TypeError):
+        except (ValueError, RecursionError, AttributeError, TypeError):
             _log.error(
                 "%s: annotation %s cannot be read: taken as empty",
                 self.ref,

@@ -85,7 +85,7 @@ async def _one_connection(
 def _event(call: Call, line: str) -> WatchEvent:
     try:
         event: dict[str, Any] = json.loads(line)
-    except ValueError as err:  # the connection was cut in the middle of a line
+    except (ValueError, RecursionError) as err:  # the connection was cut in the middle of a line
         raise Unavailable(f"{call}: the watch broke off within an event") from err
     found = event["object"]
     if event["type"] == "ERROR":
