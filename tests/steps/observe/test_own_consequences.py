@@ -11,6 +11,7 @@ import pytest
 
 from offbus.errors import StepFailed
 from offbus.step import StepType
+from offbus_steps.observe.await_quarantine import DETECTED_WITHIN
 from offbus_steps.observe.step_types import (
     AWAIT_CORDON,
     AWAIT_DETECTION,
@@ -187,6 +188,25 @@ async def test_the_responders_cordon_for_the_fault_counts(tmp_path: Path) -> Non
         "time_to_detect": pytest.approx(1, abs=0.01),
         "time_to_cordon": pytest.approx(2, abs=0.01),
     }
+
+
+@in_virtual_time
+async def test_the_condition_may_come_after_the_cordon(tmp_path: Path) -> None:
+    """They come by independent ways (nvsentinel-observed.md)."""
+    _, metrics = await seen(
+        tmp_path, AWAIT_CORDON, quarantined(event()), Conditions([condition_of(finding())])
+    )
+    assert metrics == {
+        "time_to_cordon": pytest.approx(1, abs=0.01),
+        "time_to_detect": pytest.approx(2, abs=0.01),
+    }
+
+
+@in_virtual_time
+async def test_a_condition_that_does_not_come_holds_the_step_up_for_a_moment(tmp_path: Path) -> None:
+    _, metrics = await seen(tmp_path, AWAIT_CORDON, quarantined(event()))
+    assert metrics == {"time_to_cordon": pytest.approx(1, abs=0.01)}
+    assert anyio.current_time() == pytest.approx(1 + DETECTED_WITHIN.total_seconds(), abs=0.1)
 
 
 @in_virtual_time
