@@ -32,6 +32,7 @@ class Settling:
 
     def __init__(self) -> None:
         self.going_on = False
+        self._began = 0.0
         self._why = ""
         self._ended = anyio.Event()
 
@@ -62,7 +63,7 @@ class Settling:
                     due.append((entry, limit_s))
         if not due:
             return
-        self.going_on = True
+        self.going_on, self._began = True, anyio.current_time()
         journal.append(EventKind.PHASE, {"name": "settle"})
         progress(
             None,
@@ -76,7 +77,7 @@ class Settling:
     async def _one(
         self, entry: UndoEntry, limit_s: float, undoer: Undoer, journal: JournalWriter, budget: timedelta
     ) -> None:
-        began, found, detail = anyio.current_time(), "quiet", ""
+        began, detail = entry.undone_at, ""
         result: Found = "quiet"
         until = entry.undone_at + limit_s
         for number in range(ROUNDS + 1):
@@ -91,7 +92,7 @@ class Settling:
                 break
             until = entry.undone_at + limit_s
         if self._ended.is_set() and result != "conflict" and anyio.current_time() < until:
-            result, detail = "unwatched", self._why
+            result, detail, began = "unwatched", self._why, self._began
         _journal(journal, entry, limit_s, anyio.current_time() - began, result, detail)
 
     async def _shown(self, entry: UndoEntry, undoer: Undoer, until: float) -> str:
