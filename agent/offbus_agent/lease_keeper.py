@@ -65,14 +65,14 @@ async def _listen(agent: Agent) -> None:
             loop.remove_reader(bell.fd)
             bell.silence()
             rung.clear()
-    except DoorbellError as err:
+    except Exception as err:  # noqa: BLE001  no folder may end the keeper of leases
         await _look_always(agent, err)
     finally:
         loop.remove_reader(bell.fd)
         bell.close()
 
 
-async def _look_always(agent: Agent, why: DoorbellError) -> None:
+async def _look_always(agent: Agent, why: Exception) -> None:
     _log.warning("%s; polling every %g s instead", why, _LOOK_S)
     while True:
         agent.collector.ask()
@@ -83,5 +83,4 @@ async def _tidy(agent: Agent) -> None:
     """Now and then: nothing signals that a pod has gone."""
     while True:
         await asyncio.sleep(_TIDY_S)
-        if agent.page.events.pods():
-            await agent.collector.tidy()
+        await agent.collector.tidy()

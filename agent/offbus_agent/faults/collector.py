@@ -77,10 +77,13 @@ class Collector:
             await self._in_thread(self._evidence.forget, stored)
 
     async def tidy(self) -> None:
-        """Remove what pods left that are gone, once it has been read."""
+        """Remove what pods left that are gone, once it has been read. What fails is logged, and tried again."""
         await self.news()
-        async with self._alone:
-            await self._in_thread(self._evidence.tidy)
+        try:
+            async with self._alone:
+                await self._in_thread(self._evidence.tidy)
+        except Exception:  # noqa: BLE001  what a pod left may end nobody
+            _log.exception("what pods left was not removed")
 
     async def run(self) -> None:
         """Runs until cancelled."""

@@ -9,14 +9,15 @@ counts only for the pod whose folder it is in. A file that cannot be used is tha
 import logging
 import os
 import re
-import shutil
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.page.events import EventsPage, ProcessRow
 from offbus_agent.page.files import PageError
+from offbus_agent.page.removal import remove_some
 
 __all__ = ["EventsFolder", "PodRows"]
 
@@ -25,6 +26,8 @@ _MOST_PODS = 1024
 """A kubelet runs 110 pods by default, 500 at most (its --max-pods)."""
 _YOUNG_S = 60.0
 """A folder is made before its pod's first process starts."""
+_MOST_REMOVED = 20_000
+"""Entries that one round removes, of all gone pods together: some tenths of a second."""
 _log = logging.getLogger(__name__)
 
 
@@ -64,13 +67,19 @@ class EventsFolder:
         for _, page in self._opened():
             page.forget(generation)
 
-    def tidy(self, living: Collection[str], young_s: float = _YOUNG_S) -> None:
-        """Remove the folders of pods that are not among the living; younger ones than `young_s` stay. Blocking."""
-        for folder in self.pods():
-            if folder.name not in living and time.time() - folder.stat().st_ctime > young_s:
-                shutil.rmtree(folder, ignore_errors=True)  # it follows no links
-                if folder.exists():
-                    self._tell_once(folder, "cannot be removed")
+    def tidy(self, living: Collection[str], young_s: float = _YOUNG_S, most: int = _MOST_REMOVED) -> None:
+        """Remove the folders of pods that are not among the living; younger ones than `young_s` stay. Blocking.
+
+        Each gone pod has the same share of the `most` entries that are removed now; the rest of it stays until the next
+        call.
+        """
+        gone = [folder for folder in self.pods() if folder.name not in living and _age_s(folder) > young_s]
+        for folder in gone:
+            try:
+                with suppress(FileNotFoundError):
+                    remove_some(folder, max(1, most // len(gone)))
+            except OSError as err:
+                self._tell_once(folder, f"it cannot be removed: {err.strerror}")
         self._told &= {folder.name for folder in self.pods()}
 
     def _opened(self) -> Iterator[tuple[Path, EventsPage]]:
@@ -89,3 +98,11 @@ class EventsFolder:
         if folder.name not in self._told:
             self._told.add(folder.name)
             _log.warning("pod %s reports nothing from here on: %s: %s", folder.name, folder, why)
+
+
+def _age_s(folder: Path) -> float:
+    """Seconds since it was changed last; 0 for one that is gone."""
+    try:
+        return time.time() - folder.stat(follow_symlinks=False).st_ctime
+    except OSError:
+        return 0.0
