@@ -13,7 +13,7 @@ from pathlib import Path
 
 from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
 from offbus_agent.catalogue.xid_effects import Plane
-from offbus_agent.faults.processes import Known, census, find_processes, living_pods, pod_uid
+from offbus_agent.faults.processes import Known, Look, census, find_processes, living_pods
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import Counts, FirstFaulted, ProcessSeen
@@ -31,14 +31,6 @@ MOST_CALLS_OF_A_POD = 128
 """Of these, of one pod: two for each of its processes with a row. What one pod forges leaves room for the others."""
 _MOST_REMEMBERED = 4096
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Census:
-    """The processes that had the control page mapped, and when that was."""
-
-    at_ns: int
-    found: Mapping[tuple[int, int], Known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +68,17 @@ class Evidence:
         self._page = page
         self._root = node_root
         self._found: dict[_Key, Known] = {}
-        self._census = _Census(0, {})
+        self._census: Mapping[tuple[int, int], Known] = {}
+        """The processes that had the control page mapped, and when that was looked up."""
+        self._census_ns = 0
         self._unverified: set[tuple[int, Plane | None, _Key]] = set()
 
     def look_around(self) -> None:
         """Remember which processes a fault can affect: one may end before its failed call is read."""
         at_ns = boottime_ns()
-        self._census = _Census(at_ns, census(self._page.path, self._root))
+        look = census(self._page.path, self._root, self._pods())
+        self._census, self._census_ns = look.found, at_ns
+        self._tell_too_long(look)
 
     def look(self, armings: Sequence[Arming]) -> dict[str, Seen]:
         """What these faults show now, by fault id; those that no process has a row for are left out."""
@@ -176,16 +172,22 @@ class Evidence:
         if len(self._found) + len(new) > _MOST_REMEMBERED:
             self._found.clear()
             new = {_key(pod, row): row for pod, row in rows}
-        pids = find_processes({(row.pid_namespace, row.pid) for row in new.values()}, self._page.path)
+        names = {(row.pid_namespace, row.pid) for row in new.values()}
+        look = find_processes(names, self._page.path, self._root, self._pods()) if names else Look({}, [])
+        self._tell_too_long(look)
         for key, row in new.items():
             name = (row.pid_namespace, row.pid)
-            pid, counted = pids.get(name), self._census.found.get(name)
-            if pid is not None:
-                self._found[key] = Known(pid, pod_uid(pid, self._root))
-            elif counted and row.start_ns < self._census.at_ns:
-                self._found[key] = counted
-            else:
-                self._found[key] = Known(None, key[0])
+            counted = self._census.get(name) if row.start_ns < self._census_ns else None
+            self._found[key] = look.found.get(name) or counted or Known(None, key[0])
+
+    def _pods(self) -> set[str]:
+        """Those that may report: a process of any other has no row that counts."""
+        return {folder.name for folder in self._page.events.pods()}
+
+    def _tell_too_long(self, look: Look) -> None:
+        for one in look.too_long:
+            told = f"pod {one.pod_uid}: process {one.host_pid} has too many mappings to be looked at: it is not found"
+            self._log_once((0, None, (str(one.pod_uid), 0, one.host_pid or 0, 0)), told)
 
     def _log_once(self, about: tuple[int, Plane | None, _Key], what: str) -> None:
         if about not in self._unverified and len(self._unverified) < _MOST_REMEMBERED:

@@ -7,17 +7,19 @@ after their call has failed. Reading /proc of processes that come and go never r
 
 Names, paths and environments in /proc are what their processes made them, so these files are read as bytes, by their
 own format: a line ends with a line feed and nothing else (the kernel escapes those in names and paths), a field counts
-only in its own column, and what does not have the kernel's form is passed over.
+only in its own column, and what does not have the kernel's form is passed over. Any of them may be as long as its
+process likes: they are read in pieces, and up to a limit; what is longer counts as not found.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
     "Known",
+    "Look",
     "Preloaded",
     "all_pids",
     "census",
@@ -39,27 +41,14 @@ _MAPPING = re.compile(rb"[0-9a-f]+-[0-9a-f]+ (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-
 """In /proc/PID/maps (proc(5)): permissions, device, inode. The path after them may hold anything."""
 _Mapping = tuple[bytes, bytes]
 """Device and inode of a file."""
-
-
-def find_processes(wanted: Iterable[tuple[int, int]], page: Path) -> dict[tuple[int, int], int]:
-    """The pid, in our namespace, of each wanted process (inode of its pid namespace, pid in it) that is found.
-
-    One look at /proc for all of them, however many: what a process of our own namespace is called needs none.
-    """
-    mapped, here, asked = _mapping_key(page), _namespace(os.getpid()), set(wanted)
-    namespaces = {namespace for namespace, _ in asked} - {here}
-    candidates = [pid for namespace, pid in asked if namespace == here] + (
-        list(all_pids()) if namespaces else []
-    )
-    found: dict[tuple[int, int], int] = {}
-    for candidate in candidates:
-        namespace = _namespace(candidate)
-        if namespace != here and namespace not in namespaces:
-            continue
-        inner = _innermost_pid(candidate)
-        if namespace and inner and (namespace, inner) in asked and _has_mapped(candidate, mapped):
-            found[namespace, inner] = candidate
-    return found
+_CHUNK = 1 << 16
+_MOST_OF_A_FILE = 2 << 20
+"""Of `status`, `cgroup` and `environ`: a process may have 65536 groups (700 kB), and with a stack of the usual limit an
+environment of 2 MiB (execve(2)). It may have any memory shown as its environment (prctl(2), PR_SET_MM_MAP)."""
+_MOST_OF_MAPPINGS = 8 << 20
+"""Of one process's `maps`: 65530 mappings, the most by default (vm.max_map_count), with paths of usual length."""
+_MOST_OF_A_POD = 4 * _MOST_OF_MAPPINGS
+"""Of the `maps` of all its processes, in one look: a tenth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +59,62 @@ class Known:
     pod_uid: str | None
 
 
-def census(page: Path, node_root: Path) -> dict[tuple[int, int], Known]:
-    """Every process that has the control page mapped now, by pid namespace and pid in it."""
-    mapped = _mapping_key(page)
-    found = {}
-    for pid in all_pids():
-        if not _has_mapped(pid, mapped):
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at the node's processes has found."""
+
+    found: dict[tuple[int, int], Known]
+    """Those that have the control page mapped, by pid namespace and pid in it."""
+    too_long: list[Known]
+    """Those with more mappings than are read."""
+
+
+def census(page: Path, node_root: Path, pods: Collection[str]) -> Look:
+    """Every process of these pods that has the control page mapped now. Nobody else's mappings are read."""
+    return _look(all_pids(), page, node_root, pods, None)
+
+
+def find_processes(
+    wanted: Iterable[tuple[int, int]], page: Path, node_root: Path, pods: Collection[str]
+) -> Look:
+    """Those of the wanted processes (inode of a pid namespace, pid in it) that are in these pods.
+
+    One look at /proc for all of them, however many: what a process of our own namespace is called needs none.
+    """
+    asked, here = set(wanted), _namespace(os.getpid())
+    elsewhere = any(namespace != here for namespace, _ in asked)
+    candidates = all_pids() if elsewhere else (pid for _, pid in asked)
+    return _look(candidates, page, node_root, pods, asked)
+
+
+def _look(
+    candidates: Iterable[int],
+    page: Path,
+    node_root: Path,
+    pods: Collection[str],
+    asked: Collection[tuple[int, int]] | None,
+) -> Look:
+    """A limit for each pod, so that none of them hides the processes of another."""
+    left = dict.fromkeys(pods, _MOST_OF_A_POD)
+    mapped, namespaces = _mapping_key(page), None if asked is None else {namespace for namespace, _ in asked}
+    look = Look({}, [])
+    for pid in candidates:
+        namespace = _namespace(pid)
+        if namespace is None or (namespaces is not None and namespace not in namespaces):
             continue
-        namespace, inner = _namespace(pid), _innermost_pid(pid)
-        if namespace is not None and inner is not None:
-            found[namespace, inner] = Known(pid, pod_uid(pid, node_root))
-    return found
+        inner = _innermost_pid(pid)
+        if inner is None or (asked is not None and (namespace, inner) not in asked):
+            continue
+        who = Known(pid, pod_uid(pid, node_root))
+        if who.pod_uid not in left:
+            continue
+        has, read = _has_mapped(pid, mapped, min(_MOST_OF_MAPPINGS, left[who.pod_uid]))
+        left[who.pod_uid] -= read
+        if has:
+            look.found[namespace, inner] = who
+        elif has is None:
+            look.too_long.append(who)
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +195,26 @@ def _namespace(pid: int) -> int | None:
 
 def _innermost_pid(pid: int) -> int | None:
     """The pid in the process's own namespace."""
-    found = (_NSPID.fullmatch(line) for line in _lines(pid, "status"))
+    found = (_NSPID.fullmatch(line) for line in (content_of(pid, "status") or b"").split(b"\n"))
     return next((int(one[1]) for one in found if one), None)
 
 
-def _has_mapped(pid: int, file: _Mapping) -> bool:
-    """For reading only, as the shim does: the agent's own mapping can be written."""
-    found = (_MAPPING.match(line) for line in _lines(pid, "maps"))
-    return any(one[1] == b"r--s" and one.group(2, 3) == file for one in found if one)
+def _has_mapped(pid: int, file: _Mapping, most: int) -> tuple[bool | None, int]:
+    """Whether it has the file mapped, None when that is not in so many bytes; and how many of them were read.
+
+    For reading only, as the shim does: the agent's own mapping can be written. Where a piece does not name the file at
+    all, its lines need not be looked at.
+    """
+    name, rest, read = b" %s %s" % file, b"", 0
+    for piece in _pieces(pid, "maps"):
+        read += len(piece)
+        lines, _, rest = (rest + piece).rpartition(b"\n")
+        found = map(_MAPPING.match, lines.split(b"\n")) if name in lines else ()
+        if any(one[1] == b"r--s" and one.group(2, 3) == file for one in found if one):
+            return True, read
+        if read >= most:
+            return None, read
+    return False, read
 
 
 def _mapping_key(path: Path) -> _Mapping:
@@ -178,13 +224,22 @@ def _mapping_key(path: Path) -> _Mapping:
     return device.encode(), str(found.st_ino).encode()
 
 
-def _lines(pid: int, file: str) -> list[bytes]:
-    return (content_of(pid, file) or b"").split(b"\n")
-
-
 def content_of(pid: int, file: str) -> bytes | None:
-    """A file of /proc/PID; None when it cannot be read: the process has ended, or is not ours to look at."""
+    """None when it cannot be read: the process has ended, is not ours to look at, or has made the file too long."""
+    content, ended = b"", False
+    for piece in _pieces(pid, file):
+        content, ended = content + piece, not piece
+        if len(content) > _MOST_OF_A_FILE:
+            return None
+    return content if ended else None
+
+
+def _pieces(pid: int, file: str) -> Iterator[bytes]:
+    """An empty one at the end; none more when the rest cannot be read."""
     try:
-        return (_PROC / str(pid) / file).read_bytes()
+        with (_PROC / str(pid) / file).open("rb", buffering=0) as opened:
+            while piece := opened.read(_CHUNK):
+                yield piece
+            yield b""
     except OSError:
-        return None
+        return

@@ -17,6 +17,9 @@ MARK = "OFFBUS_SANDBOX"
 """Environment variable that every process of a sandbox carries, with `Layout.id`."""
 CHILD_MARK = "OFFBUS_CHILD"
 """Environment variable that a child and all its descendants carry, each child with a value of its own."""
+_LONGEST = 2 << 20
+"""As an environment and a command line are with a stack of the usual limit (execve(2)). A process may have any memory
+shown as either (prctl(2), PR_SET_MM_MAP)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,25 @@ class Process:
 
     def environment(self) -> dict[str, str]:
         """Its environment when it was started; empty when we may not read it, or it has ended."""
-        try:
-            raw = Path(f"/proc/{self.id.pid}/environ").read_bytes()
-        except OSError:
-            return {}
+        raw = _beginning(self.id.pid, "environ")
         pairs = (item.partition("=") for item in os.fsdecode(raw).split("\0") if "=" in item)
         return {name: value for name, _, value in pairs}
 
     def command(self) -> str:
         """Its command line, for messages."""
-        try:
-            raw = Path(f"/proc/{self.id.pid}/cmdline").read_bytes()
-        except OSError:
-            return ""
-        return os.fsdecode(raw).replace("\0", " ").strip()
+        return os.fsdecode(_beginning(self.id.pid, "cmdline")).replace("\0", " ").strip()
+
+
+def _beginning(pid: int, file: str) -> bytes:
+    """Up to _LONGEST bytes; none when we may not read it, or it has ended."""
+    content = b""
+    try:
+        with Path(f"/proc/{pid}/{file}").open("rb", buffering=0) as opened:
+            while len(content) < _LONGEST and (piece := opened.read(_LONGEST - len(content))):
+                content += piece
+    except OSError:
+        return b""
+    return content
 
 
 def processes() -> Iterator[Process]:

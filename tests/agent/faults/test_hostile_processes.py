@@ -4,6 +4,7 @@ Names are set with prctl(2), as an unprivileged user can. /proc escapes a line f
 other character that Python takes for the end of a line must be one of many in the middle of a line.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.agent.node_world import OWNER, Node, RunningAgent
+from offbus_agent.faults.processes import census
+from tests.kits.agent.node_world import OWNER, POD, Node, RunningAgent
 from tests.kits.agent.node_world import request as fault_request
 
 NAMED = """
@@ -42,11 +44,22 @@ NAMES = [
 def named(node: Node, agent: RunningAgent, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A process of that name which has the page mapped."""
     command = [sys.executable, "-c", NAMED, request.param, str(node.ctl)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with in_pod(node, command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
+
+
+def in_pod(node: Node, command: list[str]) -> subprocess.Popen[str]:
+    """A process of the node's pod."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(node.root / "pods" / POD)}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+
+def mapping(node: Node) -> set[int | None]:
+    """The processes of the node's pod that have the page mapped."""
+    return {known.host_pid for known in census(node.ctl, node.root, {POD}).found.values()}
 
 
 @pytest.mark.usefixtures("named")
@@ -65,29 +78,25 @@ def test_a_mapped_file_whose_name_looks_like_a_mapping_of_the_page_is_none(
     node: Node, agent: RunningAgent, tmp_path: Path
 ) -> None:
     """A path may hold the page's device, inode and permissions: they count in their own columns alone."""
-    from offbus_agent.faults.processes import census
-
     found = node.ctl.stat()
     device = f"{found.st_dev >> 8 & 0xFFF:02x}:{found.st_dev & 0xFF:02x}"
     liar = tmp_path / f"x r--s 00000000 {device} {found.st_ino} y"
     liar.write_bytes(bytes(4096))
     command = [sys.executable, "-c", NAMED, "liar", str(liar)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with in_pod(node, command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:
-            assert process.pid not in {known.host_pid for known in census(node.ctl, node.root).values()}
+            assert process.pid not in mapping(node)
         finally:
             process.kill()
 
 
 def test_the_page_is_mapped_at_all(node: Node, agent: RunningAgent) -> None:
     """The tests above would pass, too, if nothing were ever found."""
-    from offbus_agent.faults.processes import census
-
     command = [sys.executable, "-c", NAMED, "honest", str(node.ctl)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with in_pod(node, command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        assert process.pid in {known.host_pid for known in census(node.ctl, node.root).values()}
+        assert process.pid in mapping(node)
         process.kill()

@@ -14,7 +14,7 @@ import tempfile
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +50,21 @@ def _read_proc(data: bytes) -> None:
     parts = [*data.split(CUT, 3), b"", b"", b"", b""]
     for file, content in zip(("status", "maps", "cgroup", "environ"), parts, strict=False):
         (root / "7" / file).write_bytes(content)
-    processes.census(page, _folder())
-    processes.preloaded("11111111-2222-3333-4444-555555555555", _folder())
+    pod = "11111111-2222-3333-4444-555555555555"
+    processes.census(page, _folder(), {pod})
+    processes.preloaded(pod, _folder())
     processes.pod_uid(7, _folder())
     name = data.replace(b"\n", b"\\n")  # as the kernel writes one (proc(5))
+    (root / "7/cgroup").write_bytes(b"0::/kubepods/pod%s/x\n" % pod.encode())
     (root / "7/status").write_bytes(b"Name:\t%s\nNSpid:\t7\t3\n" % name)
     (root / "7/maps").write_bytes(b"7f00-7f01 r--p 00000000 00:00 0      %s\n" % name)
     wanted = (_namespace(), 3)
-    assert processes.find_processes([wanted], page) == {}, "the page is not mapped"
+    find = partial(processes.find_processes, [wanted], page, _folder(), {pod})
+    assert find().found == {}, "the page is not mapped"
     device, inode = page.stat().st_dev, page.stat().st_ino
     mapping = b"7f00-7f01 r--s 00000000 %02x:%02x %d   /page\n" % (os.major(device), os.minor(device), inode)
     (root / "7/maps").write_bytes(mapping)
-    assert processes.find_processes([wanted], page) == {wanted: 7}, "its name hides its pid"
+    assert find().found == {wanted: processes.Known(7, pod)}, "its name hides its pid"
 
 
 def journal(data: bytes) -> None:
