@@ -36,6 +36,8 @@ __all__ = ["CannotServeError", "InvalidOptionError", "Options", "run"]
 _GRACE_S = 2
 """How long requests in flight (mostly long polls) may take after a signal."""
 
+_FIRST_LOOK_S = 5.0
+
 
 class InvalidOptionError(Exception):
     """Raised when the command line cannot work."""
@@ -116,6 +118,7 @@ async def _serve(agent: Agent, token: TokenFile, sock: socket.socket, options: O
         loop.add_signal_handler(number, server.stop)
     async with asyncio.TaskGroup() as tasks:
         keeper = tasks.create_task(keep(agent))
+        await agent.collector.news(_FIRST_LOOK_S)  # makes the files of pods that are here already
         await server.serve(sockets=[sock])
         keeper.cancel()
 

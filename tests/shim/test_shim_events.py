@@ -67,7 +67,7 @@ def test_rows_of_a_forgotten_fault_are_free_again(node: Node, probe: Probe) -> N
     program = probe()
     generation = node.arm()
     program.ask("sync")
-    node.events.forget(generation)
+    node.events.forget({generation})
     assert node.events.read() == []
     program.ask("sync")
     assert node.row(generation).faulted == 1

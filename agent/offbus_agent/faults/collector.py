@@ -3,7 +3,9 @@
 Job: one look at a time, in a thread, whenever somebody rings or asks; then a rest four times as long as the look took,
 so that processes cannot make the agent use more than a fifth of a processor. A look that fails is a bug: it is logged,
 and the next one tries again, because leases, expiry and disarm do not depend on it. A caller that wants what is new
-waits for a look that begins after its question, but only for a bounded time: then it gets what was known before.
+waits for a look that begins after its question, but only for a bounded time: then it gets what was known before. An
+arming, too, waits for its look a bounded time, and nobody waits until rows are freed: a file of a pod may keep a look
+from ending.
 """
 
 import asyncio
@@ -24,6 +26,8 @@ REST_S = 0.01
 _LONGEST_REST_S = 1.0
 _SHARE = 4
 """How many times as long as the look before it a rest is."""
+CENSUS_WITHIN_S = 5.0
+"""How long an arming waits until the processes have been looked at."""
 _NEWS_WITHIN_S = 1.0
 """How long an answer waits for a look."""
 _P = ParamSpec("_P")
@@ -52,15 +56,32 @@ class Collector:
         self._over = asyncio.Event()
         """Set, and replaced by a new one, when a look has ended."""
         self._alone = asyncio.Lock()
+        self._handed_over: set[int] = set()
+        """Generations whose rows are to be freed."""
+        self._looking: set[asyncio.Task[None]] = set()
 
     def ask(self) -> None:
         """There may be something new."""
         self._asked.set()
 
     async def look_around(self) -> None:
-        """Remember which processes a fault can affect, before it is armed."""
-        async with self._alone:
-            await self._in_thread(self._evidence.look_around)
+        """Remember which processes a fault can affect, before it is armed; not longer than CENSUS_WITHIN_S.
+
+        What does not end by then goes on: a process that ends at once may not be found.
+        """
+
+        async def look() -> None:
+            async with self._alone:
+                await self._in_thread(self._evidence.look_around)
+
+        task = asyncio.create_task(look())
+        self._looking.add(task)
+        task.add_done_callback(self._looking.discard)
+        done, _ = await asyncio.wait({task}, timeout=CENSUS_WITHIN_S)
+        if done:
+            task.result()  # raises what it raised
+        else:
+            _log.warning("the processes were not looked at within %g s; armed all the same", CENSUS_WITHIN_S)
 
     async def news(self, within_s: float = _NEWS_WITHIN_S) -> None:
         """Wait until what was reported before the call has been read, or until `within_s` have passed."""
@@ -71,10 +92,11 @@ class Collector:
                 while self._ended < wanted:
                     await self._over.wait()
 
-    async def forget(self, stored: StoredFault) -> None:
-        """Free the rows of a fault whose evidence was handed over."""
-        async with self._alone:
-            await self._in_thread(self._evidence.forget, stored)
+    def forget(self, stored: StoredFault) -> None:
+        """Free the rows of a fault whose evidence was handed over, after the next look."""
+        if stored.fault.generation:
+            self._handed_over.add(stored.fault.generation)
+            self.ask()
 
     async def tidy(self) -> None:
         """Remove what pods left that are gone, once it has been read. What fails is logged, and tried again."""
@@ -101,7 +123,10 @@ class Collector:
             async with self._alone:
                 faults = list(self._book.observed())
                 seen = await self._in_thread(self._evidence.look, [Arming.of(stored) for stored in faults])
-            self._book.take_in({stored.fault.id: stored for stored in faults}, seen)
+                self._book.take_in({stored.fault.id: stored for stored in faults}, seen)
+                if handed_over := frozenset(self._handed_over):
+                    await self._in_thread(self._evidence.forget, handed_over)
+                    self._handed_over -= handed_over
         except Exception:  # noqa: BLE001  no evidence may end the keeper of leases: logged as the bug that it is
             _log.exception("evidence was not collected")
         self._ended = self._begun

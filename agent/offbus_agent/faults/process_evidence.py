@@ -7,7 +7,7 @@ left out and logged once. It changes no fault: the registry does, once `collecto
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,10 +91,9 @@ class Evidence:
         of = {one.fault: [found for found in own if found[1].generation == one.generation] for one in armings}
         return {one.fault: self._seen(one, of[one.fault]) for one in armings if of[one.fault]}
 
-    def forget(self, stored: StoredFault) -> None:
-        """Free the rows of a fault whose evidence was handed over."""
-        if stored.fault.generation:
-            self._page.forget(stored.fault.generation)
+    def forget(self, generations: Collection[int]) -> None:
+        """Free the rows of armings whose evidence was handed over."""
+        self._page.forget(generations)
 
     def tidy(self) -> None:
         """Remove the events folders of pods that have no process here any more."""

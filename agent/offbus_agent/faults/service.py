@@ -132,7 +132,7 @@ class Faults:
             if not known.forgotten:
                 await self._disarm(known)
                 self._book.forget(known)
-                await self._collector.forget(known)
+                self._collector.forget(known)
             return known.fault
 
     async def clear(self, fault: str, owner: OwnerRequest) -> ClearAnswer:

@@ -63,7 +63,7 @@ class ControlPage:
     @classmethod
     def create(cls, path: Path, *, heartbeat_ttl_ns: int = _DEFAULT_TTL_NS) -> Self:
         """Open the page, or create it. Raises PageError for a file that is not a page of this version."""
-        fd, _ = open_or_create(path, bytes(_empty()), 0o644)
+        fd, _ = open_or_create(path, bytes(_empty()), 0o644, wait=True)
         try:
             if os.fstat(fd).st_size != _SIZE:
                 raise PageError(

@@ -9,7 +9,7 @@ import ctypes
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -88,7 +88,7 @@ class EventsPage:
         A file of the right size, or with the right magic, is ours and is repaired: a pod may have damaged it. Any other
         raises PageError.
         """
-        fd, made = open_or_create(path, bytes(_empty()), 0o666)
+        fd, made = open_or_create(path, bytes(_empty()), 0o666, wait=False)
         if not made:
             try:
                 _repair(path, fd)
@@ -104,12 +104,12 @@ class EventsPage:
         chunks = (data[i : i + ctypes.sizeof(Row)] for i in range(at, _SIZE, ctypes.sizeof(Row)))
         return [row for row in map(_row, _taken(chunks)) if row is not None]
 
-    def forget(self, generation: int) -> None:
-        """Free the rows of a generation whose evidence is no longer needed."""
+    def forget(self, generations: Collection[int]) -> None:
+        """Free the rows of generations whose evidence is no longer needed."""
         data = os.pread(self._fd, _SIZE, 0)
         size, at = ctypes.sizeof(Row), ctypes.sizeof(EventsHeader)
         for start in range(at, len(data) - size + 1, size):
-            if Row.from_buffer_copy(data, start).generation == generation:
+            if Row.from_buffer_copy(data, start).generation in generations:
                 os.pwrite(self._fd, bytes(size), start)
 
     def close(self) -> None:

@@ -62,10 +62,10 @@ class EventsFolder:
         read = (PodRows(folder.name, page.read()) for folder, page in self._opened())
         return [one for one in read if one.rows]
 
-    def forget(self, generation: int) -> None:
-        """Free the rows of a generation whose evidence is no longer needed. Blocking."""
+    def forget(self, generations: Collection[int]) -> None:
+        """Free the rows of generations whose evidence is no longer needed. Blocking."""
         for _, page in self._opened():
-            page.forget(generation)
+            page.forget(generations)
 
     def tidy(self, living: Collection[str], young_s: float = _YOUNG_S, most: int = _MOST_REMOVED) -> None:
         """Remove the folders of pods that are not among the living; younger ones than `young_s` stay. Blocking.

@@ -2,7 +2,8 @@
 
 Job: a file appears under its name complete or not at all (written to a temporary file, then hard-linked), and an
 existing one is only opened. Anything except a regular file of ours raises `PageError`; nothing is deleted or truncated
-here.
+here. A file may be held by a lease (fcntl(2)), which a pod's root can take on any that it sees: whoever opens it then
+waits up to 45 s. Nobody waits for a pod's own file; for the control page its agent does, as faults are armed there.
 """
 
 import os
@@ -17,16 +18,19 @@ class PageError(Exception):
     """Raised when a page file cannot be used; says which one, why, and what to do."""
 
 
-def open_or_create(path: Path, content: bytes, mode: int) -> tuple[int, bool]:
-    """A read-write descriptor, and whether the file was created now, with `content` and permission bits `mode`."""
+def open_or_create(path: Path, content: bytes, mode: int, *, wait: bool) -> tuple[int, bool]:
+    """A read-write descriptor, and whether the file was created now, with `content` and permission bits `mode`.
+
+    `wait` until a lease is given back; otherwise a file with one raises PageError.
+    """
     try:
-        return _open(path), False
+        return _open(path, wait), False
     except FileNotFoundError:
         made = _create(path, content, mode)
-    return _open(path), made
+    return _open(path, wait), made
 
 
-def _open(path: Path) -> int:
+def _open(path: Path, wait: bool) -> int:
     """Looked at before it is opened: to open a device or a FIFO that a pod put there may have an effect."""
     try:
         seen = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -37,7 +41,9 @@ def _open(path: Path) -> int:
     try:
         if not stat.S_ISREG(os.fstat(seen).st_mode):
             raise PageError(f"{path} is not a regular file; move it away")
-        return os.open(f"/proc/self/fd/{seen}", os.O_RDWR | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{seen}", os.O_RDWR | os.O_CLOEXEC | (0 if wait else os.O_NONBLOCK))
+    except BlockingIOError as err:
+        raise PageError(f"{path} is held by a lease") from err
     except OSError as err:
         raise PageError(f"cannot open {path}: {err.strerror}; check that it is of this user") from err
     finally:

@@ -9,7 +9,7 @@ platform without the shim the folders exist, and every use fails with the reason
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -84,9 +84,7 @@ class NodePage:
             shim = folder / "lib" / SHIM
             no_shim = _install_shim(shim)
             control = _control_page(folder / "page" / "ctl")
-            events = EventsFolder(folder / "events")
-            events.read()  # makes the files of pods that are here already
-            return cls(control, events, shim, no_shim)
+            return cls(control, EventsFolder(folder / "events"), shim, no_shim)
         except (OSError, PageError) as err:
             raise NodePageError(f"cannot create the page folder {folder}: {err}") from err
 
@@ -105,7 +103,7 @@ class NodePage:
         seen = _identity(self._shim, content=True)
         if seen == self._verified:
             return
-        changed = seen is None or self._shim.read_bytes() != library(SHIM).read_bytes()
+        changed = _content(self._shim) != library(SHIM).read_bytes()
         if changed:
             _install_shim(self._shim)
         self._verified = _identity(self._shim, content=True)
@@ -155,9 +153,9 @@ class NodePage:
         """The processes' rows, by pod; unverified."""
         return self.events.read()
 
-    def forget(self, generation: int) -> None:
-        """Free the rows of an arming whose evidence was handed over."""
-        self.events.forget(generation)
+    def forget(self, generations: Collection[int]) -> None:
+        """Free the rows of armings whose evidence was handed over."""
+        self.events.forget(generations)
 
 
 def _slot(request: FaultRequest, made: Plan, gpu: str, pci: str, armed_ns: int, ends_ns: int) -> Slot:
@@ -216,13 +214,23 @@ def _remove_old_files(folder: Path) -> None:
             (folder / name).unlink()
 
 
+def _content(path: Path) -> bytes | None:
+    """None for a file that is not here, or that somebody holds by a lease: nobody waits for it."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, BlockingIOError):
+        return None
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
 def _install_shim(target: Path) -> str:
     """Install the shim; "" or why not. An existing file is replaced by a rename: it may be mapped."""
     try:
         content = library(SHIM).read_bytes()
     except NativeMissingError as err:
         return str(err)
-    if target.exists() and target.read_bytes() == content:
+    if _content(target) == content:
         return ""
     fd, aside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:

@@ -75,6 +75,7 @@ async def armed(
         return func(*args, **kwargs)
 
     agent = open_agent(place, Policy(), store, lambda: origin_ns + int(anyio.current_time() * NS), inline)
+    agent.page.rows()  # makes the pods' files, as the program's first look does
     request = FaultRequest(id="f1", run="r1", epoch=1, xid=79, gpus=[GPU0], planes=["cuda"], ttl_s=ttl_s)
     fault, _ = await agent.faults.create(request)
     if not bell:
