@@ -4,7 +4,6 @@ Names are set with prctl(2), as an unprivileged user can. /proc escapes a line f
 other character that Python takes for the end of a line must be one of many in the middle of a line.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from offbus_agent.faults import processes
 from offbus_agent.faults.processes import census
 from tests.kits.agent.node_world import OWNER, POD, Node, RunningAgent
 from tests.kits.agent.node_world import request as fault_request
@@ -44,17 +44,11 @@ NAMES = [
 def named(node: Node, agent: RunningAgent, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A process of that name which has the page mapped."""
     command = [sys.executable, "-c", NAMED, request.param, str(node.ctl)]
-    with in_pod(node, command) as process:
+    with node.process(command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
-
-
-def in_pod(node: Node, command: list[str]) -> subprocess.Popen[str]:
-    """A process of the node's pod."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(node.root / "pods" / POD)}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
 def mapping(node: Node) -> set[int | None]:
@@ -83,7 +77,7 @@ def test_a_mapped_file_whose_name_looks_like_a_mapping_of_the_page_is_none(
     liar = tmp_path / f"x r--s 00000000 {device} {found.st_ino} y"
     liar.write_bytes(bytes(4096))
     command = [sys.executable, "-c", NAMED, "liar", str(liar)]
-    with in_pod(node, command) as process:
+    with node.process(command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         try:
@@ -95,8 +89,53 @@ def test_a_mapped_file_whose_name_looks_like_a_mapping_of_the_page_is_none(
 def test_the_page_is_mapped_at_all(node: Node, agent: RunningAgent) -> None:
     """The tests above would pass, too, if nothing were ever found."""
     command = [sys.executable, "-c", NAMED, "honest", str(node.ctl)]
-    with in_pod(node, command) as process:
+    with node.process(command) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         assert process.pid in mapping(node)
         process.kill()
+
+
+@pytest.fixture
+def process_table(tmp_path: Path) -> Iterator[Path]:
+    """A /proc of one process, 7: it may be in any cgroup."""
+    real, processes._PROC = processes._PROC, tmp_path
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/environ").touch()
+    yield tmp_path
+    processes._PROC = real
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "pod"),
+    [
+        (
+            f"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{POD.replace('-', '_')}.slice/x",
+            POD,
+        ),
+        (f"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{POD.replace('-', '_')}.slice/x", POD),
+        (f"/kubepods/besteffort/pod{POD}/x", POD),
+        (f"/../../pod{POD}/x", POD),
+        (f"/user.slice/user-1000.slice/user@1000.service/pod{POD}", None),
+        (f"/../../../user.slice/user-1000.slice/user@1000.service/app.slice/kubepods-pod{POD}.slice", None),
+    ],
+)
+def test_a_cgroup_that_a_user_of_the_node_made_is_no_pod(
+    process_table: Path, node: Node, cgroup: str, pod: str | None
+) -> None:
+    """systemd gives each user a part of the cgroups, in which names are free."""
+    (process_table / "7/cgroup").write_text(f"0::{cgroup}\n")
+    assert processes.pod_uid(7, node.root) == pod
+
+
+@pytest.mark.parametrize(
+    "name", ["x\x1b]0;owned\x07\n2026-11-30 INFO offbus_agent: fault q1 is disarmed", f"{POD}\n", POD.upper()]
+)
+def test_a_home_that_is_not_called_as_a_pods_is_none(process_table: Path, node: Node, name: str) -> None:
+    (process_table / "7/environ").write_text(f"HOME={node.root}/pods/{name}\0")
+    assert processes.pod_uid(7, node.root) is None
+
+
+def test_a_home_says_nothing_on_a_real_node(process_table: Path, tmp_path: Path) -> None:
+    (process_table / "7/environ").write_text(f"HOME={tmp_path}/pods/{POD}\0")
+    assert processes.pod_uid(7, tmp_path) is None  # there is no gpus.json

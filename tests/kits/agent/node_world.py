@@ -55,6 +55,11 @@ class Node:
         ]
         (root / "gpus.json").write_text(json.dumps({"gpus": gpus}))
 
+    def process(self, command: list[str], pod: str = POD) -> "subprocess.Popen[str]":
+        """A process of a pod of the node."""
+        env = {"PATH": os.environ["PATH"], "HOME": str(self.root / "pods" / pod)}
+        return subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def lines(self) -> list[str]:
         """The texts in its kernel log."""
         return [line.split(";", 1)[1] for line in self.kmsg.read_text().splitlines()]
