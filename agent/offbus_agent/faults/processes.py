@@ -31,8 +31,12 @@ __all__ = [
 ]
 
 _PROC = Path("/proc")
-_POD = re.compile(rb"pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})")
-"""Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores."""
+_UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_POD = re.compile(rb"^[^\n]*?pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})", re.MULTILINE)
+"""Kubelet's cgroup of a pod; its systemd driver spells the uid with underscores. The first: a pod may name cgroups
+inside its own."""
+_USERS = re.compile(rb"[:/]user(?:-[0-9]+)?\.slice/")
+"""The part of the cgroups in which systemd lets users make their own (user@.service, Delegate=)."""
 _CONTAINER = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 """A container's id, as runtimes name its cgroup."""
 _NSPID = re.compile(rb"NSpid:(?:\t[0-9]{1,10})*\t([0-9]{1,10})")
@@ -161,10 +165,13 @@ def _variable(pid: int, name: str) -> str | None:
 def pod_uid(pid: int, node_root: Path) -> str | None:
     """The uid of the pod that the process is in; None when it is in none.
 
-    In Kubernetes its cgroup says so; on a node that is a folder, its home below `pods/` (docs/architecture.md).
+    In Kubernetes its cgroup says so; on a node that is a folder, and there alone, its home below `pods/`
+    (docs/architecture.md): on a real one, every user may choose a home.
     """
-    found = _POD.search(content_of(pid, "cgroup") or b"")  # the first: a pod may name cgroups inside its own
-    return found[1].decode().replace("_", "-") if found else _home_pod(pid, node_root)
+    found = _POD.search(content_of(pid, "cgroup") or b"")
+    if found and not _USERS.search(found[0]):
+        return found[1].decode().replace("_", "-")
+    return _home_pod(pid, node_root) if (node_root / "gpus.json").exists() else None
 
 
 def living_pods(node_root: Path) -> frozenset[str]:
@@ -176,7 +183,8 @@ def _home_pod(pid: int, node_root: Path) -> str | None:
     home = _variable(pid, "HOME")
     if not home or os.path.realpath(Path(home).parent) != os.path.realpath(node_root / "pods"):
         return None
-    return Path(home).name
+    name = Path(home).name
+    return name if _UID.fullmatch(name) else None
 
 
 def all_pids() -> Iterator[int]:

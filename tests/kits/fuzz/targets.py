@@ -153,6 +153,7 @@ def _folder() -> Path:
     """For the files of an input."""
     _KEPT.append(made := tempfile.TemporaryDirectory(prefix="offbus-fuzz-"))
     (Path(made.name) / "page").write_bytes(bytes(4096))
+    (Path(made.name) / "gpus.json").touch()  # as a node that is a folder has one
     return Path(made.name)
 
 
