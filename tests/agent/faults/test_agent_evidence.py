@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import offbus_agent
 from offbus_agent.faults.process_evidence import MOST_CALLS, MOST_CALLS_OF_A_POD
 from offbus_agent.page.abi import RECORD_COMPLETE, EventsHeader, Row
 from offbus_agent.page.events_folder import EventsFolder
+from offbus_agent.planes.page_plane import NodePage, NodePageError
 from tests.kits import REPOSITORY
 from tests.kits.agent.floods import rows as forged_rows
 from tests.kits.agent.node_world import GPU0, GPU1, LEASE, OWNER, POD, request
@@ -260,8 +262,17 @@ def test_the_folder_of_a_pod_that_is_gone_is_removed(node):
     ]  # it is young: its first process may not have started yet
 
 
+@pytest.fixture
+def living(node):
+    """A process of the node's pod: in its pid namespace, which is the tests' own, others may have ended."""
+    with node.process([sys.executable, "-c", "input()"]) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.usefixtures("living")
 class TestLies:
-    """The events file is writable for every pod."""
+    """The events file is writable for its whole pod."""
 
     @pytest.mark.parametrize(
         ("claim", "why"),
@@ -316,13 +327,48 @@ def test_a_row_that_names_a_process_of_another_pod_counts_for_neither(agents, no
     assert f"reports pid {victim.process.pid}, which is in {home.name}" in agent.stop()[1]
 
 
+@pytest.mark.usefixtures("living")
 def test_what_one_pod_forges_leaves_room_for_the_others(agent, node):
     generation = agent.post("/faults", request(), expect=201)["generation"]
     with node.events.open("r+b", buffering=0) as file:
         file.seek(ctypes.sizeof(EventsHeader))
-        file.write(forged_rows(generation, 1))
+        file.write(forged_rows(generation, 1, Path("/proc/self/ns/pid").stat().st_ino))
     told = agent.get("/faults/f1")["first_faulted"]
     assert 0 < len(told) <= MOST_CALLS_OF_A_POD < MOST_CALLS
+
+
+@pytest.mark.usefixtures("living")
+def test_a_row_of_a_pid_namespace_that_its_pod_never_had_counts_for_nobody(agents, node):
+    agent = agents.start()
+    generation = agent.post("/faults", request(), expect=201)["generation"]
+    lie(node, generation=generation, pid_namespace=4026530001)
+    assert agent.get("/faults/f1")["first_faulted"] == []
+    assert agent.get("/faults/f1")["processes"] == []
+    assert agent.stop()[1].count("pid namespace") == 1
+
+
+def test_a_row_counts_for_no_pod_without_a_process(agent, node):
+    generation = agent.post("/faults", request(), expect=201)["generation"]
+    lie(node, generation=generation)
+    assert agent.get("/faults/f1")["first_faulted"] == []
+
+
+def test_nobody_but_its_pod_reaches_a_folder_of_events(agents, node):
+    """As an agent of 0.1 left them, and as the kubelet makes a pod's: with the mode of the folder above."""
+    others, own = node.events.parents[1], node.events.parent
+    others.chmod(0o755)
+    own.chmod(0o700)
+    agents.start()
+    modes = [stat.S_IMODE(one.stat().st_mode) for one in (others, own, node.events)]
+    assert modes == [0o700, 0o755, 0o666]
+
+
+def test_a_folder_of_events_that_leads_elsewhere_is_refused(node, tmp_path):
+    others = node.events.parents[1]
+    others.rename(tmp_path / "elsewhere")
+    others.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(NodePageError, match="events"):
+        NodePage.prepare(node.root)
 
 
 def test_links_pipes_and_devices_in_a_pods_folder_are_not_opened(agents, node):

@@ -16,13 +16,15 @@ POLL = b"GET /faults/f1/events?since=99&wait_s=60 HTTP/1.1\r\nhost: x\r\n\r\n"
 HALF_A_HEAD = b"POST /faults/f1/renew HTTP/1.1\r\nhost: x\r\n"
 
 
-def rows(generation: int, first: int) -> bytes:
-    """A full table of processes that do not exist, each with a faulted call: the agent has never seen them."""
+def rows(generation: int, first: int, namespace: int = 0) -> bytes:
+    """A full table of processes that do not exist, each with a faulted call: the agent has never seen them.
+
+    They are in that pid namespace, or in several that nobody has seen.
+    """
     table = b""
     for number in range(ROWS):
-        row = Row(
-            owner=1 + number, pid=first + number, generation=generation, pid_namespace=4026531000 + number % 7
-        )
+        row = Row(owner=1 + number, pid=first + number, generation=generation)
+        row.pid_namespace = namespace or 4026531000 + number % 7
         row.start_ns, row.intercepted, row.faulted = boottime_ns(), 1, 1
         call = row.cuda
         call.state, call.pid, call.tid, call.code = RECORD_COMPLETE, row.pid, row.pid, 719
