@@ -71,6 +71,8 @@ class Evidence:
         self._census: Mapping[tuple[int, int], Known] = {}
         """The processes that had the control page mapped, and when that was looked up."""
         self._census_ns = 0
+        self._namespaces: set[tuple[str, int]] = set()
+        """Pods, and the pid namespaces that they were seen to have."""
         self._unverified: set[tuple[int, Plane | None, _Key]] = set()
 
     def look_around(self) -> None:
@@ -78,7 +80,7 @@ class Evidence:
         at_ns = boottime_ns()
         look = census(self._page.path, self._root, self._pods())
         self._census, self._census_ns = look.found, at_ns
-        self._tell_too_long(look)
+        self._take_in(look)
 
     def look(self, armings: Sequence[Arming]) -> dict[str, Seen]:
         """What these faults show now, by fault id; those that no process has a row for are left out."""
@@ -104,7 +106,8 @@ class Evidence:
         """A row counts only for the pod in whose folder it is: not one that names a process of another pod."""
         other = self._found[_key(pod, row)].pod_uid
         if other != pod:
-            self._log_once((0, None, _key(pod, row)), f"pod {pod} reports pid {row.pid}, which is in {other}")
+            where = other or "a pid namespace that none of its processes was seen in"
+            self._log_once((0, None, _key(pod, row)), f"pod {pod} reports pid {row.pid}, which is in {where}")
         return other == pod
 
     def _seen(self, arming: Arming, rows: Sequence[tuple[str, ProcessRow]]) -> Seen:
@@ -165,25 +168,32 @@ class Evidence:
         """Look up the new ones, all in one pass of /proc.
 
         A process may end right after its call failed. One that has ended is taken from the census, if it had loaded
-        the shim by then: pids are reused. One that is not found there either is of the pod that reported it.
+        the shim by then: pids are reused. One that is not found there either is of the pod that reported it, if that
+        has, or had, a process in its pid namespace: only a pod's own processes are there.
         """
         new = {_key(pod, row): row for pod, row in rows if _key(pod, row) not in self._found}
         if len(self._found) + len(new) > _MOST_REMEMBERED:
             self._found.clear()
             new = {_key(pod, row): row for pod, row in rows}
         names = {(row.pid_namespace, row.pid) for row in new.values()}
-        look = find_processes(names, self._page.path, self._root, self._pods()) if names else Look({}, [])
-        self._tell_too_long(look)
+        look = (
+            find_processes(names, self._page.path, self._root, self._pods()) if names else Look({}, [], set())
+        )
+        self._take_in(look)
         for key, row in new.items():
             name = (row.pid_namespace, row.pid)
             counted = self._census.get(name) if row.start_ns < self._census_ns else None
-            self._found[key] = look.found.get(name) or counted or Known(None, key[0])
+            its_own = Known(None, key[0] if (key[0], row.pid_namespace) in self._namespaces else None)
+            self._found[key] = look.found.get(name) or counted or its_own
 
     def _pods(self) -> set[str]:
         """Those that may report: a process of any other has no row that counts."""
         return {folder.name for folder in self._page.events.pods()}
 
-    def _tell_too_long(self, look: Look) -> None:
+    def _take_in(self, look: Look) -> None:
+        if len(self._namespaces) > _MOST_REMEMBERED:
+            self._namespaces.clear()
+        self._namespaces |= look.namespaces
         for one in look.too_long:
             told = f"pod {one.pod_uid}: process {one.host_pid} has too many mappings to be looked at: it is not found"
             self._log_once((0, None, (str(one.pod_uid), 0, one.host_pid or 0, 0)), told)

@@ -71,11 +71,13 @@ class Look:
     """Those that have the control page mapped, by pid namespace and pid in it."""
     too_long: list[Known]
     """Those with more mappings than are read."""
+    namespaces: set[tuple[str, int]]
+    """Pods, and the pid namespaces that processes of theirs were seen in."""
 
 
 def census(page: Path, node_root: Path, pods: Collection[str]) -> Look:
     """Every process of these pods that has the control page mapped now. Nobody else's mappings are read."""
-    return _look(all_pids(), page, node_root, pods, None)
+    return _look(page, node_root, pods, None)
 
 
 def find_processes(
@@ -83,34 +85,28 @@ def find_processes(
 ) -> Look:
     """Those of the wanted processes (inode of a pid namespace, pid in it) that are in these pods.
 
-    One look at /proc for all of them, however many: what a process of our own namespace is called needs none.
+    One look at /proc for all of them, however many.
     """
-    asked, here = set(wanted), _namespace(os.getpid())
-    elsewhere = any(namespace != here for namespace, _ in asked)
-    candidates = all_pids() if elsewhere else (pid for _, pid in asked)
-    return _look(candidates, page, node_root, pods, asked)
+    return _look(page, node_root, pods, set(wanted))
 
 
 def _look(
-    candidates: Iterable[int],
-    page: Path,
-    node_root: Path,
-    pods: Collection[str],
-    asked: Collection[tuple[int, int]] | None,
+    page: Path, node_root: Path, pods: Collection[str], asked: Collection[tuple[int, int]] | None
 ) -> Look:
     """A limit for each pod, so that none of them hides the processes of another."""
     left = dict.fromkeys(pods, _MOST_OF_A_POD)
     mapped, namespaces = _mapping_key(page), None if asked is None else {namespace for namespace, _ in asked}
-    look = Look({}, [])
-    for pid in candidates:
+    look = Look({}, [], set())
+    for pid in all_pids():
         namespace = _namespace(pid)
         if namespace is None or (namespaces is not None and namespace not in namespaces):
             continue
+        who = Known(pid, pod_uid(pid, node_root))
+        if who.pod_uid is None or who.pod_uid not in left:
+            continue
+        look.namespaces.add((who.pod_uid, namespace))
         inner = _innermost_pid(pid)
         if inner is None or (asked is not None and (namespace, inner) not in asked):
-            continue
-        who = Known(pid, pod_uid(pid, node_root))
-        if who.pod_uid not in left:
             continue
         has, read = _has_mapped(pid, mapped, min(_MOST_OF_MAPPINGS, left[who.pod_uid]))
         left[who.pod_uid] -= read

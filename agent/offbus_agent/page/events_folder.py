@@ -3,12 +3,14 @@
 Job: create a file in every pod's folder, read them all, and remove the folders of pods that are gone. The kubelet makes
 a pod's folder when it starts a container (a mount by subPathExpr); the agent makes the file in it. A pod may do what it
 wants in its folder: nothing there is followed, only a regular file of the right form is read, and what a row says
-counts only for the pod whose folder it is in. A file that cannot be used is that pod's own loss, logged once.
+counts only for the pod whose folder it is in. Nobody else reaches it: the folder of all pods is closed, and each pod
+has only its own mounted. A file that cannot be used is that pod's own loss, logged once.
 """
 
 import logging
 import os
 import re
+import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -22,6 +24,9 @@ from offbus_agent.page.removal import remove_some
 __all__ = ["EventsFolder", "PodRows"]
 
 _UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CLOSED = 0o700
+_OF_A_POD = 0o755
+"""Its processes may have any user. The kubelet gives it the mode of the folder above (makeMounts, kubelet_pods.go)."""
 _MOST_PODS = 1024
 """A kubelet runs 110 pods by default, 500 at most (its --max-pods)."""
 _YOUNG_S = 60.0
@@ -44,13 +49,26 @@ class EventsFolder:
     """All pods' events files of one node."""
 
     def __init__(self, path: Path) -> None:
-        """`path` is created when it is first read."""
+        """See `make`."""
         self.path = path
         self._told: set[str] = set()
 
+    def make(self) -> None:
+        """Create the folder, closed to every other user of the node. Raises OSError for anything but a real folder.
+
+        One of an older agent, or of a kubelet that came first, is closed now.
+        """
+        self.path.mkdir(mode=_CLOSED, exist_ok=True)
+        fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(fd).st_uid == os.geteuid():
+                os.fchmod(fd, _CLOSED)
+        finally:
+            os.close(fd)
+
     def pods(self) -> list[Path]:
         """The pods' folders now, at most _MOST_PODS; folders that are not named as a pod's uid are passed over."""
-        self.path.mkdir(mode=0o755, exist_ok=True)  # whoever removed it
+        self.path.mkdir(mode=_CLOSED, exist_ok=True)  # whoever removed it
         with os.scandir(self.path) as entries:
             found = sorted(
                 one.name for one in entries if _UID.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
@@ -85,6 +103,8 @@ class EventsFolder:
     def _opened(self) -> Iterator[tuple[Path, EventsPage]]:
         for folder in self.pods():
             try:
+                if stat.S_IMODE(folder.stat().st_mode) != _OF_A_POD:
+                    folder.chmod(_OF_A_POD)
                 page = EventsPage.create(folder / "events")
             except (PageError, OSError) as err:
                 self._tell_once(folder, str(err))

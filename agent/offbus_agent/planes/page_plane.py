@@ -79,12 +79,14 @@ class NodePage:
         folder = root / "run/offbus"
         try:
             _remove_old_files(folder)
-            for name in ("page", "lib", "events"):
+            for name in ("page", "lib"):
                 (folder / name).mkdir(mode=0o755, parents=True, exist_ok=True)
+            events = EventsFolder(folder / "events")
+            events.make()
             shim = folder / "lib" / SHIM
             no_shim = _install_shim(shim)
             control = _control_page(folder / "page" / "ctl")
-            return cls(control, EventsFolder(folder / "events"), shim, no_shim)
+            return cls(control, events, shim, no_shim)
         except (OSError, PageError) as err:
             raise NodePageError(f"cannot create the page folder {folder}: {err}") from err
 
