@@ -135,18 +135,7 @@ class RunningAgent:
         if not told:
             self.process.kill()
             raise AssertionError(f"the agent did not start: {self.process.communicate()}")
-        port = more[more.index("--port") + 1] if "--port" in more else None
-        transport = (
-            httpx.HTTPTransport(local_address=OWNER_ADDRESS)
-            if port
-            else httpx.HTTPTransport(uds=str(node.sock))
-        )
-        self.client = httpx.Client(
-            transport=transport,
-            base_url=f"http://127.0.0.1:{port}" if port else "http://agent",
-            headers={"X-Offbus-Token": node.token},
-            timeout=WATCHDOG_S,
-        )
+        self.client = connect(node, more[more.index("--port") + 1] if "--port" in more else None)
 
     def get(self, path: str) -> dict[str, Any]:
         """A GET that must work."""
@@ -188,6 +177,19 @@ class RunningAgent:
             self.process.send_signal(number)
         _, stderr = self.process.communicate(timeout=WATCHDOG_S)
         return self.process.returncode, stderr
+
+
+def connect(node: Node, port: str | None = None, timeout_s: float = WATCHDOG_S) -> httpx.Client:
+    """The owner's client of an agent, on a port or on the node's socket."""
+    transport = (
+        httpx.HTTPTransport(local_address=OWNER_ADDRESS) if port else httpx.HTTPTransport(uds=str(node.sock))
+    )
+    return httpx.Client(
+        transport=transport,
+        base_url=f"http://127.0.0.1:{port}" if port else "http://agent",
+        headers={"X-Offbus-Token": node.token},
+        timeout=timeout_s,
+    )
 
 
 def free_port() -> str:

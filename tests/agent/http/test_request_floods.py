@@ -1,0 +1,101 @@
+"""Requests without the token, however many, keep nobody from renewing and nobody else from being answered."""
+
+import multiprocessing
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from multiprocessing.synchronize import Event
+
+import pytest
+
+from tests.kits.agent.floods import tcp
+from tests.kits.agent.node_world import LEASE, Agents, Node, RunningAgent, connect, free_port, request
+
+WATCHDOG_S = 10.0
+POD = "127.0.0.3"
+MORE_THAN_A_STRANGER_MAY = 60
+OPENAPI = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.fixture
+def port() -> str:
+    return free_port()
+
+
+@pytest.fixture
+def agent(agents: Agents, port: str) -> RunningAgent:
+    """An agent that listens where peers differ."""
+    return agents.start("--host", "127.0.0.1", "--port", port)
+
+
+def asked(port: str, peer: str, path: str = "/health", header: str = "") -> int:
+    """The status of one request on a connection of its own."""
+    with closing(tcp(port, peer, WATCHDOG_S)) as sock:
+        sock.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n{header}connection: close\r\n\r\n".encode())
+        return int(sock.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("path", ["/health", "/nowhere", "/openapi.json", "/pods/x/preload"])
+def test_a_stranger_with_many_requests_is_put_off_and_nobody_else(
+    node: Node, agent: RunningAgent, port: str, path: str
+) -> None:
+    answers = [asked(port, POD, path) for _ in range(MORE_THAN_A_STRANGER_MAY)]
+    assert answers[0] != 429
+    assert answers[-1] == 429
+    assert asked(port, "127.0.0.9") == 200  # as kubelet's probe
+    assert asked(port, POD, header=f"x-offbus-token: {node.token}\r\n") == 200
+    assert asked(port, POD, header=f"Authorization: Bearer {node.token}\r\n") == 200
+
+
+def test_a_stranger_with_many_requests_on_one_connection_is_put_off(agent: RunningAgent, port: str) -> None:
+    with closing(tcp(port, POD, WATCHDOG_S)) as sock:
+        sock.sendall(OPENAPI * MORE_THAN_A_STRANGER_MAY)
+        answers = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert answers.count(b"HTTP/1.1 200 ") < MORE_THAN_A_STRANGER_MAY
+    assert answers.count(b"HTTP/1.1 429 ") == 1
+
+
+def test_strangers_of_many_addresses_leave_room_for_one_that_asks_now_and_then(
+    agent: RunningAgent, port: str
+) -> None:
+    answers = [asked(port, f"127.0.1.{1 + number % 30}") for number in range(150)]
+    assert 429 in answers
+    assert asked(port, "127.0.0.9") == 200
+
+
+def flood(port: str, over: Event, begun: Event) -> None:
+    """A pod's loop: connect, ask, forget."""
+    opened: list[socket.socket] = []
+    while not over.is_set():
+        with suppress(OSError):
+            opened.append(tcp(port, POD, WATCHDOG_S))
+            opened[-1].sendall(OPENAPI)
+        while len(opened) > 20:
+            opened.pop(0).close()
+            begun.set()
+
+
+@contextmanager
+def flooded(port: str) -> Iterator[None]:
+    """Two programs that ask as fast as they can."""
+    spawn = multiprocessing.get_context("spawn")
+    over, begun = spawn.Event(), spawn.Event()
+    programs = [spawn.Process(target=flood, args=(port, over, begun), daemon=True) for _ in range(2)]
+    for program in programs:
+        program.start()
+    try:
+        assert begun.wait(6 * WATCHDOG_S)
+        yield
+    finally:
+        over.set()
+        for program in programs:
+            program.join(WATCHDOG_S)
+            program.kill()
+
+
+def test_a_flood_of_requests_keeps_nobody_from_renewing(agent: RunningAgent, port: str, node: Node) -> None:
+    agent.post("/faults", request(planes=["cuda"], ttl_s=600), expect=201)
+    with flooded(port):
+        for _ in range(5):  # each on a new connection
+            with connect(node, port, WATCHDOG_S) as owner:
+                assert owner.post("/faults/f1/renew", json=LEASE).status_code == 200
