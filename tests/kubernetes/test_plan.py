@@ -344,10 +344,14 @@ async def reaper_sights(town: Town) -> list[dict[str, Any]]:
     return [one for one in json.loads(plan.said)["preflight"] if one["topic"] == "reaper"]
 
 
-async def test_agents_that_are_ready_are_found_by_one_look(town: Town) -> None:
+async def test_agents_that_run_are_found_by_one_look(town: Town) -> None:
     agents = KubernetesAgents(town.port.api, town.port.objects, town.agents)
     assert set(await agents.ready([*town.nodes, "nowhere"])) == set(town.nodes)
     assert set(await agents.ready([town.nodes[0]])) == {town.nodes[0]}
-    away = {"conditions": [{"type": "Ready", "status": "False"}]}
+    away = {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}
     await town.status(f"namespaces/{town.agents}/pods", f"agent-{town.nodes[1]}", away)
+    assert set(await agents.ready(town.nodes)) == set(town.nodes)
+    await town.status(
+        f"namespaces/{town.agents}/pods", f"agent-{town.nodes[1]}", {**away, "phase": "Pending"}
+    )
     assert set(await agents.ready(town.nodes)) == {town.nodes[0]}

@@ -227,6 +227,33 @@ async def test_an_agent_that_does_not_answer_through_the_proxy_is_given_up(tmp_p
     assert anyio.current_time() == 12
 
 
+STATES = [
+    pytest.param([{"type": "Ready", "status": "False"}], "Running", "did not answer POST", id="not ready"),
+    pytest.param([], "Pending", "has no running agent", id="not running"),
+]
+
+
+@pytest.mark.parametrize(("conditions", "phase", "why"), STATES)
+@in_virtual_asyncio_time
+async def test_an_agent_that_runs_is_asked_while_it_is_not_ready(
+    tmp_path: Path, conditions: list[dict[str, str]], phase: str, why: str
+) -> None:
+    """Others may make its probe fail, and an undo must not wait for that."""
+    pod = {**READY, "status": {"phase": phase, "conditions": conditions}}
+
+    def answers(call: str) -> Answer | None:
+        path = call.split()[1].partition("?")[0]
+        if path.endswith("/pods"):
+            return Answer(body={"metadata": {"resourceVersion": "1"}, "items": [pod]})
+        return cluster(call)
+
+    async with answering(tmp_path, answers) as (api, _):
+        agents = KubernetesAgents(api, KubernetesObjects(api, ServedKinds(api)), "offbus-system")
+        with pytest.raises(Unavailable, match=why):
+            await agents.request("node-1", "POST", "/faults/f1/recover", timeout=12)
+        assert list(await agents.ready(["node-1"])) == (["node-1"] if phase == "Running" else [])
+
+
 @in_virtual_asyncio_time
 async def test_a_target_that_does_not_answer_through_the_proxy_is_given_up(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as (api, objects, _):
