@@ -2,7 +2,9 @@
 
 An agent is the pod of the DaemonSet (deploy/) on a node. Its token is read from a Secret of its namespace, kept in
 memory only, read again when an agent refuses it, and sent in `X-Offbus-Token` (the proxy strips `Authorization`).
-Anything that keeps an agent from answering is Unavailable; an agent's own refusal is an answer.
+Anything that keeps an agent from answering is Unavailable; an agent's own refusal is an answer. An agent is asked also
+while it is not ready: others may make its probe fail, and what it can undo must not wait for that. Of two agents of a
+node, the ready one is asked. Before anything is changed, all of them must be ready (`by_node`).
 """
 
 import base64
@@ -16,7 +18,7 @@ from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.kubernetes.rest.proxy import Broken, breaking, proxied_answer
 from offbus_steps.port import Agents, NotFound, Object, PortError, Reply, Unavailable
-from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.pods import is_ready, is_terminating
 
 __all__ = ["AGENT_LABELS", "AGENT_PORT", "TOKEN_SECRET", "KubernetesAgents"]
 
@@ -56,11 +58,11 @@ class KubernetesAgents(Agents):
         raise Unavailable(f"the agent of {node} did not answer {method} {path} within {timeout:g} s")
 
     async def ready(self, nodes: Collection[str]) -> Collection[str]:
-        """Those with an agent's pod that is ready, by one list for all of them."""
+        """Those with an agent's pod that can be asked, by one list for all of them."""
         wanted = set(nodes)
         found: dict[str, str] = {}
         async for page in self._objects.pages("Pod", namespace=self._namespace, labels=AGENT_LABELS):
-            for pod in filter(is_ready, page.items):
+            for pod in sorted(filter(_can_be_asked, page.items), key=is_ready):
                 if pod["spec"]["nodeName"] in wanted:
                     found[pod["spec"]["nodeName"]] = pod["metadata"]["name"]
         self._pods.update(found)
@@ -104,13 +106,13 @@ class KubernetesAgents(Agents):
             found = await self._objects.list(
                 "Pod", namespace=self._namespace, labels=AGENT_LABELS, fields=f"spec.nodeName={node}"
             )
-            ready = [one for one in found.items if is_ready(one)]
-            if not ready:
+            running = sorted(filter(_can_be_asked, found.items), key=is_ready)
+            if not running:
                 raise Unavailable(
-                    f"node {node} has no ready agent in namespace {self._namespace}",
+                    f"node {node} has no running agent in namespace {self._namespace}",
                     hint="deploy it (deploy/), or check its pod",
                 )
-            self._pods[node] = ready[0]["metadata"]["name"]
+            self._pods[node] = running[-1]["metadata"]["name"]
         return self._pods[node]
 
     async def _read_token(self) -> str:
@@ -125,3 +127,8 @@ class KubernetesAgents(Agents):
         except (KeyError, ValueError) as err:
             where = f"Secret {self._namespace}/{TOKEN_SECRET}"
             raise Unavailable(f"{where} has no valid `token`", hint="create it again") from err
+
+
+def _can_be_asked(pod: Object) -> bool:
+    runs = (pod.get("status") or {}).get("phase") == "Running"
+    return is_ready(pod) or (runs and not is_terminating(pod))
