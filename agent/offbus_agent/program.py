@@ -135,7 +135,7 @@ class _Server(OwnSignals):
                 server_header=False,
                 lifespan="off",
                 loop="asyncio",
-                http=protocol(),
+                http=protocol(token=token),
                 backlog=AT_ONCE,
                 ws="none",
                 timeout_graceful_shutdown=_GRACE_S,

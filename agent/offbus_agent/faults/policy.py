@@ -18,7 +18,7 @@ _PAGE_PLANES = {Plane.CUDA, Plane.NVML}
 
 @dataclass(slots=True)
 class TokenBucket:
-    """`burst` injections at once, then `per_minute`. Times are CLOCK_BOOTTIME nanoseconds."""
+    """`burst` at once, then `per_minute`. Times are CLOCK_BOOTTIME nanoseconds."""
 
     burst: int = 10
     per_minute: float = 30
@@ -30,12 +30,20 @@ class TokenBucket:
 
     def take(self, now_ns: int) -> float:
         """Take a token: 0 when there was one, else the seconds until the next."""
-        earned = (now_ns - self._at_ns) / 60e9 * self.per_minute if self._at_ns else 0
-        self._tokens, self._at_ns = min(self.burst, self._tokens + earned), now_ns
+        self._earn(now_ns)
         if self._tokens < 1:
             return (1 - self._tokens) * 60 / self.per_minute
         self._tokens -= 1
         return 0
+
+    def is_full(self, now_ns: int) -> bool:
+        """Whether none of the burst is used."""
+        self._earn(now_ns)
+        return self._tokens >= self.burst
+
+    def _earn(self, now_ns: int) -> None:
+        earned = (now_ns - self._at_ns) / 60e9 * self.per_minute if self._at_ns else 0
+        self._tokens, self._at_ns = min(self.burst, self._tokens + earned), now_ns
 
 
 @dataclass(frozen=True, slots=True)

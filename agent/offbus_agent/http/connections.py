@@ -5,7 +5,8 @@ answered. Strangers may hold STRANGERS connections; one more ends the oldest of 
 that a peer with one connection (kubelet's probe) is not pushed out by a peer with many. What was sent on them is read
 before: for a moment, twice as many may be open. A request with the token is never ended to make room. No connection
 lasts without progress: the head of a request must arrive within HEAD_S, its body within BODY_S, and its answer must be
-taken within ANSWER_S.
+taken within ANSWER_S. A stranger's requests have a budget, too (`budget`). Whether a connection is served at all is
+decided by its first head, before anything else is done for it: what is over the budget is answered with 429 and closed.
 
 A private part of uvicorn is used (decision 0014): its `H11Protocol` is extended by the methods that asyncio documents,
 and passes itself to the application by `app_state`, the state of each request. uvicorn has a limit for all connections
@@ -16,13 +17,19 @@ raises then would be logged with a traceback for each such request.
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, ClassVar, cast
 
 from h11 import LocalProtocolError
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from offbus_agent.http.budget import Budget
+from offbus_agent.http.token import TokenError, TokenFile
 
 __all__ = [
     "AT_ONCE",
@@ -30,6 +37,7 @@ __all__ = [
     "HEAD_S",
     "PENDING",
     "STRANGERS",
+    "TOO_MANY",
     "Connection",
     "bounded",
     "connection_of",
@@ -41,14 +49,25 @@ STRANGERS = 24
 """How many connections to an agent may be open on which nobody has shown the token."""
 AT_ONCE = 8
 """Connections that asyncio accepts in one go (its `backlog`), before it serves anybody else."""
-PENDING = 1024
-"""Connections that the kernel lets wait to be accepted; more are refused, or tried again by the peer a second later."""
+PENDING = 256
+"""Connections that the kernel lets wait to be accepted; more are refused, or tried again by the peer a second later.
+So many are accepted and refused in some hundredths of a second: so long may an owner's connection wait."""
 HEAD_S = 10.0
 """From the start of a connection, or the previous answer, to the end of a request's head."""
 BODY_S = 10.0
 """From the end of the head to the end of the body; a longer one is answered with 408."""
 ANSWER_S = 120.0
 """From the end of the head to the end of the answer: longer than any long poll, and any effect, takes."""
+TOO_MANY = (
+    b'{"error":{"code":"too_many_requests","message":"too many requests without the token","hint":"wait"}}'
+)
+"""The body of a 429 to a stranger."""
+_REFUSED = (
+    b"HTTP/1.1 429 \r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s"
+)
+_HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
+_LONGEST_HEAD = 65536
+"""As uvicorn reads it (h11_max_incomplete_event_size)."""
 _TRIM_AFTER_S = 0.1
 _ACCEPT_ERRORS_EVERY_S = 60.0
 _log = logging.getLogger(__name__)
@@ -96,9 +115,15 @@ class Connection(H11Protocol):
     """One connection of a server; see `protocol`."""
 
     strangers: ClassVar[Strangers]
+    budget: ClassVar[Budget]
+    token: ClassVar[TokenFile | None]
     peer = ""
     """The other side's address; "" on a Unix socket."""
     lost = False
+    _head: bytes | None = b""
+    """What came before the connection was let in; None since then."""
+    _paid = False
+    """Its next request is counted already."""
     _deadline: asyncio.TimerHandle | None = None
     _read: asyncio.Task[Any] | None = None
     """What serves a stranger's request: it ends with the connection."""
@@ -114,6 +139,32 @@ class Connection(H11Protocol):
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
         self._must_end_within(HEAD_S)
         self.strangers.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio. Nothing is parsed for a stranger that is over its budget."""
+        if self._head is not None:
+            self._head += data
+            if not (end := _HEAD_ENDS.search(self._head)) and len(self._head) < _LONGEST_HEAD:
+                return
+            data, self._head = self._head, None
+            lines = data[: end.start() if end else 0].decode("latin-1").split("\n")[1:]
+            pairs = (line.partition(":") for line in lines)
+            self._paid = self.may_ask({name.strip().lower(): value.strip() for name, _, value in pairs})
+            if not self._paid:
+                self.transport.write(_REFUSED % (len(TOO_MANY), TOO_MANY))
+                self.transport.close()
+                return
+        super().data_received(data)
+
+    def may_ask(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request is served: it shows the token, or there is room for a stranger's."""
+        if self.token is None or self._paid:
+            self._paid = False
+            return True
+        with suppress(TokenError):
+            if self.token.admits(headers):
+                return True
+        return self.budget.take(self.peer)
 
     def handle_events(self) -> None:
         """What was received, as events; a connection with which h11 cannot go on is ended."""
@@ -157,15 +208,17 @@ class Connection(H11Protocol):
         self._deadline = self.loop.call_later(seconds, self.transport.abort)
 
 
-def protocol(most: int = STRANGERS) -> type[Connection]:
+def protocol(most: int = STRANGERS, token: TokenFile | None = None) -> type[Connection]:
     """The connections of one server, for uvicorn's setting `http`, which is a class; its application is `bounded`.
 
-    `most` may be strangers'. A server without a token has strangers alone, and ends them in the middle of a request.
+    `most` may be strangers'. A server without a token has strangers alone: it ends them in the middle of a request, and
+    counts no requests.
     """
 
     class Bounded(Connection):
         strangers = Strangers(most)
 
+    Bounded.budget, Bounded.token = Budget(), token
     return Bounded
 
 
@@ -182,12 +235,16 @@ def bounded(app: ASGIApp) -> ASGIApp:
 
         try:
             with connection.serving() if connection else nullcontext():
-                await app(scope, receive, answer)
+                over = connection is not None and not connection.may_ask(Headers(scope=scope))
+                await (_too_many if over else app)(scope, receive, answer)
         except asyncio.CancelledError:
             if connection is None or not connection.lost:
                 raise
 
     return serve
+
+
+_too_many = Response(TOO_MANY, 429, {"connection": "close"}, "application/json")
 
 
 def connection_of(scope: Any) -> Connection | None:

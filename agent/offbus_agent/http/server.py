@@ -8,6 +8,7 @@ goes to the log, never to the caller). It has no state of its own.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
@@ -66,10 +67,14 @@ def _handler(endpoint: Endpoint, agent: Agent, token: TokenFile) -> _Handler:
 
 
 def _openapi(agent: Agent) -> _Handler:
-    async def handle(_request: Request) -> Response:
+    @cache
+    def built() -> bytes:
         from offbus_agent.http.openapi import document
 
-        return JSONResponse(document(agent.version))
+        return bytes(JSONResponse(document(agent.version)).body)
+
+    async def handle(_request: Request) -> Response:
+        return Response(built(), media_type="application/json")
 
     return handle
 
