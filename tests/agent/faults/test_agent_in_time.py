@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from functools import partial
 from itertools import pairwise
 
 import anyio
@@ -20,7 +21,7 @@ from offbus_agent.http.token import TokenFile
 from offbus_agent.models import InjectXidRequest, LeaseRequest, OwnerRequest, State
 from offbus_agent.page.control import ControlPage
 from tests.kits.agent.in_time import armed
-from tests.kits.agent.node_world import Node
+from tests.kits.agent.node_world import POD, Node
 from tests.kits.virtual_time import in_virtual_asyncio_time, meanwhile
 
 NS = 1_000_000_000
@@ -100,6 +101,18 @@ async def test_pods_that_are_gone_are_looked_for_once_a_minute(node: Node) -> No
         before = len(watched.looks)
         await anyio.sleep(180)
         assert len(watched.looks) == before + 3 * 2  # each after a look for the last evidence
+
+
+@in_virtual_asyncio_time
+async def test_whoever_asks_for_pods_or_gpus_together_is_answered_by_few_looks(node: Node) -> None:
+    async with armed(node, ttl_s=3600) as (watched, _):
+        await anyio.sleep(1)
+        for ask, most in ((partial(watched.agent.preload, POD), 2), (watched.agent.health, 1)):
+            before = len(watched.looks)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(10):
+                    tasks.start_soon(ask)
+            assert 1 <= len(watched.looks) - before <= most
 
 
 @in_virtual_asyncio_time
