@@ -37,6 +37,7 @@ from offbus_agent.models import (
 from offbus_agent.planes.page_plane import NodePage
 from offbus_agent.planes.planes import PlaneFailedError, Planes
 from offbus_agent.refusals import Refusal
+from offbus_agent.shared_look import Shared
 
 __all__ = ["Agent", "NodePaths", "open_agent"]
 
@@ -67,6 +68,7 @@ class Agent:
         book: FaultBook,
         faults: Faults,
         collector: Collector,
+        in_thread: InThread = asyncio.to_thread,
     ) -> None:
         self.page = page
         self.book = book
@@ -76,10 +78,12 @@ class Agent:
         self._paths = paths
         self._planes = planes
         self._boot_id = boot_id()
+        self._survey = Shared(partial(in_thread, survey_of, paths.root), joins=True)
+        self._preloaded = Shared(partial(in_thread, preloaded, paths.root))
 
-    def health(self) -> Health:
+    async def health(self) -> Health:
         """The node, its GPUs, and which planes work. Raises Refusal when the GPUs cannot be listed."""
-        found = survey_of(self._paths.root)
+        found = await self._survey()
         return Health(
             node=self._paths.node,
             version=self.version,
@@ -95,7 +99,7 @@ class Agent:
 
     async def preload(self, pod: str) -> PreloadAnswer:
         """What the containers of the pod with that uid preload; empty for a pod that does not run here."""
-        found = await asyncio.to_thread(preloaded, pod, self._paths.root)
+        found = (await self._preloaded()).get(pod, [])
         return PreloadAnswer(
             processes=[PreloadShape(pid=one.pid, container=one.container, value=one.value) for one in found]
         )
@@ -173,4 +177,4 @@ def open_agent(
         planes, book, partial(monitor_of, paths.root, of_machine=isinstance(kernel, KmsgDevice))
     )
     faults = Faults(book, planes, policy, lambda: gpus_of(paths.root), clearing, collector)
-    return Agent(paths, page, planes, book, faults, collector)
+    return Agent(paths, page, planes, book, faults, collector, in_thread)

@@ -21,8 +21,8 @@ from offbus_agent.agent import Agent, NodePaths, open_agent
 from offbus_agent.catalogue.catalogue import UnknownXid, lookup
 from offbus_agent.faults.policy import Policy
 from offbus_agent.faults.store import Store, StoreError
-from offbus_agent.http.connections import AT_ONCE, log_accept_errors_rarely, protocol
-from offbus_agent.http.listen import ListenError, listen_tcp, listen_unix, name_of
+from offbus_agent.http.connections import AT_ONCE, protocol
+from offbus_agent.http.listen import ListenError, listen_tcp, listen_unix, log_accept_errors_rarely, name_of
 from offbus_agent.http.server import application
 from offbus_agent.http.token import TokenError, TokenFile
 from offbus_agent.http.uvicorn_server import OwnSignals

@@ -129,17 +129,18 @@ class Preloaded:
     """None: its environment cannot be read."""
 
 
-def preloaded(pod: str, node_root: Path) -> list[Preloaded]:
-    """The first process of each container of a pod: what its image, its spec and whoever chained made of LD_PRELOAD."""
-    first: dict[str, Preloaded] = {}
+def preloaded(node_root: Path) -> dict[str, list[Preloaded]]:
+    """The first process of each container, by pod: what image, spec and whoever chained made of its LD_PRELOAD."""
+    first: dict[tuple[str, str], tuple[int, int]] = {}
     for host_pid in all_pids():
-        pid = _innermost_pid(host_pid)
-        if pid is None or pod_uid(host_pid, node_root) != pod:
-            continue
-        container = _container_id(host_pid)
-        if container not in first or pid < first[container].pid:
-            first[container] = Preloaded(pid, container, _variable(host_pid, "LD_PRELOAD"))
-    return sorted(first.values(), key=lambda one: one.container)
+        pod, pid = pod_uid(host_pid, node_root), _innermost_pid(host_pid)
+        if pod and pid:
+            container = pod, _container_id(host_pid)
+            first[container] = min((pid, host_pid), first.get(container, (pid, host_pid)))
+    found: dict[str, list[Preloaded]] = {}
+    for (pod, name), (pid, host_pid) in sorted(first.items()):
+        found.setdefault(pod, []).append(Preloaded(pid, name, _variable(host_pid, "LD_PRELOAD")))
+    return found
 
 
 def _container_id(pid: int) -> str:

@@ -16,7 +16,6 @@ raises then would be logged with a traceback for each such request.
 """
 
 import asyncio
-import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -41,7 +40,6 @@ __all__ = [
     "Connection",
     "bounded",
     "connection_of",
-    "log_accept_errors_rarely",
     "protocol",
 ]
 
@@ -69,8 +67,6 @@ _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 _LONGEST_HEAD = 65536
 """As uvicorn reads it (h11_max_incomplete_event_size)."""
 _TRIM_AFTER_S = 0.1
-_ACCEPT_ERRORS_EVERY_S = 60.0
-_log = logging.getLogger(__name__)
 
 
 class Strangers:
@@ -251,18 +247,3 @@ def connection_of(scope: Any) -> Connection | None:
     """The connection of an ASGI scope; None where a request came without one (in tests, without a server)."""
     found = scope.get("state", {}).get("connection")
     return found if isinstance(found, Connection) else None
-
-
-def log_accept_errors_rarely(loop: asyncio.AbstractEventLoop) -> None:
-    """Log the failures of accept(2) once a minute: asyncio reports each, and tries AT_ONCE times a second."""
-    silent_until = 0.0
-
-    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        nonlocal silent_until
-        if "accept()" not in context.get("message", ""):
-            loop.default_exception_handler(context)
-        elif loop.time() >= silent_until:
-            silent_until = loop.time() + _ACCEPT_ERRORS_EVERY_S
-            _log.error("no connection can be accepted: %s", context.get("exception"))
-
-    loop.set_exception_handler(handle)

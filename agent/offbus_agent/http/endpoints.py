@@ -57,7 +57,7 @@ class Endpoint:
 
 
 async def _health(call: Call) -> tuple[int, BaseModel]:
-    return 200, call.agent.health()
+    return 200, await call.agent.health()
 
 
 async def _list(call: Call) -> tuple[int, BaseModel]:

@@ -1,19 +1,25 @@
 """The agent's listening socket.
 
 Job: bind a Unix socket or a TCP port before anything else is changed, so that a port in use is detected at once. A
-dead agent's Unix socket is replaced; one that accepts connections is not. Failures are `ListenError`.
+dead agent's Unix socket is replaced; one that accepts connections is not. Failures are `ListenError`, and those of
+accept(2) later are logged.
 """
 
+import asyncio
+import logging
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 from offbus_agent.http.connections import PENDING
 
-__all__ = ["ListenError", "listen_tcp", "listen_unix", "name_of"]
+__all__ = ["ListenError", "listen_tcp", "listen_unix", "log_accept_errors_rarely", "name_of"]
 
 _LONGEST_PATH = 107
 """sun_path has 108 bytes with its NUL (unix(7))."""
+_ACCEPT_ERRORS_EVERY_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 class ListenError(Exception):
@@ -57,6 +63,21 @@ def name_of(sock: socket.socket) -> str:
         return f"unix:{address}"
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     return f"http://{host}:{address[1]}"
+
+
+def log_accept_errors_rarely(loop: asyncio.AbstractEventLoop) -> None:
+    """Log the failures of accept(2) once a minute: asyncio reports each, and tries AT_ONCE times a second."""
+    silent_until = 0.0
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal silent_until
+        if "accept()" not in context.get("message", ""):
+            loop.default_exception_handler(context)
+        elif loop.time() >= silent_until:
+            silent_until = loop.time() + _ACCEPT_ERRORS_EVERY_S
+            _log.error("no connection can be accepted: %s", context.get("exception"))
+
+    loop.set_exception_handler(handle)
 
 
 def _remove_stale(path: Path) -> None:

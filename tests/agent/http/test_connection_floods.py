@@ -19,10 +19,9 @@ from offbus_agent.http.connections import (
     HEAD_S,
     STRANGERS,
     bounded,
-    log_accept_errors_rarely,
     protocol,
 )
-from offbus_agent.http.listen import listen_unix
+from offbus_agent.http.listen import listen_unix, log_accept_errors_rarely
 from offbus_agent.http.uvicorn_server import OwnSignals
 from tests.kits.agent.floods import HALF_A_HEAD, POLL, connections, tcp
 from tests.kits.agent.in_time import armed, served

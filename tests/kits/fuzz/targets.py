@@ -52,7 +52,7 @@ def _read_proc(data: bytes) -> None:
         (root / "7" / file).write_bytes(content)
     pod = "11111111-2222-3333-4444-555555555555"
     processes.census(page, _folder(), {pod})
-    processes.preloaded(pod, _folder())
+    processes.preloaded(_folder())
     processes.pod_uid(7, _folder())
     name = data.replace(b"\n", b"\\n")  # as the kernel writes one (proc(5))
     (root / "7/cgroup").write_bytes(b"0::/kubepods/pod%s/x\n" % pod.encode())
