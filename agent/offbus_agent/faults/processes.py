@@ -94,7 +94,7 @@ def _look(
     page: Path, node_root: Path, pods: Collection[str], asked: Collection[tuple[int, int]] | None
 ) -> Look:
     """A limit for each pod, so that none of them hides the processes of another."""
-    left = dict.fromkeys(pods, _MOST_OF_A_POD)
+    remaining = dict.fromkeys(pods, _MOST_OF_A_POD)
     mapped, namespaces = _mapping_key(page), None if asked is None else {namespace for namespace, _ in asked}
     look = Look({}, [], set())
     for pid in all_pids():
@@ -102,14 +102,14 @@ def _look(
         if namespace is None or (namespaces is not None and namespace not in namespaces):
             continue
         who = Known(pid, pod_uid(pid, node_root))
-        if who.pod_uid is None or who.pod_uid not in left:
+        if who.pod_uid is None or who.pod_uid not in remaining:
             continue
         look.namespaces.add((who.pod_uid, namespace))
         inner = _innermost_pid(pid)
         if inner is None or (asked is not None and (namespace, inner) not in asked):
             continue
-        has, read = _has_mapped(pid, mapped, min(_MOST_OF_MAPPINGS, left[who.pod_uid]))
-        left[who.pod_uid] -= read
+        has, read = _has_mapped(pid, mapped, min(_MOST_OF_MAPPINGS, remaining[who.pod_uid]))
+        remaining[who.pod_uid] -= read
         if has:
             look.found[namespace, inner] = who
         elif has is None:
