@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,20 @@ async def test_a_copy_of_a_run_has_none_of_its_pods_started(
     async with LOCAL.opener.reopen(state, handle(run_dir), run_dir=str(run_dir)) as again:
         assert await pipe.heard() == "ran", "its own folder's are"
         await again.close(finished=True)
+
+
+async def test_what_was_changed_in_a_runs_folder_is_not_executed_where_it_ran(
+    run_dir: Path, tmp_path: Path, pipe: Pipe
+) -> None:
+    """An artefact of the run, changed by somebody and unpacked over its folder: it has all that the folder had."""
+    seal(run_dir)
+    await dead_sandbox(run_dir / "local", pipe, tmp_path / "marker")
+    changed = tmp_path / "changed"
+    with sqlite3.connect(run_dir / "local/store.sqlite") as store:
+        store.execute("UPDATE objects SET body = replace(body, 'touch ', ?)", (f"touch {changed} ",))
+    with pytest.raises(CouldNotRun, match="nothing that it holds is executed"):
+        await reopened(run_dir, state_of(run_dir / "local"))
+    assert not changed.exists()
 
 
 @pytest.mark.parametrize("served", [True, False])

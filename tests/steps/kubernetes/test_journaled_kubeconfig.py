@@ -86,6 +86,16 @@ async def test_the_kubeconfig_of_somebody_elses_run_is_not_read(
     assert not executed()
 
 
+async def test_one_that_the_run_did_not_open_with_is_not_read_where_it_ran(
+    run_dir: Path, kubeconfig: Path, executed: Callable[[], bool]
+) -> None:
+    """A changed journal, unpacked over the folder that this user's offbus made."""
+    seal(run_dir)
+    refused = await refusal(run_dir, kubeconfig)
+    assert str(kubeconfig) in refused.message
+    assert not executed()
+
+
 async def test_one_that_the_user_chose_is(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
