@@ -6,27 +6,29 @@ calls it. Two questions are asked, each in its own way:
 - *Is it this user's alone?* (`require_own`) The folder and each file in it that offbus uses belong to the effective
   user, nobody else can write them, and none is a link. Asked before anything is read for a recovery, a comparison or a
   stop. `--trust` lifts the question of owner and mode, nothing else: what is written through a link goes elsewhere.
-- *Did this user's offbus make it here?* (`made_here`) A folder that came as an archive belongs to who unpacked it. What
-  it holds may be undone, within what each undo type allows; what it would have us *execute* is not: pods and processes
-  of a sandbox in it, a kubeconfig that it names (whose credential plug-ins are commands). So the folder of a new run
-  gets a seal: an HMAC-SHA-256 of its real path with a key that only this user can read, and that is in no artefact.
-  A copy, or a folder that was moved, has no valid seal, nor has one from a version without seals.
+- *Did the run open with this?* (`noted`) A folder that came as an archive belongs to who unpacked it, also where the
+  run was made. What it says may be undone, within what each undo type allows; what it would have us *execute*, or
+  believe, is not: a kubeconfig that it names (whose credential plug-ins are commands), an owner who it says is dead. So
+  the state that a run opens its environment with is noted outside of all runs' folders, by the real path of its folder,
+  as a digest; a state from a journal counts only if it has that digest. Notes are in no artefact, and a folder that was
+  copied, moved, or made by another user or machine has none. They go when the run has finished.
 """
 
-import hmac
+import hashlib
+import json
 import os
-import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from offbus.errors import UsageError
 from offbus.files import read_bounded, redirected, shared_with
 
-__all__ = ["made_here", "require_own", "seal", "state_home"]
+__all__ = ["forget_notes", "note", "noted", "require_own", "state_home"]
 
-SEAL, KEY = "seal", "key"
-KEY_BYTES = 32
+NOTES_BYTES = 1 << 20
+"""Of one run: more than ten thousand owners."""
 
 
 def state_home() -> Path:
@@ -57,52 +59,36 @@ def require_own(folder: Path, files: Iterable[Path], *, trusted: bool = False) -
             )
 
 
-def seal(folder: Path) -> None:
-    """Seal a folder that was just made. One that cannot be sealed counts as made elsewhere."""
+def note(folder: Path, state: Mapping[str, Any]) -> None:
+    """Note a state, JSON data, before it is journaled. One that cannot be noted counts as somebody else's."""
+    path = _notes(folder)
     with suppress(OSError):
-        key = _key() or _new_key()
-        fd = os.open(folder / SEAL, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(fd, "w", encoding="ascii") as file:  # noqa: PTH123  a file that must be new, and ours alone
-            file.write(_mac(key, folder))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o600), "a", encoding="ascii") as file:  # noqa: PTH123  it is a descriptor
+            file.write(_digest(state) + "\n")
 
 
-def made_here(folder: Path) -> bool:
-    """Whether the folder has a valid seal."""
+def noted(folder: Path, state: Mapping[str, Any]) -> bool:
+    """Whether this user's offbus opened the run of this folder with this state."""
+    path = _notes(folder)
     try:
-        key, found = _key(), read_bounded(folder / SEAL, 128)
-    except OSError:
+        found = read_bounded(path, NOTES_BYTES)
+        return not (redirected(path) or shared_with(path)) and _digest(state).encode() in found.split()
+    except (OSError, RecursionError):  # a journal nests what it says as deep as it likes
         return False
-    return key is not None and hmac.compare_digest(found, _mac(key, folder).encode())
 
 
-def _mac(key: bytes, folder: Path) -> str:
-    return hmac.digest(key, os.fsencode(folder.resolve()), "sha256").hex()
+def forget_notes(folder: Path) -> None:
+    """The run has finished."""
+    with suppress(OSError):
+        _notes(folder).unlink()
 
 
-def _key() -> bytes | None:
-    """This user's key; None when there is none that only this user can have made."""
-    path = state_home() / KEY
-    try:
-        key = read_bounded(path, KEY_BYTES)
-    except OSError:
-        return None
-    return key if len(key) == KEY_BYTES and not (redirected(path) or shared_with(path)) else None
+def _notes(folder: Path) -> Path:
+    return state_home() / "opened" / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
 
 
-def _new_key() -> bytes:
-    """Made whole or not at all: of two processes, one makes it. Raises OSError."""
-    home = state_home()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = home / f".{KEY}-{secrets.token_hex(4)}"
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:  # noqa: PTH123  a file that must be new, and ours alone
-            file.write(secrets.token_bytes(KEY_BYTES))
-        with suppress(FileExistsError):
-            os.link(draft, home / KEY)
-    finally:
-        draft.unlink()
-    key = _key()
-    if key is None:
-        raise OSError(f"{home / KEY} is not this user's key")
-    return key
+def _digest(state: Mapping[str, Any]) -> str:
+    text = json.dumps(state, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

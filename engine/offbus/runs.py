@@ -17,7 +17,7 @@ from offbus.files import read_bounded
 from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
 from offbus.journal.lock import FileLock, Holder, holder_of
-from offbus.run_origin import require_own, seal, state_home
+from offbus.run_origin import require_own, state_home
 
 __all__ = [
     "RunFolder",
@@ -113,7 +113,6 @@ def create_run(base: Path, name: str, identity: str) -> RunFolder:
         folder.path.mkdir(mode=0o700)
         folder.unfinished.touch(mode=0o600)
         folder.unfinished.write_text(json.dumps({"identity": identity}), encoding="utf-8")
-        seal(folder.path)
     except OSError as err:
         raise CouldNotRun(
             f"cannot create the run's folder below {base}: {err.strerror}",

@@ -12,7 +12,7 @@ from offbus.journal.events import Event
 from offbus.journal.reader import read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter
-from offbus.run_origin import seal
+from offbus.run_origin import noted
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_steps.kubernetes.environment import KUBERNETES
@@ -34,6 +34,13 @@ RECORD: Any = {
     "kind": "undo_recorded",
     "data": {"undo": 1, "type": "delete_object", "describe": "delete ConfigMap/a/b", "record": {"name": "b"}},
 }
+
+
+@pytest.fixture(autouse=True)
+def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of every run here; nothing is noted in the developer's own state home."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path
 
 
 @pytest.fixture
@@ -66,8 +73,8 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
         writer.close()
 
 
-def opened(options: KubernetesOptions, run: RunRecorder) -> Any:
-    return KUBERNETES.opener.open(options, GUARDS, run, run_dir="")
+def opened(options: KubernetesOptions, run: RunRecorder, run_dir: str = "") -> Any:
+    return KUBERNETES.opener.open(options, GUARDS, run, run_dir=run_dir)
 
 
 def state_of(tmp_path: Path, name: str) -> dict[str, Any]:
@@ -100,24 +107,22 @@ async def test_a_run_that_leaves_something_is_taken_over(
     runs: Runs,
     port: KubernetesPort,
     namespace: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run_dir: Path,
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    seal(tmp_path)  # as the folder of a run that was made here
-    async with opened(options, runs()) as cluster:
+    async with opened(options, runs(), str(run_dir)) as cluster:
         await cluster.persist(RECORD)
         await cluster.close(finished=False)
     with pytest.raises(CouldNotRun, match="the cluster is in use by run r1"):
         async with opened(options, runs(run="r2")):
             pytest.fail("two runs have the cluster")
-    state = state_of(tmp_path, "r1-1")
+    state = state_of(run_dir, "r1-1")
     async with KUBERNETES.opener.reopen(
-        state, runs(epoch=2, before=[RECORD]), run_dir=str(tmp_path)
+        state, runs(epoch=2, before=[RECORD]), run_dir=str(run_dir)
     ) as cluster:
         assert await held(port, namespace) == "r1/2"
         kept = await port.objects.get(Ref("ConfigMap", records_name("r1"), namespace))
         assert "undo-00001" in kept["data"]
+        assert noted(run_dir, state_of(run_dir, "r1-2")), "so the next recovery knows its owner, too"
         await cluster.close(finished=True)
     async with opened(options, runs(run="r3")) as cluster:
         await cluster.close(finished=True)

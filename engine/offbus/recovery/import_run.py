@@ -13,7 +13,7 @@ from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import EventKind, is_run
 from offbus.journal.recovery_events import rebuild_journal
-from offbus.run_origin import seal
+from offbus.run_origin import note
 from offbus.runs import RunFolder, run_stamp
 
 __all__ = ["bring_here"]
@@ -36,8 +36,10 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> RunFolder:
         folder.path.mkdir(mode=0o700, parents=True)
         folder.unfinished.touch(mode=0o600)
         folder.unfinished.write_text(json.dumps({"identity": str(head["identity"])}), encoding="utf-8")
-        seal(folder.path)
     except (OSError, KeyError) as err:
         raise CouldNotRun(f"cannot create a folder for run {remaining.run} below {base}: {err}") from err
+    for event in remaining.events:
+        if event["kind"] == EventKind.ENVIRONMENT_OPENED:
+            note(folder.path, event["data"]["state"])
     rebuild_journal(folder.journal, remaining.events)
     return folder

@@ -35,6 +35,7 @@ from offbus.recovery.unrecoverable import (
 )
 from offbus.report.fold import Fold
 from offbus.report.model import Report
+from offbus.run_origin import forget_notes
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
@@ -122,6 +123,7 @@ async def recover(
             raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to undo")
         if plan.finished:
             folder.unfinished.unlink(missing_ok=True)
+            forget_notes(folder.path)
             return plan.fold.report()
         return await _finish(
             folder, plan, clock, by, listeners, progress, registry or installed(), settling or Settling()

@@ -14,6 +14,7 @@ from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold
 from offbus.report.model import Report
+from offbus.run_origin import forget_notes
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.undo_runner import UndoEntry
 from offbus.runs import RunFolder
@@ -71,6 +72,7 @@ def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
     report = fold.report()
     if report.exit != Exit.RESIDUE and journal.broken is None:
         folder.unfinished.unlink(missing_ok=True)
+        forget_notes(folder.path)
     return report
 
 

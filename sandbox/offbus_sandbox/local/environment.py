@@ -3,8 +3,8 @@
     environment: {uses: local}                        # the sandbox `default` if it runs, else one for this run only
     environment: {uses: local, nodes: 4, responder: {drain_delay_s: 2}}
 
-A run's own sandbox lies in the run's folder, is journaled before it starts, and ends when nothing is left to undo; only
-its logs remain. A sandbox that `offbus local up` started is used and left running.
+A run's own sandbox is journaled before it starts, and ends when nothing is left to undo; its files, logs among them,
+are then in the run's folder. A sandbox that `offbus local up` started is used and left running.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class LocalOpener:
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect to a run's sandbox again. The state holds its location, also when the run's folder was moved."""
+        """Connect to a run's sandbox again. The state holds its location."""
         from offbus_sandbox.local.open import reopen_local
 
         return reopen_local(state, run, run_dir)

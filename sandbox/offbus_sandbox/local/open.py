@@ -9,16 +9,16 @@ Nothing here is imported until a run or a recovery opens `local`.
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Environment, RunHandle
-from offbus.errors import EnvironmentGone
+from offbus.environment import Environment, Leftover, RunHandle
+from offbus.errors import CouldNotRun, EnvironmentGone
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.local.options import LocalOptions
+from offbus_sandbox.local.own_sandbox import FILES, make_own, store_files
 from offbus_sandbox.local.sandbox_choice import ChosenSandbox, refuse_another, refuse_gone, refuse_others
 from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.failed_open import leftover_after
@@ -34,25 +34,37 @@ async def open_local(
     """Use a running sandbox, or start one."""
     chosen = ChosenSandbox.choose(options, Path(run_dir))
     with chosen.used(run_dir):
-        state = {**chosen.state, "guards": guards.model_dump(mode="json")}
-        run.opened({**state, "served": False})
-        is_open = False
-        try:
-            if chosen.own:
-                run.progress("starting the local environment")
-                await start(chosen.layout, chosen.config)
-            async with LocalPort(chosen.layout.api) as port:
-                state["instance"] = await chosen.instance(port)
-                async with connected(chosen, port, guards, run, ends=chosen.own) as cluster:
-                    run.opened({**state, "served": True})
-                    is_open = True
-                    yield cluster
-        except BaseException:
-            if not is_open:  # once it is open, `close` decides what stays for a recovery
-                where = f"the local environment in {chosen.layout.real}"
-                left = await leftover_after(lambda: end_own(chosen), where, run.run_id) if chosen.own else []
-                run.unopened(left)
-            raise
+        async with opened(chosen, guards, run, Path(run_dir)) as cluster:
+            yield cluster
+
+
+@asynccontextmanager
+async def opened(
+    chosen: ChosenSandbox, guards: ClusterGuards, run: RunHandle, run_dir: Path
+) -> AsyncIterator[Environment]:
+    """The cluster in a sandbox that the run may use; a failure ends a sandbox that was started for it."""
+    state = {**chosen.state, "guards": guards.model_dump(mode="json")}
+    run.opened({**state, "served": False})
+    is_open = False
+    try:
+        if chosen.own:
+            run.progress("starting the local environment")
+            make_own(chosen.layout, run_dir)
+            await start(chosen.layout, chosen.config)
+        async with LocalPort(chosen.layout.api) as port:
+            state["instance"] = await chosen.instance(port)
+            async with connected(chosen, port, guards, run, run_dir, ends=chosen.own) as cluster:
+                run.opened({**state, "served": True})
+                is_open = True
+                yield cluster
+    except BaseException as err:
+        if not is_open:  # once it is open, `close` decides what stays for a recovery
+            run.unopened(await end_unopened(chosen, run.run_id, run_dir))
+            if (
+                isinstance(err, CouldNotRun) and err.hint and not chosen.layout.real.exists()
+            ):  # they were moved
+                err.hint = err.hint.replace(str(chosen.layout.real), str(run_dir / FILES))
+        raise
 
 
 @asynccontextmanager
@@ -66,7 +78,7 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
     refuse_gone(chosen, state)
     refuse_others(chosen, Path(run_dir))
     if chosen.own and not state.get("served", True):
-        yield Unserved(chosen, run)
+        yield Unserved(chosen, run, Path(run_dir))
         return
     with chosen.used(run_dir):
         revived = not is_running(chosen.layout)
@@ -77,7 +89,8 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
         try:
             async with LocalPort(chosen.layout.api) as port:
                 await refuse_another(chosen, port, state)
-                async with connected(chosen, port, guards, run, ends=chosen.own or revived) as cluster:
+                ends = chosen.own or revived
+                async with connected(chosen, port, guards, run, Path(run_dir), ends=ends) as cluster:
                     yield cluster
         except EnvironmentGone:
             if revived:
@@ -85,19 +98,33 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
             raise
 
 
-async def end_own(chosen: ChosenSandbox) -> None:
-    """End a run's own sandbox, and verify it. Raises CouldNotRun, OSError."""
+async def end_unopened(chosen: ChosenSandbox, run: str, run_dir: Path) -> list[Leftover]:
+    """End a sandbox that was started for an environment that did not open: nobody else will close it.
+
+    Returns what has not verifiably ended.
+    """
+    if not chosen.own:
+        return []
+    return await leftover_after(
+        lambda: end_own(chosen, run_dir), f"the local environment in {chosen.layout.real}", run
+    )
+
+
+async def end_own(chosen: ChosenSandbox, run_dir: Path) -> None:
+    """End a run's own sandbox, verify it, and move its files to the run. Raises CouldNotRun, OSError."""
     await stop(chosen.layout)
     chosen.layout.token.unlink(missing_ok=True)
     chosen.layout.forget_alias()
+    store_files(chosen.layout, run_dir)
 
 
-@dataclass(frozen=True, slots=True)
 class Unserved:
     """A sandbox that never opened: nothing was changed in it, so a recovery only ends it."""
 
-    chosen: ChosenSandbox
-    run: RunHandle
+    def __init__(self, chosen: ChosenSandbox, run: RunHandle, run_dir: Path) -> None:
+        self._chosen = chosen
+        self._run = run
+        self._run_dir = run_dir
 
     async def fingerprint(self) -> dict[str, Any]:
         """There is none from before, so there is nothing to compare."""
@@ -105,20 +132,26 @@ class Unserved:
 
     async def close(self, *, finished: bool) -> None:
         """End what is left of it. Raises CouldNotRun, OSError."""
-        self.run.progress("ending the local environment")
-        await end_own(self.chosen)
+        self._run.progress("ending the local environment")
+        await end_own(self._chosen, self._run_dir)
 
 
 @asynccontextmanager
 async def connected(
-    chosen: ChosenSandbox, port: LocalPort, guards: ClusterGuards, run: RunHandle, *, ends: bool
+    chosen: ChosenSandbox,
+    port: LocalPort,
+    guards: ClusterGuards,
+    run: RunHandle,
+    run_dir: Path,
+    *,
+    ends: bool,
 ) -> AsyncIterator[Environment]:
     """The cluster in a running sandbox; with `ends`, it ends once nothing is left to undo."""
 
     async def on_close(finished: bool) -> None:
         if ends and finished:
             run.progress("ending the local environment")
-            await (end_own(chosen) if chosen.own else stop(chosen.layout))
+            await (end_own(chosen, run_dir) if chosen.own else stop(chosen.layout))
 
     async with open_cluster(
         port, run, guards, on_close=on_close, extra_fingerprint=lambda: local_fingerprint(port, chosen.layout)

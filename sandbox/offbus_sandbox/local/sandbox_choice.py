@@ -1,5 +1,8 @@
 """Which sandbox a run uses: its own, or one that `offbus local up` started; and whether it is still the same one.
 
+A run's own sandbox does not lie in the run's folder (offbus_sandbox.local.own_sandbox), and nothing is executed that
+lies there: whoever changes an artefact has changed nothing here, wherever it is unpacked.
+
 A persistent sandbox has one user at a time, wherever its runs are stored: a run that acts on it holds its lock
 `in-use`, which names the run's folder, so that `offbus local down` can name the run that uses it.
 """
@@ -15,19 +18,16 @@ from typing import Any
 from offbus.errors import CouldNotRun, EnvironmentGone
 from offbus.files import shared_with
 from offbus.journal.lock import FileLock, boot_id
-from offbus.run_origin import made_here
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import is_running
 from offbus_sandbox.local.names import DEFAULT, NAME, folder_of
 from offbus_sandbox.local.options import LocalOptions
+from offbus_sandbox.local.own_sandbox import FILES, own_of
 from offbus_sandbox.processes.survey import leftovers
 from offbus_steps.port import Port, Ref
 
 __all__ = ["ChosenSandbox", "identity", "refuse_another", "refuse_gone", "refuse_others", "used_by"]
-
-OWN = "local"
-"""A run's own sandbox, below its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ChosenSandbox:
         """A running sandbox, or the run's own. Raises CouldNotRun, UsageError."""
         persistent = persistent_sandbox(options)
         if persistent is None:
-            return cls(Layout.of(run_dir / OWN), options.config(), own=True)
+            return cls(Layout.of(own_of(run_dir)), options.config(), own=True)
         config = SandboxConfig.load(persistent.config)
         wanted, name = options.config(), persistent.real.name
         for field in ("nodes", "gpus_per_node", "responder", "driver"):  # what differs is never ignored
@@ -126,13 +126,19 @@ def refuse_gone(chosen: ChosenSandbox, state: Mapping[str, Any]) -> None:
 def refuse_others(chosen: ChosenSandbox, run_dir: Path) -> None:
     """Raise CouldNotRun for a sandbox whose pods and processes are not for this recovery to start or end.
 
-    A journal may name any folder, and a folder that came as an archive belongs to who unpacked it. So a run's own
-    sandbox is the one in its folder, any other one has a name; both are this user's alone; and the run's own runs, or
-    lies in a folder that this user's offbus made here (offbus.run_origin). No option lifts this.
+    A journal may name any folder. So a run's own sandbox is the one that belongs to its folder, any other one has a
+    name, and both are this user's alone. One of 0.1.0, in the run's folder, is used while it runs: then nothing of the
+    folder is executed. No option lifts this.
     """
     real = chosen.layout.real
-    if chosen.own and real != run_dir.resolve() / OWN:
-        hint = f"recover the run from the folder in which it ran: offbus recover {real.parent}"
+    if chosen.own and real == run_dir.resolve() / FILES:
+        if not is_running(chosen.layout):
+            raise CouldNotRun(
+                f"the sandbox {real} is in the run's folder and does not run: nothing that it holds is executed",
+                hint=f"recover the run where it ran; `offbus recover {run_dir} --plan` shows what it changed",
+            )
+    elif chosen.own and real != own_of(run_dir).resolve():
+        hint = "recover the run from the folder in which it ran, with XDG_STATE_HOME as it was"
         raise CouldNotRun(f"{real} is not the sandbox of this run", hint=hint)
     if not chosen.own and (NAME.fullmatch(real.name) is None or folder_of(real.name).resolve() != real):
         hint = "set XDG_STATE_HOME as it was when it ran; `offbus local status` shows a sandbox"
@@ -140,11 +146,6 @@ def refuse_others(chosen: ChosenSandbox, run_dir: Path) -> None:
     if why := shared_with(real):
         hint = "what is stored in it would be executed with your rights; make it yours alone first"
         raise CouldNotRun(f"the sandbox {real} is not yours alone: it {why}", hint=hint)
-    if chosen.own and not (is_running(chosen.layout) or made_here(run_dir)):
-        raise CouldNotRun(
-            f"the sandbox {real} was not made by your offbus on this machine, so nothing that it holds is executed",
-            hint=f"recover the run where it ran; `offbus recover {run_dir} --plan` shows what it changed",
-        )
 
 
 async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, Any]) -> None:

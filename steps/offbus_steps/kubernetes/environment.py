@@ -25,7 +25,7 @@ class KubernetesOpener:
         """Connect, check before anything is changed, take the cluster's Lease."""
         from offbus_steps.kubernetes.open import open_kubernetes
 
-        return open_kubernetes(options, guards, run)
+        return open_kubernetes(options, guards, run, Path(run_dir))
 
     def reopen(
         self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str

@@ -22,7 +22,7 @@ import anyio
 from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
-from offbus.run_origin import made_here
+from offbus.run_origin import note, noted
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.failed_open import leftover_after
@@ -106,7 +106,7 @@ class KubernetesCluster(Cluster):
 
 @asynccontextmanager
 async def open_kubernetes(
-    options: KubernetesOptions, guards: ClusterGuards, run: RunHandle
+    options: KubernetesOptions, guards: ClusterGuards, run: RunHandle, run_dir: Path
 ) -> AsyncIterator[Environment]:
     """For a new run."""
     async with port_of(options) as port:
@@ -114,6 +114,7 @@ async def open_kubernetes(
         await preflight(port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace)
         ownership = Ownership.of(port, options, run)
         state = journaled(options, guards, ownership)
+        note(run_dir, state)
         run.opened(state)
         with unreachable():
             if await ready_reapers(port, options.agent_namespace):
@@ -137,16 +138,16 @@ async def reopen_kubernetes(
 ) -> AsyncIterator[Environment]:
     """For a recovery, without a preflight: the undos report missing permissions themselves.
 
-    The state is hostile input, unless this user's offbus made the run's folder here (offbus.run_origin): then no
+    The state is hostile input, unless this user's offbus opened the run with it (offbus.run_origin): otherwise no
     kubeconfig is read that this user did not choose (its credential plug-ins are commands), and nobody counts as dead
     who owns the run.
     """
     options = KubernetesOptions.model_validate(state["options"])
-    made = made_here(run_dir)
-    if options.kubeconfig and not made and options.login().file != Login().file:
+    ours = noted(run_dir, state)
+    if options.kubeconfig and not ours and options.login().file != Login().file:
         raise CouldNotRun(
-            f"the run names the kubeconfig {options.kubeconfig}, which may hold commands, and its folder {run_dir} was "
-            "not made by your offbus on this machine",
+            f"the run names the kubeconfig {options.kubeconfig}, which may hold commands, and your offbus did not open "
+            f"the run of {run_dir} with it on this machine",
             hint=f"choose the kubeconfig yourself: KUBECONFIG=… offbus recover {run_dir}",
         )
     guards = ClusterGuards.model_validate(state["guards"])
@@ -155,8 +156,11 @@ async def reopen_kubernetes(
         run.progress("taking over the run's Lease")
         with unreachable():
             former, expired = state["holder"], state.get("expired", state.get("lapsed", ""))
-            await ownership.lease.take_over(former if made else "", expired=expired if made else "")
-        run.opened(journaled(options, guards, ownership))
+            await ownership.lease.take_over(former if ours else "", expired=expired if ours else "")
+        again = journaled(options, guards, ownership)
+        if ours:
+            note(run_dir, again)
+        run.opened(again)
         async with Opening(port, guards, run, ownership).opened() as cluster:
             yield cluster
 

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from offbus.errors import CouldNotRun
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
-from offbus.run_origin import seal
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_sandbox.layout import Layout
@@ -21,6 +20,7 @@ from offbus_sandbox.local.environment import LOCAL
 from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.local.names import folder_of
 from offbus_sandbox.local.options import LocalOptions
+from offbus_sandbox.local.own_sandbox import own_of
 from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_steps.cluster.cluster import Cluster
@@ -37,7 +37,7 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     """No sandbox of the developer's is used or touched."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield
-    for folder in (tmp_path / "run/local", folder_of("default")):
+    for folder in (own_of(tmp_path / "run"), folder_of("default")):
         if folder.exists():
             layout = Layout.of(folder)
             anyio.run(stop, layout)
@@ -48,7 +48,6 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def run_dir(tmp_path: Path) -> Path:
     """The folder of a run."""
     (tmp_path / "run").mkdir(mode=0o700)
-    seal(tmp_path / "run")
     return tmp_path / "run"
 
 
@@ -80,7 +79,7 @@ def journaled(run_dir: Path, kind: str) -> list[dict[str, Any]]:
 async def test_a_run_gets_a_sandbox_of_its_own_that_ends_with_it(
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:
-    layout = Layout.of(run_dir / "local")
+    layout = Layout.of(own_of(run_dir))
     async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)) as cluster:
         assert isinstance(cluster, Cluster)
         assert is_running(layout)
@@ -90,13 +89,15 @@ async def test_a_run_gets_a_sandbox_of_its_own_that_ends_with_it(
         assert before == await cluster.fingerprint()
         await cluster.close(finished=True)
         assert leftovers(layout) == []
-        assert not layout.token.exists()
+        assert not layout.real.exists()
+        assert not (run_dir / "local/token").exists()
+        assert (run_dir / "local/nodes/node-1/kmsg").exists(), "its files are the run's"
 
 
 async def test_an_unfinished_run_leaves_its_sandbox_for_a_recovery(
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:
-    layout = Layout.of(run_dir / "local")
+    layout = Layout.of(own_of(run_dir))
     async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)) as cluster:
         await cluster.close(finished=False)
     assert is_running(layout)
@@ -110,7 +111,7 @@ async def test_an_unfinished_run_leaves_its_sandbox_for_a_recovery(
 async def test_a_recovery_starts_a_supervisor_that_was_killed(
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:
-    layout = Layout.of(run_dir / "local")
+    layout = Layout.of(own_of(run_dir))
     async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)) as cluster:
         assert isinstance(cluster, Cluster)
         await cluster.close(finished=False)
@@ -127,14 +128,15 @@ async def test_a_recovery_starts_a_supervisor_that_was_killed(
 async def test_a_start_that_fails_is_journaled_first_and_leaves_nothing(
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:
-    node = run_dir / "local/nodes/node-1"
+    node = own_of(run_dir) / "nodes/node-1"
     node.mkdir(parents=True)
     (node / "agent.sock").write_text("in the way")
     with pytest.raises(CouldNotRun, match="agent node-1"):
         async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)):
             pytest.fail("it opened")
     assert journaled_state(run_dir)["own"] is True
-    assert leftovers(Layout.of(run_dir / "local")) == []
+    assert leftovers(Layout.of(own_of(run_dir))) == []
+    assert (run_dir / "local/log/supervisor.log").exists()
     assert journaled(run_dir, "residue") == []
 
 
@@ -142,13 +144,13 @@ async def test_a_start_that_fails_and_cannot_be_cleaned_up_is_residue_until_it_i
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:
     """A folder in the token's place lets no agent start, and cannot be removed as the token is."""
-    token = run_dir / "local/token"
+    token = own_of(run_dir) / "token"
     token.mkdir(parents=True)
     with pytest.raises(CouldNotRun):
         async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)):
             pytest.fail("it opened")
     (left,) = journaled(run_dir, "residue")
-    assert str(run_dir / "local") in left["item"]
+    assert str(own_of(run_dir)) in left["item"]
     assert str(token) in left["detail"]
     assert left["fix"] == "offbus recover 0123abcd"
     token.rmdir()
@@ -158,10 +160,10 @@ async def test_a_start_that_fails_and_cannot_be_cleaned_up_is_residue_until_it_i
 async def recovered(run_dir: Path, handle: Callable[..., RunRecorder]) -> None:
     """Recover the sandbox of a run that never opened: nothing is started again, everything is ended."""
     async with LOCAL.opener.reopen(journaled_state(run_dir), handle(2), run_dir=str(run_dir)) as again:
-        assert not is_running(Layout.of(run_dir / "local"))
+        assert not is_running(Layout.of(own_of(run_dir)))
         await again.close(finished=True)
-    assert leftovers(Layout.of(run_dir / "local")) == []
-    assert not Layout.of(run_dir / "local").root.is_symlink()
+    assert leftovers(Layout.of(own_of(run_dir))) == []
+    assert not Layout.of(own_of(run_dir)).root.is_symlink()
 
 
 async def test_a_sandbox_that_is_kept_is_used_and_stays(

@@ -9,7 +9,7 @@ import pytest
 
 from offbus.errors import CouldNotRun
 from offbus.journal.writer import JournalWriter
-from offbus.run_origin import seal
+from offbus.run_origin import forget_notes, note, noted
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
 from offbus_steps.kubernetes.environment import KUBERNETES
@@ -58,19 +58,19 @@ def kubeconfig(tmp_path: Path) -> Path:
     return path
 
 
+def state_with(kubeconfig: Path) -> dict[str, Any]:
+    """What a run journals that opened with it."""
+    return {"options": {"kubeconfig": str(kubeconfig)}, "guards": {}, "holder": "0123abcd/1@x#y"}
+
+
 async def refusal(run_dir: Path, kubeconfig: Path) -> CouldNotRun:
     journal = JournalWriter(run_dir / "journal.jsonl", "0123abcd", SystemClock())
     handle = RunRecorder(
         journal, 2, {}, environment="kubernetes", abort=pytest.fail, progress=lambda _step, _text: None
     )
-    state: dict[str, Any] = {
-        "options": {"kubeconfig": str(kubeconfig)},
-        "guards": {},
-        "holder": "0123abcd/1@x#y",
-    }
     try:
         with pytest.raises(CouldNotRun) as refused:
-            async with KUBERNETES.opener.reopen(state, handle, run_dir=str(run_dir)):
+            async with KUBERNETES.opener.reopen(state_with(kubeconfig), handle, run_dir=str(run_dir)):
                 pytest.fail("it opened")
     finally:
         journal.close()
@@ -90,7 +90,7 @@ async def test_one_that_the_run_did_not_open_with_is_not_read_where_it_ran(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool]
 ) -> None:
     """A changed journal, unpacked over the folder that this user's offbus made."""
-    seal(run_dir)
+    note(run_dir, state_with(Path("/somewhere/else")))
     refused = await refusal(run_dir, kubeconfig)
     assert str(kubeconfig) in refused.message
     assert not executed()
@@ -107,6 +107,31 @@ async def test_one_that_the_user_chose_is(
 async def test_that_of_the_users_own_run_is(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool]
 ) -> None:
-    seal(run_dir)
+    note(run_dir, state_with(kubeconfig))
     await refusal(run_dir, kubeconfig)
     assert executed()
+
+
+async def test_not_that_of_a_copy_of_it(
+    run_dir: Path, kubeconfig: Path, executed: Callable[[], bool], tmp_path: Path
+) -> None:
+    note(run_dir, state_with(kubeconfig))
+    (tmp_path / "copy").mkdir(mode=0o700)
+    await refusal(tmp_path / "copy", kubeconfig)
+    assert not executed()
+
+
+def test_notes_are_of_this_user_alone_and_last_as_long_as_the_run(run_dir: Path, tmp_path: Path) -> None:
+    first, second = state_with(Path("/a")), {**state_with(Path("/a")), "holder": "0123abcd/2@x#y"}
+    assert not noted(run_dir, first)
+    note(run_dir, first)
+    note(run_dir, second)
+    assert noted(run_dir, first)
+    assert noted(run_dir, second)
+    (notes,) = (tmp_path / "state/offbus/opened").iterdir()
+    assert notes.stat().st_mode & 0o777 == 0o600
+    notes.chmod(0o620)
+    assert not noted(run_dir, first)
+    notes.chmod(0o600)
+    forget_notes(run_dir)
+    assert not noted(run_dir, first)

@@ -144,7 +144,7 @@ async def _serve(options: KubernetesOptions, scratch: Path | None) -> None:
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(port_of(options))
         own = scratch or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offbus-reaper-")))
-        os.environ["XDG_STATE_HOME"] = str(own)  # where the key is that seals the folders of imported runs
+        os.environ["XDG_STATE_HOME"] = str(own)  # where it notes how imported runs are opened
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, tasks.cancel_scope)
             structlog.get_logger().info("watching", namespace=options.agent_namespace)

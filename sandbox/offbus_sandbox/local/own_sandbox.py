@@ -1,0 +1,70 @@
+"""The sandbox of one run alone: where it lies, and what of it stays when it has ended.
+
+What a sandbox's folder holds is executed: its pods, and whatever module lies in a program's working directory. A run's
+folder becomes an artefact, and comes back from elsewhere, so its sandbox is not in it: it is in
+`$XDG_STATE_HOME/offbus/own/`, by the real path of the run's folder. Once it has ended, its files (logs, kernel logs,
+objects) are moved into the run's folder as `local`, and nothing executes them there. A run's folder that was removed
+takes its sandbox with it: the next run removes what it left.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from itertools import count
+from pathlib import Path
+
+from offbus.run_origin import state_home
+from offbus_sandbox.layout import Layout
+from offbus_sandbox.local.launch import is_running
+from offbus_sandbox.processes.survey import leftovers
+
+__all__ = ["FILES", "make_own", "own_of", "store_files"]
+
+FILES = "local"
+"""What an ended sandbox leaves in its run's folder. 0.1.0 had the sandbox itself there."""
+RUN = "run"
+"""The file in a sandbox that names its run's folder."""
+
+
+def own_of(run_dir: Path) -> Path:
+    """The folder of a run's own sandbox, whether it exists or not: no other run's folder has the same."""
+    return _all() / hashlib.sha256(os.fsencode(run_dir.resolve())).hexdigest()[:16]
+
+
+def make_own(layout: Layout, run_dir: Path) -> None:
+    """Make the folder of a new one, and remove those whose runs' folders are gone. Raises CouldNotRun, OSError."""
+    for other in _all().glob(f"*/{RUN}"):
+        if not Path(os.fsdecode(other.read_bytes())).exists():
+            left = Layout.of(other.parent)
+            if not is_running(left) and not leftovers(left):
+                shutil.rmtree(left.real)
+                left.forget_alias()
+    layout.make()
+    (layout.real / RUN).write_bytes(os.fsencode(run_dir.resolve()))
+
+
+def store_files(layout: Layout, run_dir: Path) -> Path:
+    """Move the files of one that has ended into its run's folder, beside what is there; say where. Raises OSError."""
+    if layout.real.parent != _all().resolve() or not layout.real.is_dir():
+        return layout.real  # 0.1.0 had it there; or an end before this one moved it
+    targets = (run_dir / (f"{FILES}-{number}" if number > 1 else FILES) for number in count(1))
+    target = next(path for path in targets if not os.path.lexists(path))
+    try:
+        layout.real.rename(target)
+    except OSError as err:
+        if err.errno != errno.EXDEV:
+            raise
+        shutil.copytree(layout.real, target, symlinks=True, ignore=_no_files)  # on another file system
+        shutil.rmtree(layout.real)
+    return target
+
+
+def _all() -> Path:
+    return state_home() / "own"
+
+
+def _no_files(folder: str, names: list[str]) -> list[str]:
+    """Sockets and pipes: they cannot be copied."""
+    paths = (Path(folder, name) for name in names)
+    return [one.name for one in paths if not (one.is_symlink() or one.is_dir() or one.is_file())]
