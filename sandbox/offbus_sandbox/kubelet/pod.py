@@ -14,7 +14,7 @@ from offbus_sandbox.kubelet.container import Container, PodView
 from offbus_sandbox.kubelet.host import Host
 from offbus_sandbox.kubelet.status import pod_status
 from offbus_steps.port import NotFound, Object, Ref
-from offbus_steps.workloads.gpus import gpus_of, held_gpus
+from offbus_steps.workloads.gpus import gpus_of, noted_devices
 from offbus_steps.workloads.pods import is_sidecar
 
 __all__ = ["PodWorker"]
@@ -74,7 +74,7 @@ class PodWorker:
         An init container's GPUs are free again when it has ended; a sidecar keeps its own.
         """
         spec = pod["spec"]
-        gpus = list(held_gpus(pod))
+        gpus = noted_devices(pod)
         ends = "Never" if spec["restartPolicy"] == "Never" else "OnFailure"
         inits, containers = [], []
         for container in spec.get("initContainers") or ():

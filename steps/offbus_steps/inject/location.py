@@ -17,6 +17,7 @@ from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.gpu_claims import claim_conflict, claim_flaw
 from offbus_steps.workloads.shim_fields import loads_shim
 from offbus_steps.workloads.target import Target
 
@@ -73,6 +74,7 @@ async def find_locations(cluster: Cluster, target: Target, where: LocationParams
         first = next((pod for sharers in held.values() for pod in sharers), here[0])
         locations.append(Location(first, node, wanted, held))
     _require_all_found(where, locations)
+    await _require_own(cluster, locations)
     return [location for location in locations if location.gpus]
 
 
@@ -182,6 +184,24 @@ def _require_all_found(where: LocationParams, locations: Sequence[Location]) -> 
         raise StepError(
             f"{nodes} has no GPU {', '.join(missing)}", hint="`offbus plan` shows the nodes and their GPUs"
         )
+
+
+async def _require_own(cluster: Cluster, locations: Sequence[Location]) -> None:
+    """Raises StepError when a pod is not to be believed about its GPUs, or when a GPU is somebody else's, too."""
+    everything = (await cluster.port.objects.list("Pod")).items
+    for location in locations:
+        here = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") == location.node]
+        meant = {pod.uid for pod in location.holding}
+        flaws = (claim_flaw(pod) for pod in here if pod["metadata"]["uid"] in meant)
+        hint = "correct what sets the annotation, or remove it: the kubelet tells where it serves ResourceHealthStatus"
+        if flaw := next((one for one in flaws if one), None):
+            raise StepError(flaw, hint=hint)
+        for gpu in location.gpus:
+            if conflict := claim_conflict(gpu, here, {one.uid for one in location.holders.get(gpu, ())}):
+                raise StepError(
+                    f"{conflict} on {location.node}, so a fault on it would hit more than the target",
+                    hint="choose other GPUs with `gpus`, or another node; " + hint,
+                )
 
 
 def _nowhere(target: Target, where: str, nodes: Sequence[str]) -> StepFailed:

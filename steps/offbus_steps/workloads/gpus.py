@@ -27,8 +27,10 @@ __all__ = [
     "held_gpus",
     "is_part",
     "main_container",
+    "noted_devices",
     "other_gpus",
     "refusal",
+    "told_devices",
 ]
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -90,23 +92,33 @@ def refusal(what: object, others: Iterable[str], without: str = "requests no GPU
 
 
 def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
-    """The GPUs that the pod holds, by its annotation, else by its containers' `allocatedResourcesStatus` (Kubernetes'
-    feature ResourceHealthStatus): UUIDs, each once, also of a shared GPU; `MIG-…` for a part of one. Empty when it has
-    neither."""
+    """The GPUs that the pod holds, as the kubelet tells, else by its annotation: UUIDs, each once, also of a shared
+    GPU; `MIG-…` for a part of one. Empty when it has neither. Whether they are its own: see `gpu_claims`."""
+    listed = told_devices(pod) or noted_devices(pod)
+    return tuple(dict.fromkeys(device.partition("::")[0] for device in listed))
+
+
+def told_devices(pod: Mapping[str, Any]) -> list[str]:
+    """The ids of the devices in its containers' `allocatedResourcesStatus` (Kubernetes' feature ResourceHealthStatus),
+    which only the kubelet writes."""
+    return [
+        str(one["resourceID"])
+        for status in pods.statuses(pod)
+        for resource in status.get("allocatedResourcesStatus") or ()
+        if resource.get("name") in WHOLE_GPUS
+        for one in resource.get("resources") or ()
+    ]
+
+
+def noted_devices(pod: Mapping[str, Any]) -> list[str]:
+    """The ids of the devices in its annotation, which whoever may edit the pod can write."""
     noted = (pod["metadata"].get("annotations") or {}).get(DEVICES_ANNOTATION, "")
     try:
         devices = json.loads(noted)["devices"]
         lists = [devices.get(name) for name in WHOLE_GPUS]
-        listed = [device for found in lists if isinstance(found, list) for device in found]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        listed = [
-            one["resourceID"]
-            for status in pods.statuses(pod)
-            for resource in status.get("allocatedResourcesStatus") or ()
-            if resource.get("name") in WHOLE_GPUS
-            for one in resource.get("resources") or ()
-        ]
-    return tuple(dict.fromkeys(str(device).partition("::")[0] for device in listed))
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return []
+    return [str(one) for found in lists if isinstance(found, list) for one in found]
 
 
 def allocatable_gpus(node: Mapping[str, Any]) -> int:
