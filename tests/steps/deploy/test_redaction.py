@@ -130,6 +130,83 @@ class TestElsewhere:
         assert VALUE[:5] not in shown
         assert VALUE[:5] not in redaction.text(f"started with {words[-1]}".replace("Basic ", ""))
 
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["sh", "-c", f"export db_password={VALUE}; exec serve"],
+            ["sh", "-c", f"db_password='{VALUE}' serve"],
+            ["env", f"hf_token={VALUE}", "serve"],
+            ["env", f"Hf_Token={VALUE}", "serve"],
+            ["--config", f'{{"store": {{"password": "{VALUE}", "port": 1}}}}'],
+            ["--config", f'{{"api_key": "{VALUE}"}}'],
+            [f'--config={{"store":{{"password":"{VALUE}"}}}}'],
+            ["--config", json.dumps({"inner": json.dumps({"password": VALUE})})],
+            ["--config", f'{{"tokens": ["{VALUE}", "b"]}}'],
+            ["--config", f"{{'password': '{VALUE}'}}"],
+            ["helm", "--set", f"auth.password={VALUE}"],
+            ["helm", "--set", f"image.tag=1,auth.password={VALUE}"],
+            ["helm", f"--set=auth.password={VALUE}"],
+            ["--inline", f"user: a\npassword: {VALUE}\nport: 1"],
+            ["--inline", f"{{user: a, password: {VALUE}, port: 1}}"],
+            ["--inline", f"password: >-\n  {VALUE}\nport: 1"],
+            ["--dsn-of", f"host=db password={VALUE} port=1"],
+            ["get", f"https://h/x?token={VALUE}"],
+            ["get", f"https://h/x?a=1&X-Amz-Signature={VALUE}&b=2"],
+            ["get", f"https://h/x?sig={VALUE}"],
+            ["get", f"/x?token={VALUE}"],
+            ["curl", "-u", f"admin:{VALUE}", "http://h"],
+            ["curl", f"-uadmin:{VALUE}", "http://h"],
+            ["curl", f"--user=admin:{VALUE}", "http://h"],
+            ["sh", "-c", f"curl -su admin:{VALUE} http://h"],
+            ["sh", "-c", f"curl -u 'admin:{VALUE}' http://h"],
+            ["curl", "-H", f"X-Api-Key: {VALUE}"],
+            ["curl", "--header", f"X-Whatever: {VALUE}"],
+            ["sh", "-c", f"curl -H 'X-Api-Key: {VALUE}' http://h"],
+            ["sh", "-c", f'curl --header "X-Whatever: {VALUE}" http://h'],
+            ["sh", "-c", f"curl -H'X-Whatever: {VALUE}' http://h"],
+            ["redis-cli", "-h", "cache", "-a", VALUE, "ping"],
+            ["sh", "-c", f"/usr/bin/redis-cli -h cache -a {VALUE} ping"],
+            ["mysql", "-u", "root", f"-p{VALUE}"],
+            ["sh", "-c", f"sshpass -p {VALUE} ssh h"],
+        ],
+    )
+    def test_secrets_in_any_spelling_of_a_command_line(self, words: list[str]) -> None:
+        redaction = Redaction()
+        shown = json.dumps(redaction.object(pod(args=words)))
+        assert VALUE not in shown
+        assert VALUE not in redaction.text(f"started with {VALUE}")
+
+    @pytest.mark.parametrize("name", ["MODEL_PATH", "MODEL", "HF_HOME"])
+    @pytest.mark.parametrize(
+        "query", [f"token={VALUE}", f"a=1&X-Amz-Signature={VALUE}", f"sig={VALUE}", VALUE]
+    )
+    def test_a_url_of_a_harmless_name_loses_its_query(self, name: str, query: str) -> None:
+        redaction = Redaction()
+        env = [{"name": name, "value": f"https://bucket/llm?{query}"}]
+        assert left_of(pod(env=env))["env"][0]["value"] == f"https://bucket/llm?{LEFT_OUT}"
+        redaction.object(pod(env=env))
+        assert VALUE not in redaction.text(f"fetching with {VALUE}")
+
+    def test_a_signed_url_in_a_log(self) -> None:
+        shown = Redaction().text(f"GET https://h/x?model=llm&X-Amz-Signature={VALUE}&n=1 200")
+        assert VALUE not in shown
+        assert "model=llm" in shown
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "offbus.dev/x",
+            "cluster-autoscaler.kubernetes.io/y",
+            "kubernetes.io/description",
+            "kubernetes.io/change-cause",
+            "deployment.kubernetes.io/z",
+            "autoscaling.alpha.kubernetes.io/z",
+        ],
+    )
+    def test_no_family_of_annotations_is_harmless(self, name: str) -> None:
+        shown = Redaction().object({"metadata": {"annotations": {name: VALUE}}})
+        assert VALUE not in json.dumps(shown)
+
     def test_what_one_looks_for_after_a_failure_is_shown(self) -> None:
         words = [
             "vllm",
@@ -141,6 +218,27 @@ class TestElsewhere:
             "--tokenizer",
         ]
         words += ["Qwen/tok", "--port=8000", "--enable-auth", "false", "CUDA_VISIBLE_DEVICES=0"]
+        words += [
+            "--speculative-config",
+            '{"method": "ngram", "num_speculative_tokens": 4}',
+            "-u",
+            "1000:1000",
+        ]
+        words += [
+            "--override",
+            "batch.tokens=512,dtype=fp8",
+            "--url",
+            "https://h/v1/models",
+            "--flags",
+            "a: 1",
+        ]
+        words += [
+            "sh",
+            "-c",
+            "if [ $a = 1 ]; then curl -H 'Accept: text/plain' localhost; fi; x=1",
+            "-a",
+            "yes",
+        ]
         assert left_of(pod(command=words))["command"] == words
 
     def test_fields_of_other_kinds(self) -> None:
