@@ -1,9 +1,9 @@
 """Takes secrets out of objects and logs before they are written: the values, and every repetition of them.
 
 Of an object, the value of an environment variable, a probe's header and an annotation stays only if its name is known
-to be harmless (offbus_steps.deploy.harmless_names); so do those in command lines (`export A=b`, `"A": "b"`). Flags and
-other fields lose their values when their names sound secret and the values are no mere numbers: `--max-tokens 4096` is
-what one looks for after a failure. URLs lose their userinfo.
+to be harmless (offbus_steps.deploy.harmless_names). Other fields lose their values when their names sound secret and
+the values are no mere numbers: `maxTokens: 4096` is what one looks for after a failure. Command lines, URLs and
+configurations in strings lose what offbus_steps.deploy.secrets_in_text finds in them. URLs lose their userinfo.
 
 What was taken out is learnt, and masked where else it stands: in logs, events and messages, also as JSON or a URL
 escapes it. A short or an everyday value is masked only if its name sounds secret: a log without its every "main" and
@@ -12,7 +12,7 @@ escapes it. A short or an everyday value is masked only if its name sounds secre
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -23,10 +23,17 @@ from offbus_steps.deploy.harmless_names import (
     is_harmless_header,
     sounds_secret,
 )
+from offbus_steps.deploy.secrets_in_text import (
+    EVERYDAY,
+    LEFT_OUT,
+    RULES,
+    Secret,
+    secret_queries,
+    secrets_of_words,
+)
 
 __all__ = ["LEFT_OUT", "Redaction", "TooManyValues"]
 
-LEFT_OUT = "(left out by offbus)"
 MOST_VALUES = 1000
 """Each is looked for in each text. A target's pods have a few dozen."""
 SHORTEST, SHORTEST_UNSURE, STANDS_ALONE = 3, 8, 8
@@ -40,14 +47,11 @@ _PROSE = frozenset({"message", "note"})
 _SELECTORS = frozenset({"key", "keys"})
 """Fields of tolerations, selectors and references: a label's name, or the name of a part of a Secret."""
 
-_QUOTED = r""""[^"]*"|'[^']*'"""
-_ASSIGNED = re.compile(rf"""(?<![\w.-])([A-Z][A-Z0-9_]+)=({_QUOTED}|[^\s;|&"']+)""")
-_JSON_FIELD = re.compile(r'"([A-Z][A-Z0-9_]+)"\s*:\s*"((?:[^"\\]|\\.)*)"')
-_FLAG = re.compile(rf"""(?<!\S)(--?[A-Za-z][\w.-]*)(=|[ \t]+)({_QUOTED}|[^\s"'-]\S*)""")
 _AUTHORIZATION = re.compile(
     r"""(?i)(?:authorization["']?\s*[:=]\s*["']?(?:[a-z]+\s+)?|\bbearer\s+)([\w.~+/:=-]{8,})"""
 )
-_EVERYDAY = re.compile(r"(?i)|true|false|yes|no|on|off|none|null|auto|-?[0-9]{1,5}(\.[0-9]+)?")
+_LISTED = re.compile(r"[,&]\s*(?:[\w.-]+=)?|^[\w.-]+=(?=.)")
+"""Between the values of a list or a query."""
 _PLAIN_WORDS = re.compile(r"/?[a-z]+(?:[-_./: ][a-z]+)*/?|[0-9.,:%]+")
 
 
@@ -71,6 +75,7 @@ class Redaction:
         if len(self._values) > MOST_VALUES:
             raise TooManyValues(f"more than {MOST_VALUES} values would have to be masked")
         text = _AUTHORIZATION.sub(_masked_group, without_userinfo(text))
+        text = _without(text, secret_queries(text))
         for value in sorted(self._values, key=len, reverse=True):
             if value not in text:
                 continue
@@ -85,15 +90,7 @@ class Redaction:
             return self._fields(value, key)
         if isinstance(value, list):
             words = [self._cleaned(one, key) for one in value]
-            if not all(isinstance(one, str) for one in words):
-                return words
-            # a command line: without the values of `--hf-token X`; those within a word are out already
-            cleaned, flag = [], ""
-            for word in words:
-                secret = flag and not word.startswith("-") and not _EVERYDAY.fullmatch(word)
-                cleaned.append(self._mask(word, sure=True) if secret else word)
-                flag = word if word.startswith("-") and "=" not in word and sounds_secret(word) else ""
-            return cleaned
+            return self._command(words) if words and all(isinstance(one, str) for one in words) else words
         if not isinstance(value, str):
             return value
         if key in _PROSE:
@@ -101,19 +98,16 @@ class Redaction:
         return self._line(value)
 
     def _fields(self, fields: Mapping[str, Any], key: str) -> dict[str, Any]:
-        shown = {name: value for name, value in fields.items() if name not in _BOOKKEEPING}
-        env_map = key in _ENV_MAPS and not fields.keys() <= {"name", "value", "valueFrom"}
-        if key == "annotations" or env_map:  # what a value may show depends on its name
-            harmless = is_harmless_annotation if key == "annotations" else is_harmless_env
-            return {
-                name: self._shown(value, harmless(name), name)
-                if _is_scalar(value)
-                else self._cleaned(value, name)
-                for name, value in shown.items()
-            }
+        if key == "annotations":
+            return self._by_name(fields, is_harmless_annotation)
+        if key in _ENV_MAPS and not fields.keys() <= {"name", "value", "valueFrom"}:
+            return self._by_name(fields, is_harmless_env)
         named = "name" in fields and "value" in fields and key != "sysctls"
-        entry = str(fields["name"]) if named else ""
-        return {name: self._field(name, value, entry, key) for name, value in shown.items()}
+        return {
+            name: self._field(name, value, str(fields["name"]) if named else "", key)
+            for name, value in fields.items()
+            if name not in _BOOKKEEPING
+        }
 
     def _field(self, name: str, value: Any, entry: str, key: str) -> Any:
         """One field of an object; `entry` is the name of the variable or header whose entry the object is."""
@@ -121,49 +115,66 @@ class Redaction:
             harmless = is_harmless_header if key == "httpHeaders" else is_harmless_env
             return self._shown(value, harmless(entry), entry)
         if name not in _SELECTORS and isinstance(value, str) and sounds_secret(name) and value:
-            return value if _EVERYDAY.fullmatch(value) else self._mask(value, sure=True)
+            return value if EVERYDAY.fullmatch(value) else self._left_out(value, sure=True)
         if name == "path" and isinstance(value, str) and "?" in value:
             path, _, query = value.partition("?")
-            self._mask(query, sure=False)
+            self._learn(query, sure=False)
             return f"{path}?{LEFT_OUT}"
         return self._cleaned(value, name)
+
+    def _by_name(self, values: Mapping[str, Any], harmless: Callable[[str], bool]) -> dict[str, Any]:
+        return {
+            name: self._shown(value, harmless(name), name)
+            if _is_scalar(value)
+            else self._cleaned(value, name)
+            for name, value in values.items()
+            if name not in _BOOKKEEPING
+        }
 
     def _shown(self, value: Any, harmless: bool, name: str) -> Any:
         if harmless or value == "":
             return self._line(value) if isinstance(value, str) else value
-        return self._mask(value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name))
+        return self._left_out(
+            value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name)
+        )
+
+    def _command(self, words: list[str]) -> list[str]:
+        """A command line without the values of `--hf-token X`; those within a word are out already."""
+        found: dict[int, list[Secret]] = {}
+        for number, one in secrets_of_words(words):
+            found.setdefault(number, []).append(one)
+        return [self._taken_out(word, found.get(number, [])) for number, word in enumerate(words)]
 
     def _line(self, text: str) -> str:
         """A string that may be a command line, a URL, or a configuration."""
         for userinfo in userinfos(text):
             user, colon, password = userinfo.partition(":")
-            self._mask(password if colon else user, sure=bool(colon))
+            self._learn(password if colon else user, sure=bool(colon))
         text = without_userinfo(text)
-        text = _ASSIGNED.sub(self._assignment, text)
-        text = _JSON_FIELD.sub(self._assignment, text)
-        text = _FLAG.sub(self._flag, text)
-        for found in _AUTHORIZATION.finditer(text):
-            self._mask(found[1], sure=True)
-        return _AUTHORIZATION.sub(_masked_group, text)
+        for found_in in RULES:
+            text = self._taken_out(text, found_in(text))
+        return _AUTHORIZATION.sub(self._credentials, text)
 
-    def _assignment(self, found: re.Match[str]) -> str:
-        value = found[2].strip("\"'")
-        if is_harmless_env(found[1]) or value in ("", LEFT_OUT) or value.startswith("$"):
-            return found[0]
-        return found[0].replace(value, self._mask(value, sure=sounds_secret(found[1])))
+    def _taken_out(self, text: str, found: list[Secret]) -> str:
+        for one in found:
+            self._learn(text[one.start : one.end], sure=one.sure)
+        return _without(text, found)
 
-    def _flag(self, found: re.Match[str]) -> str:
-        value = found[3].strip("\"'")
-        if not sounds_secret(found[1]) or _EVERYDAY.fullmatch(value) or value.startswith(("$", LEFT_OUT[:5])):
-            return found[0]
-        return f"{found[1]}{found[2]}{self._mask(value, sure=True)}"
+    def _credentials(self, found: re.Match[str]) -> str:
+        self._learn(found[1], sure=True)
+        return _masked_group(found)
 
-    def _mask(self, value: str, *, sure: bool) -> str:
-        """What is shown instead. It is masked from now on, with each of its lines (a log prints a key line by line),
-        and the token behind its scheme."""
-        for part in {value, *value.splitlines(), value.rpartition(" ")[2]}:
-            one = part.strip()
-            ordinary = _EVERYDAY if sure else _PLAIN_WORDS
+    def _left_out(self, value: str, *, sure: bool) -> str:
+        self._learn(value, sure=sure)
+        return LEFT_OUT
+
+    def _learn(self, value: str, *, sure: bool) -> None:
+        """Mask it from now on: each of its lines (a log prints a key line by line), the token behind its scheme, the
+        parts of a list or a query."""
+        listed = _LISTED.split(value) if _LISTED.search(value) else ()
+        for part in {value, *value.splitlines(), value.rpartition(" ")[2], *listed}:
+            one = part.strip().strip("\\\"'[]")
+            ordinary = EVERYDAY if sure else _PLAIN_WORDS
             if (
                 len(one) < (SHORTEST if sure else SHORTEST_UNSURE)
                 or ordinary.fullmatch(one)
@@ -172,7 +183,6 @@ class Redaction:
                 continue
             self._values |= {one, json.dumps(one)[1:-1], json.dumps(one, ensure_ascii=False)[1:-1]}
             self._values.add(quote(one, safe="", errors="replace"))
-        return LEFT_OUT
 
 
 def _is_scalar(value: Any) -> bool:
@@ -182,3 +192,9 @@ def _is_scalar(value: Any) -> bool:
 def _masked_group(found: re.Match[str]) -> str:
     start, end = found.span(1)
     return found[0][: start - found.start()] + LEFT_OUT + found[0][end - found.start() :]
+
+
+def _without(text: str, found: list[Secret]) -> str:
+    for one in reversed(found):
+        text = text[: one.start] + LEFT_OUT + text[one.end :]
+    return text

@@ -326,6 +326,32 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a",
+            "a=b ",
+            "a=,",
+            "\\",
+            "'",
+            '"a":',
+            '["a",',
+            'x="\\',
+            "-H a: ",
+            "-u a:",
+            "a.b-",
+            "http://",
+            "user : ",
+        ),
+        *("password: |\n ", "redis-cli ", "mysql -p ", '"password":[', '\\"a\\": \\"'),
+    ],
+)
+def test_text_of_any_length_is_read_in_linear_time(text: str) -> None:
+    """What grows with the square takes longer than a test may."""
+    Redaction().object({"args": [text * (200_000 // len(text))]})
+
+
 @given(value=JSON)
 def test_every_object_can_be_redacted_and_written(value: Any) -> None:
     """Whatever an object holds: it comes back in YAML, and redacting it again changes nothing."""
