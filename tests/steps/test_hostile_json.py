@@ -60,7 +60,7 @@ def test_what_is_optional_is_not_there(read: Callable[[], Any], found: Any) -> N
         (lambda: events_in({**RECORDS, "data": {"1": DEEP}}), CouldNotRun),
         (
             lambda: events_in(
-                {**RECORDS, "binaryData": {"1": b64encode(gzip.compress(DEEP.encode())).decode()}}
+                {**RECORDS, "binaryData": {"fingerprint": b64encode(gzip.compress(DEEP.encode())).decode()}}
             ),
             CouldNotRun,
         ),
@@ -83,12 +83,32 @@ def test_a_record_that_unpacks_to_more_than_an_event_may_be_is_given_up_early() 
     """A third of a megabyte that unpacks to a gigabyte: more than that is never held."""
     pack = zlib.compressobj(9, wbits=31)
     packed = b"".join([*(pack.compress(bytes(1 << 20)) for _ in range(300)), pack.flush()])
-    record = {**RECORDS, "binaryData": {"1": b64encode(packed).decode()}}
+    record = {**RECORDS, "binaryData": {"fingerprint": b64encode(packed).decode()}}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CouldNotRun, match="unpacks to more than 67108864 bytes"):
+    with pytest.raises(CouldNotRun, match="unpacks to more than 16777216 bytes"):
         events_in(record)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 200 * 1024
+
+
+def packed(content: bytes) -> str:
+    return b64encode(gzip.compress(content)).decode()
+
+
+def test_many_packed_entries_are_refused_before_one_is_unpacked() -> None:
+    """A ConfigMap holds ten entries that unpack to 63 MiB each. Only the fingerprint is ever packed."""
+    entries = {str(number): packed(bytes(63 << 20)) for number in range(10)}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CouldNotRun, match="only `fingerprint` may be packed"):
+        events_in({**RECORDS, "binaryData": {"fingerprint": packed(b"{}"), **entries}})
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 50 * 1024
+
+
+def test_a_fingerprint_of_countless_values_is_not_read() -> None:
+    """Each takes twenty times its length once it is read."""
+    with pytest.raises(CouldNotRun, match="holds more than 1048576 values"):
+        events_in({**RECORDS, "binaryData": {"fingerprint": packed(b'{"a":[' + b"[]," * (5 << 20) + b"1]}")}})
 
 
 @pytest.mark.parametrize("text", ["[]", "1", '"x"', "null", "{}", '{"kind": "residue"}'])

@@ -238,6 +238,47 @@ async def test_records_without_a_lease_lapse_in_the_same_way(port: TimedPort) ->
     assert (found.run, found.lease, at) == ("run-b", None, DURATION_S)
 
 
+def records(port: TimedPort, *runs: str) -> None:
+    for run in runs:
+        meta = {"name": f"offbus-run-{run}", "namespace": REF.namespace, "labels": {RECORDS_LABEL: run}}
+        port.store.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+
+
+@in_virtual_time
+async def test_records_that_cannot_be_finished_do_not_stop_the_others(port: TimedPort) -> None:
+    """Each is waited for on its own, and longer after each try."""
+    records(port, "00000000", "ffffffff")
+    async with watched(port) as watch:
+        found = [((await watch.expired()).run, anyio.current_time()) for _ in range(6)]
+    assert found == [
+        *(("00000000", 30.0), ("ffffffff", 30.0)),
+        *(("00000000", 60.0), ("ffffffff", 60.0)),
+        *(("00000000", 120.0), ("ffffffff", 120.0)),
+    ]
+
+
+@in_virtual_time
+async def test_records_that_come_without_a_lease_are_seen(port: TimedPort) -> None:
+    found, at = await expired(port, (100, partial(records, port, "run-b")))
+    assert (found.run, at) == ("run-b", 130)
+
+
+@in_virtual_time
+async def test_records_that_come_and_go_do_not_keep_a_lease_from_expiring(port: TimedPort) -> None:
+    await lease(port, "run-a/1@here").take()
+    found, at = await expired(port, *((5 * n, partial(records, port, f"r{n}")) for n in range(1, 6)))
+    assert (found.run, at) == ("run-a", DURATION_S)
+
+
+@in_virtual_time
+async def test_records_wait_for_the_lease_of_another_run(port: TimedPort) -> None:
+    """A cluster has one Lease; they are watched from its end on."""
+    records(port, "run-b")
+    await lease(port, "run-a/1@here").take()
+    async with watched(port) as watch, meanwhile((20, partial(port.store.remove, REF))):
+        assert ((await watch.expired()).run, anyio.current_time()) == ("run-b", 20 + DURATION_S)
+
+
 @in_virtual_time
 async def test_a_lease_that_was_given_up_in_time_never_lapses(port: TimedPort) -> None:
     await lease(port, "run-a/1@here").take()
