@@ -226,6 +226,8 @@ class UnfinishedRun:
     """Who holds it, or held it last, in words."""
     events: tuple[Event, ...]
     """Enough to rebuild a journal that reaches the environment as the options do; none when nothing was stored."""
+    damage: str = ""
+    """Why what was stored cannot be read."""
 
 
 @runtime_checkable

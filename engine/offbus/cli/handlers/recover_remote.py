@@ -17,7 +17,7 @@ from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.environment import FindsRuns, UnfinishedRun
-from offbus.errors import OffbusError, UsageError
+from offbus.errors import CouldNotRun, OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
@@ -64,7 +64,10 @@ def _chosen(found: Sequence[UnfinishedRun], wanted: str) -> Sequence[UnfinishedR
 
 
 def _show(run: UnfinishedRun) -> Exit:
-    say(f"run {run.run}: held by {run.holder}" + ("" if run.events else "; no events stored"))
+    stored = f"; {run.damage}" if run.damage else "" if run.events else "; no events stored"
+    say(f"run {run.run}: held by {run.holder}{stored}")
+    if run.damage:
+        return Exit.COULD_NOT_RUN
     if run.events:
         with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
             show_folder(bring_here(Path(scratch), run))
@@ -75,6 +78,9 @@ def _recover(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
     here = next((folder for folder in runs_in(base) if folder.id == run.run), None)
     if here is not None and here.unfinished.exists():
         return recover_folder(base, here, settle=settle)
+    if run.damage:
+        hint = "recover it on the machine where it ran, or from a copy of the run's folder"
+        raise CouldNotRun(f"run {run.run}: {run.damage}", hint=hint)
     folder = bring_here(base, run)
     try:
         return recover_folder(base, folder, settle=settle)

@@ -23,7 +23,6 @@ from typing import Any
 import anyio
 
 from offbus.errors import CouldNotRun, StepError
-from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event, EventKind
 from offbus_steps.kubernetes.objects import KubernetesObjects
@@ -35,6 +34,9 @@ RECORDS_LABEL = "offbus.dev/recorded-run"
 FINGERPRINT = "fingerprint"
 FINGERPRINT_BYTES = 384 * 1024
 """Of the fingerprint, compressed: a ConfigMap holds 1 MiB, and the undo records must fit beside it."""
+UNPACKED_BYTES, UNPACKED_VALUES = 16 << 20, 1 << 20
+"""Of the fingerprint, as it is read: the reaper has 512 MiB (deploy/base/reaper.yaml), an empty list takes 64 bytes.
+That of 20,000 nodes has a third of these values."""
 
 
 def records_name(run: str) -> str:
@@ -50,16 +52,15 @@ def run_of_records(records: Object) -> str:
 
 def events_in(records: Object) -> list[Event]:
     """The stored events. Raises CouldNotRun when they cannot be read."""
-    packed = (records.get("binaryData") or {}).values()
-    events: list[Event] = []
+    run, packed = run_of_records(records), records.get("binaryData") or {}
     try:
-        texts: list[str | bytes] = [*(records.get("data") or {}).values()]
-        texts += [_unpacked(base64.b64decode(one, validate=True)) for one in packed]
-        for text in texts:
-            event = checked(json.loads(text))
-            if event["run"] != run_of_records(records):
-                raise ValueError(f"one is of run {event['run']}")
-            events.append(event)
+        if packed.keys() - {FINGERPRINT}:
+            raise ValueError(f"only `{FINGERPRINT}` may be packed")
+        texts = (records.get("data") or {}).values()
+        events = [_of_run(run, checked(json.loads(text))) for text in texts]
+        if FINGERPRINT in packed:
+            text = _unpacked(base64.b64decode(packed[FINGERPRINT], validate=True))
+            events.append(_of_run(run, checked(json.loads(text))))
     except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
@@ -67,15 +68,28 @@ def events_in(records: Object) -> list[Event]:
     return events
 
 
+def _of_run(run: str, event: Event) -> Event:
+    if event["run"] != run:
+        raise ValueError(f"one is of run {event['run']}")
+    return event
+
+
 def _unpacked(packed: bytes) -> bytes:
-    """Of gzip, bounded by what an event may be: a small record can unpack to a thousand times its size."""
+    """Of gzip, bounded: a small record can unpack to a thousand times its size, and be read into twenty times that."""
     unpacking = zlib.decompressobj(wbits=31)
-    content = unpacking.decompress(packed, WHOLE_BYTES + 1)
-    if len(content) > WHOLE_BYTES:
-        raise ValueError(f"one unpacks to more than {WHOLE_BYTES} bytes")
+    content = unpacking.decompress(packed, UNPACKED_BYTES + 1)
+    if len(content) > UNPACKED_BYTES:
+        raise ValueError(f"one unpacks to more than {UNPACKED_BYTES} bytes")
     if not unpacking.eof:
         raise ValueError("one is cut off")
+    if _values(content) > UNPACKED_VALUES:
+        raise ValueError(f"one holds more than {UNPACKED_VALUES} values")
     return content
+
+
+def _values(text: bytes) -> int:
+    """At least as many as there are."""
+    return sum(text.count(one) for one in (b",", b"[", b"{"))
 
 
 class RunRecords:
@@ -90,10 +104,7 @@ class RunRecords:
 
     async def begin(self, events: Sequence[Event]) -> None:
         """Create the object, or take over the one that is there. Raises PortError, CouldNotRun."""
-        content: dict[str, Any] = {"data": {}}
-        for event in events:
-            for field, entries in _content(event).items():
-                content.setdefault(field, {}).update(entries)
+        content = _merged(events)
         labels = {"app.kubernetes.io/managed-by": "offbus", RECORDS_LABEL: self._run}
         meta = {"name": self._ref.name, "namespace": self._ref.namespace, "labels": labels}
         wanted = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, **content}
@@ -101,13 +112,7 @@ class RunRecords:
             made = await self._objects.create(wanted)
         except Conflict:
             found = await self._objects.get(self._ref)
-            stored = (key for key in (found.get("data") or {}) if key.startswith("undo-"))
-            lacking = sorted(key for key in stored if key not in content["data"])
-            if lacking:
-                raise CouldNotRun(
-                    f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
-                    hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
-                ) from None
+            self._refuse_older(found, content)
             made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
 
@@ -124,6 +129,10 @@ class RunRecords:
                 made = await self._resolve(event, content, err)
             self._version = made["metadata"]["resourceVersion"]
         return True
+
+    async def read(self) -> list[Event]:
+        """All events. Raises NotFound, CouldNotRun."""
+        return events_in(await self._objects.get(self._ref))
 
     async def end(self) -> None:
         """Nothing remains to undo: remove the object."""
@@ -143,14 +152,34 @@ class RunRecords:
                 raise _refusal(event, err) from err
         return found
 
+    def _refuse_older(self, found: Object, content: Mapping[str, Any]) -> None:
+        lacking = sorted(
+            key for key in (found.get("data") or {}) if key.startswith("undo-") and key not in content["data"]
+        )
+        if lacking:
+            raise CouldNotRun(
+                f"the journal here is older than the records in the cluster: it lacks {', '.join(lacking)}",
+                hint=f"finish the run from the cluster: run `offbus recover {self._run} --env kubernetes`",
+            )
+
+
+def _merged(events: Sequence[Event]) -> dict[str, Any]:
+    merged: dict[str, Any] = {"data": {}}
+    for event in events:
+        for field, entries in _content(event).items():
+            merged.setdefault(field, {}).update(entries)
+    return merged
+
 
 def _content(event: Event) -> dict[str, dict[str, str]]:
     """The fields of the ConfigMap that hold an event; none when it is a fingerprint that does not fit."""
     kind, data = EventKind(event["kind"]), event["data"]
     text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
     if kind is EventKind.FINGERPRINT:
-        packed = gzip.compress(text.encode(), mtime=0)
-        fits = len(packed) <= FINGERPRINT_BYTES
+        content = text.encode()
+        packed = gzip.compress(content, mtime=0)
+        readable = len(content) <= UNPACKED_BYTES and _values(content) <= UNPACKED_VALUES
+        fits = readable and len(packed) <= FINGERPRINT_BYTES
         return {"binaryData": {FINGERPRINT: base64.b64encode(packed).decode()}} if fits else {}
     key = {
         EventKind.UNDO_RECORDED: lambda: f"undo-{data['undo']:05d}",

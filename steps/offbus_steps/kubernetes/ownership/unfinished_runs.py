@@ -1,8 +1,9 @@
 """The unfinished runs that are stored in a cluster, ready to be finished by this process.
 
 The stored events say how their runner reached the cluster, with a kubeconfig that may be on another machine; here that
-is replaced by this process's own options. No owner counts as dead by what is written: `expired` is the version of the
-Lease that the caller itself watched unrenewed for its whole duration; without it, a takeover begins with watching.
+is replaced by this process's own options. Records that are damaged are told, and stop no other run. No owner counts as
+dead by what is written: `expired` is the version of the Lease that the caller itself watched unrenewed for its whole
+duration; without it, a takeover begins with watching.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,12 @@ from offbus.journal.events import Event, EventKind
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import LEASE, epoch_of, holder_in, run_in
-from offbus_steps.kubernetes.ownership.run_records import RECORDS_LABEL, events_in, run_of_records
+from offbus_steps.kubernetes.ownership.run_records import (
+    RECORDS_LABEL,
+    events_in,
+    records_name,
+    run_of_records,
+)
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import NotFound, Object, Ref
 
@@ -41,14 +47,29 @@ async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[U
     records = await _records(port, options)
     held = run_in(lease) if lease is not None else ""
     runs = dict.fromkeys([*([held] if held else ()), *records])
-    return [_unfinished(run, records.get(run), lease if run == held else None, options) for run in runs]
+    return [_or_damaged(run, records.get(run), lease if run == held else None, options) for run in runs]
 
 
 async def unfinished_run(
     port: KubernetesPort, options: KubernetesOptions, run: str, lease: Object | None
 ) -> UnfinishedRun:
     """One run, whose Lease (if it has one) the caller watched unrenewed. Raises PortError, CouldNotRun."""
-    return _unfinished(run, (await _records(port, options)).get(run), lease, options, watched=True)
+    records: Object | None = None
+    with suppress(NotFound):
+        records = await port.objects.get(Ref("ConfigMap", records_name(run), options.agent_namespace))
+    if records is not None and run_of_records(records) != run:
+        records = None
+    return _unfinished(run, records, lease, options, watched=True)
+
+
+def _or_damaged(
+    run: str, records: Object | None, lease: Object | None, options: KubernetesOptions
+) -> UnfinishedRun:
+    try:
+        return _unfinished(run, records, lease, options)
+    except CouldNotRun as err:
+        holder = holder_in(lease) if lease is not None else ""
+        return UnfinishedRun(run, holder or NOBODY, (), damage=err.message)
 
 
 async def _records(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:

@@ -21,4 +21,4 @@ def reaper_rights(package: str = "") -> tuple[Right, ...]:
     """For all installed undo types, or for one package's. Raises Invalid for a kind that offbus does not know."""
     used = CLUSTER_ACCESS.union(declared(installed(), UNDOS, package))
     own = (right for right in ADAPTER if right.scope is Scope.AGENTS)
-    return (*rights_of(used), *own)
+    return (*rights_of(used), *own, Right("watch", "", "configmaps", Scope.AGENTS))
