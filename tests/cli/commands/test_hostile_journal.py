@@ -1,5 +1,6 @@
 """A journal that somebody else wrote may hold anything in its texts: none of it drives a terminal or a CI log."""
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import reduce
@@ -16,9 +17,11 @@ from tests.cli.conftest import Offbus
 from tests.kits.cli.drill_journal import failing, killed, passing
 
 ESCAPE = "\x1b]0;pwned\x07\x1b[2J\x9b31m"
-COMMAND = "\n::error file=a::pwned\n##[error]pwned\r::stop-commands::x\u2028::error::\u2029"
+COMMAND = "\n::error file=a::pwned\n##[error]pwned a##vso[task.prependpath]/x ##teamcity[x] ###vso[x]\r::stop-commands::x\u2028::error::\u2029"
 REVERSED = "\u202epwned\u2066\ufeff"
 EVIL = f"::error::{ESCAPE}{COMMAND}{REVERSED}"
+OBEYED = re.compile(r"##[\w.]*\[")
+"""Anywhere in a line: GitHub's and Azure Pipelines' agents (`##vso[`), TeamCity."""
 HOSTILE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
 FREE = ("record", "evidence", "outputs", "state", "items", "planes", "versions")
 """Where the keys are anybody's choice, too."""
@@ -64,9 +67,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
 
 
 def harmless(text: str) -> None:
-    """Neither a character that a terminal obeys, nor a line that GitHub's runner obeys."""
+    """Neither a character that a terminal obeys, nor a line that a CI system obeys."""
     assert {one for one in text if one != "\n" and category(one) in HOSTILE} == set()
-    assert [one for one in text.split("\n") if one.lstrip().startswith("::") or "##[" in one] == []
+    assert [one for one in text.split("\n") if one.lstrip().startswith("::") or OBEYED.search(one)] == []
 
 
 @pytest.mark.parametrize(
