@@ -3,30 +3,33 @@
 Journals, reports, lock files, records of a cluster, names of files, and what faults, pods and nodes say come from
 outside. Printed as they are, an escape sequence drives the terminal, a bidirectional control reverses what is read, and
 a line end begins a line of its own: `::error::` there is a command of GitHub's runner, and so is `##[error]` anywhere
-in a line (actions/runner, src/Runner.Common/ActionCommand.cs). So such characters are spelt out, and such a command
-is broken; nothing is dropped, and what is printable already is returned as it is. Pure.
+in a line (actions/runner, src/Runner.Common/ActionCommand.cs), `##vso[…]` of Azure Pipelines' agent ("Logging commands"
+in its documentation) and `##teamcity[…]` ("Service messages"). So such characters are spelt out, and such a command is
+broken; nothing is dropped, and what is printable already is returned as it is. Pure.
 
 - `printable(text)` is one line, its spaces kept: for a whole line before it is printed.
 - `clean(text)` is one line, its white space joined: for a part of a line.
 - `printable_json(text)` is JSON that means the same: for JSON before it is printed.
 """
 
+import re
 from unicodedata import category
 
-__all__ = ["OLD_COMMAND", "clean", "printable", "printable_json"]
+__all__ = ["MARKED_COMMAND", "clean", "printable", "printable_json"]
 
 HOSTILE = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Co", "Cn"))
 """Unicode categories of characters that can change what a terminal shows, line ends among them."""
-COMMAND, OLD_COMMAND = "::", "##["
-"""How the commands of GitHub's runner begin: a line, white space aside, and anywhere in one."""
+COMMAND = "::"
+"""How a line that is a command of GitHub's runner begins, white space aside."""
+MARKED_COMMAND = re.compile(r"##(?=[\w.-]{0,64}\[)")
+"""How a command of a CI system begins that it obeys anywhere in a line; a heading in Markdown has a space there."""
 
 
 def printable(text: str) -> str:
     """The text as one line that is safe to print; control and direction characters are spelt `\\x1b`."""
     if not text.isprintable():
         text = "".join(one if category(one) not in HOSTILE else f"\\x{ord(one):02x}" for one in text)
-    if OLD_COMMAND in text:
-        text = text.replace(OLD_COMMAND, "#\\x23[")
+    text = MARKED_COMMAND.sub(r"#\\x23", text)
     if text.lstrip().startswith(COMMAND):
         text = text.replace(":", "\\x3a", 1)
     return text
@@ -39,7 +42,7 @@ def clean(text: object) -> str:
 
 def printable_json(text: str) -> str:
     """JSON whose strings have their hostile characters escaped, as JSON allows; line ends between values are kept."""
-    text = text.replace(OLD_COMMAND, "##\\u005b")
+    text = MARKED_COMMAND.sub(r"#\\u0023", text)
     if text.replace("\n", "").isprintable():
         return text
     return "".join(_escaped(one) if one != "\n" and category(one) in HOSTILE else one for one in text)

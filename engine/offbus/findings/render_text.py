@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from offbus.findings.model import Finding, Severity
-from offbus.printable import OLD_COMMAND, printable
+from offbus.printable import MARKED_COMMAND, printable
 
 __all__ = ["render", "wants_colour"]
 
@@ -75,4 +75,4 @@ def _cut(text: str) -> str:
 def _clean(text: str) -> str:
     """Without control characters: a file from outside must not drive the terminal, nor a CI runner. Keeps columns."""
     shown = "".join(c if c.isprintable() else ("�" if c != "\t" else " ") for c in text)
-    return shown.replace(OLD_COMMAND, "#�[")
+    return MARKED_COMMAND.sub("#�", shown)

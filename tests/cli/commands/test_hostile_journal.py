@@ -17,7 +17,8 @@ from tests.cli.conftest import Offbus
 from tests.kits.cli.drill_journal import failing, killed, passing
 
 ESCAPE = "\x1b]0;pwned\x07\x1b[2J\x9b31m"
-COMMAND = "\n::error file=a::pwned\n##[error]pwned a##vso[task.prependpath]/x ##teamcity[x] ###vso[x]\r::stop-commands::x\u2028::error::\u2029"
+AGENTS = "a##vso[task.prependpath]/x ##teamcity[x] ###vso[x]"
+COMMAND = f"\n::error file=a::pwned\n##[error]pwned {AGENTS}\r::stop-commands::x\u2028::error::\u2029"
 REVERSED = "\u202epwned\u2066\ufeff"
 EVIL = f"::error::{ESCAPE}{COMMAND}{REVERSED}"
 OBEYED = re.compile(r"##[\w.]*\[")
