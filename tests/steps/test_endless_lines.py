@@ -1,6 +1,7 @@
-"""A peer that sends a line without an end has failed, at every reader of lines; a real server sends it."""
+"""A peer that sends a line or a body without an end has failed, at every reader; a real server sends it."""
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,14 +15,20 @@ from offbus_sandbox.adapter.objects import LocalObjects
 from offbus_sandbox.adapter.traffic import LocalReply
 from offbus_sandbox.workload.endpoints import Endpoints, EndpointsFile
 from offbus_sandbox.workload.relay import BrokenError, Exchange, Relay
-from offbus_steps.kubernetes.rest.proxy import Proxied
+from offbus_steps.kubernetes.agents import KubernetesAgents
+from offbus_steps.kubernetes.objects import KubernetesObjects
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.kubernetes.rest.discovery import ServedKinds
+from offbus_steps.kubernetes.rest.proxy import Proxied, proxied_answer
 from offbus_steps.kubernetes.traffic import KubernetesReply
 from offbus_steps.port import PortError, Ref, Unavailable
 from offbus_steps.text_lines import LONGEST
+from tests.kits.steps.timed_api import Answer, answering
 
 pytestmark = pytest.mark.anyio
 
 POD = Ref("Pod", "worker-0", "drill")
+CALL = Call("GET", "/proxied")
 SAID = "did not end within"
 
 
@@ -60,6 +67,59 @@ async def test_a_target_of_a_local_cluster() -> None:
     ):
         with pytest.raises(PortError, match=SAID):
             await anext(LocalReply(POD, answer).lines())
+
+
+async def test_the_body_of_a_target_of_a_local_cluster() -> None:
+    async with (
+        endless() as port,
+        httpx.AsyncClient(trust_env=False) as client,
+        client.stream("GET", f"http://127.0.0.1:{port}/") as answer,
+    ):
+        with pytest.raises(PortError, match=SAID):
+            await LocalReply(POD, answer).read()
+
+
+async def test_the_body_of_a_target_behind_the_api_server() -> None:
+    async with (
+        endless() as port,
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/") as answer,
+    ):
+        reply = KubernetesReply(None, POD, Proxied(answer, None))  # type: ignore[arg-type]  # not asked
+        with pytest.raises(PortError, match=SAID):
+            await reply.read()
+
+
+async def test_a_refusal_of_a_target_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    """It is read as far as an API server's own answer can reach: then it is the target's."""
+    headers = {"content-type": "application/json"}
+    refusal = Answer(500, {"message": "x" * LONGEST}, headers, measured=False)
+    async with answering(tmp_path, lambda _: refusal) as (api, _), proxied_answer(api, CALL, POD) as answer:
+        assert answer.body is not None
+        assert len(answer.body) < LONGEST / 8
+        assert (await KubernetesReply(api, POD, answer).read()).startswith(b'{"message": "xxx')
+
+
+async def test_an_answer_of_an_agent(tmp_path: Path) -> None:
+    namespace = "/api/v1/namespaces/offbus-system"
+    agent = {
+        "metadata": {"name": "agent-0"},
+        "spec": {"nodeName": "n"},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    answers = {
+        f"GET {namespace}/pods?": Answer(body={"items": [agent], "metadata": {"resourceVersion": "1"}}),
+        f"GET {namespace}/secrets/": Answer(body={"data": {"token": b64encode(b"t").decode()}}),
+        f"GET {namespace}/pods/": Answer(body="x" * LONGEST, measured=False),
+    }
+
+    def says(call: str) -> Answer:
+        return next(answer for start, answer in answers.items() if call.startswith(start))
+
+    async with answering(tmp_path, says) as (api, _):
+        agents = KubernetesAgents(api, KubernetesObjects(api, ServedKinds(api)), "offbus-system")
+        with pytest.raises(Unavailable, match=SAID):
+            await agents.request("n", "GET", "/health", timeout=60)
 
 
 async def test_the_supervisor_s_watch() -> None:

@@ -20,16 +20,19 @@ __all__ = ["Answer", "TimedServer", "answering"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What comes back; of one that is not `whole`, the head alone."""
+    """What comes back; of one that is not `whole`, the head alone. One that is not `measured` does not say how long it
+    is: it ends with its connection."""
 
     status: int = 200
     body: Any = field(default_factory=dict)
     headers: Mapping[str, str] | None = None
     whole: bool = True
+    measured: bool = True
 
     def encoded(self) -> bytes:
         body = b"" if self.body is None or not self.whole else json.dumps(self.body).encode()
-        length = {"content-length": str(len(body)), "connection": "close"} if self.whole else {}
+        length = {"content-length": str(len(body))} if self.whole and self.measured else {}
+        length |= {"connection": "close"} if self.whole else {}
         lines = [f"{key}: {value}" for key, value in {**length, **(self.headers or {})}.items()]
         return "\r\n".join([f"HTTP/1.1 {self.status} Told", *lines, "", ""]).encode() + body
 
