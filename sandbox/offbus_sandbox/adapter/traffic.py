@@ -15,7 +15,7 @@ import httpx
 
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import NotFound, Objects, PortError, Ref, StreamingReply, Traffic, Unavailable
-from offbus_steps.text_lines import LineTooLong, lines_of
+from offbus_steps.text_lines import LineTooLong, lines_of, whole_of
 
 __all__ = ["LocalTraffic"]
 
@@ -80,7 +80,7 @@ class LocalReply(StreamingReply):
     async def read(self) -> bytes:
         """The whole body."""
         with breaking(self._to):
-            return await self._answer.aread()
+            return await whole_of(self._answer.aiter_bytes())
 
 
 @contextmanager

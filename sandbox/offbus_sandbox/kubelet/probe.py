@@ -63,8 +63,8 @@ class Probe:
                     path = str(http.get("path") or "/").encode()
                     url = httpx.URL(scheme="http", host=self.host, port=self.port, raw_path=path)
                     headers = [(h["name"], h["value"]) for h in http.get("httpHeaders") or ()]
-                    answer = await client.get(url, headers=headers)
-                    return 200 <= answer.status_code < 400
+                    async with client.stream("GET", url, headers=headers) as answer:
+                        return 200 <= answer.status_code < 400  # its body is not read, however long it is
                 _, writer = await asyncio.open_connection(self.host, self.port)
                 writer.close()
                 return True

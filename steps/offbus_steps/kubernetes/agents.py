@@ -18,6 +18,7 @@ from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.kubernetes.rest.proxy import Broken, breaking, proxied_answer
 from offbus_steps.port import Agents, NotFound, Object, PortError, Reply, Unavailable
+from offbus_steps.text_lines import LineTooLong, whole_of
 from offbus_steps.workloads.pods import is_ready, is_terminating
 
 __all__ = ["AGENT_LABELS", "AGENT_PORT", "TOKEN_SECRET", "KubernetesAgents"]
@@ -91,8 +92,11 @@ class KubernetesAgents(Agents):
         try:
             async with proxied_answer(self._api, call, target) as answer:
                 with breaking():
-                    read = answer.body if answer.body is not None else await answer.response.read()
+                    chunks = answer.response.content.iter_any()
+                    read = answer.body if answer.body is not None else await whole_of(chunks)
                 return Reply(answer.response.status, dict(answer.response.headers), read)
+        except LineTooLong as err:
+            raise Unavailable(f"{target}: {err}") from err
         except Broken as err:
             raise Unavailable(f"{target} broke the connection: {err.message}") from err
         except Unavailable:

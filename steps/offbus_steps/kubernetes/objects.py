@@ -18,6 +18,8 @@ __all__ = ["KubernetesObjects"]
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 """Items in one page of a list, as kubectl asks for."""
+LARGEST_LOG = 16 << 20
+"""Bytes of one container's log, from its beginning or from the first of the `tail` lines on (`limitBytes`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class KubernetesObjects(Objects):
         """A container's log."""
         # the API server wants a name where there are several
         container = container or main_container(await self.get(pod))
-        params = {"container": container} | ({"previous": "true"} if previous else {})
+        params = {"container": container, "limitBytes": str(LARGEST_LOG)}
+        params |= {"previous": "true"} if previous else {}
         if tail is not None:
             params["tailLines"] = str(tail)
         answer = await self.api.ask(

@@ -13,7 +13,7 @@ from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.proxy import Broken, Proxied, breaking, proxied_answer, whose_break
 from offbus_steps.port import PortError, Ref, StreamingReply, Traffic, Unavailable
-from offbus_steps.text_lines import LineTooLong, lines_of
+from offbus_steps.text_lines import LineTooLong, lines_of, whole_of
 
 __all__ = ["KubernetesTraffic"]
 
@@ -72,9 +72,11 @@ class KubernetesReply(StreamingReply):
             return self._answer.body
         try:
             with breaking():
-                return await self._answer.response.read()
+                return await whole_of(self._answer.response.content.iter_any())
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
+        except LineTooLong as err:
+            raise PortError(f"{self._to}: {err}") from err
 
 
 async def _at_once(body: bytes) -> AsyncIterator[bytes]:

@@ -21,6 +21,7 @@ from offbus_steps.kubernetes.rest.connection import Connection
 from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.port import Forbidden, Object, PortError, Unavailable
+from offbus_steps.text_lines import LineTooLong, whole_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -32,6 +33,8 @@ PATIENCE_S = 20.0
 ATTEMPT_S = 30.0
 """For one attempt: the server's own limit for plain requests is 60 s."""
 CONNECT_S = 5.0
+LARGEST_ANSWER = 256 << 20
+"""Bytes, of the API server: a page of a list is the largest. Logs and answers through its proxy have their own."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 LARGE = 1 << 20
 KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
@@ -208,7 +211,10 @@ async def _read(call: Call, response: "aiohttp.ClientResponse") -> Answer:
     import aiohttp
 
     try:
-        return Answer(response.status, response.headers, await response.read())
+        body = await whole_of(response.content.iter_any(), LARGEST_ANSWER)
+        return Answer(response.status, response.headers, body)
+    except LineTooLong as err:
+        raise _lost(call, err) from err
     except (aiohttp.ClientError, TimeoutError, OSError) as err:
         raise _lost(call, err) from err
     finally:

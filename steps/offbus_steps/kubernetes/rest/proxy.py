@@ -39,7 +39,7 @@ class Proxied:
 
     response: "aiohttp.ClientResponse"
     body: bytes | None
-    """Set when the body was read whole."""
+    """Set when the body was read, whole or, of a refusal that does not end, its first `LARGEST_STATUS` bytes."""
 
 
 @asynccontextmanager
@@ -53,8 +53,8 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         if response.status >= 400 and is_json and (response.content_length or 0) <= LARGEST_STATUS:
             with breaking():
-                body = await response.read()
-            status = status_in(body)
+                body = await _beginning(response)
+            status = status_in(body) if len(body) <= LARGEST_STATUS else None
             if status is not None:
                 message = str(status.get("message", ""))
                 if message.startswith(UNREACHED):
@@ -64,6 +64,15 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
                 # missing permissions are a failure of the path, never of the target
                 raise Unavailable(err.message, hint=err.hint) if isinstance(err, Forbidden) else err
         yield Proxied(response, body)
+
+
+async def _beginning(response: "aiohttp.ClientResponse") -> bytes:
+    pieces: list[bytes] = []
+    async for chunk in response.content.iter_any():
+        pieces.append(chunk)
+        if sum(map(len, pieces)) > LARGEST_STATUS:
+            break
+    return b"".join(pieces)
 
 
 @contextmanager
