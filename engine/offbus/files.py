@@ -19,8 +19,9 @@ _KINDS = {
 }
 
 
-def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a file, at most `most` + 1 of them: more means that it is too large.
+def read_bounded(path: Path, most: int, *, whole: bool = False) -> bytes:
+    """The bytes of a file, at most `most` + 1 of them: more means that it is too large. With `whole`, one that says so
+    is not read at all, but raises OSError: a sparse file is large for nothing.
 
     Raises OSError, also for a pipe, a device and whatever else is no file: reading it might never end; and for a name
     that no file can have.
@@ -31,9 +32,12 @@ def read_bounded(path: Path, most: int) -> bytes:
         why = "its name holds a NUL" if "\0" in str(path) else "its name is not valid"
         raise OSError(errno.EINVAL, why, str(path)) from err
     try:
-        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        found = os.fstat(fd)
+        kind = stat.S_IFMT(found.st_mode)
         if kind != stat.S_IFREG:
             raise OSError(errno.EINVAL, f"it is {_KINDS.get(kind, 'something else')}, not a file", str(path))
+        if whole and found.st_size > most:
+            raise OSError(errno.EFBIG, f"it is larger than {most >> 30} GiB", str(path))
         with open(fd, "rb", closefd=False) as file:
             return file.read(most + 1)
     finally:

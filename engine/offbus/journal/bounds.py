@@ -12,7 +12,7 @@ from typing import Any
 
 from offbus.journal.events import EventKind
 
-__all__ = ["TOLD_BYTES", "WHOLE", "WHOLE_BYTES", "cut"]
+__all__ = ["DEEPEST", "TOLD_BYTES", "WHOLE", "WHOLE_BYTES", "cut", "too_deep"]
 
 WHOLE = frozenset(
     (EventKind.RUN_STARTED, EventKind.ENVIRONMENT_OPENED, EventKind.UNDO_RECORDED, EventKind.FINGERPRINT)
@@ -22,6 +22,8 @@ WHOLE_BYTES = 64 * 1024 * 1024
 """Of one line of those kinds: a fingerprint of 20,000 pods has about 10 MB."""
 TOLD_BYTES = 64 * 1024
 """Of one line of any other kind."""
+DEEPEST = 100
+"""Levels of an event, itself the first: what writes reports goes to some 250, and a report nests an event deeper."""
 MARKER = "… ({} more)"
 """Replaces what was cut."""
 ROUNDS = ((8192, 64, 8), (1024, 32, 6), (128, 8, 4))
@@ -32,6 +34,18 @@ def cut(value: object, tightness: int = 0) -> Any:
     """`value` as JSON values, none of them larger than the bounds of that tightness (0, 1 or 2)."""
     text, items, depth = ROUNDS[tightness]
     return _cut(value, text, items, depth)
+
+
+def too_deep(body: bytes, event: object) -> bool:
+    """Whether an event is nested deeper than `DEEPEST`; `body` is its JSON, which nearly always tells at once."""
+    return body.count(b"[") + body.count(b"{") > DEEPEST and _deeper(event, DEEPEST)
+
+
+def _deeper(value: object, most: int) -> bool:
+    if not isinstance(value, Mapping | list | tuple):
+        return False
+    inner = value.values() if isinstance(value, Mapping) else value
+    return most == 0 or any(_deeper(one, most - 1) for one in inner)
 
 
 def _cut(value: object, text: int, items: int, depth: int) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from offbus.errors import JournalError
-from offbus.journal.bounds import ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut
+from offbus.journal.bounds import DEEPEST, ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut, too_deep
 from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
 from offbus.journal.schemas import DATA
 
@@ -40,8 +40,11 @@ def encode(event: Mapping[str, Any]) -> bytes:
         if whole:
             raise JournalError(f"an event of kind {event['kind']} is not JSON: {err}") from err
         return _cut_to_fit(event)
-    if len(body) <= (WHOLE_BYTES if whole else TOLD_BYTES):
+    deep = too_deep(body, event)
+    if len(body) <= (WHOLE_BYTES if whole else TOLD_BYTES) and not deep:
         return _line(body)
+    if whole and deep:
+        raise JournalError(f"an event of kind {event['kind']} is nested deeper than {DEEPEST} levels")
     if whole:
         raise JournalError(f"an event of kind {event['kind']} is too large ({len(body)} bytes)")
     return _cut_to_fit(event)
@@ -79,6 +82,8 @@ def decode(line: bytes) -> Event:
         event = json.loads(body + b"}")
     except (ValueError, RecursionError) as err:
         raise DamagedLine(f"the line is not JSON: {err}") from err
+    if too_deep(body, event):
+        raise DamagedLine(f"the line is nested deeper than {DEEPEST} levels")
     return checked(event)
 
 

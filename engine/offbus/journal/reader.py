@@ -6,7 +6,9 @@ off. Any other line that is no event means that the file was changed: the events
 it are still returned, and `damage` says where, so that what is known can still be undone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from offbus.errors import JournalError
@@ -14,10 +16,12 @@ from offbus.files import read_bounded
 from offbus.journal.codec import DamagedLine, NewerFormat, decode, salvage
 from offbus.journal.events import Event
 
-__all__ = ["Damage", "Journal", "read_journal"]
+__all__ = ["MOST_TOLD", "Damage", "Journal", "read_journal", "told_damage"]
 
 LARGEST = 1 << 30
 """Bytes: seven times the journal of 100,000 steps."""
+MOST_TOLD = 100
+"""Damaged lines that are told one by one: each byte of a file may be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,9 @@ class Journal:
     path: Path
     events: list[Event] = field(default_factory=list)
     damage: list[Damage] = field(default_factory=list)
+    """The first `MOST_TOLD` damaged lines."""
+    more_damage: int = 0
+    """How many more there are."""
     torn_bytes: int = 0
     """Length of an incomplete last line."""
     good_bytes: int = 0
@@ -58,7 +65,7 @@ class Journal:
 def read_journal(path: Path) -> Journal:
     """Read a journal. Raises JournalError when it cannot be read at all, NewerFormat when it is of a newer offbus."""
     try:
-        raw = read_bounded(path, LARGEST)
+        raw = read_bounded(path, LARGEST, whole=True)
     except OSError as err:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
     if len(raw) > LARGEST:
@@ -69,36 +76,49 @@ def read_journal(path: Path) -> Journal:
         raise NewerFormat(f"cannot read the journal {path}: {err.message}", hint=err.hint) from err
 
 
+def told_damage(journal: Journal) -> Iterator[str]:
+    """Where a journal is damaged, and why, in words; not more lines than a person reads."""
+    for one in journal.damage:
+        yield f"{journal.path}:{one.line}: {one.why}; the line is skipped"
+    if journal.more_damage:
+        yield f"{journal.path}: and {journal.more_damage} more damaged lines, which are skipped"
+
+
 def _read(path: Path, raw: bytes) -> Journal:
     journal = Journal(path)
-    lines = raw.split(b"\n")
-    tail = lines.pop()
-    for number, line in enumerate(lines, start=1):
-        _take(journal, line + b"\n", number)
-        journal.good_bytes += len(line) + 1
-    if tail and _take_salvaged(journal, tail):  # an event without its line end
-        end = tail.rfind(b'"}') + 2
-        journal.good_bytes += end
-        journal.unended = True
-        journal.torn_bytes = len(tail) - end
-    else:  # a piece of one, or nothing
-        journal.torn_bytes = len(tail)
+    for number, line in enumerate(BytesIO(raw), start=1):
+        if line.endswith(b"\n"):
+            _take(journal, line, number)
+            journal.good_bytes += len(line)
+        elif _take_salvaged(journal, line):  # an event without its line end
+            end = line.rfind(b'"}') + 2
+            journal.good_bytes += end
+            journal.unended = True
+            journal.torn_bytes = len(line) - end
+        else:  # a piece of one
+            journal.torn_bytes = len(line)
     return journal
+
+
+def _note(journal: Journal, line: int, why: str) -> None:
+    if len(journal.damage) < MOST_TOLD:
+        journal.damage.append(Damage(line, why))
+    else:
+        journal.more_damage += 1
 
 
 def _take(journal: Journal, line: bytes, number: int) -> None:
     try:
         event = decode(line)
     except DamagedLine as err:
-        journal.damage.append(Damage(number, err.message))
+        _note(journal, number, err.message)
         journal.lost_at_end = 0 if _take_salvaged(journal, line) else journal.lost_at_end + 1
         return
     if not _follows(journal, event):
-        journal.damage.append(Damage(number, f"event {event['seq']} is out of order"))
+        _note(journal, number, f"event {event['seq']} is out of order")
         return
     if event["seq"] != journal.next_seq and not journal.damage:
-        missing = f"event {journal.next_seq} is missing before {event['seq']}"
-        journal.damage.append(Damage(number, missing))
+        _note(journal, number, f"event {journal.next_seq} is missing before {event['seq']}")
     journal.events.append(event)
     journal.lost_at_end = 0
 

@@ -15,6 +15,7 @@ from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
 from offbus.errors import UsageError
 from offbus.exits import Exit, worst
+from offbus.journal.reader import told_damage
 from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
@@ -166,8 +167,8 @@ def show_plan(folder: RunFolder, plan: Recovery) -> None:
         why = refused(entry.undo, plan.journal.run or "")
         todo.append(f"{entry.title} ({entry.undo.phase})" + (f": {why}" if why else ""))
     todo += [f"{one.title}: not possible here: {one.why}" for one in plan.missing]
-    for one in plan.journal.damage:
-        say(f"offbus: {folder.journal}:{one.line}: {one.why}; the line is skipped", err=True)
+    for one in told_damage(plan.journal):
+        say(f"offbus: {one}", err=True)
     say(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         say(f"  {line}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from offbus.cli.output import say
 from offbus.cli.views.screen import Screen, wants_colour
 from offbus.errors import CouldNotRun, UsageError
-from offbus.journal.reader import Journal, read_journal
+from offbus.journal.reader import Journal, read_journal, told_damage
 from offbus.printable import printable_json
 from offbus.report.fold import fold
 from offbus.report.model import Report
@@ -21,8 +21,8 @@ def show_report(wanted: str, *, runs: Path | None, form: str, output: Path | Non
     """Print a run's report, or write it to a file. Raises UsageError, CouldNotRun."""
     folder = find_run((runs or default_runs()).resolve(), wanted)
     journal = read_journal(folder.journal)
-    for one in journal.damage:
-        say(f"offbus: {journal.path}:{one.line}: {one.why}; the line is skipped", err=True)
+    for one in told_damage(journal):
+        say(f"offbus: {one}", err=True)
     report = _folded(folder, journal)
     if output is not None:
         text = _formatted(report, folder, form, colour=False)
