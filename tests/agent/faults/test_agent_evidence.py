@@ -338,6 +338,23 @@ def test_what_one_pod_forges_leaves_room_for_the_others(agent, node):
 
 
 @pytest.mark.usefixtures("living")
+@pytest.mark.parametrize("planes", [["cuda"], ["nvml"]], ids=["of nobody", "of a plane that was not armed"])
+def test_what_one_pod_forges_is_told_in_few_lines(agents, node, planes):
+    """A table of 511 rows, each another lie, again and again."""
+    agent = agents.start()
+    agent.client.timeout = 20
+    generation = agent.post("/faults", request(planes=planes), expect=201)["generation"]
+    namespace = 0 if planes == ["cuda"] else Path("/proc/self/ns/pid").stat().st_ino
+    for first in (1, 1000):
+        with node.events.open("r+b", buffering=0) as file:
+            file.seek(ctypes.sizeof(EventsHeader))
+            file.write(forged_rows(generation, first, namespace))
+        assert agent.get("/faults/f1")["first_faulted"] == []
+    log = agent.stop()[1]
+    assert 0 < len(log.splitlines()) < 10
+
+
+@pytest.mark.usefixtures("living")
 def test_a_row_of_a_pid_namespace_that_its_pod_never_had_counts_for_nobody(agents, node):
     agent = agents.start()
     generation = agent.post("/faults", request(), expect=201)["generation"]
