@@ -82,6 +82,7 @@ async def test_an_arming_waits_for_a_look_for_a_bounded_time(node: Node) -> None
     wanted = FaultRequest(id="f2", run="r1", epoch=1, xid=79, gpus=[GPU1], planes=["cuda"], ttl_s=60)
     async with armed(node, ttl_s=3600, answered=0) as (watched, _):
         with anyio.fail_after(60):
-            fault, _ = await watched.agent.faults.create(wanted)
-        assert fault.state is State.ARMED
+            await watched.agent.collector.look_around()
         assert anyio.current_time() == pytest.approx(collector.CENSUS_WITHIN_S)
+        fault, _ = await watched.agent.faults.create(wanted)
+        assert fault.state is State.ARMED
