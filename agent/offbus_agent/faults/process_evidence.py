@@ -3,7 +3,8 @@
 Job: say which processes, counts and first faulted calls the rows of an arming show. A row is written by an untrusted
 process: a record counts only with the code that was armed, on a GPU of the fault, at a time between arming and now, and
 the pid is looked up in /proc (`processes`): one of another pod than the file's is not counted. What does not fit is
-left out and logged once. It changes no fault: the registry does, once `collector` passes on what was seen.
+left out, and logged once for each pod. It changes no fault: the registry does, once `collector` passes on what was
+seen.
 """
 
 import logging
@@ -73,7 +74,8 @@ class Evidence:
         self._census_ns = 0
         self._namespaces: set[tuple[str, int]] = set()
         """Pods, and the pid namespaces that they were seen to have."""
-        self._unverified: set[tuple[int, Plane | None, _Key]] = set()
+        self._told: set[tuple[str, int, str]] = set()
+        """Of which pod, which generation or 0, and of what kind: a pod may have as many lies as it likes."""
 
     def look_around(self) -> None:
         """Remember which processes a fault can affect: one may end before its failed call is read."""
@@ -107,7 +109,7 @@ class Evidence:
         other = self._found[_key(pod, row)].pod_uid
         if other != pod:
             where = other or "a pid namespace that none of its processes was seen in"
-            self._log_once((0, None, _key(pod, row)), f"pod {pod} reports pid {row.pid}, which is in {where}")
+            self._tell_once((pod, 0, "pid"), f"pod {pod} reports pid {row.pid}, which is in {where}")
         return other == pod
 
     def _seen(self, arming: Arming, rows: Sequence[tuple[str, ProcessRow]]) -> Seen:
@@ -137,8 +139,10 @@ class Evidence:
                 continue
             why = _why_unverified(arming, plane, call)
             if why:
-                told = f"fault {arming.fault}: pid {row.pid} claims a {plane.value} call that {why}"
-                self._log_once((row.generation, plane, _key(pod, row)), told)
+                told = (
+                    f"fault {arming.fault}: pid {row.pid} of pod {pod} claims a {plane.value} call that {why}"
+                )
+                self._tell_once((pod, row.generation, plane.value), told)
             else:
                 calls.append(self._call(arming, plane, pod, row, call))
         return calls
@@ -196,11 +200,11 @@ class Evidence:
         self._namespaces |= look.namespaces
         for one in look.too_long:
             told = f"pod {one.pod_uid}: process {one.host_pid} has too many mappings to be looked at: it is not found"
-            self._log_once((0, None, (str(one.pod_uid), 0, one.host_pid or 0, 0)), told)
+            self._tell_once((str(one.pod_uid), 0, "maps"), told)
 
-    def _log_once(self, about: tuple[int, Plane | None, _Key], what: str) -> None:
-        if about not in self._unverified and len(self._unverified) < _MOST_REMEMBERED:
-            self._unverified.add(about)
+    def _tell_once(self, about: tuple[str, int, str], what: str) -> None:
+        if about not in self._told and len(self._told) < _MOST_REMEMBERED:
+            self._told.add(about)
             _log.warning("%s", what)
 
 
