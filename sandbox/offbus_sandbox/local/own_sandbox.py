@@ -11,9 +11,11 @@ import errno
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from offbus.errors import CouldNotRun
 from offbus.run_origin import state_home
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import is_running
@@ -33,13 +35,14 @@ def own_of(run_dir: Path) -> Path:
 
 
 def make_own(layout: Layout, run_dir: Path) -> None:
-    """Make the folder of a new one, and remove those whose runs' folders are gone. Raises CouldNotRun, OSError."""
+    """Make the folder of a new one, and remove those whose runs' folders are gone. Raises OSError."""
     for other in _all().glob(f"*/{RUN}"):
-        if not Path(os.fsdecode(other.read_bytes())).exists():
-            left = Layout.of(other.parent)
-            if not is_running(left) and not leftovers(left):
-                shutil.rmtree(left.real)
-                left.forget_alias()
+        with suppress(OSError, CouldNotRun):  # another run may be removing it, too
+            if not Path(os.fsdecode(other.read_bytes())).exists():
+                remaining = Layout.of(other.parent)
+                if not is_running(remaining) and not leftovers(remaining):
+                    shutil.rmtree(remaining.real)
+                    remaining.forget_alias()
     layout.make()
     (layout.real / RUN).write_bytes(os.fsencode(run_dir.resolve()))
 

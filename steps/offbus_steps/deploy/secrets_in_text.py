@@ -25,7 +25,7 @@ EVERYDAY = re.compile(r"(?i)|true|false|yes|no|on|off|none|null|auto|-?[0-9]{1,5
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """One found value: its place, and whether its name says that it is a secret."""
+    """One found value: its location, and whether its name says that it is a secret."""
 
     start: int
     end: int
