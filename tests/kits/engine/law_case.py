@@ -10,7 +10,7 @@ from pydantic import Field
 
 from offbus import dag
 from tests.kits.engine.world_acts import ActParams, Brief, Effect, Ending
-from tests.kits.engine.world_undos import UNDO_TYPES
+from tests.kits.engine.world_undos import UNDO_TYPES, WATCHED
 
 __all__ = ["Around", "PlannedStep", "around", "steps"]
 
@@ -73,7 +73,7 @@ ODD = weighted(
 ENDINGS = weighted(dict.fromkeys(get_args(Ending), 1) | {"passes": 110, "retry": 8, "stubborn": 4})
 EFFECT = weighted(
     {None: 100}
-    | {(undo, ()): 1 for undo in UNDO_TYPES}
+    | {(undo, ()): 1 for undo in UNDO_TYPES if undo not in WATCHED}
     | {("restore_key", ()): 20, ("disarm", ()): 35, ("slow", ()): 20}
     | {(undo, ("takes",)): 10 for undo in ("restore_key", "disarm", "slow")}
     | {(undo, odd): 1 for undo in ("restore_key", "disarm") for odd in (("meddled",), ("shared", "takes"))}

@@ -145,6 +145,9 @@ class Unregistered(RestoreKey):
     """An undo type that no entry point names."""
 
 
+WATCHED = frozenset({"settled", "unsettled", "restless", "settles_once"})
+"""Watched after the undo, where a signal changes nothing any more, and put back, so that they take effect again: they
+have tests of their own."""
 UNDO_TYPES: dict[str, type[RestoreKey]] = {
     "restore_key": RestoreKey,
     "disarm": Disarm,
