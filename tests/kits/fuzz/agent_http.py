@@ -7,9 +7,10 @@ body may spell a status line. Tasks of a connection end before the next one begi
 import asyncio
 import socket
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from offbus_agent.agent import NodePaths, open_agent
 from offbus_agent.faults.policy import Policy
@@ -22,6 +23,8 @@ __all__ = ["answers"]
 
 TURNS = 20
 """Of the loop, for what a part of the input makes it do; a request may wait for the rest of itself."""
+P = ParamSpec("P")
+T = TypeVar("T")
 ANSWERED_S = 60
 """A watchdog: none waits for anything but a fault, and there is none."""
 
@@ -31,6 +34,11 @@ def answers(data: bytes) -> list[tuple[str, int]]:
     return _served().connection(data)
 
 
+async def _inline(func: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """No thread: a connection is given turns of the loop, not time."""
+    return func(*args, **kwargs)
+
+
 class _Served:
     def __init__(self) -> None:
         self._place = tempfile.TemporaryDirectory(prefix="offbus-fuzz-")
@@ -38,7 +46,8 @@ class _Served:
         node.state.parent.mkdir(parents=True)
         store = Store(node.state, "boot")
         store.load()
-        agent = open_agent(NodePaths("node-1", node.root, node.kmsg, node.state), Policy(), store)
+        place = NodePaths("node-1", node.root, node.kmsg, node.state)
+        agent = open_agent(place, Policy(), store, in_thread=_inline)
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(self._complain)
         self._complaints: list[dict[str, Any]] = []
