@@ -29,8 +29,12 @@ SAY = ["python3", "-c", "import signal; print('hello from the pod', flush=True);
 TELL = [
     "python3",
     "-c",
-    "import os, signal; print('hello, my key is', os.environ['OPENAI_KEY'], flush=True); signal.pause()",
+    (
+        "import os, signal, socket; print('hello, my key is', os.environ['OPENAI_KEY'], flush=True); "
+        "told = socket.create_server((os.environ['POD_IP'], 8000)); signal.pause()"
+    ),
 ]
+"""Serves once it has printed."""
 SECRETS = {
     "HF_TOKEN": "hf_very_secret",
     "OPENAI_KEY": "sk-very-secret",
@@ -92,7 +96,10 @@ async def test_the_guard_of_namespaces_holds_for_the_new_one(sandbox: Layout, tm
 
 
 async def test_logs_events_and_manifests_are_kept_without_secrets(sandbox: Layout, tmp_path: Path) -> None:
-    talking(tmp_path, TELL)
+    obj = talking(tmp_path, TELL)
+    container = obj["spec"]["template"]["spec"]["containers"][0]
+    container["readinessProbe"] = {"tcpSocket": {"port": 8000}}
+    (tmp_path / "target.yaml").write_text(json.dumps(obj))
     async with bench(sandbox, tmp_path) as one:
         out = await one.run(DEPLOY, manifest="target.yaml", port=8000)
         collector = next(undo for undo in one.undos if undo.describe().startswith("collect"))
