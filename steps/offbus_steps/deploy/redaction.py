@@ -90,7 +90,13 @@ class Redaction:
             return self._fields(value, key)
         if isinstance(value, list):
             words = [self._cleaned(one, key) for one in value]
-            return self._command(words) if words and all(isinstance(one, str) for one in words) else words
+            if not all(isinstance(one, str) for one in words):
+                return words
+            # A command line, without the values of `--hf-token X`; those within a word are out already.
+            found: dict[int, list[Secret]] = {}
+            for number, one in secrets_of_words(words):
+                found.setdefault(number, []).append(one)
+            return [self._taken_out(word, found.get(number, [])) for number, word in enumerate(words)]
         if not isinstance(value, str):
             return value
         if key in _PROSE:
@@ -137,13 +143,6 @@ class Redaction:
         return self._left_out(
             value if isinstance(value, str) else json.dumps(value), sure=sounds_secret(name)
         )
-
-    def _command(self, words: list[str]) -> list[str]:
-        """A command line without the values of `--hf-token X`; those within a word are out already."""
-        found: dict[int, list[Secret]] = {}
-        for number, one in secrets_of_words(words):
-            found.setdefault(number, []).append(one)
-        return [self._taken_out(word, found.get(number, [])) for number, word in enumerate(words)]
 
     def _line(self, text: str) -> str:
         """A string that may be a command line, a URL, or a configuration."""

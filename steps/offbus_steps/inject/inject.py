@@ -135,9 +135,10 @@ class Firing:
         await _require_pods(cluster, location, self.planes)
         cluster.leases.check()
         mark = cluster.log.mark()
+        holding = [pod.ref.name for pod in location.holding]
         declared = ctx.fault_declared(
             fault=fault.id,
-            subject=f"{location.node} ({', '.join(_named(location))})",
+            subject=f"{location.node} ({', '.join(holding or location.gpus)})",
             planes={plane: MISSING_PROOF[plane] for plane in fault.planes},
         )
         seen = {"injected_seq": declared.seq, "injected_ns": declared.mono_ns, "mark": mark}
@@ -167,11 +168,6 @@ class Firing:
         attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
         self.cluster.observer.check(attention)
         attention()
-
-
-def _named(location: Location) -> Sequence[str]:
-    """The pods that hold the faulted GPUs; the GPUs themselves when no pod of the target does."""
-    return [pod.ref.name for pod in location.holding] or location.gpus
 
 
 async def _look_at_breaker(ctx: Context, cluster: Cluster) -> None:

@@ -110,9 +110,13 @@ class Lift:
         if node.is_clear:
             return Lifted(Way.OWN_WORK if node.reacted else "")
         stage = await self._stage()
-        tried = {Way.OWN_WORK: self._own_work, Way.CLEAR: self._clear, Way.CANCEL: self._cancel}
         for way in WAYS[stage]:
-            if alive := await tried[way]():
+            if way is Way.OWN_WORK:
+                await self._wait(lambda: node.is_clear or node.now.state in FINAL)
+            elif way is Way.CLEAR:
+                if await self._send_clear():
+                    await self._wait(lambda: node.is_clear)
+            elif alive := await self._cancel():
                 return Lifted(stage=stage, alive=alive)
             if node.is_clear or (way is Way.CANCEL and not node.is_held):
                 return Lifted(way, stage)
@@ -130,15 +134,6 @@ class Lift:
         if names.CORDONED_ANNOTATION in node.annotations and not node.cordoned:
             return Stage.DRY_RUN
         return Stage(node.state) if node.state in set(Stage) else Stage.QUARANTINED
-
-    async def _own_work(self) -> str:
-        await self._wait(lambda: self.node.is_clear or self.node.now.state in FINAL)
-        return ""
-
-    async def _clear(self) -> str:
-        if await self._send_clear():
-            await self._wait(lambda: self.node.is_clear)
-        return ""
 
     async def _cancel(self) -> str:
         """Have the responder cancel its event. Returns what it may still do when it does not."""

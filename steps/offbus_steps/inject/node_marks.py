@@ -119,13 +119,12 @@ class NodeMarks:
         return {**now, "spec": spec}
 
     def _events_of_others(self, annotations: Mapping[str, str]) -> dict[str, str]:
-        retained = [
-            one for one in quarantine_events(annotations) if not self._is_new_and_ours(event_finding(one))
-        ]
+        retained = []
+        for one in quarantine_events(annotations):
+            found = event_finding(one)
+            if found is None or found in self.tracked or not self.cause.made(found):
+                retained.append(one)
         return {names.QUARANTINE_EVENTS: json.dumps(retained, separators=(",", ":"))}
-
-    def _is_new_and_ours(self, found: Finding | None) -> bool:
-        return found is not None and found not in self.tracked and self.cause.made(found)
 
     def _condition(self, now: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """A condition without the fault's entries; as it was before, or nothing, when it has no other."""

@@ -66,9 +66,14 @@ class RestartFaulted(Undo):
         faulted = await self._faulted(cluster)
         restarted = []
         for holder in self.holders:
-            if faulted and await self._is_same_process(cluster, holder):
-                await self._restart(cluster, holder)
-                restarted.append(holder.name)
+            if not faulted or not await self._is_same_process(cluster, holder):
+                continue
+            restarted.append(holder.name)
+            try:
+                await cluster.port.objects.delete(holder.ref, uid=holder.uid)
+            except (NotFound, Conflict):
+                continue  # it went by itself
+            await until_gone(cluster.port.objects, holder.ref, holder.uid)
         if restarted:
             return UndoResult.restored(f"restarted {', '.join(restarted)}", pods=restarted)
         return UndoResult.nothing("no faulted process still runs", faulted=faulted)
@@ -88,10 +93,3 @@ class RestartFaulted(Undo):
         if not isinstance(pod, PodProjection) or not pod.shim or pod.node != self.node:
             return False
         return pod.uid == holder.uid and pod.restarts == holder.restarts and pod.active
-
-    async def _restart(self, cluster: Cluster, holder: Holder) -> None:
-        try:
-            await cluster.port.objects.delete(holder.ref, uid=holder.uid)
-        except (NotFound, Conflict):
-            return
-        await until_gone(cluster.port.objects, holder.ref, holder.uid)

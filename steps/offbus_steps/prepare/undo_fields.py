@@ -14,7 +14,6 @@ from offbus_steps.object_names import unnamed
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.residue.patching import MORE_CHANGED, change, rest_of
-from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import rolled_out
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.fields import Decision, Field, decide, restore
@@ -123,14 +122,17 @@ class RestoreFields(Undo):
         generation = changed["metadata"]["generation"]
         own = (changed["metadata"].get("labels") or {}).get(RUN_LABEL) == run
         with move_on_after(OWN_ROLLOUT_S if own else None):
-            await cluster.log.until(lambda world: _as_before(world, target, generation, keeps=keeps) or None)
+            # A lagging status is not enough: the pods have to be without the shim, too.
+            await cluster.log.until(
+                lambda world: (
+                    (
+                        rolled_out(world, target, generation)
+                        and (keeps or not any(pod.shim for pod in target_pods(world, target)))
+                    )
+                    or None
+                )
+            )
 
     @property
     def _ref(self) -> Ref:
         return Ref(self.kind, self.name, self.namespace)
-
-
-def _as_before(world: World, target: Target, generation: int, *, keeps: bool) -> bool:
-    """A lagging status is not enough: the pods have to be without the shim, too."""
-    loaded = any(pod.shim for pod in target_pods(world, target))
-    return rolled_out(world, target, generation) and (keeps or not loaded)

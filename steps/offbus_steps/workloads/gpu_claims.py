@@ -46,9 +46,11 @@ def claim_conflict(gpu: str, here: Iterable[Mapping[str, Any]], target: Collecti
     `here` are the pods of the GPU's node, `target` the uids of the pods among them that are meant.
     """
     claims = [(pod, devices) for pod in here if gpu in _uuids(devices := _claimed(pod))]
-    shared = all(
-        any(one.startswith(f"{gpu}::") for one in devices) or _shares(pod) for pod, devices in claims
-    )
+    shared = True
+    for pod, devices in claims:
+        limits = [(one.get("resources") or {}).get("limits") or {} for one in pods.containers(pod["spec"])]
+        asks_for_a_share = any(amounts.get(WHOLE_GPUS[1]) for amounts in limits)
+        shared &= asks_for_a_share or any(one.startswith(f"{gpu}::") for one in devices)
     others = [pod for pod, _ in claims if pod["metadata"]["uid"] not in target]
     if shared or (len(claims) < 2 and not others):
         return None
@@ -67,11 +69,6 @@ def _claimed(pod: Mapping[str, Any]) -> list[str]:
     except StepError:
         return told
     return told if len(told) >= requested or len(noted) > requested else [*told, *noted]
-
-
-def _shares(pod: Mapping[str, Any]) -> bool:
-    wanted = ((one.get("resources") or {}).get("limits") or {} for one in pods.containers(pod["spec"]))
-    return any(amounts.get(WHOLE_GPUS[1]) for amounts in wanted)
 
 
 def _uuids(devices: Iterable[str]) -> set[str]:

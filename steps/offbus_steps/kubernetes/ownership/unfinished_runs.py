@@ -44,7 +44,8 @@ async def runs_known(port: KubernetesPort, options: KubernetesOptions) -> list[U
     lease: Object | None = None
     with suppress(NotFound):
         lease = await port.objects.get(Ref("Lease", LEASE, options.agent_namespace))
-    records = await _records(port, options)
+    found = await port.objects.list("ConfigMap", namespace=options.agent_namespace, labels=RECORDS_LABEL)
+    records = {run: one for one in found.items if (run := run_of_records(one))}
     held = run_in(lease) if lease is not None else ""
     runs = dict.fromkeys([*([held] if held else ()), *records])
     return [_or_damaged(run, records.get(run), lease if run == held else None, options) for run in runs]
@@ -70,11 +71,6 @@ def _or_damaged(
     except CouldNotRun as err:
         holder = holder_in(lease) if lease is not None else ""
         return UnfinishedRun(run, holder or NOBODY, (), damage=err.message)
-
-
-async def _records(port: KubernetesPort, options: KubernetesOptions) -> dict[str, Object]:
-    found = await port.objects.list("ConfigMap", namespace=options.agent_namespace, labels=RECORDS_LABEL)
-    return {run: one for one in found.items if (run := run_of_records(one))}
 
 
 def _unfinished(
