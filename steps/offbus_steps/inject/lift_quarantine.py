@@ -7,7 +7,7 @@ So the responder itself has to let go, in one of three ways, tried in this order
 
     OWN_WORK   it repairs the node, or is told of a repair, and uncordons; not waited for where it never will
     CLEAR      its documented clear: the GPU-reset line, through the agent, which writes it only for GPUs that the
-               node's metadata knows; not sent when it would end another alarm of that GPU
+               responder's monitor is known to know; not sent when it would end another alarm of that GPU
     CANCEL     the node is uncordoned while the annotations stand: taken for a manual uncordon, which cancels the
                event; also with a tripped circuit breaker, which answers nothing else. A repair that was requested and
                has not begun is withdrawn first; one that runs is waited for. A node that is not cordoned (dry run, or
