@@ -16,6 +16,7 @@ from offbus.undo import Undo, UndoContext
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.deploy.undo_collect import CollectEvidence
 from offbus_steps.deploy.undo_delete import DeleteObject
+from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import Holder, RestartFaulted
@@ -125,6 +126,7 @@ def test_what_was_preloaded_before_may_be_restored() -> None:
             maintenance=("RebootNode/x",),
         ),
         DisarmFault(fault=fault()),
+        CheckBreaker(namespaces=("nvsentinel",)),
         restart(holder()),
         RemoveAdmission(policy=f"offbus-{RUN}-prepare", target=TARGET),
         CollectEvidence(target=TARGET, folder="/run"),
@@ -156,6 +158,7 @@ def test_what_a_drill_records_may_be_undone(undo: Undo) -> None:
         CollectEvidence(target=target(namespace="../../.."), folder="/run"),
         CollectEvidence(target=target(name="../x"), folder="/run"),
         CollectEvidence(target=target(kind="Secret"), folder="/run"),
+        CheckBreaker(namespaces=("nvsentinel", "../secrets")),
         DisarmFault(fault=fault(id="otherrun-inject-0a1b2c")),
         DisarmFault(fault=fault(id=f"{RUN}-../../faults/x")),
         DisarmFault(fault=fault(node="../x")),

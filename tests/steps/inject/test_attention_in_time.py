@@ -146,7 +146,12 @@ async def test_what_the_responder_says_of_the_fault(
     [
         (
             "TRIPPED",
-            ["the responder's circuit breaker is TRIPPED: it cordons no node until somebody resets it"],
+            [
+                (
+                    "the circuit breaker of the responder is TRIPPED (ConfigMap/nvsentinel/circuit-breaker status): it "
+                    "answers no fault until it is reset"
+                )
+            ],
         ),
         ("CLOSED", []),
     ],
@@ -167,7 +172,7 @@ async def test_a_tripped_breaker_needs_a_human(tmp_path: Path, status: str, reas
         gpu_pod(0),
         gpu_pod(1),
         breaker,
-        guards=ClusterGuards(real_remediation="allow"),
+        guards=ClusterGuards(real_remediation="allow", responder_breaker="allow"),
     ) as (one, port):
         port.agents.answer = agent
         await one.run(INJECT_XID, target=TARGET, xid=79)

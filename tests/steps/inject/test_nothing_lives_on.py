@@ -23,9 +23,11 @@ from offbus_sandbox.responder.config import ResponderConfig
 from offbus_sandbox.responder.datastore import Datastore
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref, WatchType
+from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.bench import Bench, bench, pods_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -136,7 +138,7 @@ async def test_nothing_appears_after_the_undo(case: Case, tmp_path: Path) -> Non
     await start(layout, SandboxConfig(nodes=2, gpus_per_node=1, responder=responder))
     try:
         (tmp_path / "target.yaml").write_text(yaml.safe_dump(pods_of("target", 1)))
-        async with bench(layout, tmp_path) as one:
+        async with bench(layout, tmp_path, ClusterGuards(responder_breaker="allow")) as one:
             await played(case, one, layout)
     finally:
         await stop(layout)
@@ -164,6 +166,8 @@ async def played(case: Case, one: Bench, layout: Layout) -> None:
     results = {type(undo): await one.undo(undo, within_s=200) for undo in undos}
     cleared = results[ClearConsequences]
     assert cleared.result in ("restored", "nothing"), cleared
+    looked = results[CheckBreaker].result if "circuit_breaker" in case.settings else None
+    assert looked == ("conflict" if CheckBreaker in results else None), results
     assert case.stage in ("", cleared.evidence.get("stage")), cleared
     assert await seen_for(one, node, WATCHED_S) == [before]
     documents = await Datastore(one.objects, "nvsentinel").documents(node)

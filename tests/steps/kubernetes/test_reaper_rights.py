@@ -81,8 +81,8 @@ def test_each_type_may_change_the_kinds_that_its_records_may_name_and_no_others(
     assert {kind: changes(kind) for kind in by_type} == by_type
     registry = installed()
     rest = {registry.undo_type(name) for name in registry.names(UNDOS)} - by_type.keys()
-    assert {one.__name__ for one in rest} == {"CollectEvidence"}
-    assert [changes(one) for one in rest] == [set()]
+    assert {one.__name__ for one in rest} == {"CheckBreaker", "CollectEvidence"}
+    assert [changes(one) for one in rest] == [set(), set()]
     assert DisarmFault(fault=FAULT.model_copy(update={"id": MINE})).refusal(RUN) is None
     assert RemoveAdmission(policy=f"offbus-{RUN}-a", target=TARGET).refusal(RUN) is None
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from offbus_steps.nvsentinel.settling import STANDIN_PROFILE, settling_time
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
+from offbus_steps.nvsentinel.settling import settling_time
 from offbus_steps.port import Forbidden, Object
 from tests.kits.steps.timed_port import TimedPort, put
 from tests.kits.virtual_time import in_virtual_time

@@ -1,0 +1,156 @@
+"""A drill that would trip the responder's circuit breaker is refused; one that may, says so, and is looked at after."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offbus.environment import Intent
+from offbus.errors import GuardRefused
+from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.undo_breaker import CheckBreaker
+from offbus_steps.nvsentinel import names
+from offbus_steps.port import Forbidden, Object, Ref
+from offbus_steps.preflight.drill import drill_checks
+from offbus_steps.safety.guards import ClusterGuards
+from tests.kits.steps.faults import TARGET
+from tests.kits.steps.timed_port import deployment, node, timed_bench
+from tests.kits.virtual_time import in_virtual_time
+from tests.steps.inject.test_attention_in_time import agent, gpu_pod
+
+STATE = Ref("ConfigMap", "circuit-breaker", "nvsentinel")
+RESET = (
+    """kubectl -n nvsentinel patch configmap circuit-breaker -p '{"data": {"status": "CLOSED"}}' && """
+    "kubectl -n nvsentinel rollout restart deployment fault-quarantine"
+)
+
+
+def gpu_node(name: str) -> Object:
+    one = node(name)
+    one["metadata"]["labels"] = {names.GPU_PRESENT: "true"}
+    one["status"]["allocatable"] = {"nvidia.com/gpu": "2"}
+    return one
+
+
+def quarantine(*args: str) -> Object:
+    made = deployment("fault-quarantine", 1)
+    made["metadata"]["namespace"] = "nvsentinel"
+    made["spec"]["template"]["spec"]["containers"] = [
+        {"name": "fault-quarantine", "image": "none", "args": list(args)}
+    ]
+    return made
+
+
+def state(status: str) -> Object:
+    metadata = {"name": STATE.name, "namespace": STATE.namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"status": status}}
+
+
+def cluster(nodes: int, *args: str) -> list[Object]:
+    """Two pods with a GPU each on the first of these nodes, and NVSentinel."""
+    named = [gpu_node(f"node-{number + 1}") for number in range(nodes)]
+    return [*named, deployment("web", 2), gpu_pod(0), gpu_pod(1), quarantine(*args)]
+
+
+def guards(breaker: Any = "forbid") -> ClusterGuards:
+    return ClusterGuards(real_remediation="allow", responder_breaker=breaker)
+
+
+@in_virtual_time
+async def test_a_drill_that_would_trip_it_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(2), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        with pytest.raises(GuardRefused) as refused:
+            await one.run(INJECT_XID, target=TARGET, xid=79)
+        assert refused.value.message == (
+            "guard responder_breaker: NVSentinel (Deployment/nvsentinel/fault-quarantine) would stop answering any "
+            "fault, as its circuit breaker would trip: node-1 (by this drill) make 1 cordoned; 1 of 2 GPU nodes "
+            "cordoned within 5m trip it (50 %: the documented default; 5m: the documented default)"
+        )
+        assert refused.value.hint == (
+            "wait 5m after the last cordon, or use a node that is counted already, or set guards.responder_breaker "
+            "to allow"
+        )
+        assert one.undos == []
+        assert port.agents.times("POST /faults") == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "xid", "args"),
+    [(3, 79, ()), (2, 94, ()), (2, 79, ("--circuit-breaker-enabled=false",))],
+    ids=["room for one", "a fault that cordons nobody", "a breaker that is off"],
+)
+@in_virtual_time
+async def test_one_that_would_not_is_let(tmp_path: Path, nodes: int, xid: int, args: tuple[str, ...]) -> None:
+    async with timed_bench(tmp_path, *cluster(nodes, *args), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        await one.run(INJECT_XID, target=TARGET, xid=xid)
+        looked = [undo for undo in one.undos if isinstance(undo, CheckBreaker)]
+        assert looked == ([CheckBreaker(namespaces=("nvsentinel",))] if nodes == 3 else [])
+
+
+@in_virtual_time
+async def test_a_tripped_one_refuses_and_tells_how_it_is_reset(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(3), state("TRIPPED"), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        with pytest.raises(GuardRefused, match="is TRIPPED") as refused:
+            await one.run(INJECT_XID, target=TARGET, xid=79)
+        assert (
+            refused.value.hint
+            == f"find out why it tripped, then: {RESET}, or set guards.responder_breaker to allow"
+        )
+
+
+@in_virtual_time
+async def test_what_may_not_be_read_is_refused_too(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(3), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        port.objects.refusals["list ConfigMap"] = Forbidden("you may not list ConfigMaps")
+        with pytest.raises(GuardRefused, match="cannot be determined: you may not list ConfigMaps"):
+            await one.run(INJECT_XID, target=TARGET, xid=79)
+
+
+@pytest.mark.parametrize("before", ["CLOSED", "TRIPPED"])
+@pytest.mark.parametrize("after", ["CLOSED", "TRIPPED"])
+@in_virtual_time
+async def test_where_it_is_allowed_a_human_is_told_and_one_that_has_tripped_is_residue(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    async with timed_bench(tmp_path, *cluster(2), state(before), guards=guards("allow")) as (one, port):
+        port.agents.answer = agent
+        await one.run(INJECT_XID, target=TARGET, xid=79)
+        (told,) = one.events("needs_attention")
+        assert ("would trip" in told["reason"], "is TRIPPED" in told["reason"]) == (
+            before == "CLOSED",
+            before == "TRIPPED",
+        )
+        port.store.patch(STATE, {"data": {"status": after}})
+        looked = [undo for undo in one.undos if isinstance(undo, CheckBreaker)]
+        assert len(looked) == (before == "CLOSED")
+        for undo in looked:
+            result = await one.undo(undo)
+            assert result.result == ("conflict" if after == "TRIPPED" else "nothing")
+            assert (RESET in result.detail) == (after == "TRIPPED")
+
+
+@in_virtual_time
+async def test_it_is_looked_at_once_in_a_run_after_everything_else(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(3), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        await one.run(INJECT_XID, target=TARGET, xid=79, gpus=[0])
+        await one.run(INJECT_XID, target=TARGET, xid=79, gpus=[1])
+        assert [number for number, undo in enumerate(one.undos) if isinstance(undo, CheckBreaker)] == [0]
+
+
+@in_virtual_time
+async def test_plan_says_that_a_drill_would_be_refused(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(2), guards=guards()) as (one, port):
+        port.agents.answer = agent
+        existing = {"kind": "Deployment", "name": "web", "namespace": "drill"}
+        intents = [
+            Intent(step="deploy", uses="deploy", injects=False, params={"existing": existing, "port": 8000}),
+            Intent(step="inject", uses="inject_xid", injects=True, params={"xid": 79}),
+        ]
+        checks = await drill_checks(one.cluster, intents, str(tmp_path))
+        (refused,) = (check for check in checks if check.level == "error")
+        assert refused.text.startswith("guard responder_breaker: ")
