@@ -30,6 +30,8 @@ class Allowed:
     """The nodes that a responder is expected to quarantine."""
     unknown: tuple[str, ...] = ()
     """Pods that would be evicted, and why it cannot be told whether they fit elsewhere."""
+    attention: tuple[str, ...] = ()
+    """What a guard allows, and a human has to see to."""
 
 
 async def require_allowed(
@@ -47,11 +49,12 @@ async def require_allowed(
         return Allowed(cordons)
     lost = {*cordons, *(fault.node for fault in armed if fault.cordons)}  # cordoned by now, or any moment
     cluster.guards.require_cordon_room(world, lost)
+    attention = await cluster.guards.require_breaker_room(cluster.port.objects, lost)
     for one in expected:
         obj = await cluster.port.objects.get(Ref("Node", one.node))
         for action in one.possible:
             await cluster.guards.require_no_real_remediation(cluster.port.objects, obj, action)
-    return Allowed(cordons, unknown=await require_evictable(cluster, lost))
+    return Allowed(cordons, await require_evictable(cluster, lost), attention)
 
 
 async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[str, ...]:

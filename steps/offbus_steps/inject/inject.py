@@ -1,7 +1,8 @@
 """Runs `inject_fault`, `inject_xid` and `arm_cuda`: checks, undos, requests, proof.
 
 In this order: resolve the locations; check the guards for all of them together, and each agent's planes and pods;
-record every undo (what the platform may do to the node, the restart of processes that stay broken, the disarm); then,
+record every undo (the responder's circuit
+breaker, what the platform may do to the node, the restart of processes that stay broken, the disarm); then,
 for each location, check again that its pods did not move, and send one request with lease, follower and proof: all at
 once, or one after another. A refusal before the first request has changed nothing. Each node has a fault of its own:
 one id, one lease, one set of undos, one proof for each plane.
@@ -26,11 +27,12 @@ from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.inject.step_types import InjectOutputs, InjectParams
+from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.settings import TRIPPED, breaker_is_tripped
+from offbus_steps.nvsentinel.circuit_breaker import breakers
 from offbus_steps.port import Forbidden, Ref
 from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
@@ -90,8 +92,10 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         await _require_pods(cluster, location, planes)
         fault = _new_fault(ctx, cluster, params.xid, target, location, planes, nodes)
         aims.append(Aim(location, fault.model_copy(update={"pcis": pcis, "actions": list(one.actions)})))
+    for why in allowed.attention:
+        ctx.needs_attention(why)
     if allowed.cordons:
-        await _look_at_breaker(ctx, cluster)
+        await _watch_breaker(ctx, cluster)
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -170,16 +174,18 @@ class Firing:
         attention()
 
 
-async def _look_at_breaker(ctx: Context, cluster: Cluster) -> None:
-    """Say that somebody must reset the responder's circuit breaker when it has tripped: it answers no fault then."""
+async def _watch_breaker(ctx: Context, cluster: Cluster) -> None:
+    """Record that the circuit breaker is looked at after everything else, once in a run."""
+    if any(live.fault.cordons for live in cluster.faults.live.values()):
+        return
     try:
-        tripped = await breaker_is_tripped(cluster.port.objects)
+        closed = [
+            one for one in await breakers(cluster.port.objects) if one.enabled.value and not one.is_tripped
+        ]
     except Forbidden:
-        return  # `offbus plan` names the missing right; the fault does not depend on it
-    if tripped:
-        ctx.needs_attention(
-            f"the responder's circuit breaker is {TRIPPED}: it cordons no node until somebody resets it"
-        )
+        return  # the guard allows what cannot be told, and has said so
+    if closed:
+        await ctx.undo(CheckBreaker(namespaces=tuple(sorted({one.state.namespace for one in closed}))))
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:

@@ -32,8 +32,8 @@ from offbus_steps.inject.maintenance import begun_and_pending, withdraw
 from offbus_steps.inject.quarantined_node import QuarantinedNode
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Share
+from offbus_steps.nvsentinel.circuit_breaker import breaker_is_tripped
 from offbus_steps.nvsentinel.names import NodeState
-from offbus_steps.nvsentinel.settings import breaker_is_tripped
 from offbus_steps.port import Forbidden, Invalid, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
 

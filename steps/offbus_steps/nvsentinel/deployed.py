@@ -7,16 +7,12 @@ fault-remediation, janitor and janitor-provider; deploy/responder). What cannot 
 that cannot be enforced refuses. Changes nothing.
 """
 
-import json
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from offbus_steps.port import Object, Objects, Ref
-from offbus_steps.workloads.quantity import count
+from offbus_steps.nvsentinel.containers import ConfigFile, Container, containers_in, files_in
+from offbus_steps.port import Object, Objects
 
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
 
@@ -34,9 +30,6 @@ CONTROLLERS = {
     "GPUReset": "gpuResetController",
 }
 """The kinds that the janitor carries out, and their keys in its config.yaml."""
-DRY = frozenset({"--dry-run", "-dry-run", "--dry-run=true", "-dry-run=true"})
-"""Go's flag package accepts all of these as true."""
-STANDIN = "offbus_sandbox.responder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,49 +90,6 @@ class Deployed:
                 yield f"{requester.name} would request a {kind}, and what carries that out cannot be determined"
 
 
-@dataclass(frozen=True, slots=True)
-class _Containers:
-    """The containers of the Deployments that are scaled up, and the ConfigMaps that they mount."""
-
-    deployments: Iterable[Object]
-    maps: Mapping[Ref, Mapping[str, str]] = field(default_factory=dict)
-
-    def __iter__(self) -> Iterator["_Container"]:
-        for one in self.deployments:
-            spec = one.get("spec") or {}
-            pod = (spec.get("template") or {}).get("spec") or {}
-            if count(spec, "replicas", 1):
-                for container in pod.get("containers") or ():
-                    yield _Container(Ref.of({**one, "kind": "Deployment"}), container, self._files(one, pod))
-
-    def _files(self, deployment: Object, pod: Mapping[str, Any]) -> dict[str, str]:
-        """File name -> content, of every ConfigMap that the pod mounts."""
-        names = [(volume.get("configMap") or {}).get("name") for volume in pod.get("volumes") or ()]
-        space = deployment["metadata"].get("namespace", "")
-        return {
-            key: text
-            for name in names
-            if name
-            for key, text in self.maps.get(Ref("ConfigMap", name, space), {}).items()
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Container:
-    of: Ref
-    spec: Mapping[str, Any]
-    files: Mapping[str, str]
-
-    @property
-    def name(self) -> str:
-        return str(self.spec.get("name", ""))
-
-    @property
-    def words(self) -> list[str]:
-        """Its command line, as far as the manifest has it."""
-        return [*(self.spec.get("command") or ()), *(self.spec.get("args") or ())]
-
-
 async def deployed(objects: Objects) -> Deployed:
     """Find the responders in a cluster. Raises PortError."""
     deployments = (await objects.list("Deployment")).items
@@ -149,34 +99,28 @@ async def deployed(objects: Objects) -> Deployed:
 
 def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deployed:
     """Find the responders in all Deployments and ConfigMaps. Pure."""
-    data = {Ref.of({**one, "kind": "ConfigMap"}): one.get("data") or {} for one in maps}
-    containers = list(_Containers(deployments, data))
+    containers = list(containers_in(deployments, files_in(maps)))
     requesters = [found for one in containers if (found := _requester(one)) is not None]
-    provider = next((_env(one, "CSP") or "kind" for one in containers if one.name == "janitor-provider"), "")
+    provider = next((one.env("CSP") or "kind" for one in containers if one.name == "janitor-provider"), "")
     doers = [_janitor(one, provider) for one in containers if one.name == "janitor"]
     return Deployed(tuple(requesters), tuple(doers))
 
 
-def _requester(container: _Container) -> Requester | None:
+def _requester(container: Container) -> Requester | None:
     if container.name == "fault-remediation":
         name = f"NVSentinel's fault-remediation ({container.of})"
-        return Requester(name, dry_run=bool(DRY & set(container.words)), asks_for=_actions(container.files))
-    if STANDIN in container.words and "controller" in container.words:
-        try:
-            pretended = json.loads(container.files["config.json"])["janitor"] == "simulate"
-        except (KeyError, ValueError, RecursionError, TypeError):
-            pretended = False
+        return Requester(name, dry_run=container.is_set("dry-run").value, asks_for=_actions(container.files))
+    if container.is_standin:
+        file = container.files.get("config.json")
+        pretended = file is not None and file.table().get("janitor") == "simulate"
         return Requester(f"the stand-in responder ({container.of})", pretended=pretended)
     return None
 
 
-def _actions(files: Mapping[str, str]) -> dict[str, str] | None:
+def _actions(files: Mapping[str, ConfigFile]) -> dict[str, str] | None:
     """Action -> kind, as fault-remediation's `maintenance.actions` lists them; None where it cannot be read."""
-    try:
-        found = dict(_kinds_in(tomllib.loads(files["config.toml"])))
-    except (KeyError, tomllib.TOMLDecodeError):
-        return None
-    return found or None
+    file = files.get("config.toml")
+    return dict(_kinds_in(file.table())) or None if file else None
 
 
 def _kinds_in(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -188,14 +132,14 @@ def _kinds_in(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield from _kinds_in(value)
 
 
-def _janitor(container: _Container, provider: str) -> Doer:
+def _janitor(container: Container, provider: str) -> Doer:
     name = f"NVSentinel's janitor ({container.of}, provider {provider or 'unknown'})"
     try:
-        config = yaml.safe_load(container.files["config.yaml"])
+        config = container.files["config.yaml"].parsed()
         pretends = {kind for kind in CONTROLLERS if _pretends(config, kind, provider)}
     except KeyError:
         return Doer(name, unreadable="it mounts no config.yaml")
-    except (yaml.YAMLError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError):
         return Doer(name, unreadable="its config.yaml cannot be read")
     return Doer(name, frozenset(pretends))
 
@@ -205,8 +149,3 @@ def _pretends(config: Mapping[str, Any], kind: str, provider: str) -> bool:
     own = config.get(CONTROLLERS[kind]) or {}
     manual = bool(own.get("manualMode", (config.get("global") or {}).get("manualMode", False)))
     return own.get("enabled") is False or manual or (kind != "GPUReset" and provider in PRETENDING_PROVIDERS)
-
-
-def _env(container: _Container, name: str) -> str:
-    found = (one.get("value") for one in container.spec.get("env") or () if one.get("name") == name)
-    return str(next(found, "") or "")

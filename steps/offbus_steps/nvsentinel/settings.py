@@ -7,41 +7,22 @@ listing.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from offbus.environment import PreflightCheck
+from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
+from offbus_steps.nvsentinel.containers import containers_in
+from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.port import Object, Objects
-from offbus_steps.workloads.gpus import allocatable_gpus
-from offbus_steps.workloads.quantity import count
 
-__all__ = [
-    "STANDIN_NAME",
-    "TRIPPED",
-    "USUAL_NAMESPACE",
-    "breaker_is_tripped",
-    "checks_of",
-    "part_of",
-    "responder_checks",
-]
+__all__ = ["STANDIN_NAME", "checks_of", "part_of", "responder_checks"]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
-STANDIN = "offbus_sandbox.responder"
 STANDIN_NAME = "the stand-in responder"
-USUAL_NAMESPACE = "nvsentinel"
-BREAKER = "circuit-breaker"
-TRIPPED = "TRIPPED"
-DEFAULT_PERCENTAGE = 50
 DEDUP = "dedup"
-
-
-async def breaker_is_tripped(objects: Objects) -> bool:
-    """Whether the responder's circuit breaker has tripped, so that it cordons no node. Raises PortError."""
-    found = (part_of(one) for one in (await objects.list("Deployment")).items)
-    spaces = {part[1] for part in found if part} | {USUAL_NAMESPACE}
-    maps = (await objects.list("ConfigMap")).items
-    return _breaker_state(one for one in maps if one["metadata"].get("namespace") in spaces) == TRIPPED
 
 
 async def responder_checks(objects: Objects) -> list[PreflightCheck]:
@@ -53,7 +34,7 @@ async def responder_checks(objects: Objects) -> list[PreflightCheck]:
 
 
 def checks_of(
-    deployments: Iterable[Object], maps: Iterable[Object], nodes: Iterable[Object]
+    deployments: Sequence[Object], maps: Sequence[Object], nodes: Sequence[Object]
 ) -> Iterator[PreflightCheck]:
     """Check it in all Deployments, ConfigMaps and nodes."""
     parts = [found for one in deployments if (found := part_of(one))]
@@ -68,49 +49,36 @@ def checks_of(
             yield PreflightCheck(
                 TOPIC, f"{name} is in dry run: it sets marks, and changes nothing", "warning"
             )
-    yield from _breaker(own, nodes)
+    for breaker in breakers_in(deployments, maps):
+        yield from _breaker(breaker, nodes)
     yield from _dedup(own)
 
 
 def part_of(deployment: Object) -> tuple[str, str, list[str]] | None:
     """Which part of a responder a Deployment that is scaled up is: name, namespace, command line."""
-    spec = deployment.get("spec") or {}
-    pod = (spec.get("template") or {}).get("spec") or {}
-    if not count(spec, "replicas", 1):
-        return None
-    space = str(deployment["metadata"].get("namespace", ""))
-    for container in pod.get("containers") or ():
-        words = [str(one) for one in (*(container.get("command") or ()), *(container.get("args") or ()))]
-        if container.get("name") in PARTS:
-            return f"NVSentinel's {container['name']}", space, words
-        if STANDIN in words and "controller" in words:
-            return STANDIN_NAME, space, words
+    for container in containers_in([deployment], {}):
+        if container.name in PARTS:
+            return f"NVSentinel's {container.name}", container.of.namespace, container.words
+        if container.is_standin:
+            return STANDIN_NAME, container.of.namespace, container.words
     return None
 
 
-def _breaker_state(maps: Iterable[Object]) -> str:
-    """What the circuit breaker's ConfigMap says; "" when there is none."""
-    return next((str(_data(one).get("status", "")) for one in maps if one["metadata"]["name"] == BREAKER), "")
-
-
-def _breaker(maps: list[Object], nodes: Iterable[Object]) -> Iterator[PreflightCheck]:
-    state = _breaker_state(maps)
-    if state == TRIPPED:
-        hint = (
-            f"find the cause, then reset it: set `status` of ConfigMap {BREAKER} (see NVSentinel's runbook)"
-        )
-        yield PreflightCheck(
-            TOPIC, "its circuit breaker is TRIPPED: it does not cordon any more nodes", "warning", hint
-        )
-    elif state:
-        yield PreflightCheck(TOPIC, f"its circuit breaker is not tripped ({state})")
-    percentage = _number(maps, r"percentage\"?\s*[:=]\s*(\d+)")
-    gpu_nodes = sum(1 for one in nodes if allocatable_gpus(one))
-    if gpu_nodes and 100 / gpu_nodes >= (percentage or DEFAULT_PERCENTAGE):
-        known = f"{percentage} %" if percentage else f"{DEFAULT_PERCENTAGE} %, the documented default"
-        yield PreflightCheck(
-            TOPIC, f"one cordon of {gpu_nodes} GPU nodes trips its circuit breaker ({known})", "warning"
-        )
+def _breaker(breaker: CircuitBreaker, nodes: Sequence[Object]) -> Iterator[PreflightCheck]:
+    if not breaker.enabled.value:
+        yield PreflightCheck(TOPIC, f"its circuit breaker is off ({breaker.enabled.source})")
+    elif breaker.is_tripped:
+        yield PreflightCheck(TOPIC, breaker.tripped, "warning", breaker.way_out)
+    else:
+        watched = gpu_nodes(nodes)
+        known = f"its circuit breaker is {breaker.status or 'closed'} ({breaker.state} status)"
+        yield PreflightCheck(TOPIC, f"{known}: {breaker.rule(len(watched))}")
+        recent = recently_cordoned(watched, breaker.window.value, datetime.now(UTC))
+        if watched and len(recent) + 1 >= breaker.limit(len(watched)):
+            counted = f", as {', '.join(recent)} count already" if recent else ""
+            yield PreflightCheck(
+                TOPIC, f"the next node that it cordons trips its circuit breaker{counted}", "warning"
+            )
 
 
 def _dedup(maps: list[Object]) -> Iterator[PreflightCheck]:
@@ -130,14 +98,6 @@ def _window(text: str) -> str:
     except (ValueError, RecursionError, KeyError):
         match = re.search(r"suppressionWindow\"?\s*[:=]\s*\"?([0-9a-z]+)", text)
         return match.group(1) if match else ""
-
-
-def _number(maps: list[Object], pattern: str) -> int:
-    for one in maps:
-        for text in _data(one).values():
-            if match := re.search(pattern, text):
-                return int(match.group(1))
-    return 0
 
 
 def _data(config: Object) -> Mapping[str, Any]:

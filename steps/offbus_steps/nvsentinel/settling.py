@@ -7,17 +7,16 @@ namespace that the responder has to itself. What cannot be read counts as NVSent
 
 from datetime import timedelta
 
-from offbus_steps.nvsentinel.settings import STANDIN_NAME, USUAL_NAMESPACE, part_of
-from offbus_steps.port import Forbidden, NotFound, Objects, Ref
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
+from offbus_steps.nvsentinel.settings import STANDIN_NAME, part_of
+from offbus_steps.port import Forbidden, NotFound, Objects
 
-__all__ = ["MARGIN", "NVSENTINEL_S", "STANDIN_PROFILE", "settling_time"]
+__all__ = ["MARGIN", "NVSENTINEL_S", "settling_time"]
 
 NVSENTINEL_S = 46.0
 MARGIN = 1.5
 """Of the longest way."""
 LONGEST_S = 400.0
-STANDIN_PROFILE = Ref("ConfigMap", "standin-responder", USUAL_NAMESPACE)
-"""Where the stand-in says, as `longest_way_s`, how long it may take; and which of its profiles it plays."""
 
 
 async def settling_time(objects: Objects) -> timedelta:

@@ -1,6 +1,7 @@
 """The guards of a cluster: limits on what a drill may do to it, before and during the run.
 
-    guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid}
+    guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid,
+             responder_breaker: forbid}
 
 Before: `deploy` and the injecting steps check them, and raise GuardRefused (exit 3) naming the guard and the shortage.
 During: the observer checks them after every change; a broken guard stops the run, which undoes.
@@ -54,6 +55,11 @@ class ClusterGuards(Guards):
     real_remediation: Literal["forbid", "allow"] = Field(
         default="forbid",
         description="Whether a responder may really reboot or reset the faulted node because of a drill.",
+    )
+    responder_breaker: Literal["forbid", "allow"] = Field(
+        default="forbid",
+        description="Whether a drill may trip the responder's circuit breaker, after which the responder answers no "
+        "real fault until somebody resets it; and whether one may start while it is tripped.",
     )
 
     def allows_namespace(self, namespace: str) -> bool:
@@ -113,6 +119,33 @@ class ClusterGuards(Guards):
                 f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
                 hint="enable its dry run or its janitor's manual mode, or set guards.real_remediation to allow",
             )
+
+    async def require_breaker_room(self, objects: "Objects", nodes: Collection[str]) -> tuple[str, ...]:
+        """Raises GuardRefused when a quarantine of these nodes would trip a circuit breaker, or one is tripped.
+
+        Where the guard allows it: returns why, in words; somebody has to know it.
+        """
+        from offbus_steps.nvsentinel.circuit_breaker import breakers, objections
+        from offbus_steps.port import Forbidden
+
+        try:
+            found = await breakers(objects)
+            listed = (await objects.list("Node")).items
+        except Forbidden as err:
+            why, hint = (
+                f"whether a circuit breaker would trip cannot be determined: {err.message}",
+                "grant that right",
+            )
+        else:
+            told = [(one, reason) for one in found for reason in objections(one, listed, nodes)]
+            if not told:
+                return ()
+            why, hint = "; ".join(reason for _, reason in told), told[0][0].way_out
+        if self.responder_breaker == "allow":
+            return (why,)
+        raise GuardRefused(
+            f"guard responder_breaker: {why}", hint=f"{hint}, or set guards.responder_breaker to allow"
+        )
 
     def broken(self, world: "World", faulted: "Iterable[Target]" = ()) -> str | None:
         """Which guard is broken now, given the targets that have an armed fault; None for none."""

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in, objections, recently_cordoned
+from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in, objections
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
+from offbus_steps.nvsentinel.recent_cordons import recently_cordoned
 from offbus_steps.port import Object
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -261,8 +262,8 @@ def test_a_drill_on_the_second_of_three_nodes_would_trip_it() -> None:
     (why,) = objections(told(quarantine()), THREE, {"b"}, NOW)
     assert why == (
         "NVSentinel (Deployment/nvsentinel/fault-quarantine) would stop answering any fault, as its circuit breaker "
-        "would trip: b (by this drill), a (condition SysLogsXIDError since 2026-11-29T11:59:00Z) make 2 cordoned; 2 of 3 GPU "
-        "nodes cordoned within 5m trip it (50 %: the documented default; 5m: the documented default)"
+        "would trip: b (by this drill), a (condition SysLogsXIDError since 2026-11-29T11:59:00Z) make 2 cordoned; "
+        "2 of 3 GPU nodes cordoned within 5m trip it (50 %: the documented default; 5m: the documented default)"
     )
 
 

@@ -12,8 +12,8 @@ from math import ceil
 import anyio
 
 from offbus_sandbox.responder import config
-from offbus_sandbox.responder.controller.node_view import is_managed
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.port import Conflict, NotFound, Objects, Ref
 
 __all__ = ["CircuitBreaker"]
@@ -46,7 +46,7 @@ class CircuitBreaker:
             return False
         since = anyio.current_time() - self._settings.duration_s
         recent = {name for name, at in self._cordoned.items() if at > since}
-        nodes = [one for one in (await self._objects.list("Node")).items if is_managed(one)]
+        nodes = gpu_nodes((await self._objects.list("Node")).items)
         if nodes and len(recent) >= ceil(len(nodes) * self._settings.percentage / 100):
             self.is_halted = True
             await self._trip()

@@ -21,7 +21,7 @@ from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.watch import follow
-from offbus_steps.nvsentinel.settling import STANDIN_PROFILE
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
 from offbus_steps.port import Conflict, NotFound, Port, PortError, Ref
 
 __all__ = ["Controller"]
@@ -59,8 +59,11 @@ class Controller:
                 tasks.start_soon(janitor.run)
 
     async def _publish(self) -> None:
-        """Say how long this responder may take: a drill watches its node so long after its end."""
-        told = {"longest_way_s": f"{self._config.longest_way_s:g}"}
+        """Say how long this responder may take, for which a drill watches its node after its end; and its breaker."""
+        told = {
+            "longest_way_s": f"{self._config.longest_way_s:g}",
+            "circuit_breaker": self._config.circuit_breaker.model_dump_json(),
+        }
         while True:
             try:
                 await self._objects.patch(STANDIN_PROFILE, {"data": told})
