@@ -227,6 +227,9 @@ async def test_pod_security_agents_and_another_run_refuse(town: Town) -> None:
     assert "a run would be refused: 3 reasons" in plan.said
 
 
+PIPELINE = '{"pipeline": [{"name": "Deduplicator", "enabled": true, "config": "/etc/config/dedup.toml"}]}'
+
+
 async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
     space = f"{town.name}-nvs"
     await town.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}})
@@ -237,7 +240,7 @@ async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
     await town.make(quarantine)
     for name, data in (
         ("circuit-breaker", {"status": "TRIPPED"}),
-        ("platform-connectors", {"config.json": '{"dedup": {"suppressionWindow": "5m"}}'}),
+        ("platform-connectors", {"config.json": PIPELINE, "dedup.toml": 'suppressionWindow = "5m"'}),
     ):
         meta = {"name": name, "namespace": space}
         await town.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
@@ -249,12 +252,17 @@ async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
         await town.port.api.ask(
             Call("DELETE", f"/apis/apps/v1/namespaces/{space}/deployments/fault-quarantine")
         )
-    assert town.code == 0
+    assert town.code == 3
     assert f"NVSentinel's fault-quarantine in {space}" in plan.said
-    assert "! NVSentinel's fault-quarantine is in dry run: it sets marks, and changes nothing" in plan.said
-    assert "! its circuit breaker is TRIPPED: it does not cordon any more nodes" in plan.said
-    assert "! one cordon of 2 GPU nodes trips its circuit breaker (50 %, the documented default)" in plan.said
-    assert "it ignores the same XID on the same GPU within its deduplication window (5m)" in plan.said
+    where = f"Deployment/{space}/fault-quarantine"
+    assert f"! NVSentinel's fault-quarantine is in dry run ({where} --dry-run): it sets marks" in plan.said
+    tripped = (
+        f"the circuit breaker of NVSentinel ({where}) is TRIPPED (ConfigMap/{space}/circuit-breaker status)"
+    )
+    assert f"! {tripped}: it answers no fault until it is reset" in plan.said
+    assert f"✗ guard responder_breaker: {tripped}" in plan.said
+    window = f"5m: ConfigMap/{space}/platform-connectors dedup.toml suppressionWindow"
+    assert f"it ignores the same XID on the same GPU within its deduplication window ({window}" in plan.said
     assert f"! {town.nodes[0]} is already reported as SysLogsXIDError" in plan.said
 
 

@@ -161,3 +161,23 @@ def test_its_own_list_of_actions_decides_what_is_asked_for() -> None:
 
 def test_support_is_contacted_without_touching_the_node() -> None:
     assert real("CONTACT_SUPPORT", remediation(), janitor(), janitor_config(), provider("aws")) == []
+
+
+def test_what_is_listed_for_gpus_comes_before_the_rest_and_what_is_for_others_does_not_count() -> None:
+    text = """
+[remediationActions."COMPONENT_RESET"]
+kind = "RebootNode"
+[componentRemediationActions."GPU"."COMPONENT_RESET"]
+kind = "GPUReset"
+[componentRemediationActions."NIC"."RESTART_BM"]
+kind = "Ticket"
+"""
+    world = (remediation(), janitor(), janitor_config(), provider("kind"))
+    listed = config_map("fault-remediation", "config.toml", text)
+    assert [one.rpartition(" ")[2] for one in real(RESET, *world, listed)] == ["GPUReset"]
+    assert real(REBOOT, *world, listed) == []
+
+
+def test_a_node_is_really_terminated_with_provider_kind_too() -> None:
+    found = real("REPLACE_VM", remediation(), janitor(), janitor_config(), provider("kind"))
+    assert [one.rpartition(" ")[2] for one in found] == ["TerminateNode"]
