@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from offbus_steps.nvsentinel.containers import ConfigFile, Container, containers_in, files_in
+from offbus_steps.nvsentinel.containers import ConfigFile, Container, Setting, containers_in, files_in
 from offbus_steps.port import Object, Objects
 
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
 
 PRETENDING_PROVIDERS = frozenset({"kind", "kwok"})
-"""Values of `csp.provider` of janitor-provider that reboot no machine; the chart's default is `kind`."""
+"""Values of `csp.provider` of janitor-provider that reboot no machine; the chart's default is `kind`. For TerminateNode
+`kind` really removes the node's container."""
 KINDS_OF_ACTION: Mapping[str, tuple[str, ...]] = {
     "RESTART_VM": ("RebootNode",),
     "RESTART_BM": ("RebootNode",),
     "COMPONENT_RESET": ("GPUReset", "RebootNode"),  # RESTART_VM where the metadata does not know the GPU
+    "REPLACE_VM": ("TerminateNode",),
 }
 """What NVSentinel requests unless its configuration says otherwise."""
 CONTROLLERS = {
@@ -40,7 +42,7 @@ class Requester:
     dry_run: bool = False
     pretended: bool = False
     """Its own janitor only pretends, and its deployed configuration says so."""
-    asks_for: Mapping[str, str] | None = None
+    asks_for: Mapping[str, Setting[str]] | None = None
     """Action -> kind, where its configuration lists them."""
 
     def kinds(self, action: str) -> tuple[str, ...]:
@@ -48,8 +50,17 @@ class Requester:
         if self.dry_run:
             return ()
         if self.asks_for is not None:
-            return (self.asks_for[action],) if action in self.asks_for else ()
+            return (self.asks_for[action].value,) if action in self.asks_for else ()
         return KINDS_OF_ACTION.get(action, ())
+
+    def told(self, action: str) -> str:
+        """What it requests for an action, and where that stands; empty where its configuration does not list them."""
+        if self.dry_run or self.asks_for is None:
+            return ""
+        found = self.asks_for.get(action)
+        return (
+            f"requests a {found.value} ({found.source})" if found else "requests nothing: no mapping lists it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,20 @@ class Doer:
     """Kinds that it does not really carry out."""
     unreadable: str = ""
     """Why its configuration cannot be read."""
+    provider: str = ""
+    """Where it stands who reboots and terminates machines for it."""
+
+    @property
+    def described(self) -> str:
+        """What it really carries out, and what it only pretends to."""
+        if self.unreadable:
+            return f"what {self.name} would do cannot be determined: {self.unreadable}"
+        groups = {
+            "really carries out": [kind for kind in CONTROLLERS if kind not in self.pretends],
+            "does not really carry out": [kind for kind in CONTROLLERS if kind in self.pretends],
+        }
+        told = ", ".join(f"{what} {' and '.join(kinds)}" for what, kinds in groups.items() if kinds)
+        return f"{self.name} {told} (provider: {self.provider})"
 
     def real(self, kind: str) -> str:
         """Why it would really carry it out; empty when it would not."""
@@ -101,7 +126,11 @@ def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deploy
     """Find the responders in all Deployments and ConfigMaps. Pure."""
     containers = list(containers_in(deployments, files_in(maps)))
     requesters = [found for one in containers if (found := _requester(one)) is not None]
-    provider = next((one.env("CSP") or "kind" for one in containers if one.name == "janitor-provider"), "")
+    providers = (one for one in containers if one.name == "janitor-provider")
+    provider = next(
+        (Setting(one.env("CSP") or "kind", f"{one.of} env CSP") for one in providers),
+        Setting("", "none is deployed"),
+    )
     doers = [_janitor(one, provider) for one in containers if one.name == "janitor"]
     return Deployed(tuple(requesters), tuple(doers))
 
@@ -117,35 +146,46 @@ def _requester(container: Container) -> Requester | None:
     return None
 
 
-def _actions(files: Mapping[str, ConfigFile]) -> dict[str, str] | None:
-    """Action -> kind, as fault-remediation's `maintenance.actions` lists them; None where it cannot be read."""
+def _actions(files: Mapping[str, ConfigFile]) -> dict[str, Setting[str]] | None:
+    """Action -> kind, as fault-remediation's configuration lists them; None where it cannot be read.
+
+    What it lists for GPUs comes before what it lists for every component.
+    """
     file = files.get("config.toml")
-    return dict(_kinds_in(file.table())) or None if file else None
+    found = list(_kinds_in(file.table(), ())) if file else []
+    ranked = sorted(found, key=lambda one: _is_of_component(one[0]))
+    return {path[-1]: Setting(kind, f"{file} {'.'.join(path)}.kind") for path, kind in ranked} or None
 
 
-def _kinds_in(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The key and kind of every table with a kind: the actions' depth differs between NVSentinel's versions."""
+def _kinds_in(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The path and kind of every table with a kind: the actions' depth differs between NVSentinel's versions."""
     for key, value in table.items():
         if isinstance(value, Mapping):
-            if "kind" in value:
-                yield key, str(value["kind"])
-            yield from _kinds_in(value)
+            if "kind" in value and not (_is_of_component((*path, key)) and "GPU" not in path):
+                yield (*path, key), str(value["kind"])
+            yield from _kinds_in(value, (*path, key))
 
 
-def _janitor(container: Container, provider: str) -> Doer:
-    name = f"NVSentinel's janitor ({container.of}, provider {provider or 'unknown'})"
+def _is_of_component(path: tuple[str, ...]) -> bool:
+    return any(one.lower().startswith("component") and one != "COMPONENT_RESET" for one in path)
+
+
+def _janitor(container: Container, provider: Setting[str]) -> Doer:
+    name = f"NVSentinel's janitor ({container.of}, provider {provider.value or 'unknown'})"
     try:
         config = container.files["config.yaml"].parsed()
-        pretends = {kind for kind in CONTROLLERS if _pretends(config, kind, provider)}
+        pretends = {kind for kind in CONTROLLERS if _pretends(config, kind, provider.value)}
     except KeyError:
         return Doer(name, unreadable="it mounts no config.yaml")
     except (ValueError, AttributeError, TypeError):
         return Doer(name, unreadable="its config.yaml cannot be read")
-    return Doer(name, frozenset(pretends))
+    return Doer(name, frozenset(pretends), provider=provider.source)
 
 
 def _pretends(config: Mapping[str, Any], kind: str, provider: str) -> bool:
-    """Whether a kind is off, in `manualMode`, or done by a provider that reboots nothing; resets need no provider."""
+    """Whether a kind is off, in `manualMode`, or a reboot by a provider that reboots nothing."""
     own = config.get(CONTROLLERS[kind]) or {}
     manual = bool(own.get("manualMode", (config.get("global") or {}).get("manualMode", False)))
-    return own.get("enabled") is False or manual or (kind != "GPUReset" and provider in PRETENDING_PROVIDERS)
+    return (
+        own.get("enabled") is False or manual or (kind == "RebootNode" and provider in PRETENDING_PROVIDERS)
+    )

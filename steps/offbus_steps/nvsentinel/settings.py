@@ -1,19 +1,20 @@
-"""How the deployed responder is configured: dry run, circuit breaker, deduplication.
+"""How the deployed responder is configured, in checks of `offbus plan`; each names the object and key that it read.
 
-NVSentinel's parts are recognised by their containers and the ConfigMaps of their namespace (reference/nvsentinel.md,
-sections 2.3, 3 and 7); what its configuration does not say is reported as its documented default. Pure, but for the
-listing.
+NVSentinel's parts are recognised by their containers, and their configuration by what these mount
+(`offbus_steps.nvsentinel.containers`); what it does not say is reported as the documented default. Parts: dry run and
+validation here, the circuit breaker, the event pipeline, the drain mode and what carries out maintenance in modules of
+their own. Pure, but for the listing.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from offbus.environment import PreflightCheck
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
-from offbus_steps.nvsentinel.containers import containers_in
+from offbus_steps.nvsentinel.containers import Container, Setting, containers_in, files_in
+from offbus_steps.nvsentinel.deployed import deployed_in
+from offbus_steps.nvsentinel.drain_mode import drainers_in
+from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.port import Object, Objects
 
@@ -22,7 +23,6 @@ __all__ = ["STANDIN_NAME", "checks_of", "part_of", "responder_checks"]
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
 STANDIN_NAME = "the stand-in responder"
-DEDUP = "dedup"
 
 
 async def responder_checks(objects: Objects) -> list[PreflightCheck]:
@@ -37,31 +37,57 @@ def checks_of(
     deployments: Sequence[Object], maps: Sequence[Object], nodes: Sequence[Object]
 ) -> Iterator[PreflightCheck]:
     """Check it in all Deployments, ConfigMaps and nodes."""
-    parts = [found for one in deployments if (found := part_of(one))]
+    files = files_in(maps)
+    parts = [one for one in containers_in(deployments, files) if one.name in PARTS or one.is_standin]
     if not parts:
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
-    spaces = {space for _, space, _ in parts}
-    own = [one for one in maps if one["metadata"].get("namespace") in spaces]
-    for name, space, words in parts:
-        yield PreflightCheck(TOPIC, f"{name} in {space}")
-        if {"--dry-run", "--dry-run=true", "-dry-run=true"} & set(words):
-            yield PreflightCheck(
-                TOPIC, f"{name} is in dry run: it sets marks, and changes nothing", "warning"
-            )
+    for one in parts:
+        yield from _part(one)
     for breaker in breakers_in(deployments, maps):
         yield from _breaker(breaker, nodes)
-    yield from _dedup(own)
+    if any(not one.is_standin for one in parts):
+        spaces = {one.of.namespace for one in parts}
+        yield from pipeline_checks(TOPIC, (own for of, own in files.items() if of.namespace in spaces))
+    for drainer in drainers_in(parts):
+        for rule in drainer.rules:
+            yield PreflightCheck(TOPIC, f"{drainer.name} drains {rule}")
+    for doer in deployed_in(deployments, maps).doers:
+        yield PreflightCheck(TOPIC, doer.described)
 
 
-def part_of(deployment: Object) -> tuple[str, str, list[str]] | None:
-    """Which part of a responder a Deployment that is scaled up is: name, namespace, command line."""
-    for container in containers_in([deployment], {}):
-        if container.name in PARTS:
-            return f"NVSentinel's {container.name}", container.of.namespace, container.words
-        if container.is_standin:
-            return STANDIN_NAME, container.of.namespace, container.words
-    return None
+def part_of(deployment: Object) -> tuple[str, str] | None:
+    """Which part of a responder a Deployment that is scaled up is: name, namespace."""
+    parts = (one for one in containers_in([deployment], {}) if one.name in PARTS or one.is_standin)
+    return next(((_name(one), one.of.namespace) for one in parts), None)
+
+
+def _name(part: Container) -> str:
+    return STANDIN_NAME if part.is_standin else f"NVSentinel's {part.name}"
+
+
+def _part(part: Container) -> Iterator[PreflightCheck]:
+    yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}")
+    file = part.files.get("config.json" if part.is_standin else "config.toml")
+    dry = part.is_set("dry-run")
+    if part.is_standin and file and file.table().get("dry_run") is True:
+        dry = Setting(value=True, source=f"{file} dry_run")
+    if dry.value:
+        text = f"{_name(part)} is in dry run ({dry.source}): it sets marks, and changes nothing"
+        yield PreflightCheck(
+            TOPIC, text, "warning", "await_cordon and await_uncordon cannot pass in a dry run: leave them out"
+        )
+    if part.name == "fault-quarantine" and file and file.table("validation").get("enabled") is True:
+        text = (
+            f"it validates a repaired node before it uncordons it ({file} validation.enabled): minutes more"
+        )
+        yield PreflightCheck(TOPIC, text, "warning", "give await_uncordon a timeout with room for it")
+    if part.is_standin:
+        window = file.table().get("dedup_window_s") if file else None
+        told = f"{window} s: {file} dedup_window_s" if window is not None else "180 s: by default"
+        yield PreflightCheck(
+            TOPIC, f"it ignores the same XID on the same GPU within its deduplication window ({told})"
+        )
 
 
 def _breaker(breaker: CircuitBreaker, nodes: Sequence[Object]) -> Iterator[PreflightCheck]:
@@ -76,29 +102,5 @@ def _breaker(breaker: CircuitBreaker, nodes: Sequence[Object]) -> Iterator[Prefl
         recent = recently_cordoned(watched, breaker.window.value, datetime.now(UTC))
         if watched and len(recent) + 1 >= breaker.limit(len(watched)):
             counted = f", as {', '.join(recent)} count already" if recent else ""
-            yield PreflightCheck(
-                TOPIC, f"the next node that it cordons trips its circuit breaker{counted}", "warning"
-            )
-
-
-def _dedup(maps: list[Object]) -> Iterator[PreflightCheck]:
-    window = next((found for one in maps for text in _data(one).values() if (found := _window(text))), "")
-    known = window or "3m, the documented default"
-    yield PreflightCheck(
-        TOPIC, f"it ignores the same XID on the same GPU within its deduplication window ({known})"
-    )
-
-
-def _window(text: str) -> str:
-    """The deduplication window of a configuration in JSON, YAML or TOML; empty without one."""
-    try:
-        found = json.loads(text)
-        table = found.get(DEDUP) if isinstance(found, Mapping) else None
-        return str(table["suppressionWindow"]) if isinstance(table, Mapping) else ""
-    except (ValueError, RecursionError, KeyError):
-        match = re.search(r"suppressionWindow\"?\s*[:=]\s*\"?([0-9a-z]+)", text)
-        return match.group(1) if match else ""
-
-
-def _data(config: Object) -> Mapping[str, Any]:
-    return config.get("data") or {}
+            text = f"the next node that it cordons trips its circuit breaker{counted}"
+            yield PreflightCheck(TOPIC, text, "warning")

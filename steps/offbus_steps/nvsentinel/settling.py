@@ -23,7 +23,7 @@ async def settling_time(objects: Objects) -> timedelta:
     """How long a node is watched. Zero where no responder is known to be. Raises PortError."""
     try:
         parts = filter(None, map(part_of, (await objects.list("Deployment")).items))
-        if any(name != STANDIN_NAME for name, _, _ in parts):
+        if any(name != STANDIN_NAME for name, _ in parts):
             return timedelta(seconds=MARGIN * NVSENTINEL_S)
         told = (await objects.get(STANDIN_PROFILE)).get("data") or {}
     except NotFound:

@@ -22,11 +22,13 @@ from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import deployed
 from offbus_steps.port import NotFound, Object, Ref
+from offbus_steps.preflight.drain import drain_checks
 from offbus_steps.preflight.remediation import remediation_checks
 from offbus_steps.prepare.admission_methods import admission_checks
 from offbus_steps.prepare.dry_run import require_admitted
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.gpus import allocatable_gpus
+from offbus_steps.workloads.labels import Labels
 from offbus_steps.workloads.manifest import read_manifest
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -42,15 +44,44 @@ async def drill_checks(
     """All checks, in the order of the steps."""
     found: list[PreflightCheck] = []
     target: Target | None = None
+    made: list[tuple[str, Labels]] = []
     for intent in intents:
         if intent.uses == "deploy":
+            made = list(_made(intent, scenario_dir))
             target, checks = await _target(cluster, intent, scenario_dir)
             found += checks
         elif intent.uses == "prepare_cuda" and target is not None:
             found += [one async for one in _prepared(cluster, target, intent)]
         elif intent.uses in XID_STEPS:
             found += [one async for one in _injected(cluster, intent, target)]
+        elif intent.uses == "await_drain":
+            found += await drain_checks(cluster, f"step {intent.step}", await _pods(cluster, target, made))
     return found
+
+
+def _made(intent: Intent, folder: str) -> Iterator[tuple[str, Labels]]:
+    """The namespaces and labels of the pods that a `deploy` creates, as far as its manifest tells them."""
+    manifest, space = intent.params.get("manifest"), intent.params.get("namespace")
+    if not isinstance(manifest, str):
+        return
+    try:
+        objects = read_manifest(Path(folder, manifest))
+    except OffbusError:
+        return  # its own check says so
+    for obj in objects:
+        template = (obj.get("spec") or {}).get("template") if obj["kind"] != "Pod" else obj
+        if isinstance(template, Mapping):
+            labels = (template.get("metadata") or {}).get("labels") or {}
+            yield str(space or obj["metadata"].get("namespace", "")), labels
+
+
+async def _pods(
+    cluster: Cluster, target: Target | None, made: Sequence[tuple[str, Labels]]
+) -> Sequence[tuple[str, Labels]]:
+    if target is None:
+        return made
+    running = await target_objects(cluster, target)
+    return [(one["metadata"]["namespace"], one["metadata"].get("labels") or {}) for one in running]
 
 
 async def refusals(topic: str, asked: Awaitable[Any]) -> list[PreflightCheck]:

@@ -31,6 +31,13 @@ def remediation_checks(
             topic, f"{what}: {_would_do(actions)}{why}", "info" if len(actions) == 1 else "warning"
         )
     fatal = dict.fromkeys(action for one in expected for action in one.possible if one.cordons)
+    for told in (
+        f"for {action} {one.name} {what}"
+        for action in fatal
+        for one in responders.requesters
+        if (what := one.told(action))
+    ):
+        yield PreflightCheck(topic, told)
     reasons = dict.fromkeys(why for action in fatal for why in responders.real(action))
     for why in reasons:
         yield PreflightCheck(topic, f"real remediation: {why}", "warning")
