@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 from offbus_steps.nvsentinel.containers import ConfigFile, Container, Setting
 from offbus_steps.port import Invalid
@@ -97,11 +96,7 @@ def _rules(file: ConfigFile | None, key: str) -> Iterator[Rule]:
     listed = file.table().get(key) if file else None
     for number, one in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(one, Mapping) and "mode" in one:
-            source = f"{file} {key}[{number}].mode"
-            yield Rule(Setting(str(one["mode"]), source), *_whom(one, key))
-
-
-def _whom(one: Mapping[str, Any], key: str) -> tuple[str, str]:
-    if key == "podDrainPolicies":  # its `name` is only a name
-        return str(one.get("namespace") or "*"), str(one.get("podSelector") or "")
-    return str(one.get("name") or "*"), ""
+            mode = Setting(str(one["mode"]), f"{file} {key}[{number}].mode")
+            by_pod = key == "podDrainPolicies"  # its `name` is only a name
+            namespace = str(one.get("namespace" if by_pod else "name") or "*")
+            yield Rule(mode, namespace, str(one.get("podSelector") or "") if by_pod else "")

@@ -22,12 +22,12 @@ NAME = re.compile(r"[\w .:/()-]{1,80}")
 
 def pipeline_checks(topic: str, configs: Iterable[Mapping[str, ConfigFile]]) -> Iterator[PreflightCheck]:
     """What a drill has to reckon with, by the ConfigMaps of a responder's namespaces."""
-    found = [
-        (one, file, files)
-        for files in configs
-        if (file := files.get("config.json"))
-        for one in _entries(file)
-    ]
+    found = []
+    for files in configs:
+        file = files.get("config.json")
+        listed = file.table().get("pipeline") if file else None
+        if file and isinstance(listed, list):
+            found += [(one, file, files) for one in listed if isinstance(one, Mapping)]
     for entry, file, files in found:
         if entry.get("name") == DEDUPLICATOR:
             yield _deduplicator(topic, entry, file, files)
@@ -35,11 +35,6 @@ def pipeline_checks(topic: str, configs: Iterable[Mapping[str, ConfigFile]]) -> 
             yield from _overrides(topic, entry, files)
     if not any(entry.get("name") == DEDUPLICATOR for entry, _, _ in found):
         yield PreflightCheck(topic, "no deduplicator is configured: a repetition of an XID counts again")
-
-
-def _entries(file: ConfigFile) -> Iterator[Mapping[str, Any]]:
-    listed = file.table().get("pipeline")
-    yield from (one for one in listed if isinstance(one, Mapping)) if isinstance(listed, list) else ()
 
 
 def _own(entry: Mapping[str, Any], files: Mapping[str, ConfigFile]) -> ConfigFile | None:

@@ -74,19 +74,16 @@ class Scope:
         except OffbusError as err:
             return f"{self} cannot be listed: {err.message}"
         with anyio.move_on_after(CATCH_UP_S):
-            while self._lacks(listing, known):
+            while True:
+                # Whether not all that the list shows was told; `known` is what was known before it.
+                so_far, still_known = _number(self.version), (known - listing.projections.keys()) & self.known
+                if so_far >= listing.newest and not (still_known and so_far <= _number(listing.version)):
+                    return None
                 await self.news.wait()
-            return None
         return (
             f"the watch of {self} told nothing for {anyio.current_time() - self.heard:.0f} s, and the API server has "
             "changes that it did not tell: something between here and the server drops connections"
         )
-
-    def _lacks(self, listing: Listing, known: set[Ref]) -> bool:
-        """Whether not all that a list shows was told; `known` is what was known before that list."""
-        so_far = _number(self.version)
-        still_known = (known - listing.projections.keys()) & self.known
-        return so_far < listing.newest or (bool(still_known) and so_far <= _number(listing.version))
 
     async def _listing(self, pages: AsyncIterator[ObjectList]) -> Listing:
         projections: dict[Ref, Projection] = {}
