@@ -53,14 +53,14 @@ class FaultQuarantine(Part):
 
     async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
         """Take the node's next step; seconds until it wants to be asked again, None for "when something changes"."""
-        by_hand = node.name in self._uncordoned or not self._config.dry_run
+        by_hand = node.name in self._uncordoned or not self.config.dry_run
         if node.is_uncordoned_by_hand and by_hand:
             return await self._cancel(node, documents)
         new = next((one for one in documents if not one.processed), None)
         if new is None or self._breaker.is_halted:
             return None
-        delay_s = self._config.uncordon_delay_s if new.event.isHealthy else self._config.quarantine_delay_s
-        if remaining := self._due.remaining(f"{node.name}/quarantine", new.event.id, delay_s):
+        delay_s = self.config.uncordon_delay_s if new.event.isHealthy else self.config.quarantine_delay_s
+        if remaining := self.due.remaining(f"{node.name}/quarantine", new.event.id, delay_s):
             return remaining
         if not await self._breaker.admits():
             _log.error(
@@ -77,14 +77,14 @@ class FaultQuarantine(Part):
                 for one in documents
                 if one.to_drain
             ]
-        await self._store.write(node.name, ended)
+        await self.store.write(node.name, ended)
         return NOW
 
     async def _cancel(self, node: NodeView, documents: Sequence[Document]) -> float:
         """Somebody uncordoned the node by hand. The datastore last: a repetition finds the node as it was."""
         changes = {"nodequarantined": Quarantine.CANCELLED, "userpodsevictionstatus": Eviction.CANCELLED}
-        await self._store.write(node.name, [one.model_copy(update=changes) for one in documents if one.holds])
-        await self._objects.patch(node.ref, cancel_patch(node))
+        await self.store.write(node.name, [one.model_copy(update=changes) for one in documents if one.holds])
+        await self.objects.patch(node.ref, cancel_patch(node))
         self._uncordoned.discard(node.name)
         _log.warning("%s was uncordoned by hand: its quarantine is cancelled", node.ref)
         return NOW
@@ -94,23 +94,23 @@ class FaultQuarantine(Part):
             return None  # no rule set matches
         if not node.tracked:
             self._breaker.count(node.name)
-            cordon = not self._config.dry_run
-            await self._objects.patch(node.ref, quarantine_patch(node, event, self._utc(), cordon=cordon))
+            cordon = not self.config.dry_run
+            await self.objects.patch(node.ref, quarantine_patch(node, event, self.utc(), cordon=cordon))
             _log.info("%s quarantined: %s", node.ref, ", ".join(event.errorCode))
             return Quarantine.QUARANTINED
         if event.keys - {key for one in node.tracked for key in one.keys}:
-            await self._objects.patch(node.ref, track_patch(node, [*node.tracked, event]))
+            await self.objects.patch(node.ref, track_patch(node, [*node.tracked, event]))
         return Quarantine.ALREADY_QUARANTINED
 
     async def _heal(self, node: NodeView, healthy: HealthEvent) -> Quarantine | None:
         if all(one.left_by(healthy) == one.keys for one in node.tracked):
             return None  # nothing of it is tracked
         remaining = [one for one in node.tracked if one.left_by(healthy)]
-        await self._objects.patch(node.ref, track_patch(node, remaining))
+        await self.objects.patch(node.ref, track_patch(node, remaining))
         if remaining:
             return Quarantine.ALREADY_QUARANTINED
         # Read again: in NVSentinel, too, the annotation is `[]` between the two changes.
-        now = NodeView(await self._objects.get(node.ref))
-        await self._objects.patch(node.ref, release_patch(now, self._utc()))
+        now = NodeView(await self.objects.get(node.ref))
+        await self.objects.patch(node.ref, release_patch(now, self.utc()))
         _log.info("%s released%s", node.ref, ", its earlier cordon stays" if node.was_cordoned_before else "")
         return Quarantine.UNQUARANTINED

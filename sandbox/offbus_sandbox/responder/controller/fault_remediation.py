@@ -30,30 +30,30 @@ class FaultRemediation(Part):
         if work is None:
             return None
         key = f"{node.name}/remediate"
-        if remaining := self._due.remaining(key, work.event.id, self._config.remediate_delay_s):
+        if remaining := self.due.remaining(key, work.event.id, self.config.remediate_delay_s):
             return remaining
         done = await self._remediate(node, work)
-        await self._store.write(node.name, [work.model_copy(update={"faultremediated": done})])
+        await self.store.write(node.name, [work.model_copy(update={"faultremediated": done})])
         return NOW
 
     async def _remediate(self, node: NodeView, work: Document) -> bool:
         """Whether the node's repair was asked for, by this document or an earlier one."""
-        wanted = remediation(node, work.event, self._config.reset_by)
+        wanted = remediation(node, work.event, self.config.reset_by)
         if wanted is None:
-            await self._objects.patch(node.ref, state_patch(node, NodeState.REMEDIATION_FAILED))
+            await self.objects.patch(node.ref, state_patch(node, NodeState.REMEDIATION_FAILED))
             _log.info("%s: no maintenance for %s", node.ref, work.event.recommendedAction.name)
             return False
         if {wanted.group, RESTART_GROUP} & node.remediations.keys():
             return True
-        await self._objects.patch(node.ref, state_patch(node, NodeState.REMEDIATING))
-        if not self._config.dry_run:
+        await self.objects.patch(node.ref, state_patch(node, NodeState.REMEDIATING))
+        if not self.config.dry_run:
             try:
-                await self._objects.create(wanted.object)
+                await self.objects.create(wanted.object)
             except Conflict:
                 _log.info("%s already exists", Ref.of(wanted.object))
-        now = NodeView(await self._objects.get(node.ref))
-        record = None if self._config.dry_run else record_json(now, wanted, self._utc())
-        await self._objects.patch(
+        now = NodeView(await self.objects.get(node.ref))
+        record = None if self.config.dry_run else record_json(now, wanted, self.utc())
+        await self.objects.patch(
             node.ref, state_patch(now, NodeState.REMEDIATION_SUCCEEDED, remediation=record)
         )
         _log.info("%s: asked for %s", node.ref, Ref.of(wanted.object))

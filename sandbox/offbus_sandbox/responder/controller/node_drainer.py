@@ -41,32 +41,32 @@ class NodeDrainer(Part):
             return None
         key, first = work.event.id, work.event.id not in self._looked
         if work.userpodsevictionstatus is Eviction.NOT_STARTED:
-            if remaining := self._due.remaining(f"{node.name}/drain", key, self._config.drain_delay_s):
+            if remaining := self.due.remaining(f"{node.name}/drain", key, self.config.drain_delay_s):
                 return remaining
             is_drained = any(one.holds and one.userpodsevictionstatus in DRAINED for one in documents)
             if work.nodequarantined is Quarantine.ALREADY_QUARANTINED and is_drained:
                 return await self._ended(node, work, Eviction.ALREADY_DRAINED)
-            await self._store.write(
+            await self.store.write(
                 node.name, [work.model_copy(update={"userpodsevictionstatus": Eviction.IN_PROGRESS})]
             )
             return NOW
         retry = f"{node.name}/retry"
-        if not first and (remaining := self._due.remaining(retry, key, self._config.drain_retry_s)):
+        if not first and (remaining := self.due.remaining(retry, key, self.config.drain_retry_s)):
             return remaining
         self._looked.add(key)
-        now = self._utc()
-        group = next_group((await self._objects.list("Pod")).items, node.name, self._config, now)
-        if group is None or self._config.dry_run:
+        now = self.utc()
+        group = next_group((await self.objects.list("Pod")).items, node.name, self.config, now)
+        if group is None or self.config.dry_run:
             self._looked.discard(key)
             return await self._ended(node, work, Eviction.SUCCEEDED)
         if not node.in_state(NodeState.DRAINING):
-            await self._objects.patch(node.ref, state_patch(node, NodeState.DRAINING))
+            await self.objects.patch(node.ref, state_patch(node, NodeState.DRAINING))
         await self._move(node, work, group, now)
-        return self._due.remaining(retry, key, self._config.drain_retry_s)
+        return self.due.remaining(retry, key, self.config.drain_retry_s)
 
     async def _ended(self, node: NodeView, work: Document, how: Eviction) -> float:
-        await self._objects.patch(node.ref, state_patch(node, NodeState.DRAIN_SUCCEEDED))
-        await self._store.write(node.name, [work.model_copy(update={"userpodsevictionstatus": how})])
+        await self.objects.patch(node.ref, state_patch(node, NodeState.DRAIN_SUCCEEDED))
+        await self.store.write(node.name, [work.model_copy(update={"userpodsevictionstatus": how})])
         _log.info("%s drained", node.ref)
         return NOW
 
@@ -75,7 +75,7 @@ class NodeDrainer(Part):
         if group.mode is DrainMode.ALLOW_COMPLETION:
             await self._events.record(node, "AwaitingPodCompletion", group)
             return
-        timeout = timedelta(seconds=self._config.delete_after_timeout_s)
+        timeout = timedelta(seconds=self.config.delete_after_timeout_s)
         forced = group.mode is DrainMode.DELETE_AFTER_TIMEOUT
         if forced and work.createdAt + timeout > now:
             await self._events.record(node, "WaitingBeforeForceDelete", group)
@@ -84,9 +84,9 @@ class NodeDrainer(Part):
             ref, uid = Ref.of(pod), pod["metadata"]["uid"]
             try:
                 if forced:
-                    await self._objects.delete(ref, uid=uid, grace_seconds=0)
+                    await self.objects.delete(ref, uid=uid, grace_seconds=0)
                 elif not pod["metadata"].get("deletionTimestamp"):
-                    await self._objects.evict(ref, uid=uid)
+                    await self.objects.evict(ref, uid=uid)
             except TooManyDisruptions as err:
                 _log.info("%s stays for now: %s", ref, err)
             except (NotFound, Conflict):

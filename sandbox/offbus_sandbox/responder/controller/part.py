@@ -23,13 +23,13 @@ NOW = 0.0
 
 @dataclass
 class Part(ABC):
-    """Acts on the nodes of one cluster. `_utc` is the wall clock that marks and objects' timestamps refer to."""
+    """Acts on the nodes of one cluster. `utc` is the wall clock that marks and objects' timestamps refer to."""
 
-    _objects: Objects
-    _store: Datastore
-    _config: ResponderConfig
-    _due: Due
-    _utc: Callable[[], datetime]
+    objects: Objects
+    store: Datastore
+    config: ResponderConfig
+    due: Due
+    utc: Callable[[], datetime]
 
     @abstractmethod
     async def look(self, node: NodeView, documents: Sequence[Document]) -> float | None:
