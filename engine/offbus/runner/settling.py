@@ -93,7 +93,10 @@ class Settling:
             until = entry.undone_at + limit_s
         if self._ended.is_set() and result != "conflict" and anyio.current_time() < until:
             result, detail, began = "unwatched", self._why, self._began
-        _journal(journal, entry, limit_s, anyio.current_time() - began, result, detail)
+        watched_s = anyio.current_time() - began
+        if result == "quiet":  # the time counts from the undo, and may have been over when the watch began
+            watched_s = min(watched_s, limit_s)
+        _journal(journal, entry, limit_s, watched_s, result, detail)
 
     async def _shown(self, entry: UndoEntry, undoer: Undoer, until: float) -> str:
         """What shows before that time, or before the watch is ended; empty when nothing does."""
