@@ -29,7 +29,7 @@ from offbus_sandbox.responder.watch import follow
 from offbus_sandbox.store.history import Change
 from offbus_steps.kinds import KINDS
 from offbus_steps.nvsentinel import names
-from offbus_steps.port import Forbidden, NotFound, Object, Ref
+from offbus_steps.port import Conflict, Forbidden, NotFound, Object, Ref
 from tests.kits.responder.health_events import fault
 from tests.kits.steps.timed_port import TimedPort, pod, put
 from tests.kits.virtual_time import in_virtual_time, meanwhile
@@ -126,6 +126,27 @@ async def test_each_transition_waits_for_its_own_delay(tmp_path: Path) -> None:
             ("remediation-succeeded", 65),
             ("", 240),
         ]
+
+
+@in_virtual_time
+async def test_a_release_that_somebody_else_s_change_interrupts_is_finished(tmp_path: Path) -> None:
+    """The annotation is `[]` then, and the node is still cordoned."""
+    async with responding(tmp_path, ResponderConfig()) as port:
+        patch, refused = port.objects.patch, []
+
+        async def interrupted(ref: Ref, change: Any, *, status: bool = False) -> Object:
+            if change.get("spec") == {"unschedulable": None} and not refused:
+                refused.append(ref)
+                raise Conflict("a kubelet's heartbeat")
+            return await patch(ref, change, status=status)
+
+        port.objects.patch = interrupted
+        async with meanwhile((0, partial(tell, port, FATAL)), (20, partial(tell, port, HEALTHY))):
+            await anyio.sleep(60)
+        assert refused == [NODE]
+        node = port.store.get(NODE)
+        assert not node["spec"].get("unschedulable")
+        assert not node["metadata"].get("annotations")
 
 
 @in_virtual_time
