@@ -103,12 +103,14 @@ class FaultQuarantine(Part):
         return Quarantine.ALREADY_QUARANTINED
 
     async def _heal(self, node: NodeView, healthy: HealthEvent) -> Quarantine | None:
-        if all(one.left_by(healthy) == one.keys for one in node.tracked):
-            return None  # nothing of it is tracked
-        remaining = [one for one in node.tracked if one.left_by(healthy)]
-        await self.objects.patch(node.ref, track_patch(node, remaining))
-        if remaining:
-            return Quarantine.ALREADY_QUARANTINED
+        # An annotation without events is of a release that was interrupted between its two changes: it is finished.
+        if not node.is_being_released:
+            if all(one.left_by(healthy) == one.keys for one in node.tracked):
+                return None  # nothing of it is tracked
+            remaining = [one for one in node.tracked if one.left_by(healthy)]
+            await self.objects.patch(node.ref, track_patch(node, remaining))
+            if remaining:
+                return Quarantine.ALREADY_QUARANTINED
         # Read again: in NVSentinel, too, the annotation is `[]` between the two changes.
         now = NodeView(await self.objects.get(node.ref))
         await self.objects.patch(node.ref, release_patch(now, self.utc()))

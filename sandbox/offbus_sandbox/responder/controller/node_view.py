@@ -47,6 +47,11 @@ class NodeView:
         return bool(self.object.get("spec", {}).get("unschedulable"))
 
     @property
+    def is_being_released(self) -> bool:
+        """Nothing is left that it is quarantined for, and the other marks are still there."""
+        return self.annotations.get(names.QUARANTINE_EVENTS) == "[]"
+
+    @property
     def was_cordoned_before(self) -> bool:
         """Cordoned by somebody else before our quarantine."""
         return self.annotations.get(names.CORDON_PRE_EXISTING) == names.TRUE
