@@ -89,6 +89,21 @@ def test_it_can_be_left_out(drill):
     assert (report.exit, one.world) == (Exit.PASSED, {})
 
 
+@pytest.mark.parametrize(
+    ("undo", "why"),
+    [
+        ("unwatchable", "the key store is gone"),
+        ("watch_bug", "bug in undo WatchBug: RuntimeError: no"),
+    ],
+)
+def test_a_watch_that_fails_is_unwatched_and_the_run_goes_to_its_end(drill, undo, why):
+    one, report = played(drill, undo, FAULT)
+    (settled,) = report.settling
+    assert (settled.result, settled.detail) == ("unwatched", why)
+    assert (report.verdict, report.exit, one.world) == ("passed", Exit.PASSED, {})
+    assert one.events[-1]["kind"] == "run_ended"
+
+
 def test_a_drill_of_which_nothing_has_to_settle_is_over_at_once(drill):
     one, report = played(drill, "restore_key", FAULT)
     assert report.settling == []

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import anyio
 
+from offbus.errors import StepError
 from offbus.undo import Phase, Undo, UndoContext, UndoResult
 from tests.kits.engine.world import Value, World, world_of
 
@@ -123,6 +124,21 @@ class Restless(Unsettled):
     times: ClassVar[int] = 1000
 
 
+class Unwatchable(Unsettled):
+    """What it was undone on cannot be seen any more."""
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        await anyio.sleep(5)
+        raise StepError("the key store is gone")
+
+
+class WatchBug(Unsettled):
+    """Its watch has a bug."""
+
+    async def disturbed(self, ctx: UndoContext) -> str:
+        raise RuntimeError("no")
+
+
 class SettlesOnce(Unsettled):
     """The second undo finds another value than anybody of the drill has set."""
 
@@ -145,7 +161,7 @@ class Unregistered(RestoreKey):
     """An undo type that no entry point names."""
 
 
-WATCHED = frozenset({"settled", "unsettled", "restless", "settles_once"})
+WATCHED = frozenset({"settled", "unsettled", "restless", "settles_once", "unwatchable", "watch_bug"})
 """Watched after the undo, where a signal changes nothing any more, and put back, so that they take effect again: they
 have tests of their own."""
 UNDO_TYPES: dict[str, type[RestoreKey]] = {
@@ -163,4 +179,6 @@ UNDO_TYPES: dict[str, type[RestoreKey]] = {
     "settled": Settled,
     "restless": Restless,
     "settles_once": SettlesOnce,
+    "unwatchable": Unwatchable,
+    "watch_bug": WatchBug,
 }
