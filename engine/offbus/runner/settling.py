@@ -4,7 +4,8 @@ Something outside may have been set going by a run and act on it after everythin
 an event in its database). An undo type says for how long, and by what it would show (offbus.undo: `settling`,
 `disturbed`). What shows is undone once more, and the watch begins anew, `ROUNDS` times; what cannot be undone is
 residue, as ever. The environment stays open and its leases held meanwhile. A signal, or `--no-settle`, ends the watch
-at once: nothing is lost but the proof, and the report says `unwatched`; the exit code is as it would have been.
+at once: nothing is lost but the proof, and the report says `unwatched`; the exit code is as it would have been. So does
+a watch that fails: the run, or the recovery, goes on to its end.
 """
 
 from collections.abc import Callable, Iterable
@@ -69,19 +70,21 @@ class Settling:
             None,
             f"watching that nothing more happens, for {max(limit for _, limit in due):g} s (Ctrl-C ends it)",
         )
-        async with anyio.create_task_group() as tasks:
-            for entry, limit_s in due:
-                tasks.start_soon(self._one, entry, limit_s, undoer, journal, budget)
-        self.going_on = False
+        try:
+            async with anyio.create_task_group() as tasks:
+                for entry, limit_s in due:
+                    tasks.start_soon(self._one, entry, limit_s, undoer, journal, budget)
+        finally:
+            self.going_on = False
 
     async def _one(
         self, entry: UndoEntry, limit_s: float, undoer: Undoer, journal: JournalWriter, budget: timedelta
     ) -> None:
-        began, detail = entry.undone_at, ""
+        began, detail, failed = entry.undone_at, "", ""
         result: Found = "quiet"
         until = entry.undone_at + limit_s
         for number in range(ROUNDS + 1):
-            found = await self._shown(entry, undoer, until)
+            found, failed = await self._shown(entry, undoer, until)
             if not found:
                 break
             detail = found
@@ -91,16 +94,17 @@ class Settling:
             if not entry.resolved or number == ROUNDS:
                 break
             until = entry.undone_at + limit_s
-        if self._ended.is_set() and result != "conflict" and anyio.current_time() < until:
-            result, detail, began = "unwatched", self._why, self._began
+        cut_short = self._ended.is_set() and anyio.current_time() < until
+        if result != "conflict" and (failed or cut_short):
+            result, detail, began = "unwatched", failed or self._why, self._began
         watched_s = anyio.current_time() - began
         if result == "quiet":  # the time counts from the undo, and may have been over when the watch began
             watched_s = min(watched_s, limit_s)
         _journal(journal, entry, limit_s, watched_s, result, detail)
 
-    async def _shown(self, entry: UndoEntry, undoer: Undoer, until: float) -> str:
-        """What shows before that time, or before the watch is ended; empty when nothing does."""
-        shown = ""
+    async def _shown(self, entry: UndoEntry, undoer: Undoer, until: float) -> tuple[str, str]:
+        """What shows before that time, or before the watch is ended; and why it could not be watched. Else empty."""
+        shown = failed = ""
         with anyio.CancelScope(deadline=until, shield=True) as scope:
             async with anyio.create_task_group() as beside:
 
@@ -109,9 +113,14 @@ class Settling:
                     scope.cancel()
 
                 beside.start_soon(end)
-                shown = await entry.undo.disturbed(undoer.context(entry))
+                try:
+                    shown = await entry.undo.disturbed(undoer.context(entry))
+                except OffbusError as err:
+                    failed = str(err)
+                except Exception as err:  # noqa: BLE001  a bug in one undo must not keep a run from its end
+                    failed = f"bug in undo {type(entry.undo).__name__}: {type(err).__name__}: {err}"
                 beside.cancel_scope.cancel()
-        return shown
+        return shown, failed
 
 
 def _journal(

@@ -156,7 +156,8 @@ class ClearConsequences(Undo):
     async def settling(self, ctx: UndoContext, result: UndoResult) -> timedelta:
         if not result.evidence.get(MAY_ACT):
             return timedelta(0)
-        return await settling_time(cluster_of(ctx).port.objects)
+        answered = "stage" in result.evidence
+        return await settling_time(cluster_of(ctx).port.objects, answered=answered)
 
     async def disturbed(self, ctx: UndoContext) -> str:
         """Wait until the responder marks the node for this fault again."""

@@ -19,15 +19,15 @@ MARGIN = 1.5
 LONGEST_S = 400.0
 
 
-async def settling_time(objects: Objects) -> timedelta:
-    """How long a node is watched. Zero where no responder is known to be. Raises PortError."""
+async def settling_time(objects: Objects, *, answered: bool) -> timedelta:
+    """How long a node is watched. Zero where no responder is known to be, unless one has answered. Raises PortError."""
     try:
         parts = filter(None, map(part_of, (await objects.list("Deployment")).items))
         if any(name != STANDIN_NAME for name, _ in parts):
             return timedelta(seconds=MARGIN * NVSENTINEL_S)
         told = (await objects.get(STANDIN_PROFILE)).get("data") or {}
     except NotFound:
-        return timedelta(0)
+        return timedelta(seconds=MARGIN * NVSENTINEL_S if answered else 0)
     except Forbidden:
         return timedelta(seconds=MARGIN * NVSENTINEL_S)
     try:

@@ -58,7 +58,7 @@ async def test_a_node_is_watched_as_long_as_what_is_deployed_may_take(
     port = TimedPort(tmp_path)
     for one in objects:
         put(port.store, one)
-    assert (await settling_time(port.objects)).total_seconds() == pytest.approx(seconds)
+    assert (await settling_time(port.objects, answered=False)).total_seconds() == pytest.approx(seconds)
     port.store.close()
 
 
@@ -66,5 +66,12 @@ async def test_a_node_is_watched_as_long_as_what_is_deployed_may_take(
 async def test_what_may_not_be_read_counts_as_nvsentinel(tmp_path: Path) -> None:
     port = TimedPort(tmp_path)
     port.objects.refusals["list Deployment"] = Forbidden("no")
-    assert (await settling_time(port.objects)).total_seconds() == 69
+    assert (await settling_time(port.objects, answered=False)).total_seconds() == 69
+    port.store.close()
+
+
+@in_virtual_time
+async def test_a_responder_that_answered_and_is_not_known_counts_as_nvsentinel(tmp_path: Path) -> None:
+    port = TimedPort(tmp_path)
+    assert (await settling_time(port.objects, answered=True)).total_seconds() == 69
     port.store.close()
