@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.drill.drill_world import processes_below, up
+from tests.kits.drill.drill_world import processes_below, signal_program, up
 from tests.kits.drill.following import reach, run_until
 from tests.kits.drill.playing import LONG, SCENARIOS
 
@@ -91,10 +91,12 @@ def test_a_second_interrupt_leaves_at_once_and_its_recover_line_works(offbus):
     sandbox = up(offbus)
     before = world(offbus, sandbox)
     runner, lines = run_until(offbus, "fault_proven", "cuda")
+    assert signal_program(sandbox.folder, "offbus_agent", signal.SIGSTOP), "the undo waits for them"
     os.kill(runner.pid, signal.SIGINT)
     reach(lines, "undo_started")
     os.kill(runner.pid, signal.SIGINT)
     output, _ = runner.communicate(timeout=LONG)
+    signal_program(sandbox.folder, "offbus_agent", signal.SIGCONT)
     assert runner.returncode == 4, output
     line = next(line for line in output.splitlines() if "offbus recover " in line)
     recovered = offbus.call("recover", line.split()[-1])

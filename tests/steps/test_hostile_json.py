@@ -14,13 +14,15 @@ from offbus.errors import CouldNotRun
 from offbus_steps.kubernetes.ownership.run_records import events_in
 from offbus_steps.kubernetes.rest.errors import status_in
 from offbus_steps.kubernetes.webhook.reviews import reviewed
-from offbus_steps.nvsentinel.deployed import STANDIN, deployed_in
-from offbus_steps.nvsentinel.settings import _window
-from offbus_steps.port import Invalid, PortError, Reply
+from offbus_steps.nvsentinel.containers import STANDIN, ConfigFile
+from offbus_steps.nvsentinel.deployed import deployed_in
+from offbus_steps.port import Invalid, PortError, Ref, Reply
 from offbus_steps.prepare.webhook_configuration import ROOT, images_of
 from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, held_gpus
 
 DEEP = "[" * 5_000
+SETTINGS = Ref("ConfigMap", "settings", "x")
+KINDS = ("json", "toml", "yaml")
 RECORDS: dict[str, Any] = {"metadata": {"name": "offbus-run-r", "namespace": "offbus-system"}}
 
 
@@ -44,7 +46,7 @@ def pretended() -> bool:
         (lambda: status_in(DEEP.encode()), None),
         (lambda: held_gpus({"metadata": {"annotations": {DEVICES_ANNOTATION: DEEP}}}), ()),
         (pretended, False),
-        (lambda: _window(DEEP), ""),
+        (lambda: [ConfigFile(SETTINGS, f"x.{kind}", DEEP).table() for kind in KINDS], [{}, {}, {}]),
     ],
     ids=["an error's status", "a pod's devices", "the stand-in's settings", "a ConfigMap"],
 )

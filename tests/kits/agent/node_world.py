@@ -99,12 +99,26 @@ def sleep_past(path: Path) -> None:
 def process(*argv: str, executable: str = "/bin/cat", **how: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A process of these arguments that waits for the end of its input, and knows nothing else."""
     with subprocess.Popen(
-        [argv[0], "-", "--", *argv[1:]], executable=executable, stdin=subprocess.PIPE, **how
+        [argv[0], "-", "--", *argv[1:]],
+        executable=executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        **how,
     ) as started:
         try:
+            answer(started)
             yield started
         finally:
             started.kill()
+
+
+def answer(started: subprocess.Popen[bytes]) -> None:
+    """Have a `cat` repeat a line: /proc tells its arguments only some time after Popen has returned."""
+    assert started.stdin is not None
+    assert started.stdout is not None
+    started.stdin.write(b"there?\n")
+    started.stdin.flush()
+    assert started.stdout.readline() == b"there?\n"
 
 
 @contextmanager
