@@ -12,13 +12,16 @@ import anyio
 import pytest
 
 from offbus.errors import CouldNotRun
+from offbus_agent.faults.monitors import knowledge_of
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import LONGEST, Layout
 from offbus_sandbox.local.launch import is_running, start, stop
+from offbus_sandbox.nodes.gpus import gpus_of
 from offbus_sandbox.processes.ending import wait_gone
 from offbus_sandbox.processes.survey import leftovers
 from offbus_sandbox.processes.table import ProcessId
+from offbus_sandbox.responder.config import ResponderConfig
 from offbus_steps.port import Object, Ref, Unavailable
 from offbus_steps.testing.conformance.waiting import until
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -57,6 +60,16 @@ async def test_its_files_are_its_owners_alone(layout: Layout) -> None:
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (layout.real, layout.api, layout.internal)}
     assert set(modes.values()) == {0o700}
     assert stat.S_IMODE(layout.token.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "start_again", range(5)
+)  # it is a matter of milliseconds: each is another chance to fail
+async def test_the_responder_s_monitor_is_known_to_know_its_gpus(layout: Layout, start_again: int) -> None:
+    await start(layout, WITH_AGENTS.model_copy(update={"responder": ResponderConfig()}))
+    (node,) = WITH_AGENTS.node_names
+    (gpu, *_) = gpus_of(node, 0, WITH_AGENTS.gpus_per_node)
+    assert knowledge_of(layout.node(node), of_machine=False).why_not(gpu.uuid) == ""
 
 
 async def test_two_supervisors_exclude_each_other(layout: Layout) -> None:

@@ -53,7 +53,7 @@ async def quarantined(sandbox: Layout, folder: Path) -> AsyncIterator[tuple[Benc
     (folder / "target.yaml").write_text(yaml.safe_dump(pods_of("target", 1)))
     async with bench(sandbox, folder) as one:
         target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
-        out = await one.run(INJECT_XID, target=target, xid=79, patience=timedelta(seconds=6))
+        out = await one.run(INJECT_XID, target=target, xid=79, patience=timedelta(seconds=4))
         await one.run(AWAIT_CORDON, fault=out.fault)
         assert (await one.undo(undo_of(one, DisarmFault))).result == "restored"
         yield one, out
