@@ -22,7 +22,13 @@ from offbus_steps.background_tasks import Background
 from offbus_steps.inference_client.requests import Answers
 from offbus_steps.node_clock import NodeClocks, now_ns
 from offbus_steps.port import Port, Ref
-from offbus_steps.residue.external_changes import NodeFault, RecordsCause, external_change
+from offbus_steps.residue.external_changes import (
+    BREAKER,
+    NodeFault,
+    RecordsCause,
+    change_of_breaker,
+    external_change,
+)
 from offbus_steps.residue.fingerprint import FINGERPRINT_ACCESS, fingerprint
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.node_history import NodeHistory
@@ -94,6 +100,8 @@ class Cluster:
         recorded: Sequence[BaseModel] | None,
     ) -> str | None:
         """Who made a difference, if not this run (`TellsExternalChanges`)."""
+        if item.endswith(BREAKER):
+            return change_of_breaker(item, after, recorded)
         if recorded is None:
             return external_change(item, before, after, None)
         faults = [

@@ -1,11 +1,10 @@
 """Runs `inject_fault`, `inject_xid` and `arm_cuda`: checks, undos, requests, proof.
 
 In this order: resolve the locations; check the guards for all of them together, and each agent's planes and pods;
-record every undo (the responder's circuit
-breaker, what the platform may do to the node, the restart of processes that stay broken, the disarm); then,
-for each location, check again that its pods did not move, and send one request with lease, follower and proof: all at
-once, or one after another. A refusal before the first request has changed nothing. Each node has a fault of its own:
-one id, one lease, one set of undos, one proof for each plane.
+record every undo (the responder's circuit breaker, what the platform may do to the node, the restart of processes that
+stay broken, the disarm); then, for each location, check again that its pods did not move, and send one request with
+lease, follower and proof: all at once, or one after another. A refusal before the first request has changed nothing.
+Each node has a fault of its own: one id, one lease, one set of undos, one proof for each plane.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,19 +20,18 @@ from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import MISSING_PROOF
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.blast_radius import require_allowed
+from offbus_steps.inject.breaker_watch import watch_breaker
 from offbus_steps.inject.expected import expected_on
 from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.inject.step_types import InjectOutputs, InjectParams
-from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.circuit_breaker import breakers
-from offbus_steps.port import Forbidden, Ref
+from offbus_steps.port import Ref
 from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target, required_target
@@ -95,7 +93,7 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     for why in allowed.attention:
         ctx.needs_attention(why)
     if allowed.cordons:
-        await _watch_breaker(ctx, cluster)
+        await watch_breaker(ctx, cluster, allowed.cordons)
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -172,20 +170,6 @@ class Firing:
         attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
         self.cluster.observer.check(attention)
         attention()
-
-
-async def _watch_breaker(ctx: Context, cluster: Cluster) -> None:
-    """Record that the circuit breaker is looked at after everything else, once in a run."""
-    if any(live.fault.cordons for live in cluster.faults.live.values()):
-        return
-    try:
-        closed = [
-            one for one in await breakers(cluster.port.objects) if one.enabled.value and not one.is_tripped
-        ]
-    except Forbidden:
-        return  # the guard allows what cannot be told, and has said so
-    if closed:
-        await ctx.undo(CheckBreaker(namespaces=tuple(sorted({one.state.namespace for one in closed}))))
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:

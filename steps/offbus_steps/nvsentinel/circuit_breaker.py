@@ -11,6 +11,7 @@ Its own count is in its memory; what can be seen of it from outside says `recent
 """
 
 import json
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -38,11 +39,15 @@ __all__ = [
     "breakers",
     "breakers_in",
     "objections",
+    "reset_of",
+    "tripped_states",
 ]
 
 TRIPPED = "TRIPPED"
 PERCENTAGE, WINDOW = 50.0, timedelta(minutes=5)
 """NVSentinel's defaults, and the stand-in's."""
+LOCAL_RESET = "offbus local down"
+"""Ends the responder's processes, and the datastore with its state."""
 SHORTEST, LONGEST = timedelta(0), timedelta(days=365)
 
 
@@ -60,6 +65,8 @@ class CircuitBreaker:
     """"" as long as it has not written any."""
     program: Ref | None = None
     """The Deployment to restart after a reset."""
+    is_local: bool = False
+    """Its program is a process of the environment `local`."""
 
     @property
     def is_tripped(self) -> bool:
@@ -92,16 +99,38 @@ class CircuitBreaker:
     @property
     def reset(self) -> str:
         """How it is reset."""
-        space = self.state.namespace
-        patch = json.dumps({"data": {"status": "CLOSED"}})
-        program = self.program or Ref("Deployment", "fault-quarantine", space)
-        restart = f"kubectl -n {program.namespace} rollout restart deployment {program.name}"
-        return f"kubectl -n {space} patch configmap {self.state.name} -p '{patch}' && {restart}"
+        return LOCAL_RESET if self.is_local else reset_of(self.state, self.program)
+
+
+def reset_of(state: Ref, program: Ref | None = None) -> str:
+    """The command that resets a breaker: its state, and a restart of its program (by default fault-quarantine)."""
+    patch = json.dumps({"data": {"status": "CLOSED"}})
+    program = program or Ref("Deployment", "fault-quarantine", state.namespace)
+    patching = ["kubectl", "-n", state.namespace, "patch", "configmap", state.name, "-p", patch]
+    restart = ["kubectl", "-n", program.namespace, "rollout", "restart", "deployment", program.name]
+    return f"{shlex.join(patching)} && {shlex.join(restart)}"
 
 
 async def breaker_is_tripped(objects: Objects) -> bool:
     """Whether a responder's circuit breaker has tripped, so that it cordons no node. Raises PortError."""
     return any(one.is_tripped for one in await breakers(objects))
+
+
+async def tripped_states(objects: Objects, deployments: Iterable[Object]) -> list[Ref]:
+    """The ConfigMaps that say that a breaker has tripped, where a responder is deployed or usual. Raises PortError.
+
+    Not all ConfigMaps of a cluster are listed: there may be very many.
+    """
+    parts = (
+        one for one in containers_in(deployments, {}) if one.name == "fault-quarantine" or one.is_standin
+    )
+    found = []
+    for namespace in sorted({USUAL_NAMESPACE, *(one.of.namespace for one in parts)}):
+        files = files_in((await objects.list("ConfigMap", namespace=namespace)).items)
+        state = Ref("ConfigMap", names.BREAKER, namespace)
+        status = files.get(state, {}).get("status")
+        found += [state] if status and status.text == TRIPPED else []
+    return found
 
 
 async def breakers(objects: Objects) -> list[CircuitBreaker]:
@@ -169,6 +198,7 @@ def _standin(of: Ref, given: Mapping[str, Any], source: str, program: Ref | None
         _window(seconds and Setting(f"{seconds.value}s", seconds.source)),
         Ref("ConfigMap", names.BREAKER, str(given.get("namespace", USUAL_NAMESPACE))),
         program=program,
+        is_local=program is None,
     )
 
 

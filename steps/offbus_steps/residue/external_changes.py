@@ -23,6 +23,7 @@ from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_
 from offbus_steps.watch.node_history import Seen
 
 __all__ = [
+    "BREAKER",
     "CONDITION",
     "CORDON",
     "META",
@@ -32,6 +33,7 @@ __all__ = [
     "TAINTS",
     "NodeFault",
     "RecordsCause",
+    "change_of_breaker",
     "external_change",
     "shown_annotations",
     "split_spec",
@@ -43,6 +45,7 @@ OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+
 
 OURS, REST = "what drills set", "the rest of its spec"
 CORDON, TAINTS = "spec.unschedulable", "spec.taints"
+BREAKER = "circuit breaker tripped"
 META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
 
 
@@ -55,6 +58,13 @@ class RecordsCause(Protocol):
     cause: Cause
 
 
+@runtime_checkable
+class RecordsBreakers(Protocol):
+    """The record of a fault that may trip a responder's circuit breaker."""
+
+    namespaces: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class NodeFault:
     """A fault that the run injected on a node."""
@@ -65,6 +75,18 @@ class NodeFault:
     """What was seen on the node since."""
     complete: bool
     """Whether it was watched from before the injection."""
+
+
+def change_of_breaker(item: str, after: Mapping[str, Any], recorded: Sequence[object] | None) -> str | None:
+    """Why a difference in whether a responder's circuit breaker has tripped is external; None when it may be ours."""
+    if item not in after:
+        return "no drill resets it"
+    looked = [one for one in recorded or () if isinstance(one, RecordsBreakers)]
+    if recorded is None or any(
+        item.startswith(f"ConfigMap/{name}/") for one in looked for name in one.namespaces
+    ):
+        return None
+    return "no fault of this run was there for that responder"
 
 
 def split_spec(spec: object) -> tuple[dict[str, Any], str]:

@@ -15,9 +15,11 @@ from offbus_steps.access import access
 from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.circuit_breaker import tripped_states
 from offbus_steps.nvsentinel.findings import findings_of
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.residue.external_changes import (
+    BREAKER,
     CONDITION,
     CORDON,
     META,
@@ -35,10 +37,11 @@ from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
+__all__ = ["FINGERPRINT_ACCESS", "LEFT_BY_RUN", "RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
+LEFT_BY_RUN = "left by this run"
 FINGERPRINT_ACCESS = access("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
 
 OWNED_BY_THE_PLATFORM = (
@@ -73,15 +76,20 @@ async def _taken(
             if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
+    deployments: list[Object] = []
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
+            if kind == "Deployment":
+                deployments.append(obj)
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 ref = Ref.of({**obj, "kind": kind})
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
+    for state in await tripped_states(objects, deployments):
+        items[f"{state} {BREAKER}"] = True
     items.update(await _pods(objects, guards, whole=whole))
     for kind in ALLOWED_KINDS:
         for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
-            items[f"{Ref.of({**obj, 'kind': kind})} left by this run"] = True
+            items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
     return items
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from offbus.environment import Intent
 from offbus.errors import GuardRefused
+from offbus.runner.fingerprint_diff import differences
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.nvsentinel import names
@@ -140,6 +141,46 @@ async def test_it_is_looked_at_once_in_a_run_after_everything_else(tmp_path: Pat
         await one.run(INJECT_XID, target=TARGET, xid=79, gpus=[0])
         await one.run(INJECT_XID, target=TARGET, xid=79, gpus=[1])
         assert [number for number, undo in enumerate(one.undos) if isinstance(undo, CheckBreaker)] == [0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "breaker", "stops"), [(3, "forbid", True), (5, "forbid", False), (3, "allow", False)]
+)
+@in_virtual_time
+async def test_a_run_stops_when_cordons_for_other_faults_use_up_the_room(
+    tmp_path: Path, nodes: int, breaker: str, *, stops: bool
+) -> None:
+    async with timed_bench(tmp_path, *cluster(nodes), guards=guards(breaker)) as (one, port):
+        port.agents.answer = agent
+        await one.run(INJECT_XID, target=TARGET, xid=79)
+        for node in ("node-1", "node-3"):  # the drill's own, which counts already, and another
+            assert one.aborted == []
+            port.store.patch(
+                Ref("Node", node), {"metadata": {"annotations": {names.CORDONED_ANNOTATION: "True"}}}
+            )
+            await one.cluster.log.until(
+                lambda world, node=node: bool(world.node(node).annotations) or None  # type: ignore[misc]
+            )
+        assert [
+            "has cordoned node-3, too, and its circuit breaker is about to trip: 2 of 3 GPU nodes" in why
+            for why in one.aborted[:1]
+        ] == [True] * stops
+
+
+@in_virtual_time
+async def test_a_tripped_one_is_in_the_fingerprint_as_somebody_s_or_this_run_s(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(3), state("CLOSED"), guards=guards()) as (one, port):
+        before = await one.cluster.fingerprint()
+        port.store.patch(STATE, {"data": {"status": "TRIPPED"}})
+        after = await one.cluster.fingerprint()
+        ((item, told),) = differences(before, after)
+        assert (item, told) == (f"{STATE} circuit breaker tripped", "was not there, is True")
+        mine = CheckBreaker(namespaces=(STATE.namespace,))
+        other = CheckBreaker(namespaces=("elsewhere",))
+        for recorded, is_external in (([mine], False), (None, False), ([other], True), ([], True)):
+            why = one.cluster.external_change(item, before, after, recorded)
+            assert (why is not None) == is_external
+        assert one.cluster.external_change(item, after, before, [mine]) == "no drill resets it"
 
 
 @in_virtual_time
