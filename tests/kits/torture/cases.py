@@ -2,7 +2,8 @@
 
 A case is a name and a strike. Its residue is whatever differs once `offbus recover` has ended, and a recovery that does
 not say that nothing is left. Something that is gone a moment later (a controller was at work) is `late`: told, not
-counted, for a recovery that ends before the world is as it was is worth knowing.
+counted, for a recovery that ends before the world is as it was is worth knowing. What comes after that counts: the
+responder of the sandbox waits for nothing, so that what lives on inside it shows within `LATER_S`.
 """
 
 import shutil
@@ -33,6 +34,8 @@ __all__ = [
 
 LATE_S = 30.0
 """A controller that has not settled by then has not settled. A watchdog: what is late is looked at as it changes."""
+LATER_S = 2.0
+"""What the responder's longest way from a line to a repair takes here, several times."""
 NOTHING_BEGAN = ("before its first event", "there is no run in")
 """What `recover` says of a run that was killed before it could change anything."""
 
@@ -160,6 +163,8 @@ def compare(sandbox: TortureSandbox, before: Picture, ended: Ended) -> None:
     left, late = anyio.run(partial(_settled, sandbox, before))
     ended.residue += left
     ended.late = [] if left else late
+    if not left:
+        ended.residue += [f"later: {one}" for one in anyio.run(partial(_later, sandbox, before))]
     if not ended.residue:
         for run in sandbox.runs.iterdir() if sandbox.runs.exists() else ():
             if run.name[0] != ".":
@@ -175,6 +180,16 @@ async def _settled(sandbox: TortureSandbox, before: Picture) -> tuple[list[str],
                 await store.changed()
                 left = differences(before, picture(sandbox))
         return left and differences(before, picture(sandbox)), first
+
+
+async def _later(sandbox: TortureSandbox, before: Picture) -> list[str]:
+    """What differs at any time within `LATER_S`, although nothing did: a responder comes, and goes."""
+    seen: dict[str, None] = {}
+    with Folder(sandbox.layout.real) as store, anyio.move_on_after(LATER_S):
+        while True:
+            seen.update(dict.fromkeys(differences(before, picture(sandbox))))
+            await store.changed()
+    return list(seen)
 
 
 def _last(output: str, lines: int = 6) -> str:
