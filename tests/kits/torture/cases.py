@@ -3,7 +3,7 @@
 A case is a name and a strike. Its residue is whatever differs once `offbus recover` has ended, and a recovery that does
 not say that nothing is left. Something that is gone a moment later (a controller was at work) is `late`: told, not
 counted, for a recovery that ends before the world is as it was is worth knowing. What comes after that counts: the
-responder of the sandbox waits for nothing, so that what lives on inside it shows within `LATER_S`.
+responder of the sandbox is quick, so that what lives on inside it shows within `LATER_S`.
 """
 
 import shutil
@@ -35,7 +35,7 @@ __all__ = [
 LATE_S = 30.0
 """A controller that has not settled by then has not settled. A watchdog: what is late is looked at as it changes."""
 LATER_S = 2.0
-"""What the responder's longest way from a line to a repair takes here, several times."""
+"""More than the responder's longest way from a line to a repair (`ResponderConfig.longest_way_s`: 0.9 s here)."""
 NOTHING_BEGAN = ("before its first event", "there is no run in")
 """What `recover` says of a run that was killed before it could change anything."""
 

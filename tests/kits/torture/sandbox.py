@@ -27,19 +27,20 @@ __all__ = ["NAMESPACE", "TortureSandbox"]
 HERE = Path(__file__).parent
 NAMESPACE = "torture-kept"
 PATIENCE_S = 60.0
-AT_ONCE = ResponderConfig(
+QUICK = ResponderConfig(
     detect_delay_s=0,
     dedup_window_s=0,
     quarantine_delay_s=0,
     drain_delay_s=0,
-    remediate_delay_s=0,
-    janitor_delay_s=0,
+    remediate_delay_s=0.4,
+    janitor_delay_s=0.2,
     uncordon_delay_s=0,
 )
+"""Nothing is waited for but by the repair, so that a recovery finds one on its way."""
 CONFIG = SandboxConfig(
     nodes=2,
     gpus_per_node=1,
-    responder=AT_ONCE,
+    responder=QUICK,
     backoff=Backoff(base_s=0.1, cap_s=0.2),
     probe_period_s=0.05,
 )
