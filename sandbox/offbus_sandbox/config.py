@@ -7,7 +7,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from offbus_sandbox.responder.config import ResponderConfig
 
-__all__ = ["Backoff", "SandboxConfig"]
+__all__ = ["DRIVER_PATTERN", "DRIVER_VERSION", "Backoff", "SandboxConfig"]
+
+DRIVER_VERSION = "570.133.20"
+DRIVER_PATTERN = r"^[0-9]{3}\.[0-9]{1,3}(\.[0-9]{1,3})?$"
 
 
 class Backoff(BaseModel):
@@ -37,6 +40,10 @@ class SandboxConfig(BaseModel):
     """The stand-in responder's settings; None runs the sandbox without one."""
     driver: Literal["standin"] = "standin"
     """Which CUDA driver pods load."""
+    driver_version: str = Field(default=DRIVER_VERSION, pattern=DRIVER_PATTERN)
+    """What the nodes say of theirs: it decides how NVLink 5 lines (XID 144 to 150) are written and read."""
+    gpu_metadata: bool = True
+    """Whether nodes have the file by which NVSentinel's monitor knows their GPUs."""
     agents: bool = True
     """Run a node agent on every node; only tests of the object store turn it off."""
     backoff: Backoff = Backoff()

@@ -1,6 +1,7 @@
 """`offbus local up|down|status`: a local cluster that stays up. Heavy imports happen inside the commands."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,22 +35,46 @@ def local() -> None:
 @click.option(
     "--responder/--no-responder", default=True, show_default=True, help="Run the stand-in responder."
 )
+@click.option(
+    "--driver-version",
+    metavar="VERSION",
+    help="What the nodes say of their NVIDIA driver, as 580.82.07; NVLink 5 lines (XID 144 to 150) depend on it.",
+)
+@click.option(
+    "--gpu-metadata/--no-gpu-metadata",
+    default=True,
+    show_default=True,
+    help="Nodes have the file by which NVSentinel's monitor knows their GPUs.",
+)
 @json_option
-def up(name: str, nodes: int, gpus: int, responder: bool, as_json: bool) -> None:
+def up(
+    name: str,
+    nodes: int,
+    gpus: int,
+    responder: bool,
+    driver_version: str | None,
+    gpu_metadata: bool,
+    as_json: bool,
+) -> None:
     """Start a sandbox, or resume one whose supervisor was killed."""
     import anyio
 
     from offbus.errors import CouldNotRun
-    from offbus_sandbox.config import SandboxConfig
+    from offbus_sandbox.config import DRIVER_PATTERN, DRIVER_VERSION, SandboxConfig
     from offbus_sandbox.local.launch import is_running, start
 
+    version = driver_version or DRIVER_VERSION
+    if not re.fullmatch(DRIVER_PATTERN, version):
+        raise click.BadParameter(
+            f"{version!r} is no driver version; write it as 580.82.07", param_hint="--driver-version"
+        )
     layout = layout_of(name)
-    config = SandboxConfig(nodes=nodes, gpus_per_node=gpus)
+    config = SandboxConfig(nodes=nodes, gpus_per_node=gpus, driver_version=version, gpu_metadata=gpu_metadata)
     config = config if responder else config.model_copy(update={"responder": None})
     if layout.config.exists() and SandboxConfig.load(layout.config) != config:
         # a sandbox with users and objects is never changed
         raise CouldNotRun(
-            f"{name} already exists with a different number of nodes or GPUs, or a different responder",
+            f"{name} already exists with a different number of nodes or GPUs, or a different responder or driver",
             hint=f"run `offbus local down{flag(name)}`, then `offbus local up` again",
         )
     if is_running(layout):

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from offbus.environment import Options
-from offbus_sandbox.config import SandboxConfig
+from offbus_sandbox.config import DRIVER_PATTERN, DRIVER_VERSION, SandboxConfig
 from offbus_sandbox.responder.config import ResponderConfig
 
 __all__ = ["LocalOptions"]
@@ -25,11 +25,26 @@ class LocalOptions(Options):
         default=True, description="The stand-in responder: on, off, or on with these settings."
     )
     driver: Literal["standin"] = Field(default="standin", description="The CUDA driver that the pods load.")
+    driver_version: str = Field(
+        default=DRIVER_VERSION,
+        pattern=DRIVER_PATTERN,
+        description="What the nodes say of their NVIDIA driver. It decides how NVLink 5 lines (XID 144 to 150) are "
+        "written and read: give the version of the nodes that the drill is for.",
+    )
+    gpu_metadata: bool = Field(
+        default=True,
+        description="Whether nodes have the metadata file by which NVSentinel's monitor knows their GPUs.",
+    )
 
     def config(self) -> SandboxConfig:
         """The sandbox that these options ask for."""
         chosen = self.responder
         responder = (ResponderConfig() if chosen else None) if isinstance(chosen, bool) else chosen
         return SandboxConfig(
-            nodes=self.nodes, gpus_per_node=self.gpus_per_node, responder=responder, driver=self.driver
+            nodes=self.nodes,
+            gpus_per_node=self.gpus_per_node,
+            responder=responder,
+            driver=self.driver,
+            driver_version=self.driver_version,
+            gpu_metadata=self.gpu_metadata,
         )

@@ -47,7 +47,7 @@ class ChosenSandbox:
             return cls(Layout.of(own_of(run_dir)), options.config(), own=True)
         config = SandboxConfig.load(persistent.config)
         wanted, name = options.config(), persistent.real.name
-        for field in ("nodes", "gpus_per_node", "responder", "driver"):  # what differs is never ignored
+        for field in LocalOptions.model_fields.keys() - {"sandbox"}:  # what differs is never ignored
             if field in options.model_fields_set and getattr(wanted, field) != getattr(config, field):
                 raise CouldNotRun(
                     f"the running sandbox {name!r} has a different `{field}` from the scenario",

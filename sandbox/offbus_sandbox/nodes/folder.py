@@ -14,12 +14,12 @@ BOOT_PREFIX = 6
 """Facility kernel (0), level info (6): only the kernel itself can write that facility, and this is its boot line."""
 
 
-def make_node_folder(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
+def make_node_folder(root: Path, node: str, gpus: Sequence[Gpu], *, driver: str, metadata: bool) -> None:
     """Create what is missing; an existing kernel log is never changed."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in FOLDERS:
         (root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_gpu_files(root, node, gpus)
+    write_gpu_files(root, node, gpus, driver=driver, metadata=metadata)
     # the first record of the node's kernel log, as a record of `/dev/kmsg`
     usec = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
     line = f"{BOOT_PREFIX},1,{usec},-;Linux version {os.uname().release} (offbus local node {node})\n"

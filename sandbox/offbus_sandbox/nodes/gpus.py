@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from offbus_sandbox.config import DRIVER_VERSION
 from offbus_sandbox.store.rules import now
 
-__all__ = ["DRIVER_VERSION", "Gpu", "gpus_of", "write_gpu_files"]
+__all__ = ["Gpu", "gpus_of", "write_gpu_files"]
 
 NAME = "NVIDIA H100 80GB HBM3"
 MEMORY = 85_520_809_984
 """Bytes, as `nvidia-smi` reports for that model (81559 MiB)."""
-DRIVER_VERSION = "570.133.20"
+VERSION_LINE = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (offbus@local)\n"
+"""As /proc/driver/nvidia/version has it (the driver's nv-procfs.c)."""
 NAMESPACE = uuid.UUID("8a6f3a0e-6d0a-5e0c-9a52-0ffb05000000")
 NODES_PER_DOMAIN = 16
 FIRST_BUS = 0x10
@@ -45,20 +47,31 @@ def gpus_of(node: str, position: int, count: int) -> list[Gpu]:
     ]
 
 
-def write_gpu_files(root: Path, node: str, gpus: Sequence[Gpu]) -> None:
-    """The three files that describe a node's GPUs: for the agent, for the stand-in driver, for NVSentinel."""
+def write_gpu_files(
+    root: Path, node: str, gpus: Sequence[Gpu], *, driver: str = DRIVER_VERSION, metadata: bool = True
+) -> None:
+    """The files that describe a node's GPUs: for the agent (two), for the stand-in driver, for NVSentinel.
+
+    Without `metadata` the last is removed, as on a node on which NVSentinel's collector has never run.
+    """
     listed = [
         {"index": g.index, "uuid": g.uuid, "pci": g.pci, "name": g.name, "memory_bytes": g.memory_bytes}
         for g in gpus
     ]
     (root / "gpus.json").write_text(json.dumps({"gpus": listed}, indent=2) + "\n")
     (root / "gpus.txt").write_text("".join(f"{g.uuid} {g.pci} {g.memory_bytes} {g.name}\n" for g in gpus))
-    metadata = root / "var/lib/nvsentinel/gpu_metadata.json"
-    metadata.parent.mkdir(parents=True, exist_ok=True)
-    metadata.write_text(json.dumps(nvsentinel_metadata(node, gpus), indent=2) + "\n")
+    version = root / "proc/driver/nvidia/version"
+    version.parent.mkdir(parents=True, exist_ok=True)
+    version.write_text(VERSION_LINE.format(driver))
+    file = root / "var/lib/nvsentinel/gpu_metadata.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if metadata:
+        file.write_text(json.dumps(nvsentinel_metadata(node, gpus, driver), indent=2) + "\n")
+    else:
+        file.unlink(missing_ok=True)
 
 
-def nvsentinel_metadata(node: str, gpus: Sequence[Gpu]) -> dict[str, object]:
+def nvsentinel_metadata(node: str, gpus: Sequence[Gpu], driver: str) -> dict[str, object]:
     """The file of NVSentinel's metadata collector (reference/nvsentinel.md §1.4)."""
     listed = [
         {
@@ -76,7 +89,7 @@ def nvsentinel_metadata(node: str, gpus: Sequence[Gpu]) -> dict[str, object]:
         "timestamp": now(),
         "node_name": node,
         "chassis_serial": None,
-        "driver_version": DRIVER_VERSION,
+        "driver_version": driver,
         "gpus": listed,
         "nvswitches": [],
     }

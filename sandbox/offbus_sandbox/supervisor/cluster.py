@@ -62,7 +62,8 @@ class LocalCluster:
         )
         gpus = {name: gpus_of(name, i, config.gpus_per_node) for i, name in enumerate(config.node_names)}
         for node, devices in gpus.items():
-            make_node_folder(layout.node(node), node, devices)
+            folder, version = layout.node(node), config.driver_version
+            make_node_folder(folder, node, devices, driver=version, metadata=config.gpu_metadata)
             register_node(self.store, node, devices)
         standin = Path(offbus_agent.__file__).parent / "native" / "standin"
         driver = standin if standin.is_dir() else None  # the build may not have installed it
