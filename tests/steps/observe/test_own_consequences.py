@@ -110,6 +110,19 @@ FOREIGN_CONDITIONS = {
 }
 
 
+@in_virtual_time
+async def test_an_event_is_no_detection_of_a_fault_that_is_fatal(tmp_path: Path) -> None:
+    """Whoever may write Events can write one; what a responder finds fatal it says in a condition of the node."""
+    await never(tmp_path, AWAIT_DETECTION, reported(finding()), actions=["RESTART_BM"])
+
+
+@pytest.mark.parametrize("actions", [[], ["NONE"], ["NONE", "COMPONENT_RESET"]])
+@in_virtual_time
+async def test_it_is_one_of_a_fault_that_may_not_be(tmp_path: Path, actions: list[str]) -> None:
+    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(finding()), actions=actions)
+    assert not found.fatal
+
+
 @pytest.mark.parametrize("foreign", FOREIGN_CONDITIONS.values(), ids=FOREIGN_CONDITIONS.keys())
 @in_virtual_time
 async def test_another_alarm_is_no_detection(tmp_path: Path, foreign: Conditions) -> None:
