@@ -43,6 +43,11 @@ class NodeFault(BaseModel):
         return Cause.of(self.xid, self.gpus, self.pcis)
 
     @property
+    def fatal(self) -> bool:
+        """Whether a responder is certain to quarantine the node; False where it cannot be told."""
+        return bool(self.actions) and "NONE" not in self.actions
+
+    @property
     def cordons(self) -> bool:
         """Whether a responder is expected to quarantine the node: any action except NONE is fatal."""
         return any(action != "NONE" for action in self.actions)

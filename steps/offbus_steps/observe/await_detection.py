@@ -31,7 +31,7 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
     ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition:
-        return await cluster.log.scan(Detection(one.node, one.cause), after=one.mark)
+        return await cluster.log.scan(Detection(one.node, one.cause, one.fatal), after=one.mark)
 
     found = await on_each(fault, look)
     after = measure(ctx, "time_to_detect", list(zip(fault.every, found, strict=True)))

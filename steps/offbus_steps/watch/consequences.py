@@ -28,16 +28,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The first report of the fault: a new entry of a condition, or an Event."""
+    """The first report of the fault: a new entry of a condition, or an Event where it may be one that is not fatal.
+
+    Of a fatal fault an Event proves nothing: NVSentinel writes them for the others alone, and whoever may write Events
+    in that namespace can, too.
+    """
 
     node: str
     cause: Cause
+    fatal: bool
+    """Whether the responder is certain to find it fatal."""
 
     def __call__(self, update: Update) -> Transition | None:
         """The transition that reports it."""
         now, was = update.now, update.was
         if isinstance(now, ReportProjection):
-            told = now.node == self.node and self.cause.made(now.finding)
+            told = not self.fatal and now.node == self.node and self.cause.made(now.finding)
             return _of_kind(update, What.NODE_REPORTED) if told else None
         if not isinstance(now, NodeProjection) or now.ref.name != self.node:
             return None
