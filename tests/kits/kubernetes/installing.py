@@ -8,7 +8,7 @@ kubectl, as a user would.
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,23 @@ def install(paths: ClusterPaths, *parts: str) -> None:
                 name = f"{one['kind'].lower()}/{one['metadata']['name']}"
                 namespace = one["metadata"]["namespace"]
                 kubectl(paths, "rollout", "status", name, "-n", namespace, f"--timeout={LIMIT_S - 10}s")
+
+
+def configure_responder(paths: ClusterPaths, settings: Mapping[str, Any]) -> None:
+    """Give the stand-in responder other settings, and wait until all of it runs by them."""
+    parts = [one for one in rendered(paths, "responder") if one["kind"] in ("DaemonSet", "Deployment")]
+    [volume] = {
+        volume["configMap"]["name"]
+        for one in parts
+        for volume in one["spec"]["template"]["spec"]["volumes"]
+        if "configMap" in volume
+    }
+    config = {"config.json": json.dumps({"janitor": "simulate", **RESPONDER_CONFIG, **settings})}
+    kubectl(paths, "patch", "configmap", volume, "-n", "nvsentinel", "-p", json.dumps({"data": config}))
+    names = [f"{one['kind'].lower()}/{one['metadata']['name']}" for one in parts]
+    kubectl(paths, "rollout", "restart", *names, "-n", "nvsentinel")
+    for name in names:
+        kubectl(paths, "rollout", "status", name, "-n", "nvsentinel", f"--timeout={LIMIT_S - 10}s")
 
 
 def uninstall(paths: ClusterPaths, *parts: str) -> None:

@@ -44,6 +44,8 @@ class Struck:
     records: int
     code: int
     output: str
+    state: Path
+    """Its XDG_STATE_HOME."""
 
 
 @dataclass
@@ -79,25 +81,38 @@ class Bench:
 
     def scenario(self, *, waits: bool) -> Path:
         """With `waits` it stands after the injection, until it is killed."""
-        existing = {"kind": "Deployment", "name": "llm", "namespace": NAMESPACE}
         hold = {"id": "stands", "uses": "await_drain", "timeout": "4m"}
-        steps = [
-            {"id": "deploy", "uses": "deploy", "with": {"existing": existing, "port": 8080}},
+        return self._scenario(
+            f"torture-{'waits' if waits else 'runs'}",
             {"id": "prepare", "uses": "prepare_cuda"},
             {"id": "inject", "uses": "inject_xid", "with": {"xid": 94}},
             *([hold] if waits else []),
             {"id": "heal", "uses": "cleanup", "with": {"steps": ["inject", "prepare"]}},
-        ]
+        )
+
+    def killed_in_state(self, xid: int, text: str) -> Struck:
+        """Play a drill that leaves the responder to itself, and kill it after the first record with that text."""
+        scenario = self._scenario(
+            "torture-responder",
+            {"id": "inject", "uses": "inject_xid", "with": {"xid": xid, "patience": "4s"}},
+            {"id": "stands", "uses": "hold", "with": {"expr": "1 == 1", "for": "3m"}},
+            real_remediation="allow",  # the responder of deploy/ reboots nothing; a janitor that is `manual` is nobody
+        )
+        return self._traced(scenario, "--containing", text, "--at", "1", "--how", "after")
+
+    def _scenario(self, name: str, *steps: dict[str, Any], **guards: Any) -> Path:
+        existing = {"kind": "Deployment", "name": "llm", "namespace": NAMESPACE}
+        deploy = {"id": "deploy", "uses": "deploy", "with": {"existing": existing, "port": 8080}}
         kubeconfig = str(self.cluster.paths.kubeconfig)
         environment = {"uses": "kubernetes", "kubeconfig": kubeconfig, "lease_s": LEASE_S}
         drill = {
             "offbus": 1,
             "name": "torture",
             "environment": environment,
-            "guards": {"namespaces": [NAMESPACE]},
-            "steps": steps,
+            "guards": {"namespaces": [NAMESPACE], **guards},
+            "steps": [deploy, *steps],
         }
-        path = self.folder / f"torture-{'waits' if waits else 'runs'}.yaml"
+        path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(drill))
         return path
 
@@ -173,7 +188,8 @@ class Bench:
             )
             os.close(writing)
             ended = next(line.split() for line in report if line.startswith("ended"))
-        return Struck(int(ended[2]), int(ended[1]), (done.stdout + done.stderr).decode(errors="replace"))
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        return Struck(int(ended[2]), int(ended[1]), output, state)
 
     @contextmanager
     def _report(self) -> Iterator[tuple[int, Any]]:

@@ -28,6 +28,7 @@ from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref, WatchType
 from offbus_steps.safety.guards import ClusterGuards
+from tests.kits.steps.aftermath import marks_of, seen_for
 from tests.kits.steps.bench import Bench, bench, pods_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -150,7 +151,7 @@ async def played(case: Case, one: Bench, layout: Layout) -> None:
     if case.cordoned:
         await one.objects.patch(Ref("Node", node), {"spec": {"unschedulable": True}})
         await one.cluster.log.until(lambda world: ((found := world.node(node)) and found.cordoned) or None)
-    before = marks(await one.objects.get(Ref("Node", node)))
+    before = marks_of(await one.objects.get(Ref("Node", node)))
     await one.run(INJECT_XID, target=target, xid=case.xid, patience=timedelta(seconds=4))
     if case.state is not None:
         with anyio.fail_after(WATCHDOG_S):
@@ -169,34 +170,8 @@ async def played(case: Case, one: Bench, layout: Layout) -> None:
     looked = results[CheckBreaker].result if "circuit_breaker" in case.settings else None
     assert looked == ("conflict" if CheckBreaker in results else None), results
     assert case.stage in ("", cleared.evidence.get("stage")), cleared
-    assert await seen_for(one, node, WATCHED_S) == [before]
+    assert await seen_for(one.objects, node, WATCHED_S) == [before]
     documents = await Datastore(one.objects, "nvsentinel").documents(node)
     # A tripped breaker takes no event; what it has not taken is an all-clear, and does nothing.
     assert [found for found in documents if found.is_live and not found.event.isHealthy] == []
     assert [made for kind in names.MAINTENANCE_KINDS for made in (await one.objects.list(kind)).items] == []
-
-
-def marks(node: Object) -> dict[str, Any]:
-    """Everything of a node that a responder writes; an all-clear is nothing."""
-    meta = node["metadata"]
-    conditions = node["status"]["conditions"]
-    return {
-        "labels": names.quarantine_marks(meta.get("labels")),
-        "annotations": names.quarantine_marks(meta.get("annotations")),
-        "cordoned": bool(node["spec"].get("unschedulable")),
-        "taints": node["spec"].get("taints") or [],
-        "unhealthy": names.fault_conditions(conditions),
-    }
-
-
-async def seen_for(one: Bench, name: str, seconds: float) -> list[dict[str, Any]]:
-    """The states of a node within this time, one after another."""
-    found = await one.objects.list("Node")
-    seen = [marks(next(node for node in found.items if node["metadata"]["name"] == name))]
-    with anyio.move_on_after(seconds):
-        async for event in one.objects.watch("Node", resource_version=found.resource_version):
-            if event.type is WatchType.BOOKMARK or event.object["metadata"]["name"] != name:
-                continue
-            if (now := marks(event.object)) != seen[-1]:
-                seen.append(now)
-    return seen
