@@ -25,6 +25,7 @@ from offbus.plugins import STEPS, installed
 from offbus_agent.catalogue.catalogue import catalogue
 from offbus_agent.catalogue.nvlink5 import FIRST_R575
 from offbus_agent.catalogue.responder_action import Monitor
+from offbus_sandbox.responder.profiles import PROFILES, Mark, Profile
 from offbus_steps.kubernetes.rbac.roles import WHOSE, rendered
 
 ROOT = Path(__file__).parents[1]
@@ -103,6 +104,26 @@ def xid_actions() -> str:
     return table(head, rows)
 
 
+def responder_profiles() -> str:
+    """The stand-in's profiles: all rules of the one that was observed, and what differs in the others."""
+    main = PROFILES["main-2026-08"]
+    return "\n".join(_profile(one, main) for one in PROFILES.values())
+
+
+def _profile(profile: Profile, main: Profile) -> str:
+    rules = [
+        (name, rule.says, f"{rule.mark}: {rule.source}", ", ".join(f"`{key}`" for key in rule.sets))
+        for name, rule in profile.rules.items()
+        if profile is main or (rule.mark is not Mark.ASSUMED and rule != main.rules[name])
+    ]
+    parts = [f"### `{profile.name}`", f"Plays {profile.summary}."]
+    if rules:
+        parts += [table(["about", "rule", "how it is known", "settings"], rules).rstrip()]
+    if profile.lacks:
+        parts += ["Not played:", "\n".join(f"- {one}" for one in profile.lacks)]
+    return "\n\n".join(parts) + "\n"
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "file keys": lambda: keys(HeaderModel),
     "step keys": lambda: keys(StepModel),
@@ -113,6 +134,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "guards of local": lambda: keys(installed().environment_type("local").guards),
     "step types": step_index,
     "xid actions": xid_actions,
+    "responder profiles": responder_profiles,
     "exit codes": exit_codes,
     "finding codes": finding_codes,
 }

@@ -1,20 +1,31 @@
 """Every setting of the stand-in responder, in one model, read from one JSON file by both programs.
 
-Times are seconds. The defaults suit `local`: everything within half a second; each description names NVSentinel's own
-value. A file that cannot be read, an unknown key or a wrong type is a `UsageError` that names the file. Must not: read
-the environment, or change while a program runs.
+Times are seconds. What a file does not set follows from its profile (`offbus_sandbox.responder.profiles`), and from the
+scale that divides the profile's delays; what it sets counts as it stands. The default profile suits `local`: everything
+within half a second. A file that cannot be read, an unknown key or a wrong type is a `UsageError` that names the file.
+Must not: read the environment, or change while a program runs.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from offbus.errors import UsageError
+from offbus_sandbox.responder.profiles import DEFAULT, PROFILES, ProfileName
 
 __all__ = ["Breaker", "DrainMode", "DrainPolicy", "JanitorMode", "ResponderConfig", "load_config"]
+
+
+_QUICK = PROFILES[DEFAULT].settings(PROFILES[DEFAULT].scale)
+"""What is set where nothing is configured; schemas and documents show it."""
+
+
+LISTED = BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given)
+"""Options of a scenario are validated strictly, as JSON; what went through a validator in Python is none any more."""
 
 
 class _Model(BaseModel):
@@ -61,20 +72,32 @@ class Breaker(_Model):
 
 
 class ResponderConfig(_Model):
-    """All settings; every field has a default."""
+    """All settings; every field has a default, by the profile and its scale."""
 
+    profile: ProfileName = Field(
+        default=DEFAULT,
+        description="Which release of NVSentinel it plays; `fast` is main-2026-08, quick enough for a sandbox.",
+    )
+    scale: float = Field(
+        default=PROFILES[DEFAULT].scale,
+        gt=0,
+        le=1000,
+        description="What the profile's delays are divided by. Default: 20 for `fast`, 1 for the others.",
+    )
     poll_s: float = Field(
-        default=0,
+        default=_QUICK["poll_s"],
         ge=0,
         description="Detector: 0 follows the kernel log by events. NVSentinel polls every 15 s.",
     )
     detect_delay_s: float = Field(
-        default=0.1,
+        default=_QUICK["detect_delay_s"],
         ge=0,
         description="Detector: from a batch of kernel lines to the condition. NVSentinel: 0-15 s.",
     )
     dedup_window_s: float = Field(
-        default=180, ge=0, description="Detector: repeats of a fault within this are dropped. NVSentinel: 3m."
+        default=_QUICK["dedup_window_s"],
+        ge=0,
+        description="Detector: repeats of a fault within this are dropped. NVSentinel: 3m.",
     )
     only_known_gpus: bool = Field(
         default=False,
@@ -82,27 +105,37 @@ class ResponderConfig(_Model):
         "that share one kernel. NVSentinel has no such filter.",
     )
     condition_delay_s: float = Field(
-        default=0,
+        default=_QUICK["condition_delay_s"],
         ge=0,
         description="Detector: from the stored event to the node's condition. NVSentinel writes both by independent "
         "ways: the cordon was seen 0.2 s before the condition.",
     )
     quarantine_delay_s: float = Field(
-        default=0.1, ge=0, description="Event to cordon. NVSentinel: 2.9 s (p50 of a 200-node burst)."
+        default=_QUICK["quarantine_delay_s"],
+        ge=0,
+        description="Event to cordon. NVSentinel: 2.9 s (p50 of a 200-node burst).",
     )
     drain_delay_s: float = Field(
-        default=0.1, ge=0, description="Cordon to first eviction (`draining`). NVSentinel: 0.1 s."
+        default=_QUICK["drain_delay_s"],
+        ge=0,
+        description="Cordon to first eviction (`draining`). NVSentinel: 0.1 s.",
     )
     drain_retry_s: float = Field(
-        default=0.5,
+        default=_QUICK["drain_retry_s"],
         gt=0,
         description="Pause between two looks at a drain, which changes do not shorten. NVSentinel: 10 s.",
     )
     remediate_delay_s: float = Field(
-        default=0.2, ge=0, description="Drained to maintenance resource. NVSentinel: 0.2 to 0.3 s."
+        default=_QUICK["remediate_delay_s"],
+        ge=0,
+        description="Drained to maintenance resource. NVSentinel: 0.2 to 0.3 s.",
     )
     reset_by: Literal["RebootNode", "GPUReset"] = Field(
         default="RebootNode", description="What COMPONENT_RESET asks for. NVSentinel's chart: RebootNode."
+    )
+    earlier_cordon: Literal["kept", "lifted"] = Field(
+        default=_QUICK["earlier_cordon"],
+        description="What becomes of a cordon from before the quarantine at its end.",
     )
     dry_run: bool = Field(
         default=False,
@@ -114,19 +147,21 @@ class ResponderConfig(_Model):
         "manual: leave them to somebody else, as NVSentinel's `janitor.config.manualMode`.",
     )
     janitor_delay_s: float = Field(
-        default=0.5,
+        default=_QUICK["janitor_delay_s"],
         ge=0,
         description="Maintenance resource to its completion. NVSentinel: 3 to 9 s (provider `kind`).",
     )
     signal_delay_s: float = Field(
-        default=0,
+        default=_QUICK["signal_delay_s"],
         ge=0,
         description="Of `janitor_delay_s`: until the repair begins (`SignalSent`); before it, the resource is pending.",
     )
     uncordon_delay_s: float = Field(
-        default=0.1, ge=0, description="Last fault cleared to uncordon. NVSentinel: at once, after the event."
+        default=_QUICK["uncordon_delay_s"],
+        ge=0,
+        description="Last fault cleared to uncordon. NVSentinel: at once, after the event.",
     )
-    drain: tuple[DrainPolicy, ...] = Field(
+    drain: Annotated[tuple[DrainPolicy, ...], LISTED] = Field(
         default=(DrainPolicy(name="*", mode=DrainMode.IMMEDIATE),),
         description="On overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace without a "
         "policy is not drained. NVSentinel's default is AllowCompletion for `*`: no time limit.",
@@ -144,6 +179,28 @@ class ResponderConfig(_Model):
         description="Regular expression of namespaces never drained (NVSentinel's own).",
     )
     circuit_breaker: Breaker = Field(default=Breaker(), description="See Breaker.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_profile(cls, given: Any) -> Any:
+        """Add what follows from the profile; a section that is set in part is completed. What is wrong stays so."""
+        if not isinstance(given, Mapping):
+            return given
+        profile, scale = PROFILES.get(str(given.get("profile", DEFAULT))), given.get("scale")
+        if profile is None or not isinstance(scale, int | float | None) or (scale is not None and scale <= 0):
+            return given
+        scale = profile.scale if scale is None else scale
+        own = {key: value for key, value in profile.settings(scale).items() if value != _QUICK.get(key)}
+        if isinstance(breaker := given.get("circuit_breaker"), Mapping):
+            own["circuit_breaker"] = {**own.get("circuit_breaker", {}), **breaker}
+            given = {key: value for key, value in given.items() if key != "circuit_breaker"}
+        return {**own, **given, "scale": scale}
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The settings that are not the profile's own."""
+        own = type(self)(profile=self.profile, scale=self.scale)
+        return tuple(name for name in type(self).model_fields if getattr(self, name) != getattr(own, name))
 
     @property
     def longest_way_s(self) -> float:

@@ -31,6 +31,7 @@ from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.settings import STANDIN_NAME, answering_standin
 from offbus_steps.port import Ref
 from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
@@ -94,6 +95,8 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         ctx.needs_attention(why)
     if allowed.cordons:
         await watch_breaker(ctx, cluster, allowed.cordons)
+        if (standin := await answering_standin(cluster.port.objects)) is not None:
+            ctx.observed(lane="responder", subject=STANDIN_NAME, to=str(standin))
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)

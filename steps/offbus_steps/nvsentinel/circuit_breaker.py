@@ -5,7 +5,8 @@ every event, healthy ones too, and trips once the different nodes that were cord
 ceil(GPU nodes x percentage / 100). From then on the responder takes no event of any node, no real fault and no clear
 either, until the state (ConfigMap `circuit-breaker`, key `status`) is reset *and* the program is restarted. On or off
 is a flag of fault-quarantine, the limits are in its config.toml, older versions have flags for them; the stand-in's are
-in its config.json, and in the ConfigMap that it publishes, which is all there is of a stand-in on `local`.
+in its config.json, and what that leaves to its profile in the ConfigMap that it publishes, which is all there is of a
+stand-in on `local`.
 
 Its own count is in its memory; what can be seen of it from outside says `recent_cordons`. Pure, but for the listing.
 """
@@ -145,9 +146,11 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
     A state that belongs to no responder that is known counts as that of an NVSentinel with the documented defaults.
     """
     files = files_in(maps)
-    found = [one for container in containers_in(deployments, files) for one in _of(container)]
-    if not found and (told := files.get(STANDIN_PROFILE, {}).get("circuit_breaker")):
-        found = [_standin(told.of, _json(told), str(told), None)]
+    published = files.get(STANDIN_PROFILE, {}).get("circuit_breaker")
+    told = {key: Setting(value, f"{published}.{key}") for key, value in _json(published).items()}
+    found = [one for container in containers_in(deployments, files) for one in _of(container, told)]
+    if not found and published:
+        found = [_standin(published.of, told, None)]
     if not found:
         state = Ref("ConfigMap", names.BREAKER, USUAL_NAMESPACE)
         unknown = CircuitBreaker("the responder", Setting(True), Setting(PERCENTAGE), Setting(WINDOW), state)
@@ -156,13 +159,14 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
     return [replace(one, status=told.text) if told else one for one, told in states]
 
 
-def _of(container: Container) -> Iterator[CircuitBreaker]:
+def _of(container: Container, published: Mapping[str, Setting[Any]]) -> Iterator[CircuitBreaker]:
     if container.name == "fault-quarantine":
         yield _nvsentinel(container)
     elif container.is_standin:
         file = container.files.get("config.json")
         given = file.table("circuit_breaker") if file else {}
-        yield _standin(container.of, given, f"{file} circuit_breaker" if file else "", container.of)
+        told = {key: Setting(value, f"{file} circuit_breaker.{key}") for key, value in given.items()}
+        yield _standin(container.of, {**published, **told}, container.of)
 
 
 def _nvsentinel(container: Container) -> CircuitBreaker:
@@ -184,27 +188,22 @@ def _nvsentinel(container: Container) -> CircuitBreaker:
     )
 
 
-def _standin(of: Ref, given: Mapping[str, Any], source: str, program: Ref | None) -> CircuitBreaker:
-    def told(key: str) -> Setting[Any] | None:
-        return Setting(given[key], f"{source}.{key}") if key in given else None
-
-    seconds = told("duration_s")
+def _standin(of: Ref, told: Mapping[str, Setting[Any]], program: Ref | None) -> CircuitBreaker:
+    enabled, seconds = told.get("enabled", Setting(False, f"{of}: by default")), told.get("duration_s")
     return CircuitBreaker(
         f"the stand-in responder ({of})",
-        Setting(
-            given.get("enabled") is True, f"{source}.enabled" if "enabled" in given else f"{of}: by default"
-        ),
-        _percentage(told("percentage")),
+        Setting(enabled.value is True, enabled.source),
+        _percentage(told.get("percentage")),
         _window(seconds and Setting(f"{seconds.value}s", seconds.source)),
-        Ref("ConfigMap", names.BREAKER, str(given.get("namespace", USUAL_NAMESPACE))),
+        Ref("ConfigMap", names.BREAKER, str(told.get("namespace", Setting(USUAL_NAMESPACE)).value)),
         program=program,
         is_local=program is None,
     )
 
 
-def _json(file: ConfigFile) -> Mapping[str, Any]:
+def _json(file: ConfigFile | None) -> Mapping[str, Any]:
     try:
-        found = json.loads(file.text)
+        found = json.loads(file.text) if file else {}
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, Mapping) else {}

@@ -30,7 +30,7 @@ STANDIN = "offbus_sandbox.responder"
 """The stand-in's module, in its command line."""
 USUAL_NAMESPACE = "nvsentinel"
 STANDIN_PROFILE = Ref("ConfigMap", "standin-responder", USUAL_NAMESPACE)
-"""Where the stand-in says how long it may take (`longest_way_s`), and its breaker's settings (`circuit_breaker`)."""
+"""Where the stand-in says what it plays (offbus_steps.nvsentinel.standin); `longest_way_s` is how long it may take."""
 DEFAULT = "the documented default"
 T = TypeVar("T")
 

@@ -6,19 +6,27 @@ validation here, the circuit breaker, the event pipeline, the drain mode and wha
 their own. Pure, but for the listing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from offbus.environment import PreflightCheck
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
-from offbus_steps.nvsentinel.containers import Container, Setting, containers_in, files_in
+from offbus_steps.nvsentinel.containers import (
+    STANDIN_PROFILE,
+    ConfigFile,
+    Container,
+    Setting,
+    containers_in,
+    files_in,
+)
 from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
-from offbus_steps.port import Object, Objects
+from offbus_steps.nvsentinel.standin import Standin
+from offbus_steps.port import Forbidden, NotFound, Object, Objects
 
-__all__ = ["STANDIN_NAME", "checks_of", "part_of", "responder_checks"]
+__all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "part_of", "responder_checks"]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
@@ -43,7 +51,7 @@ def checks_of(
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
     for one in parts:
-        yield from _part(one)
+        yield from _standin(one, files.get(STANDIN_PROFILE, {})) if one.is_standin else _part(one)
     for breaker in breakers_in(deployments, maps):
         yield from _breaker(breaker, nodes)
     if any(not one.is_standin for one in parts):
@@ -54,6 +62,21 @@ def checks_of(
             yield PreflightCheck(TOPIC, f"{drainer.name} drains {rule}")
     for doer in deployed_in(deployments, maps).doers:
         yield PreflightCheck(TOPIC, doer.described)
+
+
+async def answering_standin(objects: Objects) -> Standin | None:
+    """What the stand-in says of itself; None where NVSentinel is deployed, no stand-in is known, or it cannot be read.
+
+    Raises PortError.
+    """
+    try:
+        parts = filter(None, map(part_of, (await objects.list("Deployment")).items))
+        if any(name != STANDIN_NAME for name, _ in parts):
+            return None
+        told = (await objects.get(STANDIN_PROFILE)).get("data")
+    except (NotFound, Forbidden):
+        return None
+    return Standin.of(told if isinstance(told, Mapping) else {})
 
 
 def part_of(deployment: Object) -> tuple[str, str] | None:
@@ -68,25 +91,36 @@ def _name(part: Container) -> str:
 
 def _part(part: Container) -> Iterator[PreflightCheck]:
     yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}")
-    file = part.files.get("config.json" if part.is_standin else "config.toml")
-    dry = part.is_set("dry-run")
-    if part.is_standin and file and file.table().get("dry_run") is True:
-        dry = Setting(value=True, source=f"{file} dry_run")
-    if dry.value:
-        text = f"{_name(part)} is in dry run ({dry.source}): it sets marks, and changes nothing"
-        yield PreflightCheck(
-            TOPIC, text, "warning", "await_cordon and await_uncordon cannot pass in a dry run: leave them out"
-        )
+    file = part.files.get("config.toml")
+    yield from _dry_run(part, part.is_set("dry-run"))
     if part.name == "fault-quarantine" and file and file.table("validation").get("enabled") is True:
         text = (
             f"it validates a repaired node before it uncordons it ({file} validation.enabled): minutes more"
         )
         yield PreflightCheck(TOPIC, text, "warning", "give await_uncordon a timeout with room for it")
-    if part.is_standin:
-        window = file.table().get("dedup_window_s") if file else None
-        told = f"{window} s: {file} dedup_window_s" if window is not None else "180 s: by default"
+
+
+def _standin(part: Container, published: Mapping[str, ConfigFile]) -> Iterator[PreflightCheck]:
+    """What its configuration does not say follows from its profile: then what it has published counts."""
+    told = Standin.of({key: file.text for key, file in published.items()})
+    plays = f": {told} ({STANDIN_PROFILE} settings)" if told.profile else ""
+    yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}{plays}")
+    file = part.files.get("config.json")
+    given = {key: Setting(value, f"{STANDIN_PROFILE} settings.{key}") for key, value in told.settings.items()}
+    given |= {key: Setting(value, f"{file} {key}") for key, value in (file.table() if file else {}).items()}
+    dry = given.get("dry_run", Setting(False))
+    yield from _dry_run(part, Setting(dry.value is True, dry.source))
+    window = given.get("dedup_window_s", Setting(180, "by default"))
+    if window.value != 0:
+        within = f"its deduplication window ({window.value} s: {window.source})"
+        yield PreflightCheck(TOPIC, f"it ignores the same XID on the same GPU within {within}")
+
+
+def _dry_run(part: Container, dry: Setting[bool]) -> Iterator[PreflightCheck]:
+    if dry.value:
+        text = f"{_name(part)} is in dry run ({dry.source}): it sets marks, and changes nothing"
         yield PreflightCheck(
-            TOPIC, f"it ignores the same XID on the same GPU within its deduplication window ({told})"
+            TOPIC, text, "warning", "await_cordon and await_uncordon cannot pass in a dry run: leave them out"
         )
 
 

@@ -20,6 +20,7 @@ from offbus_sandbox.responder.controller.reconciler import Reconciler, utc_now
 from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
+from offbus_sandbox.responder.profiles import PROFILES
 from offbus_sandbox.responder.watch import follow
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
 from offbus_steps.port import Conflict, NotFound, Port, PortError, Ref
@@ -59,10 +60,14 @@ class Controller:
                 tasks.start_soon(janitor.run)
 
     async def _publish(self) -> None:
-        """Say how long this responder may take, for which a drill watches its node after its end; and its breaker."""
+        """Say what this responder plays, with all settings (offbus_steps.nvsentinel.standin); and how long it may take,
+        for which a drill watches its node after its end."""
         told = {
             "longest_way_s": f"{self._config.longest_way_s:g}",
             "circuit_breaker": self._config.circuit_breaker.model_dump_json(),
+            "plays": PROFILES[self._config.profile].plays or self._config.profile,
+            "settings": self._config.model_dump_json(),
+            "changed": " ".join(self._config.changed),
         }
         while True:
             try:

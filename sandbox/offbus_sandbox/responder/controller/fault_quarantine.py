@@ -94,8 +94,14 @@ class FaultQuarantine(Part):
             return None  # no rule set matches
         if not node.tracked:
             self._breaker.count(node.name)
-            cordon = not self.config.dry_run
-            await self.objects.patch(node.ref, quarantine_patch(node, event, self.utc(), cordon=cordon))
+            made = quarantine_patch(
+                node,
+                event,
+                self.utc(),
+                cordon=not self.config.dry_run,
+                keep_earlier=self.config.earlier_cordon == "kept",
+            )
+            await self.objects.patch(node.ref, made)
             _log.info("%s quarantined: %s", node.ref, ", ".join(event.errorCode))
             return Quarantine.QUARANTINED
         if event.keys - {key for one in node.tracked for key in one.keys}:

@@ -1,7 +1,8 @@
 """Cordon and uncordon: the node's fields that mark it as quarantined. Pure functions that build merge patches.
 
 As in NVSentinel's fault-quarantine. A node that is already cordoned keeps its cordon, gets no cordon labels, and is not
-uncordoned at the end. Every patch carries the resource version that it is based on. Must not: evict, or wait.
+uncordoned at the end; in releases that do not know that, it is treated as any other (`keep_earlier`). Every patch
+carries the resource version that it is based on. Must not: evict, or wait.
 """
 
 import json
@@ -27,7 +28,7 @@ _KEEP: Any = object()
 
 
 def quarantine_patch(
-    node: NodeView, event: HealthEvent, now: datetime, *, cordon: bool = True
+    node: NodeView, event: HealthEvent, now: datetime, *, cordon: bool = True, keep_earlier: bool = True
 ) -> dict[str, Any]:
     """Mark the node as quarantined for an event, and cordon it."""
     annotations: dict[str, str | None] = {
@@ -36,7 +37,7 @@ def quarantine_patch(
         names.MANUALLY_UNCORDONED: None,
     }
     labels: dict[str, str | None] = {names.STATE_LABEL: NodeState.QUARANTINED}
-    if node.unschedulable:
+    if node.unschedulable and keep_earlier:
         annotations[names.CORDON_PRE_EXISTING] = names.TRUE
     else:
         labels |= _cordon_labels(now)
