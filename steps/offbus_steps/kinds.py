@@ -69,6 +69,9 @@ KINDS: Mapping[str, ApiResource] = {
         ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
+        ApiResource(
+            "ValidationRequest", "nvsentinel.nvidia.com/v1alpha1", "validationrequests", namespaced=False
+        ),
     )
 }
 """The kinds that offbus uses; adapters refuse others with `Invalid`."""

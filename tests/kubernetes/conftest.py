@@ -20,6 +20,7 @@ from tests.kits.kubernetes.lone_server import ADMIN, LoneServer
 DEFINED = (
     *sorted((REPOSITORY / "tests/kits/kubernetes/manifests").glob("*-crd.yaml")),
     REPOSITORY / "deploy/responder/janitor-crd.yaml",
+    REPOSITORY / "deploy/responder/validation-crd.yaml",
 )
 
 

@@ -12,12 +12,29 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from offbus.errors import UsageError
 from offbus_sandbox.responder.profiles import DEFAULT, PROFILES, ProfileName
 
-__all__ = ["Breaker", "DrainMode", "DrainPolicy", "JanitorMode", "ResponderConfig", "load_config"]
+__all__ = [
+    "Breaker",
+    "DrainMode",
+    "DrainPolicy",
+    "JanitorMode",
+    "ResponderConfig",
+    "Validation",
+    "load_config",
+]
 
 
 _QUICK = PROFILES[DEFAULT].settings(PROFILES[DEFAULT].scale)
@@ -68,6 +85,25 @@ class Breaker(_Model):
     namespace: str = Field(
         default="nvsentinel",
         description="Namespace of the ConfigMap `circuit-breaker`, and of the datastore's.",
+    )
+
+
+class Validation(_Model):
+    """The validation of a repaired node, before it is uncordoned. Nothing is tested; the result is set here."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Only profile v1.33 has it. NVSentinel: off (`fault-quarantine.validation`).",
+    )
+    actions: Annotated[tuple[str, ...], LISTED] = Field(
+        default=("RESTART_VM", "RESTART_BM"),
+        description="The recommended actions of events that ask for tests, as the chart's rule set has it.",
+    )
+    tests: Annotated[tuple[str, ...], LISTED] = Field(
+        default=("dcgm-diag-test",), description="The names of the tests."
+    )
+    result: Literal["Succeeded", "Failed"] = Field(
+        default="Succeeded", description="How each validation ends."
     )
 
 
@@ -161,6 +197,12 @@ class ResponderConfig(_Model):
         ge=0,
         description="Last fault cleared to uncordon. NVSentinel: at once, after the event.",
     )
+    validation: Validation = Field(default=Validation(), description="See Validation.")
+    validation_delay_s: float = Field(
+        default=_QUICK["validation_delay_s"],
+        ge=0,
+        description="How long a validation runs. NVSentinel: minutes; one example took 8.",
+    )
     drain: Annotated[tuple[DrainPolicy, ...], LISTED] = Field(
         default=(DrainPolicy(name="*", mode=DrainMode.IMMEDIATE),),
         description="On overlap Immediate beats DeleteAfterTimeout beats AllowCompletion. A namespace without a "
@@ -195,6 +237,15 @@ class ResponderConfig(_Model):
             own["circuit_breaker"] = {**own.get("circuit_breaker", {}), **breaker}
             given = {key: value for key, value in given.items() if key != "circuit_breaker"}
         return {**own, **given, "scale": scale}
+
+    @field_validator("validation")
+    @classmethod
+    def _has_stage(cls, asked: Validation, info: ValidationInfo) -> Validation:
+        profile = PROFILES[info.data.get("profile", DEFAULT)]
+        if asked.enabled and not profile.validates:
+            can = " or ".join(name for name, one in PROFILES.items() if one.validates)
+            raise ValueError(f"{profile.name} does not validate; use profile {can}")
+        return asked
 
     @property
     def changed(self) -> tuple[str, ...]:

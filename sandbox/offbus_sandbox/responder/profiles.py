@@ -31,6 +31,7 @@ DELAYS = (
     "janitor_delay_s",
     "signal_delay_s",
     "uncordon_delay_s",
+    "validation_delay_s",
 )
 """The settings that a scale divides."""
 
@@ -71,6 +72,8 @@ class Profile:
     """What of the release the stand-in does not do, beside what it does of none."""
     scale: float = 1.0
     """What its delays are divided by, unless the configuration says so."""
+    validates: bool = False
+    """Whether it has a validation stage."""
     plays: str = ""
     """The release, where the profile has another name."""
 
@@ -163,6 +166,12 @@ _MAIN = {
         Mark.SEEN,
         RUN,
     ),
+    "validation": Rule(
+        "A repaired node is uncordoned without a validation.",
+        Mark.READ,
+        "NVIDIA/NVSentinel pull request 1749, of September 2026",
+        {"validation_delay_s": 480},
+    ),
     "dry run": Rule(
         "Marks are set, state `remediation-succeeded` too, without cordon, eviction or maintenance.",
         Mark.READ,
@@ -198,11 +207,22 @@ _ALL = (
     Profile(
         "v1.33",
         "release 1.33, of November 2026",
-        _as_main(),
+        _as_main(
+            validation=Rule(
+                "With `validation.enabled` a node whose events asked for tests and were drained stays cordoned until a "
+                "`ValidationRequest` has succeeded. One example took 8 minutes.",
+                Mark.READ,
+                "NVIDIA/NVSentinel docs/configuration/validation.md, lifecycle-manager/internal/controller",
+                {"validation_delay_s": 480},
+            ),
+        ),
+        validates=True,
         lacks=(
             "An override of a health event may choose a custom remediation action.",
             "A condition `GPUReset` says whether a reset succeeded.",
             "`MaintenanceRequest`.",
+            "A validation's test groups, retries, timeouts and readiness criteria; the validation of new nodes.",
+            "The validation of a node that somebody else had cordoned: what becomes of it is not known.",
         ),
     ),
     Profile(

@@ -14,8 +14,9 @@ So the responder itself has to let go, in one of three ways, tried in this order
                an earlier attempt) is cordoned for the moment, because the responder acts on the change. A node that is
                cordoned for another reason, too, keeps pods away by a taint until that cordon is back.
 
-A quarantine that is for another fault as well is never cancelled: that one's repair covers ours. What did not let go is
-`Lifted.alive`, in words: it is residue, with what may still happen and what prevents it.
+A quarantine that is for another fault as well is never cancelled: that one's repair covers ours. A responder that
+validates what was repaired keeps the node cordoned after its quarantine: `offbus_steps.inject.lift_validation` ends
+that. What did not let go is `Lifted.alive`, in words: it is residue, with what may still happen and what prevents it.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +29,8 @@ from anyio import move_on_after
 
 from offbus.recorder import Recorder
 from offbus_steps.agents.client import AgentRefused, EffectNotShown
-from offbus_steps.inject.maintenance import begun_and_pending, withdraw
+from offbus_steps.inject.lift_validation import end_validations
+from offbus_steps.inject.maintenance import begun_and_pending, validations_of, withdraw
 from offbus_steps.inject.quarantined_node import QuarantinedNode
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Share
@@ -36,6 +38,7 @@ from offbus_steps.nvsentinel.circuit_breaker import breaker_is_tripped
 from offbus_steps.nvsentinel.names import NodeState
 from offbus_steps.port import Forbidden, Invalid, Object, Ref, Unavailable
 from offbus_steps.residue.patching import change
+from offbus_steps.watch.projections import MaintenanceProjection
 
 __all__ = ["KEEP_AWAY", "WAYS", "Lift", "Lifted", "Stage", "Way"]
 
@@ -59,6 +62,9 @@ class Stage(StrEnum):
     DRY_RUN = "dry run"
     """Marked, and not cordoned."""
     TRIPPED = "circuit breaker tripped"
+    VALIDATING = "validating"
+    """The quarantine is over, and the node stays cordoned until it is validated."""
+    VALIDATION_FAILED = "validation failed"
 
 
 class Way(StrEnum):
@@ -67,6 +73,7 @@ class Way(StrEnum):
     OWN_WORK = "the responder lifted its quarantine"
     CLEAR = "the responder lifted its quarantine after its clear was sent"
     CANCEL = "the responder cancelled its quarantine when the node was uncordoned"
+    WITHDRAW = "the responder released the node when its validation was withdrawn"
 
 
 WAYS: Mapping[Stage, tuple[Way, ...]] = {
@@ -75,6 +82,8 @@ WAYS: Mapping[Stage, tuple[Way, ...]] = {
     Stage.REMEDIATION_FAILED: (Way.CLEAR, Way.CANCEL),
     Stage.DRY_RUN: (Way.CLEAR, Way.CANCEL),
     Stage.TRIPPED: (Way.CANCEL,),
+    Stage.VALIDATING: (Way.OWN_WORK, Way.WITHDRAW),
+    Stage.VALIDATION_FAILED: (Way.WITHDRAW,),
 }
 FINAL = frozenset({NodeState.DRAIN_FAILED, NodeState.REMEDIATION_FAILED})
 """States that the responder leaves only after a clear or a cancellation: waiting does not help."""
@@ -104,6 +113,28 @@ class Lift:
 
     async def lift(self, *, may_react: bool) -> Lifted:
         """Get it lifted. `may_react`: a responder may still find the fault's line, and answer it."""
+        now, share = self.node.now, self.node.share
+        lifted = await self._lift_quarantine(may_react=may_react)
+        if lifted.alive:
+            return lifted
+
+        def own(one: MaintenanceProjection) -> bool:
+            return str(one.ref) not in self.maintenance and self.node.is_own(one, now, share)
+
+        # It is asked for before the quarantine ends: so it is there by now, if ever.
+        found = await validations_of(self.node.cluster, self.node.name, own)
+        if not found:
+            return lifted
+        stage = Stage.VALIDATION_FAILED if any(one.done == "False" for one, _ in found) else Stage.VALIDATING
+        patience = self.patience if Way.OWN_WORK in WAYS[stage] else timedelta(0)
+        end = await end_validations(self.node, self.recorder, patience, self.patience, found)
+        if end.alive:
+            return Lifted(stage=stage, alive=end.alive)
+        if all(one.done == "True" for one, _ in found):
+            return lifted
+        return Lifted(Way.WITHDRAW if end.withdrawn else Way.OWN_WORK, stage)
+
+    async def _lift_quarantine(self, *, may_react: bool) -> Lifted:
         node = self.node
         if may_react and not node.reacted and not await self._wait(lambda: node.reacted):
             await self._send_clear()  # it finds both lines, if it ever looks

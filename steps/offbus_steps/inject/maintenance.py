@@ -1,14 +1,19 @@
-"""The maintenance resources by which a responder asks for a reboot or a reset of a node."""
+"""The maintenance resources by which a responder asks for a reboot, a reset or a validation of a node."""
 
 from collections.abc import Callable, Collection, Iterable
 
 from offbus.errors import StepError
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
+from offbus_steps.nvsentinel.names import (
+    COMPLETE_CONDITION,
+    MAINTENANCE_KINDS,
+    MANAGED_BY,
+    VALIDATION_KIND,
+)
 from offbus_steps.port import Conflict, Invalid, NotFound
 from offbus_steps.watch.projections import MaintenanceProjection, project
 
-__all__ = ["begun_and_pending", "maintenance_of", "remove_maintenance", "withdraw"]
+__all__ = ["begun_and_pending", "maintenance_of", "remove_maintenance", "validations_of", "withdraw"]
 
 Repairs = list[tuple[MaintenanceProjection, str]]
 """Resources, with their uids."""
@@ -22,10 +27,18 @@ async def maintenance_of(cluster: Cluster, node: str) -> list[str]:
 async def begun_and_pending(
     cluster: Cluster, node: str, ours: Callable[[MaintenanceProjection], bool]
 ) -> tuple[list[MaintenanceProjection], Repairs]:
-    """Those of a node that are `ours` and not done: whose repair has begun, and whose has not."""
-    open_ones = [(one, uid) for one, uid in await _listed(cluster, node) if ours(one) and not one.done]
+    """The repairs of a node that are `ours` and not done: those that have begun, and those that have not."""
+    listed = await _listed(cluster, node, COMPLETE_CONDITION)
+    open_ones = [(one, uid) for one, uid in listed if ours(one) and not one.done]
     pending = [(one, uid) for one, uid in open_ones if not one.begun]
     return [one for one, _ in open_ones if one.begun], pending
+
+
+async def validations_of(
+    cluster: Cluster, node: str, ours: Callable[[MaintenanceProjection], bool]
+) -> Repairs:
+    """The validations of a node that are `ours`."""
+    return [(one, uid) for one, uid in await _listed(cluster, node, [VALIDATION_KIND]) if ours(one)]
 
 
 async def remove_maintenance(
@@ -62,12 +75,13 @@ async def withdraw(
     return removed
 
 
-async def _listed(cluster: Cluster, node: str) -> Repairs:
+async def _listed(cluster: Cluster, node: str, kinds: Iterable[str] = MAINTENANCE_KINDS) -> Repairs:
     """Those of a node, with their uids."""
     found = []
-    for kind in MAINTENANCE_KINDS:
+    for kind in kinds:
         try:
-            listing = await cluster.port.objects.list(kind, labels="app.kubernetes.io/managed-by=nvsentinel")
+            labels = "" if kind == VALIDATION_KIND else "=".join(MANAGED_BY)
+            listing = await cluster.port.objects.list(kind, labels=labels)
         except (NotFound, Invalid):
             continue  # without a janitor the cluster does not have the kind
         for obj in listing.items:

@@ -1,8 +1,8 @@
 """NVSentinel's names: labels, annotations, states, checks, actions and resources, as its programs spell them.
 
-Sources: fault-quarantine/pkg/common/common.go, the statemanager package, data-models' health_event.proto and the
-default charts of NVIDIA/NVSentinel. Steps use them to tell whether a change came from the responder, undos to know what
-to remove; the stand-in responder writes the same names.
+Sources: fault-quarantine/pkg/common/common.go, the statemanager package, data-models' health_event.proto, the default
+charts, and lifecycle-manager/internal/controller/validationrequest_*.go of NVIDIA/NVSentinel. Steps use them to tell
+whether a change came from the responder, undos to know what to remove; the stand-in responder writes the same names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 __all__ = [
+    "ACTIVE_VALIDATION",
     "AGENT",
     "ANNOTATION_PREFIXES",
     "APPLIED_TAINTS",
@@ -41,6 +42,12 @@ __all__ = [
     "UNCORDON_REASON",
     "UNCORDON_TIMESTAMP",
     "UNHEALTHY_SUFFIX",
+    "VALIDATED",
+    "VALIDATION_EVENTS",
+    "VALIDATION_FINALIZER",
+    "VALIDATION_KIND",
+    "VALIDATION_SESSION",
+    "VALIDATION_STATE",
     "XID_CHECK",
     "NodeState",
     "RecommendedAction",
@@ -78,8 +85,17 @@ CORDON_TIMESTAMP = "k8saas.nvidia.com/cordon-timestamp"
 UNCORDON_BY = "k8saas.nvidia.com/uncordon-by"
 UNCORDON_REASON = "k8saas.nvidia.com/uncordon-reason"
 UNCORDON_TIMESTAMP = "k8saas.nvidia.com/uncordon-timestamp"
+VALIDATION_EVENTS = "quarantineValidationHealthEvent"
+"""The events of a quarantine that ask for a validation, with their tests."""
+VALIDATION_SESSION = "nvsentinel.nvidia.com/validation-session"
+"""The requests for which a node is validated that have not succeeded: `[{name, tests, failed}]`."""
+ACTIVE_VALIDATION = "nvsentinel.nvidia.com/active-validation-request"
+VALIDATION_STATE = "nvsentinel.nvidia.com/validation-state"
+"""A label: validation-pending, validating, validation-failed."""
+VALIDATION_FINALIZER = "nvsentinel.nvidia.com/validation-request"
 LABEL_PREFIXES = ("k8saas.nvidia.com/cordon-", "k8saas.nvidia.com/uncordon-", STATE_LABEL)
-ANNOTATION_PREFIXES = (QUARANTINE_EVENTS, "quarantinedNode", "quarantineValidation", REMEDIATION_STATE)
+ANNOTATION_PREFIXES = (QUARANTINE_EVENTS, "quarantinedNode", VALIDATION_EVENTS, REMEDIATION_STATE)
+"""Without a validation's marks: they go with its request, and a session may be of others' requests."""
 
 GPU_PRESENT = "nvidia.com/gpu.present"
 OPT_OUT = ("k8saas.nvidia.com/ManagedByNVSentinel", "nvsentinel.dgxc.nvidia.com/managed")
@@ -92,10 +108,14 @@ COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": 
 """Maintenance resource -> the condition with its result (NVSentinel: `completeConditionType`)."""
 SIGNAL_SENT = "SignalSent"
 """The condition of a maintenance resource whose repair has begun."""
-MAINTENANCE_KINDS = tuple(COMPLETE_CONDITION)
-"""The resources by which it requests a reboot or a reset of a node."""
+VALIDATION_KIND = "ValidationRequest"
+"""The resource by which it has a repaired node tested before it is uncordoned."""
+VALIDATED: Mapping[str, str] = {"Succeeded": "True", "Failed": "False"}
+"""The phases with a result, as a condition would say it."""
+MAINTENANCE_KINDS = (*COMPLETE_CONDITION, VALIDATION_KIND)
+"""The resources by which it requests a reboot, a reset or a validation of a node."""
 MANAGED_BY = ("app.kubernetes.io/managed-by", "nvsentinel")
-"""The label of its maintenance resources."""
+"""The label of its maintenance resources; the template of a validation need not set it."""
 
 UNHEALTHY_SUFFIX = "IsNotHealthy"
 HEALTHY_SUFFIX = "IsHealthy"
@@ -189,10 +209,10 @@ def is_report(event: Mapping[str, Any]) -> bool:
     return str(event.get("reason", "")) == f"{event.get('type', '')}{UNHEALTHY_SUFFIX}"
 
 
-def is_maintenance(labels: Mapping[str, str]) -> bool:
-    """Whether a maintenance resource was created by the responder."""
+def is_maintenance(kind: str, labels: Mapping[str, str]) -> bool:
+    """Whether a resource of a maintenance kind was created by the responder."""
     key, value = MANAGED_BY
-    return labels.get(key) == value
+    return kind == VALIDATION_KIND or labels.get(key) == value
 
 
 def is_healthy_condition(condition: Mapping[str, Any]) -> bool:

@@ -1,9 +1,9 @@
 """How the deployed responder is configured, in checks of `offbus plan`; each names the object and key that it read.
 
 NVSentinel's parts are recognised by their containers, and their configuration by what these mount
-(`offbus_steps.nvsentinel.containers`); what it does not say is reported as the documented default. Parts: dry run and
-validation here, the circuit breaker, the event pipeline, the drain mode and what carries out maintenance in modules of
-their own. Pure, but for the listing.
+(`offbus_steps.nvsentinel.containers`); what it does not say is reported as the documented default. Parts: dry run here,
+the circuit breaker, the event pipeline, the drain mode, validation and what carries out maintenance in modules of their
+own. Pure, but for the listing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +24,7 @@ from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.nvsentinel.standin import Standin
+from offbus_steps.nvsentinel.validation_stage import validation_stages
 from offbus_steps.port import Forbidden, NotFound, Object, Objects
 
 __all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "part_of", "responder_checks"]
@@ -52,6 +53,11 @@ def checks_of(
         return
     for one in parts:
         yield from _standin(one, files.get(STANDIN_PROFILE, {})) if one.is_standin else _part(one)
+    for stage in validation_stages(deployments, maps):
+        if stage.enabled.value:
+            what = "it validates a repaired node before it uncordons it"
+            text = f"{what} ({stage.enabled.source}): minutes more"
+            yield PreflightCheck(TOPIC, text, "warning", "give await_uncordon a timeout with room for it")
     for breaker in breakers_in(deployments, maps):
         yield from _breaker(breaker, nodes)
     if any(not one.is_standin for one in parts):
@@ -91,13 +97,7 @@ def _name(part: Container) -> str:
 
 def _part(part: Container) -> Iterator[PreflightCheck]:
     yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}")
-    file = part.files.get("config.toml")
     yield from _dry_run(part, part.is_set("dry-run"))
-    if part.name == "fault-quarantine" and file and file.table("validation").get("enabled") is True:
-        text = (
-            f"it validates a repaired node before it uncordons it ({file} validation.enabled): minutes more"
-        )
-        yield PreflightCheck(TOPIC, text, "warning", "give await_uncordon a timeout with room for it")
 
 
 def _standin(part: Container, published: Mapping[str, ConfigFile]) -> Iterator[PreflightCheck]:

@@ -46,6 +46,11 @@ class Standin:
             settings=settings,
         )
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """A section of its settings; empty where there is none."""
+        found = self.settings.get(name)
+        return found if isinstance(found, Mapping) else {}
+
     def __str__(self) -> str:
         """As plans and reports tell it: "profile fast (main-2026-08), delays 1:20"."""
         if not self.profile:

@@ -16,17 +16,27 @@ from offbus.errors import StepFailed
 from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
 from offbus_steps.agents.fault_model import Fault, NodeFault
-from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.cluster import cluster_of
 from offbus_steps.nvsentinel import names
 from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
-from offbus_steps.watch.consequences import Cordon, Detection, Drain, Repair, Uncordon, first_of
+from offbus_steps.watch.consequences import (
+    Cordon,
+    Detection,
+    Drain,
+    Repair,
+    Uncordon,
+    Validation,
+    ended,
+    first_of,
+)
 from offbus_steps.watch.event_log import Transition, World
 from offbus_steps.watch.transitions import What
 
 __all__ = ["DETECTED_WITHIN", "await_cordon", "await_drain", "await_uncordon"]
 
 DETECTED_WITHIN = timedelta(seconds=5)
-"""How long a cordon's condition is waited for, which came 0.2 s after it (nvsentinel-observed.md)."""
+"""How long a cordon's condition is waited for, which came 0.2 s after it (nvsentinel-observed.md); and an uncordon's
+validation, which says that it has succeeded after it."""
 
 
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
@@ -85,22 +95,32 @@ async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutput
         return await cluster.log.scan(uncordon, after=one.mark)
 
     uncordoned = await on_each(fault, look)
-    _measure_slowest(ctx, "time_to_remediate", [(one, _repaired(cluster, one)) for one in fault.every])
+    repaired = [
+        (one, ended(cluster.log, one.mark, Repair(one.node, one.cause, cluster.log, one.mark)))
+        for one in fault.every
+    ]
+    _measure_slowest(ctx, "time_to_remediate", repaired)
+
+    async def validated(one: NodeFault) -> Transition | None:
+        """The node is released before its validation says that it has succeeded."""
+        asked = first_of(
+            cluster.log.updates(one.mark), Validation(one.node, one.cause, cluster.log, one.mark)
+        )
+        if asked is not None:
+            with move_on_after(DETECTED_WITHIN.total_seconds()):
+                return await cluster.log.first(
+                    lambda seen: seen.ref == asked.ref and seen.what is What.MAINTENANCE_DONE, after=one.mark
+                )
+        return None
+
+    found = await on_each(fault, validated)
+    _measure_slowest(ctx, "time_to_validate", list(zip(fault.every, found, strict=True)))
     return _outputs(ctx, "time_to_uncordon", fault, uncordoned)
 
 
 def _outputs(ctx: Context, name: str, fault: Fault, seen: Sequence[Transition | None]) -> ResponseOutputs:
     after = _measure_slowest(ctx, name, list(zip(fault.every, seen, strict=True)))
     return ResponseOutputs(node=fault.node, nodes=[one.node for one in fault.every], after=after)
-
-
-def _repaired(cluster: Cluster, fault: NodeFault) -> Transition | None:
-    """The end of the repair, as the responder's own resource says. An all-clear alone is no repair: where a human must
-    act, what clears a condition is that human, or our undo."""
-    repair = Repair(fault.node, fault.cause, cluster.log, fault.mark)
-    asked = first_of(cluster.log.updates(fault.mark), repair)
-    done = (one for one in cluster.log.since(fault.mark) if one.what is What.MAINTENANCE_DONE)
-    return next((one for one in done if asked is not None and one.ref == asked.ref), None)
 
 
 def _measure_slowest(

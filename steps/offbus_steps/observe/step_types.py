@@ -4,6 +4,7 @@
     - {id: cordon,   uses: await_cordon,      timeout: 3m}
     - {id: drain,    uses: await_drain,       timeout: 5m}
     - {id: repaired, uses: await_remediation, timeout: 15m}
+    - {id: tested,   uses: await_validation,  timeout: 20m}
     - {id: uncordon, uses: await_uncordon,    timeout: 10m}
     - {id: moved,    uses: await_recovery,    timeout: 10m}
     - {id: calm,     uses: hold, with: {expr: "node.schedulable && target.ready == 2", for: 30s}}
@@ -19,8 +20,10 @@ from pydantic import Field
 
 from offbus.durations import Duration
 from offbus.step import Expr, FromAncestor, Kind, Outputs, Params, StepType
+from offbus_steps.access import Access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inference.step_types import ASK_ACCESS, AskParams
+from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
 from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 
@@ -31,6 +34,7 @@ __all__ = [
     "AWAIT_RECOVERY",
     "AWAIT_REMEDIATION",
     "AWAIT_UNCORDON",
+    "AWAIT_VALIDATION",
     "HOLD",
     "VARIABLES",
     "DetectionOutputs",
@@ -41,6 +45,7 @@ __all__ = [
     "RemediationOutputs",
     "ResponseOutputs",
     "ResponseParams",
+    "ValidationOutputs",
 ]
 
 VARIABLES: Mapping[str, str] = {
@@ -97,6 +102,17 @@ class RemediationOutputs(Outputs):
     after: timedelta = Field(
         description="From the injection to its completion; of several nodes, the longest."
     )
+
+
+class ValidationOutputs(Outputs):
+    """What was validated, and how long it took."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    resource: str = Field(
+        description='The responder\'s resource, as "ValidationRequest/name"; of several nodes, one for each.'
+    )
+    after: timedelta = Field(description="From the injection to its success; of several nodes, the longest.")
 
 
 class HoldParams(Params):
@@ -158,6 +174,7 @@ def _response_step(
     minutes: int,
     metrics: Mapping[str, str],
     outputs: type[Outputs] = ResponseOutputs,
+    access: frozenset[Access] = frozenset(),
 ) -> StepType:
     """A step type that waits for the responder."""
     return StepType(
@@ -169,6 +186,7 @@ def _response_step(
         run=run,
         timeout=timedelta(minutes=minutes),
         metrics=metrics,
+        access=access,
         examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
     )
 
@@ -192,7 +210,7 @@ AWAIT_UNCORDON = _response_step(
     "Wait until the responder has lifted its quarantine.",
     "offbus_steps.observe.await_quarantine:await_uncordon",
     10,
-    {"time_to_remediate": "duration", "time_to_uncordon": "duration"},
+    {"time_to_remediate": "duration", "time_to_validate": "duration", "time_to_uncordon": "duration"},
 )
 AWAIT_DETECTION = _response_step(
     "await_detection",
@@ -209,6 +227,15 @@ AWAIT_REMEDIATION = _response_step(
     15,
     {"time_to_remediate": "duration"},
     RemediationOutputs,
+)
+AWAIT_VALIDATION = _response_step(
+    "await_validation",
+    "Wait until the responder has validated the repaired nodes, which it does before it uncordons them.",
+    "offbus_steps.observe.await_detection:await_validation",
+    20,
+    {"time_to_remediate": "duration", "time_to_validate": "duration"},
+    ValidationOutputs,
+    DEPLOYED_ACCESS,
 )
 HOLD = StepType(
     name="hold",

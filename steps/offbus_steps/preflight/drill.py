@@ -21,6 +21,7 @@ from offbus_steps.inject.planes import Plane, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import deployed
+from offbus_steps.nvsentinel.validation_stage import no_validation
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.preflight.drain import drain_checks
 from offbus_steps.preflight.remediation import remediation_checks
@@ -54,6 +55,8 @@ async def drill_checks(
             found += [one async for one in _prepared(cluster, target, intent)]
         elif intent.uses in XID_STEPS:
             found += [one async for one in _injected(cluster, intent, target)]
+        elif intent.uses == "await_validation" and (off := await no_validation(cluster.port.objects)):
+            found.append(PreflightCheck(f"step {intent.step}", off.why_not, "error", off.way_out))
         elif intent.uses == "await_drain":
             found += await drain_checks(cluster, f"step {intent.step}", await _pods(cluster, target, made))
     return found

@@ -8,5 +8,5 @@ __all__ = ["RESPONSE_ACCESS", "TARGET_ACCESS"]
 
 TARGET_ACCESS = access("list watch", "Pod", *WORKLOAD_KINDS)
 """What `Observer.watch_target` needs."""
-RESPONSE_ACCESS = access("list watch", "Event", *names.COMPLETE_CONDITION, everywhere=True)
+RESPONSE_ACCESS = access("list watch", "Event", *names.MAINTENANCE_KINDS, everywhere=True)
 """What `Observer.watch_responses` needs."""

@@ -11,7 +11,7 @@ change that came when the node was in quarantine for others alone was for them, 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause
@@ -21,7 +21,17 @@ from offbus_steps.watch.event_log import Observations, Transition, Update
 from offbus_steps.watch.projections import MaintenanceProjection, NodeProjection, ReportProjection
 from offbus_steps.watch.transitions import What
 
-__all__ = ["Cordon", "Detection", "Drain", "Quarantine", "Repair", "Uncordon", "first_of"]
+__all__ = [
+    "Cordon",
+    "Detection",
+    "Drain",
+    "Quarantine",
+    "Repair",
+    "Uncordon",
+    "Validation",
+    "ended",
+    "first_of",
+]
 
 T = TypeVar("T")
 
@@ -144,6 +154,9 @@ class Repair(Quarantine):
     whenever the node's quarantine changes.
     """
 
+    validates: ClassVar[bool] = False
+    """Whether it is a validation that is looked for, after the repair."""
+
     def __init__(self, node: str, cause: Cause, log: Observations, mark: int) -> None:
         super().__init__(node, cause, log, mark)
         self._asked: list[tuple[MaintenanceProjection, Transition]] = []
@@ -151,23 +164,45 @@ class Repair(Quarantine):
 
     def __call__(self, update: Update) -> Transition | None:
         """The transition by which it was asked for; that of the state label when there is no repair."""
-        asked, now = _of_kind(update, What.MAINTENANCE_ASKED), self.look(update)
-        if asked is not None and isinstance(update.now, MaintenanceProjection):
-            self._asked += [(update.now, asked)] if update.now.node == self._ref.name else []
+        asked, now, made = _of_kind(update, What.MAINTENANCE_ASKED), self.look(update), update.now
+        if asked is not None and isinstance(made, MaintenanceProjection):
+            right = made.node == self._ref.name and made.validates == self.validates
+            self._asked += [(made, asked)] if right else []
         elif now is not None:
             self._tracked |= dict.fromkeys(one for one in now.tracked if one not in self._before)
             refused = _of_kind(update, What.NODE_STATE)
-            failed = now.state == names.NodeState.REMEDIATION_FAILED
+            failed = now.state == names.NodeState.REMEDIATION_FAILED and not self.validates
             if refused is not None and failed and self.ours and not self.others:
                 return refused
         if not self._cause.mine(self._tracked):
             return None
-        for_us = (
-            one
-            for made, one in self._asked
-            if self._cause.asked_for(made.ref.name, made.node, made.gpus, self._tracked)
-        )
+        for_us = (one for made, one in self._asked if self._is_ours(made))
         return next(for_us, None)
+
+    def _is_ours(self, made: MaintenanceProjection) -> bool:
+        return self._cause.asked_for(made.ref.name, made.node, made.gpus, self._tracked)
+
+
+class Validation(Repair):
+    """The responder asked for a validation of the node, at the end of its quarantine for the fault.
+
+    There is one for the whole quarantine, whatever else it was for.
+    """
+
+    validates = True
+
+    def _is_ours(self, made: MaintenanceProjection) -> bool:
+        return True
+
+
+def ended(log: Observations, mark: int, asked: Repair) -> Transition | None:
+    """The success of what was asked for, as the responder's own resource says; None when there is none by now.
+
+    An all-clear alone is no repair: where a human must act, what clears a condition is that human, or our undo.
+    """
+    found = first_of(log.updates(mark), asked)
+    done = (one for one in log.since(mark) if one.what is What.MAINTENANCE_DONE)
+    return next((one for one in done if found is not None and one.ref == found.ref), None)
 
 
 def first_of(updates: Iterable[Update], take: Callable[[Update], T | None]) -> T | None:

@@ -79,7 +79,7 @@ class Observer:
         """
         for kind, namespace in (
             ("Event", names.REPORTS_NAMESPACE),
-            *((kind, "") for kind in names.COMPLETE_CONDITION),
+            *((kind, "") for kind in names.MAINTENANCE_KINDS),
         ):
             with suppress(Invalid):
                 await self.watch(kind, namespace)
@@ -189,5 +189,5 @@ _LANES = {
     "Node": "node",
     "Pod": "pod",
     "Event": "responder",
-    **dict.fromkeys(names.COMPLETE_CONDITION, "responder"),
+    **dict.fromkeys(names.MAINTENANCE_KINDS, "responder"),
 }

@@ -149,7 +149,7 @@ class ReportProjection:
 
 @dataclass(frozen=True, slots=True)
 class MaintenanceProjection:
-    """A responder's resource that requests a reboot or a reset of a node."""
+    """A responder's resource that requests a reboot, a reset or a validation of a node."""
 
     ref: Ref
     node: str
@@ -158,7 +158,12 @@ class MaintenanceProjection:
     gpus: tuple[str, ...] = ()
     """UUIDs and PCI addresses of the GPUs that it selects; none for the whole node."""
     begun: bool = False
-    """Whether the repair has begun: the janitor has sent its signal, or says when it started."""
+    """Whether it has begun: the janitor has sent its signal, or says when it started; the validation runs."""
+
+    @property
+    def validates(self) -> bool:
+        """Whether it requests no repair, but a validation after it."""
+        return self.ref.kind == names.VALIDATION_KIND
 
 
 Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProjection | MaintenanceProjection
@@ -173,7 +178,7 @@ def project(obj: Object) -> Projection | None:
         return _pod(obj)
     if kind == "Event":
         return _report(obj)
-    if kind in names.COMPLETE_CONDITION:
+    if kind in names.MAINTENANCE_KINDS:
         return _maintenance(obj)
     return _workload(obj)
 
@@ -219,10 +224,12 @@ def _report(obj: Object) -> ReportProjection | None:
 
 
 def _maintenance(obj: Object) -> MaintenanceProjection | None:
-    if not names.is_maintenance(obj["metadata"].get("labels") or {}):
+    if not names.is_maintenance(obj["kind"], obj["metadata"].get("labels") or {}):
         return None
-    wanted = names.COMPLETE_CONDITION[obj["kind"]]
     status = obj.get("status") or {}
+    if obj["kind"] == names.VALIDATION_KIND:
+        return _validation(obj, str(status.get("phase", "")))
+    wanted = names.COMPLETE_CONDITION[obj["kind"]]
     conditions = status.get("conditions") or ()
     told = (str(one.get("status")) for one in conditions if one.get("type") == wanted)
     sent = any(one.get("type") == names.SIGNAL_SENT and one.get("status") == "True" for one in conditions)
@@ -235,6 +242,15 @@ def _maintenance(obj: Object) -> MaintenanceProjection | None:
         done=next((result for result in told if result in ("True", "False")), ""),
         begun=sent or bool(status.get("startTime")),
     )
+
+
+def _validation(obj: Object, phase: str) -> MaintenanceProjection | None:
+    """A validation of one node: one of several is no answer to a fault (NVSentinel validates new nodes together)."""
+    nodes = [str(one.get("name", "")) for one in (obj.get("spec") or {}).get("nodes") or ()]
+    if len(nodes) != 1:
+        return None
+    done, begun = names.VALIDATED.get(phase, ""), phase not in ("", "Pending")
+    return MaintenanceProjection(ref=Ref.of(obj), node=nodes[0], done=done, begun=begun)
 
 
 def _pod(obj: Object) -> PodProjection:

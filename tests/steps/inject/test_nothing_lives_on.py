@@ -9,6 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ WATCHDOG_S = 60.0
 NEVER_S = 600
 PATIENT = [{"name": "*", "mode": "AllowCompletion"}]
 BREAKER = {"enabled": True, "percentage": 50}
+VALIDATING = {
+    "profile": "v1.33",
+    "scale": 20,
+    "circuit_breaker": {"enabled": False},
+    "validation": {"enabled": True},
+    "validation_delay_s": NEVER_S,
+}
 REGISTERS = "NVLink: fatal error detected on link 14(" + ", ".join(["0x00000000"] * 7) + ")"
 
 
@@ -72,6 +80,21 @@ async def repair_begun(one: Bench, node: str) -> None:
         return any(found["type"] == names.SIGNAL_SENT for found in conditions)
 
     await until(one, "RebootNode", lambda made: made["spec"]["nodeName"] == node and begun(made))
+
+
+async def validation_runs(one: Bench, node: str) -> None:
+    """Until the repaired node is being validated."""
+    await until(one, names.VALIDATION_KIND, partial(is_in_phase, node, "Running"))
+
+
+async def validation_failed(one: Bench, node: str) -> None:
+    """Until the repaired node was validated in vain."""
+    await until(one, names.VALIDATION_KIND, partial(is_in_phase, node, "Failed"))
+
+
+def is_in_phase(node: str, phase: str, made: Object) -> bool:
+    asked, status = made["spec"]["nodes"], made.get("status") or {}
+    return asked == [{"name": node}] and status.get("phase") == phase
 
 
 async def breaker_trips(one: Bench, _node: str) -> None:
@@ -126,6 +149,20 @@ CASES = {
     "cordoned before": Case(
         {"drain": PATIENT}, "draining", cordoned=True, unknown_gpu=True, stage="draining"
     ),
+    "validating": Case(VALIDATING, "remediation-succeeded", stage="validating", meanwhile=validation_runs),
+    "validation succeeds": Case(
+        {**VALIDATING, "validation_delay_s": 2},
+        "remediation-succeeded",
+        stage="validating",
+        meanwhile=validation_runs,
+    ),
+    "validation failed": Case(
+        {**VALIDATING, "validation_delay_s": 0, "validation": {"enabled": True, "result": "Failed"}},
+        "remediation-succeeded",
+        stage="validation failed",
+        meanwhile=validation_failed,
+    ),
+    "cleared into a validation": Case({**VALIDATING, "janitor": "manual"}, "remediation-succeeded"),
     "resets are asked for": Case(
         {"reset_by": "GPUReset", "janitor": "manual"}, "remediation-succeeded", xid=119
     ),
@@ -167,8 +204,9 @@ async def played(case: Case, one: Bench, layout: Layout) -> None:
     results = {type(undo): await one.undo(undo, within_s=200) for undo in undos}
     cleared = results[ClearConsequences]
     assert cleared.result in ("restored", "nothing"), cleared
-    looked = results[CheckBreaker].result if "circuit_breaker" in case.settings else None
-    assert looked == ("conflict" if CheckBreaker in results else None), results
+    looked = results[CheckBreaker].result if CheckBreaker in results else None
+    trips = case.settings.get("circuit_breaker", {}).get("enabled", False)
+    assert looked == ("conflict" if trips else None), results
     assert case.stage in ("", cleared.evidence.get("stage")), cleared
     assert await seen_for(one.objects, node, WATCHED_S) == [before]
     documents = await Datastore(one.objects, "nvsentinel").documents(node)

@@ -172,6 +172,26 @@ async def test_a_drain_that_never_ends_is_an_error_of_the_plan(
         assert told in text
 
 
+@pytest.mark.parametrize(("name", "refused"), [("default", True), ("validation", False)])
+@in_virtual_time
+async def test_a_validation_that_the_responder_does_not_do_is_refused_in_a_plan(
+    tmp_path: Path, name: str, refused: bool
+) -> None:
+    async with timed_bench(tmp_path, gpu_node("node-1")) as (one, port):
+        for made in rendered(name):
+            put(port.store, made)
+        intents = [Intent(step="tested", uses="await_validation", injects=False, params={})]
+        found = await drill_checks(one.cluster, intents, str(tmp_path))
+        assert [(each.topic, each.level) for each in found] == [("step tested", "error")] * refused
+        for each in found:
+            assert each.text == (
+                "NVSentinel (Deployment/nvsentinel/fault-quarantine) has no validation stage "
+                f"({QUARANTINE} validation.enabled): await_validation cannot pass"
+            )
+            assert each.hint is not None
+            assert "fault-quarantine.validation.enabled" in each.hint
+
+
 def test_the_default_of_a_chart_that_says_nothing_is_to_wait(tmp_path: Path) -> None:
     deployments = of_kind(rendered("default"), "Deployment")
     texts = [one.text for one in checks_of(deployments, [], [])]

@@ -17,11 +17,13 @@ from anyio.abc import TaskGroup
 from offbus.errors import Retryable
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig
 from offbus_sandbox.responder.controller.reconciler import Reconciler, utc_now
+from offbus_sandbox.responder.controller.validation import nodes_of
 from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
 from offbus_sandbox.responder.profiles import PROFILES
 from offbus_sandbox.responder.watch import follow
+from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
 from offbus_steps.port import Conflict, NotFound, Port, PortError, Ref
 
@@ -55,6 +57,8 @@ class Controller:
             tasks.start_soon(self._follow_nodes, tasks, ready)
             tasks.start_soon(self._follow_pods)
             tasks.start_soon(self._follow_events)
+            if self._config.validation.enabled:
+                tasks.start_soon(self._follow_validations)
             if self._config.janitor is JanitorMode.SIMULATE and self._nodes is not None:
                 janitor = Janitor(self._objects, LocalNodes(self._nodes), self._config)
                 tasks.start_soon(janitor.run)
@@ -115,6 +119,17 @@ class Controller:
             self._objects, "ConfigMap", namespace=store.namespace, labels="=".join(LABEL)
         ):
             self._wake(store.node_of(seen.ref))
+
+    async def _follow_validations(self) -> None:
+        """A validation is asked for, or was changed."""
+        while True:
+            try:
+                async for seen in follow(self._objects, names.VALIDATION_KIND):
+                    for node in nodes_of(seen.object or {}):
+                        self._wake(node)
+            except NotFound:
+                _log.warning("the cluster does not serve %s (yet)", names.VALIDATION_KIND)
+                await anyio.sleep(_REFUSED_S)
 
     def _wake(self, node: str) -> None:
         if (changed := self._changed.get(node)) is not None:

@@ -3,9 +3,9 @@
 As NVSentinel's reconciler: the circuit breaker is asked before *every* event, healthy ones too, and once it has tripped
 no event of any node is taken until the program is restarted with a reset breaker. A fatal event cordons the node and
 marks it; further ones are added to the annotation. A healthy event drops the tracked events all of whose entities it
-names; when none is left, the node is uncordoned. A node that somebody uncordons while the annotations stand is
-recognised without the breaker: the marks are removed, and every event that held the node is `Cancelled`. Marks that
-somebody removes are not missed: their events live on.
+names; when none is left, the node is uncordoned, or left to its validation. A node that somebody uncordons while the
+annotations stand is recognised without the breaker: the marks are removed, and every event that held the node is
+`Cancelled`. Marks that somebody removes are not missed: their events live on.
 """
 
 import logging
@@ -17,10 +17,12 @@ from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.controller.part import NOW, Part
 from offbus_sandbox.responder.controller.quarantine import (
     cancel_patch,
+    hand_over_patch,
     quarantine_patch,
     release_patch,
     track_patch,
 )
+from offbus_sandbox.responder.controller.validation import noted, request_validation
 from offbus_sandbox.responder.datastore import Document, Eviction, Quarantine
 from offbus_sandbox.responder.health_event import HealthEvent
 
@@ -68,7 +70,9 @@ class FaultQuarantine(Part):
             )
             return None
         became = await (
-            self._heal(node, new.event) if new.event.isHealthy else self._quarantine(node, new.event)
+            self._heal(node, new.event, documents)
+            if new.event.isHealthy
+            else self._quarantine(node, new.event)
         )
         ended = [new.model_copy(update={"processed": True, "nodequarantined": became})]
         if became is Quarantine.UNQUARANTINED:  # node-drainer drops what it works on
@@ -100,15 +104,19 @@ class FaultQuarantine(Part):
                 self.utc(),
                 cordon=not self.config.dry_run,
                 keep_earlier=self.config.earlier_cordon == "kept",
+                also=noted(node, event, self.config),
             )
             await self.objects.patch(node.ref, made)
             _log.info("%s quarantined: %s", node.ref, ", ".join(event.errorCode))
             return Quarantine.QUARANTINED
         if event.keys - {key for one in node.tracked for key in one.keys}:
-            await self.objects.patch(node.ref, track_patch(node, [*node.tracked, event]))
+            also = noted(node, event, self.config)
+            await self.objects.patch(node.ref, track_patch(node, [*node.tracked, event], also))
         return Quarantine.ALREADY_QUARANTINED
 
-    async def _heal(self, node: NodeView, healthy: HealthEvent) -> Quarantine | None:
+    async def _heal(
+        self, node: NodeView, healthy: HealthEvent, documents: Sequence[Document]
+    ) -> Quarantine | None:
         # An annotation without events is of a release that was interrupted between its two changes: it is finished.
         if not node.is_being_released:
             if all(one.left_by(healthy) == one.keys for one in node.tracked):
@@ -119,6 +127,10 @@ class FaultQuarantine(Part):
                 return Quarantine.ALREADY_QUARANTINED
         # Read again: in NVSentinel, too, the annotation is `[]` between the two changes.
         now = NodeView(await self.objects.get(node.ref))
+        if await request_validation(self.objects, now, documents):
+            await self.objects.patch(node.ref, hand_over_patch(now))
+            _log.info("%s released, and left to its validation", node.ref)
+            return Quarantine.UNQUARANTINED
         await self.objects.patch(node.ref, release_patch(now, self.utc()))
         _log.info("%s released%s", node.ref, ", its earlier cordon stays" if node.was_cordoned_before else "")
         return Quarantine.UNQUARANTINED

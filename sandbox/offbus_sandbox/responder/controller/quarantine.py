@@ -7,7 +7,7 @@ carries the resource version that it is based on. Must not: evict, or wait.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,16 @@ from offbus_sandbox.responder.health_event import HealthEvent, annotation_event
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.names import NodeState
 
-__all__ = ["cancel_patch", "events_json", "quarantine_patch", "release_patch", "state_patch", "track_patch"]
+__all__ = [
+    "cancel_patch",
+    "events_json",
+    "hand_over_patch",
+    "quarantine_patch",
+    "release_patch",
+    "state_patch",
+    "track_patch",
+    "uncordon_labels",
+]
 
 _REASON_LENGTH = 55
 """NVSentinel cuts the reason so that "-removed" still fits into a label value of 63 characters."""
@@ -28,13 +37,20 @@ _KEEP: Any = object()
 
 
 def quarantine_patch(
-    node: NodeView, event: HealthEvent, now: datetime, *, cordon: bool = True, keep_earlier: bool = True
+    node: NodeView,
+    event: HealthEvent,
+    now: datetime,
+    *,
+    cordon: bool = True,
+    keep_earlier: bool = True,
+    also: Mapping[str, str | None] | None = None,
 ) -> dict[str, Any]:
-    """Mark the node as quarantined for an event, and cordon it."""
+    """Mark the node as quarantined for an event, and cordon it; `also`: further annotations."""
     annotations: dict[str, str | None] = {
         names.QUARANTINE_EVENTS: events_json([event]),
         names.CORDONED_ANNOTATION: names.TRUE,
         names.MANUALLY_UNCORDONED: None,
+        **(also or {}),
     }
     labels: dict[str, str | None] = {names.STATE_LABEL: NodeState.QUARANTINED}
     if node.unschedulable and keep_earlier:
@@ -44,16 +60,25 @@ def quarantine_patch(
     return _patch(node, annotations, labels, unschedulable=True if cordon else _KEEP)
 
 
-def track_patch(node: NodeView, events: Sequence[HealthEvent]) -> dict[str, Any]:
-    """Keep the node quarantined for these events."""
-    return _patch(node, {names.QUARANTINE_EVENTS: events_json(events)}, {})
+def track_patch(
+    node: NodeView, events: Sequence[HealthEvent], also: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Keep the node quarantined for these events; `also`: further annotations."""
+    return _patch(node, {names.QUARANTINE_EVENTS: events_json(events), **(also or {})}, {})
+
+
+def hand_over_patch(node: NodeView) -> dict[str, Any]:
+    """Remove everything that we set except the cordon, which somebody else removes after a validation."""
+    labels = dict.fromkeys((names.STATE_LABEL, *_CORDON_LABELS))
+    return _patch(node, dict.fromkeys(_OURS), labels)
 
 
 def release_patch(node: NodeView, now: datetime) -> dict[str, Any]:
     """Remove everything that we set, and the cordon unless it was there before: all faults are gone."""
     if node.was_cordoned_before:
         return _patch(node, dict.fromkeys(_OURS), {names.STATE_LABEL: None})
-    labels = {names.STATE_LABEL: None, **_uncordon_labels(node, now)}
+    reason = f"{node.labels.get(names.CORDON_REASON, '')[:_REASON_LENGTH]}-removed"
+    labels = {names.STATE_LABEL: None, **uncordon_labels(now, reason)}
     return _patch(node, dict.fromkeys(_OURS), labels, unschedulable=None)
 
 
@@ -84,7 +109,9 @@ _OURS = (
     names.CORDONED_ANNOTATION,
     names.CORDON_PRE_EXISTING,
     names.REMEDIATION_STATE,
+    names.VALIDATION_EVENTS,
 )
+_CORDON_LABELS = (names.CORDON_BY, names.CORDON_REASON, names.CORDON_TIMESTAMP)
 
 
 def _cordon_labels(now: datetime) -> dict[str, str | None]:
@@ -98,14 +125,12 @@ def _cordon_labels(now: datetime) -> dict[str, str | None]:
     }
 
 
-def _uncordon_labels(node: NodeView, now: datetime) -> dict[str, str | None]:
-    reason = node.labels.get(names.CORDON_REASON, "")[:_REASON_LENGTH]
+def uncordon_labels(now: datetime, reason: str) -> dict[str, str | None]:
+    """The labels of a node that was uncordoned, instead of those of its cordon."""
     return {
-        names.CORDON_BY: None,
-        names.CORDON_REASON: None,
-        names.CORDON_TIMESTAMP: None,
+        **dict.fromkeys(_CORDON_LABELS),
         names.UNCORDON_BY: names.SERVICE,
-        names.UNCORDON_REASON: f"{reason}-removed",
+        names.UNCORDON_REASON: reason,
         names.UNCORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
     }
 

@@ -1,10 +1,11 @@
-"""Reconciles one node: asks NVSentinel's three parts, one after another, for its next step.
+"""Reconciles one node: asks NVSentinel's parts, one after another, for its next step.
 
 fault-quarantine (quarantined), node-drainer (draining, drain-succeeded) and fault-remediation (remediating,
 remediation-succeeded or -failed) work on the same documents of the datastore, each on the field that the one before has
-set. Level-triggered: everything is read from the cluster and every step may be repeated, so a new controller continues
-after a killed one. `look` returns the seconds until it must be called again, or None for "when something changes".
-Conflicts and unreachable APIs are raised to the caller, which retries.
+set; the lifecycle-manager validates what was repaired. Level-triggered: everything is read from the cluster and every
+step may be repeated, so a new controller continues after a killed one. `look` returns the seconds until it must be
+called again, or None for "when something changes". Conflicts and unreachable APIs are raised to the caller, which
+retries.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from offbus_sandbox.responder.controller.fault_remediation import FaultRemediati
 from offbus_sandbox.responder.controller.node_drainer import NodeDrainer
 from offbus_sandbox.responder.controller.node_view import NodeView, is_managed
 from offbus_sandbox.responder.controller.part import NOW
+from offbus_sandbox.responder.controller.validation import Validator
 from offbus_sandbox.responder.datastore import Datastore
 from offbus_steps.port import NotFound, Object, Objects, Ref
 
@@ -44,6 +46,7 @@ class Reconciler:
             self._quarantine,
             NodeDrainer(*shared, DrainEvents(objects)),
             FaultRemediation(*shared),
+            Validator(*shared),
         )
 
     def seen(self, node: Object) -> None:
