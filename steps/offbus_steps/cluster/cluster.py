@@ -21,6 +21,7 @@ from offbus_steps.agents.live_faults import Faults
 from offbus_steps.background_tasks import Background
 from offbus_steps.inference_client.requests import Answers
 from offbus_steps.node_clock import NodeClocks, now_ns
+from offbus_steps.nvsentinel.dry_run import DryPart
 from offbus_steps.port import Port, Ref
 from offbus_steps.residue.external_changes import (
     BREAKER,
@@ -72,6 +73,10 @@ class Cluster:
         self.history = NodeHistory(self.log)
         self.injected: dict[str, int] = {}
         """Faults whose consequences this process would have seen: the mark before each was injected."""
+        self.dry_run_only = False
+        """Whether a fault may only be answered by a responder in dry run."""
+        self.responder_parts: tuple[DryPart, ...] = ()
+        """What the responders were when a fault was injected that is to be answered."""
         self.prepared: set[Ref] = set()
         """Workloads that a step of this process patched for the shim, and no undo has restored."""
         self._on_close = on_close

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from offbus.errors import StepError, StepFailed
+from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.agents.client import NOT_SHOWN
 from offbus_steps.agents.fault_model import Fault
@@ -31,7 +31,9 @@ from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.settings import STANDIN_NAME, answering_standin
+from offbus_steps.nvsentinel.dry_run import parts_of
+from offbus_steps.nvsentinel.settings import answering_standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME
 from offbus_steps.port import Ref
 from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
@@ -84,6 +86,8 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     allowed = await require_allowed(cluster, target, expected, planes)
     for why in allowed.unknown:
         ctx.observed(lane="workload", subject=str(target), to=f"cannot tell whether it fits elsewhere: {why}")
+    if allowed.cordons:
+        await _look_at_responder(ctx, cluster)
     nodes = [location.node for location in locations]
     aims = []
     for location, one in zip(locations, expected, strict=True):
@@ -95,8 +99,6 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         ctx.needs_attention(why)
     if allowed.cordons:
         await watch_breaker(ctx, cluster, allowed.cordons)
-        if (standin := await answering_standin(cluster.port.objects)) is not None:
-            ctx.observed(lane="responder", subject=STANDIN_NAME, to=str(standin))
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
     faults = await Firing(ctx, cluster, target, planes, params).all(aims)
@@ -173,6 +175,20 @@ class Firing:
         attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
         self.cluster.observer.check(attention)
         attention()
+
+
+async def _look_at_responder(ctx: Context, cluster: Cluster) -> None:
+    """Whether it is in dry run, and which release a stand-in plays. Raises GuardRefused."""
+    cluster.responder_parts = await parts_of(cluster.port.objects)
+    acting = [one.name for one in cluster.responder_parts if not one.dry.value]
+    if cluster.dry_run_only and (acting or not cluster.responder_parts):
+        why = f"{', '.join(acting)} would really act" if acting else "no responder is known to be in dry run"
+        raise GuardRefused(
+            f"the environment's `responder` is dry_run, and {why}",
+            hint="set the responder's dry run, or remove `responder` from the environment",
+        )
+    if (standin := await answering_standin(cluster.port.objects)) is not None:
+        ctx.observed(lane="responder", subject=STANDIN_NAME, to=str(standin))
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:

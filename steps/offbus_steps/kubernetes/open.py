@@ -132,6 +132,7 @@ async def open_kubernetes(
             with unreachable():
                 await ownership.lease.take()
             async with opening.opened() as cluster:
+                cluster.dry_run_only = options.responder == "dry_run"
                 yield cluster
         finally:
             await opening.end_unopened()  # once it is open, `close` decides what remains for a recovery

@@ -1,6 +1,6 @@
 """The options of the environment `kubernetes`: which cluster, which credentials, and how many requests."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,11 @@ class KubernetesOptions(Options):
     kubeconfig: str = Field(default="", description="Path of a kubeconfig file. Empty: as kubectl finds it.")
     agent_namespace: str = Field(
         default="offbus-system", description="Where the agents, the run's Lease and its records are."
+    )
+    responder: Literal["as_deployed", "dry_run"] = Field(
+        default="as_deployed",
+        description="dry_run: a fault that a responder is expected to answer is refused unless every part of it is in "
+        "dry run. as_deployed: what is deployed decides.",
     )
     qps: float = Field(
         default=50,

@@ -16,7 +16,7 @@ from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_rights
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
-from offbus_steps.nvsentinel.settings import responder_checks
+from offbus_steps.nvsentinel.settings import dry_run_checks, responder_checks
 from offbus_steps.preflight.drill import drill_checks
 from offbus_steps.safety.guards import ClusterGuards
 
@@ -45,6 +45,8 @@ async def preflight_kubernetes(
             namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
             checks += await _reaper(port, options, namespaces)
             checks += await responder_checks(port.objects)
+            if options.responder == "dry_run":
+                checks += await dry_run_checks(port.objects)
             async with open_cluster(port, run, guards) as cluster:
                 return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
 

@@ -1,8 +1,8 @@
 """How the deployed responder is configured, in checks of `offbus plan`; each names the object and key that it read.
 
 NVSentinel's parts are recognised by their containers, and their configuration by what these mount
-(`offbus_steps.nvsentinel.containers`); what it does not say is reported as the documented default. Parts: dry run here,
-the circuit breaker, the event pipeline, the drain mode, validation and what carries out maintenance in modules of their
+(`offbus_steps.nvsentinel.containers`); what it does not say is reported as the documented default. Dry run, the
+circuit breaker, the event pipeline, the drain mode, validation and what carries out maintenance have modules of their
 own. Pure, but for the listing.
 """
 
@@ -21,17 +21,17 @@ from offbus_steps.nvsentinel.containers import (
 )
 from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
+from offbus_steps.nvsentinel.dry_run import parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
-from offbus_steps.nvsentinel.standin import Standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
 from offbus_steps.nvsentinel.validation_stage import validation_stages
 from offbus_steps.port import Forbidden, NotFound, Object, Objects
 
-__all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "part_of", "responder_checks"]
+__all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "dry_run_checks", "part_of", "responder_checks"]
 
 TOPIC = "responder"
 PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
-STANDIN_NAME = "the stand-in responder"
 
 
 async def responder_checks(objects: Objects) -> list[PreflightCheck]:
@@ -40,6 +40,18 @@ async def responder_checks(objects: Objects) -> list[PreflightCheck]:
     maps = (await objects.list("ConfigMap")).items
     nodes = (await objects.list("Node")).items
     return list(checks_of(deployments, maps, nodes))
+
+
+async def dry_run_checks(objects: Objects) -> list[PreflightCheck]:
+    """For a drill that counts on a dry run: what would really act. Raises PortError."""
+    parts = await parts_of(objects)
+    what = ["no responder is known to be in dry run"] if not parts else []
+    what += [f"{one.name} is not in dry run ({one.dry.source})" for one in parts if not one.dry.value]
+    hint = "set the responder's dry run, or remove `responder` from the environment"
+    return [
+        PreflightCheck(TOPIC, f"the environment's `responder` is dry_run, and {one}", "error", hint)
+        for one in what
+    ]
 
 
 def checks_of(
@@ -53,6 +65,12 @@ def checks_of(
         return
     for one in parts:
         yield from _standin(one, files.get(STANDIN_PROFILE, {})) if one.is_standin else _part(one)
+    for part in parts_in(deployments, maps):
+        if part.dry.value:
+            text = f"{part.name} is in dry run ({part.dry.source}): it sets marks, and changes nothing"
+            steps = " and ".join(part.stops)
+            hint = f"{steps} cannot pass in a dry run: use await_detection and await_quarantine, or leave them out"
+            yield PreflightCheck(TOPIC, text, "warning", hint)
     for stage in validation_stages(deployments, maps):
         if stage.enabled.value:
             what = "it validates a repaired node before it uncordons it"
@@ -97,7 +115,6 @@ def _name(part: Container) -> str:
 
 def _part(part: Container) -> Iterator[PreflightCheck]:
     yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}")
-    yield from _dry_run(part, part.is_set("dry-run"))
 
 
 def _standin(part: Container, published: Mapping[str, ConfigFile]) -> Iterator[PreflightCheck]:
@@ -108,20 +125,10 @@ def _standin(part: Container, published: Mapping[str, ConfigFile]) -> Iterator[P
     file = part.files.get("config.json")
     given = {key: Setting(value, f"{STANDIN_PROFILE} settings.{key}") for key, value in told.settings.items()}
     given |= {key: Setting(value, f"{file} {key}") for key, value in (file.table() if file else {}).items()}
-    dry = given.get("dry_run", Setting(False))
-    yield from _dry_run(part, Setting(dry.value is True, dry.source))
     window = given.get("dedup_window_s", Setting(180, "by default"))
     if window.value != 0:
         within = f"its deduplication window ({window.value} s: {window.source})"
         yield PreflightCheck(TOPIC, f"it ignores the same XID on the same GPU within {within}")
-
-
-def _dry_run(part: Container, dry: Setting[bool]) -> Iterator[PreflightCheck]:
-    if dry.value:
-        text = f"{_name(part)} is in dry run ({dry.source}): it sets marks, and changes nothing"
-        yield PreflightCheck(
-            TOPIC, text, "warning", "await_cordon and await_uncordon cannot pass in a dry run: leave them out"
-        )
 
 
 def _breaker(breaker: CircuitBreaker, nodes: Sequence[Object]) -> Iterator[PreflightCheck]:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-__all__ = ["Standin"]
+__all__ = ["STANDIN_NAME", "Standin"]
 
+STANDIN_NAME = "the stand-in responder"
 WORD = re.compile(r"[a-zA-Z0-9_.-]{1,32}")
 LIMIT = 20_000
 

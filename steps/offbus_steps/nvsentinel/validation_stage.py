@@ -15,7 +15,7 @@ from offbus_steps.nvsentinel.containers import (
     containers_in,
     files_in,
 )
-from offbus_steps.nvsentinel.standin import Standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
 from offbus_steps.port import Forbidden, Object, Objects
 
 __all__ = ["ValidationStage", "no_validation", "validation_stages"]
@@ -84,7 +84,7 @@ def _nvsentinel(container: Container) -> ValidationStage:
 def _standin(told: Standin, enabled: object, source: str) -> ValidationStage:
     where = f"{STANDIN_PROFILE} settings.validation.enabled, {told}" if told.profile else "by default"
     return ValidationStage(
-        "the stand-in responder",
+        STANDIN_NAME,
         Setting(enabled is True, source or where),
         '`{"profile": "v1.33", "validation": {"enabled": true}}`',
     )

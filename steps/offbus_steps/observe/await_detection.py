@@ -5,7 +5,7 @@ repair is a resource of the responder (RebootNode, GPUReset) for this node, crea
 condition has the result: `remediation-succeeded` on the node only says that it was created. Both consider everything
 since the injection's mark, in watches that began before it, and nothing older; and only what is about this fault
 (`offbus_steps.watch.consequences`), whatever else is found and repaired meanwhile. Of several nodes' faults each has to
-be found, and repaired. In a dry run nothing is repaired, so `await_remediation` times out.
+be found, and repaired. In a dry run nothing is repaired or validated: refused.
 
 A validation is a ValidationRequest for the node, which the responder makes at the end of its quarantine; until it has
 succeeded the node stays cordoned. A responder that does not validate is refused at once.
@@ -19,6 +19,7 @@ from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_
 from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel.validation_stage import no_validation
+from offbus_steps.observe.await_quarantine import require_acting
 from offbus_steps.observe.step_types import (
     DetectionOutputs,
     RemediationOutputs,
@@ -55,6 +56,7 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
 async def await_remediation(ctx: Context, params: ResponseParams) -> RemediationOutputs:
     """Wait until a repair of every faulted node was requested and completed."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    require_acting(cluster, "await_remediation")
     ctx.progress(f"waiting for the responder to repair {nodes_of(fault)}")
 
     ended = await on_each(fault, partial(_repaired, ctx, cluster))
@@ -82,6 +84,7 @@ async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transit
 async def await_validation(ctx: Context, params: ResponseParams) -> ValidationOutputs:
     """Wait until every faulted node was validated after its repair."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    require_acting(cluster, "await_validation")
     if (off := await no_validation(cluster.port.objects)) is not None:
         raise StepError(off.why_not, hint=off.way_out)
     ctx.progress(f"waiting for the responder to validate {nodes_of(fault)}")

@@ -1,28 +1,39 @@
-"""Runs `await_cordon`, `await_drain`, `await_uncordon`: what the responder does about a fault, in the run's watches.
+"""Runs `await_quarantine`, `await_cordon`, `await_drain`, `await_uncordon`: what a responder does about a fault.
 
 Each considers everything since the injection's mark, so a responder that is faster than the steps is not missed, and
 passes only when the change is the responder's answer to this fault (`offbus_steps.watch.consequences`): not when
 somebody cordons the node by hand, nor when the responder does so for something else. When a step injected faults on
 several nodes, each of them has to show it, after its own injection. Times count from the injection to when the runner
 saw the change; of several nodes, the longest is measured.
+
+`await_quarantine` goes by the node's marks alone, so a responder in dry run passes it. The others need what a dry run
+leaves out: they are refused at once when the responder was in dry run at the injection.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from anyio import move_on_after
 
-from offbus.errors import StepFailed
+from offbus.errors import StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
 from offbus_steps.agents.fault_model import Fault, NodeFault
-from offbus_steps.cluster.cluster import cluster_of
+from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel import names
-from offbus_steps.observe.step_types import ResponseOutputs, ResponseParams
+from offbus_steps.nvsentinel.dry_run import dry_part
+from offbus_steps.nvsentinel.names import DRAINED_STATES, NodeState
+from offbus_steps.observe.step_types import (
+    QuarantineOutputs,
+    QuarantineParams,
+    ResponseOutputs,
+    ResponseParams,
+)
 from offbus_steps.watch.consequences import (
     Cordon,
     Detection,
     Drain,
+    Marked,
     Repair,
     Uncordon,
     Validation,
@@ -32,16 +43,67 @@ from offbus_steps.watch.consequences import (
 from offbus_steps.watch.event_log import Transition, World
 from offbus_steps.watch.transitions import What
 
-__all__ = ["DETECTED_WITHIN", "await_cordon", "await_drain", "await_uncordon"]
+__all__ = [
+    "DETECTED_WITHIN",
+    "await_cordon",
+    "await_drain",
+    "await_quarantine",
+    "await_uncordon",
+    "require_acting",
+]
 
 DETECTED_WITHIN = timedelta(seconds=5)
 """How long a cordon's condition is waited for, which came 0.2 s after it (nvsentinel-observed.md); and an uncordon's
 validation, which says that it has succeeded after it."""
+REACHED: Mapping[NodeState, frozenset[NodeState]] = {
+    NodeState.QUARANTINED: frozenset(NodeState),
+    NodeState.DRAIN_SUCCEEDED: DRAINED_STATES,
+    NodeState.REMEDIATION_SUCCEEDED: frozenset({NodeState.REMEDIATION_SUCCEEDED}),
+}
+"""The states that count as reached, by the state that is waited for."""
+FAILED_BEFORE: Mapping[NodeState, frozenset[NodeState]] = {
+    NodeState.QUARANTINED: frozenset(),
+    NodeState.DRAIN_SUCCEEDED: frozenset({NodeState.DRAIN_FAILED}),
+    NodeState.REMEDIATION_SUCCEEDED: frozenset({NodeState.DRAIN_FAILED, NodeState.REMEDIATION_FAILED}),
+}
+"""The states from which it is not reached any more."""
+
+
+async def await_quarantine(ctx: Context, params: QuarantineParams) -> QuarantineOutputs:
+    """Wait until the responder has marked every faulted node as in quarantine, as far as the wanted state."""
+    cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    ctx.progress(f"waiting for the responder to mark {nodes_of(fault)}: {params.state}")
+    wanted = NodeState(params.state)
+
+    async def look(one: NodeFault) -> Transition:
+        states = REACHED[wanted] | FAILED_BEFORE[wanted]
+        seen = await cluster.log.scan(
+            Marked(one.node, one.cause, cluster.log, one.mark, states), after=one.mark
+        )
+        if seen.change.to in {f"state {state}" for state in FAILED_BEFORE[wanted]}:
+            raise StepFailed(f"the responder does not get to {wanted} on {one.node}: {seen.change.to}")
+        return seen
+
+    marked = await on_each(fault, look)
+    found = [cluster.log.world.node(one.node) for one in fault.every]
+    return QuarantineOutputs(
+        node=fault.node,
+        nodes=[one.node for one in fault.every],
+        cordoned=all(one is not None and one.cordoned for one in found),
+        after=measure(ctx, "time_to_quarantine", list(zip(fault.every, marked, strict=True))),
+    )
+
+
+def require_acting(cluster: Cluster, step: str) -> None:
+    """Refuse a step that the responder's dry run keeps from passing. Raises StepError."""
+    if (dry := dry_part(cluster.responder_parts, step)) is not None:
+        raise StepError(dry.why_not(step), hint=dry.way_out(step))
 
 
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has cordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    require_acting(cluster, "await_cordon")
     ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:
@@ -64,6 +126,7 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
 async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has drained every faulted node, and the pods that held the faulted GPUs have left."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    require_acting(cluster, "await_drain")
     ctx.progress(f"waiting for the responder to drain {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:
@@ -88,6 +151,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
 async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has lifted its quarantine and uncordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
+    require_acting(cluster, "await_uncordon")
     ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:

@@ -1,6 +1,7 @@
 """`await_*` and `hold`: the platform's response to a fault, seen in the run's watches.
 
     - {id: seen,     uses: await_detection,   timeout: 2m}
+    - {id: marked,   uses: await_quarantine,  timeout: 3m}
     - {id: cordon,   uses: await_cordon,      timeout: 3m}
     - {id: drain,    uses: await_drain,       timeout: 5m}
     - {id: repaired, uses: await_remediation, timeout: 15m}
@@ -14,7 +15,7 @@ This module only declares them; the module in `run` runs each.
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -31,6 +32,7 @@ __all__ = [
     "AWAIT_CORDON",
     "AWAIT_DETECTION",
     "AWAIT_DRAIN",
+    "AWAIT_QUARANTINE",
     "AWAIT_RECOVERY",
     "AWAIT_REMEDIATION",
     "AWAIT_UNCORDON",
@@ -40,6 +42,8 @@ __all__ = [
     "DetectionOutputs",
     "HoldOutputs",
     "HoldParams",
+    "QuarantineOutputs",
+    "QuarantineParams",
     "RecoveryOutputs",
     "RecoveryParams",
     "RemediationOutputs",
@@ -77,6 +81,24 @@ class ResponseOutputs(Outputs):
         default=None,
         description="From the injection; of several nodes, the longest; unset when it was so before.",
     )
+
+
+class QuarantineParams(ResponseParams):
+    """How far the node's marks have to be."""
+
+    state: Literal["quarantined", "drain-succeeded", "remediation-succeeded"] = Field(
+        default="quarantined",
+        description="The responder's state label; a later one counts, too. A dry run sets all, and does nothing.",
+    )
+
+
+class QuarantineOutputs(Outputs):
+    """What the node's marks say, and whether more than marks was set."""
+
+    node: str = Field(description="The faulted node; of several, the first.")
+    nodes: list[str] = Field(description="All nodes that the step faulted.")
+    cordoned: bool = Field(description="Whether each of them is cordoned, too: not in a dry run.")
+    after: timedelta = Field(description="From the injection to the marks; of several nodes, the longest.")
 
 
 class DetectionOutputs(Outputs):
@@ -175,13 +197,14 @@ def _response_step(
     metrics: Mapping[str, str],
     outputs: type[Outputs] = ResponseOutputs,
     access: frozenset[Access] = frozenset(),
+    params: type[Params] = ResponseParams,
 ) -> StepType:
     """A step type that waits for the responder."""
     return StepType(
         name=name,
         kind=Kind.OBSERVATION,
         summary=summary,
-        params=ResponseParams,
+        params=params,
         outputs=outputs,
         run=run,
         timeout=timedelta(minutes=minutes),
@@ -191,6 +214,15 @@ def _response_step(
     )
 
 
+AWAIT_QUARANTINE = _response_step(
+    "await_quarantine",
+    "Wait until the responder has marked the faulted nodes as in quarantine; in a dry run nothing else is to be seen.",
+    "offbus_steps.observe.await_quarantine:await_quarantine",
+    3,
+    {"time_to_quarantine": "duration"},
+    QuarantineOutputs,
+    params=QuarantineParams,
+)
 AWAIT_CORDON = _response_step(
     "await_cordon",
     "Wait until the responder has cordoned the faulted nodes.",

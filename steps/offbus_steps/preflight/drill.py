@@ -21,6 +21,7 @@ from offbus_steps.inject.planes import Plane, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import deployed
+from offbus_steps.nvsentinel.dry_run import dry_part, parts_of
 from offbus_steps.nvsentinel.validation_stage import no_validation
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.preflight.drain import drain_checks
@@ -46,6 +47,7 @@ async def drill_checks(
     found: list[PreflightCheck] = []
     target: Target | None = None
     made: list[tuple[str, Labels]] = []
+    parts = await parts_of(cluster.port.objects)
     for intent in intents:
         if intent.uses == "deploy":
             made = list(_made(intent, scenario_dir))
@@ -55,6 +57,9 @@ async def drill_checks(
             found += [one async for one in _prepared(cluster, target, intent)]
         elif intent.uses in XID_STEPS:
             found += [one async for one in _injected(cluster, intent, target)]
+        elif (dry := dry_part(parts, intent.uses)) is not None:
+            topic = f"step {intent.step}"
+            found.append(PreflightCheck(topic, dry.why_not(intent.uses), "error", dry.way_out(intent.uses)))
         elif intent.uses == "await_validation" and (off := await no_validation(cluster.port.objects)):
             found.append(PreflightCheck(f"step {intent.step}", off.why_not, "error", off.way_out))
         elif intent.uses == "await_drain":

@@ -9,7 +9,7 @@ in quarantine for the fault. The list of that quarantine is empty for a moment, 
 change that came when the node was in quarantine for others alone was for them, also where the fault is added later.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -25,6 +25,7 @@ __all__ = [
     "Cordon",
     "Detection",
     "Drain",
+    "Marked",
     "Quarantine",
     "Repair",
     "Uncordon",
@@ -111,6 +112,23 @@ class Cordon(Quarantine):
         if now.tracked:
             self._cordon = None
         return None
+
+
+class Marked(Quarantine):
+    """The node is marked as in quarantine for the fault, and its state label is one of these."""
+
+    def __init__(
+        self, node: str, cause: Cause, log: Observations, mark: int, states: Collection[str]
+    ) -> None:
+        super().__init__(node, cause, log, mark)
+        self._states = states
+
+    def __call__(self, update: Update) -> Transition | None:
+        """The change by which it became so."""
+        now = self.look(update)
+        if now is None or not self.ours or now.state not in self._states:
+            return None
+        return _of_kind(update, What.NODE_STATE) or _of_kind(update, What.NODE_QUARANTINE)
 
 
 class Drain(Quarantine):

@@ -9,7 +9,7 @@ import pytest
 from offbus.environment import Intent, PreflightCheck
 from offbus_steps.inject.expected import Expected
 from offbus_steps.nvsentinel.deployed import deployed_in
-from offbus_steps.nvsentinel.settings import checks_of
+from offbus_steps.nvsentinel.settings import checks_of, dry_run_checks
 from offbus_steps.preflight.drill import drill_checks
 from offbus_steps.preflight.remediation import remediation_checks
 from offbus_steps.safety.guards import ClusterGuards
@@ -190,6 +190,58 @@ async def test_a_validation_that_the_responder_does_not_do_is_refused_in_a_plan(
             )
             assert each.hint is not None
             assert "fault-quarantine.validation.enabled" in each.hint
+
+
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [
+        ("await_cordon", "fault-quarantine"),
+        ("await_uncordon", "fault-quarantine"),
+        ("await_validation", "fault-quarantine"),
+        ("await_drain", "node-drainer"),
+        ("await_remediation", "fault-remediation"),
+        ("await_detection", None),
+        ("await_quarantine", None),
+    ],
+)
+@in_virtual_time
+async def test_what_a_dry_run_does_not_do_is_refused_in_a_plan(
+    tmp_path: Path, step: str, part: str | None
+) -> None:
+    async with timed_bench(tmp_path, gpu_node("node-1")) as (one, port):
+        for made in rendered("dry run"):
+            put(port.store, made)
+        intents = [Intent(step="it", uses=step, injects=False, params={})]
+        found = await drill_checks(one.cluster, intents, str(tmp_path))
+        assert [(each.level, each.text) for each in found] == [
+            (
+                "error",
+                f"NVSentinel's {part} is in dry run (Deployment/nvsentinel/{part} --dry-run): {step} cannot pass",
+            )
+        ] * (part is not None)
+        for each in found:
+            assert each.hint is not None
+            assert f"leave {step} out" in each.hint
+
+
+@pytest.mark.parametrize(("name", "acting"), [("dry run", 0), ("default", 3)])
+@in_virtual_time
+async def test_a_drill_that_counts_on_a_dry_run_is_refused_where_there_is_none(
+    tmp_path: Path, name: str, acting: int
+) -> None:
+    async with timed_bench(tmp_path, gpu_node("node-1")) as (_, port):
+        for made in rendered(name):
+            put(port.store, made)
+        found = await dry_run_checks(port.objects)
+        assert [each.level for each in found] == ["error"] * acting
+        assert all("is not in dry run (Deployment/nvsentinel/" in each.text for each in found)
+
+
+@in_virtual_time
+async def test_a_drill_that_counts_on_a_dry_run_is_refused_where_nothing_is_known(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, gpu_node("node-1")) as (_, port):
+        (found,) = await dry_run_checks(port.objects)
+        assert found.text.endswith("no responder is known to be in dry run")
 
 
 def test_the_default_of_a_chart_that_says_nothing_is_to_wait(tmp_path: Path) -> None:

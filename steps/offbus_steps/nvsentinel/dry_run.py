@@ -1,0 +1,85 @@
+"""Which parts of a responder are in dry run, and what cannot be awaited therefore.
+
+NVSentinel's parts have a flag `--dry-run` each (the chart: `global.dryRun`), the stand-in has a setting. In a dry run a
+node gets the marks of a quarantine, up to the state `remediation-succeeded`, and is neither cordoned, drained nor
+repaired (NVSentinel's tests/uat/tests.sh; reference/nvsentinel-observed.md). Pure, but for the listing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile, Setting, containers_in, files_in
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
+from offbus_steps.port import Forbidden, Object, Objects, Ref
+
+__all__ = ["DryPart", "dry_part", "parts_of"]
+
+STOPPED: Mapping[str, tuple[str, ...]] = {
+    "fault-quarantine": ("await_cordon", "await_uncordon", "await_validation"),
+    "node-drainer": ("await_drain",),
+    "fault-remediation": ("await_remediation",),
+}
+"""The step types that a part's dry run keeps from passing."""
+ALL = tuple(step for steps in STOPPED.values() for step in steps)
+WAYS_OUT = (
+    "use await_detection and await_quarantine, which a dry run answers; leave {step} out; or take the responder out of "
+    "dry run"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DryPart:
+    """One part of a responder."""
+
+    name: str
+    dry: Setting[bool]
+    stops: tuple[str, ...]
+    """The step types that its dry run keeps from passing."""
+
+    def why_not(self, step: str) -> str:
+        """That such a step cannot pass, in words."""
+        return f"{self.name} is in dry run ({self.dry.source}): {step} cannot pass"
+
+    @staticmethod
+    def way_out(step: str) -> str:
+        """What lets the drill pass."""
+        return WAYS_OUT.format(step=step)
+
+
+async def parts_of(objects: Objects) -> tuple[DryPart, ...]:
+    """Those of the responders in a cluster; none where they cannot be read. Raises PortError."""
+    try:
+        deployments = (await objects.list("Deployment")).items
+        return tuple(parts_in(deployments, (await objects.list("ConfigMap")).items))
+    except Forbidden:
+        return ()
+
+
+def dry_part(parts: Iterable[DryPart], step: str) -> DryPart | None:
+    """The part whose dry run keeps such a step from passing."""
+    return next((one for one in parts if one.dry.value and step in one.stops), None)
+
+
+def parts_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Iterator[DryPart]:
+    """Those in all Deployments and ConfigMaps."""
+    files = files_in(maps)
+    found = list(containers_in(deployments, files))
+    for one in found:
+        if one.name in STOPPED:
+            yield DryPart(f"NVSentinel's {one.name}", one.is_set("dry-run"), STOPPED[one.name])
+        elif one.is_standin:
+            yield DryPart(STANDIN_NAME, standin_dry_run(one.files, files), ALL)
+    if STANDIN_PROFILE in files and not any(one.name in STOPPED or one.is_standin for one in found):
+        yield DryPart(STANDIN_NAME, standin_dry_run({}, files), ALL)
+
+
+def standin_dry_run(
+    mounted: Mapping[str, ConfigFile], files: Mapping[Ref, Mapping[str, ConfigFile]]
+) -> Setting[bool]:
+    """The stand-in's setting: of its configuration file, else of what it says of itself."""
+    file = mounted.get("config.json")
+    given = file.table() if file else {}
+    if "dry_run" in given:
+        return Setting(given["dry_run"] is True, f"{file} dry_run")
+    told = Standin.of({key: one.text for key, one in files.get(STANDIN_PROFILE, {}).items()})
+    return Setting(told.settings.get("dry_run") is True, f"{STANDIN_PROFILE} settings.dry_run")
