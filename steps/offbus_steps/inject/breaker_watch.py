@@ -57,10 +57,11 @@ async def watch_breaker(ctx: Context, cluster: Cluster, nodes: Collection[str]) 
     """Watch the breakers for a fault for which the responder will cordon `nodes`."""
     objects = cluster.port.objects
     try:
-        found = [one for one in await breakers(objects) if one.enabled.value and not one.is_tripped]
+        all_of = await breakers(objects, cluster.guards.responder_namespace)
         watched = gpu_nodes((await objects.list("Node")).items)
     except Forbidden:
         return  # the guard allows what cannot be told, and has said so
+    found = [one for one in all_of if one.enabled.value and not one.is_tripped]
     if found and not any(live.fault.cordons for live in cluster.faults.live.values()):  # once in a run
         await ctx.undo(CheckBreaker(namespaces=tuple(sorted({one.state.namespace for one in found}))))
     if cluster.guards.responder_breaker == "allow":

@@ -179,7 +179,7 @@ class Firing:
 
 async def _look_at_responder(ctx: Context, cluster: Cluster) -> None:
     """Whether it is in dry run, and which release a stand-in plays. Raises GuardRefused."""
-    cluster.responder_parts = await parts_of(cluster.port.objects)
+    cluster.responder_parts = await parts_of(cluster.port.objects, cluster.guards.responder_namespace)
     acting = [one.name for one in cluster.responder_parts if not one.dry.value]
     if cluster.dry_run_only and (acting or not cluster.responder_parts):
         why = f"{', '.join(acting)} would really act" if acting else "no responder is known to be in dry run"

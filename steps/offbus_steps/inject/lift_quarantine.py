@@ -154,9 +154,10 @@ class Lift:
         return Lifted("offbus removed the marks of its part in the quarantine", stage)
 
     async def _stage(self) -> Stage:
-        node = self.node.now
+        node, cluster = self.node.now, self.node.cluster
+        where = cluster.guards.responder_namespace
         try:
-            if self.node.is_held and await breaker_is_tripped(self.node.cluster.port.objects):
+            if self.node.is_held and await breaker_is_tripped(cluster.port.objects, where):
                 return Stage.TRIPPED
         except Forbidden:
             pass  # then the ways that it does not answer are tried in vain, and the last one still works

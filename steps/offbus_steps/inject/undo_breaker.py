@@ -39,8 +39,9 @@ class CheckBreaker(Undo):
         )
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
-        for one in await breakers(cluster_of(ctx).port.objects):
-            if one.is_tripped and one.state.namespace in self.namespaces:
+        objects = cluster_of(ctx).port.objects
+        for one in [found for namespace in self.namespaces for found in await breakers(objects, namespace)]:
+            if one.is_tripped:
                 return UndoResult.conflict(
                     f"{one.tripped}, and it was not tripped before. Look at its other nodes, then: {one.reset}"
                 )

@@ -44,9 +44,9 @@ async def preflight_kubernetes(
             checks += await _owners(port, options)
             namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
             checks += await _reaper(port, options, namespaces)
-            checks += await responder_checks(port.objects)
+            checks += await responder_checks(port.objects, guards.responder_namespace)
             if options.responder == "dry_run":
-                checks += await dry_run_checks(port.objects)
+                checks += await dry_run_checks(port.objects, guards.responder_namespace)
             async with open_cluster(port, run, guards) as cluster:
                 return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
 

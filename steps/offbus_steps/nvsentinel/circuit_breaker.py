@@ -30,6 +30,7 @@ from offbus_steps.nvsentinel.containers import (
     containers_in,
     files_in,
 )
+from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.port import Object, Objects, Ref
 
@@ -112,36 +113,27 @@ def reset_of(state: Ref, program: Ref | None = None) -> str:
     return f"{shlex.join(patching)} && {shlex.join(restart)}"
 
 
-async def breaker_is_tripped(objects: Objects) -> bool:
+async def breaker_is_tripped(objects: Objects, namespace: str) -> bool:
     """Whether a responder's circuit breaker has tripped, so that it cordons no node. Raises PortError."""
-    return any(one.is_tripped for one in await breakers(objects))
+    return any(one.is_tripped for one in await breakers(objects, namespace))
 
 
-async def tripped_states(objects: Objects, deployments: Iterable[Object]) -> list[Ref]:
-    """The ConfigMaps that say that a breaker has tripped, where a responder is deployed or usual. Raises PortError.
-
-    Not all ConfigMaps of a cluster are listed: there may be very many.
-    """
-    parts = (
-        one for one in containers_in(deployments, {}) if one.name == "fault-quarantine" or one.is_standin
-    )
-    found = []
-    for namespace in sorted({USUAL_NAMESPACE, *(one.of.namespace for one in parts)}):
-        files = files_in((await objects.list("ConfigMap", namespace=namespace)).items)
-        state = Ref("ConfigMap", names.BREAKER, namespace)
-        status = files.get(state, {}).get("status")
-        found += [state] if status and status.text == TRIPPED else []
-    return found
+async def tripped_states(objects: Objects, namespace: str) -> list[Ref]:
+    """The ConfigMaps of a responder's namespace that say that its breaker has tripped. Raises PortError."""
+    files = files_in((await objects.list("ConfigMap", namespace=namespace)).items)
+    state = Ref("ConfigMap", names.BREAKER, namespace)
+    status = files.get(state, {}).get("status")
+    return [state] if status and status.text == TRIPPED else []
 
 
-async def breakers(objects: Objects) -> list[CircuitBreaker]:
-    """Those of the responders in a cluster. Raises PortError."""
-    deployments = (await objects.list("Deployment")).items
-    return breakers_in(deployments, (await objects.list("ConfigMap")).items)
+async def breakers(objects: Objects, namespace: str) -> list[CircuitBreaker]:
+    """Those of the responder in a namespace. Raises PortError."""
+    found = await installed(objects, namespace)
+    return breakers_in(found.deployments, found.maps)
 
 
 def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[CircuitBreaker]:
-    """Those of the responders in all Deployments and ConfigMaps.
+    """Those of the responders in the Deployments and ConfigMaps of a namespace.
 
     A state that belongs to no responder that is known counts as that of an NVSentinel with the documented defaults.
     """

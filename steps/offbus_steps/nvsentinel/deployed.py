@@ -8,10 +8,11 @@ that cannot be enforced refuses. Changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from offbus_steps.nvsentinel.containers import ConfigFile, Container, Setting, containers_in, files_in
+from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.port import Object, Objects
 
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
@@ -100,11 +101,14 @@ class Deployed:
 
     requesters: tuple[Requester, ...] = ()
     doers: tuple[Doer, ...] = ()
+    unknown: str = ""
+    """Why it is not known which responder answers."""
 
     def real(self, action: str) -> list[str]:
         """Why an action would really be done to a node, or cannot be ruled out; nothing when it would not."""
         if not self.requesters:
-            return ["no responder that offbus knows is deployed, so what would be done cannot be determined"]
+            why = self.unknown or "no responder that offbus knows is deployed"
+            return [f"{why}, so what would be done cannot be determined"]
         return list(dict.fromkeys(why for one in self.requesters for why in self._of(one, action)))
 
     def _of(self, requester: Requester, action: str) -> Iterator[str]:
@@ -115,22 +119,22 @@ class Deployed:
                 yield f"{requester.name} would request a {kind}, and what carries that out cannot be determined"
 
 
-async def deployed(objects: Objects) -> Deployed:
-    """Find the responders in a cluster. Raises PortError."""
-    deployments = (await objects.list("Deployment")).items
-    maps = (await objects.list("ConfigMap")).items
-    return deployed_in(deployments, maps)
+async def deployed(objects: Objects, namespace: str) -> Deployed:
+    """Find the responder in a namespace. Raises PortError."""
+    found = await installed(objects, namespace)
+    return replace(deployed_in(found.deployments, found.maps), unknown=found.unknown)
 
 
 def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deployed:
-    """Find the responders in all Deployments and ConfigMaps. Pure."""
+    """Find the responder in the Deployments and ConfigMaps of its namespace. Pure."""
     containers = list(containers_in(deployments, files_in(maps)))
     requesters = [found for one in containers if (found := _requester(one)) is not None]
-    providers = (one for one in containers if one.name == "janitor-provider")
-    provider = next(
-        (Setting(one.env("CSP") or "kind", f"{one.of} env CSP") for one in providers),
-        Setting("", "none is deployed"),
-    )
+    providers = [one for one in containers if one.name == "janitor-provider"]
+    named = {one.env("CSP") or "kind" for one in providers}
+    where = ", ".join(f"{one.of} env CSP" for one in providers) or "none is deployed"
+    provider = Setting(
+        named.pop() if len(named) == 1 else "", where
+    )  # several: which one answers is not known
     doers = [_janitor(one, provider) for one in containers if one.name == "janitor"]
     return Deployed(tuple(requesters), tuple(doers))
 

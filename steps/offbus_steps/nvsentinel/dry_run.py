@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile, Setting, containers_in, files_in
+from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
 from offbus_steps.port import Forbidden, Object, Objects, Ref
 
@@ -46,13 +47,13 @@ class DryPart:
         return WAYS_OUT.format(step=step)
 
 
-async def parts_of(objects: Objects) -> tuple[DryPart, ...]:
-    """Those of the responders in a cluster; none where they cannot be read. Raises PortError."""
+async def parts_of(objects: Objects, namespace: str) -> tuple[DryPart, ...]:
+    """Those of the responder in a namespace; none where they cannot be read. Raises PortError."""
     try:
-        deployments = (await objects.list("Deployment")).items
-        return tuple(parts_in(deployments, (await objects.list("ConfigMap")).items))
+        found = await installed(objects, namespace)
     except Forbidden:
         return ()
+    return tuple(parts_in(found.deployments, found.maps))
 
 
 def dry_part(parts: Iterable[DryPart], step: str) -> DryPart | None:

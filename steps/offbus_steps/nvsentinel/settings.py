@@ -23,6 +23,7 @@ from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.dry_run import parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
+from offbus_steps.nvsentinel.installation import PARTS, installed
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
 from offbus_steps.nvsentinel.validation_stage import validation_stages
@@ -31,20 +32,20 @@ from offbus_steps.port import Forbidden, NotFound, Object, Objects
 __all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "dry_run_checks", "part_of", "responder_checks"]
 
 TOPIC = "responder"
-PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
 
 
-async def responder_checks(objects: Objects) -> list[PreflightCheck]:
-    """Check it in a cluster. Raises PortError."""
-    deployments = (await objects.list("Deployment")).items
-    maps = (await objects.list("ConfigMap")).items
+async def responder_checks(objects: Objects, namespace: str) -> list[PreflightCheck]:
+    """Check the one in this namespace of a cluster. Raises PortError."""
+    found = await installed(objects, namespace)
+    if found.unknown:
+        return [PreflightCheck(TOPIC, found.unknown, "warning")]
     nodes = (await objects.list("Node")).items
-    return list(checks_of(deployments, maps, nodes))
+    return list(checks_of(found.deployments, found.maps, nodes))
 
 
-async def dry_run_checks(objects: Objects) -> list[PreflightCheck]:
+async def dry_run_checks(objects: Objects, namespace: str) -> list[PreflightCheck]:
     """For a drill that counts on a dry run: what would really act. Raises PortError."""
-    parts = await parts_of(objects)
+    parts = await parts_of(objects, namespace)
     what = ["no responder is known to be in dry run"] if not parts else []
     what += [f"{one.name} is not in dry run ({one.dry.source})" for one in parts if not one.dry.value]
     hint = "set the responder's dry run, or remove `responder` from the environment"
@@ -57,7 +58,7 @@ async def dry_run_checks(objects: Objects) -> list[PreflightCheck]:
 def checks_of(
     deployments: Sequence[Object], maps: Sequence[Object], nodes: Sequence[Object]
 ) -> Iterator[PreflightCheck]:
-    """Check it in all Deployments, ConfigMaps and nodes."""
+    """Check it in the Deployments and ConfigMaps of its namespace, and all nodes."""
     files = files_in(maps)
     parts = [one for one in containers_in(deployments, files) if one.name in PARTS or one.is_standin]
     if not parts:

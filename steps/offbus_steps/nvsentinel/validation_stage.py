@@ -15,6 +15,7 @@ from offbus_steps.nvsentinel.containers import (
     containers_in,
     files_in,
 )
+from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
 from offbus_steps.port import Forbidden, Object, Objects
 
@@ -43,13 +44,13 @@ class ValidationStage:
         return f"leave out await_validation, or switch it on: {self.way_in}"
 
 
-async def no_validation(objects: Objects) -> ValidationStage | None:
+async def no_validation(objects: Objects, namespace: str) -> ValidationStage | None:
     """The stage that is off, where no responder has one that is on; None when none is known. Raises PortError."""
     try:
-        deployments = (await objects.list("Deployment")).items
-        stages = list(validation_stages(deployments, (await objects.list("ConfigMap")).items))
+        found = await installed(objects, namespace)
     except Forbidden:
         return None
+    stages = list(validation_stages(found.deployments, found.maps))
     return None if any(one.enabled.value for one in stages) else next(iter(stages), None)
 
 

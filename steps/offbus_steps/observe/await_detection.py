@@ -85,7 +85,7 @@ async def await_validation(ctx: Context, params: ResponseParams) -> ValidationOu
     """Wait until every faulted node was validated after its repair."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
     require_acting(cluster, "await_validation")
-    if (off := await no_validation(cluster.port.objects)) is not None:
+    if (off := await no_validation(cluster.port.objects, cluster.guards.responder_namespace)) is not None:
         raise StepError(off.why_not, hint=off.way_out)
     ctx.progress(f"waiting for the responder to validate {nodes_of(fault)}")
 

@@ -12,6 +12,7 @@ from offbus_steps.nvsentinel.drain_mode import (
     Drainer,
     drainers_in,
 )
+from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.workloads.labels import Labels
 
 __all__ = ["drain_checks"]
@@ -23,9 +24,8 @@ async def drain_checks(
     cluster: Cluster, topic: str, pods: Iterable[tuple[str, Labels]]
 ) -> list[PreflightCheck]:
     """For an `await_drain`, and the namespaces and labels of the drill's pods. Raises PortError."""
-    objects = cluster.port.objects
-    deployments = (await objects.list("Deployment")).items
-    containers = containers_in(deployments, files_in((await objects.list("ConfigMap")).items))
+    responder = await installed(cluster.port.objects, cluster.guards.responder_namespace)
+    containers = containers_in(responder.deployments, files_in(responder.maps))
     named = list(pods)
     found = [_check(topic, drainer, *pod) for drainer in drainers_in(containers) for pod in named]
     return list(dict.fromkeys(found))

@@ -47,7 +47,7 @@ async def drill_checks(
     found: list[PreflightCheck] = []
     target: Target | None = None
     made: list[tuple[str, Labels]] = []
-    parts = await parts_of(cluster.port.objects)
+    parts = await parts_of(cluster.port.objects, cluster.guards.responder_namespace)
     for intent in intents:
         if intent.uses == "deploy":
             made = list(_made(intent, scenario_dir))
@@ -60,7 +60,9 @@ async def drill_checks(
         elif (dry := dry_part(parts, intent.uses)) is not None:
             topic = f"step {intent.step}"
             found.append(PreflightCheck(topic, dry.why_not(intent.uses), "error", dry.way_out(intent.uses)))
-        elif intent.uses == "await_validation" and (off := await no_validation(cluster.port.objects)):
+        elif intent.uses == "await_validation" and (
+            off := await no_validation(cluster.port.objects, cluster.guards.responder_namespace)
+        ):
             found.append(PreflightCheck(f"step {intent.step}", off.why_not, "error", off.way_out))
         elif intent.uses == "await_drain":
             found += await drain_checks(cluster, f"step {intent.step}", await _pods(cluster, target, made))
@@ -179,7 +181,7 @@ async def _injected(cluster: Cluster, intent: Intent, target: Target | None) -> 
         yield PreflightCheck(topic, "its XID is known only during the run", "warning")
         return
     planes = _planes(intent, xid)
-    responders = await deployed(cluster.port.objects)
+    responders = await deployed(cluster.port.objects, cluster.guards.responder_namespace)
     if target is None:
         unknown = expected_anywhere(xid, "the node", planes, "the target does not exist yet")
         for line in remediation_checks(topic, xid, [unknown], responders):

@@ -76,15 +76,12 @@ async def _taken(
             if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
-    deployments: list[Object] = []
     for kind in WORKLOAD_KINDS:
         for obj in await _listed(objects, kind):
-            if kind == "Deployment":
-                deployments.append(obj)
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 ref = Ref.of({**obj, "kind": kind})
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
-    for state in await tripped_states(objects, deployments):
+    for state in await tripped_states(objects, guards.responder_namespace):
         items[f"{state} {BREAKER}"] = True
     items.update(await _pods(objects, guards, whole=whole))
     for kind in ALLOWED_KINDS:

@@ -62,6 +62,13 @@ class ClusterGuards(Guards):
         "real fault until somebody resets it; and whether one may start while it is tripped.",
     )
 
+    responder_namespace: str = Field(
+        default="nvsentinel",
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="Where the responder is deployed. What it would do is read there alone: nobody but its owners may "
+        "be able to write there, as what it says decides what the other guards let pass.",
+    )
+
     def allows_namespace(self, namespace: str) -> bool:
         """Whether a namespace belongs to the drill."""
         return any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
@@ -114,7 +121,7 @@ class ClusterGuards(Guards):
         is_local = info.get("osImage") == LOCAL_NODE_IMAGE
         if self.real_remediation == "allow" or action == NO_ACTION or is_local:
             return
-        if reasons := (await deployed(objects)).real(action):
+        if reasons := (await deployed(objects, self.responder_namespace)).real(action):
             raise GuardRefused(
                 f"guard real_remediation: {action} for {node['metadata']['name']}: {'; '.join(reasons)}",
                 hint="enable its dry run or its janitor's manual mode, or set guards.real_remediation to allow",
@@ -125,11 +132,12 @@ class ClusterGuards(Guards):
 
         Where the guard allows it: returns why, in words; somebody has to know it.
         """
-        from offbus_steps.nvsentinel.circuit_breaker import breakers, objections
+        from offbus_steps.nvsentinel.circuit_breaker import breakers_in, objections
+        from offbus_steps.nvsentinel.installation import installed
         from offbus_steps.port import Forbidden
 
         try:
-            found = await breakers(objects)
+            responder = await installed(objects, self.responder_namespace)
             listed = (await objects.list("Node")).items
         except Forbidden as err:
             why, hint = (
@@ -137,10 +145,12 @@ class ClusterGuards(Guards):
                 "grant that right",
             )
         else:
+            found = breakers_in(responder.deployments, responder.maps)
             told = [(one, reason) for one in found for reason in objections(one, listed, nodes)]
-            if not told:
+            if not told and not responder.unknown:
                 return ()
-            why, hint = "; ".join(reason for _, reason in told), told[0][0].way_out
+            why = "; ".join(reason for _, reason in told) or responder.unknown
+            hint = told[0][0].way_out if told else "set guards.responder_namespace"
         if self.responder_breaker == "allow":
             return (why,)
         raise GuardRefused(

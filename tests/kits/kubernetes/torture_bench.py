@@ -90,21 +90,22 @@ class Bench:
             {"id": "heal", "uses": "cleanup", "with": {"steps": ["inject", "prepare"]}},
         )
 
-    def killed_in_state(self, xid: int, text: str) -> Struck:
+    def killed_in_state(self, xid: int, text: str, *, lease_s: int = LEASE_S) -> Struck:
         """Play a drill that leaves the responder to itself, and kill it after the first record with that text."""
         scenario = self._scenario(
             "torture-responder",
             {"id": "inject", "uses": "inject_xid", "with": {"xid": xid, "patience": "4s"}},
             {"id": "stands", "uses": "hold", "with": {"expr": "1 == 1", "for": "3m"}},
+            lease_s=lease_s,
             real_remediation="allow",  # the responder of deploy/ reboots nothing; a janitor that is `manual` is nobody
         )
         return self._traced(scenario, "--containing", text, "--at", "1", "--how", "after")
 
-    def _scenario(self, name: str, *steps: dict[str, Any], **guards: Any) -> Path:
+    def _scenario(self, name: str, *steps: dict[str, Any], lease_s: int = LEASE_S, **guards: Any) -> Path:
         existing = {"kind": "Deployment", "name": "llm", "namespace": NAMESPACE}
         deploy = {"id": "deploy", "uses": "deploy", "with": {"existing": existing, "port": 8080}}
         kubeconfig = str(self.cluster.paths.kubeconfig)
-        environment = {"uses": "kubernetes", "kubeconfig": kubeconfig, "lease_s": LEASE_S}
+        environment = {"uses": "kubernetes", "kubeconfig": kubeconfig, "lease_s": lease_s}
         drill = {
             "offbus": 1,
             "name": "torture",

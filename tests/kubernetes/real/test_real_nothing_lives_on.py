@@ -23,7 +23,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.port import Ref
 from tests.kits.cluster.client import Cluster
 from tests.kits.kubernetes.installing import ClusterPaths, configure_responder
-from tests.kits.kubernetes.torture_bench import NAMESPACE, Bench, Struck
+from tests.kits.kubernetes.torture_bench import LEASE_S, NAMESPACE, Bench, Struck
 from tests.kits.steps.aftermath import marks_of, seen_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(3600)]
@@ -32,6 +32,8 @@ WATCHED_S = 8.0
 LIMIT_S = 240
 PATIENT = [{"name": "*", "mode": "AllowCompletion"}]
 NEVER_S = 600
+UNREAPED_S = 120
+"""A Lease that the reaper does not find expired before the person who recovers has taken it."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,10 @@ def test_nothing_appears_after_a_killed_run_was_finished(
         bench.cluster.kubectl("cordon", node)
     try:
         before = marks_of(bench.cluster.get("node", node))
-        struck = bench.killed_in_state(case.xid, case.text)
-        assert struck.code == 128 + 9, struck.output
         finish = (recovered, reaped)[list(CASES.values()).index(case) % 2]
+        lease_s = UNREAPED_S if finish is recovered else LEASE_S
+        struck = bench.killed_in_state(case.xid, case.text, lease_s=lease_s)
+        assert struck.code == 128 + 9, struck.output
         finish(bench, struck)
         assert anyio.run(partial(afterwards, bench, node)) == [before]
     finally:

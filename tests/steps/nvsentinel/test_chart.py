@@ -232,7 +232,7 @@ async def test_a_drill_that_counts_on_a_dry_run_is_refused_where_there_is_none(
     async with timed_bench(tmp_path, gpu_node("node-1")) as (_, port):
         for made in rendered(name):
             put(port.store, made)
-        found = await dry_run_checks(port.objects)
+        found = await dry_run_checks(port.objects, "nvsentinel")
         assert [each.level for each in found] == ["error"] * acting
         assert all("is not in dry run (Deployment/nvsentinel/" in each.text for each in found)
 
@@ -240,7 +240,7 @@ async def test_a_drill_that_counts_on_a_dry_run_is_refused_where_there_is_none(
 @in_virtual_time
 async def test_a_drill_that_counts_on_a_dry_run_is_refused_where_nothing_is_known(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, gpu_node("node-1")) as (_, port):
-        (found,) = await dry_run_checks(port.objects)
+        (found,) = await dry_run_checks(port.objects, "nvsentinel")
         assert found.text.endswith("no responder is known to be in dry run")
 
 

@@ -70,7 +70,6 @@ Ask = Callable[[ClusterGuards, Objects], Awaitable[None]]
 
 async def asked(folder: Path, ask: Ask, *objects: Object, **guards: Any) -> str:
     """Why the guard refuses; "" when it does not."""
-    folder.mkdir(exist_ok=True)
     port = TimedPort(folder)
     for number in range(1, 4):
         made = node(f"node-{number}")
@@ -138,11 +137,14 @@ async def test_a_breaker_that_is_off_elsewhere_hides_no_tripped_one(
 
 
 @in_virtual_time
-async def test_a_responder_in_another_namespace_is_told_by_the_guard(tmp_path: Path) -> None:
+async def test_a_responder_in_another_namespace_is_told_by_the_guard(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     there = [{**one, "metadata": {**one["metadata"], "namespace": "gpu-health"}} for one in REAL]
-    told = await asked(tmp_path / "1", trips, *there)
+    folders = [tmp_path_factory.mktemp("cluster") for _ in range(3)]
+    told = await asked(folders[0], trips, *there)
     assert "Deployment/gpu-health/fault-quarantine" in told
     assert "guards.responder_namespace" in told
-    assert await asked(tmp_path / "2", trips, *there, responder_namespace="gpu-health") == ""
-    told = await asked(tmp_path / "3", remediates, *there, responder_namespace="gpu-health")
+    assert await asked(folders[1], trips, *there, responder_namespace="gpu-health") == ""
+    told = await asked(folders[2], remediates, *there, responder_namespace="gpu-health")
     assert "provider aws) would really carry out the RebootNode" in told

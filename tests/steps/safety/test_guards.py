@@ -75,7 +75,7 @@ class Asked(Exception):
 class Untold:
     """A cluster of which nothing can be told."""
 
-    async def list(self, kind: str) -> None:
+    async def list(self, kind: str, *, namespace: str = "") -> None:
         raise Asked(kind)
 
 
