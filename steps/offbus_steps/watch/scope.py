@@ -1,30 +1,41 @@
-"""One of a run's watches: what it was told, and whether that is all there is.
+"""One watch: what it was told, and whether that is all there is.
 
 A watch tells changes in the order of their versions, which are numbers (KEP-5504, Comparable Resource Version); where
 they are none, only what was deleted shows that something is missing.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 
 from offbus.errors import OffbusError
-from offbus_steps.port import Gone, ObjectList, Objects, Ref
-from offbus_steps.watch.projections import Projection, project
+from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref
 
-__all__ = ["FIRST_PAUSE", "Listing", "Scope", "pages_of"]
+__all__ = ["FIRST_PAUSE", "Listing", "P", "Projected", "Scope", "pages_of"]
 
 FIRST_PAUSE = 0.1
 CATCH_UP_S = 5.0
 """How much later than a list a watch may tell what the list shows."""
 
 
+class Projected(Protocol):
+    """What is kept of an object."""
+
+    @property
+    def ref(self) -> Ref:
+        """Of which object."""
+
+
+P = TypeVar("P", bound=Projected)
+
+
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Generic[P]):
     """What a list shows."""
 
-    projections: Mapping[Ref, Projection]
+    projections: Mapping[Ref, P]
     version: str
     """To watch from."""
     newest: int
@@ -32,11 +43,13 @@ class Listing:
 
 
 @dataclass(slots=True)
-class Scope:
+class Scope(Generic[P]):
     """One watch: a kind, in a namespace ("" for all)."""
 
     kind: str
     namespace: str
+    project: Callable[[Object], P | None]
+    """What is kept of an object; None for one that is ignored."""
     listed: anyio.Event = field(default_factory=anyio.Event)
     unserved: bool = False
     version: str = ""
@@ -59,7 +72,7 @@ class Scope:
         news, self.news = self.news, anyio.Event()
         news.set()
 
-    async def list(self, objects: Objects) -> Listing:
+    async def list(self, objects: Objects) -> Listing[P]:
         """What there is now. Raises PortError."""
         try:
             return await self._listing(pages_of(objects, self.kind, self.namespace, whole=False))
@@ -85,12 +98,12 @@ class Scope:
             "changes that it did not tell: something between here and the server drops connections"
         )
 
-    async def _listing(self, pages: AsyncIterator[ObjectList]) -> Listing:
-        projections: dict[Ref, Projection] = {}
+    async def _listing(self, pages: AsyncIterator[ObjectList]) -> Listing[P]:
+        projections: dict[Ref, P] = {}
         version, newest = "", 0
         async for page in pages:
             # items of lists may lack their kind (Kubernetes leaves it out)
-            seen = (project({**obj, "kind": self.kind}) for obj in page.items)
+            seen = (self.project({**obj, "kind": self.kind}) for obj in page.items)
             projections.update({one.ref: one for one in seen if one is not None})
             newest = max(newest, *(_number(obj["metadata"]["resourceVersion"]) for obj in page.items), 0)
             version = page.resource_version

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from offbus_steps.port import Gone, ObjectList, Ref
-from offbus_steps.watch.observer import BLIND_AFTER, LONGEST_PAUSE
+from offbus_steps.watch.follow import BLIND_AFTER, LONGEST_PAUSE
 from offbus_steps.watch.scope import FIRST_PAUSE
 from tests.kits.steps.bench import Bench, bench_on
 from tests.kits.steps.timed_port import TimedObjects, TimedPort, node, put, timed_bench
