@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from offbus.errors import Retryable, StepError
 
@@ -25,6 +25,8 @@ __all__ = [
     "Object",
     "ObjectList",
     "Objects",
+    "Observable",
+    "Observed",
     "Port",
     "PortError",
     "Ref",
@@ -285,3 +287,20 @@ class Port(Protocol):
         mount path itself; in `local`, where nodes are folders and nothing is mounted, it is
         "$(OFFBUS_NODE_ROOT)" + path + "/" + sub, which its kubelet expands as Kubernetes expands $(VAR).
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """An environment that is only looked at."""
+
+    port: Port
+    serves: str
+    """What serves its objects, with the version: "Kubernetes v1.34.4"."""
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """An opener of environments (`offbus.environment.Opener`) that can be looked at without a run. Optional."""
+
+    def observed(self, options: Any) -> AbstractAsyncContextManager[Observed]:
+        """Connect, take no lease and no lock, change nothing. Raises CouldNotRun."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from offbus.environment import Environment, EnvironmentType, RunHandle
 from offbus_sandbox.local.options import LocalOptions
+from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["LOCAL"]
@@ -42,6 +43,12 @@ class LocalOpener:
         from offbus_sandbox.local.sandbox_choice import identity
 
         return identity(options)
+
+    def observed(self, options: LocalOptions) -> AbstractAsyncContextManager[Observed]:
+        """Look at a running sandbox without a run (offbus_steps.port.Observable)."""
+        from offbus_sandbox.local.open import observed_local
+
+        return observed_local(options)
 
 
 LOCAL = EnvironmentType(

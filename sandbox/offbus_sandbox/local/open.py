@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import offbus
 from offbus.environment import Environment, Leftover, RunHandle
 from offbus.errors import CouldNotRun, EnvironmentGone
 from offbus_sandbox.adapter.port import LocalPort
@@ -19,12 +20,19 @@ from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
 from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.local.own_sandbox import FILES, make_own, store_files
-from offbus_sandbox.local.sandbox_choice import ChosenSandbox, refuse_another, refuse_gone, refuse_others
+from offbus_sandbox.local.sandbox_choice import (
+    ChosenSandbox,
+    persistent_sandbox,
+    refuse_another,
+    refuse_gone,
+    refuse_others,
+)
 from offbus_steps.cluster.cluster import open_cluster
 from offbus_steps.failed_open import leftover_after
+from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
 
-__all__ = ["open_local", "reopen_local"]
+__all__ = ["observed_local", "open_local", "reopen_local"]
 
 
 @asynccontextmanager
@@ -96,6 +104,18 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
             if revived:
                 await stop(chosen.layout)
             raise
+
+
+@asynccontextmanager
+async def observed_local(options: LocalOptions) -> AsyncIterator[Observed]:
+    """A sandbox that runs, for whoever only looks at it: it may be in use by a run. Raises CouldNotRun."""
+    if persistent_sandbox(options) is None:
+        raise CouldNotRun(
+            "no sandbox is up to look at", hint="run `offbus local up`; runs use it while it is up"
+        )
+    chosen = ChosenSandbox.choose(options, Path())
+    async with LocalPort(chosen.layout.api) as port:
+        yield Observed(port, f"a local sandbox of offbus {offbus.__version__}")
 
 
 async def end_unopened(chosen: ChosenSandbox, run: str, run_dir: Path) -> list[Leftover]:

@@ -27,7 +27,15 @@ from offbus_sandbox.local.own_sandbox import FILES, own_of
 from offbus_sandbox.processes.survey import leftovers
 from offbus_steps.port import Port, Ref
 
-__all__ = ["ChosenSandbox", "identity", "refuse_another", "refuse_gone", "refuse_others", "used_by"]
+__all__ = [
+    "ChosenSandbox",
+    "identity",
+    "persistent_sandbox",
+    "refuse_another",
+    "refuse_gone",
+    "refuse_others",
+    "used_by",
+]
 
 
 @dataclass(frozen=True, slots=True)

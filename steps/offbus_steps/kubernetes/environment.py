@@ -11,6 +11,7 @@ from typing import Any
 
 from offbus.environment import Environment, EnvironmentType, Intent, PreflightCheck, RunHandle, UnfinishedRun
 from offbus_steps.kubernetes.options import KubernetesOptions
+from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["KUBERNETES"]
@@ -62,6 +63,12 @@ class KubernetesOpener:
         from offbus_steps.kubernetes.ownership.unfinished_runs import runs_in_cluster
 
         return await runs_in_cluster(options)
+
+    def observed(self, options: KubernetesOptions) -> AbstractAsyncContextManager[Observed]:
+        """Look at the cluster without a run (offbus_steps.port.Observable)."""
+        from offbus_steps.kubernetes.connect import observed_kubernetes
+
+        return observed_kubernetes(options)
 
 
 KUBERNETES = EnvironmentType(

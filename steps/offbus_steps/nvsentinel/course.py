@@ -192,7 +192,7 @@ _CLEARED = (
 _REQUEST = f"{_TIMES}: drained to the resource 0.2 to 0.3 s"
 REPAIR = Situation(
     "repair",
-    frozenset({"COMPONENT_RESET", "RESTART_VM", "RESTART_BM", "REPLACE_VM"}),
+    frozenset({"COMPONENT_RESET", "RESTART_VM", "RESTART_BM"}),
     (
         *_CORDONED,
         Transition(Stage.DRAIN_SUCCEEDED, Stage.REMEDIATING, 0.0, 0.3, "seen", _REQUEST),

@@ -25,6 +25,7 @@ __all__ = [
     "EXISTS",
     "FINDINGS",
     "LABEL",
+    "LEFT_OUT",
     "OTHERS",
     "PHASE",
     "RESPONDER",
@@ -42,6 +43,8 @@ TAINT, CONDITION, FINDINGS, LABEL, ANNOTATION, EVENT = (
     *("label ", "annotation ", "event "),
 )
 """Each before a name."""
+LEFT_OUT = "(left out)"
+"""Instead of a value that may name somebody."""
 RESPONDER, OTHERS = names.MANAGED_BY[1], "others"
 _ACTION = re.compile(r"\baction=([A-Z_]{1,64})(?=;|$)")
 _ENTITY = re.compile(r" [A-Z][A-Z0-9_]*:")

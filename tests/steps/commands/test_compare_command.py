@@ -58,7 +58,7 @@ def test_a_faster_responder() -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ([], "name a recording: --compare FILE"),
+        ([], "`--compare FILE` compares a recording"),
         (["--compare", "none.jsonl"], "cannot read the recording none.jsonl: No such file"),
         (["--compare", __file__], "is no recording"),
         (
