@@ -50,6 +50,8 @@ class Users:
     """Has what undos need, once a test has bound it."""
     EDITOR = "editor"
     """Has the built-in ClusterRole `edit` in one namespace, once a test has bound it."""
+    OBSERVER = "observer"
+    """Has the role of docs/observe.md, once a test has bound it."""
     NOBODY = "nobody"
     """Has no right."""
 
@@ -66,6 +68,7 @@ class Users:
             cls.JAILED,
             cls.REAPER,
             cls.EDITOR,
+            cls.OBSERVER,
             cls.NOBODY,
             *(cls.lacking(n) for n in range(len(runner_rights()))),
         ]

@@ -1,21 +1,8 @@
 """The role that docs/observe.md shows is what a recorder needs, and no more."""
 
-import re
-from typing import Any
-
-import yaml
-
 from offbus_steps.kinds import KINDS
 from offbus_steps.recordings.access import RECORDER_ACCESS
-from tests.kits import REPOSITORY
-
-
-def shown_role() -> dict[str, Any]:
-    """The role of the page."""
-    page = (REPOSITORY / "docs/observe.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    role: dict[str, Any] = yaml.safe_load(block)
-    return role
+from tests.kits.steps.observer_role import shown_role
 
 
 def test_the_role_of_the_page_is_what_the_recorder_declares() -> None:
