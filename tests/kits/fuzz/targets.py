@@ -18,14 +18,19 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from offbus.errors import CouldNotRun, StepError
+from offbus.errors import CouldNotRun, StepError, UsageError
 from offbus.journal.codec import NewerFormat, decode, encode
 from offbus.journal.reader import read_journal
+from offbus.printable import printable
 from offbus.report.fold import fold
 from offbus_agent.faults import processes
 from offbus_steps.inference_client.requests import Question, ask, model_of
 from offbus_steps.kubernetes.ownership.run_records import events_in
+from offbus_steps.nvsentinel.course import OBSERVED
 from offbus_steps.port import PortError, Ref, StreamingReply, Traffic
+from offbus_steps.recordings.compare import compare
+from offbus_steps.recordings.format import encoded, read_recording
+from offbus_steps.recordings.render import as_json, as_lines
 from offbus_steps.text_lines import LineTooLong, lines_of
 from offbus_steps.workloads.manifest import read_manifest, target_in
 from tests.kits.fuzz.agent_http import answers
@@ -142,8 +147,26 @@ def http_head(data: bytes) -> None:
     assert answers(b"GET /openapi.json HTTP/1.1\r\nhost: agent\r\n\r\n") == [("GET", 200)]
 
 
+def recording(data: bytes) -> None:
+    """A recording of a responder: refused as a UsageError, or compared, and the same when written again."""
+    path = _folder() / "recording.jsonl"
+    path.write_bytes(data)
+    try:
+        found = read_recording(path)
+    except UsageError:
+        return
+    for fault_at in (None, 0.0):
+        compared = compare(found, OBSERVED, fault_at)
+        assert all(printable(line).isprintable() for line in as_lines(found, OBSERVED, compared))
+        json.dumps(as_json(found, OBSERVED, compared), allow_nan=False)
+    path.write_bytes(b"".join(map(encoded, (found.header, *(line for _, line in found.lines)))))
+    again = read_recording(path)
+    assert (again.header, again.torn) == (found.header, False)
+    assert [line for _, line in again.lines] == [line for _, line in found.lines]
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    one.__name__: one for one in (proc, journal, records, sse, manifest, http_head)
+    one.__name__: one for one in (proc, journal, records, sse, manifest, http_head, recording)
 }
 """Name -> target; each has its kept inputs in corpora/NAME."""
 
