@@ -68,11 +68,8 @@ KINDS: Mapping[str, ApiResource] = {
             namespaced=False,
         ),
         ApiResource("RebootNode", "janitor.dgxc.nvidia.com/v1alpha1", "rebootnodes", namespaced=False),
-        # offbus only watches these two, where they are served
+        # offbus only watches it, where it is served
         ApiResource("TerminateNode", "janitor.dgxc.nvidia.com/v1alpha1", "terminatenodes", namespaced=False),
-        ApiResource(
-            "ValidationRequest", "nvsentinel.nvidia.com/v1alpha1", "validationrequests", namespaced=False
-        ),
         ApiResource("GPUReset", "janitor.dgxc.nvidia.com/v1alpha1", "gpuresets", namespaced=False),
         ApiResource(
             "ValidationRequest", "nvsentinel.nvidia.com/v1alpha1", "validationrequests", namespaced=False

@@ -240,5 +240,32 @@ OBSERVED = Course(
     (REPAIR, SUPPORT, DRY_RUN),
     cleared_entities=2,
 )
-COURSES: Mapping[str, Course] = MappingProxyType({one.name: one for one in (OBSERVED,)})
+V1_8 = replace(
+    OBSERVED, name="v1.8", about="NVSentinel v1.8: nothing is known in which it differs from main-2026-08"
+)
+_VALIDATION = "nvsentinel-observed.md, newer releases: a ValidationRequest before the uncordon (pull request 1749)"
+
+
+def _validated(situation: Situation) -> Situation:
+    """With a stage between a cleared fault and the uncordon, where it is switched on."""
+    if Stage.UNCORDON not in situation.stages:
+        return situation
+    kept = (one for one in situation.transitions if (one.after, one.stage) != (Stage.HEALTHY, Stage.UNCORDON))
+    optional = (
+        Transition(Stage.HEALTHY, Stage.VALIDATING, 0.0, None, "read", _VALIDATION, required=False),
+        Transition(Stage.VALIDATING, Stage.UNCORDON, 0.0, None, "read", _VALIDATION, required=False),
+        Transition(Stage.HEALTHY, Stage.UNCORDON, -0.2, None, "read", _VALIDATION),
+    )
+    return replace(situation, transitions=(*kept, *optional))
+
+
+V1_33 = replace(
+    OBSERVED,
+    name="v1.33",
+    about="NVSentinel v1.33, read in its release notes and documents: as main-2026-08, with a validation stage",
+    situations=tuple(map(_validated, OBSERVED.situations)),
+)
+FAST = replace(OBSERVED.faster(20), name="fast")
+"""What the stand-in responder of `local` plays unless it is told otherwise."""
+COURSES: Mapping[str, Course] = MappingProxyType({one.name: one for one in (OBSERVED, V1_8, V1_33, FAST)})
 """By the names of releases."""

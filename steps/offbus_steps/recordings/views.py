@@ -146,7 +146,7 @@ class Views:
         name = str(spec.get("nodeName") or next(iter(listed), None) or "")[:253]
         if self._nodes and name not in self._nodes:
             return None
-        by_responder = names.is_maintenance(obj["metadata"].get("labels") or {})
+        by_responder = names.is_maintenance(ref.kind, obj["metadata"].get("labels") or {})
         fields: dict[str, Value] = {EXISTS: RESPONDER if by_responder else OTHERS}
         for one in _tables(status.get("conditions")):
             fields |= self._condition(one)

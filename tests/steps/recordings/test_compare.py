@@ -7,6 +7,7 @@ import pytest
 
 from offbus_steps.nvsentinel.course import COURSES, OBSERVED, Stage
 from offbus_steps.recordings.compare import Comparison, compare
+from offbus_steps.recordings.fields import EXISTS, RESPONDER
 from offbus_steps.recordings.format import Line, read_recording
 from tests.kits.steps.observed_drills import (
     FAULT_AT,
@@ -51,6 +52,39 @@ def test_other_situations_have_courses_of_their_own(
 ) -> None:
     [one] = compared(tmp_path, lines_of(steps))
     assert (one.situation, one.differences) == (situation, ())
+
+
+VALIDATION = Step("validation", 55.15, "ValidationRequest/validationrequest-1", [(EXISTS, None, RESPONDER)])
+
+
+@pytest.mark.parametrize(
+    ("release", "validates", "differences"),
+    [
+        ("main-2026-08", False, []),
+        ("v1.8", False, []),
+        ("v1.33", False, []),
+        ("v1.33", True, []),
+        ("main-2026-08", True, ["late", "unexpected"]),
+    ],
+)
+def test_a_validation_before_the_uncordon_is_of_the_releases_that_have_one(
+    tmp_path: Path, release: str, validates: bool, differences: list[str]
+) -> None:
+    steps = [*moved(xid79(), "uncordon", 535.0), VALIDATION] if validates else xid79()
+    path = write(tmp_path / "drill.jsonl", lines_of(steps, ends=600.0))
+    [one] = compare(read_recording(path), COURSES[release], FAULT_AT)
+    assert sorted(found.kind for found in one.differences) == differences
+
+
+def test_the_stand_in_s_quick_profile_is_the_observed_one_at_a_twentieth() -> None:
+    fast, observed = (
+        COURSES[name].situation("RESTART_BM", cordons=True) for name in ("fast", "main-2026-08")
+    )
+    assert fast is not None
+    assert observed is not None
+    assert [one.low_s * 20 for one in fast.transitions] == pytest.approx(
+        [one.low_s for one in observed.transitions]
+    )
 
 
 @pytest.mark.parametrize("at", [10.05, 10.2], ids=["condition first", "cordon first"])

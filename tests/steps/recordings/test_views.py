@@ -187,7 +187,7 @@ def test_a_resource_is_told_with_its_node_and_its_results() -> None:
     }
     asked = made.view(validation)
     assert asked is not None
-    assert (asked.node, asked.fields) == ("node-1", {"exists": "others", "phase": "Succeeded"})
+    assert (asked.node, asked.fields) == ("node-1", {"exists": "nvsentinel", "phase": "Succeeded"})
 
 
 def event(kind: str, **more: Any) -> Object:
