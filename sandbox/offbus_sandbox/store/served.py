@@ -1,7 +1,7 @@
 """The kinds that the sandbox serves: the port's, without those that no controller here would act on.
 
 A LeaderWorkerSet, a PersistentVolumeClaim, an admission policy or a webhook without a controller would look deployed
-and never work, and the stand-in responder requests no TerminateNode and no ValidationRequest. They are refused, as a
+and never work, and the stand-in responder requests no TerminateNode. They are refused, as a
 cluster refuses kinds that it does not serve.
 """
 
@@ -21,7 +21,6 @@ NOT_PLAYED = frozenset(
         "MutatingWebhookConfiguration",
         "PersistentVolumeClaim",
         "TerminateNode",
-        "ValidationRequest",
     }
 )
 SERVED: Mapping[str, ApiResource] = {name: one for name, one in KINDS.items() if name not in NOT_PLAYED}

@@ -188,7 +188,8 @@ async def _look_at_responder(ctx: Context, cluster: Cluster) -> None:
             hint="set the responder's dry run, or remove `responder` from the environment",
         )
     if (standin := await answering_standin(cluster.port.objects)) is not None:
-        ctx.observed(lane="responder", subject=STANDIN_NAME, to=str(standin))
+        to = f"plays {standin}" if standin.profile else str(standin)
+        ctx.observed(lane="responder", subject=STANDIN_NAME, to=to)
 
 
 def _outputs(aims: Sequence[Aim], faults: Sequence[Fault]) -> InjectOutputs:

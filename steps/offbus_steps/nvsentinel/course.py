@@ -243,20 +243,24 @@ OBSERVED = Course(
 V1_8 = replace(
     OBSERVED, name="v1.8", about="NVSentinel v1.8: nothing is known in which it differs from main-2026-08"
 )
-_VALIDATION = "nvsentinel-observed.md, newer releases: a ValidationRequest before the uncordon (pull request 1749)"
+_VALIDATION = (
+    "nvsentinel-observed.md, newer releases: a ValidationRequest before the uncordon (pull request 1749)"
+)
 
 
 def _validated(situation: Situation) -> Situation:
     """With a stage between a cleared fault and the uncordon, where it is switched on."""
     if Stage.UNCORDON not in situation.stages:
         return situation
-    kept = (one for one in situation.transitions if (one.after, one.stage) != (Stage.HEALTHY, Stage.UNCORDON))
+    remaining = (
+        one for one in situation.transitions if (one.after, one.stage) != (Stage.HEALTHY, Stage.UNCORDON)
+    )
     optional = (
         Transition(Stage.HEALTHY, Stage.VALIDATING, 0.0, None, "read", _VALIDATION, required=False),
         Transition(Stage.VALIDATING, Stage.UNCORDON, 0.0, None, "read", _VALIDATION, required=False),
         Transition(Stage.HEALTHY, Stage.UNCORDON, -0.2, None, "read", _VALIDATION),
     )
-    return replace(situation, transitions=(*kept, *optional))
+    return replace(situation, transitions=(*remaining, *optional))
 
 
 V1_33 = replace(

@@ -238,6 +238,7 @@ def test_every_type_of_ours_says_what_it_uses_or_that_it_uses_nothing() -> None:
         "await_cordon",
         "await_detection",
         "await_drain",
+        "await_quarantine",
         "await_remediation",
         "await_uncordon",
     }

@@ -35,7 +35,7 @@ async def test_a_fault_that_is_to_be_answered_is_told_with_the_profile(tmp_path:
             assert told(one.events("observed")) == [], "nothing answers a fault that is no fatal one"
             await one.run(INJECT_XID, target=target, xid=79)
             assert told(one.events("observed")) == [
-                "profile fast (main-2026-08), delays 1:20; set otherwise: drain_retry_s"
+                "plays profile fast (main-2026-08), delays 1:20; set otherwise: drain_retry_s"
             ]
             await one.undo_all()
     finally:

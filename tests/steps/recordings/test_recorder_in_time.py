@@ -87,7 +87,7 @@ async def test_what_changes_is_written_with_its_time(tmp_path: Path) -> None:
         await anyio.sleep(1)
     header = one.read().header
     assert (header.serves, header.nodes, header.names) == ("Kubernetes v1.34.4", 2, False)
-    assert header.unwatched == {"TerminateNode": "not served", "ValidationRequest": "not served"}
+    assert header.unwatched == {"TerminateNode": "not served"}
     quarantine, state = f"annotation {names.QUARANTINE_EVENTS}", f"label {names.STATE_LABEL}"
     assert one.changes() == [
         (10.0, "Node/node-1", "cordoned", False, True),

@@ -39,13 +39,13 @@ def noted(node: NodeView, event: HealthEvent, config: ResponderConfig) -> dict[s
     if not config.validation.enabled or event.recommendedAction.name not in config.validation.actions:
         return {}
     tests = {"tests": list(config.validation.tests)}
-    events = [*_noted(node), {**annotation_event(event), **tests}]
+    events = [*_entries(node, names.VALIDATION_EVENTS), {**annotation_event(event), **tests}]
     return {names.VALIDATION_EVENTS: json.dumps(events[-_NOTED:], separators=(",", ":"))}
 
 
 async def request_validation(objects: Objects, node: NodeView, documents: Sequence[Document]) -> bool:
     """Ask for the tests of a quarantine that ends; whether somebody else uncordons the node therefore."""
-    asking = _noted(node)
+    asking = _entries(node, names.VALIDATION_EVENTS)
     ids = sorted(str(one.get("id", "")) for one in asking)
     drained = {one.event.id for one in documents if one.userpodsevictionstatus in DRAINED}
     if not drained & set(ids) or node.was_cordoned_before:
@@ -112,7 +112,7 @@ class Validator(Part):
             started = {"phase": _PENDING, "startTime": kube_time(self.utc())}
             await self.objects.patch(ref, _versioned(made, {}, started), status=True)
             return NOW
-        session = _session(node)
+        session = _entries(node, names.VALIDATION_SESSION)
         if phase == _PENDING and not any(one.get("name") == name for one in session):
             entry = {"name": name, "tests": request["spec"].get("tests") or []}
             await self.objects.patch(node.ref, _marked(node, [*session, entry], _active(node)))
@@ -142,21 +142,13 @@ class Validator(Part):
 
     def _released(self, node: NodeView, name: str) -> dict[str, Any]:
         """The node without a request in its session; with the last one, its cordon goes, too."""
-        session = _session(node)
+        session = _entries(node, names.VALIDATION_SESSION)
         remaining = [one for one in session if one.get("name") != name]
         patch = _marked(node, remaining, "" if _active(node) == name else _active(node))
         if session and not remaining and node.unschedulable:
             patch["metadata"]["labels"] |= uncordon_labels(self.utc(), _REASON)
             patch["spec"] = {"unschedulable": None}
         return patch
-
-
-def _noted(node: NodeView) -> list[dict[str, Any]]:
-    return _entries(node, names.VALIDATION_EVENTS)
-
-
-def _session(node: NodeView) -> list[dict[str, Any]]:
-    return _entries(node, names.VALIDATION_SESSION)
 
 
 def _entries(node: NodeView, annotation: str) -> list[dict[str, Any]]:
