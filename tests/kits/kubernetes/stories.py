@@ -22,6 +22,7 @@ WEATHER = (
 NAMES = (
     (r"Pod/[\w-]+/", ""),
     (r"\bNode/", ""),
+    (r"; set otherwise: .*", ""),  # each place has its own reasons
     (r"maintenance-[\w.-]+", "MAINTENANCE"),
     (r"Event/\S+", "Event"),
     (r"DynamoGraphDeployment/\S+", "TARGET"),

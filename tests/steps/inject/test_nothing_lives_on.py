@@ -6,6 +6,7 @@ and events of the datastore that somebody will still work on.
 """
 
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -169,20 +170,43 @@ CASES = {
 }
 
 
+AS_OBSERVED = {"profile": "main-2026-08", "circuit_breaker": {"enabled": False}}
+UNSCALED = {
+    "draining": Case({**AS_OBSERVED, "drain": PATIENT}, "draining", unknown_gpu=True, stage="draining"),
+    "drained": Case(
+        {**AS_OBSERVED, "remediate_delay_s": 60}, "drain-succeeded", unknown_gpu=True, stage="drain-succeeded"
+    ),
+}
+"""At NVSentinel's own times; two of three nodes would trip its breaker, and here are two."""
+UNSCALED_S = 92.0
+"""The reboot of a node that was tidied up by hand was seen after 46 s at most: twice as long."""
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_nothing_appears_after_the_undo(case: Case, tmp_path: Path) -> None:
+    await nothing_appears(case, tmp_path, WATCHED_S)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif("OFFBUS_UNSCALED" not in os.environ, reason="takes minutes: `make test-long` plays it")
+@pytest.mark.parametrize("case", UNSCALED.values(), ids=UNSCALED)
+async def test_nothing_appears_at_nvsentinel_s_own_times(case: Case, tmp_path: Path) -> None:
+    await nothing_appears(case, tmp_path, UNSCALED_S)
+
+
+async def nothing_appears(case: Case, tmp_path: Path, watched_s: float) -> None:
     layout = Layout.of(tmp_path / "sandbox")
     responder = ResponderConfig.model_validate({"janitor_delay_s": 0.3, **case.settings})
     await start(layout, SandboxConfig(nodes=2, gpus_per_node=1, responder=responder))
     try:
         (tmp_path / "target.yaml").write_text(yaml.safe_dump(pods_of("target", 1)))
         async with bench(layout, tmp_path, ClusterGuards(responder_breaker="allow")) as one:
-            await played(case, one, layout)
+            await played(case, one, layout, watched_s)
     finally:
         await stop(layout)
 
 
-async def played(case: Case, one: Bench, layout: Layout) -> None:
+async def played(case: Case, one: Bench, layout: Layout, watched_s: float) -> None:
     target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
     (node,) = {pod.node for pod in one.cluster.log.world.pods() if pod.gpus}
     if case.cordoned:
@@ -208,7 +232,7 @@ async def played(case: Case, one: Bench, layout: Layout) -> None:
     trips = case.settings.get("circuit_breaker", {}).get("enabled", False)
     assert looked == ("conflict" if trips else None), results
     assert case.stage in ("", cleared.evidence.get("stage")), cleared
-    assert await seen_for(one.objects, node, WATCHED_S) == [before]
+    assert await seen_for(one.objects, node, watched_s) == [before]
     documents = await Datastore(one.objects, "nvsentinel").documents(node)
     # A tripped breaker takes no event; what it has not taken is an all-clear, and does nothing.
     assert [found for found in documents if found.is_live and not found.event.isHealthy] == []
