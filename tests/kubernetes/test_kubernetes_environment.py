@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 Runs = Callable[..., RunRecorder]
 GUARDS = ClusterGuards()
+AGENTS = KubernetesOptions().agent_namespace
 RECORD: Any = {
     "seq": 9,
     "kind": "undo_recorded",
@@ -126,6 +127,30 @@ async def test_a_run_that_leaves_something_is_taken_over(
         await cluster.close(finished=True)
     async with opened(options, runs(run="r3")) as cluster:
         await cluster.close(finished=True)
+
+
+async def test_a_run_of_somebody_elses_takes_no_lease_of_its_own(
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, run_dir: Path
+) -> None:
+    """Neither in a namespace that its journal chooses, nor for as long as that says."""
+    state: dict[str, Any] = {
+        "options": {**options.model_dump(mode="json"), "kubeconfig": "", "lease_s": 3600},
+        "guards": {},
+        "holder": "",
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("KUBECONFIG", options.kubeconfig)
+        with pytest.raises(CouldNotRun, match=namespace):
+            async with KUBERNETES.opener.reopen(state, runs(epoch=2), run_dir=str(run_dir)):
+                pytest.fail("it opened")
+        with pytest.raises(NotFound):
+            await port.objects.get(Ref("Lease", LEASE, namespace))
+        await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}})
+        state["options"]["agent_namespace"] = AGENTS
+        async with KUBERNETES.opener.reopen(state, runs(epoch=3), run_dir=str(run_dir)) as cluster:
+            lease = await port.objects.get(Ref("Lease", LEASE, AGENTS))
+            assert lease["spec"]["leaseDurationSeconds"] == KubernetesOptions().lease_s
+            await cluster.close(finished=True)
 
 
 async def test_an_environment_that_cannot_be_opened_leaves_nothing(

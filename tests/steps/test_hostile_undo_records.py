@@ -3,6 +3,7 @@
 Each type's allow-list, from the record alone (`Undo.refusal`) and from what the cluster says.
 """
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from offbus.errors import StepError
 from offbus.plugins import UNDOS, installed
 from offbus.undo import Undo, UndoContext
 from offbus_steps.agents.fault_model import Fault
@@ -248,11 +250,13 @@ def shimmed(name: str, **labels: str) -> Any:
     return one
 
 
-async def faulted(_method: str, _path: str, _body: Any) -> Any:
-    """An agent that says of every fault that it is one, and that it faulted a process."""
-    return ok(
-        '{"state": "armed", "kernel": [{"seq": 1}], "unread": [], "lines": [], "processes": [{"faulted": 1}]}'
-    )
+async def faulted(_method: str, path: str, _body: Any) -> Any:
+    """An agent that says of every fault that it is one, an XID 79 on GPU-1, and that it faulted a process."""
+    if path == "/health":
+        gpus = [{"index": 0, "uuid": "GPU-1", "pci": "0000:3b:00"}]
+        return ok(json.dumps({"boot_id": "b", "now_ns": 0, "gpus": gpus}))
+    fault = {"state": "armed", "xid": 79, "gpus": ["GPU-1"], "kernel": [{"seq": 1}], "unread": []}
+    return ok(json.dumps({**fault, "lines": [], "processes": [{"faulted": 1}]}))
 
 
 @pytest.mark.parametrize(
@@ -332,6 +336,55 @@ async def test_a_fault_that_the_agent_never_had_has_no_consequences(tmp_path: Pa
     obj["metadata"]["annotations"] = {names.CORDONED_ANNOTATION: "True"}
     obj["spec"] = {**obj.get("spec", {}), "unschedulable": True}
     result, before, after, _ = await cleared(tmp_path, obj, unknown)
+    assert (result, after) == ("nothing", before)
+
+
+def quarantined(uuid: str, code: str) -> dict[str, Any]:
+    """A node that the responder holds for one finding."""
+    entity = {"entityType": "GPU_UUID", "entityValue": uuid}
+    event = {"id": "1", "checkName": names.XID_CHECK, "errorCode": [code], "entitiesImpacted": [entity]}
+    obj = node("node-1")
+    obj["metadata"]["labels"] = {names.STATE_LABEL: "quarantined"}
+    obj["metadata"]["annotations"] = {
+        names.CORDONED_ANNOTATION: "True",
+        names.QUARANTINE_EVENTS: json.dumps([event]),
+    }
+    obj["spec"] = {**obj.get("spec", {}), "unschedulable": True}
+    return obj
+
+
+REAL = {"codes": ["48"], "uuids": ["GPU-9"], "pcis": ["0000:99:00"]}
+
+
+@pytest.mark.parametrize("record", [{}, {"cause": REAL}], ids=["none", "another GPU's"])
+@in_virtual_time
+async def test_what_a_fault_is_recognised_by_is_what_its_agent_says(
+    tmp_path: Path, record: dict[str, Any]
+) -> None:
+    """A real quarantine stays, for an XID and a GPU that the drill never faulted; the fault's own goes."""
+    result, before, after, _ = await cleared(tmp_path / "a", quarantined("GPU-9", "48"), faulted, **record)
+    assert (result, after) == ("nothing", before)
+    result, _, after, _ = await cleared(tmp_path / "b", quarantined("GPU-1", "79"), faulted, **record)
+    assert (result, after["spec"].get("unschedulable")) == ("restored", None)
+
+
+@in_virtual_time
+async def test_without_a_cause_and_without_an_agent_nobody_knows_what_is_the_faults(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, quarantined("GPU-9", "48")) as (bench, port):
+        before = port.store.get(NODE)
+        with pytest.raises(StepError):
+            await bench.undo(consequences(uid=before["metadata"]["uid"]), within_s=600)
+        assert port.store.get(NODE) == before
+
+
+@in_virtual_time
+async def test_an_agent_that_refuses_the_owner_is_asked_about_the_fault_all_the_same(tmp_path: Path) -> None:
+    """Its epoch, a record's run may choose, too: a refusal is no reason to believe the record."""
+
+    async def refuses(method: str, path: str, body: Any) -> Any:
+        return error(409, "stale_epoch") if method == "POST" else await faulted(method, path, body)
+
+    result, before, after, _ = await cleared(tmp_path, quarantined("GPU-9", "48"), refuses, cause=REAL)
     assert (result, after) == ("nothing", before)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from offbus_steps.inject.node_marks import NodeMarks
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
+from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import CUT
 from offbus_steps.port import Object
 from offbus_steps.watch.node_history import Seen
@@ -125,27 +125,3 @@ def test_of_a_quarantine_for_others_too_only_our_events_go(events: list[Any]) ->
         assert left["metadata"]["labels"] == now["metadata"]["labels"]
     else:
         assert (share, left) == (Share.OWN, node())
-
-
-def test_a_record_of_the_first_version_counts_everything_that_is_new() -> None:
-    known = marks(node(condition_of(OTHERS[0])))
-    record = {
-        "node": "n",
-        "uid": "u",
-        "fault": "f",
-        "expected": True,
-        "patience": "30s",
-        "cordoned": False,
-        "labels": {},
-        "annotations": {},
-        "taints": [],
-        "conditions": list(known.conditions),
-        "maintenance": [],
-    }
-    undo = ClearConsequences.model_validate(record)
-    assert undo.cause == EVERYTHING
-    old = marks(node(condition_of(OTHERS[0])), undo.cause)
-    now = node(condition_of(OTHERS[0], OTHERS[1]), {**condition_of(OURS, check="Other"), "message": ""})
-    assert old.with_conditions(now) == node(condition_of(OTHERS[0]))
-    unsigned = project_node(node(labels={names.STATE_LABEL: "draining"}))
-    assert old.share(unsigned, Seen(), complete=False) is Share.OWN

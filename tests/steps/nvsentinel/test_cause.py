@@ -11,7 +11,7 @@ from offbus_agent.catalogue.catalogue import catalogue
 from offbus_sandbox.responder.detector.xid_line import parse_xid
 from offbus_sandbox.responder.health_event import entry_text
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.cause import EVERYTHING, Cause
+from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.nvsentinel.findings import (
     Finding,
     entry_finding,
@@ -210,7 +210,3 @@ def test_a_maintenance_resource_is_for_the_fault_or_for_another(
         for code, one in zip(codes, IDS, strict=False)
     ]
     assert CAUSE.asked_for(name, "n", gpus, known) is ours
-
-
-def test_a_record_without_a_cause_counts_everything() -> None:
-    assert EVERYTHING.made(Finding("Anything"))
