@@ -86,6 +86,10 @@ class RunFolder:
     def _lock(self) -> Path:
         return self.path / "lock"
 
+    def is_held_by(self, holder: Holder) -> bool:
+        """Whether that process itself holds the run. Raises OSError when that cannot be asked."""
+        return holder.holds(self._lock)
+
     def in_use(self) -> bool:
         """Whether a process holds the run; False where that cannot be asked (a read-only copy, a link)."""
         try:

@@ -1,8 +1,12 @@
 """Asks the process that holds a run to stop. It is found by the run's lock, and verified to be that process.
 
-The run's lock says which process holds it: host, boot, pid and when that process started. It is signalled through a
-pidfd (pidfd_open(2)), opened before the start time is compared, so that a pid that is used again meanwhile is never
-hit. The signal is SIGTERM: as a first signal it does what Ctrl-C does, and unlike SIGINT it is never a second one.
+The run's lock says which process holds it: host, boot, pid and when that process started. What a file says may be
+anybody's word, also in a folder that is this user's alone (an archive that was unpacked), and who can only read a file
+can hold its lock: the process that is named must itself hold it, as the kernel says (`Holder.holds`). It is signalled
+through a pidfd (pidfd_open(2)), opened before all of this is compared, so that a pid that is used again
+meanwhile is never hit.
+
+The signal is SIGTERM: as a first signal it does what Ctrl-C does, and unlike SIGINT it is never a second one.
 """
 
 import os
@@ -12,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offbus.errors import CouldNotRun
+from offbus.journal.lock import Holder
 from offbus.runs import RunFolder
 
 __all__ = ["asked_to_stop", "is_suspended"]
@@ -37,15 +42,24 @@ def _process_of(folder: RunFolder) -> int:
     holder, hint = folder.holder, f"on its machine, run: offbus stop {folder.id}"
     if holder is None:
         raise CouldNotRun(f"run {folder.id} does not say which process holds it", hint=hint)
-    elsewhere = CouldNotRun(f"run {folder.id} is held by {holder}, which is not on this machine", hint=hint)
+    elsewhere = f"run {folder.id} is held by {holder}, which is not on this machine"
     try:
         process = os.pidfd_open(holder.pid)
     except OSError as err:
-        raise elsewhere from err
-    if not holder.is_here:
+        raise CouldNotRun(elsewhere, hint=hint) from err
+    if why := _objection(folder, holder) if holder.is_here else elsewhere:
         os.close(process)
-        raise elsewhere
+        raise CouldNotRun(why, hint=hint)
     return process
+
+
+def _objection(folder: RunFolder, holder: Holder) -> str:
+    """Why a process of this machine is not asked; "" for the one that holds the run."""
+    try:
+        held = folder.is_held_by(holder)
+    except OSError as err:
+        return f"whether {holder} holds run {folder.id} cannot be determined: {err.strerror}"
+    return "" if held else f"{holder} does not hold run {folder.id}, though its lock names it"
 
 
 def is_suspended(pid: int) -> bool:

@@ -12,6 +12,7 @@ import json
 import os
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -55,6 +56,26 @@ class Holder:
             socket.gethostname(),
             boot_id(),
         ) and self.started == process_started(self.pid)
+
+    def holds(self, path: Path) -> bool:
+        """Whether that process itself holds the lock of this file, as an owner does. Raises OSError: cannot be asked.
+
+        The file only says who took it last, and whoever can read it can hold its lock. The kernel tells which open
+        file holds it, and how that was opened: lines `lock:` and `flags:` of /proc/PID/fdinfo/FD (proc(5)). The device
+        and inode that /proc/locks shows are not those of stat(2) on every file system.
+        """
+        locked = path.lstat()
+        try:
+            opened = list(Path(f"/proc/{self.pid}/fd").iterdir())
+        except FileNotFoundError:  # it has ended
+            return False
+        for one in opened:
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if os.path.samestat(one.stat(), locked) and _is_owners(
+                    one.parent.parent / "fdinfo" / one.name
+                ):
+                    return True
+        return False
 
 
 class FileLock:
@@ -128,6 +149,15 @@ class FileLock:
             os.pwrite(fd, json.dumps(asdict(who)).encode(), 0)
         except OSError:
             return
+
+
+def _is_owners(descriptor: Path) -> bool:
+    """Whether an open file holds a lock of flock(2), and was opened for writing as `acquire` does."""
+    told = [line.split() for line in descriptor.read_text(encoding="ascii", errors="replace").splitlines()]
+    written = any(
+        line[0] == "flags:" and int(line[1], 8) & os.O_ACCMODE == os.O_RDWR for line in told if line
+    )
+    return written and any(line[0] == "lock:" and "FLOCK" in line for line in told if line)
 
 
 def holder_of(path: Path) -> Holder | None:
