@@ -30,6 +30,7 @@ __all__ = [
     "PreflightCheck",
     "RunHandle",
     "RunsPreflight",
+    "SaysWhere",
     "SuggestsFixes",
     "TellsExternalChanges",
     "UnfinishedRun",
@@ -60,6 +61,10 @@ class Leftover:
 
 class RunHandle(Recorder, Protocol):
     """What the engine gives an environment for the length of a run or a recovery."""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the user was shown where and on what this recovery acts, and wants it (`--trust`)."""
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """Journal (fsync) what `reopen` needs. Called before the first change to the world, and when there is more."""
@@ -236,6 +241,14 @@ class FindsRuns(Protocol):
 
     async def unfinished_runs(self, options: Any) -> Sequence[UnfinishedRun]:
         """The runs that are stored, those still running included: only a takeover can tell. Raises CouldNotRun."""
+
+
+@runtime_checkable
+class SaysWhere(Protocol):
+    """An opener that tells where a journaled state would have a recovery act. Optional."""
+
+    def where(self, state: Mapping[str, Any]) -> str:
+        """In words, for people who decide whether that is right. The state is hostile input; raises nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,15 +356,23 @@ def quarantined(uuid: str, code: str) -> dict[str, Any]:
 REAL = {"codes": ["48"], "uuids": ["GPU-9"], "pcis": ["0000:99:00"]}
 
 
-@pytest.mark.parametrize("record", [{}, {"cause": REAL}], ids=["none", "another GPU's"])
+RECORDED = pytest.mark.parametrize("record", [{}, {"cause": REAL}], ids=["no cause", "another GPU's"])
+
+
+@RECORDED
 @in_virtual_time
-async def test_what_a_fault_is_recognised_by_is_what_its_agent_says(
+async def test_a_quarantine_for_what_the_agent_never_faulted_stays(
     tmp_path: Path, record: dict[str, Any]
 ) -> None:
-    """A real quarantine stays, for an XID and a GPU that the drill never faulted; the fault's own goes."""
-    result, before, after, _ = await cleared(tmp_path / "a", quarantined("GPU-9", "48"), faulted, **record)
+    result, before, after, _ = await cleared(tmp_path, quarantined("GPU-9", "48"), faulted, **record)
     assert (result, after) == ("nothing", before)
-    result, _, after, _ = await cleared(tmp_path / "b", quarantined("GPU-1", "79"), faulted, **record)
+
+
+@RECORDED
+@in_virtual_time
+async def test_a_quarantine_for_what_the_agent_did_fault_goes(tmp_path: Path, record: dict[str, Any]) -> None:
+    """So do those of runs that 0.1.0 began, which recorded no cause."""
+    result, _, after, _ = await cleared(tmp_path, quarantined("GPU-1", "79"), faulted, **record)
     assert (result, after["spec"].get("unschedulable")) == ("restored", None)
 
 

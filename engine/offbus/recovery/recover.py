@@ -126,7 +126,15 @@ async def recover(
             forget_notes(folder.path)
             return plan.fold.report()
         return await _finish(
-            folder, plan, clock, by, listeners, progress, registry or installed(), settling or Settling()
+            folder,
+            plan,
+            clock,
+            by,
+            listeners,
+            progress,
+            registry or installed(),
+            settling or Settling(),
+            confirmed=confirmed is not None,
         )
 
 
@@ -139,6 +147,8 @@ async def _finish(
     progress: Progress,
     registry: Registry,
     settling: Settling,
+    *,
+    confirmed: bool,
 ) -> Report:
     killed = plan.fold.ended is None
     writer = _take_over(folder, plan, clock)
@@ -151,7 +161,9 @@ async def _finish(
             reason = "the runner ended before the run did; it was recovered"
             writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
         if plan.fold.environment is not None:
-            await _undo_there(folder, plan, writer, persisted, by, progress, registry, settling)
+            await _undo_there(
+                folder, plan, writer, persisted, by, progress, registry, settling, confirmed=confirmed
+            )
         else:
             report_unreachable(writer, plan.fold, plan.entries, plan.missing, folder)
         report_lost(writer, plan.fold, folder)
@@ -198,6 +210,8 @@ async def _undo_there(
     progress: Progress,
     registry: Registry,
     settling: Settling,
+    *,
+    confirmed: bool,
 ) -> None:
     fold = plan.fold
     budget = timedelta(seconds=min(max(0.0, fold.head["undo_timeout_s"]), LONGEST_S))
@@ -210,6 +224,7 @@ async def _undo_there(
         abort=lambda reason: progress(None, reason),
         progress=progress,
         persisted=persisted,
+        confirmed=confirmed,
     )
     reopen, opened = environment_type.opener.reopen, False
     try:

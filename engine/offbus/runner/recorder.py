@@ -107,8 +107,10 @@ class RunRecorder(JournalRecorder):
         abort: Callable[[str], None],
         progress: Callable[[str | None, str], None],
         persisted: PersistedEvents | None = None,
+        confirmed: bool = False,
     ) -> None:
         super().__init__(journal, epoch, metrics)
+        self._confirmed = confirmed
         self._persisted = persisted or PersistedEvents()
         self._environment = environment
         self._abort = abort
@@ -116,6 +118,11 @@ class RunRecorder(JournalRecorder):
         self._begun = False
         self.leftovers: list[Leftover] = []
         """What may be left of an environment that did not open."""
+
+    @property
+    def confirmed(self) -> bool:
+        """See RunHandle."""
+        return self._confirmed
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """See RunHandle."""

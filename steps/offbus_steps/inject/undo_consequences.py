@@ -10,11 +10,12 @@ remains is removed: annotations, labels, maintenance resources, conditions, cord
 read back.
 
 What may be restored is listed in `refusal` (names of the responder's quarantine, its conditions, its maintenance).
-Whatever a record says, nothing is changed on a node without a mark of the responder's, and a fault that its node's
-agent does not know has no consequences there.
+Whatever a record says, nothing is changed on a node without a mark of the responder's, a fault that its node's agent
+does not know has no consequences there, and what a fault is recognised by is what its agent says: a record, which is
+hostile input, counts only while the agent cannot be reached. One without a cause (of offbus 0.1.0) waits for it then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, ClassVar, Self
 
@@ -23,19 +24,20 @@ from pydantic import Field
 from offbus.durations import Duration
 from offbus.undo import Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
-from offbus_steps.agents.client import AgentRefused, EffectNotShown, FaultGone
+from offbus_steps.agents.client import FaultGone
 from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.inject.known_fault import cause_of, may_have_a_line, recovered
 from offbus_steps.inject.lift_quarantine import KEEP_AWAY, Lift
 from offbus_steps.inject.maintenance import remove_maintenance
 from offbus_steps.inject.node_marks import NodeMarks, differences
 from offbus_steps.inject.quarantined_node import QuarantinedNode
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.cause import EVERYTHING, Cause, Share
+from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import applied_taints, taint_text
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.nvsentinel.settling import settling_time
 from offbus_steps.object_names import is_fault_of, is_node
-from offbus_steps.port import NotFound, Object, Ref, Unavailable
+from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.residue.patching import change
 from offbus_steps.watch.projections import project_node
 
@@ -59,8 +61,8 @@ class ClearConsequences(Undo):
     node: str = Field(description="The node.")
     uid: str = Field(description="Its uid.")
     fault: str = Field(description="The fault whose consequences these are.")
-    cause: Cause = Field(
-        default=EVERYTHING, description="What they are recognised by; without it, all that is new."
+    cause: Cause | None = Field(
+        default=None, description="What they are recognised by; without it, the node's agent is asked."
     )
     expected: bool = Field(
         description="Whether a responder is expected to answer this fault with a quarantine."
@@ -128,16 +130,17 @@ class ClearConsequences(Undo):
         if found["metadata"]["uid"] != self.uid:
             return UndoResult.nothing("the node was replaced")
         try:
-            line = await self._may_have_a_line(cluster)
+            known = await recovered(cluster.agents, self.node, self.fault)
         except FaultGone:
             return UndoResult.nothing(f"the agent of {self.node} knows no such fault: it had no consequences")
-        node = QuarantinedNode(cluster, self.node, self.fault, self._before)
+        line, before = may_have_a_line(known), await self._before(cluster, known)
+        node = QuarantinedNode(cluster, self.node, self.fault, before)
         lift = Lift(node, ctx.recorder, self.patience, self.maintenance)
         lifted = await lift.lift(may_react=line and self.expected)
         stage: dict[str, Any] = {"stage": lifted.stage.value} if lifted.stage else {}
         stage |= {MAY_ACT: True} if lifted.stage or (line and self.expected) else {}
         if lifted.alive:
-            await self._as_cordoned_before(cluster)
+            await self._as_cordoned_before(cluster, before)
             return UndoResult.conflict(lifted.alive, **stage)
         how = lifted.how
         changed, others = await self._tidy(node)
@@ -162,7 +165,8 @@ class ClearConsequences(Undo):
     async def disturbed(self, ctx: UndoContext) -> str:
         """Wait until the responder marks the node for this fault again."""
         cluster = cluster_of(ctx)
-        node = QuarantinedNode(cluster, self.node, self.fault, self._before)
+        known = await recovered(cluster.agents, self.node, self.fault)
+        node = QuarantinedNode(cluster, self.node, self.fault, await self._before(cluster, known))
 
         def calm() -> bool:
             return node.is_clear and not node.is_marked
@@ -175,40 +179,24 @@ class ClearConsequences(Undo):
         )
         return f"the responder marks {self.node} again: {', '.join(marks)}"
 
-    @property
-    def _before(self) -> NodeMarks:
-        return NodeMarks(
-            self.cause, self.cordoned, self.labels, self.annotations, self.taints, self.conditions
-        )
+    async def _before(self, cluster: Cluster, known: Mapping[str, Any] | None) -> NodeMarks:
+        cause = await cause_of(cluster.agents, self.node, self.fault, known, self.cause)
+        return NodeMarks(cause, self.cordoned, self.labels, self.annotations, self.taints, self.conditions)
 
-    async def _may_have_a_line(self, cluster: Cluster) -> bool:
-        """Whether a line of the fault may be in the kernel log, so that a responder may still react.
-
-        Not when the agent failed before it wrote a line. An agent that cannot be asked may have written one. Raises
-        FaultGone when it never made the fault.
-        """
-        try:
-            fault = await cluster.agents.act(self.node, self.fault, "recover")
-        except FaultGone:
-            raise
-        except (AgentRefused, EffectNotShown, Unavailable):
-            return True
-        return bool(fault["state"] != "failed" or fault["kernel"] or fault["unread"])
-
-    async def _as_cordoned_before(self, cluster: Cluster) -> None:
+    async def _as_cordoned_before(self, cluster: Cluster, before: NodeMarks) -> None:
         """Set back the cordon that a taint stands in for, whatever else stays as it is."""
 
         def cordoned(now: Object) -> Object:
             if taint_text(KEEP_AWAY) not in project_node(now).taints:
                 return now
             taints = frozenset({taint_text(KEEP_AWAY)})
-            return self._before.with_spec(now, Share.OWN, cordon=True, taints=taints)
+            return before.with_spec(now, Share.OWN, cordon=True, taints=taints)
 
         await change(cluster.port.objects, Ref("Node", self.node), cordoned)
 
     async def _tidy(self, node_now: QuarantinedNode) -> tuple[list[str], list[str]]:
         """Restore everything of ours, in section 7's order. Returns what had to be changed, and what is others'."""
-        cluster, before, seen = node_now.cluster, self._before, node_now.seen
+        cluster, before, seen = node_now.cluster, node_now.before, node_now.seen
         objects, ref = cluster.port.objects, Ref("Node", self.node)
         start = await objects.get(ref)
         node, share = project_node(start), Share.OTHERS
@@ -233,12 +221,12 @@ class ClearConsequences(Undo):
         end = await change(
             objects, ref, lambda now: before.with_spec(now, share, cordon=cordon, taints=taints)
         )
-        others = [f"a quarantine for {one}" for one in self.cause.others(node.tracked)]
+        others = [f"a quarantine for {one}" for one in before.cause.others(node.tracked)]
         return [*differences(start, end), *removed], [*others, *cordons]
 
     def _remaining(self, node_now: QuarantinedNode, now: Object) -> list[str]:
         """What of this fault's a node that was read back still has, or what of before it has no more."""
-        before, node, meta = self._before, project_node(now), now["metadata"]
+        before, node, meta = node_now.before, project_node(now), now["metadata"]
         held = before.held(node) and node_now.share_of(node) is not Share.OTHERS
         found = [*(["the quarantine"] if held else []), *(["the alarm"] if before.reported(node) else [])]
         found += ["the cordon"] if self.cordoned and not node.cordoned else []

@@ -36,6 +36,12 @@ class KubernetesOpener:
 
         return reopen_kubernetes(state, run, Path(run_dir))
 
+    def where(self, state: Mapping[str, Any]) -> str:
+        """The context, and the namespace of agents and Lease (offbus.environment.SaysWhere)."""
+        from offbus_steps.kubernetes.journaled_state import where
+
+        return where(state)
+
     def identity(self, options: KubernetesOptions) -> str:
         """The API server's address and the uid of kube-system, which identifies the cluster. Asks the cluster."""
         import anyio

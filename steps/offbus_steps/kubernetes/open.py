@@ -20,13 +20,14 @@ from typing import Any
 import anyio
 
 from offbus.environment import Environment, RunHandle
-from offbus.errors import CouldNotRun, StepError, TakenOver, ungrouped
+from offbus.errors import StepError, TakenOver, ungrouped
 from offbus.journal.events import Event, EventKind
-from offbus.run_origin import note, noted
+from offbus.run_origin import note
 from offbus_steps.background_tasks import Background
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.failed_open import leftover_after
-from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
+from offbus_steps.kubernetes.connect import port_of, unreachable
+from offbus_steps.kubernetes.journaled_state import believed, journaled
 from offbus_steps.kubernetes.kubectl_fixes import kubectl_fix
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
@@ -34,7 +35,6 @@ from offbus_steps.kubernetes.ownership.run_records import RunRecords
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import preflight
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
-from offbus_steps.kubernetes.rest.connection import Login
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import ClusterGuards
 
@@ -118,7 +118,7 @@ async def open_kubernetes(
         run.progress("checking permissions and agents of the cluster")
         await preflight(port, drill_namespace=options.namespace, agent_namespace=options.agent_namespace)
         ownership = Ownership.of(port, options, run)
-        state = journaled(options, guards, ownership)
+        state = journaled(options, guards, ownership.lease.holder)
         note(run_dir, state)
         run.opened(state)
         with unreachable():
@@ -144,30 +144,19 @@ async def reopen_kubernetes(
 ) -> AsyncIterator[Environment]:
     """For a recovery, without a preflight: the undos report missing permissions themselves.
 
-    The state is hostile input, unless this user's offbus opened the run with it (offbus.run_origin): otherwise no
-    kubeconfig is read that this user did not choose (its credential plug-ins are commands), and nobody counts as dead
-    who owns the run.
+    The state is hostile input (offbus_steps.kubernetes.journaled_state).
     """
-    options = KubernetesOptions.model_validate(state["options"])
-    ours = noted(run_dir, state)
-    if options.kubeconfig and not ours and options.login().file != Login().file:
-        raise CouldNotRun(
-            f"the run names the kubeconfig {options.kubeconfig}, which may hold commands, and your offbus did not open "
-            f"the run of {run_dir} with it on this machine",
-            hint=f"choose the kubeconfig yourself: KUBECONFIG=… offbus recover {run_dir}",
-        )
-    guards = ClusterGuards.model_validate(state["guards"])
-    async with port_of(options) as port:
-        ownership = Ownership.of(port, options, run)
+    known = believed(state, run, run_dir)
+    async with port_of(known.options) as port:
+        ownership = Ownership.of(port, known.options, run)
         run.progress("taking over the run's Lease")
         with unreachable():
-            former, expired = state["holder"], state.get("expired", state.get("lapsed", ""))
-            await ownership.lease.take_over(former if ours else "", expired=expired if ours else "")
-        again = journaled(options, guards, ownership)
-        if ours:
+            await ownership.lease.take_over(known.former, expired=known.expired)
+        again = journaled(known.options, known.guards, ownership.lease.holder)
+        if known.ours:
             note(run_dir, again)
         run.opened(again)
-        async with Opening(port, guards, run, ownership).opened() as cluster:
+        async with Opening(port, known.guards, run, ownership).opened() as cluster:
             yield cluster
 
 
@@ -212,12 +201,3 @@ class Opening:
                 self.ownership.end, "the run's Lease and records", self.run.run_id
             )
             self.run.unopened(leftovers)
-
-
-def journaled(options: KubernetesOptions, guards: ClusterGuards, ownership: Ownership) -> dict[str, Any]:
-    """What `reopen` needs. The kubeconfig is referred to, never copied: credentials stay out of the journal."""
-    return {
-        "options": journaled_options(options),
-        "guards": guards.model_dump(mode="json"),
-        "holder": ownership.lease.holder,
-    }

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.findings import Finding
 
-__all__ = ["EVERYTHING", "Cause", "Share", "normalise_pci"]
+__all__ = ["Cause", "Share", "normalise_pci"]
 
 PCI_TYPES = frozenset({"PCI", "GPU"})
 """Entity types whose value is a PCI address; `GPU` in older releases."""
@@ -59,8 +59,6 @@ class Cause(BaseModel):
 
     def made(self, finding: Finding) -> bool:
         """Whether a finding is about this fault."""
-        if self == EVERYTHING:
-            return True
         if finding.check != self.check or not set(finding.codes) & set(self.codes):
             return False
         return any(self._names(kind, value) for kind, value in finding.entities)
@@ -114,10 +112,6 @@ class Cause(BaseModel):
         if kind == UUID_TYPE:
             return value.casefold() in {one.casefold() for one in self.uuids}
         return kind in PCI_TYPES and normalise_pci(value) in {normalise_pci(one) for one in self.pcis}
-
-
-EVERYTHING = Cause(check="", codes=(), uuids=())
-"""Of undo records that do not say their cause (offbus 0.1.0): then everything new counts, as it did."""
 
 
 def normalise_pci(pci: str) -> str:

@@ -55,7 +55,7 @@ class RecordsCause(Protocol):
 
     node: str
     fault: str
-    cause: Cause
+    cause: Cause | None
 
 
 @runtime_checkable
@@ -70,7 +70,8 @@ class NodeFault:
     """A fault that the run injected on a node."""
 
     node: str
-    cause: Cause
+    cause: Cause | None
+    """None when its record does not say (offbus 0.1.0): then what is there may be ours."""
     seen: Seen
     """What was seen on the node since."""
     complete: bool
@@ -176,11 +177,13 @@ def _of_node(
         return "no fault of this run was on that node"
     if what.startswith(CONDITION):
         check = what.removeprefix(CONDITION)
-        return None if any(_reports(one, check, was, now) for one in here) else "found for something else"
-    return None if any(_is_marked(one, node, what, before, after) for one in here) else "for something else"
+        ours = any(one.cause is None or _reports(one.cause, check, was, now) for one in here)
+        return None if ours else "found for something else"
+    ours = any(one.cause is None or _is_marked(one, one.cause, node, what, before, after) for one in here)
+    return None if ours else "for something else"
 
 
-def _reports(fault: NodeFault, check: str, was: Any, now: Any) -> bool:
+def _reports(cause: Cause, check: str, was: Any, now: Any) -> bool:
     """Whether a difference in a condition may be the fault's: a finding of it, or one that its clear may have ended.
 
     Where no finding differs, the difference is in the words of the responder, and may be anybody's.
@@ -188,15 +191,19 @@ def _reports(fault: NodeFault, check: str, was: Any, now: Any) -> bool:
     old, new = (_findings(check, value) for value in (was, now))
     came, went = [one for one in new if one not in old], [one for one in old if one not in new]
     if not came and not went:
-        return check == fault.cause.check
-    cause = fault.cause
+        return check == cause.check
     return bool(
         cause.mine(came) or any(map(cause.may_have_made, came)) or cause.mine(went) or cause.endangered(went)
     )
 
 
 def _is_marked(
-    fault: NodeFault, node: str, what: str, before: Mapping[str, Any], after: Mapping[str, Any]
+    fault: NodeFault,
+    cause: Cause,
+    node: str,
+    what: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
 ) -> bool:
     """Whether a difference in a responder's mark, the cordon or the taints may be the fault's."""
     marks = f"{node} {META}annotations[]"
@@ -209,7 +216,7 @@ def _is_marked(
     known = {one.key for one in (*old, *chain.from_iterable(reported))}
     seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.key not in known]
     listed = [one for one in new if one not in old]
-    share = fault.cause.share(listed, seen, complete=fault.complete)
+    share = cause.share(listed, seen, complete=fault.complete)
     if what != TAINTS or not fault.complete:
         return share is not Share.OTHERS
     came = set(after.get(f"{node} {TAINTS}") or ()) - set(before.get(f"{node} {TAINTS}") or ())

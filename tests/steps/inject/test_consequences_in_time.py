@@ -44,7 +44,7 @@ def agent(*, clears: bool) -> Any:
     async def answer(_method: str, path: str, _body: Any) -> Any:
         if path.endswith("/clear"):
             return ok('{"lines": ["Xid 0"]}') if clears else error(409, "no_metadata")
-        return ok('{"state": "armed", "kernel": [{"seq": 1}], "unread": []}')
+        return ok('{"state": "armed", "xid": 79, "gpus": ["GPU-1"], "kernel": [{"seq": 1}], "unread": []}')
 
     return answer
 

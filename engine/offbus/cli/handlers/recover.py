@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import click
@@ -13,9 +14,11 @@ import click
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
-from offbus.errors import UsageError
+from offbus.environment import SaysWhere
+from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.journal.reader import told_damage
+from offbus.plugins import installed
 from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
@@ -141,7 +144,6 @@ async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None, 
 def _confirm(folder: RunFolder, plan: Recovery, *, yes: bool) -> None:
     """Name everything that would be acted on, and ask. Raises UsageError unless it is confirmed."""
     show_plan(folder, plan)
-    say(f"  in the environment {plan.fold.opened or 'that it does not name'}")
     if yes:
         return
     if not sys.stdin.isatty():
@@ -172,3 +174,17 @@ def show_plan(folder: RunFolder, plan: Recovery) -> None:
     say(f"run {folder.id}: " + (f"{len(todo)} to undo" if todo else "nothing to undo"))
     for line in todo:
         say(f"  {line}")
+    if todo or plan.fold.opened:
+        say(f"  in the environment {_where(plan)}")
+
+
+def _where(plan: Recovery) -> str:
+    """In which environment, and where that is, as its type says."""
+    name = plan.fold.opened
+    if name is None:
+        return "that it does not name"
+    try:
+        opener: Any = installed().environment_type(name).opener
+    except OffbusError as err:
+        return f"{name} ({err.message})"
+    return f"{name}: {opener.where(plan.fold.environment or {})}" if isinstance(opener, SaysWhere) else name

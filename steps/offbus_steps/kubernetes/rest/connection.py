@@ -25,7 +25,7 @@ import anyio.lowlevel
 
 from offbus.errors import CouldNotRun
 from offbus.userinfo import without_userinfo
-from offbus_steps.kubernetes.rest.kubeconfig_check import check_kubeconfig
+from offbus_steps.kubernetes.rest.kubeconfig_check import checked_kubeconfig
 
 if TYPE_CHECKING:
     import aiohttp
@@ -55,6 +55,14 @@ class Login:
         """Whether to use the service account of our pod: nothing else was configured or found."""
         asked = self.kubeconfig or self.context
         return not asked and not self.file.exists() and "KUBERNETES_SERVICE_HOST" in os.environ
+
+    @property
+    def current_context(self) -> str:
+        """The context that is used when none is named; "" when there is none, or the file cannot be read."""
+        try:
+            return checked_kubeconfig(self.file).get("current-context") or ""
+        except (OSError, ValueError):
+            return ""
 
     def __str__(self) -> str:
         if self.in_cluster:
@@ -144,7 +152,7 @@ class Connection:
             if self._login.in_cluster:
                 config.load_incluster_config(client_configuration=configuration)
             else:
-                check_kubeconfig(self._login.file)
+                checked_kubeconfig(self._login.file)
                 await config.load_kube_config(
                     config_file=str(self._login.file),
                     context=self._login.context or None,

@@ -9,7 +9,7 @@ from typing import Any
 
 from offbus.files import read_bounded
 
-__all__ = ["check_kubeconfig"]
+__all__ = ["checked_kubeconfig"]
 
 LARGEST = 4 << 20
 LISTS = {"clusters": "cluster", "contexts": "context", "users": "user"}
@@ -20,8 +20,8 @@ class NoKubeconfig(ValueError):
     """Raised for a file that is not a kubeconfig; the message says why."""
 
 
-def check_kubeconfig(path: Path) -> None:
-    """Raises OSError when it cannot be read, NoKubeconfig when it is not valid."""
+def checked_kubeconfig(path: Path) -> dict[str, Any]:
+    """Its content. Raises OSError when it cannot be read, NoKubeconfig when it is not valid."""
     import yaml
 
     text = read_bounded(path, LARGEST)
@@ -35,10 +35,10 @@ def check_kubeconfig(path: Path) -> None:
         raise NoKubeconfig(f"{where}it is not YAML: {err.problem or err.context}") from err
     except (yaml.YAMLError, RecursionError) as err:
         raise NoKubeconfig(f"it is not YAML: {' '.join(str(err).split())}") from err
-    _check(content)
+    return _checked(content)
 
 
-def _check(content: Any) -> None:
+def _checked(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise NoKubeconfig(f"it is not a kubeconfig: it holds {_kind(content)}, not a mapping")
     current = content.get("current-context")
@@ -58,6 +58,7 @@ def _check(content: Any) -> None:
             for text in ("server", "cluster", "user"):
                 if text in inner and not isinstance(inner[text], str):
                     raise NoKubeconfig(f"{where}.{holds}.{text} is {_kind(inner[text])}, not a text")
+    return content
 
 
 def _kind(value: Any) -> str:
