@@ -15,9 +15,8 @@ from offbus_steps.residue.external_changes import (
     REST,
     NodeFault,
     external_change,
-    shown_annotations,
-    split_spec,
 )
+from offbus_steps.residue.shown_values import shown_annotations, split_spec
 from offbus_steps.watch.node_history import Seen
 from tests.kits.steps.responder_marks import event
 
@@ -244,3 +243,21 @@ def test_the_rest_differs_when_a_foreign_variable_does(spec: Any, values: list[s
     ours, rests = zip(*map(split_spec, specs), strict=True)
     assert rests[0] != rests[1]
     assert ours[0] == ours[1]
+
+
+def test_a_spec_of_any_depth_has_a_digest() -> None:
+    """And one that differs wherever the spec does, however deep."""
+
+    def spec(innermost: object, depth: int) -> dict[str, Any]:
+        nested: object = innermost
+        for _ in range(depth):
+            nested = {"a": [nested]}
+        return {"env": [{"name": "LD_PRELOAD", "value": "x"}], "services": nested}
+
+    hostile = {"env": [{"name": "LD_PRELOAD", "value": spec("1", 20_000)}]}
+    assert len(json.dumps(split_spec(hostile))) < 1000
+    for depth in (1, 40, 20_000):
+        (ours, first), (_, same), (_, other) = (split_spec(spec(one, depth)) for one in ("1", "1", "2"))
+        assert ours == {"env[LD_PRELOAD]": {"name": "LD_PRELOAD", "value": "x"}}
+        assert first == same
+        assert first != other
