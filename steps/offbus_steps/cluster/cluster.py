@@ -25,9 +25,11 @@ from offbus_steps.nvsentinel.dry_run import DryPart
 from offbus_steps.port import Port, Ref
 from offbus_steps.residue.external_changes import (
     BREAKER,
+    LEFT_BY_RUN,
     NodeFault,
     RecordsCause,
     change_of_breaker,
+    change_of_label,
     external_change,
 )
 from offbus_steps.residue.fingerprint import FINGERPRINT_ACCESS, fingerprint
@@ -107,6 +109,8 @@ class Cluster:
         """Who made a difference, if not this run (`TellsExternalChanges`)."""
         if item.endswith(BREAKER):
             return change_of_breaker(item, after, recorded)
+        if item.endswith(LEFT_BY_RUN):
+            return change_of_label(item, recorded)
         if recorded is None:
             return external_change(item, before, after, None)
         faults = [

@@ -69,8 +69,8 @@ def believed(state: Mapping[str, Any], run: RunHandle, run_dir: Path) -> Believe
             hint=f"look at it: offbus recover {run_dir} --plan, and if all of it is right: offbus recover {run_dir} "
             f"--trust; or by the cluster's own records: offbus recover {run.run_id} --env kubernetes --env-set …",
         )
-    kept = {key: getattr(said, key) for key in ("kubeconfig", "context", "namespace", "agent_namespace")}
-    return Believed(KubernetesOptions(**kept), guards, ours=False)
+    chosen = {key: getattr(said, key) for key in ("kubeconfig", "context", "namespace", "agent_namespace")}
+    return Believed(KubernetesOptions(**chosen), guards, ours=False)
 
 
 def where(state: Mapping[str, Any]) -> str:

@@ -10,8 +10,7 @@ from typing import Any
 
 from offbus_steps.nvsentinel.circuit_breaker import reset_of
 from offbus_steps.port import Ref
-from offbus_steps.residue.external_changes import BREAKER, CORDON, META
-from offbus_steps.residue.fingerprint import LEFT_BY_RUN
+from offbus_steps.residue.external_changes import BREAKER, CORDON, LEFT_BY_RUN, META
 
 __all__ = ["kubectl_fix"]
 

@@ -119,7 +119,8 @@ class KubernetesObjects(Objects):
     ) -> AsyncGenerator[ObjectList, None]:
         params = dict(selectors) | ({"limit": str(size)} if size else {})
         while True:
-            page = await self.api.json(Call("GET", collection(resource, namespace), params=params))
+            call = Call("GET", collection(resource, namespace), params=params)
+            page = await self.api.json(call, of_any_depth=True)
             meta = page["metadata"]
             # items of a list carry no kind of their own
             known = {"apiVersion": resource.api_version, "kind": resource.kind}

@@ -9,9 +9,6 @@ whose they are, anything of a responder's when it is not known where the run inj
 change nothing else is checked where they are sent (offbus_steps.residue.patching).
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -20,12 +17,14 @@ from typing import Any, Protocol, runtime_checkable
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_events
+from offbus_steps.residue.shown_values import OURS_PREFIX
 from offbus_steps.watch.node_history import Seen
 
 __all__ = [
     "BREAKER",
     "CONDITION",
     "CORDON",
+    "LEFT_BY_RUN",
     "META",
     "OURS",
     "PODS",
@@ -34,16 +33,12 @@ __all__ = [
     "NodeFault",
     "RecordsCause",
     "change_of_breaker",
+    "change_of_label",
     "external_change",
-    "shown_annotations",
-    "split_spec",
 ]
 
-OURS_PREFIX = "offbus.dev/"
-OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+")
-"""Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
-
 OURS, REST = "what drills set", "the rest of its spec"
+LEFT_BY_RUN = "left by this run"
 CORDON, TAINTS = "spec.unschedulable", "spec.taints"
 BREAKER = "circuit breaker tripped"
 META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
@@ -90,46 +85,30 @@ def change_of_breaker(item: str, after: Mapping[str, Any], recorded: Sequence[ob
     return "no fault of this run was there for that responder"
 
 
-def split_spec(spec: object) -> tuple[dict[str, Any], str]:
-    """A workload's spec as the values that a drill may set, by their path, and a digest of all the rest.
+@runtime_checkable
+class RecordsObject(Protocol):
+    """The record of an object that a run made or changed."""
 
-    Other values never leave this function: specs hold secrets.
+    kind: str
+    name: str
+    namespace: str
+
+
+def change_of_label(item: str, recorded: Sequence[object] | None) -> str | None:
+    """Why an object with the run's label is not the run's; None when it may be.
+
+    A label is anybody's to set, and the run's id is no secret. What the run, or a controller for it, has made is in a
+    namespace in which the run has made or changed something.
     """
-    ours: dict[str, Any] = {}
-    rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
-    return ours, _digest(rest)
-
-
-def shown_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
-    """Annotations; the values of those that neither a drill nor a responder sets as digests: some hold secrets."""
-    return {
-        name: value
-        if names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
-        else f"sha256:{_digest(str(value))}"
-        for name, value in annotations.items()
-    }
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _without_ours(value: object, path: str, ours: dict[str, Any]) -> object:
-    """`value` without what is ours, which goes into `ours`, and without what becomes empty by that."""
-    if isinstance(value, Mapping):
-        remaining = {key: _without_ours(one, f"{path}.{key}", ours) for key, one in value.items()}
-        return {key: one for key, one in remaining.items() if one not in ({}, [])}
-    if isinstance(value, list):
-        others: list[object] = []
-        for index, one in enumerate(value):
-            name = one.get("name") if isinstance(one, Mapping) else None
-            where = f"{path}[{index if name is None else name}]"
-            if isinstance(name, str) and OUR_NAMES.fullmatch(name):
-                ours[where.lstrip(".")] = one
-            elif (rest := _without_ours(one, where, ours)) not in ({}, []):
-                others.append(rest)
-        return others
-    return value
+    if recorded is None:
+        return None
+    touched = [one for one in recorded if isinstance(one, RecordsObject)]
+    spaces = {one.name if one.kind == "Namespace" else one.namespace for one in touched}
+    kind, _, where = item.removesuffix(LEFT_BY_RUN).strip().partition("/")
+    space = where.partition("/")[0]
+    if space in spaces:
+        return None
+    return "the run made no such namespace" if kind == "Namespace" else f"the run made nothing in {space}"
 
 
 def external_change(

@@ -9,6 +9,7 @@ offbus_steps.residue.external_changes tells which differences are not this run's
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from offbus_steps.access import access
@@ -22,13 +23,13 @@ from offbus_steps.residue.external_changes import (
     BREAKER,
     CONDITION,
     CORDON,
+    LEFT_BY_RUN,
     META,
     OURS,
     PODS,
     REST,
-    shown_annotations,
-    split_spec,
 )
+from offbus_steps.residue.shown_values import shown_annotations, split_spec
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.scope import pages_of
 from offbus_steps.workloads import pods
@@ -37,11 +38,10 @@ from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["FINGERPRINT_ACCESS", "LEFT_BY_RUN", "RUN_LABEL", "fingerprint"]
+__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
-LEFT_BY_RUN = "left by this run"
 FINGERPRINT_ACCESS = access("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
 
 OWNED_BY_THE_PLATFORM = (
@@ -77,7 +77,7 @@ async def _taken(
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
     for kind in WORKLOAD_KINDS:
-        for obj in await _listed(objects, kind):
+        for obj in await _listed(objects, kind, guards.searched):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 ref = Ref.of({**obj, "kind": kind})
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
@@ -85,8 +85,11 @@ async def _taken(
         items[f"{state} {BREAKER}"] = True
     items.update(await _pods(objects, guards, whole=whole))
     for kind in ALLOWED_KINDS:
-        for obj in await _listed(objects, kind, labels=f"{RUN_LABEL}={run}"):
-            items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
+        spaces = ("",) if kind == "Namespace" else guards.searched
+        for obj in await _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}"):
+            meta = obj["metadata"]
+            if guards.allows_namespace(meta.get("namespace") or meta["name"]):
+                items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
     return items
 
 
@@ -112,12 +115,15 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
         )
 
 
-async def _listed(objects: Objects, kind: str, labels: str = "") -> Iterable[Object]:
-    """All objects of a kind; none when the cluster does not serve it."""
+async def _listed(
+    objects: Objects, kind: str, namespaces: Iterable[str] = ("",), labels: str = ""
+) -> Iterable[Object]:
+    """All objects of a kind in these namespaces; none when the cluster does not serve it."""
     try:
-        return (await objects.list(kind, labels=labels)).items
+        lists = [await objects.list(kind, namespace=one, labels=labels) for one in namespaces]
     except (NotFound, Invalid):
         return ()
+    return chain.from_iterable(one.items for one in lists)
 
 
 async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from offbus.errors import StepError, StepFailed
 from offbus_steps.port import Conflict, Object, Objects, Ref
-from offbus_steps.residue.external_changes import split_spec
+from offbus_steps.residue.shown_values import split_spec
 from offbus_steps.workloads.fields import Field, apply, merge_patch, plan
 
 __all__ = ["MORE_CHANGED", "change", "patch_fields", "rest_of"]

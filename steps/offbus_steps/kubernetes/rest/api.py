@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import anyio
 
 from offbus_steps.kubernetes.rest.connection import Connection
+from offbus_steps.kubernetes.rest.deep_json import parsed
 from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.port import Forbidden, Object, PortError, Unavailable
@@ -80,12 +81,14 @@ class Api:
     connection: Connection
     pace: Pace
 
-    async def json(self, call: Call) -> Object:
-        """The object in the answer. Raises PortError."""
+    async def json(self, call: Call, *, of_any_depth: bool = False) -> Object:
+        """The object in the answer; with `of_any_depth`, without what it nests too deeply. Raises PortError."""
         answer = await self.ask(call)
         try:
-            found: Object = json.loads(answer.body)
-        except (ValueError, RecursionError) as err:
+            found: Object = parsed(answer.body) if of_any_depth else json.loads(answer.body)
+        except RecursionError as err:
+            raise PortError(f"{call}: the answer is nested too deeply to be read") from err
+        except ValueError as err:
             raise PortError(f"{call}: the answer is not JSON: {answer.body[:200]!r}") from err
         return found
 

@@ -13,7 +13,6 @@ they assume the server will send any BOOKMARK event during a session" (metav1.Li
 watch from no version gets none. `timeoutSeconds` is kept by every server, "regardless of any activity or inactivity".
 """
 
-import json
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -23,6 +22,7 @@ from typing import Any
 import anyio
 
 from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.deep_json import parsed
 from offbus_steps.kubernetes.rest.errors import error_of
 from offbus_steps.port import Silent, Unavailable, WatchEvent, WatchType
 from offbus_steps.text_lines import LineTooLong, lines_of
@@ -84,8 +84,8 @@ async def _one_connection(
 
 def _event(call: Call, line: str) -> WatchEvent:
     try:
-        event: dict[str, Any] = json.loads(line)
-    except (ValueError, RecursionError) as err:  # the connection was cut in the middle of a line
+        event: dict[str, Any] = parsed(line.encode())
+    except ValueError as err:  # the connection was cut in the middle of a line
         raise Unavailable(f"{call}: the watch broke off within an event") from err
     found = event["object"]
     if event["type"] == "ERROR":
