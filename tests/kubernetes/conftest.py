@@ -1,7 +1,7 @@
 """A lone API server for all tests here, and ports to it. Without its programs the tests are skipped, saying why."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,9 +9,9 @@ import anyio
 import pytest
 import yaml
 
-from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE, KubernetesPort
 from offbus_steps.kubernetes.rest import watch_stream
-from offbus_steps.port import Ref
+from offbus_steps.port import Conflict, Ref
 from tests.kits import REPOSITORY
 from tests.kits.kubernetes.definitions import define
 from tests.kits.kubernetes.kubernetes_world import PortFor, Users, port_to, server_of_its_own
@@ -77,6 +77,15 @@ async def namespace(port: KubernetesPort) -> str:
     for one in (name, f"{name}-b"):
         await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
     return name
+
+
+@pytest.fixture
+async def agent_namespace(port: KubernetesPort) -> str:
+    """The namespace in which agents, Lease and records usually are; nothing deletes namespaces here."""
+    with suppress(Conflict):
+        meta = {"name": AGENT_NAMESPACE}
+        await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    return AGENT_NAMESPACE
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ pytestmark = pytest.mark.anyio
 
 Runs = Callable[..., RunRecorder]
 GUARDS = ClusterGuards()
-AGENTS = KubernetesOptions().agent_namespace
 RECORD: Any = {
     "seq": 9,
     "kind": "undo_recorded",
@@ -130,7 +129,12 @@ async def test_a_run_that_leaves_something_is_taken_over(
 
 
 async def test_a_run_of_somebody_elses_takes_no_lease_of_its_own(
-    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str, run_dir: Path
+    options: KubernetesOptions,
+    runs: Runs,
+    port: KubernetesPort,
+    namespace: str,
+    agent_namespace: str,
+    run_dir: Path,
 ) -> None:
     """Neither in a namespace that its journal chooses, nor for as long as that says."""
     state: dict[str, Any] = {
@@ -145,10 +149,9 @@ async def test_a_run_of_somebody_elses_takes_no_lease_of_its_own(
                 pytest.fail("it opened")
         with pytest.raises(NotFound):
             await port.objects.get(Ref("Lease", LEASE, namespace))
-        await port.objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS}})
-        state["options"]["agent_namespace"] = AGENTS
+        state["options"]["agent_namespace"] = agent_namespace
         async with KUBERNETES.opener.reopen(state, runs(epoch=3), run_dir=str(run_dir)) as cluster:
-            lease = await port.objects.get(Ref("Lease", LEASE, AGENTS))
+            lease = await port.objects.get(Ref("Lease", LEASE, agent_namespace))
             assert lease["spec"]["leaseDurationSeconds"] == KubernetesOptions().lease_s
             await cluster.close(finished=True)
 
