@@ -23,6 +23,7 @@ __all__ = [
     "Intent",
     "Leftover",
     "MayMissChanges",
+    "OnlyLooks",
     "Opener",
     "Options",
     "OwnsRun",
@@ -220,6 +221,25 @@ class Opener(Protocol):
 
     def identity(self, options: Any) -> str:
         """Names the environment, so that two runs in it exclude each other ("local:/path", "kubernetes:ctx")."""
+
+
+@runtime_checkable
+class OnlyLooks(Protocol):
+    """An opener that can open its environment only to look at it. Optional: without it, a look opens as a run does.
+
+    Nothing is taken, stored, noted, started for good or ended: the environment is left as it was found. Raises
+    CouldNotRun while another run changes it.
+    """
+
+    def look(
+        self, options: Any, guards: Any, run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """As `Opener.open`, for the fingerprint alone."""
+
+    def look_again(
+        self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """As `Opener.reopen`, for the fingerprint alone. The state is hostile input."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,20 @@ class LocalOpener:
 
         return reopen_local(state, run, run_dir)
 
+    def look(
+        self, options: LocalOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Use a running sandbox, or start one that ends afterwards (offbus.environment.OnlyLooks)."""
+        return self.open(options, guards, run, run_dir=run_dir)
+
+    def look_again(
+        self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Connect to a run's sandbox, which ends afterwards if it was started for this."""
+        from offbus_sandbox.local.open import look_again
+
+        return look_again(state, run, run_dir)
+
     def identity(self, options: LocalOptions) -> str:
         """The sandbox's: two runs exclude each other in one sandbox; a run's own sandbox has no other user."""
         from offbus_sandbox.local.sandbox_choice import identity

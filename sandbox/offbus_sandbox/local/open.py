@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 import offbus
 from offbus.environment import Environment, Leftover, RunHandle
 from offbus.errors import CouldNotRun, EnvironmentGone
@@ -32,7 +34,7 @@ from offbus_steps.failed_open import leftover_after
 from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
 
-__all__ = ["observed_local", "open_local", "reopen_local"]
+__all__ = ["look_again", "observed_local", "open_local", "reopen_local"]
 
 
 @asynccontextmanager
@@ -82,22 +84,16 @@ async def reopen_local(state: Mapping[str, Any], run: RunHandle, run_dir: str) -
     Raises EnvironmentGone when the sandbox was taken down meanwhile, with everything that the run did in it;
     CouldNotRun for a sandbox that is not for this recovery to start or end.
     """
-    chosen = ChosenSandbox.of(state)
-    refuse_gone(chosen, state)
-    refuse_others(chosen, Path(run_dir))
+    chosen = _known(state, run_dir)
     if chosen.own and not state.get("served", True):
         yield Unserved(chosen, run, Path(run_dir))
         return
     with chosen.used(run_dir):
-        revived = not is_running(chosen.layout)
-        if revived:
-            run.progress("starting the local environment again")
-            await start(chosen.layout, chosen.config)
-        guards = ClusterGuards.model_validate(state["guards"])
+        revived = await _running(chosen, run)
         try:
             async with LocalPort(chosen.layout.api) as port:
                 await refuse_another(chosen, port, state)
-                ends = chosen.own or revived
+                guards, ends = ClusterGuards.model_validate(state["guards"]), chosen.own or revived
                 async with connected(chosen, port, guards, run, Path(run_dir), ends=ends) as cluster:
                     yield cluster
         except EnvironmentGone:
@@ -116,6 +112,45 @@ async def observed_local(options: LocalOptions) -> AsyncIterator[Observed]:
     chosen = ChosenSandbox.choose(options, Path())
     async with LocalPort(chosen.layout.api) as port:
         yield Observed(port, f"a local sandbox of offbus {offbus.__version__}")
+
+
+@asynccontextmanager
+async def look_again(state: Mapping[str, Any], run: RunHandle, run_dir: str) -> AsyncIterator[Environment]:
+    """Connect to a run's sandbox to look at it: it is left running or ended, as it was found, its files where they are.
+
+    Raises as `reopen_local` does, and CouldNotRun for a sandbox that never opened.
+    """
+    chosen = _known(state, run_dir)
+    if chosen.own and not state.get("served", True):
+        raise CouldNotRun("the local environment never opened: there is nothing to compare")
+    with chosen.used(run_dir):
+        revived = await _running(chosen, run)
+        try:
+            async with LocalPort(chosen.layout.api) as port:
+                await refuse_another(chosen, port, state)
+                guards = ClusterGuards.model_validate(state["guards"])
+                async with connected(chosen, port, guards, run, Path(run_dir), ends=False) as cluster:
+                    yield cluster
+        finally:
+            if revived:
+                with anyio.CancelScope(shield=True):
+                    await stop(chosen.layout)
+
+
+def _known(state: Mapping[str, Any], run_dir: str) -> ChosenSandbox:
+    chosen = ChosenSandbox.of(state)
+    refuse_gone(chosen, state)
+    refuse_others(chosen, Path(run_dir))
+    return chosen
+
+
+async def _running(chosen: ChosenSandbox, run: RunHandle) -> bool:
+    """Start its supervisor if that has ended; whether it had."""
+    if is_running(chosen.layout):
+        return False
+    run.progress("starting the local environment again")
+    await start(chosen.layout, chosen.config)
+    return True
 
 
 async def end_unopened(chosen: ChosenSandbox, run: str, run_dir: Path) -> list[Leftover]:

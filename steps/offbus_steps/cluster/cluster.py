@@ -163,11 +163,12 @@ async def open_cluster(
     on_close: OnClose | None = None,
     extra_fingerprint: ExtraFingerprint | None = None,
     clock: Callable[[], int] = now_ns,
+    kind: type[Cluster] = Cluster,
 ) -> AsyncIterator[Cluster]:
-    """Open a cluster for a run or a recovery. Raises PortError when its nodes cannot be listed."""
+    """Open a cluster for a run, a recovery or a look. Raises PortError when its nodes cannot be listed."""
     with ungrouped():
         async with anyio.create_task_group() as tasks:
-            cluster = Cluster(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
+            cluster = kind(port, run, guards, Background(tasks, run), on_close, extra_fingerprint, clock)
             await cluster.start()
             yield cluster
             tasks.cancel_scope.cancel()

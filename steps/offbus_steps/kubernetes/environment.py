@@ -36,6 +36,22 @@ class KubernetesOpener:
 
         return reopen_kubernetes(state, run, Path(run_dir))
 
+    def look(
+        self, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Connect, and take and store nothing (offbus.environment.OnlyLooks)."""
+        from offbus_steps.kubernetes.look import look_at
+
+        return look_at(options, guards, run)
+
+    def look_again(
+        self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str
+    ) -> AbstractAsyncContextManager[Environment]:
+        """Connect as a run did, and take and store nothing."""
+        from offbus_steps.kubernetes.look import look_again
+
+        return look_again(state, run, Path(run_dir))
+
     def where(self, state: Mapping[str, Any]) -> str:
         """The context, and the namespace of agents and Lease (offbus.environment.SaysWhere)."""
         from offbus_steps.kubernetes.journaled_state import where

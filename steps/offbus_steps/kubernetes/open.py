@@ -28,7 +28,7 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.failed_open import leftover_after
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.journaled_state import believed, journaled
-from offbus_steps.kubernetes.kubectl_fixes import kubectl_fix
+from offbus_steps.kubernetes.look import SeenCluster
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import RunLease, holder_of
 from offbus_steps.kubernetes.ownership.run_records import RunRecords
@@ -65,7 +65,7 @@ class Ownership:
         await self.lease.give_up()
 
 
-class KubernetesCluster(Cluster):
+class KubernetesCluster(SeenCluster):
     """A cluster that stores the run's events and knows its owner (offbus.environment: PersistsEvents, OwnsRun)."""
 
     def __init__(
@@ -78,10 +78,6 @@ class KubernetesCluster(Cluster):
     ) -> None:
         super().__init__(port, run, guards, tasks)
         self._ownership = ownership
-
-    def fix(self, item: str, before: Any) -> str | None:
-        """The command that makes an item of the fingerprint as it was (`SuggestsFixes`)."""
-        return kubectl_fix(item, before)
 
     async def may_change(self) -> None:
         """Raises StepError when a fault's lease or the run itself was lost: called before every effect."""

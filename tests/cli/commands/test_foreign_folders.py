@@ -76,7 +76,11 @@ def test_its_plan_is_shown_and_nothing_is_written(
     for wanted in (folder.path, "all"):
         done = commands.call("recover", wanted, "--plan")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines()[1:] == ["  restore f (disarm)", "  restore more (restore)"]
+        assert done.stdout.splitlines()[1:] == [
+            "  restore f (disarm)",
+            "  restore more (restore)",
+            "  in the environment world",
+        ]
     assert contents(folder) == before
 
 

@@ -10,6 +10,7 @@ import anyio
 import pytest
 from pydantic import ValidationError
 
+from offbus.environment import OnlyLooks
 from offbus.errors import CouldNotRun
 from offbus.journal.reader import read_journal
 from offbus.journal.writer import JournalWriter
@@ -115,14 +116,43 @@ async def test_a_recovery_starts_a_supervisor_that_was_killed(
     async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)) as cluster:
         assert isinstance(cluster, Cluster)
         await cluster.close(finished=False)
-    for process in leftovers(layout):
-        if "offbus_sandbox.supervisor" in process.command():
-            os.kill(process.id.pid, signal.SIGKILL)
-            await wait_gone(process.id)
+    await kill_supervisor(layout)
     async with LOCAL.opener.reopen(journaled_state(run_dir), handle(2), run_dir=str(run_dir)) as again:
         assert (await again.fingerprint())["Sandbox stray processes"] == []
         await again.close(finished=True)
     assert leftovers(layout) == []
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["it runs", "its supervisor was killed"])
+async def test_a_look_leaves_a_sandbox_as_it_was_found(
+    run_dir: Path, handle: Callable[..., RunRecorder], *, runs: bool
+) -> None:
+    layout = Layout.of(own_of(run_dir))
+    async with LOCAL.opener.open(SMALL, ClusterGuards(), handle(), run_dir=str(run_dir)) as cluster:
+        assert isinstance(cluster, Cluster)
+        before = await cluster.fingerprint()
+        await cluster.close(finished=False)
+    state = journaled_state(run_dir)
+    if not runs:
+        await kill_supervisor(layout)
+    assert isinstance(LOCAL.opener, OnlyLooks)
+    for finished in (False, True):
+        async with LOCAL.opener.look_again(state, handle(2), run_dir=str(run_dir)) as seen:
+            assert await seen.fingerprint() == before
+            await seen.close(finished=finished)
+        assert is_running(layout) is runs
+    assert journaled_state(run_dir) == state
+    async with LOCAL.opener.reopen(state, handle(2), run_dir=str(run_dir)) as again:
+        assert await again.fingerprint() == before
+        await again.close(finished=True)
+    assert leftovers(layout) == []
+
+
+async def kill_supervisor(layout: Layout) -> None:
+    for process in leftovers(layout):
+        if "offbus_sandbox.supervisor" in process.command():
+            os.kill(process.id.pid, signal.SIGKILL)
+            await wait_gone(process.id)
 
 
 async def test_a_start_that_fails_is_journaled_first_and_leaves_nothing(

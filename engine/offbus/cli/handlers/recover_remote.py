@@ -22,6 +22,7 @@ from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.recovery.import_run import bring_here
+from offbus.run_origin import forget_notes
 from offbus.runs import default_runs, runs_in
 
 __all__ = ["recover_from"]
@@ -70,7 +71,11 @@ def _show(run: UnfinishedRun) -> Exit:
         return Exit.COULD_NOT_RUN
     if run.events:
         with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
-            show_folder(bring_here(Path(scratch), run))
+            folder = bring_here(Path(scratch), run)
+            try:
+                show_folder(folder)
+            finally:
+                forget_notes(folder.path)
     return Exit.PASSED
 
 
@@ -85,5 +90,6 @@ def _recover(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
     try:
         return recover_folder(base, folder, settle=settle)
     except OffbusError:
+        forget_notes(folder.path)
         shutil.rmtree(folder.path)
         raise

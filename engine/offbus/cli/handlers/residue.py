@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import anyio
 
 from offbus.cli.output import say
-from offbus.environment import Environment, RunHandle
+from offbus.environment import Environment, OnlyLooks, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.files import read_bounded
@@ -66,9 +66,9 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
             raise CouldNotRun(f"run {folder.id} never opened an environment: there is nothing to compare")
         if before is None:
             raise CouldNotRun(f"run {folder.id} took no fingerprint before its first step")
-        opener = installed().environment_type(name).opener
+        opener: Any = installed().environment_type(name).opener
         finished = plan.finished
-        opening = partial(opener.reopen, state)
+        opening = partial(opener.look_again if isinstance(opener, OnlyLooks) else opener.reopen, state)
         found = _look(
             name,
             opening,
@@ -86,7 +86,9 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
     kind, options = named_options(name, sets, installed())
     before = _saved(against) if against is not None else {}
     with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
-        opening = partial(kind.opener.open, options, kind.guards())
+        opener: Any = kind.opener
+        look = opener.look if isinstance(opener, OnlyLooks) else opener.open
+        opening = partial(look, options, kind.guards())
         if save is None:
             return _tell(
                 _look(

@@ -118,14 +118,11 @@ class RunLease:
         `former` is the holder whose journal lock we hold, so it is dead; `expired` is the version that we watched
         unrenewed for its whole duration. Any other is watched for that long here.
         """
-        try:
-            found = await self._objects.get(self._ref)
-        except NotFound:
+        found = await self.read()
+        if found is None:
             if expired:
-                raise TakenOver(f"run {self.run} has just been finished") from None
+                raise TakenOver(f"run {self.run} has just been finished")
             return await self.take()
-        if run_in(found) != self.run:
-            raise self._taken(found)
         known = holder_in(found) == former or found["metadata"]["resourceVersion"] == expired
         if not known:
             found = await self._until_expired(found)
@@ -134,6 +131,16 @@ class RunLease:
             await self._write(found["metadata"]["resourceVersion"], asked)
         except (Conflict, NotFound) as err:
             raise TakenOver(f"another process has just taken over run {self.run}") from err
+
+    async def read(self) -> Object | None:
+        """The Lease as it is, None for none. Raises CouldNotRun when another run holds it."""
+        try:
+            found = await self._objects.get(self._ref)
+        except NotFound:
+            return None
+        if run_in(found) != self.run:
+            raise self._taken(found)
+        return found
 
     async def keep(self, lost: Callable[[str], None]) -> None:
         """Keep renewing it. Calls `lost` when it is no longer ours (then returns), or could not be renewed."""
