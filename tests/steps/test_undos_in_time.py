@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from offbus_sandbox.store.history import Change
+from offbus_steps.deploy.collect import collect
 from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
 from offbus_steps.port import Object, Ref, WatchType
 from offbus_steps.prepare.replace_pods import FIRST_PAUSE_S, LONGEST_PAUSE_S
@@ -18,7 +20,7 @@ from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.fields import apply, merge_patch, plan
 from offbus_steps.workloads.shim_mounts import LIBRARY
 from tests.kits.steps.faults import TARGET
-from tests.kits.steps.timed_port import TimedPort, deployment, pod, put, timed_bench
+from tests.kits.steps.timed_port import TimedObjects, TimedPort, deployment, pod, put, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile
 
 ENV = ("spec", "template", "spec", "containers", ("name", "main"), "env", ("name", "LD_PRELOAD"))
@@ -110,6 +112,89 @@ async def test_logs_that_do_not_come_are_left_behind(tmp_path: Path) -> None:
         result = await one.undo(CollectEvidence(target=TARGET, folder=str(tmp_path)))
         assert anyio.current_time() == WITHIN_S
         assert result.evidence["missing"] == [f"no answer within {WITHIN_S:g} s"]
+
+
+class Telling(TimedObjects):
+    """Pods whose logs are all the same."""
+
+    def __init__(self, objects: TimedObjects, log: str) -> None:
+        self.__dict__ = objects.__dict__
+        self._log = log
+
+    async def logs(
+        self, pod: Ref, *, container: str = "", previous: bool = False, tail: int | None = None
+    ) -> str:
+        return self._log
+
+
+HOSTILE_LOGS = {
+    "queries": "?a=" * 500_000,
+    "tokens": "?token=$" * 200_000,
+    "many lines": "\n" * 16_000_000,
+    "words": "value-0001 " * 150_000,
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("log", HOSTILE_LOGS.values(), ids=HOSTILE_LOGS)
+@in_virtual_time
+async def test_whatever_a_pod_prints_other_tasks_run_while_it_is_read(tmp_path: Path, log: str) -> None:
+    talker = pod("web-1", "web", "node-1")
+    keys = [{"name": f"KEY_{number}", "value": f"value-{number:04}"} for number in range(300)]
+    talker["spec"]["containers"][0]["env"] = keys
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with timed_bench(tmp_path, deployment("web", 1), talker) as (one, port):
+        port.objects = Telling(port.objects, log)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(take_turns)
+            result = await one.undo(CollectEvidence(target=TARGET, folder=str(tmp_path)))
+            tasks.cancel_scope.cancel()
+    assert result.evidence["missing"] == []
+    assert turns >= len(keys)
+    assert (
+        "value-0" not in (tmp_path / "collected" / TARGET.namespace / TARGET.name / "web-1.log").read_text()
+    )
+
+
+@pytest.mark.timeout(60)
+@in_virtual_time
+async def test_a_pod_that_is_too_large_is_not_looked_at_and_its_log_not_written(tmp_path: Path) -> None:
+    large = pod("web-1", "web", "node-1")
+    large["spec"]["containers"][0]["args"] = ["a"] * 300_000
+    async with timed_bench(tmp_path, deployment("web", 1), large, pod("web-2", "web", "node-1")) as (
+        one,
+        port,
+    ):
+        port.objects = Telling(port.objects, "hello\n")
+        result = await one.undo(CollectEvidence(target=TARGET, folder=str(tmp_path)))
+    assert result.evidence["missing"] == ["web-1.yaml: it is too large"]
+    assert set(result.evidence["files"]) == {"workload.yaml", "web-2.yaml", "web-2.log", "events.yaml"}
+
+
+@in_virtual_time
+async def test_the_bound_of_the_collection_ends_it_between_any_two_steps(tmp_path: Path) -> None:
+    talker = pod("web-1", "web", "node-1")
+    async with timed_bench(tmp_path, deployment("web", 1), talker) as (one, port):
+        port.objects = Telling(port.objects, HOSTILE_LOGS["queries"])
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(cancel_after_turns, scope, 10)
+                await collect(one.cluster, TARGET, tmp_path)
+    assert scope.cancelled_caught
+    assert not (tmp_path / "collected" / TARGET.namespace / TARGET.name / "web-1.log").exists()
+
+
+async def cancel_after_turns(scope: anyio.CancelScope, turns: int) -> None:
+    for _ in range(turns):
+        await anyio.lowlevel.checkpoint()
+    scope.cancel()
 
 
 class Recreating:
