@@ -7,6 +7,10 @@ one. Secrets and ConfigMaps are never read; what manifests hold of secrets is le
 events (offbus_steps.deploy.redaction), which are therefore read after all manifests. Files are 0600. What cannot be
 collected is listed in the result and stops nothing: evidence must not get in the way of an undo. No link is
 followed: the folder may have come from elsewhere.
+
+It runs while faults are undone, on the loop that undoes them, and reads what the target's pods wrote. So nothing larger
+than LARGEST_OBJECT and LARGEST_FILE is looked at, and other tasks run, and a cancellation comes, between any two steps.
+Logs and events of a pod whose manifest was too large are not written: nobody knows which secrets they repeat.
 """
 
 import errno
@@ -15,10 +19,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import anyio.lowlevel
 
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.deploy.redaction import Redaction, TooManyValues
+from offbus_steps.deploy.redaction import BOOKKEEPING, Redaction, Steps, TooManyValues
 from offbus_steps.port import NotFound, Object, PortError, Ref
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.gpus import gpu_containers, main_container
@@ -27,9 +33,15 @@ from offbus_steps.workloads.target import Target
 
 __all__ = ["Collected", "collect"]
 
+T = TypeVar("T")
 MOST_PODS = 64
 LOG_LINES = 5000
 LARGEST_FILE = 1 << 20
+LARGEST_OBJECT = 1 << 17
+"""Characters; a pod has some ten thousand."""
+MOST_FIELDS = 8192
+"""Values in an object, at any depth; a pod has a few hundred."""
+DEEPEST = 64
 
 
 @dataclass(slots=True)
@@ -47,17 +59,21 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
     try:
         collector = _Collector(cluster, target, folder, done)
         try:
-            collector.manifest("workload.yaml", await cluster.port.objects.get(target.ref))
+            await collector.manifest("workload.yaml", await cluster.port.objects.get(target.ref))
         except PortError as err:
             collector.lacks(str(target), err)
+        known: list[Object] = []
         for pod in (found := await collector.pods())[:MOST_PODS]:
             manifest = {"apiVersion": "v1", "kind": "Pod", **pod}
-            collector.manifest(f"{pod['metadata']['name']}.yaml", manifest)
-        for pod in found[:MOST_PODS]:
+            if await collector.manifest(f"{pod['metadata']['name']}.yaml", manifest):
+                known.append(pod)
+        for pod in known:
             await collector.logs(pod)
         if len(found) > MOST_PODS:
             done.missing.append(f"{len(found) - MOST_PODS} more pods")
-        await collector.events({pod["metadata"]["name"] for pod in found} | {target.name})
+        await collector.events(
+            {pod["metadata"]["name"] for pod in (*known, *found[MOST_PODS:])} | {target.name}
+        )
     finally:
         os.close(folder)
     return done
@@ -120,14 +136,20 @@ class _Collector:
             self.lacks("events", err)
             return
         ours = [one for one in listed if (one.get("involvedObject") or {}).get("name") in names]
-        self.manifest("events.yaml", {"events": ours})
+        text, more = "events:\n" if ours else "events: []\n", 0
+        for one in ours:
+            entry = await self._yaml([one]) if len(text) < LARGEST_FILE else ""
+            text += entry
+            more += not entry
+        self._write("events.yaml", text.encode()[:LARGEST_FILE])
+        if more:
+            self.done.missing.append(f"{more} more events")
 
     async def _log(self, ref: Ref, container: str, name: str, *, previous: bool) -> None:
         logs = self.cluster.port.objects.logs
         try:
-            text = self.redaction.text(
-                await logs(ref, container=container, previous=previous, tail=LOG_LINES)
-            )
+            read = await logs(ref, container=container, previous=previous, tail=LOG_LINES)
+            text = await _in_turn(self.redaction.masking(_last_lines(read, LARGEST_FILE)))
         except NotFound:
             return  # it never ran, or its node has deleted it
         except (PortError, TooManyValues) as err:
@@ -135,11 +157,26 @@ class _Collector:
             return
         self._write(name, text.encode(errors="replace")[-LARGEST_FILE:])
 
-    def manifest(self, name: str, obj: Mapping[str, Any]) -> None:
-        """Write an object, without its secrets: those are masked in whatever is written from then on."""
+    async def manifest(self, name: str, obj: Mapping[str, Any]) -> bool:
+        """Write an object, without its secrets: those are masked in whatever is written from then on.
+
+        Whether it was: not when it is too large.
+        """
+        text = await self._yaml(obj)
+        if text:
+            self._write(name, text.encode()[:LARGEST_FILE])
+        else:
+            self.done.missing.append(f"{name}: it is too large")
+        return bool(text)
+
+    async def _yaml(self, obj: Any) -> str:
+        """Without secrets; "" for what is too large."""
         import yaml
 
-        self._write(name, yaml.safe_dump(self.redaction.object(obj), sort_keys=False).encode()[:LARGEST_FILE])
+        await anyio.lowlevel.checkpoint()
+        if _is_too_large(obj):
+            return ""
+        return yaml.safe_dump(await _in_turn(self.redaction.cleaning(obj)), sort_keys=False)
 
     def _write(self, name: str, content: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -154,3 +191,45 @@ class _Collector:
     def lacks(self, what: str, err: Exception) -> None:
         """Something could not be collected; it goes on without."""
         self.done.missing.append(f"{what}: {getattr(err, 'message', err)}")
+
+
+async def _in_turn(steps: Steps[T]) -> T:
+    """What the steps make; other tasks run between them."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            made: T = end.value
+            return made
+        await anyio.lowlevel.checkpoint()
+
+
+def _last_lines(text: str, most: int) -> str:
+    """At most so many characters, from the beginning of a line; of one line that is longer, its beginning."""
+    if len(text) <= most:
+        return text
+    start = text.find("\n", len(text) - most) + 1
+    if start in (0, len(text)):
+        start = text.rfind("\n", 0, len(text) - most) + 1
+    return text[start : start + most]
+
+
+def _is_too_large(obj: Any) -> bool:
+    """Whether it is more than is looked at; known without looking at more."""
+    characters, values = 0, 0
+    inner = [(obj, 0)]
+    while inner:
+        one, depth = inner.pop()
+        values += 1
+        if isinstance(one, Mapping):
+            characters += sum(map(len, one))
+            one = [value for key, value in one.items() if key not in BOOKKEEPING]
+        if isinstance(one, list):
+            if depth == DEEPEST or values + len(inner) + len(one) > MOST_FIELDS:
+                return True
+            inner += [(value, depth + 1) for value in one]
+        elif isinstance(one, str):
+            characters += len(one)
+        if characters > LARGEST_OBJECT:
+            return True
+    return False

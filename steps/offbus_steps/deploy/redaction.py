@@ -8,12 +8,17 @@ configurations in strings lose what offbus_steps.deploy.secrets_in_text finds in
 What was taken out is learnt, and masked where else it stands: in logs, events and messages, also as JSON or a URL
 escapes it. A short or an everyday value is masked only if its name sounds secret: a log without its every "main" and
 "1" tells nothing, and hides nothing either.
+
+Whoever writes a pod's log or its manifest chooses what is read here, while faults are undone. So no reader goes twice
+over what it has read, lines have a length, and the work is done in steps: of what the caller bounds, each is short, and
+whoever drives them can stop between any two. No cut of a line shows a part of a secret.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from offbus.userinfo import userinfos, without_userinfo
@@ -32,14 +37,19 @@ from offbus_steps.deploy.secrets_in_text import (
     secrets_of_words,
 )
 
-__all__ = ["LEFT_OUT", "Redaction", "TooManyValues"]
+__all__ = ["BOOKKEEPING", "LEFT_OUT", "LONGEST_LINE", "Redaction", "Steps", "TooManyValues"]
 
 MOST_VALUES = 1000
 """Each is looked for in each text. A target's pods have a few dozen."""
+LONGEST_LINE = 16 * 1024
+"""Characters of a line of a log or a message; Docker and containerd split longer ones themselves."""
+PART = 1 << 16
+"""Characters that are searched in one step, where each look at them is dear."""
 SHORTEST, SHORTEST_UNSURE, STANDS_ALONE = 3, 8, 8
 """Characters: what is masked of a name that sounds secret; of any other; what is masked inside of longer words, too."""
 
-_BOOKKEEPING = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
+BOOKKEEPING = frozenset({"managedFields", "kubectl.kubernetes.io/last-applied-configuration"})
+"""Fields that tell nothing of their own; they are left out."""
 _ENV_MAPS = frozenset({"env", "envs", "environment"})
 _PROSE = frozenset({"message", "note"})
 """Fields with a text that a program wrote: a container's last words, an event."""
@@ -50,9 +60,16 @@ _SELECTORS = frozenset({"key", "keys"})
 _AUTHORIZATION = re.compile(
     r"""(?i)(?:authorization["']?\s*[:=]\s*["']?(?:[a-z]+\s+)?|\bbearer\s+)([\w.~+/:=-]{8,})"""
 )
+_TOO_LONG = re.compile(rf"(?m)^[^\n]{{{LONGEST_LINE}}}([^\n]+)")
+"""A line, with what is too much of it."""
 _LISTED = re.compile(r"[,&]\s*(?:[\w.-]+=)?|^[\w.-]+=(?=.)")
 """Between the values of a list or a query."""
 _PLAIN_WORDS = re.compile(r"/?[a-z]+(?:[-_./: ][a-z]+)*/?|[0-9.,:%]+")
+
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work in steps: what it makes is its return value."""
 
 
 class TooManyValues(Exception):
@@ -64,44 +81,56 @@ class Redaction:
 
     def __init__(self) -> None:
         self._values: set[str] = set()
+        self._prose: list[tuple[Any, Any]] = []
+        """Containers in the copy that is being made, and the keys of their texts that are not masked yet."""
 
     def object(self, value: Any) -> Any:
-        """A copy of a JSON value without the server's bookkeeping and without secrets, which are learnt."""
-        self._cleaned(value, "")  # a message may stand before the value that it repeats
-        return self._cleaned(value, "")
+        """`cleaning`, to its end."""
+        return _done(self.cleaning(value))
 
     def text(self, text: str) -> str:
+        """`masking`, to its end."""
+        return _done(self.masking(text))
+
+    def cleaning(self, value: Any) -> Steps[Any]:
+        """A copy of a JSON value without the server's bookkeeping and without secrets, which are learnt."""
+        self._prose = []
+        made = self._cleaned(value, "")
+        yield
+        for holder, key in self._prose:  # last: a message may stand before the value that it repeats
+            known = len(self._values) <= MOST_VALUES
+            holder[key] = (yield from self.masking(holder[key])) if known else LEFT_OUT
+        return made
+
+    def masking(self, text: str) -> Steps[str]:
         """A log or a message without what was learnt, credentials and userinfo. Raises TooManyValues."""
         if len(self._values) > MOST_VALUES:
             raise TooManyValues(f"more than {MOST_VALUES} values would have to be masked")
-        text = _AUTHORIZATION.sub(_masked_group, without_userinfo(text))
-        text = _without(text, secret_queries(text))
-        for value in sorted(self._values, key=len, reverse=True):
-            if value not in text:
-                continue
-            if len(value) < STANDS_ALONE:
-                text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", LEFT_OUT, text)
-            else:
-                text = text.replace(value, LEFT_OUT)
-        return text
+        text = without_userinfo(text)
+        yield
+        found = [one.span(1) for one in _AUTHORIZATION.finditer(text)]
+        for start in range(0, len(text), PART):
+            yield
+            found += [(one.start, one.end) for one in secret_queries(text, start, start + PART)]
+        for value in self._values:
+            yield
+            found += _occurrences(value, text)
+        yield
+        return _without(text, found, cut=True)
 
     def _cleaned(self, value: Any, key: str) -> Any:
         if isinstance(value, Mapping):
             return self._fields(value, key)
         if isinstance(value, list):
             words = [self._cleaned(one, key) for one in value]
-            if not all(isinstance(one, str) for one in words):
-                return words
-            # A command line, without the values of `--hf-token X`; those within a word are out already.
-            found: dict[int, list[Secret]] = {}
-            for number, one in secrets_of_words(words):
-                found.setdefault(number, []).append(one)
-            return [self._taken_out(word, found.get(number, [])) for number, word in enumerate(words)]
-        if not isinstance(value, str):
-            return value
-        if key in _PROSE:
-            return self.text(value) if len(self._values) <= MOST_VALUES else LEFT_OUT
-        return self._line(value)
+            if key in _PROSE:
+                self._prose += [(words, number) for number, one in enumerate(words) if isinstance(one, str)]
+            elif all(isinstance(one, str) for one in words):
+                # a command line, without the values of `--hf-token X`; those within a word are out already
+                for number, found in groupby(secrets_of_words(words.copy()), key=lambda one: one[0]):
+                    words[number] = self._taken_out(words[number], [one for _, one in found])
+            return words
+        return self._line(value) if isinstance(value, str) and key not in _PROSE else value
 
     def _fields(self, fields: Mapping[str, Any], key: str) -> dict[str, Any]:
         if key == "annotations":
@@ -109,11 +138,13 @@ class Redaction:
         if key in _ENV_MAPS and not fields.keys() <= {"name", "value", "valueFrom"}:
             return self._by_name(fields, is_harmless_env)
         named = "name" in fields and "value" in fields and key != "sysctls"
-        return {
+        made = {
             name: self._field(name, value, str(fields["name"]) if named else "", key)
             for name, value in fields.items()
-            if name not in _BOOKKEEPING
+            if name not in BOOKKEEPING
         }
+        self._prose += [(made, name) for name in _PROSE if isinstance(made.get(name), str)]
+        return made
 
     def _field(self, name: str, value: Any, entry: str, key: str) -> Any:
         """One field of an object; `entry` is the name of the variable or header whose entry the object is."""
@@ -134,7 +165,7 @@ class Redaction:
             if _is_scalar(value)
             else self._cleaned(value, name)
             for name, value in values.items()
-            if name not in _BOOKKEEPING
+            if name not in BOOKKEEPING
         }
 
     def _shown(self, value: Any, harmless: bool, name: str) -> Any:
@@ -150,18 +181,15 @@ class Redaction:
             user, colon, password = userinfo.partition(":")
             self._learn(password if colon else user, sure=bool(colon))
         text = without_userinfo(text)
-        for found_in in RULES:
-            text = self._taken_out(text, found_in(text))
-        return _AUTHORIZATION.sub(self._credentials, text)
+        for rule in RULES:
+            text = self._taken_out(text, rule.find(text))
+        return self._taken_out(text, (Secret(*one.span(1), True) for one in _AUTHORIZATION.finditer(text)))
 
-    def _taken_out(self, text: str, found: list[Secret]) -> str:
+    def _taken_out(self, text: str, secrets: Iterable[Secret]) -> str:
+        found = list(secrets)
         for one in found:
             self._learn(text[one.start : one.end], sure=one.sure)
-        return _without(text, found)
-
-    def _credentials(self, found: re.Match[str]) -> str:
-        self._learn(found[1], sure=True)
-        return _masked_group(found)
+        return _without(text, [(one.start, one.end) for one in found]) if found else text
 
     def _left_out(self, value: str, *, sure: bool) -> str:
         self._learn(value, sure=sure)
@@ -169,7 +197,9 @@ class Redaction:
 
     def _learn(self, value: str, *, sure: bool) -> None:
         """Mask it from now on: each of its lines (a log prints a key line by line), the token behind its scheme, the
-        parts of a list or a query."""
+        parts of a list or a query. Nothing more once there are too many: no text is written then."""
+        if len(self._values) > MOST_VALUES:
+            return
         listed = _LISTED.split(value) if _LISTED.search(value) else ()
         for part in {value, *value.splitlines(), value.rpartition(" ")[2], *listed}:
             one = part.strip().strip("\\\"'[]")
@@ -188,12 +218,41 @@ def _is_scalar(value: Any) -> bool:
     return value is not None and not isinstance(value, Mapping | list)
 
 
-def _masked_group(found: re.Match[str]) -> str:
-    start, end = found.span(1)
-    return found[0][: start - found.start()] + LEFT_OUT + found[0][end - found.start() :]
+def _done(steps: Steps[T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
-def _without(text: str, found: list[Secret]) -> str:
-    for one in reversed(found):
-        text = text[: one.start] + LEFT_OUT + text[one.end :]
-    return text
+def _occurrences(value: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where it stands; a short one only where it stands alone."""
+    if len(value) < STANDS_ALONE:
+        yield from (one.span() for one in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text))
+        return
+    at = text.find(value)
+    while at >= 0:
+        yield at, at + len(value)
+        at = text.find(value, at + len(value))
+
+
+def _without(text: str, found: Iterable[tuple[int, int]], *, cut: bool = False) -> str:
+    """The text without these spans, which may overlap; with `cut`, also without what is too long of a line."""
+    marks = [(start, end, LEFT_OUT) for start, end in found]
+    if cut:
+        marks += [(*one.span(1), _cut_mark(one[1])) for one in _TOO_LONG.finditer(text)]
+    pieces: list[str] = []
+    at = 0
+    for start, end, mark in sorted(marks, key=lambda one: (one[0], -one[1])):
+        if end <= at:
+            continue
+        if start >= at or mark is not LEFT_OUT:  # two that overlap are one
+            pieces += (text[at:start], mark)
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def _cut_mark(rest: str) -> str:
+    return f"(… {len(rest)} more characters of this line {LEFT_OUT[1:]}"

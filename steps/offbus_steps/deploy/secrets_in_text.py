@@ -7,17 +7,21 @@ r"""Where secrets stand in a string that may be a command line, a URL or a confi
 - The value of a header that is not known to be harmless, and the password in `-u user:password`.
 - Passwords that programs take as a short option (`redis-cli -a …`).
 
-A value that comes from elsewhere (`$X`), or that is everyday (`true`, `8000`), is none. All patterns are bounded or
-anchored: text of any length is read in linear time. Pure.
+A value that comes from elsewhere (`$X`), or that is everyday (`true`, `8000`), is none. Pure.
+
+Text of any length is read in linear time, whoever wrote it: a rule looks for names, and reads a value to its end only
+behind a name that may have a secret, after which it goes on. What a value is, is then seen at its first characters.
+A head is bounded, or no other head of its rule can begin within it; words are read once, from the first to the last.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from offbus_steps.deploy.harmless_names import is_harmless_env, is_harmless_header, sounds_secret
 
-__all__ = ["EVERYDAY", "LEFT_OUT", "RULES", "Secret", "secret_queries", "secrets_of_words"]
+__all__ = ["EVERYDAY", "LEFT_OUT", "RULES", "Rule", "Secret", "secret_queries", "secrets_of_words"]
 
 LEFT_OUT = "(left out by offbus)"
 EVERYDAY = re.compile(r"(?i)|true|false|yes|no|on|off|none|null|auto|-?[0-9]{1,5}(\.[0-9]+)?")
@@ -35,84 +39,71 @@ class Secret:
 Judge = Callable[[str], bool | None]
 """By a name: whether it surely has a secret as its value; None when the value may be shown."""
 
-_QUOTED = r""""(?:[^"\\]|\\.){0,4096}"|'[^']{0,4096}'"""
-_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*)"
-_REST = r"(?P<value>(?(q)[^\"'\n]+|\S+))"
-_ASSIGNED = re.compile(rf"""{_NAME}=(?P<value>{_QUOTED}|(?:(?!,[\w.-]+=)[^\s;|&"'])+)""")
-_FIELD = re.compile(
-    rf"""(?<!\\)(?P<e>\\{{0,15}})["'](?P<name>[A-Za-z_][\w.-]*)(?P=e)["']\s*:\s*"""
-    rf"""(?P<value>\\{{1,15}}"[^"]{{0,4096}}"|{_QUOTED}|\[[^\]]{{0,4096}}\]|[\w.+-]+)"""
-)
-_YAML = re.compile(
-    rf"""{_NAME}[ \t]*:(?:[ \t]+|[ \t]*[|>][+-]?[ \t]*\n\s*)(?:[|>][+-]?[ \t]*\n\s*)?"""
-    rf"""(?P<value>{_QUOTED}|[^\s"'\\{{}}\[\],#][^\n,}}"']{{0,2048}})"""
-)
-_FLAG = re.compile(rf"""(?<!\S)(?P<name>--?[A-Za-z][\w.-]*)(?:=|[ \t]+)(?P<value>{_QUOTED}|[^\s"'-]\S*)""")
-_QUERY = re.compile(
-    r"""(?<![A-Za-z0-9+.-])(?P<name>[A-Za-z][A-Za-z0-9+.-]{0,30})://[^\s"'<>?]{0,2048}\?(?P<value>[^\s"'<>]+)"""
-)
-_HEADER = re.compile(
-    rf"""(?<!\S)(?:-[A-Za-z]{{0,8}}H|--(?:proxy-)?header)(?:=|[ \t]*)(?P<q>["'])?(?P<name>[\w-]+):[ \t]*{_REST}"""
-)
-_USER = re.compile(
-    rf"""(?<!\S)(?:-[A-Za-z]{{0,8}}u|--(?:proxy-)?user)(?:=|[ \t]*)(?P<q>["'])?(?P<name>[^\s:"']+):(?!//){_REST}"""
-)
-_HEADER_WORD = re.compile(r"(?P<name>[\w-]+):\s*(?P<value>.+)", re.DOTALL)
-_USER_WORD = re.compile(r"(?P<name>[^\s:]+):(?!//)(?P<value>.+)", re.DOTALL)
-_PROGRAMS = {
-    "-a": r"(?:redis|valkey|keydb)-cli",
-    "-p": r"sshpass|mysql\w{0,20}|mariadb[\w-]{0,20}|mongo\w{0,20}",
-    "-w": r"ldap(?:search|modify|add|delete|whoami|passwd)",
-}
-"""The short option for a password, and the programs that have it."""
-_PASSWORDS = [
-    re.compile(
-        rf"""(?<![\w-])(?P<name>{programs})(?![\w-])[^|;&\n]{{0,300}}?[ \t]{option}[ \t]*"""
-        rf"""(?P<value>{_QUOTED}|[^\s"']+)"""
-    )
-    for option, programs in _PROGRAMS.items()
-]
-_PARAMETER = re.compile(r"(?<=[?&])(?P<name>[\w.-]{1,64})=(?P<value>[^\s&\"'<>]+)")
+_ELSEWHERE = re.compile(rf"""["'\\]{{0,16}}(?:\$|{re.escape(LEFT_OUT[:5])})""")
+"""How a value begins that is no secret itself."""
+_LONGEST_SHOWN = 64
+"""Characters of a value that is read again although it was read to its end."""
 
 
-def secret_queries(text: str) -> list[Secret]:
-    """The parameters of URLs in a log that sound secret; the rest of a URL tells what was asked for."""
-    return list(_found(_PARAMETER, text, _if_it_sounds))
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Secrets of one spelling."""
+
+    head: re.Pattern[str]
+    """What stands before the value, with the group `name`."""
+    value: re.Pattern[str]
+    judge: Judge
+
+    def find(self, text: str, at: int = 0, until: int = sys.maxsize) -> Iterator[Secret]:
+        """From the first to the last whose head is in this part of the text.
+
+        A value that may be shown is read again: it may hold a secret of its own.
+        """
+        while head := self.head.search(text, at, until):
+            at = head.end("name")
+            sure = self.judge(head["name"])
+            if sure is None or _ELSEWHERE.match(text, head.end()):
+                continue
+            if (value := self.value.match(text, head.end())) is None:
+                continue
+            start, end = value.span()
+            if end - start > 1 and text[start] in "\"'" and text[start] == text[end - 1]:
+                start, end = start + 1, end - 1
+            if one := _is_one(text[start:end], everyday=sure):
+                yield Secret(start, end, sure)
+            if one or end - start > _LONGEST_SHOWN:
+                at = value.end()
+
+
+def secret_queries(text: str, start: int, end: int) -> Iterator[Secret]:
+    """The parameters of URLs in a log that sound secret; the rest of a URL tells what was asked for.
+
+    Those whose names begin in this part of the text; their values may go on after it.
+    """
+    return _PARAMETER.find(text, start, end + _LONGEST_PARAMETER)
 
 
 def secrets_of_words(words: Sequence[str]) -> Iterator[tuple[int, Secret]]:
     """Those that only the word before, or the program, shows; by the number of the word."""
-    for number, (option, word) in enumerate(zip(("", *words), words, strict=False)):
+    option = ""
+    of_programs: set[str] = set()
+    """Short options for a password that the programs among the words before have."""
+    for number, word in enumerate(words):
         whole = Secret(0, len(word), sure=True)
         if re.fullmatch(r"-[A-Za-z]{0,8}H|--(?:proxy-)?header", option):
-            yield from ((number, one) for one in _found(_HEADER_WORD, word, _unless_harmless_header))
+            yield from ((number, one) for one in _HEADER_WORD.find(word))
         elif re.fullmatch(r"-[A-Za-z]{0,8}u|--(?:proxy-)?user", option):
-            yield from ((number, one) for one in _found(_USER_WORD, word, lambda _: True))
+            yield from ((number, one) for one in _USER_WORD.find(word))
         elif re.fullmatch(r"-[^=]+", option) and sounds_secret(option) and word[:1] != "-" and _is_one(word):
             yield number, whole
-        for short, programs in _PROGRAMS.items():
-            if not any(re.fullmatch(programs, one.rpartition("/")[2]) for one in words[:number]):
-                continue
+        for short in of_programs:
             if option == short and _is_one(word):
                 yield number, whole
             elif word.startswith(short) and len(word) > len(short) and not word.startswith("--"):
                 yield number, Secret(len(short), len(word), sure=True)
-
-
-def _found(pattern: re.Pattern[str], text: str, judge: Judge) -> Iterator[Secret]:
-    """A value that may be shown is read again: it may hold a secret of its own."""
-    at = 0
-    while match := pattern.search(text, at):
-        sure = judge(match["name"])
-        start, end = match.span("value")
-        if end - start > 1 and text[start] in "\"'" and text[start] == text[end - 1]:
-            start, end = start + 1, end - 1
-        value = text[start:end]
-        if sure is None or not _is_one(value, everyday=sure):
-            at = match.end("name")
-        else:
-            yield Secret(start, end, sure)
-            at = match.end("value")
+        name = word.rpartition("/")[2]
+        of_programs |= {short for short, programs in _PROGRAMS.items() if re.fullmatch(programs, name)}
+        option = word
 
 
 def _is_one(value: str, *, everyday: bool = True) -> bool:
@@ -135,18 +126,63 @@ def _unless_harmless_header(name: str) -> bool | None:
     return None if is_harmless_header(name) else sounds_secret(name)
 
 
-def _rule(pattern: re.Pattern[str], judge: Judge) -> Callable[[str], list[Secret]]:
-    return lambda text: list(_found(pattern, text, judge))
+def _surely(_: str) -> bool:
+    return True
 
+
+def _rule(head: str, value: str, judge: Judge, flags: int = 0) -> Rule:
+    return Rule(re.compile(head), re.compile(value, flags), judge)
+
+
+_QUOTED = r""""(?:[^"\\]|\\.){0,4096}"|'[^']{0,4096}'"""
+_NAME = r"(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*)"
+_OF_HEADER = r"""(?<!\S)(?:-[A-Za-z]{0,8}H|--(?:proxy-)?header)(?:=|[ \t]*)"""
+_OF_USER = r"""(?<!\S)(?:-[A-Za-z]{0,8}u|--(?:proxy-)?user)(?:=|[ \t]*)"""
+_HEADER_NAME, _USER_NAME = r"(?P<name>[\w-]+):[ \t]*", r"""(?P<name>[^\s:"']+):(?!//)"""
+_TO_THE_QUOTE, _WORD = r"""[^"'\n]+""", r"\S+"
+_PROGRAMS = {
+    "-a": r"(?:redis|valkey|keydb)-cli",
+    "-p": r"sshpass|mysql\w{0,20}|mariadb[\w-]{0,20}|mongo\w{0,20}",
+    "-w": r"ldap(?:search|modify|add|delete|whoami|passwd)",
+}
+"""The short option for a password, and the programs that have it."""
+
+_LONGEST_PARAMETER = 64
+_PARAMETER = _rule(
+    rf"(?<=[?&])(?P<name>[\w.-]{{1,{_LONGEST_PARAMETER}}})=", r"""[^\s&"'<>]+""", _if_it_sounds
+)
+_HEADER_WORD = _rule(r"(?<![\w-])(?P<name>[\w-]+):\s*", r".+", _unless_harmless_header, re.DOTALL)
+_USER_WORD = _rule(r"(?<![^\s:])(?P<name>[^\s:]+):(?!//)", r".+", _surely, re.DOTALL)
 
 RULES = (
-    _rule(_QUERY, lambda _: False),
-    _rule(_HEADER, _unless_harmless_header),
-    _rule(_USER, lambda _: True),
-    _rule(_FIELD, _of_a_variable),
-    _rule(_ASSIGNED, _of_a_variable),
-    _rule(_FLAG, _if_it_sounds),
-    _rule(_YAML, _if_it_sounds),
-    *(_rule(pattern, lambda _: True) for pattern in _PASSWORDS),
+    _rule(  # the query of a URL; what follows its "?" is read once, as no other URL begins before the value's end
+        r"""(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{0,30}://(?P<name>[^\s"'<>?]{0,1024}\?)""",
+        r"""[^\s"'<>]+""",
+        lambda _: False,
+    ),
+    _rule(rf"""{_OF_HEADER}["']{_HEADER_NAME}""", _TO_THE_QUOTE, _unless_harmless_header),
+    _rule(rf"{_OF_HEADER}{_HEADER_NAME}", _WORD, _unless_harmless_header),
+    _rule(rf"""{_OF_USER}["']{_USER_NAME}""", _TO_THE_QUOTE, _surely),
+    _rule(rf"{_OF_USER}{_USER_NAME}", _WORD, _surely),
+    _rule(
+        r"""(?<!\\)(?P<e>\\{0,15})["'](?P<name>[A-Za-z_][\w.-]*)(?P=e)["']\s*:\s*""",
+        rf"""\\{{1,15}}"[^"]{{0,4096}}"|{_QUOTED}|\[[^\]]{{0,4096}}\]|[\w.+-]+""",
+        _of_a_variable,
+    ),
+    _rule(rf"{_NAME}=", rf"""{_QUOTED}|(?:(?!,[\w.-]+=)[^\s;|&"'])+""", _of_a_variable),
+    _rule(r"(?<!\S)(?P<name>--?[A-Za-z][\w.-]*)(?:=|[ \t]+)", rf"""{_QUOTED}|[^\s"'-]\S*""", _if_it_sounds),
+    _rule(
+        rf"{_NAME}[ \t]*:(?:[ \t]+|[ \t]*[|>][+-]?[ \t]*\n\s*)(?:[|>][+-]?[ \t]*\n\s*)?",
+        rf"""{_QUOTED}|[^\s"'\\{{}}\[\],#][^\n,}}"']{{0,2048}}""",
+        _if_it_sounds,
+    ),
+    *(
+        _rule(
+            rf"(?<![\w-])(?P<name>{programs})(?![\w-])[^|;&\n]{{0,300}}?[ \t]{option}[ \t]*",
+            rf"""{_QUOTED}|[^\s"']+""",
+            _surely,
+        )
+        for option, programs in _PROGRAMS.items()
+    ),
 )
 """What each finds in a string; what one has found is taken out before the next reads it."""
