@@ -22,7 +22,7 @@ from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.proxy import Proxied, proxied_answer
 from offbus_steps.kubernetes.traffic import KubernetesReply
 from offbus_steps.port import PortError, Ref, Unavailable
-from offbus_steps.text_lines import LONGEST
+from offbus_steps.text_lines import LONGEST, Room
 from tests.kits.steps.timed_api import Answer, answering
 
 pytestmark = pytest.mark.anyio
@@ -66,7 +66,7 @@ async def test_a_target_of_a_local_cluster() -> None:
         client.stream("GET", f"http://127.0.0.1:{port}/") as answer,
     ):
         with pytest.raises(PortError, match=SAID):
-            await anext(LocalReply(POD, answer).lines())
+            await anext(LocalReply(POD, answer, Room(LONGEST)).lines())
 
 
 async def test_the_body_of_a_target_of_a_local_cluster() -> None:
@@ -76,7 +76,7 @@ async def test_the_body_of_a_target_of_a_local_cluster() -> None:
         client.stream("GET", f"http://127.0.0.1:{port}/") as answer,
     ):
         with pytest.raises(PortError, match=SAID):
-            await LocalReply(POD, answer).read()
+            await LocalReply(POD, answer, Room(LONGEST)).read()
 
 
 async def test_the_body_of_a_target_behind_the_api_server() -> None:
@@ -85,7 +85,7 @@ async def test_the_body_of_a_target_behind_the_api_server() -> None:
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{port}/") as answer,
     ):
-        reply = KubernetesReply(None, POD, Proxied(answer, None))  # type: ignore[arg-type]  # not asked
+        reply = KubernetesReply(None, POD, Proxied(answer, None), Room(LONGEST))  # type: ignore[arg-type]  # not asked
         with pytest.raises(PortError, match=SAID):
             await reply.read()
 
@@ -97,7 +97,7 @@ async def test_a_refusal_of_a_target_that_does_not_say_how_long_it_is(tmp_path: 
     async with answering(tmp_path, lambda _: refusal) as (api, _), proxied_answer(api, CALL, POD) as answer:
         assert answer.body is not None
         assert len(answer.body) < LONGEST / 8
-        assert (await KubernetesReply(api, POD, answer).read()).startswith(b'{"message": "xxx')
+        assert (await KubernetesReply(api, POD, answer, Room(LONGEST)).read()).startswith(b'{"message": "xxx')
 
 
 async def test_an_answer_of_an_agent(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_a_target_behind_the_api_server(read_before: bool) -> None:
         session.get(f"http://127.0.0.1:{port}/") as answer,
     ):
         body = await answer.read() if read_before else None
-        reply = KubernetesReply(None, POD, Proxied(answer, body))  # type: ignore[arg-type]  # not asked
+        reply = KubernetesReply(None, POD, Proxied(answer, body), Room(LONGEST))  # type: ignore[arg-type]  # not asked
         with pytest.raises(PortError, match=SAID):
             await anext(reply.lines())
 
