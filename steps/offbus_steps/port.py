@@ -7,7 +7,7 @@ every adapter: `kubernetes` maps the port to kubernetes-asyncio, `local` to its 
 Errors are subclasses of `PortError`, never an HTTP library's. Every call may raise `Unavailable` (try again).
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +16,10 @@ from typing import Any, Protocol, runtime_checkable
 from offbus.errors import Retryable, StepError
 
 __all__ = [
+    "LARGEST_ANSWER",
+    "LARGEST_STREAM",
+    "LARGEST_TOGETHER",
+    "LONGEST_LINE",
     "Agents",
     "Conflict",
     "Forbidden",
@@ -41,6 +45,15 @@ __all__ = [
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON."""
+
+
+LARGEST_ANSWER = 1 << 20
+"""Bytes of a target's answer that is read whole: a completion of 4096 tokens with log-probabilities has half of it."""
+LONGEST_LINE, LARGEST_STREAM = 1 << 18, 1 << 25
+"""Bytes of a target's stream, in a line and in all: an event of one token has some 300, so 75,000 tokens. A line counts
+as 64 at least."""
+LARGEST_TOGETHER = 64 << 20
+"""Bytes of the bodies of a run's targets that are being read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,16 +272,23 @@ class Traffic(Protocol):
 
 
 class StreamingReply(Protocol):
-    """An HTTP answer whose body arrives in pieces."""
+    """An HTTP answer whose body arrives in pieces.
+
+    A target is not trusted. Its answers are asked for uncompressed and never decompressed (one with a Content-Encoding
+    is broken), and the bodies of all its answers in flight hold `LARGEST_TOGETHER` at most.
+    """
 
     status: int
     headers: Mapping[str, str]
 
-    def lines(self) -> AsyncIterator[str]:
-        """The body's lines as they arrive, without line ends. Raises PortError when it breaks off."""
+    def lines(self) -> AsyncGenerator[str, None]:
+        """The body's lines as they arrive, without line ends; who leaves before its end closes it.
+
+        Raises PortError when it breaks off, or has more than `LONGEST_LINE` in a line or `LARGEST_STREAM` in all.
+        """
 
     async def read(self) -> bytes:
-        """The whole body. Raises PortError when it breaks off."""
+        """The whole body. Raises PortError when it breaks off, or has more than `LARGEST_ANSWER`."""
 
 
 class Port(Protocol):

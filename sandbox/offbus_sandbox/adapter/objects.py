@@ -64,7 +64,7 @@ class LocalObjects(Objects):
                     await answer.aread()
                     raise error_in(answer)
                 try:
-                    async for line in lines_of(answer.aiter_bytes()):
+                    async for line in lines_of(answer.aiter_raw()):
                         event = json.loads(line)
                         if event["type"] == "ERROR":
                             raise error_of(event["object"])

@@ -13,7 +13,7 @@ import httpx
 
 from offbus_sandbox.adapter.objects import LocalObjects, ask, error_in, reaching
 from offbus_sandbox.adapter.traffic import LocalTraffic
-from offbus_sandbox.adapter.unix_http import no_tls, unix_transport
+from offbus_sandbox.adapter.unix_http import http_client, unix_transport
 from offbus_sandbox.adapter.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
@@ -35,13 +35,9 @@ class LocalPort(Port):
 
     def __init__(self, api: Path) -> None:
         """`api` is a supervisor's socket; the sandbox's other files lie beside it."""
-        self._client = httpx.AsyncClient(
-            transport=unix_transport(api), base_url=BASE, timeout=ANSWERS_WITHIN_S, trust_env=False
-        )
-        self._direct = httpx.AsyncClient(
-            verify=no_tls(),
-            trust_env=False,
-            timeout=None,  # noqa: S113  # LocalTraffic bounds each request as a whole
+        self._client = http_client(transport=unix_transport(api), base_url=BASE, timeout=ANSWERS_WITHIN_S)
+        self._direct = http_client(
+            timeout=None,  # LocalTraffic bounds each request as a whole
             # no connection is kept: a pod that ended must not fail a later request that never reached it
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )

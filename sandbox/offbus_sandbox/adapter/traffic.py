@@ -5,8 +5,8 @@ as a Service without endpoints refuses connections; only an endpoints file that 
 """
 
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from json import loads
 from typing import Any
@@ -14,8 +14,20 @@ from typing import Any
 import httpx
 
 from offbus_sandbox.layout import Layout
-from offbus_steps.port import NotFound, Objects, PortError, Ref, StreamingReply, Traffic, Unavailable
-from offbus_steps.text_lines import LineTooLong, lines_of, whole_of
+from offbus_steps.port import (
+    LARGEST_ANSWER,
+    LARGEST_STREAM,
+    LARGEST_TOGETHER,
+    LONGEST_LINE,
+    NotFound,
+    Objects,
+    PortError,
+    Ref,
+    StreamingReply,
+    Traffic,
+    Unavailable,
+)
+from offbus_steps.text_lines import LineTooLong, Room, encoding_of, lines_of, whole_of
 
 __all__ = ["LocalTraffic"]
 
@@ -29,6 +41,7 @@ class LocalTraffic(Traffic):
     objects: Objects
     layout: Layout
     _turns: Iterator[int] = field(default_factory=itertools.count, init=False)
+    _room: Room = field(default_factory=lambda: Room(LARGEST_TOGETHER), init=False)
 
     @asynccontextmanager
     async def exchange(
@@ -39,7 +52,10 @@ class LocalTraffic(Traffic):
         url = f"http://{address}:{port}/{path.lstrip('/')}"
         with breaking(to):
             async with self.client.stream(method, url, json=json) as answer:
-                yield LocalReply(to, answer)
+                if encoding := encoding_of(answer.headers):
+                    why = f"{to} answered with Content-Encoding {encoding!r}, which was not asked for"
+                    raise PortError(why)
+                yield LocalReply(to, answer, self._room)
 
     async def _address(self, to: Ref) -> str:
         """A pod's own address, or the next one in the workload's endpoints file (controllers.endpoints)."""
@@ -65,22 +81,26 @@ class LocalTraffic(Traffic):
 class LocalReply(StreamingReply):
     """See `offbus_steps.port.StreamingReply`."""
 
-    def __init__(self, to: Ref, answer: httpx.Response) -> None:
+    def __init__(self, to: Ref, answer: httpx.Response, room: Room) -> None:
         self.status = answer.status_code
         self.headers: Mapping[str, str] = dict(answer.headers)
         self._to = to
         self._answer = answer
+        self._room = room
 
-    async def lines(self) -> AsyncIterator[str]:
+    async def lines(self) -> AsyncGenerator[str, None]:
         """The body's lines as they arrive."""
+        chunks = self._answer.aiter_raw()
+        found = lines_of(chunks, longest=LONGEST_LINE, most=LARGEST_STREAM, room=self._room)
         with breaking(self._to):
-            async for line in lines_of(self._answer.aiter_bytes()):
-                yield line
+            async with aclosing(found):
+                async for line in found:
+                    yield line
 
     async def read(self) -> bytes:
         """The whole body."""
         with breaking(self._to):
-            return await whole_of(self._answer.aiter_bytes())
+            return await whole_of(self._answer.aiter_raw(), LARGEST_ANSWER, room=self._room)
 
 
 @contextmanager

@@ -1,4 +1,9 @@
-"""HTTP over a Unix socket for httpx, on asyncio's own streams: `httpx.AsyncClient(transport=unix_transport(path))`.
+"""HTTP of a sandbox's programs: `http_client(…)`, over a Unix socket with `transport=unix_transport(path)`.
+
+The other side may be a pod, which is not trusted: no client keeps cookies, asks for compressed answers, or is led
+elsewhere by the environment.
+
+Over a Unix socket, httpx runs on asyncio's own streams.
 
 httpx's own way goes through anyio's `UNIXSocketStream`, which sets the result of a future that a cancelled task has
 just abandoned (anyio 4.16: `_RawSocketMixin._wait_until_readable`; its TCP streams, made of asyncio's transports, do
@@ -18,6 +23,7 @@ import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +32,9 @@ import anyio.lowlevel
 import httpcore
 import httpx
 
-__all__ = ["no_tls", "unix_transport"]
+from offbus_steps.text_lines import PLAIN
+
+__all__ = ["http_client", "no_tls", "unix_transport"]
 
 UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 """A watch holds its connection open, so a pool must not bound their number."""
@@ -35,6 +43,15 @@ UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
 def no_tls() -> ssl.SSLContext:
     """For clients of plain HTTP only: it trusts no certificate, so none are loaded."""
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def http_client(**options: Any) -> httpx.AsyncClient:
+    """A client with httpx's options; without a transport it speaks plain HTTP to any address."""
+    if "transport" not in options:
+        options["verify"] = no_tls()
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    headers = {**PLAIN, **options.pop("headers", {})}
+    return httpx.AsyncClient(trust_env=False, cookies=no_cookies, headers=headers, **options)
 
 
 def unix_transport(path: Path) -> httpx.AsyncHTTPTransport:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from offbus_sandbox.adapter.unix_http import unix_transport
+from offbus_sandbox.adapter.unix_http import http_client, unix_transport
 from offbus_sandbox.adapter.wire import AGENT_PATH, REFUSED, status_of
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import NotFound, Unavailable
@@ -57,7 +57,7 @@ class AgentProxy:
         return JSONResponse(refused, status_code=refused["code"], headers={REFUSED: "true"})
 
     async def _ask(self, node: str, request: Request) -> httpx.Response:
-        body = b""
+        body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > LARGEST_BODY:
@@ -70,8 +70,8 @@ class AgentProxy:
         url = httpx.URL(f"http://agent/{request.path_params['path']}", params=request.query_params)
         if node not in self._clients:
             transport = unix_transport(self._layout.agent(node))
-            self._clients[node] = httpx.AsyncClient(transport=transport, timeout=LONGEST_S, trust_env=False)
-        return await self._clients[node].request(request.method, url, content=body, headers=headers)
+            self._clients[node] = http_client(transport=transport, timeout=LONGEST_S)
+        return await self._clients[node].request(request.method, url, content=bytes(body), headers=headers)
 
     async def aclose(self) -> None:
         """Close the connections."""

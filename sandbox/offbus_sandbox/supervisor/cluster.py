@@ -10,7 +10,7 @@ import httpx
 from anyio.abc import TaskGroup
 
 import offbus_agent
-from offbus_sandbox.adapter.unix_http import no_tls
+from offbus_sandbox.adapter.unix_http import http_client
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.deployment import Deployments
@@ -55,9 +55,7 @@ class LocalCluster:
         self.store = Store(Database(layout.store), retained_changes=config.retained_changes)
         self.addresses = Addresses(self.store)
         self.services = list(programs_of(layout, config))
-        self._probes = httpx.AsyncClient(
-            verify=no_tls(),
-            trust_env=False,
+        self._probes = http_client(
             limits=httpx.Limits(max_connections=PROBES_AT_ONCE, max_keepalive_connections=0),
         )
         gpus = {name: gpus_of(name, i, config.gpus_per_node) for i, name in enumerate(config.node_names)}

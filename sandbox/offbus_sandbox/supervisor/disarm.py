@@ -7,7 +7,7 @@ import anyio
 import httpx
 import structlog
 
-from offbus_sandbox.adapter.unix_http import unix_transport
+from offbus_sandbox.adapter.unix_http import http_client, unix_transport
 from offbus_sandbox.layout import Layout
 
 __all__ = ["disarm_all"]
@@ -27,9 +27,7 @@ async def disarm_all(layout: Layout, nodes: Iterable[str]) -> None:
 async def disarm_node(node: str, socket: Path, headers: Mapping[str, str]) -> None:
     """Disarm the armed faults of one node; log a failure."""
     transport = unix_transport(socket)
-    async with httpx.AsyncClient(
-        transport=transport, headers=headers, timeout=WITHIN_S, trust_env=False
-    ) as agent:
+    async with http_client(transport=transport, headers=headers, timeout=WITHIN_S) as agent:
         try:
             answer = await agent.get("http://agent/faults")
             for fault in answer.raise_for_status().json()["faults"]:

@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 
-from offbus_sandbox.adapter.unix_http import no_tls
+from offbus_sandbox.adapter.unix_http import http_client
 from offbus_sandbox.workload.endpoints import Endpoints, Worker
-from offbus_steps.text_lines import LineTooLong, lines_of
+from offbus_steps.text_lines import LineTooLong, encoding_of, lines_of, whole_of
 
 __all__ = ["BrokenError", "Exchange", "NoWorkerError", "Relay"]
 
@@ -57,7 +57,7 @@ class Relay:
         # A connection for each request: a pooled one that its worker has just closed would look like a broken request.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         timeout = httpx.Timeout(None, connect=CONNECT_S)
-        self._client = httpx.AsyncClient(verify=no_tls(), limits=limits, timeout=timeout, trust_env=False)
+        self._client = http_client(limits=limits, timeout=timeout)
         self.migrations = {"success": 0, "failure": 0}
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class Relay:
         while True:
             try:
                 async with self._connected(exchange) as (worker, response):
-                    body = await response.aread()
+                    body = await whole_of(response.aiter_raw())
                     if response.status_code < 500 or not exchange.migrations_left:
                         self.migrations["success"] += bool(exchange.migrated)
                         return response.status_code, body
@@ -120,6 +120,8 @@ class Relay:
         """The next worker that accepts the request, and its answer's head."""
         worker, response = await self._send(exchange)
         try:
+            if encoding := encoding_of(response.headers):
+                raise _BrokeOffError(worker, f"it answered with Content-Encoding {encoding!r}")
             yield worker, response
         except (httpx.TransportError, LineTooLong) as err:
             raise _BrokeOffError(worker, str(err) or type(err).__name__) from err
@@ -156,10 +158,10 @@ class _BrokeOffError(Exception):
 async def _events(response: httpx.Response, worker: Worker) -> AsyncIterator[str]:
     """The `data` of a worker's events; a stream that ends without its end mark has broken off."""
     if response.status_code != 200:
-        yield (await response.aread()).decode("utf-8", "replace")
+        yield (await whole_of(response.aiter_raw())).decode("utf-8", "replace")
         yield "[DONE]"
         return
-    async for line in lines_of(response.aiter_bytes()):
+    async for line in lines_of(response.aiter_raw()):
         if line.startswith("data: "):
             data = line.removeprefix("data: ")
             yield data

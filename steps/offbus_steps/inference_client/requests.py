@@ -7,6 +7,7 @@ that began with 200 and ends with [DONE] (reference/dynamo-local.md), so status 
 
 import json
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ __all__ = ["Answers", "Asked", "Question", "ask", "model_of"]
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
 NOT_JSON = (ValueError, RecursionError)
-"""What json.loads raises: the second for what is nested too deeply."""
+"""What reading it raises: the second for what is nested too deeply."""
+MOST_VALUES = 50_000
+"""In an answer, or in an event of a stream: a mebibyte of empty lists takes some 20 MB, and as many milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ async def model_of(traffic: Traffic, to: Ref, port: int, timeout_s: float) -> st
     if reply.status == 404:
         raise NotFound(f"{to} does not serve {MODELS}")
     try:
-        listed = json.loads(body)["data"]
+        listed = _read(body)["data"]
         return str(listed[0]["id"]) if listed else ""
     except (*NOT_JSON, KeyError, TypeError, IndexError) as err:
         raise PortError(f"{to} answered {MODELS} with {body[:100]!r}") from err
@@ -103,24 +106,33 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
         return f"HTTP {reply.status}: {body[:200].decode(errors='replace')}"
     if streamed:
         finished = False
-        async for line in reply.lines():
-            data = line.removeprefix("data:").strip()
-            if not line.startswith("data:") or data == "[DONE]":
-                continue
-            try:
-                event = json.loads(data)
-            except NOT_JSON:
-                return f"an event is not JSON: {data[:100]!r}"
-            if error := _error_of(event):
-                return error
-            finished = finished or _finished(event)
+        async with aclosing(reply.lines()) as lines:
+            async for line in lines:
+                data = line.removeprefix("data:").strip()
+                if not line.startswith("data:") or data == "[DONE]":
+                    continue
+                try:
+                    event = _read(data)
+                except NOT_JSON:
+                    return f"an event is not JSON: {data[:100]!r}"
+                if error := _error_of(event):
+                    return error
+                finished = finished or _finished(event)
         return "" if finished else "the stream ended without a finish_reason"
     body = await reply.read()
     try:
-        answer = json.loads(body)
+        answer = _read(body)
     except NOT_JSON:
         return f"the answer is not JSON: {body[:100]!r}"
     return _error_of(answer) or ("" if _finished(answer) else "the answer has no finish_reason")
+
+
+def _read(text: str | bytes) -> Any:
+    """The JSON value. Raises NOT_JSON, also for more than MOST_VALUES values, which are not read."""
+    raw = text.encode() if isinstance(text, str) else text
+    if sum(map(raw.count, (b"[", b"{", b","))) >= MOST_VALUES:
+        raise ValueError(f"it has more than {MOST_VALUES} values")
+    return json.loads(text)
 
 
 def _finished(answer: Any) -> bool:

@@ -4,16 +4,26 @@ Load above 20 requests/s belongs inside the cluster: each request here passes th
 limit on API calls does not apply to them, because waiting would be measured as latency.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from offbus_steps.kubernetes.frontends import Frontends
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.proxy import Broken, Proxied, breaking, proxied_answer, whose_break
-from offbus_steps.port import PortError, Ref, StreamingReply, Traffic, Unavailable
-from offbus_steps.text_lines import LineTooLong, lines_of, whole_of
+from offbus_steps.port import (
+    LARGEST_ANSWER,
+    LARGEST_STREAM,
+    LARGEST_TOGETHER,
+    LONGEST_LINE,
+    PortError,
+    Ref,
+    StreamingReply,
+    Traffic,
+    Unavailable,
+)
+from offbus_steps.text_lines import LineTooLong, Room, lines_of, whole_of
 
 __all__ = ["KubernetesTraffic"]
 
@@ -24,6 +34,7 @@ class KubernetesTraffic(Traffic):
 
     api: Api
     frontends: Frontends
+    _room: Room = field(default_factory=lambda: Room(LARGEST_TOGETHER), init=False)
 
     @asynccontextmanager
     async def exchange(
@@ -33,7 +44,7 @@ class KubernetesTraffic(Traffic):
         try:
             call = Call(method, await self.frontends.path(to, port, path), body=json)
             async with proxied_answer(self.api, call, to) as answer:
-                yield KubernetesReply(self.api, to, answer)
+                yield KubernetesReply(self.api, to, answer, self._room)
         except Unavailable:
             raise
         except Broken as err:
@@ -46,21 +57,24 @@ class KubernetesTraffic(Traffic):
 class KubernetesReply(StreamingReply):
     """See `offbus_steps.port.StreamingReply`."""
 
-    def __init__(self, api: Api, to: Ref, answer: Proxied) -> None:
+    def __init__(self, api: Api, to: Ref, answer: Proxied, room: Room) -> None:
         self.status = answer.response.status
         self.headers: Mapping[str, str] = dict(answer.response.headers)
         self._api = api
         self._to = to
         self._answer = answer
+        self._room = room
 
-    async def lines(self) -> AsyncIterator[str]:
+    async def lines(self) -> AsyncGenerator[str, None]:
         """The body's lines as they arrive."""
         body = self._answer.body
         chunks = self._answer.response.content.iter_any() if body is None else _at_once(body)
+        found = lines_of(chunks, longest=LONGEST_LINE, most=LARGEST_STREAM, room=self._room)
         try:
             with breaking():
-                async for line in lines_of(chunks):
-                    yield line
+                async with aclosing(found):
+                    async for line in found:
+                        yield line
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
         except LineTooLong as err:
@@ -72,7 +86,8 @@ class KubernetesReply(StreamingReply):
             return self._answer.body
         try:
             with breaking():
-                return await whole_of(self._answer.response.content.iter_any())
+                chunks = self._answer.response.content.iter_any()
+                return await whole_of(chunks, LARGEST_ANSWER, room=self._room)
         except Broken as err:
             raise await whose_break(self._api, err, self._to) from err
         except LineTooLong as err:

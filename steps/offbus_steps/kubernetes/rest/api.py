@@ -22,7 +22,7 @@ from offbus_steps.kubernetes.rest.deep_json import parsed
 from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 from offbus_steps.port import Forbidden, Object, PortError, Unavailable
-from offbus_steps.text_lines import LineTooLong, whole_of
+from offbus_steps.text_lines import PLAIN, LineTooLong, whole_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -36,6 +36,8 @@ ATTEMPT_S = 30.0
 CONNECT_S = 5.0
 LARGEST_ANSWER = 256 << 20
 """Bytes, of the API server: a page of a list is the largest. Logs and answers through its proxy have their own."""
+BUFFERED_OF_OTHERS = 1 << 16
+"""Bytes; of the API server, kubernetes_asyncio lets aiohttp buffer 2 MiB."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 LARGE = 1 << 20
 KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
@@ -134,9 +136,10 @@ class Api:
     async def raw(self, call: Call, *, total_s: float | None) -> "AsyncIterator[aiohttp.ClientResponse]":
         """Any answer, without retries and rate limit: for proxies. Raises Unavailable when there is none.
 
-        Failures while the caller reads the body are raised as aiohttp's errors.
+        It is somebody else's: asked for uncompressed, and never decompressed. Failures while the caller reads the body
+        are raised as aiohttp's errors.
         """
-        response = await self._send(call, total_s)
+        response = await self._send(call, total_s, others=True)
         try:
             yield response
         finally:
@@ -175,7 +178,10 @@ class Api:
             await anyio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _send(self, call: Call, total_s: float | None) -> "aiohttp.ClientResponse":
+    async def _send(
+        self, call: Call, total_s: float | None, *, others: bool = False
+    ) -> "aiohttp.ClientResponse":
+        """The head of an answer, of the API server or, through it, of `others`."""
         import aiohttp
         from yarl import URL
 
@@ -183,6 +189,8 @@ class Api:
         if call.params:
             url += ("&" if "?" in call.path else "?") + urlencode(call.params)
         headers = {**await self.connection.headers(), "Accept": "application/json", **(call.headers or {})}
+        if others:
+            headers |= PLAIN
         data: bytes | io.BytesIO | None = None
         if call.body is not None:
             data = json.dumps(call.body).encode()
@@ -200,6 +208,8 @@ class Api:
                 headers=headers,
                 timeout=bound,
                 allow_redirects=False,
+                auto_decompress=not others,
+                read_bufsize=BUFFERED_OF_OTHERS if others else None,
                 **self.connection.routing,
             )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as err:

@@ -6,7 +6,7 @@
 
 The server answers for itself with a `Status` object; a target's answer passes through unchanged (its `Authorization`
 header does not, and ours does not reach it). A connection that breaks while the body streams does not show who broke
-it: then the server is asked whether it is ready.
+it: then the server is asked whether it is ready. An answer that comes compressed is broken: nobody asked for it.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.errors import error_of, status_in
 from offbus_steps.port import Forbidden, PortError, Unavailable
+from offbus_steps.text_lines import encoding_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,6 +50,8 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
     Raises Unavailable for the path, TargetUnreachable, NotFound, PortError.
     """
     async with api.raw(call, total_s=None) as response:
+        if encoding := encoding_of(response.headers):
+            raise PortError(f"{target} answered with Content-Encoding {encoding!r}, which was not asked for")
         body = None
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         if response.status >= 400 and is_json and (response.content_length or 0) <= LARGEST_STATUS:
@@ -67,12 +70,12 @@ async def proxied_answer(api: Api, call: Call, target: object) -> AsyncIterator[
 
 
 async def _beginning(response: "aiohttp.ClientResponse") -> bytes:
-    pieces: list[bytes] = []
+    body = bytearray()
     async for chunk in response.content.iter_any():
-        pieces.append(chunk)
-        if sum(map(len, pieces)) > LARGEST_STATUS:
+        body += chunk
+        if len(body) > LARGEST_STATUS:
             break
-    return b"".join(pieces)
+    return bytes(body)
 
 
 @contextmanager
