@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Login"]
 
 USER_AGENT = "offbus"
+READ_BUFFER = 1 << 21
+"""Bytes, as kubernetes_asyncio has it: an object of a watch may have 1.5 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,5 +172,20 @@ class Connection:
                 hint="choose a cluster with environment.context or environment.kubeconfig; "
                 "`kubectl config get-contexts` lists them",
             ) from err
+        made.rest_client.pool_manager = _without_cookies(made.rest_client.pool_manager)
         end_at_once(made.rest_client.pool_manager)
         return made
+
+
+def _without_cookies(session: "aiohttp.ClientSession") -> "aiohttp.ClientSession":
+    """The same connections, without a memory: through the API server's proxy, targets and agents can set cookies."""
+    import aiohttp
+
+    connector = session.connector
+    session.detach()
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=session.trust_env,
+        read_bufsize=READ_BUFFER,
+    )
