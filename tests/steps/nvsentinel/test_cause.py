@@ -1,6 +1,7 @@
 """Whose a finding is: by check, code and GPU, in every place where a responder writes, whatever others write there."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,12 +14,16 @@ from offbus_sandbox.responder.health_event import entry_text
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.nvsentinel.findings import (
+    CUT,
+    LONGEST_MESSAGE,
     Finding,
     entry_finding,
+    entry_head,
     event_finding,
     findings_of,
     quarantine_events,
     report_finding,
+    told_message,
 )
 from tests.kits.responder.health_events import UUID, fault
 from tests.kits.steps.responder_marks import condition_of, event, finding, reported
@@ -123,6 +128,43 @@ def test_every_entry_of_a_condition_is_a_finding_of_its_own() -> None:
 )
 def test_conditions_that_say_no_such_thing(condition: Any) -> None:
     assert not CAUSE.mine(findings_of(condition))
+
+
+HOSTILE = ("A:b ", "ErrorCode:7 ", "A:b", "A", "Recommended Action=A", " ", ";", "A:b;")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_a_message_of_any_length_is_read_once(unit: str) -> None:
+    """Whoever may write Events writes 1.5 MB: what grows with the square takes minutes for it."""
+    text = unit * (1_500_000 // len(unit))
+    entry_head(text)
+    assert len(findings_of(condition_of(text))) <= LONGEST_MESSAGE
+    assert report_finding(reported(text)).cut
+
+
+def test_of_a_message_that_is_too_long_the_beginning_counts() -> None:
+    text = finding(pci=PCI) + "x" * LONGEST_MESSAGE
+    whole, rest = findings_of(condition_of(text))
+    assert CAUSE.made(whole)
+    assert rest.cut
+    assert len(told_message(text)) == LONGEST_MESSAGE + len(CUT)
+    assert told_message(text[:LONGEST_MESSAGE]) == text[:LONGEST_MESSAGE]
+
+
+@given(
+    st.lists(
+        st.sampled_from(["A:b", "ErrorCode:79", "a:b", " ", "  ", "\n", "x", ";", "Recommended Action=X"])
+    )
+)
+def test_the_head_of_an_entry_is_the_words_before_any_other_text(pieces: list[str]) -> None:
+    entry = "".join(pieces)
+    codes, entities, rest, action = entry_head(entry)
+    assert rest in entry
+    assert not re.match(r"[A-Z][A-Z0-9_]*:\S", rest)
+    assert action in ("", "X")
+    assert len(codes) <= entry.count("ErrorCode:")
+    assert len(entities) <= entry.count(":")
 
 
 def test_an_annotation_holds_many_events_or_in_older_releases_one() -> None:
