@@ -7,9 +7,9 @@
 
 Sources: NVSentinel, platform-connectors' K8sConnector and fault-quarantine's healthEventsAnnotation; reference pages
 nvsentinel.md, section 2.2, and nvsentinel-observed.md (the annotation is `[]` for a moment; actions are numbers; older
-releases write a single object). All of it is text that others can write, so reading never raises: what is not of this
-shape is a finding without facts, or none. Whose finding it is, is another question (`offbus_steps.nvsentinel.cause`).
-Pure.
+releases write a single object). All of it is text that others can write, so reading never raises, and takes time in
+proportion to what is read, which is bounded: what is not of this shape is a finding without facts, or none. Whose
+finding it is, is another question (`offbus_steps.nvsentinel.cause`). Pure.
 """
 
 import json
@@ -22,6 +22,7 @@ from offbus_steps.nvsentinel import names
 
 __all__ = [
     "CUT",
+    "LONGEST_MESSAGE",
     "NO_FAILURES",
     "Finding",
     "applied_taints",
@@ -33,14 +34,17 @@ __all__ = [
     "report_finding",
     "split_entries",
     "taint_text",
+    "told_message",
 ]
 
 NO_FAILURES = "No Health Failures"
 """A healthy condition's message."""
 CUT = "..."
 """Ends a message that was longer than `maxNodeConditionMessageLength` (1024); what followed is not known."""
-ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+)")
-CODE_WORD = re.compile(r"(ErrorCode):(\S+)")
+LONGEST_MESSAGE = 8192
+"""Characters of a message that are read; NVSentinel's have at most 1024, others' Events may have a million."""
+ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+) *")
+CODE_WORD = re.compile(r"(ErrorCode):(\S+) *")
 ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
 
 
@@ -75,14 +79,20 @@ def findings_of(condition: Mapping[str, Any]) -> tuple[Finding, ...]:
     check = str(condition.get("type", ""))
     if condition.get("status") != names.TRUE or condition.get("reason") != f"{check}{names.UNHEALTHY_SUFFIX}":
         return ()
-    entries = split_entries(str(condition.get("message") or ""))
+    entries = split_entries(told_message(condition.get("message")))
     return tuple(entry_finding(check, entry) for entry in entries) or (Finding(check),)
 
 
 def report_finding(event: Mapping[str, Any]) -> Finding:
     """The finding of an Event that is a responder's report (`names.is_report`)."""
-    message = str(event.get("message") or "").strip().removesuffix(";")
+    message = told_message(event.get("message")).strip().removesuffix(";")
     return entry_finding(str(event.get("type", "")), message)
+
+
+def told_message(message: Any) -> str:
+    """What is read of a message; one that is too long ends with CUT."""
+    text = str(message or "")
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + CUT
 
 
 def quarantine_events(annotations: Mapping[str, str]) -> list[Any]:
@@ -134,17 +144,18 @@ def entry_finding(check: str, entry: str) -> Finding:
 def entry_head(entry: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], str, str]:
     """Codes, entities, the raw text after them, and the action's name. Only words before any other text are facts."""
     action = ACTION.search(entry)
-    rest = (entry[: action.start()] if action else entry).rstrip()
+    end = len((entry[: action.start()] if action else entry).rstrip())
     codes: list[str] = []
     entities: list[tuple[str, str]] = []
-    while found := ENTITY_WORD.match(rest) or CODE_WORD.match(rest):
+    at = 0
+    while found := ENTITY_WORD.match(entry, at, end) or CODE_WORD.match(entry, at, end):
         kind, value = found.groups()
-        rest = rest[found.end() :].lstrip(" ")
+        at = found.end()
         if kind == "ErrorCode":
             codes.append(value)
         else:
             entities.append((kind, value))
-    return tuple(codes), tuple(entities), rest, action.group(1) if action else ""
+    return tuple(codes), tuple(entities), entry[at:end], action.group(1) if action else ""
 
 
 def _json_list(text: str | None) -> list[Any]:

@@ -17,6 +17,7 @@ from offbus_steps.nvsentinel.findings import (
     findings_of,
     quarantine_events,
     report_finding,
+    told_message,
 )
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import gpus, pods
@@ -217,7 +218,7 @@ def _report(obj: Object) -> ReportProjection | None:
         node=str(about.get("name", "")),
         check=str(obj.get("type", "")),
         reason=str(obj["reason"]),
-        message=str(obj.get("message", "")),
+        message=told_message(obj.get("message")),
         count=int(obj.get("count") or 1),
         finding=report_finding(obj),
     )
