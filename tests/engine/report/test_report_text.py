@@ -1,5 +1,6 @@
 """Reports as text and Markdown: what they say of finished, failed, killed and running runs."""
 
+import html
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -178,6 +179,29 @@ def test_markdown_has_the_same_facts(tmp_path: Path) -> None:
     assert "| cordon | timed out | 3m 00s | was not seen within 180 s |" in text
     assert "no faulted NVML call by a process of the target was seen |" in text
     assert "| offbus recover 3f9a2c41 |" in text
+
+
+LINKED = (
+    "see www.evil.example/login",
+    "WWW.evil.example",
+    "admin@evil.example",
+    "(@torvalds)",
+    "http://evil.example/x",
+)
+
+
+@pytest.mark.parametrize("text", LINKED)
+def test_markdown_from_outside_is_no_link(tmp_path: Path, text: str) -> None:
+    """GitHub links an unbroken `www.`, and `x@y` in what is shown, whatever was escaped (GFM, "Autolinks")."""
+    drill = Drill(tmp_path)
+    drill.begin()
+    drill.step("deploy", 1.0, 2.0, "failed", message=text)
+    row = next(line for line in markdown_report(drill.finish()).splitlines() if line.startswith("| deploy"))
+    assert not re.search(r"(?i)www\.", row)
+    assert not re.search(r"(?<!\\):", row)
+    shown = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", row))
+    assert not re.search(r"@\w", shown)
+    assert text in shown.replace("\u200b", "")
 
 
 def test_markdown_from_outside_stays_text(tmp_path: Path) -> None:
