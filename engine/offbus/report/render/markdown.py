@@ -17,6 +17,12 @@ __all__ = ["markdown_report"]
 SIGNS = {"passed": "✅", "failed": "❌", "errored": "❌", "aborted": "⚠️"}
 SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~&@:]|(?<!\w)[-.]|[-.](?!\w))")
 """What CommonMark and GitHub's extensions give a meaning; a backslash before ASCII punctuation takes it away."""
+AT = "\\@"
+NO_ADDRESS = AT + "&#8203;"
+"""A backslash does not keep GitHub from making links of mail addresses and of mentions, which it finds in the text that
+is shown (GFM, "Autolinks (extension)"); a zero-width space behind the `@` does."""
+WWW = re.compile(r"(?i)(www)\.")
+"""The beginning of a link without a scheme; where its dot is an entity, it is none."""
 
 
 def markdown_report(report: Report) -> str:
@@ -131,4 +137,5 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 def _escaped(text: str) -> str:
-    return SPECIAL.sub(r"\\\1", clean(text))
+    escaped = SPECIAL.sub(r"\\\1", clean(text)).replace(AT, NO_ADDRESS)
+    return WWW.sub(r"\1&#46;", escaped)
