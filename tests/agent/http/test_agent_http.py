@@ -350,6 +350,7 @@ def test_the_openapi_document_describes_every_operation(agent):
     operations = {(method, path) for path, item in document["paths"].items() for method in item}
     assert operations == {
         ("get", "/health"),
+        ("get", "/readyz"),
         ("get", "/faults"),
         ("post", "/faults"),
         ("get", "/faults/{id}"),
@@ -375,7 +376,12 @@ def test_answers_match_the_published_schemas(agent):
 
     agent.post("/faults", request(), expect=201)
     document = agent.get("/openapi.json")
-    for path, model in (("/health", "Health"), ("/faults", "FaultList"), ("/faults/f1", "Fault")):
+    for path, model in (
+        ("/health", "Health"),
+        ("/readyz", "Ready"),
+        ("/faults", "FaultList"),
+        ("/faults/f1", "Fault"),
+    ):
         schema = {"$ref": f"#/components/schemas/{model}", "components": document["components"]}
         jsonschema.Draft202012Validator(schema).validate(agent.get(path))
 

@@ -7,7 +7,10 @@ from contextlib import closing, contextmanager, suppress
 from multiprocessing.synchronize import Event
 
 import pytest
+import yaml
 
+from offbus_agent.http.budget import READY
+from tests.kits import REPOSITORY
 from tests.kits.agent.floods import tcp
 from tests.kits.agent.node_world import LEASE, Agents, Node, RunningAgent, connect, free_port, request
 
@@ -45,6 +48,31 @@ def test_a_stranger_with_many_requests_is_put_off_and_nobody_else(
     assert asked(port, "127.0.0.9") == 200  # as kubelet's probe
     assert asked(port, POD, header=f"x-offbus-token: {node.token}\r\n") == 200
     assert asked(port, POD, header=f"Authorization: Bearer {node.token}\r\n") == 200
+
+
+def test_the_probe_is_answered_whoever_asks_from_its_address(agent: RunningAgent, port: str) -> None:
+    """A user of the node has the same source address as the kubelet."""
+    assert 429 in [asked(port, POD) for _ in range(MORE_THAN_A_STRANGER_MAY)]
+    assert {asked(port, POD, "/readyz") for _ in range(2 * MORE_THAN_A_STRANGER_MAY)} == {200}
+    assert asked(port, POD, "/readyz?x=1") == 429
+    assert asked(port, POD) == 429
+
+
+def test_what_a_probe_is_answered_is_the_same_on_every_connection(agent: RunningAgent, port: str) -> None:
+    assert agent.get("/readyz") == {"ready": True}
+    with closing(tcp(port, POD, WATCHDOG_S)) as sock:
+        sock.sendall(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        alone = b"".join(iter(lambda: sock.recv(65536), b""))
+    assert alone.startswith(b"HTTP/1.1 200 ")
+    assert alone.endswith(b'\r\n\r\n{"ready":true}')
+
+
+def test_the_manifest_s_probe_asks_what_is_answered_always() -> None:
+    documents = yaml.safe_load_all((REPOSITORY / "deploy/base/agent.yaml").read_text())
+    (container,) = next(one for one in documents if one["kind"] == "DaemonSet")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert container["readinessProbe"]["httpGet"]["path"] == READY
 
 
 def test_a_stranger_with_many_requests_on_one_connection_is_put_off(agent: RunningAgent, port: str) -> None:
