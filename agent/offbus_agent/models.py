@@ -30,6 +30,7 @@ __all__ = [
     "OwnerRequest",
     "PlaneHealth",
     "ProcessSeen",
+    "Ready",
     "ResponderShape",
     "State",
 ]
@@ -243,6 +244,12 @@ class PlaneHealth(_Shape):
     path: str
     why: str = ""
     code: Literal["", "plane_failed", "not_shown"] = ""
+
+
+class Ready(_Shape):
+    """The agent serves."""
+
+    ready: bool = True
 
 
 class Health(_Shape):

@@ -1,16 +1,20 @@
 """How many requests may be made without the node's token: by peer address, and of all addresses together.
 
-Job: say whether one more is served. Whoever shows the token is not counted. Who asks now and then, as kubelet's probe
-does, is served also while others use up what there is for all. A peer on a Unix socket is this machine's user.
+Job: say whether one more is served. Whoever shows the token is not counted. Who asks now and then is served also while
+others use up what there is for all. A peer on a Unix socket is this machine's user. kubelet's probe asks READY, which
+is not counted either: any user of the node has the kubelet's address, and would keep the agent from being ready.
 """
 
 from offbus_agent.faults.policy import TokenBucket
 from offbus_agent.lease_time import boottime_ns
 
-__all__ = ["Budget"]
+__all__ = ["READY", "Budget"]
+
+READY = "/readyz"
+"""What kubelet's probe asks (deploy/base/agent.yaml)."""
 
 _OWN = 20, 120.0
-"""At once, and per minute, of one address: kubelet's probe needs 30 (deploy/base/agent.yaml)."""
+"""At once, and per minute, of one address."""
 _ALL = 60, 1200.0
 """Of all: at some milliseconds each, a tenth of a processor."""
 _REMEMBERED = 1024

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from offbus_agent.agent import Agent
 from offbus_agent.faults.clear import ClearAnswer
+from offbus_agent.http.budget import READY
 from offbus_agent.models import (
     EventsAnswer,
     Fault,
@@ -22,6 +23,7 @@ from offbus_agent.models import (
     LeaseRequest,
     OwnerRequest,
     PreloadAnswer,
+    Ready,
 )
 
 __all__ = ["ENDPOINTS", "LONGEST_WAIT_S", "Call", "Endpoint"]
@@ -54,6 +56,10 @@ class Endpoint:
     statuses: tuple[int, ...] = (200,)
     polls: bool = False
     """Takes `since` and `wait_s`."""
+
+
+async def _ready(_: Call) -> tuple[int, BaseModel]:
+    return 200, Ready()
 
 
 async def _health(call: Call) -> tuple[int, BaseModel]:
@@ -113,6 +119,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         summary="The agent, its node and its planes.",
         run=_health,
         answer=Health,
+    ),
+    Endpoint(
+        method="GET",
+        path=READY,
+        summary="Whether the agent serves: for probes. No request is refused as one too many.",
+        run=_ready,
+        answer=Ready,
     ),
     Endpoint(
         method="GET",

@@ -97,7 +97,7 @@ def _authorise(request: Request, token: TokenFile) -> None:
 
 
 async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
-    raw = b""
+    raw = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
             async for chunk in request.stream():
@@ -107,7 +107,7 @@ async def _body(request: Request, model: type[BaseModel]) -> BaseModel:
     except TimeoutError:
         raise Refusal(408, "body_too_slow", f"the body did not arrive within {BODY_S:g} s") from None
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(bytes(raw))
     except ValidationError as err:
         fields = [
             {"where": ".".join(str(part) for part in e["loc"]) or "body", "what": e["msg"]}
