@@ -13,13 +13,17 @@ from offbus.errors import StepError
 from offbus_steps.port import Invalid, Object
 from offbus_steps.workloads.shim_pod import Loading, needs_shim
 
-__all__ = ["reviewed"]
+__all__ = ["MOST_VALUES", "reviewed"]
 
 VERSION = "admission.k8s.io/v1"
+MOST_VALUES = 200_000
+"""Values of a review: each takes some 60 bytes of memory, however few it has in JSON; a pod has some hundreds."""
 
 
 def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     """The answer to one review. Raises Invalid."""
+    if sum(map(body.count, (b"[", b"{", b","))) >= MOST_VALUES:
+        raise Invalid(f"the review has more than {MOST_VALUES} values")
     try:
         request = json.loads(body)["request"]
         if request["operation"] != "CREATE" or request["kind"]["kind"] != "Pod" or not request["uid"]:

@@ -6,7 +6,7 @@ It is for clusters that do not serve MutatingAdmissionPolicy (offbus_steps.prepa
 while a run's configuration exists. It holds no state and no secret but its own key, reads no object, and has one
 permission in the cluster: to write its certificate into one ConfigMap, where runners read it; the API server ensures
 that nobody else writes it. Its answers are a pure function of the request (`reviews`), so it authenticates no client;
-idle connections are bounded as the agent's are.
+idle connections are bounded as the agent's are, and what requests hold is (`bodies`).
 
 A crash affects no pod: the API server ignores its failures. A restart creates a new certificate, and a configuration
 with the old one has no effect from then on; the step that is loading finds that its pods come without the shim, and
@@ -18,6 +18,7 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -31,6 +32,7 @@ from offbus_agent.http.uvicorn_server import OwnSignals
 from offbus_steps.kubernetes.json_log import log_json
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE, open_port
 from offbus_steps.kubernetes.rest.connection import Login
+from offbus_steps.kubernetes.webhook.bodies import Bodies, TooLarge, TooSlow
 from offbus_steps.kubernetes.webhook.certificate import LIFETIME, Identity, new_identity
 from offbus_steps.kubernetes.webhook.reviews import reviewed
 from offbus_steps.port import Invalid, NotFound, PortError, Ref
@@ -45,10 +47,14 @@ __all__ = ["application", "main"]
 
 PORT = 8443
 GRACE_S = 5
-LARGEST_REVIEW = 4 * 1024 * 1024
-"""Bytes; etcd stores no object of more than 1.5 MiB, and a review holds one."""
-MOST_CONNECTIONS = 256
-"""Several times what API servers open for pods that are created together: one more ends a review that is under way."""
+MOST_CONNECTIONS = 128
+"""Several times what API servers open for pods that are created together: one more ends a review that is under way.
+Beside its body, each holds up to 0.7 MiB of buffers for TLS, and twice as many may be open for a moment."""
+REFUSALS: Mapping[type[Exception], tuple[int, str]] = {
+    Invalid: (400, "invalid"),
+    TooSlow: (408, "body_too_slow"),
+    TooLarge: (413, "body_too_large"),
+}
 ENDS_AFTER_S = LIFETIME.total_seconds() * 0.8
 
 
@@ -64,6 +70,7 @@ def application() -> "ASGIApp":
             Route("/load/{images:path}", _review, methods=["POST"]),
         ]
     )
+    app.state.bodies = Bodies()
     return bounded(app)
 
 
@@ -78,15 +85,12 @@ async def _review(request: "Request") -> "Response":
 
     try:
         images = images_of(request.url.path)
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > LARGEST_REVIEW:
-                raise Invalid(f"the review has more than {LARGEST_REVIEW} bytes")
-        return JSONResponse(reviewed(body, images))
-    except Invalid as err:
-        structlog.get_logger().warning("refused", why=err.message)
-        return JSONResponse({"error": {"code": "invalid", "message": err.message}}, status_code=400)
+        return JSONResponse(reviewed(await request.app.state.bodies.read(request.stream()), images))
+    except (Invalid, TooLarge, TooSlow) as err:
+        status, code = REFUSALS[type(err)]
+        structlog.get_logger().warning("refused", why=str(err))
+        closed = {} if status == 400 else {"Connection": "close"}  # the rest of the body is not waited for
+        return JSONResponse({"error": {"code": code, "message": str(err)}}, status, closed)
 
 
 class _Server(OwnSignals):
