@@ -137,7 +137,7 @@ def delete_options(options: dict[str, Any]) -> tuple[str, int | None]:
 
 async def read_body(request: Request, *, optional: bool = False) -> dict[str, Any]:
     """The request's JSON object, bounded. Raises Invalid."""
-    raw = b""
+    raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > LARGEST_BODY:
