@@ -136,7 +136,7 @@ async def test_what_a_responder_does_is_recorded_by_who_may_only_look(
     ):
         assert expected in told
     assert found.header.serves.startswith("Kubernetes v1.")
-    assert found.header.unwatched == {"TerminateNode": "not served", "ValidationRequest": "not served"}
+    assert found.header.unwatched == {"TerminateNode": "not served"}
     assert node not in "".join(map(repr, (found.header, *found.lines)))
 
 

@@ -247,11 +247,13 @@ async def test_what_nvsentinel_is_set_to_is_told(town: Town) -> None:
     reported = {"type": "SysLogsXIDError", "status": "True", "reason": "SysLogsXIDErrorIsNotHealthy"}
     await town.status("nodes", town.nodes[0], {"conditions": [reported]})
     try:
-        plan = await town.plan()
+        unknown = " ".join((await town.plan()).said.split())
+        plan = await town.plan(responder_namespace=space)
     finally:
         await town.port.api.ask(
             Call("DELETE", f"/apis/apps/v1/namespaces/{space}/deployments/fault-quarantine")
         )
+    assert f"! Deployment/{space}/fault-quarantine looks like a part of a responder" in unknown
     assert town.code == 3
     assert f"NVSentinel's fault-quarantine in {space}" in plan.said
     where = f"Deployment/{space}/fault-quarantine"
