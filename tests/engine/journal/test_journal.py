@@ -1,6 +1,7 @@
 """The journal: what is written is read back; what is torn or damaged is seen; any prefix folds."""
 
 import json
+from contextlib import closing
 from functools import reduce
 
 import pytest
@@ -145,3 +146,15 @@ def test_a_journal_that_lost_any_line_still_folds(drill, kind):
         if event["kind"] != kind:
             state.apply(event)
     assert state.verdict().exit != 0 or kind in ("step_started", "undo_started")
+
+
+def test_a_torn_tail_is_cut_from_the_file_that_is_open_wherever_its_name_leads_by_then(tmp_path):
+    path, victim = tmp_path / "journal.jsonl", tmp_path / "victim"
+    path.write_bytes(b"whole\ntorn")
+    victim.write_bytes(b"somebody else's file")
+    with closing(JournalWriter(path, "r", VirtualClock())) as writer:
+        path.rename(tmp_path / "moved")
+        path.symlink_to(victim)
+        writer.truncate(len(b"whole\n"))
+    assert (tmp_path / "moved").read_bytes() == b"whole\n"
+    assert victim.read_bytes() == b"somebody else's file"

@@ -38,7 +38,7 @@ def played_in_child(tmp_path, on_event, limit=None):
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-B", "-c", program],  # -B: no bytecode is cut short, which others would read
         capture_output=True,
         text=True,
         timeout=60,

@@ -71,6 +71,6 @@ async def test_a_second_drill_on_another_node_within_the_window_is_refused(tmp_p
             assert (
                 "ConfigMap/nvsentinel/standin-responder circuit_breaker.percentage" in refused.value.message
             )
-            assert not await breaker_is_tripped(one.objects)
+            assert not await breaker_is_tripped(one.objects, "nvsentinel")
     finally:
         await stop(layout)

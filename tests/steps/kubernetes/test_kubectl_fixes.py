@@ -43,13 +43,35 @@ def test_what_has_a_known_former_value_has_a_command(item: str, before: object, 
     assert kubectl_fix(item, before) == command
 
 
-NAME = st.text(st.characters(exclude_characters=" /\0", exclude_categories=["Cs"]), min_size=1)
+@pytest.mark.parametrize(
+    ("item", "before"),
+    [
+        ("Namespace/production left by this run", True),
+        ("Pod/kube-system/--all left by this run", None),
+        ("Secret/--kubeconfig=report.yaml left by this run", None),
+        ("Deployment/--all/web left by this run", None),
+        ("Node/--all spec.unschedulable", False),
+        ("Node/--all metadata.labels[a]", None),
+        ("Node/n1 metadata.labels[--all]", None),
+        ("ConfigMap/--all/circuit-breaker circuit breaker tripped", None),
+        ("ClusterRole/cluster-admin left by this run", None),
+    ],
+)
+def test_what_a_journal_makes_up_is_no_command(item: str, before: object) -> None:
+    """What was there before the run is nothing to delete, and an option is no name."""
+    assert kubectl_fix(item, before) is None
 
 
-@given(NAME, st.text(st.characters(exclude_characters="\0]", exclude_categories=["Cs"]), min_size=1))
-def test_what_others_wrote_is_one_word(node: str, value: str) -> None:
-    said = kubectl_fix(f"Node/{node} metadata.labels[a]", value)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+def test_what_others_wrote_is_one_word(value: str) -> None:
+    said = kubectl_fix("Node/n1 metadata.labels[a]", value)
     assert value.startswith("sha256:") or shlex.split(str(said)) == [
-        *("kubectl", "label", "node", node, f"a={value}", "--overwrite")
+        *("kubectl", "label", "node", "n1", f"a={value}", "--overwrite")
     ]
-    assert shlex.split(str(kubectl_fix(f"Secret/{node}/x left by this run", None)))[2] == node
+
+
+@given(st.text())
+def test_a_name_is_one_that_kubernetes_allows(name: str) -> None:
+    for item in (f"Node/{name} spec.unschedulable", f"Namespace/{name} left by this run"):
+        said = kubectl_fix(item, None)
+        assert said is None or shlex.split(said)[-1] == name
