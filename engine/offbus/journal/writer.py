@@ -83,6 +83,13 @@ class JournalWriter:
         finally:
             os.close(fd)
 
+    def truncate(self, size: int) -> None:
+        """Cut what a killed writer left of a line. The file that is open is cut, wherever its path leads by now.
+
+        Raises OSError.
+        """
+        os.ftruncate(self._fd, size)
+
     def sync(self) -> None:
         """Fsync what was written; a failure shows in `broken`."""
         try:

@@ -182,7 +182,7 @@ def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter
         after_unended=journal.unended,
     )
     if journal.torn_bytes:
-        os.truncate(folder.journal, journal.good_bytes)
+        writer.truncate(journal.good_bytes)
     return writer
 
 

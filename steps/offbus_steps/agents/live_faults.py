@@ -79,7 +79,9 @@ class Faults:
         came = {  # the target's pods may have started on the node after the injection
             pod.uid: pod.ref.name
             for pod in self._log.pods_seen(live.fault.mark)
-            if pod.node == live.fault.node and live.target.selects(pod.labels)
+            if pod.node == live.fault.node
+            and pod.ref.namespace == live.target.namespace  # others are watched, too, for another target
+            and live.target.selects(pod.labels)
         }
         pod = pod_of(call, {**came, **live.fault.pods})
         if pod is None:
