@@ -194,6 +194,18 @@ async def test_a_target_that_does_not_tell_its_models_is_asked_again_after_each_
         assert len(port.traffic.times(ASK)) == 5
 
 
+@in_virtual_time
+async def test_good_answers_of_another_target_are_no_recovery_of_this_one(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *WEB) as (one, port):
+        port.traffic.answer = good_from(0.0)
+        other = TARGET.model_copy(update={"namespace": "tenant"})
+        await one.run(VERIFY_INFERENCE, target=other, requests=6)
+        assert len(port.traffic.times(ASK)) == 6
+        await one.run(AWAIT_RECOVERY, target=TARGET, fault=FAULT, pause=timedelta(seconds=0.5))
+        assert len(port.traffic.times(ASK)) == 6 + 5
+        assert len(port.traffic.times("GET /v1/models")) == 2, "each is asked for its own model"
+
+
 def good_from(seconds: float) -> Any:
     async def answer(method: str, _path: str, _body: Any) -> Any:
         if anyio.current_time() < seconds:
