@@ -206,6 +206,19 @@ async def test_good_answers_of_another_target_are_no_recovery_of_this_one(tmp_pa
         assert len(port.traffic.times("GET /v1/models")) == 2, "each is asked for its own model"
 
 
+@in_virtual_time
+async def test_a_model_whose_name_is_endless_is_not_asked_for(tmp_path: Path) -> None:
+    """Every request would carry it."""
+
+    async def answer(_method: str, _path: str, _body: Any) -> Any:
+        return ok(json.dumps({"data": [{"id": "m" * 257}]}))
+
+    async with timed_bench(tmp_path, *WEB) as (one, port):
+        port.traffic.answer = answer
+        with pytest.raises(StepError, match="names a model with 257 characters"):
+            await one.run(VERIFY_INFERENCE, target=TARGET, requests=1)
+
+
 def good_from(seconds: float) -> Any:
     async def answer(method: str, _path: str, _body: Any) -> Any:
         if anyio.current_time() < seconds:

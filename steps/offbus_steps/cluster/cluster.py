@@ -71,7 +71,7 @@ class Cluster:
         self.log = self.observer.log
         self.leases = Leases(self.agents, run, tasks, clock=clock)
         self.faults = Faults(self.agents, run, self.log, self.clocks, tasks)
-        self.answers = Answers()
+        self._answers: dict[Ref, Answers] = {}
         self.history = NodeHistory(self.log)
         self.injected: dict[str, int] = {}
         """Faults whose consequences this process would have seen: the mark before each was injected."""
@@ -83,6 +83,10 @@ class Cluster:
         """Workloads that a step of this process patched for the shim, and no undo has restored."""
         self._on_close = on_close
         self._extra = extra_fingerprint
+
+    def answers_of(self, target: Ref) -> Answers:
+        """What a target answered in this run: another one's answers say nothing about it."""
+        return self._answers.setdefault(target, Answers())
 
     async def start(self) -> None:
         """Watch the nodes and hold the guards from here on.

@@ -1,4 +1,4 @@
-"""Sends inference requests for steps: finds the target's model, keeps the run's answers, records outages.
+"""Sends inference requests for steps: finds the target's model, keeps each target's answers, records outages.
 
 After an injection it records in lane `requests`: the first good answer to a request that began after it, the first
 failure, and the first good answer after that.
@@ -19,7 +19,8 @@ __all__ = ["ask_frontend", "question_for"]
 
 async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
     """The question. The target's model is looked up once per run; raises StepError when that fails."""
-    if params.model is None and not cluster.answers.model:
+    answers = cluster.answers_of(target.ref)
+    if params.model is None and not answers.model:
         within_s = params.request_timeout.total_seconds()
         try:
             listed = await model_of(cluster.port.traffic, target.ref, target.port, within_s)
@@ -28,8 +29,8 @@ async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Q
         if not listed:
             hint = "wait until a worker has registered, or set `model`"
             raise StepError(f"{target} lists no model", hint=hint)
-        cluster.answers.model = listed
-    return Question(params.model or cluster.answers.model, params.prompt, params.max_tokens, params.stream)
+        answers.model = listed
+    return Question(params.model or answers.model, params.prompt, params.max_tokens, params.stream)
 
 
 async def ask_frontend(
@@ -38,15 +39,16 @@ async def ask_frontend(
     """Ask the target as its clients do; the answer counts for recovery."""
     asked = await ask(cluster.port.traffic, target.ref, target.port, question, within.total_seconds())
     _note(cluster, run, target, asked)
-    cluster.answers.ended.append(asked.outcome)
+    cluster.answers_of(target.ref).ended.append(asked.outcome)
     return asked
 
 
 def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None:
     """Each is recorded once per fault: behind a frontend good and failed answers may alternate for a while."""
-    if not cluster.faults.live or asked.outcome.path_error:
+    own = [fault for fault, live in cluster.faults.live.items() if live.target.ref == target.ref]
+    if not own or asked.outcome.path_error:
         return
-    answers, newest, subject = cluster.answers, next(reversed(cluster.faults.live)), str(target)
+    answers, newest, subject = cluster.answers_of(target.ref), own[-1], str(target)
     since = cluster.faults.live[newest].fault.injected_ns
     if asked.outcome.good and asked.outcome.begun_ns >= since and answers.first_good_in != newest:
         answers.first_good_in = newest

@@ -19,6 +19,8 @@ __all__ = ["Answers", "Asked", "Question", "ask", "model_of"]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
+LONGEST_MODEL = 256
+"""Characters of a model's name: every request carries it."""
 NOT_JSON = (ValueError, RecursionError)
 """What reading it raises: the second for what is nested too deeply."""
 MOST_VALUES = 50_000
@@ -48,7 +50,7 @@ class Asked:
 
 @dataclass(slots=True)
 class Answers:
-    """All frontend answers of the run, in the order in which they ended; shared by the steps that ask."""
+    """All answers of one target's frontend in a run, in the order in which they ended; shared by the steps that ask."""
 
     ended: list[Outcome] = field(default_factory=list)
     model: str = ""
@@ -94,9 +96,12 @@ async def model_of(traffic: Traffic, to: Ref, port: int, timeout_s: float) -> st
         raise NotFound(f"{to} does not serve {MODELS}")
     try:
         listed = _read(body)["data"]
-        return str(listed[0]["id"]) if listed else ""
+        named = str(listed[0]["id"]) if listed else ""
     except (*NOT_JSON, KeyError, TypeError, IndexError) as err:
         raise PortError(f"{to} answered {MODELS} with {body[:100]!r}") from err
+    if len(named) > LONGEST_MODEL:
+        raise PortError(f"{to} names a model with {len(named)} characters, more than {LONGEST_MODEL}")
+    return named
 
 
 async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:

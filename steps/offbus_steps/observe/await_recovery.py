@@ -64,7 +64,8 @@ async def _answers_well(
         ctx.progress(f"not yet: {err.message}")
         await ctx.sleep(params.pause)
         return False
-    while (good := good_in_a_row(cluster.answers.ended, since_ns)) < params.answers:
+    answers = cluster.answers_of(target.ref)
+    while (good := good_in_a_row(answers.ended, since_ns)) < params.answers:
         ctx.progress(f"{target}: {good} of {params.answers} good answers")
         asked = await ask_frontend(cluster, ctx, target, question, params.request_timeout)
         await ctx.sleep(params.pause)
@@ -89,7 +90,7 @@ def _outputs(
     ready: Since,
     begun_ns: int,
 ) -> RecoveryOutputs:
-    outcomes = cluster.answers.since(fault.injected_ns)
+    outcomes = cluster.answers_of(target.ref).since(fault.injected_ns)
     watched = any(one.ended_ns <= max(ready.mono_ns, begun_ns) for one in outcomes)
     no_outage = all(one.good for one in outcomes) if watched else None
     end_ns = recovered_ns(outcomes, ready.mono_ns, answers, watched=watched)
