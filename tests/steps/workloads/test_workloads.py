@@ -139,6 +139,23 @@ def test_leaders_and_workers_keep_their_own_preloads() -> None:
     assert values == [f"{LIBRARY}:/leader.so", f"{LIBRARY}:/worker.so"]
 
 
+@pytest.mark.parametrize("says", ["vllm-worker", "vllm-leader"])
+def test_what_a_process_of_another_container_says_of_its_image_is_not_chained(says: str) -> None:
+    """A process can rewrite its own environment: what it says would be loaded into other pods of the workload."""
+    index, gpus = "leaderworkerset.sigs.k8s.io/worker-index", {"limits": {"nvidia.com/gpu": "8"}}
+    running = [
+        {
+            "metadata": {"name": f"p{number}", "labels": {index: str(number)}},
+            "spec": {"containers": [{"name": name, "resources": gpus}]},
+        }
+        for number, name in enumerate(("vllm-leader", "vllm-worker"))
+    ]
+    fields = preload_fields(workload_of(leader_worker_set()), running, in_place, {says: "/cache/x.so"})
+    values = [one.intended["value"] for one in fields if one.intended["name"] == "LD_PRELOAD"]
+    expected = [LIBRARY, f"{LIBRARY}:/cache/x.so"]
+    assert values == (expected if says == "vllm-worker" else expected[::-1])
+
+
 def test_a_preload_from_elsewhere_is_refused() -> None:
     obj = deployment()
     source = {"configMapKeyRef": {"name": "c", "key": "k"}}
