@@ -115,9 +115,7 @@ def _fields(
     host_path: Callable[[str, str], str],
     images: Mapping[str, str],
 ) -> list[Field]:
-    chained = _chain(workload, template, running) or images.get(template.container)
-    if not chained:  # an operator may run the container under other names: all of them use its image
-        chained = next(iter(images.values()), "")
+    chained = _chain(workload, template, running) or _of_image(template, running, images)
     library = host_path(LIBRARY, "") + (f":{chained}" if chained else "")
     wanted: list[tuple[tuple[Any, ...], Any]] = [
         ((*template.env, ("name", one["name"])), one)
@@ -132,6 +130,20 @@ def _fields(
                 hint="run `offbus recover` to undo an unfinished run",
             )
     return [plan(workload.obj, path, intended) for path, intended in wanted]
+
+
+def _of_image(template: Template, running: list[Object], images: Mapping[str, str]) -> str:
+    """The LD_PRELOAD that its container has from its image; "" for none.
+
+    It is read from a process, which can rewrite its own environment: of another container's none is taken, as it would
+    be loaded into pods of the workload that are not its own. An operator may run the container under another name;
+    then the only one that requests GPUs in this template's pods is the same.
+    """
+    own = [pod for pod in running if template.is_of(pod["metadata"].get("labels") or {})]
+    names = {one["name"] for pod in own for _, one in gpus.gpu_containers(pod["spec"])}
+    if template.container in names or len(names) != 1:
+        return images.get(template.container, "")
+    return images.get(names.pop(), "")
 
 
 def _chain(workload: Workload, template: Template, running: list[Object]) -> str:
