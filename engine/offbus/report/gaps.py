@@ -1,10 +1,14 @@
 """What a damaged journal lacks: gaps in the numbers of its events, and undos whose record is gone. Pure."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from offbus.journal.events import Event, EventKind
 
-__all__ = ["RESOLVED", "Gaps"]
+__all__ = ["MOST_LOST", "RESOLVED", "Gaps"]
+
+MOST_LOST = 100_000
+"""Undos that are listed one by one: more than any run records."""
 
 RESOLVED = ("restored", "nothing")
 """Results after which an undo needs no further try."""
@@ -47,10 +51,12 @@ class Gaps:
     def lost_undos(self) -> list[int]:
         """Numbers of undos whose record is missing and which are not known to be resolved.
 
-        Undos are numbered from 1 without a gap, so all but those after the last known one show.
+        Undos are numbered from 1 without a gap, so all but those after the last known one show. Each record is an
+        event, so no more can be missing than events are; whatever numbers a journal names.
         """
         if not self.missing:
             return []
         highest = max([*self._recorded, *self._last], default=0)
-        unknown = set(range(1, highest + 1)) - self._recorded
-        return sorted(number for number in unknown if self._last.get(number) not in RESOLVED)
+        unknown = (number for number in range(1, highest + 1) if number not in self._recorded)
+        missing = islice(unknown, min(self.events, MOST_LOST))
+        return [number for number in missing if self._last.get(number) not in RESOLVED]

@@ -28,6 +28,8 @@ from offbus_steps.recordings.format import Change, Recording
 
 __all__ = ["Moment", "Quarantine", "quarantines"]
 
+MOST_ACTIONS = 16
+"""Different ones that are told of a quarantine: NVSentinel has eight."""
 OWN_CORDON_S = 5.0
 """How much earlier than the first other sign a responder's cordon may be seen (0.2 s was)."""
 STATES = {str(one): Stage(one) for one in names.NodeState if one != names.NodeState.QUARANTINED}
@@ -175,7 +177,8 @@ def _learn(node: _Node, change: Change) -> None:
     if now is None or not isinstance(change.to, str):
         return
     if change.field == ANNOTATED or change.field.startswith(FINDINGS):
-        now.actions += [one for one in actions_in(change.to) if one not in now.actions]
+        found = dict.fromkeys([*now.actions, *actions_in(change.to)])
+        now.actions = list(found)[:MOST_ACTIONS]
         now.entities = max(now.entities, entities_in(change.to))
     if change.field == PRE_EXISTING and change.to == names.TRUE:
         now.stages.pop(Stage.CORDON, None)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.course import COURSES, OBSERVED, Stage
 from offbus_steps.recordings.compare import Comparison, compare
-from offbus_steps.recordings.fields import EXISTS, RESPONDER
+from offbus_steps.recordings.fields import EXISTS, FINDINGS, RESPONDER
 from offbus_steps.recordings.format import Line, read_recording
 from tests.kits.steps.observed_drills import (
     FAULT_AT,
@@ -52,6 +53,14 @@ def test_other_situations_have_courses_of_their_own(
 ) -> None:
     [one] = compared(tmp_path, lines_of(steps))
     assert (one.situation, one.differences) == (situation, ())
+
+
+def test_of_very_many_actions_some_are_told(tmp_path: Path) -> None:
+    found = f"SysLogsXIDError 79 {' '.join(f'action=A{number}' for number in range(400))}"
+    later = Step("more", 11.0, "Node/node-1", [(FINDINGS + names.XID_CHECK, None, found)])
+    steps = [*xid79(), later]
+    [one] = compared(tmp_path, lines_of(steps))
+    assert len(one.quarantine.actions) == 16
 
 
 VALIDATION = Step("validation", 55.15, "ValidationRequest/validationrequest-1", [(EXISTS, None, RESPONDER)])

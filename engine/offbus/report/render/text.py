@@ -15,6 +15,8 @@ from offbus.report.time_offsets import offset_ms, written_offset
 
 __all__ = ["OUTCOME_TONES", "text_report"]
 
+WIDEST = 60
+"""Characters of a column: one endless name must not widen all lines."""
 OUTCOME_TONES = {
     "passed": Tone.GOOD,
     "restored": Tone.GOOD,
@@ -62,7 +64,7 @@ def _head(report: Report) -> Iterator[Line]:
 
 
 def _steps(report: Report) -> Iterator[Line]:
-    width = max((len(one.id) for one in report.steps), default=0)
+    width = min(max((len(one.id) for one in report.steps), default=0), WIDEST)
     for step in report.steps:
         took = seconds(step.duration_s) if step.duration_s is not None else ""
         why = clean(step.message or step.because or "")
@@ -86,7 +88,7 @@ def _faults(report: Report) -> Iterator[Line]:
 
 
 def _planes(report: Report, fault: FaultReport) -> Iterator[Line]:
-    width = max((len(plane) for plane in fault.planes), default=0)
+    width = min(max((len(plane) for plane in fault.planes), default=0), WIDEST)
     for plane, proof in fault.planes.items():
         name = f"    {clean(plane):<{width}}  "
         if proof is None:
@@ -98,7 +100,7 @@ def _planes(report: Report, fault: FaultReport) -> Iterator[Line]:
 
 
 def _timeline(report: Report) -> Iterator[Line]:
-    lanes = max((len(one.lane) for one in report.timeline), default=0)
+    lanes = min(max((len(one.lane) for one in report.timeline), default=0), WIDEST)
     for one in report.timeline:
         was = f" (was {clean(one.was)})" if one.was else ""
         short, happened = in_short(one.evidence), written_offset(report, one.happened)
@@ -121,7 +123,7 @@ def _undos(report: Report) -> Iterator[Line]:
 
 
 def _metrics(report: Report) -> Iterator[Line]:
-    width = max((len(name) for name in report.metrics), default=0)
+    width = min(max((len(name) for name in report.metrics), default=0), WIDEST)
     for name, one in report.metrics.items():
         events = ", ".join(map(str, one.derived_from))
         source = (f"  from events {events}" if events else "", Tone.DIM)
