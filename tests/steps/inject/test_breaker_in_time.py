@@ -168,6 +168,21 @@ async def test_a_run_stops_when_cordons_for_other_faults_use_up_the_room(
 
 
 @in_virtual_time
+async def test_a_cordon_from_before_the_window_stops_no_run(tmp_path: Path) -> None:
+    """The annotation of a node that the responder cordoned long ago still stands; it does not count any more."""
+    objects = cluster(3)
+    objects[2]["metadata"]["annotations"] = {names.CORDONED_ANNOTATION: "True"}
+    async with timed_bench(tmp_path, *objects, guards=guards()) as (one, port):
+        port.agents.answer = agent
+        await one.run(INJECT_XID, target=TARGET, xid=79)
+        port.store.patch(
+            Ref("Node", "node-1"), {"metadata": {"annotations": {names.CORDONED_ANNOTATION: "True"}}}
+        )
+        await one.cluster.log.until(lambda world: bool(world.node("node-1").annotations) or None)
+        assert one.aborted == []
+
+
+@in_virtual_time
 async def test_a_tripped_one_is_in_the_fingerprint_as_somebody_s_or_this_run_s(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, *cluster(3), state("CLOSED"), guards=guards()) as (one, port):
         before = await one.cluster.fingerprint()
