@@ -36,10 +36,7 @@ class _Room:
     abort: Callable[[str], None]
 
     def __call__(self) -> None:
-        cordoned = {
-            one.ref.name for one in self.world.nodes() if names.CORDONED_ANNOTATION in one.annotations
-        }
-        counted = self.counted | (cordoned & self.watched)
+        counted = self.counted | (_cordoned(self.world) & self.watched - self.old)
         if counted != self.counted and len(counted) >= self.breaker.limit(len(self.watched)):
             others = ", ".join(sorted(counted - self.counted))
             self.abort(
