@@ -31,7 +31,7 @@ from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.dry_run import parts_of
+from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_of
 from offbus_steps.nvsentinel.settings import answering_standin
 from offbus_steps.nvsentinel.standin import STANDIN_NAME
 from offbus_steps.port import Ref
@@ -180,14 +180,10 @@ class Firing:
 async def _look_at_responder(ctx: Context, cluster: Cluster) -> None:
     """Whether it is in dry run, and which release a stand-in plays. Raises GuardRefused."""
     cluster.responder_parts = await parts_of(cluster.port.objects, cluster.guards.responder_namespace)
-    acting = [one.name for one in cluster.responder_parts if not one.dry.value]
-    if cluster.dry_run_only and (acting or not cluster.responder_parts):
-        why = f"{', '.join(acting)} would really act" if acting else "no responder is known to be in dry run"
-        raise GuardRefused(
-            f"the environment's `responder` is dry_run, and {why}",
-            hint="set the responder's dry run, or remove `responder` from the environment",
-        )
-    if (standin := await answering_standin(cluster.port.objects)) is not None:
+    if cluster.dry_run_only and (why := acting(cluster.responder_parts)):
+        raise GuardRefused("; ".join(why), hint=ACTING_HINT)
+    where = cluster.guards.responder_namespace
+    if (standin := await answering_standin(cluster.port.objects, where)) is not None:
         to = f"plays {standin}" if standin.profile else str(standin)
         ctx.observed(lane="responder", subject=STANDIN_NAME, to=to)
 

@@ -132,9 +132,8 @@ def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deploy
     providers = [one for one in containers if one.name == "janitor-provider"]
     named = {one.env("CSP") or "kind" for one in providers}
     where = ", ".join(f"{one.of} env CSP" for one in providers) or "none is deployed"
-    provider = Setting(
-        named.pop() if len(named) == 1 else "", where
-    )  # several: which one answers is not known
+    # of several that contradict each other, it is not known which one answers
+    provider = Setting(named.pop() if len(named) == 1 else "", where)
     doers = [_janitor(one, provider) for one in containers if one.name == "janitor"]
     return Deployed(tuple(requesters), tuple(doers))
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile, Setting, containers_in, files_in
 from offbus_steps.nvsentinel.installation import installed
-from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, published
 from offbus_steps.port import Forbidden, Object, Objects, Ref
 
-__all__ = ["DryPart", "dry_part", "parts_of"]
+__all__ = ["ACTING_HINT", "DryPart", "acting", "dry_part", "parts_of"]
+
+ACTING_HINT = "set the responder's dry run, or remove `responder` from the environment"
 
 STOPPED: Mapping[str, tuple[str, ...]] = {
     "fault-quarantine": ("await_cordon", "await_uncordon", "await_validation"),
@@ -56,6 +58,19 @@ async def parts_of(objects: Objects, namespace: str) -> tuple[DryPart, ...]:
     return tuple(parts_in(found.deployments, found.maps))
 
 
+def acting(parts: Iterable[DryPart]) -> list[str]:
+    """Why a drill that counts on a dry run would be answered for real, or might be; nothing when all are in one."""
+    known = list(parts)
+    if not known:
+        return ["the environment's `responder` is dry_run, and no responder is known to be in dry run"]
+    return [
+        f"the environment's `responder` is dry_run, and {one.name} would really act: it is not in dry run "
+        f"({one.dry.source})"
+        for one in known
+        if not one.dry.value
+    ]
+
+
 def dry_part(parts: Iterable[DryPart], step: str) -> DryPart | None:
     """The part whose dry run keeps such a step from passing."""
     return next((one for one in parts if one.dry.value and step in one.stops), None)
@@ -82,5 +97,5 @@ def standin_dry_run(
     given = file.table() if file else {}
     if "dry_run" in given:
         return Setting(given["dry_run"] is True, f"{file} dry_run")
-    told = Standin.of({key: one.text for key, one in files.get(STANDIN_PROFILE, {}).items()})
+    told = published(files)
     return Setting(told.settings.get("dry_run") is True, f"{STANDIN_PROFILE} settings.dry_run")

@@ -13,7 +13,6 @@ from offbus.environment import PreflightCheck
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
 from offbus_steps.nvsentinel.containers import (
     STANDIN_PROFILE,
-    ConfigFile,
     Container,
     Setting,
     containers_in,
@@ -21,11 +20,11 @@ from offbus_steps.nvsentinel.containers import (
 )
 from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
-from offbus_steps.nvsentinel.dry_run import parts_in, parts_of
+from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.installation import PARTS, installed
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
-from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.nvsentinel.validation_stage import validation_stages
 from offbus_steps.port import Forbidden, NotFound, Object, Objects
 
@@ -46,13 +45,7 @@ async def responder_checks(objects: Objects, namespace: str) -> list[PreflightCh
 async def dry_run_checks(objects: Objects, namespace: str) -> list[PreflightCheck]:
     """For a drill that counts on a dry run: what would really act. Raises PortError."""
     parts = await parts_of(objects, namespace)
-    what = ["no responder is known to be in dry run"] if not parts else []
-    what += [f"{one.name} is not in dry run ({one.dry.source})" for one in parts if not one.dry.value]
-    hint = "set the responder's dry run, or remove `responder` from the environment"
-    return [
-        PreflightCheck(TOPIC, f"the environment's `responder` is dry_run, and {one}", "error", hint)
-        for one in what
-    ]
+    return [PreflightCheck(TOPIC, why, "error", ACTING_HINT) for why in acting(parts)]
 
 
 def checks_of(
@@ -65,7 +58,7 @@ def checks_of(
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
     for one in parts:
-        yield from _standin(one, files.get(STANDIN_PROFILE, {})) if one.is_standin else _part(one)
+        yield from _standin(one, published(files)) if one.is_standin else _part(one)
     for part in parts_in(deployments, maps):
         if part.dry.value:
             text = f"{part.name} is in dry run ({part.dry.source}): it sets marks, and changes nothing"
@@ -89,13 +82,13 @@ def checks_of(
         yield PreflightCheck(TOPIC, doer.described)
 
 
-async def answering_standin(objects: Objects) -> Standin | None:
+async def answering_standin(objects: Objects, namespace: str) -> Standin | None:
     """What the stand-in says of itself; None where NVSentinel is deployed, no stand-in is known, or it cannot be read.
 
     Raises PortError.
     """
     try:
-        parts = filter(None, map(part_of, (await objects.list("Deployment")).items))
+        parts = filter(None, map(part_of, (await installed(objects, namespace)).deployments))
         if any(name != STANDIN_NAME for name, _ in parts):
             return None
         told = (await objects.get(STANDIN_PROFILE)).get("data")
@@ -118,9 +111,8 @@ def _part(part: Container) -> Iterator[PreflightCheck]:
     yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}")
 
 
-def _standin(part: Container, published: Mapping[str, ConfigFile]) -> Iterator[PreflightCheck]:
+def _standin(part: Container, told: Standin) -> Iterator[PreflightCheck]:
     """What its configuration does not say follows from its profile: then what it has published counts."""
-    told = Standin.of({key: file.text for key, file in published.items()})
     plays = f": {told} ({STANDIN_PROFILE} settings)" if told.profile else ""
     yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}{plays}")
     file = part.files.get("config.json")

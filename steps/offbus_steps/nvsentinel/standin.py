@@ -11,7 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-__all__ = ["STANDIN_NAME", "Standin"]
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile
+from offbus_steps.port import Ref
+
+__all__ = ["STANDIN_NAME", "Standin", "published"]
 
 STANDIN_NAME = "the stand-in responder"
 WORD = re.compile(r"[a-zA-Z0-9_.-]{1,32}")
@@ -59,6 +62,11 @@ class Standin:
         of = f" ({self.plays})" if self.plays not in ("", self.profile) else ""
         changed = f"; set otherwise: {', '.join(self.changed)}" if self.changed else ""
         return f"profile {self.profile}{of}, delays 1:{self.scale:g}{changed}"
+
+
+def published(files: Mapping[Ref, Mapping[str, ConfigFile]]) -> Standin:
+    """The one that has published itself among these files; one that says nothing where none has."""
+    return Standin.of({key: file.text for key, file in files.get(STANDIN_PROFILE, {}).items()})
 
 
 def _word(told: object) -> str:

@@ -16,7 +16,7 @@ from offbus_steps.nvsentinel.containers import (
     files_in,
 )
 from offbus_steps.nvsentinel.installation import installed
-from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin
+from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.port import Forbidden, Object, Objects
 
 __all__ = ["ValidationStage", "no_validation", "validation_stages"]
@@ -57,7 +57,7 @@ async def no_validation(objects: Objects, namespace: str) -> ValidationStage | N
 def validation_stages(deployments: Iterable[Object], maps: Iterable[Object]) -> Iterator[ValidationStage]:
     """Those of the responders in all Deployments and ConfigMaps."""
     files = files_in(maps)
-    told = Standin.of({key: file.text for key, file in files.get(STANDIN_PROFILE, {}).items()})
+    told = published(files)
     found = list(containers_in(deployments, files))
     for one in found:
         if one.name == "fault-quarantine":
