@@ -20,14 +20,14 @@ from offbus.runs import RunFolder
 from offbus.stop import asked_to_stop
 
 HOLDS = """
-import os, sys, time
+import os, signal, sys
 from pathlib import Path
 from offbus.runs import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
-SLEEPS = "import time; print('there', flush=True); time.sleep(600)"
+SLEEPS = "import signal; print('there', flush=True); signal.pause()"
 
 
 @contextmanager

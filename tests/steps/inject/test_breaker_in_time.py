@@ -158,9 +158,7 @@ async def test_a_run_stops_when_cordons_for_other_faults_use_up_the_room(
             port.store.patch(
                 Ref("Node", node), {"metadata": {"annotations": {names.CORDONED_ANNOTATION: "True"}}}
             )
-            await one.cluster.log.until(
-                lambda world, node=node: bool(world.node(node).annotations) or None  # type: ignore[misc]
-            )
+            await one.cluster.log.until(lambda world, node=node: bool(world.node(node).annotations) or None)
         assert [
             "has cordoned node-3, too, and its circuit breaker is about to trip: 2 of 3 GPU nodes" in why
             for why in one.aborted[:1]
