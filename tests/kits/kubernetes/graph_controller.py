@@ -155,7 +155,10 @@ class GraphController:
             return
         graph = {"apiVersion": KINDS[GRAPH].api_version, **graph, "kind": GRAPH}
         if self._fights:
-            graph = await self._keep(graph)
+            kept = await self._keep(graph)
+            if kept is None:
+                return
+            graph = kept
         ready = {}
         for path, obj in discovery_objects(graph).items():
             await self._make(path, obj)
@@ -167,8 +170,8 @@ class GraphController:
                 await self._make(path, frontend_service(graph, wanted))
         await self._report(graph, ready)
 
-    async def _keep(self, graph: Object) -> Object:
-        """Put back a spec that somebody changed."""
+    async def _keep(self, graph: Object) -> Object | None:
+        """Put back a spec that somebody changed. None: the graph is newer than this event."""
         kept = self._kept.setdefault(graph["metadata"]["uid"], graph["spec"])
         if graph["spec"] == kept:
             return graph
@@ -177,8 +180,10 @@ class GraphController:
         path = f"/apis/{graph['apiVersion']}/namespaces/{ref.namespace}/dynamographdeployments/{ref.name}"
         try:
             put = await self._port.api.json(Call("PUT", path, body={**graph, "spec": kept}))
-        except Conflict:  # changed again meanwhile: the watch brings it back here
-            return graph
+        except (
+            Conflict
+        ):  # changed again meanwhile, perhaps put back by the other watch: this one brings it here again
+            return None
         self.reverted.append(ref)
         return {**put, "kind": GRAPH}
 
