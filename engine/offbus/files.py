@@ -1,12 +1,17 @@
 """Files that somebody else may have made: whose they are, and reading them, bounded and without waiting for a pipe."""
 
 import errno
+import grp
 import os
 import pwd
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["read_bounded", "redirected", "shared_with"]
+__all__ = ["Opener", "read_bounded", "redirected", "replaceable_by", "shared_with"]
+
+Opener = Callable[[Path, int, int], int]
+"""Opens a file: path, flags and mode as of os.open, which is one; another may open it in a folder that is open."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -19,7 +24,7 @@ _KINDS = {
 }
 
 
-def read_bounded(path: Path, most: int, *, whole: bool = False) -> bytes:
+def read_bounded(path: Path, most: int, *, whole: bool = False, opener: Opener = os.open) -> bytes:
     """The bytes of a file, at most `most` + 1 of them: more means that it is too large. With `whole`, one that says so
     is not read at all, but raises OSError: a sparse file is large for nothing.
 
@@ -27,7 +32,7 @@ def read_bounded(path: Path, most: int, *, whole: bool = False) -> bytes:
     that no file can have.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = opener(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0)
     except ValueError as err:  # Python's, before it asks the system
         why = "its name holds a NUL" if "\0" in str(path) else "its name is not valid"
         raise OSError(errno.EINVAL, why, str(path)) from err
@@ -44,10 +49,10 @@ def read_bounded(path: Path, most: int, *, whole: bool = False) -> bytes:
         os.close(fd)
 
 
-def redirected(path: Path) -> str | None:
+def redirected(path: Path | str, *, dir_fd: int | None = None) -> str | None:
     """Why what is written to `path` would go elsewhere; None for a file or a folder, or when nothing is there."""
     try:
-        kind = stat.S_IFMT(path.lstat().st_mode)
+        kind = stat.S_IFMT(os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode)
     except FileNotFoundError:
         return None
     if kind == stat.S_IFLNK:
@@ -59,18 +64,50 @@ def redirected(path: Path) -> str | None:
     )
 
 
-def shared_with(path: Path) -> str | None:
+def shared_with(path: Path | str, *, dir_fd: int | None = None) -> str | None:
     """Why others than this user may have written `path`; None when they cannot have, or when nothing is there."""
     try:
-        seen = path.lstat()
+        seen = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if seen.st_uid != os.geteuid():
-        try:
-            owner = pwd.getpwuid(seen.st_uid).pw_name
-        except KeyError:
-            owner = f"user {seen.st_uid}"
-        return f"belongs to {owner}"
+        return f"belongs to {_name_of(seen.st_uid)}"
     if seen.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(seen.st_mode):
-        return f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})"
+        return _written(seen)
     return None
+
+
+def replaceable_by(folder: Path) -> str | None:
+    """Why others than this user may replace what lies in `folder` by something else; None when they cannot.
+
+    Its owner can, and who may write in it, unless the sticky bit leaves that to the owner of what is replaced (EPERM of
+    unlink(2)). The superuser, and whoever owns `/`, can do everything anyway. A group of this user alone, in which
+    distributions put each user, is nobody else. Raises OSError.
+    """
+    seen = folder.stat()
+    if seen.st_uid not in (os.geteuid(), 0, Path("/").stat().st_uid):
+        return f"belongs to {_name_of(seen.st_uid)}"
+    if not seen.st_mode & _OTHERS_WRITE or seen.st_mode & stat.S_ISVTX:
+        return None
+    return None if not seen.st_mode & stat.S_IWOTH and _is_private(seen.st_gid) else _written(seen)
+
+
+def _is_private(gid: int) -> bool:
+    """Whether it is this user's own group and has no other member."""
+    try:
+        me = pwd.getpwuid(os.geteuid())
+        members = {*grp.getgrgid(gid).gr_mem, *(one.pw_name for one in pwd.getpwall() if one.pw_gid == gid)}
+    except KeyError:
+        return False
+    return me.pw_gid == gid and members <= {me.pw_name}
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
+def _written(seen: os.stat_result) -> str:
+    return f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})"

@@ -4,14 +4,16 @@ A journal is hostile input. Whoever can write a run's folder says what `offbus r
 calls it. Two questions are asked, each in its own way:
 
 - *Is it this user's alone?* (`require_own`) The folder and each file in it that offbus uses belong to the effective
-  user, nobody else can write them, and none is a link. Asked before anything is read for a recovery, a comparison or a
-  stop. `--trust` lifts the question of owner and mode, nothing else: what is written through a link goes elsewhere.
+  user, nobody else can write them, none is a link, and nobody else can exchange it for another. Asked of the
+  open folder (offbus.open_run), before anything is read for a recovery, a comparison or a stop. `--trust` lifts the
+  question of owner and mode, nothing else: what is written through a link goes elsewhere.
 - *Did the run open with this?* (`noted`) A folder that came as an archive belongs to who unpacked it, also where the
   run was made. What it says may be undone, within what each undo type allows; what it would have us *execute*, or
   believe, is not: a kubeconfig that it names (whose credential plug-ins are commands), an owner who it says is dead. So
-  the state that a run opens its environment with is noted outside of all runs' folders, by the real path of its folder,
-  as a digest; a state from a journal counts only if it has that digest. Notes are in no artefact, and a folder that was
-  copied, moved, or made by another user or machine has none. They go when the run has finished.
+  the state that a run opens its environment with is noted outside of all runs' folders, by the real path of its folder
+  when that was opened, as a digest; a state from a journal counts only if it has that digest. The path is not resolved
+  again: where it leads meanwhile is another run's. Notes are in no artefact, and a folder that was copied, moved, or
+  made by another user or machine has none. They go when the run has finished.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from offbus.errors import UsageError
-from offbus.files import read_bounded, redirected, shared_with
+from offbus.files import read_bounded, redirected, replaceable_by, shared_with
 
 __all__ = ["forget_notes", "note", "noted", "require_own", "state_home"]
 
@@ -36,27 +38,32 @@ def state_home() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state", "offbus")
 
 
-def require_own(folder: Path, files: Iterable[Path], *, trusted: bool = False) -> None:
-    """Raise UsageError unless the folder and these files in it are this user's alone. Those that are missing count."""
-    if folder.is_symlink():
-        hint = f"name the folder itself, if it is the right one: {folder.resolve()}"
-        raise UsageError(f"the run's folder {folder} is a symbolic link", hint=hint)
-    everything = (folder, *files)
+def require_own(folder: Path, fd: int, names: Iterable[str], *, trusted: bool = False) -> None:
+    """Raise UsageError unless an open folder and these files in it are this user's alone. Those that are missing count.
+
+    `folder`: its real path.
+    """
+    names = list(names)
     look = f"look at it: offbus recover {folder} --plan"
-    for path in everything:
-        if why := redirected(path):
-            raise UsageError(f"{path} {why}: offbus makes no such thing in a run's folder", hint=look)
+    for name in names:
+        if why := redirected(name, dir_fd=fd):
+            raise UsageError(
+                f"{folder / name} {why}: offbus makes no such thing in a run's folder", hint=look
+            )
     if trusted:
         return
-    reached = everything if folder.stat().st_mode & 0o011 else (folder,)  # nobody else gets into the folder
-    for path in reached:
-        if why := shared_with(path):
-            mine = path.lstat().st_uid == os.geteuid()
-            fix = f"chmod go-w {path}" if mine else "recover it as that user"
-            raise UsageError(
-                f"{path} {why}, who would decide what is undone with your rights",
-                hint=f"{fix}; or {look}, and if all of it is right: offbus recover {folder} --trust",
-            )
+    trust = f"{look}, and if all of it is right: offbus recover {folder} --trust"
+    reached = (".", *names) if os.fstat(fd).st_mode & 0o011 else (".",)  # or nobody else gets into the folder
+    for path, why in ((folder / name, shared_with(name, dir_fd=fd)) for name in reached):
+        if why:
+            fix = "recover it as that user" if why.startswith("belongs") else f"chmod go-w {path}"
+            what = f"{path} {why}, who would decide what is undone with your rights"
+            raise UsageError(what, hint=f"{fix}; or {trust}")
+    for parent, why in ((parent, replaceable_by(parent)) for parent in folder.parents):
+        if why:
+            fix = "" if why.startswith("belongs") else f"chmod go-w {parent}; or "
+            what = f"{parent}, which the run's folder lies in, {why}, who could exchange it for another"
+            raise UsageError(what, hint=fix + trust)
 
 
 def note(folder: Path, state: Mapping[str, Any]) -> None:
@@ -86,7 +93,7 @@ def forget_notes(folder: Path) -> None:
 
 
 def _notes(folder: Path) -> Path:
-    return state_home() / "opened" / hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()
+    return state_home() / "opened" / hashlib.sha256(os.fsencode(folder)).hexdigest()
 
 
 def _digest(state: Mapping[str, Any]) -> str:

@@ -1,12 +1,13 @@
-"""Run folders: where a run's journal, report and lock live.
+"""Run folders: where a run's journal, report and lock live, and how they are found and looked at.
 
 `$XDG_STATE_HOME/offbus/runs/<utc>-<name>-<id>/`, mode 0700, unless `--runs` says otherwise. A file `unfinished`
-is in the folder from before the first change to the world until everything is undone.
+is in the folder from before the first change to the world until everything is undone. What acts in a run's folder
+opens it first (offbus.open_run).
 """
 
 import hashlib
 import json
-import secrets
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,11 +18,10 @@ from offbus.files import read_bounded
 from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
 from offbus.journal.lock import FileLock, Holder, holder_of
-from offbus.run_origin import require_own, state_home
+from offbus.run_origin import state_home
 
 __all__ = [
     "RunFolder",
-    "create_run",
     "default_runs",
     "environment_lock",
     "find_run",
@@ -33,7 +33,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run's folder."""
+    """One run's folder, by its path, which may lead elsewhere at any time: to look at it, and to open it."""
 
     path: Path
 
@@ -57,14 +57,27 @@ class RunFolder:
         """Exists while something may be left to undo."""
         return self.path / "unfinished"
 
+    @property
+    def lock_file(self) -> Path:
+        """Held by who acts in the run, and says who that is."""
+        return self.path / "lock"
+
+    def opener(self, path: Path, flags: int, mode: int = 0o600) -> int:
+        """Open a file of the folder, as os.open does. Raises OSError."""
+        return os.open(path, flags, mode)
+
+    def lstat(self, path: Path) -> os.stat_result:
+        """What is there under a file's name. Raises OSError."""
+        return path.lstat()
+
     def lock(self, task: str = "run") -> FileLock:
         """The right to write this run's journal and to undo."""
-        return FileLock(self._lock, f"run {self.id}", task=task)
+        return FileLock(self.lock_file, f"run {self.id}", task=task, opener=self.opener)
 
     @property
     def holder(self) -> Holder | None:
         """Who took the run's lock last."""
-        return holder_of(self._lock)
+        return holder_of(self.lock_file, self.opener)
 
     @property
     def identity(self) -> str | None:
@@ -73,22 +86,18 @@ class RunFolder:
         It is stored in `unfinished`, so that a damaged journal does not hide it, and in the journal.
         """
         try:
-            return str(json.loads(read_bounded(self.unfinished, 1 << 16))["identity"])
+            return str(json.loads(read_bounded(self.unfinished, 1 << 16, opener=self.opener))["identity"])
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             pass
         try:
-            first = read_bounded(self.journal, WHOLE_BYTES).partition(b"\n")[0]
+            first = read_bounded(self.journal, WHOLE_BYTES, opener=self.opener).partition(b"\n")[0]
             return str(decode(first + b"\n")["data"]["identity"])
         except (OSError, JournalError, KeyError):
             return None
 
-    @property
-    def _lock(self) -> Path:
-        return self.path / "lock"
-
     def is_held_by(self, holder: Holder) -> bool:
         """Whether that process itself holds the run. Raises OSError when that cannot be asked."""
-        return holder.holds(self._lock)
+        return holder.holds(self.lstat(self.lock_file))
 
     def in_use(self) -> bool:
         """Whether a process holds the run; False where that cannot be asked (a read-only copy, a link)."""
@@ -97,32 +106,10 @@ class RunFolder:
         except CouldNotRun:
             return False
 
-    def require_own(self, *, trusted: bool = False) -> None:
-        """Raise UsageError unless only this user can have written what a recovery reads here, and writes."""
-        files = (self.journal, self.unfinished, self._lock, self.report)
-        require_own(self.path, files, trusted=trusted)
-
 
 def default_runs() -> Path:
     """The default folder of runs."""
     return state_home() / "runs"
-
-
-def create_run(base: Path, name: str, identity: str) -> RunFolder:
-    """Make a new run's folder; `identity` names the environment it acts on. Raises CouldNotRun when that fails."""
-    stamp = run_stamp()
-    folder = RunFolder(base / f"{stamp}-{name}-{secrets.token_hex(4)}")
-    try:
-        base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.path.mkdir(mode=0o700)
-        folder.unfinished.touch(mode=0o600)
-        folder.unfinished.write_text(json.dumps({"identity": identity}), encoding="utf-8")
-    except OSError as err:
-        raise CouldNotRun(
-            f"cannot create the run's folder below {base}: {err.strerror}",
-            hint="choose another folder with --runs DIR",
-        ) from err
-    return folder
 
 
 def run_stamp() -> str:

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from offbus.errors import CouldNotRun
 from offbus.journal.lock import Holder
-from offbus.runs import RunFolder
+from offbus.open_run import OpenRun
 
 __all__ = ["asked_to_stop", "is_suspended"]
 
 
 @contextmanager
-def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
+def asked_to_stop(folder: OpenRun) -> Iterator[int | None]:
     """Ask the process that holds a run to stop; a pidfd of it, None when it has already ended. Raises CouldNotRun."""
     process = _process_of(folder)
     try:
@@ -37,7 +37,7 @@ def asked_to_stop(folder: RunFolder) -> Iterator[int | None]:
         os.close(process)
 
 
-def _process_of(folder: RunFolder) -> int:
+def _process_of(folder: OpenRun) -> int:
     """A pidfd of the process that holds the run, verified. Raises CouldNotRun."""
     holder, hint = folder.holder, f"on its machine, run: offbus stop {folder.id}"
     if holder is None:
@@ -53,7 +53,7 @@ def _process_of(folder: RunFolder) -> int:
     return process
 
 
-def _objection(folder: RunFolder, holder: Holder) -> str:
+def _objection(folder: OpenRun, holder: Holder) -> str:
     """Why a process of this machine is not asked; "" for the one that holds the run."""
     try:
         held = folder.is_held_by(holder)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from offbus.journal.reader import read_journal
+from offbus.open_run import opened
 from offbus.recovery.recover import recover
 from offbus.report.fold import fold
 from offbus.report.model import Report
@@ -64,14 +65,16 @@ def killed_and_recovered(case: Case, at: int, torn: bool) -> None:
     folder.unfinished.touch()
     folder.journal.write_bytes(b"".join(lines[:cut]) + (lines[cut][:-9] if torn else b""))
     case.storage.items = case.worlds[cut]
-    report = play(recover, folder, VirtualClock(), registry=case.registry)
+    with opened(folder) as run:
+        report = play(recover, run, VirtualClock(), registry=case.registry)
     law.the_world_is_as_before(Case(folder, case.scenario, None, case.storage, case.before), report)
     journal = read_journal(folder.journal)
     assert (journal.damage, journal.torn_bytes) == ([], 0)
     assert fold(journal.events) == report
     if report.residue:
         return
-    again = play(recover, folder, VirtualClock(), registry=case.registry)
+    with opened(folder) as run:
+        again = play(recover, run, VirtualClock(), registry=case.registry)
     assert again == report, "recovering twice changes nothing more"
 
 

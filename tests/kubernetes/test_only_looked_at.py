@@ -13,8 +13,8 @@ from offbus.cli.handlers.residue import compare_named, compare_run
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.open_run import create_run
 from offbus.runner.clock import SystemClock
-from offbus.runs import create_run
 from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import LEASE, RunLease
@@ -70,15 +70,15 @@ async def agents(
 
 def unfinished(base: Path) -> str:
     """The folder of a run that somebody else made, and that keeps its Lease for as long as it may."""
-    folder = create_run(base, "nightly", "kubernetes:x")
-    journal = JournalWriter(folder.journal, folder.id, SystemClock())
-    options = KubernetesOptions(lease_s=3600).model_dump(mode="json")
-    state = {"options": options, "guards": {}, "holder": ""}
-    journal.append(EventKind.RUN_STARTED, HEAD)
-    journal.append(EventKind.ENVIRONMENT_OPENED, {"environment": "kubernetes", "state": state})
-    journal.append(EventKind.FINGERPRINT, {"when": "before", "items": {}})
-    journal.append(EventKind.UNDO_RECORDED, UNDO)
-    journal.close()
+    with create_run(base, "nightly", "kubernetes:x") as folder:
+        journal = JournalWriter(folder.journal, folder.id, SystemClock())
+        options = KubernetesOptions(lease_s=3600).model_dump(mode="json")
+        state = {"options": options, "guards": {}, "holder": ""}
+        journal.append(EventKind.RUN_STARTED, HEAD)
+        journal.append(EventKind.ENVIRONMENT_OPENED, {"environment": "kubernetes", "state": state})
+        journal.append(EventKind.FINGERPRINT, {"when": "before", "items": {}})
+        journal.append(EventKind.UNDO_RECORDED, UNDO)
+        journal.close()
     return str(folder.path)
 
 

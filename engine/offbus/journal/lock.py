@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from offbus.errors import CouldNotRun
-from offbus.files import read_bounded
+from offbus.files import Opener, read_bounded
 
 __all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "process_started"]
 
@@ -57,14 +57,13 @@ class Holder:
             boot_id(),
         ) and self.started == process_started(self.pid)
 
-    def holds(self, path: Path) -> bool:
+    def holds(self, locked: os.stat_result) -> bool:
         """Whether that process itself holds the lock of this file, as an owner does. Raises OSError: cannot be asked.
 
         The file only says who took it last, and whoever can read it can hold its lock. The kernel tells which open
         file holds it, and how that was opened: lines `lock:` and `flags:` of /proc/PID/fdinfo/FD (proc(5)). The device
         and inode that /proc/locks shows are not those of stat(2) on every file system.
         """
-        locked = path.lstat()
         try:
             opened = list(Path(f"/proc/{self.pid}/fd").iterdir())
         except FileNotFoundError:  # it has ended
@@ -81,8 +80,10 @@ class Holder:
 class FileLock:
     """An exclusive lock on a file, for the life of this process or until `release`."""
 
-    def __init__(self, path: Path, what: str, *, task: str = "run") -> None:
+    def __init__(self, path: Path, what: str, *, task: str = "run", opener: Opener | None = None) -> None:
+        """With an opener, the file is in a folder that is there; without, its folder is made with it."""
         self.path = path
+        self._opener = opener or _in_its_folder
         self._what = what
         self._task = task
         self._fd = -1
@@ -91,7 +92,7 @@ class FileLock:
         """Take the lock. Raises HeldElsewhere, or CouldNotRun when the file cannot be made."""
         fd = self._open_locked(os.O_RDWR | os.O_CREAT)
         if fd is None:
-            who = holder_of(self.path) or "another process"
+            who = holder_of(self.path, self._opener) or "another process"
             raise HeldElsewhere(f"{self._what} is held by {who}")
         self._sign(fd)
         self._fd = fd
@@ -99,9 +100,12 @@ class FileLock:
 
     def is_held(self) -> bool:
         """Whether a process holds it. No file is made, and none is written. Raises CouldNotRun."""
-        if not os.path.lexists(self.path):
-            return False
-        fd = self._open_locked(os.O_RDONLY)
+        try:
+            fd = self._open_locked(os.O_RDONLY)
+        except CouldNotRun as err:
+            if isinstance(err.__cause__, FileNotFoundError):
+                return False
+            raise
         if fd is not None:
             os.close(fd)
         return fd is None
@@ -122,9 +126,7 @@ class FileLock:
         """The descriptor that holds the lock; None when another process holds it. Raises CouldNotRun."""
         fd = -1
         try:
-            if flags & os.O_CREAT:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self.path, flags | _CAREFULLY, 0o600)
+            fd = self._opener(self.path, flags | _CAREFULLY, 0o600)
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EINVAL, "it is not a file")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,10 +162,16 @@ def _is_owners(descriptor: Path) -> bool:
     return written and any(line[0] == "lock:" and "FLOCK" in line for line in told if line)
 
 
-def holder_of(path: Path) -> Holder | None:
+def _in_its_folder(path: Path, flags: int, mode: int) -> int:
+    if flags & os.O_CREAT:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, flags, mode)
+
+
+def holder_of(path: Path, opener: Opener = os.open) -> Holder | None:
     """Who took the lock last, if the file says so; whether it is still held only `acquire` can tell."""
     try:
-        said = json.loads(read_bounded(path, 4096))
+        said = json.loads(read_bounded(path, 4096, opener=opener))
         return Holder(**said) if type(said["pid"]) is int and 0 < said["pid"] <= LARGEST_PID else None
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None

@@ -6,13 +6,14 @@ off. Any other line that is no event means that the file was changed: the events
 it are still returned, and `damage` says where, so that what is known can still be undone.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 from offbus.errors import JournalError
-from offbus.files import read_bounded
+from offbus.files import Opener, read_bounded
 from offbus.journal.codec import DamagedLine, NewerFormat, decode, salvage
 from offbus.journal.events import Event
 
@@ -62,10 +63,10 @@ class Journal:
         return self.events[0]["run"] if self.events else None
 
 
-def read_journal(path: Path) -> Journal:
+def read_journal(path: Path, opener: Opener = os.open) -> Journal:
     """Read a journal. Raises JournalError when it cannot be read at all, NewerFormat when it is of a newer offbus."""
     try:
-        raw = read_bounded(path, LARGEST, whole=True)
+        raw = read_bounded(path, LARGEST, whole=True, opener=opener)
     except OSError as err:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
     if len(raw) > LARGEST:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from offbus.errors import JournalError
+from offbus.files import Opener
 from offbus.journal.codec import encode
 from offbus.journal.events import Event, EventKind
 
@@ -47,7 +48,7 @@ class PersistedEvents:
             self.events.append(event)
 
 
-def rebuild_journal(path: Path, events: Iterable[Event]) -> None:
+def rebuild_journal(path: Path, events: Iterable[Event], opener: Opener = os.open) -> None:
     """Write a journal of stored events, durably. Raises JournalError, also for events that make no journal."""
     try:
         ordered = sorted(events, key=lambda one: (ORDER.index(EventKind(one["kind"])), one["seq"]))
@@ -55,7 +56,7 @@ def rebuild_journal(path: Path, events: Iterable[Event]) -> None:
     except (KeyError, TypeError, ValueError) as err:
         raise JournalError(f"the stored events of the run are not a journal: {err!r}") from err
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = opener(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(fd, "wb") as file:  # noqa: PTH123  a file that must be new, and ours alone
             file.writelines(lines)
             file.flush()

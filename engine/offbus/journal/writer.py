@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from offbus.errors import JournalError
+from offbus.files import Opener
 from offbus.journal.codec import encode, read_back
 from offbus.journal.events import VERSION, Event, EventKind
 
@@ -34,7 +35,14 @@ class JournalWriter:
     """The open end of a journal."""
 
     def __init__(
-        self, path: Path, run: str, clock: WriterClock, *, next_seq: int = 1, after_unended: bool = False
+        self,
+        path: Path,
+        run: str,
+        clock: WriterClock,
+        *,
+        next_seq: int = 1,
+        after_unended: bool = False,
+        opener: Opener = os.open,
     ) -> None:
         self.path = path
         self.run = run
@@ -46,9 +54,8 @@ class JournalWriter:
         self._lead = b"\n" if after_unended else b""
         """Ends a last line that lacks its line end."""
         try:
-            self._fd = os.open(
-                path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-            )
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._fd = opener(path, flags, 0o600)
         except OSError as err:
             raise JournalError(f"cannot open the journal {path}: {err.strerror}") from err
 

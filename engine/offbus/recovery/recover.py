@@ -1,7 +1,8 @@
 """Finishes a run whose runner is gone: what `offbus recover` does, and the reaper of a cluster.
 
-    lock the run -> read the journal, cut a torn tail -> `adopted` -> reopen the environment from journaled state
-    -> undo what is not resolved -> compare with the fingerprint from before -> close -> run_ended, report
+    open the run's folder (offbus.open_run) and lock it -> read the journal, cut a torn tail -> `adopted` -> reopen the
+    environment from journaled state -> undo what is not resolved -> compare with the fingerprint from before -> close
+    -> run_ended, report
 
 Idempotent: a recovery that is killed is itself recovered by the next one. Two at once exclude each other by the run's
 lock. What cannot be undone is residue with the way to fix it (offbus.recovery.unrecoverable): an undo whose type is
@@ -24,6 +25,7 @@ from offbus.journal.events import EventKind, is_run
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
+from offbus.open_run import OpenRun
 from offbus.plugins import Registry, installed
 from offbus.recovery.unrecoverable import (
     Unreadable,
@@ -35,7 +37,6 @@ from offbus.recovery.unrecoverable import (
 )
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.run_origin import forget_notes
 from offbus.runner.clock import Clock
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
@@ -75,7 +76,7 @@ def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recove
 
     The title of each undo is that of its type, whatever the journal calls it: also in what is told and reported then.
     """
-    journal = read_journal(folder.journal)
+    journal = read_journal(folder.journal, folder.opener)
     plan = Recovery(journal, Fold())
     found: dict[int, tuple[Undo, str] | Unreadable] = {}
     for event in journal.events:
@@ -96,7 +97,7 @@ def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recove
 
 
 async def recover(
-    folder: RunFolder,
+    folder: OpenRun,
     clock: Clock,
     *,
     by: str = "recover",
@@ -106,12 +107,11 @@ async def recover(
     confirmed: Recovery | None = None,
     settling: Settling | None = None,
 ) -> Report:
-    """Finish a run. `confirmed` lifts the check of its folder's owner and mode, for what that plan says and no more.
+    """Finish a run. `confirmed`: for a folder that others may have written, what that plan says and no more.
 
-    Raises UsageError for a folder that others may have written, HeldElsewhere while its runner is alive, CouldNotRun
+    Raises UsageError when the journal is not as it was confirmed, HeldElsewhere while its runner is alive, CouldNotRun
     if the environment is out of reach.
     """
-    folder.require_own(trusted=confirmed is not None)
     with folder.lock(by):
         plan = plan_recovery(folder, registry)
         if confirmed is not None and confirmed.journal.events != plan.journal.events:
@@ -119,11 +119,10 @@ async def recover(
         if (
             not plan.journal.events and not plan.journal.damage
         ):  # nothing was journaled, so nothing was changed
-            folder.unfinished.unlink(missing_ok=True)
+            folder.finish()
             raise CouldNotRun(f"run {folder.id} ended before its first event: there is nothing to undo")
         if plan.finished:
-            folder.unfinished.unlink(missing_ok=True)
-            forget_notes(folder.path)
+            folder.finish()
             return plan.fold.report()
         return await _finish(
             folder,
@@ -139,7 +138,7 @@ async def recover(
 
 
 async def _finish(
-    folder: RunFolder,
+    folder: OpenRun,
     plan: Recovery,
     clock: Clock,
     by: str,
@@ -172,7 +171,7 @@ async def _finish(
         writer.close()
 
 
-def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter:
+def _take_over(folder: OpenRun, plan: Recovery, clock: Clock) -> JournalWriter:
     journal = plan.journal
     writer = JournalWriter(
         folder.journal,
@@ -180,6 +179,7 @@ def _take_over(folder: RunFolder, plan: Recovery, clock: Clock) -> JournalWriter
         clock,
         next_seq=journal.next_seq,
         after_unended=journal.unended,
+        opener=folder.opener,
     )
     if journal.torn_bytes:
         writer.truncate(journal.good_bytes)
@@ -202,7 +202,7 @@ def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
 
 
 async def _undo_there(
-    folder: RunFolder,
+    folder: OpenRun,
     plan: Recovery,
     writer: JournalWriter,
     persisted: PersistedEvents,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,12 +11,11 @@ from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
 from offbus.exits import Exit
 from offbus.journal.events import EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.open_run import OpenRun
 from offbus.report.fold import Fold
 from offbus.report.model import Report
-from offbus.run_origin import forget_notes
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.undo_runner import UndoEntry
-from offbus.runs import RunFolder
 from offbus.undo import Undo
 
 __all__ = ["CLOSING", "end_run", "read_back_and_close", "write_report"]
@@ -63,7 +61,7 @@ async def read_back_and_close(
         _residue(journal, "environment", f"it was not closed within {CLOSING.total_seconds():g} s")
 
 
-def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
+def end_run(journal: JournalWriter, fold: Fold, folder: OpenRun) -> Report:
     """Write run_ended and fold the report; the folder is no longer unfinished when nothing is left."""
     verdict = fold.verdict(finishing=True)
     data = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "exit": int(verdict.exit)}
@@ -71,21 +69,16 @@ def end_run(journal: JournalWriter, fold: Fold, folder: RunFolder) -> Report:
     journal.close()
     report = fold.report()
     if report.exit != Exit.RESIDUE and journal.broken is None:
-        folder.unfinished.unlink(missing_ok=True)
-        forget_notes(folder.path)
+        folder.finish()
     return report
 
 
-def write_report(report: Report, path: Path) -> None:
+def write_report(report: Report, folder: OpenRun) -> None:
     """Replace the report atomically. Raises CouldNotRun."""
-    draft = path.with_suffix(".json.part")
     try:
-        draft.unlink(missing_ok=True)  # of a process that was killed; or a link, which is not followed
-        with draft.open("x", encoding="utf-8") as file:
-            file.write(report.model_dump_json(indent=2) + "\n")
-        draft.replace(path)
+        folder.replace(folder.report, report.model_dump_json(indent=2) + "\n")
     except OSError as err:
-        raise CouldNotRun(f"the report {path} cannot be written: {err.strerror}") from err
+        raise CouldNotRun(f"the report {folder.report} cannot be written: {err.strerror}") from err
 
 
 async def _taken_over(environment: Environment) -> TakenOver | None:

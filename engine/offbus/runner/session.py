@@ -23,6 +23,7 @@ from offbus.environment import Environment, HoldsLeases, PersistsEvents
 from offbus.journal.events import Event, EventKind, Outcome
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.writer import JournalWriter, Listener
+from offbus.open_run import OpenRun
 from offbus.plugins import Registry, installed
 from offbus.report.fold import Fold
 from offbus.report.model import Report
@@ -41,7 +42,6 @@ from offbus.runner.stop_causes import cause_of
 from offbus.runner.stop_conditions import StopWatch
 from offbus.runner.undo_registry import UndoLog
 from offbus.runner.undo_runner import Undoer
-from offbus.runs import RunFolder
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario
@@ -61,7 +61,7 @@ class Session:
     def __init__(
         self,
         scenario: "Scenario",
-        folder: RunFolder,
+        folder: OpenRun,
         clock: Clock,
         *,
         identity: str,
@@ -91,7 +91,7 @@ class Session:
         self._undos: UndoLog | None = None
         self._watch: StopWatch | None = None
         self._persisted = PersistedEvents()
-        self._journal = JournalWriter(folder.journal, folder.id, clock)
+        self._journal = JournalWriter(folder.journal, folder.id, clock, opener=folder.opener)
         for listener in (self.fold.apply, self._persisted.heard, *listeners, self._heard):
             self._journal.listen(listener)
 

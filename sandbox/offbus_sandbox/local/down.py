@@ -14,6 +14,7 @@ import anyio
 from offbus.cli.output import say
 from offbus.errors import CouldNotRun
 from offbus.journal.lock import HeldElsewhere, Holder, holder_of
+from offbus.open_run import opened
 from offbus.runs import RunFolder
 from offbus.stop import asked_to_stop, is_suspended
 from offbus_sandbox.layout import Layout
@@ -70,7 +71,8 @@ def stop_user(layout: Layout) -> None:
     run = run_of(holder)
     if run is None or holder is None:
         raise in_the_way(layout, holder)
-    with asked_to_stop(run) as process:
+    # the sandbox's lock, which is this user's, names the run; who is asked must hold that run's lock, too
+    with opened(run, trusted=True) as folder, asked_to_stop(folder) as process:
         say(f"asked run {run.id} to stop", err=True)
         if process is not None and not is_suspended(holder.pid):
             select.select([process], [], [])

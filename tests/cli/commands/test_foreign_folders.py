@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from offbus.errors import UsageError
+from offbus.open_run import opened
 from offbus.runs import RunFolder, find_run
 from tests.kits.cli.left_runs import LONG, Commands, killed
 
@@ -201,8 +202,11 @@ def test_a_folder_that_cannot_be_entered_is_told_as_that(tmp_path: Path) -> None
     tmp_path.chmod(0o755)
     os.seteuid(NOBODY)
     try:
-        with pytest.raises(UsageError, match=f"{run} cannot be read: Permission denied"):
-            find_run(tmp_path, str(run)).require_own()
+        with (
+            pytest.raises(UsageError, match=f"{run} cannot be read: Permission denied"),
+            opened(find_run(tmp_path, str(run))),
+        ):
+            pass
     finally:
         os.seteuid(0)
 

@@ -16,12 +16,14 @@ import pytest
 
 from offbus.errors import CouldNotRun
 from offbus.journal.lock import Holder, boot_id, process_started
+from offbus.open_run import opened
 from offbus.runs import RunFolder
 from offbus.stop import asked_to_stop
 
 HOLDS = """
 import os, signal, sys
 from pathlib import Path
+from offbus.open_run import opened
 from offbus.runs import RunFolder
 with RunFolder(Path(sys.argv[1])).lock():
     print("held", flush=True)
@@ -59,7 +61,7 @@ def name_as_holder(folder: RunFolder, pid: int) -> Path:
 
 def test_the_process_that_holds_the_run_is_asked(folder: RunFolder) -> None:
     with process(HOLDS, str(folder.path)) as runner:
-        with asked_to_stop(folder) as asked:
+        with opened(folder) as run, asked_to_stop(run) as asked:
             assert asked is not None
         assert runner.wait(60) == -signal.SIGTERM
 
@@ -71,7 +73,11 @@ def test_a_process_that_does_not_hold_the_lock_is_not_signalled(folder: RunFolde
         with lock.open("rb") as reading:
             fcntl.flock(reading, fcntl.LOCK_EX)
             assert folder.in_use()
-            with pytest.raises(CouldNotRun, match="does not hold"), asked_to_stop(folder):
+            with (
+                opened(folder) as run,
+                pytest.raises(CouldNotRun, match="does not hold"),
+                asked_to_stop(run),
+            ):
                 pass
         assert bystander.poll() is None
 
@@ -93,7 +99,7 @@ def test_who_was_handed_a_descriptor_that_only_reads_does_not_hold_the_run(
             lock = name_as_holder(folder, heir.pid)
             os.close(descriptor)
             assert folder.holder is not None
-            assert folder.holder.holds(lock) is (mode == os.O_RDWR)
+            assert folder.holder.holds(lock.lstat()) is (mode == os.O_RDWR)
             assert folder.in_use()
         finally:
             heir.kill()
@@ -105,4 +111,4 @@ def test_a_process_that_has_ended_holds_nothing(folder: RunFolder) -> None:
         ended.kill()
         ended.wait()
         assert folder.holder is not None
-        assert not folder.holder.holds(lock)
+        assert not folder.holder.holds(lock.lstat())

@@ -1,13 +1,16 @@
 """Nothing is left behind, or it is reported."""
 
 import os
-import stat
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from offbus.exits import Exit
+from offbus.journal.events import EventKind
+from offbus.journal.writer import JournalWriter
 from tests.kits.engine.player import outcomes
+from tests.kits.virtual_time import VirtualClock
 
 FAULT = "{id: fault, uses: set_key, with: {key: f, fault: true}}"
 
@@ -209,14 +212,20 @@ def test_a_stop_while_the_environment_opens_is_residue_unless_it_looked(drill):
 
 
 def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
-    played = drill(FAULT)
-    played.run_folder.path.mkdir()
-    try:  # /dev/full itself: a link would not be followed
-        os.mknod(played.run_folder.journal, stat.S_IFCHR | 0o600, os.makedev(1, 7))
-    except PermissionError:
-        pytest.skip("making a device needs root")
+    """From its first event on, or from any later one."""
     from offbus.errors import JournalError
 
+    first = JournalWriter(Path("/dev/full"), "r", VirtualClock())
     with pytest.raises(JournalError, match="No space left"):
-        played.play()
+        first.append(EventKind.PHASE, {"name": "open"}, durable=True)
+    with open("/dev/full", "wb") as full:  # noqa: PTH123  a device
+        played = drill(
+            FAULT,
+            on_event=lambda session, event: (
+                event["seq"] == 1 and os.dup2(full.fileno(), session._journal._fd)
+            ),
+        )
+        report = played.play()
+    assert report.exit == Exit.COULD_NOT_RUN
+    assert any("No space left" in stop.what for stop in report.timeline)
     assert played.world == {}

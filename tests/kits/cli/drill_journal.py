@@ -13,6 +13,7 @@ from typing import Any
 
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
+from offbus.open_run import opened
 from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.runner.recorder import JournalRecorder
@@ -112,7 +113,8 @@ class Drill:
 
     def finish(self) -> Report:
         """The end of the run, as the runner writes it."""
-        return end_run(self.journal, self.fold, self.folder)
+        with opened(self.folder) as folder:
+            return end_run(self.journal, self.fold, folder)
 
 
 def _planned(name: str, uses: str, kind: str) -> dict[str, Any]:

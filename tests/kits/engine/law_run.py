@@ -15,6 +15,7 @@ from offbus.language.cel.expressions import Compiler, Expression
 from offbus.language.cel.templates import ParamsTemplate
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.scenario import EnvironmentSpec, Expectation, Retry, Scenario, Step, StopCondition
+from offbus.open_run import OpenRun, opened
 from offbus.plugins import Registry
 from offbus.report.model import Report
 from offbus.runner.session import Session
@@ -50,13 +51,14 @@ class Case:
         return registry_of(self.storage)
 
     def play(self) -> Report:
-        report: Report = play(self._play)
+        with opened(self.folder) as folder:
+            report: Report = play(self._play, folder)
         return report
 
-    async def _play(self) -> Report:
+    async def _play(self, folder: OpenRun) -> Report:
         session = Session(
             self.scenario,
-            self.folder,
+            folder,
             VirtualClock(),
             identity="law",
             listeners=[self._heard],

@@ -10,6 +10,7 @@ import anyio
 from offbus.journal.events import Event
 from offbus.journal.writer import Listener
 from offbus.language.load import load_scenario
+from offbus.open_run import OpenRun, opened
 from offbus.plugins import Registry
 from offbus.recovery.recover import recover
 from offbus.report.model import Report
@@ -63,14 +64,15 @@ class Drill:
         )
         self.run_folder.path.mkdir(exist_ok=True)
         self.run_folder.unfinished.touch()
-        report: Report = play(self._play, source)
+        with opened(self.run_folder, trusted=True) as folder:  # made for it, as by create_run
+            report: Report = play(self._play, source, folder)
         return report
 
-    async def _play(self, source: Path) -> Report:
+    async def _play(self, source: Path, folder: OpenRun) -> Report:
         scenario = load_scenario(source, registry=REGISTRY)
         session = Session(
             scenario,
-            self.run_folder,
+            folder,
             VirtualClock(),
             identity="world",
             listeners=[self._heard],
@@ -94,4 +96,5 @@ def outcomes(report: Report) -> dict[str, str]:
 def finish(folder: RunFolder, registry: Registry = REGISTRY, heard: Iterable[Listener] = ()) -> Report:
     """Recover a run: on asyncio, as offbus does, and after a reboot."""
     clock = VirtualClock(boot_id="another")
-    return anyio.run(partial(recover, folder, clock, registry=registry, listeners=heard))
+    with opened(folder) as run:
+        return anyio.run(partial(recover, run, clock, registry=registry, listeners=heard))

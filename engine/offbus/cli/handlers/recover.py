@@ -18,6 +18,7 @@ from offbus.environment import SaysWhere
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.journal.reader import told_damage
+from offbus.open_run import OpenRun, opened
 from offbus.plugins import installed
 from offbus.recovery.recover import Recovery, plan_recovery, recover
 from offbus.report.gaps import RESOLVED
@@ -29,12 +30,12 @@ from offbus.runner.signals import stop_on_signals
 from offbus.runs import RunFolder, default_runs, environment_lock, find_run, runs_in
 from offbus.undo import refused
 
-__all__ = ["EVERY", "recover_folder", "recover_runs", "show_folder"]
+__all__ = ["EVERY", "recover_folder", "recover_open", "recover_runs", "show_folder"]
 
 
 EVERY = "all"
 """Names every unfinished run."""
-Confirm = Callable[[RunFolder, Recovery], None]
+Confirm = Callable[[OpenRun, Recovery], None]
 """Raises UsageError when a run is not to be recovered."""
 
 
@@ -79,14 +80,19 @@ def _to_recover(base: Path) -> list[RunFolder]:
 def recover_folder(
     base: Path, folder: RunFolder, confirm: Confirm | None = None, *, settle: bool = True
 ) -> Exit:
-    """Recover one run; with `confirm`, also from a folder that others may have written. Raises OffbusError.
+    """Recover one run; with `confirm`, also from a folder that others may have written. Raises OffbusError."""
+    with opened(folder, trusted=confirm is not None) as run:
+        return recover_open(base, run, confirm, settle=settle)
+
+
+def recover_open(base: Path, folder: OpenRun, confirm: Confirm | None = None, *, settle: bool = True) -> Exit:
+    """Recover a run whose folder is open. Raises OffbusError.
 
     It holds the environment's lock too: no new run begins there meanwhile, and no copy of this run is recovered.
     """
-    folder.require_own(trusted=confirm is not None)
     plan = plan_recovery(folder)
     if plan.finished:
-        folder.unfinished.unlink(missing_ok=True)
+        folder.finish()
         say(f"run {folder.id} finished and left nothing behind: nothing to recover")
         return Exit.PASSED
     if confirm is not None:
@@ -101,16 +107,21 @@ def recover_folder(
     return _tell(folder, report)
 
 
-def _tell(folder: RunFolder, report: Report) -> Exit:
+def _tell(folder: OpenRun, report: Report) -> Exit:
     unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
-    written = exit_code(partial(write_report, report, folder.report))
+    written = exit_code(partial(write_report, report, folder))
     for one in report.residue:
         say(f"residue: {one.item}: {one.detail}")
         say(f"  fix: {one.fix}")
     undone = sum(undo.result in RESOLVED for undo in report.undos)
     residue = f"{len(report.residue)} left" if report.residue else "residue: none"
     say(f"recovered run {folder.id}: {undone} of {len(report.undos)} undone, {residue}")
-    if written is Exit.PASSED:
+    if folder.is_elsewhere:
+        say(
+            f"offbus: {folder.path} leads elsewhere by now: the report is in the folder that was there",
+            err=True,
+        )
+    elif written is Exit.PASSED:
         say(f"report: {folder.report}")
     if unwritten:
         say(f"offbus: {unwritten[-1]}; free disk space, then: offbus recover {folder.path}", err=True)
@@ -118,7 +129,7 @@ def _tell(folder: RunFolder, report: Report) -> Exit:
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
 
-async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None, settle: bool) -> Report:
+async def _finish(folder: OpenRun, view: View, *, confirmed: Recovery | None, settle: bool) -> Report:
     loop = asyncio.get_running_loop()
     parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
     settling = Settling()
@@ -141,7 +152,7 @@ async def _finish(folder: RunFolder, view: View, *, confirmed: Recovery | None, 
         )
 
 
-def _confirm(folder: RunFolder, plan: Recovery, *, yes: bool) -> None:
+def _confirm(folder: OpenRun, plan: Recovery, *, yes: bool) -> None:
     """Name everything that would be acted on, and ask. Raises UsageError unless it is confirmed."""
     show_plan(folder, plan)
     if yes:

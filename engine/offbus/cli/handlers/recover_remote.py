@@ -4,7 +4,6 @@ A run whose folder is on this machine is finished from that folder: its journal 
 is removed again when another process turns out to hold the run.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from offbus.cli.handlers.recover import EVERY, recover_folder, show_folder
+from offbus.cli.handlers.recover import EVERY, recover_folder, recover_open, show_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.environment import FindsRuns, UnfinishedRun
@@ -22,7 +21,6 @@ from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.recovery.import_run import bring_here
-from offbus.run_origin import forget_notes
 from offbus.runs import default_runs, runs_in
 
 __all__ = ["recover_from"]
@@ -70,12 +68,14 @@ def _show(run: UnfinishedRun) -> Exit:
     if run.damage:
         return Exit.COULD_NOT_RUN
     if run.events:
-        with tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch:
-            folder = bring_here(Path(scratch), run)
+        with (
+            tempfile.TemporaryDirectory(prefix="offbus-recover-") as scratch,
+            bring_here(Path(scratch), run) as folder,
+        ):
             try:
                 show_folder(folder)
             finally:
-                forget_notes(folder.path)
+                folder.remove()
     return Exit.PASSED
 
 
@@ -86,10 +86,9 @@ def _recover(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
     if run.damage:
         hint = "recover it on the machine where it ran, or from a copy of the run's folder"
         raise CouldNotRun(f"run {run.run}: {run.damage}", hint=hint)
-    folder = bring_here(base, run)
-    try:
-        return recover_folder(base, folder, settle=settle)
-    except OffbusError:
-        forget_notes(folder.path)
-        shutil.rmtree(folder.path)
-        raise
+    with bring_here(base, run) as folder:
+        try:
+            return recover_open(base, folder, settle=settle)
+        except OffbusError:
+            folder.remove()
+            raise

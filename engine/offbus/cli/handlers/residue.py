@@ -21,6 +21,7 @@ from offbus.exits import Exit
 from offbus.files import read_bounded
 from offbus.journal.writer import JournalWriter
 from offbus.language.check.cli_environment import named_options
+from offbus.open_run import opened
 from offbus.plugins import installed
 from offbus.recovery.recover import plan_recovery
 from offbus.report.summary import recover_command
@@ -57,9 +58,8 @@ class Finding:
 
 def compare_run(wanted: str, *, runs: Path | None) -> int:
     """Compare a run's environment with its fingerprint from before the run; the exit code."""
-    folder = find_run((runs or default_runs()).resolve(), wanted)
-    folder.require_own()
-    with folder.lock("residue"):
+    found_run = find_run((runs or default_runs()).resolve(), wanted)
+    with opened(found_run) as folder, folder.lock("residue"):
         plan = plan_recovery(folder)
         before, state, name = plan.fold.fingerprint, plan.fold.environment, plan.fold.opened
         if state is None or name is None:

@@ -15,12 +15,13 @@ from offbus.errors import CouldNotRun, OffbusError
 from offbus.exits import Exit, worst
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
+from offbus.open_run import OpenRun, create_run
 from offbus.report.model import Report
 from offbus.runner.clock import SystemClock
 from offbus.runner.run_end import write_report
 from offbus.runner.session import Session
 from offbus.runner.signals import stop_on_signals
-from offbus.runs import RunFolder, create_run, default_runs, environment_lock, unfinished_runs
+from offbus.runs import default_runs, environment_lock, unfinished_runs
 
 __all__ = ["run_file"]
 
@@ -43,19 +44,19 @@ def run_file(
     with ExitStack() as held:
         held.enter_context(environment_lock(base, identity))
         _refuse_leftovers(base, identity)
-        folder = create_run(base, scenario.name, identity)
+        folder = held.enter_context(create_run(base, scenario.name, identity))
         held.enter_context(folder.lock())
         return _play(scenario, folder, identity, view, settle=settle)
 
 
-def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str, *, settle: bool) -> int:
+def _play(scenario: Scenario, folder: OpenRun, identity: str, kind: str, *, settle: bool) -> int:
     gc.freeze()  # the scenario stays until the end
     plan = [(step.id, step.uses) for step in scenario.steps]
     with make_view(kind, scenario.name, plan) as view:
         report = anyio.run(partial(_session, scenario, folder, identity, view, settle=settle))
         codes = [Exit(report.exit)]
         try:
-            write_report(report, folder.report)
+            write_report(report, folder)
         except CouldNotRun as err:
             from offbus.cli.problems import print_error
 
@@ -64,9 +65,7 @@ def _play(scenario: Scenario, folder: RunFolder, identity: str, kind: str, *, se
     return worst(*codes)
 
 
-async def _session(
-    scenario: Scenario, folder: RunFolder, identity: str, view: View, *, settle: bool
-) -> Report:
+async def _session(scenario: Scenario, folder: OpenRun, identity: str, view: View, *, settle: bool) -> Report:
     session = Session(
         scenario,
         folder,

@@ -9,10 +9,11 @@ from offbus.cli.output import say
 from offbus.errors import CouldNotRun
 from offbus.exits import Exit
 from offbus.journal.reader import read_journal
+from offbus.open_run import OpenRun, opened
 from offbus.report.fold import fold
 from offbus.report.spans import plain
 from offbus.report.summary import closing_lines
-from offbus.runs import RunFolder, default_runs, find_run
+from offbus.runs import default_runs, find_run
 from offbus.stop import asked_to_stop, is_suspended
 
 __all__ = ["stop_run"]
@@ -23,8 +24,11 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
 
     Not by a folder of somebody else: its lock could name any process of this user.
     """
-    folder = find_run((runs or default_runs()).resolve(), wanted)
-    folder.require_own()
+    with opened(find_run((runs or default_runs()).resolve(), wanted)) as folder:
+        return _stop(folder, wait=wait)
+
+
+def _stop(folder: OpenRun, *, wait: bool) -> int:
     if not folder.in_use():
         if folder.unfinished.exists():
             raise CouldNotRun(
@@ -46,8 +50,8 @@ def stop_run(wanted: str, *, wait: bool, runs: Path | None) -> int:
     return _tell(folder)
 
 
-def _tell(folder: RunFolder) -> int:
-    journal = read_journal(folder.journal)
+def _tell(folder: OpenRun) -> int:
+    journal = read_journal(folder.journal, folder.opener)
     if not journal.events:
         say(f"run {folder.id} ended before its first event")
         return Exit.PASSED

@@ -8,10 +8,11 @@ when the whole is too large), `journal.jsonl` (the newest part that fits). The `
 
 import json
 
+from offbus.files import read_bounded
+from offbus.open_run import OpenRun
 from offbus.printable import printable
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import Report
-from offbus.runs import RunFolder
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.port import Conflict, NotFound, Ref
 
@@ -21,6 +22,7 @@ REPORT_LABEL = "offbus.dev/report"
 NEWEST = 10
 REPORT_BYTES = 384 * 1024
 JOURNAL_BYTES = 384 * 1024
+LARGEST_JOURNAL = 1 << 30
 
 
 def report_name(run: str) -> str:
@@ -28,10 +30,10 @@ def report_name(run: str) -> str:
     return f"offbus-report-{run}"
 
 
-async def publish(port: KubernetesPort, namespace: str, report: Report, folder: RunFolder) -> None:
+async def publish(port: KubernetesPort, namespace: str, report: Report, folder: OpenRun) -> None:
     """Publish a report; it replaces an older one of the same run. Raises PortError."""
     ref = Ref("ConfigMap", report_name(report.run), namespace)
-    journal = folder.journal.read_bytes()
+    journal = read_bounded(folder.journal, LARGEST_JOURNAL, opener=folder.opener)
     if len(journal) > JOURNAL_BYTES:  # the newest whole lines that fit
         journal = journal[-JOURNAL_BYTES:].partition(b"\n")[2]
     data = {

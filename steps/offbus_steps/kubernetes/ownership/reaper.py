@@ -90,8 +90,7 @@ class Reaper:
         """Rebuild the journal, recover, publish. Raises OffbusError."""
         base = Path(tempfile.mkdtemp(prefix=f"{unfinished.run}-", dir=self.scratch))
         try:
-            folder = bring_here(base, unfinished)
-            with anyio.CancelScope(shield=True):
+            with bring_here(base, unfinished) as folder, anyio.CancelScope(shield=True):
                 report = await recover(folder, SystemClock(), by=BY, listeners=[partial(_log_event, log)])
                 try:
                     await publish(self.port, self.options.agent_namespace, report, folder)
