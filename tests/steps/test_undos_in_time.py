@@ -9,6 +9,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from offbus.open_run import opened
+from offbus.runs import RunFolder
 from offbus_sandbox.store.history import Change
 from offbus_steps.deploy.collect import collect
 from offbus_steps.deploy.undo_collect import WITHIN_S, CollectEvidence
@@ -189,6 +191,25 @@ async def test_the_bound_of_the_collection_ends_it_between_any_two_steps(tmp_pat
                 await collect(one.cluster, TARGET, tmp_path)
     assert scope.cancelled_caught
     assert not (tmp_path / "collected" / TARGET.namespace / TARGET.name / "web-1.log").exists()
+
+
+@in_virtual_time
+async def test_evidence_is_written_into_the_folder_that_is_open_and_not_what_replaced_it(
+    tmp_path: Path,
+) -> None:
+    run, other, moved = (tmp_path / name for name in ("run", "other", "moved"))
+    run.mkdir()
+    other.mkdir()
+    async with timed_bench(tmp_path, deployment("web", 1), pod("web-1", "web", "node-1")) as (one, port):
+        port.objects = Telling(port.objects, "hello\n")
+        with opened(RunFolder(run)):
+            run.rename(moved)
+            other.rename(run)
+            done = await collect(one.cluster, TARGET, run)
+    assert list(run.iterdir()) == []
+    written = moved / "collected" / TARGET.namespace / TARGET.name
+    assert {path.name for path in written.iterdir()} == set(done.files)
+    assert "web-1.yaml" in done.files
 
 
 async def cancel_after_turns(scope: anyio.CancelScope, turns: int) -> None:
