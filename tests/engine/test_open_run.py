@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import stat
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from offbus.recovery.recover import recover
 from offbus.run_origin import note, noted
 from offbus.runner.run_end import write_report
 from offbus.runs import RunFolder
+from tests.kits import REPOSITORY
 from tests.kits.engine.killed_run import killed_run
 from tests.kits.engine.player import Drill
 from tests.kits.engine.world_steps import REGISTRY
@@ -183,6 +185,21 @@ def test_a_run_that_was_brought_here_ends_in_its_own_folder(
         folder.remove()
     assert contents(other) == before
     assert list((tmp_path / "moved").iterdir()) == []
+
+
+BY_PATH = re.compile(
+    r"\.(journal|report|unfinished|lock_file)\.(write_\w+|unlink|open|touch|mkdir|rename|replace|chmod)\("
+)
+
+
+def test_no_code_writes_a_runs_files_by_their_paths() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {match[0]}"
+        for part in ("engine", "steps", "sandbox")
+        for path in (REPOSITORY / part).rglob("*.py")
+        for match in BY_PATH.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
 
 
 @as_root

@@ -2,9 +2,10 @@
 
 What a sandbox's folder holds is executed: its pods, and whatever module lies in a program's working directory. A run's
 folder becomes an artefact, and comes back from elsewhere, so its sandbox is not in it: it is in
-`$XDG_STATE_HOME/offbus/own/`, by the real path of the run's folder. Once it has ended, its files (logs, kernel logs,
-objects) are moved into the run's folder as `local`, and nothing executes them there. A run's folder that was removed
-takes its sandbox with it: the next run removes what it left.
+`$XDG_STATE_HOME/offbus/own/`, by the real path that the run's folder had when it was opened; that is not resolved
+again. Once it has ended, its files (logs, kernel logs, objects) are moved into the run's folder as `local`, into the
+one that is open, wherever its path leads by then (offbus.open_run), and nothing executes them there. A run's folder
+that was removed takes its sandbox with it: the next run removes what it left.
 """
 
 import errno
@@ -16,6 +17,7 @@ from itertools import count
 from pathlib import Path
 
 from offbus.errors import CouldNotRun
+from offbus.open_run import open_dir
 from offbus.run_origin import state_home
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import is_running
@@ -31,7 +33,7 @@ RUN = "run"
 
 def own_of(run_dir: Path) -> Path:
     """The folder of a run's own sandbox, whether it exists or not: no other run's folder has the same."""
-    return _all() / hashlib.sha256(os.fsencode(run_dir.resolve())).hexdigest()[:16]
+    return _all() / hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
 
 
 def make_own(layout: Layout, run_dir: Path) -> None:
@@ -44,23 +46,39 @@ def make_own(layout: Layout, run_dir: Path) -> None:
                     shutil.rmtree(remaining.real)
                     remaining.forget_alias()
     layout.make()
-    (layout.real / RUN).write_bytes(os.fsencode(run_dir.resolve()))
+    (layout.real / RUN).write_bytes(os.fsencode(run_dir))
 
 
 def store_files(layout: Layout, run_dir: Path) -> Path:
     """Move the files of one that has ended into its run's folder, beside what is there; say where. Raises OSError."""
     if layout.real.parent != _all().resolve() or not layout.real.is_dir():
         return layout.real  # 0.1.0 had it there; or an end before this one moved it
-    targets = (run_dir / (f"{FILES}-{number}" if number > 1 else FILES) for number in count(1))
-    target = next(path for path in targets if not os.path.lexists(path))
+    run = open_dir(run_dir)
     try:
-        layout.real.rename(target)
-    except OSError as err:
-        if err.errno != errno.EXDEV:
-            raise
-        shutil.copytree(layout.real, target, symlinks=True, ignore=_no_files)  # on another file system
-        shutil.rmtree(layout.real)
-    return target
+        there = os.listdir(run)  # noqa: PTH208  it is a descriptor
+        names = (f"{FILES}-{number}" if number > 1 else FILES for number in count(1))
+        name = next(one for one in names if one not in there)
+        try:
+            os.rename(layout.real, name, dst_dir_fd=run)
+        except OSError as err:
+            if err.errno != errno.EXDEV:
+                raise
+            _copy(layout.real, name, run)
+            shutil.rmtree(layout.real)
+    finally:
+        os.close(run)
+    return run_dir / name
+
+
+def _copy(folder: Path, name: str, run: int) -> None:
+    """To another file system, into a new folder of ours alone, by its descriptor (proc(5), /proc/PID/fd)."""
+    os.mkdir(name, 0o700, dir_fd=run)
+    target = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=run)
+    try:
+        inside = f"/proc/self/fd/{target}"
+        shutil.copytree(folder, inside, symlinks=True, ignore=_no_files, dirs_exist_ok=True)
+    finally:
+        os.close(target)
 
 
 def _all() -> Path:

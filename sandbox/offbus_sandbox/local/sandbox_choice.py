@@ -139,7 +139,7 @@ def refuse_others(chosen: ChosenSandbox, run_dir: Path) -> None:
     folder is executed. No option lifts this.
     """
     real = chosen.layout.real
-    if chosen.own and real == run_dir.resolve() / FILES:
+    if chosen.own and real == run_dir / FILES:
         if not is_running(chosen.layout):
             raise CouldNotRun(
                 f"the sandbox {real} is in the run's folder and does not run: nothing that it holds is executed",

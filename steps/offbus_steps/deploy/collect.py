@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import anyio.lowlevel
 
+from offbus.open_run import open_dir
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.deploy.redaction import BOOKKEEPING, Redaction, Steps, TooManyValues
 from offbus_steps.port import NotFound, Object, PortError, Ref
@@ -82,7 +83,7 @@ async def collect(cluster: Cluster, target: Target, run_dir: Path) -> Collected:
 def _folder_below(run_dir: Path, *names: str) -> int:
     """A descriptor of a folder below the run's, made where it is missing. No link is followed. Raises OSError."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    folder = os.open(run_dir, flags)
+    folder = open_dir(run_dir)
     for name in names:
         try:
             with suppress(FileExistsError):

@@ -45,7 +45,7 @@ class CollectEvidence(Undo):
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         folder = Path(ctx.run_dir)
-        if not ctx.run_dir or Path(self.folder).resolve() != folder.resolve():  # noqa: ASYNC240  local folders
+        if not ctx.run_dir or Path(self.folder) != folder:  # both were real paths when they were opened
             return UndoResult.nothing("the run's folder is on another machine, or was moved")
         done = Collected(missing=[f"no answer within {WITHIN_S:g} s"])
         try:
