@@ -2,6 +2,7 @@
 
     make bench-fleet                                 # 5,000 nodes, 20,000 pods, 200 changes of pods a second
     make bench-fleet ARGS="--nodes 500 --pods 2000"
+    make bench-fleet ARGS="--beside ../old/.venv/bin/python"    # an older commit's runner, in the same minutes
 
 A real API server on a real etcd, on loopback, holds the fleet; kwok plays its nodes and pods, their leases off. The
 runner is `offbus run` of a drill that stands and watches. The poller lists all nodes every five seconds, as scripts do.
@@ -48,14 +49,18 @@ def main() -> None:
 
 def complaints(found: dict[str, Any], changes: int) -> Iterator[str]:
     """What was over budget, or measured under less than what was asked for."""
+    for name in {"runner", "beside"} & set(found):
+        if found[name]["exit_status"] != INTERRUPTED:
+            yield (
+                f"the drill of {name} ended with {found[name]['exit_status']}, not {INTERRUPTED}: it was stopped, "
+                "and leaves nothing"
+            )
     runner = found["runner"]
     for key, most in BUDGETS.items():
         if runner[key] > most:
             yield f"over budget: {key} {runner[key]} > {most}"
     if found["busy_changes_a_second"] < changes * CHURNED:
         yield f"too little churn: {found['busy_changes_a_second']} changes a second, not {changes}"
-    if runner["exit_status"] != INTERRUPTED:
-        yield f"the drill ended with {runner['exit_status']}, not {INTERRUPTED}: it was stopped, and leaves nothing"
 
 
 async def measured(server: LoneServer, args: argparse.Namespace) -> dict[str, Any]:
@@ -63,9 +68,10 @@ async def measured(server: LoneServer, args: argparse.Namespace) -> dict[str, An
     async with open_port(Login(str(server.kubeconfig("admin"))), qps=1000, burst=2000) as port:
         fleet = Fleet(port, args.nodes, args.pods)
         await fleet.make(args.patience)
-        with watchers_of(server) as watchers:
-            runner = watchers[0]
-            await standing(server.folder, runner)
+        with watchers_of(server, args.beside) as watchers:
+            runners = [one for one in watchers if one.runs is not None]
+            for one in runners:
+                await standing(server.folder, one)
             quiet = await share(fleet, watchers, args.seconds)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(fleet.churn, args.changes)
@@ -75,7 +81,8 @@ async def measured(server: LoneServer, args: argparse.Namespace) -> dict[str, An
                 await anyio.sleep(2 * POLL_S)
                 tasks.cancel_scope.cancel()
             await fleet.uncordon(cordoned)
-            await ended(runner)
+            for one in runners:
+                await ended(one)
             return results(server.folder, fleet, watchers, quiet, busy, cordoned)
 
 
@@ -93,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--changes", type=int, default=200, help="of pods, a second")
     parser.add_argument("--seconds", type=float, default=30.0, help="for each measurement of CPU")
     parser.add_argument("--cordons", type=int, default=10)
+    parser.add_argument(
+        "--beside", type=Path, help="the Python of another installation, whose runner watches too"
+    )
     parser.add_argument(
         "--patience", type=float, default=1800.0, help="seconds that making the fleet may take"
     )

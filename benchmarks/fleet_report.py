@@ -34,7 +34,7 @@ def results(
     cordoned: list[str],
 ) -> dict[str, Any]:
     """All of them."""
-    seen = {"runner": runner_saw(folder), "poller": poller_saw(folder)}
+    seen = {one.name: runner_saw(one) if one.runs is not None else poller_saw(folder) for one in watchers}
     at = audited(folder)
     found: dict[str, Any] = {
         "nodes": fleet.nodes,
@@ -64,9 +64,9 @@ def audited(folder: Path) -> dict[str, float]:
     return {one["objectRef"]["name"]: instant(one["stageTimestamp"]) for one in reversed(lines)}
 
 
-def runner_saw(folder: Path) -> dict[str, float]:
+def runner_saw(runner: Watcher) -> dict[str, float]:
     """Node -> when the runner's journal had its cordon."""
-    events = [json.loads(line) for line in journal_of(folder).splitlines()]
+    events = [json.loads(line) for line in journal_of(runner).splitlines()]
     return {
         one["data"]["subject"].rpartition("/")[2]: instant(one["t"])
         for one in events

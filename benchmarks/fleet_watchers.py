@@ -1,4 +1,7 @@
-"""Who watches the fleet, and is measured: a runner with a drill that stands, and a poller as scripts are."""
+"""Who watches the fleet, and is measured: a runner with a drill that stands, and a poller as scripts are.
+
+A runner of another installation may stand beside it: an older commit, in the same cluster and the same minutes.
+"""
 
 import os
 import signal
@@ -43,6 +46,8 @@ class Watcher:
 
     name: str
     process: "subprocess.Popen[bytes]"
+    runs: Path | None = None
+    """Where a runner keeps its journal; None for the poller."""
     most_mib: dict[str, float] = field(default_factory=dict)
     """The most memory that it has had, by the time at which that was looked up."""
 
@@ -62,48 +67,57 @@ class Watcher:
 
 
 @contextmanager
-def watchers_of(server: LoneServer) -> Iterator[tuple[Watcher, ...]]:
-    """Both, while the block runs; the runner first."""
-    runner, poller = Watcher("runner", start_runner(server)), Watcher("poller", start_poller(server))
+def watchers_of(server: LoneServer, beside: Path | None) -> Iterator[tuple[Watcher, ...]]:
+    """All, while the block runs: the runner, the poller and, where given, the runner of the interpreter `beside`."""
+    watchers = [start_runner(server, "runner", sys.executable), start_poller(server)]
+    if beside is not None:
+        watchers.append(start_runner(server, "beside", str(beside)))
     try:
-        yield runner, poller
+        yield tuple(watchers)
     finally:
-        for one in (runner, poller):
+        for one in watchers:
             one.process.kill()
             one.process.wait()
 
 
-def start_runner(server: LoneServer) -> "subprocess.Popen[bytes]":
+def start_runner(server: LoneServer, name: str, interpreter: str) -> Watcher:
     """A drill that stands at its first step."""
     existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
     step = {"id": "stands", "uses": "deploy", "with": {"existing": existing, "port": 80}, "timeout": "2h"}
     scenario = {
         "offbus": 1,
-        "name": "fleet",
+        "name": f"fleet-{name}",
         "environment": {"uses": "kubernetes", "kubeconfig": str(server.kubeconfig("admin"))},
         "guards": {"max_cordoned_nodes": 1000, "namespaces": [DRILLS]},
         "timeout": "2h",
         "steps": [step],
     }
-    path = server.folder / "fleet.yaml"
+    path = server.folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(scenario))
-    command = [sys.executable, "-m", "offbus", "run", str(path), "--runs", str(server.folder / "runs")]
-    with (server.folder / "runner.log").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    runs = server.folder / f"{name}-runs"
+    command = [interpreter, "-m", "offbus", "run", str(path), "--runs", str(runs)]
+    with (server.folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=server.folder
+        )
+    return Watcher(name, process, runs)
 
 
-def start_poller(server: LoneServer) -> "subprocess.Popen[bytes]":
+def start_poller(server: LoneServer) -> Watcher:
     """What scripts do."""
     command = [sys.executable, "-c", POLLER, server.url, server.tokens["admin"], str(POLL_S)]
     with (server.folder / "poller.log").open("wb") as log:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.DEVNULL)
+    return Watcher("poller", process)
 
 
 async def standing(folder: Path, runner: Watcher) -> None:
     """Wait until the drill stands: all it does at its start (the fingerprint of everything) is over."""
-    while '"kind":"step_started"' not in journal_of(folder):  # a benchmark may look again and again
+    while '"kind":"step_started"' not in journal_of(runner):  # a benchmark may look again and again
         if runner.process.poll() is not None:
-            raise SystemExit(f"bench: the runner ended: {(folder / 'runner.log').read_text()[-2000:]}")
+            raise SystemExit(
+                f"bench: the runner ended: {(folder / f'{runner.name}.log').read_text()[-2000:]}"
+            )
         await anyio.sleep(0.5)
     await anyio.sleep(2 * POLL_S)
     runner.look("standing")
@@ -118,9 +132,10 @@ async def ended(runner: Watcher) -> None:
             await anyio.sleep(LOOK_S)
 
 
-def journal_of(folder: Path) -> str:
-    """The runner's journal, so far."""
-    return "".join(path.read_text() for path in (folder / "runs").glob("*/journal.jsonl"))
+def journal_of(runner: Watcher) -> str:
+    """A runner's journal, so far."""
+    assert runner.runs is not None
+    return "".join(path.read_text() for path in runner.runs.glob("*/journal.jsonl"))
 
 
 async def cpu_percent(watchers: tuple[Watcher, ...], seconds: float) -> dict[str, float]:
