@@ -11,7 +11,7 @@ from offbus_steps.watch.event_log import Transition
 from offbus_steps.watch.transitions import What
 from offbus_steps.workloads.target import Target
 
-__all__ = ["await_deaths"]
+__all__ = ["await_deaths", "deaths"]
 
 ENDS = frozenset({What.POD_ENDED, What.POD_RESTARTED, What.POD_EVICTED, What.POD_DELETED})
 
@@ -31,6 +31,17 @@ async def await_deaths(ctx: Context, cluster: Cluster, target: Target, fault: No
         ctx.progress(f"waiting for {name} to end")
         await cluster.log.first(partial(_ends, Ref("Pod", name, target.namespace)), after=fault.mark)
     return holders
+
+
+def deaths(cluster: Cluster, target: Target, fault: NodeFault) -> list[str]:
+    """The pods that held faulted GPUs, when a faulted call was seen and every one has ended since; else none."""
+    live = cluster.faults.live.get(fault.id)
+    if live is None or not live.seen.is_set():
+        return []
+    past = list(cluster.log.since(fault.mark))
+    holders = sorted(set(fault.holders.values()))
+    ended = [name for name in holders if any(_ends(Ref("Pod", name, target.namespace), one) for one in past)]
+    return ended if ended == holders else []
 
 
 def _ends(pod: Ref, one: Transition) -> bool:

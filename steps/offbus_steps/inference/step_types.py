@@ -136,7 +136,8 @@ class VerifyParams(AskParams):
         default=None, description="Ask the target's pods on this node instead of its frontend."
     )
     fault: Annotated[Fault | None, FromAncestor("fault", optional=True)] = Field(
-        default=None, description="The fault whose faulted calls prove that pods without HTTP fail."
+        default=None,
+        description="The fault whose faulted calls prove that pods failed that serve no HTTP or are back already.",
     )
 
 
