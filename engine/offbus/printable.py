@@ -13,7 +13,6 @@ broken; nothing is dropped, and what is printable already is returned as it is. 
 """
 
 import re
-from unicodedata import category
 
 __all__ = ["MARKED_COMMAND", "clean", "printable", "printable_json"]
 
@@ -28,7 +27,7 @@ MARKED_COMMAND = re.compile(r"##(?=[\w.-]{0,64}\[)")
 def printable(text: str) -> str:
     """The text as one line that is safe to print; control and direction characters are spelt `\\x1b`."""
     if not text.isprintable():
-        text = "".join(one if category(one) not in HOSTILE else f"\\x{ord(one):02x}" for one in text)
+        text = "".join(f"\\x{ord(one):02x}" if _is_hostile(one) else one for one in text)
     text = MARKED_COMMAND.sub(r"#\\x23", text)
     if text.lstrip().startswith(COMMAND):
         text = text.replace(":", "\\x3a", 1)
@@ -45,7 +44,13 @@ def printable_json(text: str) -> str:
     text = MARKED_COMMAND.sub(r"#\\u0023", text)
     if text.replace("\n", "").isprintable():
         return text
-    return "".join(_escaped(one) if one != "\n" and category(one) in HOSTILE else one for one in text)
+    return "".join(_escaped(one) if one != "\n" and _is_hostile(one) else one for one in text)
+
+
+def _is_hostile(character: str) -> bool:
+    from unicodedata import category  # 1 MB of tables that hardly any command needs
+
+    return category(character) in HOSTILE
 
 
 def _escaped(character: str) -> str:

@@ -17,7 +17,7 @@ HEAVY = {
     "uvicorn",
 }
 """Never imported to show help or to check a scenario."""
-MODELS = {"anyio", "asyncio", "cel_expr_python", "pydantic", "yaml"}
+MODELS = {"anyio", "asyncio", "cel_expr_python", "hashlib", "pydantic", "unicodedata", "yaml"}
 """Needed to check a scenario, not to show help."""
 
 

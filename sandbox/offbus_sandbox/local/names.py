@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from offbus.errors import UsageError
-from offbus.run_origin import state_home
 
 __all__ = ["DEFAULT", "NAME", "flag", "folder_of"]
 
@@ -14,6 +13,8 @@ NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
 
 def folder_of(name: str) -> Path:
     """The folder of a named sandbox, whether it exists or not. Raises UsageError."""
+    from offbus.run_origin import state_home  # brings OpenSSL, which `offbus --help` has no use for
+
     if NAME.fullmatch(name) is None:
         raise UsageError(
             f"{name!r} is not a valid sandbox name", hint="use up to 32 lower-case letters, digits and '-'"
