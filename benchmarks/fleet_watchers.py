@@ -87,7 +87,7 @@ def start_runner(server: LoneServer, name: str, interpreter: str) -> Watcher:
     scenario = {
         "offbus": 1,
         "name": f"fleet-{name}",
-        "environment": {"uses": "kubernetes", "kubeconfig": str(server.kubeconfig("admin"))},
+        "environment": {"uses": "kubernetes"},
         "guards": {"max_cordoned_nodes": 1000, "namespaces": [DRILLS]},
         "timeout": "2h",
         "steps": [step],
@@ -96,6 +96,7 @@ def start_runner(server: LoneServer, name: str, interpreter: str) -> Watcher:
     path.write_text(yaml.safe_dump(scenario))
     runs = server.folder / f"{name}-runs"
     command = [interpreter, "-m", "offbus", "run", str(path), "--runs", str(runs)]
+    command += ["--env-set", f"kubeconfig={server.kubeconfig('admin')}"]
     with (server.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=server.folder

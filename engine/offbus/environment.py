@@ -35,6 +35,8 @@ __all__ = [
     "SuggestsFixes",
     "TellsExternalChanges",
     "UnfinishedRun",
+    "UsersChoice",
+    "users_choices",
 ]
 
 
@@ -42,6 +44,31 @@ class Options(BaseModel):
     """Base of an environment's options: the keys beside `uses` in the scenario, and `--env-set`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class UsersChoice:
+    """Marks an options field that only who runs offbus may set (`--env-set`), never a scenario.
+
+        kubeconfig: Annotated[str, UsersChoice("a kubeconfig may hold commands")] = ""
+
+    A scenario may come from anybody, and `validate` and `plan` only look at it. So what names a command that is
+    executed, or a file whose content is sent to somebody, is no option of a scenario's: there it is a finding (OB508),
+    unless the command line replaces it, and no editor offers it (offbus.language.jsonschema).
+    """
+
+    why: str
+
+
+def users_choices(options: type[Options]) -> dict[str, UsersChoice]:
+    """The options that are marked so, as they are spelt in a file."""
+    fields = options.model_fields.items()
+    return {
+        info.alias or name: mark
+        for name, info in fields
+        for mark in info.metadata
+        if isinstance(mark, UsersChoice)
+    }
 
 
 class Guards(BaseModel):

@@ -106,10 +106,15 @@ class Town:
         meta = {"name": "llm", "namespace": self.drills}
         return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
 
+    @property
+    def chosen(self) -> tuple[str, str]:
+        """How the user says which cluster."""
+        return "--env-set", f"kubeconfig={self.kubeconfig}"
+
     async def plan(self, *arguments: str, **guards: Any) -> Process:
         """`offbus plan`, ended."""
         existing = {"kind": "Deployment", "name": "llm", "namespace": self.drills}
-        options = {"kubeconfig": str(self.kubeconfig), "agent_namespace": self.agents}
+        options = {"agent_namespace": self.agents}
         scenario = {
             "offbus": 1,
             "name": "seen",
@@ -123,7 +128,7 @@ class Town:
         }
         path = self.folder / "seen.yaml"
         path.write_text(yaml.safe_dump(scenario))
-        process = offbus_process(self.folder, "plan", str(path), *arguments)
+        process = offbus_process(self.folder, "plan", str(path), *self.chosen, *arguments)
         self.code = await process.ended()
         return process
 
@@ -131,7 +136,6 @@ class Town:
         """`offbus run` of a scenario whose target is not there, so that nothing is asked of its pods; ended."""
         existing = {"kind": "Deployment", "name": "none", "namespace": self.drills}
         options = {
-            "kubeconfig": str(self.kubeconfig),
             "agent_namespace": self.agents,
             "namespace": self.drills,
         }
@@ -144,7 +148,7 @@ class Town:
         path = self.folder / "taken.yaml"
         path.write_text(yaml.safe_dump(scenario))
         self.runs = self.folder / f"runs-{uuid4().hex[:6]}"
-        process = offbus_process(self.folder, "run", str(path), "--runs", str(self.runs))
+        process = offbus_process(self.folder, "run", str(path), *self.chosen, "--runs", str(self.runs))
         await process.ended()
 
     def observed(self, subject: str) -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ def test_what_the_schema_refuses_the_loader_refuses(
     [
         ("environment: {uses: local, nodes: 3}\n", True),
         ("environment: {uses: local, node: 3}\n", False),
+        ("environment: {uses: local, keys: theirs}\n", False),
         ("environment: {uses: far}\n", False),
         ("guards: {max_cordoned_nodes: 1}\n", True),
         ("guards: {max_cordoned: 1}\n", False),

@@ -63,5 +63,6 @@ CODES: Mapping[str, str] = {
     "OB505": "an input's value does not fit",
     "OB506": "an input has no value",
     "OB507": "an input is never used",
+    "OB508": "an option that only the command line may set",
 }
 """Every code, and what it stands for. Codes are stable: never reused, never renumbered."""

@@ -5,12 +5,13 @@ expression takes `${{ … }}` text too. What JSON Schema cannot say (references,
 validate` says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from offbus.environment import users_choices
 from offbus.language.format import FORMAT, HeaderModel, StepModel
 from offbus.plugins import ENVIRONMENTS, STEPS, Registry, installed
 
@@ -37,6 +38,8 @@ def scenario_schema(registry: Registry | None = None) -> Schema:
     )
     by_model = {model: str(found["$ref"]).rsplit("/", 1)[1] for (model, _), found in references.items()}
     definitions: dict[str, Schema] = document["$defs"]
+    for environment in environments:
+        _leave_out(definitions[by_model[environment.options]], users_choices(environment.options))
     _allow_templates(definitions, {by_model[HeaderModel], by_model[StepModel]})
     header = definitions.pop(by_model[HeaderModel])
     definitions["Step"] = _step(
@@ -108,6 +111,14 @@ def _guards(environment: str, model: str) -> Schema:
     if environment != "local":
         uses["required"] = ["environment"]
     return {"if": uses, "then": {"properties": {"guards": {"$ref": f"#/$defs/{model}"}}}}
+
+
+def _leave_out(options: Schema, keys: Collection[str]) -> None:
+    """Of an environment's options, those that a scenario must not set."""
+    for key in keys:
+        del options["properties"][key]
+    if required := [key for key in options.pop("required", []) if key not in keys]:
+        options["required"] = required
 
 
 def _allow_templates(definitions: Mapping[str, Schema], but: set[str]) -> None:

@@ -1,15 +1,23 @@
-"""The options of the environment `kubernetes`: which cluster, which credentials, and how many requests."""
+"""The options of the environment `kubernetes`: which cluster, which credentials, and how many requests.
 
-from typing import TYPE_CHECKING, Literal
+Which kubeconfig is read is the user's choice alone: `--env-set kubeconfig=…`, `KUBECONFIG`, `~/.kube/config`, or the
+pod's service account. Its users' `exec` and `auth-provider` are commands; what its `tokenFile`, `client-certificate`
+and `client-key` hold is shown to the server that it names; and that may be anybody's. A scenario chooses among the
+contexts of that kubeconfig, nothing else.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from offbus.environment import Options
+from offbus.environment import Options, UsersChoice
 
 if TYPE_CHECKING:
     from offbus_steps.kubernetes.rest.connection import Login
 
 __all__ = ["KubernetesOptions"]
+
+WHY_THE_USERS = "a kubeconfig may hold commands, and names files whose content is sent to the server in it"
 
 
 class KubernetesOptions(Options):
@@ -24,7 +32,10 @@ class KubernetesOptions(Options):
         description="The only namespace of the drill, when the credentials have permissions in no other. Empty: "
         "permissions are checked in all namespaces.",
     )
-    kubeconfig: str = Field(default="", description="Path of a kubeconfig file. Empty: as kubectl finds it.")
+    kubeconfig: Annotated[str, UsersChoice(WHY_THE_USERS)] = Field(
+        default="",
+        description="Path of a kubeconfig file, from the command line alone. Empty: as kubectl finds it.",
+    )
     agent_namespace: str = Field(
         default="offbus-system", description="Where the agents, the run's Lease and its records are."
     )

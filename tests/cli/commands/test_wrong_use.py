@@ -191,7 +191,7 @@ def test_a_wrong_kubeconfig(offbus, tmp_path, case):
     config = tmp_path / "config"
     config.write_bytes(text.encode("utf-8", "surrogateescape"))
     result = offbus("run", "x.yaml", "--env", "kubernetes", env={"KUBECONFIG": str(config)})
-    told(result, 3, str(config), says, "environment.kubeconfig")
+    told(result, 3, str(config), says, "--env-set kubeconfig=")
     assert "internal error" not in result.stderr
     assert len(result.stderr.splitlines()) <= 3, result.stderr  # the client library may log a line of its own
     untouched(tmp_path)

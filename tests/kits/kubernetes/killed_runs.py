@@ -93,7 +93,7 @@ class Drill:
         scenario = {
             "offbus": 1,
             "name": "stands",
-            "environment": {"uses": "kubernetes", "lease_s": LEASE_S, **self.options},
+            "environment": {"uses": "kubernetes", "lease_s": LEASE_S, "agent_namespace": self.namespace},
             "guards": {"namespaces": [self.namespace]},
             "undo_timeout": self.undo_timeout,
             "steps": [{"id": "deploy", "uses": "deploy", "with": deploy}],
@@ -108,7 +108,8 @@ class Drill:
 
     def run(self) -> Process:
         """The runner."""
-        return self._start("run", [*OFFBUS, "run", str(self.write())])
+        chosen = f"--env-set=kubeconfig={self.kubeconfig}"
+        return self._start("run", [*OFFBUS, "run", str(self.write()), chosen])
 
     def reaper(self, name: str = "reaper", kubeconfig: Path | None = None) -> Process:
         """A replica of the reaper."""

@@ -104,8 +104,7 @@ class Bench:
     def _scenario(self, name: str, *steps: dict[str, Any], lease_s: int = LEASE_S, **guards: Any) -> Path:
         existing = {"kind": "Deployment", "name": "llm", "namespace": NAMESPACE}
         deploy = {"id": "deploy", "uses": "deploy", "with": {"existing": existing, "port": 8080}}
-        kubeconfig = str(self.cluster.paths.kubeconfig)
-        environment = {"uses": "kubernetes", "kubeconfig": kubeconfig, "lease_s": lease_s}
+        environment = {"uses": "kubernetes", "lease_s": lease_s}
         drill = {
             "offbus": 1,
             "name": "torture",
@@ -181,7 +180,11 @@ class Bench:
             state = self.folder / f"state-{os.urandom(4).hex()}"
             done = subprocess.run(
                 [*argv, sys.executable, "-m", "offbus", "run", str(scenario)],
-                env={**os.environ, "XDG_STATE_HOME": str(state)},
+                env={
+                    **os.environ,
+                    "XDG_STATE_HOME": str(state),
+                    "KUBECONFIG": str(self.cluster.paths.kubeconfig),
+                },
                 pass_fds=(writing,),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

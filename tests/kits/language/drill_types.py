@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from offbus.cleanup import CLEANUP
 from offbus.durations import Duration
-from offbus.environment import Environment, EnvironmentType, Guards, Options, RunHandle
+from offbus.environment import Environment, EnvironmentType, Guards, Options, RunHandle, UsersChoice
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding
@@ -149,6 +149,7 @@ STEPS = {
 class LocalOptions(Options):
     nodes: int = Field(3, description="How many.", ge=1)
     label: str = Field("", description="Text.")
+    keys: Annotated[str, UsersChoice("it names a file of the user's")] = Field("", description="A file.")
 
 
 class LocalGuards(Guards):

@@ -105,12 +105,17 @@ async def test_the_roles_of_deploy_are_enough(bound: None, asked: Any) -> None:
     "number", ASKED, ids=[f"{RIGHTS[n]} ({RIGHTS[n].scope})".replace(" ", "_") for n in ASKED]
 )
 def test_plan_names_the_one_right_that_is_missing_and_run_touches_nothing(
-    bound: None, server: LoneServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int
+    bound: None,
+    server: LoneServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    number: int,
 ) -> None:
     """Through the command line, as a user meets it."""
     wanted = f"{RIGHTS[number]}{WHERE[RIGHTS[number].scope]}"
-    kubeconfig = server.kubeconfig(Users.lacking(number))
-    scenario = str(written(tmp_path, kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(Users.lacking(number))))
+    scenario = str(written(tmp_path))
     assert refusals(scenario, [f"missing permission: {wanted}"], capfd) == [f"missing permission: {wanted}"]
     before = anyio.run(touched, server)
     assert command("run", scenario, "--runs", str(tmp_path / "runs")) == 3
@@ -138,8 +143,8 @@ def refusals(scenario: str, expected: list[str], capfd: pytest.CaptureFixture[st
     return found
 
 
-def written(folder: Path, kubeconfig: Path) -> Path:
-    environment = {"uses": "kubernetes", "namespace": DRILLS, "kubeconfig": str(kubeconfig)}
+def written(folder: Path) -> Path:
+    environment = {"uses": "kubernetes", "namespace": DRILLS}
     existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
     steps = [{"id": "deploy", "uses": "deploy", "with": {"existing": existing}}]
     scenario = {"offbus": 1, "name": "lacking", "environment": environment, "steps": steps}

@@ -8,7 +8,7 @@ import pytest
 
 from offbus.findings.codes import CODES
 from offbus.findings.model import Severity
-from tests.kits.language.drill_types import drill, findings, load
+from tests.kits.language.drill_types import LocalOptions, drill, findings, load
 
 
 class Case(NamedTuple):
@@ -170,7 +170,7 @@ CASES = {
     "unknown input type": Case("OB204", drill(DEPLOY, "inputs: {x: {type: ⟦int⟧, default: 1}}\n"), "inputs.x.type", "string, integer", "integer"),
 }  # fmt: skip
 
-ELSEWHERE = {"OB101", "OB112", "OB504", "OB507"}
+ELSEWHERE = {"OB101", "OB112", "OB504", "OB507", "OB508"}
 """Tested below: too large to be written out here, or without a place in the file."""
 
 
@@ -254,6 +254,21 @@ def test_a_set_of_no_input(tmp_path: Path) -> None:
 def test_an_option_of_no_environment(tmp_path: Path) -> None:
     (finding,) = findings(tmp_path, drill(DEPLOY), env_sets={"node": "3"})
     assert (finding.code, str(finding.where), finding.suggestion) == ("OB504", "--env-set node=3", "nodes")
+
+
+@pytest.mark.parametrize("value", ["mine", '""', "[1]", '"${{ inputs.x }}"', '"${{ 1 + }}"'])
+def test_an_option_that_is_the_users_alone(tmp_path: Path, value: str) -> None:
+    header = f"inputs: {{x: {{type: string, default: y}}}}\nenvironment: {{uses: local, keys: {value}}}\n"
+    found = [one for one in findings(tmp_path, drill(DEPLOY, header)) if one.severity is Severity.ERROR]
+    (finding,) = [one for one in found if one.code == "OB508"]
+    assert finding.message == "keys is not for a scenario to choose: it names a file of the user's"
+    assert (finding.where.line, finding.where.column) == (4, 28)
+    assert "--env-set keys=" in (finding.hint or "")
+
+
+def test_the_command_line_replaces_an_option_that_is_the_users_alone(tmp_path: Path) -> None:
+    text = drill(DEPLOY, "environment: {uses: local, keys: theirs}\n")
+    assert load(tmp_path, text, env_sets={"keys": "mine"}).environment.options == LocalOptions(keys="mine")
 
 
 def test_an_input_that_is_never_used_is_a_warning(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """The environment that a scenario runs in, its options and its guards.
 
 A guard that the environment's model does not have cannot be enforced, hence it is refused, never ignored.
-`--env` replaces the file's environment; the file's options stay only if it is the same type.
+`--env` replaces the file's environment; the file's options stay only if it is the same type. What only the user may
+choose (`offbus.environment.UsersChoice`) is refused in the file, unless `--env-set` replaces it.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from offbus.environment import EnvironmentType
+from offbus.environment import EnvironmentType, users_choices
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language import shape
@@ -94,6 +95,7 @@ def _options(
     if node is not None:
         data = conditions.data(node, vocabulary)
         given = {key: value for key, value in data.items() if key != "uses"}
+        _check_users_choices(of, node, env_sets, positions)
     _check_env_sets(of, env_sets, positions)
     if len(positions.findings) > before:
         return None
@@ -133,6 +135,19 @@ def _nothing(positions: Positions) -> Node:
     if root is None:
         raise AssertionError("a file without a root has no settings")
     return Node("mapping", root.start, root.start, {})
+
+
+def _check_users_choices(
+    of: EnvironmentType, node: Node, env_sets: Mapping[str, str], positions: Positions
+) -> None:
+    for key, mark in users_choices(of.options).items():
+        if key in node.children and key not in env_sets:
+            positions.note(
+                "OB508",
+                f"{key} is not for a scenario to choose: {mark.why}",
+                positions.key(node, key),
+                hint=f"remove it; who runs the scenario chooses with --env-set {key}=…",
+            )
 
 
 def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], positions: Positions) -> None:

@@ -1,10 +1,11 @@
 """Credentials and connections, by kubernetes_asyncio (offbus_steps.kubernetes.rest.lean_client).
 
 Its loaders read kubeconfig files (client certificates, tokens, exec plugins, OIDC) and the in-cluster service account;
-its configured HTTP session carries everything. `renew` reads the credentials again, for tokens and certificates that
-have expired: open streams stay on the session that they began on. Abandoned connections are aborted at once
-(offbus_steps.kubernetes.rest.abort_on_close), and no socket is open when a Connection has ended. Failures are
-CouldNotRun naming file and context; no message contains a token.
+its configured HTTP session carries everything. What a kubeconfig names is executed, and sent to the server in it: that
+the user chose it is for whoever makes a Login to see to (`KubernetesOptions`, `journaled_state`). `renew` reads the
+credentials again, for tokens and certificates that have expired: open streams stay on the session that they began on.
+Abandoned connections are aborted at once (offbus_steps.kubernetes.rest.abort_on_close), and no socket is open when a
+Connection has ended. Failures are CouldNotRun naming file and context; no message contains a token.
 
 The only module that uses parts of kubernetes_asyncio that its documentation does not name (decision 0014): it has no
 raw REST that streams, so its `ApiClient.rest_client` is asked for the aiohttp session (`pool_manager`) and its routing
@@ -169,7 +170,7 @@ class Connection:
                 said = f"{type(err).__name__}: {said}"
             raise CouldNotRun(
                 f"cannot use {self._login}: {said}",
-                hint="choose a cluster with environment.context or environment.kubeconfig; "
+                hint="choose a cluster with environment.context or --env-set kubeconfig=…; "
                 "`kubectl config get-contexts` lists them",
             ) from err
         made.rest_client.pool_manager = _without_cookies(made.rest_client.pool_manager)
