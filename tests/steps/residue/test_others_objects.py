@@ -1,0 +1,173 @@
+"""Whoever may create, change or delete workloads and pods makes no residue of them; what the run left stays residue."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from offbus.runner.fingerprint_diff import differences
+from offbus_steps.deploy.undo_delete import DeleteObject
+from offbus_steps.port import Object, Ref
+from offbus_steps.prepare.undo_admission import RemoveAdmission
+from offbus_steps.prepare.undo_fields import RestoreFields
+from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
+from offbus_steps.workloads.shim_mounts import LIBRARY
+from offbus_steps.workloads.target import Target
+from tests.kits.steps.bench import bench_on
+from tests.kits.steps.timed_port import TimedPort, deployment, node, pod, put
+from tests.kits.virtual_time import VirtualClock, in_virtual_time
+
+TARGET = Target(kind="Deployment", name="web", namespace="drill", port=80, selector={"app": "web"})
+DELETE = DeleteObject(kind="Deployment", name="made", namespace="drill")
+MADE_SPACE = DeleteObject(kind="Namespace", name="drill-abc")
+RESTORE = RestoreFields(kind="Deployment", name="web", namespace="drill", uid="1", fields=(), rollout=TARGET)
+ADMISSION = RemoveAdmission(policy="offbus-x", target=TARGET)
+
+
+def of(obj: Object, namespace: str, owner: str = "", preload: str = "") -> Object:
+    """An object in a namespace, for a controller ("ReplicaSet/web-1"), with an LD_PRELOAD."""
+    obj["metadata"]["namespace"] = namespace
+    if owner:
+        kind, _, name = owner.rpartition("/")
+        reference = {"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": True}
+        obj["metadata"]["ownerReferences"] = [reference]
+    if preload:
+        spec = obj["spec"].get("template", obj)["spec"]
+        spec["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": preload}]
+    return obj
+
+
+def a_pod(name: str, namespace: str, owner: str = "", preload: str = "") -> Object:
+    return of(pod(name, "x", "node-1"), namespace, owner, preload)
+
+
+def replica_set(name: str, namespace: str, owner: str) -> Object:
+    template = {
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {"containers": [{"name": "main", "image": "none"}]},
+    }
+    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
+    meta = {"name": name, "namespace": namespace}
+    return of(
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec}, namespace, owner
+    )
+
+
+async def told(folder: Path, change: Callable[[TimedPort], object], *recorded: Any) -> dict[str, str | None]:
+    """What differs after the change, and why it is external (None: it is residue)."""
+    port = TimedPort(folder)
+    there = [
+        node("node-1"),
+        deployment("web", 1),
+        replica_set("web-1", "drill", "Deployment/web"),
+        a_pod("web-1-a", "drill", "ReplicaSet/web-1"),
+        of(deployment("api", 2), "team"),
+        replica_set("api-1", "team", "Deployment/api"),
+        a_pod("api-1-a", "team", "ReplicaSet/api-1"),
+        a_pod("api-1-b", "team", "ReplicaSet/api-1"),
+    ]
+    for obj in there:
+        put(port.store, obj)
+    async with bench_on(port, folder, clock=VirtualClock()) as bench:
+        before = await bench.cluster.fingerprint()
+        change(port)
+        after = await bench.cluster.fingerprint()
+        found = {
+            item: bench.cluster.external_change(item, before, after, recorded)
+            for item, _ in differences(before, after)
+        }
+    port.store.close()
+    return found
+
+
+def creates(*objects: Object) -> Callable[[TimedPort], None]:
+    return lambda port: [put(port.store, obj) for obj in objects] and None
+
+
+def deletes(*refs: Ref) -> Callable[[TimedPort], None]:
+    return lambda port: [port.store.delete(ref, grace_seconds=0) for ref in refs] and None
+
+
+def scaled_down(port: TimedPort) -> None:
+    port.store.patch(Ref("Deployment", "api", "team"), {"spec": {"replicas": 1}})
+    port.store.delete(Ref("Pod", "api-1-b", "team"), grace_seconds=0)
+
+
+def preloads(port: TimedPort) -> None:
+    """Somebody else's rollout, with a library of their own."""
+    ref = Ref("Deployment", "api", "team")
+    container = {"name": "main", "image": "none", "env": [{"name": "LD_PRELOAD", "value": "jemalloc.so"}]}
+    port.store.patch(ref, {"spec": {"template": {"spec": {"containers": [container]}}}})
+    put(port.store, a_pod("api-2-a", "team", "Deployment/api", "jemalloc.so"))
+
+
+OTHERS = {
+    "a pod elsewhere": creates(a_pod("hello", "team")),
+    "a pod beside the target": creates(a_pod("hello", "drill")),
+    "a pod that looks prepared, elsewhere": creates(a_pod("hello", "team", preload=LIBRARY)),
+    "a pod with a library of its own, beside the target": creates(a_pod("hello", "drill", preload="x.so")),
+    "a Job's pod": creates(a_pod("job-x", "team", "Job/job")),
+    "a pod that names the target's Deployment, elsewhere": creates(a_pod("y", "team", "Deployment/web")),
+    "a pod whose owner is no kind": creates(a_pod("y", "team", "Deployment/drill/web/x")),
+    "a workload elsewhere": creates(
+        of(deployment("new", 1), "team"), a_pod("new-1", "team", "Deployment/new")
+    ),
+    "a prepared workload elsewhere": creates(of(deployment("new", 1), "team", preload=LIBRARY)),
+    "a workload beside the target": creates(of(deployment("new", 1), "drill")),
+    "a workload is gone": deletes(
+        Ref("Deployment", "api", "team"),
+        Ref("ReplicaSet", "api-1", "team"),
+        Ref("Pod", "api-1-a", "team"),
+        Ref("Pod", "api-1-b", "team"),
+    ),
+    "a workload has fewer replicas": scaled_down,
+    "a workload preloads a library": preloads,
+}
+LEFT = {
+    "a pod of a Deployment that it made": creates(
+        replica_set("made-1", "drill", "Deployment/made"), a_pod("made-1-a", "drill", "ReplicaSet/made-1")
+    ),
+    "one whose Deployment and ReplicaSet are gone": creates(a_pod("made-1-a", "drill", "ReplicaSet/made-1")),
+    "one that has no owner any more": creates(a_pod("made-1-a", "drill")),
+    "a pod with the shim beside the target": creates(a_pod("any", "drill", preload=f"{LIBRARY}:x.so")),
+    "a pod of the target with the shim": creates(a_pod("web-2-a", "drill", "Deployment/web", LIBRARY)),
+    "a pod in a namespace that it made": creates(a_pod("any", "drill-abc")),
+    "a workload in a namespace that it made": creates(of(deployment("any", 1), "drill-abc")),
+    "the Deployment that it made": creates(of(deployment("made", 1), "drill")),
+    "a missing pod, which a drain may have evicted": deletes(Ref("Pod", "api-1-b", "team")),
+}
+
+
+@in_virtual_time
+@pytest.mark.parametrize("what", OTHERS)
+async def test_what_others_do_to_workloads_and_pods_is_told_and_no_residue(tmp_path: Path, what: str) -> None:
+    for number, records in enumerate([(RESTORE, DELETE, MADE_SPACE), (ADMISSION,), (RESTORE,)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        found = await told(folder, OTHERS[what], *records)
+        assert found
+        assert [item for item, why in found.items() if not why] == []
+
+
+@in_virtual_time
+@pytest.mark.parametrize("what", LEFT)
+async def test_what_the_run_left_is_residue(tmp_path: Path, what: str) -> None:
+    found = await told(tmp_path, LEFT[what], DELETE, RESTORE, MADE_SPACE)
+    assert None in found.values(), found
+
+
+@in_virtual_time
+async def test_a_pod_with_the_shim_that_admission_left_is_residue(tmp_path: Path) -> None:
+    """Also of somebody else's controller: its labels are the target's."""
+    left = creates(a_pod("any", "drill", "Job/any", LIBRARY))
+    assert await told(tmp_path, left, ADMISSION) == {"Pods of Job/drill/any": None}
+
+
+@in_virtual_time
+async def test_a_pod_of_a_graph_that_the_run_made_is_residue(tmp_path: Path) -> None:
+    left = a_pod("llm-0-decode-x", "drill", "PodClique/llm-0-decode")
+    left["metadata"]["labels"][GRAPH_LABEL] = "llm"
+    made = DeleteObject(kind="DynamoGraphDeployment", name="llm", namespace="drill")
+    item = "Pods of DynamoGraphDeployment/drill/llm"
+    assert await told(tmp_path, creates(left), made) == {item: None}
