@@ -25,14 +25,13 @@ from offbus_steps.nvsentinel.dry_run import DryPart
 from offbus_steps.port import Port, Ref
 from offbus_steps.residue.external_changes import (
     BREAKER,
-    LEFT_BY_RUN,
     NodeFault,
     RecordsCause,
     change_of_breaker,
-    change_of_label,
     external_change,
 )
 from offbus_steps.residue.fingerprint import FINGERPRINT_ACCESS, fingerprint
+from offbus_steps.residue.others_objects import Touched
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.node_history import NodeHistory
 from offbus_steps.watch.observer import Observer
@@ -113,8 +112,6 @@ class Cluster:
         """Who made a difference, if not this run (`TellsExternalChanges`)."""
         if item.endswith(BREAKER):
             return change_of_breaker(item, after, recorded)
-        if item.endswith(LEFT_BY_RUN):
-            return change_of_label(item, recorded)
         if recorded is None:
             return external_change(item, before, after, None)
         faults = [
@@ -127,7 +124,8 @@ class Cluster:
             for one in recorded
             if isinstance(one, RecordsCause)
         ]
-        return external_change(item, before, after, faults)
+        answered = (self.guards.responder_namespace,) if faults else ()
+        return external_change(item, before, after, faults, Touched.of(recorded, answered))
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

@@ -2,7 +2,8 @@
 
 During a drill, others change the cluster, too: a controller labels a node, somebody cordons another one, a release
 changes a workload, a health monitor finds something. None of that is this run's residue, and `offbus recover` could not
-fix it. A run changes names of its own (offbus_steps.workloads.shim_fields) and makes a responder change the responder's
+fix it. A run makes and changes the objects that its records name (offbus_steps.residue.others_objects), of these only
+names of its own (offbus_steps.workloads.shim_fields), and makes a responder change the responder's
 (offbus_steps.nvsentinel.names) on the nodes of its faults, for these faults (offbus_steps.nvsentinel.cause); all else
 is an external change. When it is not certain, a difference counts as ours: a missing pod, marks of which nobody knows
 whose they are, anything of a responder's when it is not known where the run injected faults. That our own patches
@@ -17,6 +18,16 @@ from typing import Any, Protocol, runtime_checkable
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_events
+from offbus_steps.residue.others_objects import (
+    LEFT_BY_RUN,
+    OURS,
+    PODS,
+    REST,
+    Touched,
+    change_of_label,
+    change_of_pods,
+    change_of_workload,
+)
 from offbus_steps.residue.shown_values import OURS_PREFIX
 from offbus_steps.watch.node_history import Seen
 
@@ -33,15 +44,12 @@ __all__ = [
     "NodeFault",
     "RecordsCause",
     "change_of_breaker",
-    "change_of_label",
     "external_change",
 ]
 
-OURS, REST = "what drills set", "the rest of its spec"
-LEFT_BY_RUN = "left by this run"
 CORDON, TAINTS = "spec.unschedulable", "spec.taints"
 BREAKER = "circuit breaker tripped"
-META, CONDITION, PODS = "metadata.", "condition ", "Pods of "
+META, CONDITION = "metadata.", "condition "
 
 
 @runtime_checkable
@@ -85,49 +93,25 @@ def change_of_breaker(item: str, after: Mapping[str, Any], recorded: Sequence[ob
     return "no fault of this run was there for that responder"
 
 
-@runtime_checkable
-class RecordsObject(Protocol):
-    """The record of an object that a run made or changed."""
-
-    kind: str
-    name: str
-    namespace: str
-
-
-def change_of_label(item: str, recorded: Sequence[object] | None) -> str | None:
-    """Why an object with the run's label is not the run's; None when it may be.
-
-    A label is anybody's to set, and the run's id is no secret. What the run, or a controller for it, has made is in a
-    namespace in which the run has made or changed something.
-    """
-    if recorded is None:
-        return None
-    touched = [one for one in recorded if isinstance(one, RecordsObject)]
-    spaces = {one.name if one.kind == "Namespace" else one.namespace for one in touched}
-    kind, _, where = item.removesuffix(LEFT_BY_RUN).strip().partition("/")
-    space = where.partition("/")[0]
-    if space in spaces:
-        return None
-    return "the run made no such namespace" if kind == "Namespace" else f"the run made nothing in {space}"
-
-
 def external_change(
-    item: str, before: Mapping[str, Any], after: Mapping[str, Any], faults: Sequence[NodeFault] | None
+    item: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    faults: Sequence[NodeFault] | None,
+    touched: Touched | None = None,
 ) -> str | None:
     """Why a difference in an item of `fingerprint.fingerprint` is external; None when it may be ours.
 
-    `faults`: all that the run injected where a responder may see them; None when they are not known.
+    `faults`: all that the run injected where a responder may see them; None when they are not known. `touched`: what
+    it made or changed; None when that is not known.
     """
     if item.startswith("Node/"):
         return _of_node(item, before, after, faults)
     if item.startswith(PODS):
-        was, now = before.get(item), after.get(item)
-        if was is None or now is None or now["preload"] > was["preload"]:
-            return None
-        # additional pods without the shim were created by somebody else
-        grown = now["count"] >= was["count"] and now["ready"] >= was["ready"]
-        return "more pods than before, and none of them was prepared" if grown else None
-    return "no drill sets it" if item.endswith(REST) and item in before and item in after else None
+        return change_of_pods(item, before, after, touched)
+    if item.endswith(LEFT_BY_RUN):
+        return change_of_label(item, touched)
+    return change_of_workload(item, before, after, touched) if item.endswith((OURS, REST)) else None
 
 
 def _of_node(

@@ -36,6 +36,7 @@ from offbus_steps.workloads import pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.gpus import allocatable_gpus
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
+from offbus_steps.workloads.shim_fields import is_loaded_with
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
 __all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
@@ -142,8 +143,7 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
                 owner = _owner(pod, owners)
                 count[owner] += 1
                 ready[owner] += pods.is_ready(pod)
-                containers = pods.containers(pod["spec"])
-                preloaded[owner] += any(pods.env_value(one, "LD_PRELOAD") for one in containers)
+                preloaded[owner] += any(map(is_loaded_with, pods.containers(pod["spec"])))
     return {
         f"{PODS}{owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
         for owner in count

@@ -1,16 +1,20 @@
 """Whoever may create, change or delete workloads and pods makes no residue of them; what the run left stays residue."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offbus.runner.fingerprint_diff import differences
 from offbus_steps.deploy.undo_delete import DeleteObject
 from offbus_steps.port import Object, Ref
 from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import RestoreFields
+from offbus_steps.residue.others_objects import PODS, Touched, change_of_pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
@@ -171,3 +175,55 @@ async def test_a_pod_of_a_graph_that_the_run_made_is_residue(tmp_path: Path) -> 
     made = DeleteObject(kind="DynamoGraphDeployment", name="llm", namespace="drill")
     item = "Pods of DynamoGraphDeployment/drill/llm"
     assert await told(tmp_path, creates(left), made) == {item: None}
+
+
+LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
+SPACES = st.sampled_from(["drill", "team", "other"])
+REFS = st.builds(Ref, st.sampled_from(["Deployment", "ConfigMap", "StatefulSet"]), LABEL, SPACES)
+COUNTED = st.builds(
+    lambda count, preload: {"count": count, "ready": 0, "preload": preload}, st.just(3), st.integers(0, 3)
+)
+OWNERS = st.builds(
+    "{}/{}/{}".format, st.sampled_from(["Pod", "Job", "Deployment"]), SPACES, st.text(max_size=8)
+)
+RECORDS = st.frozensets(REFS, max_size=4)
+
+
+def new_pods(owner: str, now: dict[str, int], touched: Touched) -> str | None:
+    return change_of_pods(f"{PODS}{owner}", {}, {f"{PODS}{owner}": now}, touched)
+
+
+@given(OWNERS, COUNTED, RECORDS)
+def test_new_pods_where_the_run_did_nothing_are_external(
+    owner: str, now: dict[str, int], records: frozenset[Ref]
+) -> None:
+    """However they are called, and whatever they preload."""
+    elsewhere = Touched(frozenset(one for one in records if one.namespace != owner.split("/")[1]))
+    assert new_pods(owner, now, elsewhere)
+
+
+@given(OWNERS, COUNTED, RECORDS, RECORDS, st.frozensets(SPACES))
+def test_no_record_more_makes_residue_external(
+    owner: str, now: dict[str, int], records: frozenset[Ref], more: frozenset[Ref], busy: frozenset[str]
+) -> None:
+    if not new_pods(owner, now, Touched(records)):
+        assert not new_pods(owner, now, Touched(records | more, busy))
+
+
+@given(
+    REFS,
+    RECORDS,
+    st.lists(LABEL, max_size=3),
+    st.from_regex(r"[a-z0-9]{5}", fullmatch=True),
+    st.integers(0, 240),
+)
+def test_what_a_controller_makes_of_what_the_run_made_is_never_external(
+    made: Ref, records: frozenset[Ref], parts: list[str], random: str, length: int
+) -> None:
+    """The apiserver cuts a generated name before its random end (storage/names/generate.go)."""
+    made = replace(made, name=made.name + "x" * length)
+    owner = "-".join([made.name, *parts])
+    touched = Touched(records | {made})
+    now = {"count": 1, "ready": 1, "preload": 0}
+    assert new_pods(f"Job/{made.namespace}/{owner}", now, touched) is None
+    assert new_pods(f"Pod/{made.namespace}/{f'{owner}-'[:58]}{random}", now, touched) is None
