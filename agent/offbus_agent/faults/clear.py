@@ -8,6 +8,7 @@ still broken for its users. It must not touch pages.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ from offbus_agent.models import KernelEntry, State
 from offbus_agent.node_files import GpuDiscoveryError
 from offbus_agent.planes.planes import Planes
 from offbus_agent.refusals import Refusal
+from offbus_agent.shared_look import Shared
 
 __all__ = ["ClearAnswer", "Clearing", "LeftOut", "ResetLine", "monitor_of"]
 
@@ -51,12 +53,15 @@ class ClearAnswer(BaseModel):
 
 
 class Clearing:
-    """Writes reset lines. `known` looks at what the responder's monitor knows now; it blocks, and runs in a thread."""
+    """Writes reset lines. `known` looks at what the responder's monitor knows now; it blocks, and runs in a thread.
+
+    In one thread, however many ask: what it looks at may take as long as it takes (`seen_files`).
+    """
 
     def __init__(self, planes: Planes, book: FaultBook, known: Callable[[], Knowledge]) -> None:
         self._planes = planes
         self._book = book
-        self._known = known
+        self._known = Shared(partial(asyncio.to_thread, known))
 
     async def clear(self, stored: StoredFault) -> ClearAnswer:
         """Clear the GPUs that were not cleared yet. Raises Refusal, PlaneFailedError."""
@@ -67,7 +72,7 @@ class Clearing:
                 f"fault {stored.fault.id} is armed: its GPUs are still broken",
                 "disarm it first",
             )
-        known, left_out = await asyncio.to_thread(self._known), []
+        known, left_out = await self._known(), []
         for gpu in stored.fault.gpus:
             why = "" if gpu in stored.cleared else await self._clear(stored, gpu, known)
             if why:

@@ -12,7 +12,8 @@ refuse:
 - every process that may be the monitor started after the file's last change (its ctime: moving another file there
   counts), by at least the kernel's grain of both times;
 - every such process reads this file: the same device and inode, under the name by which it opens it, seen in its own
-  mount namespace without following links (a link could lead back to our own files).
+  mount namespace without following links (a link could lead back to our own files). One below whose root nothing
+  answers reads nobody knows what (`seen_files`).
 
 What may be a monitor: a process of our own user (root, in a cluster) whose executable has the real one's name, or
 whose arguments are those of the stand-in's detector. One of the stand-in's that reads another file belongs to another
@@ -34,13 +35,13 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from offbus_agent.faults.processes import all_pids, content_of
+from offbus_agent.faults.seen_files import files_seen
 from offbus_agent.lease_time import NS, boottime_ns
-from offbus_agent.metadata import METADATA, FileId, Metadata, read_metadata
+from offbus_agent.metadata import METADATA, FileId, read_metadata
 
 __all__ = ["Knowledge", "knowledge_of"]
 
@@ -77,8 +78,10 @@ class _Monitor:
     pid: int
     started_ns: int
     """By the boot clock."""
-    reads: FileId | None
-    """None: nothing, or nothing that can be told."""
+    path: Path
+    """Of its metadata file, where it sees it."""
+    is_real: bool
+    """Whether it is NVSentinel's own, not the stand-in's."""
 
 
 def knowledge_of(root: Path, *, of_machine: bool) -> Knowledge:
@@ -91,24 +94,34 @@ def knowledge_of(root: Path, *, of_machine: bool) -> Knowledge:
     if metadata is None:
         return Knowledge()
     changed_ns = metadata.changed_ns - (time.time_ns() - boottime_ns())
-    return Knowledge(
-        frozenset(metadata.pcis),
-        _uncertain(metadata, changed_ns, list(_monitors(metadata.file, of_machine=of_machine))),
-    )
+    return Knowledge(frozenset(metadata.pcis), _uncertain(metadata.file, changed_ns, of_machine=of_machine))
 
 
-def _uncertain(metadata: Metadata, changed_ns: int, monitors: Sequence[_Monitor]) -> str:
+def _uncertain(file: FileId, changed_ns: int, *, of_machine: bool) -> str:
     if changed_ns < 0:
         return (
             f"{METADATA} is from before the node's boot, so it cannot be told whether the monitor has read it"
         )
-    if not monitors:
+    monitors = list(_monitors())
+    seen = files_seen({one.pid: one.path for one in monitors})
+    # beside a node that is a folder, one that reads another file belongs to another node
+    here = [
+        one
+        for one in monitors
+        if (one.is_real and of_machine) or one.pid not in seen or seen[one.pid] == file
+    ]
+    if not here:
         return (
             "no process of NVSentinel's syslog-health-monitor is recognised here, so it cannot be told which GPUs it "
             "knows: a reset line for another one would blind it"
         )
-    for one in monitors:
-        if one.reads != metadata.file:
+    for one in here:
+        if one.pid not in seen:
+            return (
+                f"the monitor (pid {one.pid}) reads nobody knows which file: a file system that a pod has mounted does "
+                "not answer"
+            )
+        if seen[one.pid] != file:
             return f"the monitor (pid {one.pid}) reads another file than the node's {METADATA}"
         if one.started_ns < changed_ns + _GRAIN_NS:
             return (
@@ -118,8 +131,8 @@ def _uncertain(metadata: Metadata, changed_ns: int, monitors: Sequence[_Monitor]
     return ""
 
 
-def _monitors(file: FileId, *, of_machine: bool) -> Iterator[_Monitor]:
-    """Whatever may be this node's monitor."""
+def _monitors() -> Iterator[_Monitor]:
+    """Whatever may be a monitor of this node, or of another one that is a folder."""
     own = (str(os.geteuid()).encode(),) * 4
     for pid in all_pids():
         uids = _UIDS.search(content_of(pid, "status") or b"")
@@ -136,9 +149,7 @@ def _monitors(file: FileId, *, of_machine: bool) -> Iterator[_Monitor]:
             path = Path(_option(arguments, _OPTION) or "/" / METADATA)
         else:
             path = Path(_option(arguments, _ROOT_OPTION), METADATA)
-        reads = _seen_by(pid, path)
-        if (real and of_machine) or reads == file:
-            yield _Monitor(pid, started_ns, reads)
+        yield _Monitor(pid, started_ns, path, real)
 
 
 def _is_stand_in(arguments: Sequence[bytes]) -> bool:
@@ -167,27 +178,3 @@ def _started_ns(pid: int) -> int | None:
     if len(fields) <= _START or not fields[_START].isdigit():
         return None
     return int(fields[_START]) * _GRAIN_NS
-
-
-def _seen_by(pid: int, path: Path) -> FileId | None:
-    """The file that a process finds under an absolute name; None when it finds none, or only through a link."""
-    try:
-        alike = Path("/proc/self/ns/mnt").samefile(f"/proc/{pid}/ns/mnt")
-        found = path.stat() if alike else _stat_within(pid, path)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if path.is_absolute() else None
-
-
-def _stat_within(pid: int, path: Path) -> os.stat_result:
-    """The status of a file below a process's root. Raises OSError, for a symbolic link and for `..` too."""
-    if ".." in path.parts:
-        raise OSError(f"{path} may lead out of its root")
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    with ExitStack() as opened:
-        folder = os.open(f"/proc/{pid}/root", flags)
-        opened.callback(os.close, folder)
-        for part in path.parts[1:-1]:
-            folder = os.open(part, flags | os.O_NOFOLLOW, dir_fd=folder)
-            opened.callback(os.close, folder)
-        return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
