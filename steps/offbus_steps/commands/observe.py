@@ -30,6 +30,11 @@ Exit codes: 0 recorded, or no difference; 1 differences; 2 usage error or no rec
 @click.option("--node", "nodes", multiple=True, metavar="NAME", help="Record this node only.  [repeatable]")
 @click.option("--for", "duration", metavar="DURATION", help="Record for so long.  [default: until Ctrl-C]")
 @click.option("--names", is_flag=True, help="Record the names of nodes instead of pseudonyms.")
+@click.option(
+    "--responder-namespace",
+    metavar="NAME",
+    help="Where the responder is deployed, whose version is recorded.  [default: nvsentinel]",
+)
 @click.option("--compare", type=click.Path(path_type=Path), metavar="FILE", help="Compare this recording.")
 @click.option(
     "--profile",
@@ -58,6 +63,7 @@ def observe(
     nodes: tuple[str, ...],
     duration: str | None,
     names: bool,
+    responder_namespace: str | None,
     compare: Path | None,
     profile: str,
     fault_at: str | None,
@@ -79,7 +85,7 @@ def observe(
     if compare is not None:
         from offbus_steps.commands.compare_recording import compare_recording
 
-        if env or out or nodes or duration or names or env_sets:
+        if env or out or nodes or duration or names or env_sets or responder_namespace:
             raise UsageError("--compare reads a recording, and takes no option of recording one", hint=_HOW)
         code = compare_recording(compare, profile, fault_at=fault_at, faster=faster, form=form)
         raise click.exceptions.Exit(code)
@@ -89,7 +95,15 @@ def observe(
         raise UsageError("say what to observe", hint=_HOW)
     if fault_at is not None or faster != 1.0 or form != "text":
         raise UsageError("recording takes no option of a comparison", hint=_HOW)
-    code = record_responder(env, env_sets, out, nodes=nodes, names=names, duration=duration)
+    code = record_responder(
+        env,
+        env_sets,
+        out,
+        nodes=nodes,
+        names=names,
+        duration=duration,
+        responder_namespace=responder_namespace,
+    )
     raise click.exceptions.Exit(code)
 
 

@@ -20,11 +20,15 @@ from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.runner.signals import STOPPING
 from offbus_steps.commands.compare_recording import seconds_of
+from offbus_steps.nvsentinel.containers import USUAL_NAMESPACE
+from offbus_steps.object_names import NAMESPACE
 from offbus_steps.port import Observable
 from offbus_steps.recordings.recorder import Recorder, Wanted
 from offbus_steps.recordings.writer import RecordingWriter
 
 __all__ = ["record_responder"]
+
+_NAMES = "use up to 63 lower-case letters, digits and '-'"
 
 
 def record_responder(
@@ -35,9 +39,13 @@ def record_responder(
     nodes: Sequence[str],
     names: bool,
     duration: str | None,
+    responder_namespace: str | None,
 ) -> Exit:
     """Record until it is ended; the exit code. Raises UsageError, CouldNotRun."""
     seconds = None if duration is None else seconds_of("--for", duration)
+    where = responder_namespace or USUAL_NAMESPACE
+    if NAMESPACE.fullmatch(where) is None:
+        raise UsageError(f"--responder-namespace: {where!r} is not a namespace's name", hint=_NAMES)
     kind, options = named_options(env, env_sets, installed())
     opener: Any = kind.opener
     if not isinstance(opener, Observable):
@@ -45,7 +53,7 @@ def record_responder(
     with ExitStack() as held:
         writer = RecordingWriter(out)
         held.callback(writer.close)
-        wanted = Wanted(frozenset(nodes), names=names, seconds=seconds)
+        wanted = Wanted(frozenset(nodes), names=names, seconds=seconds, responder_namespace=where)
         return anyio.run(partial(_record, opener, options, writer, wanted))
 
 

@@ -14,6 +14,7 @@ import anyio
 
 import offbus
 from offbus.errors import CouldNotRun, UsageError, ungrouped
+from offbus_steps.nvsentinel.containers import USUAL_NAMESPACE
 from offbus_steps.port import Forbidden, Objects, Ref, Silent, Unavailable
 from offbus_steps.recordings.access import RECORDED_KINDS
 from offbus_steps.recordings.fields import (
@@ -48,6 +49,8 @@ class Wanted:
     """Nodes have their own names."""
     seconds: float | None = None
     """For how long, once it has begun."""
+    responder_namespace: str = USUAL_NAMESPACE
+    """Where the responder is deployed."""
 
 
 @dataclass(slots=True)
@@ -110,7 +113,7 @@ class Recorder:
             self._require_nodes()
             tasks.start_soon(self._follow, events)
             await events.listed.wait()
-            self._begin(serves, await responder_versions(self.objects))
+            self._begin(serves, await responder_versions(self.objects, self.wanted.responder_namespace))
             if self.wanted.seconds is not None:
                 await anyio.sleep(self.wanted.seconds)
                 self.stop(f"after {self.wanted.seconds:g} s")

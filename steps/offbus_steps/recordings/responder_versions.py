@@ -1,7 +1,12 @@
-"""Which responder is deployed, and in which version, for a recording's header: never where its images come from."""
+"""Which responder is deployed, and in which version, for a recording's header: never where its images come from.
+
+Only what is deployed in the responder's own namespace counts, as in offbus_steps.nvsentinel.installation: elsewhere
+whoever may deploy something chooses what its containers are called.
+"""
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, containers_in
@@ -21,10 +26,10 @@ PARTS = frozenset(
 MOST = 100
 
 
-async def responder_versions(objects: Objects) -> list[str]:
-    """ "fault-quarantine v1.8.0" …, as far as it can be read; raises nothing that a port raises."""
+async def responder_versions(objects: Objects, namespace: str) -> list[str]:
+    """ "fault-quarantine v1.8.0" … of a namespace, as far as it can be read; raises nothing that a port raises."""
     try:
-        deployments = (await objects.list("Deployment")).items
+        deployments = (await objects.list("Deployment", namespace=namespace)).items
     except PortError:
         return ["unknown: the Deployments cannot be listed"]
     found = [one for one in containers_in(deployments, {}) if one.name in PARTS or one.is_standin]
@@ -32,7 +37,8 @@ async def responder_versions(objects: Objects) -> list[str]:
         named = {f"{STANDIN_NAME if one.is_standin else one.name} {_version(one.spec)}" for one in found}
         return sorted(named)[:MOST]
     with suppress(PortError):
-        await objects.get(STANDIN_PROFILE)  # of a sandbox, where it is no Deployment
+        profile = replace(STANDIN_PROFILE, namespace=namespace)
+        await objects.get(profile)  # of a sandbox, where it is no Deployment
         return [STANDIN_NAME]
     return []
 

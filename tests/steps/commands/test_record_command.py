@@ -149,6 +149,12 @@ def test_it_ends_after_its_time(sandbox: Sandbox, tmp_path: Path) -> None:
         (["--env", "local", "--env-set", "nodes=7", "--out", "new.jsonl"], 3, "has a different `nodes`"),
         (["--env", "local", "--out", "new.jsonl", "--fault-at", "5s"], 2, "takes no option of a comparison"),
         (["--compare", "x.jsonl", "--env", "local"], 2, "takes no option of recording"),
+        (["--compare", "x.jsonl", "--responder-namespace", "a"], 2, "takes no option of recording"),
+        (
+            ["--env", "local", "--out", "new.jsonl", "--responder-namespace", "a/b"],
+            2,
+            "'a/b' is not a namespace's name",
+        ),
         (["--env", "kubernetes", "--env-set", "kubeconfig=/nowhere", "--out", "new.jsonl"], 3, "/nowhere"),
     ],
 )

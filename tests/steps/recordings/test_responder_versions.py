@@ -43,3 +43,10 @@ async def test_what_is_deployed_elsewhere_is_no_responder(tmp_path: Path) -> Non
 @in_virtual_time
 async def test_elsewhere_alone_there_is_none(tmp_path: Path) -> None:
     assert await named(tmp_path, part("team-x", "v9.9.9")) == []
+
+
+@in_virtual_time
+async def test_its_namespace_may_be_another_one(tmp_path: Path) -> None:
+    wanted = Wanted(seconds=1, responder_namespace="gpu-health")
+    there = part("gpu-health", "v1.8.0"), part("nvsentinel", "v9.9.9")
+    assert await named(tmp_path, *there, wanted=wanted) == [f"{REAL} v1.8.0"]
