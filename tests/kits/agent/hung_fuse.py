@@ -10,8 +10,8 @@ import pytest
 
 __all__ = ["NAME", "hung_fuse", "needs_fuse"]
 
-NAME = "hung-fuse"
-"""Of the program. No agent but the test's own takes it for a monitor."""
+NAME = f"hung-fuse-{os.getpid()}"
+"""Of the program of this process's tests: no other agent, and no test beside it, takes it for a monitor."""
 needs_fuse = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="only root may mount a FUSE file system"
 )
