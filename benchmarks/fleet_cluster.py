@@ -26,9 +26,11 @@ from tests.kits.kubernetes.lone_server import (
     lone_server,
 )
 
-__all__ = ["DRILLS", "Fleet", "served"]
+__all__ = ["BESIDE", "DRILLS", "Fleet", "served"]
 
 DRILLS, FLEET = "drill-fleet", "fleet"
+BESIDE = "offbus-beside"
+"""Where a second runner has its Lease: two runs in one namespace of agents exclude each other."""
 WRITERS = 64
 """At once: an API server of this size needs tenths of a second for a write."""
 LOOK_S = 5.0
@@ -86,7 +88,7 @@ class Fleet:
         """Write all of it, and a target that never gets ready; returns when kwok plays all of it."""
         begun = time.monotonic()
         with anyio.move_on_after(patience_s) as bound:
-            for name in (DRILLS, FLEET, AGENT_NAMESPACE):
+            for name in (DRILLS, FLEET, AGENT_NAMESPACE, BESIDE):
                 await self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
             await self._create(target())
             await each(self.nodes, "nodes", lambda number: self._create(node(number)))

@@ -15,7 +15,8 @@ from pathlib import Path
 import anyio
 import yaml
 
-from benchmarks.fleet_cluster import DRILLS
+from benchmarks.fleet_cluster import BESIDE, DRILLS
+from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from tests.kits.kubernetes.lone_server import LoneServer
 
 __all__ = ["POLL_S", "Watcher", "cpu_percent", "ended", "journal_of", "standing", "watchers_of"]
@@ -69,9 +70,9 @@ class Watcher:
 @contextmanager
 def watchers_of(server: LoneServer, beside: Path | None) -> Iterator[tuple[Watcher, ...]]:
     """All, while the block runs: the runner, the poller and, where given, the runner of the interpreter `beside`."""
-    watchers = [start_runner(server, "runner", sys.executable), start_poller(server)]
+    watchers = [start_runner(server, "runner", sys.executable, AGENT_NAMESPACE), start_poller(server)]
     if beside is not None:
-        watchers.append(start_runner(server, "beside", str(beside)))
+        watchers.append(start_runner(server, "beside", str(beside), BESIDE))
     try:
         yield tuple(watchers)
     finally:
@@ -80,14 +81,14 @@ def watchers_of(server: LoneServer, beside: Path | None) -> Iterator[tuple[Watch
             one.process.wait()
 
 
-def start_runner(server: LoneServer, name: str, interpreter: str) -> Watcher:
+def start_runner(server: LoneServer, name: str, interpreter: str, agents: str) -> Watcher:
     """A drill that stands at its first step."""
     existing = {"kind": "Deployment", "name": "llm", "namespace": DRILLS}
     step = {"id": "stands", "uses": "deploy", "with": {"existing": existing, "port": 80}, "timeout": "2h"}
     scenario = {
         "offbus": 1,
         "name": f"fleet-{name}",
-        "environment": {"uses": "kubernetes"},
+        "environment": {"uses": "kubernetes", "agent_namespace": agents},
         "guards": {"max_cordoned_nodes": 1000, "namespaces": [DRILLS]},
         "timeout": "2h",
         "steps": [step],
