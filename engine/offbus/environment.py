@@ -7,7 +7,7 @@ guards and target schema. `offbus_steps.cluster.cluster` narrows `Environment` t
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +20,6 @@ __all__ = [
     "FindsRuns",
     "Guards",
     "HoldsLeases",
-    "Intent",
     "Leftover",
     "MayMissChanges",
     "OnlyLooks",
@@ -28,9 +27,7 @@ __all__ = [
     "Options",
     "OwnsRun",
     "PersistsEvents",
-    "PreflightCheck",
     "RunHandle",
-    "RunsPreflight",
     "SaysWhere",
     "SuggestsFixes",
     "TellsExternalChanges",
@@ -296,36 +293,3 @@ class SaysWhere(Protocol):
 
     def where(self, state: Mapping[str, Any]) -> str:
         """In words, for people who decide whether that is right. The state is hostile input; raises nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """A step of a scenario, as far as it is known before the run."""
-
-    step: str
-    uses: str
-    injects: bool
-    params: Mapping[str, Any]
-    """Those of its params that are known before the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class PreflightCheck:
-    """One result of the preflight."""
-
-    topic: str
-    """A word or two, for a heading: "permissions", "node n1"."""
-    text: str
-    level: Literal["info", "warning", "error"] = "info"
-    """`warning`: the drill may not show what it should; `error`: a run would be refused."""
-    hint: str | None = None
-
-
-@runtime_checkable
-class RunsPreflight(Protocol):
-    """An opener that can check its environment before a run and say what would happen there. Optional."""
-
-    async def preflight(
-        self, options: Any, guards: Any, intents: Sequence[Intent], run: RunHandle, *, scenario_dir: str
-    ) -> Sequence[PreflightCheck]:
-        """Check, and change nothing. Raises CouldNotRun when the environment cannot be reached."""

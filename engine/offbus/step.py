@@ -21,7 +21,7 @@ proves that the change took effect. It raises `StepFailed`, `StepError` or `Retr
 runs it, and a scenario is validated without it. It is imported before a run touches anything.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -34,16 +34,33 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from offbus.environment import Environment
+    from offbus.preflight import Preflight
     from offbus.undo import Undo
 
 from offbus.errors import CouldNotRun
 from offbus.recorder import Recorder
 from offbus.references import is_reference, resolve
 
-__all__ = ["Context", "Expr", "FromAncestor", "Kind", "Outputs", "Params", "Reads", "Run", "StepType"]
+__all__ = [
+    "Context",
+    "Expr",
+    "FromAncestor",
+    "Kind",
+    "Outputs",
+    "Params",
+    "Reads",
+    "Run",
+    "StepType",
+    "Touches",
+]
 
 Run = Callable[[Any, Any], Awaitable[Any]]
 """`async run(ctx, params) -> outputs`."""
+Touches = Callable[[Mapping[str, Any], Path], Iterable[str]]
+"""`touches(params, scenario_dir) -> lines`: what a step would change, inject or send.
+
+From those of its params that are known before the run, and from files beside the scenario. A line begins with a verb:
+"creates Deployment/drill/llm"."""
 
 
 class Kind(StrEnum):
@@ -174,6 +191,10 @@ class StepType:
     """Metrics that it emits: name -> CEL type name (double, int, duration). They become `metrics.NAME`."""
     access: Collection[Any] = frozenset()
     """The access to its environment that it needs, its undos apart; only the environment knows what it means."""
+    touches: Touches | str | None = None
+    """What it would touch, for `offbus plan`; or a reference to that. None: it only looks at what it is given."""
+    preflight: "Preflight | str | None" = None
+    """Its own part of the environment's preflight; or a reference to that. None: nothing is known before the run."""
     examples: Sequence[str] = ()
     """YAML snippets for the docs; each is loaded by a test."""
 
@@ -183,25 +204,44 @@ class StepType:
         for what, model, base in (("params", self.params, Params), ("outputs", self.outputs, Outputs)):
             if not issubclass(model, base):
                 raise TypeError(f"step type {self.name}: {what} must be a subclass of {base.__name__}")
-        if not (is_reference(self.run) if isinstance(self.run, str) else callable(self.run)):
-            raise ValueError(
-                f"step type {self.name}: run must be a function or 'package.module:function', not {self.run!r}"
-            )
+        for what, one in (("run", self.run), ("touches", self.touches), ("preflight", self.preflight)):
+            if one is None and what != "run":
+                continue
+            if not (is_reference(one) if isinstance(one, str) else callable(one)):
+                raise ValueError(
+                    f"step type {self.name}: {what} must be a function or 'package.module:function', not {one!r}"
+                )
 
     def load_run(self) -> Run:
         """What runs it; a reference is imported. Raises CouldNotRun naming the type."""
-        if not isinstance(self.run, str):
-            return self.run
-        try:
-            found: Run = resolve(self.run)
-        except Exception as err:  # an import runs the package's code: it may raise anything
-            raise self._cannot_run(f"{type(err).__name__}: {err}") from err
-        if not callable(found):
-            raise self._cannot_run(f"it is not a function, but {found!r}"[:500])
+        found: Run = self._loaded("be run", self.run)
         return found
 
-    def _cannot_run(self, why: str) -> CouldNotRun:
+    def load_touches(self) -> Touches | None:
+        """What tells what it would touch. Raises CouldNotRun naming the type."""
+        found: Touches | None = None if self.touches is None else self._loaded("be planned", self.touches)
+        return found
+
+    def load_preflight(self) -> "Preflight | None":
+        """Its own part of the preflight. Raises CouldNotRun naming the type."""
+        found: Preflight | None = (
+            None if self.preflight is None else self._loaded("be planned", self.preflight)
+        )
+        return found
+
+    def _loaded(self, purpose: str, given: Callable[..., Any] | str) -> Any:
+        if not isinstance(given, str):
+            return given
+        try:
+            found = resolve(given)
+        except Exception as err:  # an import runs the package's code: it may raise anything
+            raise self._cannot(purpose, given, f"{type(err).__name__}: {err}") from err
+        if not callable(found):
+            raise self._cannot(purpose, given, f"it is not a function, but {found!r}"[:500])
+        return found
+
+    def _cannot(self, purpose: str, given: str, why: str) -> CouldNotRun:
         return CouldNotRun(
-            f"step type {self.name!r} cannot be run: {self.run} cannot be loaded: {why}",
+            f"step type {self.name!r} cannot {purpose}: {given} cannot be loaded: {why}",
             hint="fix or uninstall the package that provides it",
         )

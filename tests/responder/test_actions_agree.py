@@ -17,8 +17,8 @@ from offbus_agent.catalogue.responder_action import Monitor
 from offbus_sandbox.responder.detector.gpu_metadata import MetadataFile
 from offbus_sandbox.responder.detector.xid_monitor import XidMonitor
 from offbus_steps.inject.expected import expected_of
+from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.nvsentinel.deployed import Deployed
-from offbus_steps.preflight.remediation import remediation_checks
 from tests.kits import REPOSITORY
 
 UUID, PCI = "GPU-4c6a1b2c-0000-4000-8000-00000000000a", "0000:3b:00"

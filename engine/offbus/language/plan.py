@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from offbus import dag
 from offbus.cleanup import CleanupParams
 from offbus.durations import format_duration
+from offbus.language.cel.templates import Template
 from offbus.language.scenario import Scenario, Step
 from offbus.step import Kind
 
-__all__ = ["Plan", "PlannedStep", "make_plan"]
+__all__ = ["Plan", "PlannedStep", "known_params", "make_plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class PlannedStep:
     """The latest moment, from the start, at which it must have ended if every step before it takes all its time."""
     undone_by: tuple[str, ...]
     """Cleanup steps that undo it before the end."""
+    touches: tuple[str, ...]
+    """What it would change, inject or send, in words, as its type tells."""
 
     @property
     def bindings(self) -> Mapping[str, str]:
@@ -99,6 +103,7 @@ def _step_json(planned: PlannedStep) -> dict[str, Any]:
         if step.params.static is None
         else step.params.static.model_dump(mode="json", by_alias=True, exclude_unset=True),
         "bindings": dict(planned.bindings),
+        "touches": list(planned.touches),
         "undo": planned.undo,
         "expect": [expectation.text for expectation in step.expect],
     }
@@ -113,8 +118,42 @@ def make_plan(scenario: Scenario) -> Plan:
     for name in graph.order:
         begins = max((ends[need] for need in graph.needs[name]), default=timedelta(0))
         ends[name] = begins + steps[name].timeout
-    planned = tuple(PlannedStep(steps[name], ends[name], undone_by.get(name, ())) for name in graph.order)
+    planned = tuple(
+        PlannedStep(
+            steps[name], ends[name], undone_by.get(name, ()), touched_by(steps[name], scenario.path.parent)
+        )
+        for name in graph.order
+    )
     return Plan(scenario, planned, min(scenario.timeout, max(ends.values())))
+
+
+def known_params(step: Step) -> Mapping[str, Any]:
+    """Those of a step's params that are known before the run, with the defaults of what is not given.
+
+    What waits for a step, whole or in a part, is missing: it is not known yet.
+    """
+    given = step.params.data
+    defaults = {
+        field.alias or name: field.get_default(call_default_factory=True)
+        for name, field in step.type.params.model_fields.items()
+        if not field.is_required()
+    }
+    bound = {binding.key for binding in step.params.bindings}
+    known = {key: value for key, value in given.items() if not _waits(value)}
+    return {key: value for key, value in defaults.items() if key not in bound and key not in given} | known
+
+
+def touched_by(step: Step, folder: Path) -> tuple[str, ...]:
+    """What a step would touch, as its type tells. Raises CouldNotRun when that cannot be loaded."""
+    touches = step.type.load_touches()
+    return tuple(touches(known_params(step), folder)) if touches is not None else ()
+
+
+def _waits(value: Any) -> bool:
+    if isinstance(value, Template):
+        return True
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_waits(one) for one in inner)
 
 
 def _cleanups(scenario: Scenario) -> Mapping[str, tuple[str, ...]]:

@@ -138,6 +138,8 @@ DEPLOY = StepType(
     outputs=DeployOutputs,
     run="offbus_steps.deploy.deploy:deploy",
     timeout=timedelta(minutes=10),
+    touches="offbus_steps.deploy.preflight:touches",
+    preflight="offbus_steps.deploy.preflight:preflight",
     access=TARGET_ACCESS | COLLECT_ACCESS | access("get create", *ALLOWED_KINDS),
     examples=(
         "{id: deploy, uses: deploy, with: {manifest: targets/vllm.yaml}}",

@@ -166,6 +166,7 @@ LOAD = StepType(
     timeout=timedelta(hours=2),
     background=True,
     access=ASK_ACCESS,
+    touches="offbus_steps.inference.touches:touches_load",
     metrics={
         "requests.sent": "double",
         "requests.failed": "double",
@@ -188,6 +189,7 @@ BASELINE = StepType(
     run="offbus_steps.inference.verify:baseline",
     timeout=timedelta(minutes=5),
     access=TARGET_ACCESS | ASK_ACCESS,
+    touches="offbus_steps.inference.touches:touches_frontend",
     examples=(
         '{id: baseline, uses: baseline, with: {requests: 50}, expect: ["outputs.success_rate >= 0.99"]}',
     ),
@@ -201,6 +203,7 @@ VERIFY_INFERENCE = StepType(
     run="offbus_steps.inference.verify:verify_inference",
     timeout=timedelta(minutes=2),
     access=TARGET_ACCESS | ASK_ACCESS,
+    touches="offbus_steps.inference.touches:touches_frontend_or_node",
     examples=(
         '{id: works, uses: verify_inference, expect: ["outputs.success_rate == 1.0"]}',
         "{id: fails, uses: verify_inference, with: {expect: failure, node: node-1}}",

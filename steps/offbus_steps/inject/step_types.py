@@ -79,7 +79,7 @@ class InjectOutputs(Outputs):
     pods: list[str] = Field(description="The target's pods that hold them.")
 
 
-def _step_type(name: str, summary: str, params: type[XidParams], example: str) -> StepType:
+def _step_type(name: str, summary: str, params: type[XidParams], hooks: str, example: str) -> StepType:
     return StepType(
         name=name,
         kind=Kind.ACTION,
@@ -90,6 +90,8 @@ def _step_type(name: str, summary: str, params: type[XidParams], example: str) -
         timeout=timedelta(minutes=2),
         injects=True,
         access=INJECT_ACCESS,
+        touches=f"offbus_steps.inject.preflight:touches_{hooks}",
+        preflight=f"offbus_steps.inject.preflight:preflight_{hooks}",
         examples=(example,),
     )
 
@@ -98,17 +100,20 @@ INJECT_FAULT = _step_type(
     "inject_fault",
     "Inject one fault on several planes at once: kernel log, CUDA, NVML.",
     InjectParams,
+    "fault",
     "{id: inject, uses: inject_fault, with: {xid: 79, planes: [kernel, cuda, nvml]}}",
 )
 INJECT_XID = _step_type(
     "inject_xid",
     "Write an XID into a node's kernel log: detectors see it, processes are not affected.",
     XidParams,
+    "line",
     "{id: line, uses: inject_xid, with: {xid: 94}}",
 )
 ARM_CUDA = _step_type(
     "arm_cuda",
     "Make the target's CUDA and NVML calls fail as an XID would; detectors see nothing.",
     XidParams,
+    "arm",
     "{id: arm, uses: arm_cuda, with: {xid: 79}}",
 )

@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Environment, EnvironmentType, Intent, PreflightCheck, RunHandle, UnfinishedRun
+from offbus.environment import Environment, EnvironmentType, RunHandle, UnfinishedRun
+from offbus.preflight import Intent, PreflightCheck
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
@@ -75,7 +76,7 @@ class KubernetesOpener:
         *,
         scenario_dir: str,
     ) -> Sequence[PreflightCheck]:
-        """Check before a run (offbus.environment.RunsPreflight)."""
+        """Check before a run (offbus.preflight.RunsPreflight)."""
         from offbus_steps.kubernetes.preflight import preflight_kubernetes
 
         return await preflight_kubernetes(options, guards, intents, run, scenario_dir)

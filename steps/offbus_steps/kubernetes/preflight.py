@@ -1,14 +1,16 @@
 """`offbus plan` on a cluster: everything that would refuse a run, and what a run would do. Changes nothing.
 
 First what a run checks before it changes anything (permissions, agents, the Lease), each problem on a line of its own;
-without the permissions nothing more is checked. Then the drill itself (offbus_steps.preflight.drill), the deployed
-responder (`responder_checks`), and whether the reaper could finish the run if its runner died.
+without the permissions nothing more is checked. Then whether the reaper could finish the run if its runner died, the
+deployed responder (`responder_checks`), and the steps' own checks (offbus_steps.cluster.preflight).
 """
 
 from collections.abc import Sequence
 
-from offbus.environment import Intent, PreflightCheck, RunHandle
+from offbus.environment import RunHandle
+from offbus.preflight import Intent, PreflightCheck
 from offbus_steps.cluster.cluster import open_cluster
+from offbus_steps.cluster.preflight import DrillPreflight, drill_checks
 from offbus_steps.kubernetes.connect import port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.unfinished_runs import NOBODY, runs_known
@@ -17,7 +19,6 @@ from offbus_steps.kubernetes.rbac.access_review import missing_agents, missing_r
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.nvsentinel.settings import dry_run_checks, responder_checks
-from offbus_steps.preflight.drill import drill_checks
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["preflight_kubernetes"]
@@ -32,7 +33,7 @@ async def preflight_kubernetes(
     run: RunHandle,
     scenario_dir: str,
 ) -> list[PreflightCheck]:
-    """See `offbus.environment.RunsPreflight`."""
+    """See `offbus.preflight.RunsPreflight`."""
     async with port_of(options) as port:
         with unreachable():
             checks = await _permissions_and_agents(port, options)
@@ -42,13 +43,15 @@ async def preflight_kubernetes(
                     PreflightCheck("environment", "without these permissions nothing more can be checked"),
                 ]
             checks += await _owners(port, options)
-            namespaces = drill_namespaces(options.namespace, guards.namespaces, intents, scenario_dir)
+            async with open_cluster(port, run, guards) as cluster:
+                drill = DrillPreflight(cluster, scenario_dir)
+                of_steps = await drill_checks(drill, intents)
+            namespaces = drill_namespaces(options.namespace, guards.namespaces, drill.namespaces)
             checks += await _reaper(port, options, namespaces)
             checks += await responder_checks(port.objects, guards.responder_namespace)
             if options.responder == "dry_run":
                 checks += await dry_run_checks(port.objects, guards.responder_namespace)
-            async with open_cluster(port, run, guards) as cluster:
-                return [*checks, *await drill_checks(cluster, intents, scenario_dir)]
+            return [*checks, *of_steps]
 
 
 async def _permissions_and_agents(port: KubernetesPort, options: KubernetesOptions) -> list[PreflightCheck]:

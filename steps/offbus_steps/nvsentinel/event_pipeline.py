@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from offbus.environment import PreflightCheck
+from offbus.preflight import PreflightCheck
 from offbus_steps.nvsentinel.containers import ConfigFile
 
 __all__ = ["pipeline_checks"]

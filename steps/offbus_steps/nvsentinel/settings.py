@@ -9,7 +9,7 @@ own. Pure, but for the listing.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from offbus.environment import PreflightCheck
+from offbus.preflight import PreflightCheck
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
 from offbus_steps.nvsentinel.containers import (
     STANDIN_PROFILE,

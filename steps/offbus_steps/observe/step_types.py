@@ -198,6 +198,7 @@ def _response_step(
     outputs: type[Outputs] = ResponseOutputs,
     access: frozenset[Access] = frozenset(),
     params: type[Params] = ResponseParams,
+    preflight: str = "acting",
 ) -> StepType:
     """A step type that waits for the responder."""
     return StepType(
@@ -210,6 +211,7 @@ def _response_step(
         timeout=timedelta(minutes=minutes),
         metrics=metrics,
         access=access,
+        preflight=f"offbus_steps.observe.preflight:{preflight}",
         examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
     )
 
@@ -236,6 +238,7 @@ AWAIT_DRAIN = _response_step(
     "offbus_steps.observe.await_quarantine:await_drain",
     5,
     {"time_to_drain": "duration"},
+    preflight="drains",
 )
 AWAIT_UNCORDON = _response_step(
     "await_uncordon",
@@ -268,6 +271,7 @@ AWAIT_VALIDATION = _response_step(
     {"time_to_remediate": "duration", "time_to_validate": "duration"},
     ValidationOutputs,
     DEPLOYED_ACCESS,
+    preflight="validates",
 )
 HOLD = StepType(
     name="hold",
@@ -290,5 +294,6 @@ AWAIT_RECOVERY = StepType(
     timeout=timedelta(minutes=10),
     access=TARGET_ACCESS | ASK_ACCESS,
     metrics={"time_to_recover": "duration"},
+    touches="offbus_steps.observe.preflight:recovery_touches",
     examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
 )

@@ -8,8 +8,8 @@ one whose webhook is down admits pods without it.
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from offbus.environment import PreflightCheck
 from offbus.errors import OffbusError, StepError
+from offbus.preflight import PreflightCheck
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Conflict, Forbidden, Invalid, NotFound, Object, Ref
 from offbus_steps.prepare.admission_kinds import POLICY, WEBHOOK

@@ -61,6 +61,8 @@ PREPARE_CUDA = StepType(
     run="offbus_steps.prepare.prepare:prepare_cuda",
     timeout=timedelta(minutes=10),
     access=PREPARE_ACCESS,
+    touches="offbus_steps.prepare.preflight:touches",
+    preflight="offbus_steps.prepare.preflight:preflight",
     examples=(
         "{id: prepare, uses: prepare_cuda}",
         "{id: prepare, uses: prepare_cuda, with: {by: admission}}",

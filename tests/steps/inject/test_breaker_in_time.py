@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from offbus.environment import Intent
 from offbus.errors import GuardRefused
 from offbus.runner.fingerprint_diff import differences
+from offbus_steps.cluster.preflight import DrillPreflight, drill_checks
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Forbidden, Object, Ref
-from offbus_steps.preflight.drill import drill_checks
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.faults import TARGET
+from tests.kits.steps.intents import intent_of
 from tests.kits.steps.timed_port import deployment, node, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 from tests.steps.inject.test_attention_in_time import agent, gpu_pod
@@ -202,9 +202,9 @@ async def test_plan_says_that_a_drill_would_be_refused(tmp_path: Path) -> None:
         port.agents.answer = agent
         existing = {"kind": "Deployment", "name": "web", "namespace": "drill"}
         intents = [
-            Intent(step="deploy", uses="deploy", injects=False, params={"existing": existing, "port": 8000}),
-            Intent(step="inject", uses="inject_xid", injects=True, params={"xid": 79}),
+            intent_of("deploy", "deploy", {"existing": existing, "port": 8000}),
+            intent_of("inject", "inject_xid", {"xid": 79}),
         ]
-        checks = await drill_checks(one.cluster, intents, str(tmp_path))
+        checks = await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents)
         (refused,) = (check for check in checks if check.level == "error")
         assert refused.text.startswith("guard responder_breaker: ")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from offbus.environment import Intent
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
+from offbus_steps.cluster.preflight import DrillPreflight, drill_checks
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
-from offbus_steps.preflight.drill import drill_checks
 from tests.kits.steps.bench import bench, pods_of
+from tests.kits.steps.intents import intent_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -36,10 +36,10 @@ async def test_a_pod_with_a_volume_claim_may_go_and_is_told(sandbox: Layout, tmp
         target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
         existing = {"kind": "Deployment", "name": "bound", "namespace": "drill-a"}
         intents = [
-            Intent(step="deploy", uses="deploy", injects=False, params={"existing": existing, "port": 8000}),
-            Intent(step="inject", uses="inject_xid", injects=True, params={"xid": 79}),
+            intent_of("deploy", "deploy", {"existing": existing, "port": 8000}),
+            intent_of("inject", "inject_xid", {"xid": 79}),
         ]
-        checks = await drill_checks(one.cluster, intents, str(tmp_path))
+        checks = await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents)
         (warned,) = (check for check in checks if check.text.startswith(SAYS))
         assert warned.level == "warning"
         assert "its volume models may be bound to nodes" in warned.text

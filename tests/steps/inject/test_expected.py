@@ -15,11 +15,11 @@ from offbus_sandbox.local.launch import start, stop
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.expected import Expected, expected_anywhere, expected_of
 from offbus_steps.inject.planes import Plane
+from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.nvsentinel.deployed import Deployed
 from offbus_steps.observe.step_types import AWAIT_CORDON, AWAIT_DETECTION
-from offbus_steps.preflight.remediation import remediation_checks
 from tests.kits.steps.bench import bench, pods_of
 
 GPU_A, GPU_B = "GPU-a", "GPU-b"

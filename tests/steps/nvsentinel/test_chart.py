@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from offbus.environment import Intent, PreflightCheck
+from offbus.preflight import PreflightCheck
+from offbus_steps.cluster.preflight import DrillPreflight, drill_checks
 from offbus_steps.inject.expected import Expected
+from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.settings import checks_of, dry_run_checks
-from offbus_steps.preflight.drill import drill_checks
-from offbus_steps.preflight.remediation import remediation_checks
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.nvsentinel_chart import CHANGES, rendered
+from tests.kits.steps.intents import intent_of
 from tests.kits.steps.timed_port import put, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 from tests.steps.inject.test_attention_in_time import agent, deployment, gpu_pod
@@ -163,11 +164,11 @@ async def test_a_drain_that_never_ends_is_an_error_of_the_plan(
             put(port.store, made)
         existing = {"kind": "Deployment", "name": "web", "namespace": "drill"}
         intents = [
-            Intent(step="deploy", uses="deploy", injects=False, params={"existing": existing, "port": 8000}),
-            Intent(step="inject", uses="inject_xid", injects=True, params={"xid": 79}),
-            Intent(step="drain", uses="await_drain", injects=False, params={}),
+            intent_of("deploy", "deploy", {"existing": existing, "port": 8000}),
+            intent_of("inject", "inject_xid", {"xid": 79}),
+            intent_of("drain", "await_drain", {}),
         ]
-        ((found, text),) = of_drain(await drill_checks(one.cluster, intents, str(tmp_path)))
+        ((found, text),) = of_drain(await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents))
         assert found == level
         assert told in text
 
@@ -180,8 +181,8 @@ async def test_a_validation_that_the_responder_does_not_do_is_refused_in_a_plan(
     async with timed_bench(tmp_path, gpu_node("node-1")) as (one, port):
         for made in rendered(name):
             put(port.store, made)
-        intents = [Intent(step="tested", uses="await_validation", injects=False, params={})]
-        found = await drill_checks(one.cluster, intents, str(tmp_path))
+        intents = [intent_of("tested", "await_validation", {})]
+        found = await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents)
         assert [(each.topic, each.level) for each in found] == [("step tested", "error")] * refused
         for each in found:
             assert each.text == (
@@ -211,8 +212,8 @@ async def test_what_a_dry_run_does_not_do_is_refused_in_a_plan(
     async with timed_bench(tmp_path, gpu_node("node-1")) as (one, port):
         for made in rendered("dry run"):
             put(port.store, made)
-        intents = [Intent(step="it", uses=step, injects=False, params={})]
-        found = await drill_checks(one.cluster, intents, str(tmp_path))
+        intents = [intent_of("it", step, {})]
+        found = await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents)
         assert [(each.level, each.text) for each in found] == [
             (
                 "error",

@@ -60,4 +60,5 @@ def _step(number: int, planned: PlannedStep, width: int, kinds: int) -> Iterator
         yield f"{indent}when: {step.when.text}"
     for expectation in step.expect:
         yield f"{indent}expect: {expectation.text}"
+    yield from (f"{indent}{one}" for one in planned.touches)
     yield f"{indent}{planned.undo}"

@@ -14,12 +14,11 @@ from typing import Any
 import anyio
 
 from offbus.cli.output import say
-from offbus.environment import Intent, PreflightCheck, RunsPreflight
 from offbus.errors import OffbusError, ungrouped
 from offbus.exits import Exit
 from offbus.journal.writer import JournalWriter
-from offbus.language.cel.templates import Template
-from offbus.language.plan import Plan
+from offbus.language.plan import Plan, known_params
+from offbus.preflight import Intent, PreflightCheck, RunsPreflight
 from offbus.printable import printable
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
@@ -72,10 +71,10 @@ def _lines(checks: Sequence[PreflightCheck]) -> Iterator[str]:
 
 async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
     scenario = plan.scenario
-    intents = []
-    for step in (one.step for one in plan.steps):
-        known = {key: value for key, value in step.params.data.items() if not _waits(value)}
-        intents.append(Intent(step.id, step.uses, step.type.injects, known))
+    intents = [
+        Intent(one.id, one.uses, known_params(one), one.type.load_preflight())
+        for one in (planned.step for planned in plan.steps)
+    ]
     with ExitStack() as held:
         scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="offbus-plan-"))
         journal = JournalWriter(Path(scratch, "journal.jsonl"), "plan", SystemClock())
@@ -96,10 +95,3 @@ async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
                 handle,
                 scenario_dir=str(scenario.path.parent),
             )
-
-
-def _waits(value: Any) -> bool:
-    if isinstance(value, Template):
-        return True
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(_waits(one) for one in inner)

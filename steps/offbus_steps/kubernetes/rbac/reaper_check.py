@@ -6,21 +6,16 @@ LocalSubjectAccessReview, which covers any kind of binding. Changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import anyio
 
-from offbus.environment import Intent
-from offbus.errors import OffbusError
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import is_needed
 from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
 from offbus_steps.kubernetes.rbac.rights import Right, Scope
 from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import NotFound
-from offbus_steps.workloads.manifest import read_manifest
 
 __all__ = ["Gap", "drill_namespaces", "gaps", "ready_reapers"]
 
@@ -70,23 +65,11 @@ async def gaps(port: KubernetesPort, namespaces: Iterable[str], agents: str) -> 
     return [one for one in found if one.lacking]
 
 
-def drill_namespaces(
-    named: str, patterns: Iterable[str] = (), intents: Sequence[Intent] = (), folder: str = ""
-) -> list[str]:
-    """Where a drill would create and change objects, as far as known: by the environment, else by the guards, and by
-    what its steps deploy. An ephemeral namespace is deleted as a whole, for which no binding is needed."""
+def drill_namespaces(named: str, patterns: Iterable[str], more: Iterable[str] = ()) -> list[str]:
+    """Where a drill would create and change objects, as far as known: by the environment, else by the guards, and
+    `more`, what its steps tell before the run."""
     found = [named] if named else [one for one in patterns if not PATTERN & set(one)]
-    for params in (one.params for one in intents if one.uses == "deploy" and not one.params.get("ephemeral")):
-        existing, space, manifest = (params.get(key) for key in ("existing", "namespace", "manifest"))
-        if isinstance(existing, dict):
-            found.append(str(existing["namespace"]))
-        elif isinstance(space, str):
-            found.append(space)
-        elif isinstance(manifest, str):
-            with suppress(OffbusError):  # the target's own check reports what is wrong with it
-                objects = read_manifest(Path(folder, manifest))
-                found += [space for one in objects if (space := one["metadata"].get("namespace"))]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *more]))
 
 
 async def _lacking(

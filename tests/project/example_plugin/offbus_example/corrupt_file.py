@@ -1,10 +1,15 @@
 """The step type `corrupt_file`: this environment's fault."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 from pydantic import Field
 
 from offbus.errors import StepError
+from offbus.preflight import Intent, PreflightCheck
 from offbus.step import Context, Kind, Outputs, Params, StepType
-from offbus_example.environment import files_of
+from offbus_example.environment import Files, files_of
 from offbus_example.restore_file import RestoreFile
 
 __all__ = ["CORRUPT_FILE"]
@@ -46,6 +51,20 @@ async def corrupt_file(ctx: Context, params: CorruptFileParams) -> CorruptFileOu
     return CorruptFileOutputs(name=params.name, lost=len(before) - len(left))
 
 
+def touches(params: Mapping[str, Any], _folder: Path) -> list[str]:
+    """For `offbus plan`: what it would change, as far as its params are known before the run."""
+    return [f"cuts {params.get('name', 'a file')} off after {params.get('keep', 'some')} characters"]
+
+
+async def preflight(files: Files, intent: Intent) -> list[PreflightCheck]:
+    """For `offbus plan`: what it finds in the folder as it is now. Changes nothing."""
+    name = intent.params.get("name")
+    before = files.read(name) if isinstance(name, str) else None
+    if before is None:
+        return [PreflightCheck(intent.topic, f"there is no file {name} yet: write it first", "warning")]
+    return [PreflightCheck(intent.topic, f"{name} has {len(before)} characters")]
+
+
 CORRUPT_FILE = StepType(
     name="corrupt_file",
     kind=Kind.ACTION,
@@ -53,6 +72,8 @@ CORRUPT_FILE = StepType(
     params=CorruptFileParams,
     outputs=CorruptFileOutputs,
     run=corrupt_file,
+    touches=touches,
+    preflight=preflight,
     injects=True,
     examples=["{id: corrupt, uses: corrupt_file, with: {name: hello.txt, keep: 3}}"],
 )

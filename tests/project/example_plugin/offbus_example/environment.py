@@ -16,6 +16,7 @@ from pydantic import Field
 
 from offbus.environment import Environment, EnvironmentType, Guards, Options, RunHandle
 from offbus.errors import CouldNotRun, StepError
+from offbus.preflight import Intent, PreflightCheck, checks_of_steps
 
 __all__ = ["FILES", "Files", "FilesGuards", "FilesOptions", "files_of"]
 
@@ -90,6 +91,18 @@ class FilesOpener:
     async def reopen(self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str) -> AsyncIterator[Files]:
         """Open it from what the journal says."""
         yield Files(_existing(state["folder"]), state["only"])
+
+    async def preflight(
+        self,
+        options: FilesOptions,
+        guards: FilesGuards,
+        intents: Sequence[Intent],
+        run: RunHandle,
+        *,
+        scenario_dir: str,
+    ) -> Sequence[PreflightCheck]:
+        """For `offbus plan`: what the steps say of the folder as it is now."""
+        return await checks_of_steps(Files(_existing(options.folder), guards.only), intents)
 
     def identity(self, options: FilesOptions) -> str:
         """Two runs on one folder exclude each other."""

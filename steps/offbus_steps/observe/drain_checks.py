@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from offbus.environment import PreflightCheck
+from offbus.preflight import PreflightCheck
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.nvsentinel.containers import containers_in, files_in
 from offbus_steps.nvsentinel.drain_mode import (

@@ -5,7 +5,7 @@ By the catalogue, by what the node's monitor can know (`offbus_steps.inject.expe
 
 from collections.abc import Iterator, Sequence
 
-from offbus.environment import PreflightCheck
+from offbus.preflight import PreflightCheck
 from offbus_steps.inject.expected import Expected
 from offbus_steps.nvsentinel.deployed import Deployed
 

@@ -1,1 +1,0 @@
-"""The checks before a drill changes anything."""
