@@ -29,7 +29,12 @@ TIMES = {"early", "late"}
 @pytest.fixture
 def validating(drill_paths: ClusterPaths) -> Iterator[ClusterPaths]:
     """The cluster, whose responder tests a repaired node before it takes load again."""
-    settings = {"profile": "v1.33", "scale": FASTER, "validation": {"enabled": True}}
+    settings = {
+        "profile": "v1.33",
+        "scale": FASTER,
+        "validation": {"enabled": True},
+        "circuit_breaker": {"enabled": False},  # the first all-clears of new monitors would count as cordons
+    }
     configure_responder(drill_paths, settings)
     yield drill_paths
     configure_responder(drill_paths, {})
