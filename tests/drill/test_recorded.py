@@ -38,6 +38,7 @@ def test_a_recorded_drill_has_the_course_of_its_release(
         assert recorder.returncode == 0, told
     finally:
         recorder.kill()
+        recorder.communicate()  # also where a check failed: its pipes are closed
     done = offbus.call("observe", "--compare", path, "--faster", "20", "--format", "json")
     found = json.loads(done.stdout)
     [quarantine] = found["quarantines"]

@@ -78,6 +78,7 @@ def test_a_release_that_validates_is_awaited_recorded_and_compared(
         assert recorder.returncode == 0, told
     finally:
         recorder.kill()
+        recorder.communicate()  # also where a check failed: its pipes are closed
     node = run.step("line")["outputs"]["node"]
     assert run.step("valid")["outputs"]["resource"].startswith(f"ValidationRequest/{node}-validation-")
     assert run.report["residue"] == []
