@@ -48,7 +48,7 @@ def scenario_with_validation(folder: Path) -> Path:
             step["with"]["manifest"] = str((RESPONSE.parent / step["with"]["manifest"]).resolve())
     at = next(number for number, step in enumerate(scenario["steps"]) if step["id"] == "uncordon")
     scenario["steps"].insert(at, {"id": "valid", "uses": "await_validation", "timeout": "3m"})
-    scenario["expect"].append("metrics.time_to_validate <= metrics.time_to_uncordon")
+    scenario["expect"].append("metrics.time_to_remediate <= metrics.time_to_validate")
     path = folder / "response.yaml"
     path.write_text(yaml.safe_dump(scenario))
     return path
