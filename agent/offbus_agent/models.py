@@ -1,4 +1,4 @@
-"""The shapes of the agent's HTTP interface (docs/architecture.md, seam 3) and of its store.
+"""The shapes of the agent's HTTP interface (docs/reference/agent.md) and of its store.
 
 Job: shape only. Unknown keys are refused, so that a typing error never becomes a default. All `*_ns` are
 CLOCK_BOOTTIME of the node, in nanoseconds.

@@ -45,3 +45,13 @@ def test_every_folder_of_a_package_is_in_the_map(package: str) -> None:
     missing = {one for one in folders if one not in named and one.split("/")[-1] not in named}
     assert folders
     assert not missing, f"docs/architecture.md has no line for {sorted(missing)} of {package}"
+
+
+def test_every_program_of_the_table_is_where_it_says() -> None:
+    table = TEXT.partition("## The programs\n")[2].partition("\n## ")[0]
+    code = re.findall(r"\| `([^`|]+)` \|$", table, re.MULTILINE)
+    assert len(code) == 9
+    for one in code:
+        stem, _, names = one.partition("{")
+        for name in names.rstrip("}").split(","):
+            assert (REPOSITORY / stem / name).exists(), one

@@ -1,7 +1,7 @@
 """The agent's HTTP operations: one table, the source of both the server's routes and the OpenAPI document.
 
-Job: translate a checked request into one call of `Agent`, and nothing else. Paths and shapes are seam 3 of
-docs/architecture.md.
+Job: translate a checked request into one call of `Agent`, and nothing else. Paths and shapes are in
+docs/reference/agent.md.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The client of the node agents for a run: the calls of docs/architecture.md (seam 3), typed, errors translated.
+"""The client of the node agents for a run: the calls of docs/reference/agent.md, typed, errors translated.
 
 An agent's refusal keeps its code, message and hint. An effect that the agent did not find when it read back is
 `EffectNotShown`, which fails the drill instead of ending it with an error. `FaultGone` means that the agent does not
