@@ -35,11 +35,11 @@ from offbus.runner.expectations import judge_all
 from offbus.runner.recorder import MetricValues, RunRecorder
 from offbus.runner.run_end import end_run, read_back_and_close
 from offbus.runner.run_started import head_of
-from offbus.runner.scheduler import Scheduler
 from offbus.runner.settling import Settling
 from offbus.runner.step_runner import Stepper
 from offbus.runner.stop_causes import cause_of
 from offbus.runner.stop_conditions import StopWatch
+from offbus.runner.stop_state import StopStage, StopState
 from offbus.runner.undo_registry import UndoLog
 from offbus.runner.undo_runner import Undoer
 
@@ -81,15 +81,11 @@ class Session:
         self._progress = progress
         self._registry = registry or installed()
         self._metrics: MetricValues = {}
-        self._playing: Scheduler | None = None
-        self._stoppable: anyio.CancelScope | None = None
-        self._stopped: str | None = None
-        """Why no further step of this part starts."""
-        self._at_once: str | None = None
-        """Why nothing more may be changed and `always` steps are skipped."""
-        self._stop_requested = anyio.Event()
+        self._state = StopState()
         self._undos: UndoLog | None = None
+        """Once the environment is open."""
         self._watch: StopWatch | None = None
+        """While the steps run."""
         self._persisted = PersistedEvents()
         self._journal = JournalWriter(folder.journal, folder.id, clock, opener=folder.opener)
         for listener in (self.fold.apply, self._persisted.heard, *listeners, self._heard):
@@ -102,8 +98,10 @@ class Session:
         with self._surviving():
             async with anyio.create_task_group() as around:
                 around.start_soon(self._limit)
-                with anyio.CancelScope() as self._stoppable:
-                    await self._in_environment()
+                with (
+                    anyio.CancelScope() as opening
+                ):  # around all of it: what an environment opens, lives as long
+                    await self._in_environment(opening)
                 around.cancel_scope.cancel()
         return end_run(self._journal, self.fold, self._folder)
 
@@ -115,12 +113,13 @@ class Session:
             return
         self._stop("signal", f"interrupted by {signal}", at_once=f"signal {signal}")
 
-    async def _in_environment(self) -> None:
+    async def _in_environment(self, opening: anyio.CancelScope) -> None:
+        """Open it, and play everything in it; `opening` is cancelled by a stop while it is opened, and not later."""
         self._phase("open")
         async with AsyncExitStack() as stack:
             handle = self._handle()
-            environment = await self._entered(stack, handle)
-            self._stoppable = None
+            with self._state.interruptible(lambda _reason: opening.cancel()):
+                environment = await self._entered(stack, handle)
             undoer = Undoer(self._journal, handle, environment)
             self._undos = UndoLog(self._journal, undoer, self._scenario.undo_timeout, self._registry)
             stepper = self._stepper(environment, self._undos)
@@ -175,12 +174,11 @@ class Session:
         return stepper
 
     async def _main_part(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
-        if self._stopped is None:
-            with anyio.CancelScope() as self._stoppable:
+        if self._state.reason is None:
+            with anyio.CancelScope() as reading, self._state.interruptible(lambda _reason: reading.cancel()):
                 event = await self._fingerprint(environment)
                 if isinstance(environment, PersistsEvents):
                     await environment.persist(event)
-            self._stoppable = None
         self._phase("steps")
         await self._play(stepper, undos, always=False)
 
@@ -218,23 +216,22 @@ class Session:
         if not any(step.always for step in self._scenario.steps):
             return
         self._phase("always")
-        self._stopped = self._at_once  # a failure or timeout before does not keep these from running
+        self._state.begin_always()  # a failure or timeout before does not keep these from running
         await self._play(stepper, undos, always=True, limit=undos.time_remaining() / 2)
 
     async def _play(
         self, stepper: Stepper, undos: UndoLog, *, always: bool, limit: timedelta | None = None
     ) -> None:
-        self._playing = playing = stepper.scheduler(always=always)
-        if self._stopped is not None:
-            playing.halt(self._stopped)
+        playing = stepper.scheduler(always=always)
         async with anyio.create_task_group() as beside:
-            beside.start_soon(fast_disarm, self._stop_requested, stepper, undos)
+            beside.start_soon(fast_disarm, self._state.requested, stepper, undos)
             if not always:
                 self._watch = StopWatch(self._scenario.stop_when, stepper.scope, self._abort, beside)
             if limit is not None:
                 beside.start_soon(halt_after, limit, playing)
-            await playing.play()
-            self._playing = self._watch = None
+            with self._state.interruptible(playing.halt):
+                await playing.play()
+            self._watch = None
             beside.cancel_scope.cancel()
 
     def _abort(self, reason: str) -> None:
@@ -245,26 +242,25 @@ class Session:
         if at_once is not None:
             self._forbid(at_once)
         known = any(stop.cause == cause for stop in self.fold.stops)
-        if self._stopped is not None and (known or cause not in ALWAYS_JOURNALED):
+        if self._state.reason is not None and (known or cause not in ALWAYS_JOURNALED):
             return
-        first, self._stopped = self._stopped is None, self._stopped or reason
+        first = self._state.stop(
+            reason
+        )  # before it is journaled: a journal that breaks over this stops the run, too
         self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
-        if first and self._playing is not None:
-            self._playing.halt(reason)
-        elif self._stoppable is not None:
-            self._stoppable.cancel()
+        if first:
+            self._state.interrupt(reason)
 
     def _forbid(self, why: str) -> None:
-        self._at_once = self._at_once or why
         if self._undos is not None:
             self._undos.closed = self._undos.closed or f"the run is being stopped: {why}"
             self._undos.time_remaining()
-        self._stop_requested.set()
+        self._state.forbid(why)
 
     def _heard(self, event: Event) -> None:
         if self._watch is not None:
             self._watch.heard(event)
-        if self._journal.broken is not None and self._at_once is None:
+        if self._journal.broken is not None and self._state.stage is not StopStage.FORBIDDEN:
             self._stop("journal", self._journal.broken, at_once=self._journal.broken)
 
     @contextmanager
@@ -276,7 +272,7 @@ class Session:
             cause, reason = cause_of(err)
             if not any((stop.cause, stop.reason) == (cause, reason) for stop in self.fold.stops):
                 self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
-            self._stopped = self._stopped or reason
+            self._state.stop(reason)
 
     def _phase(self, name: str) -> None:
         self._journal.append(EventKind.PHASE, {"name": name})

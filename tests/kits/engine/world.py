@@ -124,7 +124,10 @@ class WorldOpener:
                 left = Leftover("a process", "it would not end: 4711 worldd", f"offbus recover {run.run_id}")
                 run.unopened([left] if options.breaks == "dirty" else [])
             raise CouldNotRun("the world broke")
-        yield World(self.storage or InFile(Path(options.path)), run)
+        async with anyio.create_task_group() as tasks:  # as environments have that renew leases and watch
+            tasks.start_soon(anyio.sleep_forever)
+            yield World(self.storage or InFile(Path(options.path)), run)
+            tasks.cancel_scope.cancel()
 
     @asynccontextmanager
     async def reopen(self, state: Mapping[str, Any], run: RunHandle, *, run_dir: str) -> AsyncIterator[World]:
