@@ -18,7 +18,7 @@ from tables import keys, outputs, params, table
 
 from offbus.cli.commands.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
-from offbus.findings.codes import CODES
+from offbus.findings.codes import Code
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
@@ -88,7 +88,7 @@ def exit_codes() -> str:
 
 def finding_codes() -> str:
     """The table of codes."""
-    return table(["code", "what is wrong"], [(f"`{code}`", text) for code, text in sorted(CODES.items())])
+    return table(["code", "what is wrong"], [(f"`{code}`", code.meaning) for code in sorted(Code)])
 
 
 def xid_actions() -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from offbus.findings.codes import CODES
+from offbus.findings.codes import Code
 
 __all__ = ["Finding", "Position", "Severity", "in_order"]
 
@@ -40,9 +40,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong. Raises ValueError when made with a code that is not in `CODES`."""
+    """One thing that is wrong."""
 
-    code: str
+    code: Code
     message: str
     """What and why, one sentence without full stop."""
     where: Position
@@ -54,15 +54,11 @@ class Finding:
     """The source line at `where`."""
     severity: Severity = Severity.ERROR
 
-    def __post_init__(self) -> None:
-        if self.code not in CODES:
-            raise ValueError(f"{self.code} is not in the table of codes")
-
     def to_json(self) -> dict[str, Any]:
         """As `offbus validate --format json` prints it; keys are stable."""
         where = self.where
         return {
-            "code": self.code,
+            "code": self.code.value,
             "severity": self.severity.value,
             "message": self.message,
             "hint": self.hint,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding, Position
 from offbus.language.check import scenario as check
@@ -53,7 +54,7 @@ def _no_mapping(read: source.Source) -> Finding:
     what = "the file is empty" if read.root is None else "the file is not a mapping"
     where = Position(str(read.path), 1, 1, 1, 2)
     return Finding(
-        code="OB114",
+        code=Code.NO_MAPPING,
         message=f"{what}, so it is not a scenario",
         where=where,
         hint="begin it with offbus: 1",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from offbus.findings.codes import CODES
+from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from tests.kits.language.drill_types import LocalOptions, drill, findings, load
 
@@ -193,7 +193,7 @@ def test_the_fault_is_found_at_its_place_and_nothing_else_is(case: Case, tmp_pat
 
 
 def test_every_code_has_a_test_that_reads_it() -> None:
-    assert {case.code for case in CASES.values()} | ELSEWHERE == set(CODES)
+    assert {case.code for case in CASES.values()} | ELSEWHERE == set(Code)
 
 
 def test_a_file_that_is_not_utf8(tmp_path: Path) -> None:

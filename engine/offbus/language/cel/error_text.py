@@ -12,6 +12,7 @@ its position and its hint; and an output that was never set is reported in the l
 import re
 from collections.abc import Iterator, Sequence
 
+from offbus.findings.codes import Code
 from offbus.language.cel.lexer import Token
 
 __all__ = ["blames", "of_error", "of_refusal"]
@@ -22,7 +23,7 @@ _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _PROTOBUF = re.compile(r"google\.protobuf\.(Duration|Timestamp)")
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 
-Worded = tuple[str, str, int, int, str | None, str | None]
+Worded = tuple[Code, str, int, int, str | None, str | None]
 """code, message, start, length, hint, suggestion: the fields of `expressions.Trouble`."""
 
 
@@ -40,7 +41,14 @@ def of_refusal(said: str, text: str, found: Sequence[Token]) -> list[Worded]:
     """All errors in what `compile` raised."""
     troubles = list(_each(said, text, found))
     return troubles or [
-        ("OB401", f"the expression is refused: {of_error(_STATUS.sub('', said))}", 0, len(text), None, None)
+        (
+            Code.NOT_AN_EXPRESSION,
+            f"the expression is refused: {of_error(_STATUS.sub('', said))}",
+            0,
+            len(text),
+            None,
+            None,
+        )
     ]
 
 
@@ -51,7 +59,7 @@ def _each(said: str, text: str, found: Sequence[Token]) -> Iterator[Worded]:
         at = next((n for n, token in enumerate(found) if token.start <= start < token.end), None)
         worded = _one(_STATUS.sub("", problem).strip(), start, at, found)
         yield worded
-        if worded[0] == "OB401":
+        if worded[0] is Code.NOT_AN_EXPRESSION:
             return  # the parser guesses from here on
 
 
@@ -66,8 +74,8 @@ def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Wo
         hint = "compare with ==" if at is not None and found[at].text == "=" else None
         said = problem.removeprefix("Syntax error: ").partition(" expecting ")[0]
         said = "it ends too early" if "the end" in said or "'<EOF>'" in said else said
-        return "OB401", f"not an expression: {said}", start, length, hint, None
-    return "OB403", problem, start, length, None, None
+        return Code.NOT_AN_EXPRESSION, f"not an expression: {said}", start, length, hint, None
+    return Code.WRONG_OPERANDS, problem, start, length, None, None
 
 
 def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
@@ -80,7 +88,7 @@ def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
     what = "function" if is_call else "name"
     hint = None if is_call else "names begin with inputs., steps., outputs. or metrics.; a text needs quotes"
     where = token.start if token is not None else start
-    return "OB402", f"there is no {what} {name!r}", where, len(spelt), hint, None
+    return Code.UNKNOWN_NAME, f"there is no {what} {name!r}", where, len(spelt), hint, None
 
 
 def _overload(function: str, operands: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
@@ -89,7 +97,7 @@ def _overload(function: str, operands: str, start: int, at: int | None, found: S
     if literal is not None:
         fixed = f"{literal.text}.0"
         message = f"the integer literal {literal.text} beside a double: CEL never mixes the two"
-        return "OB404", message, literal.start, len(literal.text), f"write {fixed}", fixed
+        return Code.INTEGER_BESIDE_DOUBLE, message, literal.start, len(literal.text), f"write {fixed}", fixed
     shown = (
         f"`{operator}`"
         if operator and not operator.isidentifier()
@@ -99,7 +107,7 @@ def _overload(function: str, operands: str, start: int, at: int | None, found: S
     )
     types = operands.strip("()").replace(", ", " and ") if operands.count(",") == 1 else operands.strip("()")
     length = len(found[at].text) if at is not None else 1
-    return "OB403", f"{shown} does not take {types}", start, length, _advice(operands), None
+    return Code.WRONG_OPERANDS, f"{shown} does not take {types}", start, length, _advice(operands), None
 
 
 def _integer_beside(at: int | None, found: Sequence[Token]) -> Token | None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from offbus.errors import UsageError
+from offbus.findings.codes import Code
 from offbus.findings.model import Position
 from offbus.language.cel import error_text, lexer, library_types, short_circuit, types
 from offbus.language.cel.scope import Scope
@@ -29,7 +30,7 @@ class EvaluationError(UsageError):
 class Trouble(NamedTuple):
     """What is wrong with an expression, and where in its text (characters from 0)."""
 
-    code: str
+    code: Code
     message: str
     start: int = 0
     length: int = 1
@@ -188,7 +189,11 @@ def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[B
             hint = "an output that was never set is an error; ask steps.ID.outcome first"
             troubles.append(
                 Trouble(
-                    "OB410", f"has({chain.path}) does not tell whether it was set", chain.start, length, hint
+                    Code.HAS_OF_DECLARED,
+                    f"has({chain.path}) does not tell whether it was set",
+                    chain.start,
+                    length,
+                    hint,
                 )
             )
         elif known is not None:
@@ -200,7 +205,11 @@ def _whole_model(found: Sequence[lexer.Token], name: Bound) -> Trouble:
     chain = next(c for c in lexer.chains(found) if c.path == name.path)
     message = f"{name.path} is a whole object, and only a param can take one"
     return Trouble(
-        "OB403", message, chain.start, chain.end - chain.start, f"name a field of it: {name.path}.FIELD"
+        Code.WRONG_OPERANDS,
+        message,
+        chain.start,
+        chain.end - chain.start,
+        f"name a field of it: {name.path}.FIELD",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from offbus.findings.codes import Code
 from offbus.findings.suggest import closest
 from offbus.language.cel import types
 from offbus.language.cel.scope import Scope
@@ -71,7 +72,7 @@ class Bound(NamedTuple):
 class Unknown(NamedTuple):
     """A name that may not be used here."""
 
-    code: str
+    code: Code
     message: str
     hint: str | None = None
     suggestion: str | None = None
@@ -109,7 +110,7 @@ class Vocabulary:
         if root == "outputs":
             if self.outputs is None:
                 message = "outputs can be used only in a step's own `expect`"
-                return Unknown("OB402", message, "write steps.ID.outputs.NAME")
+                return Unknown(Code.UNKNOWN_NAME, message, "write steps.ID.outputs.NAME")
             return self._output("outputs", parts[1:], self.outputs, "")
         table = self.inputs if root == "inputs" else self.metrics
         name = _longest(parts[1:], table)
@@ -123,17 +124,19 @@ class Vocabulary:
 
     def _step(self, parts: tuple[str, ...]) -> "Bound | Unknown":
         if self.reachable is None:
-            return Unknown("OB402", "steps cannot be used here: no step has run yet", "use inputs.NAME")
+            return Unknown(
+                Code.UNKNOWN_NAME, "steps cannot be used here: no step has run yet", "use inputs.NAME"
+            )
         if len(parts) < 3 or parts[2] not in ("outputs", "outcome"):
             known = closest(parts[1], self.steps) if len(parts) > 1 and parts[1] not in self.steps else None
             hint = "write steps.ID.outputs.NAME or steps.ID.outcome"
             suggestion = None if known is None else f"steps.{known}"
-            return Unknown("OB402", f"{'.'.join(parts)} is not a value", hint, suggestion)
+            return Unknown(Code.UNKNOWN_NAME, f"{'.'.join(parts)} is not a value", hint, suggestion)
         step, what = parts[1], parts[2]
         if step not in self.steps:
             known = closest(step, self.steps)
             suggestion = None if known is None else ".".join(("steps", known, *parts[2:]))
-            return Unknown("OB402", f"there is no step {step!r}", suggestion=suggestion)
+            return Unknown(Code.UNKNOWN_NAME, f"there is no step {step!r}", suggestion=suggestion)
         refused = self.reachable(step)
         if refused is not None:
             return refused
@@ -167,4 +170,4 @@ def _unknown(path: str, known: Iterable[str], what: str) -> Unknown:
     names = sorted(known)
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     hint = f"known {what}: {listed}" if names else f"there are no {what} here"
-    return Unknown("OB402", f"there is no {path!r}", hint, closest(path, names))
+    return Unknown(Code.UNKNOWN_NAME, f"there is no {path!r}", hint, closest(path, names))

@@ -6,6 +6,7 @@ The one module that knows both a file's nodes and CEL: `when` and `expect`, and 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from offbus.findings.codes import Code
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
 from offbus.language.cel.scope import Scope
@@ -38,7 +39,7 @@ class Conditions:
         if braces.OPEN in text:
             hint = "this is an expression already: leave ${{ and }} out"
             self._positions.note(
-                "OB413",
+                Code.MISPLACED_TEMPLATE,
                 "${{ }} inside a condition",
                 self._positions.within(node, text.index(braces.OPEN), 3),
                 hint=hint,
@@ -65,7 +66,9 @@ class Conditions:
         if expression is None or expression.type in (types.BOOL, types.DYN):
             return expression
         message = f"a condition must be true or false, not {expression.type}"
-        self._positions.note("OB406", message, self._positions.of(node), hint="compare it with something")
+        self._positions.note(
+            Code.NOT_BOOLEAN, message, self._positions.of(node), hint="compare it with something"
+        )
         return None
 
     def data(self, node: Node, vocabulary: Vocabulary) -> Any:
@@ -110,7 +113,7 @@ class Conditions:
         try:
             return template.value(self._known)
         except EvaluationError as err:
-            self._positions.note("OB409", str(err), self._positions.of(node))
+            self._positions.note(Code.NOT_EVALUABLE, str(err), self._positions.of(node))
             node.spoiled = True
             return None
 
@@ -128,7 +131,10 @@ class Conditions:
             else:
                 hint = 'close it with }}; a literal ${{ is written ${{ "${{" }}'
                 self._positions.note(
-                    "OB408", "this ${{ has no }}", self._positions.within(node, piece.start, 3), hint=hint
+                    Code.UNCLOSED_TEMPLATE,
+                    "this ${{ has no }}",
+                    self._positions.within(node, piece.start, 3),
+                    hint=hint,
                 )
             if expression is None or (
                 len(found) > 1 and self._refused_in_text(node, expression, piece.start)
@@ -144,7 +150,10 @@ class Conditions:
         where = self._positions.within(node, start, len(expression.text))
         message = f"a {expression.type} cannot be put into a text"
         self._positions.note(
-            "OB407", message, where, hint="use it alone, as the whole value, or name a field of it"
+            Code.UNSUITABLE_TYPE,
+            message,
+            where,
+            hint="use it alone, as the whole value, or name a field of it",
         )
         return True
 

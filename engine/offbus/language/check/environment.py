@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 
 from offbus.environment import EnvironmentType, users_choices
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language import shape
@@ -71,13 +72,17 @@ def _type(name: str, where: Position, positions: Positions, registry: Registry) 
     if name not in names:
         hint = f"installed: {', '.join(names) or 'none'}"
         positions.note(
-            "OB501", f"there is no environment {name!r}", where, hint=hint, suggestion=closest(name, names)
+            Code.UNKNOWN_ENVIRONMENT,
+            f"there is no environment {name!r}",
+            where,
+            hint=hint,
+            suggestion=closest(name, names),
         )
         return None
     try:
         return registry.environment_type(name)
     except PluginError as err:
-        positions.note("OB502", err.message, where, hint=err.hint)
+        positions.note(Code.ENVIRONMENT_NOT_LOADED, err.message, where, hint=err.hint)
         return None
 
 
@@ -120,7 +125,7 @@ def _options(
             if error["loc"] and error["loc"][0] in env_sets:
                 key = str(error["loc"][0])
                 _note_env_set(
-                    "OB204",
+                    Code.NOT_ALLOWED,
                     f"{key}: {error['msg'].replace('Input should', 'it must')}",
                     key,
                     env_sets,
@@ -143,7 +148,7 @@ def _check_users_choices(
     for key, mark in users_choices(of.options).items():
         if key in node.children and key not in env_sets:
             positions.note(
-                "OB508",
+                Code.COMMAND_LINE_ONLY,
                 f"{key} is not for a scenario to choose: {mark.why}",
                 positions.key(node, key),
                 hint=f"remove it; who runs the scenario chooses with --env-set {key}=…",
@@ -156,7 +161,7 @@ def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], positions:
         if key not in known:
             hint = f"options: {', '.join(known) or 'none'}"
             _note_env_set(
-                "OB504",
+                Code.UNKNOWN_SETTING,
                 f"environment {of.name} has no option {key!r}",
                 key,
                 env_sets,
@@ -167,7 +172,7 @@ def _check_env_sets(of: EnvironmentType, env_sets: Mapping[str, str], positions:
 
 
 def _note_env_set(
-    code: str,
+    code: Code,
     message: str,
     key: str,
     env_sets: Mapping[str, str],
@@ -193,7 +198,7 @@ def _guards(
         return shape.apply(of.guards, given)
     except ValidationError as err:
         unknown = (
-            "OB503",
+            Code.GUARD_NOT_ENFORCED,
             "the guard {key!r} is unknown to environment "
             + of.name
             + ": it could not be enforced, so it is refused",

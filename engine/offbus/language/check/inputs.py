@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbus.durations import parse_duration
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language.cel import lexer
@@ -64,7 +65,7 @@ def read_inputs(
         hint = f"inputs: {', '.join(models)}" if models else "the scenario has no inputs"
         positions.findings.append(
             Finding(
-                code="OB504",
+                code=Code.UNKNOWN_SETTING,
                 message=f"the scenario has no input {name!r}",
                 where=Position(f"--set {name}={sets[name]}"),
                 hint=hint,
@@ -79,7 +80,7 @@ def _named_well(name: str, node: Node, positions: Positions) -> bool:
     if re.match(ID, name) and name not in lexer.KEYWORDS:
         return True
     positions.note(
-        "OB206",
+        Code.BAD_NAME,
         f"an input cannot be called {name!r}",
         positions.key(node, name),
         hint=f"it must match {ID} and be no keyword of CEL",
@@ -96,7 +97,7 @@ def _enum(model: InputModel, where: Node, positions: Positions) -> list[Any] | N
         try:
             allowed.append(_typed(model.type, item))
         except ValueError as err:
-            positions.note("OB505", f"enum: {err}", positions.of(where.children["enum"].children[n]))
+            positions.note(Code.BAD_INPUT, f"enum: {err}", positions.of(where.children["enum"].children[n]))
     return allowed
 
 
@@ -105,7 +106,7 @@ def _default(
 ) -> Any:
     if model.default is None:
         positions.note(
-            "OB506",
+            Code.INPUT_WITHOUT_VALUE,
             f"the input {name!r} has no value",
             positions.key(node, name),
             hint=f"set a default, or --set {name}=…",
@@ -114,7 +115,7 @@ def _default(
     try:
         return _one_of(_typed(model.type, model.default), model.default, allowed)
     except ValueError as err:
-        positions.note("OB505", f"default: {err}", positions.value(where, "default"))
+        positions.note(Code.BAD_INPUT, f"default: {err}", positions.value(where, "default"))
         return None
 
 
@@ -126,7 +127,9 @@ def _set_value(
     except ValueError as err:
         positions.findings.append(
             Finding(
-                code="OB505", message=f"the input {name!r}: {err}", where=Position(f"--set {name}={text}")
+                code=Code.BAD_INPUT,
+                message=f"the input {name!r}: {err}",
+                where=Position(f"--set {name}={text}"),
             )
         )
         return None

@@ -7,6 +7,7 @@ order once per output name, the nearest few of each step: linear in the steps, a
 
 from collections.abc import Mapping, Sequence, Set
 
+from offbus.findings.codes import Code
 from offbus.language.cel.templates import Binding
 from offbus.language.check.steps import Graph, RawStep
 from offbus.language.syntax.positions import Positions
@@ -69,7 +70,9 @@ class Bindings:
         names = ("…, " if len(providers) > SHOWN else "") + ", ".join(shown)
         message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {names}"
         hint = f'name one: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
-        self._positions.note("OB307", message, self._positions.value(step.node, "uses"), hint=hint)
+        self._positions.note(
+            Code.AMBIGUOUS_OUTPUT, message, self._positions.value(step.node, "uses"), hint=hint
+        )
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
         if step.key in self._below_untyped():
@@ -80,7 +83,9 @@ class Bindings:
         hint = f"set `with: {{{key}: …}}`"
         if elsewhere:
             hint += f", or let it need one of: {', '.join(elsewhere[:SHOWN])}"
-        self._positions.note("OB306", message, self._positions.value(step.node, "uses"), hint=hint)
+        self._positions.note(
+            Code.MISSING_OUTPUT, message, self._positions.value(step.node, "uses"), hint=hint
+        )
 
     def _below_untyped(self) -> Set[str]:
         """The steps that have an ancestor whose type is not known."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from offbus.cleanup import CleanupParams
+from offbus.findings.codes import Code
 from offbus.language import shape
 from offbus.language.cel import types
 from offbus.language.cel.templates import ParamsTemplate, Template
@@ -96,7 +97,7 @@ class ParamsChecker:
             self._check_cleanup(step, static, at)
         elif waiting and issubclass(model, CleanupParams):
             self._positions.note(
-                "OB308",
+                Code.CLEANUP_OF_NO_ANCESTOR,
                 "cleanup must name its steps: what it undoes is checked at load",
                 self._positions.of(at),
             )
@@ -147,7 +148,7 @@ class ParamsChecker:
             noted.add(path)
             message = f"{path[-1]}: an expression of type {kind} does not fit: {pydantic_wording.said(error)}"
             self._positions.note(
-                "OB407",
+                Code.UNSUITABLE_TYPE,
                 message,
                 self._positions.of(node),
                 hint="convert it, such as int(…), double(…) or string(…)",
@@ -167,7 +168,7 @@ class ParamsChecker:
                 else self._positions.of(listed)
             )
             self._positions.note(
-                "OB308",
+                Code.CLEANUP_OF_NO_ANCESTOR,
                 f"cleanup cannot undo step {name!r}: it {why}",
                 where,
                 hint=f"ancestors: {ancestors or 'none'}",

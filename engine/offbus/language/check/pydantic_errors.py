@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from offbus.findings.codes import Code
 from offbus.findings.model import Position
 from offbus.findings.suggest import closest
 from offbus.language.cel import types
@@ -35,7 +36,7 @@ class Subject(NamedTuple):
     model: type[BaseModel]
     missing: Position
     """Where to say that a key at the top is missing."""
-    unknown: tuple[str, str] = ("OB202", "{name} has no key {key!r}")
+    unknown: tuple[Code, str] = (Code.UNKNOWN_KEY, "{name} has no key {key!r}")
     """Code and words for an unknown key at the top."""
 
 
@@ -83,7 +84,7 @@ def _missing(
     text = next(
         (f"{key}: {i.description}" for f, i in fields if (i.alias or f) == key and i.description), None
     )
-    positions.note("OB201", f"{what} needs the key {key!r}", where, hint=text)
+    positions.note(Code.MISSING_KEY, f"{what} needs the key {key!r}", where, hint=text)
 
 
 def _unknown(error: ErrorDetails, node: Node, positions: Positions, subject: Subject) -> None:
@@ -91,7 +92,7 @@ def _unknown(error: ErrorDetails, node: Node, positions: Positions, subject: Sub
     parent, taken = positions.follow(node, path)
     model = _model_at(subject.model, path)
     allowed = keys_of(model) if model is not None else []
-    code, words = subject.unknown if not taken else ("OB202", "{name} has no key {key!r}")
+    code, words = subject.unknown if not taken else (Code.UNKNOWN_KEY, "{name} has no key {key!r}")
     name = subject.name if not taken else f"{subject.name}: {_spelt(taken)}"
     positions.note(
         code,
@@ -132,13 +133,13 @@ def _value(
     kinds = (_KIND.match(one["type"]) for one in group)  # of what is of the wrong type
     wanted = list(dict.fromkeys(filter(None, (_WANTED.get(kind[1]) for kind in kinds if kind))))
     if wanted:
-        code = "OB205" if wanted == ["a duration"] else "OB203"
+        code = Code.NOT_A_DURATION if wanted == ["a duration"] else Code.WRONG_TYPE
         message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node, error)}"
         positions.note(code, message, positions.of(node), hint=_type_hint(wanted, node))
         return
     code, message, hint, suggestion = _other(error, node)
     if not error["loc"]:  # a validator of the whole model
-        positions.note("OB204", f"{subject.name}: {pydantic_wording.said(error)}", subject.missing)
+        positions.note(Code.NOT_ALLOWED, f"{subject.name}: {pydantic_wording.said(error)}", subject.missing)
         return
     positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion)
 
@@ -183,18 +184,28 @@ def _type_hint(wanted: Sequence[str], node: Node) -> str | None:
     return None
 
 
-def _other(error: ErrorDetails, node: Node) -> tuple[str, str, str | None, str | None]:
+def _other(error: ErrorDetails, node: Node) -> tuple[Code, str, str | None, str | None]:
     """code, message, hint, suggestion of what is not a matter of type."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "duration":
-        return "OB205", str(context["problem"]), None, None
+        return Code.NOT_A_DURATION, str(context["problem"]), None, None
     if kind in ("literal_error", "enum"):
         allowed = pydantic_wording.allowed(error)
         suggestion = closest(node.value, allowed) if isinstance(node.value, str) else None
-        return "OB204", f"{_found(node, error)} is not allowed", f"allowed: {', '.join(allowed)}", suggestion
+        return (
+            Code.NOT_ALLOWED,
+            f"{_found(node, error)} is not allowed",
+            f"allowed: {', '.join(allowed)}",
+            suggestion,
+        )
     if kind in ("too_short", "string_too_short"):
         least, has = context.get("min_length", 1), context.get("actual_length", len(node.value or ""))
-        return "OB204", f"must have at least {least}, and this has {has}", None, None
+        return Code.NOT_ALLOWED, f"must have at least {least}, and this has {has}", None, None
     if kind == "string_pattern_mismatch":
-        return "OB206", f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
-    return "OB204", f"{_found(node, error)} is not allowed: {pydantic_wording.said(error)}", None, None
+        return Code.BAD_NAME, f"{node.value!r} is not allowed", f"it must match {context['pattern']}", None
+    return (
+        Code.NOT_ALLOWED,
+        f"{_found(node, error)} is not allowed: {pydantic_wording.said(error)}",
+        None,
+        None,
+    )

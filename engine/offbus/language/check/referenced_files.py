@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from offbus.errors import OffbusError
+from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
@@ -44,7 +45,7 @@ class FileChecker:
             message = f"with --set {said}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR
             self._positions.note(
-                "OB310", message, self._positions.of(node), hint=problem.hint, severity=severity
+                Code.BAD_FILE, message, self._positions.of(node), hint=problem.hint, severity=severity
             )
 
     def _problem(self, mark: Reads, path: Path, given: Mapping[str, Any]) -> OffbusError | None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from offbus.language import shape
 from offbus.language.cel import types as celtypes
@@ -62,7 +63,9 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
         return None
     for name in inputs.types.keys() - conditions.used_inputs:
         where = positions.key(root.children["inputs"], name)
-        positions.note("OB507", f"the input {name!r} is never used", where, severity=Severity.WARNING)
+        positions.note(
+            Code.UNUSED_INPUT, f"the input {name!r} is never used", where, severity=Severity.WARNING
+        )
     return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
 
 
@@ -104,7 +107,7 @@ def _version(root: Node, positions: Positions) -> bool:
     if found is None:
         hint = f"begin the file with offbus: {FORMAT}"
         positions.note(
-            "OB200",
+            Code.FORMAT_VERSION,
             "the format version is missing, so this is not a scenario",
             positions.start_of(root),
             hint=hint,
@@ -112,7 +115,10 @@ def _version(root: Node, positions: Positions) -> bool:
     elif not found.spoiled:
         hint = f"this version of offbus reads offbus: {FORMAT}"
         positions.note(
-            "OB200", f"the format version {found.value!r} is unknown", positions.of(found), hint=hint
+            Code.FORMAT_VERSION,
+            f"the format version {found.value!r} is unknown",
+            positions.of(found),
+            hint=hint,
         )
     return False
 
@@ -140,11 +146,14 @@ def _header(root: Node, positions: Positions) -> HeaderModel:
     if header.matrix is not None:
         hint = "run the scenario once per cell, with --set"
         positions.note(
-            "OB207", "`matrix` is not yet supported by this version", positions.key(root, "matrix"), hint=hint
+            Code.NOT_SUPPORTED,
+            "`matrix` is not yet supported by this version",
+            positions.key(root, "matrix"),
+            hint=hint,
         )
     for key, value in (("timeout", header.timeout), ("undo_timeout", header.undo_timeout)):
         if not value:
-            positions.note("OB204", f"{key}: it must be longer than 0", positions.value(root, key))
+            positions.note(Code.NOT_ALLOWED, f"{key}: it must be longer than 0", positions.value(root, key))
     return header
 
 
@@ -160,6 +169,9 @@ def _metrics(types: Types, positions: Positions, root: Node) -> Mapping[str, Cel
                     f"the metric {name!r} is {known} for step type {by.name} and {found} for {step_type.name}"
                 )
                 positions.note(
-                    "OB411", message, positions.key(root, "steps"), hint="this is a mistake of their packages"
+                    Code.METRIC_OF_TWO_TYPES,
+                    message,
+                    positions.key(root, "steps"),
+                    hint="this is a mistake of their packages",
                 )
     return {name: found for name, (found, _) in declared.items()}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from offbus.findings.codes import Code
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Unknown, Vocabulary
 from offbus.language.check.conditions import Conditions
@@ -90,11 +91,13 @@ class Meaning:
     def _refusal(self, step: RawStep, other: str) -> Unknown | None:
         """Why `step` may not use what `other` outputs; None if it may."""
         if other == step.key:
-            return Unknown("OB405", f"step {other!r} is this step itself", "in `expect`, write outputs.NAME")
+            return Unknown(
+                Code.NO_ANCESTOR, f"step {other!r} is this step itself", "in `expect`, write outputs.NAME"
+            )
         if not self._graph.dag.is_ancestor(other, step.key):
             needs = ", ".join([*step.needs, other])
             return Unknown(
-                "OB405",
+                Code.NO_ANCESTOR,
                 f"step {other!r} is not an ancestor of step {step.key!r}: it may not have ended",
                 f"write needs: [{needs}]",
             )
@@ -102,7 +105,7 @@ class Meaning:
             message = (
                 f"step {other!r} runs in the background and has not ended yet when step {step.key!r} starts"
             )
-            return Unknown("OB412", message, "use it in the scenario's own `expect`")
+            return Unknown(Code.STILL_RUNNING, message, "use it in the scenario's own `expect`")
         return None
 
     def _options(self, step: RawStep, step_type: StepType) -> None:
@@ -110,13 +113,20 @@ class Meaning:
         if model.background and not step_type.background:
             hint = f"{step_type.name} ends by itself; leave `background` out"
             note(
-                "OB309",
+                Code.EXCLUSIVE_OPTIONS,
                 f"step type {step_type.name} cannot run in the background",
                 self._positions.key(node, "background"),
                 hint=hint,
             )
         if model.background and model.always:
             message = "a background step is stopped before `always` steps run, so it cannot be both"
-            note("OB309", message, self._positions.key(node, "always"), hint="leave one of them out")
+            note(
+                Code.EXCLUSIVE_OPTIONS,
+                message,
+                self._positions.key(node, "always"),
+                hint="leave one of them out",
+            )
         if model.timeout is not None and not model.timeout:
-            note("OB204", "timeout: it must be longer than 0", self._positions.value(node, "timeout"))
+            note(
+                Code.NOT_ALLOWED, "timeout: it must be longer than 0", self._positions.value(node, "timeout")
+            )

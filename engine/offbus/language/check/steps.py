@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from offbus import dag
+from offbus.findings.codes import Code
 from offbus.findings.suggest import closest
 from offbus.language import shape
 from offbus.language.cel import lexer
@@ -62,7 +63,9 @@ class Types:
         try:
             return self._registry.step_type(name)
         except PluginError as err:
-            self._positions.note("OB303", err.message, self._positions.value(step, "uses"), hint=err.hint)
+            self._positions.note(
+                Code.STEP_TYPE_NOT_LOADED, err.message, self._positions.value(step, "uses"), hint=err.hint
+            )
             return None
 
     def _unknown(self, name: str, step: Node) -> None:
@@ -70,7 +73,11 @@ class Types:
         hint = "`offbus steps` lists them; another package may provide more"
         where = self._positions.value(step, "uses")
         self._positions.note(
-            "OB302", f"there is no step type {name!r}", where, hint=hint, suggestion=closest(name, names)
+            Code.UNKNOWN_STEP_TYPE,
+            f"there is no step type {name!r}",
+            where,
+            hint=hint,
+            suggestion=closest(name, names),
         )
 
 
@@ -83,7 +90,10 @@ def read_steps(node: Node | None, positions: Positions, types: Types) -> list[Ra
         if child.kind != "mapping":
             if not child.spoiled:
                 positions.note(
-                    "OB203", "a step must be a mapping", positions.of(child), hint="write - {id: …, uses: …}"
+                    Code.WRONG_TYPE,
+                    "a step must be a mapping",
+                    positions.of(child),
+                    hint="write - {id: …, uses: …}",
                 )
             continue
         step = _read_step(index, child, positions)
@@ -119,7 +129,7 @@ def _salvage(value: Mapping[str, Any], bad: set[str]) -> StepModel:
 def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], positions: Positions, index: int) -> str:
     if key in lexer.KEYWORDS:
         positions.note(
-            "OB206",
+            Code.BAD_NAME,
             f"a step cannot be called {key!r}: it is a keyword of CEL",
             positions.value(node, "id"),
             hint="choose another id",
@@ -127,7 +137,7 @@ def _checked_id(key: str, node: Node, steps: Mapping[str, RawStep], positions: P
     if key in steps:
         line = steps[key].node.start.line + 1
         positions.note(
-            "OB301",
+            Code.REPEATED_STEP,
             f"there is a step {key!r} already, on line {line}",
             positions.value(node, "id"),
             hint="ids are unique",
@@ -173,7 +183,7 @@ def _named(step: RawStep, table: Mapping[str, RawStep], positions: Positions) ->
             continue
         where = positions.of(step.node.children["needs"].children[index])
         positions.note(
-            "OB304",
+            Code.UNKNOWN_NEED,
             f"there is no step {name!r} that step {step.key!r} could need",
             where,
             suggestion=closest(name, table),
@@ -193,5 +203,5 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], positions: 
     )
     shown = path if len(path) <= MOST_SHOWN else (*path[: MOST_SHOWN - 3], "…", *path[-2:])
     said = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(shown)}"
-    positions.note("OB305", said, where, hint="remove one of these needs")
+    positions.note(Code.CIRCULAR_NEEDS, said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)

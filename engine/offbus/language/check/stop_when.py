@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from offbus.findings.codes import Code
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.format import HeaderModel, StopModel
@@ -35,7 +36,7 @@ def _read(
     if not any(name.root == "metrics" for name in expression.names):
         hint = "a step has `when` for what is known before the run"
         positions.note(
-            "OB402",
+            Code.UNKNOWN_NAME,
             "this condition names no metric, so nothing would ever change it",
             positions.of(node),
             hint=hint,

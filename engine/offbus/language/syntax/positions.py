@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position, Severity
 from offbus.language.syntax.node import Node, span
 from offbus.language.syntax.source import Source
@@ -24,7 +25,7 @@ class Positions:
 
     def note(
         self,
-        code: str,
+        code: Code,
         message: str,
         where: Position,
         *,

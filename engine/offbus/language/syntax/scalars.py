@@ -9,6 +9,8 @@ import math
 import re
 from typing import NamedTuple
 
+from offbus.findings.codes import Code
+
 __all__ = ["Ambiguous", "Scalar", "resolve", "resolve_or_text"]
 
 Scalar = str | int | float | bool | None
@@ -33,7 +35,7 @@ _LONGEST_NUMBER = 40
 class Ambiguous(NamedTuple):
     """A plain scalar that versions of YAML read differently."""
 
-    code: str
+    code: Code
     why: str
     hint: str
 
@@ -48,7 +50,7 @@ def resolve(text: str) -> Scalar | Ambiguous:
     if first in "yYnNoO" and text.lower() in _BOOLEANS:
         meant = _BOOLEANS[text.lower()]
         return Ambiguous(
-            "OB107",
+            Code.OLD_BOOLEAN,
             f"YAML 1.1 reads {text} as {meant}, YAML 1.2 as text",
             f'write "{text}" for the text, or {meant}',
         )
@@ -76,7 +78,9 @@ def _number(text: str) -> Scalar | Ambiguous:
         return (
             value
             if math.isfinite(value)
-            else Ambiguous("OB108", f"{text} is too large for a double", "write a smaller number")
+            else Ambiguous(
+                Code.AMBIGUOUS_NUMBER, f"{text} is too large for a double", "write a smaller number"
+            )
         )
     return text
 
@@ -85,28 +89,30 @@ def _ambiguous(text: str) -> Ambiguous | None:
     quote = f'write "{text}" for the text'
     if _OCTAL.fullmatch(text):
         return Ambiguous(
-            "OB108",
+            Code.AMBIGUOUS_NUMBER,
             f"{text} looks octal: versions of YAML read it differently",
             f"{quote}, or the number without the leading 0",
         )
     if _BINARY.fullmatch(text):
         return Ambiguous(
-            "OB108",
+            Code.AMBIGUOUS_NUMBER,
             f"{text} looks binary: versions of YAML read it differently",
             f"{quote}, or the number in decimal",
         )
     if _SEXAGESIMAL.fullmatch(text):
         return Ambiguous(
-            "OB108",
+            Code.AMBIGUOUS_NUMBER,
             f"YAML 1.1 reads {text} in base 60, YAML 1.2 as text",
             f"{quote}, or a duration such as 90s",
         )
     if "_" in text and _UNDERSCORES.fullmatch(text):
         return Ambiguous(
-            "OB108",
+            Code.AMBIGUOUS_NUMBER,
             f"YAML 1.1 reads {text} as a number, YAML 1.2 as text",
             f"{quote}, or the number without _",
         )
     if _NOT_FINITE.fullmatch(text):
-        return Ambiguous("OB108", f"{text} is not a finite number", f"{quote}, or a finite number")
+        return Ambiguous(
+            Code.AMBIGUOUS_NUMBER, f"{text} is not a finite number", f"{quote}, or a finite number"
+        )
     return None

@@ -18,6 +18,7 @@ import yaml
 
 from offbus.errors import UsageError
 from offbus.files import read_bounded
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.language.syntax import tree, unquoted_templates, yaml_wording
 from offbus.language.syntax.node import Node
@@ -62,7 +63,12 @@ def read(path: Path) -> Source:
     if len(data) > LARGEST:
         message = f"the file has more than {LARGEST // 1024 // 1024} MiB, which no scenario needs"
         return Source(
-            path, "", digest, None, (Finding(code="OB101", message=message, where=Position(str(path))),), ()
+            path,
+            "",
+            digest,
+            None,
+            (Finding(code=Code.TOO_LARGE, message=message, where=Position(str(path))),),
+            (),
         )
     try:
         text = data.decode("utf-8-sig")
@@ -77,7 +83,7 @@ def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
     column = len(before.rpartition(b"\n")[2].decode("utf-8", "replace")) + 1
     message = f"byte 0x{data[err.start]:02x} is not UTF-8 ({err.reason})"
     return Finding(
-        code="OB100",
+        code=Code.UNREADABLE_TEXT,
         message=message,
         where=Position(str(path), line, column, line, column + 1),
         hint="save the file as UTF-8",
@@ -137,7 +143,7 @@ def _control_character(
     where = position(path, text, bad, 1)
     message = f"the control character U+{ord(text[bad]):04X} is not allowed in YAML"
     return Finding(
-        code="OB100",
+        code=Code.UNREADABLE_TEXT,
         message=message,
         where=where,
         hint=f"remove it ({err.reason})",
@@ -170,11 +176,11 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
     problem = str(err.problem or err.context or "not YAML")
     if yaml_wording.too_deep(problem):
         message = f"nested more than {tree.DEEPEST} levels deep"
-        return Finding(code="OB112", message=message, where=where, frame=frame[:_SHOWN])
+        return Finding(code=Code.TOO_DEEP, message=message, where=where, frame=frame[:_SHOWN])
     if "\t" in frame[: column + 1] and not frame[:column].strip():
         hint = "indent with spaces"
         return Finding(
-            code="OB104",
+            code=Code.TAB,
             message="a tab indents this line; YAML allows only spaces",
             where=where,
             hint=hint,
@@ -186,7 +192,7 @@ def _syntax(path: Path, lines: tuple[str, ...], err: yaml.MarkedYAMLError) -> Fi
         else ""
     )
     return Finding(
-        code="OB102",
+        code=Code.NOT_YAML,
         message=f"not YAML: {context}{problem}",
         where=where,
         hint=yaml_wording.hint(problem, frame),

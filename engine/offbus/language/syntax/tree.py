@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import yaml
 
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding
 from offbus.language.syntax import braces, scalars
 from offbus.language.syntax.node import Node, span
@@ -101,7 +102,7 @@ class Builder:
         if event.tag is not None or event.anchor is not None:
             self._properties(node, event)
         if depth >= DEEPEST:
-            self._note("OB112", f"nested more than {DEEPEST} levels deep", node)
+            self._note(Code.TOO_DEEP, f"nested more than {DEEPEST} levels deep", node)
             raise Stop
         return node
 
@@ -109,7 +110,7 @@ class Builder:
         """Tags are refused; an anchor is remembered."""
         if event.tag not in _NO_TAGS:
             self._note(
-                "OB111",
+                Code.YAML_TAG,
                 f"the YAML tag {event.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed",
                 node,
                 "leave it out; quote what is text",
@@ -123,19 +124,21 @@ class Builder:
         here = Node("scalar", event.start_mark, event.end_mark, None)
         if node is None:
             self._note(
-                "OB102",
+                Code.NOT_YAML,
                 f"the alias *{event.anchor} has no anchor above it",
                 here,
                 "a text that begins with * must be quoted",
             )
             return here
         if not node.closed:
-            self._note("OB109", f"the alias *{event.anchor} is inside the value that it stands for", here)
+            self._note(
+                Code.ENDLESS_ALIAS, f"the alias *{event.anchor} is inside the value that it stands for", here
+            )
             raise Stop
         self._aliased += node.size
         if self._aliased > MOST_ALIASED:
             self._note(
-                "OB109",
+                Code.ENDLESS_ALIAS,
                 f"aliases add more than {MOST_ALIASED} values in all",
                 here,
                 "write the values out, or fewer of them",
@@ -174,10 +177,10 @@ class Builder:
                 if node.kind != "scalar"
                 else str(name)
             )
-            self._note("OB113", f"a key must be text, and this one is {found}", node, "quote it")
+            self._note(Code.KEY_NOT_TEXT, f"a key must be text, and this one is {found}", node, "quote it")
         elif name == "<<" and node.style is None:
             self._note(
-                "OB110",
+                Code.MERGE_KEY,
                 "merge keys (<<) are not allowed",
                 node,
                 "write the keys out, or use *alias for the whole value",
@@ -185,7 +188,7 @@ class Builder:
         elif name in parent.keys:
             first = parent.keys[name].start.line + 1
             self._note(
-                "OB106",
+                Code.REPEATED_KEY,
                 f"the key {name!r} occurs twice here, first on line {first}",
                 node,
                 "remove one of them",
@@ -209,13 +212,13 @@ class Builder:
     def _second_document(self, event: Any) -> None:
         here = Node("scalar", event.start_mark, event.end_mark, None)
         self._note(
-            "OB105",
+            Code.SEVERAL_DOCUMENTS,
             "a second document begins here; a scenario file holds one",
             here,
             "put it into a file of its own",
         )
 
-    def _note(self, code: str, message: str, node: Node, hint: str | None = None) -> None:
+    def _note(self, code: Code, message: str, node: Node, hint: str | None = None) -> None:
         node.spoiled = True
         where = span(self._file, node)
         frame = self._lines[where.line - 1] if where.line <= len(self._lines) else ""

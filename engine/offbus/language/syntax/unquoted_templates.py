@@ -6,6 +6,7 @@ by as many harmless letters, so that parsing continues with all positions unchan
 
 from typing import NamedTuple
 
+from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.language.syntax import braces
 
@@ -53,7 +54,7 @@ def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:
         else "put it on a line of its own, without { }"
     )
     return Finding(
-        code="OB103",
+        code=Code.UNQUOTED_TEMPLATE,
         message="an unquoted ${{ }} inside {…} or […] is not YAML: there, { begins a mapping",
         where=where,
         hint=f"quote it: {quoted}",
