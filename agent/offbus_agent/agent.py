@@ -10,7 +10,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.faults.clear import Clearing, monitor_of
 from offbus_agent.faults.collector import Collector, InThread
 from offbus_agent.faults.policy import Policy

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from offbus_agent.catalogue.xid_effects import Mode, Plane
+from offbus_agent.catalogue.plane import Plane
+from offbus_agent.catalogue.xid_effects import Mode
 from offbus_agent.kernel_log.line import Dialect
 
 __all__ = [

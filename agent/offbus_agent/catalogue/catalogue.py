@@ -15,9 +15,10 @@ from functools import cache
 from importlib import resources
 
 from offbus_agent.catalogue import nvlink5
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.responder_action import KNOWING, Action, Monitor, action_of
 from offbus_agent.catalogue.result_codes import Code, cuda_code, nvml_code
-from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, Effect, Mode, Plane, Shown
+from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, Effect, Mode, Shown
 
 __all__ = ["Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 

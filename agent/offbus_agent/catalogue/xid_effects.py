@@ -13,15 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Plane", "Shown"]
-
-
-class Plane(StrEnum):
-    """Where a fault shows."""
-
-    KERNEL = "kernel"
-    CUDA = "cuda"
-    NVML = "nvml"
+__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Shown"]
 
 
 class Mode(StrEnum):

@@ -6,14 +6,12 @@ Job: refuse, with the reason and a hint; it changes only its own token bucket. I
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.catalogue.plane import PAGE_PLANES
 from offbus_agent.faults.store import StoredFault, is_live
 from offbus_agent.models import FaultRequest
 from offbus_agent.refusals import Refusal
 
 __all__ = ["Policy", "TokenBucket"]
-
-_PAGE_PLANES = {Plane.CUDA, Plane.NVML}
 
 
 @dataclass(slots=True)
@@ -81,11 +79,11 @@ class Policy:
 
     def _gpus(self, request: FaultRequest, live: Iterable[StoredFault]) -> None:
         """Two faults on one GPU's page slot would hide each other; kernel lines alone do not."""
-        if not _PAGE_PLANES & set(request.planes):
+        if not PAGE_PLANES & set(request.planes):
             return
         for other in live:
             shared = set(request.gpus) & set(other.fault.gpus)
-            if shared and _PAGE_PLANES & set(other.fault.planes):
+            if shared and PAGE_PLANES & set(other.fault.planes):
                 raise Refusal(
                     409,
                     "gpu_busy",

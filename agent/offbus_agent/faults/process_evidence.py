@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.result_codes import CUDA_CODES, NVML_CODES
-from offbus_agent.catalogue.xid_effects import Plane
 from offbus_agent.faults.processes import Known, Look, census, find_processes, living_pods
 from offbus_agent.faults.store import StoredFault
 from offbus_agent.lease_time import boottime_ns

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.models import Fault, FaultEvent, FaultRequest, KernelEntry, State
 
 __all__ = ["AlreadyRunningError", "Store", "StoreError", "StoredFault", "is_live"]

@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from offbus_agent.catalogue.xid_effects import Mode, Plane
+from offbus_agent.catalogue.plane import Plane
+from offbus_agent.catalogue.xid_effects import Mode
 from offbus_agent.lease_time import boottime_ns
 from offbus_agent.models import FaultRequest
 from offbus_agent.page.control import (

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from offbus_agent.catalogue.xid_effects import Plane
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_agent.kernel_log.line import reset_line
 from offbus_agent.kernel_log.log import KernelLog, KernelLogError, NotShown
 from offbus_agent.lease_time import boottime_ns, expires_ns
@@ -20,8 +20,6 @@ from offbus_agent.planes.page_plane import NodePage, PageFailedError, PageNotSho
 from offbus_agent.planes.resolve import Plan, line
 
 __all__ = ["Applied", "FailureCode", "PlaneFailedError", "Planes"]
-
-PAGE_PLANES = (Plane.CUDA, Plane.NVML)
 
 
 FailureCode = Literal["plane_failed", "not_shown"]
@@ -142,7 +140,7 @@ class Planes:
     def _arm_page(
         self, request: FaultRequest, made: Plan, armed_ns: int, ends_ns: int, lines: list[KernelEntry]
     ) -> int:
-        wanted = [plane for plane in PAGE_PLANES if plane in made.planes]
+        wanted = [plane for plane in Plane if plane in PAGE_PLANES & made.planes]
         if not wanted:
             return 0
         try:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from offbus_agent.catalogue.catalogue import UnknownXid, Xid, lookup
 from offbus_agent.catalogue.nvlink5 import branch
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.result_codes import Code, UnknownCode, cuda_code, nvml_code
-from offbus_agent.catalogue.xid_effects import Mode, Plane
+from offbus_agent.catalogue.xid_effects import Mode
 from offbus_agent.gpus import Gpu
 from offbus_agent.kernel_log.line import UnsafeLine, xid_line
 from offbus_agent.models import FaultRequest

@@ -12,6 +12,7 @@ from typing import Any
 from anyio import Event, sleep
 
 from offbus.recorder import Recorder
+from offbus_agent.catalogue.plane import Plane
 from offbus_steps.agents.client import EXPIRED, AgentRefused, FaultGone, NodeAgents
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.background_tasks import Background
@@ -23,9 +24,9 @@ from offbus_steps.workloads.target import Target
 __all__ = ["MISSING_PROOF", "Faults", "LiveFault", "pod_of", "record_call"]
 
 MISSING_PROOF: Mapping[str, str] = {
-    "kernel": "the line was not read back from the node's kernel log",
-    "cuda": "no faulted CUDA call by a process of the target was seen",
-    "nvml": "no faulted NVML call by a process of the target was seen",
+    Plane.KERNEL: "the line was not read back from the node's kernel log",
+    Plane.CUDA: "no faulted CUDA call by a process of the target was seen",
+    Plane.NVML: "no faulted NVML call by a process of the target was seen",
 }
 """What a verdict says about a plane without proof."""
 

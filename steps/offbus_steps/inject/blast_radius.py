@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from offbus.errors import GuardRefused
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.expected import Expected
-from offbus_steps.inject.planes import PAGE_PLANES, Plane
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from offbus.errors import OffbusError
+from offbus_agent.catalogue.plane import Plane
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.location import Location
-from offbus_steps.inject.planes import Plane
 
 __all__ = ["Expected", "expected_anywhere", "expected_of", "expected_on"]
 

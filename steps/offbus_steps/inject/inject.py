@@ -15,6 +15,7 @@ import anyio
 
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_steps.agents.client import NOT_SHOWN
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import MISSING_PROOF
@@ -24,7 +25,7 @@ from offbus_steps.inject.breaker_watch import watch_breaker
 from offbus_steps.inject.expected import expected_on
 from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
-from offbus_steps.inject.planes import PAGE_PLANES, Plane, require_showing, usual_planes
+from offbus_steps.inject.planes import require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.inject.step_types import InjectOutputs, InjectParams
 from offbus_steps.inject.undo_consequences import ClearConsequences
@@ -289,7 +290,7 @@ def _prove_armed(ctx: Context, cluster: Cluster, fault: Fault, made: Mapping[str
     if made["state"] != "armed":
         raise StepFailed(f"fault {fault.id} is {made['state']}, not armed, on {fault.node}")
     if Plane.KERNEL in fault.planes and not made["kernel"]:
-        raise StepFailed(f"fault {fault.id}: {MISSING_PROOF['kernel']} of {fault.node}")
+        raise StepFailed(f"fault {fault.id}: {MISSING_PROOF[Plane.KERNEL]} of {fault.node}")
     for entry in made["kernel"]:
         evidence = {"seq": entry["seq"], "line": entry["line"], "node": fault.node}
         moment = cluster.clocks.moment(fault.node, entry["at_ns"])

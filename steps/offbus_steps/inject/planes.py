@@ -1,30 +1,18 @@
-"""The planes on which a fault shows, and where each XID shows by the catalogue."""
+"""Where each XID shows. The catalogue is read only when it is asked: step types are loaded for every scenario."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 
 from offbus.errors import StepError
+from offbus_agent.catalogue.plane import Plane
 
-__all__ = ["PAGE_PLANES", "Plane", "require_showing", "usual_planes"]
-
-
-class Plane(StrEnum):
-    """Where a fault shows."""
-
-    KERNEL = "kernel"
-    CUDA = "cuda"
-    NVML = "nvml"
-
-
-PAGE_PLANES = frozenset({Plane.CUDA, Plane.NVML})
-"""Planes that need the shim in the process."""
+__all__ = ["require_showing", "usual_planes"]
 
 
 def usual_planes(xid: int) -> tuple[Plane, ...]:
     """Where an XID shows on real hardware, by the catalogue."""
     from offbus_agent.catalogue.catalogue import lookup
 
-    return tuple(Plane(plane.value) for plane in lookup(xid).planes)
+    return lookup(xid).planes
 
 
 def require_showing(xid: int, planes: Sequence[Plane]) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 from offbus.errors import OffbusError
 from offbus.preflight import Intent, Preflight, PreflightCheck
 from offbus.step import Touches
+from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.preflight import DrillPreflight, refusals
 from offbus_steps.inject.blast_radius import require_allowed, require_evictable, would_go
 from offbus_steps.inject.expected import expected_anywhere, expected_on
 from offbus_steps.inject.location import find_locations
-from offbus_steps.inject.planes import PAGE_PLANES, Plane, usual_planes
+from offbus_steps.inject.planes import usual_planes
 from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.inject.selector import OWN_DOMAIN, XidParams
 from offbus_steps.nvsentinel import names

@@ -19,9 +19,10 @@ from pydantic import Field, model_validator
 
 from offbus.errors import StepError
 from offbus.step import Kind, Outputs, StepType
+from offbus_agent.catalogue.plane import Plane
 from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
-from offbus_steps.inject.planes import Plane, require_showing
+from offbus_steps.inject.planes import require_showing
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS

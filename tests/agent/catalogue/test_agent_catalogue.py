@@ -6,9 +6,10 @@ import pytest
 
 from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.catalogue import UnknownXid, catalogue, lookup
+from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.responder_action import KNOWING
 from offbus_agent.catalogue.result_codes import UnknownCode, cuda_code, nvml_code
-from offbus_agent.catalogue.xid_effects import EFFECTS, NVLINK5_XIDS, Mode, Plane
+from offbus_agent.catalogue.xid_effects import EFFECTS, NVLINK5_XIDS, Mode
 from offbus_agent.kernel_log.line import Dialect, xid_line
 
 # The detectors' own patterns, docs/reference/agent.md.

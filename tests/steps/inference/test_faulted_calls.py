@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from offbus_agent.catalogue.plane import Plane
 from offbus_steps.agents.live_faults import pod_of
-from offbus_steps.inject.planes import Plane, usual_planes
+from offbus_steps.inject.planes import usual_planes
 from offbus_steps.inject.step_types import INJECT_FAULT
 
 PODS = {"uid-1": "worker-1"}

@@ -9,12 +9,12 @@ import anyio
 import pytest
 import yaml
 
+from offbus_agent.catalogue.plane import Plane
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_sandbox.local.launch import start, stop
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.expected import Expected, expected_anywhere, expected_of
-from offbus_steps.inject.planes import Plane
 from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.inject.step_types import INJECT_XID
 from offbus_steps.inject.undo_consequences import ClearConsequences
