@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from offbus_steps.workloads.fit import Fleet, Shortage, shortage, unknowns
+from offbus_steps.workloads.gpus import gpus_of
+from offbus_steps.workloads.requests import pod_requests
 
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -236,3 +238,26 @@ def test_the_shortage_names_pod_and_reasons() -> None:
         said
         == "2 GPU(s) on one node for Pod/d/p (1 Insufficient nvidia.com/gpu, 1 node(s) were unschedulable)"
     )
+
+
+def test_the_shortage_counts_gpus_as_the_scheduler_does() -> None:
+    warm_up = {"name": "warm-up", "resources": {"limits": {"nvidia.com/gpu": "2"}}}
+    one = pod({**pod_spec(1), "initContainers": [warm_up]})
+    (said,) = shortage([one], Fleet([node("n", 1)], [])).missing
+    assert said == "2 GPU(s) on one node for Pod/d/p (1 Insufficient nvidia.com/gpu)"
+
+
+def test_what_needs_most_gpus_on_one_node_is_placed_first() -> None:
+    warm_up = {"name": "warm-up", "resources": {"limits": {"nvidia.com/gpu": "4"}}}
+    large = pod({**pod_spec(1, nodeSelector={"host": "n"}), "initContainers": [warm_up]})
+    small = pod(pod_spec(2), name="small")
+    assert shortage([small, large], Fleet([node("n", 4), node("m", 5)], [])) == Shortage((), ())
+
+
+@pytest.mark.parametrize(
+    "amounts", [({"requests": 1, "limits": None}), ({"limits": 1, "requests": None})], ids=str
+)
+def test_an_amount_without_a_value_is_none_given(amounts: dict[str, int | None]) -> None:
+    container = {"name": "c", "resources": {kind: {"nvidia.com/gpu": one} for kind, one in amounts.items()}}
+    assert gpus_of(container) == 1
+    assert pod_requests({"containers": [container]}) == {"nvidia.com/gpu": 1}
