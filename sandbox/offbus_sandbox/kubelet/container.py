@@ -16,6 +16,7 @@ from offbus_sandbox.processes.child import Child, Command, ExitStatus
 from offbus_sandbox.processes.restart_backoff import restarted
 from offbus_sandbox.store.rules import now
 from offbus_steps.port import Object
+from offbus_steps.workloads.gpus import GPU_RESOURCE
 
 __all__ = ["Container", "PodView"]
 
@@ -76,7 +77,7 @@ class Container:
         }
         if self._gpus:  # which devices the container holds (feature ResourceHealthStatus)
             devices = [{"resourceID": uuid, "health": "Healthy"} for uuid in self._gpus]
-            status["allocatedResourcesStatus"] = [{"name": "nvidia.com/gpu", "resources": devices}]
+            status["allocatedResourcesStatus"] = [{"name": GPU_RESOURCE, "resources": devices}]
         return status
 
     def kill(self) -> None:

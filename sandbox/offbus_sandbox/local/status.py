@@ -6,7 +6,7 @@ from typing import Any
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Object, PortError
-from offbus_steps.workloads.gpus import held_gpus
+from offbus_steps.workloads.gpus import allocatable_gpus, held_gpus
 from offbus_steps.workloads.pods import is_ready
 
 __all__ = ["overview", "rows"]
@@ -40,7 +40,7 @@ async def node_row(port: LocalPort, node: Object) -> dict[str, Any]:
     return {
         "name": name,
         "cordoned": bool(spec.get("unschedulable")),
-        "gpus": int(node["status"]["allocatable"].get("nvidia.com/gpu", 0)),
+        "gpus": allocatable_gpus(node),
         "faults": faults,
         "agent_problem": problem,
     }

@@ -11,11 +11,10 @@ from offbus_sandbox.store.owners import owner_uids
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.fit import Fleet
-from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE, held_gpus
+from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE, gpus_needed, held_gpus
 from offbus_steps.workloads.pods import is_finished
-from offbus_steps.workloads.requests import pod_requests
 
-__all__ = ["Scheduler", "gpus_wanted"]
+__all__ = ["Scheduler"]
 
 ALL = "pods"
 """The only key: after any change, all pending pods are tried, oldest first."""
@@ -67,7 +66,7 @@ class Scheduler(Controller[str]):
             self._bind(pod, best, on)
 
     def _bind(self, pod: Object, node: str, on: Mapping[str, Sequence[Object]]) -> None:
-        wanted = gpus_wanted(pod)
+        wanted = gpus_needed(pod["spec"])
         held = {uuid for other in on[node] for uuid in held_gpus(other)}
         free = [uuid for uuid in self._gpus.get(node, ()) if uuid not in held]  # in order of their index
         # as `offbus_steps.workloads.gpus.held_gpus` and NVSentinel read it
@@ -77,8 +76,3 @@ class Scheduler(Controller[str]):
         conditions = with_condition(pod["status"].get("conditions", []), condition("PodScheduled", True))
         self.store.set_status(ref, {**pod["status"], "conditions": conditions})
         self.store.bind(ref, node, given)
-
-
-def gpus_wanted(pod: Object) -> int:
-    """GPUs that a pod needs on its node."""
-    return int(pod_requests(pod["spec"]).get(GPU_RESOURCE, 0))

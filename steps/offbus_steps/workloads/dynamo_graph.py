@@ -90,9 +90,10 @@ class _Alpha(_Component):
         extra = self.body.get("extraPodSpec") or {}
         given = extra.get("mainContainer") or {}
         resources = given.get("resources") or {}
-        limits = {**(resources.get("limits") or {}), **short}  # the short form comes before the container's
+        # the short form comes before the container's
+        asked = {one: {**(resources.get(one) or {}), **short} for one in ("limits", "requests")}
         claims = resources.get("claims") or own.get("claims") or ()
-        main = {**given, "name": MAIN, "resources": {**resources, "limits": limits, "claims": claims}}
+        main = {**given, "name": MAIN, "resources": {**resources, **asked, "claims": claims}}
         inits = extra.get("initContainers") or ()
         return {"containers": [main, *(extra.get("containers") or ())], "initContainers": inits}
 

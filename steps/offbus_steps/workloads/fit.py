@@ -122,7 +122,7 @@ class Shortage:
 def shortage(pending: Iterable[Pod], fleet: Fleet) -> Shortage:
     """Which pods do not fit, and which may not. Largest first, each on the fullest node that it fits on."""
     missing, unknown = [], []
-    for pod in sorted(pending, key=lambda one: gpus.gpu_request(one["spec"]), reverse=True):
+    for pod in sorted(pending, key=lambda one: gpus.gpus_needed(one["spec"]), reverse=True):
         refused = fleet.refusals(pod)
         fitting = [name for name, why in refused.items() if not why]
         ref = Ref.of({"kind": "Pod", **pod})
@@ -130,7 +130,7 @@ def shortage(pending: Iterable[Pod], fleet: Fleet) -> Shortage:
             fleet.assign(pod, min(fitting, key=fleet.free_gpus))
             unknown += [f"{ref}: {why}" for why in unknowns(pod)]
             continue
-        need = gpus.gpu_request(pod["spec"])
+        need = gpus.gpus_needed(pod["spec"])
         what = f"{need} GPU(s) on one node" if need else "a node that accepts a pod without GPUs"
         counted = Counter(why for reasons in refused.values() for why in reasons)
         listed = ", ".join(f"{count} {why}" for why, count in sorted(counted.items()))

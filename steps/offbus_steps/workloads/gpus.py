@@ -14,6 +14,7 @@ from typing import Any
 from offbus.errors import StepError
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.quantity import whole
+from offbus_steps.workloads.requests import pod_requests, requested
 
 __all__ = [
     "DEVICES_ANNOTATION",
@@ -23,6 +24,7 @@ __all__ = [
     "amount",
     "gpu_containers",
     "gpu_request",
+    "gpus_needed",
     "gpus_of",
     "held_gpus",
     "is_part",
@@ -56,20 +58,27 @@ def gpu_request(spec: Mapping[str, Any]) -> int:
     return sum(gpus_of(one) for one in pods.containers(spec))
 
 
+def gpus_needed(spec: Mapping[str, Any]) -> int:
+    """How many GPUs of one node a PodSpec takes, as the scheduler counts: more than `gpu_request` where an init
+    container needs more. Raises StepError, as `gpus_of`."""
+    needed = pod_requests(spec)
+    return sum(int(needed.get(one, 0)) for one in WHOLE_GPUS)
+
+
 def gpus_of(container: Mapping[str, Any]) -> int:
     """How many GPUs one container requests; limits are requests, as for every extended resource.
 
     Raises StepError for an amount that Kubernetes would not take.
     """
-    requested = _requested(container)
-    return sum(amount(requested, one, f"container {container.get('name', '')}") for one in WHOLE_GPUS)
+    asked = requested(container)
+    return sum(amount(asked, one, f"container {container.get('name', '')}") for one in WHOLE_GPUS)
 
 
 def other_gpus(spec: Mapping[str, Any]) -> tuple[str, ...]:
     """What a PodSpec requests that may be GPUs and cannot be targeted: parts of GPUs, and claims; by name."""
     found: dict[str, None] = {}
     for one in pods.containers(spec):
-        found |= dict.fromkeys(name for name in _requested(one) if _PART.fullmatch(name))
+        found |= dict.fromkeys(name for name in requested(one) if _PART.fullmatch(name))
         claims = (one.get("resources") or {}).get("claims") or ()
         found |= dict.fromkeys(f"ResourceClaim {claim.get('name', '')}" for claim in claims)
     return tuple(found)
@@ -143,8 +152,3 @@ def main_container(pod: Mapping[str, Any]) -> str:
     wished = ((pod.get("metadata") or {}).get("annotations") or {}).get(DEFAULT_CONTAINER)
     holders = [str(one["name"]) for _, one in gpu_containers(spec)]
     return next(one for one in (*holders, "main", wished, *names) if one in names)
-
-
-def _requested(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    resources = container.get("resources") or {}
-    return {**(resources.get("requests") or {}), **(resources.get("limits") or {})}

@@ -15,7 +15,7 @@ from offbus.errors import StepError
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.quantity import quantity
 
-__all__ = ["Amounts", "amounts", "pod_requests"]
+__all__ = ["Amounts", "amounts", "pod_requests", "requested"]
 
 Amounts = dict[str, Fraction]
 """By resource; what is absent is not requested."""
@@ -56,12 +56,17 @@ def amounts(given: Mapping[str, Any] | None, where: str) -> Amounts:
     return found
 
 
-def _requests(container: Mapping[str, Any]) -> Amounts:
+def requested(container: Mapping[str, Any]) -> dict[str, Any]:
+    """What a container's `resources` request, as it is written; an amount that is null is not given."""
     resources = container.get("resources") or {}
-    where = f"container {container.get('name', '')}"
-    limits = {name: value for name, value in (resources.get("limits") or {}).items() if value is not None}
-    requests = {name: value for name, value in (resources.get("requests") or {}).items() if value is not None}
-    return amounts({**limits, **requests}, where)
+    listed = [
+        (resources.get(one) or {}).items() for one in ("limits", "requests")
+    ]  # a request comes before its limit
+    return {name: value for one in listed for name, value in one if value is not None}
+
+
+def _requests(container: Mapping[str, Any]) -> Amounts:
+    return amounts(requested(container), f"container {container.get('name', '')}")
 
 
 def _combined(how: Any, one: Amounts, other: Amounts) -> Amounts:

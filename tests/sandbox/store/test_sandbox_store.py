@@ -7,12 +7,12 @@ import pytest
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.controllers.graph_template import services_of
-from offbus_sandbox.scheduler.scheduler import gpus_wanted
 from offbus_sandbox.store.database import Database
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.merge import merge
 from offbus_sandbox.store.store import Store
 from offbus_steps.port import Conflict, Gone, Invalid, Ref, WatchType
+from offbus_steps.workloads.gpus import gpus_needed
 from tests.kits.sandbox.local_cluster import SLEEP, deployment, pod
 
 pytestmark = pytest.mark.anyio
@@ -215,7 +215,7 @@ async def churn(port: LocalPort) -> None:
 @pytest.mark.parametrize("amount", [None, 1, "1.0", "1000m"], ids=str)
 def test_gpu_amounts_are_quantities(store: Store, amount: object) -> None:
     made = store.create(pod("p", ["true"], container={"resources": {"limits": {"nvidia.com/gpu": amount}}}))
-    assert gpus_wanted(made) == (amount is not None)
+    assert gpus_needed(made["spec"]) == (amount is not None)
 
 
 @pytest.mark.parametrize("field", ["services", "components"])
