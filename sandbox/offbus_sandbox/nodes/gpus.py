@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from offbus_agent.metadata import METADATA
 from offbus_sandbox.config import DRIVER_VERSION
 from offbus_sandbox.store.rules import now
 
@@ -63,7 +64,7 @@ def write_gpu_files(
     version = root / "proc/driver/nvidia/version"
     version.parent.mkdir(parents=True, exist_ok=True)
     version.write_text(VERSION_LINE.format(driver))
-    file = root / "var/lib/nvsentinel/gpu_metadata.json"
+    file = root / METADATA
     file.parent.mkdir(parents=True, exist_ok=True)
     if metadata:
         file.write_text(json.dumps(nvsentinel_metadata(node, gpus, driver), indent=2) + "\n")

@@ -8,7 +8,9 @@ from typing import Any
 from offbus_sandbox.nodes.gpus import Gpu
 from offbus_sandbox.store.rules import now
 from offbus_sandbox.store.store import Store
+from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object, Ref
+from offbus_steps.safety.guards import LOCAL_NODE_IMAGE
 from offbus_steps.workloads.gpus import GPU_RESOURCE
 
 __all__ = ["register_node"]
@@ -46,7 +48,7 @@ def node_object(name: str, gpus: Sequence[Gpu]) -> Object:
         ),
     }
     if gpus:
-        labels |= {"nvidia.com/gpu.present": "true", "nvidia.com/gpu.count": str(len(gpus))}
+        labels |= {names.GPU_PRESENT: "true", "nvidia.com/gpu.count": str(len(gpus))}
         labels["nvidia.com/gpu.product"] = gpus[0].name.replace(" ", "-")
     meta = {"name": name, "labels": labels}
     # ClusterGuards knows this provider as simulated: nothing here can really be rebooted
@@ -63,7 +65,7 @@ def node_status(name: str, gpus: Sequence[Gpu]) -> dict[str, Any]:
     info = {
         "bootID": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
         "kernelVersion": os.uname().release,
-        "osImage": "offbus local node",
+        "osImage": LOCAL_NODE_IMAGE,
         "operatingSystem": "linux",
     }
     limits = {name: amount for name, amount in capacity.items() if name not in ("cpu", "memory")}

@@ -17,7 +17,6 @@ __all__ = ["faults_of", "kube_time", "updated_conditions"]
 
 MAX_MESSAGE = 1024
 """NVSentinel: `maxNodeConditionMessageLength`."""
-_UNHEALTHY = "IsNotHealthy"
 
 
 def kube_time(moment: datetime) -> str:
@@ -30,7 +29,9 @@ def faults_of(node: Mapping[str, Any]) -> Sequence[HealthEvent]:
     name = node["metadata"]["name"]
     found: list[HealthEvent] = []
     for condition in node.get("status", {}).get("conditions", []):
-        if condition.get("status") == names.TRUE and str(condition.get("reason", "")).endswith(_UNHEALTHY):
+        if condition.get("status") == names.TRUE and str(condition.get("reason", "")).endswith(
+            names.UNHEALTHY_SUFFIX
+        ):
             entries = split_entries(str(condition.get("message", "")))
             parsed = [parse_entry(entry, node=name, check=condition["type"]) for entry in entries]
             found += [fault for fault in parsed if fault is not None]
@@ -53,7 +54,7 @@ def _after(old: Mapping[str, Any], event: HealthEvent, now: str) -> dict[str, An
     return {
         "type": event.checkName,
         "status": status,
-        "reason": f"{event.checkName}{_UNHEALTHY if entries else 'IsHealthy'}",
+        "reason": f"{event.checkName}{names.UNHEALTHY_SUFFIX if entries else names.HEALTHY_SUFFIX}",
         "message": _fit(entries) if entries else NO_FAILURES,
         "lastHeartbeatTime": now,
         "lastTransitionTime": now if changed else old.get("lastTransitionTime", now),

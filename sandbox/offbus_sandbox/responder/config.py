@@ -25,10 +25,12 @@ from pydantic import (
 
 from offbus.errors import UsageError
 from offbus_sandbox.responder.profiles import DEFAULT, PROFILES, ProfileName
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.breaker_rule import PERCENTAGE, WINDOW
+from offbus_steps.nvsentinel.drain_rules import SYSTEM_PATTERN, DrainMode
 
 __all__ = [
     "Breaker",
-    "DrainMode",
     "DrainPolicy",
     "JanitorMode",
     "ResponderConfig",
@@ -47,14 +49,6 @@ LISTED = BeforeValidator(lambda given: tuple(given) if isinstance(given, list) e
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DrainMode(StrEnum):
-    """NVSentinel's eviction modes, spelt as in its node-drainer configuration."""
-
-    IMMEDIATE = "Immediate"
-    ALLOW_COMPLETION = "AllowCompletion"
-    DELETE_AFTER_TIMEOUT = "DeleteAfterTimeout"
 
 
 class JanitorMode(StrEnum):
@@ -79,11 +73,14 @@ class Breaker(_Model):
         description="NVSentinel: on. Off here: one node of three already exceeds any useful share.",
     )
     percentage: float = Field(
-        default=50, gt=0, le=100, description="Share of GPU nodes cordoned within `duration_s` that trips it."
+        default=PERCENTAGE,
+        gt=0,
+        le=100,
+        description="Share of GPU nodes cordoned within `duration_s` that trips it.",
     )
-    duration_s: float = Field(default=300, gt=0, description="The window. NVSentinel: 5m.")
+    duration_s: float = Field(default=WINDOW.total_seconds(), gt=0, description="The window. NVSentinel: 5m.")
     namespace: str = Field(
-        default="nvsentinel",
+        default=names.USUAL_NAMESPACE,
         description="Namespace of the ConfigMap `circuit-breaker`, and of the datastore's.",
     )
 
@@ -167,7 +164,7 @@ class ResponderConfig(_Model):
         description="Drained to maintenance resource. NVSentinel: 0.2 to 0.3 s.",
     )
     reset_by: Literal["RebootNode", "GPUReset"] = Field(
-        default="RebootNode", description="What COMPONENT_RESET asks for. NVSentinel's chart: RebootNode."
+        default=names.REBOOT, description="What COMPONENT_RESET asks for. NVSentinel's chart: RebootNode."
     )
     earlier_cordon: Literal["kept", "lifted"] = Field(
         default=_QUICK["earlier_cordon"],
@@ -217,7 +214,7 @@ class ResponderConfig(_Model):
         default=300, ge=0, description="Pods not ready for longer are not waited for. NVSentinel: 5m."
     )
     system_namespaces: str = Field(
-        default=r"^(nvsentinel|kube-system|gpu-operator|gmp-system|network-operator|skyhook)$",
+        default=SYSTEM_PATTERN,
         description="Regular expression of namespaces never drained (NVSentinel's own).",
     )
     circuit_breaker: Breaker = Field(default=Breaker(), description="See Breaker.")
@@ -268,8 +265,7 @@ class ResponderConfig(_Model):
     def drain_mode(self, namespace: str) -> DrainMode | None:
         """How pods of a namespace are drained; None: not at all."""
         wanted = {policy.mode for policy in self.drain if fnmatchcase(namespace, policy.name)}
-        precedence = (DrainMode.IMMEDIATE, DrainMode.DELETE_AFTER_TIMEOUT, DrainMode.ALLOW_COMPLETION)
-        return next((mode for mode in precedence if mode in wanted), None)
+        return next((mode for mode in DrainMode if mode in wanted), None)
 
 
 def load_config(path: str | None) -> ResponderConfig:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+from offbus_steps.nvsentinel import names
+
 __all__ = ["DEFAULT", "PROFILES", "Mark", "Profile", "ProfileName", "Rule"]
 
 ProfileName = Literal["fast", "main-2026-08", "v1.8", "v1.33"]
@@ -117,7 +119,7 @@ _MAIN = {
         RUN,
         {"remediate_delay_s": 0.25},
     ),
-    "reset": Rule("`COMPONENT_RESET` asks for a `RebootNode`.", Mark.SEEN, RUN, {"reset_by": "RebootNode"}),
+    "reset": Rule("`COMPONENT_RESET` asks for a `RebootNode`.", Mark.SEEN, RUN, {"reset_by": names.REBOOT}),
     "repair": Rule(
         "A `RebootNode` is done in 3 to 9 s (provider `kind`).",
         Mark.SEEN,

@@ -20,7 +20,7 @@ from offbus.language.check.cli_environment import named_options
 from offbus.plugins import installed
 from offbus.runner.signals import STOPPING
 from offbus_steps.commands.compare_recording import seconds_of
-from offbus_steps.nvsentinel.containers import USUAL_NAMESPACE
+from offbus_steps.nvsentinel.names import USUAL_NAMESPACE
 from offbus_steps.object_names import NAMESPACE
 from offbus_steps.port import Observable
 from offbus_steps.recordings.recorder import Recorder, Wanted

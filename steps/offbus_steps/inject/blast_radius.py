@@ -13,8 +13,8 @@ from offbus.errors import GuardRefused
 from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.expected import Expected
+from offbus_steps.nvsentinel.drain_rules import SYSTEM_NAMESPACES, is_left_alone
 from offbus_steps.port import Ref
-from offbus_steps.safety.guards import SYSTEM_NAMESPACES
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.fit import Fleet, shortage
 from offbus_steps.workloads.target import Target
@@ -93,10 +93,5 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[s
 
 def would_go(pod: Mapping[str, Any]) -> bool:
     """Whether a drain evicts the pod: not those of DaemonSets or system namespaces, nor mirrors of static pods."""
-    meta = pod["metadata"]
-    owners = {one["kind"] for one in meta.get("ownerReferences") or ()}
-    mirror = "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
-    system = meta["namespace"] in SYSTEM_NAMESPACES
-    return not (
-        mirror or system or "DaemonSet" in owners or pods.is_finished(pod) or pods.is_terminating(pod)
-    )
+    system = pod["metadata"]["namespace"] in SYSTEM_NAMESPACES
+    return not (system or is_left_alone(pod) or pods.is_terminating(pod))

@@ -8,7 +8,8 @@ is a flag of fault-quarantine, the limits are in its config.toml, older versions
 in its config.json, and what that leaves to its profile in the ConfigMap that it publishes, which is all there is of a
 stand-in on `local`.
 
-Its own count is in its memory; what can be seen of it from outside says `recent_cordons`. Pure, but for the listing.
+Its own count is in its memory; what can be seen of it from outside says `recent_cordons`, its rule `breaker_rule`.
+Pure, but for the listing.
 """
 
 import json
@@ -16,14 +17,13 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any
 
 from offbus.durations import format_duration, parse_duration
-from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel import breaker_rule, names
+from offbus_steps.nvsentinel.breaker_rule import PERCENTAGE, TRIPPED, WINDOW
 from offbus_steps.nvsentinel.containers import (
     STANDIN_PROFILE,
-    USUAL_NAMESPACE,
     ConfigFile,
     Container,
     Setting,
@@ -31,11 +31,11 @@ from offbus_steps.nvsentinel.containers import (
     files_in,
 )
 from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.parts import Part
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.port import Object, Objects, Ref
 
 __all__ = [
-    "TRIPPED",
     "CircuitBreaker",
     "breaker_is_tripped",
     "breakers",
@@ -45,9 +45,6 @@ __all__ = [
     "tripped_states",
 ]
 
-TRIPPED = "TRIPPED"
-PERCENTAGE, WINDOW = 50.0, timedelta(minutes=5)
-"""NVSentinel's defaults, and the stand-in's."""
 LOCAL_RESET = "offbus local down"
 """Ends the responder's processes, and the datastore with its state."""
 SHORTEST, LONGEST = timedelta(0), timedelta(days=365)
@@ -77,7 +74,7 @@ class CircuitBreaker:
 
     def limit(self, nodes: int) -> int:
         """The number of cordoned nodes, of so many GPU nodes, that trips it."""
-        return ceil(nodes * self.percentage.value / 100)
+        return breaker_rule.limit(nodes, self.percentage.value)
 
     def rule(self, nodes: int) -> str:
         """The rule in words, with where its numbers stand."""
@@ -106,8 +103,8 @@ class CircuitBreaker:
 
 def reset_of(state: Ref, program: Ref | None = None) -> str:
     """The command that resets a breaker: its state, and a restart of its program (by default fault-quarantine)."""
-    patch = json.dumps({"data": {"status": "CLOSED"}})
-    program = program or Ref("Deployment", "fault-quarantine", state.namespace)
+    patch = json.dumps({"data": {"status": breaker_rule.CLOSED}})
+    program = program or Ref("Deployment", Part.FAULT_QUARANTINE, state.namespace)
     patching = ["kubectl", "-n", state.namespace, "patch", "configmap", state.name, "-p", patch]
     restart = ["kubectl", "-n", program.namespace, "rollout", "restart", "deployment", program.name]
     return f"{shlex.join(patching)} && {shlex.join(restart)}"
@@ -144,7 +141,7 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
     if not found and published:
         found = [_standin(published.of, told, None)]
     if not found:
-        state = Ref("ConfigMap", names.BREAKER, USUAL_NAMESPACE)
+        state = Ref("ConfigMap", names.BREAKER, names.USUAL_NAMESPACE)
         unknown = CircuitBreaker("the responder", Setting(True), Setting(PERCENTAGE), Setting(WINDOW), state)
         found = [unknown] if state in files else []
     states = ((one, files.get(one.state, {}).get("status")) for one in found)
@@ -152,7 +149,7 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
 
 
 def _of(container: Container, published: Mapping[str, Setting[Any]]) -> Iterator[CircuitBreaker]:
-    if container.name == "fault-quarantine":
+    if container.name == Part.FAULT_QUARANTINE:
         yield _nvsentinel(container)
     elif container.is_standin:
         file = container.files.get("config.json")
@@ -187,7 +184,7 @@ def _standin(of: Ref, told: Mapping[str, Setting[Any]], program: Ref | None) -> 
         Setting(enabled.value is True, enabled.source),
         _percentage(told.get("percentage")),
         _window(seconds and Setting(f"{seconds.value}s", seconds.source)),
-        Ref("ConfigMap", names.BREAKER, str(told.get("namespace", Setting(USUAL_NAMESPACE)).value)),
+        Ref("ConfigMap", names.BREAKER, str(told.get("namespace", Setting(names.USUAL_NAMESPACE)).value)),
         program=program,
         is_local=program is None,
     )

@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeVar
 
 import yaml
 
+from offbus_steps.nvsentinel.names import USUAL_NAMESPACE
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads.quantity import count
 
 __all__ = [
     "DEFAULT",
     "STANDIN_PROFILE",
-    "USUAL_NAMESPACE",
     "ConfigFile",
     "Container",
     "Setting",
@@ -28,7 +28,6 @@ __all__ = [
 
 STANDIN = "offbus_sandbox.responder"
 """The stand-in's module, in its command line."""
-USUAL_NAMESPACE = "nvsentinel"
 STANDIN_PROFILE = Ref("ConfigMap", "standin-responder", USUAL_NAMESPACE)
 """Where the stand-in says what it plays (offbus_steps.nvsentinel.standin); `longest_way_s` is how long it may take."""
 DEFAULT = "the documented default"

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.containers import ConfigFile, Container, Setting, containers_in, files_in
 from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.parts import Part
 from offbus_steps.port import Object, Objects
 
 __all__ = ["Deployed", "Doer", "Requester", "deployed", "deployed_in"]
@@ -21,16 +23,16 @@ PRETENDING_PROVIDERS = frozenset({"kind", "kwok"})
 """Values of `csp.provider` of janitor-provider that reboot no machine; the chart's default is `kind`. For TerminateNode
 `kind` really removes the node's container."""
 KINDS_OF_ACTION: Mapping[str, tuple[str, ...]] = {
-    "RESTART_VM": ("RebootNode",),
-    "RESTART_BM": ("RebootNode",),
-    "COMPONENT_RESET": ("GPUReset", "RebootNode"),  # RESTART_VM where the metadata does not know the GPU
-    "REPLACE_VM": ("TerminateNode",),
+    "RESTART_VM": (names.REBOOT,),
+    "RESTART_BM": (names.REBOOT,),
+    "COMPONENT_RESET": (names.RESET, names.REBOOT),  # RESTART_VM where the metadata does not know the GPU
+    "REPLACE_VM": (names.TERMINATE,),
 }
 """What NVSentinel requests unless its configuration says otherwise."""
 CONTROLLERS = {
-    "RebootNode": "rebootNodeController",
-    "TerminateNode": "terminateNodeController",
-    "GPUReset": "gpuResetController",
+    names.REBOOT: "rebootNodeController",
+    names.TERMINATE: "terminateNodeController",
+    names.RESET: "gpuResetController",
 }
 """The kinds that the janitor carries out, and their keys in its config.yaml."""
 
@@ -129,17 +131,17 @@ def deployed_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Deploy
     """Find the responder in the Deployments and ConfigMaps of its namespace. Pure."""
     containers = list(containers_in(deployments, files_in(maps)))
     requesters = [found for one in containers if (found := _requester(one)) is not None]
-    providers = [one for one in containers if one.name == "janitor-provider"]
+    providers = [one for one in containers if one.name == Part.JANITOR_PROVIDER]
     named = {one.env("CSP") or "kind" for one in providers}
     where = ", ".join(f"{one.of} env CSP" for one in providers) or "none is deployed"
     # of several that contradict each other, it is not known which one answers
     provider = Setting(named.pop() if len(named) == 1 else "", where)
-    doers = [_janitor(one, provider) for one in containers if one.name == "janitor"]
+    doers = [_janitor(one, provider) for one in containers if one.name == Part.JANITOR]
     return Deployed(tuple(requesters), tuple(doers))
 
 
 def _requester(container: Container) -> Requester | None:
-    if container.name == "fault-remediation":
+    if container.name == Part.FAULT_REMEDIATION:
         name = f"NVSentinel's fault-remediation ({container.of})"
         return Requester(name, dry_run=container.is_set("dry-run").value, asks_for=_actions(container.files))
     if container.is_standin:
@@ -190,5 +192,5 @@ def _pretends(config: Mapping[str, Any], kind: str, provider: str) -> bool:
     own = config.get(CONTROLLERS[kind]) or {}
     manual = bool(own.get("manualMode", (config.get("global") or {}).get("manualMode", False)))
     return (
-        own.get("enabled") is False or manual or (kind == "RebootNode" and provider in PRETENDING_PROVIDERS)
+        own.get("enabled") is False or manual or (kind == names.REBOOT and provider in PRETENDING_PROVIDERS)
     )

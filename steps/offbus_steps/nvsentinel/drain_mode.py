@@ -3,7 +3,8 @@
 NVSentinel's node-drainer (charts/node-drainer; docs/configuration/node-drainer.md) goes by the first of
 `podDrainPolicies` that selects the pod, or by `userNamespaces`: of those that match Immediate beats DeleteAfterTimeout
 beats AllowCompletion; `systemNamespaces` are never drained. The chart's own default is AllowCompletion for all, which
-waits without a limit. The stand-in's are in `drain` of its config.json, by default Immediate. Pure.
+waits without a limit. The stand-in's are in `drain` and `system_namespaces` of its config.json, by default
+Immediate for all. Pure.
 """
 
 import re
@@ -12,16 +13,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from offbus_steps.nvsentinel.containers import ConfigFile, Container, Setting
+from offbus_steps.nvsentinel.drain_rules import SYSTEM_PATTERN, DrainMode
+from offbus_steps.nvsentinel.parts import Part
+from offbus_steps.nvsentinel.standin import STANDIN_NAME
 from offbus_steps.port import Invalid
 from offbus_steps.workloads.labels import Labels, parse_selector
 
-__all__ = ["ALLOW_COMPLETION", "CUSTOM", "DELETE_AFTER_TIMEOUT", "Drainer", "drainers_in"]
+__all__ = ["CUSTOM", "Drainer", "drainers_in"]
 
-IMMEDIATE, DELETE_AFTER_TIMEOUT, ALLOW_COMPLETION = "Immediate", "DeleteAfterTimeout", "AllowCompletion"
 CUSTOM = "a custom resource"
 """`customDrain`: somebody else's controller drains."""
-PRECEDENCE = (IMMEDIATE, DELETE_AFTER_TIMEOUT, ALLOW_COMPLETION)
-SYSTEM = r"^(nvsentinel|kube-system|gpu-operator|gmp-system|network-operator|skyhook)$"
+PRECEDENCE = tuple(DrainMode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Drainer:
     rules: tuple[Rule, ...]
     first: bool = False
     """The first rule that matches counts, not the quickest."""
-    system: str = SYSTEM
+    system: str = SYSTEM_PATTERN
 
     def mode(self, namespace: str, labels: Labels) -> Setting[str] | None:
         """How such a pod is drained; None: not at all."""
@@ -70,18 +72,16 @@ class Drainer:
 def drainers_in(containers: Iterable[Container]) -> Iterator[Drainer]:
     """Those among these containers."""
     for one in containers:
-        if one.name == "node-drainer":
+        if one.name == Part.NODE_DRAINER:
             yield _node_drainer(one)
         elif one.is_standin:
-            file = one.files.get("config.json")
-            rules = tuple(_rules(file, "drain")) or (Rule(Setting(IMMEDIATE)),)
-            yield Drainer(f"the stand-in responder ({one.of})", rules)
+            yield _standin(one)
 
 
 def _node_drainer(container: Container) -> Drainer:
-    name, file = f"NVSentinel's node-drainer ({container.of})", container.files.get("config.toml")
+    name, file = f"NVSentinel's {Part.NODE_DRAINER} ({container.of})", container.files.get("config.toml")
     given = file.table() if file else {}
-    system = str(given.get("systemNamespaces", SYSTEM))
+    system = str(given.get("systemNamespaces", SYSTEM_PATTERN))
     custom = file.table("customDrain") if file else {}
     if custom.get("enabled") is True and not custom.get("nodeSelector"):
         mode = Setting(CUSTOM, f"{file} customDrain.kind: {custom.get('kind')}")
@@ -89,7 +89,15 @@ def _node_drainer(container: Container) -> Drainer:
     if policies := tuple(_rules(file, "podDrainPolicies")):
         return Drainer(name, policies, first=True, system=system)
     told = tuple(_rules(file, "userNamespaces"))
-    return Drainer(name, told or (Rule(Setting(ALLOW_COMPLETION)),), system=system)
+    return Drainer(name, told or (Rule(Setting(DrainMode.ALLOW_COMPLETION)),), system=system)
+
+
+def _standin(container: Container) -> Drainer:
+    file = container.files.get("config.json")
+    given = file.table() if file else {}
+    rules = tuple(_rules(file, "drain")) if "drain" in given else (Rule(Setting(DrainMode.IMMEDIATE)),)
+    system = str(given.get("system_namespaces", SYSTEM_PATTERN))
+    return Drainer(f"{STANDIN_NAME} ({container.of})", rules, system=system)
 
 
 def _rules(file: ConfigFile | None, key: str) -> Iterator[Rule]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile, Setting, containers_in, files_in
 from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, published
 from offbus_steps.port import Forbidden, Object, Objects, Ref
 
@@ -17,13 +18,7 @@ __all__ = ["ACTING_HINT", "DryPart", "acting", "dry_part", "parts_of"]
 
 ACTING_HINT = "set the responder's dry run, or remove `responder` from the environment"
 
-STOPPED: Mapping[str, tuple[str, ...]] = {
-    "fault-quarantine": ("await_cordon", "await_uncordon", "await_validation"),
-    "node-drainer": ("await_drain",),
-    "fault-remediation": ("await_remediation",),
-}
-"""The step types that a part's dry run keeps from passing."""
-ALL = tuple(step for steps in STOPPED.values() for step in steps)
+ALL = tuple(step for steps in ACTING.values() for step in steps)
 WAYS_OUT = (
     "use await_detection and await_quarantine, which a dry run answers; leave {step} out; or take the responder out of "
     "dry run"
@@ -81,11 +76,11 @@ def parts_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Iterator[
     files = files_in(maps)
     found = list(containers_in(deployments, files))
     for one in found:
-        if one.name in STOPPED:
-            yield DryPart(f"NVSentinel's {one.name}", one.is_set("dry-run"), STOPPED[one.name])
+        if one.name in ACTING:
+            yield DryPart(f"NVSentinel's {one.name}", one.is_set("dry-run"), ACTING[one.name])
         elif one.is_standin:
             yield DryPart(STANDIN_NAME, standin_dry_run(one.files, files), ALL)
-    if STANDIN_PROFILE in files and not any(one.name in STOPPED or one.is_standin for one in found):
+    if STANDIN_PROFILE in files and not any(one.name in ACTING or one.is_standin for one in found):
         yield DryPart(STANDIN_NAME, standin_dry_run({}, files), ALL)
 
 

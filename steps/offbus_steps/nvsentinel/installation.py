@@ -10,12 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from offbus_steps.nvsentinel.containers import containers_in
+from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.port import Object, Objects, Ref
 
-__all__ = ["PARTS", "Installation", "installed"]
-
-PARTS = ("fault-quarantine", "node-drainer", "fault-remediation")
-"""NVSentinel's containers that act on nodes; the stand-in's controller does the same."""
+__all__ = ["Installation", "installed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,5 +57,7 @@ async def installed(objects: Objects, namespace: str) -> Installation:
 def _parts(deployments: Iterable[Object]) -> list[Ref]:
     """The Deployments that have a part of a responder."""
     return list(
-        dict.fromkeys(one.of for one in containers_in(deployments, {}) if one.name in PARTS or one.is_standin)
+        dict.fromkeys(
+            one.of for one in containers_in(deployments, {}) if one.name in ACTING or one.is_standin
+        )
     )

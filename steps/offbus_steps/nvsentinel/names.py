@@ -7,7 +7,7 @@ whether a change came from the responder, undos to know what to remove; the stan
 
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
     "ACTIVE_VALIDATION",
@@ -26,22 +26,27 @@ __all__ = [
     "HEALTHY_SUFFIX",
     "HUMAN_ACTIONS",
     "LABEL_PREFIXES",
+    "LABEL_TIME",
     "MAINTENANCE_KINDS",
     "MANAGED_BY",
     "MANUALLY_UNCORDONED",
     "OPT_OUT",
     "QUARANTINE_EVENTS",
+    "REBOOT",
     "REMEDIATION_STATE",
     "REPORTS_NAMESPACE",
+    "RESET",
     "RULESET",
     "SERVICE",
     "SIGNAL_SENT",
     "STATE_LABEL",
+    "TERMINATE",
     "TRUE",
     "UNCORDON_BY",
     "UNCORDON_REASON",
     "UNCORDON_TIMESTAMP",
     "UNHEALTHY_SUFFIX",
+    "USUAL_NAMESPACE",
     "VALIDATED",
     "VALIDATION_EVENTS",
     "VALIDATION_FINALIZER",
@@ -63,6 +68,8 @@ __all__ = [
     "uncordoned_by_responder",
 ]
 
+USUAL_NAMESPACE = "nvsentinel"
+"""Where it is deployed, unless somebody chose another."""
 AGENT = "syslog-health-monitor"
 SERVICE = "NVSentinel"
 XID_CHECK = "SysLogsXIDError"
@@ -85,6 +92,8 @@ CORDON_TIMESTAMP = "k8saas.nvidia.com/cordon-timestamp"
 UNCORDON_BY = "k8saas.nvidia.com/uncordon-by"
 UNCORDON_REASON = "k8saas.nvidia.com/uncordon-reason"
 UNCORDON_TIMESTAMP = "k8saas.nvidia.com/uncordon-timestamp"
+LABEL_TIME = "%Y-%m-%dT%H-%M-%SZ"
+"""How these write a time, in UTC: as a valid label value."""
 VALIDATION_EVENTS = "quarantineValidationHealthEvent"
 """The events of a quarantine that ask for a validation, with their tests."""
 VALIDATION_SESSION = "nvsentinel.nvidia.com/validation-session"
@@ -104,7 +113,11 @@ BREAKER = "circuit-breaker"
 
 REPORTS_NAMESPACE = "default"
 """The namespace of its events about nodes."""
-COMPLETE_CONDITION: Mapping[str, str] = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
+REBOOT: Final = "RebootNode"
+RESET: Final = "GPUReset"
+TERMINATE: Final = "TerminateNode"
+"""The kinds of its maintenance resources."""
+COMPLETE_CONDITION: Mapping[str, str] = {REBOOT: "NodeReady", RESET: "Complete"}
 """Maintenance resource -> the condition with its result (NVSentinel: `completeConditionType`)."""
 SIGNAL_SENT = "SignalSent"
 """The condition of a maintenance resource whose repair has begun."""

@@ -12,9 +12,6 @@ from offbus_steps.port import Object
 
 __all__ = ["gpu_nodes", "recently_cordoned"]
 
-LABEL_TIME = "%Y-%m-%dT%H-%M-%SZ"
-"""How the labels write a time, in UTC."""
-
 
 def gpu_nodes(nodes: Iterable[Object]) -> list[Object]:
     """The nodes that NVSentinel watches and counts (fault-quarantine: `gpuNodeLabel`, by default this label)."""
@@ -38,7 +35,7 @@ def _times(node: Object) -> Iterator[tuple[datetime, str]]:
     meta = node["metadata"]
     for label in (names.CORDON_TIMESTAMP, names.UNCORDON_TIMESTAMP):
         told = str((meta.get("labels") or {}).get(label, ""))
-        if told and (at := _parsed(told, LABEL_TIME)):
+        if told and (at := _parsed(told, names.LABEL_TIME)):
             yield at, f"label {label}: {told}"
     if names.CORDONED_ANNOTATION in (meta.get("annotations") or {}):
         for event in _events(str(meta["annotations"].get(names.QUARANTINE_EVENTS, ""))):

@@ -22,7 +22,8 @@ from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
-from offbus_steps.nvsentinel.installation import PARTS, installed
+from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.nvsentinel.validation_stage import validation_stages
@@ -53,7 +54,7 @@ def checks_of(
 ) -> Iterator[PreflightCheck]:
     """Check it in the Deployments and ConfigMaps of its namespace, and all nodes."""
     files = files_in(maps)
-    parts = [one for one in containers_in(deployments, files) if one.name in PARTS or one.is_standin]
+    parts = [one for one in containers_in(deployments, files) if one.name in ACTING or one.is_standin]
     if not parts:
         yield PreflightCheck(TOPIC, "none is deployed: nothing will cordon, drain or remediate", "warning")
         return
@@ -99,7 +100,7 @@ async def answering_standin(objects: Objects, namespace: str) -> Standin | None:
 
 def part_of(deployment: Object) -> tuple[str, str] | None:
     """Which part of a responder a Deployment that is scaled up is: name, namespace."""
-    parts = (one for one in containers_in([deployment], {}) if one.name in PARTS or one.is_standin)
+    parts = (one for one in containers_in([deployment], {}) if one.name in ACTING or one.is_standin)
     return next(((_name(one), one.of.namespace) for one in parts), None)
 
 

@@ -16,6 +16,7 @@ from offbus_steps.nvsentinel.containers import (
     files_in,
 )
 from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.parts import Part
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.port import Forbidden, Object, Objects
 
@@ -60,14 +61,14 @@ def validation_stages(deployments: Iterable[Object], maps: Iterable[Object]) -> 
     told = published(files)
     found = list(containers_in(deployments, files))
     for one in found:
-        if one.name == "fault-quarantine":
+        if one.name == Part.FAULT_QUARANTINE:
             yield _nvsentinel(one)
         elif one.is_standin:
             file = one.files.get("config.json")
             given = file.table("validation") if file else {}
             source = f"{file} validation.enabled" if "enabled" in given else ""
             yield _standin(told, {**told.section("validation"), **given}.get("enabled"), source)
-    if told.profile and not any(one.name == "fault-quarantine" or one.is_standin for one in found):
+    if told.profile and not any(one.name == Part.FAULT_QUARANTINE or one.is_standin for one in found):
         yield _standin(told, told.section("validation").get("enabled"), "")
 
 

@@ -5,13 +5,8 @@ from collections.abc import Iterable
 from offbus.preflight import PreflightCheck
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.nvsentinel.containers import containers_in, files_in
-from offbus_steps.nvsentinel.drain_mode import (
-    ALLOW_COMPLETION,
-    CUSTOM,
-    DELETE_AFTER_TIMEOUT,
-    Drainer,
-    drainers_in,
-)
+from offbus_steps.nvsentinel.drain_mode import CUSTOM, Drainer, drainers_in
+from offbus_steps.nvsentinel.drain_rules import DrainMode
 from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.workloads.labels import Labels
 
@@ -36,10 +31,10 @@ def _check(topic: str, drainer: Drainer, namespace: str, labels: Labels) -> Pref
     if mode is None:
         return PreflightCheck(topic, f"{drainer.name} drains no pods of {namespace}", "error", WAYS_OUT)
     told = f"{drainer.name} drains pods of {namespace} by {mode.value} ({mode.source})"
-    if mode.value == ALLOW_COMPLETION:
+    if mode.value == DrainMode.ALLOW_COMPLETION:
         text = f"{told}: it waits for ever until they end by themselves, so await_drain cannot pass"
         return PreflightCheck(topic, text, "error", WAYS_OUT)
-    if mode.value == DELETE_AFTER_TIMEOUT:
+    if mode.value == DrainMode.DELETE_AFTER_TIMEOUT:
         text = f"{told}: they are deleted only after its timeout, and await_drain has to wait as long"
         return PreflightCheck(topic, text, "warning", WAYS_OUT)
     if mode.value == CUSTOM:

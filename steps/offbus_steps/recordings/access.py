@@ -5,7 +5,7 @@ from offbus_steps.nvsentinel import names
 
 __all__ = ["RECORDED_KINDS", "RECORDER_ACCESS", "RESOURCES"]
 
-RESOURCES = (*names.COMPLETE_CONDITION, "TerminateNode", "ValidationRequest")
+RESOURCES = (*names.COMPLETE_CONDITION, names.TERMINATE, names.VALIDATION_KIND)
 """A responder's own, each where it is served."""
 RECORDED_KINDS = ("Node", "Pod", *RESOURCES, "Event")
 """In the order in which they are listed: an Event is about a pod that is known by then."""

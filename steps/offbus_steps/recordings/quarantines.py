@@ -102,9 +102,9 @@ def _stages(node: _Node, change: Change, moment: Moment) -> Iterator[Stage]:
         yield from _stages_of_node(node, change, moment)
     elif kind == "Pod" and change.field == EVICTED and change.to:
         yield Stage.EVICTION
-    elif kind == "ValidationRequest" and change.field == EXISTS and change.to:
+    elif kind == names.VALIDATION_KIND and change.field == EXISTS and change.to:
         yield Stage.VALIDATING
-    elif kind in names.COMPLETE_CONDITION or kind == "TerminateNode":
+    elif kind in names.COMPLETE_CONDITION or kind == names.TERMINATE:
         if change.field == EXISTS and change.to == RESPONDER:
             yield Stage.REQUESTED
         done, result = CONDITION + names.COMPLETE_CONDITION.get(kind, ""), str(change.to).partition(" ")[0]

@@ -14,7 +14,7 @@ import anyio
 
 import offbus
 from offbus.errors import CouldNotRun, UsageError, ungrouped
-from offbus_steps.nvsentinel.containers import USUAL_NAMESPACE
+from offbus_steps.nvsentinel.names import USUAL_NAMESPACE
 from offbus_steps.port import Forbidden, Objects, Ref, Silent, Unavailable
 from offbus_steps.recordings.access import RECORDED_KINDS
 from offbus_steps.recordings.fields import (

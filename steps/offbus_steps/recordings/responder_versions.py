@@ -10,19 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, containers_in
+from offbus_steps.nvsentinel.parts import Part
 from offbus_steps.nvsentinel.settings import STANDIN_NAME
 from offbus_steps.port import Objects, PortError
 from offbus_steps.recordings.views import CODE
 
 __all__ = ["responder_versions"]
 
-PARTS = frozenset(
-    {
-        *("fault-quarantine", "node-drainer", "fault-remediation", "janitor", "janitor-provider"),
-        *("platform-connectors", "health-events-analyzer", "lifecycle-manager"),
-    }
-)
-"""NVSentinel's containers."""
 MOST = 100
 
 
@@ -32,7 +26,7 @@ async def responder_versions(objects: Objects, namespace: str) -> list[str]:
         deployments = (await objects.list("Deployment", namespace=namespace)).items
     except PortError:
         return ["unknown: the Deployments cannot be listed"]
-    found = [one for one in containers_in(deployments, {}) if one.name in PARTS or one.is_standin]
+    found = [one for one in containers_in(deployments, {}) if one.name in tuple(Part) or one.is_standin]
     if found:
         named = {f"{STANDIN_NAME if one.is_standin else one.name} {_version(one.spec)}" for one in found}
         return sorted(named)[:MOST]

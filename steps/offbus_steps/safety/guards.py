@@ -15,6 +15,7 @@ from pydantic import Field
 
 from offbus.environment import Guards
 from offbus.errors import GuardRefused
+from offbus_steps.nvsentinel.names import USUAL_NAMESPACE, RecommendedAction
 
 if TYPE_CHECKING:
     from offbus_steps.port import Objects
@@ -22,14 +23,9 @@ if TYPE_CHECKING:
     from offbus_steps.watch.projections import PodProjection
     from offbus_steps.workloads.target import Target
 
-__all__ = ["SYSTEM_NAMESPACES", "ClusterGuards"]
+__all__ = ["LOCAL_NODE_IMAGE", "ClusterGuards"]
 
-SYSTEM_NAMESPACES = frozenset(
-    {"nvsentinel", "kube-system", "gpu-operator", "gmp-system", "network-operator", "skyhook"}
-)
-"""Never drained by NVSentinel (`systemNamespaces`, reference/nvsentinel.md, section 4)."""
-
-NO_ACTION = "NONE"
+NO_ACTION = RecommendedAction.NONE.name
 """Recommended for XIDs that need no remediation: they are not fatal, so the responder does nothing."""
 LOCAL_NODE_IMAGE = "offbus local node"
 """`status.nodeInfo.osImage` of a node of `local`: a folder, which nothing can reboot or reset."""
@@ -63,7 +59,7 @@ class ClusterGuards(Guards):
     )
 
     responder_namespace: str = Field(
-        default="nvsentinel",
+        default=USUAL_NAMESPACE,
         pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
         description="Where the responder is deployed. What it would do is read there alone: nobody but its owners may "
         "be able to write there, as what it says decides what the other guards let pass.",

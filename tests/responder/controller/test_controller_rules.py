@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from offbus.errors import UsageError
-from offbus_sandbox.responder.config import DrainMode, DrainPolicy, ResponderConfig, load_config
+from offbus_sandbox.responder.config import DrainPolicy, ResponderConfig, load_config
 from offbus_sandbox.responder.controller.delays import Due
 from offbus_sandbox.responder.controller.drain import next_group
+from offbus_steps.nvsentinel.drain_rules import DrainMode
 from tests.kits.virtual_time import VirtualClock
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

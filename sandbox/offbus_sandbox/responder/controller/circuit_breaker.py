@@ -7,18 +7,17 @@ memory, as there. Off by default (docs/responder.md). Must not: uncordon anythin
 """
 
 import logging
-from math import ceil
 
 import anyio
 
 from offbus_sandbox.responder import config
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.breaker_rule import TRIPPED, limit
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.port import Conflict, NotFound, Objects, Ref
 
 __all__ = ["CircuitBreaker"]
 
-TRIPPED = "TRIPPED"
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +46,7 @@ class CircuitBreaker:
         since = anyio.current_time() - self._settings.duration_s
         recent = {name for name, at in self._cordoned.items() if at > since}
         nodes = gpu_nodes((await self._objects.list("Node")).items)
-        if nodes and len(recent) >= ceil(len(nodes) * self._settings.percentage / 100):
+        if nodes and len(recent) >= limit(len(nodes), self._settings.percentage):
             self.is_halted = True
             await self._trip()
         return not self.is_halted

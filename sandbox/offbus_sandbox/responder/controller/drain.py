@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from offbus_sandbox.responder.config import DrainMode, ResponderConfig
+from offbus_sandbox.responder.config import ResponderConfig
+from offbus_steps.nvsentinel.drain_rules import DrainMode, is_left_alone
 from offbus_steps.port import Object
 
 __all__ = ["DrainGroup", "forgotten_in", "next_group"]
-
-_ORDER = (DrainMode.IMMEDIATE, DrainMode.DELETE_AFTER_TIMEOUT, DrainMode.ALLOW_COMPLETION)
-_FINISHED = ("Succeeded", "Failed")
-_MIRROR = "kubernetes.io/config.mirror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ def next_group(
     """The first group that still has pods on the node; None when it is drained."""
     here = [pod for pod in pods if pod.get("spec", {}).get("nodeName") == node]
     waited_for = [pod for pod in here if _must_leave(pod, config, now)]
-    for mode in _ORDER:
+    for mode in DrainMode:
         group = [pod for pod in waited_for if config.drain_mode(pod["metadata"]["namespace"]) is mode]
         if group:
             return DrainGroup(mode, group)
@@ -56,12 +53,7 @@ def forgotten_in(group: DrainGroup, config: ResponderConfig, now: datetime) -> f
 
 
 def _must_leave(pod: Mapping[str, Any], config: ResponderConfig, now: datetime) -> bool:
-    meta = pod["metadata"]
-    if re.search(config.system_namespaces, meta["namespace"]) or _MIRROR in (meta.get("annotations") or {}):
-        return False
-    if any(owner.get("kind") == "DaemonSet" for owner in meta.get("ownerReferences") or []):
-        return False
-    if pod.get("status", {}).get("phase") in _FINISHED:
+    if is_left_alone(pod) or re.search(config.system_namespaces, pod["metadata"]["namespace"]):
         return False
     since = _unready_since(pod)
     return since is None or since > now - timedelta(seconds=config.not_ready_timeout_s)

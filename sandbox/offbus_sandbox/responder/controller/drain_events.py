@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from offbus_sandbox.responder.condition import kube_time
 from offbus_sandbox.responder.controller.drain import DrainGroup
 from offbus_sandbox.responder.controller.node_view import NodeView
+from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.parts import Part
 from offbus_steps.port import Objects
 
 __all__ = ["DrainEvents"]
@@ -32,12 +34,12 @@ class DrainEvents:
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{node.name}.{secrets.token_hex(8)}", "namespace": "default"},
+            "metadata": {"name": f"{node.name}.{secrets.token_hex(8)}", "namespace": names.REPORTS_NAMESPACE},
             "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node.name},
             "type": "NodeDraining",
             "reason": reason,
             "message": message,
-            "source": {"component": "nvsentinel-node-drainer"},
+            "source": {"component": f"nvsentinel-{Part.NODE_DRAINER}"},
             "firstTimestamp": kube_time(now),
             "lastTimestamp": kube_time(now),
             "count": 1,

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from offbus_sandbox.responder.config import DrainMode
 from offbus_sandbox.responder.controller.drain import DrainGroup, next_group
 from offbus_sandbox.responder.controller.drain_events import DrainEvents
 from offbus_sandbox.responder.controller.node_view import NodeView
 from offbus_sandbox.responder.controller.part import NOW, Part
 from offbus_sandbox.responder.controller.quarantine import state_patch
 from offbus_sandbox.responder.datastore import DRAINED, Document, Eviction, Quarantine
+from offbus_steps.nvsentinel.drain_rules import DrainMode
 from offbus_steps.nvsentinel.names import NodeState
 from offbus_steps.port import Conflict, NotFound, Ref, TooManyDisruptions
 

@@ -30,8 +30,6 @@ __all__ = [
 _REASON_LENGTH = 55
 """NVSentinel cuts the reason so that "-removed" still fits into a label value of 63 characters."""
 _NOT_IN_LABEL = re.compile(r"[^a-zA-Z0-9_.-]")
-_LABEL_TIME = "%Y-%m-%dT%H-%M-%SZ"
-"""A time as a valid label value."""
 _KEEP: Any = object()
 """A field that a patch leaves as it is."""
 
@@ -118,7 +116,7 @@ def _cordon_labels(now: datetime) -> dict[str, str | None]:
     return {
         names.CORDON_BY: names.SERVICE,
         names.CORDON_REASON: _NOT_IN_LABEL.sub("-", names.RULESET),
-        names.CORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
+        names.CORDON_TIMESTAMP: now.strftime(names.LABEL_TIME),
         names.UNCORDON_BY: None,
         names.UNCORDON_REASON: None,
         names.UNCORDON_TIMESTAMP: None,
@@ -131,7 +129,7 @@ def uncordon_labels(now: datetime, reason: str) -> dict[str, str | None]:
         **dict.fromkeys(_CORDON_LABELS),
         names.UNCORDON_BY: names.SERVICE,
         names.UNCORDON_REASON: reason,
-        names.UNCORDON_TIMESTAMP: now.strftime(_LABEL_TIME),
+        names.UNCORDON_TIMESTAMP: now.strftime(names.LABEL_TIME),
     }
 
 

@@ -37,11 +37,11 @@ class Remediation:
 def remediation(node: NodeView, event: HealthEvent, reset_by: str) -> Remediation | None:
     """What the event requires; None when nothing is mapped to its action."""
     action = event.recommendedAction
-    if action in _REBOOTS or (action is RecommendedAction.COMPONENT_RESET and reset_by == "RebootNode"):
-        return Remediation(RESTART_GROUP, action, _object("RebootNode", node, event, {"force": False}))
+    if action in _REBOOTS or (action is RecommendedAction.COMPONENT_RESET and reset_by == names.REBOOT):
+        return Remediation(RESTART_GROUP, action, _object(names.REBOOT, node, event, {"force": False}))
     uuid = next((one.entityValue for one in event.entitiesImpacted if one.entityType == "GPU_UUID"), "")
     if action is RecommendedAction.COMPONENT_RESET and uuid:
-        made = _object("GPUReset", node, event, {"selector": {"uuids": [uuid]}})
+        made = _object(names.RESET, node, event, {"selector": {"uuids": [uuid]}})
         return Remediation(f"reset-{uuid}", action, made)
     return None
 

@@ -14,12 +14,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from offbus_agent.metadata import METADATA
 from offbus_steps.nvsentinel.cause import normalise_pci
 
 __all__ = ["Gpu", "Metadata", "MetadataFile"]
-
-PATH = "var/lib/nvsentinel/gpu_metadata.json"
-"""Below the node's root (NVSentinel chart value `global.metadataPath`)."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ class MetadataFile:
     """The file below a node's root, as it was at the start."""
 
     def __init__(self, root: Path) -> None:
-        self._path = root / PATH
+        self._path = root / METADATA
         self._read = self._load(logging.WARNING)
 
     def current(self) -> Metadata:

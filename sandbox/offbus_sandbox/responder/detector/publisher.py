@@ -26,7 +26,6 @@ from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 
 __all__ = ["Publisher"]
 
-EVENT_NAMESPACE = "default"
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 5.0
 _log = logging.getLogger(__name__)
@@ -86,10 +85,10 @@ class Publisher:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{self._node.name}.{digest}", "namespace": EVENT_NAMESPACE},
+            "metadata": {"name": f"{self._node.name}.{digest}", "namespace": names.REPORTS_NAMESPACE},
             "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": self._node.name},
             "type": event.checkName,
-            "reason": f"{event.checkName}IsNotHealthy",
+            "reason": f"{event.checkName}{names.UNHEALTHY_SUFFIX}",
             "message": entry_text(event),
             "source": {"component": names.AGENT, "host": self._node.name},
             "firstTimestamp": now,

@@ -97,7 +97,7 @@ class Janitor:
         kind, spec = resource["kind"], resource["spec"]
         status, message = "True", "simulated by the stand-in responder"
         try:
-            if kind == "RebootNode":
+            if kind == names.REBOOT:
                 self._repair.reboot(spec["nodeName"])
             else:
                 self._repair.reset(spec["nodeName"], spec["selector"]["uuids"])
