@@ -25,14 +25,13 @@ import anyio
 from benchmarks.fleet_cluster import Fleet, served
 from benchmarks.fleet_report import BUDGETS, Share, results
 from benchmarks.fleet_watchers import POLL_S, Watcher, cpu_percent, ended, standing, watchers_of
+from offbus.exits import Exit
 from offbus_steps.kubernetes.port import open_port
 from offbus_steps.kubernetes.rest.connection import Login
 from tests.kits.kubernetes.lone_server import LoneServer
 
 CHURNED = 0.9
 """As much of the churn that was asked for has to have happened."""
-INTERRUPTED = 130
-"""How a drill ends that was stopped and left nothing (docs/exit-codes.md)."""
 
 
 def main() -> None:
@@ -50,9 +49,9 @@ def main() -> None:
 def complaints(found: dict[str, Any], changes: int) -> Iterator[str]:
     """What was over budget, or measured under less than what was asked for."""
     for name in {"runner", "beside"} & set(found):
-        if found[name]["exit_status"] != INTERRUPTED:
+        if found[name]["exit_status"] != Exit.INTERRUPTED:
             yield (
-                f"the drill of {name} ended with {found[name]['exit_status']}, not {INTERRUPTED}: it was stopped, "
+                f"the drill of {name} ended with {found[name]['exit_status']}, not {Exit.INTERRUPTED}: it was stopped, "
                 "and leaves nothing"
             )
     runner = found["runner"]

@@ -6,15 +6,14 @@ may come while the engine's modules are still being imported.
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from offbus import entrypoint
 from offbus.exits import PRECEDENCE, Exit
 from offbus_agent import __main__ as agent
+from tests.kits import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("engine/offbus", "steps/offbus_steps", "agent/offbus_agent", "sandbox/offbus_sandbox")
 EXITS = {"exit", "_exit", "SystemExit", "Exit"}
 
@@ -36,8 +35,8 @@ def numbers(tree: ast.Module) -> Iterator[int]:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_module_has_a_status_of_its_own(package: str) -> None:
     found = [
-        f"{path.relative_to(ROOT)}:{line}"
-        for path in sorted((ROOT / package).rglob("*.py"))
+        f"{path.relative_to(REPOSITORY)}:{line}"
+        for path in sorted((REPOSITORY / package).rglob("*.py"))
         for line in numbers(ast.parse(path.read_text()))
     ]
     assert found == []
@@ -50,4 +49,4 @@ def test_the_numbers_that_cannot_be_imported_are_the_same() -> None:
 
 def test_the_documents_have_the_precedence() -> None:
     listed = ", ".join(str(one.value) for one in PRECEDENCE if one not in (Exit.INVALID, Exit.PASSED))
-    assert f"the first of **{listed}** wins" in (ROOT / "docs/exit-codes.md").read_text()
+    assert f"the first of **{listed}** wins" in (REPOSITORY / "docs/exit-codes.md").read_text()

@@ -14,6 +14,7 @@ import click
 
 from offbus import __version__
 from offbus.cli.output import open_outputs, say
+from offbus.exits import Exit
 from offbus.plugins import COMMANDS, installed
 
 __all__ = ["cli", "main"]
@@ -115,18 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         problem.show(text)
         for line in text.getvalue().rstrip("\n").split("\n"):
             say(line, err=True)
-        code = 2
+        code = Exit.INVALID
     except (KeyboardInterrupt, click.Abort):
         click.echo("offbus: interrupted before anything was changed", err=True)
-        code = 130
+        code = Exit.INTERRUPTED
     except Exception as error:  # noqa: BLE001  the outermost level: one message, never a traceback
         from offbus.cli.problems import print_error
 
         code = print_error(error)
     code = int(code or 0)
     if why := lost():
-        from offbus.exits import Exit
-
         click.echo(f"offbus: standard output cannot be written: {why}", err=True)
         code = code or Exit.COULD_NOT_RUN
     sys.exit(code)

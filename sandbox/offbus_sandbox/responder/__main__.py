@@ -17,6 +17,7 @@ from pathlib import Path
 import anyio
 
 from offbus.errors import UsageError
+from offbus.exits import Exit
 from offbus_sandbox.responder.config import JanitorMode, ResponderConfig, load_config
 from offbus_sandbox.responder.connect import connect
 from offbus_steps.port import Port
@@ -35,9 +36,9 @@ def main(argv: list[str] | None = None) -> int:
         config = load_config(args.config)
     except UsageError as err:
         print(f"offbus responder: {err}", file=sys.stderr)
-        return 2
+        return Exit.INVALID
     anyio.run(_until_asked_to_stop, args, config)
-    return 0
+    return Exit.PASSED
 
 
 async def _until_asked_to_stop(args: argparse.Namespace, config: ResponderConfig) -> None:

@@ -24,7 +24,9 @@ def main() -> None:
     args = parser.parse_args()
     starter = os.getpid()
     if os.fork():
-        os._exit(0)  # the starter waits for this process; nothing is set up yet that needs cleaning up
+        os._exit(
+            Exit.PASSED
+        )  # the starter waits for this process; nothing is set up yet that needs cleaning up
     try:
         run(args.dir, args.ready_fd, starter)
     except OffbusError as err:

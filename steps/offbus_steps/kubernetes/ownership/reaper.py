@@ -30,6 +30,7 @@ import anyio
 import structlog
 
 from offbus.errors import CouldNotRun, OffbusError, TakenOver
+from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
 from offbus.recovery.import_run import bring_here
 from offbus.recovery.recover import recover
@@ -135,8 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         anyio.run(_serve, options, args.scratch)
     except CouldNotRun as err:
         structlog.get_logger().error("cannot start", why=str(err))
-        return 3
-    return 0
+        return Exit.COULD_NOT_RUN
+    return Exit.PASSED
 
 
 async def _serve(options: KubernetesOptions, scratch: Path | None) -> None:

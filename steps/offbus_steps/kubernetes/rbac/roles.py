@@ -8,6 +8,7 @@ import sys
 
 import yaml
 
+from offbus.exits import Exit
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from offbus_steps.kubernetes.rbac.reaper import REAPER, reaper_rights
 from offbus_steps.kubernetes.rbac.rights import roles
@@ -34,9 +35,9 @@ def main(argv: list[str] | None = None) -> int:
             f"usage: python -m offbus_steps.kubernetes.rbac.roles {'|'.join(WHOSE)} [--installed]",
             file=sys.stderr,
         )
-        return 2
+        return Exit.INVALID
     sys.stdout.write(rendered(asked[0], "" if everybodys else OURS))
-    return 0
+    return Exit.PASSED
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import structlog
 import uvicorn
 
 from offbus.errors import CouldNotRun
+from offbus.exits import Exit
 from offbus_agent.http.connections import AT_ONCE, bounded, protocol
 from offbus_agent.http.listen import ListenError, listen_tcp
 from offbus_agent.http.uvicorn_server import OwnSignals
@@ -130,8 +131,8 @@ def main(argv: list[str] | None = None) -> int:
             asyncio.run(_serve(_Server(identity), sock))
     except (CouldNotRun, ListenError, PortError) as err:
         structlog.get_logger().error("cannot serve", why=str(err))
-        return 3
-    return 0
+        return Exit.COULD_NOT_RUN
+    return Exit.PASSED
 
 
 async def _publish(args: argparse.Namespace, certificate: str) -> None:
