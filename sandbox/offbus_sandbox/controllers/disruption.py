@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 
 from offbus_sandbox.controllers.controller import Controller
 from offbus_sandbox.controllers.replicaset import is_active
-from offbus_sandbox.controllers.rollout import share
 from offbus_sandbox.store.conditions import condition, with_condition
 from offbus_sandbox.store.history import Change
 from offbus_sandbox.store.owners import controller_of
@@ -12,6 +11,7 @@ from offbus_sandbox.store.store import Store
 from offbus_steps.port import Conflict, Object, Ref, TooManyDisruptions
 from offbus_steps.workloads.labels import labels_of, selects
 from offbus_steps.workloads.pods import is_ready
+from offbus_steps.workloads.quantity import share
 
 __all__ = ["Budgets", "evict"]
 

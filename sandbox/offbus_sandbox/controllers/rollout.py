@@ -4,14 +4,13 @@ Guarantees: never more than replicas + surge pods; never fewer than replicas - u
 are zero, unavailable becomes one, as the API's defaults do.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Limits", "next_new", "next_old", "share"]
+from offbus_steps.workloads.quantity import share
 
-DEFAULT = "25%"
+__all__ = ["Limits", "next_new", "next_old"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +29,6 @@ class Limits:
         surge = share(rolling.get("maxSurge"), replicas, up=True)
         unavailable = share(rolling.get("maxUnavailable"), replicas, up=False)
         return cls(surge, unavailable if surge or unavailable else 1)
-
-
-def share(value: Any, replicas: int, *, up: bool) -> int:
-    """A count, or a percentage of the replicas (25 % when absent), rounded. Raises ValueError for anything else."""
-    value = DEFAULT if value is None else value
-    if isinstance(value, str) and value.endswith("%"):
-        part = replicas * int(value[:-1]) / 100
-        return math.ceil(part) if up else math.floor(part)
-    return int(value)
 
 
 def next_new(replicas: int, limits: Limits, *, new: int, old: int) -> int:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from offbus.errors import StepError
-from offbus_steps.workloads.base import Part, Workload, counts_agree, share
+from offbus_steps.workloads.base import Part, Workload, counts_agree
 from offbus_steps.workloads.labels import Expression, expression_of
-from offbus_steps.workloads.quantity import count
+from offbus_steps.workloads.quantity import count, share
 
 __all__ = ["Deployment", "StatefulSet"]
 
@@ -52,7 +52,7 @@ class Deployment(_Plain):
         if strategy.get("type") == "Recreate":
             return 0
         rolling = strategy.get("rollingUpdate") or {}
-        return 0 if share(rolling, "maxUnavailable", "25%", self.desired) else min(1, self.desired)
+        return 0 if share(rolling.get("maxUnavailable"), self.desired) else min(1, self.desired)
 
     @property
     def not_rolling(self) -> str:

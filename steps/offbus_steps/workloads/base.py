@@ -13,7 +13,7 @@ from offbus_steps.workloads.gpus import gpus_of
 from offbus_steps.workloads.labels import Expression
 from offbus_steps.workloads.quantity import count
 
-__all__ = ["Main", "Part", "Template", "Workload", "counts_agree", "share"]
+__all__ = ["Main", "Part", "Template", "Workload", "counts_agree"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +195,3 @@ class Workload(ABC):
 def counts_agree(status: Mapping[str, Any], wanted: int) -> bool:
     """Whether exactly the wanted replicas exist, updated and ready."""
     return {count(status, key, 0) for key in ("replicas", "updatedReplicas", "readyReplicas")} == {wanted}
-
-
-def share(rolling: Mapping[str, Any], key: str, default: str | int, of: int) -> int:
-    """Kubernetes' IntOrString for maxUnavailable: a number, or a percentage that is rounded down."""
-    text = str(default if rolling.get(key) is None else rolling[key])
-    return int(text[:-1]) * of // 100 if text.endswith("%") else int(text)

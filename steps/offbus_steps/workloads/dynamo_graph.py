@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from offbus.errors import StepError
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.base import Main, Part, Workload, share
+from offbus_steps.workloads.base import Main, Part, Workload
 from offbus_steps.workloads.fields import Segment
-from offbus_steps.workloads.quantity import count
+from offbus_steps.workloads.quantity import count, share
 
 __all__ = ["COMPONENT_LABEL", "COMPONENT_TYPE_LABEL", "GRAPH_LABEL", "Graph"]
 
@@ -171,7 +171,7 @@ class Graph(Workload):
         grouped = {name for name, one in known.items() if one.get("componentKind") in WITHOUT_SURGE}
         allowed = self.obj["metadata"].get("annotations") or {}
         parts = (one for one in self._components() if one.name not in grouped and any(one.part().templates()))
-        return sum(1 for one in parts if not share(allowed, UNAVAILABLE, "25%", one.pods))
+        return sum(1 for one in parts if not share(allowed.get(UNAVAILABLE), one.pods))
 
     @property
     def not_rolling(self) -> str:

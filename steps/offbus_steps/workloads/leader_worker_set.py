@@ -7,8 +7,8 @@ distinguishes pods: 0 is the leader. A rollout replaces whole groups.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from offbus_steps.workloads.base import Part, Workload, counts_agree, share
-from offbus_steps.workloads.quantity import count
+from offbus_steps.workloads.base import Part, Workload, counts_agree
+from offbus_steps.workloads.quantity import count, share
 
 __all__ = ["LeaderWorkerSet"]
 
@@ -65,7 +65,7 @@ class LeaderWorkerSet(Workload):
 
     def surge(self) -> int:
         rolling = (self.obj["spec"].get("rolloutStrategy") or {}).get("rollingUpdateConfiguration") or {}
-        if share(rolling, "maxUnavailable", 1, self._groups) or not self._groups:
+        if share(rolling.get("maxUnavailable"), self._groups, default=1) or not self._groups:
             return 0
         return sum(1 for one in self.gpu_templates() for _ in range(one.replicas // self._groups))
 

@@ -14,7 +14,10 @@ from functools import lru_cache
 from math import ceil
 from typing import Any
 
-__all__ = ["count", "quantity", "whole"]
+__all__ = ["SHARE", "count", "quantity", "share", "whole"]
+
+SHARE = "25%"
+"""What a Deployment's maxSurge and maxUnavailable are where nothing is written (apps/v1 RollingUpdateDeployment)."""
 
 _FORM = re.compile(
     r"(?P<sign>[+-]?)(?P<whole>[0-9]{0,60})(?:\.(?P<part>[0-9]{0,60}))?"
@@ -66,3 +69,16 @@ def count(fields: Mapping[str, Any], key: str, default: int) -> int:
     """A field of pods or replicas: null, as `replicas:` without a value gives it, is absent. May raise ValueError."""
     value = fields.get(key)
     return default if value is None else int(value)
+
+
+def share(value: Any, of: int, *, up: bool = False, default: str | int = SHARE) -> int:
+    """Kubernetes' IntOrString: a number, or a percentage of `of`, rounded down or up. May raise ValueError.
+
+    Rounded as GetScaledValueFromIntOrPercent does (k8s.io/apimachinery, pkg/util/intstr): down for maxUnavailable of a
+    rolling update, up for its maxSurge and for disruption budgets.
+    """
+    text = str(default if value is None else value)
+    if not text.endswith("%"):
+        return int(text)
+    part = int(text[:-1]) * of
+    return -(-part // 100) if up else part // 100

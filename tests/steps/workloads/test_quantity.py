@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus_steps.workloads.quantity import quantity, whole
+from offbus_steps.workloads.quantity import quantity, share, whole
 
 DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
@@ -120,3 +120,19 @@ def test_whole_amounts_are_whole() -> None:
     for one in ("1500m", 0.5, "0.1", -1):
         with pytest.raises(ValueError, match="not a whole number"):
             whole(one)
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "down", "up"),
+    [
+        (2, 8, 2, 2),
+        ("2", 8, 2, 2),
+        ("25%", 8, 2, 2),
+        ("25%", 3, 0, 1),
+        (None, 5, 1, 2),
+        ("0%", 9, 0, 0),
+        ("100%", 7, 7, 7),
+    ],
+)
+def test_a_share_is_a_number_or_a_rounded_percentage(value: object, of: int, down: int, up: int) -> None:
+    assert (share(value, of), share(value, of, up=True)) == (down, up)
