@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 
-__all__ = ["COMPARED", "closest"]
+__all__ = ["COMPARED", "closest", "did_you_mean"]
 
 COMPARED = 300
 """Names that a wrong one is compared with: among more, comparing costs more than a suggestion helps."""
@@ -13,6 +13,12 @@ COMPARED = 300
 def closest(word: str, allowed: Iterable[str]) -> str | None:
     """The one of `allowed` that was probably meant, if one is near. Looks at the first few hundred only."""
     return _closest(word, tuple(islice(allowed, COMPARED)))
+
+
+def did_you_mean(word: str, allowed: Iterable[str], otherwise: str) -> str:
+    """A hint: the near one of `allowed`, else what is said otherwise."""
+    near = closest(word, allowed)
+    return f"did you mean {near!r}?" if near else otherwise
 
 
 @lru_cache(maxsize=1000)

@@ -9,7 +9,7 @@ from offbus.cli.output import say
 from offbus.durations import parse_duration
 from offbus.errors import UsageError
 from offbus.exits import Exit
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import did_you_mean
 from offbus.printable import printable_json
 from offbus_steps.nvsentinel.course import COURSES, Course
 from offbus_steps.recordings.compare import compare
@@ -47,7 +47,6 @@ def seconds_of(option: str, text: str) -> float:
 def _course(name: str) -> Course:
     found = COURSES.get(name)
     if found is None:
-        near = closest(name, COURSES)
-        hint = f"did you mean {near!r}?" if near else f"known: {', '.join(COURSES)}"
+        hint = did_you_mean(name, COURSES, f"known: {', '.join(COURSES)}")
         raise UsageError(f"there is no profile {name!r}", hint=hint)
     return found

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from offbus.errors import UsageError
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import did_you_mean
 from offbus.language.explain import Explanation, ParamExplanation, explain
 from offbus.plugins import STEPS, PluginError, Registry, installed
 
@@ -45,10 +45,9 @@ def explain_one(name: str, form: str, registry: Registry | None = None) -> str:
     known = registry if registry is not None else installed()
     plugin = known.plugin(STEPS, name)
     if plugin is None:
-        near = closest(name, known.names(STEPS))
         raise UsageError(
             f"there is no step type {name!r}",
-            hint=f"did you mean {near!r}?" if near else "`offbus steps` lists them",
+            hint=did_you_mean(name, known.names(STEPS), "`offbus steps` lists them"),
         )
     explanation = explain(known.step_type(name), plugin)
     if form == "json":

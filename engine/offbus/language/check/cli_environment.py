@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 
 from offbus.environment import EnvironmentType
 from offbus.errors import UsageError
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import did_you_mean
 from offbus.language import shape
 from offbus.language.syntax import scalars
 from offbus.plugins import ENVIRONMENTS, Registry
@@ -20,8 +20,7 @@ def named_options(
     """The environment's type and its options. Raises UsageError naming what is wrong."""
     names = registry.names(ENVIRONMENTS)
     if name not in names:
-        near = closest(name, names)
-        hint = f"did you mean {near!r}?" if near else f"installed: {', '.join(names) or 'none'}"
+        hint = did_you_mean(name, names, f"installed: {', '.join(names) or 'none'}")
         raise UsageError(f"there is no environment {name!r}", hint=hint)
     kind = registry.environment_type(name)
     for given in (dict(sets), {key: scalars.resolve_or_text(text) for key, text in sets.items()}):
