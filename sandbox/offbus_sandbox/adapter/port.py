@@ -17,6 +17,7 @@ from offbus_sandbox.adapter.unix_http import http_client, unix_transport
 from offbus_sandbox.adapter.wire import AGENT_PATH, CONTROL_PATH, REFUSED
 from offbus_sandbox.layout import Layout
 from offbus_steps.port import Agents, NotFound, Objects, Port, Reply, Traffic, Unavailable
+from offbus_steps.workloads.shim_mounts import in_local
 
 __all__ = ["LocalPort"]
 
@@ -56,7 +57,7 @@ class LocalPort(Port):
 
     def host_path(self, path: str, sub: str) -> str:
         """See `offbus_steps.port.Port.host_path`."""
-        return f"$(OFFBUS_NODE_ROOT){path}" + (f"/{sub}" if sub else "")
+        return in_local(path, sub)
 
     async def sandbox(self) -> dict[str, Any]:
         """The supervisor's own status. Raises Unavailable."""

@@ -11,6 +11,7 @@ from offbus_steps.agents.client import AgentRefused
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.port import Object, Unavailable
 from offbus_steps.workloads import gpus, pods
+from offbus_steps.workloads.shim_mounts import PRELOAD
 
 __all__ = ["image_preloads"]
 
@@ -20,9 +21,7 @@ async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, s
     found: dict[str, str] = {}
     for pod in running:
         wanted = [
-            one["name"]
-            for _, one in gpus.gpu_containers(pod["spec"])
-            if not pods.env_value(one, "LD_PRELOAD")
+            one["name"] for _, one in gpus.gpu_containers(pod["spec"]) if not pods.env_value(one, PRELOAD)
         ]
         if not wanted or not pod["spec"].get("nodeName"):
             continue  # a pod without a node has no process yet

@@ -16,7 +16,7 @@ from offbus_steps.port import Object
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.workloads.gpus import WHOLE_GPUS
-from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
+from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, PRELOAD, VOLUMES, variables
 from offbus_steps.workloads.target import Target
 
 __all__ = ["CONDITIONS", "RULE", "binding_of", "meta_of", "policy_of", "selectors_of"]
@@ -42,8 +42,8 @@ CONDITIONS = [
 ]
 """Which pods are changed: offbus_steps.workloads.shim_pod.needs_shim in CEL."""
 OWN = (
-    'has(c.env) && c.env.exists(e, e.name == "LD_PRELOAD" && has(e.value) && e.value != "") '
-    '? c.env.filter(e, e.name == "LD_PRELOAD")[0].value : '
+    f'has(c.env) && c.env.exists(e, e.name == "{PRELOAD}" && has(e.value) && e.value != "") '
+    f'? c.env.filter(e, e.name == "{PRELOAD}")[0].value : '
     '(c.name in variables.images ? variables.images[c.name] : "")'
 )
 """The LD_PRELOAD that the container would have: from its spec, else from its image."""
@@ -70,7 +70,7 @@ def _changed(host_path: Callable[[str, str], str]) -> str:
     name: c.name,
     volumeMounts: [{mounts}],
     env: [
-      {made}.env{{name: "LD_PRELOAD", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
+      {made}.env{{name: "{PRELOAD}", value: variables.library + (({OWN}) == "" ? "" : ":" + ({OWN}))}},
       {env}
     ]}})"""
     return f"""

@@ -16,6 +16,7 @@ from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Main, Part, Workload
 from offbus_steps.workloads.fields import Segment
 from offbus_steps.workloads.quantity import count, share
+from offbus_steps.workloads.shim_mounts import PRELOAD
 
 __all__ = ["COMPONENT_LABEL", "COMPONENT_TYPE_LABEL", "GRAPH_LABEL", "Graph"]
 
@@ -100,7 +101,7 @@ class _Alpha(_Component):
     def location(self) -> tuple[tuple[Segment, ...], Main]:
         at: tuple[Segment, ...] = ("spec", "services", self.name)
         pod: tuple[Segment, ...] = (*at, "extraPodSpec")
-        in_service = any(one.get("name") == "LD_PRELOAD" for one in self.body.get("envs") or ())
+        in_service = any(one.get("name") == PRELOAD for one in self.body.get("envs") or ())
         return pod, Main(
             MAIN,
             inherited=(("spec", "envs"),),

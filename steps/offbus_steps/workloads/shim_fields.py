@@ -14,15 +14,22 @@ from offbus_steps.port import Object
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Template, Workload
 from offbus_steps.workloads.fields import MISSING, Field, Segment, plan, read
-from offbus_steps.workloads.shim_mounts import FOLDER, LIBRARY, MOUNTS, VOLUMES, variables
+from offbus_steps.workloads.shim_mounts import (
+    FOLDER,
+    LIBRARY,
+    LOCAL,
+    MOUNTS,
+    PRELOAD,
+    VOLUMES,
+    in_local,
+    preload,
+    variables,
+)
 
 __all__ = ["is_loaded_with", "is_prepared", "is_shim_field", "loads_shim", "preload_fields"]
 
-PRELOAD = "LD_PRELOAD"
 ENV_LISTS = ("env", "envs")
 """Lists of environment variables: of a container, and of a service of a graph."""
-LOCAL = "$(OFFBUS_NODE_ROOT)"
-"""What a path on the node begins with in a container of `local` (offbus_steps.port.Port.host_path)."""
 
 
 def preload_fields(
@@ -47,7 +54,7 @@ def preload_fields(
 
 def is_loaded_with(container: Mapping[str, Any]) -> bool:
     """Whether a container's environment loads the shim."""
-    return LIBRARY in (pods.env_value(container, "LD_PRELOAD") or "")
+    return LIBRARY in (pods.env_value(container, PRELOAD) or "")
 
 
 def loads_shim(spec: Mapping[str, Any]) -> bool:
@@ -58,7 +65,7 @@ def loads_shim(spec: Mapping[str, Any]) -> bool:
 
 def is_prepared(workload: Workload) -> bool:
     """Whether the spec loads the shim."""
-    entries = (read(workload.obj, (*one.env, ("name", "LD_PRELOAD"))) for one in workload.gpu_templates())
+    entries = (read(workload.obj, (*one.env, ("name", PRELOAD))) for one in workload.gpu_templates())
     return any(LIBRARY in str(one.get("value") or "") for one in entries if one is not MISSING)
 
 
@@ -96,16 +103,12 @@ def _values() -> Iterator[tuple[tuple[Segment, Segment], Any]]:
         yield ("volumes", ("name", one["name"])), one
     for one in (*MOUNTS, {"name": "offbus", "mountPath": FOLDER}):
         yield ("volumeMounts", ("mountPath", one["mountPath"])), one
-    for found in (variables(lambda path, _: path), variables(_in_local)):
+    for found in (variables(lambda path, _: path), variables(in_local)):
         for one, env in product(found, ENV_LISTS):
             yield (env, ("name", one["name"])), one
     for prefix, env in product(("", LOCAL), ENV_LISTS):
         page = {"name": "OFFBUS_PAGE_DIR", "value": prefix + FOLDER}
         yield (env, ("name", page["name"])), page
-
-
-def _in_local(path: str, sub: str) -> str:
-    return LOCAL + path + (f"/{sub}" if sub else "")
 
 
 def _fields(
@@ -116,10 +119,9 @@ def _fields(
     images: Mapping[str, str],
 ) -> list[Field]:
     chained = _chain(workload, template, running) or _of_image(template, running, images)
-    library = host_path(LIBRARY, "") + (f":{chained}" if chained else "")
     wanted: list[tuple[tuple[Any, ...], Any]] = [
         ((*template.env, ("name", one["name"])), one)
-        for one in ({"name": PRELOAD, "value": library}, *variables(host_path))
+        for one in (preload(host_path, chained), *variables(host_path))
     ]
     wanted += [((*template.volumes, ("name", one["name"])), one) for one in VOLUMES]
     wanted += [((*template.mounts, ("mountPath", one["mountPath"])), one) for one in MOUNTS]
@@ -175,7 +177,7 @@ def _running_values(workload: Workload, template: Template, pod: Object) -> set[
     # an operator may run the template's container several times over, under names of its own
     own = [one for one in every if one["name"] == template.container]
     own = own or [one for _, one in gpus.gpu_containers(pod["spec"])] or every
-    entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == "LD_PRELOAD")
+    entries = (entry for one in own for entry in one.get("env") or () if entry["name"] == PRELOAD)
     return {_value(workload, template, entry) for entry in entries}
 
 

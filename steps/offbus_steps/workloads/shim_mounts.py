@@ -8,10 +8,13 @@ can write into another's, replace the library or damage the page. Pure.
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["FOLDER", "LIBRARY", "MOUNTS", "VOLUMES", "variables"]
+__all__ = ["FOLDER", "LIBRARY", "LOCAL", "MOUNTS", "PRELOAD", "VOLUMES", "in_local", "preload", "variables"]
 
 FOLDER = "/run/offbus"
 LIBRARY = f"{FOLDER}/lib/liboffbus.so"
+PRELOAD = "LD_PRELOAD"
+LOCAL = "$(OFFBUS_NODE_ROOT)"
+"""What a path on the node begins with in a container of `local`."""
 _PAGE, _LIB, _EVENTS = f"{FOLDER}/page", f"{FOLDER}/lib", f"{FOLDER}/events"
 _OWN = "$(OFFBUS_POD_UID)"
 """The pod's part of the folder of events."""
@@ -25,6 +28,16 @@ MOUNTS: tuple[dict[str, Any], ...] = (
     {"name": "offbus-lib", "mountPath": _LIB, "readOnly": True},
     {"name": "offbus-events", "mountPath": _EVENTS, "subPathExpr": _OWN},
 )
+
+
+def in_local(path: str, sub: str) -> str:
+    """`offbus_steps.port.Port.host_path` of `local`; undos know by it what may have been set there."""
+    return LOCAL + path + (f"/{sub}" if sub else "")
+
+
+def preload(host_path: Callable[[str, str], str], own: str) -> dict[str, Any]:
+    """The entry LD_PRELOAD of `env`: the shim, and behind it what the container would have of its own ("" for none)."""
+    return {"name": PRELOAD, "value": host_path(LIBRARY, "") + (f":{own}" if own else "")}
 
 
 def variables(host_path: Callable[[str, str], str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from offbus_steps.port import Object
 from offbus_steps.workloads import gpus, pods
-from offbus_steps.workloads.shim_mounts import LIBRARY, MOUNTS, VOLUMES, variables
+from offbus_steps.workloads.shim_mounts import MOUNTS, PRELOAD, VOLUMES, preload, variables
 
 __all__ = ["Loading", "needs_shim"]
 
@@ -22,7 +22,7 @@ def needs_shim(spec: Mapping[str, Any]) -> bool:
     ours = {one["name"] for one in VOLUMES}
     has_volume = any(one.get("name") in ours for one in spec.get("volumes") or ())
     by_reference = any(
-        one["name"] == "LD_PRELOAD" and "valueFrom" in one
+        one["name"] == PRELOAD and "valueFrom" in one
         for container in pods.containers(spec)
         for one in container.get("env") or ()
     )
@@ -49,10 +49,9 @@ class Loading:
         return {**pod, "spec": {**spec, **lists, "volumes": volumes}}
 
     def _container(self, container: Mapping[str, Any]) -> dict[str, Any]:
-        own = pods.env_value(container, "LD_PRELOAD") or self.images.get(container["name"], "")
-        library = self.host_path(LIBRARY, "") + (f":{own}" if own else "")
+        own = pods.env_value(container, PRELOAD) or self.images.get(container["name"], "")
         env = list(container.get("env") or ())
-        for entry in ({"name": "LD_PRELOAD", "value": library}, *variables(self.host_path)):
+        for entry in (preload(self.host_path, own), *variables(self.host_path)):
             if any(one["name"] == entry["name"] for one in env):
                 # at its old position: others may refer to it by $(NAME)
                 env = [entry if one["name"] == entry["name"] else one for one in env]
