@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.project.project_venv import EXAMPLE, REPOSITORY, make_venv, pip_install
+from tests.kits.project.project_venv import DATABASE, EXAMPLE, REPOSITORY, make_venv, pip_install
 
 
 @pytest.fixture(scope="session")
@@ -16,14 +16,14 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def example_venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the example package installed, in which this one's packages (offbus among them) are seen.
+    """An environment with the example packages installed, in which this one's packages (offbus among them) are seen.
 
-    Only the example is installed anew: that needs no network and takes seconds.
+    Only the examples are installed anew: that needs no network and takes seconds.
     """
     folder = tmp_path_factory.mktemp("example") / "venv"
     make_venv(folder)
     ours = sysconfig.get_path("purelib")
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
     (site / "ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
-    pip_install(folder, ["--no-deps", "--no-build-isolation", "--no-index", str(EXAMPLE)])
+    pip_install(folder, ["--no-deps", "--no-build-isolation", "--no-index", str(EXAMPLE), str(DATABASE)])
     return folder

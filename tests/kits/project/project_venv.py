@@ -8,10 +8,12 @@ from pathlib import Path
 
 from tests.kits import REPOSITORY
 
-__all__ = ["EXAMPLE", "REPOSITORY", "Venv", "make_venv", "pip_install"]
+__all__ = ["DATABASE", "EXAMPLE", "REPOSITORY", "Venv", "make_venv", "pip_install"]
 
 EXAMPLE = REPOSITORY / "tests" / "project" / "example_plugin"
 """The package of docs/extend.md."""
+DATABASE = REPOSITORY / "tests" / "project" / "example_database"
+"""A package about something else, with words of its own."""
 
 
 def plain_environment(state: Path, bin_folder: Path) -> dict[str, str]:
