@@ -62,8 +62,10 @@ def step_page(step: Explanation) -> str:
         outputs(step.outputs).rstrip(),
     ]
     if step.metrics:
-        rows = [(f"`metrics.{name}`", kind) for name, kind in sorted(step.metrics.items())]
-        parts += ["## Metrics", table(["name", "type"], rows).rstrip()]
+        rows = [
+            (f"`metrics.{name}`", kind, step.meanings[name]) for name, kind in sorted(step.metrics.items())
+        ]
+        parts += ["## Metrics", table(["name", "type", "what it measures"], rows).rstrip()]
     return "\n\n".join(parts) + "\n"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from offbus.declared import Lane
 from offbus.journal.events import Event
 from offbus.recorder import Recorder
 
@@ -123,12 +124,12 @@ class Environment(Protocol):
     """
 
     async def fingerprint(self) -> dict[str, Any]:
-        """Everything that a run may touch, flat: "Node/node-1 spec.unschedulable" -> JSON value.
+        """Everything that a run may touch, flat: "File/a.txt sha256" -> JSON value.
 
-        A name that ends with `[]` holds many of one kind ("Node/node-1 metadata.labels[]" -> {"team": "a"}): in a large
-        environment that takes half of the memory. Differences are reported one by one, as `…metadata.labels[team]`.
+        A name that ends with `[]` holds many of one kind ("Table/orders labels[]" -> {"team": "a"}): in a large
+        environment that takes half of the memory. Differences are reported one by one, as `…labels[team]`.
         Taken before the first step and after the last undo; a difference that no undo reported is residue.
-        Names that the platform makes up (pods, uids, resource versions) do not occur in it.
+        Names that the platform makes up (uids, versions) do not occur in it.
         """
 
     async def close(self, *, finished: bool) -> None:
@@ -222,6 +223,8 @@ class EnvironmentType:
     options: type[Options]
     guards: type[Guards]
     opener: "Opener"
+    lanes: Sequence[Lane] = ()
+    """What is observed in it, in the order of the live view's sections. Other lanes may be used, without a section."""
 
 
 class Opener(Protocol):
@@ -244,7 +247,7 @@ class Opener(Protocol):
         """
 
     def identity(self, options: Any) -> str:
-        """Names the environment, so that two runs in it exclude each other ("local:/path", "kubernetes:ctx")."""
+        """Names the environment, so that two runs in it exclude each other ("files:/path", "database:orders")."""
 
 
 @runtime_checkable

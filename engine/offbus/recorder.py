@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
+from offbus.declared import StatementTone
+
 __all__ = ["Moment", "Recorded", "Recorder"]
 
 
@@ -28,13 +30,18 @@ class Recorder(Protocol):
         was: str | None = None,
         evidence: Mapping[str, Any] | None = None,
         at: "Moment | None" = None,
+        tone: StatementTone | None = None,
+        brief: str = "",
     ) -> "Recorded":
-        """Something in the world changed. Lanes: node, pod, workload, fault, requests, responder, lease, process."""
+        """Something in the world changed. What the environment says of its lanes: `EnvironmentType.lanes`.
+
+        `brief` is the evidence in one line, what people look for. In lane "fault" a subject is the id of a fault.
+        """
 
     def metric(
-        self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
+        self, name: str, value: float | timedelta, unit: str = "", *, derived_from: Sequence[int] = ()
     ) -> None:
-        """A measurement; a timedelta is journaled in seconds with unit "s"."""
+        """A measurement, in the unit that its step type declares unless told; a timedelta is journaled in seconds."""
 
     def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> "Recorded":
         """A fault is about to be injected; the run's verdict needs a `fault_proven` for each plane.
@@ -44,9 +51,18 @@ class Recorder(Protocol):
         """
 
     def fault_proven(
-        self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: "Moment | None" = None
+        self,
+        *,
+        fault: str,
+        plane: str,
+        evidence: Mapping[str, Any],
+        at: "Moment | None" = None,
+        brief: str = "",
     ) -> "Recorded":
-        """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts."""
+        """Proof, on the target, that the fault shows on that plane. Repeats are allowed; the first counts.
+
+        `brief` is the evidence in one line.
+        """
 
     def needs_attention(self, reason: str) -> "Recorded":
         """A human must act. The report tells it beside its verdict, which it does not change; a repeat counts once."""

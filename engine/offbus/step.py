@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from offbus.preflight import Preflight
     from offbus.undo import Undo
 
+from offbus.declared import Metric, as_metric
 from offbus.errors import CouldNotRun
 from offbus.recorder import Recorder
 from offbus.references import is_reference, resolve
@@ -105,7 +106,7 @@ class FromAncestor:
 class Expr:
     """Marks a params field of type str that holds a boolean CEL expression over `variables` (name -> CEL type name).
 
-        expr: Annotated[str, Expr({"node.cordoned": "bool"})]
+        expr: Annotated[str, Expr({"table.rows": "int"})]
 
     Type names: bool, int, double, string, duration, list, map. The expression is compiled and typed at load.
     """
@@ -187,8 +188,9 @@ class StepType:
     """Injects a fault: never retried unless asked, and counted for the vacuous verdict."""
     background: bool = False
     """May (and usually does) run with `background: true`: calls `ctx.ready()`, ends soon after `ctx.stopped()`."""
-    metrics: Mapping[str, str] = field(default_factory=dict)
-    """Metrics that it emits: name -> CEL type name (double, int, duration). They become `metrics.NAME`."""
+    metrics: Mapping[str, Metric | str] = field(default_factory=dict)
+    """Metrics that it emits, by name; of one that is only a CEL type name nothing else is known. They become
+    `metrics.NAME`."""
     access: Collection[Any] = frozenset()
     """The access to its environment that it needs, its undos apart; only the environment knows what it means."""
     touches: Touches | str | None = None
@@ -211,6 +213,15 @@ class StepType:
                 raise ValueError(
                     f"step type {self.name}: {what} must be a function or 'package.module:function', not {one!r}"
                 )
+
+        try:
+            self.measures()
+        except ValueError as err:
+            raise ValueError(f"step type {self.name}: metrics: {err}") from err
+
+    def measures(self) -> dict[str, Metric]:
+        """Its metrics' declarations, by name."""
+        return {name: as_metric(one) for name, one in self.metrics.items()}
 
     def load_run(self) -> Run:
         """What runs it; a reference is imported. Raises CouldNotRun naming the type."""

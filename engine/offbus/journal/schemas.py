@@ -7,6 +7,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from offbus.declared import StatementTone
 from offbus.journal.events import EventKind
 
 __all__ = ["DATA"]
@@ -25,6 +26,33 @@ class PlannedStep(TypedDict):
     timeout_s: float
 
 
+class DeclaredMetric(TypedDict):
+    """What differs from the defaults of offbus.declared.Metric."""
+
+    type: Literal["double", "int", "duration"]
+    meaning: NotRequired[str]
+    unit: NotRequired[str]
+    share: NotRequired[bool]
+    group: NotRequired[str]
+    label: NotRequired[str]
+    order: NotRequired[int]
+    often: NotRequired[bool]
+
+
+class DeclaredLane(TypedDict):
+    """What differs from the defaults of offbus.declared.Lane."""
+
+    name: str
+    title: NotRequired[str]
+    seed: NotRequired[str]
+    several: NotRequired[bool]
+    where: NotRequired[str]
+    count: NotRequired[str]
+    gone: NotRequired[str]
+    feed: NotRequired[bool]
+    metrics: NotRequired[str]
+
+
 class RunStarted(TypedDict):
     """First event of every journal."""
 
@@ -40,6 +68,10 @@ class RunStarted(TypedDict):
     versions: dict[str, str]
     """offbus, python, platform, and each distribution that brought a plugin in use."""
     steps: list[PlannedStep]
+    metrics: NotRequired[dict[str, DeclaredMetric]]
+    """Those of the step types in use. Absent, as `lanes`, in journals of offbus 0.1."""
+    lanes: NotRequired[list[DeclaredLane]]
+    """The environment's, in order."""
     expect: list[str]
     timeout_s: float
     undo_timeout_s: float
@@ -160,6 +192,9 @@ class Observed(TypedDict):
     was: NotRequired[str]
     evidence: NotRequired[dict[str, Any]]
     at: NotRequired[Mapped]
+    tone: NotRequired[StatementTone]
+    brief: NotRequired[str]
+    """The evidence in one line; absent when nobody looks for it."""
 
 
 Metric = TypedDict("Metric", {"name": str, "value": float, "unit": str, "from": list[int]})
@@ -182,6 +217,7 @@ class FaultProven(TypedDict):
     plane: str
     evidence: dict[str, Any]
     at: NotRequired[Mapped]
+    brief: NotRequired[str]
 
 
 class NeedsAttention(TypedDict):

@@ -48,6 +48,9 @@ class Explanation:
     params: tuple[ParamExplanation, ...]
     outputs: tuple[ParamExplanation, ...]
     metrics: dict[str, str]
+    """CEL type names."""
+    meanings: dict[str, str]
+    """What the metrics measure."""
     examples: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -69,7 +72,8 @@ def explain(step: StepType, plugin: Plugin) -> Explanation:
         background=step.background,
         params=tuple(_param(name, info) for name, info in step.params.model_fields.items()),
         outputs=tuple(_outputs(step.outputs)),
-        metrics=dict(step.metrics),
+        metrics={name: one.type for name, one in step.measures().items()},
+        meanings={name: one.meaning for name, one in step.measures().items()},
         examples=tuple(step.examples),
     )
 

@@ -5,8 +5,10 @@ undos that it does not know.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
+from offbus.declared import Lane, Metric
 from offbus.journal.events import Event, EventKind
 from offbus.report.model import (
     ExpectationReport,
@@ -25,6 +27,9 @@ from offbus.report.model import (
 from offbus.report.state import RunState, Stop
 
 __all__ = ["APPLY", "instant_of"]
+
+
+UNDECLARED = Metric("double")
 
 
 def instant_of(event: Event) -> Instant:
@@ -58,6 +63,10 @@ def _run_started(state: RunState, _event: Event, data: dict[str, Any]) -> None:
         )
         if step["injects"]:
             state.injecting.add(step["id"])
+    state.lanes = [Lane(**one) for one in data.get("lanes", ())]
+    for name, one in data.get("metrics", {}).items():
+        with suppress(ValueError):  # a declaration made by hand: the metric is shown without it
+            state.declared[name] = Metric(**one)
 
 
 def _adopted(state: RunState, event: Event, data: dict[str, Any]) -> None:
@@ -154,12 +163,23 @@ def _observed(state: RunState, event: Event, data: dict[str, Any]) -> None:
         was=data.get("was"),
         happened=_mapped(data),
         evidence=data.get("evidence", {}),
+        tone=data.get("tone"),
+        brief=data.get("brief", ""),
     )
 
 
 def _metric(state: RunState, event: Event, data: dict[str, Any]) -> None:
+    known = state.declared.get(data["name"])
+    declared = known or UNDECLARED
     state.metrics[data["name"]] = MetricReport(
-        value=data["value"], unit=data["unit"], derived_from=data["from"], step=event.get("step")
+        value=data["value"],
+        unit=data["unit"] or (known.unit if known else ""),
+        derived_from=data["from"],
+        step=event.get("step"),
+        meaning=declared.meaning,
+        share=declared.share,
+        group=declared.group,
+        label=declared.label,
     )
 
 
@@ -182,7 +202,10 @@ def _fault_proven(state: RunState, event: Event, data: dict[str, Any]) -> None:
         return
     if fault.planes.get(data["plane"]) is None and data["plane"] in fault.planes:
         fault.planes[data["plane"]] = Proof(
-            at=instant_of(event), happened=_mapped(data), evidence=data["evidence"]
+            at=instant_of(event),
+            happened=_mapped(data),
+            evidence=data["evidence"],
+            brief=data.get("brief", ""),
         )
         fault.missing.pop(data["plane"], None)
         fault.proven = not fault.missing
@@ -194,6 +217,7 @@ def _fault_proven(state: RunState, event: Event, data: dict[str, Any]) -> None:
         f"shows on {data['plane']}",
         happened=_mapped(data),
         evidence=data["evidence"],
+        brief=data.get("brief", ""),
     )
 
 

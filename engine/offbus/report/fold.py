@@ -71,7 +71,7 @@ class Fold(RunState):
             steps=list(self.steps.values()),
             expectations=self.expectations,
             faults=list(self.faults.values()),
-            metrics=self.metrics,
+            metrics=self.ordered_metrics(),
             undos=list(self.undos.values()),
             residue=self.residue,
             timeline=self.timeline,

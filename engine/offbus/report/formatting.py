@@ -1,29 +1,15 @@
 """Numbers, times and evidence as people read them. Pure; ASCII only, so that every terminal and log shows them."""
 
-from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
 
 from offbus.journal.events import Event
 from offbus.printable import clean
+from offbus.report.model import MetricReport, TimelineEntry
 
-__all__ = ["figure", "in_short", "seconds", "since", "stopwatch", "utc_seconds"]
+__all__ = ["figure", "in_brief", "measured", "seconds", "since", "stopwatch", "utc_seconds"]
 
-KEYS = [
-    "seq",
-    "function",
-    "code_name",
-    "code",
-    "pid",
-    "pod",
-    "gpu",
-    "line",
-    "reason",
-    "why",
-    "message",
-    "detail",
-]
-"""The keys of evidence that are quoted, in this order; all others are in report.json only."""
+ENGINE_LANES = ("step", "undo")
+"""Lanes of the engine's own entries that have evidence: the message of an attempt, the detail of an undo."""
 
 
 def seconds(value: float) -> str:
@@ -45,32 +31,25 @@ def stopwatch(value: float) -> str:
     return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
 
 
-def figure(name: str, value: float, unit: str) -> str:
-    """A metric's value with its unit; rates and shares as percent."""
+def figure(value: float, unit: str, *, share: bool = False) -> str:
+    """A metric's value with its unit; a share as percent."""
     if unit == "s":
         return f"{value:.2f} s" if 0.9995 <= abs(value) < 9.995 else seconds(value)
-    if name.endswith(("_rate", "availability")) and 0 <= value <= 1:
+    if share and 0 <= value <= 1:
         return f"{value:.2%}".replace("%", " %")
     number = f"{value:,.0f}" if value == int(value) else f"{value:,.3f}"
-    return number if unit in ("", "1", "count") else f"{number} {unit}"
+    return number if unit in ("", "1", "count") else f"{number} {clean(unit)}"
 
 
-def in_short(evidence: Mapping[str, Any]) -> str:
-    """The part of some evidence that people look for: "seq 412, cuMemAlloc_v2, CUDA_ERROR_UNKNOWN (999), pid 71"."""
-    return ", ".join(_quoted(evidence))
+def measured(metric: MetricReport) -> str:
+    """A metric's value, as a figure."""
+    return figure(metric.value, metric.unit, share=metric.share)
 
 
-def _quoted(evidence: Mapping[str, Any]) -> Iterator[str]:
-    for key in KEYS:
-        value = evidence.get(key)
-        if value in (None, "", []) or (key == "code" and evidence.get("code_name")):
-            continue
-        if key == "code_name" and evidence.get("code") is not None:
-            yield f"{clean(value)} ({clean(evidence['code'])})"
-        elif key in ("seq", "code", "pid", "pod"):
-            yield f"{key} {clean(value)}"
-        else:
-            yield clean(value)
+def in_brief(entry: TimelineEntry) -> str:
+    """An entry's evidence in one line: what its emitter says, and in the engine's own lanes what the engine wrote."""
+    own = entry.evidence if entry.lane in ENGINE_LANES and not entry.brief else {}
+    return clean(entry.brief or own.get("message") or own.get("detail") or "")
 
 
 def utc_seconds(stamp: str) -> float:

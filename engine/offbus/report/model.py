@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from offbus.declared import StatementTone
+
 __all__ = [
     "ExpectationReport",
     "FaultReport",
@@ -90,10 +92,11 @@ class Proof:
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     at: Instant
-    happened: Annotated[MappedTime | None, Field(description="On the node's clock, where that is known.")] = (
-        None
-    )
+    happened: Annotated[
+        MappedTime | None, Field(description="By the clock of where it happened, where that is known.")
+    ] = None
     evidence: dict[str, Any]
+    brief: Annotated[str, Field(description="The evidence in one line.")] = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +126,12 @@ class MetricReport:
     unit: str
     derived_from: Annotated[list[int], Field(description="Numbers of the events that it was derived from.")]
     step: str | None = None
+    meaning: str = ""
+    share: Annotated[bool, Field(description="A part of a whole, from 0 to 1.")] = False
+    group: Annotated[str, Field(description="What begins its line in the closing lines.")] = ""
+    label: Annotated[str, Field(description="How they tell it, `{}` being its value; empty: not at all.")] = (
+        ""
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -199,6 +208,8 @@ class TimelineEntry:
     step: str | None = None
     happened: MappedTime | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    tone: StatementTone | None = None
+    brief: Annotated[str, Field(description="The evidence in one line.")] = ""
 
 
 class Report(BaseModel):

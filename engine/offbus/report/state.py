@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from offbus.declared import Lane, Metric
 from offbus.journal.events import Event
 from offbus.report.gaps import RESOLVED, Gaps
 from offbus.report.model import (
@@ -38,6 +39,9 @@ class RunState:
         self.expectations: list[ExpectationReport] = []
         self.faults: dict[str, FaultReport] = {}
         self.metrics: dict[str, MetricReport] = {}
+        self.declared: dict[str, Metric] = {}
+        """Metrics as the step types in use declare them; none in journals of offbus 0.1."""
+        self.lanes: list[Lane] = []
         self.undos: dict[int, UndoReport] = {}
         self.records: dict[int, Event] = {}
         self.early: set[int] = set()
@@ -59,6 +63,11 @@ class RunState:
     def as_before(self) -> bool:
         """Whether the environment was read back and is as it was: then nothing is left, whatever else is unknown."""
         return self.fingerprint is not None and self.fingerprint == self.after
+
+    def ordered_metrics(self) -> dict[str, MetricReport]:
+        """The metrics in their declared order."""
+        orders = {name: one.order for name, one in self.declared.items()}
+        return dict(sorted(self.metrics.items(), key=lambda one: orders.get(one[0], 0)))
 
     def pending_undos(self) -> list[UndoReport]:
         """Undos that are recorded and not resolved, in the order of their records."""

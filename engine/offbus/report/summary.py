@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from offbus.printable import clean
-from offbus.report.formatting import figure, seconds
-from offbus.report.model import Report
+from offbus.report.formatting import measured, seconds
+from offbus.report.model import MetricReport, Report
 from offbus.report.spans import Line, Tone, line
 from offbus.runs import default_runs
 
@@ -17,15 +17,6 @@ LISTED_BELOW = ("residue: ", "not undone: ")
 """Reasons that the residue lines repeat, with how to fix them."""
 WIDTH = 78
 """Of the lines that can be broken."""
-TIME_TO = "time_to_"
-TIMES = ("detect", "cordon", "drain", "remediate", "uncordon", "recover")
-"""In the order in which they happen."""
-REQUESTS = (
-    ("requests.sent", "{} sent"),
-    ("requests.failed", "{} failed"),
-    ("requests.success_rate", "{} good"),
-    ("availability", "{} available"),
-)
 
 
 def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
@@ -66,19 +57,18 @@ def _headline(report: Report, *, goes_on: bool) -> Line:
 
 
 def _figures(report: Report) -> Iterator[Line]:
-    times = [
-        f"{name} {seconds(report.metrics[TIME_TO + name].value)}"
-        for name in TIMES
-        if TIME_TO + name in report.metrics
-    ]
-    yield from _wrapped("  time to  ", times)
-    metrics = [(name, text, report.metrics[name]) for name, text in REQUESTS if name in report.metrics]
-    requests = [text.format(figure(name, one.value, one.unit)) for name, text, one in metrics]
-    yield from _wrapped("  requests ", requests)
+    told = [one for one in report.metrics.values() if one.label]
+    for group in dict.fromkeys(one.group for one in told):
+        figures = [one.label.replace("{}", _short(one)) for one in told if one.group == group]
+        yield from _wrapped(f"  {clean(group):<8} ", list(map(clean, figures)))
     if report.faults:
         yield line(
             "  faults   ", f"{sum(one.proven for one in report.faults)} of {len(report.faults)} proven"
         )
+
+
+def _short(metric: MetricReport) -> str:
+    return seconds(metric.value) if metric.unit == "s" else measured(metric)
 
 
 def _wrapped(title: str, items: list[str]) -> Iterator[Line]:

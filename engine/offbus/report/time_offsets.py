@@ -22,4 +22,4 @@ def written_offset(report: Report, happened: MappedTime | None) -> str:
     if happened is None:
         return ""
     offset = (happened.mono_ns - report.started.mono_ns) / 1e6
-    return f"on its node {offset:+.1f} ms, to within {happened.error_ns / 1e6:.1f} ms"
+    return f"by its own clock {offset:+.1f} ms, to within {happened.error_ns / 1e6:.1f} ms"

@@ -5,6 +5,7 @@ from datetime import timedelta
 from math import isfinite
 from typing import Any
 
+from offbus.declared import StatementTone
 from offbus.environment import Leftover
 from offbus.journal.events import Event, EventKind
 from offbus.journal.recovery_events import PersistedEvents
@@ -51,6 +52,8 @@ class JournalRecorder:
         was: str | None = None,
         evidence: Mapping[str, Any] | None = None,
         at: Moment | None = None,
+        tone: StatementTone | None = None,
+        brief: str = "",
     ) -> Recorded:
         """See Recorder."""
         data: dict[str, Any] = {"lane": lane, "subject": subject, "to": to}
@@ -58,13 +61,20 @@ class JournalRecorder:
             data["was"] = was
         if evidence:
             data["evidence"] = dict(evidence)
+        if tone is not None:
+            data["tone"] = tone
+        if brief:
+            data["brief"] = brief
         return self._record(EventKind.OBSERVED, data, at)
 
     def metric(
-        self, name: str, value: float | timedelta, unit: str, *, derived_from: Sequence[int] = ()
+        self, name: str, value: float | timedelta, unit: str = "", *, derived_from: Sequence[int] = ()
     ) -> None:
         """See Recorder."""
-        plain = value.total_seconds() if isinstance(value, timedelta) else float(value)
+        if isinstance(value, timedelta):
+            plain, unit = value.total_seconds(), "s"
+        else:
+            plain = float(value)
         if not isfinite(plain):
             raise ValueError(f"metric {name} is {plain}, which is no measurement")
         self._metrics[name] = value
@@ -77,10 +87,18 @@ class JournalRecorder:
         return self._record(EventKind.FAULT_DECLARED, data, None)
 
     def fault_proven(
-        self, *, fault: str, plane: str, evidence: Mapping[str, Any], at: Moment | None = None
+        self,
+        *,
+        fault: str,
+        plane: str,
+        evidence: Mapping[str, Any],
+        at: Moment | None = None,
+        brief: str = "",
     ) -> Recorded:
         """See Recorder."""
-        data = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
+        data: dict[str, Any] = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
+        if brief:
+            data["brief"] = brief
         return self._record(EventKind.FAULT_PROVEN, data, at)
 
     def needs_attention(self, reason: str) -> Recorded:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from offbus import __version__
 from offbus.dag import build
+from offbus.declared import written
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario, Step
@@ -18,6 +19,7 @@ def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
     """The data of `run_started` (offbus.journal.schemas.RunStarted)."""
     steps = {step.id: step for step in scenario.steps}
     plan_order = build({step.id: step.needs for step in scenario.steps}).order
+    metrics = {name: one for step in scenario.steps for name, one in step.type.measures().items()}
     return {
         "name": scenario.name,
         "summary": scenario.summary,
@@ -27,6 +29,8 @@ def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
         "identity": identity,
         "versions": versions(),
         "steps": [_planned(steps[name]) for name in plan_order],
+        "metrics": {name: written(one) for name, one in metrics.items()},
+        "lanes": [written(one) for one in scenario.environment.type.lanes],
         "expect": [one.text for one in scenario.expect],
         "timeout_s": scenario.timeout.total_seconds(),
         "undo_timeout_s": scenario.undo_timeout.total_seconds(),

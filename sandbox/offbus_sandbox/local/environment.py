@@ -15,6 +15,7 @@ from offbus.environment import Environment, EnvironmentType, RunHandle
 from offbus_sandbox.local.options import LocalOptions
 from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.lanes import LANES
 
 __all__ = ["LOCAL"]
 
@@ -71,4 +72,5 @@ LOCAL = EnvironmentType(
     options=LocalOptions,
     guards=ClusterGuards,
     opener=LocalOpener(),
+    lanes=LANES,
 )

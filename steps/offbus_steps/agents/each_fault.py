@@ -45,5 +45,5 @@ def measure(ctx: Context, name: str, seen: Sequence[tuple[NodeFault, Transition]
     """Journal the longest of the times from a node's injection to its transition."""
     fault, slowest = max(seen, key=lambda pair: pair[1].mono_ns - pair[0].injected_ns)
     took = timedelta(microseconds=(slowest.mono_ns - fault.injected_ns) / 1000)
-    ctx.metric(name, took, "s", derived_from=(fault.injected_seq, slowest.seq))
+    ctx.metric(name, took, derived_from=(fault.injected_seq, slowest.seq))
     return took

@@ -98,6 +98,12 @@ class Leases:
             return
         reason = self._lost[fault] = f"the lease of fault {fault} on {node} was lost: {why}"
         self._run.observed(
-            lane="lease", subject=node, was="held", to="lost", evidence={"fault": fault, "why": why}
+            lane="lease",
+            subject=node,
+            was="held",
+            to="lost",
+            evidence={"fault": fault, "why": why},
+            tone="bad",
+            brief=why,
         )
         self._run.abort(reason)

@@ -11,6 +11,7 @@ from typing import Any
 
 from anyio import Event, sleep
 
+from offbus.declared import StatementTone
 from offbus.recorder import Recorder
 from offbus_agent.catalogue.plane import Plane
 from offbus_steps.agents.client import EXPIRED, AgentRefused, FaultGone, NodeAgents
@@ -21,7 +22,7 @@ from offbus_steps.port import Unavailable
 from offbus_steps.watch.event_log import Observations
 from offbus_steps.workloads.target import Target
 
-__all__ = ["MISSING_PROOF", "Faults", "LiveFault", "pod_of", "record_call"]
+__all__ = ["MISSING_PROOF", "Faults", "LiveFault", "call_in_brief", "pod_of", "record_call"]
 
 MISSING_PROOF: Mapping[str, str] = {
     Plane.KERNEL: "the line was not read back from the node's kernel log",
@@ -29,6 +30,13 @@ MISSING_PROOF: Mapping[str, str] = {
     Plane.NVML: "no faulted NVML call by a process of the target was seen",
 }
 """What a verdict says about a plane without proof."""
+
+TONES: Mapping[str, StatementTone] = {
+    "armed": "caution",
+    "disarmed": "good",
+    **dict.fromkeys(EXPIRED, "bad"),
+}
+"""What an event of a fault means."""
 
 PAUSE_S = 0.5
 """Before an agent that did not answer is asked again."""
@@ -112,7 +120,15 @@ class Faults:
                     continue
                 evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
                 moment = self._clocks.moment(live.fault.node, event["at_ns"])
-                self._run.observed(lane="fault", subject=live.fault.id, to=told, evidence=evidence, at=moment)
+                self._run.observed(
+                    lane="fault",
+                    subject=live.fault.id,
+                    to=told,
+                    evidence=evidence,
+                    at=moment,
+                    tone=TONES.get(kind),
+                    brief=call_in_brief(event) if kind == "first_faulted" else "",
+                )
                 if kind == "disarmed" or kind in EXPIRED:
                     self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
 
@@ -129,4 +145,18 @@ def record_call(run: Recorder, clocks: NodeClocks, fault: Fault, call: Mapping[s
     keys = ("function", "code", "code_name", "pid", "host_pid", "pod_uid", "tid", "gpu")
     evidence = {key: call[key] for key in keys if key in call} | {"pod": pod, "node": fault.node}
     moment = clocks.moment(fault.node, call["at_ns"])
-    run.fault_proven(fault=fault.id, plane=str(call["plane"]), evidence=evidence, at=moment)
+    brief = call_in_brief(evidence)
+    run.fault_proven(fault=fault.id, plane=str(call["plane"]), evidence=evidence, at=moment, brief=brief)
+
+
+def call_in_brief(call: Mapping[str, Any]) -> str:
+    """A faulted call in one line: "cuLaunchKernel, CUDA_ERROR_UNKNOWN (999), pid 71, pod llm-0, GPU-1"."""
+    name, code = call.get("code_name"), call.get("code")
+    parts = (
+        call.get("function"),
+        f"{name} ({code})" if name and code is not None else name or (code is not None and f"code {code}"),
+        call.get("pid") is not None and f"pid {call['pid']}",
+        call.get("pod") and f"pod {call['pod']}",
+        call.get("gpu"),
+    )
+    return ", ".join(str(part) for part in parts if part)

@@ -49,7 +49,7 @@ class DeleteObject(Undo):
         if owner != ctx.run:
             return UndoResult.nothing(f"it is not this run's ({RUN_LABEL}: {owner})")
         await self._delete(cluster, found)
-        ctx.recorder.observed(lane="workload", subject=str(self._ref), to="deleted")
+        ctx.recorder.observed(lane="workload", subject=str(self._ref), to="deleted", tone="dim")
         return UndoResult.restored("deleted")
 
     async def _delete(self, cluster: Cluster, found: Object) -> None:

@@ -59,8 +59,14 @@ def _note(cluster: Cluster, run: Recorder, target: Target, asked: Asked) -> None
     if not asked.outcome.good and answers.failed_in != newest:
         answers.failed_in = newest
         run.observed(
-            lane="requests", subject=subject, was="answering", to="failing", evidence={"why": asked.why}
+            lane="requests",
+            subject=subject,
+            was="answering",
+            to="failing",
+            evidence={"why": asked.why},
+            tone="bad",
+            brief=asked.why,
         )
     elif asked.outcome.good and answers.failed_in == newest != answers.answered_in:
         answers.answered_in = newest
-        run.observed(lane="requests", subject=subject, was="failing", to="answering")
+        run.observed(lane="requests", subject=subject, was="failing", to="answering", tone="good")

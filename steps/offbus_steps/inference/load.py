@@ -47,7 +47,7 @@ class Watch:
             self._reported_ns = now
             rate = self._recent.success_rate(now)
             if rate is not None:
-                self._ctx.metric("requests.success_rate_window", rate, "1")
+                self._ctx.metric("requests.success_rate_window", rate)
             self._ctx.progress(f"{self._sent} sent, {self._failed} failed")
 
 
@@ -91,20 +91,20 @@ async def _tick(requests: TaskGroup, rate: float, one: Callable[[], Coroutine[An
 
 def _measure(ctx: Context, outcomes: Sequence[Outcome]) -> None:
     counted = [one for one in outcomes if not one.path_error]
-    ctx.metric("requests.sent", len(counted), "1")
-    ctx.metric("requests.failed", sum(not one.good for one in counted), "1")
-    ctx.metric("requests.path_errors", len(outcomes) - len(counted), "1")
+    ctx.metric("requests.sent", len(counted))
+    ctx.metric("requests.failed", sum(not one.good for one in counted))
+    ctx.metric("requests.path_errors", len(outcomes) - len(counted))
     latencies = [one.latency_s for one in counted if one.good]
     for name, share in PERCENTILES.items():
         value = percentile(latencies, share)
         if value is not None:
-            ctx.metric(f"requests.{name}", timedelta(seconds=value), "s")
+            ctx.metric(f"requests.{name}", timedelta(seconds=value))
     for name, value in (
         ("requests.success_rate", success_rate(counted)),
         ("availability", availability(counted)),
     ):
         if value is not None:
-            ctx.metric(name, value, "1")
+            ctx.metric(name, value)
 
 
 def _outputs(cluster: Cluster, outcomes: Sequence[Outcome]) -> LoadOutputs:

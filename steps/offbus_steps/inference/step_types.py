@@ -21,6 +21,7 @@ from offbus.durations import Duration
 from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
+from offbus_steps.inference.metrics import METRICS
 from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
@@ -167,17 +168,7 @@ LOAD = StepType(
     background=True,
     access=ASK_ACCESS,
     touches="offbus_steps.inference.touches:touches_load",
-    metrics={
-        "requests.sent": "double",
-        "requests.failed": "double",
-        "requests.path_errors": "double",
-        "requests.success_rate": "double",
-        "requests.success_rate_window": "double",
-        "requests.p50": "duration",
-        "requests.p95": "duration",
-        "requests.p99": "duration",
-        "availability": "double",
-    },
+    metrics=METRICS,
     examples=("{id: load, uses: load, background: true, with: {rate: 20}}",),
 )
 BASELINE = StepType(

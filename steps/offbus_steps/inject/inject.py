@@ -294,4 +294,5 @@ def _prove_armed(ctx: Context, cluster: Cluster, fault: Fault, made: Mapping[str
     for entry in made["kernel"]:
         evidence = {"seq": entry["seq"], "line": entry["line"], "node": fault.node}
         moment = cluster.clocks.moment(fault.node, entry["at_ns"])
-        ctx.fault_proven(fault=fault.id, plane=Plane.KERNEL.value, evidence=evidence, at=moment)
+        brief = f"seq {entry['seq']}, {entry['line']}"
+        ctx.fault_proven(fault=fault.id, plane=Plane.KERNEL.value, evidence=evidence, at=moment, brief=brief)

@@ -244,5 +244,9 @@ class Lift:
 
     def _tell(self, what: str, evidence: Mapping[str, Any]) -> None:
         self.recorder.observed(
-            lane="responder", subject=f"Node/{self.node.name}", to=what, evidence=dict(evidence)
+            lane="responder",
+            subject=f"Node/{self.node.name}",
+            to=what,
+            evidence=dict(evidence),
+            brief=str(evidence.get("why", "")),
         )

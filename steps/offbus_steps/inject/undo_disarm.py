@@ -57,7 +57,9 @@ class DisarmFault(Undo):
         ]
         if remaining:
             raise StepError(f"fault {self.fault.id} is still {remaining[0]['state']} on {self.fault.node}")
-        ctx.recorder.observed(lane="fault", subject=self.fault.id, was=before["state"], to="recovered")
+        ctx.recorder.observed(
+            lane="fault", subject=self.fault.id, was=before["state"], to="recovered", tone="good"
+        )
         evidence = {"state": before["state"], "counts": after.get("counts", {})}
         if before["state"] in EXPIRED:
             return UndoResult.nothing("its lease had expired: the node had already disarmed it", **evidence)

@@ -14,6 +14,7 @@ from offbus.preflight import Intent, PreflightCheck
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.lanes import LANES
 
 __all__ = ["KUBERNETES"]
 
@@ -100,4 +101,5 @@ KUBERNETES = EnvironmentType(
     options=KubernetesOptions,
     guards=ClusterGuards,
     opener=KubernetesOpener(),
+    lanes=LANES,
 )

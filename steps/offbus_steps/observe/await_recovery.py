@@ -115,10 +115,11 @@ def _record(
         lane="workload",
         subject=str(target),
         to="recovered",
+        tone="good",
         evidence={**evidence, "decided_by": "answers" if by_answers else "replicas", "ready_seq": ready.seq},
     )
     decisive = ready.seq if ready.seq is not None and not by_answers else seen.seq
-    ctx.metric("time_to_recover", _after(fault, end_ns), "s", derived_from=(fault.injected_seq, decisive))
+    ctx.metric("time_to_recover", _after(fault, end_ns), derived_from=(fault.injected_seq, decisive))
 
 
 def _after(fault: Fault, end_ns: int) -> timedelta:

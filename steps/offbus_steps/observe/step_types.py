@@ -19,12 +19,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from offbus.declared import Metric
 from offbus.durations import Duration
 from offbus.step import Expr, FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.access import Access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inference.step_types import ASK_ACCESS, AskParams
 from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
+from offbus_steps.observe.metrics import times
 from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
 
@@ -194,7 +196,7 @@ def _response_step(
     summary: str,
     run: str,
     minutes: int,
-    metrics: Mapping[str, str],
+    metrics: Mapping[str, Metric],
     outputs: type[Outputs] = ResponseOutputs,
     access: frozenset[Access] = frozenset(),
     params: type[Params] = ResponseParams,
@@ -221,7 +223,7 @@ AWAIT_QUARANTINE = _response_step(
     "Wait until the responder has marked the faulted nodes as in quarantine; in a dry run nothing else is to be seen.",
     "offbus_steps.observe.await_quarantine:await_quarantine",
     3,
-    {"time_to_quarantine": "duration"},
+    times("quarantine"),
     QuarantineOutputs,
     params=QuarantineParams,
 )
@@ -230,14 +232,14 @@ AWAIT_CORDON = _response_step(
     "Wait until the responder has cordoned the faulted nodes.",
     "offbus_steps.observe.await_quarantine:await_cordon",
     3,
-    {"time_to_detect": "duration", "time_to_cordon": "duration"},
+    times("detect", "cordon"),
 )
 AWAIT_DRAIN = _response_step(
     "await_drain",
     "Wait until the responder has drained the faulted nodes.",
     "offbus_steps.observe.await_quarantine:await_drain",
     5,
-    {"time_to_drain": "duration"},
+    times("drain"),
     preflight="drains",
 )
 AWAIT_UNCORDON = _response_step(
@@ -245,14 +247,14 @@ AWAIT_UNCORDON = _response_step(
     "Wait until the responder has lifted its quarantine.",
     "offbus_steps.observe.await_quarantine:await_uncordon",
     10,
-    {"time_to_remediate": "duration", "time_to_validate": "duration", "time_to_uncordon": "duration"},
+    times("remediate", "validate", "uncordon"),
 )
 AWAIT_DETECTION = _response_step(
     "await_detection",
     "Wait until the responder reports the fault.",
     "offbus_steps.observe.await_detection:await_detection",
     2,
-    {"time_to_detect": "duration"},
+    times("detect"),
     DetectionOutputs,
 )
 AWAIT_REMEDIATION = _response_step(
@@ -260,7 +262,7 @@ AWAIT_REMEDIATION = _response_step(
     "Wait until the responder has repaired the faulted nodes.",
     "offbus_steps.observe.await_detection:await_remediation",
     15,
-    {"time_to_remediate": "duration"},
+    times("remediate"),
     RemediationOutputs,
 )
 AWAIT_VALIDATION = _response_step(
@@ -268,7 +270,7 @@ AWAIT_VALIDATION = _response_step(
     "Wait until the responder has validated the repaired nodes, which it does before it uncordons them.",
     "offbus_steps.observe.await_detection:await_validation",
     20,
-    {"time_to_remediate": "duration", "time_to_validate": "duration"},
+    times("remediate", "validate"),
     ValidationOutputs,
     DEPLOYED_ACCESS,
     preflight="validates",
@@ -293,7 +295,7 @@ AWAIT_RECOVERY = StepType(
     run="offbus_steps.observe.await_recovery:await_recovery",
     timeout=timedelta(minutes=10),
     access=TARGET_ACCESS | ASK_ACCESS,
-    metrics={"time_to_recover": "duration"},
+    metrics=times("recover"),
     touches="offbus_steps.observe.preflight:recovery_touches",
     examples=("{id: moved, uses: await_recovery, timeout: 10m}",),
 )

@@ -130,6 +130,8 @@ class Observer:
                 was=change.was,
                 to=change.to,
                 evidence=change.evidence,
+                tone=change.tone,
+                brief=change.brief,
             )
             found.append(Transition(order, ref, change, recorded.seq, recorded.mono_ns))
         self.log.append(ref, was, now, tuple(found))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from offbus.declared import StatementTone
 from offbus_steps.nvsentinel import names
 from offbus_steps.watch.projections import (
     MaintenanceProjection,
@@ -20,6 +21,8 @@ from offbus_steps.watch.projections import (
 )
 
 __all__ = ["Change", "What", "changes"]
+
+FAILED_STATES = frozenset((names.NodeState.DRAIN_FAILED, names.NodeState.REMEDIATION_FAILED))
 
 
 class What(StrEnum):
@@ -47,6 +50,24 @@ class What(StrEnum):
     WORKLOAD_CHANGED = "spec changed"
 
 
+TONES: Mapping[What, StatementTone] = {
+    What.NODE_CORDONED: "caution",
+    What.NODE_UNCORDONED: "good",
+    What.NODE_STATE: "caution",
+    What.NODE_TAINTS: "caution",
+    What.MAINTENANCE_FAILED: "bad",
+    What.MAINTENANCE_GONE: "dim",
+    What.POD_READY: "good",
+    What.POD_NOT_READY: "caution",
+    What.POD_ENDED: "bad",
+    What.POD_RESTARTED: "caution",
+    What.POD_EVICTED: "caution",
+    What.POD_TERMINATING: "caution",
+    What.POD_DELETED: "dim",
+}
+"""What a change means to who looks at the drill, where it does not depend on the value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of one object."""
@@ -56,6 +77,18 @@ class Change:
     """The text in the timeline: "cordoned", "state draining", "SysLogsXIDError True" …"""
     was: str | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    value_tone: StatementTone | None = None
+    """What the new value means, where that is not the same for every value."""
+
+    @property
+    def tone(self) -> StatementTone | None:
+        """What it means to who looks at the drill."""
+        return self.value_tone or TONES.get(self.what)
+
+    @property
+    def brief(self) -> str:
+        """The reasons that the cluster gives."""
+        return ", ".join(str(self.evidence[key]) for key in ("reason", "message") if self.evidence.get(key))
 
 
 def changes(was: Projection | None, now: Projection | None) -> list[Change]:
@@ -102,10 +135,18 @@ def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
         else:
             yield Change(What.NODE_UNCORDONED, "uncordoned", was="cordoned", evidence=evidence)
     if was.state != now.state:
-        yield Change(What.NODE_STATE, f"state {now.state or 'none'}", was=f"state {was.state or 'none'}")
+        yield Change(
+            What.NODE_STATE,
+            f"state {now.state or 'none'}",
+            was=f"state {was.state or 'none'}",
+            value_tone="bad" if now.state in FAILED_STATES else None if now.state else "dim",
+        )
     if was.taints != now.taints:
         yield Change(
-            What.NODE_TAINTS, f"taints {', '.join(now.taints) or 'none'}", was=", ".join(was.taints) or "none"
+            What.NODE_TAINTS,
+            f"taints {', '.join(now.taints) or 'none'}",
+            was=", ".join(was.taints) or "none",
+            value_tone=None if now.taints else "dim",
         )
 
 
@@ -125,7 +166,15 @@ def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
         before_status = before[0] if before else None
         if before_status != status or told != tells:
             old = f"{name} {before_status}" if before_status else None
-            yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence)
+            tone = _tone_of_condition(name, status)
+            yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence, value_tone=tone)
+
+
+def _tone_of_condition(name: str, status: str) -> StatementTone | None:
+    """Of a condition's new status: Ready is good, every other one tells of something wrong."""
+    if name == "Ready":
+        return "good" if status == "True" else "dim" if status == "removed" else "bad"
+    return "caution" if status == "True" else None if status == "Unknown" else "dim"
 
 
 def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:

@@ -11,7 +11,7 @@ import pytest
 from offbus.journal.events import EventKind
 from offbus.recorder import Moment
 from offbus.report.fold import fold
-from offbus.report.formatting import figure, in_short, seconds, stopwatch
+from offbus.report.formatting import figure, seconds, stopwatch
 from offbus.report.model import Report
 from offbus.report.render.markdown import markdown_report
 from offbus.report.render.text import text_report
@@ -154,7 +154,7 @@ def test_times_of_another_clock_are_told_with_their_error(tmp_path: Path) -> Non
     moment = Moment(mono_ns=drill.clock.mono_ns() - 2_500_000, error_ns=300_000, clock="node-1")
     drill.recorder().observed(lane="fault", subject="f-1", to="armed", at=moment)
     text = plain(text_report(drill.finish(), drill.folder.report))
-    assert "+1000.0  fault  f-1: armed  [on its node +997.5 ms, to within 0.3 ms]" in text
+    assert "+1000.0  fault  f-1: armed  [by its own clock +997.5 ms, to within 0.3 ms]" in text
 
 
 def test_after_a_takeover_utc_tells_the_time(tmp_path: Path) -> None:
@@ -242,28 +242,15 @@ def test_a_stopwatch_counts_whole_seconds(value: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "unit", "text"),
+    ("value", "unit", "share", "text"),
     [
-        ("time_to_cordon", 1.254, "s", "1.25 s"),
-        ("requests.success_rate", 240 / 243, "1", "98.77 %"),
-        ("requests.sent", 1243, "", "1,243"),
-        ("memory", 1.5, "GiB", "1.500 GiB"),
+        (1.254, "s", False, "1.25 s"),
+        (240 / 243, "", True, "98.77 %"),
+        (240 / 243, "1", False, "0.988"),
+        (1243, "", False, "1,243"),
+        (1.5, "GiB", False, "1.500 GiB"),
     ],
 )
-def test_figures_carry_their_unit(name: str, value: float, unit: str, text: str) -> None:
-    """Rates as percent, durations as durations."""
-    assert figure(name, value, unit) == text
-
-
-def test_evidence_in_short_has_the_proof_and_not_the_rest() -> None:
-    """Code and its name together; unknown keys stay in report.json."""
-    evidence = {
-        "code": 999,
-        "code_name": "CUDA_ERROR_UNKNOWN",
-        "function": "cuInit",
-        "pid": 7,
-        "tid": 8,
-        "gpu": "GPU-1",
-    }
-    assert in_short(evidence) == "cuInit, CUDA_ERROR_UNKNOWN (999), pid 7, GPU-1"
-    assert in_short({"labels": {"a": "b"}}) == ""
+def test_figures_carry_their_unit(value: float, unit: str, share: bool, text: str) -> None:
+    """Shares as percent, durations as durations."""
+    assert figure(value, unit, share=share) == text

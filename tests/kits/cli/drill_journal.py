@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from offbus.declared import written
 from offbus.journal.events import Event, EventKind
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import opened
@@ -19,6 +20,10 @@ from offbus.report.model import Report
 from offbus.runner.recorder import JournalRecorder
 from offbus.runner.run_end import end_run
 from offbus.runs import RunFolder
+from offbus_steps.agents.live_faults import call_in_brief
+from offbus_steps.inference.metrics import METRICS
+from offbus_steps.observe.metrics import TIMES
+from offbus_steps.watch.lanes import LANES
 from tests.kits.virtual_time import VirtualClock
 
 GPU = "GPU-1f0b54a2-0000-4b1d-8a61-7f7e2d3c4b5a"
@@ -82,6 +87,8 @@ class Drill:
             identity="local",
             versions={"offbus": "0.1.0", "python": "3.11.7"},
             steps=[_planned(*step) for step in steps],
+            metrics={name: written(one) for name, one in {**TIMES, **METRICS}.items()},
+            lanes=[written(one) for one in LANES],
             expect=['metrics.time_to_cordon < duration("60s")'],
             timeout_s=1800.0,
             undo_timeout_s=300.0,
@@ -178,13 +185,15 @@ def small(base: Path, *, attention: Sequence[str] = ()) -> tuple[Drill, Report]:
     drill.at(0.6)
     said.fault_declared(fault="f-1", subject="node-1 GPU-1", planes={"kernel": "the line was not read back"})
     drill.at(0.75)
-    said.fault_proven(fault="f-1", plane="kernel", evidence={"seq": 412, "line": LINE})
+    said.fault_proven(
+        fault="f-1", plane="kernel", evidence={"seq": 412, "line": LINE}, brief=f"seq 412, {LINE}"
+    )
     for reason in attention:
         said.needs_attention(reason)
     drill.end("inject", 0.8)
     drill.at(0.9).write(EventKind.STEP_STARTED, "cordon", attempt=1)
     drill.at(2.0).recorder("cordon").observed(
-        lane="node", subject="Node/node-1", was="schedulable", to="cordoned"
+        lane="node", subject="Node/node-1", was="schedulable", to="cordoned", tone="caution"
     )
     drill.recorder("cordon").metric("time_to_cordon", timedelta(seconds=1.25), "s", derived_from=[9, 12])
     drill.end("cordon", 2.1)
@@ -235,10 +244,14 @@ def _pods_come(drill: Drill, start: float, suffix: str) -> None:
         )
     for name, place in placed:
         drill.at(start + 2)
-        said.observed(lane="pod", subject=f"Pod/drill/{name}{suffix}", to="ready", evidence=place)
+        said.observed(
+            lane="pod", subject=f"Pod/drill/{name}{suffix}", to="ready", tone="good", evidence=place
+        )
         if suffix:
-            said.observed(lane="pod", subject=f"Pod/drill/{name}", to="terminating", evidence=place)
-            said.observed(lane="pod", subject=f"Pod/drill/{name}", to="deleted", evidence=place)
+            said.observed(
+                lane="pod", subject=f"Pod/drill/{name}", to="terminating", tone="caution", evidence=place
+            )
+            said.observed(lane="pod", subject=f"Pod/drill/{name}", to="deleted", tone="dim", evidence=place)
 
 
 def _inject(drill: Drill) -> None:
@@ -253,24 +266,30 @@ def _inject(drill: Drill) -> None:
     }
     said.fault_declared(fault="3f9a2c41-1", subject=f"XID 79 on node-1 {GPU}", planes=planes)
     drill.at(10.3)
-    said.observed(lane="fault", subject="3f9a2c41-1", to="armed", evidence={"gpus": [GPU]})
-    said.fault_proven(fault="3f9a2c41-1", plane="kernel", evidence={"seq": 412, "line": LINE})
+    said.observed(lane="fault", subject="3f9a2c41-1", to="armed", tone="caution", evidence={"gpus": [GPU]})
+    said.fault_proven(
+        fault="3f9a2c41-1", plane="kernel", evidence={"seq": 412, "line": LINE}, brief=f"seq 412, {LINE}"
+    )
     drill.end("inject", 10.4)
     drill.at(10.4).write(EventKind.STEP_STARTED, "fails", attempt=1)
     call = {"code": 999, "code_name": "CUDA_ERROR_UNKNOWN", "pid": 71, "gpu": GPU, "pod": "vllm-7d9fb"}
     drill.at(10.9)
     drill.recorder("fails").fault_proven(
-        fault="3f9a2c41-1", plane="cuda", evidence={"function": "cuLaunchKernel"} | call
+        fault="3f9a2c41-1",
+        plane="cuda",
+        evidence={"function": "cuLaunchKernel"} | call,
+        brief=call_in_brief({"function": "cuLaunchKernel"} | call),
     )
     drill.at(11.4)
     drill.recorder().observed(
         lane="pod",
         subject="Pod/drill/vllm-7d9fb",
         to="ended with 1",
+        tone="bad",
         evidence={"exit_code": 1, "restarts": 1, "node": "node-1"},
     )
     drill.recorder().observed(
-        lane="requests", subject="frontend", to="failing", was="good", evidence={"sent": 120}
+        lane="requests", subject="frontend", to="failing", tone="bad", was="good", evidence={"sent": 120}
     )
     drill.recorder().metric("requests.sent", 120, "1")
     drill.recorder().metric("requests.failed", 3, "1")
@@ -283,36 +302,52 @@ def _consequences(drill: Drill) -> None:
     gone = {"code": 15, "code_name": "NVML_ERROR_GPU_IS_LOST", "pid": 71, "gpu": GPU, "pod": "vllm-7d9fb"}
     drill.at(13.0).write(EventKind.STEP_STARTED, "cordon", attempt=1)
     drill.at(13.2)
-    said.fault_proven(fault="3f9a2c41-1", plane="nvml", evidence={"function": "nvmlDeviceGetUUID"} | gone)
+    gone = {"function": "nvmlDeviceGetUUID"} | gone
+    said.fault_proven(fault="3f9a2c41-1", plane="nvml", evidence=gone, brief=call_in_brief(gone))
     drill.at(14.1)
     evidence = {"condition": "SysLogsXIDError", "status": "True", "reason": "SysLogsXIDErrorIsNotHealthy"}
-    said.observed(lane="node", subject="Node/node-1", to="SysLogsXIDError True", evidence=evidence)
-    said.observed(lane="node", subject="Node/node-1", was="schedulable", to="cordoned")
-    said.observed(lane="node", subject="Node/node-1", was="state none", to="state quarantined")
+    said.observed(
+        lane="node",
+        subject="Node/node-1",
+        to="SysLogsXIDError True",
+        tone="caution",
+        evidence=evidence,
+        brief=evidence["reason"],
+    )
+    said.observed(lane="node", subject="Node/node-1", was="schedulable", to="cordoned", tone="caution")
+    said.observed(
+        lane="node", subject="Node/node-1", was="state none", to="state quarantined", tone="caution"
+    )
     said.metric("time_to_detect", timedelta(seconds=3.81), "s")
     said.metric("time_to_cordon", timedelta(seconds=3.82), "s")
     drill.end("cordon", 14.2)
     drill.at(14.2).write(EventKind.STEP_STARTED, "drain", attempt=1)
     drill.at(15.0)
-    said.observed(lane="node", subject="Node/node-1", was="state quarantined", to="state draining")
+    said.observed(
+        lane="node", subject="Node/node-1", was="state quarantined", to="state draining", tone="caution"
+    )
     place = {"node": "node-1", "uid": "u-vllm-7d9fb", "gpus": [GPU]}
-    said.observed(lane="pod", subject="Pod/drill/vllm-7d9fb", to="evicted", evidence=place)
+    said.observed(lane="pod", subject="Pod/drill/vllm-7d9fb", to="evicted", tone="caution", evidence=place)
     said.observed(
         lane="pod", subject="Pod/drill/vllm-p81z", to="scheduled on node-3", evidence={"node": "node-3"}
     )
     drill.at(18.0)
-    said.observed(lane="pod", subject="Pod/drill/vllm-7d9fb", to="deleted", evidence=place)
-    said.observed(lane="pod", subject="Pod/drill/vllm-p81z", to="ready", evidence={"node": "node-3"})
+    said.observed(lane="pod", subject="Pod/drill/vllm-7d9fb", to="deleted", tone="dim", evidence=place)
+    said.observed(
+        lane="pod", subject="Pod/drill/vllm-p81z", to="ready", tone="good", evidence={"node": "node-3"}
+    )
     said.metric("time_to_drain", timedelta(seconds=4.8), "s")
     drill.end("drain", 18.1)
     drill.at(18.1).write(EventKind.STEP_STARTED, "heal", attempt=1)
     drill.undo(3, 18.2, 18.3, "restored", "read back: disarmed")
     drill.at(20.0)
-    said.observed(lane="fault", subject="3f9a2c41-1", to="disarmed", evidence={})
-    said.observed(lane="requests", subject="frontend", to="good", was="failing")
-    said.observed(lane="node", subject="Node/node-1", was="cordoned", to="uncordoned")
-    said.observed(lane="node", subject="Node/node-1", was="state draining", to="state none")
-    said.observed(lane="node", subject="Node/node-1", was="SysLogsXIDError True", to="SysLogsXIDError False")
+    said.observed(lane="fault", subject="3f9a2c41-1", to="disarmed", tone="good", evidence={})
+    said.observed(lane="requests", subject="frontend", to="good", tone="good", was="failing")
+    said.observed(lane="node", subject="Node/node-1", was="cordoned", to="uncordoned", tone="good")
+    said.observed(lane="node", subject="Node/node-1", was="state draining", to="state none", tone="dim")
+    said.observed(
+        lane="node", subject="Node/node-1", was="SysLogsXIDError True", to="SysLogsXIDError False", tone="dim"
+    )
     said.metric("time_to_uncordon", timedelta(seconds=1.7), "s")
     drill.end("heal", 20.1)
     drill.step("moved", 20.1, 24.0)

@@ -179,3 +179,33 @@ def test_the_end_of_a_container_says_whether_it_held_gpus() -> None:
     refs = Ref("Pod", "p", "d")
     ends = [_ends(refs, Transition(0, refs, one, 0, 0)) for one in ended]
     assert ends == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "tones"),
+    [
+        (node(), node(cordoned=True), ["caution"]),
+        (node(cordoned=True), node(), ["good"]),
+        (node(), node(state="draining"), ["caution"]),
+        (node(), node(state="drain-failed"), ["bad"]),
+        (node(state="draining"), node(), ["dim"]),
+        (node(), node(Xid=("True", "XidIsNotHealthy")), ["caution"]),
+        (node(Xid=("True", "XidIsNotHealthy")), node(Xid=("False", "XidIsHealthy")), ["dim"]),
+        (node(Xid=("True", "XidIsNotHealthy")), node(), ["dim"]),
+        (node(Ready=("True", "")), node(Ready=("Unknown", "")), ["bad"]),
+        (node(Ready=("False", "")), node(Ready=("True", "")), ["good"]),
+        (pod(on=""), pod(on="n2"), [None]),
+        (pod(**RUNNING), pod(ready=True, **RUNNING), ["good"]),
+        (pod(ready=True, **RUNNING), pod(**KILLED), ["bad", "caution"]),
+        (pod(), None, ["dim"]),
+    ],
+)
+def test_each_change_says_what_it_means(was: Any, now: Any, tones: list[str | None]) -> None:
+    found = changes(project(was) if was else None, project(now) if now else None)
+    assert [one.tone for one in found] == tones
+
+
+def test_a_change_has_the_clusters_reason_in_brief() -> None:
+    [condition] = changes(project(node()), project(node(Xid=("True", "XidIsNotHealthy"))))
+    [cordon] = changes(project(node()), project(node(cordoned=True)))
+    assert (condition.brief, cordon.brief) == ("XidIsNotHealthy", "")

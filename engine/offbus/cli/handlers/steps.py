@@ -67,7 +67,9 @@ def _lines(step: Explanation) -> Iterator[str]:
         yield step.text
     yield from _table("Params", [_param(param) for param in step.params])
     yield from _table("Outputs", [(o.name, o.type, o.description) for o in step.outputs])
-    yield from _table("Metrics", [(f"metrics.{name}", of, "") for name, of in step.metrics.items()])
+    yield from _table(
+        "Metrics", [(f"metrics.{name}", of, step.meanings[name]) for name, of in step.metrics.items()]
+    )
     if step.examples:
         yield "\nExamples:"
         yield from (f"  {line}" for example in step.examples for line in example.strip("\n").splitlines())

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from offbus.cli.views.run_state import Board
-from offbus.cli.views.theme import OUTCOMES, tone_of
+from offbus.cli.views.theme import OUTCOMES
 from offbus.journal.events import Event, EventKind
 from offbus.printable import clean
-from offbus.report.formatting import figure, in_short, seconds
+from offbus.report.formatting import measured, seconds
 from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["Sentence", "sentence"]
@@ -84,17 +84,15 @@ def _undo_ended(_event: Event, data: Mapping[str, Any], board: Board) -> Sentenc
 
 
 def _observed(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence:
-    to, was = clean(data["to"]), data.get("was")
-    return data["lane"], [
-        line(f"{clean(data['subject'])} ", Span(to, tone_of(to)), f" (was {clean(was)})" if was else "")
-    ]
+    said, was = Span(clean(data["to"]), Tone(data.get("tone", Tone.PLAIN))), data.get("was")
+    return data["lane"], [line(f"{clean(data['subject'])} ", said, f" (was {clean(was)})" if was else "")]
 
 
-def _metric(_event: Event, data: Mapping[str, Any], _board: Board) -> Sentence | None:
-    """Groups of figures ("requests.sent") change all the time; they are in the closing lines."""
-    if "." in data["name"]:
+def _metric(_event: Event, data: Mapping[str, Any], board: Board) -> Sentence | None:
+    declared = board.fold.declared.get(data["name"])
+    if declared is not None and declared.often:
         return None
-    value = figure(data["name"], data["value"], data["unit"])
+    value = measured(board.fold.metrics[data["name"]])
     return "metric", [line(f"{clean(data['name'])} ", (value, Tone.STRONG))]
 
 
@@ -109,7 +107,7 @@ def _fault_proven(event: Event, data: Mapping[str, Any], board: Board) -> Senten
     proof = fault.planes.get(data["plane"]) if fault else None
     if fault is None or proof is None or proof.at.seq != event["seq"]:
         return None
-    short = in_short(data["evidence"])
+    short = clean(data.get("brief", ""))
     word = (f"proven on {clean(data['plane'])}", Tone.GOOD)
     return "fault", [line(f"{clean(fault.subject)} ", word, f": {short}" if short else "")]
 

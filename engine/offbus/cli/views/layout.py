@@ -10,13 +10,14 @@ from offbus.report.spans import Line, Span, Tone, line
 
 __all__ = ["fit", "lay_out"]
 
-TITLES = 8
-"""Columns of the titles at the left."""
+TITLES, WIDEST_TITLES = 8, 16
+"""Columns of the titles at the left: as many as the longest of them needs."""
 
 
 def lay_out(head: Line, sections: Sequence[Section], width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """Lines of at most `width` columns, at most `height` of them."""
     body = max(1, height - 2)
+    titles = min(WIDEST_TITLES, max([TITLES, *(len(one.title) + 1 for one in sections)]))
     shares = _shares(sections, body)
     airy = sum(shares) + len(sections) - 1 <= body and shares == [len(one.rows) for one in sections]
     lines = [head, line((glyphs.rule * width, Tone.DIM))]
@@ -24,7 +25,8 @@ def lay_out(head: Line, sections: Sequence[Section], width: int, height: int, gl
         if airy and number:
             lines.append(line(""))
         for row, one in enumerate(_window(section, share, glyphs)):
-            lines.append([Span(f"{'' if row else section.title:<{TITLES}}", Tone.DIM), *one])
+            title = "" if row else section.title[: titles - 1]
+            lines.append([Span(f"{title:<{titles}}", Tone.DIM), *one])
     return [fit(one, width, glyphs) for one in lines[: max(1, height)]]
 
 

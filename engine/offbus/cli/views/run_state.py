@@ -1,22 +1,23 @@
 """What a view knows of a run: the fold of its journal, and the latest statements about what was observed. Pure.
 
-Nothing here knows what a node or a pod is. A lane's subjects have statements ("cordoned", "state draining"); a newer
-statement replaces the one that it names as `was`, or one that begins with the same word.
+Nothing here knows what is observed. A lane's subjects have statements; which of them a newer one replaces, and what
+evidence says of a subject, the environment declares (offbus.declared.Lane).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from offbus.declared import Lane
 from offbus.journal.events import Event, EventKind
 from offbus.report.fold import Fold
 from offbus.report.formatting import since
 from offbus.report.model import StepReport
+from offbus.report.spans import Span, Tone
 
 __all__ = ["Board", "Subject"]
 
-SEEDED_LANES = ("node",)
-"""Lanes whose subjects are known from the fingerprint, before anything happens to them."""
+UNDECLARED = Lane(name="")
 
 
 @dataclass(slots=True)
@@ -24,21 +25,30 @@ class Subject:
     """Something that was observed, and the latest statements about it."""
 
     name: str
-    statements: list[str] = field(default_factory=list)
-    node: str = ""
+    statements: list[Span] = field(default_factory=list)
+    where: str = ""
     """Where it is, from the evidence."""
-    restarts: int = 0
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    count: int = 0
+    """What the lane counts, from the evidence."""
+    brief: str = ""
+    """The newest evidence in one line."""
     seq: int = 0
     """Of the newest event about it; 0 while nothing has happened to it."""
 
-    def say(self, to: str, was: str | None) -> None:
-        """Take the next statement in."""
-        if self.node and was is None:
-            self.statements.clear()  # a subject on a node has one state, stated in full
-        about = to.partition(" ")[0]
-        others = [one for one in self.statements if one != was and one.partition(" ")[0] != about]
-        self.statements = [*others, to]
+    def take(self, event: Event, data: Mapping[str, Any], lane: Lane) -> None:
+        """Take the next statement about it in."""
+        said = Span(data["to"], Tone(data.get("tone", Tone.PLAIN)))
+        about = said.text.partition(" ")[0]
+        standing = self.statements if lane.several else []
+        others = [
+            one for one in standing if one.text != data.get("was") and one.text.partition(" ")[0] != about
+        ]
+        self.statements = [*others, said]
+        self.seq, self.brief = event["seq"], data.get("brief", "")
+        evidence = data.get("evidence", {})
+        self.where = str(evidence.get(lane.where) or self.where)
+        count = evidence.get(lane.count)
+        self.count = count if isinstance(count, int) else self.count
 
 
 class Board:
@@ -93,9 +103,9 @@ class Board:
         """Whether a step waits for something: a background step that is ready does not."""
         return step.outcome == "running" and step.id not in self.ready
 
-    def lane(self, name: str) -> list[Subject]:
+    def subjects(self, lane: str) -> list[Subject]:
         """A lane's subjects, as they appeared."""
-        return list(self.lanes.get(name, {}).values())
+        return list(self.lanes.get(lane, {}).values())
 
     def subject(self, lane: str, name: str) -> Subject:
         """A lane's subject, made when it is new."""
@@ -103,11 +113,9 @@ class Board:
 
 
 def _fingerprint(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
-    for item in data["items"]:
-        name = item.partition(" ")[0]
-        lane = name.partition("/")[0].lower()
-        if lane in SEEDED_LANES:
-            board.subject(lane, name)
+    for lane in (one for one in board.fold.lanes if one.seed):
+        for name in (item.partition(" ")[0] for item in data["items"] if item.startswith(lane.seed)):
+            board.subject(lane.name, name)
 
 
 def _phase(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
@@ -124,14 +132,8 @@ def _step_ended(board: Board, event: Event, _data: Mapping[str, Any]) -> None:
 
 
 def _observed(board: Board, event: Event, data: Mapping[str, Any]) -> None:
-    subject = board.subject(data["lane"], data["subject"])
-    evidence = data.get("evidence") or {}
-    subject.say(data["to"], data.get("was"))
-    subject.seq, subject.evidence = event["seq"], evidence
-    subject.node = str(evidence.get("node") or subject.node)
-    restarts = evidence.get("restarts")
-    if isinstance(restarts, int):
-        subject.restarts = restarts
+    declared = next((one for one in board.fold.lanes if one.name == data["lane"]), UNDECLARED)
+    board.subject(data["lane"], data["subject"]).take(event, data, declared)
 
 
 def _undo_started(board: Board, _event: Event, data: Mapping[str, Any]) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from offbus.cli.views.run_state import Board, Subject
-from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs, tone_of
+from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs
+from offbus.declared import Lane
 from offbus.printable import clean
-from offbus.report.formatting import figure, in_short, seconds, stopwatch
+from offbus.report.formatting import measured, seconds, stopwatch
 from offbus.report.gaps import RESOLVED
 from offbus.report.model import StepReport
 from offbus.report.spans import Line, Span, Tone, line
@@ -54,9 +55,7 @@ def sections(board: Board, glyphs: Glyphs) -> list[Section]:
     found = [
         _steps(board, glyphs),
         Section("faults", list(_faults(board, glyphs)), least=2),
-        _world(board, "nodes", "node", glyphs),
-        _world(board, "pods", "pod", glyphs),
-        Section("traffic", list(_traffic(board))),
+        *(_observed(board, one, glyphs) for one in board.fold.lanes if one.title),
         Section("undo", list(_undos(board, glyphs))),
         Section("residue", residue),
     ]
@@ -107,57 +106,58 @@ def _about(board: Board, step: StepReport) -> str:
 def _faults(board: Board, glyphs: Glyphs) -> Iterator[Line]:
     for fault in board.fold.faults.values():
         said = board.lanes.get("fault", {}).get(fault.id)
-        state = f"  {clean(said.statements[-1])}" if said else ""
+        state = f"  {clean(said.statements[-1].text)}" if said else ""
         yield line(clean(fault.subject), (state, Tone.CAUTION))
         width = max((len(plane) for plane in fault.planes), default=0)
         for plane, proof in fault.planes.items():
             name = f"{clean(plane):<{width}} "
             if proof is not None:
-                short = in_short(proof.evidence)
-                yield line((f"{glyphs.good} ", Tone.GOOD), name, ("proven   ", Tone.GOOD), short)
+                brief = clean(proof.brief)
+                yield line((f"{glyphs.good} ", Tone.GOOD), name, ("proven   ", Tone.GOOD), brief)
             else:
                 why = (clean(fault.missing.get(plane, "")), Tone.DIM)
                 yield line((f"{glyphs.active} ", Tone.CAUTION), name, ("waiting  ", Tone.CAUTION), why)
 
 
-def _world(board: Board, title: str, lane: str, glyphs: Glyphs) -> Section:
-    """A row for each subject that something happened to, and one each for the deleted and the unchanged."""
-    subjects = board.lane(lane)
-    here = [one for one in subjects if one.seq and not _gone(one)]
+def _observed(board: Board, lane: Lane, glyphs: Glyphs) -> Section:
+    return Section(clean(lane.title), list(_feed(board, lane))) if lane.feed else _table(board, lane, glyphs)
+
+
+def _table(board: Board, lane: Lane, glyphs: Glyphs) -> Section:
+    """A row for each subject that something happened to, and one each for those that are gone and the unchanged."""
+    subjects = board.subjects(lane.name)
+    gone: list[Subject] = []
+    here: list[Subject] = []
+    for one in (one for one in subjects if one.seq):
+        (gone if any(said.text == lane.gone for said in one.statements) else here).append(one)
     names = max((len(_short_name(one)) for one in here), default=0)
-    node_width = max((len(one.node) for one in here), default=0)
-    rows = [_subject(one, min(34, names), min(24, node_width), glyphs) for one in here]
-    for word, some in (
-        ("deleted", filter(_gone, subjects)),
-        ("unchanged", (one for one in subjects if not one.seq)),
-    ):
-        if found := [_short_name(one) for one in some]:
-            rows.append(line((f"{glyphs.skipped} {_some(found)} {word}", Tone.DIM)))
+    where_width = max((len(one.where) for one in here), default=0)
+    rows = [_subject(one, lane, min(34, names), min(24, where_width), glyphs) for one in here]
+    for word, some in ((lane.gone, gone), ("unchanged", [one for one in subjects if not one.seq])):
+        if some:
+            text = f"{glyphs.skipped} {_some(list(map(_short_name, some)))} {clean(word)}"
+            rows.append(line((text, Tone.DIM)))
     newest = max(range(len(here)), key=lambda number: here[number].seq, default=0)
-    return Section(title, rows, focus=newest)
+    return Section(clean(lane.title), rows, focus=newest)
 
 
-def _subject(subject: Subject, names: int, node_width: int, glyphs: Glyphs) -> Line:
-    here = f" on {subject.node}"
-    said = [Span(clean(one.removesuffix(here)), tone_of(one)) for one in reversed(subject.statements)]
+def _subject(subject: Subject, lane: Lane, names: int, where_width: int, glyphs: Glyphs) -> Line:
+    beside = f" on {subject.where}"  # said already, in the column
+    said = [Span(clean(one.text.removesuffix(beside)), one.tone) for one in reversed(subject.statements)]
     worst = next((tone for tone in WORST_FIRST if any(one.tone is tone for one in said)), Tone.PLAIN)
     shown = [one for one in said if one.tone is not Tone.DIM] or said[:1]
     glyph = {Tone.GOOD: glyphs.good, Tone.BAD: glyphs.bad, Tone.CAUTION: glyphs.active}.get(
         worst, glyphs.waiting
     )
-    node = f"{clean(subject.node):<{node_width}}  " if node_width else ""
-    restarts = f"  restarts {subject.restarts}" if subject.restarts else ""
+    where = f"{clean(subject.where):<{where_width}}  " if where_width else ""
+    count = f"  {clean(lane.count)} {subject.count}" if subject.count else ""
     return line(
         (f"{glyph} ", worst),
         f"{_short_name(subject):<{names}}  ",
-        (node, Tone.DIM),
+        (where, Tone.DIM),
         *[part for one in shown for part in (Span(", "), one)][1:],
-        (restarts, Tone.DIM),
+        (count, Tone.DIM),
     )
-
-
-def _gone(subject: Subject) -> bool:
-    return "deleted" in subject.statements
 
 
 def _short_name(subject: Subject) -> str:
@@ -168,18 +168,19 @@ def _some(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= 3 else f"{', '.join(names[:2])} and {len(names) - 2} more"
 
 
-def _traffic(board: Board) -> Iterator[Line]:
-    metrics = {
-        name.removeprefix("requests."): figure(name, one.value, one.unit)
-        for name, one in board.fold.metrics.items()
-        if name.startswith("requests.")
-    }
+def _feed(board: Board, lane: Lane) -> Iterator[Line]:
+    """The newest values of the lane's metrics, then the newest statement about each subject, newest first."""
+    metrics = [
+        f"{clean(name.removeprefix(lane.metrics)).replace('_', ' ')} {measured(one)}"
+        for name, one in board.fold.ordered_metrics().items()
+        if lane.metrics and name.startswith(lane.metrics)
+    ]
     if metrics:
-        yield line(", ".join(f"{clean(name).replace('_', ' ')} {value}" for name, value in metrics.items()))
-    for one in sorted(board.lane("requests"), key=lambda subject: -subject.seq):
-        newest, short = one.statements[-1], in_short(one.evidence)
-        evidence = f"  {short}" if short else ""
-        yield line(f"{clean(one.name)} ", (clean(newest), tone_of(newest)), (evidence, Tone.DIM))
+        yield line(", ".join(metrics))
+    for one in sorted(board.subjects(lane.name), key=lambda subject: -subject.seq):
+        newest = one.statements[-1] if one.statements else Span("unchanged", Tone.DIM)
+        brief = f"  {clean(one.brief)}" if one.brief else ""
+        yield line(f"{clean(one.name)} ", (clean(newest.text), newest.tone), (brief, Tone.DIM))
 
 
 def _undos(board: Board, glyphs: Glyphs) -> Iterator[Line]:

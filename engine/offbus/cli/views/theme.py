@@ -1,11 +1,10 @@
 """Glyphs and words of the views. Every glyph comes with a word: neither colour nor Unicode carries meaning alone."""
 
-import re
 from dataclasses import dataclass
 
 from offbus.report.spans import Tone
 
-__all__ = ["ASCII", "OUTCOMES", "PHASES", "UNICODE", "Glyphs", "tone_of"]
+__all__ = ["ASCII", "OUTCOMES", "PHASES", "UNICODE", "Glyphs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +46,3 @@ PHASES = {
     "close": "closing",
 }
 """The run's phases, as the header shows them."""
-
-TONES = (
-    (Tone.GOOD, r"ready|uncordoned|recovered|answering|good|ok|held|disarmed|ready true"),
-    (Tone.BAD, r"ready (false|unknown)|.*\b(ended|lost|expired|failed|failing|error|outage|refused)\b.*"),
-    (Tone.DIM, r".*\b(none|removed|deleted|false)"),
-    (Tone.CAUTION, r"not ready|cordoned|evicted|terminating|armed|restarted.*|(state|taints) .*|.* true"),
-)
-"""The tones of statements; the first match counts."""
-
-
-def tone_of(statement: str) -> Tone:
-    """The tone of a statement ("cordoned", "not ready", "state none"); PLAIN when it is not known."""
-    return next((tone for tone, words in TONES if re.fullmatch(words, statement, re.IGNORECASE)), Tone.PLAIN)

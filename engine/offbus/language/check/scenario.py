@@ -161,8 +161,8 @@ def _metrics(types: Types, positions: Positions, root: Node) -> Mapping[str, Cel
     """The metrics of all step types that are used."""
     declared: dict[str, tuple[CelType, StepType]] = {}
     for step_type in types.used():
-        for name, of in step_type.metrics.items():
-            found = celtypes.NAMED[of]
+        for name, of in step_type.measures().items():
+            found = celtypes.NAMED[of.type]
             known, by = declared.setdefault(name, (found, step_type))
             if known != found:
                 message = (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from offbus.printable import clean
-from offbus.report.formatting import figure, in_short, seconds
+from offbus.report.formatting import in_brief, measured, seconds
 from offbus.report.model import Report
 from offbus.report.time_offsets import offset_ms
 
@@ -76,7 +76,7 @@ def _faults(report: Report) -> Iterator[str]:
             fault.subject,
             plane,
             "yes" if proof else "no",
-            in_short(proof.evidence) if proof else fault.missing[plane],
+            proof.brief if proof else fault.missing[plane],
         )
         for fault in report.faults
         for plane, proof in fault.planes.items()
@@ -85,7 +85,7 @@ def _faults(report: Report) -> Iterator[str]:
 
 
 def _metrics(report: Report) -> Iterator[str]:
-    rows = [(name, figure(name, one.value, one.unit)) for name, one in report.metrics.items()]
+    rows = [(name, measured(one)) for name, one in report.metrics.items()]
     return _section("Metrics", ("metric", "value"), rows)
 
 
@@ -110,7 +110,7 @@ def _timeline(report: Report) -> Iterator[str]:
             one.lane,
             one.subject,
             one.what,
-            in_short(one.evidence),
+            in_brief(one),
         )
         for one in report.timeline
     ]

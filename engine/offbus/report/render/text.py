@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from offbus.printable import clean
-from offbus.report.formatting import figure, in_short, seconds
+from offbus.report.formatting import in_brief, measured, seconds
 from offbus.report.model import ExpectationReport, FaultReport, Report
 from offbus.report.spans import Line, Span, Tone, line
 from offbus.report.summary import closing_lines
@@ -96,14 +96,15 @@ def _planes(report: Report, fault: FaultReport) -> Iterator[Line]:
         else:
             happened = written_offset(report, proof.happened)
             at = f"{offset_ms(report, proof.at):+.1f} ms" + (f" ({happened})" if happened else "")
-            yield line(name, ("proven", Tone.GOOD), f" at {at}: {in_short(proof.evidence)}")
+            brief = f": {clean(proof.brief)}" if proof.brief else ""
+            yield line(name, ("proven", Tone.GOOD), f" at {at}{brief}")
 
 
 def _timeline(report: Report) -> Iterator[Line]:
     lanes = min(max((len(one.lane) for one in report.timeline), default=0), WIDEST)
     for one in report.timeline:
         was = f" (was {clean(one.was)})" if one.was else ""
-        short, happened = in_short(one.evidence), written_offset(report, one.happened)
+        short, happened = in_brief(one), written_offset(report, one.happened)
         about = "; ".join(part for part in (short, happened) if part)
         yield line(
             (f"  {one.t[11:26]}  {offset_ms(report, one):>+11.1f}  ", Tone.DIM),
@@ -127,7 +128,7 @@ def _metrics(report: Report) -> Iterator[Line]:
     for name, one in report.metrics.items():
         events = ", ".join(map(str, one.derived_from))
         source = (f"  from events {events}" if events else "", Tone.DIM)
-        yield line(f"  {clean(name):<{width}}  {figure(name, one.value, one.unit):>10}", source)
+        yield line(f"  {clean(name):<{width}}  {measured(one):>10}", source)
 
 
 def _word(outcome: str, width: int) -> Span:

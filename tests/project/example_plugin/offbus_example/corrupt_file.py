@@ -47,7 +47,10 @@ async def corrupt_file(ctx: Context, params: CorruptFileParams) -> CorruptFileOu
     files.write(params.name, left)
     found = files.read(params.name)
     if found == left != before:
-        ctx.fault_proven(fault=fault, plane="content", evidence={"characters": len(left)})
+        evidence = {"characters": len(left)}
+        ctx.fault_proven(
+            fault=fault, plane="content", evidence=evidence, brief=f"{len(left)} characters left"
+        )
     return CorruptFileOutputs(name=params.name, lost=len(before) - len(left))
 
 
