@@ -36,7 +36,7 @@ class PreflightCheck:
     """One result of the preflight."""
 
     topic: str
-    """A word or two, for a heading: "permissions", "node n1"."""
+    """A word or two, for a heading: "permissions", "table orders"."""
     text: str
     level: Literal["info", "warning", "error"] = "info"
     """`warning`: the drill may not show what it should; `error`: a run would be refused."""

@@ -1,6 +1,6 @@
 """The one way in which text that somebody else wrote gets onto a terminal, into a CI log, or beside our own words.
 
-Journals, reports, lock files, records of a cluster, names of files, and what faults, pods and nodes say come from
+Journals, reports, lock files, records of a cluster, names of files, and what environments and faults say come from
 outside. Printed as they are, an escape sequence drives the terminal, a bidirectional control reverses what is read, and
 a line end begins a line of its own: `::error::` there is a command of GitHub's runner, and so is `##[error]` anywhere
 in a line (actions/runner, src/Runner.Common/ActionCommand.cs), `##vso[…]` of Azure Pipelines' agent ("Logging commands"

@@ -93,7 +93,7 @@ class Undo(BaseModel, ABC):
 
     @abstractmethod
     def describe(self) -> str:
-        """One line for people: what will be undone, naming the object ("uncordon node-2")."""
+        """One line for people: what will be undone, naming the object ("restore orders.sql")."""
 
     def refusal(self, run: str) -> str | None:
         """What the record asks for that no drill of this run records ("a Secret"); None when one can record it.

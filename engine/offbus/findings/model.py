@@ -25,7 +25,7 @@ class Severity(StrEnum):
 class Position:
     """A range in a file, from (line, column) up to but not including the end; all count from 1, columns in characters.
 
-    Line 0 means the whole of `file`, which may also be a piece of the command line ("--set xid=x").
+    Line 0 means the whole of `file`, which may also be a piece of the command line ("--set rows=x").
     """
 
     file: str

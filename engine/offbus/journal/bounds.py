@@ -19,7 +19,7 @@ WHOLE = frozenset(
 )
 """Kinds that are kept whole or refused."""
 WHOLE_BYTES = 64 * 1024 * 1024
-"""Of one line of those kinds: a fingerprint of 20,000 pods has about 10 MB."""
+"""Of one line of those kinds: a fingerprint of 20,000 objects has about 10 MB."""
 TOLD_BYTES = 64 * 1024
 """Of one line of any other kind."""
 DEEPEST = 100

@@ -28,7 +28,7 @@ def plan(
 
     Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it
     takes at most. In a cluster also preflight checks: missing permissions and agents, what a namespace would refuse,
-    every pod that would be evicted, insufficient capacity, and what a responder would really do. Changes nothing.
+    everything that would be evicted, insufficient capacity, and what a responder would really do. Changes nothing.
 
     Exit code 0 when a run may start, 3 when it would be refused.
     """

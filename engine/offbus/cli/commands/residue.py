@@ -36,7 +36,7 @@ def residue(
     against: Path | None,
     runs: Path | None,
 ) -> None:
-    """Compare a RUN's environment with its state before the run: nodes, workloads, faults, files, processes.
+    """Compare a RUN's environment with its state before the run: everything that the run may touch.
 
     Each difference is listed with the command that fixes it; exit code 4 when there is one. Changes nothing.
     """

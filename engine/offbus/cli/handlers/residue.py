@@ -35,7 +35,7 @@ from offbus.undo import Undo
 __all__ = ["compare_named", "compare_run", "read_fingerprint"]
 
 LARGEST = 1 << 28
-"""Bytes of a saved fingerprint: one of 20,000 pods has about 10 MB."""
+"""Bytes of a saved fingerprint: one of 20,000 objects has about 10 MB."""
 
 
 class Opening(Protocol):

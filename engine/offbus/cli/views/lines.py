@@ -19,7 +19,7 @@ NARROWEST, WIDEST = 8, 20
 
 
 class LinesView(BoardView):
-    """`  12.345s  cordon    passed in 1.2 s`."""
+    """`  12.345s  restore   passed in 1.2 s`."""
 
     def __init__(self, board: Board, screen: Screen, *, colour: bool) -> None:
         super().__init__(board, screen, colour=colour)

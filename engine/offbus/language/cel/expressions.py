@@ -1,7 +1,7 @@
 """Typed CEL: compiled and checked when a scenario is loaded, evaluated while it runs.
 
 The work is done by the official `cel-expr-python`, which is imported when the first expression is compiled. Names are
-declared whole ("steps.a.outputs.node"), and only those that an expression uses: one environment serves all
+declared whole ("steps.a.outputs.lost"), and only those that an expression uses: one environment serves all
 expressions with the same names. Errors of the library are put into our words, with their positions.
 
 An expression that cannot be evaluated raises `EvaluationError`: never false, never None.

@@ -30,7 +30,7 @@ class Bound(NamedTuple):
     """A declared name."""
 
     path: str
-    """As the expression spells it: "steps.inject.outputs.node"."""
+    """As the expression spells it: "steps.corrupt.outputs.lost"."""
     type: CelType
     root: Literal["inputs", "outputs", "steps", "metrics", "variable"]
     step: str = ""

@@ -1,6 +1,6 @@
 """An unquoted `${{ }}` inside `{…}` or `[…]`: YAML's parser fails there, with a message about a missing comma.
 
-In flow style `{` begins a mapping, so `{xid: ${{ inputs.xid }}}` is not YAML. `substitute` replaces the expression
+In flow style `{` begins a mapping, so `{who: ${{ inputs.who }}}` is not YAML. `substitute` replaces the expression
 by as many harmless letters, so that parsing continues with all positions unchanged and the rest of the file is checked.
 """
 
