@@ -186,6 +186,54 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, says: str)
     assert "\n" not in caught.value.message
 
 
+HUGE = "0x" + "f" * 6000
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (f"kind: Service\nmetadata: {{name: {HUGE}}}", ":2:18"),
+        (f"kind: {HUGE}\nmetadata: {{name: a}}", ":1:7"),
+        ("{kind: Service, metadata: {name: a, namespace: -0x8000000000000001}}", ":1:48"),
+        ("{kind: Service, x: [18446744073709551616]}", ":1:21"),
+        ("a: " + "9" * 5000, ":1:4"),
+        ("a: 0b" + "1" * 65, ":1:4"),
+    ],
+    ids=["name", "kind", "negative", "one too large", "decimal", "binary"],
+)
+def test_an_integer_of_more_than_64_bits_is_refused_where_it_stands(
+    tmp_path: Path, text: str, at: str
+) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(StepError) as caught:
+        read_manifest(path)
+    assert caught.value.message == (
+        f"the manifest {path}{at} cannot be read: an integer has more than 64 bits; quote what is text"
+    )
+
+
+def test_the_largest_integers_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(
+        "{kind: Service, apiVersion: v1, metadata: {name: a}, x: [18446744073709551615, -9223372036854775808]}"
+    )
+    assert read_manifest(path)[0]["x"] == [2**64 - 1, -(2**63)]
+
+
+def test_a_long_name_or_kind_is_told_in_short(tmp_path: Path) -> None:
+    path = tmp_path / "m.yaml"
+    for text in (
+        f"{{kind: Service, metadata: {{name: {'n' * 900_000}}}}}",
+        f"{{kind: {'k' * 900_000}, metadata: {{name: a}}}}",
+        f"{{kind: Service, metadata: {{name: a}}, x: {{{'9' * 18}: {'n' * 100}, ? [{'n, ' * 9000}] : 1}}}}",
+    ):
+        path.write_text(text)
+        with pytest.raises(StepError) as caught:
+            read_manifest(path)
+        assert len(caught.value.message) < 1000
+
+
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path, says in (
