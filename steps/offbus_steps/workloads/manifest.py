@@ -62,7 +62,7 @@ def _checked(where: str, obj: Any) -> Object:
     resource = KINDS.get(str(obj.get("kind")))
     if resource is None or resource.kind not in ALLOWED_KINDS:
         raise StepError(
-            f"{where}: kind {obj.get('kind')!r} cannot be deployed",
+            f"{where}: kind {_shown(obj.get('kind'))} cannot be deployed",
             hint=f"possible kinds: {', '.join(ALLOWED_KINDS)}",
         )
     if obj.get("apiVersion") not in resource.versions:
@@ -92,7 +92,7 @@ def _refuse_unjson(where: str, path: str, value: Any) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise StepError(
-                    f"{where}: {path or 'the object'} has the key {key!r}, which is not a string",
+                    f"{where}: {path[:200] or 'the object'} has the key {_shown(key)}, which is not a string",
                     hint="quote it",
                 )
             _refuse_unjson(where, f"{path}.{key}" if path else key, item)
@@ -100,13 +100,19 @@ def _refuse_unjson(where: str, path: str, value: Any) -> None:
         for number, item in enumerate(value):
             _refuse_unjson(where, f"{path}[{number}]", item)
     elif isinstance(value, float) and not isfinite(value):
-        raise StepError(f"{where}: {path} is {value}, which is not a number in JSON")
+        raise StepError(f"{where}: {path[:200]} is {value}, which is not a number in JSON")
     elif value is not None and not isinstance(value, str | int | float):
-        raise StepError(f"{where}: YAML reads {path} as a {type(value).__name__}", hint="quote it")
+        raise StepError(f"{where}: YAML reads {path[:200]} as a {type(value).__name__}", hint="quote it")
 
 
 def _text(where: str, meta: dict[str, Any], key: str, form: re.Pattern[str]) -> None:
     value = meta.get(key)
     if not isinstance(value, str) or form.fullmatch(value) is None:
-        said = "is missing" if value is None else f"cannot be {value!r}"
+        said = "is missing" if value is None else f"cannot be {_shown(value)}"
         raise StepError(f"{where}: metadata.{key} {said}", hint="lower-case letters, digits and '-'")
+
+
+def _shown(value: Any) -> str:
+    """The value in short: a file of somebody else's may hold a name of a million characters."""
+    shown = repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"

@@ -18,6 +18,8 @@ from offbus.errors import StepError
 __all__ = ["Entry", "entries"]
 
 DEEPEST = 100
+LONGEST = 200
+"""Digits of an integer, leading zeros included."""
 
 _TAG = "tag:yaml.org,2002:"
 _BOOL = "y Y yes Yes YES true True TRUE on On ON n N no No NO false False FALSE off Off OFF"
@@ -56,7 +58,8 @@ def entries(path: Path, text: bytes) -> list[Entry]:
     except yaml.MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        raise StepError(f"the manifest {where} is not YAML: {err.problem or err.context}") from err
+        said = "cannot be read" if isinstance(err, yaml.constructor.ConstructorError) else "is not YAML"
+        raise StepError(f"the manifest {where} {said}: {err.problem or err.context}") from err
     except (yaml.YAMLError, ValueError, OverflowError) as err:
         raise StepError(f"the manifest {path} is not YAML: {' '.join(str(err).split())}") from err
 
@@ -84,11 +87,23 @@ def _bool(loader: Any, node: Any) -> bool:
 
 
 def _int(loader: Any, node: Any) -> int:
-    """Digits after a leading 0 are octal (Go's strconv.ParseInt with base 0)."""
+    """Digits after a leading 0 are octal (Go's strconv.ParseInt with base 0).
+
+    Go reads what has more than 64 bits as a float or a text; Python as an integer that it may then refuse to print
+    (`sys.set_int_max_str_digits`). No field of Kubernetes takes one, so it is refused here.
+    """
     word = str(loader.construct_scalar(node)).replace("_", "").lower()
     digits = word.lstrip("+-")
-    size = int(digits, 8) if digits[:1] == "0" and digits.isdecimal() else int(digits, 0)
-    return -size if word.startswith("-") else size
+    size = 0
+    if fits := len(digits) <= LONGEST:  # reading a long one takes quadratic time
+        size = int(digits, 8) if digits[:1] == "0" and digits.isdecimal() else int(digits, 0)
+    size = -size if word.startswith("-") else size
+    if not fits or not -(1 << 63) <= size < 1 << 64:
+        from yaml.constructor import ConstructorError
+
+        problem = "an integer has more than 64 bits; quote what is text"
+        raise ConstructorError(None, None, problem, node.start_mark)
+    return size
 
 
 def _documents(path: Path, text: bytes) -> Iterator[Entry]:
