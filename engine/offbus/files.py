@@ -42,9 +42,10 @@ def read_bounded(path: Path, most: int, *, whole: bool = False, opener: Opener =
         if kind != stat.S_IFREG:
             raise OSError(errno.EINVAL, f"it is {_KINDS.get(kind, 'something else')}, not a file", str(path))
         if whole and found.st_size > most:
-            raise OSError(errno.EFBIG, f"it is larger than {most >> 30} GiB", str(path))
+            raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB", str(path))
         with open(fd, "rb", closefd=False) as file:
-            return file.read(most + 1)
+            held = file.read(min(most, found.st_size) + 1)  # room for all that is asked for is taken at once
+            return held if len(held) <= found.st_size else held + file.read(most + 1 - len(held))
     finally:
         os.close(fd)
 

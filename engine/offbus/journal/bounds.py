@@ -12,7 +12,7 @@ from typing import Any
 
 from offbus.journal.events import EventKind
 
-__all__ = ["DEEPEST", "TOLD_BYTES", "WHOLE", "WHOLE_BYTES", "cut", "too_deep"]
+__all__ = ["DEEPEST", "MOST_VALUES", "TOLD_BYTES", "WHOLE", "WHOLE_BYTES", "cut", "too_deep"]
 
 WHOLE = frozenset(
     (EventKind.RUN_STARTED, EventKind.ENVIRONMENT_OPENED, EventKind.UNDO_RECORDED, EventKind.FINGERPRINT)
@@ -22,6 +22,8 @@ WHOLE_BYTES = 64 * 1024 * 1024
 """Of one line of those kinds: a fingerprint of 20,000 objects has about 10 MB."""
 TOLD_BYTES = 64 * 1024
 """Of one line of any other kind."""
+MOST_VALUES = 1 << 20
+"""Of one line (offbus.json_values): the fingerprint of 20,000 nodes has a third of them."""
 DEEPEST = 100
 """Levels of an event, itself the first: what writes reports goes to some 250, and a report nests an event deeper."""
 MARKER = "… ({} more)"

@@ -14,13 +14,21 @@ from pathlib import Path
 
 from offbus.errors import JournalError
 from offbus.files import Opener, read_bounded
+from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, NewerFormat, decode, salvage
 from offbus.journal.events import Event
+from offbus.json_values import count_values
 
 __all__ = ["MOST_TOLD", "Damage", "Journal", "read_journal", "told_damage"]
 
-LARGEST = 1 << 30
-"""Bytes: seven times the journal of 100,000 steps."""
+LARGEST = 1 << 29
+"""Bytes: three times the journal of 100,000 steps."""
+SOME_VALUES, MOST_IN_ALL, BYTES_A_VALUE = 1 << 20, 1 << 24, 10
+"""A journal may have the first number of values for nothing, then one for so many bytes, up to the second number.
+
+Each takes some 100 bytes of memory. What runs write has 20 bytes a value (that of 100,000 steps 8 million values), what
+was made to exhaust its reader has two or three.
+"""
 MOST_TOLD = 100
 """Damaged lines that are told one by one: each byte of a file may be one."""
 
@@ -70,7 +78,12 @@ def read_journal(path: Path, opener: Opener = os.open) -> Journal:
     except OSError as err:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
     if len(raw) > LARGEST:
-        raise JournalError(f"cannot read the journal {path}: it is larger than {LARGEST >> 30} GiB")
+        raise JournalError(f"cannot read the journal {path}: it is larger than {LARGEST >> 20} MiB")
+    counts = map(count_values, BytesIO(raw))
+    values = sum(one for one in counts if one <= MOST_VALUES)  # a line of more is damaged, and not parsed
+    if values > min(MOST_IN_ALL, SOME_VALUES + len(raw) // BYTES_A_VALUE):
+        message = f"it has {values} values in {len(raw)} bytes, and is not a journal that a run wrote"
+        raise JournalError(f"cannot read the journal {path}: {message}")
     try:
         return _read(path, raw)
     except NewerFormat as err:

@@ -146,5 +146,7 @@ def test_the_fingerprints_of_20000_pods_and_nodes_are_kept_and_read(tmp_path: Pa
 
 def test_a_journal_of_very_many_steps_has_few_values_for_its_size() -> None:
     """What a run writes most of stays within the bound, whatever its length."""
-    lines = b"".join(encode({**observed({"n": n, "ok": True}), "seq": n, "step": f"s{n}"}) for n in range(1000))
+    lines = b"".join(
+        encode({**observed({"n": n, "ok": True}), "seq": n, "step": f"s{n}"}) for n in range(1000)
+    )
     assert count_values(lines) < len(lines) // BYTES_A_VALUE

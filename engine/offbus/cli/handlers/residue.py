@@ -19,7 +19,9 @@ from offbus.environment import Environment, OnlyLooks, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.files import read_bounded
+from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.writer import JournalWriter
+from offbus.json_values import count_values
 from offbus.language.check.cli_environment import named_options
 from offbus.open_run import opened
 from offbus.plugins import installed
@@ -171,7 +173,8 @@ def _tell(found: list[Finding], what: str, recover: str | None) -> int:
 def _saved(path: Path) -> dict[str, Any]:
     try:
         text = read_bounded(path, LARGEST)
-        held = json.loads(text) if len(text) <= LARGEST else None
+        small = len(text) <= LARGEST and count_values(text) <= MOST_VALUES
+        held = json.loads(text) if small else None
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}") from err
     except (ValueError, RecursionError) as err:

@@ -23,8 +23,10 @@ from typing import Any
 import anyio
 
 from offbus.errors import CouldNotRun, StepError
+from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event, EventKind
+from offbus.json_values import count_values
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 
@@ -34,9 +36,8 @@ RECORDS_LABEL = "offbus.dev/recorded-run"
 FINGERPRINT = "fingerprint"
 FINGERPRINT_BYTES = 384 * 1024
 """Of the fingerprint, compressed: a ConfigMap holds 1 MiB, and the undo records must fit beside it."""
-UNPACKED_BYTES, UNPACKED_VALUES = 16 << 20, 1 << 20
-"""Of the fingerprint, as it is read: the reaper has 512 MiB (deploy/base/reaper.yaml), an empty list takes 64 bytes.
-That of 20,000 nodes has a third of these values."""
+UNPACKED_BYTES = 16 << 20
+"""Of the fingerprint, as it is read: the reaper has 512 MiB (deploy/base/reaper.yaml)."""
 
 
 def records_name(run: str) -> str:
@@ -82,14 +83,9 @@ def _unpacked(packed: bytes) -> bytes:
         raise ValueError(f"one unpacks to more than {UNPACKED_BYTES} bytes")
     if not unpacking.eof:
         raise ValueError("one is cut off")
-    if _values(content) > UNPACKED_VALUES:
-        raise ValueError(f"one holds more than {UNPACKED_VALUES} values")
+    if count_values(content) > MOST_VALUES:
+        raise ValueError(f"one holds more than {MOST_VALUES} values")
     return content
-
-
-def _values(text: bytes) -> int:
-    """At least as many as there are."""
-    return sum(text.count(one) for one in (b",", b"[", b"{"))
 
 
 class RunRecords:
@@ -178,7 +174,7 @@ def _content(event: Event) -> dict[str, dict[str, str]]:
     if kind is EventKind.FINGERPRINT:
         content = text.encode()
         packed = gzip.compress(content, mtime=0)
-        readable = len(content) <= UNPACKED_BYTES and _values(content) <= UNPACKED_VALUES
+        readable = len(content) <= UNPACKED_BYTES and count_values(content) <= MOST_VALUES
         fits = readable and len(packed) <= FINGERPRINT_BYTES
         return {"binaryData": {FINGERPRINT: base64.b64encode(packed).decode()}} if fits else {}
     key = {
