@@ -4,7 +4,8 @@ The work is done by the official `cel-expr-python`, which is imported when the f
 declared whole ("steps.a.outputs.lost"), and only those that an expression uses: one environment serves all
 expressions with the same names. Errors of the library are put into our words, with their positions.
 
-An expression that cannot be evaluated raises `EvaluationError`: never false, never None.
+An expression that cannot be evaluated raises `EvaluationError`: never false, never None. One that may make more than
+`growth` allows is not evaluated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Position
-from offbus.language.cel import error_text, lexer, library_types, short_circuit, types
+from offbus.language.cel import error_text, growth, lexer, library_types, short_circuit, types
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabulary
@@ -45,10 +46,19 @@ class _Program:
     compiled: Any
     type: CelType
     text: str
+    tokens: Sequence[lexer.Token]
     compile: Callable[[str], Any]
 
-    def run(self, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
+    def run(
+        self, values: Mapping[str, Any], unset: Sequence[str], budget: growth.Budget | None = None
+    ) -> Any:
         """The value. What is unset is an error even where CEL's commutative operators hide it (`short_circuit`)."""
+        try:
+            made = growth.cost(self.tokens, {name: growth.measure(value) for name, value in values.items()})
+            if budget is not None:
+                budget.charge(made)
+        except growth.TooLargeError as err:
+            raise EvaluationError(str(err)) from err
         if unset and self.type == types.BOOL:
             return short_circuit.evaluate(
                 self._conditions, lambda text: bool(_run(self.compile(text), values, unset))
@@ -65,6 +75,8 @@ def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
         result = compiled.eval(data=dict(values))
     except RuntimeError as err:  # what ends the evaluation itself: an expression that loops without end
         raise EvaluationError(error_text.of_error(str(err))) from err
+    except MemoryError as err:  # the library's std::bad_alloc
+        raise EvaluationError("it takes more memory than there is") from err
     if result.type().name() != "ERROR":
         return result.plain_value()
     said = str(result)
@@ -89,7 +101,7 @@ class Expression:
         """The value of a condition. Raises EvaluationError."""
         value = self.value(scope)
         if not isinstance(value, bool):  # only a `dyn` can come to this: the type was checked at load
-            raise EvaluationError(f"{self.text}: is not true or false, but {value!r}"[:500])
+            raise EvaluationError(f"{_shown(self.text)}: is not true or false, but {value!r}"[:500])
         return value
 
     def value(self, scope: Scope) -> Any:
@@ -106,16 +118,21 @@ class Expression:
                 return found
             values[name.path] = _converted(name, found)
         if self._program is None:
-            raise EvaluationError(f"{self.text}: {unset[0]}")
+            raise EvaluationError(f"{_shown(self.text)}: {unset[0]}")
         try:
-            return self._program.run(values, unset)
+            return self._program.run(values, unset, scope.budget)
         except EvaluationError as err:
-            raise EvaluationError(f"{self.text}: {err.message}") from err
+            raise EvaluationError(f"{_shown(self.text)}: {err.message}") from err
 
     @property
     def only_inputs(self) -> bool:
         """Whether its value is known before the run."""
         return all(name.root == "inputs" for name in self.names)
+
+
+def _shown(text: str) -> str:
+    """An expression in a message: a file's may have a million characters."""
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 def _converted(name: Bound, value: Any) -> Any:
@@ -160,7 +177,11 @@ class Compiler:
                 known = [Trouble(*trouble) for trouble in error_text.of_refusal(str(err), text, found)]
             else:
                 known = _Program(
-                    compiled, library_types.type_from(compiled.return_type()), text, environment.compile
+                    compiled,
+                    library_types.type_from(compiled.return_type()),
+                    text,
+                    found,
+                    environment.compile,
                 )
             self._programs[key] = known
         return known
@@ -232,9 +253,9 @@ class Predicate:
         try:
             value = self._program.run(known, unset)
         except EvaluationError as err:
-            raise EvaluationError(f"{self.text}: {err.message}") from err
+            raise EvaluationError(f"{_shown(self.text)}: {err.message}") from err
         if not isinstance(value, bool):
-            raise EvaluationError(f"{self.text}: is not true or false, but {value!r}"[:500])
+            raise EvaluationError(f"{_shown(self.text)}: is not true or false, but {value!r}"[:500])
         return value
 
 

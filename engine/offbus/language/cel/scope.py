@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from offbus.language.cel.growth import Budget
 from offbus.step import Outputs
 
 __all__ = ["Scope", "StepState"]
@@ -30,3 +31,5 @@ class Scope:
     """The step's own, for its `expect`."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """By full name ("requests.success_rate"); a duration is a timedelta, or a number of seconds."""
+    budget: Budget | None = None
+    """What all expressions over this scope may make together, where many are evaluated and kept: at load."""

@@ -16,6 +16,7 @@ from offbus.errors import StepError
 from offbus.language import shape
 from offbus.language.cel import types
 from offbus.language.cel.expressions import EvaluationError, Expression
+from offbus.language.cel.growth import MOST
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Bound, UnsetError
@@ -76,7 +77,14 @@ class Template:
         only = self.parts[0]
         if len(self.parts) == 1 and isinstance(only, Expression):
             return only.value(scope)
-        return "".join(part if isinstance(part, str) else _text(part, scope) for part in self.parts)
+        said: list[str] = []
+        length = 0
+        for part in self.parts:
+            said.append(part if isinstance(part, str) else _text(part, scope))
+            length += len(said[-1])
+            if length > MOST:
+                raise EvaluationError(f"a text of more than {MOST} characters is made of expressions")
+        return "".join(said)
 
 
 def _text(expression: Expression, scope: Scope) -> str:

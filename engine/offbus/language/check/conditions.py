@@ -4,11 +4,13 @@ The one module that knows both a file's nodes and CEL: `when` and `expect`, and 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from offbus.findings.codes import Code
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
+from offbus.language.cel.growth import Budget
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.templates import Template, pieces
 from offbus.language.cel.vocabulary import Vocabulary
@@ -28,7 +30,8 @@ class Conditions:
     ) -> None:
         self._positions = positions
         self._compiler = Compiler()
-        self._known = known
+        self._budget = Budget()
+        self._known = replace(known, budget=self._budget)
         """The inputs' values: what uses only them is evaluated now."""
         self._choices = choices or {}
         self.used_inputs: set[str] = set()
@@ -97,7 +100,7 @@ class Conditions:
                 try:
                     yield (
                         f"{name}={choice}",
-                        template.value(Scope(inputs={**self._known.inputs, name: choice})),
+                        template.value(replace(self._known, inputs={**self._known.inputs, name: choice})),
                     )
                 except EvaluationError:
                     continue  # it needs another input that has no value, which is a finding of its own
@@ -110,10 +113,12 @@ class Conditions:
         names = [name for part in template.parts if isinstance(part, Expression) for name in part.names]
         if not template.only_inputs or any(name.rest not in self._known.inputs for name in names):
             return template
+        told = self._budget.spent
         try:
             return template.value(self._known)
         except EvaluationError as err:
-            self._positions.note(Code.NOT_EVALUABLE, str(err), self._positions.of(node))
+            if not told:  # else the finding that says why is there already
+                self._positions.note(Code.NOT_EVALUABLE, str(err), self._positions.of(node))
             node.spoiled = True
             return None
 

@@ -61,7 +61,7 @@ def note_errors(
     by_path: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for error in errors:
         at, taken = positions.follow(node, error["loc"])
-        if ignore(error) or at.spoiled:
+        if ignore(error) or at.spoiled or (error["type"] == "value_error" and _lacks_values(at)):
             continue
         if error["type"] == "missing":
             _missing(error, at, taken, positions, subject)
@@ -71,6 +71,11 @@ def note_errors(
             by_path.setdefault(taken, []).append(error)
     for path, group in by_path.items():
         _value(group, path, positions.follow(node, path)[0], positions, subject)
+
+
+def _lacks_values(node: Node) -> bool:
+    """Whether a value in it has another finding already: what a model says of the whole means nothing then."""
+    return any(child.spoiled for child in node.children.values())
 
 
 def _missing(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from offbus.errors import OffbusError
+from offbus.errors import OffbusError, UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from offbus.language.cel.vocabulary import Vocabulary
@@ -18,6 +18,9 @@ from offbus.language.syntax.positions import Positions
 from offbus.step import Reads
 
 __all__ = ["FileChecker"]
+
+LONGEST = 4096
+"""Characters of a file's name: PATH_MAX of Linux's limits.h, which no system call exceeds."""
 
 
 class FileChecker:
@@ -40,9 +43,14 @@ class FileChecker:
     def _look(self, node: Node, mark: Reads, name: Any, given: Mapping[str, Any], said: str = "") -> None:
         if not isinstance(name, str) or not name:
             return
-        problem = self._problem(mark, self._positions.source.path.parent / name, given)
+        if len(name) > LONGEST:
+            problem: OffbusError | None = UsageError(
+                f"a file's name of {len(name)} characters: {name[:100]}…"
+            )
+        else:
+            problem = self._problem(mark, self._positions.source.path.parent / name, given)
         if problem is not None:
-            message = f"with --set {said}: {problem.message}" if said else problem.message
+            message = f"with --set {said[:200]}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR
             self._positions.note(
                 Code.BAD_FILE, message, self._positions.of(node), hint=problem.hint, severity=severity
