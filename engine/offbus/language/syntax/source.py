@@ -30,6 +30,8 @@ LARGEST = 4 * 1024 * 1024
 
 MOST_FIXED = 50
 """Unquoted expressions that are fixed; the file is parsed again for each."""
+MOST_PARSED = 8 * 1024 * 1024
+"""Characters that are parsed again for them in all: of a file of 160 kB each of `MOST_FIXED`, of the largest two."""
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
@@ -93,6 +95,7 @@ def _not_utf8(path: Path, data: bytes, err: UnicodeDecodeError) -> Finding:
 def _parse(path: Path, text: str, digest: str) -> Source:
     """Parse; after an unquoted `${{ }}` was fixed, once more."""
     substitutions: dict[int, str] = {}
+    most = min(MOST_FIXED, MOST_PARSED // max(len(text), 1))
     lines = tuple(_LINE_BREAK.split(text))
     substituted = text
     while True:
@@ -106,7 +109,7 @@ def _parse(path: Path, text: str, digest: str) -> Source:
             root = None
             builder.findings.append(_control_character(path, lines, text, err))
         except yaml.MarkedYAMLError as err:
-            substitute = _substitution(substituted, err) if len(substitutions) < MOST_FIXED else None
+            substitute = _substitution(substituted, err) if len(substitutions) < most else None
             if substitute is not None:
                 substituted = substitute.text
                 substitutions[substitute.start] = substitute.was
