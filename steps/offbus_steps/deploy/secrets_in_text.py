@@ -2,7 +2,7 @@ r"""Where secrets stand in a string that may be a command line, a URL or a confi
 
 - `NAME=value` and `"NAME": "value"`, also in strings within strings (`\"NAME\": …`): a variable's name (`UPPER_CASE`)
   must be known to be harmless, or its value is a secret; any other name's is when the name sounds secret. So are
-  `name: value` (YAML) and `--name value`.
+  `name: value` (YAML), `name = value` (INI, TOML), `--name value` and `config set name value` of several programs.
 - The query of a URL, whatever it is called: signatures and tokens have many names.
 - The value of a header that is not known to be harmless, and the password in `-u user:password`.
 - Passwords that programs take as a short option (`redis-cli -a …`).
@@ -96,6 +96,9 @@ def secrets_of_words(words: Sequence[str]) -> Iterator[tuple[int, Secret]]:
             yield from ((number, one) for one in _USER_WORD.find(word))
         elif re.fullmatch(r"-[^=]+", option) and sounds_secret(option) and word[:1] != "-" and _is_one(word):
             yield number, whole
+        before = tuple(words[max(number - 3, 0) : max(number - 1, 0)])
+        if before in _SETTING and sounds_secret(option) and _is_one(word):
+            yield number, whole
         for short in of_programs:
             if option == short and _is_one(word):
                 yield number, whole
@@ -147,6 +150,9 @@ _PROGRAMS = {
 }
 """The short option for a password, and the programs that have it."""
 
+_SETTING = (("configure", "set"), ("config", "set"))
+"""The words before a name and its value: of the AWS CLI; of npm, gcloud, pip and others."""
+
 _LONGEST_PARAMETER = 64
 _PARAMETER = _rule(
     rf"(?<=[?&])(?P<name>[\w.-]{{1,{_LONGEST_PARAMETER}}})=", r"""[^\s&"'<>]+""", _if_it_sounds
@@ -171,6 +177,16 @@ RULES = (
     ),
     _rule(rf"{_NAME}=", rf"""{_QUOTED}|(?:(?!,[\w.-]+=)[^\s;|&"'])+""", _of_a_variable),
     _rule(r"(?<!\S)(?P<name>--?[A-Za-z][\w.-]*)(?:=|[ \t]+)", rf"""{_QUOTED}|[^\s"'-]\S*""", _if_it_sounds),
+    _rule(
+        rf"{_NAME}(?:[ \t]+=[ \t]*|=[ \t]+)(?!=)",
+        rf"""{_QUOTED}|(?:[^\s;|&"'\\]|\\(?![nrt]))+""",
+        _if_it_sounds,
+    ),
+    _rule(
+        r"(?<![\w-])config(?:ure)?[ \t]+set[ \t]+(?P<name>\S{1,256})[ \t]+",
+        rf"""{_QUOTED}|[^\s"']+""",
+        _if_it_sounds,
+    ),
     _rule(
         rf"{_NAME}[ \t]*:(?:[ \t]+|[ \t]*[|>][+-]?[ \t]*\n\s*)(?:[|>][+-]?[ \t]*\n\s*)?",
         rf"""{_QUOTED}|[^\s"'\\{{}}\[\],#][^\n,}}"']{{0,2048}}""",

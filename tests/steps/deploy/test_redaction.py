@@ -129,21 +129,8 @@ class TestElsewhere:
             ["npm", "config", "set", "//registry.example/:_authToken", VALUE],
         ],
         ids=[
-            "flag",
-            "flag=",
-            "short",
-            "export",
-            "inline flag",
-            "basic",
-            "bare",
-            "JSON",
-            "URL",
-            "INI",
-            "TOML",
-            "a tab",
-            "configure",
-            "inline configure",
-            "npm",
+            *("flag", "flag=", "short", "export", "inline flag", "basic", "bare", "JSON", "URL"),
+            *("INI", "TOML", "tab", "set", "inline set", "npm"),
         ],
     )
     def test_command_lines(self, words: list[str]) -> None:
