@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offbus_steps.agents.fault_model import Fault
+from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause
 from offbus_steps.nvsentinel.findings import Finding
@@ -16,6 +18,7 @@ from offbus_steps.residue.external_changes import (
     NodeFault,
     external_change,
 )
+from offbus_steps.residue.others_objects import Touched
 from offbus_steps.residue.shown_values import shown_annotations, split_spec
 from offbus_steps.watch.node_history import Seen
 from tests.kits.steps.responder_marks import event
@@ -124,6 +127,62 @@ def test_on_a_node_without_a_fault_nothing_of_a_responder_is_ours(item: str) -> 
     now = {item: told(OURS_SEEN), MARKS: {"quarantineHealthEvent": "[]"}}
     assert external_change(item, {}, now, [fault(node="n2")]) == "no fault of this run was on that node"
     assert external_change(item, {}, now, []) is not None
+
+
+RUN = "abcd1234"
+FAULT = Fault(
+    id=f"{RUN}-inject-1",
+    node="n1",
+    gpus=["GPU-1"],
+    xid=79,
+    planes=["cuda"],
+    holders={},
+    mark=0,
+    injected_seq=0,
+    injected_ns=0,
+)
+RECORDS = Touched.of([DisarmFault(fault=FAULT)], run=RUN)
+"""Of a fault without a line: no record says what a responder did."""
+AGENT = "Agent/n1 faults"
+AWAY = {"Agent/n1": "cannot be asked: Unavailable"}
+
+
+@pytest.mark.parametrize(
+    ("item", "before", "after"),
+    [
+        (AGENT, {AGENT: []}, {}),
+        (AGENT, {AGENT: []}, AWAY),
+        ("Agent/n1", {AGENT: []}, AWAY),
+        ("Agent/n1", AWAY, {AGENT: []}),
+        (AGENT, {}, {AGENT: []}),
+        (AGENT, {AGENT: []}, {AGENT: [f"{RUN}-inject-1 armed"]}),
+        (AGENT, {AGENT: []}, {AGENT: ["other-inject-1 armed"]}),
+        ("Node/n1 page", {"Node/n1 page": "disarmed"}, {"Node/n1 page": "armed"}),
+        ("Node/n1 page", {"Node/n1 page": "disarmed"}, {}),
+    ],
+    ids=[
+        "gone",
+        "silent",
+        "silence",
+        "answers again",
+        "new",
+        "a fault of the run",
+        "a fault of another run",
+        "an armed page",
+        "no page",
+    ],
+)
+def test_an_agent_that_leaves_joins_or_is_silent_is_ours_where_a_fault_of_the_run_was(
+    item: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Elsewhere only a fault that has the run's id is."""
+    assert external_change(item, before, after, [], RECORDS) is None
+    assert external_change(item, before, after, None) is None, "nobody knows what the run did"
+    elsewhere = Touched.of([DisarmFault(fault=FAULT.model_copy(update={"node": "n2"}))], run=RUN)
+    left = any(one.startswith(f"{RUN}-") for one in (*before.get(AGENT, ()), *after.get(AGENT, ())))
+    for records in (elsewhere, Touched.of([], run=RUN)):
+        why = external_change(item, before, after, [], records)
+        assert why == (None if left else "no fault of this run was on that node")
 
 
 def quarantine(*codes: str) -> dict[str, Any]:
