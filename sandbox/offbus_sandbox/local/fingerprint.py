@@ -5,6 +5,7 @@ from typing import Any
 from offbus_agent.page.abi import Ctl
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.layout import Layout
+from offbus_steps.residue.external_changes import PAGE
 
 __all__ = ["local_fingerprint"]
 
@@ -15,5 +16,5 @@ async def local_fingerprint(port: LocalPort, layout: Layout) -> dict[str, Any]:
     for folder in sorted((layout.root / "nodes").iterdir()):
         page = folder / "run/offbus/page/ctl"  # the first word that processes check, whoever wrote it
         armed = page.exists() and Ctl.from_buffer_copy(page.read_bytes()).armed
-        items[f"Node/{folder.name} page"] = "armed" if armed else "disarmed"
+        items[f"Node/{folder.name} {PAGE}"] = "armed" if armed else "disarmed"
     return items

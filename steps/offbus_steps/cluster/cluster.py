@@ -125,7 +125,8 @@ class Cluster:
             if isinstance(one, RecordsCause)
         ]
         answered = (self.guards.responder_namespace,) if faults else ()
-        return external_change(item, before, after, faults, Touched.of(recorded, answered))
+        touched = Touched.of(recorded, answered, run=self.run.run_id)
+        return external_change(item, before, after, faults, touched)
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

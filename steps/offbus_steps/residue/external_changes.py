@@ -1,13 +1,15 @@
 """Tells external changes in a cluster's fingerprint from what the run may have done. Pure.
 
 During a drill, others change the cluster, too: a controller labels a node, somebody cordons another one, a release
-changes a workload, a health monitor finds something. None of that is this run's residue, and `offbus recover` could not
-fix it. A run makes and changes the objects that its records name (offbus_steps.residue.others_objects), of these only
-names of its own (offbus_steps.workloads.shim_fields), and makes a responder change the responder's
-(offbus_steps.nvsentinel.names) on the nodes of its faults, for these faults (offbus_steps.nvsentinel.cause); all else
-is an external change. When it is not certain, a difference counts as ours: a missing pod, marks of which nobody knows
-whose they are, anything of a responder's when it is not known where the run injected faults. That our own patches
-change nothing else is checked where they are sent (offbus_steps.residue.patching).
+changes a workload, a health monitor finds something, a node joins or leaves. None of that is this run's residue, and
+`offbus recover` could not fix it. A run makes and changes the objects that its records name
+(offbus_steps.residue.others_objects), of these only names of its own (offbus_steps.workloads.shim_fields), and makes a
+responder change the responder's (offbus_steps.nvsentinel.names) on the nodes of its faults, for these faults
+(offbus_steps.nvsentinel.cause); all else is an external change. So is what a node's agent says, or its silence, where
+the run injected nothing, unless a fault there has the run's id. When it is not certain, a difference counts as ours: a
+missing pod, marks of which nobody knows whose they are, anything of a responder's when it is not known where the run
+injected faults. That our own patches change nothing else is checked where they are sent
+(offbus_steps.residue.patching).
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +20,7 @@ from typing import Any, Protocol, runtime_checkable
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_events
+from offbus_steps.object_names import is_fault_of
 from offbus_steps.residue.others_objects import (
     LEFT_BY_RUN,
     OURS,
@@ -32,12 +35,14 @@ from offbus_steps.residue.shown_values import OURS_PREFIX
 from offbus_steps.watch.node_history import Seen
 
 __all__ = [
+    "AGENT",
     "BREAKER",
     "CONDITION",
     "CORDON",
     "LEFT_BY_RUN",
     "META",
     "OURS",
+    "PAGE",
     "PODS",
     "REST",
     "TAINTS",
@@ -50,6 +55,8 @@ __all__ = [
 CORDON, TAINTS = "spec.unschedulable", "spec.taints"
 BREAKER = "circuit breaker tripped"
 META, CONDITION = "metadata.", "condition "
+AGENT, PAGE = "Agent/", "page"
+NO_FAULT = "no fault of this run was on that node"
 
 
 @runtime_checkable
@@ -105,6 +112,8 @@ def external_change(
     `faults`: all that the run injected where a responder may see them; None when they are not known. `touched`: what
     it made or changed; None when that is not known.
     """
+    if item.startswith(AGENT) or (item.startswith("Node/") and item.endswith(f" {PAGE}")):
+        return _of_agent(item, before, after, touched)
     if item.startswith("Node/"):
         return _of_node(item, before, after, faults)
     if item.startswith(PODS):
@@ -112,6 +121,17 @@ def external_change(
     if item.endswith(LEFT_BY_RUN):
         return change_of_label(item, touched)
     return change_of_workload(item, before, after, touched) if item.endswith((OURS, REST)) else None
+
+
+def _of_agent(
+    item: str, before: Mapping[str, Any], after: Mapping[str, Any], touched: Touched | None
+) -> str | None:
+    """Of the faults that an agent knows, its silence, or its page; a fault that shows there alone counts, too."""
+    if touched is None or item.partition("/")[2].partition(" ")[0] in touched.nodes:
+        return None
+    listed = (items.get(item) for items in (before, after))
+    told = [str(one) for value in listed if isinstance(value, list) for one in value]
+    return None if any(is_fault_of(touched.run, one.partition(" ")[0]) for one in told) else NO_FAULT
 
 
 def _of_node(
@@ -137,7 +157,7 @@ def _of_node(
         return None
     here = [one for one in faults if f"Node/{one.node}" == node]
     if not here:
-        return "no fault of this run was on that node"
+        return NO_FAULT
     if what.startswith(CONDITION):
         check = what.removeprefix(CONDITION)
         ours = any(one.cause is None or _reports(one.cause, check, was, now) for one in here)

@@ -53,6 +53,13 @@ class RecordsObject(Protocol):
     namespace: str
 
 
+@runtime_checkable
+class RecordsNode(Protocol):
+    """The record of something that a run did on a node."""
+
+    node: str
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What a run made or changed, by its records."""
@@ -60,9 +67,13 @@ class Touched:
     objects: frozenset[Ref]
     busy: frozenset[str] = frozenset()
     """Namespaces in which something may have been made for the run that no record names."""
+    nodes: frozenset[str] = frozenset()
+    """Those on which it injected a fault."""
+    run: str = ""
+    """Its id, with which the ids of its faults begin."""
 
     @classmethod
-    def of(cls, recorded: Sequence[object], busy: Sequence[str] = ()) -> Self:
+    def of(cls, recorded: Sequence[object], busy: Sequence[str] = (), *, run: str = "") -> Self:
         """By all undos that a run recorded."""
         made = {Ref(one.kind, one.name, one.namespace) for one in recorded if isinstance(one, RecordsObject)}
         refs = (
@@ -70,7 +81,14 @@ class Touched:
         )  # any package's records
         targets = {one for one in refs if isinstance(one, Ref)}
         spaces = {one.name for one in made if one.kind == "Namespace"}
-        return cls(frozenset(made | targets), frozenset(spaces) | frozenset(busy))
+        faults = (getattr(one, "fault", one) for one in recorded)  # in the record, or named in it
+        nodes = {
+            one.node
+            for pair in zip(recorded, faults, strict=True)
+            for one in pair
+            if isinstance(one, RecordsNode)
+        }
+        return cls(frozenset(made | targets), frozenset(spaces) | frozenset(busy), frozenset(nodes), run)
 
     @property
     def namespaces(self) -> frozenset[str]:
