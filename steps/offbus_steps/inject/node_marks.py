@@ -7,7 +7,7 @@ keeps its cordon, labels and state.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,15 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause, Share
 from offbus_steps.nvsentinel.findings import (
     Finding,
+    all_findings,
     entry_finding,
     event_finding,
     findings_of,
+    node_findings,
     quarantine_events,
     split_entries,
     taint_text,
+    tracked_findings,
 )
 from offbus_steps.port import Object
 from offbus_steps.watch.node_history import Seen
@@ -43,20 +46,20 @@ class NodeMarks:
 
     @cached_property
     def known(self) -> frozenset[Finding]:
-        """The findings of its conditions then."""
-        return frozenset(found for one in self.conditions for found in findings_of(one))
+        """The findings of its conditions then; of the check that finds drills' faults all."""
+        each = (found for one in self.conditions for found in _read(one))
+        return frozenset((*node_findings(self.conditions), *each))
 
     @cached_property
     def tracked(self) -> frozenset[Finding]:
         """What it was in quarantine for then."""
-        found = map(event_finding, quarantine_events(self.annotations))
-        return frozenset(one for one in found if one is not None)
+        return frozenset(tracked_findings(self.annotations))
 
     def share(self, node: NodeProjection, seen: Seen, *, complete: bool) -> Share:
         """Whose the quarantine is, or the marks that one left; `complete` when `seen` is all since the injection."""
         new = self.fresh(seen)
         return self.cause.share(
-            [one for one in node.tracked if one not in self.tracked], new, complete=complete
+            [one for one in node.tracked if one.more or one not in self.tracked], new, complete=complete
         )
 
     def fresh(self, seen: Seen) -> list[Finding]:
@@ -65,8 +68,9 @@ class NodeMarks:
         return [one for one in (*seen.findings, *seen.tracked) if one not in before]
 
     def reported(self, node: NodeProjection) -> bool:
-        """Whether the node's conditions report the fault."""
-        return bool(self.cause.mine(one for one in node.findings if one not in self.known))
+        """Whether the node's conditions report the fault, or may, among more than is read of them."""
+        new = self.cause.mine(one for one in node.findings if one not in self.known)
+        return bool(new) or self.cause.left_out(node.findings)
 
     def marked(self, node: NodeProjection) -> bool:
         """Whether the responder's marks are not as before, or a cordon that may be its own."""
@@ -128,7 +132,8 @@ class NodeMarks:
 
     def _condition(self, now: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """A condition without the fault's entries; as it was before, or nothing, when it has no other."""
-        mine = self.cause.mine(one for one in findings_of(now) if one not in self.known)
+        own = all_findings(now) if now["type"] == self.cause.check else ()
+        mine = set(self.cause.mine(own)) - self.known
         if not mine:
             yield now
             return
@@ -153,7 +158,11 @@ def differences(old: Object, new: Object) -> list[str]:
         if (old.get("spec") or {}).get(key) != (new.get("spec") or {}).get(key):
             found.append(f"spec.{key}")
     before, after = (
-        [told for one in (node.get("status") or {}).get("conditions") or () for told in findings_of(one)]
+        [told for one in (node.get("status") or {}).get("conditions") or () for told in _read(one)]
         for node in (old, new)
     )
     return [*found, "status.conditions"] if before != after else found
+
+
+def _read(condition: Mapping[str, Any]) -> Iterable[Finding]:
+    return all_findings(condition) if condition["type"] == names.XID_CHECK else findings_of(condition)

@@ -68,8 +68,14 @@ class Cause(BaseModel):
         return [one for one in findings if self.made(one)]
 
     def others(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Those that are about something else. What a cut text is about, nobody knows."""
-        return [one for one in findings if not self.made(one) and not one.cut]
+        """Those that are about something else. What a cut text is about, nobody knows; where many findings were not
+        read, some are."""
+        return [one for one in findings if not self.made(one) and (one.more or not one.cut)]
+
+    def left_out(self, findings: Iterable[Finding]) -> bool:
+        """Whether one about this fault may be among those of a node that were not read: drills' check is read first."""
+        is_first = self.check == names.XID_CHECK
+        return any(one.more and not (is_first and one.check != self.check) for one in findings)
 
     def may_have_made(self, finding: Finding) -> bool:
         """Whether a finding whose text was cut shows nothing that this fault does not have."""
@@ -82,20 +88,23 @@ class Cause(BaseModel):
         """Whose the quarantine of a node is that lists `tracked`, or whose the marks are that one left.
 
         Where nothing is listed, what was `seen` on the node since the fault decides: marks are the fault's when it was
-        seen. When nothing at all was seen, they are the fault's unless that is `complete`, from the injection on.
+        seen. When nothing at all was seen, they are the fault's unless that is `complete`, from the injection on. Where
+        the fault may be among what was not read, they are not its alone, and not the others'.
         """
         listed = list(tracked)
-        if not listed:
-            return Share.OWN if self.mine(seen) or not (complete or seen) else Share.OTHERS
-        if not self.mine(listed):
-            return Share.OTHERS
+        if not listed and (self.mine(seen) or not (complete or seen)):
+            return Share.OWN
+        if not listed or not self.mine(listed):
+            return Share.BOTH if self.left_out(listed or seen) else Share.OTHERS
         return Share.BOTH if self.others(listed) else Share.OWN
 
     def endangered(self, findings: Iterable[Finding]) -> list[Finding]:
         """Findings of others that the responder's clear for the fault's GPUs would end, too: a reset of a GPU clears
         every fault of the check on it (nvsentinel.md, 1.5)."""
         same = (one for one in self.others(findings) if one.check == self.check)
-        return [one for one in same if any(self._names(kind, value) for kind, value in one.entities)]
+        return [
+            one for one in same if one.more or any(self._names(kind, value) for kind, value in one.entities)
+        ]
 
     def asked_for(self, name: str, node: str, gpus: Collection[str], tracked: Collection[Finding]) -> bool:
         """Whether a maintenance resource of a node that is quarantined for `tracked` is for this fault.

@@ -8,14 +8,17 @@
 Sources: NVSentinel, platform-connectors' K8sConnector and fault-quarantine's healthEventsAnnotation; reference pages
 nvsentinel.md, section 2.2, and nvsentinel-observed.md (the annotation is `[]` for a moment; actions are numbers; older
 releases write a single object). All of it is text that others can write, so reading never raises, and takes time in
-proportion to what is read, which is bounded: what is not of this shape is a finding without facts, or none. Whose
-finding it is, is another question (`offbus_steps.nvsentinel.cause`). Pure.
+proportion to what is read, which is bounded: what is not of this shape is a finding without facts, or none. Of one
+node MOST_FINDINGS are read (`node_findings`, `tracked_findings`), those of the check that finds drills' faults before
+all others, so that no flood hides them; what was left out then is told by one that has `more`. Whose finding it is, is
+another question (`offbus_steps.nvsentinel.cause`). Pure.
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from offbus_steps.nvsentinel import names
@@ -23,18 +26,24 @@ from offbus_steps.nvsentinel import names
 __all__ = [
     "CUT",
     "LONGEST_MESSAGE",
+    "MOST_FACTS",
+    "MOST_FINDINGS",
     "NO_FAILURES",
     "Finding",
+    "all_findings",
     "applied_taints",
+    "by_check",
     "entry_finding",
     "entry_head",
     "event_finding",
     "findings_of",
+    "node_findings",
     "quarantine_events",
     "report_finding",
     "split_entries",
     "taint_text",
     "told_message",
+    "tracked_findings",
 ]
 
 NO_FAILURES = "No Health Failures"
@@ -43,6 +52,10 @@ CUT = "..."
 """Ends a message that was longer than `maxNodeConditionMessageLength` (1024); what followed is not known."""
 LONGEST_MESSAGE = 8192
 """Characters of a message that are read; NVSentinel's have at most 1024, others' Events may have a million."""
+MOST_FINDINGS = 64
+"""Of one node, in its conditions or in the list of its quarantine; one entry of NVSentinel's takes 60 of 1024."""
+MOST_FACTS = 64
+"""Codes and entities of one finding; NVSentinel's about a GPU or a link have fewer than ten."""
 ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+) *")
 CODE_WORD = re.compile(r"(ErrorCode):(\S+) *")
 ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
@@ -63,6 +76,8 @@ class Finding:
     """The event's id in the responder's database; only the annotation has it."""
     cut: bool = False
     """Whether its last word may lack its end."""
+    more: bool = False
+    """Whether it is none, but stands for those that were not read: of this check, and of others if it is no drill's."""
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], frozenset[tuple[str, str]]]:
@@ -70,17 +85,48 @@ class Finding:
         return self.check, self.codes, frozenset(self.entities)
 
     def __str__(self) -> str:
+        if self.more:
+            return f"more than {MOST_FINDINGS} findings"
         about = " ".join(f"{kind}:{value}" for kind, value in self.entities)
         return " ".join(part for part in (self.check, ",".join(self.codes), about) if part)
 
 
 def findings_of(condition: Mapping[str, Any]) -> tuple[Finding, ...]:
-    """The findings of a node condition; none unless it marks the node as unhealthy now."""
+    """The findings of a node condition, to the bound; none unless it marks the node as unhealthy now."""
+    return _bounded(all_findings(condition))
+
+
+def all_findings(condition: Mapping[str, Any]) -> Iterator[Finding]:
+    """The findings of a node condition, one for each entry of the part of its message that is read."""
     check = str(condition.get("type", ""))
     if condition.get("status") != names.TRUE or condition.get("reason") != f"{check}{names.UNHEALTHY_SUFFIX}":
-        return ()
+        return
     entries = split_entries(told_message(condition.get("message")))
-    return tuple(entry_finding(check, entry) for entry in entries) or (Finding(check),)
+    yield from (entry_finding(check, entry) for entry in entries)
+    if not entries:
+        yield Finding(check)
+
+
+def node_findings(conditions: Iterable[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    """The findings of all conditions of a node, to the bound: the conditions behind it are not looked at."""
+    ordered = sorted(conditions, key=lambda one: one.get("type") != names.XID_CHECK)
+    return _bounded(found for one in ordered for found in all_findings(one))
+
+
+def tracked_findings(annotations: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What a node is in quarantine for, to the bound."""
+    events = quarantine_events(annotations)
+    if len(events) > MOST_FINDINGS:
+        events.sort(key=lambda one: not isinstance(one, Mapping) or one.get("checkName") != names.XID_CHECK)
+    return _bounded(found for found in map(event_finding, events) if found is not None)
+
+
+def by_check(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    """Findings by the check that found them."""
+    grouped: dict[str, list[Finding]] = {}
+    for one in findings:
+        grouped.setdefault(one.check, []).append(one)
+    return grouped
 
 
 def report_finding(event: Mapping[str, Any]) -> Finding:
@@ -121,8 +167,8 @@ def event_finding(event: Any) -> Finding | None:
     identity = event.get("id")
     return Finding(
         check=check,
-        codes=tuple(one for one in _listed(codes) if isinstance(one, str)),
-        entities=tuple(_pairs(_listed(entities))),
+        codes=tuple(one for one in _listed(codes)[:MOST_FACTS] if isinstance(one, str)),
+        entities=tuple(_pairs(_listed(entities)[:MOST_FACTS])),
         action=_action(event.get("recommendedAction")),
         id=identity if isinstance(identity, str) else "",
     )
@@ -148,7 +194,10 @@ def entry_head(entry: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]
     codes: list[str] = []
     entities: list[tuple[str, str]] = []
     at = 0
-    while found := ENTITY_WORD.match(entry, at, end) or CODE_WORD.match(entry, at, end):
+    for _ in range(MOST_FACTS):
+        found = ENTITY_WORD.match(entry, at, end) or CODE_WORD.match(entry, at, end)
+        if found is None:
+            break
         kind, value = found.groups()
         at = found.end()
         if kind == "ErrorCode":
@@ -156,6 +205,12 @@ def entry_head(entry: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]
         else:
             entities.append((kind, value))
     return tuple(codes), tuple(entities), entry[at:end], action.group(1) if action else ""
+
+
+def _bounded(findings: Iterator[Finding]) -> tuple[Finding, ...]:
+    found = tuple(islice(findings, MOST_FINDINGS))
+    left_out = next(findings, None)
+    return found if left_out is None else (*found, Finding(left_out.check, cut=True, more=True))
 
 
 def _json_list(text: str | None) -> list[Any]:

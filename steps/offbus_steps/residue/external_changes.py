@@ -19,7 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.cause import Cause, Share
-from offbus_steps.nvsentinel.findings import Finding, event_finding, quarantine_events
+from offbus_steps.nvsentinel.findings import Finding, tracked_findings
 from offbus_steps.object_names import is_fault_of
 from offbus_steps.residue.others_objects import (
     LEFT_BY_RUN,
@@ -190,15 +190,12 @@ def _is_marked(
 ) -> bool:
     """Whether a difference in a responder's mark, the cordon or the taints may be the fault's."""
     marks = f"{node} {META}annotations[]"
-    old, new = (
-        [one for one in map(event_finding, quarantine_events(items.get(marks) or {})) if one is not None]
-        for items in (before, after)
-    )
+    old, new = (tracked_findings(items.get(marks) or {}) for items in (before, after))
     start = f"{node} {CONDITION}"
     reported = (_findings(key[len(start) :], value) for key, value in before.items() if key.startswith(start))
     known = {one.key for one in (*old, *chain.from_iterable(reported))}
-    seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.key not in known]
-    listed = [one for one in new if one not in old]
+    seen = [one for one in (*fault.seen.findings, *fault.seen.tracked) if one.more or one.key not in known]
+    listed = [one for one in new if one.more or one not in old]
     share = cause.share(listed, seen, complete=fault.complete)
     if what != TAINTS or not fault.complete:
         return share is not Share.OTHERS
@@ -209,6 +206,9 @@ def _is_marked(
 def _findings(check: str, value: Any) -> list[Finding]:
     """The findings in the value of a condition's item."""
     try:
-        return [Finding(check, tuple(codes), tuple(map(tuple, pairs))) for codes, pairs in value[2]]
+        return [
+            Finding(check, tuple(codes), tuple(map(tuple, pairs)), cut=bool(cut))
+            for codes, pairs, *cut in value[2]
+        ]
     except (TypeError, ValueError, LookupError):
         return []

@@ -1,9 +1,9 @@
 """Everything that a run may touch in a cluster, flat, for the comparison before and after (offbus.environment).
 
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions (of a responder's condition,
-what it found is kept: codes and entities), generated names, bookkeeping annotations. Pods are counted by the workload
-that owns them. Of a workload's spec and of a node's annotations only what drills and responders set is kept by value,
-the rest as digests: both hold secrets.
+what it found is kept: codes, entities, and whether that was cut), generated names, bookkeeping annotations. Pods are
+counted by the workload that owns them. Of a workload's spec and of a node's annotations only what drills and responders
+set is kept by value, the rest as digests: both hold secrets.
 offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
@@ -17,7 +17,7 @@ from offbus_steps.agents.client import NodeAgents
 from offbus_steps.agents.known_faults import known_faults
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.circuit_breaker import tripped_states
-from offbus_steps.nvsentinel.findings import findings_of
+from offbus_steps.nvsentinel.findings import Finding, by_check, node_findings
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
 from offbus_steps.residue.external_changes import (
     BREAKER,
@@ -39,7 +39,7 @@ from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.shim_fields import is_loaded_with
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint"]
+__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint", "node_items"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
@@ -73,7 +73,7 @@ async def _taken(
     offering = []
     async for page in pages_of(objects, "Node", "", whole=whole):
         for node in page.items:
-            items.update(_node({**node, "kind": "Node"}))
+            items.update(node_items({**node, "kind": "Node"}))
             if allocatable_gpus(node):  # nodes without GPUs have no agent
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
@@ -94,7 +94,8 @@ async def _taken(
     return items
 
 
-def _node(node: Object) -> Iterator[tuple[str, Any]]:
+def node_items(node: Object) -> Iterator[tuple[str, Any]]:
+    """The items of one node."""
     name, meta, spec = str(Ref.of(node)), node["metadata"], node.get("spec") or {}
     yield f"{name} {CORDON}", bool(spec.get("unschedulable"))
     taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
@@ -106,14 +107,20 @@ def _node(node: Object) -> Iterator[tuple[str, Any]]:
         if remaining:
             shown = shown_annotations(remaining) if what == "annotations" else remaining
             yield f"{name} {META}{what}[]", shown
-    for one in (node.get("status") or {}).get("conditions") or ():
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    findings = by_check(node_findings(conditions))
+    for one in conditions:
         if names.is_healthy_condition(one):
             continue  # a detector reports it when it starts: it means the same as no condition
-        told = sorted([list(found.codes), list(map(list, found.entities))] for found in findings_of(one))
+        told = sorted(map(_facts, findings.get(one["type"], ())))
         yield (
             f"{name} {CONDITION}{one['type']}",
             [one["status"], one.get("reason", ""), *([told] if told else [])],
         )
+
+
+def _facts(found: Finding) -> list[Any]:
+    return [list(found.codes), list(map(list, found.entities)), *([True] if found.cut else [])]
 
 
 async def _listed(

@@ -13,11 +13,10 @@ from offbus.errors import StepError
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.findings import (
     Finding,
-    event_finding,
-    findings_of,
-    quarantine_events,
+    node_findings,
     report_finding,
     told_message,
+    tracked_findings,
 )
 from offbus_steps.port import Object, Ref
 from offbus_steps.workloads import gpus, pods
@@ -53,9 +52,9 @@ class NodeProjection:
     conditions: Mapping[str, tuple[str, str]]
     """type -> (status, reason)."""
     findings: tuple[Finding, ...] = ()
-    """What its conditions say that is wrong with it."""
+    """What its conditions say that is wrong with it, to the bound of `node_findings`."""
     tracked: tuple[Finding, ...] = ()
-    """What a responder has it in quarantine for."""
+    """What a responder has it in quarantine for, to the bound of `tracked_findings`."""
 
     @property
     def state(self) -> str:
@@ -194,7 +193,6 @@ def project_node(obj: Object) -> NodeProjection:
     )
     conditions = (obj.get("status") or {}).get("conditions") or ()
     annotations = names.quarantine_marks(meta.get("annotations"))
-    tracked = map(event_finding, quarantine_events(annotations))
     return NodeProjection(
         ref=Ref("Node", meta["name"]),
         cordoned=bool(spec.get("unschedulable")),
@@ -204,8 +202,8 @@ def project_node(obj: Object) -> NodeProjection:
         conditions={
             intern(one["type"]): (intern(one["status"]), intern(one.get("reason", ""))) for one in conditions
         },  # the same few strings on each of thousands of nodes
-        findings=tuple(found for one in conditions for found in findings_of(one)),
-        tracked=tuple(one for one in tracked if one is not None),
+        findings=node_findings(conditions),
+        tracked=tracked_findings(annotations),
     )
 
 

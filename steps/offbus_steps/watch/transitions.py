@@ -2,15 +2,21 @@
 
 One update may have several transitions; their order is fixed: cause before consequence (a container's end before the
 pod's unreadiness, the cordon before the state label).
+
+Of a node, its kubelet and many others may write what they like, as often as they like: one update takes at most
+MOST_CONDITIONS changes of conditions, that of the check that finds drills' faults before all others, and texts and
+lists have their bounds. The work is in proportion to what the projections hold.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import accumulate, islice
 from typing import Any
 
 from offbus.declared import StatementTone
 from offbus_steps.nvsentinel import names
+from offbus_steps.nvsentinel.findings import by_check
 from offbus_steps.watch.projections import (
     MaintenanceProjection,
     NodeProjection,
@@ -23,6 +29,16 @@ from offbus_steps.watch.projections import (
 __all__ = ["Change", "What", "changes"]
 
 FAILED_STATES = frozenset((names.NodeState.DRAIN_FAILED, names.NodeState.REMEDIATION_FAILED))
+
+
+MOST_CONDITIONS = 16
+"""Changes of conditions that one update tells; one more says how many there are beside them."""
+MOST_MARKS = 32
+"""Labels or annotations of a responder that a cordon tells; NVSentinel sets fewer than ten."""
+LONGEST_TEXT = 1024
+"""Characters of a list in words: as many as NVSentinel puts into a condition's message."""
+LONGEST_NAME = 128
+"""Characters of the name of a condition, of its status and of its reason."""
 
 
 class What(StrEnum):
@@ -121,14 +137,14 @@ def changes(was: Projection | None, now: Projection | None) -> list[Change]:
 def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     yield from _conditions(was, now)
     if was.tracked != now.tracked:
-        old, new = (", ".join(map(str, one.tracked)) or "nothing" for one in (was, now))
+        old, new = (_listed(one.tracked) or "nothing" for one in (was, now))
         yield Change(What.NODE_QUARANTINE, f"in quarantine for {new}", was=old)
     if was.cordoned != now.cordoned:
         by_responder = names.cordoned_by_responder if now.cordoned else names.uncordoned_by_responder
         evidence = {
             "by_responder": by_responder(now.labels, now.annotations),
-            "labels": dict(now.labels),
-            "annotations": sorted(now.annotations),
+            "labels": dict(islice(sorted(now.labels.items()), MOST_MARKS)),
+            "annotations": sorted(now.annotations)[:MOST_MARKS],
         }
         if now.cordoned:
             yield Change(What.NODE_CORDONED, "cordoned", was="schedulable", evidence=evidence)
@@ -144,30 +160,60 @@ def _node(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
     if was.taints != now.taints:
         yield Change(
             What.NODE_TAINTS,
-            f"taints {', '.join(now.taints) or 'none'}",
-            was=", ".join(was.taints) or "none",
+            f"taints {_listed(now.taints) or 'none'}",
+            was=_listed(was.taints) or "none",
             value_tone=None if now.taints else "dim",
         )
 
 
 def _conditions(was: NodeProjection, now: NodeProjection) -> Iterator[Change]:
-    for name in sorted(was.conditions.keys() | now.conditions.keys()):
-        before, after = was.conditions.get(name), now.conditions.get(name)
-        told, tells = ([one for one in node.findings if one.check == name] for node in (was, now))
-        if before == after and told == tells:
-            continue
-        status = after[0] if after else "removed"
-        evidence: dict[str, Any] = {
-            "condition": name,
-            "status": status,
-            "reason": after[1] if after else "",
-            "findings": [str(one) for one in tells],
+    told, tells = by_check(was.findings), by_check(now.findings)
+
+    def status(node: NodeProjection, name: str) -> str | None:
+        return node.conditions[name][0] if name in node.conditions else None
+
+    names_known = sorted(was.conditions.keys() | now.conditions.keys(), key=_drills_first)
+    changed = [
+        name
+        for name in names_known
+        if status(was, name) != status(now, name) or told.get(name) != tells.get(name)
+    ]
+    for name in changed[:MOST_CONDITIONS]:
+        before, after, shown = status(was, name), status(now, name) or "removed", _short(name)
+        evidence = {
+            "condition": shown,
+            "status": _short(after),
+            "reason": _short(now.conditions[name][1]) if name in now.conditions else "",
+            "findings": _within(list(map(str, tells.get(name, ())))),
         }
-        before_status = before[0] if before else None
-        if before_status != status or told != tells:
-            old = f"{name} {before_status}" if before_status else None
-            tone = _tone_of_condition(name, status)
-            yield Change(What.NODE_CONDITION, f"{name} {status}", was=old, evidence=evidence, value_tone=tone)
+        old = f"{shown} {_short(before)}" if before else None
+        tone = _tone_of_condition(name, after)
+        yield Change(
+            What.NODE_CONDITION, f"{shown} {_short(after)}", was=old, evidence=evidence, value_tone=tone
+        )
+    if len(changed) > MOST_CONDITIONS:
+        evidence = {"condition": "", "status": "", "reason": "", "findings": []}
+        more = f"{len(changed) - MOST_CONDITIONS} more conditions changed"
+        yield Change(What.NODE_CONDITION, more, evidence=evidence)
+
+
+def _drills_first(check: str) -> tuple[bool, str]:
+    return check != names.XID_CHECK, check
+
+
+def _short(text: str, limit: int = LONGEST_NAME) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _listed(items: Iterable[object]) -> str:
+    return _short(", ".join(map(str, items)), LONGEST_TEXT)
+
+
+def _within(texts: list[str]) -> list[str]:
+    """The first of these that fit into LONGEST_TEXT, and how many there are beside them."""
+    ends = accumulate(map(len, texts))
+    fit = [text for text, end in zip(texts, ends, strict=True) if end <= LONGEST_TEXT]
+    return fit if len(fit) == len(texts) else [*fit, f"{len(texts) - len(fit)} more"]
 
 
 def _tone_of_condition(name: str, status: str) -> StatementTone | None:
