@@ -35,6 +35,15 @@ def test_the_value_of_a_name_that_was_told() -> None:
     assert value_of(items, "Node/m taints") is None
 
 
+def test_what_only_explains_a_difference_makes_none() -> None:
+    """A key that ends with `()`; and it is not told."""
+    one = {"count": 1, "on()": "0-3"}
+    assert differences({"a": one, "b": {"of()": 1}}, {"a": {"count": 1, "on()": "7"}, "c": {"of()": 1}}) == []
+    assert differences({"a": one}, {"a": {"count": 2}}) == [("a", "was {'count': 1}, is {'count': 2}")]
+    assert differences({"a": one}, {}) == [("a", "was {'count': 1}, is gone")]
+    assert value_of({"a": one}, "a") == one
+
+
 FLAT = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 2))
 
 

@@ -1,96 +1,29 @@
 """Whoever may create, change or delete workloads and pods makes no residue of them; what the run left stays residue."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from offbus.runner.fingerprint_diff import differences
 from offbus_steps.deploy.undo_delete import DeleteObject
-from offbus_steps.port import Object, Ref
+from offbus_steps.port import Ref
 from offbus_steps.prepare.undo_admission import RemoveAdmission
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.others_objects import PODS, Touched, change_of_pods
 from offbus_steps.workloads.dynamo_graph import GRAPH_LABEL
 from offbus_steps.workloads.shim_mounts import LIBRARY
 from offbus_steps.workloads.target import Target
-from tests.kits.steps.bench import bench_on
-from tests.kits.steps.timed_port import TimedPort, deployment, node, pod, put
-from tests.kits.virtual_time import VirtualClock, in_virtual_time
+from tests.kits.steps.others_pods import a_pod, creates, deletes, of, replica_set, told
+from tests.kits.steps.timed_port import TimedPort, deployment, put
+from tests.kits.virtual_time import in_virtual_time
 
 TARGET = Target(kind="Deployment", name="web", namespace="drill", port=80, selector={"app": "web"})
 DELETE = DeleteObject(kind="Deployment", name="made", namespace="drill")
 MADE_SPACE = DeleteObject(kind="Namespace", name="drill-abc")
 RESTORE = RestoreFields(kind="Deployment", name="web", namespace="drill", uid="1", fields=(), rollout=TARGET)
 ADMISSION = RemoveAdmission(policy="offbus-x", target=TARGET)
-
-
-def of(obj: Object, namespace: str, owner: str = "", preload: str = "") -> Object:
-    """An object in a namespace, for a controller ("ReplicaSet/web-1"), with an LD_PRELOAD."""
-    obj["metadata"]["namespace"] = namespace
-    if owner:
-        kind, _, name = owner.rpartition("/")
-        reference = {"apiVersion": "v1", "kind": kind, "name": name, "uid": "u", "controller": True}
-        obj["metadata"]["ownerReferences"] = [reference]
-    if preload:
-        spec = obj["spec"].get("template", obj)["spec"]
-        spec["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": preload}]
-    return obj
-
-
-def a_pod(name: str, namespace: str, owner: str = "", preload: str = "") -> Object:
-    return of(pod(name, "x", "node-1"), namespace, owner, preload)
-
-
-def replica_set(name: str, namespace: str, owner: str) -> Object:
-    template = {
-        "metadata": {"labels": {"app": "x"}},
-        "spec": {"containers": [{"name": "main", "image": "none"}]},
-    }
-    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
-    meta = {"name": name, "namespace": namespace}
-    return of(
-        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": meta, "spec": spec}, namespace, owner
-    )
-
-
-async def told(folder: Path, change: Callable[[TimedPort], object], *recorded: Any) -> dict[str, str | None]:
-    """What differs after the change, and why it is external (None: it is residue)."""
-    port = TimedPort(folder)
-    there = [
-        node("node-1"),
-        deployment("web", 1),
-        replica_set("web-1", "drill", "Deployment/web"),
-        a_pod("web-1-a", "drill", "ReplicaSet/web-1"),
-        of(deployment("api", 2), "team"),
-        replica_set("api-1", "team", "Deployment/api"),
-        a_pod("api-1-a", "team", "ReplicaSet/api-1"),
-        a_pod("api-1-b", "team", "ReplicaSet/api-1"),
-    ]
-    for obj in there:
-        put(port.store, obj)
-    async with bench_on(port, folder, clock=VirtualClock()) as bench:
-        before = await bench.cluster.fingerprint()
-        change(port)
-        after = await bench.cluster.fingerprint()
-        found = {
-            item: bench.cluster.external_change(item, before, after, recorded)
-            for item, _ in differences(before, after)
-        }
-    port.store.close()
-    return found
-
-
-def creates(*objects: Object) -> Callable[[TimedPort], None]:
-    return lambda port: [put(port.store, obj) for obj in objects] and None
-
-
-def deletes(*refs: Ref) -> Callable[[TimedPort], None]:
-    return lambda port: [port.store.delete(ref, grace_seconds=0) for ref in refs] and None
 
 
 def scaled_down(port: TimedPort) -> None:
@@ -139,7 +72,6 @@ LEFT = {
     "a pod in a namespace that it made": creates(a_pod("any", "drill-abc")),
     "a workload in a namespace that it made": creates(of(deployment("any", 1), "drill-abc")),
     "the Deployment that it made": creates(of(deployment("made", 1), "drill")),
-    "a missing pod, which a drain may have evicted": deletes(Ref("Pod", "api-1-b", "team")),
 }
 
 
