@@ -128,6 +128,8 @@ class Environment(Protocol):
 
         A name that ends with `[]` holds many of one kind ("Table/orders labels[]" -> {"team": "a"}): in a large
         environment that takes half of the memory. Differences are reported one by one, as `…labels[team]`.
+        In a value that is a mapping, a key that ends with `()` is neither compared nor reported: it is there for
+        `TellsExternalChanges`, such as where something was.
         Taken before the first step and after the last undo; a difference that no undo reported is residue.
         Names that the platform makes up (uids, versions) do not occur in it.
         """

@@ -14,6 +14,8 @@ Difference = tuple[str, str]
 _NONE = object()
 _MANY = "[]"
 """Ends the name of an item that holds many (offbus.environment.Environment.fingerprint)."""
+_ASIDE = "()"
+"""Ends a key of an item's value that is not compared (the same)."""
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
@@ -42,9 +44,16 @@ def _unlike(items: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, An
             continue
         if name.endswith(_MANY) and isinstance(value, Mapping):
             found.update({f"{name.removesuffix(_MANY)}[{key}]": one for key, one in value.items()})
-        else:
-            found[name] = value
+        elif (compared := _compared(value)) is not _NONE:
+            found[name] = compared
     return found
+
+
+def _compared(value: Any) -> Any:
+    """Without what only explains a difference; `_NONE` when the value is nothing else."""
+    if not isinstance(value, Mapping) or not any(str(key).endswith(_ASIDE) for key in value):
+        return value
+    return {key: one for key, one in value.items() if not str(key).endswith(_ASIDE)} or _NONE
 
 
 def _tell(before: object, after: object) -> str:

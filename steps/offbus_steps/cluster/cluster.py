@@ -5,7 +5,7 @@ in one task group. A background task that fails stops the run by `abort` instead
 the undo always runs. Adapters make one with `open_cluster`; steps get it with `cluster_of`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,8 @@ class Cluster:
         self.history = NodeHistory(self.log)
         self.injected: dict[str, int] = {}
         """Faults whose consequences this process would have seen: the mark before each was injected."""
+        self.evictable: set[Ref] = set()
+        """Pods that a responder would evict, as they were before each injection."""
         self.dry_run_only = False
         """Whether a fault may only be answered by a responder in dry run."""
         self.responder_parts: tuple[DryPart, ...] = ()
@@ -125,7 +127,7 @@ class Cluster:
             if isinstance(one, RecordsCause)
         ]
         answered = (self.guards.responder_namespace,) if faults else ()
-        touched = Touched.of(recorded, answered, run=self.run.run_id)
+        touched = Touched.of(recorded, answered, run=self.run.run_id, pods=self._pods_seen)
         return external_change(item, before, after, faults, touched)
 
     async def may_change(self) -> None:
@@ -140,6 +142,9 @@ class Cluster:
         """End what was started for this run; the adapter decides what remains for a recovery."""
         if self._on_close is not None:
             await self._on_close(finished)
+
+    def _pods_seen(self, nodes: Collection[str]) -> frozenset[Ref]:
+        return self.history.pods(nodes) | self.evictable
 
     def _stop_when_guard_broken(self) -> None:
         faulted = [live.target for live in self.faults.live.values() if live.ended_ns is None]

@@ -64,6 +64,8 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[s
     """
     everything = [*(await cluster.port.objects.list("Pod")).items]
     going = [pod for pod in everything if (pod.get("spec") or {}).get("nodeName") in nodes and would_go(pod)]
+    metas = (pod["metadata"] for pod in going)
+    cluster.evictable.update(Ref("Pod", one["name"], one["namespace"]) for one in metas)
     named = ", ".join(sorted(nodes))
     external = [
         pod

@@ -2,14 +2,14 @@
 
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions (of a responder's condition,
 what it found is kept: codes, entities, and whether that was cut), generated names, bookkeeping annotations. Pods are
-counted by the workload that owns them. Of a workload's spec and of a node's annotations only what drills and responders
-set is kept by value, the rest as digests: both hold secrets.
+counted by the workload that owns them (offbus_steps.residue.pod_items). Of a workload's spec and of a node's
+annotations only what drills and responders set is kept by value, the rest as digests: both hold secrets.
 offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from sys import intern
 from typing import Any
 
 from offbus_steps.access import access
@@ -26,9 +26,9 @@ from offbus_steps.residue.external_changes import (
     LEFT_BY_RUN,
     META,
     OURS,
-    PODS,
     REST,
 )
+from offbus_steps.residue.pod_items import PodItems
 from offbus_steps.residue.shown_values import shown_annotations, split_spec
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.scope import pages_of
@@ -139,22 +139,16 @@ async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict
         (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
         for one in await _listed(objects, "ReplicaSet")
     }
-    count: Counter[str] = Counter()
-    ready: Counter[str] = Counter()
-    preloaded: Counter[str] = Counter()
+    found = PodItems()
     for namespace in guards.searched:
         async for page in pages_of(objects, "Pod", namespace, whole=whole):
             for pod in page.items:
                 if pods.is_finished(pod) or not guards.allows_namespace(pod["metadata"]["namespace"]):
                     continue
-                owner = _owner(pod, owners)
-                count[owner] += 1
-                ready[owner] += pods.is_ready(pod)
-                preloaded[owner] += any(map(is_loaded_with, pods.containers(pod["spec"])))
-    return {
-        f"{PODS}{owner}": {"count": count[owner], "ready": ready[owner], "preload": preloaded[owner]}
-        for owner in count
-    }
+                preloads = any(map(is_loaded_with, pods.containers(pod["spec"])))
+                node = intern(pod["spec"].get("nodeName") or "")
+                found.add(_owner(pod, owners), node, ready=pods.is_ready(pod), preloads=preloads)
+    return found.items()
 
 
 def _owner(pod: Object, owners: Mapping[tuple[str, str], str]) -> str:

@@ -11,7 +11,10 @@ the run did not do itself, and what was done for it is told by where it is and b
   it to anybody's pod with the target's labels; and, when the run injected a fault, if they are in the responder's
   namespace, which makes pods to answer it.
 - Pods that are missing or not ready may have been drained because of a fault, whoever's they are: they count as the
-  run's, unless somebody else deleted their workload, or all are ready of those that its changed spec asks for.
+  run's where their owner had one on a node of a fault (offbus_steps.residue.pod_items), or one that is called as it was
+  seen there, at the injection or by a watch, or was seen evicted anywhere; unless somebody else deleted their workload,
+  or all are ready of those that its changed spec asks for. A recovery in another process has seen nothing: it goes by
+  where they were before the run.
 - A label is anybody's to set, and the run's id is no secret: an object that has it is the run's in a namespace in which
   the run did anything.
 
@@ -19,11 +22,12 @@ Who may write in the drill's own namespaces can still make a pod that is called 
 it cannot be told from one that the run left.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, runtime_checkable
 
 from offbus_steps.port import Ref
+from offbus_steps.residue.pod_items import PODS, may_be_lost
 
 __all__ = [
     "LEFT_BY_RUN",
@@ -38,7 +42,7 @@ __all__ = [
 
 OURS, REST = "what drills set", "the rest of its spec"
 LEFT_BY_RUN = "left by this run"
-PODS = "Pods of "
+ELSEWHERE = "none of its pods was on the node of a fault of this run"
 
 GENERATED = 58
 """Characters of a name that are kept before the random five in a generated one (apiserver, storage/names)."""
@@ -71,10 +75,19 @@ class Touched:
     """Those on which it injected a fault."""
     run: str = ""
     """Its id, with which the ids of its faults begin."""
+    pods: frozenset[Ref] = frozenset()
+    """Those that were seen on these nodes, or evicted."""
 
     @classmethod
-    def of(cls, recorded: Sequence[object], busy: Sequence[str] = (), *, run: str = "") -> Self:
-        """By all undos that a run recorded."""
+    def of(
+        cls,
+        recorded: Sequence[object],
+        busy: Sequence[str] = (),
+        *,
+        run: str = "",
+        pods: Callable[[Collection[str]], Iterable[Ref]] | None = None,
+    ) -> Self:
+        """By all undos that a run recorded; `pods` are those that were seen on nodes, or evicted."""
         made = {Ref(one.kind, one.name, one.namespace) for one in recorded if isinstance(one, RecordsObject)}
         refs = (
             getattr(getattr(one, "target", None), "ref", None) for one in recorded
@@ -88,7 +101,9 @@ class Touched:
             for one in pair
             if isinstance(one, RecordsNode)
         }
-        return cls(frozenset(made | targets), frozenset(spaces) | frozenset(busy), frozenset(nodes), run)
+        everywhere = frozenset(spaces) | frozenset(busy)
+        seen = frozenset(pods(nodes)) if pods is not None else frozenset()
+        return cls(frozenset(made | targets), everywhere, frozenset(nodes), run, seen)
 
     @property
     def namespaces(self) -> frozenset[str]:
@@ -106,6 +121,11 @@ class Touched:
             or (prepared and namespace in self.namespaces)
             or any(_is_called_as(one, namespace, name) for one in self.objects)
         )
+
+    def saw(self, namespace: str, name: str) -> bool:
+        """Whether a pod that is called as an owner was seen on the node of a fault, or evicted."""
+        owner = Ref("Pod", name, namespace)
+        return any(_is_called_as(owner, one.namespace, one.name) for one in self.pods)
 
 
 def change_of_workload(
@@ -133,14 +153,23 @@ def change_of_pods(
     if prepared and ours:
         return None
     spec = f"{owner} {REST}"
+    was_elsewhere = (
+        touched is not None
+        and not ours
+        and not may_be_lost(item, before, after, touched.nodes)
+        and not touched.saw(namespace, name)
+    )
     if now is None:
-        deleted = spec in before and spec not in after
-        return "its workload is gone, and the run made none of that name" if deleted and not ours else None
+        if spec in before and spec not in after and not ours:
+            return "its workload is gone, and the run made none of that name"
+        return ELSEWHERE if was_elsewhere else None
     if now["count"] >= was["count"] and now["ready"] >= was["ready"]:
         return "more pods than before, and the run prepared none of them"
     changed = spec in before and spec in after and before[spec] != after[spec]
     all_ready = now["ready"] == now["count"]
-    return "its workload was changed, and all of its pods are ready" if changed and all_ready else None
+    if changed and all_ready:
+        return "its workload was changed, and all of its pods are ready"
+    return ELSEWHERE if was_elsewhere else None
 
 
 def change_of_label(item: str, touched: Touched | None) -> str | None:

@@ -13,6 +13,7 @@ import yaml
 from offbus.cli.main import main
 from offbus.errors import CouldNotRun
 from offbus.plugins import STEPS, UNDOS, Registry, installed
+from offbus.runner.fingerprint_diff import differences
 from offbus.step import Kind, Outputs, Params, StepType
 from offbus_steps.access import access
 from offbus_steps.deploy.step_types import DEPLOY
@@ -271,4 +272,4 @@ async def test_who_has_the_generated_roles_and_no_more_can_take_a_target_and_pre
         collected = await one.undo(collect)
         assert collected.evidence["missing"] == []
         assert len(collected.evidence["files"]) > 1
-        assert await one.cluster.fingerprint() == before
+        assert differences(before, await one.cluster.fingerprint()) == []

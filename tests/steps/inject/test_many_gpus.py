@@ -11,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from offbus.errors import GuardRefused, StepError, StepFailed
+from offbus.runner.fingerprint_diff import differences
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.deploy.step_types import DEPLOY
@@ -46,7 +47,7 @@ async def deployed(
         out = await one.run(DEPLOY, manifest="target.yaml", port=8000)
         yield one, out.target
         await one.undo_all()
-        assert await one.cluster.fingerprint() == before
+        assert differences(before, await one.cluster.fingerprint()) == []
 
 
 async def line(one: Bench, target: Any, xid: int = 94, **where: Any) -> Any:

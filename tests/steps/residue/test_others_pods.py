@@ -189,7 +189,7 @@ def test_pods_of_which_nobody_knows_where_they_were_are_the_runs(
     ):
         record = {item: {**older[item], ON: "0-x"}, NODES: hostile}
         on_it = Touched(frozenset(), nodes=frozenset("a"))
-        assert change_of_pods(item, record, {item: now, NODES: {"number of()": {}}}, on_it) is None
+        assert change_of_pods(item, record, {item: now, NODES: {"in order()": []}}, on_it) is None
     was = counted([*there, ("a", owner.partition("/")[0], True)])
     seen = Touched(frozenset(), pods=frozenset({Ref("Pod", "x-1", "team")}))
     assert change_of_pods(item, was, {}, seen) is None
