@@ -77,7 +77,7 @@ class Finding:
     cut: bool = False
     """Whether its last word may lack its end."""
     more: bool = False
-    """Whether it is none, but stands for those that were not read: of this check, and of others if it is no drill's."""
+    """Whether it stands for those that were not read: of its check or, as drills' is read first, of any other."""
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], frozenset[tuple[str, str]]]:

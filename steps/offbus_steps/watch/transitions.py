@@ -123,8 +123,9 @@ def changes(was: Projection | None, now: Projection | None) -> list[Change]:
     if isinstance(now, ReportProjection):  # a repetition increases the count of the same Event
         if now.count <= (was.count if isinstance(was, ReportProjection) else 0):
             return []
-        evidence = {"node": now.node, "reason": now.reason, "message": now.message, "count": now.count}
-        return [Change(What.NODE_REPORTED, f"event {now.check}", evidence=evidence)]
+        told = {"reason": _short(now.reason), "message": _short(now.message, LONGEST_TEXT)}
+        evidence = {"node": now.node, **told, "count": now.count}
+        return [Change(What.NODE_REPORTED, f"event {_short(now.check)}", evidence=evidence)]
     if isinstance(now, MaintenanceProjection):
         return list(_maintenance(was, now))
     if isinstance(was, PodProjection):

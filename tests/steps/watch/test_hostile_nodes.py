@@ -17,9 +17,9 @@ from offbus_steps.port import Object
 from offbus_steps.residue.external_changes import NodeFault, external_change
 from offbus_steps.residue.fingerprint import node_items
 from offbus_steps.watch.node_history import Seen
-from offbus_steps.watch.projections import project_node
+from offbus_steps.watch.projections import project, project_node
 from offbus_steps.watch.transitions import What, changes
-from tests.kits.steps.responder_marks import condition_of, event, finding
+from tests.kits.steps.responder_marks import condition_of, event, finding, reported
 
 CAUSE = Cause.of(79, ["GPU-1"], [])
 LARGEST_UPDATE = 32_768
@@ -62,6 +62,12 @@ def test_a_flood_takes_little_of_the_journal(of: str) -> None:
     told = [[one.to, one.was, dict(one.evidence)] for one in found]
     assert found
     assert len(json.dumps(told)) < LARGEST_UPDATE
+
+
+def test_an_event_takes_little_of_the_journal() -> None:
+    made = reported("x" * 100_000) | {"kind": "Event"}
+    (change,) = changes(None, project(made))
+    assert len(json.dumps([change.to, dict(change.evidence)])) < 2048
 
 
 def test_what_is_found_is_looked_through_once_however_many_conditions_there_are() -> None:
