@@ -23,7 +23,7 @@ WHOLE_BYTES = 64 * 1024 * 1024
 TOLD_BYTES = 64 * 1024
 """Of one line of any other kind."""
 MOST_VALUES = 1 << 20
-"""Of one line (offbus.json_values): the fingerprint of 20,000 nodes has a third of them."""
+"""Of one line (offbus.json_values): the largest fingerprint that is tested has a third of them."""
 DEEPEST = 100
 """Levels of an event, itself the first: what writes reports goes to some 250, and a report nests an event deeper."""
 MARKER = "… ({} more)"

@@ -39,18 +39,18 @@ class Budget:
     """What the expressions of a file may still make together."""
 
     def __init__(self) -> None:
-        self._left = MOST_TOGETHER
+        self._remaining = MOST_TOGETHER
         self.spent = False
         """Whether something was refused: what comes after it need not be told."""
 
     def charge(self, made: int) -> None:
         """Take it from what is left. Raises TooLargeError when there is not enough."""
-        if made > self._left:
+        if made > self._remaining:
             self.spent = True
             raise TooLargeError(
                 f"this file's expressions over inputs may make more than {MOST_TOGETHER} characters or items together"
             )
-        self._left -= made
+        self._remaining -= made
 
 
 class Size(NamedTuple):
