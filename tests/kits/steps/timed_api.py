@@ -15,7 +15,7 @@ import anyio
 from offbus_steps.kubernetes.rest.api import Api
 from offbus_steps.kubernetes.rest.rate_limit import Pace
 
-__all__ = ["Answer", "TimedServer", "answering"]
+__all__ = ["Answer", "TimedServer", "agents_pod", "agents_set", "answering"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class TimedServer:
     def __init__(self, says: Says) -> None:
         self.says = says
         self.asked: list[tuple[str, float]] = []
+        self.heads: list[str] = []
+        """The requests' heads."""
         self.silent: list[asyncio.StreamWriter] = []
         """Connections that nothing more comes through."""
         self.session: aiohttp.ClientSession
@@ -66,6 +68,7 @@ class TimedServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.heads.append(head)
         call = head.partition(" HTTP/")[0]
         self.asked.append((call, anyio.current_time()))
         answer = self.says(call)
@@ -90,3 +93,18 @@ async def answering(folder: Path, says: Says) -> AsyncIterator[tuple[Api, TimedS
         for writer in made.silent:
             writer.close()
         serving.close()
+
+
+def agents_set() -> dict[str, Any]:
+    """The agents' DaemonSet."""
+    return {"metadata": {"name": "offbus-agent", "uid": "d-1"}}
+
+
+def agents_pod(node: str) -> dict[str, Any]:
+    """A pod of the agents' DaemonSet that is ready."""
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", **agents_set()["metadata"], "controller": True}
+    return {
+        "metadata": {"name": f"offbus-agent-{node}", "uid": f"u-{node}", "ownerReferences": [owner]},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
