@@ -43,12 +43,27 @@ class Town:
             f"{self.name}-{one}" for one in ("drill", "offbus", "tenant")
         )
         self.nodes = (f"{self.name}-1", f"{self.name}-2")
+        self.daemons = ""
+        """The uid of the agents' DaemonSet."""
         self.prepare: dict[str, Any] = {}
         """What stands below the step's `with`."""
 
     async def build(self) -> None:
         for one in (self.drills, self.agents, self.others):
             await self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}})
+        labels = {"app.kubernetes.io/name": "offbus-agent"}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": "main", "image": "none"}]},
+        }
+        daemons = {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "agent", "namespace": self.agents, "labels": labels},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        }
+        path = f"/apis/apps/v1/namespaces/{self.agents}/daemonsets"
+        self.daemons = (await self.port.api.json(Call("POST", path, body=daemons)))["metadata"]["uid"]
         for node in self.nodes:
             await self.make({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
             untainted = {"spec": {"taints": None}}  # a new node is not ready until its kubelet says so
@@ -57,7 +72,7 @@ class Town:
                 Call("PATCH", f"/api/v1/nodes/{node}", body=untainted, content_type=patch)
             )
             await self.status("nodes", node, {"allocatable": {"nvidia.com/gpu": "1"}})
-            agent = {"name": f"agent-{node}", "labels": {"app.kubernetes.io/name": "offbus-agent"}}
+            agent = {"name": f"agent-{node}", "labels": labels}
             await self.pod(self.agents, agent, node, daemon=True)
         await self.make(self.deployment())
         devices = json.dumps({"devices": {"nvidia.com/gpu": [GPU]}})
@@ -80,7 +95,7 @@ class Town:
             "apiVersion": "apps/v1",
             "kind": "DaemonSet",
             "name": "agent",
-            "uid": "u",
+            "uid": self.daemons,
             "controller": True,
         }
         owners = {"ownerReferences": [owner]} if daemon else {}

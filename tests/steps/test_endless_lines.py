@@ -23,7 +23,7 @@ from offbus_steps.kubernetes.rest.proxy import Proxied, proxied_answer
 from offbus_steps.kubernetes.traffic import KubernetesReply
 from offbus_steps.port import PortError, Ref, Unavailable
 from offbus_steps.text_lines import LONGEST, Room
-from tests.kits.steps.timed_api import Answer, answering
+from tests.kits.steps.timed_api import Answer, agents_pod, agents_set, answering
 
 pytestmark = pytest.mark.anyio
 
@@ -102,13 +102,10 @@ async def test_a_refusal_of_a_target_that_does_not_say_how_long_it_is(tmp_path: 
 
 async def test_an_answer_of_an_agent(tmp_path: Path) -> None:
     namespace = "/api/v1/namespaces/offbus-system"
-    agent = {
-        "metadata": {"name": "agent-0"},
-        "spec": {"nodeName": "n"},
-        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
-    }
+    listed = {"items": [agents_pod("n")], "metadata": {"resourceVersion": "1"}}
     answers = {
-        f"GET {namespace}/pods?": Answer(body={"items": [agent], "metadata": {"resourceVersion": "1"}}),
+        f"GET {namespace}/pods?": Answer(body=listed),
+        "GET /apis/apps/v1/namespaces/offbus-system/daemonsets": Answer(body={"items": [agents_set()]}),
         f"GET {namespace}/secrets/": Answer(body={"data": {"token": b64encode(b"t").decode()}}),
         f"GET {namespace}/pods/": Answer(body="x" * LONGEST, measured=False),
     }

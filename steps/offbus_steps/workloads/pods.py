@@ -8,15 +8,20 @@ from typing import Any
 
 __all__ = [
     "containers",
+    "controller_of",
     "env_value",
     "http_port",
     "is_finished",
+    "is_of_kubelet",
     "is_ready",
     "is_sidecar",
     "is_terminating",
     "listed_containers",
     "statuses",
 ]
+
+MIRROR = "kubernetes.io/config.mirror"
+"""The annotation of a mirror pod, by which a kubelet shows a static pod of its node to the API server."""
 
 
 def is_sidecar(init_container: Mapping[str, Any]) -> bool:
@@ -54,6 +59,25 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
 def is_terminating(pod: Mapping[str, Any]) -> bool:
     """Whether the pod's deletion has been asked for."""
     return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def controller_of(pod: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Its owner reference with `controller: true`, of which an object has one at most; None without one."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return next((one for one in owners if one.get("controller")), None)
+
+
+def is_of_kubelet(pod: Mapping[str, Any]) -> bool:
+    """Whether a node's kubelet created it: such a pod belongs to no workload and no DaemonSet, whatever its labels.
+
+    A kubelet may create pods in any namespace, with any labels, and report them ready at any address. The API server
+    admits only mirror pods from it, and lets nobody add, change or remove their annotation later; since Kubernetes 1.17
+    their one owner is the kubelet's own Node. Sources: the admission plugin NodeRestriction (kubernetes/kubernetes,
+    plugin/pkg/admission/noderestriction/admission.go), kubernetes/enhancements#279.
+    """
+    by = controller_of(pod)
+    mirror = MIRROR in (pod["metadata"].get("annotations") or {})
+    return mirror or (by is not None and by.get("kind") == "Node")
 
 
 def is_finished(pod: Mapping[str, Any]) -> bool:

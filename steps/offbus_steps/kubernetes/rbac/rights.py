@@ -70,9 +70,10 @@ def _rights(verbs: str, group: str, resources: str, scope: Scope, *, name: str =
 ADAPTER: tuple[Right, ...] = (
     # to check whether the reaper could undo there
     *_rights("create", "authorization.k8s.io", "localsubjectaccessreviews", Scope.DRILL),
-    # the agents, the run's Lease and its records
+    # the agents: their token, whose pods they are; the run's Lease and its records
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
     *_rights("get create", "", "pods/proxy", Scope.AGENTS),
+    *_rights("list", "apps", "daemonsets", Scope.AGENTS),
     *_rights("get watch create patch delete", "coordination.k8s.io", "leases", Scope.AGENTS),
     *_rights("get create patch delete", "", "configmaps", Scope.AGENTS),
 )

@@ -28,7 +28,7 @@ from offbus_steps.kubernetes.rest.watch_stream import ASKED_S, SLACK_S, events_a
 from offbus_steps.kubernetes.traffic import KubernetesTraffic
 from offbus_steps.port import Forbidden, PortError, Ref, Silent, Unavailable
 from tests.kits.full_server import full_server
-from tests.kits.steps.timed_api import Answer, TimedServer, answering
+from tests.kits.steps.timed_api import Answer, TimedServer, agents_pod, agents_set, answering
 from tests.kits.steps.timed_port import deployment, pod
 from tests.kits.virtual_time import in_virtual_asyncio_time
 
@@ -206,7 +206,11 @@ def cluster(call: str) -> Answer | None:
         return None
     if path.endswith("/deployments/web"):
         return Answer(body=deployment("web", 1))
-    found = {"pods": [READY], "services": []}.get(path.rpartition("/")[2])
+    if path.endswith("/namespaces/offbus-system/pods"):
+        return Answer(body={"metadata": {"resourceVersion": "1"}, "items": [agents_pod("node-1")]})
+    if "/namespaces/offbus-system/pods/" in path:
+        return Answer(body=agents_pod("node-1"))
+    found = {"pods": [READY], "services": [], "daemonsets": [agents_set()]}.get(path.rpartition("/")[2])
     if found is not None:
         return Answer(body={"metadata": {"resourceVersion": "1"}, "items": found})
     return Answer(body=SECRET if "/secrets/" in path else {})
@@ -239,12 +243,14 @@ async def test_an_agent_that_runs_is_asked_while_it_is_not_ready(
     tmp_path: Path, conditions: list[dict[str, str]], phase: str, why: str
 ) -> None:
     """Others may make its probe fail, and an undo must not wait for that."""
-    pod = {**READY, "status": {"phase": phase, "conditions": conditions}}
+    pod = {**agents_pod("node-1"), "status": {"phase": phase, "conditions": conditions}}
 
     def answers(call: str) -> Answer | None:
         path = call.split()[1].partition("?")[0]
         if path.endswith("/pods"):
             return Answer(body={"metadata": {"resourceVersion": "1"}, "items": [pod]})
+        if "/pods/" in path and "/proxy" not in path:
+            return Answer(body=pod)
         return cluster(call)
 
     async with answering(tmp_path, answers) as (api, _):
