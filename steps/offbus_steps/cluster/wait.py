@@ -11,9 +11,13 @@ __all__ = ["target_objects", "until_gone"]
 
 
 async def target_objects(cluster: Cluster, target: Target) -> list[Object]:
-    """The target's pods as objects, without those that are terminating or finished."""
+    """The target's pods as objects, without terminating and finished ones, and those that a kubelet created."""
     listing = await cluster.port.objects.list("Pod", namespace=target.namespace, labels=target.selector_text)
-    return [one for one in listing.items if not pods.is_terminating(one) and not pods.is_finished(one)]
+    return [
+        one
+        for one in listing.items
+        if not (pods.is_terminating(one) or pods.is_finished(one) or pods.is_of_kubelet(one))
+    ]
 
 
 async def until_gone(objects: Objects, ref: Ref, uid: str) -> None:

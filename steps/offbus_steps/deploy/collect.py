@@ -107,7 +107,7 @@ class _Collector:
     redaction: Redaction = field(default_factory=Redaction)
 
     async def pods(self) -> list[Object]:
-        """Its pods, including terminating and finished ones."""
+        """Its pods, including terminating and finished ones, without those that a kubelet created."""
         try:
             found = await self.cluster.port.objects.list(
                 "Pod", namespace=self.target.namespace, labels=self.target.selector_text
@@ -115,7 +115,8 @@ class _Collector:
         except PortError as err:
             self.lacks("pods", err)
             return []
-        return sorted(found.items, key=lambda one: str(one["metadata"]["name"]))
+        own = (one for one in found.items if not pods.is_of_kubelet(one))
+        return sorted(own, key=lambda one: str(one["metadata"]["name"]))
 
     async def logs(self, pod: Object) -> None:
         """Its logs, including the log before the last restart."""

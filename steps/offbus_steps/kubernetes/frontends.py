@@ -17,7 +17,7 @@ from offbus_steps.kubernetes.rest.api import Api, Call
 from offbus_steps.kubernetes.rest.paths import proxied
 from offbus_steps.port import PortError, Ref
 from offbus_steps.workloads.labels import selector_text
-from offbus_steps.workloads.pods import containers, is_ready
+from offbus_steps.workloads.pods import containers, is_of_kubelet, is_ready
 from offbus_steps.workloads.workload_kinds import workload_of
 
 __all__ = ["Frontends"]
@@ -58,7 +58,9 @@ class Frontends:
             labels = {**workload.selector, **workload.frontend_labels}
             selector = selector_text(labels, workload.expressions)
             found = await self._objects.list("Pod", namespace=to.namespace, labels=selector)
-            ready = sorted(one["metadata"]["name"] for one in found.items if is_ready(one))
+            ready = sorted(
+                one["metadata"]["name"] for one in found.items if is_ready(one) and not is_of_kubelet(one)
+            )
             known = self._pods[to] = _Pods(ready, now)
         names = known.names
         if not names:

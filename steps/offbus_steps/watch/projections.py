@@ -170,12 +170,13 @@ Projection = NodeProjection | PodProjection | WorkloadProjection | ReportProject
 
 
 def project(obj: Object) -> Projection | None:
-    """The projection of an object; None for Events and maintenance resources that are not a responder's."""
+    """The projection of an object; None for Events and maintenance resources that are not a responder's, and for pods
+    that a node's kubelet created: they have any labels that it likes, and are no target's."""
     kind = obj["kind"]
     if kind == "Node":
         return project_node(obj)
     if kind == "Pod":
-        return _pod(obj)
+        return None if pods.is_of_kubelet(obj) else _pod(obj)
     if kind == "Event":
         return _report(obj)
     if kind in names.MAINTENANCE_KINDS:

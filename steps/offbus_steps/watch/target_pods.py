@@ -1,4 +1,4 @@
-"""The target's pods, as the observer sees them."""
+"""The target's pods, as the observer sees them: it knows none that a kubelet created (`projections.project`)."""
 
 from collections.abc import Mapping
 
