@@ -252,8 +252,9 @@ async def faulted(_method: str, path: str, _body: Any) -> Any:
     """An agent that says of every fault that it is one, an XID 79 on GPU-1, and that it faulted a process."""
     if path == "/health":
         gpus = [{"index": 0, "uuid": "GPU-1", "pci": "0000:3b:00"}]
-        return ok(json.dumps({"boot_id": "b", "now_ns": 0, "gpus": gpus}))
-    fault = {"state": "armed", "xid": 79, "gpus": ["GPU-1"], "kernel": [{"seq": 1}], "unread": []}
+        return ok(json.dumps({"boot_id": "b", "now_ns": 0, "planes": {}, "gpus": gpus}))
+    fault = {"id": "f", "state": "armed", "xid": 79, "gpus": ["GPU-1"], "unread": []}
+    fault["kernel"] = [{"seq": 1, "line": "Xid", "at_ns": 0}]
     return ok(json.dumps({**fault, "lines": [], "processes": [{"faulted": 1}]}))
 
 

@@ -2,8 +2,8 @@
 
 An agent's refusal keeps its code, message and hint. An effect that the agent did not find when it read back is
 `EffectNotShown`, which fails the drill instead of ending it with an error. `FaultGone` means that the agent does not
-know the fault (any more), `FaultExpired` that its lease ran out, which is final. Every `/health` measures the node's
-clock.
+know the fault (any more), `FaultExpired` that its lease ran out, which is final. An answer without the shape that its
+call has (`offbus_steps.agents.answers`) is `OddAnswer`. Every `/health` measures the node's clock.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,6 +14,19 @@ import anyio
 
 from offbus.errors import StepError, StepFailed
 from offbus.recorder import Recorder
+from offbus_steps.agents.answers import (
+    ANY,
+    CALL,
+    CLEARED,
+    EVENTS,
+    FAULT,
+    FAULTS,
+    HEALTH,
+    PRELOAD,
+    Shape,
+    oddity,
+    with_lists,
+)
 from offbus_steps.node_clock import NodeClocks, now_ns
 from offbus_steps.port import Agents, PortError, Unavailable
 
@@ -26,6 +39,7 @@ __all__ = [
     "FaultExpired",
     "FaultGone",
     "NodeAgents",
+    "OddAnswer",
 ]
 
 LONG_POLL_S = 20
@@ -50,6 +64,10 @@ class AgentRefused(StepError):
 
 class EffectNotShown(StepFailed):
     """Raised when the agent did what was asked, read it back, and it was not there."""
+
+
+class OddAnswer(AgentRefused):
+    """Raised when an agent answers what no agent does: another program answered, or its node is not to be trusted."""
 
 
 class FaultGone(AgentRefused):
@@ -78,7 +96,7 @@ class NodeAgents:
     async def health(self, node: str) -> dict[str, Any]:
         """`GET /health`."""
         sent = now_ns()
-        health = await self._call(node, "GET", "/health")
+        health = await self._call(node, "GET", "/health", HEALTH)
         self.clocks.learn(
             node, boot_id=health["boot_id"], node_ns=health["now_ns"], sent_ns=sent, back_ns=now_ns()
         )
@@ -97,48 +115,64 @@ class NodeAgents:
 
     async def create(self, node: str, fault: Mapping[str, Any]) -> dict[str, Any]:
         """`POST /faults`: one request for all planes."""
-        return await self._call(node, "POST", "/faults", {**self._owner(), **fault})
+        return with_lists(await self._call(node, "POST", "/faults", FAULT, {**self._owner(), **fault}))
 
     async def fault(self, node: str, fault: str) -> dict[str, Any]:
         """`GET /faults/{id}`."""
-        return await self._call(node, "GET", f"/faults/{fault}")
+        return with_lists(await self._call(node, "GET", f"/faults/{fault}", FAULT))
 
     async def faults(self, node: str) -> list[dict[str, Any]]:
         """`GET /faults`."""
-        listed: list[dict[str, Any]] = (await self._call(node, "GET", "/faults"))["faults"]
+        listed: list[dict[str, Any]] = (await self._call(node, "GET", "/faults", FAULTS))["faults"]
         return listed
 
     async def renew(self, node: str, fault: str, ttl_s: float) -> dict[str, Any]:
         """`POST /faults/{id}/renew`. Raises FaultExpired."""
-        return await self._call(node, "POST", f"/faults/{fault}/renew", {**self._owner(), "ttl_s": ttl_s})
+        body = {**self._owner(), "ttl_s": ttl_s}
+        return await self._call(node, "POST", f"/faults/{fault}/renew", ANY, body)
 
     async def act(self, node: str, fault: str, action: str) -> dict[str, Any]:
         """`POST /faults/{id}/{disarm,recover,clear}`."""
-        return await self._call(node, "POST", f"/faults/{fault}/{action}", self._owner())
+        path, clears = f"/faults/{fault}/{action}", action == "clear"
+        answer = await self._call(node, "POST", path, CLEARED if clears else FAULT, self._owner())
+        return answer if clears else with_lists(answer)
 
     async def events(self, node: str, fault: str, since: int) -> dict[str, Any]:
         """`GET /faults/{id}/events`, a long poll: `{next, events}`; empty when nothing happened in time."""
         path = f"/faults/{fault}/events?since={since}&wait_s={LONG_POLL_S}"
-        return await self._call(node, "GET", path, within_s=LONG_POLL_S + 10.0)
+        page = await self._call(node, "GET", path, EVENTS, within_s=LONG_POLL_S + 10.0)
+        if found := oddity(
+            [one for one in page["events"] if one["kind"] == "first_faulted"], [CALL], "calls"
+        ):
+            raise _odd(node, "GET", path, found)
+        return page
 
     async def preload(self, node: str, pod: str) -> list[dict[str, Any]]:
         """`GET /pods/{uid}/preload`: `{pid, container, value}` of each container's first process."""
-        found: list[dict[str, Any]] = (await self._call(node, "GET", f"/pods/{pod}/preload"))["processes"]
+        found: list[dict[str, Any]] = (await self._call(node, "GET", f"/pods/{pod}/preload", PRELOAD))[
+            "processes"
+        ]
         return found
 
     def _owner(self) -> dict[str, Any]:
         return {"run": self.run.run_id, "epoch": self.run.epoch}
 
     async def _call(
-        self, node: str, method: str, path: str, body: Any = None, *, within_s: float = 10.0
+        self, node: str, method: str, path: str, shape: Shape, body: Any = None, *, within_s: float = 10.0
     ) -> dict[str, Any]:
         reply = await self.agents.request(node, method, path, json=body, timeout=within_s)
         if reply.status < 400:
-            answer: dict[str, Any] = reply.json()
+            try:
+                answer: dict[str, Any] = reply.json()
+            except PortError as err:
+                raise _odd(node, method, path, "it is no JSON") from err
+            if found := oddity(answer, shape):
+                raise _odd(node, method, path, found)
             return answer
         try:
             error = reply.json()["error"]
             code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
+            hint = hint if hint is None else str(hint)
         except (StepError, KeyError, TypeError, AttributeError):
             # something in between answered, not the agent
             code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None
@@ -148,3 +182,10 @@ class NodeAgents:
         kind = {404: FaultGone, 410: FaultExpired}.get(reply.status, AgentRefused)
         text = f"the agent of {node} refused {method} {path.partition('?')[0]}: {message}"
         raise kind(text, code=code, status=reply.status, hint=hint)
+
+
+def _odd(node: str, method: str, path: str, found: str) -> OddAnswer:
+    said = f"the agent of {node} answered {method} {path.partition('?')[0]} oddly: {found}"
+    return OddAnswer(
+        said, code="odd_answer", status=200, hint=f"look at the agent's pod on {node}, and at that node"
+    )

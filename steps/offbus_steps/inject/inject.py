@@ -214,7 +214,8 @@ async def _require_planes(cluster: Cluster, location: Location, planes: tuple[Pl
             "why": "the agent does not have this plane",
         }
         if not found["ok"]:
-            message = f"plane {plane.value} of {location.node} cannot be used: {found['why']}"
+            why = found.get("why") or "its agent does not say why"
+            message = f"plane {plane.value} of {location.node} cannot be used: {why}"
             raise StepFailed(message) if found.get("code") == NOT_SHOWN else StepError(message)
     known = {str(gpu["uuid"]): str(gpu.get("pci", "")) for gpu in health["gpus"]}
     if unknown := [gpu for gpu in location.gpus if gpu not in known]:

@@ -1,4 +1,4 @@
-"""An agent is a process of its node: what it answers may be anything. An odd answer is that node's, and no bug of ours."""
+"""An agent is a process of its node: what it answers may be anything. An odd answer is that node's alone."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -135,7 +135,7 @@ MATRIX = [
 async def test_every_call_refuses_an_odd_answer(
     call: Callable[[NodeAgents], Awaitable[object]], body: bytes
 ) -> None:
-    with pytest.raises(AgentRefused, match="the agent of evil answered .* oddly: ") as told:
+    with pytest.raises(AgentRefused, match=r"the agent of evil answered .* oddly: ") as told:
         await call(agents(body))
     assert told.value.code == "odd_answer"
     assert len(told.value.message) < 300

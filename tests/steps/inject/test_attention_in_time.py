@@ -47,7 +47,8 @@ async def agent(_method: str, path: str, _body: Any) -> Any:
     if path.partition("?")[0].endswith("/events"):
         await anyio.sleep(20)
         return ok('{"next": 0, "events": []}')
-    return ok('{"state": "armed", "kernel": [{"seq": 1, "line": "Xid", "at_ns": 0}]}', 201)
+    fault = {"id": "f", "state": "armed", "xid": 79, "gpus": []}
+    return ok(json.dumps({**fault, "kernel": [{"seq": 1, "line": "Xid", "at_ns": 0}]}), 201)
 
 
 def play(port: TimedPort, what: Any) -> None:

@@ -1,5 +1,6 @@
 """Undos of a fault's consequences, which wait for a responder, on virtual time."""
 
+import json
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -44,7 +45,8 @@ def agent(*, clears: bool) -> Any:
     async def answer(_method: str, path: str, _body: Any) -> Any:
         if path.endswith("/clear"):
             return ok('{"lines": ["Xid 0"]}') if clears else error(409, "no_metadata")
-        return ok('{"state": "armed", "xid": 79, "gpus": ["GPU-1"], "kernel": [{"seq": 1}], "unread": []}')
+        fault = {"id": "f", "state": "armed", "xid": 79, "gpus": ["GPU-1"]}
+        return ok(json.dumps({**fault, "kernel": [{"seq": 1, "line": "Xid", "at_ns": 0}]}))
 
     return answer
 

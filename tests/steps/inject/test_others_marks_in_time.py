@@ -95,7 +95,7 @@ class Agent:
             return ok('{"next": 0, "events": []}')
         if path == "/faults" and _method == "GET":
             return ok('{"faults": []}')
-        fault = {"state": "armed", "xid": 79, "gpus": ["GPU-1"], "unread": []}
+        fault = {"id": "f", "state": "armed", "xid": 79, "gpus": ["GPU-1"], "unread": []}
         fault["kernel"] = [{"seq": 1, "line": "Xid", "at_ns": 0}]
         return ok(json.dumps({**fault, "first_faulted": [], "processes": [], "counts": {}}), 201)
 
