@@ -100,8 +100,8 @@ class KubernetesAgents(Agents):
         return self._token
 
     async def _with_token(self, node: str, method: str, path: str, body: Any) -> Reply:
-        headers = {TOKEN_HEADER: await self.token()}
-        return await self._answer(node, method, path, body, await self._pod(node, surely=True), headers)
+        pod = await self._pod(node, surely=True)
+        return await self._answer(node, method, path, body, pod, {TOKEN_HEADER: await self.token()})
 
     async def _answer(
         self, node: str, method: str, path: str, body: Any, pod: str, headers: dict[str, str]
