@@ -96,4 +96,4 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[s
 def would_go(pod: Mapping[str, Any]) -> bool:
     """Whether a drain evicts the pod: not those of DaemonSets or system namespaces, nor mirrors of static pods."""
     system = pod["metadata"]["namespace"] in SYSTEM_NAMESPACES
-    return not (system or pods.is_of_kubelet(pod) or is_left_alone(pod) or pods.is_terminating(pod))
+    return not (system or is_left_alone(pod) or pods.is_terminating(pod))

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from offbus_steps.nvsentinel.names import USUAL_NAMESPACE
-from offbus_steps.workloads.pods import is_finished
+from offbus_steps.workloads.pods import is_finished, is_of_kubelet
 
 __all__ = ["SYSTEM_NAMESPACES", "SYSTEM_PATTERN", "DrainMode", "is_left_alone"]
 
@@ -24,8 +24,6 @@ SYSTEM_NAMESPACES = (
 """Never drained, unless `systemNamespaces` says otherwise."""
 SYSTEM_PATTERN = rf"^({'|'.join(SYSTEM_NAMESPACES)})$"
 """The same as `systemNamespaces` has it."""
-MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
-"""Kubernetes' mark of the mirror of a static pod."""
 
 
 class DrainMode(StrEnum):
@@ -39,6 +37,5 @@ class DrainMode(StrEnum):
 
 def is_left_alone(pod: Mapping[str, Any]) -> bool:
     """Whether a drain is not about such a pod, whatever its namespace: a DaemonSet's, a static one, one that ended."""
-    meta = pod["metadata"]
-    owners = {owner.get("kind") for owner in meta.get("ownerReferences") or ()}
-    return "DaemonSet" in owners or MIRROR_ANNOTATION in (meta.get("annotations") or {}) or is_finished(pod)
+    owners = {owner.get("kind") for owner in pod["metadata"].get("ownerReferences") or ()}
+    return "DaemonSet" in owners or is_of_kubelet(pod) or is_finished(pod)
