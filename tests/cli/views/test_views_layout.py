@@ -13,7 +13,8 @@ from offbus.cli.views.theme import ASCII, UNICODE, Glyphs
 from offbus.journal.events import EventKind
 from offbus.report.model import Report
 from offbus.report.spans import line, plain
-from tests.kits.cli.drill_journal import Drill, failing, killed, passing
+from tests.kits.cli.drill_journal import failing, killed, passing
+from tests.kits.cli.drill_writer import Drill
 
 SIZES = [(1, 1), (2, 3), (20, 5), (40, 12), (80, 23), (100, 40), (250, 100)]
 

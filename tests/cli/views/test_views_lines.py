@@ -13,7 +13,8 @@ import pytest
 from offbus.cli.views import View, make_view
 from offbus.journal.events import EventKind
 from offbus.report.model import Report
-from tests.kits.cli.drill_journal import Drill, failing, passing, small
+from tests.kits.cli.drill_journal import failing, passing, small
+from tests.kits.cli.drill_writer import Drill
 
 GOLDEN = """\
    0.000s  run       small: run 3f9a2c41 on local, 2 steps

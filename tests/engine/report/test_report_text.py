@@ -18,7 +18,8 @@ from offbus.report.render.text import text_report
 from offbus.report.spans import plain
 from offbus.report.summary import closing_lines
 from offbus.runs import default_runs
-from tests.kits.cli.drill_journal import NOON, Drill, failing, killed, passing, small
+from tests.kits.cli.drill_journal import failing, killed, passing, small
+from tests.kits.cli.drill_writer import NOON, Drill
 from tests.kits.virtual_time import VirtualClock
 
 GOLDEN = """\
