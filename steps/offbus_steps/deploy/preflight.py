@@ -1,7 +1,6 @@
 """The preflight of `deploy`: what it would create or take, and what refuses that. Changes nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,9 @@ def touches(params: Mapping[str, Any], folder: Path) -> Iterable[str]:
     if params.get("ephemeral"):
         return [f"creates a namespace {params['namespace']}-RUN with everything in {Path(manifest).name}"]
     try:
-        return [f"creates {one}" for one in _refs(Path(folder, manifest), params.get("namespace"))]
+        return [
+            f"creates {one}" for one in _refs(read_manifest(Path(folder, manifest)), params.get("namespace"))
+        ]
     except OffbusError as err:
         return [f"creates what {manifest} holds, which cannot be read: {err.message}"]
 
@@ -47,11 +48,15 @@ async def preflight(drill: DrillPreflight, intent: Intent) -> list[PreflightChec
             return checks
         if isinstance(manifest, str):
             path = Path(drill.scenario_dir, manifest)
-            drill.created_pods = list(_pods_made(path, space))
-            if not ephemeral:  # a namespace of the run's own is deleted as a whole
-                with suppress(OffbusError):  # the checks below say what is wrong with it
-                    drill.namespaces += [one.namespace for one in _refs(path, space) if one.namespace]
-            return await _manifest(drill.cluster, path, space, ephemeral=ephemeral)
+            objects = read_manifest(path)
+            drill.created_pods = list(_pods_made(objects, space))
+            if ephemeral:  # deleted as a whole: no namespace that an undo has to reach
+                drill.cluster.guards.require_namespace(f"{space}-{drill.cluster.run.run_id}")
+                text = f"would create a namespace {space}-RUN with everything in {path.name}"
+                return [PreflightCheck("target", text)]
+            refs = list(_refs(objects, space))
+            drill.namespaces += [one.namespace for one in refs if one.namespace]
+            return [check for ref in refs for check in await _created(drill.cluster, ref)]
     except OffbusError as err:
         return [PreflightCheck("target", err.message, "error", err.hint)]
     return [PreflightCheck("target", "it is known only during the run", "warning")]
@@ -72,20 +77,9 @@ async def _existing(
     return target, [PreflightCheck("target", text, "info" if ready else "error")]
 
 
-async def _manifest(
-    cluster: Cluster, path: Path, space: str | None, *, ephemeral: bool
-) -> list[PreflightCheck]:
-    """What would be created: in the manifest's namespaces, or in the step's."""
-    if ephemeral:
-        cluster.guards.require_namespace(f"{space}-{cluster.run.run_id}")
-        return [
-            PreflightCheck("target", f"would create a namespace {space}-RUN with everything in {path.name}")
-        ]
-    found = []
-    for ref in _refs(path, space):
-        found += await refusals("target", _creatable(cluster, ref))
-        found.append(PreflightCheck("target", f"would create {ref}"))
-    return found
+async def _created(cluster: Cluster, ref: Ref) -> list[PreflightCheck]:
+    refused = await refusals("target", _creatable(cluster, ref))
+    return [*refused, PreflightCheck("target", f"would create {ref}")]
 
 
 async def _creatable(cluster: Cluster, ref: Ref) -> None:
@@ -98,18 +92,14 @@ async def _creatable(cluster: Cluster, ref: Ref) -> None:
         raise GuardRefused(f"{ref} exists already", hint="delete it, or use it with `existing`")
 
 
-def _refs(path: Path, space: str | None) -> Iterator[Ref]:
-    """The objects of a manifest, where the step puts them. Raises StepError."""
-    for ref in map(Ref.of, read_manifest(path)):
+def _refs(objects: Iterable[Object], space: str | None) -> Iterator[Ref]:
+    """The objects of a manifest, where the step puts them."""
+    for ref in map(Ref.of, objects):
         yield replace(ref, namespace=space) if space and ref.namespace else ref
 
 
-def _pods_made(path: Path, space: str | None) -> Iterator[tuple[str, Labels]]:
+def _pods_made(objects: Iterable[Object], space: str | None) -> Iterator[tuple[str, Labels]]:
     """The namespaces and labels of the pods that a manifest's objects make, as far as it tells them."""
-    try:
-        objects: list[Object] = list(read_manifest(path))
-    except OffbusError:
-        return  # its own check says so
     for obj in objects:
         template = (obj.get("spec") or {}).get("template") if obj["kind"] != "Pod" else obj
         if isinstance(template, Mapping):
