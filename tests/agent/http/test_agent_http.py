@@ -263,6 +263,13 @@ def test_unknown_paths_and_methods_say_what_is_known(agent):
     assert (wrong.status_code, wrong.json()["error"]["code"]) == (405, "method_not_allowed")
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("path", ["/faults/", "/health/", "/faults//", "/openapi.json/"])
+def test_a_path_with_a_slash_too_many_is_unknown_and_leads_nowhere_else(agent, method, path):
+    reply = agent.client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "no_such_path")
+
+
 @pytest.mark.parametrize("query", ["since=x", "wait_s=-1", "wait_s=nan"])
 def test_a_query_that_is_no_number_is_refused(agent, query):
     agent.post("/faults", request(planes=KERNEL), expect=201)
