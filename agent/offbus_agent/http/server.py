@@ -47,6 +47,7 @@ def application(agent: Agent, token: TokenFile) -> ASGIApp:
             Exception: _bug,
         },
     )
+    app.router.redirect_slashes = False  # a redirect would go to the host that the request names
     return bounded(app)
 
 

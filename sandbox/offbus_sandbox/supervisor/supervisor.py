@@ -53,6 +53,7 @@ class Supervisor:
             *(route for resource in SERVED.values() for route in ObjectRoutes(store, resource).routes()),
         ]
         app = Starlette(routes=routes, exception_handlers={PortError: on_port_error})
+        app.router.redirect_slashes = False  # an object's path is the one path of it
         servers = {self._layout.api: Server(idle.counting(app)), self._layout.internal: Server(app)}
         try:
             async with anyio.create_task_group() as group:

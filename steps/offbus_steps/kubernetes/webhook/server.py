@@ -71,6 +71,7 @@ def application() -> "ASGIApp":
             Route("/load/{images:path}", _review, methods=["POST"]),
         ]
     )
+    app.router.redirect_slashes = False  # a redirect would go to the host that the request names
     app.state.bodies = Bodies()
     return bounded(app)
 
