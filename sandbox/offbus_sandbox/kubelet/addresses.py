@@ -1,7 +1,8 @@
 """Pod addresses: each pod gets its own in 127.0.0.0/8, so that ports never clash.
 
 Linux serves the whole network without any configuration. Sandboxes on one machine must not share addresses, so each
-claims one /16 of it for its lifetime, by listening on an address in it that no pod gets.
+claims one /16 of it for its lifetime, by listening on an address in it that no pod gets. Any user of the machine can do
+the same: one who listens on them all keeps sandboxes from starting, and is named by `ss`.
 """
 
 import errno
@@ -37,8 +38,12 @@ class Addresses:
                 self._claim, self.octet = claimed, octet
                 self._database.set_counter("network", octet)
                 return
+        first, last = SECOND_OCTETS[0], SECOND_OCTETS[-1]
         raise CouldNotRun(
-            "all pod networks are in use by other sandboxes", hint="end some with `offbus local down`"
+            f"all {len(SECOND_OCTETS)} pod networks, 127.{first}.0.0/16 to 127.{last}.0.0/16, are in use: "
+            f"something listens on port {CLAIM_PORT} of each",
+            hint="end sandboxes with `offbus local down`; "
+            f"`ss -ltnp 'sport = :{CLAIM_PORT}'` names others (as root, also other users')",
         )
 
     def next(self) -> str:
