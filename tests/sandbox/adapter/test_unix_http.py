@@ -87,12 +87,11 @@ async def test_a_server_that_says_nothing_is_a_read_timeout(tmp_path: Path) -> N
             await client.get("http://x/", timeout=0.05)
 
 
-async def test_a_connection_that_the_server_closed_is_not_used_again(tmp_path: Path) -> None:
+async def test_each_request_has_a_connection_of_its_own(tmp_path: Path) -> None:
+    """A server may end a connection that is kept at the very moment at which the next request goes out on it."""
     path = tmp_path / "s"
     whole = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
     async with served(path, whole) as connections, client_of(path) as client:
         assert (await client.get("http://x/")).text == "ok"
-        connections[0].close()
-        await connections[0].wait_closed()
         assert (await client.get("http://x/")).text == "ok"
         assert len(connections) == 2
