@@ -36,8 +36,9 @@ from offbus_steps.text_lines import PLAIN
 
 __all__ = ["http_client", "no_tls", "unix_transport"]
 
-UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-"""A watch holds its connection open, so a pool must not bound their number."""
+UNBOUNDED = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+"""A watch holds its connection open, so a pool must not bound their number. None is kept: a server ends an idle one at
+any time, also while the next request goes out on it, and that one would fail although nothing is wrong."""
 
 
 def no_tls() -> ssl.SSLContext:
