@@ -12,6 +12,7 @@ from offbus.cli.handlers.recover_remote import recover_from
 from offbus.cli.handlers.residue import compare_named, compare_run
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import ENVIRONMENT_OPENED, FINGERPRINT, RUN_STARTED, UNDO_RECORDED
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import create_run
 from offbus.runner.clock import SystemClock
@@ -74,10 +75,10 @@ def unfinished(base: Path) -> str:
         journal = JournalWriter(folder.journal, folder.id, SystemClock())
         options = KubernetesOptions(lease_s=3600).model_dump(mode="json")
         state = {"options": options, "guards": {}, "holder": ""}
-        journal.append(EventKind.RUN_STARTED, HEAD)
-        journal.append(EventKind.ENVIRONMENT_OPENED, {"environment": "kubernetes", "state": state})
-        journal.append(EventKind.FINGERPRINT, {"when": "before", "items": {}})
-        journal.append(EventKind.UNDO_RECORDED, UNDO)
+        journal.append(RUN_STARTED(HEAD))
+        journal.append(ENVIRONMENT_OPENED({"environment": "kubernetes", "state": state}))
+        journal.append(FINGERPRINT({"when": "before", "items": {}}))
+        journal.append(UNDO_RECORDED(UNDO))
         journal.close()
     return str(folder.path)
 

@@ -18,7 +18,7 @@ from pydantic_core import from_json, to_json
 from offbus.errors import JournalError
 from offbus.journal.bounds import DEEPEST, MOST_VALUES, ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut, too_deep
 from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
-from offbus.journal.schemas import DATA
+from offbus.journal.kinds import DATA
 from offbus.json_values import count_values
 
 __all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]

@@ -1,4 +1,4 @@
-"""What an event of a journal is, and every kind there is; the schema of each kind's data is in offbus.journal.schemas.
+"""What an event of a journal is, and every kind there is. Events are written and read by offbus.journal.kinds.
 
 One event = `{v, seq, run, t, mono_ns, clock, kind, step?, data, crc}`:
 

@@ -1,6 +1,7 @@
 """The schema of the data of every kind of event that a journal may hold (offbus.journal.events).
 
-TypedDicts: free at run time, checked by mypy, and by pydantic where a line is read.
+TypedDicts: free at run time, checked by mypy where an event is written and read (offbus.journal.kinds joins each to its
+kind), and by pydantic where a line is read.
 """
 
 from typing import Any, Literal, NotRequired
@@ -8,9 +9,39 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict
 
 from offbus.declared import StatementTone
-from offbus.journal.events import EventKind
 
-__all__ = ["DATA"]
+__all__ = [
+    "Adopted",
+    "AttemptEnded",
+    "DeclaredLane",
+    "DeclaredMetric",
+    "EnvironmentOpened",
+    "Expectation",
+    "ExpectationResult",
+    "FaultDeclared",
+    "FaultProven",
+    "Fingerprint",
+    "Mapped",
+    "Metric",
+    "NeedsAttention",
+    "Observed",
+    "Phase",
+    "PhaseName",
+    "PlannedStep",
+    "Residue",
+    "RunEnded",
+    "RunStarted",
+    "SettlingResult",
+    "StepEnded",
+    "StepReady",
+    "StepStarted",
+    "StopCause",
+    "Stopped",
+    "UndoEnded",
+    "UndoRecorded",
+    "UndoStarted",
+    "Watched",
+]
 
 
 class PlannedStep(TypedDict):
@@ -104,10 +135,13 @@ class Fingerprint(TypedDict):
     items: dict[str, Any]
 
 
+PhaseName = Literal["open", "steps", "always", "undo", "settle", "close"]
+
+
 class Phase(TypedDict):
     """The run enters another phase."""
 
-    name: Literal["open", "steps", "always", "undo", "settle", "close"]
+    name: PhaseName
 
 
 class StepStarted(TypedDict):
@@ -226,6 +260,10 @@ class NeedsAttention(TypedDict):
     reason: str
 
 
+SettlingResult = Literal["quiet", "undone_again", "conflict", "unwatched"]
+"""unwatched: the watch was ended, or was not possible."""
+
+
 class Watched(TypedDict):
     """What was undone was watched, as long as others might still act on it."""
 
@@ -233,23 +271,28 @@ class Watched(TypedDict):
     limit_s: float
     """How long they might."""
     watched_s: float
-    result: Literal["quiet", "undone_again", "conflict", "unwatched"]
-    """unwatched: the watch was ended, or was not possible."""
+    result: SettlingResult
     detail: str
+
+
+ExpectationResult = Literal["true", "false", "error"]
 
 
 class Expectation(TypedDict):
     """An expectation was evaluated; the step is absent for those of the whole run."""
 
     text: str
-    result: Literal["true", "false", "error"]
+    result: ExpectationResult
     detail: str
+
+
+StopCause = Literal["signal", "guard", "timeout", "environment", "journal", "bug", "killed"]
 
 
 class Stopped(TypedDict):
     """Why the run stopped before its steps had all ended."""
 
-    cause: Literal["signal", "guard", "timeout", "environment", "journal", "bug", "killed"]
+    cause: StopCause
     reason: str
 
 
@@ -267,30 +310,3 @@ class RunEnded(TypedDict):
     verdict: Literal["passed", "failed", "errored"]
     reasons: list[str]
     exit: int
-
-
-DATA: dict[EventKind, Any] = {
-    EventKind.RUN_STARTED: RunStarted,
-    EventKind.ADOPTED: Adopted,
-    EventKind.ENVIRONMENT_OPENED: EnvironmentOpened,
-    EventKind.FINGERPRINT: Fingerprint,
-    EventKind.PHASE: Phase,
-    EventKind.STEP_STARTED: StepStarted,
-    EventKind.STEP_READY: StepReady,
-    EventKind.ATTEMPT_ENDED: AttemptEnded,
-    EventKind.STEP_ENDED: StepEnded,
-    EventKind.UNDO_RECORDED: UndoRecorded,
-    EventKind.UNDO_STARTED: UndoStarted,
-    EventKind.UNDO_ENDED: UndoEnded,
-    EventKind.OBSERVED: Observed,
-    EventKind.METRIC: Metric,
-    EventKind.FAULT_DECLARED: FaultDeclared,
-    EventKind.FAULT_PROVEN: FaultProven,
-    EventKind.NEEDS_ATTENTION: NeedsAttention,
-    EventKind.WATCHED: Watched,
-    EventKind.EXPECTATION: Expectation,
-    EventKind.STOPPED: Stopped,
-    EventKind.RESIDUE: Residue,
-    EventKind.RUN_ENDED: RunEnded,
-}
-"""Kind -> the schema of its data."""

@@ -7,14 +7,15 @@ each event as it reads back from its line: the report of the runner and the fold
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from offbus.errors import JournalError
 from offbus.files import Opener
 from offbus.journal.codec import encode, read_back
-from offbus.journal.events import VERSION, Event, EventKind
+from offbus.journal.events import VERSION, Event
+from offbus.journal.kinds import Draft
 
 __all__ = ["JournalWriter", "Listener"]
 
@@ -63,14 +64,13 @@ class JournalWriter:
         """Call `listener` with every further event."""
         self._listeners.append(listener)
 
-    def append(
-        self, kind: EventKind, data: Mapping[str, Any], *, step: str | None = None, durable: bool = False
-    ) -> Event:
-        """Write an event. With `durable` it is fsynced, and JournalError is raised when it could not be.
+    def append(self, draft: Draft, *, step: str | None = None, durable: bool = False) -> Event:
+        """Write an event (offbus.journal.kinds makes it). With `durable` it is fsynced.
 
-        JournalError is raised, too, for what an undo needs and cannot be journaled whole (offbus.journal.bounds).
+        Raises JournalError when what must be durable could not be, and for what an undo needs and cannot be journaled
+        whole (offbus.journal.bounds).
         """
-        line = encode(self._event(kind, data, step))
+        line = encode(self._event(draft, step))
         self._write(line, durable=durable)
         self._seq += 1
         event = read_back(line)
@@ -107,7 +107,7 @@ class JournalWriter:
     def _break(self, err: OSError) -> None:
         self.broken = self.broken or f"the journal {self.path} cannot be written: {err.strerror}"
 
-    def _event(self, kind: EventKind, data: Mapping[str, Any], step: str | None) -> dict[str, Any]:
+    def _event(self, draft: Draft, step: str | None) -> dict[str, Any]:
         event: dict[str, Any] = {
             "v": VERSION,
             "seq": self._seq,
@@ -115,11 +115,11 @@ class JournalWriter:
             "t": self._clock.utc(),
             "mono_ns": self._clock.mono_ns(),
             "clock": self._clock.boot_id,
-            "kind": str(kind),
+            "kind": str(draft.kind),
         }
         if step is not None:
             event["step"] = step
-        event["data"] = data
+        event["data"] = draft.data
         return event
 
     def _write(self, line: bytes, *, durable: bool) -> None:

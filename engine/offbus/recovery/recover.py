@@ -22,8 +22,10 @@ import anyio
 from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.journal.events import EventKind, is_run
+from offbus.journal.kinds import ADOPTED, PHASE, STOPPED
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.recovery_events import PersistedEvents
+from offbus.journal.schemas import Adopted
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.open_run import OpenRun
 from offbus.plugins import Registry, installed
@@ -158,7 +160,7 @@ async def _finish(
         _adopt(writer, plan, by)
         if killed and not any(stop.cause == "killed" for stop in plan.fold.stops):
             reason = "the runner ended before the run did; it was recovered"
-            writer.append(EventKind.STOPPED, {"cause": "killed", "reason": reason})
+            writer.append(STOPPED({"cause": "killed", "reason": reason}))
         if plan.fold.environment is not None:
             await _undo_there(
                 folder, plan, writer, persisted, by, progress, registry, settling, confirmed=confirmed
@@ -188,17 +190,17 @@ def _take_over(folder: OpenRun, plan: Recovery, clock: Clock) -> JournalWriter:
 
 def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
     """Journal the new owner. Epochs that damaged lines may have held are skipped: agents refuse lower ones."""
-    data = {
+    data: Adopted = {
         "by": by,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "epoch": plan.fold.epoch + 1 + plan.fold.gaps.events + plan.journal.lost_at_end,
         "torn_bytes": plan.journal.torn_bytes,
     }
-    writer.append(EventKind.ADOPTED, data)
+    writer.append(ADOPTED(data))
     writer.sync()
     if writer.broken is not None:
-        writer.append(EventKind.STOPPED, {"cause": "journal", "reason": writer.broken})
+        writer.append(STOPPED({"cause": "journal", "reason": writer.broken}))
 
 
 async def _undo_there(
@@ -231,7 +233,7 @@ async def _undo_there(
         async with reopen(fold.environment or {}, handle, run_dir=str(folder.path)) as environment:
             opened = True
             with anyio.CancelScope(shield=True):
-                writer.append(EventKind.PHASE, {"name": "undo"})
+                writer.append(PHASE({"name": "undo"}))
                 undoer = Undoer(writer, handle, environment)
                 await undoer.undo(plan.entries, by=by, budget=budget)
                 await settling.watch(plan.entries, undoer, writer, progress, budget=budget)

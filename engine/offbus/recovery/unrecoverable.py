@@ -11,7 +11,9 @@ from functools import partial
 from pydantic import ValidationError
 
 from offbus.errors import OffbusError
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import RESIDUE, UNDO_ENDED, UNDO_STARTED
+from offbus.journal.schemas import UndoEnded, UndoStarted
 from offbus.journal.writer import JournalWriter
 from offbus.plugins import Registry
 from offbus.printable import clean
@@ -83,10 +85,16 @@ def resolve_gone(
     numbered = [(entry.number, entry.attempts + 1, entry.step) for entry in entries]
     numbered += [(one.number, 1, one.step) for one in missing]
     for number, attempt, step in numbered:
-        one = {"undo": number, "attempt": attempt}
-        writer.append(EventKind.UNDO_STARTED, {**one, "by": by}, step=step)
-        nothing = {**one, "result": "nothing", "detail": why, "evidence": {}}
-        writer.append(EventKind.UNDO_ENDED, nothing, step=step)
+        started: UndoStarted = {"undo": number, "attempt": attempt, "by": by}
+        writer.append(UNDO_STARTED(started), step=step)
+        ended: UndoEnded = {
+            "undo": number,
+            "attempt": attempt,
+            "result": "nothing",
+            "detail": why,
+            "evidence": {},
+        }
+        writer.append(UNDO_ENDED(ended), step=step)
 
 
 def report_missing(writer: JournalWriter, missing: Iterable[Unreadable]) -> None:
@@ -130,4 +138,4 @@ def report_lost(writer: JournalWriter, fold: Fold, folder: RunFolder) -> None:
 
 
 def _residue(writer: JournalWriter, item: str, detail: str, fix: str) -> None:
-    writer.append(EventKind.RESIDUE, {"item": item, "detail": detail, "fix": fix})
+    writer.append(RESIDUE({"item": item, "detail": detail, "fix": fix}))

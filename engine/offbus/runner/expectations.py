@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from offbus.journal.events import EventKind, Outcome
+from offbus.journal.events import Outcome
+from offbus.journal.kinds import EXPECTATION
+from offbus.journal.schemas import ExpectationResult
 from offbus.journal.writer import JournalWriter
 from offbus.runner.attempts import Result
 
@@ -35,14 +37,14 @@ def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str
 
     try:
         held, detail = one.expression.evaluate(scope), ""
-        word = "true" if held else "false"
+        word: ExpectationResult = "true" if held else "false"
     except EvaluationError as err:
         word, detail = "error", str(err).removeprefix(f"{one.text}: ")
     values = ""
     if word == "false":
         values = ", ".join(f"{name.path} is {name.fetch(scope)}" for name in one.expression.names)
-    data = {"text": one.text, "result": word, "detail": detail or values}
-    journal.append(EventKind.EXPECTATION, data, step=step)
+    judged = EXPECTATION({"text": one.text, "result": word, "detail": detail or values})
+    journal.append(judged, step=step)
     if word == "true":
         return None
     return f"expected {one.text}, but {detail or values or 'it is false'}"

@@ -7,8 +7,19 @@ from typing import Any
 
 from offbus.declared import StatementTone
 from offbus.environment import Leftover
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import (
+    ENVIRONMENT_OPENED,
+    FAULT_DECLARED,
+    FAULT_PROVEN,
+    METRIC,
+    NEEDS_ATTENTION,
+    OBSERVED,
+    RESIDUE,
+    Draft,
+)
 from offbus.journal.recovery_events import PersistedEvents
+from offbus.journal.schemas import FaultProven, Mapped, Observed
 from offbus.journal.writer import JournalWriter
 from offbus.recorder import Moment, Recorded
 
@@ -56,7 +67,7 @@ class JournalRecorder:
         brief: str = "",
     ) -> Recorded:
         """See Recorder."""
-        data: dict[str, Any] = {"lane": lane, "subject": subject, "to": to}
+        data: Observed = {"lane": lane, "subject": subject, "to": to}
         if was is not None:
             data["was"] = was
         if evidence:
@@ -65,7 +76,9 @@ class JournalRecorder:
             data["tone"] = tone
         if brief:
             data["brief"] = brief
-        return self._record(EventKind.OBSERVED, data, at)
+        if at is not None:
+            data["at"] = _mapped(at)
+        return self._record(OBSERVED(data))
 
     def metric(
         self, name: str, value: float | timedelta, unit: str = "", *, derived_from: Sequence[int] = ()
@@ -78,13 +91,11 @@ class JournalRecorder:
         if not isfinite(plain):
             raise ValueError(f"metric {name} is {plain}, which is no measurement")
         self._metrics[name] = value
-        data = {"name": name, "value": plain, "unit": unit, "from": list(derived_from)}
-        self._record(EventKind.METRIC, data, None)
+        self._record(METRIC({"name": name, "value": plain, "unit": unit, "from": list(derived_from)}))
 
     def fault_declared(self, *, fault: str, subject: str, planes: Mapping[str, str]) -> Recorded:
         """See Recorder."""
-        data = {"fault": fault, "subject": subject, "planes": dict(planes)}
-        return self._record(EventKind.FAULT_DECLARED, data, None)
+        return self._record(FAULT_DECLARED({"fault": fault, "subject": subject, "planes": dict(planes)}))
 
     def fault_proven(
         self,
@@ -96,20 +107,24 @@ class JournalRecorder:
         brief: str = "",
     ) -> Recorded:
         """See Recorder."""
-        data: dict[str, Any] = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
+        data: FaultProven = {"fault": fault, "plane": plane, "evidence": dict(evidence)}
         if brief:
             data["brief"] = brief
-        return self._record(EventKind.FAULT_PROVEN, data, at)
+        if at is not None:
+            data["at"] = _mapped(at)
+        return self._record(FAULT_PROVEN(data))
 
     def needs_attention(self, reason: str) -> Recorded:
         """See Recorder."""
-        return self._record(EventKind.NEEDS_ATTENTION, {"reason": reason}, None)
+        return self._record(NEEDS_ATTENTION({"reason": reason}))
 
-    def _record(self, kind: EventKind, data: dict[str, Any], at: Moment | None) -> Recorded:
-        if at is not None:
-            data["at"] = {"mono_ns": at.mono_ns, "error_ns": at.error_ns, "clock": at.clock}
-        event = self._journal.append(kind, data, step=self._step)
+    def _record(self, draft: Draft) -> Recorded:
+        event = self._journal.append(draft, step=self._step)
         return Recorded(seq=event["seq"], mono_ns=event["mono_ns"])
+
+
+def _mapped(at: Moment) -> Mapped:
+    return {"mono_ns": at.mono_ns, "error_ns": at.error_ns, "clock": at.clock}
 
 
 class RunRecorder(JournalRecorder):
@@ -144,8 +159,8 @@ class RunRecorder(JournalRecorder):
 
     def opened(self, state: Mapping[str, Any]) -> None:
         """See RunHandle."""
-        data = {"environment": self._environment, "state": dict(state)}
-        self._journal.append(EventKind.ENVIRONMENT_OPENED, data, durable=True)
+        opened = ENVIRONMENT_OPENED({"environment": self._environment, "state": dict(state)})
+        self._journal.append(opened, durable=True)
         self._begun = True
 
     def unopened(self, leftovers: Iterable[Leftover] = ()) -> None:
@@ -153,8 +168,7 @@ class RunRecorder(JournalRecorder):
         self._begun = False
         for one in leftovers:
             self.leftovers.append(one)
-            data = {"item": one.item, "detail": one.detail, "fix": one.fix}
-            self._journal.append(EventKind.RESIDUE, data)
+            self._journal.append(RESIDUE({"item": one.item, "detail": one.detail, "fix": one.fix}))
 
     def did_not_open(self) -> None:
         """Residue for an environment that failed to open and did not say what is left of it."""

@@ -9,7 +9,7 @@ import anyio
 from offbus.environment import Environment, OwnsRun
 from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
 from offbus.exits import Exit
-from offbus.journal.events import EventKind
+from offbus.journal.kinds import FINGERPRINT, OBSERVED, PHASE, RESIDUE, RUN_ENDED
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import OpenRun
 from offbus.report.fold import Fold
@@ -39,7 +39,7 @@ async def read_back_and_close(
     something else that is not undone.
     """
     entries = list(open_entries)
-    journal.append(EventKind.PHASE, {"name": "close"})
+    journal.append(PHASE({"name": "close"}))
     with anyio.move_on_after(CLOSING.total_seconds(), shield=True) as scope:
         taken = await _taken_over(environment)
         if taken is not None:
@@ -64,8 +64,10 @@ async def read_back_and_close(
 def end_run(journal: JournalWriter, fold: Fold, folder: OpenRun) -> Report:
     """Write run_ended and fold the report; the folder is no longer unfinished when nothing is left."""
     verdict = fold.verdict(finishing=True)
-    data = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "exit": int(verdict.exit)}
-    journal.append(EventKind.RUN_ENDED, data)
+    if verdict.verdict == "aborted":
+        raise AssertionError("a run that finishes is not aborted")
+    reasons, status = list(verdict.reasons), int(verdict.exit)
+    journal.append(RUN_ENDED({"verdict": verdict.verdict, "reasons": reasons, "exit": status}))
     journal.close()
     report = fold.report()
     if report.exit != Exit.RESIDUE and journal.broken is None:
@@ -116,8 +118,9 @@ async def _compare(
     for item, detail in differences(before, after):
         why = external_change_of(environment, item, before, after, recorded)
         if why is not None:
-            data = {"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}}
-            journal.append(EventKind.OBSERVED, data)
+            journal.append(
+                OBSERVED({"lane": "others", "subject": item, "to": detail, "evidence": {"why": why}})
+            )
             continue
         _residue(journal, item, detail, fix_of(environment, item, value_of(before, item)))
         clean = False
@@ -126,11 +129,10 @@ async def _compare(
 
 async def _read_back(environment: Environment, journal: JournalWriter) -> dict[str, Any]:
     """The fingerprint as the journal has it: it may be large, and no second copy is kept."""
-    data = {"when": "after", "items": await environment.fingerprint()}
-    items: dict[str, Any] = journal.append(EventKind.FINGERPRINT, data)["data"]["items"]
-    return items
+    items = await environment.fingerprint()
+    return FINGERPRINT.data(journal.append(FINGERPRINT({"when": "after", "items": items})))["items"]
 
 
 def _residue(journal: JournalWriter, item: str, detail: str, fix: str | None = None) -> None:
-    data = {"item": item, "detail": detail, "fix": fix or f"offbus recover {journal.run}"}
-    journal.append(EventKind.RESIDUE, data)
+    fix = fix or f"offbus recover {journal.run}"
+    journal.append(RESIDUE({"item": item, "detail": detail, "fix": fix}))

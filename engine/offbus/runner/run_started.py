@@ -3,11 +3,12 @@
 import os
 import platform
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from offbus import __version__
 from offbus.dag import build
 from offbus.declared import written
+from offbus.journal.schemas import DeclaredLane, DeclaredMetric, PlannedStep, RunStarted
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario, Step
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["head_of", "versions"]
 
 
-def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
-    """The data of `run_started` (offbus.journal.schemas.RunStarted)."""
+def head_of(scenario: "Scenario", identity: str) -> RunStarted:
+    """The data of `run_started`."""
     steps = {step.id: step for step in scenario.steps}
     plan_order = build({step.id: step.needs for step in scenario.steps}).order
     metrics = {name: one for step in scenario.steps for name, one in step.type.measures().items()}
@@ -29,8 +30,8 @@ def head_of(scenario: "Scenario", identity: str) -> dict[str, Any]:
         "identity": identity,
         "versions": versions(),
         "steps": [_planned(steps[name]) for name in plan_order],
-        "metrics": {name: written(one) for name, one in metrics.items()},
-        "lanes": [written(one) for one in scenario.environment.type.lanes],
+        "metrics": {name: cast("DeclaredMetric", written(one)) for name, one in metrics.items()},
+        "lanes": [cast("DeclaredLane", written(one)) for one in scenario.environment.type.lanes],
         "expect": [one.text for one in scenario.expect],
         "timeout_s": scenario.timeout.total_seconds(),
         "undo_timeout_s": scenario.undo_timeout.total_seconds(),
@@ -48,7 +49,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def _planned(step: "Step") -> dict[str, Any]:
+def _planned(step: "Step") -> PlannedStep:
     return {
         "id": step.id,
         "uses": step.uses,

@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from offbus.environment import Environment, HoldsLeases, PersistsEvents
-from offbus.journal.events import Event, EventKind, Outcome
+from offbus.journal.events import Event, Outcome
+from offbus.journal.kinds import FINGERPRINT, PHASE, RUN_STARTED, STOPPED
 from offbus.journal.recovery_events import PersistedEvents
+from offbus.journal.schemas import PhaseName, StopCause
 from offbus.journal.writer import JournalWriter, Listener
 from offbus.open_run import OpenRun
 from offbus.plugins import Registry, installed
@@ -94,7 +96,7 @@ class Session:
     async def run(self) -> Report:
         """Play the scenario. Raises CouldNotRun only when not even the journal can be begun, or no step could run."""
         self._scenario.load_runs()
-        self._journal.append(EventKind.RUN_STARTED, head_of(self._scenario, self._identity), durable=True)
+        self._journal.append(RUN_STARTED(head_of(self._scenario, self._identity)), durable=True)
         with self._surviving():
             async with anyio.create_task_group() as around:
                 around.start_soon(self._limit)
@@ -184,8 +186,8 @@ class Session:
 
     async def _fingerprint(self, environment: Environment) -> Event:
         """Journal the fingerprint. It may be large: no second copy outlives this call."""
-        data = {"when": "before", "items": await environment.fingerprint()}
-        return self._journal.append(EventKind.FINGERPRINT, data, durable=True)
+        items = await environment.fingerprint()
+        return self._journal.append(FINGERPRINT({"when": "before", "items": items}), durable=True)
 
     async def _limit(self) -> None:
         limit = self._scenario.timeout.total_seconds()
@@ -237,7 +239,7 @@ class Session:
     def _abort(self, reason: str) -> None:
         self._stop("guard", reason, at_once=reason)
 
-    def _stop(self, cause: str, reason: str, *, at_once: str | None = None) -> None:
+    def _stop(self, cause: StopCause, reason: str, *, at_once: str | None = None) -> None:
         """Stop the run. The first reason counts; those in ALWAYS_JOURNALED are journaled even when later."""
         if at_once is not None:
             self._forbid(at_once)
@@ -247,7 +249,7 @@ class Session:
         first = self._state.stop(
             reason
         )  # before it is journaled: a journal that breaks over this stops the run, too
-        self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
+        self._journal.append(STOPPED({"cause": cause, "reason": reason}))
         if first:
             self._state.interrupt(reason)
 
@@ -271,8 +273,8 @@ class Session:
         except Exception as err:  # noqa: BLE001  the end of a run is played whatever happened before
             cause, reason = cause_of(err)
             if not any((stop.cause, stop.reason) == (cause, reason) for stop in self.fold.stops):
-                self._journal.append(EventKind.STOPPED, {"cause": cause, "reason": reason})
+                self._journal.append(STOPPED({"cause": cause, "reason": reason}))
             self._state.stop(reason)
 
-    def _phase(self, name: str) -> None:
-        self._journal.append(EventKind.PHASE, {"name": name})
+    def _phase(self, name: PhaseName) -> None:
+        self._journal.append(PHASE({"name": name}))

@@ -10,12 +10,12 @@ a watch that fails: the run, or the recovery, goes on to its end.
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Literal
 
 import anyio
 
 from offbus.errors import OffbusError
-from offbus.journal.events import EventKind
+from offbus.journal.kinds import PHASE, WATCHED
+from offbus.journal.schemas import SettlingResult, Watched
 from offbus.journal.writer import JournalWriter
 from offbus.runner.undo_runner import UndoEntry, Undoer
 
@@ -25,7 +25,6 @@ ROUNDS = 3
 """How often something is undone once more."""
 LONGEST = timedelta(minutes=10)
 """Of one watch, whatever an undo type says."""
-Found = Literal["quiet", "undone_again", "conflict", "unwatched"]
 
 
 class Settling:
@@ -65,7 +64,7 @@ class Settling:
         if not due:
             return
         self.going_on, self._began = True, anyio.current_time()
-        journal.append(EventKind.PHASE, {"name": "settle"})
+        journal.append(PHASE({"name": "settle"}))
         progress(
             None,
             f"watching that nothing more happens, for {max(limit for _, limit in due):g} s (Ctrl-C ends it)",
@@ -81,7 +80,7 @@ class Settling:
         self, entry: UndoEntry, limit_s: float, undoer: Undoer, journal: JournalWriter, budget: timedelta
     ) -> None:
         began, detail, failed = entry.undone_at, "", ""
-        result: Found = "quiet"
+        result: SettlingResult = "quiet"
         until = entry.undone_at + limit_s
         for number in range(ROUNDS + 1):
             found, failed = await self._shown(entry, undoer, until)
@@ -124,13 +123,18 @@ class Settling:
 
 
 def _journal(
-    journal: JournalWriter, entry: UndoEntry, limit_s: float, watched_s: float, result: Found, detail: str
+    journal: JournalWriter,
+    entry: UndoEntry,
+    limit_s: float,
+    watched_s: float,
+    result: SettlingResult,
+    detail: str,
 ) -> None:
-    data = {
+    data: Watched = {
         "undo": entry.number,
         "limit_s": round(limit_s, 3),
         "watched_s": round(watched_s, 3),
         "result": result,
         "detail": detail,
     }
-    journal.append(EventKind.WATCHED, data, step=entry.step)
+    journal.append(WATCHED(data), step=entry.step)

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from offbus.environment import MayMissChanges
-from offbus.journal.events import EventKind, Outcome
+from offbus.journal.events import Outcome
+from offbus.journal.kinds import ATTEMPT_ENDED, STEP_ENDED, STEP_READY, STEP_STARTED
+from offbus.journal.schemas import AttemptEnded, StepEnded
 from offbus.runner.attempts import Result, attempt, outcome_of, play_step
 from offbus.runner.context import Services, StepContext
 from offbus.runner.expectations import judge_all
@@ -102,21 +104,21 @@ class Stepper:
 
     def ended(self, slot: Slot, result: Result) -> None:
         """Journal the step's one outcome."""
-        data: dict[str, Any] = {
-            "outcome": result.outcome.value,
-            "attempts": self._attempts.get(slot.step.id, 0),
-        }
-        optional = {
-            "because": result.because,
-            "message": result.message or None,
-            "hint": result.hint,
-            "evidence": dict(result.evidence) or None,
-            "bug": result.bug or None,
-        }
-        data |= {key: value for key, value in optional.items() if value is not None}
+        attempts = self._attempts.get(slot.step.id, 0)
+        data: StepEnded = {"outcome": result.outcome.value, "attempts": attempts}
+        if result.because is not None:
+            data["because"] = result.because
+        if result.message:
+            data["message"] = result.message
+        if result.hint is not None:
+            data["hint"] = result.hint
+        if result.evidence:
+            data["evidence"] = dict(result.evidence)
+        if result.bug:
+            data["bug"] = True
         if result.outputs_json is not None:
             data["outputs"] = dict(result.outputs_json)
-        self._journal.append(EventKind.STEP_ENDED, data, step=slot.step.id)
+        self._journal.append(STEP_ENDED(data), step=slot.step.id)
 
     async def undo_now(self, steps: Iterable[str]) -> list[UndoEntry]:
         """For `cleanup`: stop these steps if they run, then undo what they did."""
@@ -130,25 +132,25 @@ class Stepper:
 
     async def _attempt(self, slot: Slot, number: int) -> Result:
         self._attempts[slot.step.id] = number
-        self._journal.append(EventKind.STEP_STARTED, {"attempt": number}, step=slot.step.id)
+        self._journal.append(STEP_STARTED({"attempt": number}), step=slot.step.id)
         context = StepContext(self._services, slot.step.id, lambda: self._ready(slot), slot)
         return await attempt(slot.step, context, self.scope)
 
     async def _between(self, slot: Slot, number: int, result: Result, pause: timedelta) -> None:
-        data = {
+        data: AttemptEnded = {
             "attempt": number,
             "outcome": result.outcome.value,
             "message": result.message,
             "again_in_s": pause.total_seconds(),
         }
-        self._journal.append(EventKind.ATTEMPT_ENDED, data, step=slot.step.id)
+        self._journal.append(ATTEMPT_ENDED(data), step=slot.step.id)
         refuse_open(await self._undos.undo_steps([slot.step.id], by="retry"))
         await anyio.sleep(pause.total_seconds())
 
     def _ready(self, slot: Slot) -> None:
         """Only a background step satisfies others before it has ended; elsewhere the call has no effect."""
         if slot.step.background and not slot.satisfied:
-            self._journal.append(EventKind.STEP_READY, {}, step=slot.step.id)
+            self._journal.append(STEP_READY({}), step=slot.step.id)
             self._schedulers[slot.step.id].ready(slot)
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from offbus.errors import JournalError, StepError, StepFailed
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import UNDO_RECORDED
+from offbus.journal.schemas import UndoRecorded
 from offbus.journal.writer import JournalWriter
 from offbus.runner.settling import Settling
 from offbus.runner.undo_runner import UndoEntry, Undoer
@@ -53,7 +55,7 @@ class UndoLog:
             )
         number = len(self.entries) + 1
         plugin = self._plugin(undo)
-        data: dict[str, Any] = {
+        data: UndoRecorded = {
             "undo": number,
             "type": plugin.name,
             "distribution": plugin.package,
@@ -62,7 +64,7 @@ class UndoLog:
             "record": undo.model_dump(mode="json"),
         }
         try:
-            event = self._journal.append(EventKind.UNDO_RECORDED, data, step=step, durable=True)
+            event = self._journal.append(UNDO_RECORDED(data), step=step, durable=True)
         except JournalError as err:
             self.closed = self.closed or self._journal.broken
             raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err

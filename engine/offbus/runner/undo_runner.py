@@ -13,7 +13,8 @@ import anyio
 
 from offbus.environment import Environment, OwnsRun
 from offbus.errors import JournalError, OffbusError
-from offbus.journal.events import EventKind
+from offbus.journal.kinds import UNDO_ENDED, UNDO_STARTED
+from offbus.journal.schemas import UndoEnded, UndoStarted
 from offbus.journal.writer import JournalWriter
 from offbus.runner.checkpoint import Checkpoint
 from offbus.runner.recorder import JournalRecorder
@@ -102,15 +103,15 @@ class Undoer:
 
     async def _try(self, entry: UndoEntry, by: str, deadline: float) -> None:
         entry.attempts += 1
-        started = {"undo": entry.number, "attempt": entry.attempts, "by": by}
-        self._journal.append(EventKind.UNDO_STARTED, started, step=entry.step)
+        started: UndoStarted = {"undo": entry.number, "attempt": entry.attempts, "by": by}
+        self._journal.append(UNDO_STARTED(started), step=entry.step)
         now = anyio.current_time()
         bound = max(LEAST, min(entry.undo.timeout.total_seconds(), deadline - now))
         entry.result, entry.error = None, f"it did not end within {bound:.0f} s"
         with anyio.CancelScope(deadline=now + bound, shield=True):
             entry.result, entry.error = await self._outcome(entry)
         entry.undone_at = anyio.current_time()
-        self._journal.append(EventKind.UNDO_ENDED, _ended(entry), step=entry.step)
+        self._journal.append(UNDO_ENDED(_ended(entry)), step=entry.step)
 
     def context(self, entry: UndoEntry) -> UndoContext:
         """What an entry's undo may use."""
@@ -138,9 +139,12 @@ class Undoer:
             return None, f"bug in undo {type(entry.undo).__name__}: {type(err).__name__}: {err}"
 
 
-def _ended(entry: UndoEntry) -> dict[str, object]:
-    base: dict[str, object] = {"undo": entry.number, "attempt": entry.attempts}
-    if entry.result is None:
-        return base | {"result": "failed", "detail": entry.error or "", "evidence": {}}
+def _ended(entry: UndoEntry) -> UndoEnded:
     result = entry.result
-    return base | {"result": result.result, "detail": result.detail, "evidence": dict(result.evidence)}
+    return {
+        "undo": entry.number,
+        "attempt": entry.attempts,
+        "result": "failed" if result is None else result.result,
+        "detail": entry.error or "" if result is None else result.detail,
+        "evidence": {} if result is None else dict(result.evidence),
+    }

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter
 from offbus.errors import JournalError
 from offbus.journal.codec import DamagedLine, decode, encode, read_back
 from offbus.journal.events import VERSION, Event, EventKind
+from offbus.journal.kinds import DATA
 from offbus.journal.reader import read_journal
-from offbus.journal.schemas import DATA
 from offbus.journal.writer import JournalWriter
 from offbus.report.fold import Fold, fold
 from offbus.report.model import Report

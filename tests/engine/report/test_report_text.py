@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from offbus.journal.events import EventKind
+from offbus.journal.kinds import ADOPTED
 from offbus.recorder import Moment
 from offbus.report.fold import fold
 from offbus.report.formatting import figure, seconds, stopwatch
@@ -166,7 +167,7 @@ def test_after_a_takeover_utc_tells_the_time(tmp_path: Path) -> None:
     events = list(drill.events)
     writer = type(drill.journal)(drill.folder.journal, drill.folder.id, clock, next_seq=len(events) + 1)
     writer.listen(events.append)
-    writer.append(EventKind.ADOPTED, {"by": "recover", "host": "vm-2", "pid": 7, "epoch": 2, "torn_bytes": 0})
+    writer.append(ADOPTED({"by": "recover", "host": "vm-2", "pid": 7, "epoch": 2, "torn_bytes": 0}))
     writer.close()
     text = plain(text_report(fold(events), drill.folder.report))
     assert "13:00:00.000000   +3600000.0  run       vm-2: taken over by recover" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from offbus.exits import Exit
-from offbus.journal.events import EventKind
+from offbus.journal.kinds import PHASE
 from offbus.journal.writer import JournalWriter
 from tests.kits.engine.player import outcomes
 from tests.kits.virtual_time import VirtualClock
@@ -217,7 +217,7 @@ def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
 
     first = JournalWriter(Path("/dev/full"), "r", VirtualClock())
     with pytest.raises(JournalError, match="No space left"):
-        first.append(EventKind.PHASE, {"name": "open"}, durable=True)
+        first.append(PHASE({"name": "open"}), durable=True)
     with open("/dev/full", "wb") as full:  # noqa: PTH123  a device
         played = drill(
             FAULT,

@@ -7,6 +7,7 @@ from typing import Any
 
 from offbus.declared import written
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import Draft
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import opened
 from offbus.report.fold import Fold
@@ -60,7 +61,7 @@ class Drill:
 
     def write(self, kind: EventKind, step: str | None = None, **data: Any) -> None:
         """One event."""
-        self.journal.append(kind, data, step=step)
+        self.journal.append(Draft(kind, data), step=step)
 
     def recorder(self, step: str | None = None) -> JournalRecorder:
         """What steps write with."""

@@ -12,7 +12,7 @@ import pytest
 
 from offbus.cli.handlers.recover import recover_runs
 from offbus.errors import CouldNotRun
-from offbus.journal.events import EventKind
+from offbus.journal.kinds import ENVIRONMENT_OPENED
 from offbus.journal.writer import JournalWriter
 from offbus.run_origin import forget_notes, note, noted
 from offbus.runner.clock import SystemClock
@@ -196,8 +196,8 @@ def test_the_plan_of_a_recovery_says_where_it_would_act(
 ) -> None:
     journal = JournalWriter(run_dir / "journal.jsonl", "0123abcd", SystemClock())
     state = state_with(kubeconfig, agent_namespace="mallory\x1b[2J\n::error::", context="production")
-    journal.append(EventKind.ENVIRONMENT_OPENED, {"environment": "kubernetes", "state": state})
-    journal.append(EventKind.ENVIRONMENT_OPENED, {"environment": "kubernetes", "state": {"options": 1}})
+    journal.append(ENVIRONMENT_OPENED({"environment": "kubernetes", "state": state}))
+    journal.append(ENVIRONMENT_OPENED({"environment": "kubernetes", "state": {"options": 1}}))
     journal.close()
     assert recover_runs(str(run_dir), plan_only=True, runs=None) == 0
     unreadable = capsys.readouterr().out
