@@ -20,6 +20,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.sections import header, sections
 from offbus.cli.views.theme import UNICODE
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import RUN_STARTED
 from offbus.journal.reader import read_journal
 from offbus.report.fold import fold
 from offbus.report.spans import Line
@@ -51,7 +52,7 @@ def frame(events: list[Event], step: str) -> list[Line]:
     if not ended:
         raise SystemExit(f"make_picture: step {step} did not end in this run")
     seen = [one for one in events if one["seq"] <= ended[0]]
-    board = Board(seen[0]["data"]["name"], [], lambda: seen[-1]["mono_ns"])
+    board = Board(RUN_STARTED.data(seen[0])["name"], [], lambda: seen[-1]["mono_ns"])
     for one in seen:
         board.apply(one)
     return lay_out(header(board), sections(board, UNICODE), WIDTH, HEIGHT, UNICODE)

@@ -17,6 +17,7 @@ from offbus.errors import CouldNotRun, JournalError, UsageError
 from offbus.files import read_bounded
 from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
+from offbus.journal.kinds import RUN_STARTED
 from offbus.journal.lock import FileLock, Holder, holder_of
 from offbus.run_origin import state_home
 
@@ -91,8 +92,8 @@ class RunFolder:
             pass
         try:
             first = read_bounded(self.journal, WHOLE_BYTES, opener=self.opener).partition(b"\n")[0]
-            return str(decode(first + b"\n")["data"]["identity"])
-        except (OSError, JournalError, KeyError):
+            return RUN_STARTED.data(decode(first + b"\n"))["identity"]
+        except (OSError, JournalError, ValueError):
             return None
 
     def is_held_by(self, holder: Holder) -> bool:

@@ -17,7 +17,7 @@ The engine's kinds are closed: a journal folds without any plugin. What steps ha
 
 import re
 from enum import StrEnum
-from typing import Any, NotRequired
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -87,4 +87,5 @@ class Event(TypedDict):
     clock: str
     kind: str
     step: NotRequired[str]
-    data: dict[str, Any]
+    data: object
+    """In the shape of its kind: see offbus.journal.kinds."""

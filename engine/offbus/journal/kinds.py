@@ -4,8 +4,10 @@
     if (phase := PHASE.of(event)) is not None: phase["name"]        # a reader
 
 So mypy finds a misspelt field on both sides, and a schema of offbus.journal.schemas is the only source of what an event
-holds. None of it checks at run time: what is written, mypy has checked; what is read, offbus.journal.codec has, line by
-line.
+holds. `Event.data` itself is an `object`, so that nobody reads past this. A field that may be missing is read by `get`
+into something that has a type: of a misspelt one, `get` gives an `object`.
+
+None of it checks at run time: what is written, mypy has checked; what is read, offbus.journal.codec has, line by line.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from offbus.journal import schemas
 from offbus.journal.events import Event, EventKind
 
-__all__ = ["DATA", "Draft", "Handlers", "Kind"]
+__all__ = ["DATA", "Draft", "Handlers", "Kind", "shown"]
 
 D = TypeVar("D", bound=Mapping[str, object])
 """The data of a kind."""
@@ -49,6 +51,11 @@ class Kind(Generic[D]):
         if data is None:
             raise ValueError(f"the event is of kind {event['kind']}, not {self.name}")
         return data
+
+
+def shown(event: Event) -> Mapping[str, object]:
+    """The data of an event of any kind, for those who show them whole and know none of them."""
+    return cast("Mapping[str, object]", event["data"])
 
 
 class Handlers(Generic[S, R]):

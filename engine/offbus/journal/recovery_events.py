@@ -17,6 +17,7 @@ from offbus.errors import JournalError
 from offbus.files import Opener
 from offbus.journal.codec import encode
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import FINGERPRINT
 
 __all__ = ["PersistedEvents", "is_persisted", "rebuild_journal"]
 
@@ -32,8 +33,8 @@ ORDER = (
 
 def is_persisted(event: Event) -> bool:
     """Whether a recovery on another machine needs the event."""
-    kind = event["kind"]
-    return kind in ORDER and (kind != EventKind.FINGERPRINT or event["data"]["when"] == "before")
+    fingerprint = FINGERPRINT.of(event)
+    return event["kind"] in ORDER and (fingerprint is None or fingerprint["when"] == "before")
 
 
 class PersistedEvents:

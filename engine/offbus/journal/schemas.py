@@ -33,6 +33,7 @@ __all__ = [
     "RunStarted",
     "SettlingResult",
     "StepEnded",
+    "StepOutcome",
     "StepReady",
     "StepStarted",
     "StopCause",
@@ -163,10 +164,14 @@ class AttemptEnded(TypedDict):
     again_in_s: float
 
 
+StepOutcome = Literal["passed", "failed", "errored", "timed_out", "skipped", "cancelled"]
+"""The values of offbus.journal.events.Outcome."""
+
+
 class StepEnded(TypedDict):
     """A step has ended; exactly one a step."""
 
-    outcome: str
+    outcome: StepOutcome
     attempts: int
     because: NotRequired[str]
     """For skipped and cancelled: why ("when", "step deploy failed", "signal SIGINT")."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
-from offbus.journal.events import EventKind, is_run
+from offbus.journal.events import is_run
+from offbus.journal.kinds import ENVIRONMENT_OPENED, RUN_STARTED
 from offbus.journal.recovery_events import rebuild_journal
 from offbus.open_run import OpenRun, create_run
 from offbus.run_origin import note
@@ -25,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 @contextmanager
 def bring_here(base: Path, remaining: UnfinishedRun) -> Iterator[OpenRun]:
     """Make a run's folder from the stored events, and open it. Raises CouldNotRun."""
-    head = next((one["data"] for one in remaining.events if one["kind"] == EventKind.RUN_STARTED), None)
+    head = next((head for head in map(RUN_STARTED.of, remaining.events) if head is not None), None)
     if head is None or "identity" not in head:
         raise CouldNotRun(f"the stored events of run {remaining.run} are not enough to finish it from here")
     name = str(head.get("name", ""))
@@ -35,7 +36,7 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> Iterator[OpenRun]:
         )
     with create_run(base, name, str(head["identity"]), remaining.run) as folder:
         for event in remaining.events:
-            if event["kind"] == EventKind.ENVIRONMENT_OPENED:
-                note(folder.path, event["data"]["state"])
+            if (opened := ENVIRONMENT_OPENED.of(event)) is not None:
+                note(folder.path, opened["state"])
         rebuild_journal(folder.journal, remaining.events, folder.opener)
         yield folder

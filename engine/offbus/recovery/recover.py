@@ -21,8 +21,8 @@ import anyio
 
 from offbus.errors import CouldNotRun, EnvironmentGone, OffbusError, UsageError, only_one
 from offbus.exits import Exit
-from offbus.journal.events import EventKind, is_run
-from offbus.journal.kinds import ADOPTED, PHASE, STOPPED
+from offbus.journal.events import is_run
+from offbus.journal.kinds import ADOPTED, PHASE, RUN_ENDED, STOPPED, UNDO_RECORDED
 from offbus.journal.reader import Journal, read_journal
 from offbus.journal.recovery_events import PersistedEvents
 from offbus.journal.schemas import Adopted
@@ -70,7 +70,9 @@ class Recovery:
     def finished(self) -> bool:
         """The run ended and left nothing open, as its last event says."""
         ended = self.fold.ended
-        return ended is not None and ended["data"]["exit"] != Exit.RESIDUE and not self.journal.lost_at_end
+        if ended is None or self.journal.lost_at_end:
+            return False
+        return RUN_ENDED.data(ended)["exit"] != Exit.RESIDUE
 
 
 def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recovery:
@@ -82,9 +84,9 @@ def plan_recovery(folder: RunFolder, registry: Registry | None = None) -> Recove
     plan = Recovery(journal, Fold())
     found: dict[int, tuple[Undo, str] | Unreadable] = {}
     for event in journal.events:
-        if event["kind"] == EventKind.UNDO_RECORDED:
-            one = found[event["data"]["undo"]] = read_undo(event, registry or installed())
-            event["data"]["describe"] = one.title if isinstance(one, Unreadable) else one[1]
+        if (record := UNDO_RECORDED.of(event)) is not None:
+            one = found[record["undo"]] = read_undo(record, event.get("step"), registry or installed())
+            record["describe"] = one.title if isinstance(one, Unreadable) else one[1]
         plan.fold.apply(event)
     for pending in plan.fold.pending_undos():
         one = found[pending.undo]

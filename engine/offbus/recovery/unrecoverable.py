@@ -11,9 +11,8 @@ from functools import partial
 from pydantic import ValidationError
 
 from offbus.errors import OffbusError
-from offbus.journal.events import Event
 from offbus.journal.kinds import RESIDUE, UNDO_ENDED, UNDO_STARTED
-from offbus.journal.schemas import UndoEnded, UndoStarted
+from offbus.journal.schemas import UndoEnded, UndoRecorded, UndoStarted
 from offbus.journal.writer import JournalWriter
 from offbus.plugins import Registry
 from offbus.printable import clean
@@ -47,15 +46,14 @@ class Unreadable:
     fix: str
 
 
-def read_undo(record: Event, registry: Registry) -> tuple[Undo, str] | Unreadable:
-    """The undo of a record, and its title in the words of its type.
+def read_undo(data: UndoRecorded, step: str | None, registry: Registry) -> tuple[Undo, str] | Unreadable:
+    """The undo of a record of that step, and its title in the words of its type.
 
     A record is hostile input: of what it says about itself only a valid name of a type or a package is repeated, and
     no command is made of it.
     """
-    data = record["data"]
     name = data["type"] if TYPE.fullmatch(data["type"]) else "(of no valid name)"
-    unreadable = partial(Unreadable, data["undo"], record.get("step"), f"undo {data['undo']} of type {name}")
+    unreadable = partial(Unreadable, data["undo"], step, f"undo {data['undo']} of type {name}")
     try:
         kind = registry.undo_type(data["type"])
     except OffbusError:

@@ -1,15 +1,15 @@
-"""How each kind of event changes the state of the fold. Pure; one function a kind, in the table `APPLY`.
+"""How each kind of event changes the state of the fold. Pure; one function a kind, which `APPLY` finds.
 
 Events come from a reader that has checked them against their schema; `Fold.apply` skips those about steps or
 undos that it does not know.
 """
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from offbus.declared import Lane, Metric
-from offbus.journal.events import Event, EventKind
+from offbus.declared import Lane, Metric, StatementTone
+from offbus.journal import kinds, schemas
+from offbus.journal.events import Event
 from offbus.report.model import (
     ExpectationReport,
     FaultReport,
@@ -30,6 +30,8 @@ __all__ = ["APPLY", "instant_of"]
 
 
 UNDECLARED = Metric("double")
+APPLY = kinds.Handlers[RunState, None]()
+"""Changes the state by one event."""
 
 
 def instant_of(event: Event) -> Instant:
@@ -37,12 +39,23 @@ def instant_of(event: Event) -> Instant:
     return Instant(seq=event["seq"], t=event["t"], mono_ns=event["mono_ns"])
 
 
-def _mapped(data: Mapping[str, Any]) -> MappedTime | None:
+def _mapped(data: schemas.Observed | schemas.FaultProven) -> MappedTime | None:
     return MappedTime(**data["at"]) if "at" in data else None
 
 
-def _entry(state: RunState, event: Event, lane: str, subject: str, what: str, **more: Any) -> None:
-    more.setdefault("step", event.get("step"))
+def _entry(
+    state: RunState,
+    event: Event,
+    lane: str,
+    subject: str,
+    what: str,
+    *,
+    was: str | None = None,
+    happened: MappedTime | None = None,
+    evidence: dict[str, Any] | None = None,
+    tone: StatementTone | None = None,
+    brief: str = "",
+) -> None:
     state.timeline.append(
         TimelineEntry(
             seq=event["seq"],
@@ -51,15 +64,26 @@ def _entry(state: RunState, event: Event, lane: str, subject: str, what: str, **
             lane=lane,
             subject=subject,
             what=what,
-            **more,
+            was=was,
+            step=event.get("step"),
+            happened=happened,
+            evidence=evidence or {},
+            tone=tone,
+            brief=brief,
         )
     )
 
 
-def _run_started(state: RunState, _event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.RUN_STARTED)
+def _run_started(state: RunState, _event: Event, data: schemas.RunStarted) -> None:
     for step in data["steps"]:
         state.steps[step["id"]] = StepReport(
-            outcome="pending", **{key: step[key] for key in ("id", "uses", "kind", "background", "always")}
+            id=step["id"],
+            uses=step["uses"],
+            kind=step["kind"],
+            background=step["background"],
+            always=step["always"],
+            outcome="pending",
         )
         if step["injects"]:
             state.injecting.add(step["id"])
@@ -69,49 +93,57 @@ def _run_started(state: RunState, _event: Event, data: dict[str, Any]) -> None:
             state.declared[name] = Metric(**one)
 
 
-def _adopted(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.ADOPTED)
+def _adopted(state: RunState, event: Event, data: schemas.Adopted) -> None:
     state.epoch = data["epoch"]
     state.ended = state.after = None
     state.residue.clear()  # it is looked for again
     _entry(state, event, "run", data["host"], f"taken over by {data['by']}")
 
 
-def _environment_opened(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.ENVIRONMENT_OPENED)
+def _environment_opened(state: RunState, event: Event, data: schemas.EnvironmentOpened) -> None:
     if state.environment is None:
         _entry(state, event, "run", data["environment"], "environment opened")
     state.environment, state.opened = data["state"], data["environment"]
 
 
-def _fingerprint(state: RunState, _event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.FINGERPRINT)
+def _fingerprint(state: RunState, _event: Event, data: schemas.Fingerprint) -> None:
     if data["when"] == "before":
         state.fingerprint = data["items"]
     else:
         state.after = data["items"]
 
 
-def _phase(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.PHASE)
+def _phase(state: RunState, event: Event, data: schemas.Phase) -> None:
     _entry(state, event, "run", "phase", data["name"])
 
 
-def _step_started(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.STEP_STARTED)
+def _step_started(state: RunState, event: Event, data: schemas.StepStarted) -> None:
     step = state.steps[event["step"]]
     step.attempts = data["attempt"]
     step.outcome = "running"
     if step.started is None:
         step.started = instant_of(event)
-    _entry(state, event, "step", step.id, "started", was=None)
+    _entry(state, event, "step", step.id, "started")
 
 
-def _step_ready(state: RunState, event: Event, _data: dict[str, Any]) -> None:
+@APPLY.of(kinds.STEP_READY)
+def _step_ready(state: RunState, event: Event, _data: schemas.StepReady) -> None:
     _entry(state, event, "step", event["step"], "ready")
 
 
-def _attempt_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.ATTEMPT_ENDED)
+def _attempt_ended(state: RunState, event: Event, data: schemas.AttemptEnded) -> None:
     what = f"attempt {data['attempt']} {data['outcome']}"
     _entry(state, event, "step", event["step"], what, evidence={"message": data["message"]})
 
 
-def _step_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.STEP_ENDED)
+def _step_ended(state: RunState, event: Event, data: schemas.StepEnded) -> None:
     step = state.steps[event["step"]]
     step.outcome = data["outcome"]
     step.because, step.message, step.hint = data.get("because"), data.get("message"), data.get("hint")
@@ -119,22 +151,27 @@ def _step_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
     step.ended = instant_of(event)
     begun = step.started
     step.duration_s = max(0, event["mono_ns"] - begun.mono_ns) / 1e9 if begun is not None else None
-    if data.get("bug"):
-        state.stops.append(Stop("bug", f"step {step.id}: {data.get('message', '')}"))
+    bug: bool = data.get("bug", False)
+    if bug:
+        state.stops.append(Stop("bug", f"step {step.id}: {step.message or ''}"))
     _entry(state, event, "step", step.id, data["outcome"])
 
 
-def _undo_recorded(state: RunState, event: Event, data: dict[str, Any]) -> None:
-    state.records[data["undo"]] = event
+@APPLY.of(kinds.UNDO_RECORDED)
+def _undo_recorded(state: RunState, event: Event, data: schemas.UndoRecorded) -> None:
     state.undos[data["undo"]] = UndoReport(
+        undo=data["undo"],
         step=event.get("step"),
+        type=data["type"],
+        phase=data["phase"],
+        describe=data["describe"],
         result="pending",
         recorded=instant_of(event),
-        **{key: data[key] for key in ("undo", "type", "phase", "describe")},
     )
 
 
-def _undo_started(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.UNDO_STARTED)
+def _undo_started(state: RunState, event: Event, data: schemas.UndoStarted) -> None:
     undo = state.undos[data["undo"]]
     undo.tries.append(UndoTry(by=data["by"], result="interrupted", started=instant_of(event)))
     step = state.steps.get(undo.step or "")
@@ -142,7 +179,8 @@ def _undo_started(state: RunState, event: Event, data: dict[str, Any]) -> None:
     (state.early.add if early else state.early.discard)(data["undo"])
 
 
-def _undo_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.UNDO_ENDED)
+def _undo_ended(state: RunState, event: Event, data: schemas.UndoEnded) -> None:
     """What was undone before its step had ended is still to be undone: a request may have been under way."""
     undo = state.undos[data["undo"]]
     undo.result = "pending" if data["undo"] in state.early else data["result"]
@@ -153,7 +191,8 @@ def _undo_ended(state: RunState, event: Event, data: dict[str, Any]) -> None:
     _entry(state, event, "undo", undo.describe, data["result"], evidence={"detail": data["detail"]})
 
 
-def _observed(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.OBSERVED)
+def _observed(state: RunState, event: Event, data: schemas.Observed) -> None:
     _entry(
         state,
         event,
@@ -168,7 +207,8 @@ def _observed(state: RunState, event: Event, data: dict[str, Any]) -> None:
     )
 
 
-def _metric(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.METRIC)
+def _metric(state: RunState, event: Event, data: schemas.Metric) -> None:
     known = state.declared.get(data["name"])
     declared = known or UNDECLARED
     state.metrics[data["name"]] = MetricReport(
@@ -183,7 +223,8 @@ def _metric(state: RunState, event: Event, data: dict[str, Any]) -> None:
     )
 
 
-def _fault_declared(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.FAULT_DECLARED)
+def _fault_declared(state: RunState, event: Event, data: schemas.FaultDeclared) -> None:
     state.faults[data["fault"]] = FaultReport(
         id=data["fault"],
         subject=data["subject"],
@@ -196,7 +237,8 @@ def _fault_declared(state: RunState, event: Event, data: dict[str, Any]) -> None
     _entry(state, event, "fault", data["subject"], "declared", evidence={"fault": data["fault"]})
 
 
-def _fault_proven(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.FAULT_PROVEN)
+def _fault_proven(state: RunState, event: Event, data: schemas.FaultProven) -> None:
     fault = state.faults.get(data["fault"])
     if fault is None:
         return
@@ -221,61 +263,46 @@ def _fault_proven(state: RunState, event: Event, data: dict[str, Any]) -> None:
     )
 
 
-def _needs_attention(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.NEEDS_ATTENTION)
+def _needs_attention(state: RunState, event: Event, data: schemas.NeedsAttention) -> None:
     if data["reason"] not in state.needs_attention:
         state.needs_attention.append(data["reason"])
     _entry(state, event, "attention", "a human must act", data["reason"])
 
 
-def _watched(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.WATCHED)
+def _watched(state: RunState, event: Event, data: schemas.Watched) -> None:
     undo = state.undos.get(data["undo"])
     what = undo.describe if undo is not None else f"undo {data['undo']}"
-    fields = {key: value for key, value in data.items() if key != "undo"}
-    state.settling[data["undo"]] = SettlingReport(what=what, **fields)
+    state.settling[data["undo"]] = SettlingReport(
+        what=what,
+        limit_s=data["limit_s"],
+        watched_s=data["watched_s"],
+        result=data["result"],
+        detail=data["detail"],
+    )
     told = f"{data['result'].replace('_', ' ')} for {data['watched_s']:g} s of {data['limit_s']:g} s"
     _entry(state, event, "settle", what, f"{told}: {data['detail']}" if data["detail"] else told)
 
 
-def _expectation(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.EXPECTATION)
+def _expectation(state: RunState, event: Event, data: schemas.Expectation) -> None:
     step = state.steps.get(event.get("step", ""))
     (step.expectations if step else state.expectations).append(ExpectationReport(**data))
 
 
-def _stopped(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.STOPPED)
+def _stopped(state: RunState, event: Event, data: schemas.Stopped) -> None:
     state.stops.append(Stop(data["cause"], data["reason"]))
     _entry(state, event, "run", data["cause"], data["reason"])
 
 
-def _residue(state: RunState, event: Event, data: dict[str, Any]) -> None:
+@APPLY.of(kinds.RESIDUE)
+def _residue(state: RunState, event: Event, data: schemas.Residue) -> None:
     state.residue.append(ResidueReport(**data))
     _entry(state, event, "residue", data["item"], data["detail"])
 
 
-def _run_ended(state: RunState, event: Event, _data: dict[str, Any]) -> None:
+@APPLY.of(kinds.RUN_ENDED)
+def _run_ended(state: RunState, event: Event, _data: schemas.RunEnded) -> None:
     state.ended = event
-
-
-APPLY: dict[str, Callable[[RunState, Event, dict[str, Any]], None]] = {
-    EventKind.RUN_STARTED: _run_started,
-    EventKind.ADOPTED: _adopted,
-    EventKind.ENVIRONMENT_OPENED: _environment_opened,
-    EventKind.FINGERPRINT: _fingerprint,
-    EventKind.PHASE: _phase,
-    EventKind.STEP_STARTED: _step_started,
-    EventKind.STEP_READY: _step_ready,
-    EventKind.ATTEMPT_ENDED: _attempt_ended,
-    EventKind.STEP_ENDED: _step_ended,
-    EventKind.UNDO_RECORDED: _undo_recorded,
-    EventKind.UNDO_STARTED: _undo_started,
-    EventKind.UNDO_ENDED: _undo_ended,
-    EventKind.OBSERVED: _observed,
-    EventKind.METRIC: _metric,
-    EventKind.FAULT_DECLARED: _fault_declared,
-    EventKind.FAULT_PROVEN: _fault_proven,
-    EventKind.NEEDS_ATTENTION: _needs_attention,
-    EventKind.WATCHED: _watched,
-    EventKind.EXPECTATION: _expectation,
-    EventKind.STOPPED: _stopped,
-    EventKind.RESIDUE: _residue,
-    EventKind.RUN_ENDED: _run_ended,
-}

@@ -6,9 +6,10 @@ the verdict (offbus.report.gaps), never a crash.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import RUN_STARTED, UNDO_ENDED, UNDO_STARTED
+from offbus.journal.schemas import RunStarted
 from offbus.report.event_handlers import APPLY, instant_of
 from offbus.report.formatting import since
 from offbus.report.model import Report
@@ -28,20 +29,19 @@ class Fold(RunState):
         self.last = event
         self.gaps.look(event)
         if self._known(event):
-            APPLY[event["kind"]](self, event, event["data"])
+            APPLY(self, event)
 
     def _known(self, event: Event) -> bool:
-        kind = event["kind"]
-        if kind in _OF_STEPS:
+        if event["kind"] in _OF_STEPS:
             return event.get("step", "") in self.steps
-        return kind not in _OF_UNDOS or event["data"]["undo"] in self.undos
+        played = UNDO_STARTED.of(event) or UNDO_ENDED.of(event)
+        return played is None or played["undo"] in self.undos
 
     @property
-    def head(self) -> dict[str, Any]:
+    def head(self) -> RunStarted:
         """What run_started says; what is known without it when that line is damaged."""
-        if self.first is not None and self.first["kind"] == EventKind.RUN_STARTED:
-            return self.first["data"]
-        return _NO_HEAD | ({"environment": self.opened} if self.opened else {})
+        said = RUN_STARTED.of(self.first) if self.first is not None else None
+        return said if said is not None else _unknown_head(self.opened or UNKNOWN)
 
     def verdict(self, *, finishing: bool = False) -> Verdict:
         """What all of it says now; `finishing` when only run_ended is missing."""
@@ -63,7 +63,14 @@ class Fold(RunState):
             settling=list(self.settling.values()),
             exit=verdict.exit,
             complete=self.ended is not None,
-            **{key: head[key] for key in _HEAD},
+            name=head["name"],
+            summary=head["summary"],
+            scenario=head["scenario"],
+            digest=head["digest"],
+            environment=head["environment"],
+            identity=head["identity"],
+            host=head["host"],
+            versions=head["versions"],
             started=instant_of(self.first),
             ended=instant_of(self.ended) if self.ended else None,
             duration_s=max(0.0, since(self.first, end)),
@@ -87,9 +94,23 @@ def fold(events: Iterable[Event]) -> Report:
 
 
 _OF_STEPS = frozenset((EventKind.STEP_STARTED, EventKind.STEP_ENDED))
-_OF_UNDOS = frozenset((EventKind.UNDO_STARTED, EventKind.UNDO_ENDED))
-_HEAD = ("name", "summary", "scenario", "digest", "environment", "identity", "host", "versions")
+UNKNOWN = "unknown"
 
 
-_NO_HEAD: dict[str, Any] = dict.fromkeys(_HEAD, "unknown") | {"versions": {}, "undo_timeout_s": 300.0}
-"""Replaces a run_started that is damaged."""
+def _unknown_head(environment: str) -> RunStarted:
+    """Replaces a run_started that is damaged."""
+    return {
+        "name": UNKNOWN,
+        "summary": UNKNOWN,
+        "scenario": UNKNOWN,
+        "digest": UNKNOWN,
+        "environment": environment,
+        "identity": UNKNOWN,
+        "versions": {},
+        "steps": [],
+        "expect": [],
+        "timeout_s": 0.0,
+        "undo_timeout_s": 300.0,
+        "host": UNKNOWN,
+        "pid": 0,
+    }

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import UNDO_ENDED, UNDO_RECORDED, UNDO_STARTED
 
 __all__ = ["MOST_LOST", "RESOLVED", "Gaps"]
 
@@ -26,16 +27,16 @@ class Gaps:
 
     def look(self, event: Event) -> None:
         """Take the next event in."""
-        seq, kind, data = event["seq"], event["kind"], event["data"]
+        seq = event["seq"]
         if seq > self._next:
             self.missing.append((self._next, seq - 1))
         self._next = seq + 1
-        if kind == EventKind.UNDO_RECORDED:
-            self._recorded.add(data["undo"])
-        elif kind == EventKind.UNDO_STARTED:
-            self._last.setdefault(data["undo"], "interrupted")
-        elif kind == EventKind.UNDO_ENDED:
-            self._last[data["undo"]] = data["result"]
+        if (recorded := UNDO_RECORDED.of(event)) is not None:
+            self._recorded.add(recorded["undo"])
+        elif (started := UNDO_STARTED.of(event)) is not None:
+            self._last.setdefault(started["undo"], "interrupted")
+        elif (ended := UNDO_ENDED.of(event)) is not None:
+            self._last[ended["undo"]] = ended["result"]
 
     @property
     def events(self) -> int:

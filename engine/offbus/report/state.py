@@ -43,7 +43,6 @@ class RunState:
         """Metrics as the step types in use declare them; none in journals of offbus 0.1."""
         self.lanes: list[Lane] = []
         self.undos: dict[int, UndoReport] = {}
-        self.records: dict[int, Event] = {}
         self.early: set[int] = set()
         """Undos whose last try began before their step had ended (after a stop)."""
         self.residue: list[ResidueReport] = []

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import METRIC
 
 if TYPE_CHECKING:
     from offbus.language.cel.scope import Scope
@@ -38,12 +39,12 @@ class StopWatch:
 
     def heard(self, event: Event) -> None:
         """A listener of the journal."""
-        if event["kind"] != EventKind.METRIC:
+        metric = METRIC.of(event)
+        if metric is None:
             return
         for index, condition in enumerate(self._conditions):
             if any(
-                name.root == "metrics" and name.rest == event["data"]["name"]
-                for name in condition.expression.names
+                name.root == "metrics" and name.rest == metric["name"] for name in condition.expression.names
             ):
                 self._look(index, condition)
 

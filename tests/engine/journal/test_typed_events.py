@@ -10,6 +10,7 @@ import pytest
 
 from offbus.journal.events import EventKind
 from offbus.journal.kinds import DATA, PHASE, STEP_READY
+from offbus.report.event_handlers import APPLY
 
 WRITER = """
 from offbus.journal.kinds import METRIC, STEP_ENDED
@@ -49,6 +50,7 @@ MISSPELT = {
     "reader_key": (READER, 'data["item"]', 'data["itme"]', "itme"),
     "reader_optional_key": (READER, 'ended.get("message")', 'ended.get("mesage")', "object"),
     "reader_unnarrowed": (READER, "if ended is not None else None", "", "None"),
+    "reader_of_raw_data": (READER, 'data["item"]', 'str(event["data"]["item"])', "object"),
     "reader_of_another_kind": (READER, "@LEFT.of(RESIDUE)", "@LEFT.of(STEP_ENDED)", "StepEnded"),
 }
 """Name -> a module, what is changed in it, and a word of what mypy says then."""
@@ -85,8 +87,10 @@ def test_what_is_misspelt_is_an_error_that_names_it(name: str, errors: dict[str,
     assert any(MISSPELT[name][3] in error for error in errors[name]), errors[name]
 
 
-def test_every_kind_has_a_schema_and_is_read_as_itself_alone() -> None:
-    assert set(DATA) == set(EventKind)
+def test_every_kind_has_a_schema_is_folded_and_is_read_as_itself_alone() -> None:
+    assert set(DATA) == set(APPLY.by_kind) == set(EventKind)
     event = {"kind": "phase", "data": {"name": "open"}}
     assert PHASE.of(event) == {"name": "open"}
     assert STEP_READY.of(event) is None
+    with pytest.raises(ValueError, match="of kind phase, not step_ready"):
+        STEP_READY.data(event)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from offbus.declared import Lane
-from offbus.journal.events import Event, EventKind
+from offbus.journal import kinds, schemas
+from offbus.journal.events import Event
 from offbus.report.fold import Fold
 from offbus.report.formatting import since
 from offbus.report.model import StepReport
@@ -35,17 +36,17 @@ class Subject:
     seq: int = 0
     """Of the newest event about it; 0 while nothing has happened to it."""
 
-    def take(self, event: Event, data: Mapping[str, Any], lane: Lane) -> None:
+    def take(self, event: Event, data: schemas.Observed, lane: Lane) -> None:
         """Take the next statement about it in."""
-        said = Span(data["to"], Tone(data.get("tone", Tone.PLAIN)))
+        tone: str = data.get("tone", Tone.PLAIN)
+        was: str | None = data.get("was")
+        said = Span(data["to"], Tone(tone))
         about = said.text.partition(" ")[0]
         standing = self.statements if lane.several else []
-        others = [
-            one for one in standing if one.text != data.get("was") and one.text.partition(" ")[0] != about
-        ]
+        others = [one for one in standing if one.text != was and one.text.partition(" ")[0] != about]
         self.statements = [*others, said]
         self.seq, self.brief = event["seq"], data.get("brief", "")
-        evidence = data.get("evidence", {})
+        evidence: Mapping[str, Any] = data.get("evidence", {})
         self.where = str(evidence.get(lane.where) or self.where)
         count = evidence.get(lane.count)
         self.count = count if isinstance(count, int) else self.count
@@ -69,12 +70,9 @@ class Board:
 
     def apply(self, event: Event) -> None:
         """Take the next event in. Raises KeyError for an event about something that was never announced."""
-        kind = EventKind(event["kind"])
         self.fold.apply(event)
         self._offset_s = self.at(event) - event["mono_ns"] / 1e9
-        keep = _KEEP.get(kind)
-        if keep is not None:
-            keep(self, event, event["data"])
+        _KEEP(self, event)
 
     @property
     def run(self) -> str:
@@ -112,44 +110,44 @@ class Board:
         return self.lanes.setdefault(lane, {}).setdefault(name, Subject(name))
 
 
-def _fingerprint(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
+_KEEP = kinds.Handlers[Board, None]()
+"""What of an event the fold does not keep."""
+
+
+@_KEEP.of(kinds.FINGERPRINT)
+def _fingerprint(board: Board, _event: Event, data: schemas.Fingerprint) -> None:
     for lane in (one for one in board.fold.lanes if one.seed):
         for name in (item.partition(" ")[0] for item in data["items"] if item.startswith(lane.seed)):
             board.subject(lane.name, name)
 
 
-def _phase(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.PHASE)
+def _phase(board: Board, _event: Event, data: schemas.Phase) -> None:
     board.phase = data["name"]
     board.progress.pop(None, None)
 
 
-def _step_ready(board: Board, event: Event, _data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.STEP_READY)
+def _step_ready(board: Board, event: Event, _data: schemas.StepReady) -> None:
     board.ready.add(event["step"])
 
 
-def _step_ended(board: Board, event: Event, _data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.STEP_ENDED)
+def _step_ended(board: Board, event: Event, _data: schemas.StepEnded) -> None:
     board.progress.pop(event["step"], None)
 
 
-def _observed(board: Board, event: Event, data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.OBSERVED)
+def _observed(board: Board, event: Event, data: schemas.Observed) -> None:
     declared = next((one for one in board.fold.lanes if one.name == data["lane"]), UNDECLARED)
     board.subject(data["lane"], data["subject"]).take(event, data, declared)
 
 
-def _undo_started(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.UNDO_STARTED)
+def _undo_started(board: Board, _event: Event, data: schemas.UndoStarted) -> None:
     board.undoing.add(data["undo"])
 
 
-def _undo_ended(board: Board, _event: Event, data: Mapping[str, Any]) -> None:
+@_KEEP.of(kinds.UNDO_ENDED)
+def _undo_ended(board: Board, _event: Event, data: schemas.UndoEnded) -> None:
     board.undoing.discard(data["undo"])
-
-
-_KEEP: dict[EventKind, Callable[[Board, Event, Mapping[str, Any]], None]] = {
-    EventKind.FINGERPRINT: _fingerprint,
-    EventKind.PHASE: _phase,
-    EventKind.STEP_READY: _step_ready,
-    EventKind.STEP_ENDED: _step_ended,
-    EventKind.OBSERVED: _observed,
-    EventKind.UNDO_STARTED: _undo_started,
-    EventKind.UNDO_ENDED: _undo_ended,
-}

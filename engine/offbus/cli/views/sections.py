@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from offbus.cli.views.run_state import Board, Subject
 from offbus.cli.views.theme import OUTCOMES, PHASES, Glyphs
 from offbus.declared import Lane
+from offbus.journal.kinds import RUN_ENDED
 from offbus.printable import clean
 from offbus.report.formatting import measured, seconds, stopwatch
 from offbus.report.gaps import RESOLVED
@@ -36,7 +37,7 @@ def header(board: Board) -> Line:
     phase = PHASES.get(board.phase, board.phase)
     tone = Tone.PLAIN
     if board.fold.ended is not None:
-        phase = f"ended, {board.fold.ended['data']['verdict']}"
+        phase = f"ended, {RUN_ENDED.data(board.fold.ended)['verdict']}"
     elif board.fold.stops:
         phase, tone = f"stopping, {phase}: {clean(board.fold.stops[0].reason)}", Tone.CAUTION
     if board.progress.get(None):

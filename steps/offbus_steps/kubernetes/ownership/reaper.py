@@ -32,6 +32,7 @@ import structlog
 from offbus.errors import CouldNotRun, OffbusError, TakenOver
 from offbus.exits import Exit
 from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import shown
 from offbus.recovery.import_run import bring_here
 from offbus.recovery.recover import recover
 from offbus.report.model import Report
@@ -114,7 +115,7 @@ class Reaper:
 
 def _log_event(log: Any, event: Event) -> None:
     if event["kind"] in LOGGED:
-        data: Mapping[str, Any] = {k: v for k, v in event["data"].items() if k != "evidence"}
+        data: Mapping[str, Any] = {k: v for k, v in shown(event).items() if k != "evidence"}
         log.info(event["kind"], **data)
 
 

@@ -25,7 +25,8 @@ import anyio
 from offbus.errors import CouldNotRun, StepError
 from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, checked
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import ADOPTED, FINGERPRINT, UNDO_RECORDED
 from offbus.json_values import count_values
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
@@ -33,7 +34,7 @@ from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 __all__ = ["RECORDS_LABEL", "RunRecords", "events_in", "records_name", "run_of_records"]
 
 RECORDS_LABEL = "offbus.dev/recorded-run"
-FINGERPRINT = "fingerprint"
+PACKED = "fingerprint"
 FINGERPRINT_BYTES = 384 * 1024
 """Of the fingerprint, compressed: a ConfigMap holds 1 MiB, and the undo records must fit beside it."""
 UNPACKED_BYTES = 16 << 20
@@ -55,12 +56,12 @@ def events_in(records: Object) -> list[Event]:
     """The stored events. Raises CouldNotRun when they cannot be read."""
     run, packed = run_of_records(records), records.get("binaryData") or {}
     try:
-        if packed.keys() - {FINGERPRINT}:
-            raise ValueError(f"only `{FINGERPRINT}` may be packed")
+        if packed.keys() - {PACKED}:
+            raise ValueError(f"only `{PACKED}` may be packed")
         texts = (records.get("data") or {}).values()
         events = [_of_run(run, checked(json.loads(text))) for text in texts]
-        if FINGERPRINT in packed:
-            text = _unpacked(base64.b64decode(packed[FINGERPRINT], validate=True))
+        if PACKED in packed:
+            text = _unpacked(base64.b64decode(packed[PACKED], validate=True))
             events.append(_of_run(run, checked(json.loads(text))))
     except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
@@ -169,23 +170,24 @@ def _merged(events: Sequence[Event]) -> dict[str, Any]:
 
 def _content(event: Event) -> dict[str, dict[str, str]]:
     """The fields of the ConfigMap that hold an event; none when it is a fingerprint that does not fit."""
-    kind, data = EventKind(event["kind"]), event["data"]
     text = json.dumps(event, separators=(",", ":"), ensure_ascii=False)
-    if kind is EventKind.FINGERPRINT:
+    if FINGERPRINT.of(event) is not None:
         content = text.encode()
         packed = gzip.compress(content, mtime=0)
         readable = len(content) <= UNPACKED_BYTES and count_values(content) <= MOST_VALUES
         fits = readable and len(packed) <= FINGERPRINT_BYTES
-        return {"binaryData": {FINGERPRINT: base64.b64encode(packed).decode()}} if fits else {}
-    key = {
-        EventKind.UNDO_RECORDED: lambda: f"undo-{data['undo']:05d}",
-        EventKind.ADOPTED: lambda: f"owner-{data['epoch']:05d}",
-    }.get(kind, lambda: kind.value.replace("_", "-"))()
+        return {"binaryData": {PACKED: base64.b64encode(packed).decode()}} if fits else {}
+    key = event["kind"].replace("_", "-")
+    if (undo := UNDO_RECORDED.of(event)) is not None:
+        key = f"undo-{undo['undo']:05d}"
+    elif (owner := ADOPTED.of(event)) is not None:
+        key = f"owner-{owner['epoch']:05d}"
     return {"data": {key: text}}
 
 
 def _refusal(event: Event, err: PortError) -> StepError:
-    what = event["data"].get("describe") or f"the {event['kind']}"
+    undo = UNDO_RECORDED.of(event)
+    what = undo["describe"] if undo is not None else f"the {event['kind']}"
     return StepError(
         f"cannot record {what!r} in the cluster, so nothing is changed: {err.message}", hint=err.hint
     )

@@ -8,11 +8,12 @@ duration; without it, a takeover begins with watching.
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from offbus.environment import UnfinishedRun
 from offbus.errors import CouldNotRun
-from offbus.journal.events import Event, EventKind
+from offbus.journal.events import Event
+from offbus.journal.kinds import ADOPTED, ENVIRONMENT_OPENED
+from offbus.journal.schemas import Adopted, EnvironmentOpened
 from offbus_steps.kubernetes.connect import journaled_options, port_of, unreachable
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import LEASE, epoch_of, holder_in, run_in
@@ -90,12 +91,13 @@ def _unfinished(
 
 
 def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -> Event:
-    if event["kind"] != EventKind.ENVIRONMENT_OPENED:
+    opened = ENVIRONMENT_OPENED.of(event)
+    if opened is None:
         return event
-    if event["data"]["environment"] != ENVIRONMENT:
+    if opened["environment"] != ENVIRONMENT:
         raise CouldNotRun(f"the records of run {event['run']} are of another environment than {ENVIRONMENT}")
     try:
-        records = event["data"]["state"]["options"]
+        records = opened["state"]["options"]
         mine = {
             **journaled_options(options),
             "namespace": records["namespace"],
@@ -103,19 +105,20 @@ def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -
         }
     except (KeyError, TypeError) as err:
         raise CouldNotRun(f"the records of run {event['run']} do not say how it was opened: {err!r}") from err
-    state = {**event["data"]["state"], "options": mine, "holder": "", "expired": expired}
-    return {**event, "data": {**event["data"], "state": state}}
+    state = {**opened["state"], "options": mine, "holder": "", "expired": expired}
+    data: EnvironmentOpened = {**opened, "state": state}
+    return {**event, "data": data}
 
 
 def _unknown_owner(events: Sequence[Event], run: str, holder: str) -> list[Event]:
     """An owner in the Lease that died before it was recorded: the next epoch must be above its own."""
     epoch = epoch_of(holder)
-    known = max((one["data"]["epoch"] for one in events if one["kind"] == EventKind.ADOPTED), default=1)
+    known = max((one["epoch"] for one in map(ADOPTED.of, events) if one is not None), default=1)
     if epoch <= known:
         return []
     if not events:
         raise CouldNotRun(f"the records of run {run} are incomplete")
-    data: dict[str, Any] = {
+    data: Adopted = {
         "by": "an owner that recorded nothing",
         "host": holder.partition("@")[2].partition("#")[0],
         "pid": 0,
@@ -123,4 +126,4 @@ def _unknown_owner(events: Sequence[Event], run: str, holder: str) -> list[Event
         "torn_bytes": 0,
     }
     last = max(events, key=lambda one: one["seq"])
-    return [{**last, "seq": last["seq"] + 1, "kind": EventKind.ADOPTED.value, "data": data}]
+    return [{**last, "seq": last["seq"] + 1, "kind": ADOPTED.name.value, "data": data}]
