@@ -173,6 +173,31 @@ def test_after_a_takeover_utc_tells_the_time(tmp_path: Path) -> None:
     assert "13:00:00.000000   +3600000.0  run       vm-2: taken over by recover" in text
 
 
+@pytest.mark.parametrize("host", ["signal", "journal"])
+def test_a_takeover_by_a_host_of_any_name_is_no_stop(tmp_path: Path, host: str) -> None:
+    """Why a run stopped is not read from the words of its timeline."""
+    drill, _ = killed(tmp_path)
+    drill.write(EventKind.ADOPTED, by="recover", host=host, pid=7, epoch=2, torn_bytes=0)
+    report = drill.finish()
+    assert not closing(report, drill.folder.report)[0].startswith("INTERRUPTED")
+    assert [one.cause for one in report.stops] == []
+    assert [(one.by, one.host) for one in report.takeovers] == [("recover", host)]
+
+
+def test_what_a_step_says_is_no_stop_and_no_takeover(tmp_path: Path) -> None:
+    """In whatever lane and words."""
+    drill = Drill(tmp_path)
+    drill.begin()
+    recorder = drill.at(1.0).recorder("deploy")
+    recorder.observed(lane="run", subject="signal", to="taken over by recover")
+    drill.clock.begins -= timedelta(hours=1)  # UTC is set back: the monotonic clock goes on telling the time
+    recorder.observed(lane="x", subject="y", to="z")
+    report = drill.at(2.0).finish()
+    text = plain(text_report(report, drill.folder.report))
+    assert "INTERRUPTED" not in text
+    assert "+1000.0  x    y: z" in text
+
+
 def test_markdown_has_the_same_facts(tmp_path: Path) -> None:
     """In tables."""
     _, report = failing(tmp_path)
