@@ -20,11 +20,13 @@ from offbus.report.model import (
     ResidueReport,
     SettlingReport,
     StepReport,
+    StopReport,
+    Takeover,
     TimelineEntry,
     UndoReport,
     UndoTry,
 )
-from offbus.report.state import RunState, Stop
+from offbus.report.state import RunState
 
 __all__ = ["APPLY", "instant_of"]
 
@@ -98,6 +100,7 @@ def _adopted(state: RunState, event: Event, data: schemas.Adopted) -> None:
     state.epoch = data["epoch"]
     state.ended = state.after = None
     state.residue.clear()  # it is looked for again
+    state.takeovers.append(Takeover(by=data["by"], host=data["host"], at=instant_of(event)))
     _entry(state, event, "run", data["host"], f"taken over by {data['by']}")
 
 
@@ -153,7 +156,8 @@ def _step_ended(state: RunState, event: Event, data: schemas.StepEnded) -> None:
     step.duration_s = max(0, event["mono_ns"] - begun.mono_ns) / 1e9 if begun is not None else None
     bug: bool = data.get("bug", False)
     if bug:
-        state.stops.append(Stop("bug", f"step {step.id}: {step.message or ''}"))
+        why = f"step {step.id}: {step.message or ''}"
+        state.stops.append(StopReport(cause="bug", reason=why, at=instant_of(event)))
     _entry(state, event, "step", step.id, data["outcome"])
 
 
@@ -293,7 +297,7 @@ def _expectation(state: RunState, event: Event, data: schemas.Expectation) -> No
 
 @APPLY.of(kinds.STOPPED)
 def _stopped(state: RunState, event: Event, data: schemas.Stopped) -> None:
-    state.stops.append(Stop(data["cause"], data["reason"]))
+    state.stops.append(StopReport(cause=data["cause"], reason=data["reason"], at=instant_of(event)))
     _entry(state, event, "run", data["cause"], data["reason"])
 
 

@@ -61,6 +61,8 @@ class Fold(RunState):
             reasons=list(verdict.reasons),
             needs_attention=self.needs_attention,
             settling=list(self.settling.values()),
+            stops=self.stops,
+            takeovers=self.takeovers,
             exit=verdict.exit,
             complete=self.ended is not None,
             name=head["name"],

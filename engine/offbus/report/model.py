@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from offbus.declared import StatementTone
+from offbus.journal.schemas import StopCause
 
 __all__ = [
     "ExpectationReport",
@@ -20,6 +21,8 @@ __all__ = [
     "Report",
     "ResidueReport",
     "StepReport",
+    "StopReport",
+    "Takeover",
     "TimelineEntry",
     "UndoReport",
     "UndoTry",
@@ -193,6 +196,28 @@ class ResidueReport:
 
 
 @dataclass(slots=True, kw_only=True)
+class StopReport:
+    """Why a run stopped before its steps had all ended."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    cause: StopCause
+    reason: str
+    at: Instant
+
+
+@dataclass(slots=True, kw_only=True)
+class Takeover:
+    """Another process took the run over."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    by: str
+    host: str
+    at: Instant
+
+
+@dataclass(slots=True, kw_only=True)
 class TimelineEntry:
     """One thing that happened, in the order in which the runner learnt of it."""
 
@@ -233,6 +258,13 @@ class Report(BaseModel):
     settling: list[SettlingReport] = Field(
         default_factory=list,
         description="What was watched after the undo, because others might still act on it.",
+    )
+    stops: list[StopReport] = Field(
+        default_factory=list,
+        description="Why it stopped before its steps had all ended. Absent, as `takeovers`, in reports of offbus 0.1.",
+    )
+    takeovers: list[Takeover] = Field(
+        default_factory=list, description="Other processes that took it over, in order."
     )
     exit: int
     complete: bool

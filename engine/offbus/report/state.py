@@ -1,6 +1,5 @@
 """What is known of a run after some of its events: the data that `Fold` fills and `judge` reads."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from offbus.declared import Lane, Metric
@@ -13,19 +12,13 @@ from offbus.report.model import (
     ResidueReport,
     SettlingReport,
     StepReport,
+    StopReport,
+    Takeover,
     TimelineEntry,
     UndoReport,
 )
 
-__all__ = ["RunState", "Stop"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run stopped early."""
-
-    cause: str
-    reason: str
+__all__ = ["RunState"]
 
 
 class RunState:
@@ -49,7 +42,8 @@ class RunState:
         self.needs_attention: list[str] = []
         self.settling: dict[int, SettlingReport] = {}
         self.timeline: list[TimelineEntry] = []
-        self.stops: list[Stop] = []
+        self.stops: list[StopReport] = []
+        self.takeovers: list[Takeover] = []
         self.environment: dict[str, Any] | None = None
         self.opened: str | None = None
         self.fingerprint: dict[str, Any] | None = None

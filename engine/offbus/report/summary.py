@@ -46,7 +46,7 @@ def recover_command(run: str, folder: Path) -> str:
 
 def _headline(report: Report, *, goes_on: bool) -> Line:
     word, tone = WORDS.get(report.verdict, ("ABORTED", Tone.BAD))
-    if any(one.lane == "run" and one.subject == "signal" for one in report.timeline):
+    if any(one.cause == "signal" for one in report.stops):
         word, tone = "INTERRUPTED", Tone.CAUTION
     if goes_on:
         word, tone = "RUNNING", Tone.CAUTION

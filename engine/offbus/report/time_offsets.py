@@ -9,10 +9,7 @@ __all__ = ["offset_ms", "written_offset"]
 def offset_ms(report: Report, moment: Instant | TimelineEntry) -> float:
     """Milliseconds from the run's begin: by the monotonic clock of the runner, or by UTC after a takeover, which may
     have been on another machine or after a reboot."""
-    takeovers = (
-        one.seq for one in report.timeline if one.lane == "run" and one.what.startswith("taken over by ")
-    )
-    if moment.seq < next(takeovers, float("inf")):
+    if not report.takeovers or moment.seq < report.takeovers[0].at.seq:
         return (moment.mono_ns - report.started.mono_ns) / 1e6
     return (utc_seconds(moment.t) - utc_seconds(report.started.t)) * 1e3
 

@@ -108,7 +108,7 @@ def recover_open(base: Path, folder: OpenRun, confirm: Confirm | None = None, *,
 
 
 def _tell(folder: OpenRun, report: Report) -> Exit:
-    unwritten = [stop.what for stop in report.timeline if (stop.lane, stop.subject) == ("run", "journal")]
+    unwritten = [stop.reason for stop in report.stops if stop.cause == "journal"]
     written = exit_code(partial(write_report, report, folder))
     for one in report.residue:
         say(f"residue: {one.item}: {one.detail}")
