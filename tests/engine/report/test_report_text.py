@@ -173,6 +173,23 @@ def test_after_a_takeover_utc_tells_the_time(tmp_path: Path) -> None:
     assert "13:00:00.000000   +3600000.0  run       vm-2: taken over by recover" in text
 
 
+@pytest.mark.parametrize("reason", ["residue: 2 volumes of the last run", "not undone: a drain of yesterday"])
+def test_a_reason_is_told_whatever_it_begins_with(tmp_path: Path, reason: str) -> None:
+    """The lines of what is left repeat only reasons that are about it."""
+    drill = Drill(tmp_path)
+    drill.begin()
+    drill.at(2).write(EventKind.STOPPED, cause="guard", reason=reason)
+    assert f"  - {reason}" in closing(drill.finish(), drill.folder.report)
+
+
+def test_an_undo_whose_record_is_lost_is_told(tmp_path: Path) -> None:
+    """The lines of what is left have no title for it."""
+    drill, _ = killed(tmp_path)
+    events = [one for one in drill.events if one["data"].get("undo") != 2]
+    lines = closing(fold(events), drill.folder.journal)
+    assert "  - not undone: undo 2, whose record is missing" in lines
+
+
 @pytest.mark.parametrize("host", ["signal", "journal"])
 def test_a_takeover_by_a_host_of_any_name_is_no_stop(tmp_path: Path, host: str) -> None:
     """Why a run stopped is not read from the words of its timeline."""
