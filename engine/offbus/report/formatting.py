@@ -4,9 +4,19 @@ from datetime import datetime
 
 from offbus.journal.events import Event
 from offbus.printable import clean
-from offbus.report.model import MetricReport, TimelineEntry
+from offbus.report.model import MetricReport, ResidueReport, TimelineEntry, UndoReport
 
-__all__ = ["figure", "in_brief", "measured", "seconds", "since", "stopwatch", "utc_seconds"]
+__all__ = [
+    "figure",
+    "in_brief",
+    "measured",
+    "seconds",
+    "since",
+    "stopwatch",
+    "utc_seconds",
+    "why_pending",
+    "why_residue",
+]
 
 ENGINE_LANES = ("step", "undo")
 """Lanes of the engine's own entries that have evidence: the message of an attempt, the detail of an undo."""
@@ -50,6 +60,16 @@ def in_brief(entry: TimelineEntry) -> str:
     """An entry's evidence in one line: what its emitter says, and in the engine's own lanes what the engine wrote."""
     own = entry.evidence if entry.lane in ENGINE_LANES and not entry.brief else {}
     return clean(entry.brief or own.get("message") or own.get("detail") or "")
+
+
+def why_residue(one: ResidueReport) -> str:
+    """The reason that residue is, among those of a verdict."""
+    return f"residue: {one.item}: {one.detail}"
+
+
+def why_pending(one: UndoReport) -> str:
+    """The reason that an undo is which is not resolved, nor reported as residue."""
+    return f"not undone: {one.describe}"
 
 
 def utc_seconds(stamp: str) -> float:

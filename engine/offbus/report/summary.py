@@ -5,16 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from offbus.printable import clean
-from offbus.report.formatting import measured, seconds
-from offbus.report.model import MetricReport, Report
+from offbus.report.formatting import measured, seconds, why_pending, why_residue
+from offbus.report.gaps import RESOLVED
+from offbus.report.model import MetricReport, Report, UndoReport
 from offbus.report.spans import Line, Tone, line
 from offbus.runs import default_runs
 
 __all__ = ["closing_lines", "recover_command"]
 
 WORDS = {"passed": ("PASSED", Tone.GOOD), "failed": ("FAILED", Tone.BAD), "errored": ("ERRORED", Tone.BAD)}
-LISTED_BELOW = ("residue: ", "not undone: ")
-"""Reasons that the residue lines repeat, with how to fix them."""
 WIDTH = 78
 """Of the lines that can be broken."""
 
@@ -25,14 +24,17 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
     `goes_on` when a process is still playing the run: then there is nothing to recover yet.
     """
     reasons = [] if goes_on else report.reasons  # what a running run still lacks is no reason yet
+    # the lines of what is left repeat some of them, with how to fix them
+    waiting = [one for one in report.undos if one.result not in RESOLVED]
+    repeated = {why_residue(one) for one in report.residue} or {why_pending(one) for one in waiting}
     command = (recover_command(report.run, path.parent), Tone.STRONG)
     return [
         _headline(report, goes_on=goes_on),
-        *(line("  - ", clean(one)) for one in reasons if not one.startswith(LISTED_BELOW)),
+        *(line("  - ", clean(one)) for one in reasons if one not in repeated),
         *_figures(report),
         *_attention(report),
         *_settling(report),
-        *_residue(report),
+        *_residue(report, waiting),
         *([] if report.complete or goes_on else [line("finish it: ", command)]),
         line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
     ]
@@ -103,8 +105,7 @@ def _settling(report: Report) -> Iterator[Line]:
             yield line(("unwatched:", Tone.CAUTION), f" {clean(one.what)}: {spent}, {clean(one.detail)}")
 
 
-def _residue(report: Report) -> Iterator[Line]:
-    waiting = [one for one in report.undos if one.result not in ("restored", "nothing")]
+def _residue(report: Report, waiting: list[UndoReport]) -> Iterator[Line]:
     if report.residue:
         yield line(("residue:", Tone.BAD), f" {_count(len(report.residue), 'item')}")
         for item in report.residue:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from offbus.exits import Exit, worst
+from offbus.report.formatting import why_pending, why_residue
 
 if TYPE_CHECKING:
     from offbus.report.state import RunState
@@ -102,11 +103,11 @@ def _faults(state: "RunState") -> Iterator[_Fault]:
 
 def _residue(state: "RunState") -> Iterator[_Fault]:
     for one in state.residue:
-        yield _Fault(f"residue: {one.item}: {one.detail}", Exit.RESIDUE)
+        yield _Fault(why_residue(one), Exit.RESIDUE)
     reported = {one.item for one in state.residue}
     for undo in state.pending_undos():
         if undo.describe not in reported:
-            yield _Fault(f"not undone: {undo.describe}", Exit.RESIDUE)
+            yield _Fault(why_pending(undo), Exit.RESIDUE)
 
 
 def _damage(state: "RunState") -> Iterator[_Fault]:
