@@ -241,6 +241,15 @@ def test_an_expectation_on_an_output_that_was_never_set_is_an_error_not_false(dr
     assert report.steps[0].expectations[0].result == "error"
 
 
+@pytest.mark.parametrize("padding", [0, 400], ids=["short", "long"])
+def test_why_an_expectation_has_no_value_does_not_repeat_it(drill, padding):
+    """However long it is."""
+    text = f"1 / (outputs.count - outputs.count) == 1{' ' * padding} || false"
+    report = drill(f'{{id: one, uses: set_key, with: {{key: a}}, expect: ["{text}"]}}').play()
+    (judged,) = report.steps[0].expectations
+    assert (judged.text, judged.result, judged.detail) == (text, "error", "divide by zero")
+
+
 def test_a_step_that_returns_the_wrong_outputs_is_a_bug(drill):
     report = drill("{id: bad, uses: set_key, with: {key: k, fail: bug}}").play()
     assert report.reasons[0].startswith("step bad") or "bug" in report.reasons[0]
