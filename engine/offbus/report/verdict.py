@@ -90,8 +90,7 @@ NOT_THE_CULPRIT = ("skipped", "cancelled", "pending", "running")
 def _expectations(state: "RunState") -> Iterator[_Fault]:
     for one in state.expectations:
         if one.result != "true":
-            detail = one.detail.removeprefix(f"{one.text}: ") or one.result
-            yield _Fault(f"expected {one.text}: {detail}", Exit.FAILED)
+            yield _Fault(f"expected {one.text}: {one.detail or one.result}", Exit.FAILED)
 
 
 def _faults(state: "RunState") -> Iterator[_Fault]:

@@ -39,7 +39,7 @@ def _judge(journal: JournalWriter, one: "Expectation", scope: "Scope", step: str
         held, detail = one.expression.evaluate(scope), ""
         word: ExpectationResult = "true" if held else "false"
     except EvaluationError as err:
-        word, detail = "error", str(err).removeprefix(f"{one.text}: ")
+        word, detail = "error", err.why
     values = ""
     if word == "false":
         values = ", ".join(f"{name.path} is {name.fetch(scope)}" for name in one.expression.names)

@@ -20,12 +20,18 @@ from offbus.language.cel import error_text, growth, lexer, library_types, short_
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabulary
+from offbus.userinfo import without_userinfo
 
 __all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "Trouble", "predicate"]
 
 
 class EvaluationError(UsageError):
     """Raised when an expression has no value: a name that was not set, a division by zero, an index out of range."""
+
+    def __init__(self, why: str, text: str = "") -> None:
+        """`why` it has none; `text`: of the expression, where the message is to name it."""
+        super().__init__(f"{_shown(text)}: {why}" if text else why)
+        self.why = without_userinfo(why)
 
 
 class Trouble(NamedTuple):
@@ -101,7 +107,7 @@ class Expression:
         """The value of a condition. Raises EvaluationError."""
         value = self.value(scope)
         if not isinstance(value, bool):  # only a `dyn` can come to this: the type was checked at load
-            raise EvaluationError(f"{_shown(self.text)}: is not true or false, but {value!r}"[:500])
+            raise EvaluationError(f"is not true or false, but {value!r}"[:500], self.text)
         return value
 
     def value(self, scope: Scope) -> Any:
@@ -118,11 +124,11 @@ class Expression:
                 return found
             values[name.path] = _converted(name, found)
         if self._program is None:
-            raise EvaluationError(f"{_shown(self.text)}: {unset[0]}")
+            raise EvaluationError(unset[0], self.text)
         try:
             return self._program.run(values, unset, scope.budget)
         except EvaluationError as err:
-            raise EvaluationError(f"{_shown(self.text)}: {err.message}") from err
+            raise EvaluationError(err.why, self.text) from err
 
     @property
     def only_inputs(self) -> bool:
@@ -253,9 +259,9 @@ class Predicate:
         try:
             value = self._program.run(known, unset)
         except EvaluationError as err:
-            raise EvaluationError(f"{_shown(self.text)}: {err.message}") from err
+            raise EvaluationError(err.why, self.text) from err
         if not isinstance(value, bool):
-            raise EvaluationError(f"{_shown(self.text)}: is not true or false, but {value!r}"[:500])
+            raise EvaluationError(f"is not true or false, but {value!r}"[:500], self.text)
         return value
 
 

@@ -98,7 +98,7 @@ def _text(expression: Expression, scope: Scope) -> str:
         return value.isoformat()
     if isinstance(value, str | int | float):
         return str(value)
-    raise EvaluationError(f"{expression.text}: is {type(value).__name__}, which cannot be put into a text")
+    raise EvaluationError(f"is {type(value).__name__}, which cannot be put into a text", expression.text)
 
 
 def fill(data: Any, scope: Scope) -> Any:
