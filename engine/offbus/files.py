@@ -7,8 +7,9 @@ import pwd
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ["Opener", "read_bounded", "redirected", "replaceable_by", "shared_with"]
+__all__ = ["Opener", "Reach", "read_bounded", "redirected", "replaceable_by", "shared_with"]
 
 Opener = Callable[[Path, int, int], int]
 """Opens a file: path, flags and mode as of os.open, which is one; another may open it in a folder that is open."""
@@ -22,6 +23,15 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+class Reach(NamedTuple):
+    """How others than this user may write something."""
+
+    why: str
+    """As it follows the name: "belongs to root"."""
+    theirs: bool
+    """It belongs to them; else its mode lets them, which chmod ends."""
 
 
 def read_bounded(path: Path, most: int, *, whole: bool = False, opener: Opener = os.open) -> bytes:
@@ -65,21 +75,21 @@ def redirected(path: Path | str, *, dir_fd: int | None = None) -> str | None:
     )
 
 
-def shared_with(path: Path | str, *, dir_fd: int | None = None) -> str | None:
-    """Why others than this user may have written `path`; None when they cannot have, or when nothing is there."""
+def shared_with(path: Path | str, *, dir_fd: int | None = None) -> Reach | None:
+    """How others than this user may have written `path`; None when they cannot have, or when nothing is there."""
     try:
         seen = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
     except FileNotFoundError:
         return None
     if seen.st_uid != os.geteuid():
-        return f"belongs to {_name_of(seen.st_uid)}"
+        return Reach(f"belongs to {_name_of(seen.st_uid)}", theirs=True)
     if seen.st_mode & _OTHERS_WRITE and not stat.S_ISLNK(seen.st_mode):
         return _written(seen)
     return None
 
 
-def replaceable_by(folder: Path) -> str | None:
-    """Why others than this user may replace what lies in `folder` by something else; None when they cannot.
+def replaceable_by(folder: Path) -> Reach | None:
+    """How others than this user may replace what lies in `folder` by something else; None when they cannot.
 
     Its owner can, and who may write in it, unless the sticky bit leaves that to the owner of what is replaced (EPERM of
     unlink(2)). The superuser, and whoever owns `/`, can do everything anyway. A group of this user alone, in which
@@ -87,7 +97,7 @@ def replaceable_by(folder: Path) -> str | None:
     """
     seen = folder.stat()
     if seen.st_uid not in (os.geteuid(), 0, Path("/").stat().st_uid):
-        return f"belongs to {_name_of(seen.st_uid)}"
+        return Reach(f"belongs to {_name_of(seen.st_uid)}", theirs=True)
     if not seen.st_mode & _OTHERS_WRITE or seen.st_mode & stat.S_ISVTX:
         return None
     return None if not seen.st_mode & stat.S_IWOTH and _is_private(seen.st_gid) else _written(seen)
@@ -110,5 +120,5 @@ def _name_of(uid: int) -> str:
         return f"user {uid}"
 
 
-def _written(seen: os.stat_result) -> str:
-    return f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})"
+def _written(seen: os.stat_result) -> Reach:
+    return Reach(f"can be written by others (mode {stat.S_IMODE(seen.st_mode):04o})", theirs=False)

@@ -54,15 +54,15 @@ def require_own(folder: Path, fd: int, names: Iterable[str], *, trusted: bool = 
         return
     trust = f"{look}, and if all of it is right: offbus recover {folder} --trust"
     reached = (".", *names) if os.fstat(fd).st_mode & 0o011 else (".",)  # or nobody else gets into the folder
-    for path, why in ((folder / name, shared_with(name, dir_fd=fd)) for name in reached):
-        if why:
-            fix = "recover it as that user" if why.startswith("belongs") else f"chmod go-w {path}"
-            what = f"{path} {why}, who would decide what is undone with your rights"
+    for path, shared in ((folder / name, shared_with(name, dir_fd=fd)) for name in reached):
+        if shared is not None:
+            fix = "recover it as that user" if shared.theirs else f"chmod go-w {path}"
+            what = f"{path} {shared.why}, who would decide what is undone with your rights"
             raise UsageError(what, hint=f"{fix}; or {trust}")
-    for parent, why in ((parent, replaceable_by(parent)) for parent in folder.parents):
-        if why:
-            fix = "" if why.startswith("belongs") else f"chmod go-w {parent}; or "
-            what = f"{parent}, which the run's folder lies in, {why}, who could exchange it for another"
+    for parent, reach in ((parent, replaceable_by(parent)) for parent in folder.parents):
+        if reach is not None:
+            fix = "" if reach.theirs else f"chmod go-w {parent}; or "
+            what = f"{parent}, which the run's folder lies in, {reach.why}, who could exchange it for another"
             raise UsageError(what, hint=fix + trust)
 
 

@@ -217,7 +217,7 @@ def test_a_group_of_one_user_is_nobody_else() -> None:
         os.seteuid(alone.pw_uid)
         try:
             assert replaceable_by(mine) is None
-            assert replaceable_by(shared) == "can be written by others (mode 0775)"
+            assert replaceable_by(shared) == ("can be written by others (mode 0775)", False)
             assert replaceable_by(Path(reached)) is None
         finally:
             os.seteuid(0)

@@ -151,9 +151,9 @@ def refuse_others(chosen: ChosenSandbox, run_dir: Path) -> None:
     if not chosen.own and (NAME.fullmatch(real.name) is None or folder_of(real.name).resolve() != real):
         hint = "set XDG_STATE_HOME as it was when it ran; `offbus local status` shows a sandbox"
         raise CouldNotRun(f"{real} is none of your sandboxes", hint=hint)
-    if why := shared_with(real):
+    if (shared := shared_with(real)) is not None:
         hint = "what is stored in it would be executed with your rights; make it yours alone first"
-        raise CouldNotRun(f"the sandbox {real} is not yours alone: it {why}", hint=hint)
+        raise CouldNotRun(f"the sandbox {real} is not yours alone: it {shared.why}", hint=hint)
 
 
 async def refuse_another(chosen: ChosenSandbox, port: Port, state: Mapping[str, Any]) -> None:
