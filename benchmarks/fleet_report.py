@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.fleet_cluster import Fleet
-from benchmarks.fleet_watchers import Watcher, journal_of
+from benchmarks.fleet_watchers import Watcher, events_of
+from offbus.journal.kinds import OBSERVED
 
 __all__ = ["BUDGETS", "Share", "results"]
 
@@ -66,11 +67,10 @@ def audited(folder: Path) -> dict[str, float]:
 
 def runner_saw(runner: Watcher) -> dict[str, float]:
     """Node -> when the runner's journal had its cordon."""
-    events = [json.loads(line) for line in journal_of(runner).splitlines()]
     return {
-        one["data"]["subject"].rpartition("/")[2]: instant(one["t"])
-        for one in events
-        if one["kind"] == "observed" and one["data"]["to"] == "cordoned"
+        seen["subject"].rpartition("/")[2]: instant(event["t"])
+        for event in events_of(runner)
+        if (seen := OBSERVED.of(event)) is not None and seen["to"] == "cordoned"
     }
 
 

@@ -16,10 +16,12 @@ import anyio
 import yaml
 
 from benchmarks.fleet_cluster import BESIDE, DRILLS
+from offbus.journal.events import Event, EventKind
+from offbus.journal.reader import read_journal
 from offbus_steps.kubernetes.port import AGENT_NAMESPACE
 from tests.kits.kubernetes.lone_server import LoneServer
 
-__all__ = ["POLL_S", "Watcher", "cpu_percent", "ended", "journal_of", "standing", "watchers_of"]
+__all__ = ["POLL_S", "Watcher", "cpu_percent", "ended", "events_of", "standing", "watchers_of"]
 
 POLL_S = 5.0
 LOOK_S = 0.2
@@ -115,7 +117,8 @@ def start_poller(server: LoneServer) -> Watcher:
 
 async def standing(folder: Path, runner: Watcher) -> None:
     """Wait until the drill stands: all it does at its start (the fingerprint of everything) is over."""
-    while '"kind":"step_started"' not in journal_of(runner):  # a benchmark may look again and again
+    # a benchmark may look again and again
+    while all(one["kind"] != EventKind.STEP_STARTED for one in events_of(runner)):
         if runner.process.poll() is not None:
             raise SystemExit(
                 f"bench: the runner ended: {(folder / f'{runner.name}.log').read_text()[-2000:]}"
@@ -134,10 +137,10 @@ async def ended(runner: Watcher) -> None:
             await anyio.sleep(LOOK_S)
 
 
-def journal_of(runner: Watcher) -> str:
-    """A runner's journal, so far."""
+def events_of(runner: Watcher) -> list[Event]:
+    """What a runner has journaled so far."""
     assert runner.runs is not None
-    return "".join(path.read_text() for path in runner.runs.glob("*/journal.jsonl"))
+    return [event for path in runner.runs.glob("*/journal.jsonl") for event in read_journal(path).events]
 
 
 async def cpu_percent(watchers: tuple[Watcher, ...], seconds: float) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Follows a run's journal as it is written, so that a test strikes exactly when an event is in it."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import anyio
 
+from offbus.journal.codec import decode
 from tests.kits.drill.playing import SCENARIOS, Offbus
 from tests.kits.watching import watch_until
 
@@ -32,7 +32,7 @@ def run_until(
 def reach(lines: Iterator[str], kind: str, word: str = "") -> None:
     """Read on until an event of that kind, with that word in it."""
     for line in lines:
-        if json.loads(line)["kind"] == kind and word in line:
+        if decode(line.encode())["kind"] == kind and word in line:
             return
     raise AssertionError(f"the run ended without {kind} {word}")
 

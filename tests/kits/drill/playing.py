@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offbus.journal.events import Event
+from offbus.journal.reader import read_journal
 from tests.kits import REPOSITORY
 
 __all__ = ["LONG", "REPOSITORY", "SCENARIOS", "Finished", "Offbus"]
@@ -98,7 +100,6 @@ class Offbus:
         """The newest run's folder."""
         return max(path for path in self.runs.iterdir() if path.name[0] != ".")
 
-    def journal(self) -> list[dict[str, Any]]:
-        """The whole lines of the newest journal."""
-        lines = (self.newest() / "journal.jsonl").read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    def journal(self) -> list[Event]:
+        """The events of the newest journal, so far."""
+        return read_journal(self.newest() / "journal.jsonl").events

@@ -5,7 +5,6 @@ shim ignores it: each of the two alone lets the target answer again. After SIGCO
 effect, must not arm again, must fail the drill for the lost lease, and must leave nothing.
 """
 
-import json
 import os
 import signal
 import struct
@@ -13,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 
+from offbus.journal.events import Event, EventKind
+from offbus.journal.kinds import RUN_ENDED, UNDO_RECORDED
+from offbus.journal.reader import read_journal
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.responder.detector.inotify import Folder
 from offbus_steps.inference_client.requests import Question, ask
@@ -61,19 +62,18 @@ def _judge(sandbox: TortureSandbox, code: int, records: int, *, expired: bool) -
     later = _events(sandbox)[records:]
     if code not in (1, 3):
         yield f"the drill ended with {code}, although its lease was lost"
-    effects = [e["data"]["describe"] for e in later if e["kind"] == "undo_recorded"]
+    effects = [undo["describe"] for undo in map(UNDO_RECORDED.of, later) if undo is not None]
     if effects:
         yield f"resumed after its lease had expired, it went on to effects whose undos are: {effects}"
-    if any(event["kind"] == "fault_declared" for event in later):
+    if any(event["kind"] == EventKind.FAULT_DECLARED for event in later):
         yield "it armed again"
-    last = later[-1]["data"] if later else {}
-    if not any("lease" in reason for reason in last.get("reasons", ())):
-        yield f"the report does not name the lost lease: {last}"
+    ended = RUN_ENDED.of(later[-1]) if later else None
+    if ended is None or not any("lease" in reason for reason in ended["reasons"]):
+        yield f"the report does not name the lost lease: {later[-1:]}"
 
 
-def _events(sandbox: TortureSandbox) -> list[dict[str, Any]]:
-    journal = next(path for path in sandbox.runs.glob("*/journal.jsonl"))
-    return [json.loads(line) for line in journal.read_text().splitlines()]
+def _events(sandbox: TortureSandbox) -> list[Event]:
+    return read_journal(next(sandbox.runs.glob("*/journal.jsonl"))).events
 
 
 def _is_armed(node: Path) -> bool:
