@@ -1,13 +1,16 @@
 """mypy finds a misspelt field of an event where it is written and where it is read; the rightly spelt twins pass."""
 
+import ast
 import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from offbus.journal import schemas
 from offbus.journal.events import EventKind
 from offbus.journal.kinds import DATA, PHASE, STEP_READY
 from offbus.report.event_handlers import APPLY
@@ -67,7 +70,8 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)
     files = [str(folder / f"{name}.py") for name in modules]
-    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--no-pretty", *files]
+    options = ["--config-file", "pyproject.toml", "--cache-dir", str(folder / "cache"), "--no-pretty"]
+    command = [sys.executable, "-m", "mypy", *options, *files]
     done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=100)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     found = defaultdict[str, list[str]](list)
@@ -85,6 +89,28 @@ def test_what_is_spelt_rightly_passes(name: str, errors: dict[str, list[str]]) -
 @pytest.mark.parametrize("name", MISSPELT)
 def test_what_is_misspelt_is_an_error_that_names_it(name: str, errors: dict[str, list[str]]) -> None:
     assert any(MISSPELT[name][3] in error for error in errors[name]), errors[name]
+
+
+def optional_reads(path: Path) -> Iterator[tuple[str, str]]:
+    """Schema and key of each `data.get("key")` in a module's functions, where `data` is declared as `schemas.NAME`."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef):
+            schema = {one.arg: ast.unparse(one.annotation) for one in function.args.args if one.annotation}
+            for node in ast.walk(function):
+                match node:
+                    case ast.Call(
+                        func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                        args=[ast.Constant(value=key), *_],
+                    ) if schema.get(name, "").startswith("schemas."):
+                        yield schema[name].removeprefix("schemas."), key
+
+
+def test_a_field_that_may_be_missing_is_one_of_the_schema() -> None:
+    """Where the value goes into what takes anything, mypy has nothing to say of a misspelt one."""
+    engine = Path(schemas.__file__).parents[1]
+    found = [one for path in sorted(engine.rglob("*.py")) for one in optional_reads(path)]
+    assert len(found) >= 10, "they are seen at all"
+    assert [(name, key) for name, key in found if key not in getattr(schemas, name).__annotations__] == []
 
 
 def test_every_kind_has_a_schema_is_folded_and_is_read_as_itself_alone() -> None:
