@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from offbus import plugins
-from offbus.plugins import COMMANDS, ENVIRONMENTS, UNDOS, PluginError, Registry, installed
+from offbus.plugins import COMMANDS, ENVIRONMENTS, FUNCTIONS, UNDOS, PluginError, Registry, installed
 from offbus.step import Kind, Outputs, Params, StepType
 from tests.kits.language.drill_types import STEPS
 
@@ -56,6 +56,16 @@ breaks = acme_drills:BREAKS
 
 [offbus.undos]
 not_an_undo = acme_drills:GOOD
+
+[offbus.functions]
+twice = acme_functions:TWICE
+thrice = acme_functions:TWICE
+"""
+
+ACME_FUNCTIONS = """
+from offbus.function import Function
+def twice(number: int) -> int: return 2 * number
+TWICE = Function(name="twice", summary="Twice as much.", call=twice)
 """
 
 
@@ -71,6 +81,7 @@ def site(tmp_path: Path) -> Path:
     install(tmp_path, "acme_drills", "2.1", ENTRY_POINTS)
     (tmp_path / "acme_drills.py").write_text(ACME_STEP)
     (tmp_path / "acme_running.py").write_text(ACME_RUNNING)
+    (tmp_path / "acme_functions.py").write_text(ACME_FUNCTIONS)
     (tmp_path / "acme_broken.py").write_text("raise RuntimeError('no GPU here')\n")
     (tmp_path / "acme_exits.py").write_text("import no_such_library\n")
     return tmp_path
@@ -179,6 +190,24 @@ def test_an_undo_type_must_be_an_undo(site: Path) -> None:
     assert "is not a subclass of offbus.undo.Undo" in ask(site, code)
 
 
+def test_a_function_is_imported_when_an_expression_names_it(site: Path) -> None:
+    code = """
+from offbus.findings.model import Position
+from offbus.language.cel.expressions import Compiler
+from offbus.language.cel.scope import Scope
+from offbus.language.cel.vocabulary import Vocabulary
+def value(text): return Compiler().compile(text, Vocabulary(), Position('x')).value(Scope())
+loaded = lambda: 'acme_functions' in sys.modules
+print(value('duration("1s") < duration("2s")'), loaded(), value('twice(2)'), loaded())"""
+    assert ask(site, code) == "True False 4 True"
+
+
+def test_a_function_of_another_name_is_a_mistake_of_its_package(site: Path) -> None:
+    code = "try: installed().function('thrice')\nexcept PluginError as err: print(err.message)"
+    said = ask(site, code)
+    assert said == "offbus.functions 'thrice' of package acme-drills 2.1 is not named 'thrice', but 'twice'"
+
+
 def test_the_first_distribution_on_the_path_wins(site: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     install(other, "acme_drills", "9.9", "[offbus.steps]\ngood = elsewhere:X\nnewer = elsewhere:X\n")
@@ -189,7 +218,7 @@ def test_the_first_distribution_on_the_path_wins(site: Path, tmp_path: Path) -> 
 def test_it_finds_what_importlib_metadata_finds() -> None:
     from importlib.metadata import entry_points
 
-    for group in (plugins.STEPS, ENVIRONMENTS, UNDOS, COMMANDS):
+    for group in (plugins.STEPS, ENVIRONMENTS, UNDOS, FUNCTIONS, COMMANDS):
         theirs = {entry.name: entry.value for entry in entry_points(group=group)}
         ours = {
             name: found.target

@@ -94,6 +94,18 @@ def test_the_plan_says_what_it_would_do_to_the_table(venv: Venv, folder: Path) -
     assert "orders has 0 rows" in plan
 
 
+def test_its_function_is_typed_before_the_run(venv: Venv, folder: Path) -> None:
+    text = (folder / "orders.yaml").read_text()
+    (folder / "wrong.yaml").write_text(text.replace("(inputs.code).transient", "(inputs.code).transent"))
+    found = venv.run("offbus", "validate", "wrong.yaml", cwd=folder, code=2).stdout
+    assert "wrong.yaml:8:" in found
+    assert "OB402: sqlite_error() has no field 'transent'" in found
+    assert "did you mean '.transient'?" in found
+    (folder / "wrong.yaml").write_text(text.replace("default: 11", "default: 99"))
+    printed = venv.run("offbus", "run", "wrong.yaml", "--view", "lines", cwd=folder, code=3).stdout
+    assert "sqlite_error(): 99 is no result code that is known here" in printed
+
+
 def test_the_plain_view_tells_it_in_the_packages_words(printed: str) -> None:
     lines = [line.split(None, 1)[1] for line in printed.splitlines() if "s  " in line[:12]]
     told = [" ".join(line.split()) for line in lines]

@@ -196,7 +196,7 @@ def registry() -> Registry:
     """All of the above, and plug-ins whose packages are broken."""
     here = Registry.of(steps=STEPS, environments=ENVIRONMENTS)
     plugins, loaded = dict(here._plugins), dict(here._loaded)
-    for group in ("offbus.steps", "offbus.environments"):
+    for group in ("offbus.steps", "offbus.environments", "offbus.functions"):
         plugins[group, "broken"] = Plugin(
             group, "broken", "no_such_module_of_acme:THING", "acme-drills", "2.1"
         )

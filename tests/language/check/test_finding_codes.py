@@ -154,6 +154,7 @@ CASES = {
     "never ends": Case("OB408", steps('{id: a, uses: ask, with: {node: "n-⟦${{⟧ inputs.x"}}'), "has no }}", "close it"),
     "division by zero": Case("OB409", drill('{id: a, uses: deploy}\n{id: b, uses: inject, with: {xid: ⟦"${{ 79 / inputs.n }}"⟧}}', "inputs: {n: {type: integer, default: 0}}\n"), "divide by zero"),
     "has": Case("OB410", steps('{id: a, uses: ask, expect: ["has(⟦outputs.ok⟧)"]}'), "does not tell whether it was set", "outcome"),
+    "broken function": Case("OB414", steps('{id: a, uses: ask, expect: ["1 == ⟦broken⟧(2)"]}'), "No module named 'no_such_module_of_acme'", "fix or uninstall acme-drills"),
     "metric of two types": Case("OB411", "offbus: 1\nname: x\n⟦steps⟧:\n  - {id: a, uses: await_cordon}\n  - {id: b, uses: odd_metric}\n", "'time_to_cordon' is duration for step type await_cordon and int for odd_metric"),
     "still running": Case("OB412", steps("{id: a, uses: load, background: true}\n{id: b, uses: ask, needs: [a], when: ⟦steps.a.outputs.ok⟧}"), "runs in the background and has not ended", "own `expect`"),
     "braces in a condition": Case("OB413", steps('{id: a, uses: ask, when: "⟦${{⟧ true }}"}'), "inside a condition", "leave ${{ and }} out"),
