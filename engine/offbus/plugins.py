@@ -1,4 +1,4 @@
-"""Which step types, environments, undo types and commands are installed, and loading one of them.
+"""Which step types, environments, undo types, functions and commands are installed, and loading one of them.
 
 They are entry points (groups below); ours are registered exactly as a third party's. Finding them reads the
 `entry_points.txt` of each distribution on `sys.path` and imports nothing: `importlib.metadata` does the same, but costs
@@ -21,16 +21,28 @@ from offbus.references import resolve
 
 if TYPE_CHECKING:
     from offbus.environment import EnvironmentType
+    from offbus.function import Function
     from offbus.step import StepType
     from offbus.undo import Undo
 
-__all__ = ["COMMANDS", "ENVIRONMENTS", "STEPS", "UNDOS", "Plugin", "PluginError", "Registry", "installed"]
+__all__ = [
+    "COMMANDS",
+    "ENVIRONMENTS",
+    "FUNCTIONS",
+    "STEPS",
+    "UNDOS",
+    "Plugin",
+    "PluginError",
+    "Registry",
+    "installed",
+]
 
 STEPS = "offbus.steps"
 ENVIRONMENTS = "offbus.environments"
 UNDOS = "offbus.undos"
+FUNCTIONS = "offbus.functions"
 COMMANDS = "offbus.commands"
-_GROUPS = (STEPS, ENVIRONMENTS, UNDOS, COMMANDS)
+_GROUPS = (STEPS, ENVIRONMENTS, UNDOS, FUNCTIONS, COMMANDS)
 
 
 class PluginError(CouldNotRun):
@@ -83,10 +95,13 @@ class Registry:
         steps: "Mapping[str, StepType] | None" = None,
         environments: "Mapping[str, EnvironmentType] | None" = None,
         undos: "Mapping[str, type[Undo]] | None" = None,
+        functions: "Mapping[str, Function] | None" = None,
     ) -> "Registry":
         """A registry of types that are already here, without any that are installed."""
         loaded: dict[tuple[str, str], Any] = {}
-        for group, table in ((STEPS, steps), (ENVIRONMENTS, environments), (UNDOS, undos)):
+        given: tuple[tuple[str, Mapping[str, Any] | None], ...]
+        given = ((STEPS, steps), (ENVIRONMENTS, environments), (UNDOS, undos), (FUNCTIONS, functions))
+        for group, table in given:
             loaded |= {(group, name): value for name, value in (table or {}).items()}
         plugins = {key: Plugin(key[0], key[1], "", "(given)", "0") for key in loaded}
         return cls(plugins, loaded)
@@ -111,6 +126,13 @@ class Registry:
         from offbus.environment import EnvironmentType
 
         found: EnvironmentType = self._checked(ENVIRONMENTS, name, EnvironmentType)
+        return found
+
+    def function(self, name: str) -> "Function":
+        """The function of expressions of that name. Raises PluginError."""
+        from offbus.function import Function
+
+        found: Function = self._checked(FUNCTIONS, name, Function)
         return found
 
     def undo_type(self, name: str) -> "type[Undo]":

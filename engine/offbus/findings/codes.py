@@ -68,6 +68,7 @@ class Code(StrEnum):
     METRIC_OF_TWO_TYPES = "OB411", "a metric declared with two types"
     STILL_RUNNING = "OB412", "outputs of a step that is still running"
     MISPLACED_TEMPLATE = "OB413", "${{ }} where it does not belong"
+    FUNCTION_NOT_LOADED = "OB414", "a function that cannot be loaded"
     # environment, guards, inputs
     UNKNOWN_ENVIRONMENT = "OB501", "an unknown environment"
     ENVIRONMENT_NOT_LOADED = "OB502", "an environment that cannot be loaded"

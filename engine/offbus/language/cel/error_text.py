@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from offbus.findings.codes import Code
+from offbus.findings.suggest import closest
 from offbus.language.cel.lexer import Token
+from offbus.language.cel.trouble import Trouble
 
 __all__ = ["blames", "of_error", "of_refusal"]
 
@@ -22,9 +24,6 @@ _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '(.
 _UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
 _PROTOBUF = re.compile(r"google\.protobuf\.(Duration|Timestamp)")
 _STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
-
-Worded = tuple[Code, str, int, int, str | None, str | None]
-"""code, message, start, length, hint, suggestion: the fields of `expressions.Trouble`."""
 
 
 def of_error(said: str) -> str:
@@ -37,67 +36,68 @@ def blames(said: str, name: str) -> bool:
     return f'"{name}"' in said
 
 
-def of_refusal(said: str, text: str, found: Sequence[Token]) -> list[Worded]:
-    """All errors in what `compile` raised."""
-    troubles = list(_each(said, text, found))
-    return troubles or [
-        (
-            Code.NOT_AN_EXPRESSION,
-            f"the expression is refused: {of_error(_STATUS.sub('', said))}",
-            0,
-            len(text),
-            None,
-            None,
-        )
-    ]
+def of_refusal(said: str, text: str, found: Sequence[Token], functions: Sequence[str] = ()) -> list[Trouble]:
+    """All errors in what `compile` raised. `functions` are those of installed packages."""
+    troubles = list(_each(said, text, found, functions))
+    refused = f"the expression is refused: {of_error(_STATUS.sub('', said))}"
+    return troubles or [Trouble(Code.NOT_AN_EXPRESSION, refused, 0, len(text))]
 
 
-def _each(said: str, text: str, found: Sequence[Token]) -> Iterator[Worded]:
+def _each(said: str, text: str, found: Sequence[Token], functions: Sequence[str]) -> Iterator[Trouble]:
     starts = [0, *(n + 1 for n, c in enumerate(text) if c == "\n")]
     for line, column, problem in _ERROR.findall(said):
         start = min(starts[min(int(line), len(starts)) - 1] + int(column) - 1, len(text))
         at = next((n for n, token in enumerate(found) if token.start <= start < token.end), None)
-        worded = _one(_STATUS.sub("", problem).strip(), start, at, found)
-        yield worded
-        if worded[0] is Code.NOT_AN_EXPRESSION:
+        trouble = _one(_STATUS.sub("", problem).strip(), start, at, found, functions)
+        yield trouble
+        if trouble.code is Code.NOT_AN_EXPRESSION:
             return  # the parser guesses from here on
 
 
-def _one(problem: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
+def _one(
+    problem: str, start: int, at: int | None, found: Sequence[Token], functions: Sequence[str]
+) -> Trouble:
     problem = _PROTOBUF.sub(lambda match: match[1].lower(), problem)
     if match := _OVERLOAD.match(problem):
         return _overload(match[1], match[2], start, at, found)
     if match := _UNDECLARED.match(problem):
-        return _undeclared(match[1], start, found)
+        return _undeclared(match[1], start, found, functions)
     length = len(found[at].text) if at is not None else 1
     if problem.startswith("Syntax error"):
         hint = "compare with ==" if at is not None and found[at].text == "=" else None
         said = problem.removeprefix("Syntax error: ").partition(" expecting ")[0]
         said = "it ends too early" if "the end" in said or "'<EOF>'" in said else said
-        return Code.NOT_AN_EXPRESSION, f"not an expression: {said}", start, length, hint, None
-    return Code.WRONG_OPERANDS, problem, start, length, None, None
+        return Trouble(Code.NOT_AN_EXPRESSION, f"not an expression: {said}", start, length, hint)
+    return Trouble(Code.WRONG_OPERANDS, problem, start, length)
 
 
-def _undeclared(name: str, start: int, found: Sequence[Token]) -> Worded:
+def _undeclared(name: str, start: int, found: Sequence[Token], functions: Sequence[str]) -> Trouble:
     """A function is reported at its parenthesis; the name comes before it."""
     spelt = name.split(".", maxsplit=1)[0]
     token = next(
         (t for t in reversed(found) if t.start <= start and t.kind == "name" and t.text == spelt), None
     )
     is_call = token is not None and any(t.start == start and t.text == "(" for t in found)
-    what = "function" if is_call else "name"
-    hint = None if is_call else "names begin with inputs., steps., outputs. or metrics.; a text needs quotes"
     where = token.start if token is not None else start
-    return Code.UNKNOWN_NAME, f"there is no {what} {name!r}", where, len(spelt), hint, None
+    if not is_call:
+        hint = "names begin with inputs., steps., outputs. or metrics.; a text needs quotes"
+        return Trouble(Code.UNKNOWN_NAME, f"there is no name {name!r}", where, len(spelt), hint)
+    listed = ", ".join(functions[:20]) + (", …" if len(functions) > 20 else "")
+    known = f"CEL has its own, and installed packages: {listed}" if functions else None
+    message, near = f"there is no function {name!r}", closest(name, (f for f in functions if f != name))
+    return Trouble(Code.UNKNOWN_NAME, message, where, len(spelt), known, near)
 
 
-def _overload(function: str, operands: str, start: int, at: int | None, found: Sequence[Token]) -> Worded:
-    operator = function.strip("_@").replace("_", "")
+def _overload(function: str, operands: str, start: int, at: int | None, found: Sequence[Token]) -> Trouble:
+    name = function.partition("__")[0]  # a package's function, of which `functions.Used` asks for a field
+    operator = name if name.isidentifier() else function.strip("_@").replace("_", "")
     literal = _integer_beside(at, found) if operands in ("(double, int)", "(int, double)") else None
     if literal is not None:
         fixed = f"{literal.text}.0"
         message = f"the integer literal {literal.text} beside a double: CEL never mixes the two"
-        return Code.INTEGER_BESIDE_DOUBLE, message, literal.start, len(literal.text), f"write {fixed}", fixed
+        return Trouble(
+            Code.INTEGER_BESIDE_DOUBLE, message, literal.start, len(literal.text), f"write {fixed}", fixed
+        )
     shown = (
         f"`{operator}`"
         if operator and not operator.isidentifier()
@@ -107,7 +107,7 @@ def _overload(function: str, operands: str, start: int, at: int | None, found: S
     )
     types = operands.strip("()").replace(", ", " and ") if operands.count(",") == 1 else operands.strip("()")
     length = len(found[at].text) if at is not None else 1
-    return Code.WRONG_OPERANDS, f"{shown} does not take {types}", start, length, _advice(operands), None
+    return Trouble(Code.WRONG_OPERANDS, f"{shown} does not take {types}", start, length, _advice(operands))
 
 
 def _integer_beside(at: int | None, found: Sequence[Token]) -> Token | None:

@@ -1,8 +1,9 @@
 """Typed CEL: compiled and checked when a scenario is loaded, evaluated while it runs.
 
 The work is done by the official `cel-expr-python`, which is imported when the first expression is compiled. Names are
-declared whole ("steps.a.outputs.lost"), and only those that an expression uses: one environment serves all
-expressions with the same names. Errors of the library are put into our words, with their positions.
+declared whole ("steps.a.outputs.lost"), and only those that an expression uses, the functions of packages among them:
+one environment serves all expressions with the same names. Errors of the library are put into our words, with their
+positions.
 
 An expression that cannot be evaluated raises `EvaluationError`: never false, never None. One that may make more than
 `growth` allows is not evaluated.
@@ -11,18 +12,21 @@ An expression that cannot be evaluated raises `EvaluationError`: never false, ne
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Position
 from offbus.language.cel import error_text, growth, lexer, library_types, short_circuit, types
+from offbus.language.cel.functions import Calls, Functions
 from offbus.language.cel.scope import Scope
+from offbus.language.cel.trouble import Trouble
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabulary
+from offbus.plugins import Registry
 from offbus.userinfo import without_userinfo
 
-__all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "Trouble", "predicate"]
+__all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "predicate"]
 
 
 class EvaluationError(UsageError):
@@ -34,25 +38,13 @@ class EvaluationError(UsageError):
         self.why = without_userinfo(why)
 
 
-class Trouble(NamedTuple):
-    """What is wrong with an expression, and where in its text (characters from 0)."""
-
-    code: Code
-    message: str
-    start: int = 0
-    length: int = 1
-    hint: str | None = None
-    suggestion: str | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class _Program:
     """A compiled text over declared names; the library's expression is not thread-safe by contract, nor need it be."""
 
     compiled: Any
     type: CelType
-    text: str
-    tokens: Sequence[lexer.Token]
+    calls: Calls
     compile: Callable[[str], Any]
 
     def run(
@@ -60,7 +52,9 @@ class _Program:
     ) -> Any:
         """The value. What is unset is an error even where CEL's commutative operators hide it (`short_circuit`)."""
         try:
-            made = growth.cost(self.tokens, {name: growth.measure(value) for name, value in values.items()})
+            sizes = {name: growth.measure(value) for name, value in values.items()}
+            gives = {name: used.size for name, used in self.calls.used.items()}
+            made = growth.cost(self.calls.tokens, sizes, gives)
             if budget is not None:
                 budget.charge(made)
         except growth.TooLargeError as err:
@@ -73,7 +67,7 @@ class _Program:
 
     @cached_property
     def _conditions(self) -> short_circuit.Condition:
-        return short_circuit.split(self.text)
+        return short_circuit.split(self.calls.text)
 
 
 def _run(compiled: Any, values: Mapping[str, Any], unset: Sequence[str]) -> Any:
@@ -149,10 +143,14 @@ def _converted(name: Bound, value: Any) -> Any:
 
 
 class Compiler:
-    """Compiles expressions; shares environments and programs among those that are alike."""
+    """Compiles expressions; shares environments and programs among those that are alike.
 
-    def __init__(self) -> None:
-        self._environments: dict[tuple[tuple[str, CelType], ...], Any] = {}
+    `registry` holds the functions that packages add (default: what is installed).
+    """
+
+    def __init__(self, registry: Registry | None = None) -> None:
+        self._functions = Functions(registry)
+        self._environments: dict[tuple[tuple[tuple[str, CelType], ...], tuple[str, ...]], Any] = {}
         self._programs: dict[tuple[tuple[tuple[str, CelType], ...], str], _Program | list[Trouble]] = {}
 
     def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
@@ -162,43 +160,43 @@ class Compiler:
         if len(names) == 1 and names[0].type is types.MODEL and names[0].path == text.strip():
             return Expression(text, position, types.MODEL, tuple(names), None)
         troubles += [_whole_model(found, name) for name in names if name.type is types.MODEL]
+        calls, wrong_calls = self._functions.calls(text, found)
+        troubles += wrong_calls
         if troubles:
             return troubles
         declared = tuple(sorted((name.path, name.type) for name in names))
-        program = self._program(text, declared, found)
+        program = self._program(text, declared, calls)
         if isinstance(program, list):
             return program
         return Expression(text, position, program.type, tuple(names), program)
 
     def _program(
-        self, text: str, declared: tuple[tuple[str, CelType], ...], found: Sequence[lexer.Token]
+        self, text: str, declared: tuple[tuple[str, CelType], ...], calls: Calls
     ) -> "_Program | list[Trouble]":
         key = (declared, text)
         known = self._programs.get(key)
         if known is None:
-            environment = self._environment(declared)
+            environment = self._environment(declared, calls)
             try:
-                compiled = environment.compile(text)
+                compiled = environment.compile(calls.text)
             except RuntimeError as err:  # the library has no class of its own for what it refuses
-                known = [Trouble(*trouble) for trouble in error_text.of_refusal(str(err), text, found)]
+                said = error_text.of_refusal(str(err), calls.text, calls.tokens, self._functions.names())
+                known = [one._replace(start=calls.original(one.start)) for one in said]
             else:
-                known = _Program(
-                    compiled,
-                    library_types.type_from(compiled.return_type()),
-                    text,
-                    found,
-                    environment.compile,
-                )
+                returns = library_types.type_from(compiled.return_type())
+                known = _Program(compiled, returns, calls, environment.compile)
             self._programs[key] = known
         return known
 
-    def _environment(self, declared: tuple[tuple[str, CelType], ...]) -> Any:
-        if declared not in self._environments:
+    def _environment(self, declared: tuple[tuple[str, CelType], ...], calls: Calls) -> Any:
+        key = (declared, tuple(sorted(calls.used)))
+        if key not in self._environments:
             from cel_expr_python import cel
 
             variables = {name: library_types.type_for(cel.Type, of) for name, of in declared}
-            self._environments[declared] = cel.NewEnv(variables=variables)
-        return self._environments[declared]
+            functions = [used.declared(cel) for used in calls.used.values()]
+            self._environments[key] = cel.NewEnv(variables=variables, functions=functions)
+        return self._environments[key]
 
 
 def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[Bound], list[Trouble]]:

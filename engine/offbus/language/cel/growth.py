@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from offbus.language.cel.lexer import KEYWORDS, Token
 
-__all__ = ["LEAF", "MOST", "MOST_TOGETHER", "Budget", "Size", "TooLargeError", "cost", "measure"]
+__all__ = ["LEAF", "MOST", "MOST_TOGETHER", "SMALL", "Budget", "Size", "TooLargeError", "cost", "measure"]
 
 LEAF = 16
 MOST = 1 << 24
@@ -66,7 +66,8 @@ class Size(NamedTuple):
         return Size(self.item // LEAF, self.item, self.item)
 
 
-_SMALL = Size(1, LEAF, LEAF)
+SMALL = Size(1, LEAF, LEAF)
+"""Of a number, a boolean or a duration."""
 
 
 def measure(value: Any) -> Size:
@@ -77,7 +78,7 @@ def measure(value: Any) -> Size:
         return _of(measure(key).whole + measure(item).whole for key, item in value.items())
     if isinstance(value, Collection):
         return _of(measure(item).whole for item in value)
-    return _SMALL
+    return SMALL
 
 
 def _of(items: Any) -> Size:
@@ -85,21 +86,25 @@ def _of(items: Any) -> Size:
     return Size(len(sizes), max(sizes, default=0), LEAF + sum(sizes))
 
 
-def cost(found: Sequence[Token], names: Mapping[str, Size]) -> int:
+def cost(
+    found: Sequence[Token], names: Mapping[str, Size], functions: Mapping[str, Size] | None = None
+) -> int:
     """The units that an expression may make, its value among them. Raises TooLargeError.
 
-    `names` are the sizes of the declared names that have a value.
+    `names` are the sizes of the declared names that have a value, `functions` those of what packages' functions give.
     """
-    reader = _Reader(found, names)
+    reader = _Reader(found, names, functions or {})
     return reader.expression({}).whole + reader.made
 
 
 class _Reader:
     """Reads an expression once from left to right; `made` is what it may have made so far."""
 
-    def __init__(self, found: Sequence[Token], names: Mapping[str, Size]) -> None:
+    def __init__(
+        self, found: Sequence[Token], names: Mapping[str, Size], functions: Mapping[str, Size]
+    ) -> None:
         self.made = 0
-        self._found, self._names, self._at = found, names, 0
+        self._found, self._names, self._functions, self._at = found, names, functions, 0
 
     def expression(self, local: Mapping[str, Size]) -> Size:
         """Up to a comma or a closing bracket, or the end."""
@@ -147,7 +152,7 @@ class _Reader:
             value = self._name(local)
         else:
             self._at += 1
-            value = _SMALL if token.kind == "number" else Size(1, LEAF, LEAF + len(token.text))
+            value = SMALL if token.kind == "number" else Size(1, LEAF, LEAF + len(token.text))
         return self._behind(value, local)
 
     def _literal(self, local: Mapping[str, Size]) -> Size:
@@ -163,7 +168,7 @@ class _Reader:
             return self._call(first, Size(0, 0, 0), local)
         if first in local:
             return local[first]
-        value, path, at = _SMALL, first, self._at
+        value, path, at = SMALL, first, self._at
         while True:
             if path in self._names:
                 value, self._at = self._names[path], at
@@ -195,7 +200,9 @@ class _Reader:
             return self._macro(name, target, local)
         given = _together([target, *self._list(local)])
         if name in SCALAR:
-            return _SMALL
+            return SMALL
+        if name in self._functions:
+            given = self._functions[name]
         self._make(given.whole)
         return given
 
@@ -215,7 +222,7 @@ class _Reader:
             value = Size(target.items, body[-1].whole, LEAF + target.items * body[-1].whole)
             self._make(value.whole)
             return value
-        return target if name == "filter" else _SMALL
+        return target if name == "filter" else SMALL
 
 
 def _together(sizes: Sequence[Size]) -> Size:

@@ -18,6 +18,7 @@ from offbus.language.scenario import Expectation
 from offbus.language.syntax import braces
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
+from offbus.plugins import Registry
 
 __all__ = ["Conditions"]
 
@@ -26,10 +27,14 @@ class Conditions:
     """Compiles what a file holds; remembers which inputs were used."""
 
     def __init__(
-        self, positions: Positions, known: Scope, choices: Mapping[str, Sequence[Any]] | None = None
+        self,
+        positions: Positions,
+        registry: Registry,
+        known: Scope,
+        choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self._positions = positions
-        self._compiler = Compiler()
+        self._compiler = Compiler(registry)
         self._budget = Budget()
         self._known = replace(known, budget=self._budget)
         """The inputs' values: what uses only them is evaluated now."""

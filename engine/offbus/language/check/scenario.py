@@ -50,7 +50,7 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
     inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, positions)
     types = Types(registry, positions)
     graph = arrange(read_steps(root.children.get("steps"), positions, types), positions)
-    conditions = Conditions(positions, Scope(inputs=inputs.values), inputs.choices)
+    conditions = Conditions(positions, registry, Scope(inputs=inputs.values), inputs.choices)
     meaning = Meaning(graph, inputs, _metrics(types, positions, root), positions, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
