@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import anyio
 import pytest
 
-from offbus.environment import UnfinishedRun
+from offbus.abilities import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.files import replaceable_by
 from offbus.journal.events import EventKind

@@ -132,11 +132,13 @@ def test_a_signal_after_a_guard_decides_the_exit_code(drill):
     assert "too many" in report.reasons[0]
 
 
-def test_a_lost_lease_is_noticed_before_the_next_effect(drill, monkeypatch):
+@pytest.mark.parametrize("wrapped", [False, True], ids=["", "wrapped in another environment"])
+def test_a_lost_lease_is_noticed_before_the_next_effect(drill, monkeypatch, wrapped):
     """The runner was suspended: its environment finds out when it is asked whether it may change anything."""
     played = drill(
         f"""{FAULT}
-        {{id: again, uses: set_key, with: {{key: g}}}}"""
+        {{id: again, uses: set_key, with: {{key: g}}}}""",
+        wrapped=wrapped,
     )
 
     async def lost(_self):

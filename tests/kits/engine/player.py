@@ -30,6 +30,7 @@ class Drill:
     head: str = ""
     refuse: str = ""
     breaks: str = ""
+    wrapped: bool = False
     settle: bool = True
     events: list[Event] = field(default_factory=list)
     on_event: Callable[[Session, Event], None] | None = None
@@ -58,7 +59,8 @@ class Drill:
         source = self.folder / "scenario.yaml"
         refuse = f", refuse: {self.refuse}" if self.refuse else ""
         breaks = f", breaks: {self.breaks}" if self.breaks else ""
-        where = f"environment: {{uses: world, path: {self.storage.path}{refuse}{breaks}}}"
+        wrapped = ", wrapped: true" if self.wrapped else ""
+        where = f"environment: {{uses: world, path: {self.storage.path}{refuse}{breaks}{wrapped}}}"
         source.write_text(
             f"offbus: 1\nname: drill\nsummary: A test.\n{where}\n{self.head}\nsteps:\n{self.steps}"
         )

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import anyio
 
+from offbus.abilities import ability
 from offbus.environment import EnvironmentType, Guards, Leftover, Options, RunHandle
 from offbus.errors import CouldNotRun, EnvironmentGone, GuardRefused
 
@@ -60,6 +61,8 @@ class WorldOptions(Options):
     refuse: str = ""
     breaks: Literal["", "in silence", "never opens", "clean", "dirty"] = ""
     """Breaks when it has begun: what it says of what is left."""
+    wrapped: bool = False
+    """Whether another environment stands around it."""
 
 
 class WorldGuards(Guards):
@@ -104,6 +107,23 @@ class World:
         return None
 
 
+@dataclass
+class Around:
+    """An environment around a world. It counts how often the world was read, and knows nothing of leases and owners."""
+
+    wrapped: World
+    reads: int = 0
+
+    async def fingerprint(self) -> dict[str, Any]:
+        """All keys."""
+        self.reads += 1
+        return await self.wrapped.fingerprint()
+
+    async def close(self, *, finished: bool) -> None:
+        """Close the world."""
+        await self.wrapped.close(finished=finished)
+
+
 @dataclass(frozen=True)
 class WorldOpener:
     """Opens the world at the options' path, or the one it was made with."""
@@ -113,7 +133,7 @@ class WorldOpener:
     @asynccontextmanager
     async def open(
         self, options: WorldOptions, _guards: Any, run: RunHandle, *, run_dir: str
-    ) -> AsyncIterator[World]:
+    ) -> AsyncIterator[World | Around]:
         if options.refuse:
             raise GuardRefused(options.refuse)
         run.opened({"path": options.path})
@@ -126,7 +146,8 @@ class WorldOpener:
             raise CouldNotRun("the world broke")
         async with anyio.create_task_group() as tasks:  # as environments have that renew leases and watch
             tasks.start_soon(anyio.sleep_forever)
-            yield World(self.storage or InFile(Path(options.path)), run)
+            world = World(self.storage or InFile(Path(options.path)), run)
+            yield Around(world) if options.wrapped else world
             tasks.cancel_scope.cancel()
 
     @asynccontextmanager
@@ -151,5 +172,6 @@ def world_type(storage: Storage | None = None) -> EnvironmentType:
 
 
 def world_of(environment: Any) -> World:
-    assert isinstance(environment, World)
-    return environment
+    world = ability(environment, World)
+    assert world is not None
+    return world
