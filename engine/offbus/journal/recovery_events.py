@@ -1,6 +1,6 @@
 """The events of a journal that a recovery on another machine needs, and a journal rebuilt from them.
 
-With these stored in the environment (offbus.environment.PersistsEvents), a run can be finished although the runner's
+With these stored in the environment (offbus.abilities.PersistsEvents), a run can be finished although the runner's
 machine is lost: the head says what the run was and how long its undo may take, `environment_opened` how the environment
 is reached, `adopted` who owned the run, the fingerprint what the environment was like before, and every undo record
 what to undo. Which undos were already played is not stored: an undo that is played again finds nothing to do.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from offbus.environment import UnfinishedRun
+from offbus.abilities import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import is_run
 from offbus.journal.kinds import ENVIRONMENT_OPENED, RUN_STARTED

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import anyio
 import anyio.lowlevel
 
+from offbus.abilities import HoldsLeases, PersistsEvents
 from offbus.cleanup import CleanupOutputs
-from offbus.environment import Environment, HoldsLeases, PersistsEvents
+from offbus.environment import Environment
 from offbus.journal.events import Event
 from offbus.journal.writer import JournalWriter
 from offbus.runner.clock import Clock

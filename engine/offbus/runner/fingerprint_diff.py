@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from offbus.abilities import SuggestsFixes, TellsExternalChanges, ability
 from offbus.environment import Environment
 from offbus.undo import Undo
 
@@ -70,9 +71,9 @@ def _short(value: object) -> str:
 
 
 def fix_of(environment: Environment, item: str, before: Any) -> str | None:
-    """The command that the environment suggests for an item (offbus.environment.SuggestsFixes); None if it has none."""
-    fix = getattr(environment, "fix", None)
-    said = fix(item, before) if callable(fix) else None
+    """The command that the environment suggests for an item; None if it has none."""
+    knows = ability(environment, SuggestsFixes)
+    said = None if knows is None else knows.fix(item, before)
     return said if isinstance(said, str) and said else None
 
 
@@ -83,7 +84,7 @@ def external_change_of(
     after: Mapping[str, Any],
     recorded: Sequence[Undo] | None,
 ) -> str | None:
-    """Why somebody else made a difference (offbus.environment.TellsExternalChanges); None when it may be this run's."""
-    tell = getattr(environment, "external_change", None)
-    said = tell(item, before, after, recorded) if callable(tell) else None
+    """Why somebody else made a difference; None when it may be this run's."""
+    knows = ability(environment, TellsExternalChanges)
+    said = None if knows is None else knows.external_change(item, before, after, recorded)
     return said if isinstance(said, str) and said else None

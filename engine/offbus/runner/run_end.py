@@ -6,7 +6,8 @@ from typing import Any
 
 import anyio
 
-from offbus.environment import Environment, OwnsRun
+from offbus.abilities import OwnsRun, ability
+from offbus.environment import Environment
 from offbus.errors import CouldNotRun, JournalError, OffbusError, TakenOver
 from offbus.exits import Exit
 from offbus.journal.kinds import FINGERPRINT, OBSERVED, PHASE, RESIDUE, RUN_ENDED
@@ -85,10 +86,11 @@ def write_report(report: Report, folder: OpenRun) -> None:
 
 async def _taken_over(environment: Environment) -> TakenOver | None:
     """Who owns the run now, when that is another process; any other error shows in the comparison."""
-    if not isinstance(environment, OwnsRun):
+    owner = ability(environment, OwnsRun)
+    if owner is None:
         return None
     try:
-        await environment.may_undo()
+        await owner.may_undo()
     except TakenOver as err:
         return err
     except OffbusError:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from offbus.environment import Environment, HoldsLeases, PersistsEvents
+from offbus.abilities import HoldsLeases, PersistsEvents, ability
+from offbus.environment import Environment
 from offbus.journal.events import Event, Outcome
 from offbus.journal.kinds import FINGERPRINT, PHASE, RUN_STARTED, STOPPED
 from offbus.journal.recovery_events import PersistedEvents
@@ -163,8 +164,8 @@ class Session:
             epoch=1,
             metrics=self._metrics,
             environment=environment,
-            leases=environment if isinstance(environment, HoldsLeases) else None,
-            persister=environment if isinstance(environment, PersistsEvents) else None,
+            leases=ability(environment, HoldsLeases),
+            persister=ability(environment, PersistsEvents),
             clock=self._clock,
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
@@ -179,8 +180,9 @@ class Session:
         if self._state.reason is None:
             with anyio.CancelScope() as reading, self._state.interruptible(lambda _reason: reading.cancel()):
                 event = await self._fingerprint(environment)
-                if isinstance(environment, PersistsEvents):
-                    await environment.persist(event)
+                persister = ability(environment, PersistsEvents)
+                if persister is not None:
+                    await persister.persist(event)
         self._phase("steps")
         await self._play(stepper, undos, always=False)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from offbus.environment import MayMissChanges
+from offbus.abilities import MayMissChanges, ability
 from offbus.journal.events import Outcome
 from offbus.journal.kinds import ATTEMPT_ENDED, STEP_ENDED, STEP_READY, STEP_STARTED
 from offbus.journal.schemas import AttemptEnded, StepEnded
@@ -87,13 +87,13 @@ class Stepper:
 
     async def timed_out(self, result: Result) -> Result:
         """What the end of a step's time means: an error of the path, if what it waited for could not be seen."""
-        environment = self._services.environment
-        if not isinstance(environment, MayMissChanges):
+        seeing = ability(self._services.environment, MayMissChanges)
+        if seeing is None:
             return result
         why: str | None = f"the environment did not answer within {LOOK_S:g} s"
         try:
             with anyio.move_on_after(LOOK_S):
-                why = await environment.missed_changes()
+                why = await seeing.missed_changes()
         except Exception as error:  # noqa: BLE001  the class of an error is its policy
             return outcome_of(error)
         if why is None:

@@ -11,7 +11,8 @@ from datetime import timedelta
 
 import anyio
 
-from offbus.environment import Environment, OwnsRun
+from offbus.abilities import OwnsRun, ability
+from offbus.environment import Environment
 from offbus.errors import JournalError, OffbusError
 from offbus.journal.kinds import UNDO_ENDED, UNDO_STARTED
 from offbus.journal.schemas import UndoEnded, UndoStarted
@@ -68,7 +69,7 @@ class Undoer:
         self._journal = journal
         self._recorder = recorder
         self._environment = environment
-        self._owner = environment if isinstance(environment, OwnsRun) else None
+        self._owner = ability(environment, OwnsRun)
 
     async def undo(self, entries: Iterable[UndoEntry], *, by: str, budget: timedelta) -> None:
         """Undo what is not resolved: all disarms at once, then the rest in reverse order of their records."""

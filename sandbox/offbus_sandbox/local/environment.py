@@ -42,7 +42,7 @@ class LocalOpener:
     def look(
         self, options: LocalOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Use a running sandbox, or start one that ends afterwards (offbus.environment.OnlyLooks)."""
+        """Use a running sandbox, or start one that ends afterwards (offbus.abilities.OnlyLooks)."""
         return self.open(options, guards, run, run_dir=run_dir)
 
     def look_again(

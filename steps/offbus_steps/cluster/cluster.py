@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from pydantic import BaseModel
 
+from offbus.abilities import ability
 from offbus.environment import RunHandle
 from offbus.errors import StepError, ungrouped
 from offbus_steps.access import access
@@ -184,7 +185,7 @@ async def open_cluster(
 
 def cluster_of(ctx: "Context | UndoContext") -> Cluster:
     """The cluster that a step or an undo acts on. Raises StepError when the environment is not a cluster."""
-    environment = ctx.environment
-    if not isinstance(environment, Cluster):
-        raise StepError(f"this step needs a cluster, not a {type(environment).__name__}")
-    return environment
+    cluster = ability(ctx.environment, Cluster)
+    if cluster is None:
+        raise StepError(f"this step needs a cluster, not a {type(ctx.environment).__name__}")
+    return cluster

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from offbus.abilities import ability
 from offbus.cli.output import say
 from offbus.errors import UsageError, ungrouped
 from offbus.exits import Exit
@@ -47,8 +48,8 @@ def record_responder(
     if NAMESPACE.fullmatch(where) is None:
         raise UsageError(f"--responder-namespace: {where!r} is not a namespace's name", hint=_NAMES)
     kind, options = named_options(env, env_sets, installed())
-    opener: Any = kind.opener
-    if not isinstance(opener, Observable):
+    opener = ability(kind.opener, Observable)
+    if opener is None:
         raise UsageError(f"the environment {env} cannot be observed", hint="`local` and `kubernetes` can")
     with ExitStack() as held:
         writer = RecordingWriter(out)

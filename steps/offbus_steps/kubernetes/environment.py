@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
-from offbus.environment import Environment, EnvironmentType, RunHandle, UnfinishedRun
+from offbus.abilities import UnfinishedRun
+from offbus.environment import Environment, EnvironmentType, RunHandle
 from offbus.preflight import Intent, PreflightCheck
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.port import Observed
@@ -41,7 +42,7 @@ class KubernetesOpener:
     def look(
         self, options: KubernetesOptions, guards: ClusterGuards, run: RunHandle, *, run_dir: str
     ) -> AbstractAsyncContextManager[Environment]:
-        """Connect, and take and store nothing (offbus.environment.OnlyLooks)."""
+        """Connect, and take and store nothing (offbus.abilities.OnlyLooks)."""
         from offbus_steps.kubernetes.look import look_at
 
         return look_at(options, guards, run)
@@ -55,7 +56,7 @@ class KubernetesOpener:
         return look_again(state, run, Path(run_dir))
 
     def where(self, state: Mapping[str, Any]) -> str:
-        """The context, and the namespace of agents and Lease (offbus.environment.SaysWhere)."""
+        """The context, and the namespace of agents and Lease (offbus.abilities.SaysWhere)."""
         from offbus_steps.kubernetes.journaled_state import where
 
         return where(state)
@@ -83,7 +84,7 @@ class KubernetesOpener:
         return await preflight_kubernetes(options, guards, intents, run, scenario_dir)
 
     async def unfinished_runs(self, options: KubernetesOptions) -> Sequence[UnfinishedRun]:
-        """The runs with records or the Lease in the cluster (offbus.environment.FindsRuns)."""
+        """The runs with records or the Lease in the cluster (offbus.abilities.FindsRuns)."""
         from offbus_steps.kubernetes.ownership.unfinished_runs import runs_in_cluster
 
         return await runs_in_cluster(options)

@@ -22,7 +22,7 @@ __all__ = ["SeenCluster", "look_again", "look_at"]
 
 
 class SeenCluster(Cluster):
-    """A cluster that knows its fixes (offbus.environment: SuggestsFixes)."""
+    """A cluster that knows its fixes (offbus.abilities: SuggestsFixes)."""
 
     def fix(self, item: str, before: Any) -> str | None:
         """The command that makes an item of the fingerprint as it was (`SuggestsFixes`)."""
@@ -33,7 +33,7 @@ class SeenCluster(Cluster):
 async def look_at(
     options: KubernetesOptions, guards: ClusterGuards, run: RunHandle
 ) -> AsyncIterator[Environment]:
-    """See `offbus.environment.OnlyLooks`."""
+    """See `offbus.abilities.OnlyLooks`."""
     is_open = False
     async with port_of(options) as port:
         with unreachable(while_opening=lambda: not is_open):

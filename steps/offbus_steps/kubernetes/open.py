@@ -66,7 +66,7 @@ class Ownership:
 
 
 class KubernetesCluster(SeenCluster):
-    """A cluster that stores the run's events and knows its owner (offbus.environment: PersistsEvents, OwnsRun)."""
+    """A cluster that stores the run's events and knows its owner (offbus.abilities: PersistsEvents, OwnsRun)."""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 
+from offbus.abilities import ability
 from offbus.cli.output import say
 from offbus.errors import OffbusError, ungrouped
 from offbus.exits import Exit
@@ -30,8 +31,8 @@ MARKS = {"info": " ", "warning": "!", "error": "✗"}
 
 def preflight(plan: Plan) -> Sequence[PreflightCheck] | None:
     """The environment's preflight checks; None when it has none."""
-    opener: Any = plan.scenario.environment.type.opener
-    if not isinstance(opener, RunsPreflight):
+    opener = ability(plan.scenario.environment.type.opener, RunsPreflight)
+    if opener is None:
         return None
     try:
         return anyio.run(partial(_look, opener, plan))

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import click
 
+from offbus.abilities import SaysWhere, ability
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
 from offbus.cli.views import View, make_view
-from offbus.environment import SaysWhere
 from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.journal.reader import told_damage
@@ -195,7 +194,8 @@ def _where(plan: Recovery) -> str:
     if name is None:
         return "that it does not name"
     try:
-        opener: Any = installed().environment_type(name).opener
+        opener = installed().environment_type(name).opener
     except OffbusError as err:
         return f"{name} ({err.message})"
-    return f"{name}: {opener.where(plan.fold.environment or {})}" if isinstance(opener, SaysWhere) else name
+    says = ability(opener, SaysWhere)
+    return name if says is None else f"{name}: {says.where(plan.fold.environment or {})}"

@@ -8,14 +8,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 
+from offbus.abilities import FindsRuns, UnfinishedRun, ability
 from offbus.cli.handlers.recover import EVERY, recover_folder, recover_open, show_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
-from offbus.environment import FindsRuns, UnfinishedRun
 from offbus.errors import CouldNotRun, OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.check.cli_environment import named_options
@@ -37,8 +36,8 @@ def recover_from(
 ) -> int:
     """Recover one run that an environment has stored, or all; the exit code. Raises UsageError, CouldNotRun."""
     kind, options = named_options(env, sets, installed())
-    opener: Any = kind.opener
-    if not isinstance(opener, FindsRuns):
+    opener = ability(kind.opener, FindsRuns)
+    if opener is None:
         raise UsageError(
             f"the environment {env} stores no events of its runs",
             hint="recover on the machine where it ran, or from a copy of the run's folder",

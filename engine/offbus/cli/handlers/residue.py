@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 import anyio
 
+from offbus.abilities import OnlyLooks, ability
 from offbus.cli.output import say
-from offbus.environment import Environment, OnlyLooks, RunHandle
+from offbus.environment import Environment, RunHandle
 from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError, only_one
 from offbus.exits import Exit
 from offbus.files import read_bounded
@@ -68,9 +69,10 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
             raise CouldNotRun(f"run {folder.id} never opened an environment: there is nothing to compare")
         if before is None:
             raise CouldNotRun(f"run {folder.id} took no fingerprint before its first step")
-        opener: Any = installed().environment_type(name).opener
+        opener = installed().environment_type(name).opener
+        looks = ability(opener, OnlyLooks)
         finished = plan.finished
-        opening = partial(opener.look_again if isinstance(opener, OnlyLooks) else opener.reopen, state)
+        opening = partial(opener.reopen if looks is None else looks.look_again, state)
         found = _look(
             name,
             opening,
@@ -88,9 +90,8 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
     kind, options = named_options(name, sets, installed())
     before = _saved(against) if against is not None else {}
     with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
-        opener: Any = kind.opener
-        look = opener.look if isinstance(opener, OnlyLooks) else opener.open
-        opening = partial(look, options, kind.guards())
+        looks = ability(kind.opener, OnlyLooks)
+        opening = partial(kind.opener.open if looks is None else looks.look, options, kind.guards())
         if save is None:
             return _tell(
                 _look(

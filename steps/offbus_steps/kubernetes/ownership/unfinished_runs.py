@@ -9,7 +9,7 @@ duration; without it, a takeover begins with watching.
 from collections.abc import Sequence
 from contextlib import suppress
 
-from offbus.environment import UnfinishedRun
+from offbus.abilities import UnfinishedRun
 from offbus.errors import CouldNotRun
 from offbus.journal.events import Event
 from offbus.journal.kinds import ADOPTED, ENVIRONMENT_OPENED
