@@ -11,4 +11,5 @@ __all__ = ["intent_of"]
 
 def intent_of(step: str, uses: str, params: Mapping[str, Any]) -> Intent:
     """A step of a shipped type, with those of its params that are known."""
-    return Intent(step, uses, params, installed().step_type(uses).load_preflight())
+    kind = installed().step_type(uses)
+    return Intent(step, uses, params, kind.load_preflight(), kind.waits_for)

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
-from offbus.preflight import PreflightCheck
+from offbus.errors import StepError
+from offbus.preflight import Intent, PreflightCheck
+from offbus.step import Context, Kind, Outputs, Params, StepType
 from offbus_steps.cluster.preflight import DrillPreflight, drill_checks
 from offbus_steps.inject.expected import Expected
 from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.nvsentinel.deployed import deployed_in
+from offbus_steps.nvsentinel.dry_run import parts_of
+from offbus_steps.nvsentinel.parts import Act
 from offbus_steps.nvsentinel.settings import checks_of, dry_run_checks
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.nvsentinel_chart import CHANGES, rendered
@@ -223,6 +227,48 @@ async def test_what_a_dry_run_does_not_do_is_refused_in_a_plan(
         for each in found:
             assert each.hint is not None
             assert f"leave {step} out" in each.hint
+
+
+async def watch_it(ctx: Context, params: Params) -> Outputs:
+    raise NotImplementedError
+
+
+def third_partys(waits_for: Sequence[Act]) -> StepType:
+    """A step type of another package, which has no preflight of its own."""
+    return StepType(
+        name="watch_it",
+        kind=Kind.OBSERVATION,
+        summary="Wait for the responder.",
+        params=Params,
+        outputs=Outputs,
+        run=watch_it,
+        waits_for=waits_for,
+    )
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "part"),
+    [((Act.DRAIN,), "node-drainer"), ((Act.REPAIR, Act.UNCORDON), "fault-quarantine"), ((), None)],
+    ids=["one", "several", "none"],
+)
+@in_virtual_time
+async def test_a_third_partys_step_that_waits_for_what_a_dry_run_leaves_out_is_refused_too(
+    tmp_path: Path, waits_for: Sequence[Act], part: str | None
+) -> None:
+    kind = third_partys(waits_for)
+    async with timed_bench(tmp_path, gpu_node("node-1")) as (one, port):
+        for made in rendered("dry run"):
+            put(port.store, made)
+        intents = [Intent("it", kind.name, {}, kind.load_preflight(), kind.waits_for)]
+        found = await drill_checks(DrillPreflight(one.cluster, str(tmp_path)), intents)
+        words = f"NVSentinel's {part} is in dry run (Deployment/nvsentinel/{part} --dry-run): watch_it cannot pass"
+        assert [(each.level, each.text) for each in found] == [("error", words)] * (part is not None)
+        one.cluster.responder_parts = await parts_of(port.objects, "nvsentinel")
+        if part is None:
+            one.cluster.require_acting(kind)
+        else:
+            with pytest.raises(StepError, match="watch_it cannot pass"):
+                one.cluster.require_acting(kind)
 
 
 @pytest.mark.parametrize(("name", "acting"), [("dry run", 0), ("default", 3)])
