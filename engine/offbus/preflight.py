@@ -4,7 +4,7 @@ An opener that `RunsPreflight` looks at its environment as it is, and calls `che
 `preflight`, in the order of the steps. Nothing is changed; what would refuse a run is a check of level error.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -24,6 +24,8 @@ class Intent:
     """Those of its params that are known before the run."""
     preflight: "Preflight | None" = None
     """Its type's own preflight (`StepType.preflight`), loaded."""
+    waits_for: Collection[Any] = frozenset()
+    """What others have to do for it to pass (`StepType.waits_for`)."""
 
     @property
     def topic(self) -> str:

@@ -193,6 +193,9 @@ class StepType:
     `metrics.NAME`."""
     access: Collection[Any] = frozenset()
     """The access to its environment that it needs, its undos apart; only the environment knows what it means."""
+    waits_for: Collection[Any] = frozenset()
+    """What others have to do for it to pass; only the environment knows what it means, and refuses, in `offbus plan`, a
+    step that waits for what nobody there will do."""
     touches: Touches | str | None = None
     """What it would touch, for `offbus plan`; or a reference to that. None: it only looks at what it is given."""
     preflight: "Preflight | str | None" = None

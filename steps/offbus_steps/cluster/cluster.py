@@ -22,7 +22,7 @@ from offbus_steps.agents.live_faults import Faults
 from offbus_steps.background_tasks import Background
 from offbus_steps.inference_client.requests import Answers
 from offbus_steps.node_clock import NodeClocks, now_ns
-from offbus_steps.nvsentinel.dry_run import DryPart
+from offbus_steps.nvsentinel.dry_run import DryPart, dry_part
 from offbus_steps.port import Port, Ref
 from offbus_steps.residue.external_changes import (
     BREAKER,
@@ -38,7 +38,7 @@ from offbus_steps.watch.node_history import NodeHistory
 from offbus_steps.watch.observer import Observer
 
 if TYPE_CHECKING:
-    from offbus.step import Context
+    from offbus.step import Context, StepType
     from offbus.undo import UndoContext
 
 __all__ = ["CLUSTER_ACCESS", "Cluster", "cluster_of", "open_cluster"]
@@ -130,6 +130,14 @@ class Cluster:
         answered = (self.guards.responder_namespace,) if faults else ()
         touched = Touched.of(recorded, answered, run=self.run.run_id, pods=self._pods_seen)
         return external_change(item, before, after, faults, touched)
+
+    def require_acting(self, step: "StepType") -> None:
+        """Refuse a step that waits for what the responder's dry run leaves out, as far as the injection has seen one.
+
+        For the begin of its `run`: it would wait for its whole timeout. Raises StepError.
+        """
+        if (dry := dry_part(self.responder_parts, step.waits_for)) is not None:
+            raise StepError(dry.why_not(step.name), hint=dry.way_out(step.name))
 
     async def may_change(self) -> None:
         """Raises StepError when a lease was lost: the engine asks before every effect (`HoldsLeases`)."""

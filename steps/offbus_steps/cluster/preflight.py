@@ -16,7 +16,7 @@ from offbus.errors import OffbusError
 from offbus.preflight import Intent, PreflightCheck, checks_of_steps
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.wait import target_objects
-from offbus_steps.nvsentinel.dry_run import DryPart, parts_of
+from offbus_steps.nvsentinel.dry_run import dry_part, parts_of
 from offbus_steps.workloads.labels import Labels
 from offbus_steps.workloads.target import Target
 
@@ -29,7 +29,6 @@ class DrillPreflight:
 
     cluster: Cluster
     scenario_dir: str
-    responder_parts: Sequence[DryPart] = ()
     target: Target | None = None
     """The target, where it exists already."""
     created_pods: Sequence[tuple[str, Labels]] = ()
@@ -55,7 +54,18 @@ async def refusals(topic: str, asked: Awaitable[Any]) -> list[PreflightCheck]:
 
 
 async def drill_checks(drill: DrillPreflight, intents: Sequence[Intent]) -> list[PreflightCheck]:
-    """The checks of all steps, in their order. Raises PortError."""
+    """The checks of all steps, in their order. Raises PortError.
+
+    A step that waits for what the responder's dry run leaves out is refused, whoever provides it: nothing else about it
+    matters then.
+    """
     cluster = drill.cluster
-    drill.responder_parts = await parts_of(cluster.port.objects, cluster.guards.responder_namespace)
-    return await checks_of_steps(drill, intents)
+    parts = await parts_of(cluster.port.objects, cluster.guards.responder_namespace)
+    found: list[PreflightCheck] = []
+    for intent in intents:
+        if (dry := dry_part(parts, intent.waits_for)) is None:
+            found += await checks_of_steps(drill, [intent])
+        else:
+            why = dry.why_not(intent.uses)
+            found.append(PreflightCheck(intent.topic, why, "error", dry.way_out(intent.uses)))
+    return found

@@ -5,12 +5,13 @@ node gets the marks of a quarantine, up to the state `remediation-succeeded`, an
 repaired (NVSentinel's tests/uat/tests.sh; reference/nvsentinel-observed.md). Pure, but for the listing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, ConfigFile, Setting, containers_in, files_in
 from offbus_steps.nvsentinel.installation import installed
-from offbus_steps.nvsentinel.parts import ACTING
+from offbus_steps.nvsentinel.parts import ACTING, Act
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, published
 from offbus_steps.port import Forbidden, Object, Objects, Ref
 
@@ -18,7 +19,7 @@ __all__ = ["ACTING_HINT", "DryPart", "acting", "dry_part", "parts_of"]
 
 ACTING_HINT = "set the responder's dry run, or remove `responder` from the environment"
 
-ALL = tuple(step for steps in ACTING.values() for step in steps)
+ALL = tuple(act for acts in ACTING.values() for act in acts)
 WAYS_OUT = (
     "use await_detection and await_quarantine, which a dry run answers; leave {step} out; or take the responder out of "
     "dry run"
@@ -31,8 +32,8 @@ class DryPart:
 
     name: str
     dry: Setting[bool]
-    stops: tuple[str, ...]
-    """The step types that its dry run keeps from passing."""
+    stops: tuple[Act, ...]
+    """What its dry run leaves out."""
 
     def why_not(self, step: str) -> str:
         """That such a step cannot pass, in words."""
@@ -66,9 +67,9 @@ def acting(parts: Iterable[DryPart]) -> list[str]:
     ]
 
 
-def dry_part(parts: Iterable[DryPart], step: str) -> DryPart | None:
-    """The part whose dry run keeps such a step from passing."""
-    return next((one for one in parts if one.dry.value and step in one.stops), None)
+def dry_part(parts: Iterable[DryPart], waits_for: Collection[Any]) -> DryPart | None:
+    """The part whose dry run keeps a step from passing that waits for these (offbus.step.StepType.waits_for)."""
+    return next((one for one in parts if one.dry.value and not set(waits_for).isdisjoint(one.stops)), None)
 
 
 def parts_in(deployments: Iterable[Object], maps: Iterable[Object]) -> Iterator[DryPart]:

@@ -6,7 +6,7 @@ Source: the charts of NVIDIA/NVSentinel, one for each of these.
 from collections.abc import Mapping
 from enum import StrEnum
 
-__all__ = ["ACTING", "Part"]
+__all__ = ["ACTING", "Act", "Part"]
 
 
 class Part(StrEnum):
@@ -22,10 +22,23 @@ class Part(StrEnum):
     LIFECYCLE_MANAGER = "lifecycle-manager"
 
 
-ACTING: Mapping[str, tuple[str, ...]] = {
-    Part.FAULT_QUARANTINE: ("await_cordon", "await_uncordon", "await_validation"),
-    Part.NODE_DRAINER: ("await_drain",),
-    Part.FAULT_REMEDIATION: ("await_remediation",),
+class Act(StrEnum):
+    """What a responder does to a node beyond its marks, and leaves out in a dry run.
+
+    A step type that waits for one says so: `StepType(waits_for=(Act.DRAIN,))`.
+    """
+
+    CORDON = "cordon"
+    DRAIN = "drain"
+    REPAIR = "repair"
+    VALIDATE = "validate"
+    UNCORDON = "uncordon"
+
+
+ACTING: Mapping[str, tuple[Act, ...]] = {
+    Part.FAULT_QUARANTINE: (Act.CORDON, Act.UNCORDON, Act.VALIDATE),
+    Part.NODE_DRAINER: (Act.DRAIN,),
+    Part.FAULT_REMEDIATION: (Act.REPAIR,),
 }
-"""The parts that act on nodes (the stand-in's controller does what all of them do), each with the step types that wait
-for what it does: while it is in dry run, they cannot pass."""
+"""The parts that act on nodes (the stand-in's controller does what all of them do), each with what it does: while it is
+in dry run, what waits for that cannot pass. Without the quarantine's own uncordon nobody asks for a validation."""

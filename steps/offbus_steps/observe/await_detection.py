@@ -19,8 +19,9 @@ from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_
 from offbus_steps.agents.fault_model import NodeFault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.nvsentinel.validation_stage import no_validation
-from offbus_steps.observe.await_quarantine import require_acting
 from offbus_steps.observe.step_types import (
+    AWAIT_REMEDIATION,
+    AWAIT_VALIDATION,
     DetectionOutputs,
     RemediationOutputs,
     ResponseParams,
@@ -56,7 +57,7 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
 async def await_remediation(ctx: Context, params: ResponseParams) -> RemediationOutputs:
     """Wait until a repair of every faulted node was requested and completed."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    require_acting(cluster, "await_remediation")
+    cluster.require_acting(AWAIT_REMEDIATION)
     ctx.progress(f"waiting for the responder to repair {nodes_of(fault)}")
 
     ended = await on_each(fault, partial(_repaired, ctx, cluster))
@@ -84,7 +85,7 @@ async def _repaired(ctx: Context, cluster: Cluster, fault: NodeFault) -> Transit
 async def await_validation(ctx: Context, params: ResponseParams) -> ValidationOutputs:
     """Wait until every faulted node was validated after its repair."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    require_acting(cluster, "await_validation")
+    cluster.require_acting(AWAIT_VALIDATION)
     if (off := await no_validation(cluster.port.objects, cluster.guards.responder_namespace)) is not None:
         raise StepError(off.why_not, hint=off.way_out)
     ctx.progress(f"waiting for the responder to validate {nodes_of(fault)}")

@@ -15,15 +15,17 @@ from datetime import timedelta
 
 from anyio import move_on_after
 
-from offbus.errors import StepError, StepFailed
+from offbus.errors import StepFailed
 from offbus.step import Context
 from offbus_steps.agents.each_fault import measure, nodes_of, on_each, required_fault
 from offbus_steps.agents.fault_model import Fault, NodeFault
-from offbus_steps.cluster.cluster import Cluster, cluster_of
+from offbus_steps.cluster.cluster import cluster_of
 from offbus_steps.nvsentinel import names
-from offbus_steps.nvsentinel.dry_run import dry_part
 from offbus_steps.nvsentinel.names import DRAINED_STATES, NodeState
 from offbus_steps.observe.step_types import (
+    AWAIT_CORDON,
+    AWAIT_DRAIN,
+    AWAIT_UNCORDON,
     QuarantineOutputs,
     QuarantineParams,
     ResponseOutputs,
@@ -49,7 +51,6 @@ __all__ = [
     "await_drain",
     "await_quarantine",
     "await_uncordon",
-    "require_acting",
 ]
 
 DETECTED_WITHIN = timedelta(seconds=5)
@@ -94,16 +95,10 @@ async def await_quarantine(ctx: Context, params: QuarantineParams) -> Quarantine
     )
 
 
-def require_acting(cluster: Cluster, step: str) -> None:
-    """Refuse a step that the responder's dry run keeps from passing. Raises StepError."""
-    if (dry := dry_part(cluster.responder_parts, step)) is not None:
-        raise StepError(dry.why_not(step), hint=dry.way_out(step))
-
-
 async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has cordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    require_acting(cluster, "await_cordon")
+    cluster.require_acting(AWAIT_CORDON)
     ctx.progress(f"waiting for the responder to cordon {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:
@@ -126,7 +121,7 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
 async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has drained every faulted node, and the pods that held the faulted GPUs have left."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    require_acting(cluster, "await_drain")
+    cluster.require_acting(AWAIT_DRAIN)
     ctx.progress(f"waiting for the responder to drain {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:
@@ -151,7 +146,7 @@ async def await_drain(ctx: Context, params: ResponseParams) -> ResponseOutputs:
 async def await_uncordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     """Wait until the responder has lifted its quarantine and uncordoned every faulted node."""
     cluster, fault = cluster_of(ctx), required_fault(params.fault)
-    require_acting(cluster, "await_uncordon")
+    cluster.require_acting(AWAIT_UNCORDON)
     ctx.progress(f"waiting for the responder to uncordon {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition | None:

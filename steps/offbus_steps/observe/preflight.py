@@ -1,4 +1,7 @@
-"""The preflight of the steps that wait for a responder: whether what is deployed could ever make them pass."""
+"""The preflight of the steps that wait for a responder: whether what is deployed could ever make them pass.
+
+That a dry run leaves out what they wait for is said for every step type that does (offbus_steps.cluster.preflight).
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,31 +9,19 @@ from typing import Any
 
 from offbus.preflight import Intent, PreflightCheck
 from offbus_steps.cluster.preflight import DrillPreflight
-from offbus_steps.nvsentinel.dry_run import dry_part
 from offbus_steps.nvsentinel.validation_stage import no_validation
 from offbus_steps.observe.drain_checks import drain_checks
 
-__all__ = ["acting", "drains", "recovery_touches", "validates"]
-
-
-async def acting(drill: DrillPreflight, intent: Intent) -> list[PreflightCheck]:
-    """Whether a dry run keeps the step from passing."""
-    dry = dry_part(drill.responder_parts, intent.uses)
-    if dry is None:
-        return []
-    return [PreflightCheck(intent.topic, dry.why_not(intent.uses), "error", dry.way_out(intent.uses))]
+__all__ = ["drains", "recovery_touches", "validates"]
 
 
 async def drains(drill: DrillPreflight, intent: Intent) -> list[PreflightCheck]:
     """Whether the deployed responder would ever finish the drain."""
-    refused = await acting(drill, intent)
-    return refused or await drain_checks(drill.cluster, intent.topic, await drill.pods())
+    return await drain_checks(drill.cluster, intent.topic, await drill.pods())
 
 
 async def validates(drill: DrillPreflight, intent: Intent) -> list[PreflightCheck]:
     """Whether the deployed responder has a validation stage."""
-    if refused := await acting(drill, intent):
-        return refused
     off = await no_validation(drill.cluster.port.objects, drill.cluster.guards.responder_namespace)
     return [PreflightCheck(intent.topic, off.why_not, "error", off.way_out)] if off else []
 

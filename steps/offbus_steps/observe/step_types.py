@@ -26,6 +26,7 @@ from offbus_steps.access import Access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inference.step_types import ASK_ACCESS, AskParams
 from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
+from offbus_steps.nvsentinel.parts import Act
 from offbus_steps.observe.metrics import times
 from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
@@ -200,9 +201,10 @@ def _response_step(
     outputs: type[Outputs] = ResponseOutputs,
     access: frozenset[Access] = frozenset(),
     params: type[Params] = ResponseParams,
-    preflight: str = "acting",
+    preflight: str | None = None,
+    waits_for: tuple[Act, ...] = (),
 ) -> StepType:
-    """A step type that waits for the responder."""
+    """A step type that waits for the responder; `waits_for` is what a dry run leaves out."""
     return StepType(
         name=name,
         kind=Kind.OBSERVATION,
@@ -213,7 +215,8 @@ def _response_step(
         timeout=timedelta(minutes=minutes),
         metrics=metrics,
         access=access,
-        preflight=f"offbus_steps.observe.preflight:{preflight}",
+        waits_for=waits_for,
+        preflight=preflight and f"offbus_steps.observe.preflight:{preflight}",
         examples=(f"{{id: {name.removeprefix('await_')}, uses: {name}, timeout: {minutes}m}}",),
     )
 
@@ -233,6 +236,7 @@ AWAIT_CORDON = _response_step(
     "offbus_steps.observe.await_quarantine:await_cordon",
     3,
     times("detect", "cordon"),
+    waits_for=(Act.CORDON,),
 )
 AWAIT_DRAIN = _response_step(
     "await_drain",
@@ -241,6 +245,7 @@ AWAIT_DRAIN = _response_step(
     5,
     times("drain"),
     preflight="drains",
+    waits_for=(Act.DRAIN,),
 )
 AWAIT_UNCORDON = _response_step(
     "await_uncordon",
@@ -248,6 +253,7 @@ AWAIT_UNCORDON = _response_step(
     "offbus_steps.observe.await_quarantine:await_uncordon",
     10,
     times("remediate", "validate", "uncordon"),
+    waits_for=(Act.UNCORDON,),
 )
 AWAIT_DETECTION = _response_step(
     "await_detection",
@@ -264,6 +270,7 @@ AWAIT_REMEDIATION = _response_step(
     15,
     times("remediate"),
     RemediationOutputs,
+    waits_for=(Act.REPAIR,),
 )
 AWAIT_VALIDATION = _response_step(
     "await_validation",
@@ -274,6 +281,7 @@ AWAIT_VALIDATION = _response_step(
     ValidationOutputs,
     DEPLOYED_ACCESS,
     preflight="validates",
+    waits_for=(Act.VALIDATE,),
 )
 HOLD = StepType(
     name="hold",

@@ -73,7 +73,7 @@ def _lines(checks: Sequence[PreflightCheck]) -> Iterator[str]:
 async def _look(opener: RunsPreflight, plan: Plan) -> Sequence[PreflightCheck]:
     scenario = plan.scenario
     intents = [
-        Intent(one.id, one.uses, known_params(one), one.type.load_preflight())
+        Intent(one.id, one.uses, known_params(one), one.type.load_preflight(), one.type.waits_for)
         for one in (planned.step for planned in plan.steps)
     ]
     with ExitStack() as held:
