@@ -32,6 +32,12 @@ def test_no_download_address(repository: Path) -> None:
     assert grep(repository, "-E", "-e", "--(extra-)?index-" + "url", "-e", "GOPROXY=https" + "?:") == []
 
 
+def test_no_two_test_files_have_one_name(repository: Path) -> None:
+    """pytest refuses to collect the second one, unless each is run alone: their folders are no packages."""
+    names = [path.name for path in sorted((repository / "tests").rglob("test_*.py"))]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_no_secret(repository: Path) -> None:
     key = "BEGIN [A-Z ]*PRIVATE " + "KEY"
     assert grep(repository, "-E", "-e", key) == []
