@@ -10,10 +10,12 @@ program owns the text between `<!-- generated: NAME -->` and `<!-- end -->`.
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from inspect import getsource
 from pathlib import Path
 from textwrap import dedent
 
+from proofs import Proof, ProofError, proof_text, proofs, refuse_unknown
 from tables import keys, outputs, params, table
 
 from offbus.cli.commands.schema import SCHEMAS, schema_text
@@ -33,6 +35,7 @@ DOCS = ROOT / "docs"
 OURS = "offbus"
 """The distribution whose types have pages here; those of other installed packages have none."""
 NOTICE = "<!-- Made by `make generate` from the step type itself. -->"
+TESTS_OF = "tests of "
 PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -149,17 +152,28 @@ def filled(page: Path) -> str:
     )
 
 
+@cache
+def marked() -> Mapping[str, list[Proof]]:
+    """The tests that are marked."""
+    return proofs(ROOT)
+
+
 def part(name: str) -> str:
-    """One part: `file PATH` shows a file of the repository, the others are tables."""
+    """One part: `file PATH` shows a file of the repository, `tests of NAME` marked tests; the others are tables."""
     if name in PARTS:
         return PARTS[name]()
+    if name.startswith(TESTS_OF):
+        return proof_text(name.removeprefix(TESTS_OF), marked(), ROOT)
     path = name.removeprefix("file ")
     language = {".py": "python", ".yaml": "yaml"}[Path(path).suffix]
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
 
 
 def everything() -> Iterator[tuple[Path, str]]:
-    """Every generated file with its text."""
+    """Every generated file with its text. Raises ProofError."""
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "guarantees.md", DOCS / "timers.md")]
+    names = (found[2] for text in pages for found in PART.finditer(text))
+    refuse_unknown(marked(), (name.removeprefix(TESTS_OF) for name in names))
     for step in step_types():
         yield DOCS / "steps" / f"{step.name}.md", step_page(step)
     for page in [ROOT / "README.md", *sorted(DOCS.glob("**/*.md"))]:
@@ -180,7 +194,11 @@ def stray(wanted: set[Path]) -> Iterator[Path]:
 
 def main() -> int:
     """Write or check."""
-    wanted = dict(everything())
+    try:
+        wanted = dict(everything())
+    except ProofError as err:
+        print(err)
+        return 1
     old = {
         path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     }

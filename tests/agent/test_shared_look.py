@@ -21,6 +21,7 @@ class Node:
         return self.begun[-1]
 
 
+@pytest.mark.timer("agent/offbus_agent/shared_look.py")
 @pytest.mark.parametrize(("took_s", "next_at"), [(0.1, 0.5), (2.0, 3.0)])
 @in_virtual_asyncio_time
 async def test_whoever_asks_during_a_look_gets_the_next_one_after_a_rest(

@@ -51,6 +51,7 @@ async def alarms(layout: Layout) -> list[Ref]:
         return [ref for ref in NODES if ALARM in (await port.objects.get(ref))["status"]["conditions"]]
 
 
+@pytest.mark.guarantee("G3")
 def test_it_passes_no_step_stays_and_is_told(offbus: Offbus, tmp_path: Path) -> None:
     layout = Layout.of(up(offbus, "--no-responder").folder)
     path = tmp_path / "nobody-looks.yaml"

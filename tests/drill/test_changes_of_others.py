@@ -89,6 +89,7 @@ def interrupted(offbus: Offbus, folder: Path, meddle: Callable[[str], None]) -> 
     return offbus.finished(runner.returncode, output)
 
 
+@pytest.mark.guarantee("G3")
 def test_other_labels_variables_and_cordons_survive(offbus: Offbus, tmp_path: Path) -> None:
     layout = Layout.of(up(offbus).folder)
     anyio.run(create, layout)
@@ -124,6 +125,7 @@ def test_other_labels_variables_and_cordons_survive(offbus: Offbus, tmp_path: Pa
     assert looked.stdout.count("changed by others: ") == 3
 
 
+@pytest.mark.guarantee("G3")
 def test_a_change_of_our_own_field_is_left_and_reported(offbus: Offbus, tmp_path: Path) -> None:
     layout = Layout.of(up(offbus).folder)
     anyio.run(create, layout)

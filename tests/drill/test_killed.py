@@ -87,6 +87,7 @@ def test_one_interrupt_undoes_and_exits_130(offbus):
     assert world(offbus, sandbox) == before
 
 
+@pytest.mark.guarantee("G9")
 def test_a_second_interrupt_leaves_at_once_and_its_recover_line_works(offbus):
     sandbox = up(offbus)
     before = world(offbus, sandbox)

@@ -25,6 +25,7 @@ steps:
 """
 
 
+@pytest.mark.guarantee("G9")
 def test_a_success_rate_that_stays_low_stops_the_run(offbus: Offbus, tmp_path: Path) -> None:
     (tmp_path / "targets").mkdir()
     manifest = (SCENARIOS / "targets" / "deployment.yaml").read_text()

@@ -53,6 +53,7 @@ async def until_disarmed(node: Path) -> None:
                 await folder.changed()
 
 
+@pytest.mark.guarantee("G11")
 def test_the_node_heals_and_the_runner_neither_arms_again_nor_passes(offbus: Offbus, tmp_path: Path) -> None:
     sandbox = up(offbus)
     runner, lines = follow(offbus, "run", scenario(tmp_path), "--view", "quiet")

@@ -16,6 +16,7 @@ def is_down(offbus):
     return offbus.call("local", "status").returncode == 1 and processes_below(offbus.home) == []
 
 
+@pytest.mark.guarantee("G17")
 def test_a_sandbox_is_not_taken_down_under_a_run(offbus):
     up(offbus)
     runner, lines = run_until(offbus, "step_ready", "load")

@@ -78,6 +78,7 @@ def killed_and_recovered(case: Case, at: int, torn: bool) -> None:
     assert again == report, "recovering twice changes nothing more"
 
 
+@pytest.mark.guarantee("G1", "G2", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G12")
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_laws_hold_for_random_drills(part: int) -> None:
     @settings(

@@ -55,6 +55,7 @@ async def create_nested(port: KubernetesPort, namespace: str, name: str, depth: 
         assert answer.status == 201, await answer.text()
 
 
+@pytest.mark.guarantee("G28")
 @pytest.mark.parametrize("depth", [700, 1500])
 @pytest.mark.parametrize("guarded", [True, False], ids=["namespaces are named", "none is named"])
 async def test_what_somebody_nests_deeply_breaks_no_fingerprint(
@@ -89,6 +90,7 @@ async def test_what_somebody_nests_deeply_breaks_no_watch(port: KubernetesPort, 
     await port.objects.delete(Ref(GRAPH, "deep", namespace))
 
 
+@pytest.mark.guarantee("G28")
 async def test_a_label_makes_nothing_a_runs_where_that_made_nothing(
     port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:

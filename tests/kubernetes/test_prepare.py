@@ -42,6 +42,7 @@ async def graphs(port: KubernetesPort) -> AsyncIterator[GraphController]:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.guarantee("G20")
 async def test_by_admission_pods_are_replaced_and_the_spec_is_left(
     port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
@@ -124,6 +125,7 @@ async def test_the_policy_changes_gpu_containers_of_the_target_and_nothing_else(
             await port.objects.delete(Ref(kind, name))
 
 
+@pytest.mark.guarantee("G20")
 async def test_who_puts_a_patched_graph_back_is_named(
     port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
@@ -198,6 +200,7 @@ async def test_an_operator_that_keeps_its_deployment_is_named_as_its_owner(
             assert await one.undo_all() == ["nothing"]
 
 
+@pytest.mark.guarantee("G20")
 async def test_a_spec_that_is_put_back_later_stops_the_run(
     port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:
@@ -216,6 +219,7 @@ async def test_a_spec_that_is_put_back_later_stops_the_run(
         await one.undo_all()
 
 
+@pytest.mark.guarantee("G21")
 @pytest.mark.parametrize("by", ["patch", "admission"])
 async def test_pod_security_refuses_before_anything_is_touched(
     port: KubernetesPort, namespace: str, tmp_path: Path, by: str
@@ -231,6 +235,7 @@ async def test_pod_security_refuses_before_anything_is_touched(
         assert (await one.objects.get(target.ref))["spec"] == before["spec"]
 
 
+@pytest.mark.guarantee("G21")
 @pytest.mark.parametrize("by", ["patch", "admission"])
 async def test_a_preload_from_elsewhere_is_refused_before_anything_is_touched(
     port: KubernetesPort, namespace: str, tmp_path: Path, by: str
@@ -263,6 +268,7 @@ def test_a_dry_run_is_a_pod_of_its_own() -> None:
     assert copied["spec"] == {"containers": []}
 
 
+@pytest.mark.guarantee("G21")
 @pytest.mark.parametrize(
     ("flags", "why"),
     [((), "does not serve MutatingAdmissionPolicy"), ((ADMISSION_API,), "ignores it")],

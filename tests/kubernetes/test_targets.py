@@ -39,6 +39,7 @@ async def prepared(port: KubernetesPort, target: Object) -> tuple[Object, list[F
     return await patch_fields(port.objects, target, fields), fields
 
 
+@pytest.mark.guarantee("G20")
 async def test_its_gpu_containers_get_the_shim_and_nothing_else_changes(
     port: KubernetesPort, target: Object
 ) -> None:
@@ -51,6 +52,7 @@ async def test_its_gpu_containers_get_the_shim_and_nothing_else_changes(
     assert restore(patched, fields)["spec"] == target["spec"]
 
 
+@pytest.mark.guarantee("G20")
 async def test_the_undo_leaves_what_others_wrote_meanwhile(port: KubernetesPort, target: Object) -> None:
     _, fields = await prepared(port, target)
     ref = Ref.of(target)

@@ -92,6 +92,12 @@ def moments(port: TimedPort, call: str) -> list[float]:
     return sorted(set(port.objects.times(call)))
 
 
+@pytest.mark.timer(
+    "sandbox/offbus_sandbox/responder/controller/fault_quarantine.py",
+    "sandbox/offbus_sandbox/responder/controller/fault_remediation.py",
+    "sandbox/offbus_sandbox/responder/controller/node_drainer.py",
+    "sandbox/offbus_sandbox/responder/janitor/janitor.py",
+)
 @in_virtual_time
 async def test_each_transition_waits_for_its_own_delay(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW) as port:
@@ -133,6 +139,7 @@ async def test_a_release_that_somebody_else_s_change_interrupts_is_finished(tmp_
         assert not node["metadata"].get("annotations")
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/fault_quarantine.py")
 @in_virtual_time
 async def test_events_are_taken_one_after_another_each_after_its_delay(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW) as port:
@@ -159,6 +166,7 @@ def guarded(store: Any) -> None:
     store.create(budget)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/node_drainer.py")
 @in_virtual_time
 async def test_an_eviction_that_a_budget_refuses_is_asked_for_again_after_a_pause(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW, pod("web-1", "web", "node-1")) as port:
@@ -176,6 +184,7 @@ def by(mode: str, **settings: Any) -> ResponderConfig:
     )
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/node_drainer.py")
 @in_virtual_time
 async def test_pods_are_deleted_when_their_time_after_the_quarantine_is_over(tmp_path: Path) -> None:
     config = by("DeleteAfterTimeout", delete_after_timeout_s=3600)
@@ -187,6 +196,7 @@ async def test_pods_are_deleted_when_their_time_after_the_quarantine_is_over(tmp
         assert states.at("drain-succeeded") == 5 + 3600 + config.drain_retry_s
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/node_drainer.py")
 @in_virtual_time
 async def test_a_pod_that_stays_not_ready_is_waited_for_no_longer(tmp_path: Path) -> None:
     broken = pod("web-1", "web", "node-1")
@@ -200,6 +210,7 @@ async def test_a_pod_that_stays_not_ready_is_waited_for_no_longer(tmp_path: Path
         assert states.at("drain-succeeded") == 20 + 300
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/fault_quarantine.py")
 @pytest.mark.parametrize(("second_at", "trips"), [(289, True), (301, False)])
 @in_virtual_time
 async def test_the_breaker_counts_the_cordons_of_its_window(
@@ -215,6 +226,7 @@ async def test_the_breaker_counts_the_cordons_of_its_window(
         assert (port.store.find(Ref("ConfigMap", names.BREAKER, NAMESPACE)) is not None) is trips
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/fault_quarantine.py")
 @in_virtual_time
 async def test_a_tripped_breaker_stops_every_node_even_after_it_was_reset(tmp_path: Path) -> None:
     config = SLOW.model_copy(update={"circuit_breaker": Breaker(enabled=True), "quarantine_delay_s": 0})
@@ -234,6 +246,7 @@ async def test_a_tripped_breaker_stops_every_node_even_after_it_was_reset(tmp_pa
         assert (states.seen, others.seen) == ([], [])
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/controller.py")
 @in_virtual_time
 async def test_a_node_is_looked_at_again_while_the_api_cannot_be_reached(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW) as port:
@@ -245,6 +258,7 @@ async def test_a_node_is_looked_at_again_while_the_api_cannot_be_reached(tmp_pat
         assert looks == [10 + number * controller._RETRY_S for number in range(5)]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/controller.py")
 @in_virtual_time
 async def test_a_refused_change_is_tried_again_after_a_longer_pause(tmp_path: Path) -> None:
     async with responding(tmp_path, SLOW.model_copy(update={"quarantine_delay_s": 0})) as port:

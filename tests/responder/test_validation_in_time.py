@@ -39,6 +39,7 @@ def state(port: TimedPort) -> tuple[bool, str | None]:
     return bool(node["spec"].get("unschedulable")), label
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/controller/validation.py")
 @in_virtual_time
 async def test_a_repaired_node_is_uncordoned_when_its_validation_has_succeeded(tmp_path: Path) -> None:
     async with responding(tmp_path, config()) as port:

@@ -26,6 +26,7 @@ from tests.kits.virtual_time import in_virtual_time, meanwhile
 IDLE_S = 1800.0
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/store/history.py")
 @in_virtual_time
 async def test_who_follows_hears_that_nothing_changed() -> None:
     history, heard = History(7, keep=10), []
@@ -75,11 +76,13 @@ async def idle_at(script: Callable[[Clients], Iterable[tuple[float, Callable[[],
     return anyio.current_time()
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/api/idle.py")
 @in_virtual_time
 async def test_a_sandbox_that_nobody_uses_is_idle_so_long_after_it_was_ready() -> None:
     assert await idle_at(lambda _: ()) == 100 + IDLE_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/api/idle.py")
 @in_virtual_time
 async def test_idle_time_begins_when_the_last_request_ends() -> None:
     ends = await idle_at(
@@ -118,6 +121,7 @@ def probe(**spec: Any) -> Probe:
     return Probe.of({"httpGet": {"port": 80}, **spec}, {"name": "main"}, "127.0.0.1", longest_s=0.2)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/kubelet/probe.py")
 @in_virtual_time
 async def test_a_probe_is_given_its_timeout_and_repeated_after_its_period() -> None:
     container = Healthy(since=10.0)
@@ -129,6 +133,7 @@ async def test_a_probe_is_given_its_timeout_and_repeated_after_its_period() -> N
     assert anyio.current_time() == pytest.approx(12.8)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/kubelet/probe.py")
 @in_virtual_time
 async def test_a_container_that_does_not_start_is_given_up_after_its_last_probe() -> None:
     async with httpx.AsyncClient(transport=Healthy(since=1000.0)) as client:
@@ -136,6 +141,7 @@ async def test_a_container_that_does_not_start_is_given_up_after_its_last_probe(
     assert anyio.current_time() == pytest.approx(30 * 1.2)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/kubelet/probe.py")
 @in_virtual_time
 async def test_readiness_changes_when_enough_probes_say_so() -> None:
     told: list[tuple[bool, float]] = []
@@ -154,6 +160,7 @@ async def test_readiness_changes_when_enough_probes_say_so() -> None:
 LOOP = Backoff(base_s=1, factor=2, cap_s=5, forget_after_s=20)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/restart_backoff.py")
 @in_virtual_time
 async def test_what_dies_is_started_again_after_pauses_that_double_and_are_forgotten() -> None:
     begun: list[float] = []
@@ -169,6 +176,7 @@ async def test_what_dies_is_started_again_after_pauses_that_double_and_are_forgo
     assert begun == [0, 0.5, 2, 4.5, 9, 14.5, 20, 40, 41.5, 44]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/restart_backoff.py")
 @in_virtual_time
 async def test_a_container_that_cannot_start_backs_off_and_says_so(tmp_path: Path, store: Store) -> None:
     spec = pod("p", ["no-such-program"], terminationGracePeriodSeconds=1)
@@ -212,6 +220,7 @@ def node(**spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}, "spec": spec}
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/controllers/controller.py")
 @in_virtual_time
 async def test_a_controller_tries_again_after_a_pause_and_no_longer_than_it_must(store: Store) -> None:
     store.create(node())
@@ -221,6 +230,7 @@ async def test_a_controller_tries_again_after_a_pause_and_no_longer_than_it_must
     assert refusing.tried == [RETRY_S * number for number in range(5)]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/controllers/controller.py")
 @pytest.mark.parametrize(("toleration", "gone_at"), [({"tolerationSeconds": 30}, 40), ({}, None), (None, 10)])
 @in_virtual_time
 async def test_a_taint_takes_a_pod_after_the_time_that_it_tolerates(

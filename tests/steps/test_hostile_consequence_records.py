@@ -33,6 +33,7 @@ FORGED = {
 }
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(
     ("record", "expected"),
     [({}, "nothing"), ({"cordoned": True}, "conflict"), (FORGED, "conflict")],
@@ -48,6 +49,7 @@ async def test_a_node_that_no_responder_has_marked_is_left_alone(
     assert (result, after) == (expected, before)
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_of_a_marked_nodes_taints_only_the_responders_go(tmp_path: Path) -> None:
     obj = node("node-1")
@@ -64,6 +66,7 @@ async def test_of_a_marked_nodes_taints_only_the_responders_go(tmp_path: Path) -
     assert not after["metadata"].get("annotations")
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_a_fault_that_the_agent_never_had_has_no_consequences(tmp_path: Path) -> None:
     """A real quarantine stays."""
@@ -99,6 +102,7 @@ REAL = {"codes": ["48"], "uuids": ["GPU-9"], "pcis": ["0000:99:00"]}
 RECORDED = pytest.mark.parametrize("record", [{}, {"cause": REAL}], ids=["no cause", "another GPU's"])
 
 
+@pytest.mark.guarantee("G27")
 @RECORDED
 @in_virtual_time
 async def test_a_quarantine_for_what_the_agent_never_faulted_stays(

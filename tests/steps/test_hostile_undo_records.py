@@ -96,6 +96,7 @@ def restart(*holders: Holder, **more: Any) -> RestartFaulted:
     return RestartFaulted(**{"node": "node-1", "fault": MINE, "holders": holders, **more})
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize("obj", EVERY_KIND, ids=lambda obj: obj["kind"])
 @pytest.mark.parametrize("prefix", ["", "$(OFFBUS_NODE_ROOT)"])
 @pytest.mark.parametrize("chained", ["", "/opt/a.so:/opt/b.so"])
@@ -116,6 +117,7 @@ def test_what_was_preloaded_before_may_be_restored() -> None:
     assert (made.existed, is_shim_field(made)) == (True, True)
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(
     "undo",
     [
@@ -139,6 +141,7 @@ def test_what_a_drill_records_may_be_undone(undo: Undo) -> None:
     assert undo.refusal(RUN) is None
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(
     "undo",
     [
@@ -235,6 +238,7 @@ def test_what_no_drill_records_is_refused(undo: Undo) -> None:
     assert undo.refusal(RUN)
 
 
+@pytest.mark.guarantee("G27")
 def test_every_undo_type_of_ours_says_what_it_allows() -> None:
     registry = installed()
     ours = {name: registry.undo_type(name) for name in registry.names(UNDOS)}
@@ -258,6 +262,7 @@ async def faulted(_method: str, path: str, _body: Any) -> Any:
     return ok(json.dumps({**fault, "lines": [], "processes": [{"faulted": 1}]}))
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(
     ("made", "where"), [(pod, "node-1"), (shimmed, "node-2")], ids=["no shim", "another node"]
 )
@@ -273,6 +278,7 @@ async def test_a_pod_that_no_fault_can_have_reached_is_not_restarted(
         assert port.objects.times("delete Pod") == []
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_objects_of_another_run_are_not_deleted(tmp_path: Path) -> None:
     labelled = [deployment_of("mine", RUN), deployment_of("others", "otherrun"), deployment_of("nobodys", "")]
@@ -292,6 +298,7 @@ def deployment_of(name: str, run: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_evidence_is_written_into_the_runs_folder_alone(tmp_path: Path) -> None:
     elsewhere, run_dir = tmp_path / "elsewhere", tmp_path / "run"
@@ -308,6 +315,7 @@ async def test_evidence_is_written_into_the_runs_folder_alone(tmp_path: Path) ->
         assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_evidence_is_not_written_through_a_link(tmp_path: Path) -> None:
     victim = tmp_path / "victim"

@@ -26,6 +26,7 @@ class AwayServer:
         raise Unavailable("away")
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/watch_stream.py")
 @in_virtual_time
 async def test_a_watch_of_kubernetes_goes_on_by_itself_for_a_minute_and_says_so() -> None:
     server: Any = AwayServer()
@@ -37,6 +38,7 @@ async def test_a_watch_of_kubernetes_goes_on_by_itself_for_a_minute_and_says_so(
     assert BLIND_S < given_up.value.away_s == anyio.current_time() <= BLIND_S + LONGEST_PAUSE
 
 
+@pytest.mark.timer("steps/offbus_steps/prepare/by_admission.py")
 @in_virtual_time
 async def test_a_policy_without_effect_is_given_up(tmp_path: Path) -> None:
     sample = pod("sample", "web", "node-1")

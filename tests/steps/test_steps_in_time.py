@@ -64,6 +64,7 @@ async def loaded(folder: Path, answer: Any, *, stop_at: float) -> Loaded:
         return Loaded(outputs, port.traffic.times(ASK), anyio.current_time(), len(told))
 
 
+@pytest.mark.timer("steps/offbus_steps/inference/load.py")
 @in_virtual_time
 async def test_requests_that_hang_delay_no_other(tmp_path: Path) -> None:
     done = await loaded(tmp_path, answering(lambda _: None), stop_at=60.05)
@@ -72,6 +73,7 @@ async def test_requests_that_hang_delay_no_other(tmp_path: Path) -> None:
     assert done.outputs.sent == 0, "what did not end is not counted"
 
 
+@pytest.mark.timer("steps/offbus_steps/inference/load.py")
 @in_virtual_time
 async def test_what_is_on_its_way_at_the_stop_may_end(tmp_path: Path) -> None:
     """Answers take 3 s, but for the last, which does not come."""
@@ -109,6 +111,7 @@ async def held(folder: Path, change_at: float, cordoned: str = "node-1", **where
     return anyio.current_time()
 
 
+@pytest.mark.timer("steps/offbus_steps/observe/hold.py")
 @in_virtual_time
 async def test_what_holds_is_looked_at_for_the_whole_time_and_no_longer(tmp_path: Path) -> None:
     assert await held(tmp_path, change_at=30.5) == 30
@@ -122,6 +125,7 @@ async def test_what_does_not_hold_fails_at_once(tmp_path: Path) -> None:
     assert anyio.current_time() - began == 29.5
 
 
+@pytest.mark.guarantee("G23")
 @in_virtual_time
 async def test_what_could_not_be_seen_is_not_said_to_have_held(tmp_path: Path) -> None:
     """The watch is silent, as a load balancer's dropped connection is, and nobody has noticed it yet."""
@@ -175,6 +179,7 @@ async def test_what_proves_one_node_dead_proves_nothing_of_another(tmp_path: Pat
             await one.run(VERIFY_INFERENCE, fault=BOTH, node="node-3", **ask)
 
 
+@pytest.mark.timer("steps/offbus_steps/observe/await_recovery.py")
 @in_virtual_time
 async def test_a_target_that_fails_is_asked_again_after_each_pause_until_enough_answers_are_good(
     tmp_path: Path,
@@ -185,6 +190,7 @@ async def test_a_target_that_fails_is_asked_again_after_each_pause_until_enough_
         assert port.traffic.times(ASK) == [pytest.approx(number / 2) for number in range(9)]
 
 
+@pytest.mark.timer("steps/offbus_steps/observe/await_recovery.py")
 @in_virtual_time
 async def test_a_target_that_does_not_tell_its_models_is_asked_again_after_each_pause(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, *WEB) as (one, port):
@@ -250,6 +256,7 @@ async def agent(_method: str, path: str, _body: Any) -> Any:
     return ok(json.dumps({**fault, "kernel": [{"seq": 1, "line": "Xid", "at_ns": 0}]}), 201)
 
 
+@pytest.mark.timer("steps/offbus_steps/inject/inject.py")
 @pytest.mark.parametrize(("stagger_s", "asked"), [(0, [0, 0, 0]), (7, [0, 7, 14])])
 @in_virtual_time
 async def test_faults_of_several_nodes_come_at_once_or_one_after_another(

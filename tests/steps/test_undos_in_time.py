@@ -50,6 +50,8 @@ def rolled_out(port: TimedPort) -> None:
     )
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("steps/offbus_steps/prepare/undo_fields.py")
 @in_virtual_time
 async def test_a_rollout_of_the_runs_own_workload_is_waited_for_and_no_longer(tmp_path: Path) -> None:
     assert await restored(tmp_path, {RUN_LABEL: "testrun1"}) == ("restored", OWN_ROLLOUT_S)
@@ -61,6 +63,7 @@ async def test_a_rollout_that_ends_is_waited_for_until_then(tmp_path: Path, labe
     assert await restored(tmp_path, labels, 55.0) == ("restored", 55.0)
 
 
+@pytest.mark.timer("steps/offbus_steps/prepare/undo_fields.py")
 @in_virtual_time
 async def test_a_rollout_of_somebody_elses_workload_is_waited_for_as_long_as_the_undo_may_take(
     tmp_path: Path,
@@ -84,6 +87,7 @@ async def unadmitted(
         return anyio.current_time(), result.detail
 
 
+@pytest.mark.timer("steps/offbus_steps/prepare/undo_admission.py")
 @in_virtual_time
 async def test_pods_of_the_runs_own_workload_are_waited_for_and_no_longer(tmp_path: Path) -> None:
     ended, detail = await unadmitted(tmp_path, {RUN_LABEL: "testrun1"})
@@ -99,6 +103,7 @@ async def test_pods_that_are_replaced_are_waited_for_until_then(
     assert await unadmitted(tmp_path, labels, 55.0) == (55.0, "admission removed, 1 pods replaced")
 
 
+@pytest.mark.timer("steps/offbus_steps/prepare/undo_admission.py")
 @in_virtual_time
 async def test_pods_of_somebody_elses_workload_are_waited_for_as_long_as_the_undo_may_take(
     tmp_path: Path,
@@ -108,6 +113,8 @@ async def test_pods_of_somebody_elses_workload_are_waited_for_as_long_as_the_und
     assert anyio.current_time() == 600
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("steps/offbus_steps/deploy/undo_collect.py")
 @in_virtual_time
 async def test_logs_that_do_not_come_are_left_behind(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, deployment("web", 1), pod("web-1", "web", "node-1")) as (one, _port):
@@ -248,6 +255,7 @@ def shimmed(name: str) -> Any:
     return one
 
 
+@pytest.mark.timer("steps/offbus_steps/prepare/replace_pods.py")
 @in_virtual_time
 async def test_pods_that_come_back_wrong_are_given_growing_time(tmp_path: Path) -> None:
     pods = [shimmed("a"), shimmed("b")]
@@ -264,6 +272,7 @@ async def test_pods_that_come_back_wrong_are_given_growing_time(tmp_path: Path) 
     )
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize("at", [0.0, 20.0], ids=["by admission", "by an operator, later"])
 @in_virtual_time
 async def test_fields_that_somebody_sets_again_are_not_called_restored(tmp_path: Path, at: float) -> None:

@@ -20,6 +20,7 @@ LOOKS_EVERY_S = 0.1
 DRAIN_S = 20
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/workload/relay.py")
 @in_virtual_asyncio_time
 async def test_a_worker_that_takes_no_connection_is_given_up(tmp_path: Path) -> None:
     relay = Relay(Endpoints(EndpointsFile(tmp_path / "none"), workers="w", own="f"))
@@ -52,11 +53,13 @@ async def ended_at(stop: Any) -> float:
     return anyio.current_time() - begun - 10
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/workload/serving.py")
 @in_virtual_asyncio_time
 async def test_requests_that_run_at_sigterm_have_the_drain_time_and_no_more() -> None:
     assert await ended_at(Server.stop) == pytest.approx(DRAIN_S, abs=4 * LOOKS_EVERY_S)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/workload/worker.py")
 @in_virtual_asyncio_time
 async def test_requests_that_a_cuda_error_broke_have_a_moment_to_be_told() -> None:
     engine = Engine(0.0)

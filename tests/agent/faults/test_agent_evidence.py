@@ -299,6 +299,7 @@ class TestLies:
         assert agent.post("/faults/f1/disarm", OWNER)["state"] == "disarmed"
 
 
+@pytest.mark.guarantee("G29")
 @needs_shim
 def test_a_row_that_names_a_process_of_another_pod_counts_for_neither(agents, node, programs):
     home = node.root / "pods/3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -310,6 +311,7 @@ def test_a_row_that_names_a_process_of_another_pod_counts_for_neither(agents, no
     assert f"reports pid {victim.process.pid}, which is in {home.name}" in agent.stop()[1]
 
 
+@pytest.mark.guarantee("G29")
 @pytest.mark.usefixtures("living")
 def test_what_one_pod_forges_leaves_room_for_the_others(agent, node):
     generation = agent.post("/faults", request(), expect=201)["generation"]
@@ -337,6 +339,7 @@ def test_what_one_pod_forges_is_told_in_few_lines(agents, node, planes):
     assert 0 < len(log.splitlines()) < 10
 
 
+@pytest.mark.guarantee("G29")
 @pytest.mark.usefixtures("living")
 def test_a_row_of_a_pid_namespace_that_its_pod_never_had_counts_for_nobody(agents, node):
     agent = agents.start()

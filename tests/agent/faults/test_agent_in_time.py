@@ -29,6 +29,7 @@ LEASE = LeaseRequest(run="r1", epoch=1, ttl_s=30)
 OWNER = OwnerRequest(run="r1", epoch=1)
 
 
+@pytest.mark.timer("agent/offbus_agent/lease_keeper.py")
 @in_virtual_asyncio_time
 async def test_a_lease_ends_on_the_instant_and_its_fault_leaves_the_page(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, fault):
@@ -39,6 +40,7 @@ async def test_a_lease_ends_on_the_instant_and_its_fault_leaves_the_page(node: N
         assert not ControlPage.create(node.ctl).read().slots
 
 
+@pytest.mark.timer("agent/offbus_agent/lease_keeper.py")
 @in_virtual_asyncio_time
 async def test_a_renewed_lease_ends_later(node: Node) -> None:
     async with armed(node, ttl_s=30) as (watched, _):
@@ -48,6 +50,7 @@ async def test_a_renewed_lease_ends_later(node: Node) -> None:
         assert anyio.current_time() == pytest.approx(50, abs=1e-6)
 
 
+@pytest.mark.timer("agent/offbus_agent/lease_keeper.py", "agent/offbus_agent/planes/page_plane.py")
 @in_virtual_asyncio_time
 async def test_an_agent_shows_that_it_lives_four_times_as_often_as_it_must(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):
@@ -55,6 +58,7 @@ async def test_an_agent_shows_that_it_lives_four_times_as_often_as_it_must(node:
         assert seen == [pytest.approx(number * lease_keeper._BEAT_S, abs=1e-6) for number in range(17)]
 
 
+@pytest.mark.timer("agent/offbus_agent/lease_keeper.py")
 @in_virtual_asyncio_time
 async def test_without_a_doorbell_the_page_is_looked_at_all_the_time(node: Node) -> None:
     async with armed(node, ttl_s=3600, bell=False) as (watched, _):
@@ -62,6 +66,7 @@ async def test_without_a_doorbell_the_page_is_looked_at_all_the_time(node: Node)
         assert len(watched.looks) == pytest.approx(1.0 / lease_keeper._LOOK_S, abs=1)
 
 
+@pytest.mark.timer("agent/offbus_agent/faults/collector.py")
 @in_virtual_asyncio_time
 async def test_a_process_that_rings_without_end_leaves_the_agent_its_rest(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _), anyio.create_task_group() as tasks:
@@ -84,6 +89,8 @@ async def ring(node: Node) -> None:
         os.close(events)
 
 
+@pytest.mark.guarantee("G30")
+@pytest.mark.timer("agent/offbus_agent/faults/collector.py")
 @in_virtual_asyncio_time
 async def test_an_answer_waits_a_second_for_evidence_and_no_longer(node: Node) -> None:
     async with armed(node, ttl_s=3600, answered=0) as (watched, fault):
@@ -94,6 +101,7 @@ async def test_an_answer_waits_a_second_for_evidence_and_no_longer(node: Node) -
         assert anyio.current_time() == pytest.approx(2.0)
 
 
+@pytest.mark.timer("agent/offbus_agent/lease_keeper.py")
 @in_virtual_asyncio_time
 async def test_pods_that_are_gone_are_looked_for_once_a_minute(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):
@@ -115,6 +123,7 @@ async def test_whoever_asks_for_pods_or_gpus_together_is_answered_by_few_looks(n
             assert 1 <= len(watched.looks) - before <= most
 
 
+@pytest.mark.timer("agent/offbus_agent/agent.py")
 @in_virtual_asyncio_time
 async def test_a_fault_of_the_published_guides_has_a_lease_of_its_own(node: Node) -> None:
     async with armed(node, ttl_s=30) as (watched, _):
@@ -134,6 +143,7 @@ async def test_an_agent_that_is_stopped_at_the_moment_of_a_change_stops(node: No
         assert second.cancelled()
 
 
+@pytest.mark.timer("agent/offbus_agent/faults/event_log.py", "agent/offbus_agent/http/endpoints.py")
 @pytest.mark.parametrize("wait_s", [30.0, 600.0])
 @in_virtual_asyncio_time
 async def test_a_long_poll_waits_as_long_as_it_was_asked_to_within_its_limit(
@@ -147,6 +157,7 @@ async def test_a_long_poll_waits_as_long_as_it_was_asked_to_within_its_limit(
         assert anyio.current_time() == pytest.approx(min(wait_s, LONGEST_WAIT_S), abs=1e-6)
 
 
+@pytest.mark.timer("agent/offbus_agent/faults/event_log.py")
 @in_virtual_asyncio_time
 async def test_a_long_poll_is_answered_as_soon_as_there_is_something(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):
@@ -158,6 +169,7 @@ async def test_a_long_poll_is_answered_as_soon_as_there_is_something(node: Node)
         assert anyio.current_time() == 12.5
 
 
+@pytest.mark.timer("agent/offbus_agent/program.py")
 @in_virtual_asyncio_time
 async def test_requests_that_wait_hold_the_end_of_the_agent_up_for_a_bounded_time(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):

@@ -49,6 +49,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", made], check=True)
 
 
+@pytest.mark.guarantee("G29")
 @pytest.mark.parametrize("pod", [POD, "../.."], ids=["of a pod", "of nobody"])
 def test_a_process_with_many_mappings_is_not_found_and_fills_no_memory(
     node: Node, agent: RunningAgent, folder: Path, pod: str

@@ -24,6 +24,7 @@ def test_the_folder_of_a_pod_that_is_gone_is_removed(node):
     ]  # it is young: its first process may not have started yet
 
 
+@pytest.mark.guarantee("G29")
 def test_nobody_but_its_pod_reaches_a_folder_of_events(agents, node):
     """As an agent of 0.1 left them, and as the kubelet makes a pod's: with the mode of the folder above."""
     others, own = node.events.parents[1], node.events.parent
@@ -42,6 +43,7 @@ def test_a_folder_of_events_that_leads_elsewhere_is_refused(node, tmp_path):
         NodePage.prepare(node.root)
 
 
+@pytest.mark.guarantee("G29")
 def test_links_pipes_and_devices_in_a_pods_folder_are_not_opened(agents, node):
     others = [node.events.parents[1] / f"0a1b2c3d-0000-4000-8000-00000000001{number}" for number in range(4)]
     for folder in others:

@@ -14,6 +14,7 @@ LATE_NS = 500_000_000
 """A watchdog: ten times the goal."""
 
 
+@pytest.mark.guarantee("G30")
 def test_a_flood_of_rows_makes_no_lease_end_late(node: Node, agent: RunningAgent) -> None:
     made = agent.post("/faults", request(planes=["cuda"], ttl_s=1.5), expect=201)
     with rows_flood(node, made["generation"]):
@@ -22,6 +23,7 @@ def test_a_flood_of_rows_makes_no_lease_end_late(node: Node, agent: RunningAgent
     assert agent.get("/faults/f1")["state"] == "expired"
 
 
+@pytest.mark.guarantee("G30")
 def test_a_flood_of_rows_keeps_nobody_from_renewing_and_disarming(node: Node, agent: RunningAgent) -> None:
     made = agent.post("/faults", request(planes=["cuda"], ttl_s=60), expect=201)
     calls: list[Callable[[], object]] = [

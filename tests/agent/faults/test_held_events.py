@@ -38,6 +38,7 @@ def held(file: Path) -> Iterator[None]:
             process.kill()
 
 
+@pytest.mark.guarantee("G29")
 def test_a_lease_on_a_pods_events_delays_no_request(node: Node, agent: RunningAgent) -> None:
     agent.client.timeout = WATCHDOG_S
     agent.post("/faults", request("f1", planes=["cuda"]), expect=201)
@@ -49,6 +50,7 @@ def test_a_lease_on_a_pods_events_delays_no_request(node: Node, agent: RunningAg
         agent.post("/faults/f2/recover", OWNER)
 
 
+@pytest.mark.timer("agent/offbus_agent/program.py")
 def test_a_lease_on_a_pods_events_does_not_delay_the_agents_start(node: Node, agents: Agents) -> None:
     agents.start().stop()
     with held(node.events):
@@ -68,6 +70,7 @@ def test_the_rows_of_a_recovered_fault_are_freed(node: Node, agent: RunningAgent
     assert not any(node.events.read_bytes()[HEADER:])
 
 
+@pytest.mark.guarantee("G30")
 @in_virtual_asyncio_time
 async def test_a_recovery_waits_for_no_look_that_does_not_end(node: Node) -> None:
     async with armed(node, ttl_s=3600, answered=0) as (watched, fault):
@@ -77,6 +80,7 @@ async def test_a_recovery_waits_for_no_look_that_does_not_end(node: Node) -> Non
         assert anyio.current_time() == pytest.approx(1.0)
 
 
+@pytest.mark.timer("agent/offbus_agent/faults/collector.py")
 @in_virtual_asyncio_time
 async def test_an_arming_waits_for_a_look_for_a_bounded_time(node: Node) -> None:
     wanted = FaultRequest(id="f2", run="r1", epoch=1, xid=79, gpus=[GPU1], planes=["cuda"], ttl_s=60)

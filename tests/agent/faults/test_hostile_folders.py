@@ -95,6 +95,7 @@ def test_a_folder_that_somebody_removes_meanwhile_is_no_error(folder: EventsFold
     assert not gone.exists()
 
 
+@pytest.mark.guarantee("G29")
 @in_virtual_asyncio_time
 async def test_no_folder_ends_the_keeper_of_leases(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _):

@@ -75,6 +75,7 @@ def is_closed(sock: socket.socket) -> bool:
     return True
 
 
+@pytest.mark.guarantee("G30")
 @pytest.mark.parametrize("sent", FLOODS.values(), ids=FLOODS)
 def test_nobody_is_kept_from_renewing_and_disarming(agent: RunningAgent, port: str, sent: bytes) -> None:
     agent.post("/faults", request(planes=["cuda"], ttl_s=600), expect=201)
@@ -98,6 +99,7 @@ def test_a_peer_with_many_connections_loses_them_first(port: str) -> None:
         assert other.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.guarantee("G30")
 def test_a_long_poll_with_the_token_is_not_ended_by_strangers(
     agent: RunningAgent, node: Node, port: str
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_long_poll_with_the_token_is_not_ended_by_strangers(
         assert polling.getresponse().status == 200
 
 
+@pytest.mark.timer("agent/offbus_agent/http/connections.py", "agent/offbus_agent/http/server.py")
 @pytest.mark.parametrize(
     ("sent", "within_s", "answer"),
     [
@@ -142,6 +145,7 @@ async def test_a_connection_that_sends_no_whole_request_is_closed(
         writer.close()
 
 
+@pytest.mark.timer("agent/offbus_agent/http/connections.py")
 @in_virtual_asyncio_time
 async def test_a_connection_that_sends_a_byte_now_and_then_is_closed_too(node: Node) -> None:
     async with armed(node, ttl_s=3600) as (watched, _), served(watched.agent, node):
@@ -169,6 +173,7 @@ async def without_answer(node: Node, most: int) -> AsyncIterator[None]:
             server.stop()
 
 
+@pytest.mark.timer("agent/offbus_agent/http/connections.py")
 @in_virtual_asyncio_time
 async def test_an_answer_that_does_not_come_ends_its_connection(node: Node) -> None:
     async with without_answer(node, STRANGERS):
@@ -194,6 +199,7 @@ async def test_a_server_has_as_many_strangers_as_it_wants(node: Node, most: int,
             writer.close()
 
 
+@pytest.mark.timer("agent/offbus_agent/http/listen.py")
 @in_virtual_asyncio_time
 async def test_connections_that_cannot_be_accepted_are_told_once_a_minute(
     caplog: pytest.LogCaptureFixture,

@@ -46,6 +46,7 @@ def asked_at_once(port: str, peers: Sequence[str], path: str = "/health") -> lis
         return list(pool.map(lambda peer: asked(port, peer, path), peers))
 
 
+@pytest.mark.guarantee("G30")
 @pytest.mark.parametrize("path", ["/health", "/nowhere", "/openapi.json", "/pods/x/preload"])
 def test_a_stranger_with_many_requests_is_put_off_and_nobody_else(
     node: Node, agent: RunningAgent, port: str, path: str
@@ -58,6 +59,7 @@ def test_a_stranger_with_many_requests_is_put_off_and_nobody_else(
     assert asked(port, POD, header=f"Authorization: Bearer {node.token}\r\n") == 200
 
 
+@pytest.mark.guarantee("G30")
 def test_the_probe_is_answered_whoever_asks_from_its_address(agent: RunningAgent, port: str) -> None:
     """A user of the node has the same source address as the kubelet."""
     assert 429 in asked_at_once(port, [POD] * MORE_THAN_A_STRANGER_MAY)
@@ -128,6 +130,7 @@ def flooded(port: str) -> Iterator[None]:
             program.kill()
 
 
+@pytest.mark.guarantee("G30")
 def test_a_flood_of_requests_keeps_nobody_from_renewing(agent: RunningAgent, port: str, node: Node) -> None:
     agent.post("/faults", request(planes=["cuda"], ttl_s=600), expect=201)
     with flooded(port):

@@ -52,6 +52,7 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize(("spoil", "why"), FOREIGN)
 @pytest.mark.parametrize("command", ["recover", "residue", "stop"])
 def test_a_folder_of_others_is_refused_and_left_as_it_is(
@@ -68,6 +69,7 @@ def test_a_folder_of_others_is_refused_and_left_as_it_is(
     assert contents(folder) == before
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize(("spoil", "why"), FOREIGN)
 def test_its_plan_is_shown_and_nothing_is_written(
     commands: Commands, folder: RunFolder, spoil: Callable[[RunFolder], None], why: str
@@ -85,6 +87,7 @@ def test_its_plan_is_shown_and_nothing_is_written(
     assert contents(folder) == before
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize(("spoil", "why"), FOREIGN)
 def test_trust_names_every_object_and_needs_a_yes(
     commands: Commands, folder: RunFolder, spoil: Callable[[RunFolder], None], why: str
@@ -102,6 +105,7 @@ def test_trust_names_every_object_and_needs_a_yes(
     assert commands.world() == {}
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize(("answer", "code", "world"), [("n", 2, {"f": "set", "more": "set"}), ("y", 0, {})])
 def test_trust_asks_on_a_terminal(
     commands: Commands, folder: RunFolder, answer: str, code: int, world: dict[str, str]
@@ -120,6 +124,7 @@ def test_trust_asks_on_a_terminal(
     assert "with your rights?" in said
 
 
+@pytest.mark.guarantee("G25")
 def test_what_was_confirmed_is_what_is_undone(commands: Commands, folder: RunFolder) -> None:
     """Others may write the journal while the user reads the list."""
     open_folder(folder)
@@ -144,6 +149,7 @@ def test_what_was_confirmed_is_what_is_undone(commands: Commands, folder: RunFol
     assert commands.world() == {"f": "set", "more": "set"}
 
 
+@pytest.mark.guarantee("G25")
 def test_a_run_behind_a_link_is_refused_whatever_is_trusted(
     commands: Commands, folder: RunFolder, tmp_path: Path
 ) -> None:
@@ -156,6 +162,7 @@ def test_a_run_behind_a_link_is_refused_whatever_is_trusted(
     assert commands.world() == {"f": "set", "more": "set"}
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize("name", ["journal.jsonl", "lock", "unfinished", "report.json"])
 @pytest.mark.parametrize("more", [[], ["--trust", "--yes"]], ids=["", "trusted"])
 def test_nothing_is_written_through_a_link(
@@ -172,6 +179,7 @@ def test_nothing_is_written_through_a_link(
     assert victim.read_bytes() == before
 
 
+@pytest.mark.guarantee("G25")
 def test_looking_at_a_folder_writes_nothing_through_its_lock(
     commands: Commands, folder: RunFolder, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def harmless(text: str) -> None:
     assert [one for one in text.split("\n") if one.lstrip().startswith("::") or OBEYED.search(one)] == []
 
 
+@pytest.mark.guarantee("G25")
 @pytest.mark.parametrize(
     "command",
     [

@@ -68,6 +68,7 @@ def written(folder: Path, kubeconfig: str, inputs: str = "") -> Path:
     return path
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("login", ["exec", "tokenFile"])
 def test_the_kubeconfig_that_a_scenario_names_is_not_read(
@@ -87,6 +88,7 @@ def test_the_kubeconfig_that_a_scenario_names_is_not_read(
     assert not was_asked(server)
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_nor_the_one_that_its_input_names(
     offbus: Offbus, tmp_path: Path, kubeconfigs: dict[str, Path], command: str

@@ -17,6 +17,7 @@ from offbus.journal.lock import FileLock, HeldElsewhere, Holder, boot_id, holder
 from tests.kits.cli.left_runs import LONG, ended, killed
 
 
+@pytest.mark.guarantee("G9")
 def test_stop_ends_a_run_as_an_interrupt_does(commands, started):
     runner = started("run", commands.scenario())
     assert commands.world() == {"f": "set", "more": "set"}
@@ -29,6 +30,7 @@ def test_stop_ends_a_run_as_an_interrupt_does(commands, started):
     assert (again.returncode, "has already ended" in again.stdout) == (0, True)
 
 
+@pytest.mark.guarantee("G9")
 def test_stop_after_an_interrupt_is_no_second_one(commands, started):
     runner = started("run", commands.scenario())
     runner.send_signal(signal.SIGINT)
@@ -59,6 +61,7 @@ def test_stop_says_that_a_run_is_suspended(commands, started):
     assert runner.returncode == 130
 
 
+@pytest.mark.guarantee("G17")
 def test_stop_never_hits_another_process(commands, started):
     """The lock names a pid that was used again: its start time differs."""
     runner = started("run", commands.scenario())
@@ -132,6 +135,7 @@ def test_wrong_use_of_residue(commands, arguments, word):
     assert word in done.stderr
 
 
+@pytest.mark.guarantee("G18")
 def test_the_next_run_in_the_environment_is_refused_and_others_are_warned(commands, started):
     folder = killed(commands, started("run", commands.scenario()))
     refused = commands.call("run", commands.scenario(seconds=0))
@@ -145,6 +149,7 @@ def test_the_next_run_in_the_environment_is_refused_and_others_are_warned(comman
     ]
 
 
+@pytest.mark.guarantee("G18")
 def test_a_damaged_head_does_not_hide_a_leftover_run(commands, started):
     folder = killed(commands, started("run", commands.scenario()))
     raw = folder.journal.read_bytes()
@@ -193,6 +198,7 @@ def test_a_copy_of_a_run_is_recovered_elsewhere(commands, started, tmp_path):
     assert commands.call("recover", copy).returncode == 0
 
 
+@pytest.mark.guarantee("G17")
 def test_a_run_and_a_recovery_of_its_environment_exclude_each_other(commands, started):
     runner = started("run", commands.scenario())
     refused = commands.call("recover")
@@ -207,6 +213,7 @@ HOLD = "import sys, time; from pathlib import Path; from offbus.journal.lock imp
 HOLD += "FileLock(Path(sys.argv[1]), 'it').acquire(); print('held', flush=True); time.sleep(600)"
 
 
+@pytest.mark.guarantee("G17")
 def test_a_lock_says_who_holds_it_and_dies_with_its_holder(tmp_path):
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE) as holder:

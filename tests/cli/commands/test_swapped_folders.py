@@ -123,6 +123,7 @@ def a_parent(path: Path, other: Path) -> Path:
 SWAPS = pytest.mark.parametrize("swap", [a_link, a_folder, a_parent])
 
 
+@pytest.mark.guarantee("G25")
 @SWAPS
 def test_a_recovery_writes_nothing_into_what_replaced_its_folder(
     commands: Commands, folder: RunFolder, victim: RunFolder, swap: Callable[[Path, Path], Path]
@@ -140,6 +141,7 @@ def test_a_recovery_writes_nothing_into_what_replaced_its_folder(
     assert f"{folder.path} leads elsewhere by now" in said[0]
 
 
+@pytest.mark.guarantee("G25")
 @SWAPS
 def test_a_runner_writes_nothing_into_what_replaced_its_folder(
     commands: Commands, started: Started, shared: Path, swap: Callable[[Path, Path], Path]
@@ -177,6 +179,7 @@ SHARED = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.guarantee("G25")
 @SHARED
 @pytest.mark.parametrize("command", ["recover", "residue", "stop"])
 def test_a_folder_that_others_can_replace_is_refused(

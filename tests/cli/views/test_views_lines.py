@@ -82,6 +82,7 @@ def test_a_failed_drill_says_why_and_how_to_fix_it(tmp_path: Path) -> None:
     assert closing[-1] == f"report: {drill.folder.report}"
 
 
+@pytest.mark.timer("engine/offbus/cli/views/lines.py")
 def test_a_waiting_step_has_a_heartbeat_every_ten_seconds(tmp_path: Path) -> None:
     """However often the clock ticks, a step that waits speaks at most every 10 s, and says what it waits for."""
     drill = Drill(tmp_path)

@@ -22,6 +22,7 @@ def flipped(line: bytes, at: int) -> bytes:
     return line[:at] + bytes([line[at] ^ 0x20]) + line[at + 1 :]
 
 
+@pytest.mark.guarantee("G14")
 @pytest.mark.parametrize("place", [10, -5, -1], ids=["in its middle", "in its checksum", "in its line end"])
 def test_any_damaged_line_leaves_the_world_as_before_or_says_what_may_be_left(killed, place):
     played, folder, lines = killed
@@ -44,6 +45,7 @@ def test_any_damaged_line_leaves_the_world_as_before_or_says_what_may_be_left(ki
         assert fold(read_journal(folder.journal).events) == report
 
 
+@pytest.mark.guarantee("G14")
 def test_a_lost_record_is_resolved_when_the_environment_is_as_before(killed):
     played, folder, lines = killed
     number = next(n for n, line in enumerate(lines) if b'"describe":"restore one"' in line)
@@ -57,6 +59,7 @@ def test_a_lost_record_is_resolved_when_the_environment_is_as_before(killed):
     assert not folder.unfinished.exists()
 
 
+@pytest.mark.guarantee("G14")
 def test_without_where_it_acted_every_undo_is_residue_with_manual_steps(killed):
     _played, folder, lines = killed
     kept = [line for line in lines if b"environment_opened" not in line]
@@ -66,6 +69,7 @@ def test_without_where_it_acted_every_undo_is_residue_with_manual_steps(killed):
     assert all("by hand" in one.fix for one in report.residue)
 
 
+@pytest.mark.guarantee("G14")
 def test_a_journal_of_nothing_but_damage_is_residue(killed):
     _played, folder, lines = killed
     folder.journal.write_bytes(b"".join(flipped(line, 8) for line in lines))
@@ -81,6 +85,7 @@ def test_a_lost_end_of_a_line_loses_neither_event(killed):
     assert [one.line for one in read.damage] == [4]
 
 
+@pytest.mark.guarantee("G14")
 def test_a_line_of_another_run_is_no_event(killed):
     _played, folder, lines = killed
     other = json.loads(lines[4])
@@ -147,6 +152,7 @@ SELF: list = []
 SELF.append(SELF)
 
 
+@pytest.mark.guarantee("G15")
 @pytest.mark.parametrize(
     "evidence",
     [
@@ -166,6 +172,7 @@ def test_whatever_is_told_becomes_a_bounded_event(evidence):
     assert decode(line)["data"]["subject"] == "n"
 
 
+@pytest.mark.guarantee("G15")
 def test_what_an_undo_needs_is_never_cut_but_refused(monkeypatch):
     monkeypatch.setattr("offbus.journal.codec.WHOLE_BYTES", 1000)
     with pytest.raises(JournalError, match="too large"):
@@ -175,6 +182,7 @@ def test_what_an_undo_needs_is_never_cut_but_refused(monkeypatch):
     assert WHOLE_BYTES > TOLD_BYTES
 
 
+@pytest.mark.guarantee("G16")
 def test_there_is_a_reader_for_every_released_version():
     assert set(READERS) == set(range(1, VERSION + 1))
 

@@ -71,12 +71,14 @@ def test_every_event_of_a_run_has_the_schema_of_its_kind(drill):
         TypeAdapter(DATA[EventKind(event["kind"])]).validate_python(event["data"], extra="forbid")
 
 
+@pytest.mark.guarantee("G12")
 def test_the_report_is_the_fold_of_the_journal(drill):
     played = drill(STEPS)
     report = played.play()
     assert fold(read_journal(played.run_folder.journal).events) == report
 
 
+@pytest.mark.guarantee("G12")
 def test_every_prefix_folds_to_a_valid_report_of_an_aborted_run(drill):
     played = drill(STEPS)
     played.play()

@@ -66,6 +66,7 @@ def test_the_process_that_holds_the_run_is_asked(folder: RunFolder) -> None:
         assert runner.wait(60) == -signal.SIGTERM
 
 
+@pytest.mark.guarantee("G17")
 def test_a_process_that_does_not_hold_the_lock_is_not_signalled(folder: RunFolder) -> None:
     """Somebody else holds it, through a descriptor that only reads, as a user may who cannot write the folder."""
     with process(SLEEPS) as bystander:

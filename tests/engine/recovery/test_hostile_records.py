@@ -34,6 +34,7 @@ def rewritten(folder: RunFolder, change: Callable[[Any], None], kind: str = "und
     folder.journal.write_bytes(b"".join(map(encode, events)))
 
 
+@pytest.mark.guarantee("G25")
 def test_titles_come_from_the_undo_types(left: tuple[Drill, RunFolder]) -> None:
     played, folder = left
     rewritten(folder, lambda event: event["data"].update(describe=LIE))
@@ -69,6 +70,7 @@ def test_a_type_that_is_not_known_is_called_by_its_number(left: tuple[Drill, Run
     assert LIE not in repr((report.residue, report.timeline, [undo.describe for undo in report.undos]))
 
 
+@pytest.mark.guarantee("G25")
 def test_a_package_is_named_as_the_records_claim_and_never_as_a_command(
     left: tuple[Drill, RunFolder],
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_run_has_the_id_of_a_run(left: tuple[Drill, RunFolder], name: str) -> 
     assert {one.why for one in journal.damage} == {"the line is no event of format 2: it names no run"}
 
 
+@pytest.mark.timer("engine/offbus/recovery/recover.py")
 @pytest.mark.parametrize("seconds", [1e300, -5.0, 1e18])
 def test_the_time_for_the_undo_is_bounded(left: tuple[Drill, RunFolder], seconds: float) -> None:
     played, folder = left
@@ -119,6 +122,7 @@ REFUSED = "the record asks for the key forbidden, which no drill records; left a
 PICKY = "{id: one, uses: set_key, with: {key: KEY, undo: picky}}"
 
 
+@pytest.mark.guarantee("G27")
 def test_what_could_not_be_undone_is_not_begun(drill: Callable[..., Drill]) -> None:
     played = drill(PICKY.replace("KEY", "forbidden"))
     report = played.play()
@@ -127,6 +131,7 @@ def test_what_could_not_be_undone_is_not_begun(drill: Callable[..., Drill]) -> N
     assert (played.world, report.residue) == ({}, [])
 
 
+@pytest.mark.guarantee("G27")
 def test_what_no_drill_records_is_left_alone(drill: Callable[..., Drill]) -> None:
     """And told, by the plan too; the other undos are played."""
     played, folder, _ = killed_run(drill)

@@ -25,6 +25,7 @@ def killed_after(played, number, lines, worlds, torn=b""):
     return folder
 
 
+@pytest.mark.guarantee("G1")
 @pytest.mark.parametrize("torn", [b"", b'{"v":1,"seq":'], ids=["clean cut", "torn last line"])
 def test_killed_after_any_event_the_world_is_as_before(drill, torn):
     played, worlds, lines = whole_run(drill)
@@ -39,6 +40,7 @@ def test_killed_after_any_event_the_world_is_as_before(drill, torn):
         shutil.rmtree(folder.path)
 
 
+@pytest.mark.guarantee("G2")
 def test_an_effect_that_was_not_begun_is_left_alone(drill):
     played, worlds, lines = whole_run(drill)
     number = next(n for n, line in enumerate(lines, 1) if b'"describe":"restore two"' in line)
@@ -47,6 +49,7 @@ def test_an_effect_that_was_not_begun_is_left_alone(drill):
     assert {undo.describe: undo.result for undo in report.undos}["restore two"] == "nothing"
 
 
+@pytest.mark.guarantee("G2")
 def test_recovering_twice_changes_nothing_more(drill):
     played, worlds, lines = whole_run(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)
@@ -56,6 +59,7 @@ def test_recovering_twice_changes_nothing_more(drill):
     assert folder.journal.stat().st_size == size
 
 
+@pytest.mark.guarantee("G2")
 def test_a_recovery_that_was_killed_itself_is_recovered(drill):
     played, worlds, lines = whole_run(drill)
     half = len(lines) // 2
@@ -72,6 +76,7 @@ def test_a_recovery_that_was_killed_itself_is_recovered(drill):
         assert (played.world, report.residue) == ({"one": "before"}, [])
 
 
+@pytest.mark.guarantee("G17")
 def test_two_recoveries_exclude_each_other(drill):
     played, worlds, lines = whole_run(drill)
     folder = killed_after(played, len(lines) // 2, lines, worlds)

@@ -48,6 +48,7 @@ def played_in_child(tmp_path, on_event, limit=None):
     return done.stdout
 
 
+@pytest.mark.guarantee("G13")
 @pytest.mark.parametrize("limit", [1200, 2000, 2800, 3600, 4400, 5200])
 def test_a_disk_that_fills_in_the_middle_undoes_and_says_so(tmp_path, limit):
     """RLIMIT_FSIZE makes write(2) fail with EFBIG after a part of the line, as a full disk does."""
@@ -56,6 +57,7 @@ def test_a_disk_that_fills_in_the_middle_undoes_and_says_so(tmp_path, limit):
     assert "cannot be written" in said
 
 
+@pytest.mark.guarantee("G13")
 def test_an_fsync_error_refuses_the_effect_and_undoes(tmp_path):
     """The journal becomes a pipe: it can be written, and fsync(2) fails with EINVAL."""
     swap = (
@@ -67,6 +69,7 @@ def test_an_fsync_error_refuses_the_effect_and_undoes(tmp_path):
     assert "cannot be written" in said
 
 
+@pytest.mark.guarantee("G13")
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_undoes_and_says_so(tmp_path):
     """ENOSPC, for real: a tmpfs of a few pages in a mount namespace of its own."""
@@ -90,6 +93,7 @@ def test_a_full_disk_undoes_and_says_so(tmp_path):
     assert "No space left" in done.stdout
 
 
+@pytest.mark.guarantee("G13")
 def test_a_recovery_on_a_full_disk_undoes_and_says_so(killed):
     played, folder, _lines = killed
     size = folder.journal.stat().st_size

@@ -44,6 +44,7 @@ def test_what_runs_a_later_step_and_is_missing_is_found_before_anything_is_touch
     assert played.run_folder.journal.read_bytes() == b""
 
 
+@pytest.mark.guarantee("G6")
 def test_steps_without_needs_run_at_the_same_time_and_joins_wait_for_all(drill):
     played = drill(
         f"""{FAULT}
@@ -69,6 +70,8 @@ def test_a_background_step_satisfies_needs_when_ready_and_is_stopped_after_the_l
     assert ready < started(played, "after") < ended(played, "after") < ended(played, "beside")
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/scheduler.py")
 def test_a_background_step_that_does_not_stop_in_time_is_timed_out(drill):
     report = drill(f"{{id: beside, uses: watch, background: true, with: {{linger: 3600}}}}\n{FAULT}").play()
     assert outcomes(report)["beside"] == "timed_out"
@@ -76,6 +79,7 @@ def test_a_background_step_that_does_not_stop_in_time_is_timed_out(drill):
     assert report.duration_s == pytest.approx(10, abs=0.1)
 
 
+@pytest.mark.guarantee("G7")
 @pytest.mark.parametrize(
     ("kind", "outcome", "exit_code"),
     [
@@ -119,6 +123,7 @@ def test_what_runs_is_cancelled_when_another_step_fails(drill):
     assert report.duration_s < 2
 
 
+@pytest.mark.guarantee("G7")
 def test_keep_going_confines_a_failure_to_the_descendants(drill):
     report = drill(
         f"""{FAULT}
@@ -130,6 +135,7 @@ def test_keep_going_confines_a_failure_to_the_descendants(drill):
     assert report.exit == Exit.FAILED
 
 
+@pytest.mark.timer("engine/offbus/runner/scheduler.py")
 @pytest.mark.parametrize(
     ("uses", "settings", "exit_code"),
     [("wait", "seconds: 99", Exit.FAILED), ("set_key", "key: k, seconds: 99", Exit.COULD_NOT_RUN)],
@@ -144,6 +150,7 @@ def test_timeouts(drill, uses, settings, exit_code):
     assert played.world == {}
 
 
+@pytest.mark.guarantee("G5")
 def test_a_retry_undoes_the_failed_attempt_first(drill):
     played = drill(
         f"""{FAULT}
@@ -156,6 +163,8 @@ def test_a_retry_undoes_the_failed_attempt_first(drill):
     assert played.world == {}
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/scheduler.py")
 def test_the_timeout_of_a_step_covers_all_attempts(drill):
     report = drill(
         "{id: again, uses: set_key, timeout: 5s, retry: {attempts: 99, backoff: 1s}, with: {key: k, fail: retry}}"
@@ -164,6 +173,8 @@ def test_the_timeout_of_a_step_covers_all_attempts(drill):
     assert report.duration_s == pytest.approx(5, abs=0.1)
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/step_runner.py")
 def test_the_pause_before_a_retry_doubles_and_is_as_long_as_the_error_asks(drill):
     """The step asks for 2 s each time."""
     played = drill(
@@ -216,6 +227,8 @@ def test_always_steps_run_after_a_failure_and_before_the_undo(drill):
     assert ended(played, "bad") < ended(played, "collect") < undone
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/session.py")
 def test_the_run_times_out_and_undoes(drill):
     played = drill(f"{FAULT}\n{{id: slow, uses: wait, with: {{seconds: 99}}}}", head="timeout: 30s")
     report = played.play()

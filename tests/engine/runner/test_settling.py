@@ -23,6 +23,8 @@ def during(phase):
     return interrupt
 
 
+@pytest.mark.guarantee("G31")
+@pytest.mark.timer("engine/offbus/runner/settling.py")
 def test_what_may_still_be_touched_is_watched_for_its_time(drill):
     one, report = played(drill, "settled", FAULT)
     (settled,) = report.settling
@@ -38,6 +40,8 @@ def test_what_may_still_be_touched_is_watched_for_its_time(drill):
     ]
 
 
+@pytest.mark.guarantee("G31")
+@pytest.mark.timer("engine/offbus/runner/settling.py")
 def test_what_shows_again_is_undone_once_more_and_watched_anew(drill):
     one, report = played(drill, "unsettled", FAULT)
     (settled,) = report.settling
@@ -48,6 +52,7 @@ def test_what_shows_again_is_undone_once_more_and_watched_anew(drill):
     assert (report.exit, one.world) == (Exit.PASSED, {})
 
 
+@pytest.mark.timer("engine/offbus/runner/settling.py")
 def test_what_never_rests_is_undone_a_last_time(drill):
     one, report = played(drill, "restless", FAULT)
     (settled,) = report.settling

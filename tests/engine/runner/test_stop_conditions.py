@@ -25,6 +25,8 @@ STOP = 'stop_when: [{{expr: "metrics.level < 0.5", for: {hold}}}]'
 LEVELS = "{{id: measure, uses: measure, with: {{levels: {levels}, every: 10}}}}"
 
 
+@pytest.mark.guarantee("G9")
+@pytest.mark.timer("engine/offbus/runner/stop_conditions.py")
 @pytest.mark.parametrize(
     ("levels", "hold", "stops_at"),
     [

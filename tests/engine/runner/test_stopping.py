@@ -38,6 +38,8 @@ def signal_at(step, *names):
     return interrupt
 
 
+@pytest.mark.guarantee("G9")
+@pytest.mark.timer("engine/offbus/runner/disarm_on_stop.py")
 def test_faults_are_disarmed_though_a_step_does_not_end(drill):
     """The step shields itself for a minute; the fault is off after a quarter of a second, and is looked at again."""
     played = drill(
@@ -53,6 +55,7 @@ def test_faults_are_disarmed_though_a_step_does_not_end(drill):
     assert (report.exit, played.world) == (Exit.INTERRUPTED, {})
 
 
+@pytest.mark.guarantee("G5")
 def test_a_fault_of_the_step_that_does_not_end_is_disarmed_again(drill):
     """Its request was under way when it was disarmed, so that it took effect afterwards."""
 
@@ -103,6 +106,7 @@ def test_faults_are_disarmed_at_once_when_the_steps_end(drill):
     assert seconds(first(played, "undo_started")) == seconds(first(played, "stopped"))
 
 
+@pytest.mark.guarantee("G9")
 def test_nothing_more_is_changed_after_a_stop(drill):
     """A step that swallows its cancellation is refused its next effect."""
     played = drill(
@@ -113,6 +117,7 @@ def test_nothing_more_is_changed_after_a_stop(drill):
     assert not any(e["kind"] == "undo_recorded" for e in played.events)
 
 
+@pytest.mark.guarantee("G9")
 def test_a_second_signal_of_another_kind_changes_nothing(drill):
     played = drill(
         f"{FAULT}\n{{id: slow, uses: wait, with: {{seconds: 99}}}}",
@@ -122,6 +127,7 @@ def test_a_second_signal_of_another_kind_changes_nothing(drill):
     assert [reason for reason in report.reasons if "interrupted" in reason] == ["interrupted by SIGINT"]
 
 
+@pytest.mark.guarantee("G10")
 def test_a_signal_after_a_guard_decides_the_exit_code(drill):
     def interrupt(session, event):
         if event["kind"] == "stopped" and event["data"]["cause"] == "guard":
@@ -132,6 +138,7 @@ def test_a_signal_after_a_guard_decides_the_exit_code(drill):
     assert "too many" in report.reasons[0]
 
 
+@pytest.mark.guarantee("G11")
 @pytest.mark.parametrize("wrapped", [False, True], ids=["", "wrapped in another environment"])
 def test_a_lost_lease_is_noticed_before_the_next_effect(drill, monkeypatch, wrapped):
     """The runner was suspended: its environment finds out when it is asked whether it may change anything."""
@@ -156,6 +163,8 @@ def test_a_lost_lease_is_noticed_before_the_next_effect(drill, monkeypatch, wrap
     assert len(report.undos) == 1
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/disarm_on_stop.py")
 def test_always_steps_leave_half_of_the_budget_to_the_undo(drill):
     played = drill(
         f"""{FAULT}
@@ -168,6 +177,7 @@ def test_always_steps_leave_half_of_the_budget_to_the_undo(drill):
     assert played.world == {}
 
 
+@pytest.mark.guarantee("G7")
 def test_a_failing_always_step_keeps_no_other_from_running(drill):
     report = drill(
         f"""{FAULT}
@@ -178,6 +188,7 @@ def test_a_failing_always_step_keeps_no_other_from_running(drill):
     assert outcomes(report) == {"fault": "passed", "bad": "failed", "collect": "passed", "after": "passed"}
 
 
+@pytest.mark.guarantee("G6")
 def test_a_step_after_an_always_step_waits_for_what_that_needs(drill):
     played = drill(
         f"""{FAULT}
@@ -191,11 +202,14 @@ def test_a_step_after_an_always_step_waits_for_what_that_needs(drill):
     assert starts["collect"] >= 10
 
 
+@pytest.mark.timer("engine/offbus/runner/scheduler.py")
 def test_a_background_step_alone_has_its_grace_and_no_more(drill):
     report = drill("{id: beside, uses: watch, background: true, timeout: 1h, with: {linger: 3600}}").play()
     assert report.duration_s == pytest.approx(GRACE.total_seconds(), abs=0.1)
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/undo_registry.py", "engine/offbus/runner/undo_runner.py")
 def test_undos_that_hang_have_their_bound_retries_and_the_least_when_the_budget_is_spent(drill):
     steps = "\n".join(f"{{id: s{n}, uses: set_key, with: {{key: k{n}, undo: hang}}}}" for n in range(4))
     played = drill(f"{steps}\n{FAULT}", head="undo_timeout: 20s")
@@ -210,6 +224,8 @@ def test_undos_that_hang_have_their_bound_retries_and_the_least_when_the_budget_
     assert between == pytest.approx(BACKOFF.total_seconds(), abs=0.01)
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/run_end.py")
 def test_an_environment_that_does_not_close_is_given_up(drill, monkeypatch):
     async def never(_self, *, finished):
         await anyio.sleep_forever()
@@ -220,6 +236,8 @@ def test_an_environment_that_does_not_close_is_given_up(drill, monkeypatch):
     assert report.exit == Exit.RESIDUE
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/session.py")
 def test_opening_is_inside_the_timeout(drill, monkeypatch):
     async def never(_self):
         await anyio.sleep_forever()
@@ -249,12 +267,15 @@ async def says_nothing(_self):
     await anyio.sleep_forever()
 
 
+@pytest.mark.guarantee("G23")
 def test_an_observation_that_ran_out_of_time_seeing_is_the_worlds_failure(drill):
     report = drill(f"{FAULT}\n{TIMES_OUT}").play()
     assert outcomes(report)["seen"] == "timed_out"
     assert report.exit == Exit.FAILED
 
 
+@pytest.mark.guarantee("G23")
+@pytest.mark.timer("engine/offbus/runner/step_runner.py")
 @pytest.mark.parametrize(
     ("missed_changes", "told"),
     [
@@ -271,6 +292,7 @@ def test_an_observation_that_ran_out_of_time_blind_is_an_error(drill, monkeypatc
     assert (report.exit, report.verdict) == (Exit.COULD_NOT_RUN, "errored")
 
 
+@pytest.mark.timer("engine/offbus/runner/step_runner.py")
 def test_a_signal_ends_the_look_at_what_was_seen(drill, monkeypatch):
     """Whoever interrupts does not wait for an environment that does not answer."""
 

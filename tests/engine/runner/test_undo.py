@@ -19,6 +19,7 @@ def undo_order(drill):
     return [e["data"]["undo"] for e in drill.events if e["kind"] == "undo_started"]
 
 
+@pytest.mark.guarantee("G4")
 def test_all_disarms_go_first_then_the_rest_in_reverse(drill):
     played = drill(
         f"""{FAULT}
@@ -33,6 +34,7 @@ def test_all_disarms_go_first_then_the_rest_in_reverse(drill):
     assert not played.run_folder.unfinished.exists()
 
 
+@pytest.mark.guarantee("G1")
 def test_undo_is_journaled_before_its_effect(drill):
     seen = {}
 
@@ -45,6 +47,7 @@ def test_undo_is_journaled_before_its_effect(drill):
     assert seen == {"restore f": {}}
 
 
+@pytest.mark.guarantee("G4")
 def test_a_failing_undo_does_not_keep_the_others_from_being_played(drill):
     played = drill(
         f"""{FAULT}
@@ -61,6 +64,8 @@ def test_a_failing_undo_does_not_keep_the_others_from_being_played(drill):
     assert played.run_folder.unfinished.exists()
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("engine/offbus/runner/undo_runner.py")
 def test_an_undo_that_fails_is_tried_again_after_a_pause_that_doubles(drill):
     played = drill(f"{FAULT}\n{{id: bad, uses: set_key, with: {{key: left, undo: explode}}}}")
     played.play()
@@ -75,6 +80,8 @@ def test_an_undo_that_fails_is_tried_again_after_a_pause_that_doubles(drill):
     assert [after - before for before, after in pairwise(tries)] == pytest.approx([0.25, 0.5], abs=0.01)
 
 
+@pytest.mark.guarantee("G4")
+@pytest.mark.timer("engine/offbus/runner/undo_runner.py")
 def test_an_undo_that_hangs_is_bounded(drill):
     played = drill(f"{FAULT}\n{{id: bad, uses: set_key, with: {{key: left, undo: hang}}}}")
     report = played.play()
@@ -83,6 +90,7 @@ def test_an_undo_that_hangs_is_bounded(drill):
     assert report.undos[0].result == "restored"
 
 
+@pytest.mark.guarantee("G3")
 def test_an_external_change_to_our_field_is_a_conflict_and_left_alone(drill):
     def meddle(_session, event):
         if event["kind"] == "step_ended":
@@ -95,6 +103,7 @@ def test_an_external_change_to_our_field_is_a_conflict_and_left_alone(drill):
     assert report.exit == Exit.RESIDUE
 
 
+@pytest.mark.guarantee("G3")
 def test_what_was_there_before_is_restored_not_removed(drill):
     played = drill(FAULT)
     played.prepare(f="precious")
@@ -110,6 +119,7 @@ def test_an_unregistered_undo_type_refuses_the_effect(drill):
     assert not any(e["kind"] == "undo_started" for e in played.events)
 
 
+@pytest.mark.guarantee("G5")
 def test_cleanup_undoes_now_and_stops_background_steps(drill):
     played = drill(
         f"""{FAULT}
@@ -182,6 +192,7 @@ def test_a_guard_that_refuses_at_the_start_is_exit_3(drill):
     assert outcomes(report) == {"fault": "pending"}
 
 
+@pytest.mark.guarantee("G1")
 @pytest.mark.parametrize(
     ("breaks", "exit_code", "said"),
     [
@@ -211,6 +222,7 @@ def test_a_stop_while_the_environment_opens_is_residue_unless_it_looked(drill):
     assert [one.item for one in report.residue] == ["environment"]
 
 
+@pytest.mark.guarantee("G13")
 def test_a_journal_on_a_full_disk_refuses_the_effect_and_says_so(drill):
     """From its first event on, or from any later one."""
     from offbus.errors import JournalError

@@ -137,6 +137,7 @@ def records(namespace: str, victim: Ref, name: str = "", run: str = RUN, **opene
     return config_map(name or records_name(RUN), namespace, {RECORDS_LABEL: RUN}, **data)
 
 
+@pytest.mark.guarantee("G28")
 async def test_what_an_editor_writes_is_read_by_no_reaper(
     editor: KubernetesPort, port: KubernetesPort, reaper: Process, drills: str, namespace: str, victim: Ref
 ) -> None:
@@ -155,6 +156,7 @@ async def test_what_an_editor_writes_is_read_by_no_reaper(
     assert (await port.objects.get(Ref("Lease", LEASE, drills)))["spec"]["holderIdentity"].startswith(RUN)
 
 
+@pytest.mark.guarantee("G28")
 async def test_an_editor_writes_nothing_where_the_reaper_reads(
     editor: KubernetesPort, port: KubernetesPort, namespace: str, victim: Ref
 ) -> None:
@@ -174,6 +176,7 @@ async def test_an_editor_writes_nothing_where_the_reaper_reads(
             await act()
 
 
+@pytest.mark.guarantee("G28")
 @pytest.mark.parametrize(
     ("spoil", "word"),
     [
@@ -207,6 +210,7 @@ async def test_records_that_no_runner_writes_are_refused(
     assert (await port.objects.get(victim))["metadata"]["labels"] == {RUN_LABEL: RUN}
 
 
+@pytest.mark.guarantee("G28")
 async def test_hostile_records_reach_no_further_than_the_reapers_bindings(
     port: KubernetesPort, reaper: Process, namespace: str, drills: str, victim: Ref
 ) -> None:

@@ -60,6 +60,7 @@ async def report_of(port: KubernetesPort, drill: Drill, run: str, process: Proce
     return (await seen(port, Ref("ConfigMap", report_name(run), drill.namespace), process))["data"]
 
 
+@pytest.mark.guarantee("G19")
 async def test_a_run_whose_runner_was_killed_is_finished(drill: Drill, port: KubernetesPort) -> None:
     runner, run = await in_the_middle(drill, port)
     reaper = drill.reaper()
@@ -93,6 +94,7 @@ async def test_the_reaper_s_own_rights_are_enough(
     await nothing_left(port, drill, run)
 
 
+@pytest.mark.guarantee("G19")
 async def test_a_run_whose_runner_lives_is_left_alone(drill: Drill, port: KubernetesPort) -> None:
     runner, run = await in_the_middle(drill, port)
     reaper = drill.reaper()
@@ -111,6 +113,7 @@ async def test_a_run_whose_runner_lives_is_left_alone(drill: Drill, port: Kubern
     assert [one["event"] for one in reaper.logged] == ["watching"]
 
 
+@pytest.mark.guarantee("G19")
 async def test_of_two_reapers_one_finishes(drill: Drill, port: KubernetesPort) -> None:
     runner, run = await in_the_middle(drill, port)
     reapers = [drill.reaper("a"), drill.reaper("b")]
@@ -125,6 +128,7 @@ async def test_of_two_reapers_one_finishes(drill: Drill, port: KubernetesPort) -
     assert len(finished) == 1
 
 
+@pytest.mark.guarantee("G19")
 async def test_a_reaper_that_is_killed_in_the_middle_is_finished_by_the_next(
     drill: Drill, port: KubernetesPort
 ) -> None:
@@ -145,6 +149,7 @@ async def test_a_reaper_that_is_killed_in_the_middle_is_finished_by_the_next(
     assert [one["data"]["epoch"] for one in adopted] == [2, 3]
 
 
+@pytest.mark.guarantee("G19")
 async def test_what_cannot_be_undone_is_told_and_tried_again(drill: Drill, port: KubernetesPort) -> None:
     drill.undo_timeout = "3s"
     runner, run = await in_the_middle(drill, port)
@@ -162,6 +167,7 @@ async def test_what_cannot_be_undone_is_told_and_tried_again(drill: Drill, port:
     await nothing_left(port, drill, run)
 
 
+@pytest.mark.guarantee("G19")
 async def test_a_runner_that_comes_back_changes_nothing(drill: Drill, port: KubernetesPort) -> None:
     """Also not what another run, which has the cluster by then, relies on."""
     runner, run = await in_the_middle(drill, port)
@@ -187,6 +193,7 @@ async def test_a_lease_whose_owner_recorded_nothing_is_freed(drill: Drill, port:
     assert [one["event"] for one in reaper.logged] == ["watching", "lease expired", "freed", "ends"]
 
 
+@pytest.mark.guarantee("G19")
 async def test_recover_finishes_a_run_of_another_machine(drill: Drill, port: KubernetesPort) -> None:
     runner, run = await in_the_middle(drill, port)
     planned = drill.recover("--plan")

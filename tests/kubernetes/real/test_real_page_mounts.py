@@ -38,6 +38,7 @@ def hostile_pod(namespace: str) -> dict[str, Any]:
     return Loading().loaded({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
 
 
+@pytest.mark.guarantee("G29")
 @pytest.mark.timeout(300)
 async def test_root_in_a_pod_changes_nothing_but_its_own_reports(
     paths: ClusterPaths, port: KubernetesPort, namespace: str, tmp_path: Path

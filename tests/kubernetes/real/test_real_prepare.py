@@ -67,6 +67,7 @@ async def said(one: Bench, target: Target) -> dict[str, str]:
     return {pod.ref.name: (await one.objects.logs(pod.ref)).strip() for pod in pods}
 
 
+@pytest.mark.guarantee("G20")
 @pytest.mark.timeout(400)
 async def test_a_patch_is_put_back_and_said_so_and_admission_passes(
     paths: ClusterPaths, port: KubernetesPort, namespace: str, tmp_path: Path

@@ -58,6 +58,7 @@ async def test_a_dropped_watch_is_silent_and_goes_on_where_it_stopped(
     assert [one["metadata"]["name"] for one in (before, missed)] == ["before", "in-silence"]
 
 
+@pytest.mark.guarantee("G23")
 @pytest.mark.usefixtures("_soon")
 async def test_a_quiet_watch_is_not_silent(
     through: tuple[SilentRelay, KubernetesPort], port: KubernetesPort, namespace: str
@@ -97,6 +98,7 @@ async def changed(events: AsyncGenerator[WatchEvent, None]) -> Object:
     raise AssertionError("a watch ended by itself")
 
 
+@pytest.mark.guarantee("G23")
 async def test_a_drill_says_what_it_could_not_see(
     through: tuple[SilentRelay, KubernetesPort], port: KubernetesPort, tmp_path: Path
 ) -> None:
@@ -116,6 +118,7 @@ async def test_a_drill_says_what_it_could_not_see(
         await port.objects.delete(Ref("Node", NODE))
 
 
+@pytest.mark.guarantee("G23")
 @pytest.mark.usefixtures("_soon")
 async def test_what_happened_in_silence_is_seen_afterwards(
     through: tuple[SilentRelay, KubernetesPort], port: KubernetesPort, tmp_path: Path

@@ -28,6 +28,7 @@ async def configurations(one: Bench) -> list[Object]:
     return list((await one.objects.list(WEBHOOK)).items)
 
 
+@pytest.mark.guarantee("G20")
 @pytest.mark.parametrize("flags", [(), (ADMISSION_API,)], ids=["not served", "policies do nothing"])
 async def test_without_policies_the_webhook_loads_the_shim_and_is_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
@@ -57,6 +58,7 @@ async def test_without_policies_the_webhook_loads_the_shim_and_is_undone(
             assert (await one.undo(undo)).result == "nothing"
 
 
+@pytest.mark.guarantee("G20")
 async def test_the_webhook_changes_what_the_policy_changes(tmp_path: Path) -> None:
     async with webhook_world(tmp_path, (ADMISSION_GATE, ADMISSION_API)) as world:
         await world.start()
@@ -144,6 +146,7 @@ async def until_unchanged(world: WebhookWorld, target: Target, plain: list[dict[
             await anyio.sleep(0.1)
 
 
+@pytest.mark.guarantee("G21")
 async def test_a_webhook_that_is_down_is_said_and_keeps_no_pod_from_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +193,7 @@ async def until_pods(one: Bench, target: Target, number: int) -> None:
         )
 
 
+@pytest.mark.guarantee("G21")
 async def test_a_webhook_that_dies_in_the_middle_fails_the_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

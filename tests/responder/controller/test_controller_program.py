@@ -238,6 +238,7 @@ async def test_a_tripped_breaker_leaves_the_node_cordoned_until_a_restart(cluste
     await cluster.until(other, is_released)
 
 
+@pytest.mark.guarantee("G31")
 async def test_marks_that_are_removed_by_hand_come_back_and_the_node_is_rebooted(cluster: Cluster) -> None:
     """What a drill that tidied up by hand did: half a minute later NVSentinel rebooted the healthy node."""
     victim = await cluster.pod("victim", "node-1")

@@ -31,6 +31,7 @@ FATAL = fault("79")
 BACK_OFF = [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/watch.py")
 @in_virtual_time
 async def test_a_watch_that_breaks_is_begun_again_after_pauses_that_double(tmp_path: Path) -> None:
     port = TimedPort(tmp_path)
@@ -61,6 +62,7 @@ def pauses_of(times: Iterable[float]) -> list[float]:
     return [after - before for before, after in pairwise(times)]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/detector/publisher.py")
 @in_virtual_time
 async def test_a_health_event_is_written_again_and_again_until_the_api_is_reached(tmp_path: Path) -> None:
     port = TimedPort(tmp_path)
@@ -98,6 +100,7 @@ async def repairing(folder: Path, delay_s: float) -> AsyncIterator[TimedPort]:
     port.store.close()
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/janitor/janitor.py")
 @in_virtual_time
 async def test_a_repair_that_cannot_be_told_is_tried_again_after_a_pause(tmp_path: Path) -> None:
     async with repairing(tmp_path, 46.5) as port:
@@ -109,6 +112,7 @@ async def test_a_repair_that_cannot_be_told_is_tried_again_after_a_pause(tmp_pat
         assert done["status"] == "True"
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/janitor/janitor.py")
 @in_virtual_time
 async def test_a_cluster_that_does_not_serve_maintenance_yet_is_asked_again_after_a_pause(
     tmp_path: Path,
@@ -146,6 +150,7 @@ async def follow_log(detector: Detector, *, task_status: TaskStatus[None]) -> No
     await detector.run(task_status.started)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/detector/detector.py")
 @pytest.mark.parametrize(("poll_s", "told_at"), [(15, 38), (0, 28)], ids=["polled", "by-events"])
 @in_virtual_time
 async def test_a_line_is_told_after_the_delay_from_when_it_was_seen(
@@ -158,6 +163,7 @@ async def test_a_line_is_told_after_the_delay_from_when_it_was_seen(
         assert port.objects.times("create Event") == [told_at]
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/responder/detector/detector.py")
 @in_virtual_time
 async def test_a_repeat_within_the_window_is_no_news(tmp_path: Path) -> None:
     async with detecting(tmp_path, detect_delay_s=0, dedup_window_s=180) as (port, line):

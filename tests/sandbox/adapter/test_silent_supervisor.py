@@ -39,6 +39,8 @@ async def watched(path: Path, answer: bytes) -> float:
     raise AssertionError("it said something")
 
 
+@pytest.mark.guarantee("G23")
+@pytest.mark.timer("sandbox/offbus_sandbox/adapter/objects.py")
 @in_virtual_asyncio_time
 async def test_a_watch_through_which_nothing_comes_is_silent(tmp_path: Path) -> None:
     with pytest.raises(Silent, match="nothing came for 30 s") as told:
@@ -47,6 +49,7 @@ async def test_a_watch_through_which_nothing_comes_is_silent(tmp_path: Path) -> 
     assert SILENT_AFTER_S >= 3 * QUIET_S, "two bookmarks may be late"
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/adapter/objects.py")
 @in_virtual_asyncio_time
 async def test_a_watch_that_is_not_answered_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="does not respond") as told:
@@ -55,6 +58,7 @@ async def test_a_watch_that_is_not_answered_is_unavailable(tmp_path: Path) -> No
     assert anyio.current_time() == SILENT_AFTER_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/api/objects.py")
 @pytest.mark.anyio
 async def test_a_quiet_watch_gives_a_sign_of_life(layout: Layout) -> None:
     await start(layout, QUICK)

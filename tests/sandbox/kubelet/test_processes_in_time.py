@@ -58,6 +58,7 @@ def short(tmp_path: Path) -> Layout:
     return layout
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/supervisor/disarm.py")
 @in_virtual_asyncio_time
 async def test_agents_that_do_not_answer_hold_the_end_up_for_a_bounded_time(short: Layout) -> None:
     with silent(short.agent("node-1")), silent(short.agent("node-3")):
@@ -65,6 +66,7 @@ async def test_agents_that_do_not_answer_hold_the_end_up_for_a_bounded_time(shor
     assert anyio.current_time() == WITHIN_S, "all are asked at once"
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/adapter/port.py")
 @in_virtual_asyncio_time
 async def test_a_supervisor_that_does_not_answer_is_unavailable(short: Layout) -> None:
     with silent(short.api):
@@ -84,6 +86,7 @@ async def pipe() -> AsyncIterator[tuple[int, int]]:
         os.close(writer)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/service.py")
 @pytest.mark.parametrize(("told_at", "ready"), [(29.5, True), (30.5, False)])
 @in_virtual_time
 async def test_a_program_is_waited_for_until_it_is_ready_and_no_longer(told_at: float, ready: bool) -> None:
@@ -92,6 +95,7 @@ async def test_a_program_is_waited_for_until_it_is_ready_and_no_longer(told_at: 
         assert anyio.current_time() == min(told_at, service.READY_WITHIN_S)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/local/launch.py")
 @in_virtual_time
 async def test_a_supervisor_is_waited_for_until_it_is_ready_and_no_longer() -> None:
     async with pipe() as (reader, writer), meanwhile((59.5, lambda: os.write(writer, b'{"ready": true}\n'))):
@@ -102,6 +106,7 @@ async def test_a_supervisor_is_waited_for_until_it_is_ready_and_no_longer() -> N
         assert anyio.current_time() == 59.5 + starting.READY_WITHIN_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/local/launch.py")
 @in_virtual_time
 async def test_a_start_that_was_cancelled_waits_for_the_supervisor_to_be_up_or_gone(short: Layout) -> None:
     async with pipe() as (reader, _writer):
@@ -109,6 +114,7 @@ async def test_a_start_that_was_cancelled_waits_for_the_supervisor_to_be_up_or_g
     assert anyio.current_time() == starting.GONE_WITHIN_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/api/agents.py")
 @in_virtual_asyncio_time
 async def test_an_agent_that_hangs_is_given_up_by_the_proxy(short: Layout) -> None:
     proxy = AgentProxy(short, ["node-1"])
@@ -129,6 +135,7 @@ class Slow(httpx.AsyncByteStream):
             yield b"."
 
 
+@pytest.mark.timer("steps/offbus_steps/port.py")
 @in_virtual_time
 async def test_a_request_to_a_target_is_bounded_as_a_whole(short: Layout, store: Store) -> None:
     endpoints = short.endpoints("drill", "web")
@@ -144,6 +151,7 @@ async def test_a_request_to_a_target_is_bounded_as_a_whole(short: Layout, store:
     assert anyio.current_time() == 13
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/api/server.py")
 @in_virtual_asyncio_time
 async def test_requests_that_do_not_end_hold_a_server_up_for_a_bounded_time(tmp_path: Path) -> None:
     asked = anyio.Event()
@@ -188,6 +196,7 @@ def stubborn(layout: Layout) -> Iterator[None]:
         assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/local/launch.py", "sandbox/offbus_sandbox/processes/survey.py")
 @in_virtual_time
 async def test_a_supervisor_that_does_not_end_when_asked_is_given_its_time_and_killed(short: Layout) -> None:
     with stubborn(short):
@@ -195,6 +204,7 @@ async def test_a_supervisor_that_does_not_end_when_asked_is_given_its_time_and_k
         assert anyio.current_time() == starting.GONE_WITHIN_S + survey.GRACE_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/ending.py")
 @in_virtual_time
 async def test_processes_that_ignore_sigterm_are_killed_after_their_grace(short: Layout) -> None:
     with stubborn(short):
@@ -214,6 +224,7 @@ def command(layout: Layout) -> Command:
     return Command(SLEEP, dict(os.environ), layout.logs / "deaf.log", layout.root)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/child.py")
 @pytest.mark.usefixtures("deaf")
 @in_virtual_asyncio_time
 async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(short: Layout) -> None:
@@ -221,6 +232,7 @@ async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(short: Lay
     assert (status.code, anyio.current_time()) == (137, 3.5)
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/processes/service.py")
 @pytest.mark.usefixtures("deaf")
 @in_virtual_asyncio_time
 async def test_a_service_that_does_not_get_ready_is_ended_after_its_grace(short: Layout) -> None:
@@ -229,6 +241,7 @@ async def test_a_service_that_does_not_get_ready_is_ended_after_its_grace(short:
     assert anyio.current_time() == service.READY_WITHIN_S + service.GRACE_S
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/kubelet/kubelet.py")
 @pytest.mark.usefixtures("deaf")
 @in_virtual_asyncio_time
 async def test_pods_have_less_grace_than_their_own_when_the_sandbox_ends(short: Layout, store: Store) -> None:

@@ -171,6 +171,7 @@ async def test_a_start_that_fails_is_journaled_first_and_leaves_nothing(
     assert journaled(run_dir, "residue") == []
 
 
+@pytest.mark.guarantee("G1")
 async def test_a_start_that_fails_and_cannot_be_cleaned_up_is_residue_until_it_is_recovered(
     run_dir: Path, handle: Callable[..., RunRecorder]
 ) -> None:

@@ -88,6 +88,7 @@ async def test_a_run_whose_supervisor_was_killed_has_its_pods_started_again(
     assert not own.exists()
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("where", ["run", "copy"])
 async def test_what_a_runs_folder_holds_is_not_executed_not_even_where_it_ran(
     run_dir: Path, tmp_path: Path, pipe: Pipe, where: str
@@ -106,6 +107,7 @@ async def test_what_a_runs_folder_holds_is_not_executed_not_even_where_it_ran(
     assert sorted(path.name for path in (folder / "local").iterdir()) == before
 
 
+@pytest.mark.guarantee("G26")
 async def test_a_copy_of_a_run_does_not_have_the_sandbox_of_the_run(
     run_dir: Path, tmp_path: Path, pipe: Pipe
 ) -> None:
@@ -149,6 +151,7 @@ async def test_the_sandbox_of_a_run_that_was_removed_is_removed_with_the_next_on
     assert (own.exists(), other.exists()) == (False, True)
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("served", [True, False])
 async def test_only_the_sandbox_of_the_runs_folder_is_its_own(
     run_dir: Path, tmp_path: Path, served: bool
@@ -163,6 +166,7 @@ async def test_only_the_sandbox_of_the_runs_folder_is_its_own(
     assert other.stat().st_mode & 0o777 == 0o750
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize("served", [True, False])
 async def test_a_link_is_no_sandbox(run_dir: Path, tmp_path: Path, served: bool) -> None:
     other = tmp_path / "other/local"
@@ -173,6 +177,7 @@ async def test_a_link_is_no_sandbox(run_dir: Path, tmp_path: Path, served: bool)
     assert is_running(Layout.of(other))
 
 
+@pytest.mark.guarantee("G26")
 async def test_a_sandbox_of_several_runs_is_one_that_has_a_name(run_dir: Path, tmp_path: Path) -> None:
     other = tmp_path / "other/local"
     await start(Layout.of(other), QUICK)
@@ -181,6 +186,7 @@ async def test_a_sandbox_of_several_runs_is_one_that_has_a_name(run_dir: Path, t
     assert is_running(Layout.of(other))
 
 
+@pytest.mark.guarantee("G26")
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -62,6 +62,7 @@ async def test_its_files_are_its_owners_alone(layout: Layout) -> None:
     assert stat.S_IMODE(layout.token.stat().st_mode) == 0o600
 
 
+@pytest.mark.timer("sandbox/offbus_sandbox/supervisor/cluster.py")
 @pytest.mark.parametrize(
     "start_again", range(5)
 )  # it is a matter of milliseconds: each is another chance to fail

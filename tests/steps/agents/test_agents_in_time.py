@@ -31,6 +31,7 @@ def back_at(seconds: float) -> Any:
     return answer
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/client.py")
 @in_virtual_time
 async def test_an_agent_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
     async with timed_bench(tmp_path) as (one, port):
@@ -40,6 +41,7 @@ async def test_an_agent_that_is_started_again_is_waited_for(tmp_path: Path) -> N
         assert port.agents.times(HEALTH) == [pytest.approx(number / 5) for number in range(17)]
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/client.py")
 @in_virtual_time
 async def test_an_agent_that_does_not_come_back_is_waited_for_no_longer(tmp_path: Path) -> None:
     async with timed_bench(tmp_path) as (one, _port):
@@ -47,6 +49,7 @@ async def test_an_agent_that_does_not_come_back_is_waited_for_no_longer(tmp_path
         assert anyio.current_time() == pytest.approx(BACK_WITHIN_S)
 
 
+@pytest.mark.guarantee("G8")
 @in_virtual_time
 async def test_an_agent_that_hangs_takes_no_longer_than_one_that_is_away(tmp_path: Path) -> None:
     async def hangs_later(method: str, path: str, body: Any) -> Any:
@@ -60,6 +63,7 @@ async def test_an_agent_that_hangs_takes_no_longer_than_one_that_is_away(tmp_pat
         assert anyio.current_time() == pytest.approx(BACK_WITHIN_S)
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/live_faults.py")
 @in_virtual_time
 async def test_the_follower_of_a_fault_asks_an_agent_that_is_away_twice_a_second(tmp_path: Path) -> None:
     """It never gives up: that is the lease's matter."""
@@ -141,6 +145,7 @@ async def test_very_many_agents_are_asked_once_each_and_some_at_a_time(tmp_path:
     assert anyio.current_time() == pytest.approx(0.05 * math.ceil(len(MANY) / AT_ONCE))
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/known_faults.py")
 @in_virtual_time
 async def test_of_very_many_agents_only_those_that_are_away_are_asked_again(tmp_path: Path) -> None:
     agents = SlowAgents()
@@ -152,6 +157,7 @@ async def test_of_very_many_agents_only_those_that_are_away_are_asked_again(tmp_
     assert len(agents.times(FAULTS)) == len(MANY)
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/known_faults.py")
 @in_virtual_time
 async def test_an_agent_that_stays_away_is_told_in_the_fingerprint_and_keeps_nobody(tmp_path: Path) -> None:
     agents = SlowAgents()
@@ -175,6 +181,7 @@ async def test_where_nobody_can_tell_which_agents_are_ready_none_is_believed_to_
     assert found == {f"Agent/{name}": "cannot be asked: Unavailable" for name in MANY}
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/client.py")
 @in_virtual_time
 async def test_a_long_poll_that_hangs_is_given_up_a_while_after_it_should_have_ended(tmp_path: Path) -> None:
     paths = []

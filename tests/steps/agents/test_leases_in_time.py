@@ -66,6 +66,7 @@ async def forgets(_method: str, _path: str, _body: Any) -> Any:
     return error(404, "no_such_fault")
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/lease_renewal.py")
 @in_virtual_time
 async def test_a_lease_is_renewed_every_third_of_its_ttl(tmp_path: Path) -> None:
     async with holding(tmp_path) as held:
@@ -87,6 +88,8 @@ async def test_an_agent_that_is_away_for_less_than_a_ttl_costs_nothing(tmp_path:
         assert held.aborted == []
 
 
+@pytest.mark.guarantee("G11")
+@pytest.mark.timer("steps/offbus_steps/agents/lease_renewal.py")
 @in_virtual_time
 async def test_a_lease_is_lost_when_the_agent_is_away_for_a_whole_ttl(tmp_path: Path) -> None:
     async with holding(tmp_path) as held:
@@ -128,6 +131,7 @@ async def test_a_renewal_counts_from_when_it_was_asked_for(tmp_path: Path) -> No
             held.leases.check()
 
 
+@pytest.mark.guarantee("G11")
 @pytest.mark.parametrize(("answer", "why"), [(expires, "expired"), (forgets, "no_such_fault")])
 @in_virtual_time
 async def test_a_lease_that_the_agent_denies_is_lost_at_once_and_for_good(
@@ -145,6 +149,8 @@ async def test_a_lease_that_the_agent_denies_is_lost_at_once_and_for_good(
         assert len(held.aborted) == 1
 
 
+@pytest.mark.guarantee("G11")
+@pytest.mark.timer("steps/offbus_steps/agents/lease_renewal.py")
 @in_virtual_time
 async def test_a_suspended_runner_finds_its_lease_lost_before_the_next_renewal(tmp_path: Path) -> None:
     """The loop's clock stood still: no renewal is due when the process goes on."""

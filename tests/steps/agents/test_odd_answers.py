@@ -59,6 +59,7 @@ def short(body: bytes) -> str:
     return body[:40].decode() or "nothing"
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize("body", FAULTS, ids=short)
 @in_virtual_time
 async def test_a_node_whose_agent_answers_oddly_cannot_be_asked(body: bytes) -> None:
@@ -130,6 +131,7 @@ MATRIX = [
 ]
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize(("call", "body"), MATRIX)
 @in_virtual_time
 async def test_every_call_refuses_an_odd_answer(

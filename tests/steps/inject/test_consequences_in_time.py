@@ -93,6 +93,7 @@ async def test_a_responder_that_lifts_its_quarantine_is_waited_for(tmp_path: Pat
     assert port.agents.times(CLEAR) == []
 
 
+@pytest.mark.timer("steps/offbus_steps/inject/lift_quarantine.py")
 @in_virtual_time
 async def test_a_responder_that_does_not_lift_is_sent_its_clear_and_waited_for_again(tmp_path: Path) -> None:
     said, ended, port = await cleared(tmp_path, (10.0, QUARANTINE), (69.0, LIFTED))
@@ -103,6 +104,8 @@ async def test_a_responder_that_does_not_lift_is_sent_its_clear_and_waited_for_a
 CANCELLED = "the responder cancelled its quarantine when the node was uncordoned"
 
 
+@pytest.mark.guarantee("G8")
+@pytest.mark.timer("steps/offbus_steps/inject/lift_quarantine.py")
 @in_virtual_time
 async def test_a_responder_that_never_lifts_is_made_to_cancel_its_event(tmp_path: Path) -> None:
     said, ended, _ = await cleared(tmp_path, (10.0, QUARANTINE))
@@ -115,6 +118,8 @@ async def test_a_clear_that_cannot_be_sent_is_not_waited_for(tmp_path: Path) -> 
     assert (said, ended) == (CANCELLED, 10 + PATIENCE_S)
 
 
+@pytest.mark.guarantee("G31")
+@pytest.mark.timer("steps/offbus_steps/inject/lift_quarantine.py")
 @in_virtual_time
 async def test_a_responder_that_does_not_answer_keeps_its_marks_and_what_it_may_do_is_told(
     tmp_path: Path,
@@ -207,6 +212,7 @@ async def test_what_a_kubelet_reports_meanwhile_is_not_called_cleared(tmp_path: 
         assert list(beats) == []
 
 
+@pytest.mark.guarantee("G27")
 @in_virtual_time
 async def test_maintenance_that_stays_is_not_called_removed(tmp_path: Path) -> None:
     labels = dict([names.MANAGED_BY])

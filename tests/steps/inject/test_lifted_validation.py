@@ -101,6 +101,7 @@ def succeeds(port: TimedPort) -> None:
     )
 
 
+@pytest.mark.timer("steps/offbus_steps/inject/lift_validation.py")
 @pytest.mark.parametrize(
     ("phase", "script", "at", "how", "stage"),
     [
@@ -150,6 +151,7 @@ async def test_one_that_nobody_has_taken_yet_takes_its_cordon_with_it(tmp_path: 
     assert is_as_before(port)
 
 
+@pytest.mark.timer("steps/offbus_steps/inject/lift_validation.py")
 @in_virtual_time
 async def test_a_validation_that_nobody_releases_is_told(tmp_path: Path) -> None:
     said, ended, port = await undone(tmp_path, partial(waiting, phase="Running"))

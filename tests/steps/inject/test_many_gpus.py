@@ -64,6 +64,7 @@ def log_of(sandbox: Layout, node: str) -> str:
     return (sandbox.node(node) / "kmsg").read_text()
 
 
+@pytest.mark.guarantee("G22")
 async def test_each_node_has_a_fault_a_proof_and_undos_of_its_own(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path) as (one, target):
         before = len(one.undos)
@@ -141,6 +142,7 @@ async def test_staggered_faults_come_one_after_another(sandbox: Layout, tmp_path
         assert [fault.mark for fault in out.faults] == sorted(fault.mark for fault in out.faults)
 
 
+@pytest.mark.guarantee("G22")
 async def test_what_fails_half_way_is_undone_whole(
     sandbox: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +160,7 @@ async def test_what_fails_half_way_is_undone_whole(
         assert sum([len(await one.cluster.agents.faults(node)) for node in nodes]) == 1
 
 
+@pytest.mark.guarantee("G22")
 async def test_guards_count_all_nodes_before_anything_is_touched(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path, replicas=2, max_cordoned_nodes=1) as (one, target):
         with pytest.raises(GuardRefused, match=r"max_cordoned_nodes: 2 nodes \(node-\d, node-\d\) would be"):
@@ -165,6 +168,7 @@ async def test_guards_count_all_nodes_before_anything_is_touched(sandbox: Layout
         assert one.events("fault_declared") == []
 
 
+@pytest.mark.guarantee("G22")
 async def test_evictions_of_all_nodes_have_to_fit_together(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path, replicas=2, max_cordoned_nodes=2) as (one, target):
         with pytest.raises(GuardRefused, match=r"evicted from node-\d, node-\d do not fit .* 2 GPU"):
@@ -172,6 +176,7 @@ async def test_evictions_of_all_nodes_have_to_fit_together(sandbox: Layout, tmp_
         assert one.events("fault_declared") == []
 
 
+@pytest.mark.guarantee("G22")
 async def test_a_node_that_is_about_to_be_cordoned_counts_already(sandbox: Layout, tmp_path: Path) -> None:
     async with deployed(sandbox, tmp_path, replicas=2, max_cordoned_nodes=1) as (one, target):
         first = await line(one, target, xid=79)
@@ -183,6 +188,7 @@ async def test_a_node_that_is_about_to_be_cordoned_counts_already(sandbox: Layou
         assert len(one.events("fault_declared")) == 1
 
 
+@pytest.mark.guarantee("G22")
 async def test_replicas_of_all_nodes_are_missing_together(sandbox: Layout, tmp_path: Path) -> None:
     guards = {"max_cordoned_nodes": 3, "min_healthy_replicas": 1}
     async with deployed(sandbox, tmp_path, **guards) as (one, target):

@@ -67,6 +67,7 @@ async def deployed(sandbox: Layout, folder: Path) -> AsyncIterator[tuple[Bench, 
         assert differences(before, await one.cluster.fingerprint()) == []
 
 
+@pytest.mark.guarantee("G22")
 @pytest.mark.parametrize("stagger", [timedelta(0), timedelta(seconds=0.3)], ids=["at once", "staggered"])
 async def test_cuda_and_nvml_of_two_nodes_are_each_proven_on_their_own(
     sandbox: Layout, tmp_path: Path, stagger: timedelta
@@ -146,6 +147,7 @@ CASES: list[tuple[StepType, list[Respond], Shows, str]] = [
 ]
 
 
+@pytest.mark.guarantee("G22")
 @pytest.mark.parametrize("late", [1, 0], ids=["the second is late", "the first is late"])
 @pytest.mark.parametrize(
     ("step", "responds", "shows", "metric"), CASES, ids=["detection", "cordon", "drain", "uncordon"]

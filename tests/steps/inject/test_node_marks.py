@@ -53,6 +53,7 @@ def message(now: Object) -> str | None:
 ENTRIES = st.lists(st.sampled_from([OURS, *OTHERS]), max_size=6, unique=True)
 
 
+@pytest.mark.guarantee("G3")
 @given(st.lists(st.sampled_from(OTHERS), max_size=3, unique=True), ENTRIES)
 def test_of_a_condition_the_faults_entries_go_and_no_others(before: list[str], now: list[str]) -> None:
     known = marks(node(*([condition_of(*before)] if before else [])))

@@ -182,6 +182,7 @@ UNSCALED_S = 92.0
 """The reboot of a node that was tidied up by hand was seen after 46 s at most: twice as long."""
 
 
+@pytest.mark.guarantee("G31")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 async def test_nothing_appears_after_the_undo(case: Case, tmp_path: Path) -> None:
     await nothing_appears(case, tmp_path, WATCHED_S)

@@ -182,6 +182,7 @@ def no_residue(done: Undone) -> None:
     assert [item for item, why in done.external.items() if why is None] == []
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_another_monitors_alarm_stays_and_is_told(tmp_path: Path) -> None:
     done = await undone(tmp_path, conditions(ALARM))
@@ -198,6 +199,7 @@ async def test_another_monitors_alarm_is_no_answer_to_the_fault(tmp_path: Path) 
     assert done.cleared == 1
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize("what", [conditions(ALARM), quarantined(OTHERS), {"spec": {"taints": [TAINT]}}])
 @in_virtual_time
 async def test_what_others_write_on_an_untouched_node_is_no_residue(tmp_path: Path, what: Any) -> None:
@@ -222,6 +224,7 @@ async def test_an_entry_that_was_there_before_stays(tmp_path: Path) -> None:
     no_residue(done)
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_a_quarantine_for_another_fault_stays_whole(tmp_path: Path) -> None:
     done = await undone(tmp_path, quarantined(OTHERS), state("drain-succeeded"), repair("e2"))
@@ -232,6 +235,7 @@ async def test_a_quarantine_for_another_fault_stays_whole(tmp_path: Path) -> Non
     no_residue(done)
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_of_a_quarantine_for_two_faults_only_ours_is_removed(tmp_path: Path) -> None:
     done = await undone(tmp_path, quarantined(OTHERS), quarantined(OTHERS, OURS), repair("e2"), repair("e1"))
@@ -262,6 +266,7 @@ async def test_a_responder_that_lifts_ours_is_not_waited_for_because_of_an_alarm
     no_residue(done)
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_no_clear_is_sent_that_would_end_another_alarm_of_the_same_gpu(tmp_path: Path) -> None:
     """A reset line clears every fault of a GPU (nvsentinel.md, 1.5)."""
@@ -273,6 +278,7 @@ async def test_no_clear_is_sent_that_would_end_another_alarm_of_the_same_gpu(tmp
     no_residue(done)
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_a_cordon_by_hand_stays_and_is_no_residue(tmp_path: Path) -> None:
     done = await undone(tmp_path, BY_HAND)

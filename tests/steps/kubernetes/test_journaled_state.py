@@ -91,6 +91,7 @@ async def refusal(run_dir: Path, kubeconfig: Path, *, confirmed: bool = False, *
     return refused.value
 
 
+@pytest.mark.guarantee("G26")
 async def test_the_kubeconfig_of_somebody_elses_run_is_not_read(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool]
 ) -> None:
@@ -100,6 +101,7 @@ async def test_the_kubeconfig_of_somebody_elses_run_is_not_read(
     assert not executed()
 
 
+@pytest.mark.guarantee("G26")
 async def test_one_that_the_run_did_not_open_with_is_not_read_where_it_ran(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool]
 ) -> None:
@@ -126,6 +128,7 @@ async def test_that_of_the_users_own_run_is(
     assert executed()
 
 
+@pytest.mark.guarantee("G26")
 async def test_not_that_of_a_copy_of_it(
     run_dir: Path, kubeconfig: Path, executed: Callable[[], bool], tmp_path: Path
 ) -> None:
@@ -141,6 +144,7 @@ ELSEWHERE = [
 ]
 
 
+@pytest.mark.guarantee("G27")
 @pytest.mark.parametrize(("options", "named"), ELSEWHERE)
 async def test_a_run_of_somebody_elses_acts_where_the_user_acts(
     run_dir: Path,

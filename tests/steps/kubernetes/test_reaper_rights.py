@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from offbus.plugins import UNDOS, installed
 from offbus.undo import Undo
 from offbus_steps.deploy.undo_delete import DeleteObject
@@ -63,6 +65,7 @@ def maintained() -> set[str]:
     }
 
 
+@pytest.mark.guarantee("G28")
 def test_each_type_may_change_the_kinds_that_its_records_may_name_and_no_others() -> None:
     deletes = DeleteObject(kind="ConfigMap", name="a", namespace="a")
     restores = RestoreFields(kind="Deployment", name="a", namespace="a", uid="u", fields=())
@@ -87,6 +90,7 @@ def test_each_type_may_change_the_kinds_that_its_records_may_name_and_no_others(
     assert RemoveAdmission(policy=f"offbus-{RUN}-a", target=TARGET).refusal(RUN) is None
 
 
+@pytest.mark.guarantee("G28")
 def test_the_reapers_role_changes_what_the_types_change_and_its_own_bookkeeping() -> None:
     """In a drill's namespaces and in the cluster; in its own namespace the Lease, records, reports and agents."""
     registry = installed()

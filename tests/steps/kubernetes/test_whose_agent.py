@@ -72,6 +72,7 @@ def shown(server: TimedServer) -> list[tuple[str, bool]]:
     return [(head.partition(" ")[0], TOKEN_HEADER.lower() in head.lower()) for head in proxied]
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize("changes", NOT_AGENTS.values(), ids=NOT_AGENTS)
 @in_virtual_asyncio_time
 async def test_a_pod_that_only_has_the_agents_labels_is_not_asked(
@@ -88,6 +89,7 @@ async def test_a_pod_that_only_has_the_agents_labels_is_not_asked(
     assert shown(server) == []
 
 
+@pytest.mark.guarantee("G32")
 @in_virtual_asyncio_time
 async def test_the_token_goes_with_writes_alone(tmp_path: Path) -> None:
     async with agents_of(tmp_path, Served([agents_pod("n1")], [Answer()])) as (agents, server):
@@ -104,6 +106,7 @@ PUT_OFF = {
 }
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize("first", PUT_OFF.values(), ids=PUT_OFF)
 @in_virtual_asyncio_time
 async def test_strangers_keep_no_read_out(tmp_path: Path, first: Answer) -> None:
@@ -114,6 +117,7 @@ async def test_strangers_keep_no_read_out(tmp_path: Path, first: Answer) -> None
     assert shown(server) == [("GET", False), ("GET", True)]
 
 
+@pytest.mark.guarantee("G32")
 @in_virtual_asyncio_time
 async def test_the_name_of_an_agents_pod_that_is_gone_is_not_believed(tmp_path: Path) -> None:
     """A kubelet chooses the names of its mirror pods; the proxy knows pods by name."""

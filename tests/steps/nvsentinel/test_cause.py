@@ -176,6 +176,7 @@ def test_an_annotation_holds_many_events_or_in_older_releases_one() -> None:
     assert many[1].action == "RESTART_BM"
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize(
     "odd",
     [

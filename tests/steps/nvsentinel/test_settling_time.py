@@ -33,6 +33,7 @@ NVSENTINEL = deployment("fault-quarantine", "fault-quarantine")
 STANDIN = deployment("standin", "controller", "offbus_sandbox.responder", "controller")
 
 
+@pytest.mark.timer("steps/offbus_steps/nvsentinel/settling.py")
 @pytest.mark.parametrize(
     ("objects", "seconds"),
     [

@@ -34,6 +34,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.mark.guarantee("G22")
 async def test_both_nodes_are_found_cordoned_drained_repaired_and_uncordoned(
     sandbox: Layout, tmp_path: Path
 ) -> None:

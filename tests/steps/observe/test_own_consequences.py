@@ -123,6 +123,7 @@ async def test_it_is_one_of_a_fault_that_may_not_be(tmp_path: Path, actions: lis
     assert not found.fatal
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("foreign", FOREIGN_CONDITIONS.values(), ids=FOREIGN_CONDITIONS.keys())
 @in_virtual_time
 async def test_another_alarm_is_no_detection(tmp_path: Path, foreign: Conditions) -> None:
@@ -134,6 +135,7 @@ async def test_an_alarm_of_another_node_is_no_detection(tmp_path: Path) -> None:
     await never(tmp_path, AWAIT_DETECTION, Conditions([condition_of(finding())]), at=Ref("Node", "node-2"))
 
 
+@pytest.mark.guarantee("G24")
 @in_virtual_time
 async def test_an_alarm_from_before_the_injection_is_no_detection(tmp_path: Path) -> None:
     ours = condition_of(finding())
@@ -180,6 +182,7 @@ FOREIGN_CORDONS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("foreign", FOREIGN_CORDONS.values(), ids=FOREIGN_CORDONS.keys())
 @in_virtual_time
 async def test_a_cordon_for_something_else_passes_nothing(tmp_path: Path, foreign: tuple[Any, ...]) -> None:
@@ -203,6 +206,7 @@ async def test_the_responders_cordon_for_the_fault_counts(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.timer("steps/offbus_steps/observe/await_quarantine.py")
 @in_virtual_time
 async def test_the_condition_may_come_after_the_cordon(tmp_path: Path) -> None:
     """They come by independent ways (nvsentinel-observed.md)."""
@@ -215,6 +219,7 @@ async def test_the_condition_may_come_after_the_cordon(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.timer("steps/offbus_steps/observe/await_quarantine.py")
 @in_virtual_time
 async def test_a_condition_that_does_not_come_holds_the_step_up_for_a_moment(tmp_path: Path) -> None:
     _, metrics = await seen(tmp_path, AWAIT_CORDON, quarantined(event()))
@@ -246,6 +251,7 @@ CORDONED_EARLIER: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("script", CORDONED_EARLIER.values(), ids=CORDONED_EARLIER.keys())
 @in_virtual_time
 async def test_another_cordon_is_not_timed_as_the_faults_own(tmp_path: Path, script: tuple[Any, ...]) -> None:
@@ -266,6 +272,7 @@ FOREIGN_DRAINS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("script", FOREIGN_DRAINS.values(), ids=FOREIGN_DRAINS.keys())
 @in_virtual_time
 async def test_a_drain_for_something_else_passes_nothing(tmp_path: Path, script: tuple[Any, ...]) -> None:
@@ -311,6 +318,7 @@ FOREIGN_REPAIRS: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("script", FOREIGN_REPAIRS.values(), ids=FOREIGN_REPAIRS.keys())
 @in_virtual_time
 async def test_a_repair_of_something_else_passes_nothing(tmp_path: Path, script: tuple[Any, ...]) -> None:
@@ -346,6 +354,7 @@ async def test_that_another_fault_cannot_be_repaired_says_nothing_of_ours(tmp_pa
     await seen(tmp_path, AWAIT_REMEDIATION, *script)
 
 
+@pytest.mark.guarantee("G24")
 @in_virtual_time
 async def test_an_uncordon_of_something_else_passes_nothing(tmp_path: Path) -> None:
     await never(tmp_path, AWAIT_UNCORDON, quarantined(OTHERS), lifted())
@@ -358,6 +367,7 @@ async def test_only_the_uncordon_after_the_faults_own_quarantine_counts(tmp_path
     assert metrics == {"time_to_uncordon": pytest.approx(4, abs=0.01)}
 
 
+@pytest.mark.guarantee("G24")
 @in_virtual_time
 async def test_an_all_clear_is_no_repair(tmp_path: Path) -> None:
     """XID 74 is answered by CONTACT_SUPPORT: what clears its condition is a human, or our own undo."""
@@ -384,6 +394,7 @@ async def test_a_repair_of_another_fault_does_not_time_ours(tmp_path: Path) -> N
     assert metrics == {"time_to_uncordon": pytest.approx(4, abs=0.01)}
 
 
+@pytest.mark.guarantee("G24")
 @in_virtual_time
 async def test_two_drills_on_two_nodes_do_not_mix(tmp_path: Path) -> None:
     """The same XID, and the same marks, on another node."""

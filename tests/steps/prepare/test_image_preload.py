@@ -59,6 +59,7 @@ async def said(folder: Path) -> str:
     return (folder / "said").read_text()
 
 
+@pytest.mark.guarantee("G20")
 async def test_what_only_the_image_preloads_is_chained(sandbox: Layout, tmp_path: Path, library: str) -> None:
     imaged(tmp_path, library)
     async with bench(sandbox, tmp_path) as one:
@@ -74,6 +75,7 @@ async def test_what_only_the_image_preloads_is_chained(sandbox: Layout, tmp_path
         await one.undo_all()
 
 
+@pytest.mark.guarantee("G21")
 async def test_a_process_that_nobody_finds_is_refused_before_anything_is_touched(
     sandbox: Layout, tmp_path: Path
 ) -> None:

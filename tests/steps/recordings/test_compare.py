@@ -96,11 +96,13 @@ def test_the_stand_in_s_quick_profile_is_the_observed_one_at_a_twentieth() -> No
     )
 
 
+@pytest.mark.timer("steps/offbus_steps/nvsentinel/course.py")
 @pytest.mark.parametrize("at", [10.05, 10.2], ids=["condition first", "cordon first"])
 def test_cordon_and_condition_come_in_either_order(tmp_path: Path, at: float) -> None:
     assert told(tmp_path, moved(xid79(), "condition", at)) == []
 
 
+@pytest.mark.timer("steps/offbus_steps/nvsentinel/course.py")
 @pytest.mark.parametrize(
     ("step", "at", "kind", "transition"),
     [
@@ -226,6 +228,7 @@ def test_a_cordon_by_hand_is_no_quarantine(tmp_path: Path) -> None:
     assert compared(tmp_path, by_hand) == []
 
 
+@pytest.mark.timer("steps/offbus_steps/recordings/quarantines.py")
 def test_a_cordon_long_before_is_not_the_quarantines(tmp_path: Path) -> None:
     cordon, *others = lines_of(xid79(), begun=20.0, ends=110.0)
     earlier = cordon.model_copy(update={"at": 20.0})

@@ -90,6 +90,7 @@ def row(**changed: object) -> bytes:
     return json.dumps(line).encode() + b"\n"
 
 
+@pytest.mark.timer("steps/offbus_steps/recordings/format.py")
 @pytest.mark.parametrize(
     ("rows", "says"),
     [

@@ -125,6 +125,7 @@ async def test_what_was_so_at_the_beginning_is_told_as_that(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.timer("steps/offbus_steps/recordings/recorder.py")
 @in_virtual_time
 async def test_it_ends_after_its_time(tmp_path: Path) -> None:
     async with recording(tmp_path, node("alpha"), wanted=Wanted(seconds=300)) as one:
@@ -174,6 +175,7 @@ async def test_a_watch_that_is_too_old_is_a_gap(tmp_path: Path) -> None:
     assert ("cordoned", False, True) in [change[2:] for change in one.changes()]
 
 
+@pytest.mark.timer("steps/offbus_steps/recordings/recorder.py")
 @in_virtual_time
 async def test_a_server_that_stays_away_ends_it_with_what_was_seen(tmp_path: Path) -> None:
     async def play() -> None:

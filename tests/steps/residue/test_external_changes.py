@@ -28,6 +28,7 @@ CORDON = f"{NODE} spec.unschedulable"
 MARKS = f"{NODE} metadata.annotations[]"
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize(
     ("item", "before", "after", "is_foreign"),
     [
@@ -147,6 +148,7 @@ AGENT = "Agent/n1 faults"
 AWAY = {"Agent/n1": "cannot be asked: Unavailable"}
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize(
     ("item", "before", "after"),
     [
@@ -280,6 +282,7 @@ SPECS = st.recursive(
 )
 
 
+@pytest.mark.guarantee("G3")
 @given(SPECS, st.text(min_size=12, max_size=20, alphabet="abcdef"))
 def test_no_value_of_another_owner_gets_into_a_fingerprint(spec: Any, secret: str) -> None:
     whole = {"spec": spec, "env": [{"name": "TOKEN", "value": secret}]}

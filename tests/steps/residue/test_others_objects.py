@@ -75,6 +75,7 @@ LEFT = {
 }
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 @pytest.mark.parametrize("what", OTHERS)
 async def test_what_others_do_to_workloads_and_pods_is_told_and_no_residue(tmp_path: Path, what: str) -> None:
@@ -86,6 +87,7 @@ async def test_what_others_do_to_workloads_and_pods_is_told_and_no_residue(tmp_p
         assert [item for item, why in found.items() if not why] == []
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 @pytest.mark.parametrize("what", LEFT)
 async def test_what_the_run_left_is_residue(tmp_path: Path, what: str) -> None:

@@ -71,6 +71,7 @@ async def test_what_happens_to_pods_on_nodes_without_a_fault_is_no_residue(tmp_p
         assert [item for item, why in found.items() if not why] == []
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 @pytest.mark.parametrize("what", ON_THE_NODE)
 async def test_what_happens_to_pods_on_the_node_of_a_fault_is_residue(tmp_path: Path, what: str) -> None:
@@ -145,6 +146,7 @@ def counted(pods: Iterable[tuple[str, str, bool]]) -> dict[str, Any]:
     return found.items()
 
 
+@pytest.mark.guarantee("G3")
 @given(NODES_AND_PODS, st.data())
 def test_whatever_happens_to_strangers_pods_where_no_fault_was_is_external(
     there: list[tuple[str, str, bool]], data: st.DataObject

@@ -90,6 +90,7 @@ def test_one_finding_has_no_more_facts_than_a_responder_writes() -> None:
     assert len(many.entities) == len(listed.codes) == MOST_FACTS
 
 
+@pytest.mark.guarantee("G24")
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 300))
 def test_no_flood_of_others_hides_the_drills_finding(before: int, after: int, tracked: int) -> None:
     others = [condition_of(*["b;"] * 20, check=f"A{n}") for n in range(before)]
@@ -106,6 +107,7 @@ XIDS = [finding("48", f"GPU-{n}") for n in range(2, 2 + MOST_FINDINGS)]
 """As many of the drill's own check as are read; what follows is not."""
 
 
+@pytest.mark.guarantee("G24")
 def test_a_finding_that_may_be_among_those_left_out_passes_nothing_and_is_not_lost() -> None:
     now = project_node(node(condition_of(*XIDS, finding())))
     assert not CAUSE.mine(now.findings), "what was not read proves nothing"

@@ -27,6 +27,7 @@ def pauses(at: list[float]) -> list[float]:
     return [round(after - before, 6) for before, after in pairwise(at)]
 
 
+@pytest.mark.timer("steps/offbus_steps/watch/follow.py")
 @in_virtual_time
 async def test_the_pause_doubles_up_to_the_longest(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1")) as (one, port):
@@ -39,6 +40,7 @@ async def test_the_pause_doubles_up_to_the_longest(tmp_path: Path) -> None:
         assert one.aborted == []
 
 
+@pytest.mark.timer("steps/offbus_steps/watch/follow.py")
 @in_virtual_time
 async def test_a_server_that_is_heard_again_begins_with_the_first_pause(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1")) as (one, port):
@@ -70,6 +72,8 @@ async def test_what_changed_meanwhile_is_seen_where_the_watch_stopped(tmp_path: 
         assert len(port.objects.times("list Node")) == 1, "it need not be listed again"
 
 
+@pytest.mark.guarantee("G9")
+@pytest.mark.timer("steps/offbus_steps/watch/follow.py")
 @in_virtual_time
 async def test_a_cluster_that_cannot_be_watched_for_a_minute_stops_the_run(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1")) as (one, port):
@@ -141,6 +145,7 @@ async def test_a_watch_that_was_silent_is_told_and_misses_nothing(tmp_path: Path
         assert one.aborted == [], "the path may be whole for new connections"
 
 
+@pytest.mark.timer("steps/offbus_steps/watch/scope.py")
 @in_virtual_time
 async def test_what_the_watches_have_told_is_not_missed(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1"), node("node-2")) as (one, port):
@@ -157,6 +162,8 @@ def heartbeat(port: TimedPort) -> None:
     port.store.patch(NODE, {"status": {"nodeInfo": {"bootID": "b"}}}, status=True)
 
 
+@pytest.mark.guarantee("G23")
+@pytest.mark.timer("steps/offbus_steps/watch/scope.py")
 @in_virtual_time
 @pytest.mark.parametrize(
     "change",

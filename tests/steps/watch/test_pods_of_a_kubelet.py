@@ -64,6 +64,7 @@ def test_pods_of_a_kubelet_are_told_by_what_it_cannot_leave_out(
     assert is_of_kubelet({"metadata": meta}) is is_one
 
 
+@pytest.mark.guarantee("G32")
 @of_a_kubelet
 @in_virtual_time
 async def test_they_make_no_target_complete(tmp_path: Path, marks: dict[str, Any]) -> None:
@@ -83,6 +84,7 @@ async def test_they_make_no_target_complete(tmp_path: Path, marks: dict[str, Any
         assert not _complete(TARGET, {"node-9"})(one.cluster.log.world)
 
 
+@pytest.mark.guarantee("G32")
 @of_a_kubelet
 @in_virtual_time
 async def test_they_prove_no_fault(tmp_path: Path, marks: dict[str, Any]) -> None:
@@ -96,6 +98,7 @@ async def test_they_prove_no_fault(tmp_path: Path, marks: dict[str, Any]) -> Non
         assert not one.cluster.faults.called(LiveFault(FAULT, TARGET), call)
 
 
+@pytest.mark.guarantee("G32")
 @of_a_kubelet
 @in_virtual_time
 async def test_they_keep_no_undo_of_deploy_from_ending(tmp_path: Path, marks: dict[str, Any]) -> None:
@@ -106,6 +109,7 @@ async def test_they_keep_no_undo_of_deploy_from_ending(tmp_path: Path, marks: di
         assert port.store.get(Ref("Pod", "web-1", "drill"))
 
 
+@pytest.mark.guarantee("G32")
 @of_a_kubelet
 @in_virtual_time
 async def test_they_keep_no_undo_of_a_rollout_from_ending(tmp_path: Path, marks: dict[str, Any]) -> None:
@@ -129,6 +133,7 @@ async def test_they_are_no_evidence(tmp_path: Path, marks: dict[str, Any]) -> No
     assert not any("web-1" in name for name in [*done.files, *done.missing])
 
 
+@pytest.mark.guarantee("G32")
 @of_a_kubelet
 @in_virtual_asyncio_time
 async def test_they_get_no_request_of_a_target_without_a_service(

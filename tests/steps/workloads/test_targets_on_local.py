@@ -102,6 +102,7 @@ async def test_a_target_is_deployed_prepared_and_left_as_it_was(
         assert differences(before, await one.cluster.fingerprint()) == []
 
 
+@pytest.mark.guarantee("G21")
 async def test_a_set_that_would_keep_its_pods_is_refused_and_left_alone(
     sandbox: Layout, tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ from tests.kits.virtual_time import VirtualClock, in_virtual_time, meanwhile, pl
 NAMESPACE = "offbus-system"
 
 
+@pytest.mark.timer("steps/offbus_steps/failed_open.py")
 @in_virtual_time
 async def test_what_does_not_end_is_told_as_left_after_a_bounded_time() -> None:
     with anyio.CancelScope() as stopped:
@@ -44,6 +45,7 @@ def run(tmp_path: Path) -> Iterator[RunRecorder]:
     journal.close()
 
 
+@pytest.mark.timer("steps/offbus_steps/failed_open.py")
 @in_virtual_time
 async def test_a_cluster_that_falls_silent_before_a_run_is_open_is_given_up(
     tmp_path: Path, run: RunRecorder
@@ -93,6 +95,7 @@ async def read(closes_at: float) -> float:
     return anyio.current_time() - began
 
 
+@pytest.mark.timer("engine/offbus/cli/handlers/residue.py")
 @pytest.mark.parametrize("closes_at", [59.5, 60.5])
 def test_an_environment_that_was_read_is_given_so_long_to_close(closes_at: float) -> None:
     assert play(read, closes_at) == min(closes_at, CLOSING.total_seconds())

@@ -48,6 +48,7 @@ def stolen(port: TimedPort) -> None:
     port.store.patch(REF, {"spec": {"holderIdentity": "run-a/2@there"}})
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/run_lease.py")
 @in_virtual_time
 async def test_it_is_renewed_every_third_of_its_duration(port: TimedPort) -> None:
     async with kept(port) as lost:
@@ -56,6 +57,7 @@ async def test_it_is_renewed_every_third_of_its_duration(port: TimedPort) -> Non
         assert lost == []
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/run_lease.py")
 @in_virtual_time
 async def test_while_the_server_is_away_it_is_tried_every_second_and_lost_after_its_duration(
     port: TimedPort,
@@ -96,6 +98,7 @@ async def test_one_that_was_taken_is_noticed_at_the_next_renewal(port: TimedPort
         ]
 
 
+@pytest.mark.guarantee("G19")
 @in_virtual_time
 async def test_an_owner_that_was_suspended_asks_before_its_next_effect(port: TimedPort) -> None:
     """Within two thirds of the duration nobody else can have it; after that only the server knows."""
@@ -128,6 +131,7 @@ async def test_an_owner_that_cannot_ask_may_do_nothing(port: TimedPort) -> None:
         await mine.confirm()
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/run_lease.py")
 @in_virtual_time
 async def test_one_that_nobody_renews_is_taken_over_after_its_whole_duration(port: TimedPort) -> None:
     await lease(port, "run-a/2@reaper").take()
@@ -161,6 +165,8 @@ async def expired(port: TimedPort, *script: tuple[float, Any]) -> tuple[ExpiredL
         return await watch.expired(), anyio.current_time()
 
 
+@pytest.mark.guarantee("G19")
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/lease_watch.py")
 @in_virtual_time
 async def test_a_run_expires_when_its_lease_was_watched_unrenewed_for_its_duration(port: TimedPort) -> None:
     await lease(port, "run-a/1@here").take()
@@ -183,6 +189,7 @@ async def test_each_renewal_begins_anew(port: TimedPort) -> None:
     assert at == 58 + DURATION_S
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/lease_watch.py")
 @pytest.mark.parametrize(("epoch", "durations"), [(1, 1), (2, 2), (3, 4), (6, 32), (9, 2**DOUBLINGS)])
 @in_virtual_time
 async def test_each_owner_doubles_the_wait(port: TimedPort, epoch: int, durations: int) -> None:
@@ -198,6 +205,8 @@ async def test_a_watch_that_broke_begins_anew(port: TimedPort) -> None:
     assert at == 20 + DURATION_S
 
 
+@pytest.mark.guarantee("G19")
+@pytest.mark.timer("steps/offbus_steps/kubernetes/ownership/lease_watch.py")
 @in_virtual_time
 async def test_nothing_expires_while_the_server_is_away(port: TimedPort) -> None:
     await lease(port, "run-a/1@here").take()

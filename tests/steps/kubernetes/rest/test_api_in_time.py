@@ -49,6 +49,7 @@ DOUBLING = [FIRST_PAUSE, 0.2, 0.4, 0.8, 1.6, LONGEST_PAUSE, LONGEST_PAUSE]
 AWAY = Answer(503)
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @in_virtual_asyncio_time
 async def test_a_read_is_repeated_after_pauses_that_double_until_it_is_answered(tmp_path: Path) -> None:
     async with answering(tmp_path, until(6.5, AWAY)) as (api, server):
@@ -56,6 +57,7 @@ async def test_a_read_is_repeated_after_pauses_that_double_until_it_is_answered(
     assert pauses(server.times()) == DOUBLING
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @in_virtual_asyncio_time
 async def test_a_read_is_repeated_for_so_long_and_no_longer(tmp_path: Path) -> None:
     async with answering(tmp_path, until(1000, AWAY)) as (api, server):
@@ -72,6 +74,7 @@ async def test_a_write_whose_answer_was_lost_is_made_once(tmp_path: Path) -> Non
     assert server.times() == [0]
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @pytest.mark.parametrize("call", [READ, WRITE], ids=["read", "write"])
 @in_virtual_asyncio_time
 async def test_a_server_that_says_when_is_asked_again_then(tmp_path: Path, call: Call) -> None:
@@ -81,6 +84,7 @@ async def test_a_server_that_says_when_is_asked_again_then(tmp_path: Path, call:
     assert server.times() == [0, 7, 14]
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @in_virtual_asyncio_time
 async def test_an_attempt_that_is_not_answered_is_given_up(tmp_path: Path) -> None:
     async with answering(tmp_path, lambda _: None) as (api, server):
@@ -89,6 +93,7 @@ async def test_an_attempt_that_is_not_answered_is_given_up(tmp_path: Path) -> No
     assert (server.times(), round(anyio.current_time(), 6)) == ([0], ATTEMPT_S)
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @in_virtual_asyncio_time
 async def test_a_connection_that_is_not_made_is_tried_again(tmp_path: Path) -> None:
     paced = Noted(qps=1000, burst=1000)
@@ -132,6 +137,7 @@ async def test_a_refusal_is_not_believed_while_the_server_starts(tmp_path: Path)
     assert len(server.times("GET /api")) == 2
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/api.py")
 @in_virtual_asyncio_time
 async def test_a_server_that_does_not_get_ready_is_unavailable(tmp_path: Path) -> None:
     async with answering(tmp_path, starting(ready_at=1000)) as (api, _):
@@ -161,6 +167,8 @@ def begun(_call: str) -> Answer:
     return Answer(headers={"transfer-encoding": "chunked"}, whole=False)
 
 
+@pytest.mark.guarantee("G23")
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/watch_stream.py")
 @in_virtual_asyncio_time
 @pytest.mark.parametrize("version", ["1", ""], ids=["with bookmarks", "from now"])
 async def test_a_watch_that_the_server_does_not_end_is_silent(tmp_path: Path, version: str) -> None:
@@ -176,6 +184,7 @@ async def test_a_watch_that_the_server_does_not_end_is_silent(tmp_path: Path, ve
     assert anyio.current_time() <= 75, "so long may the responder be blamed for the path"
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/watch_stream.py")
 @in_virtual_asyncio_time
 async def test_a_watch_whose_answer_does_not_begin_is_asked_for_again(tmp_path: Path) -> None:
     async with answering(tmp_path, lambda _: None) as (api, server):
@@ -185,6 +194,7 @@ async def test_a_watch_whose_answer_does_not_begin_is_asked_for_again(tmp_path: 
     assert pauses(server.times())[:2] == [ATTEMPT_S + FIRST_PAUSE, ATTEMPT_S + 2 * FIRST_PAUSE]
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/watch_stream.py")
 @in_virtual_asyncio_time
 async def test_a_server_that_ends_each_watch_at_once_is_not_asked_without_a_pause(tmp_path: Path) -> None:
     async with answering(tmp_path, lambda _: Answer(body=None)) as (api, server):
@@ -222,6 +232,7 @@ async def cluster_of(folder: Path) -> AsyncIterator[tuple[Api, KubernetesObjects
         yield api, KubernetesObjects(api, ServedKinds(api)), server
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/agents.py")
 @in_virtual_asyncio_time
 async def test_an_agent_that_does_not_answer_through_the_proxy_is_given_up(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as (api, objects, _):
@@ -237,6 +248,7 @@ STATES = [
 ]
 
 
+@pytest.mark.guarantee("G30")
 @pytest.mark.parametrize(("conditions", "phase", "why"), STATES)
 @in_virtual_asyncio_time
 async def test_an_agent_that_runs_is_asked_while_it_is_not_ready(
@@ -260,6 +272,7 @@ async def test_an_agent_that_runs_is_asked_while_it_is_not_ready(
         assert list(await agents.ready(["node-1"])) == (["node-1"] if phase == "Running" else [])
 
 
+@pytest.mark.timer("steps/offbus_steps/port.py")
 @in_virtual_asyncio_time
 async def test_a_target_that_does_not_answer_through_the_proxy_is_given_up(tmp_path: Path) -> None:
     async with cluster_of(tmp_path) as (api, objects, _):
@@ -270,6 +283,7 @@ async def test_a_target_that_does_not_answer_through_the_proxy_is_given_up(tmp_p
     assert anyio.current_time() == 45
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/frontends.py")
 @in_virtual_asyncio_time
 async def test_the_ready_pods_of_a_target_are_read_again_when_they_are_no_longer_fresh(
     tmp_path: Path,

@@ -23,12 +23,14 @@ async def sent(pace: Pace, requests: int) -> list[float]:
     return times
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/rate_limit.py")
 @in_virtual_time
 async def test_a_burst_goes_at_once_and_the_rest_at_the_rate() -> None:
     expected = [0.0] * BURST + [number / QPS for number in range(1, 91)]
     assert await sent(Pace(QPS, BURST), 100) == pytest.approx(expected)
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/rest/rate_limit.py")
 @in_virtual_time
 async def test_what_was_not_used_is_kept_up_to_the_burst() -> None:
     pace = Pace(QPS, BURST)

@@ -62,6 +62,7 @@ async def test_unfinished_bodies_hold_a_bounded_number_of_bytes_and_others_are_r
     assert bodies.held == 0
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/webhook/bodies.py")
 @in_virtual_asyncio_time
 async def test_a_body_has_its_time() -> None:
     with pytest.raises(TooSlow, match=f"within {BODY_S:g} s"):

@@ -6,6 +6,7 @@ import ssl
 from datetime import timedelta
 
 import anyio
+import pytest
 
 from offbus_agent.http.listen import listen_tcp
 from offbus_steps.kubernetes.webhook import server as webhook
@@ -16,6 +17,7 @@ TICK_S = 0.1
 """uvicorn's own: how often it looks whether it should end."""
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/webhook/server.py")
 @in_virtual_asyncio_time
 async def test_a_review_that_does_not_arrive_whole_holds_its_end_up_for_a_bounded_time() -> None:
     server = webhook._Server(new_identity(["x"]))
@@ -31,6 +33,7 @@ async def test_a_review_that_does_not_arrive_whole_holds_its_end_up_for_a_bounde
     assert webhook.GRACE_S <= anyio.current_time() - told <= webhook.GRACE_S + 3 * TICK_S
 
 
+@pytest.mark.timer("steps/offbus_steps/kubernetes/webhook/server.py")
 @in_virtual_asyncio_time
 async def test_it_ends_well_before_its_certificate() -> None:
     server = webhook._Server(new_identity(["x"]))
