@@ -85,6 +85,7 @@ class Collector:
 
     async def news(self, within_s: float = _NEWS_WITHIN_S) -> None:
         """Wait until what was reported before the call has been read, or until `within_s` have passed."""
+        # A look that is going on may have read the rows already: only the next one is sure to find what is there now.
         wanted = self._begun + 1
         self.ask()
         with suppress(TimeoutError):
@@ -111,6 +112,7 @@ class Collector:
         """Runs until cancelled."""
         while True:
             await self._asked.wait()
+            # Before the look: who rings while it goes on gets another one.
             self._asked.clear()
             took_s = await self._look()
             await asyncio.sleep(min(max(REST_S, _SHARE * took_s), _LONGEST_REST_S))
@@ -126,6 +128,7 @@ class Collector:
                 self._book.take_in({stored.fault.id: stored for stored in faults}, seen)
                 if handed_over := frozenset(self._handed_over):
                     await self._in_thread(self._evidence.forget, handed_over)
+                    # Only these: others may have been handed over while they were freed.
                     self._handed_over -= handed_over
         except Exception:  # noqa: BLE001  no evidence may end the keeper of leases: logged as the bug that it is
             _log.exception("evidence was not collected")

@@ -136,6 +136,7 @@ class FaultBook:
             if identity(call) not in known and of_pod[call.pod_uid] < MOST_CALLS_OF_A_POD:
                 of_pod[call.pod_uid] += 1
                 fresh.append(call)
+        # Never negative, which would cut from the end: this is where calls are added, so there are at most that many.
         del fresh[MOST_CALLS - len(known) :]
         fault.first_faulted = sorted([*fault.first_faulted, *fresh], key=when)
         for call in fresh:
@@ -160,12 +161,14 @@ class FaultBook:
         """After a start: end what was being applied or has expired, resume the rest."""
         for stored in self._store:
             if stored.phase == "applying":
+                # The agent died while it changed the planes: whether the fault is on the page or not, it is off it now.
                 self._planes.disarm(stored.fault.id)
                 stored.phase = "interrupted"
             if self._store.from_other_boot:
                 self.end(stored, State.EXPIRED)
         self.expire_due()
         living = {stored.fault.id: stored for stored in self._store if stored.fault.state is State.ARMED}
+        # The page counts, not the file: a fault that is not on it would be renewed for ever without an effect.
         gone = self._planes.keep_only({name: stored.fault.generation for name, stored in living.items()})
         for name in gone:
             _log.warning("fault %s is no longer on the page: the page was removed", name)

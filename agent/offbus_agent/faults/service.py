@@ -95,6 +95,8 @@ class Faults:
                 self._book.drop(stored)
                 raise
             except BaseException:
+                # Cancelled, or a bug. A line may have been written, which a repetition would do again: the id is
+                # used up.
                 self._book.interrupt(stored)
                 raise
             return stored.fault, True
@@ -147,11 +149,13 @@ class Faults:
         try:
             await self._collector.news()
         finally:
+            # Also when the caller goes away while it waits: the fault is off the page, and the file must say so.
             self._book.end(stored, State.DISARMED)
 
     async def _arm(self, stored: StoredFault, made: Plan, ttl_s: float) -> None:
         self._policy.admit(stored.request, self._book, self._book.now_ns())
         try:
+            # On disk before the first plane changes: found at a start, it says that something may have been written.
             stored.phase, stored.codes = "applying", made.answers
             self._book.save(stored)
             if made.answers:
@@ -185,6 +189,7 @@ class Faults:
 
     def _renew(self, stored: StoredFault, lease: LeaseRequest) -> Fault:
         fault = stored.fault
+        # On disk before the answer: an agent that is started again must not end a lease that was acknowledged.
         before, fault.expires_ns = fault.expires_ns, expires_ns(self._book.now_ns(), lease.ttl_s)
         try:
             self._book.save()
@@ -199,6 +204,7 @@ class Faults:
     async def _alone(self, fault: str) -> AsyncIterator[None]:
         """Serialises the calls on a fault; first expires what is due, last persists what has healed."""
         self._book.expire_due()
+        # Whoever waits for a lock holds it alive, and the last one takes it along.
         lock = self._locks.get(fault)
         if lock is None:
             lock = self._locks[fault] = asyncio.Lock()

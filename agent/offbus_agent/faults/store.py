@@ -149,6 +149,7 @@ class Store:
         os.close(self._lock)
 
     def _trim(self) -> None:
+        # In the order of their last change, because `put` adds them again at the end: the oldest go. Epochs likewise.
         ended = [stored for stored in self if not is_live(stored)]
         forgotten = [stored for stored in self._content.faults.values() if stored.forgotten]
         for stored in (*ended[:-_KEEP_ENDED], *forgotten[:-_KEEP_FORGOTTEN]):
@@ -166,6 +167,7 @@ def _own(folder: Path) -> int:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        # The kernel gives it up when this process ends, however it does: no lock of a dead agent stays.
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)

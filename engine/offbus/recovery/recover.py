@@ -117,6 +117,7 @@ async def recover(
     if the environment is out of reach.
     """
     with folder.lock(by):
+        # Read under the lock: before, its runner may still have been writing.
         plan = plan_recovery(folder, registry)
         if confirmed is not None and confirmed.journal.events != plan.journal.events:
             raise UsageError(f"{folder.journal} has changed since it was confirmed: nothing was undone")
@@ -200,6 +201,7 @@ def _adopt(writer: JournalWriter, plan: Recovery, by: str) -> None:
         "torn_bytes": plan.journal.torn_bytes,
     }
     writer.append(ADOPTED(data))
+    # A full disk may show here and not before. It is told, and the undo is played all the same.
     writer.sync()
     if writer.broken is not None:
         writer.append(STOPPED({"cause": "journal", "reason": writer.broken}))
@@ -247,6 +249,7 @@ async def _undo_there(
                 )
     except Exception as err:
         one = only_one(err)
+        # Only of a reopening: once it is open, each undo has said itself what it found.
         if isinstance(one, EnvironmentGone) and not opened:
             return resolve_gone(writer, plan.entries, plan.missing, by, one.message)
         if opened or isinstance(one, OffbusError):

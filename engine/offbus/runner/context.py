@@ -102,6 +102,7 @@ class StepContext(JournalRecorder):
         if self._services.leases is not None:
             await self._services.leases.may_change()
         record = self._services.register(self._name, undo)
+        # Last: when this fails, the record is in the journal all the same, and its undo finds nothing to do.
         if self._services.persister is not None:
             await self._services.persister.persist(record)
 

@@ -71,6 +71,7 @@ def end_run(journal: JournalWriter, fold: Fold, folder: OpenRun) -> Report:
     journal.append(RUN_ENDED({"verdict": verdict.verdict, "reasons": reasons, "exit": status}))
     journal.close()
     report = fold.report()
+    # A broken journal may lack its last events, and who looks for unfinished runs has nothing but the disk.
     if report.exit != Exit.RESIDUE and journal.broken is None:
         folder.finish()
     return report

@@ -82,6 +82,7 @@ class Scheduler:
         """Cancel what runs, skip what has not started."""
         if self._halted is not None:
             return
+        # First: what ends from now on may satisfy others (an `always` step always does), and none of them may start.
         self._halted = because
         for slot in self._mine:
             self._skip_or_cancel(slot, because)
@@ -144,6 +145,7 @@ class Scheduler:
         slot.scope = anyio.CancelScope(deadline=anyio.current_time() + limit.total_seconds())
         result = Result(Outcome.CANCELLED, because=slot.cancelled_because or "the environment failed")
         try:
+            # Halted between its start and this, its task's first turn: then there was no scope to cancel.
             if slot.cancelled_because is None:
                 with slot.scope:
                     await self._checkpoint.take()
@@ -156,6 +158,7 @@ class Scheduler:
     async def _cut_off(self, slot: Slot) -> Result:
         result = self._why_cut_off(slot)
         if result.outcome is Outcome.TIMED_OUT and not slot.asked_to_stop and self._timed_out is not None:
+            # In the slot, so that `halt` finds it and cancels the look as it would cancel the step.
             with anyio.CancelScope() as slot.scope:
                 return await self._timed_out(result)
         return result

@@ -96,6 +96,7 @@ class Session:
 
     async def run(self) -> Report:
         """Play the scenario. Raises CouldNotRun only when not even the journal can be begun, or no step could run."""
+        # Before the first event: what cannot be imported leaves a run that never began, with nothing to recover.
         self._scenario.load_runs()
         self._journal.append(RUN_STARTED(head_of(self._scenario, self._identity)), durable=True)
         with self._surviving():
@@ -123,6 +124,7 @@ class Session:
             handle = self._handle()
             with self._state.interruptible(lambda _reason: opening.cancel()):
                 environment = await self._entered(stack, handle)
+            # Nothing waits from here to the `try`: cancelled in between, an open environment would have no undo.
             undoer = Undoer(self._journal, handle, environment)
             self._undos = UndoLog(self._journal, undoer, self._scenario.undo_timeout, self._registry)
             stepper = self._stepper(environment, self._undos)
@@ -143,6 +145,7 @@ class Session:
                 )
             )
         except BaseException:
+            # A cancellation, too: what an opener had begun is residue, unless it said what became of it.
             handle.did_not_open()
             raise
         return environment
@@ -194,10 +197,12 @@ class Session:
     async def _limit(self) -> None:
         limit = self._scenario.timeout.total_seconds()
         await anyio.sleep(limit)
+        # Once the undo's own budget runs (the steps have ended, or a stop began it), `timeout` has nothing more to say.
         if self._undos is None or self._undos.deadline is None:
             self._stop("timeout", f"the run did not end within {limit:g} s")
 
     async def _wind_up(self, environment: Environment, stepper: Stepper, undos: UndoLog) -> None:
+        # The budget of the undo begins with the first call: `always` steps are paid from it.
         undos.time_remaining()
         with self._surviving():
             await self._always_part(stepper, undos)
@@ -264,6 +269,7 @@ class Session:
     def _heard(self, event: Event) -> None:
         if self._watch is not None:
             self._watch.heard(event)
+        # `_stop` writes an event, too, and so comes back here. It forbids first, which ends that.
         if self._journal.broken is not None and self._state.stage is not StopStage.FORBIDDEN:
             self._stop("journal", self._journal.broken, at_once=self._journal.broken)
 

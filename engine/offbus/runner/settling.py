@@ -87,6 +87,7 @@ class Settling:
             if not found:
                 break
             detail = found
+            # It is resolved, and the undoer leaves those alone.
             entry.again = True
             await undoer.undo([entry], by="settle", budget=budget)
             result = "undone_again" if entry.resolved else "conflict"

@@ -36,6 +36,8 @@ def stop_on_signals(wake: Wake, stop: Callable[[str], None], parting: Callable[[
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGINT and signal.SIGINT in seen:
+            # Neither print, which this may have interrupted (it is not reentrant), nor an exit that cleans up: that may
+            # be what hangs.
             os.write(2, f"\n{parting()}\n".encode())
             os._exit(Exit.RESIDUE)
         if not seen:

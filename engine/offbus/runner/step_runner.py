@@ -127,6 +127,7 @@ class Stepper:
             slot = self.slots[name]
             if slot.started and slot.result is None:
                 self._schedulers[name].stop(slot)
+                # Until it has ended it may record another undo, which would be missed below.
                 await slot.ended.wait()
         return await self._undos.undo_steps(chosen, by="cleanup")
 
@@ -144,6 +145,7 @@ class Stepper:
             "again_in_s": pause.total_seconds(),
         }
         self._journal.append(ATTEMPT_ENDED(data), step=slot.step.id)
+        # Before the pause: what the failed attempt did does not last for so long.
         refuse_open(await self._undos.undo_steps([slot.step.id], by="retry"))
         await anyio.sleep(pause.total_seconds())
 

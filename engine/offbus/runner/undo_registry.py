@@ -91,6 +91,7 @@ class UndoLog:
     async def disarm_now(self, running: Callable[[str | None], bool]) -> None:
         """After a stop: disarm every fault at once. Those of steps that still run are disarmed again at the end."""
         mine = [entry for entry in self.entries if entry.undo.phase is Phase.DISARM and not entry.resolved]
+        # Judged before the disarm: a step that ends while it is carried out may have armed something after it.
         early = [entry for entry in mine if running(entry.step)]
         await self._undoer.undo(mine, by="stop", budget=self.time_remaining())
         for entry in early:

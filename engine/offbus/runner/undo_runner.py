@@ -77,6 +77,7 @@ class Undoer:
         deadline = anyio.current_time() + budget.total_seconds()
         checkpoint = Checkpoint()
         with anyio.CancelScope(shield=True):  # each try has a bound of its own
+            # Faults first, and at once: a disarm that hangs must not keep another fault armed.
             async with anyio.create_task_group() as together:
                 for entry in due:
                     if entry.undo.phase is Phase.DISARM:
@@ -88,6 +89,7 @@ class Undoer:
 
     async def _resolve(self, entry: UndoEntry, by: str, deadline: float) -> None:
         async with entry.turn:
+            # Asked once more: whoever had the turn before may have undone it.
             if not entry.resolved:
                 await self._try_repeatedly(entry, by, deadline)
 
@@ -108,6 +110,7 @@ class Undoer:
         self._journal.append(UNDO_STARTED(started), step=entry.step)
         now = anyio.current_time()
         bound = max(LEAST, min(entry.undo.timeout.total_seconds(), deadline - now))
+        # What stands when the scope below is cut off: then `_outcome` returns nothing.
         entry.result, entry.error = None, f"it did not end within {bound:.0f} s"
         with anyio.CancelScope(deadline=now + bound, shield=True):
             entry.result, entry.error = await self._outcome(entry)
@@ -126,6 +129,7 @@ class Undoer:
 
     async def _outcome(self, entry: UndoEntry) -> tuple[UndoResult | None, str | None]:
         try:
+            # Asked when it was recorded, too; but a recovery has it from a journal, which may say anything.
             if (why := refused(entry.undo, self._journal.run)) is not None:
                 return UndoResult.conflict(why), None
             if self._owner is not None:

@@ -79,6 +79,7 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
     """Inject a fault on the given planes, on each node. Raises StepError, StepFailed, GuardRefused."""
     cluster, target = cluster_of(ctx), required_target(params.target)
     require_showing(params.xid, planes)
+    # The watches begin before anything is looked at: "after the injection" is their order, never a time.
     await cluster.observer.watch_target(target)
     if Plane.KERNEL in planes:
         await cluster.observer.watch_responses()
@@ -141,6 +142,8 @@ class Firing:
         if pause:
             await ctx.sleep(self.params.stagger)
         await _require_pods(cluster, location, self.planes)
+        # Nothing waits from here to the request: what is seen after the mark is seen after the injection, and the lease
+        # that was checked is the one under which the fault is armed.
         cluster.leases.check()
         mark = cluster.log.mark()
         holding = [pod.ref.name for pod in location.holding]
@@ -154,6 +157,7 @@ class Firing:
         ttl_s = self.params.ttl.total_seconds()
         request = fault.model_dump(include={"id", "xid", "gpus", "planes"}) | {"ttl_s": ttl_s, "armed": True}
         made = await cluster.agents.create(location.node, request)
+        # Counted from before the request: the agent's lease began later, so ours is over first.
         cluster.leases.hold(location.node, fault.id, ttl_s, declared.mono_ns)
         cluster.faults.follow(fault, self.target)
         _prove_armed(ctx, cluster, fault, made)
@@ -268,6 +272,7 @@ async def _record_undos(
 ) -> None:
     fault, location = aim.fault, aim.location
     if Plane.KERNEL in fault.planes:
+        # Before the node is read: what is not in the record has come after this mark.
         cluster.injected[fault.id] = cluster.log.mark()
         node = await cluster.port.objects.get(Ref("Node", location.node))
         maintenance = await maintenance_of(cluster, location.node)

@@ -207,6 +207,8 @@ class ClearConsequences(Undo):
 
         def annotated(now: Object) -> Object:
             nonlocal share
+            # On the version that is written: `change` asks again when somebody else wrote meanwhile. What follows goes
+            # by this share: without the annotations nobody can tell any more.
             share = node_now.share_of(project_node(now))
             return before.with_metadata(now, "annotations", share)
 

@@ -38,6 +38,7 @@ class DisarmFault(Undo):
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
+        # First: a renewal that finds the fault dropped would count as a lost lease, and stop the run.
         cluster.leases.release(self.fault.id)
         await cluster.agents.back(self.fault.node)
         try:

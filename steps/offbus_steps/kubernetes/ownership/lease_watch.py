@@ -96,6 +96,7 @@ class LeaseWatch:
         """Wait until a run has expired. Raises nothing: without a server, nothing expires."""
         while True:
             await self._known.wait()
+            # Taken together, without a wait between: every change after this sets `changed`.
             changed, lease, since = self._changed, self._lease, anyio.current_time()
             orphan = (
                 ""
@@ -123,6 +124,7 @@ class LeaseWatch:
 
     async def _follow_once(self) -> None:
         """Both watches; they begin anew together, when one of them ends."""
+        # Both watches begin with what is there (FROM_NOW), so a change between this and their begin is not missed.
         self._recorded = await self._runs_recorded()
         await self._see(await self._read())
         with ungrouped():

@@ -9,8 +9,8 @@ and gives up the Lease, or keeps it when something remains. Times that others wr
 
 A crash of the reaper loses nothing: the records are in the cluster, so a restarted reaper, or another replica, watches
 from the beginning. It never retries in a busy loop: each further try for the same run waits twice as long, by its
-epoch. While it finishes a run, SIGTERM waits for the current undo; after SIGKILL the next reaper takes over. Its output
-is a ConfigMap (`published_reports`) and its log, one JSON object per line on stderr.
+epoch. SIGTERM waits until the run that it finishes is over; after SIGKILL the next reaper takes over. Its output is a
+ConfigMap (`published_reports`) and its log, one JSON object per line on stderr.
 """
 
 import argparse

@@ -146,6 +146,7 @@ class RunLease:
         """Keep renewing it. Calls `lost` when it is no longer ours (then returns), or could not be renewed."""
         reported = False
         while True:
+            # After a loss it goes on trying: once the server is back, the undos need a Lease that is ours.
             await anyio.sleep(AGAIN_S if reported else self._duration_s / 3)
             try:
                 await self._try_until_renewed()
@@ -167,6 +168,8 @@ class RunLease:
     async def renew(self) -> None:
         """Renew it now. Raises TakenOver, PortError."""
         async with self._turn:
+            # Before the request is sent: whoever watches the Lease begins to count when it was written, which is later.
+            # So it is no longer ours, as seen from here, before it has expired for anybody else.
             asked = self._clock()
             try:
                 await self._write(self._version, asked)
@@ -180,6 +183,7 @@ class RunLease:
         try:
             found = await self._objects.get(self._ref)
             if holder_in(found) == self.holder:
+                # By uid: since it was read it may have been removed, and a new run may have made its own.
                 await self._objects.delete(self._ref, uid=found["metadata"]["uid"])
         except (NotFound, Conflict):
             return  # another owner's by now
@@ -243,6 +247,7 @@ class RunLease:
         spec = {
             "holderIdentity": self.holder,
             "leaseDurationSeconds": self._duration_s,
+            # For people and kubectl. No process of ours reads it: clocks of two machines are never compared.
             "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         }
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}

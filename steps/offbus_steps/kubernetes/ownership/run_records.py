@@ -110,6 +110,7 @@ class RunRecords:
         except Conflict:
             found = await self._objects.get(self._ref)
             self._refuse_older(found, content)
+            # Without the version, which another owner wrote. That one's next write is conditional on it, and fails.
             made = await self._objects.patch(self._ref, content)
         self._version = made["metadata"]["resourceVersion"]
 
@@ -118,6 +119,7 @@ class RunRecords:
         content = _content(event)
         if not content:
             return False
+        # Each write is conditional on the one before: two at once would refuse each other.
         async with self._one_at_a_time:
             patch = {"metadata": {"resourceVersion": self._version}, **content}
             try:

@@ -105,6 +105,7 @@ def _reached_from_here(event: Event, options: KubernetesOptions, expired: str) -
         }
     except (KeyError, TypeError) as err:
         raise CouldNotRun(f"the records of run {event['run']} do not say how it was opened: {err!r}") from err
+    # No holder: who recovers here holds no lock of that one's journal, so it does not count as dead.
     state = {**opened["state"], "options": mine, "holder": "", "expired": expired}
     data: EnvironmentOpened = {**opened, "state": state}
     return {**event, "data": data}
