@@ -3,6 +3,7 @@
 The run is played in an environment that has the package; here, where it is not installed, its journal is shown.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -104,6 +105,17 @@ def test_its_function_is_typed_before_the_run(venv: Venv, folder: Path) -> None:
     (folder / "wrong.yaml").write_text(text.replace("default: 11", "default: 99"))
     printed = venv.run("offbus", "run", "wrong.yaml", "--view", "lines", cwd=folder, code=3).stdout
     assert "sqlite_error(): 99 is no result code that is known here" in printed
+
+
+def test_its_function_is_listed_and_explained_as_a_step_type_is(venv: Venv, folder: Path) -> None:
+    listed = " ".join(venv.run("offbus", "steps", cwd=folder).stdout.split())
+    assert "sqlite_error function offbus-database What SQLite means by a result code." in listed
+    page = venv.run("offbus", "steps", "sqlite_error", cwd=folder).stdout
+    assert page.startswith("sqlite_error(code: int) (function): What SQLite means by a result code.\n")
+    assert "transient  bool    Whether trying again may help." in page
+    told = json.loads(venv.run("offbus", "steps", "sqlite_error", "--format", "json", cwd=folder).stdout)
+    assert told["params"] == [{"name": "code", "type": "int"}]
+    assert [field["name"] for field in told["fields"]] == ["name", "transient"]
 
 
 def test_the_plain_view_tells_it_in_the_packages_words(printed: str) -> None:

@@ -18,7 +18,7 @@ Examples:
 @click.argument("name", required=False)
 @format_option("How to print.")
 def steps(name: str | None, form: str) -> None:
-    """List the installed step types with the packages that provide them; with NAME, explain that one."""
+    """List the installed step types, and functions of expressions, with their packages; with NAME, explain that one."""
     from offbus.cli.handlers.steps import explain_one, list_all
 
     click.echo(list_all(form) if name is None else explain_one(name, form))

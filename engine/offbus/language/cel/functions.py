@@ -24,7 +24,7 @@ from offbus.language.cel.types import CelType
 from offbus.plugins import FUNCTIONS, PluginError, Registry, installed
 from offbus.printable import clean
 
-__all__ = ["MOST_OF_RESULT", "Calls", "Functions"]
+__all__ = ["MOST_OF_RESULT", "Calls", "Functions", "Signature", "signature_of"]
 
 MOST_OF_RESULT = 1 << 12
 """Units (offbus.language.cel.growth) of a function's result: what it makes cannot be told from its arguments."""
@@ -38,7 +38,7 @@ _PYTHON: Mapping[str, type] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Signature:
+class Signature:
     """A function's types, from its annotations."""
 
     function: Function
@@ -49,6 +49,19 @@ class _Signature:
     """Of a result that is a model."""
 
     @property
+    def values(self) -> Mapping[str, CelType]:
+        """The fields that an expression can take of its result."""
+        return {name: of for name, of in self.fields.items() if of is not types.MODEL}
+
+    def described(self, field: str) -> str:
+        """What a field of its result is."""
+        model, text = types.unwrap(inspect.signature(self.function.call, eval_str=True).return_annotation), ""
+        for part in field.split("."):
+            info = model.model_fields[part]
+            model, text = types.unwrap(info.annotation), info.description or ""
+        return text
+
+    @property
     def shown(self) -> str:
         """As an author's documentation spells it: "sqlite_error(code: int)"."""
         return f"{self.function.name}({', '.join(f'{name}: {of}' for name, of in self.params.items())})"
@@ -57,7 +70,7 @@ class _Signature:
 class Used(NamedTuple):
     """A function as the library knows it: one of these for each field that an expression takes of a result."""
 
-    signature: _Signature
+    signature: Signature
     field: str
 
     @property
@@ -139,7 +152,7 @@ class Functions:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self._registry = registry
-        self._known: dict[str, _Signature | PluginError] = {}
+        self._known: dict[str, Signature | PluginError] = {}
 
     def names(self) -> tuple[str, ...]:
         """All of them."""
@@ -179,20 +192,20 @@ class Functions:
         parts = _selected(found, end + 1)
         for length in range(len(parts), 0, -1):
             field = ".".join(parts[:length])
-            if signature.fields.get(field, types.MODEL) is not types.MODEL:
+            if field in signature.values:
                 return Used(signature, field), range(end + 1, end + 1 + 2 * length)
         return _no_field(signature, parts, token, found[end])
 
-    def _signature(self, name: str) -> "_Signature | PluginError":
+    def _signature(self, name: str) -> "Signature | PluginError":
         if name not in self._known:
             try:
-                self._known[name] = _signature(self._plugins(), name)
+                self._known[name] = signature_of(self._plugins(), name)
             except PluginError as err:
                 self._known[name] = err
         return self._known[name]
 
 
-def _signature(registry: Registry, name: str) -> _Signature:
+def signature_of(registry: Registry, name: str) -> Signature:
     """A function's types. Raises PluginError when it cannot be loaded, or its annotations have no type in CEL."""
     function = registry.function(name)
     plugin = registry.plugin(FUNCTIONS, name)
@@ -210,7 +223,7 @@ def _signature(registry: Registry, name: str) -> _Signature:
     if gives in (inspect.Signature.empty, None) or types.MODEL in params.values():
         raise _untyped(name, package, "its result has no annotation, or a parameter is a model")
     fields = types.flatten(gives) if isinstance(gives, type) and issubclass(gives, BaseModel) else {}
-    return _Signature(function, package, params, types.of_annotation(gives), fields)
+    return Signature(function, package, params, types.of_annotation(gives), fields)
 
 
 def _untyped(name: str, package: str, why: str) -> PluginError:
@@ -220,9 +233,9 @@ def _untyped(name: str, package: str, why: str) -> PluginError:
     )
 
 
-def _no_field(signature: _Signature, parts: Sequence[str], name: Token, closing: Token) -> Trouble:
+def _no_field(signature: Signature, parts: Sequence[str], name: Token, closing: Token) -> Trouble:
     """What is wrong with a call whose result is a model, when no field of it is taken."""
-    fields = sorted(field for field, of in signature.fields.items() if of is not types.MODEL)
+    fields = sorted(signature.values)
     hint = f"its fields: {', '.join(fields[:20])}{', …' * (len(fields) > 20)}"
     if not parts:
         message = f"{signature.function.name}() gives a whole object, and an expression takes a field of it"
