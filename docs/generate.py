@@ -22,7 +22,7 @@ from offbus.cli.commands.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
 from offbus.findings.codes import Code
 from offbus.language.explain import Explanation, explain
-from offbus.language.format import HeaderModel, InputModel, RetryModel, StepModel, StopModel
+from offbus.language.format import HeaderModel, InputModel, MatrixModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
 from offbus_agent.catalogue.catalogue import catalogue
 from offbus_agent.catalogue.nvlink5 import FIRST_R575
@@ -133,6 +133,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "file keys": lambda: keys(HeaderModel),
     "step keys": lambda: keys(StepModel),
     "input keys": lambda: keys(InputModel),
+    "matrix keys": lambda: keys(MatrixModel),
     "retry keys": lambda: keys(RetryModel),
     "stop keys": lambda: keys(StopModel),
     "options of local": lambda: keys(installed().environment_type("local").options),

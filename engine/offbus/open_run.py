@@ -20,7 +20,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from json import dumps
@@ -30,7 +30,7 @@ from offbus.errors import CouldNotRun, UsageError
 from offbus.run_origin import forget_notes, require_own
 from offbus.runs import RunFolder, run_stamp
 
-__all__ = ["OpenRun", "create_run", "open_dir", "opened"]
+__all__ = ["OpenRun", "create_folder", "create_run", "open_dir", "opened"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
@@ -95,10 +95,10 @@ class OpenRun(RunFolder):
 
 
 @contextmanager
-def opened(folder: RunFolder, *, trusted: bool = False) -> Iterator[OpenRun]:
+def opened(folder: RunFolder, *, trusted: bool = False, files: Iterable[str] = ()) -> Iterator[OpenRun]:
     """Open a run's folder, to act in it. Raises UsageError unless only this user can have written what is used there.
 
-    `trusted` lifts the question of owner and mode, for what a user confirms then.
+    `trusted` lifts the question of owner and mode, for what a user confirms then. `files` are used beside a run's own.
     """
     with ExitStack() as held:
         try:
@@ -109,7 +109,7 @@ def opened(folder: RunFolder, *, trusted: bool = False) -> Iterator[OpenRun]:
                 raise UsageError(f"the run's folder {folder.path} is a symbolic link", hint=hint) from err
             raise UsageError(f"{folder.path} cannot be read: {err.strerror}") from err
         names = [one.name for one in (run.journal, run.unfinished, run.lock_file, run.report)]
-        require_own(run.path, run.fd, names, trusted=trusted)
+        require_own(run.path, run.fd, [*names, *files], trusted=trusted)
         yield run
 
 
@@ -119,6 +119,19 @@ def create_run(base: Path, name: str, identity: str, run: str = "") -> Iterator[
 
     Without an id it gets a new one.
     """
+    with create_folder(base, name, run) as folder:
+        try:
+            fd = folder.opener(folder.unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123  it is a descriptor
+                file.write(dumps({"identity": identity}))
+        except OSError as err:
+            raise _not_made(base, err) from err
+        yield folder
+
+
+@contextmanager
+def create_folder(base: Path, name: str, run: str = "") -> Iterator[OpenRun]:
+    """Make a new folder beside those of runs. Raises CouldNotRun when that fails. Without an id it gets a new one."""
     with ExitStack() as held:
         try:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,15 +140,14 @@ def create_run(base: Path, name: str, identity: str, run: str = "") -> Iterator[
             folder = held.enter_context(_open(path))
             if os.listdir(folder.fd):  # noqa: PTH208  it is a descriptor
                 raise OSError(errno.ENOTEMPTY, "it is another one by now")
-            fd = folder.opener(folder.unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            with open(fd, "w", encoding="utf-8") as file:  # noqa: PTH123  it is a descriptor
-                file.write(dumps({"identity": identity}))
         except OSError as err:
-            raise CouldNotRun(
-                f"cannot create the run's folder below {base}: {err.strerror}",
-                hint="choose another folder with --runs DIR",
-            ) from err
+            raise _not_made(base, err) from err
         yield folder
+
+
+def _not_made(base: Path, err: OSError) -> CouldNotRun:
+    why = f"cannot create the run's folder below {base}: {err.strerror}"
+    return CouldNotRun(why, hint="choose another folder with --runs DIR")
 
 
 def open_dir(run_dir: Path) -> int:

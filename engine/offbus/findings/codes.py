@@ -42,7 +42,7 @@ class Code(StrEnum):
     NOT_ALLOWED = "OB204", "a value that is not allowed"
     NOT_A_DURATION = "OB205", "not a duration"
     BAD_NAME = "OB206", "a name that is not allowed"
-    NOT_SUPPORTED = "OB207", "not supported by this version"
+    # OB207 stood for what 0.1 did not support yet
     # steps
     REPEATED_STEP = "OB301", "two steps have the same id"
     UNKNOWN_STEP_TYPE = "OB302", "an unknown step type"
@@ -78,3 +78,10 @@ class Code(StrEnum):
     INPUT_WITHOUT_VALUE = "OB506", "an input has no value"
     UNUSED_INPUT = "OB507", "an input is never used"
     COMMAND_LINE_ONLY = "OB508", "an option that only the command line may set"
+    # the matrix
+    UNKNOWN_AXIS = "OB601", "the matrix names no input"
+    NO_CELLS = "OB602", "a matrix without cells"
+    TOO_MANY_CELLS = "OB603", "a matrix of too many cells"
+    REPEATED_CELL = "OB604", "two cells of the matrix are the same"
+    EXCLUDES_NOTHING = "OB605", "`exclude` names no combination"
+    UNKNOWN_CELL = "OB606", "--cell or --set names no cell"

@@ -94,6 +94,10 @@ class RunStarted(TypedDict):
     """Path of the file as given."""
     digest: str
     """SHA-256 of its bytes."""
+    inputs: NotRequired[dict[str, Any]]
+    """Each with its value. Absent in journals of offbus 0.1."""
+    cell: NotRequired[str]
+    """Id of the cell, where the scenario has a matrix."""
     environment: str
     identity: str
     """Names the environment that the run acts on; two runs in one environment exclude each other."""

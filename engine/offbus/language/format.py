@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from offbus.durations import Duration
+from offbus.language.matrix import LARGEST, MOST_CELLS
 
 __all__ = [
     "FORMAT",
@@ -17,6 +18,7 @@ __all__ = [
     "EnvironmentModel",
     "HeaderModel",
     "InputModel",
+    "MatrixModel",
     "RetryModel",
     "StepModel",
     "StopModel",
@@ -106,6 +108,25 @@ class StopModel(_Shape):
     )
 
 
+class MatrixModel(BaseModel):
+    """Axes, each an input with its values, and what else is beside them: one run for each combination."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
+    __pydantic_extra__: dict[str, Annotated[list[Any], Field(min_length=1)]]
+
+    include: list[dict[str, Any]] = Field(
+        [], description="Further cells: the inputs that each sets; the others have their defaults."
+    )
+    exclude: list[dict[str, Any]] = Field(
+        [], description="Combinations that are left out: all that have every value of an entry."
+    )
+    fail_fast: bool = Field(False, description="Play no further cell after one that did not pass.")
+    max_parallel: int = Field(
+        1, ge=1, le=64, description="How many cells run at once; those of one environment still run in turn."
+    )
+    max_cells: int = Field(MOST_CELLS, ge=1, le=LARGEST, description="How many cells there may be.")
+
+
 class EnvironmentModel(BaseModel):
     """What the run acts on; the environment's own options are beside `uses`."""
 
@@ -125,7 +146,9 @@ class HeaderModel(_Shape):
     inputs: dict[str, InputModel] = Field(
         {}, description="Typed values; --set and the matrix override their defaults."
     )
-    matrix: dict[str, list[Any]] | None = Field(None, description="Combinations of inputs to run.")
+    matrix: MatrixModel | None = Field(
+        None, description="Inputs with several values: the scenario is run for each combination."
+    )
     environment: EnvironmentModel | None = Field(None, description="Default: local. --env overrides it.")
     guards: dict[str, Any] | None = Field(
         None, description="Limits that hold before and during the run; the environment's own."

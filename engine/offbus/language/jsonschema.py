@@ -123,7 +123,7 @@ def _leave_out(options: Schema, keys: Collection[str]) -> None:
 
 def _allow_templates(definitions: Mapping[str, Schema], but: set[str]) -> None:
     """Let every property and item of params, options and guards be `${{ … }}` too."""
-    own = {"InputModel", "RetryModel", "StopModel", "EnvironmentModel"}
+    own = {"InputModel", "MatrixModel", "RetryModel", "StopModel", "EnvironmentModel"}
     for name, definition in definitions.items():
         if name in but or name in own:
             continue

@@ -1,19 +1,39 @@
-"""The entry point: from a file's name to a `Scenario`, or to every finding at once."""
+"""The entry point: from a file's name to its `Scenario`s, or to every finding at once.
 
-from collections.abc import Mapping
+A file without a matrix is one scenario, a file with one is a scenario for each cell. The file is read once; each cell
+is checked with its own inputs, as what is wrong may depend on them. What is wrong in several cells is one finding.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding, Position
+from offbus.findings.suggest import closest
 from offbus.language.check import scenario as check
 from offbus.language.gc_pause import collecting_less
+from offbus.language.matrix import Cell, Matrix
 from offbus.language.scenario import Scenario
 from offbus.language.syntax import source
+from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 from offbus.plugins import Registry, installed
 
-__all__ = ["load_scenario"]
+__all__ = ["Loaded", "load_cells", "load_scenario"]
+
+_NAMED = 5
+"""Cells that a finding names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A valid file."""
+
+    scenarios: tuple[Scenario, ...]
+    """One, or one for each cell, in the matrix's order."""
+    matrix: Matrix | None
 
 
 def load_scenario(
@@ -22,32 +42,110 @@ def load_scenario(
     sets: Mapping[str, str] | None = None,
     env: str | None = None,
     env_sets: Mapping[str, str] | None = None,
+    cell: str | None = None,
     registry: Registry | None = None,
 ) -> Scenario:
-    """Read, validate and resolve a scenario.
+    """Read, validate and resolve a scenario: that of a cell, where the file has a matrix.
 
     `sets` are values of inputs, parsed by the input's type; `env` replaces the file's environment, `env_sets` its
     options; `registry` holds the step types and environments (default: what is installed).
 
-    Raises InvalidScenario with all findings, UsageError if the file cannot be read.
+    Raises InvalidScenario with all findings, also where several cells are left to choose from; UsageError if the file
+    cannot be read.
     """
+    loaded = load_cells(path, sets=sets, env=env, env_sets=env_sets, cell=cell, registry=registry)
+    if len(loaded.scenarios) == 1:
+        return loaded.scenarios[0]
+    text = f"the matrix has {len(loaded.scenarios)} cells, and one is wanted"
+    raise InvalidScenario(str(path), [_about_cells(Path(path), text, _cells_of(loaded.scenarios))])
+
+
+def load_cells(
+    path: str | Path,
+    *,
+    sets: Mapping[str, str] | None = None,
+    env: str | None = None,
+    env_sets: Mapping[str, str] | None = None,
+    cell: str | None = None,
+    registry: Registry | None = None,
+) -> Loaded:
+    """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted."""
     overrides = check.Overrides(sets or {}, env, env_sets or {})
     with collecting_less():
-        return _load(Path(path), overrides, registry if registry is not None else installed())
+        return _load(Path(path), overrides, cell, registry if registry is not None else installed())
 
 
-def _load(path: Path, overrides: check.Overrides, registry: Registry) -> Scenario:
+def _load(path: Path, overrides: check.Overrides, cell: str | None, registry: Registry) -> Loaded:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
     read = source.read(path)
     positions = Positions(read, list(read.findings))
-    scenario = None
-    if read.root is not None and read.root.kind == "mapping":
-        scenario = check.check(read.root, positions, registry, overrides)
-    elif not positions.findings:
-        positions.findings.append(_no_mapping(read))
-    if scenario is None:
-        raise InvalidScenario(str(path), [*positions.findings, *positions.warnings])
-    return scenario
+    root = read.root
+    if root is None or root.kind != "mapping":
+        raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
+    matrix = check.cells(root, positions, overrides.sets)
+    cells = _wanted(path, matrix, cell)
+    checked = [_checked(root, positions, registry, overrides, one) for one in cells]
+    scenarios = [scenario for scenario, _ in checked if scenario is not None]
+    if positions.findings or len(scenarios) < len(cells):
+        found = [
+            (one, about) for one, (_, findings) in zip(cells, checked, strict=True) for about in findings
+        ]
+        raise InvalidScenario(
+            str(path), [*positions.findings, *_merged(found, len(cells)), *positions.warnings]
+        )
+    return Loaded(tuple(scenarios), matrix)
+
+
+def _wanted(path: Path, matrix: Matrix | None, cell: str | None) -> Sequence[Cell | None]:
+    """The cells to check; of a file without a matrix, or with one that is wrong, the file as it is."""
+    if matrix is None and cell is None:
+        return [None]
+    known = [] if matrix is None else matrix.cells
+    wanted = [one for one in known if cell in (None, one.id)]
+    if not wanted:
+        near = closest(cell or "", [one.id for one in known])
+        raise InvalidScenario(str(path), [_about_cells(path, f"there is no cell {cell!r}", known, near)])
+    return wanted
+
+
+def _checked(
+    root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, cell: Cell | None
+) -> tuple[Scenario | None, Sequence[Finding]]:
+    own = Positions(positions.source, list(positions.findings))
+    scenario = check.check(root, own, registry, overrides._replace(cell=cell))
+    return scenario, [*own.findings[len(positions.findings) :], *own.warnings]
+
+
+def _merged(found: Iterable[tuple[Cell | None, Finding]], cells: int) -> list[Finding]:
+    """Each finding once; one that not all cells have names those that do."""
+    by_finding: dict[Finding, list[Cell | None]] = {}
+    for cell, finding in found:
+        by_finding.setdefault(finding, []).append(cell)
+    return [
+        _in_cells(finding, where) if len(where) < cells else finding for finding, where in by_finding.items()
+    ]
+
+
+def _in_cells(finding: Finding, cells: Sequence[Cell | None]) -> Finding:
+    ids = [one.id for one in cells if one is not None]
+    more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+    return replace(finding, message=f"{finding.message} (cell {', '.join(ids[:_NAMED])}{more})")
+
+
+def _cells_of(scenarios: Iterable[Scenario]) -> list[Cell]:
+    return [one.cell for one in scenarios if one.cell is not None]
+
+
+def _about_cells(path: Path, message: str, cells: Sequence[Cell], near: str | None = None) -> Finding:
+    ids = ", ".join(one.id for one in cells[: 2 * _NAMED])
+    more = f" and {len(cells) - 2 * _NAMED} more" if len(cells) > 2 * _NAMED else ""
+    return Finding(
+        code=Code.UNKNOWN_CELL,
+        message=message,
+        where=Position(str(path)),
+        hint=f"choose one with --cell: {ids}{more}" if cells else "the scenario has no matrix",
+        suggestion=near,
+    )
 
 
 def _no_mapping(read: source.Source) -> Finding:

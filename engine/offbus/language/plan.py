@@ -10,6 +10,7 @@ from offbus import dag
 from offbus.cleanup import CleanupParams
 from offbus.durations import format_duration
 from offbus.language.cel.templates import Template
+from offbus.language.matrix import shown
 from offbus.language.scenario import Scenario, Step
 from offbus.step import Kind
 
@@ -67,12 +68,10 @@ class Plan:
         scenario = self.scenario
         return {
             "scenario": scenario.name,
+            "cell": None if scenario.cell is None else scenario.cell.id,
             "summary": scenario.summary,
             "digest": scenario.digest,
-            "inputs": {
-                name: format_duration(value) if isinstance(value, timedelta) else value
-                for name, value in scenario.inputs.items()
-            },
+            "inputs": {name: shown(value) for name, value in scenario.inputs.items()},
             "environment": {
                 "uses": scenario.env_name,
                 **scenario.environment.options.model_dump(mode="json"),

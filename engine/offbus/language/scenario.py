@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from offbus.environment import EnvironmentType
 from offbus.findings.model import Finding, Position
+from offbus.language.matrix import Cell
 from offbus.step import StepType
 
 if TYPE_CHECKING:
@@ -96,9 +97,21 @@ class Scenario:
     path: Path
     digest: str
     """sha256 of the file, hexadecimal."""
+    cell: Cell | None = None
+    """Of the file's matrix."""
     stop_when: tuple[StopCondition, ...] = ()
     warnings: tuple[Finding, ...] = ()
     """What does not stop the scenario."""
+
+    @property
+    def title(self) -> str:
+        """Its name, with the cell: `xid[xid=79]`."""
+        return self.name if self.cell is None else f"{self.name}[{self.cell.label}]"
+
+    @property
+    def slug(self) -> str:
+        """Its name in the names of folders, with the cell's id."""
+        return self.name if self.cell is None else f"{self.name}.{self.cell.id}"
 
     def load_runs(self) -> None:
         """Import what runs each of its steps: none is found missing in the middle of a run. Raises CouldNotRun."""

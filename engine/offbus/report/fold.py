@@ -69,6 +69,8 @@ class Fold(RunState):
             summary=head["summary"],
             scenario=head["scenario"],
             digest=head["digest"],
+            inputs=head.get("inputs", {}),
+            cell=head.get("cell"),
             environment=head["environment"],
             identity=head["identity"],
             host=head["host"],

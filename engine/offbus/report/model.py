@@ -270,6 +270,8 @@ class Report(BaseModel):
     complete: bool
     scenario: str
     digest: str
+    inputs: dict[str, Any] = Field(default_factory=dict, description="Each input with its value.")
+    cell: str | None = Field(None, description="Id of the cell, where the scenario has a matrix.")
     environment: str
     identity: str
     host: str

@@ -3,12 +3,14 @@
 import os
 import platform
 import socket
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from offbus import __version__
 from offbus.dag import build
 from offbus.declared import written
 from offbus.journal.schemas import DeclaredLane, DeclaredMetric, PlannedStep, RunStarted
+from offbus.language.matrix import shown
+from offbus.userinfo import without_userinfo
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario, Step
@@ -21,11 +23,12 @@ def head_of(scenario: "Scenario", identity: str) -> RunStarted:
     steps = {step.id: step for step in scenario.steps}
     plan_order = build({step.id: step.needs for step in scenario.steps}).order
     metrics = {name: one for step in scenario.steps for name, one in step.type.measures().items()}
-    return {
-        "name": scenario.name,
+    head: RunStarted = {
+        "name": scenario.title,
         "summary": scenario.summary,
         "scenario": str(scenario.path),
         "digest": scenario.digest,
+        "inputs": {name: _told(value) for name, value in scenario.inputs.items()},
         "environment": scenario.environment.type.name,
         "identity": identity,
         "versions": versions(),
@@ -38,6 +41,9 @@ def head_of(scenario: "Scenario", identity: str) -> RunStarted:
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }
+    if scenario.cell is not None:
+        head["cell"] = scenario.cell.id
+    return head
 
 
 def versions() -> dict[str, str]:
@@ -47,6 +53,12 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
+
+
+def _told(value: Any) -> Any:
+    """An input's value; a URL without its userinfo."""
+    told = shown(value)
+    return without_userinfo(told) if isinstance(told, str) else told
 
 
 def _planned(step: "Step") -> PlannedStep:

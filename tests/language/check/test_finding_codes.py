@@ -33,6 +33,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 10)}]\n" for n in range(3)
 )
 
+N = "inputs: {n: {type: integer, default: 1}}\n"
+WHEN = "{id: a, uses: deploy, when: inputs.n > 0}\n"
+
 CASES = {
     "control character": Case("OB100", "offbus: 1\nname: a⟦\x01⟧b\n", "U+0001", "remove it"),
     "does not begin like yaml": Case("OB102", "offbus: 1\nname: ⟦@⟧x\n", "cannot start any token", "must be quoted"),
@@ -104,7 +107,6 @@ CASES = {
     "keyword as an id": Case("OB206", steps("{id: ⟦in⟧, uses: deploy}"), "keyword of CEL", "another id"),
     "keyword as an input": Case("OB206", drill(DEPLOY, "inputs: {⟦for⟧: {type: integer, default: 1}}\n"), "an input cannot be called 'for'"),
     "path as a name": Case("OB206", f"offbus: 1\nname: ⟦../x⟧\nsteps:\n  - {DEPLOY}", "name: '../x'"),
-    "matrix": Case("OB207", drill(DEPLOY, "⟦matrix⟧: {a: [1]}\n"), "`matrix` is not yet supported by this version", "--set"),
     "same id": Case("OB301", steps(DEPLOY + "{id: ⟦a⟧, uses: deploy}"), "a step 'a' already, on line 4", "unique"),
     "unknown type": Case("OB302", steps("{id: a, uses: ⟦deplay⟧}"), "no step type 'deplay'", "offbus steps", "deploy"),
     "broken type": Case("OB303", steps("{id: a, uses: ⟦broken⟧}"), "acme-drills 2.1 cannot be loaded: ModuleNotFoundError", "uninstall acme-drills"),
@@ -169,10 +171,26 @@ CASES = {
     "enum of another type": Case("OB505", drill(DEPLOY, "inputs: {x: {type: integer, default: 1, enum: [1, ⟦b⟧]}}\n"), "'b' is not of type integer"),
     "no value": Case("OB506", drill(DEPLOY, "inputs: {⟦x⟧: {type: boolean}}\n"), "has no value", "--set x="),
     "unknown input type": Case("OB204", drill(DEPLOY, "inputs: {x: {type: ⟦int⟧, default: 1}}\n"), "inputs.x.type", "string, integer", "integer"),
+    "axis that is no input": Case("OB601", drill(WHEN, N + "matrix: {⟦m⟧: [1], n: [1]}\n"), "no such input", "inputs: n"),
+    "axis that is misspelt": Case("OB601", drill(WHEN, "inputs: {n: {type: integer, default: 1}, count: {type: integer, default: 1}}\nmatrix: {⟦cuont⟧: [1]}\n"), "no such input", "inputs: n, count", "count"),
+    "axis without values": Case("OB204", drill(WHEN, N + "matrix: {n: ⟦[]⟧}\n"), "at least 1"),
+    "axis that is no list": Case("OB203", drill(WHEN, N + "matrix: {n: ⟦3⟧}\n"), "matrix.n: must be a list"),
+    "value of another type": Case("OB505", drill(WHEN, N + "matrix: {n: [1, ⟦x⟧]}\n"), "'x' is not of type integer"),
+    "value that is not listed": Case("OB505", drill(WHEN, "inputs: {n: {type: integer, default: 1, enum: [1, 2]}}\nmatrix: {n: [2, ⟦3⟧]}\n"), "3 is not one of 1, 2"),
+    "value twice": Case("OB604", drill(WHEN, N + "matrix: {n: [1, 2, ⟦1⟧]}\n"), "has 1 twice"),
+    "cell twice": Case("OB604", drill(WHEN, N + "matrix: {⟦n⟧: [1, 2], include: [{n: 2}]}\n"), "the cells n-2 and n-2 have the same inputs", "leave one out"),
+    "matrix without cells": Case("OB602", drill(WHEN, N + "matrix: {⟦fail_fast⟧: true}\n"), "has no cells", "give it an axis"),
+    "all cells excluded": Case("OB602", drill(WHEN, N + "matrix: {⟦n⟧: [1], exclude: [{n: 1}]}\n"), "has no cells"),
+    "too many cells": Case("OB603", drill(WHEN, N + "matrix: {⟦n⟧: [1, 2, 3], max_cells: 2}\n"), "has 3 cells, and 2 are allowed", "raise max_cells"),
+    "excluded value that no axis has": Case("OB605", drill(WHEN, N + "matrix: {n: [1], exclude: [⟦{⟧n: 2}]}\n"), "no combination of the axes"),
+    "excluded input that is no axis": Case("OB605", drill(WHEN, "inputs: {n: {type: integer, default: 1}, m: {type: integer, default: 1}}\nmatrix: {n: [1, 2], exclude: [{⟦m⟧: 1}]}\n"), "no axis of the matrix", "axes: n"),
+    "entry that names nothing": Case("OB204", drill(WHEN, N + "matrix: {n: [1], include: [⟦{}⟧]}\n"), "names nothing"),
+    "entry that is no mapping": Case("OB203", drill(WHEN, N + "matrix: {n: [1], include: [⟦3⟧]}\n"), "matrix.include[0]: must be a mapping"),
+    "no room for a cell": Case("OB204", drill(WHEN, N + "matrix: {n: [1], max_parallel: ⟦0⟧}\n"), "greater than or equal to 1"),
 }  # fmt: skip
 
-ELSEWHERE = {"OB101", "OB112", "OB504", "OB507", "OB508"}
-"""Tested below: too large to be written out here, or without a place in the file."""
+ELSEWHERE = {"OB101", "OB112", "OB504", "OB507", "OB508", "OB606"}
+"""Tested below or in test_matrix.py: too large to be written out here, or without a place in the file."""
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

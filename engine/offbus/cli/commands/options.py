@@ -6,7 +6,14 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["env_set_option", "format_option", "runs_option", "scenario_options", "settle_option"]
+__all__ = [
+    "cell_option",
+    "env_set_option",
+    "format_option",
+    "runs_option",
+    "scenario_options",
+    "settle_option",
+]
 
 
 def _pairs(_context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -51,6 +58,7 @@ runs_option = _option(
 )
 
 
+cell_option = _option("--cell", metavar="ID", help="This cell of the scenario's matrix alone.")
 settle_option = _option(
     "--settle/--no-settle",
     default=True,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from offbus.cli.commands.options import format_option, scenario_options
+from offbus.cli.commands.options import cell_option, format_option, scenario_options
 
 __all__ = ["plan"]
 
@@ -13,6 +13,7 @@ Examples:
   offbus plan scenarios/xid79.yaml
   offbus plan scenarios/xid79.yaml --set xid=48 --format json
   offbus plan scenarios/xid79.yaml --env kubernetes   with preflight checks of the cluster
+  offbus plan scenarios/xid.yaml --cell xid-48        one cell of a matrix
 """
 
 
@@ -21,10 +22,17 @@ Examples:
 @scenario_options
 @format_option("How to print the plan.")
 @click.option("--offline", is_flag=True, help="Skip the preflight checks.")
+@cell_option
 def plan(
-    file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str, offline: bool
+    file: Path,
+    sets: dict[str, str],
+    env: str | None,
+    env_sets: dict[str, str],
+    form: str,
+    offline: bool,
+    cell: str | None,
 ) -> None:
-    """Show what a run of the scenario in FILE would do, without doing it.
+    """Show what a run of the scenario in FILE would do, without doing it: of a matrix, each cell.
 
     Order, needs, timeouts, which ancestor each default is taken from, what undoes each step, and how long it
     takes at most. In a cluster also preflight checks: missing permissions and agents, what a namespace would refuse,
@@ -32,21 +40,7 @@ def plan(
 
     Exit code 0 when a run may start, 3 when it would be refused.
     """
-    import json
+    from offbus.cli.handlers.plan import plan_cells
 
-    from offbus.cli.handlers.plan import plan_text
-    from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
-    from offbus.language.load import load_scenario
-    from offbus.language.plan import make_plan
-    from offbus.printable import printable_json
-
-    made = make_plan(load_scenario(file, sets=sets, env=env, env_sets=env_sets))
-    if form == "text":
-        click.echo(plan_text(made))
-    checks = None if offline else preflight(made)
-    if form == "json":
-        found = {} if checks is None else {"preflight": checks_json(checks)}
-        click.echo(printable_json(json.dumps({**made.to_json(), **found}, indent=2)))
-    elif checks is not None:
-        click.echo(f"\non {made.scenario.env_name} now:\n{checks_text(checks)}")
-    raise click.exceptions.Exit(exit_of(checks or ()))
+    code = plan_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell, form=form, offline=offline)
+    raise click.exceptions.Exit(code)

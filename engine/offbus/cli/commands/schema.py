@@ -9,6 +9,7 @@ __all__ = ["SCHEMAS", "schema", "schema_text"]
 SCHEMAS = {
     "scenario": "offbus.language.jsonschema:scenario_schema",
     "report": "offbus.report.model:Report.model_json_schema",
+    "matrix": "offbus.matrix.summary:MatrixReport.model_json_schema",
 }
 """Name -> "module:function" that returns the schema as a dict."""
 
@@ -36,5 +37,8 @@ def schema_text(name: str) -> str:
 @click.command(epilog=EPILOG)
 @click.argument("name", type=click.Choice(list(SCHEMAS)))
 def schema(name: str) -> None:
-    """Print the JSON Schema of NAME: of a scenario with the step types and environments that are installed."""
+    """Print the JSON Schema of NAME: of a scenario with the step types and environments that are installed.
+
+    report is that of report.json, matrix that of matrix.json, the report of all cells.
+    """
     click.echo(schema_text(name), nl=False)

@@ -1,13 +1,54 @@
-"""A plan as text for a terminal."""
+"""What `offbus plan` prints: the plan of a scenario, or of each cell of its matrix, with its preflight checks."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from offbus.durations import format_duration
-from offbus.language.plan import Plan, PlannedStep
-from offbus.printable import printable
+import click
 
-__all__ = ["plan_text"]
+from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
+from offbus.cli.output import say
+from offbus.durations import format_duration
+from offbus.exits import Exit, worst
+from offbus.language.load import load_cells
+from offbus.language.plan import Plan, PlannedStep, make_plan
+from offbus.printable import printable, printable_json
+
+__all__ = ["plan_cells", "plan_text"]
+
+
+def plan_cells(
+    file: Path,
+    *,
+    sets: Mapping[str, str],
+    env: str | None,
+    env_sets: Mapping[str, str],
+    cell: str | None,
+    form: str,
+    offline: bool,
+) -> Exit:
+    """Print the plans; 3 when a run of one would be refused. Raises OffbusError."""
+    loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell)
+    codes: list[Exit] = []
+    found: list[dict[str, Any]] = []
+    for number, scenario in enumerate(loaded.scenarios, 1):
+        made = make_plan(scenario)
+        if form == "text":
+            if loaded.matrix is not None and cell is None:
+                if number > 1:
+                    say("")
+                say(f"cell {number} of {len(loaded.scenarios)}")
+            click.echo(plan_text(made))
+        checks = None if offline else preflight(made)
+        if form == "text" and checks is not None:
+            click.echo(f"\non {made.scenario.env_name} now:\n{checks_text(checks)}")
+        found.append({**made.to_json(), **({} if checks is None else {"preflight": checks_json(checks)})})
+        codes.append(exit_of(checks or ()))
+    if form == "json":
+        whole = found[0] if loaded.matrix is None or cell is not None else {"cells": found}
+        click.echo(printable_json(json.dumps(whole, indent=2)))
+    return worst(*codes)
 
 
 def plan_text(plan: Plan) -> str:
@@ -17,7 +58,7 @@ def plan_text(plan: Plan) -> str:
 
 def _lines(plan: Plan) -> Iterator[str]:
     scenario = plan.scenario
-    yield f"{scenario.name}: {scenario.summary}" if scenario.summary else scenario.name
+    yield f"{scenario.title}: {scenario.summary}" if scenario.summary else scenario.title
     yield f"  environment  {scenario.env_name}{_values(scenario.environment.options.model_dump(mode='json'))}"
     if scenario.guards is not None:
         yield f"  guards      {_values(scenario.guards.model_dump(mode='json')) or ' none'}"

@@ -15,7 +15,7 @@ from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding
 from offbus.findings.render_text import render, wants_colour
-from offbus.language.load import load_scenario
+from offbus.language.load import load_cells
 from offbus.printable import printable_json
 
 __all__ = ["check_all"]
@@ -62,12 +62,24 @@ def check_all(
 
 def _check(file: Path, sets: Mapping[str, str], env: str | None, env_sets: Mapping[str, str]) -> _Checked:
     try:
-        scenario = load_scenario(file, sets=sets, env=env, env_sets=env_sets)
+        loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets)
     except InvalidScenario as err:
         return _Checked(str(file), False, err.summary, err.findings)
     except UsageError as err:
         return _Checked(str(file), False, str(err))
-    count = len(scenario.steps)
-    facts = {"name": scenario.name, "steps": count, "environment": scenario.env_name}
-    summary = f"ok: {scenario.name}, {count} step{'' if count == 1 else 's'}"
-    return _Checked(str(file), True, summary, scenario.warnings, facts)
+    scenario = loaded.scenarios[0]
+    facts: dict[str, Any] = {
+        "name": scenario.name,
+        "steps": len(scenario.steps),
+        "environment": scenario.env_name,
+    }
+    summary = f"ok: {scenario.name}, {_counted(len(scenario.steps), 'step')}"
+    if loaded.matrix is not None:
+        facts["cells"] = [one.id for one in loaded.matrix.cells]
+        summary += f", {_counted(len(loaded.matrix.cells), 'cell')}"
+    warnings = tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
+    return _Checked(str(file), True, summary, warnings, facts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

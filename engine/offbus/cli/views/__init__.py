@@ -3,11 +3,10 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TextIO
 
 from offbus.cli.views.base import BoardView, View
 from offbus.cli.views.run_state import Board
-from offbus.cli.views.screen import Screen, wants_colour
+from offbus.cli.views.screen import Screen, Stream, wants_colour
 from offbus.journal.events import Event
 from offbus.runner.clock import SystemClock
 
@@ -19,7 +18,7 @@ def make_view(
     name: str,
     plan: Sequence[tuple[str, str]],
     *,
-    stream: TextIO | None = None,
+    stream: Stream | None = None,
     past: Iterable[Event] = (),
     now_ns: Callable[[], int] | None = None,
     environ: Mapping[str, str] = os.environ,

@@ -11,17 +11,26 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Protocol, Self
 
 from offbus.report.spans import Line, coloured, plain
 
-__all__ = ["Printer", "Screen", "wants_colour"]
+__all__ = ["Printer", "Screen", "Stream", "wants_colour"]
+
+
+class Stream(Protocol):
+    """What a screen needs of a text stream."""
+
+    def write(self, text: str, /) -> int: ...
+    def flush(self) -> None: ...
+    def isatty(self) -> bool: ...
+    def fileno(self) -> int: ...
 
 
 class Screen:
     """A text stream that never raises. Enough of a file for rich."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Stream) -> None:
         self.lost = False
         self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
         self._stream = stream
@@ -94,7 +103,7 @@ class Printer:
             self._screen.flush()
 
 
-def wants_colour(stream: TextIO | Screen, environ: Mapping[str, str]) -> bool:
+def wants_colour(stream: Stream, environ: Mapping[str, str]) -> bool:
     """NO_COLOR turns it off, FORCE_COLOR on (no-color.org, force-color.org); else on if the terminal is not dumb."""
     if environ.get("NO_COLOR"):
         return False
@@ -103,7 +112,7 @@ def wants_colour(stream: TextIO | Screen, environ: Mapping[str, str]) -> bool:
     return _is_terminal(stream) and environ.get("TERM") != "dumb"
 
 
-def _is_terminal(stream: TextIO | Screen) -> bool:
+def _is_terminal(stream: Stream) -> bool:
     try:
         return stream.isatty()
     except ValueError:  # closed

@@ -17,7 +17,7 @@ from offbus.language.format import ID, InputModel
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 
-__all__ = ["Inputs", "read_inputs"]
+__all__ = ["Inputs", "read_inputs", "set_value", "typed_value"]
 
 _INTEGER = re.compile(r"[+-]?(?:[0-9]+|0x[0-9a-fA-F]+)")
 _LONGEST_INTEGER = 64
@@ -42,9 +42,13 @@ class Inputs:
 
 
 def read_inputs(
-    models: Mapping[str, InputModel], node: Node | None, sets: Mapping[str, str], positions: Positions
+    models: Mapping[str, InputModel],
+    node: Node | None,
+    sets: Mapping[str, str],
+    cell: Mapping[str, Any],
+    positions: Positions,
 ) -> Inputs:
-    """Resolve all inputs; what is wrong is noted."""
+    """Resolve all inputs: what is set, else the matrix's cell, else the default. What is wrong is noted."""
     values: dict[str, Any] = {}
     choices: dict[str, Sequence[Any]] = {}
     for name, model in models.items():
@@ -56,6 +60,8 @@ def read_inputs(
             choices[name] = allowed
         if name in sets:
             value = _set_value(name, sets[name], model, allowed, positions)
+        elif name in cell:
+            value = cell[name]
         else:
             value = _default(name, model, where, node, allowed, positions)
         if value is not None:
@@ -133,6 +139,17 @@ def _set_value(
             )
         )
         return None
+
+
+def typed_value(model: InputModel, value: Any) -> Any:
+    """A value of the file as the input has it. Raises ValueError, also where the input does not list it."""
+    allowed = None if model.enum is None else [_typed(model.type, item) for item in model.enum]
+    return _one_of(_typed(model.type, value), value, allowed)
+
+
+def set_value(model: InputModel, text: str) -> Any:
+    """What `--set` says as the input has it. Raises ValueError."""
+    return _PARSERS[model.type](text)
 
 
 def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:

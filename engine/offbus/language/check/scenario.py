@@ -6,6 +6,7 @@ so that one mistake makes one finding. Pure but for loading the step types and t
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -20,26 +21,40 @@ from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.environment import Settings, read_settings
 from offbus.language.check.inputs import Inputs, read_inputs
+from offbus.language.check.matrix import read_matrix
 from offbus.language.check.pydantic_errors import Subject, note_errors
 from offbus.language.check.step_scope import Meaning
 from offbus.language.check.steps import Types, arrange, read_steps
 from offbus.language.check.stop_when import read_stop_conditions
 from offbus.language.format import FORMAT, HeaderModel
+from offbus.language.matrix import Cell, Matrix
 from offbus.language.scenario import Expectation, Scenario, Step, StopCondition
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 from offbus.plugins import Registry
 from offbus.step import StepType
 
-__all__ = ["Overrides", "check"]
+__all__ = ["Overrides", "cells", "check"]
 
 
 class Overrides(NamedTuple):
-    """What the command line says: `--set`, `--env`, `--env-set`."""
+    """What the command line says: `--set`, `--env`, `--env-set`; and the cell of the matrix."""
 
     sets: Mapping[str, str]
     env: str | None
     env_sets: Mapping[str, str]
+    cell: Cell | None = None
+
+
+def cells(root: Node, positions: Positions, sets: Mapping[str, str]) -> Matrix | None:
+    """The scenario's matrix, without the cells that `sets` rule out; None where it has none, or one that is wrong.
+
+    What is wrong with the matrix is noted, and nothing else.
+    """
+    if "matrix" not in root.children or not _version(root, Positions(positions.source, [])):
+        return None
+    header = _header(root, Positions(positions.source, []))
+    return read_matrix(root, header, sets, positions)
 
 
 def check(root: Node, positions: Positions, registry: Registry, overrides: Overrides) -> Scenario | None:
@@ -47,7 +62,8 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
     if not _version(root, positions):
         return None
     header = _header(root, positions)
-    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, positions)
+    cell = overrides.cell.inputs if overrides.cell is not None else {}
+    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, cell, positions)
     types = Types(registry, positions)
     graph = arrange(read_steps(root.children.get("steps"), positions, types), positions)
     conditions = Conditions(positions, registry, Scope(inputs=inputs.values), inputs.choices)
@@ -66,7 +82,8 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
         positions.note(
             Code.UNUSED_INPUT, f"the input {name!r} is never used", where, severity=Severity.WARNING
         )
-    return _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
+    scenario = _scenario(header, inputs, settings, tuple(filter(None, steps)), expect, stop_when, positions)
+    return replace(scenario, cell=overrides.cell)
 
 
 def _scenario(
@@ -135,22 +152,12 @@ def _header(root: Node, positions: Positions) -> HeaderModel:
         note_errors(errors, root, positions, Subject("the scenario", HeaderModel, positions.start_of(root)))
         bad = {str(error["loc"][0]) for error in errors if error["loc"]}
         good = {key: value for key, value in root.value.items() if key not in bad}
-        if "inputs" in bad:
-            given = root.value.get("inputs")
-            wrong = {
-                error["loc"][1] for error in errors if error["loc"][:1] == ("inputs",) and error["loc"][1:]
-            }
+        for part in bad & {"inputs", "matrix"}:
+            given = root.value.get(part)
+            wrong = {error["loc"][1] for error in errors if error["loc"][:1] == (part,) and error["loc"][1:]}
             named = given.items() if isinstance(given, dict) else ()
-            good["inputs"] = {name: item for name, item in named if name not in wrong}
+            good[part] = {name: item for name, item in named if name not in wrong}
         header = HeaderModel.model_validate({**_FALLBACK, **good})
-    if header.matrix is not None:
-        hint = "run the scenario once per cell, with --set"
-        positions.note(
-            Code.NOT_SUPPORTED,
-            "`matrix` is not yet supported by this version",
-            positions.key(root, "matrix"),
-            hint=hint,
-        )
     for key, value in (("timeout", header.timeout), ("undo_timeout", header.undo_timeout)):
         if not value:
             positions.note(Code.NOT_ALLOWED, f"{key}: it must be longer than 0", positions.value(root, key))

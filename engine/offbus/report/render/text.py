@@ -55,6 +55,11 @@ def text_report(report: Report, path: Path, *, goes_on: bool = False) -> list[Li
 def _head(report: Report) -> Iterator[Line]:
     yield line((clean(report.name), Tone.STRONG), f": {clean(report.summary)}" if report.summary else "")
     yield line("  scenario  ", f"{clean(report.scenario)} (sha256 {report.digest[:12]})")
+    if report.inputs:
+        yield line(
+            "  inputs    ",
+            ", ".join(f"{clean(name)}={clean(str(one))}" for name, one in report.inputs.items()),
+        )
     yield line("  run       ", f"{report.run} on {clean(report.identity)}, from {clean(report.host)}")
     ended = report.ended.t if report.ended else "did not end"
     yield line("  time      ", f"{report.started.t} to {ended}")

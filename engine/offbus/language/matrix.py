@@ -1,0 +1,90 @@
+"""A scenario's matrix: the cells that its axes make, each a set of inputs with a stable id. Pure.
+
+    matrix: {xid: [79, 48], backend: [vllm, sglang], exclude: [{xid: 48, backend: sglang}], include: [{xid: 94}]}
+
+The product of the axes in their order, without what `exclude` names, and the cells of `include`, in that order. An
+axis is an input. What a cell does not name has the input's default. `exclude` removes every combination that has all
+of an entry's values; `include` adds one cell an entry and is not excluded.
+
+A cell's id is made of its own values alone, so it stays what it is when others come and go: `xid-79.backend-vllm`. It
+fits a label of Kubernetes (63 characters of [a-z0-9.-_], RFC 1123's first and last) and a file's name.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+from offbus.durations import format_duration
+
+__all__ = ["LARGEST", "MOST_CELLS", "Cell", "Matrix", "expand", "shown"]
+
+MOST_CELLS = 256
+"""Unless the matrix says otherwise: as many as jobs in a matrix of GitHub Actions."""
+LARGEST = 4096
+"""What `max_cells` may say."""
+LONGEST_ID = 63
+_PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[0-9]+)*")
+"""A value that stands in an id as it is: no two of them can be confused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination: the inputs that it names, of their declared types."""
+
+    inputs: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Names it in `--cell`, in folders and reports."""
+        whole = ".".join(f"{name}-{_slug(value)}" for name, value in self.inputs.items())
+        return whole if len(whole) <= LONGEST_ID else f"{whole[:54].rstrip('-._')}-{_digest(whole)}"
+
+    @property
+    def label(self) -> str:
+        """For people: `xid=79,backend=vllm`."""
+        return ",".join(f"{name}={_text(value)}" for name, value in self.inputs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All cells of a scenario, in order, and how they are played."""
+
+    cells: tuple[Cell, ...]
+    fail_fast: bool = False
+    max_parallel: int = 1
+
+
+def expand(axes: Mapping[str, Sequence[Any]], exclude: Iterable[Mapping[str, Any]] = ()) -> Iterator[Cell]:
+    """The product of the axes, without what is excluded. No axes make no cell."""
+    left_out = list(exclude)
+    if axes:
+        for values in product(*axes.values()):
+            cell = Cell(dict(zip(axes, values, strict=True)))
+            if not any(cell.inputs.items() >= entry.items() for entry in left_out):
+                yield cell
+
+
+def shown(value: Any) -> Any:
+    """An input's value as JSON has it: durations as they are written."""
+    return format_duration(value) if isinstance(value, timedelta) else value
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(shown(value))
+
+
+def _slug(value: Any) -> str:
+    text = _text(value)
+    if _PLAIN.fullmatch(text):
+        return text
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].rstrip("-")
+    return f"{words}-{_digest(text)}" if words else _digest(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(json.dumps(text).encode()).hexdigest()[:8]

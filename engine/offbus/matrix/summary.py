@@ -1,0 +1,180 @@
+"""The report of a matrix: `matrix.json` in a folder beside those of its runs, one entry a cell.
+
+It is written anew whenever a cell begins or ends, so that `--resume` knows what a killed play had done. Each cell's own
+report is in the folder of its run; this one repeats what a table needs. A file that is read back is hostile input: the
+folder must be this user's alone (offbus.open_run), and of the file only the model's fields are taken.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from offbus.errors import CouldNotRun, UsageError
+from offbus.exits import Exit, worst
+from offbus.files import read_bounded
+from offbus.language.matrix import LARGEST, shown
+from offbus.language.scenario import Scenario
+from offbus.open_run import OpenRun
+from offbus.report.model import Report
+
+__all__ = [
+    "FILE",
+    "CellReport",
+    "MatrixReport",
+    "new_report",
+    "read_matrix_report",
+    "refuse_other",
+    "write_matrix_report",
+]
+
+FILE = "matrix.json"
+LARGEST_FILE = 16 << 20
+_STRICT = ConfigDict(extra="forbid", defer_build=True)
+
+
+class CellReport(BaseModel):
+    """One cell of a matrix."""
+
+    model_config = _STRICT
+
+    id: str
+    name: str = Field(description="The scenario's name with the cell's inputs: `xid[xid=79]`.")
+    inputs: dict[str, Any] = Field(description="Every input with its value.")
+    state: Literal["waiting", "running", "ended", "not_played"]
+    because: str | None = Field(None, description="Why it was not played, or could not be.")
+    run: str | None = Field(None, description="Id of its run.")
+    folder: str | None = Field(None, description="Its run's folder, with its own report.")
+    verdict: str | None = None
+    exit: int | None = None
+    duration_s: float | None = None
+    reasons: list[str] = Field([], description="Why it did not pass.")
+    needs_attention: list[str] = []
+    residue: int = Field(0, description="How many items were left behind.")
+    metrics: dict[str, float] = Field({}, description="The newest value of each metric.")
+
+    @property
+    def passed(self) -> bool:
+        """Whether it was played and passed."""
+        return self.state == "ended" and self.exit == Exit.PASSED
+
+    def began(self, run: str, folder: str) -> None:
+        """Its run has its folder now."""
+        self.state, self.run, self.folder, self.because = "running", run, folder, None
+
+    def finished(self, report: Report, exit_code: Exit) -> None:
+        """Its run has ended with this report."""
+        self.state, self.exit, self.verdict = "ended", int(exit_code), report.verdict
+        self.duration_s = report.duration_s
+        self.reasons, self.needs_attention = list(report.reasons), list(report.needs_attention)
+        self.residue = len(report.residue)
+        self.metrics = {name: one.value for name, one in report.metrics.items()}
+
+    def did_not_run(self, exit_code: Exit, why: str) -> None:
+        """It has no report."""
+        self.state, self.exit, self.because = "ended", int(exit_code), why
+
+
+class MatrixReport(BaseModel):
+    """All cells of a play."""
+
+    model_config = _STRICT
+
+    format: Literal[1] = 1
+    matrix: str = Field(description="Id of the play.")
+    name: str
+    scenario: str = Field(description="Path of the file as given.")
+    digest: str = Field(description="SHA-256 of its bytes.")
+    environment: str
+    started: str = Field(description="UTC.")
+    ended: str | None = None
+    interrupted: bool = False
+    exit: int | None = Field(None, description="The worst of all cells, once it has ended: 4, 130, 3, 1, 0.")
+    cells: Annotated[list[CellReport], Field(max_length=LARGEST)]
+
+    def finish(self, not_played: Iterable[CellReport], why: str | None) -> None:
+        """It has ended; these cells were not begun. It has passed only if every cell was played and passed."""
+        for cell in not_played:
+            cell.state, cell.because = "not_played", why
+        codes = [Exit(cell.exit) for cell in self.cells if cell.exit is not None]
+        code = worst(*codes, Exit.INTERRUPTED if self.interrupted else Exit.PASSED)
+        lacking = code is Exit.PASSED and not all(cell.passed for cell in self.cells)
+        self.exit = int(Exit.COULD_NOT_RUN if lacking else code)
+        self.ended = _now()
+
+    def begin_again(self) -> None:
+        """A further play of it begins: what had begun and has no end was killed, and is recovered by now."""
+        self.ended, self.exit, self.interrupted = None, None, False
+        for cell in self.cells:
+            if cell.state == "running":
+                cell.state, cell.because = "not_played", "it was killed"
+
+
+def new_report(scenarios: Sequence[Scenario], matrix: str) -> MatrixReport:
+    """Before any cell has begun."""
+    first = scenarios[0]
+    return MatrixReport(
+        matrix=matrix,
+        name=first.name,
+        scenario=str(first.path),
+        digest=first.digest,
+        environment=first.env_name,
+        started=_now(),
+        cells=[
+            CellReport(id=one.cell.id, name=one.title, inputs=_inputs(one), state="waiting")
+            for one in scenarios
+            if one.cell is not None
+        ],
+    )
+
+
+def refuse_other(report: MatrixReport, scenarios: Sequence[Scenario]) -> None:
+    """Raise UsageError unless what is to be played is what the report's play began, with the same inputs."""
+    first = scenarios[0]
+    if (first.digest, first.env_name) != (report.digest, report.environment):
+        raise UsageError(
+            "the scenario or its environment is not the one that was played",
+            hint="play all of it anew, without --resume",
+        )
+    known = {cell.id: cell.inputs for cell in report.cells}
+    for one in scenarios:
+        if one.cell is not None and known.get(one.cell.id) != _inputs(one):
+            inputs = " ".join(f"--set {name}={value}" for name, value in known.get(one.cell.id, {}).items())
+            raise UsageError(
+                f"the cell {one.cell.id} has other inputs than when it was played",
+                hint=f"it had {inputs}" if inputs else "it was not among the cells",
+            )
+
+
+def _inputs(scenario: Scenario) -> dict[str, Any]:
+    return {name: shown(value) for name, value in scenario.inputs.items()}
+
+
+def _now() -> str:
+    """UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def write_matrix_report(report: MatrixReport, folder: OpenRun) -> None:
+    """Replace it, atomically. Raises CouldNotRun."""
+    path = folder.path / FILE
+    try:
+        folder.replace(path, report.model_dump_json(indent=2) + "\n")
+    except OSError as err:
+        raise CouldNotRun(f"the matrix's report {path} cannot be written: {err.strerror}") from err
+
+
+def read_matrix_report(folder: OpenRun) -> MatrixReport:
+    """The report in an open folder. Raises UsageError."""
+    path = folder.path / FILE
+    try:
+        text = read_bounded(path, LARGEST_FILE, whole=True, opener=folder.opener)
+        if len(text) > LARGEST_FILE:
+            raise UsageError(f"{path} is larger than {LARGEST_FILE >> 20} MiB, which no matrix's report is")
+        return MatrixReport.model_validate_json(text)
+    except OSError as err:
+        hint = "name the folder of a matrix: `offbus run` prints it at its end"
+        raise UsageError(f"{path} cannot be read: {err.strerror}", hint=hint) from err
+    except (ValidationError, RecursionError) as err:
+        raise UsageError(f"{path} is no report of a matrix", hint="it was damaged or changed") from err
