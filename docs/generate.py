@@ -102,10 +102,23 @@ def xid_actions() -> str:
     monitors = [(Monitor(driver, lists_gpu=True), driver) for driver in drivers]
     monitors += [(Monitor(None, lists_gpu=False), driver) for driver in drivers]
     rows = [
-        (str(one.number), one.mnemonic, *(one.action(monitor, writer=driver) for monitor, driver in monitors))
+        (
+            str(one.number),
+            one.mnemonic,
+            one.severity.value,
+            *(one.action(monitor, writer=driver) for monitor, driver in monitors),
+        )
         for one in catalogue().values()
     ]
-    head = ["XID", "name", "before R575", "from R575", "no metadata, before R575", "no metadata, from R575"]
+    head = [
+        "XID",
+        "name",
+        "severity",
+        "before R575",
+        "from R575",
+        "no metadata, before R575",
+        "no metadata, from R575",
+    ]
     return table(head, rows)
 
 

@@ -18,7 +18,7 @@ from offbus_agent.catalogue import nvlink5
 from offbus_agent.catalogue.plane import Plane
 from offbus_agent.catalogue.responder_action import KNOWING, Action, Monitor, action_of
 from offbus_agent.catalogue.result_codes import Code, cuda_code, nvml_code
-from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, Effect, Mode, Shown
+from offbus_agent.catalogue.xid_effects import EFFECTS, GUIDE_CUDA, SEVERITIES, Effect, Mode, Severity, Shown
 
 __all__ = ["Expectation", "UnknownXid", "Xid", "catalogue", "lookup"]
 
@@ -64,6 +64,7 @@ class Xid:
     """Where the fault shows on real hardware."""
     shown: Shown
     """What NVML shows besides its code, when that plane is requested."""
+    severity: Severity
     nvidia_action: str
     """Immediate action of NVIDIA's catalogue; "" for an empty cell."""
     nvidia_investigatory: str
@@ -143,6 +144,7 @@ def _entry(row: Mapping[str, str]) -> Xid:
         mode=effect.mode,
         planes=tuple(plane for plane, shown in shows.items() if shown),
         shown=effect.shown,
+        severity=SEVERITIES.get(number, Severity.UNKNOWN),
         nvidia_action=row["immediate_action"],
         nvidia_investigatory=row["investigatory_action"],
         note=effect.note,

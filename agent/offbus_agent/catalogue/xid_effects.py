@@ -13,7 +13,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["EFFECTS", "GUIDE_CUDA", "NVLINK5_XIDS", "UNKNOWN_PROCESS", "Effect", "Mode", "Shown"]
+__all__ = [
+    "EFFECTS",
+    "GUIDE_CUDA",
+    "NVLINK5_XIDS",
+    "SEVERITIES",
+    "UNKNOWN_PROCESS",
+    "Effect",
+    "Mode",
+    "Severity",
+    "Shown",
+]
 
 
 class Mode(StrEnum):
@@ -23,6 +33,17 @@ class Mode(StrEnum):
     HANG = "hang"
     DELAY = "delay"
     LOST = "lost"
+
+
+class Severity(StrEnum):
+    """How bad the published guides call an XID; NVIDIA's catalogue has no such column."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+    UNKNOWN = "unknown"
+    """No guide says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,3 +260,15 @@ EFFECTS: Mapping[int, Effect] = {
 
 GUIDE_CUDA: Mapping[int, int] = {79: 100, 48: 214, 94: 214, 95: 999, 43: 702, 74: 217}
 """CUDA codes of the published user guide ("Supported XID Types"), used with `codes: guide`."""
+
+SEVERITIES: Mapping[int, Severity] = {
+    43: Severity.MEDIUM,
+    48: Severity.HIGH,
+    74: Severity.HIGH,
+    79: Severity.CRITICAL,
+    94: Severity.LOW,
+    95: Severity.CRITICAL,
+    119: Severity.MEDIUM,
+    120: Severity.MEDIUM,
+}
+"""The published testing guide's table ("Available XID Errors"); the hardware guide's differs (48: critical)."""

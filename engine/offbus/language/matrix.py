@@ -1,13 +1,13 @@
 """A scenario's matrix: the cells that its axes make, each a set of inputs with a stable id. Pure.
 
-    matrix: {xid: [79, 48], backend: [vllm, sglang], exclude: [{xid: 48, backend: sglang}], include: [{xid: 94}]}
+    matrix: {size: [4, 8], mode: [a, b], exclude: [{size: 8, mode: b}], include: [{size: 16}]}
 
 The product of the axes in their order, without what `exclude` names, and the cells of `include`, in that order. An
 axis is an input. What a cell does not name has the input's default. `exclude` removes every combination that has all
 of an entry's values; `include` adds one cell an entry and is not excluded.
 
-A cell's id is made of its own values alone, so it stays what it is when others come and go: `xid-79.backend-vllm`. It
-fits a label of Kubernetes (63 characters of [a-z0-9.-_], RFC 1123's first and last) and a file's name.
+A cell's id is made of its own values alone, so it stays what it is when others come and go: `size-4.mode-a`. It
+fits a file's name and what limits names to 63 characters of [a-z0-9._-], an alphanumeric first and last.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For people: `xid=79,backend=vllm`."""
+        """For people: `size=4,mode=a`."""
         return ",".join(f"{name}={_text(value)}" for name, value in self.inputs.items())
 
 

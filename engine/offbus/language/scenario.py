@@ -105,7 +105,7 @@ class Scenario:
 
     @property
     def title(self) -> str:
-        """Its name, with the cell: `xid[xid=79]`."""
+        """Its name, with the cell: `drill[size=4]`."""
         return self.name if self.cell is None else f"{self.name}[{self.cell.label}]"
 
     @property

@@ -65,10 +65,10 @@ def _why(cell: CellReport) -> str:
 
 
 def _residue(report: MatrixReport) -> Iterator[Line]:
-    left = [cell for cell in report.cells if cell.exit == Exit.RESIDUE]
-    if not left:
+    unclean = [cell for cell in report.cells if cell.exit == Exit.RESIDUE]
+    if not unclean:
         yield line("residue: none")
-    for cell in left:
+    for cell in unclean:
         items = f"{cell.residue} item{'' if cell.residue == 1 else 's'}"
         yield line(("residue:", Tone.BAD), f" {clean(cell.id)}: {items}; offbus recover {cell.run or ''}")
 

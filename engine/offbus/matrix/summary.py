@@ -40,7 +40,7 @@ class CellReport(BaseModel):
     model_config = _STRICT
 
     id: str
-    name: str = Field(description="The scenario's name with the cell's inputs: `xid[xid=79]`.")
+    name: str = Field(description="The scenario's name with the cell's inputs: `drill[size=4]`.")
     inputs: dict[str, Any] = Field(description="Every input with its value.")
     state: Literal["waiting", "running", "ended", "not_played"]
     because: str | None = Field(None, description="Why it was not played, or could not be.")

@@ -15,7 +15,7 @@ def cells_as(loaded: Loaded, form: str) -> str:
     """The cells as table, json or github. Raises UsageError where the scenario has no matrix."""
     if loaded.matrix is None:
         raise UsageError(
-            f"{loaded.scenarios[0].path} has no matrix", hint="give it one: matrix: {xid: [79, 48]}"
+            f"{loaded.scenarios[0].path} has no matrix", hint="give it one: matrix: {INPUT: [VALUE, VALUE]}"
         )
     cells: list[dict[str, Any]] = [
         {

@@ -18,8 +18,8 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, view_of, written
 from offbus.cli.handlers.recover import recover_folder
-from offbus.cli.handlers.run import PARTING, held_run, identity_of, play_session, view_of, written
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code, print_error
 from offbus.cli.views.prefixed import Prefixed
@@ -82,8 +82,8 @@ def _folder(base: Path, loaded: Loaded, resume: Path | None) -> Iterator[OpenRun
 def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exit:
     """Finish the runs that an earlier play left: a cell is not played over what it left."""
     ids = {cell.run for cell in report.cells if cell.run is not None and not cell.passed}
-    left = [one for one in runs_in(base) if one.id in ids and one.unfinished.exists()]
-    return worst(*(exit_code(partial(recover_folder, base, one, settle=settle)) for one in left))
+    unfinished = [one for one in runs_in(base) if one.id in ids and one.unfinished.exists()]
+    return worst(*(exit_code(partial(recover_folder, base, one, settle=settle)) for one in unfinished))
 
 
 class _Playing:
@@ -116,8 +116,8 @@ class _Playing:
         loop = asyncio.get_running_loop()
         with stop_on_signals(loop.call_soon_threadsafe, self._stop, self._parting):
             await self._play.play(self._cell)
-        left = [self._todo[number][0] for number in self._play.not_played]
-        self._report.finish(left, self._play.stopped)
+        not_played = [self._todo[number][0] for number in self._play.not_played]
+        self._report.finish(not_played, self._play.stopped)
 
     def save(self) -> Exit:
         """Write the report; a failure is printed, and its exit code returned."""

@@ -89,9 +89,7 @@ class _Reader:
                 )
             )
         elif not cells:
-            self._note(
-                Code.NO_CELLS, "the matrix has no cells", hint="give it an axis, such as xid: [79, 48]"
-            )
+            self._note(Code.NO_CELLS, "the matrix has no cells", hint="give it an axis, such as size: [4, 8]")
         if len(self._positions.findings) > known:
             return None
         return Matrix(tuple(cells), self._model.fail_fast, self._model.max_parallel)

@@ -17,7 +17,7 @@ def said(error: ErrorDetails) -> str:
     """Pydantic's own words, or a validator's, as the end of a sentence."""
     words = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     words = words.replace("Input should", "it must").replace("should", "must")
-    return words[:1].lower() + words[1:]
+    return words if words[:2].isupper() else words[:1].lower() + words[1:]  # an abbreviation stays as it is
 
 
 def allowed(error: ErrorDetails) -> list[str]:
