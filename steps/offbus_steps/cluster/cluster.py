@@ -65,6 +65,7 @@ class Cluster:
         self.port = port
         self.run = run
         self.guards = guards
+        self.tasks = tasks
         self.clocks = NodeClocks()
         self.agents = NodeAgents(port.agents, run, self.clocks)
         self.observer = Observer(port, run, tasks)

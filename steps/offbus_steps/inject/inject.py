@@ -8,6 +8,7 @@ Each node has a fault of its own: one id, one lease, one set of undos, one proof
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,18 +17,19 @@ import anyio
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
 from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
-from offbus_steps.agents.client import NOT_SHOWN
+from offbus_steps.agents.client import NOT_SHOWN, AgentRefused
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.agents.live_faults import MISSING_PROOF
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inject.blast_radius import require_allowed
 from offbus_steps.inject.breaker_watch import watch_breaker
 from offbus_steps.inject.expected import expected_on
+from offbus_steps.inject.fault_options import Asked, asked_by
 from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
-from offbus_steps.inject.step_types import InjectOutputs, InjectParams
+from offbus_steps.inject.step_types import ArmParams, InjectOutputs, InjectParams, LineParams
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted
@@ -35,7 +37,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_of
 from offbus_steps.nvsentinel.settings import answering_standin
 from offbus_steps.nvsentinel.standin import STANDIN_NAME
-from offbus_steps.port import Ref
+from offbus_steps.port import Ref, Unavailable
 from offbus_steps.watch.attention import Attention
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.target import Target, required_target
@@ -57,28 +59,31 @@ class Aim:
 async def inject_fault(ctx: Context, params: InjectParams) -> InjectOutputs:
     """One fault on all given planes."""
     planes = params.planes or usual_planes(params.xid)
-    return await _inject(ctx, params, tuple(dict.fromkeys(planes)))
+    return await _inject(ctx, params, tuple(dict.fromkeys(planes)), asked_by(params, params))
 
 
-async def inject_xid(ctx: Context, params: XidParams) -> InjectOutputs:
+async def inject_xid(ctx: Context, params: LineParams) -> InjectOutputs:
     """The kernel line alone: detectors see it, processes are not affected."""
-    return await _inject(ctx, params, (Plane.KERNEL,))
+    return await _inject(ctx, params, (Plane.KERNEL,), asked_by(params, None))
 
 
-async def arm_cuda(ctx: Context, params: XidParams) -> InjectOutputs:
+async def arm_cuda(ctx: Context, params: ArmParams) -> InjectOutputs:
     """The CUDA and NVML planes alone, as far as the XID shows there: processes fail, and detectors see nothing."""
-    planes = tuple(plane for plane in usual_planes(params.xid) if plane in PAGE_PLANES)
+    usual, asked = usual_planes(params.xid), asked_by(None, params)
+    planes = tuple(
+        plane for plane in Plane if plane in PAGE_PLANES and (plane in usual or plane in asked.coded)
+    )
     if not planes:
         raise StepError(
             f"XID {params.xid} does not show in CUDA or NVML", hint="use inject_xid, or another XID"
         )
-    return await _inject(ctx, params, planes)
+    return await _inject(ctx, params, planes, asked)
 
 
-async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) -> InjectOutputs:
+async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...], asked: Asked) -> InjectOutputs:
     """Inject a fault on the given planes, on each node. Raises StepError, StepFailed, GuardRefused."""
     cluster, target = cluster_of(ctx), required_target(params.target)
-    require_showing(params.xid, planes)
+    require_showing(params.xid, planes, asked.shown)
     # The watches begin before anything is looked at: "after the injection" is their order, never a time.
     await cluster.observer.watch_target(target)
     if Plane.KERNEL in planes:
@@ -103,7 +108,7 @@ async def _inject(ctx: Context, params: XidParams, planes: tuple[Plane, ...]) ->
         await watch_breaker(ctx, cluster, allowed.cordons)
     for aim in aims:
         await _record_undos(ctx, cluster, params, aim, cordons=aim.fault.node in allowed.cordons)
-    faults = await Firing(ctx, cluster, target, planes, params).all(aims)
+    faults = await Firing(ctx, cluster, target, planes, params, asked).all(aims)
     return _outputs(aims, faults)
 
 
@@ -116,6 +121,7 @@ class Firing:
     target: Target
     planes: tuple[Plane, ...]
     params: XidParams
+    asked: Asked
 
     async def all(self, aims: Sequence[Aim]) -> list[Fault]:
         """All at once, or one after another. Raises the first error once all requests have ended."""
@@ -156,10 +162,14 @@ class Firing:
         fault = fault.model_copy(update=seen)
         ttl_s = self.params.ttl.total_seconds()
         request = fault.model_dump(include={"id", "xid", "gpus", "planes"}) | {"ttl_s": ttl_s, "armed": True}
+        request |= self.asked.request
         made = await cluster.agents.create(location.node, request)
         # Counted from before the request: the agent's lease began later, so ours is over first.
         cluster.leases.hold(location.node, fault.id, ttl_s, declared.mono_ns)
         cluster.faults.follow(fault, self.target)
+        if self.asked.duration is not None:
+            seconds = self.asked.duration.total_seconds()
+            cluster.tasks.start(_end_after, cluster, fault, seconds, name=f"the duration of {fault.id}")
         _prove_armed(ctx, cluster, fault, made)
         if Plane.KERNEL in fault.planes:
             self._watch_for_attention(fault)
@@ -180,6 +190,16 @@ class Firing:
         attention = Attention(self.ctx, log, fault.node, fault.cause, fault.mark, expected)
         self.cluster.observer.check(attention)
         attention()
+
+
+async def _end_after(cluster: Cluster, fault: Fault, seconds: float) -> None:
+    """Disarm it after its duration. An agent that cannot be asked then ends it by its lease, which is not renewed."""
+    await anyio.sleep(seconds)
+    if cluster.faults.live[fault.id].ended_ns is not None:
+        return
+    cluster.leases.release(fault.id)
+    with suppress(AgentRefused, Unavailable):
+        await cluster.agents.act(fault.node, fault.id, "disarm")
 
 
 async def _look_at_responder(ctx: Context, cluster: Cluster) -> None:

@@ -1,6 +1,6 @@
 """Where each XID shows. The catalogue is read only when it is asked: step types are loaded for every scenario."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from offbus.errors import StepError
 from offbus_agent.catalogue.plane import Plane
@@ -15,12 +15,14 @@ def usual_planes(xid: int) -> tuple[Plane, ...]:
     return lookup(xid).planes
 
 
-def require_showing(xid: int, planes: Sequence[Plane]) -> None:
-    """Raises StepError for a plane on which the XID does not show: it could never be proven."""
+def require_showing(xid: int, planes: Sequence[Plane], also: Collection[Plane] = ()) -> None:
+    """Raises StepError for a plane on which the XID does not show, nor is in `also`: it could never be proven."""
     from offbus_agent.catalogue.catalogue import lookup
 
     entry = lookup(xid)
-    shown = {Plane.KERNEL} | {p for p, code in ((Plane.CUDA, entry.cuda), (Plane.NVML, entry.nvml)) if code}
+    shown = {Plane.KERNEL, *also} | {
+        p for p, code in ((Plane.CUDA, entry.cuda), (Plane.NVML, entry.nvml)) if code
+    }
     if missing := [plane for plane in planes if plane not in shown]:
         names = " and ".join(plane.value for plane in missing)
         raise StepError(

@@ -18,6 +18,7 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.cluster.preflight import DrillPreflight, refusals
 from offbus_steps.inject.blast_radius import require_allowed, require_evictable, would_go
 from offbus_steps.inject.expected import expected_anywhere, expected_on
+from offbus_steps.inject.fault_options import CallOptions, LineOptions
 from offbus_steps.inject.location import find_locations
 from offbus_steps.inject.planes import usual_planes
 from offbus_steps.inject.remediation_checks import remediation_checks
@@ -60,7 +61,16 @@ def _touches(allowed: Allowed, params: Mapping[str, Any], _folder: Path) -> Iter
     if not isinstance(xid, int):
         return ["injects an XID that is known only during the run"]
     planes = ", ".join(_planes(allowed, params, xid)) or "no plane"
-    return [f"injects XID {xid} ({lookup(xid).mnemonic}) on {planes}, at {_where(params)}"]
+    return [f"injects XID {xid} ({lookup(xid).mnemonic}) on {planes}, at {_where(params)}{_how(params)}"]
+
+
+def _how(params: Mapping[str, Any]) -> str:
+    """Its options, where they are not the default."""
+    fields = {**LineOptions.model_fields, **CallOptions.model_fields}
+    told = {
+        name: params[name] for name, one in fields.items() if params.get(name, one.default) != one.default
+    }
+    return f"; {', '.join(f'{name} {_shown(value)}' for name, value in told.items())}" if told else ""
 
 
 def _where(params: Mapping[str, Any]) -> str:

@@ -22,13 +22,22 @@ from offbus.step import Kind, Outputs, StepType
 from offbus_agent.catalogue.plane import Plane
 from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
-from offbus_steps.inject.planes import require_showing
+from offbus_steps.inject.fault_options import CallOptions, LineOptions, shown_planes
+from offbus_steps.inject.planes import require_showing, usual_planes
 from offbus_steps.inject.selector import XidParams
 from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.watch.access import RESPONSE_ACCESS, TARGET_ACCESS
 
-__all__ = ["ARM_CUDA", "INJECT_FAULT", "INJECT_XID", "InjectOutputs", "InjectParams"]
+__all__ = [
+    "ARM_CUDA",
+    "INJECT_FAULT",
+    "INJECT_XID",
+    "ArmParams",
+    "InjectOutputs",
+    "InjectParams",
+    "LineParams",
+]
 
 INJECT_ACCESS = (
     TARGET_ACCESS
@@ -42,8 +51,16 @@ INJECT_ACCESS = (
 """To find the target's pods, what would be evicted, what a responder would do, and what it reports."""
 
 
-class InjectParams(XidParams):
-    """Which fault, where, and on which planes."""
+class LineParams(XidParams, LineOptions):
+    """Which fault, where, and how its line starts."""
+
+
+class ArmParams(XidParams, CallOptions):
+    """Which fault, where, and how its calls fail."""
+
+
+class InjectParams(XidParams, LineOptions, CallOptions):
+    """Which fault, where, on which planes, and how it shows."""
 
     planes: list[Plane] | None = Field(
         default=None,
@@ -54,9 +71,13 @@ class InjectParams(XidParams):
     @model_validator(mode="after")
     def _showing(self) -> Self:
         try:
-            require_showing(self.xid, self.planes or ())
+            require_showing(self.xid, self.planes or (), shown_planes(self))
         except StepError as err:
             raise ValueError(str(err)) from err
+        planes = frozenset(self.planes or usual_planes(self.xid))
+        self.require_planes(planes)
+        if Plane.KERNEL not in planes and "dialect" in self.model_fields_set:
+            raise ValueError("dialect: it is of the kernel log's line, and the fault has none")
         return self
 
 
@@ -107,14 +128,14 @@ INJECT_FAULT = _step_type(
 INJECT_XID = _step_type(
     "inject_xid",
     "Write an XID into a node's kernel log: detectors see it, processes are not affected.",
-    XidParams,
+    LineParams,
     "line",
     "{id: line, uses: inject_xid, with: {xid: 94}}",
 )
 ARM_CUDA = _step_type(
     "arm_cuda",
     "Make the target's CUDA and NVML calls fail as an XID would; detectors see nothing.",
-    XidParams,
+    ArmParams,
     "arm",
     "{id: arm, uses: arm_cuda, with: {xid: 79}}",
 )
