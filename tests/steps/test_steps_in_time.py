@@ -14,10 +14,11 @@ from offbus.errors import StepError, StepFailed
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.inference.load import GRACE_S
 from offbus_steps.inference.step_types import LOAD, VERIFY_INFERENCE, LoadOutputs
-from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.step_types import ARM_CUDA, INJECT_XID
 from offbus_steps.observe.step_types import AWAIT_RECOVERY, HOLD
 from offbus_steps.port import Ref
 from offbus_steps.workloads.gpus import DEVICES_ANNOTATION, GPU_RESOURCE
+from offbus_steps.workloads.shim_mounts import LIBRARY
 from tests.kits.steps.faults import FAULT, TARGET
 from tests.kits.steps.timed_port import deployment, node, ok, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time, meanwhile
@@ -247,7 +248,8 @@ async def agent(_method: str, path: str, _body: Any) -> Any:
     """An agent of three GPUs that injects whatever it is asked to; nothing happens afterwards."""
     if path == "/health":
         gpus = [{"index": number, "uuid": f"GPU-{number}"} for number in (1, 2, 3)]
-        health = {"boot_id": "b", "now_ns": 0, "planes": {"kernel": {"ok": True}}, "gpus": gpus}
+        planes = {"kernel": {"ok": True}, "cuda": {"ok": True}}
+        health = {"boot_id": "b", "now_ns": 0, "planes": planes, "gpus": gpus}
         return ok(json.dumps(health))
     if path.partition("?")[0].endswith("/events"):
         await anyio.sleep(20)
@@ -270,3 +272,18 @@ async def test_faults_of_several_nodes_come_at_once_or_one_after_another(
         out = await one.run(INJECT_XID, target=TARGET, xid=94, node_count=3, stagger=stagger)
         assert out.nodes == ["node-1", "node-2", "node-3"]
         assert port.agents.times("POST /faults") == asked
+
+
+@pytest.mark.timer("steps/offbus_steps/inject/inject.py")
+@in_virtual_time
+async def test_a_fault_with_a_duration_is_disarmed_after_it_and_renewed_no_more(tmp_path: Path) -> None:
+    one_pod = gpu_pod(1)
+    one_pod["spec"]["containers"][0]["env"] = [{"name": "LD_PRELOAD", "value": LIBRARY}]
+    async with timed_bench(tmp_path, node("node-1"), deployment("web", 1), one_pod) as (one, port):
+        port.agents.answer = agent
+        lasts, ttl = timedelta(seconds=40), timedelta(seconds=15)
+        out = await one.run(ARM_CUDA, target=TARGET, xid=48, duration=lasts, ttl=ttl)
+        await anyio.sleep(60)
+        path = f"/faults/{out.fault.id}"
+        assert port.agents.times(f"POST {path}/renew") == [5, 10, 15, 20, 25, 30, 35]
+        assert port.agents.times(f"POST {path}/disarm") == [40]
