@@ -13,6 +13,8 @@ Examples:
   offbus validate scenarios/*.yaml
   offbus validate drill.yaml --set backend=sglang --env kubernetes
   offbus validate drill.yaml --format json | jq '.[].findings[].code'
+  offbus validate drills/*.yaml --format github           annotations in GitHub Actions
+  offbus validate drills/*.yaml --format sarif > offbus.sarif
 
 \b
 Exit codes: 0 all are valid, 2 at least one is not.
@@ -22,7 +24,9 @@ Exit codes: 0 all are valid, 2 at least one is not.
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @scenario_options
-@format_option("How to print findings.")
+@format_option(
+    "How to print findings: sarif for code scanning, github as annotations of a workflow.", "sarif", "github"
+)
 def validate(
     files: tuple[Path, ...], sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str
 ) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 
 import click
 
+from offbus import __version__
 from offbus.cli.output import say
 from offbus.errors import UsageError
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding
+from offbus.findings.render_github import annotations
+from offbus.findings.render_sarif import sarif
 from offbus.findings.render_text import render, wants_colour
 from offbus.language.load import load_cells
 from offbus.printable import printable_json
@@ -51,10 +54,16 @@ def check_all(
     for file in files:
         result = _check(file, sets, env, env_sets)
         results.append(result)
-        if form == "text":
+        if form in ("text", "github"):
             if result.findings:
                 click.echo(render(result.findings, colour=colour), color=colour)
             say(result.summary)
+    if form == "github":
+        for line in annotations(finding for result in results for finding in result.findings):
+            click.echo(line)
+    if form == "sarif":
+        document = sarif({result.file: result.findings for result in results}, __version__)
+        click.echo(printable_json(json.dumps(document, indent=2)))
     if form == "json":
         click.echo(printable_json(json.dumps([result.to_json() for result in results], indent=2)))
     return all(result.valid for result in results)

@@ -1,0 +1,76 @@
+"""Findings as SARIF 2.1.0 (OASIS), as code scanning of GitHub takes it.
+
+Paths are relative to the root of the repository that holds the working directory, which is what GitHub shows findings
+by; a file outside of it has its `file:` URI. A finding about the command line is one about the file that was checked.
+At most `MOST` results: GitHub refuses a file with more.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from offbus.findings.codes import Code
+from offbus.findings.model import Finding
+from offbus.findings.repository_paths import in_repository, repository
+
+__all__ = ["sarif"]
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+MOST = 25_000
+"""Results of a run (docs.github.com, "SARIF support for code scanning": limits)."""
+
+
+def sarif(checked: Mapping[str, Iterable[Finding]], version: str) -> dict[str, Any]:
+    """The document: one run with the findings of all files (file as given -> its findings)."""
+    root = repository()
+    found = [(file, finding) for file, findings in checked.items() for finding in findings]
+    codes = sorted({finding.code for _, finding in found})
+    rules = {code: number for number, code in enumerate(codes)}
+    run: dict[str, Any] = {
+        "tool": {"driver": {"name": "offbus", "version": version, "rules": [_rule(code) for code in codes]}},
+        "automationDetails": {"id": "offbus/validate/"},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(file, finding, rules[finding.code], root) for file, finding in found[:MOST]],
+    }
+    if len(found) > MOST:
+        text = f"{len(found) - MOST} more findings are left out"
+        notice = {"level": "warning", "message": {"text": text}}
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": [notice]}]
+    return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(code: Code) -> dict[str, Any]:
+    return {
+        "id": code.value,
+        "name": code.name.title().replace("_", ""),
+        "shortDescription": {"text": code.meaning},
+        "fullDescription": {"text": code.meaning},
+        "help": {
+            "text": f"offbus validate shows {code.value} with the source line, what is allowed, and what to do."
+        },
+    }
+
+
+def _result(file: str, finding: Finding, rule: int, root: Path) -> dict[str, Any]:
+    where = finding.where
+    message = finding.message if where.line else f"{finding.message} ({where.file})"
+    advice = [f"did you mean {finding.suggestion!r}?"] if finding.suggestion is not None else []
+    advice += [finding.hint] if finding.hint is not None else []
+    location: dict[str, Any] = {"artifactLocation": {"uri": _uri(where.file if where.line else file, root)}}
+    if where.line:
+        location["region"] = {"startLine": where.line, "startColumn": where.column, "endLine": where.end_line}
+        if where.end_line > where.line or where.end_column < 1 << 20:
+            location["region"]["endColumn"] = where.end_column
+    return {
+        "ruleId": finding.code.value,
+        "ruleIndex": rule,
+        "level": finding.severity.value,
+        "message": {"text": ". ".join([message, *advice])},
+        "locations": [{"physicalLocation": location}],
+    }
+
+
+def _uri(file: str, root: Path) -> str:
+    inside = in_repository(file, root)
+    return quote(inside) if inside is not None else Path(file).resolve().as_uri()
