@@ -23,13 +23,17 @@ from offbus_steps.observe.await_recovery import _complete
 from offbus_steps.port import Conflict, Forbidden, Invalid, Object, PortError, Ref, Unavailable
 from offbus_steps.residue.fingerprint import RUN_LABEL
 from offbus_steps.safety.guards import ClusterGuards
+from offbus_steps.watch.consequences import Detection
 from offbus_steps.watch.target_pods import target_pods
+from offbus_steps.watch.transitions import What
 from offbus_steps.workloads.pods import MIRROR
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import workload_of
 from tests.kits.kubernetes.deployments import deployment
 from tests.kits.kubernetes.kubernetes_world import port_to, server_of_its_own
 from tests.kits.kubernetes.lone_server import ADMIN, LoneServer
+from tests.kits.steps.faults import FAULT
+from tests.kits.steps.responder_marks import finding, reported
 
 pytestmark = pytest.mark.anyio
 
@@ -163,4 +167,31 @@ async def test_it_makes_no_target_whole_and_holds_no_undo(
         with anyio.fail_after(60):
             undone = await undo.undo(UndoContext(run=RUN, step="deploy", environment=cluster, recorder=run))
         assert undone.result == "restored"
+    journal.close()
+
+
+async def test_its_event_about_another_node_is_no_detection(
+    admin: KubernetesPort, kubelet: Kubelet, tmp_path: Path
+) -> None:
+    """The API server lets it write one about any node, and asks for no source; the responder's has the fault's line."""
+    with suppress(Conflict):
+        await admin.objects.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}})
+    fault = FAULT.model_copy(update={"id": f"{RUN}-inject-0123456789", "xid": 94, "actions": ["NONE"]})
+    said = "MESSAGE=offbus={} .NVRM: Xid (PCI:0000:3b:00): 94, said"
+    journal = JournalWriter(tmp_path / "journal.jsonl", RUN, SystemClock())
+    run = RunRecorder(
+        journal, 1, {}, environment="kubernetes", abort=pytest.fail, progress=lambda _step, _text: None
+    )
+    async with open_cluster(admin, run, ClusterGuards()) as cluster:
+        await cluster.observer.watch_responses()
+        looked = Detection(fault.node, fault.cause, fault.fatal, fault.id)
+        for number, (id_, port) in enumerate(((f"{RUN}-inject-0000000000", kubelet.port), (fault.id, admin))):
+            entry = finding("94", action="NONE", said=said.format(id_))
+            source = {"source": {"component": "syslog-health-monitor", "host": fault.node}}
+            made = reported(entry, name=f"{fault.node}.{number}") | source
+            await port.api.json(Call("POST", "/api/v1/namespaces/default/events", body=made))
+        with anyio.fail_after(60):
+            found = await cluster.log.scan(looked, after=0)
+        first = next(one for one in cluster.log.since(0) if one.what is What.NODE_REPORTED)
+    assert (first.ref.name, found.ref.name) == ("node-1.0", "node-1.1")
     journal.close()

@@ -54,10 +54,17 @@ def event(
     }
 
 
-def finding(code: str = "79", uuid: str = "GPU-1", *, pci: str = "", action: str = "RESTART_BM") -> str:
-    """An entry of a condition's message."""
+def finding(
+    code: str = "79",
+    uuid: str = "GPU-1",
+    *,
+    pci: str = "",
+    action: str = "RESTART_BM",
+    said: str = "MESSAGE=offbus=x .NVRM: Xid said",
+) -> str:
+    """An entry of a condition's message. `said`: the record of the kernel log, as the responder repeats it."""
     words = [f"ErrorCode:{code}", *([f"PCI:{pci}"] if pci else []), *([f"GPU_UUID:{uuid}"] if uuid else [])]
-    return f"{' '.join(words)} MESSAGE=offbus=x .NVRM: Xid said Recommended Action={action};"
+    return f"{' '.join(words)} {said} Recommended Action={action};"
 
 
 def condition_of(*entries: str, check: str = names.XID_CHECK) -> dict[str, Any]:

@@ -44,17 +44,21 @@ async def test_the_bare_line_of_the_tutorials_is_not_detected(cluster: Cluster) 
     assert "ErrorCode:79" not in condition(node)["message"]
 
 
-async def test_a_non_fatal_xid_is_an_event_that_counts(cluster: Cluster) -> None:
+async def test_a_non_fatal_xid_is_an_event_for_each_text_that_counts(cluster: Cluster) -> None:
+    """As NVSentinel's K8sConnector: an Event of the same type, reason and message is counted; any other is new."""
     cluster.detector("node-1", dedup_window_s=0)
     cluster.xid("node-1", "13, Graphics Exception")
     cluster.xid("node-1", "13, Graphics Exception again")
+    cluster.xid("node-1", "13, Graphics Exception")
     cluster.xid("node-1", "48, fatal, so that we know when the others are through", gpu=1)
     node = await cluster.until(NODE, is_unhealthy("48"))
     events = (await cluster.objects.list("Event", namespace="default")).items
-    (event,) = [
-        e for e in events if e["involvedObject"]["name"] == "node-1" and e["type"] == "SysLogsXIDError"
-    ]
-    assert (event["count"], event["source"]["component"]) == (2, "syslog-health-monitor")
+    told = [e for e in events if e["involvedObject"]["name"] == "node-1" and e["type"] == "SysLogsXIDError"]
+    assert {"again" in e["message"]: e["count"] for e in told} == {False: 2, True: 1}
+    for event in told:
+        assert event["source"] == {"component": "syslog-health-monitor", "host": "node-1"}
+        assert event["reportingComponent"] == "syslog-health-monitor"
+        assert event["reportingInstance"] == "node-1"
     assert "ErrorCode:13" not in condition(node)["message"]
 
 

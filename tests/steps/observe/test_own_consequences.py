@@ -99,6 +99,15 @@ async def never(folder: Path, step: StepType, *script: Any, **more: Any) -> None
     assert anyio.current_time() - began >= WITHIN_S
 
 
+SAID = f"MESSAGE=offbus={FAULT.id} .NVRM: Xid (PCI:0000:3b:00): 94, said"
+"""The line of the fault, as NVSentinel repeats it in an Event (nvsentinel-observed.md)."""
+
+
+def told(code: str = "79", uuid: str = "GPU-1", *, said: str = SAID) -> str:
+    """An entry about a fault that is not fatal."""
+    return finding(code, uuid, action="NONE", said=said)
+
+
 FOREIGN_CONDITIONS = {
     "another check": Conditions([condition_of(finding(), check="GpuNvlinkWatch")]),
     "another code": Conditions([condition_of(finding("48"))]),
@@ -113,13 +122,13 @@ FOREIGN_CONDITIONS = {
 @in_virtual_time
 async def test_an_event_is_no_detection_of_a_fault_that_is_fatal(tmp_path: Path) -> None:
     """Whoever may write Events can write one; what a responder finds fatal it says in a condition of the node."""
-    await never(tmp_path, AWAIT_DETECTION, reported(finding()), actions=["RESTART_BM"])
+    await never(tmp_path, AWAIT_DETECTION, reported(told()), actions=["RESTART_BM"])
 
 
 @pytest.mark.parametrize("actions", [[], ["NONE"], ["NONE", "COMPONENT_RESET"]])
 @in_virtual_time
 async def test_it_is_one_of_a_fault_that_may_not_be(tmp_path: Path, actions: list[str]) -> None:
-    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(finding()), actions=actions)
+    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told()), actions=actions)
     assert not found.fatal
 
 
@@ -155,7 +164,7 @@ async def test_a_fault_is_found_beside_an_alarm_that_was_there(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "foreign",
-    [reported(finding("94", "GPU-2")), reported(finding("31")), reported(finding("94"), node="node-2")],
+    [reported(told("94", "GPU-2")), reported(told("31")), reported(told("94"), node="node-2")],
     ids=["another GPU", "another code", "another node"],
 )
 @in_virtual_time
@@ -165,8 +174,35 @@ async def test_an_event_about_another_fault_is_no_detection(tmp_path: Path, fore
 
 @in_virtual_time
 async def test_an_event_about_the_fault_is_its_detection(tmp_path: Path) -> None:
-    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(finding("94", action="NONE")), xid=94)
+    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told("94")), xid=94)
     assert (found.fatal, found.told) == (False, "event SysLogsXIDError")
+
+
+NOT_READ = {
+    "another drill's line": SAID.replace(f"={FAULT.id} ", "=abcd1234-inject-0123456789 "),
+    "a longer id": SAID.replace(f"={FAULT.id} ", f"={FAULT.id}f "),
+    "the beginning of an id": SAID.replace(f"={FAULT.id} ", "= "),
+    "a line of the driver": SAID.replace(f"offbus={FAULT.id} .", ""),
+    "no line": "",
+    "the id behind other words": f"NVRM: Xid (PCI:0000:3b:00): 94, {SAID}",
+    "many guesses": f"MESSAGE=offbus=e .offbus={FAULT.id} .NVRM: Xid (PCI:0000:3b:00): 94, said",
+}
+
+
+@pytest.mark.parametrize("said", NOT_READ.values(), ids=NOT_READ.keys())
+@in_virtual_time
+async def test_an_event_of_who_has_not_read_the_nodes_kernel_log_is_no_detection(
+    tmp_path: Path, said: str
+) -> None:
+    """Every node's kubelet may write Events about all nodes, with any source. The fault's id it does not know."""
+    await never(tmp_path, AWAIT_DETECTION, reported(told("94", said=said)), xid=94)
+
+
+@pytest.mark.parametrize("said", [SAID, SAID.removeprefix("MESSAGE="), SAID.replace(" .", " ;")])
+@in_virtual_time
+async def test_it_may_repeat_the_line_with_or_without_the_journals_word(tmp_path: Path, said: str) -> None:
+    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told("94", said=said)), xid=94)
+    assert not found.fatal
 
 
 FOREIGN_CORDONS: Mapping[str, tuple[Any, ...]] = {
