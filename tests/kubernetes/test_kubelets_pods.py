@@ -170,6 +170,7 @@ async def test_it_makes_no_target_whole_and_holds_no_undo(
     journal.close()
 
 
+@pytest.mark.guarantee("G32")
 async def test_its_event_about_another_node_is_no_detection(
     admin: KubernetesPort, kubelet: Kubelet, tmp_path: Path
 ) -> None:

@@ -17,10 +17,13 @@ Dialects (docs/reference/agent.md has the measured table of which detector accep
 import re
 from enum import StrEnum
 
-__all__ = ["LIMIT", "Dialect", "UnsafeLine", "checked", "reset_line", "xid_line"]
+__all__ = ["LIMIT", "MARK", "Dialect", "UnsafeLine", "checked", "reset_line", "xid_line"]
 
 LIMIT = 900
 """Bytes of one write to the kernel log, prefix and line end included; older kernels refuse from 976 on."""
+
+MARK = "offbus="
+"""How a line of the marked dialect begins; the fault's id, a space and `;` follow."""
 
 _PRINTABLE = re.compile(r"[ -\[\]-~]+")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -83,7 +86,7 @@ def checked(line: str) -> str:
 def _opening(dialect: Dialect, fault: str, at_s: float) -> str:
     match dialect:
         case Dialect.MARKED:
-            return f"offbus={fault} ;"
+            return f"{MARK}{fault} ;"
         case Dialect.DOUBLE:
             return "NVRM: "
         case Dialect.KERNEL:

@@ -266,7 +266,9 @@ def _new_fault(
 ) -> Fault:
     from secrets import token_hex
 
-    suffix = token_hex(3)
+    suffix = token_hex(
+        5
+    )  # not to be guessed: an Event that repeats it is the responder's (watch.consequences.Detection)
     step = ctx.step.replace("_", "-")[: FAULT_ID_LENGTH - len(ctx.run_id) - len(suffix) - 2]
     return Fault(
         id=f"{ctx.run_id}-{step}-{suffix}",

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from offbus_agent.kernel_log.line import MARK
 from offbus_steps.nvsentinel import names
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "findings_of",
     "node_findings",
     "quarantine_events",
+    "report_fault",
     "report_finding",
     "split_entries",
     "taint_text",
@@ -58,6 +60,9 @@ MOST_FACTS = 64
 """Codes and entities of one finding; NVSentinel's about a GPU or a link have fewer than ten."""
 ENTITY_WORD = re.compile(r"([A-Z][A-Z0-9_]*):(\S+) *")
 CODE_WORD = re.compile(r"(ErrorCode):(\S+) *")
+DRILLS_LINE = re.compile(rf"(?:MESSAGE=)?{MARK}(\S+) [;.]")
+"""How a drill's kernel line begins where a responder repeats it: sdjournal puts the field's name before it, and
+NVSentinel writes `.` for `;` (nvsentinel-observed.md)."""
 ACTION = re.compile(r"Recommended Action=([A-Z_]+)$")
 
 
@@ -131,8 +136,18 @@ def by_check(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def report_finding(event: Mapping[str, Any]) -> Finding:
     """The finding of an Event that is a responder's report (`names.is_report`)."""
-    message = told_message(event.get("message")).strip().removesuffix(";")
-    return entry_finding(str(event.get("type", "")), message)
+    return entry_finding(str(event.get("type", "")), _report_entry(event))
+
+
+def report_fault(event: Mapping[str, Any]) -> str:
+    """The id of the fault whose kernel line an Event repeats, right after its facts; "" where it repeats none."""
+    _, _, said, _ = entry_head(_report_entry(event))
+    line = DRILLS_LINE.match(said)
+    return line[1] if line is not None else ""
+
+
+def _report_entry(event: Mapping[str, Any]) -> str:
+    return told_message(event.get("message")).strip().removesuffix(";")
 
 
 def told_message(message: Any) -> str:

@@ -1,6 +1,7 @@
 """Runs `await_detection`, `await_remediation`, `await_validation`: the fault was found, repaired, the repair validated.
 
-A fatal fault shows as a condition of the node, any other as an Event about it; `await_detection` outputs which. A
+A fatal fault shows as a condition of the node, any other as an Event about it that repeats the fault's kernel line;
+`await_detection` outputs which. A
 repair is a resource of the responder (RebootNode, GPUReset) for this node, created after the injection, whose own
 condition has the result: `remediation-succeeded` on the node only says that it was created. Both consider everything
 since the injection's mark, in watches that began before it, and nothing older; and only what is about this fault
@@ -43,7 +44,7 @@ async def await_detection(ctx: Context, params: ResponseParams) -> DetectionOutp
     ctx.progress(f"waiting for the responder to find the fault on {nodes_of(fault)}")
 
     async def look(one: NodeFault) -> Transition:
-        return await cluster.log.scan(Detection(one.node, one.cause, one.fatal), after=one.mark)
+        return await cluster.log.scan(Detection(one.node, one.cause, one.fatal, one.id), after=one.mark)
 
     found = await on_each(fault, look)
     after = measure(ctx, "time_to_detect", list(zip(fault.every, found, strict=True)))

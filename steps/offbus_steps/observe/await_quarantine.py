@@ -109,7 +109,7 @@ async def await_cordon(ctx: Context, params: ResponseParams) -> ResponseOutputs:
     async def detected(one: NodeFault) -> Transition | None:
         """The condition and the cordon come by independent ways: the cordon may be the first."""
         with move_on_after(DETECTED_WITHIN.total_seconds()):
-            return await cluster.log.scan(Detection(one.node, one.cause, one.fatal), after=one.mark)
+            return await cluster.log.scan(Detection(one.node, one.cause, one.fatal, one.id), after=one.mark)
         return None
 
     cordoned = await on_each(fault, look)

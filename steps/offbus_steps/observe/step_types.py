@@ -112,7 +112,9 @@ class DetectionOutputs(Outputs):
     fatal: bool = Field(
         description="Whether each node got a condition, which leads to its cordon, and not only an Event."
     )
-    told: str = Field(description="What it reported: the condition, or the Event's type.")
+    told: str = Field(
+        description="What it reported: the condition, or the type of the Event that repeats the fault's kernel line."
+    )
     after: timedelta = Field(description="From the injection to the report; of several nodes, the longest.")
 
 

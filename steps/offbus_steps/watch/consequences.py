@@ -41,21 +41,25 @@ T = TypeVar("T")
 class Detection:
     """The first report of the fault: a new entry of a condition, or an Event where it may be one that is not fatal.
 
-    Of a fatal fault an Event proves nothing: NVSentinel writes them for the others alone, and whoever may write Events
-    in that namespace can, too.
+    Of a fatal fault an Event proves nothing: NVSentinel writes them for the others alone. Of the others there is
+    nothing else to see, and every node's kubelet may write Events about any node (Kubernetes' Node authorizer allows
+    it, NodeRestriction does not look at them), with any source. So one counts only when it repeats the fault's kernel
+    line, as NVSentinel's does: the fault's id in it is random, and whoever wrote it has read that node's log.
     """
 
     node: str
     cause: Cause
     fatal: bool
     """Whether the responder is certain to find it fatal."""
+    fault: str
+    """The fault's id."""
 
     def __call__(self, update: Update) -> Transition | None:
         """The transition that reports it."""
         now, was = update.now, update.was
         if isinstance(now, ReportProjection):
-            told = not self.fatal and now.node == self.node and self.cause.made(now.finding)
-            return _of_kind(update, What.NODE_REPORTED) if told else None
+            told = not self.fatal and (now.node, now.fault) == (self.node, self.fault)
+            return _of_kind(update, What.NODE_REPORTED) if told and self.cause.made(now.finding) else None
         if not isinstance(now, NodeProjection) or now.ref.name != self.node:
             return None
         known = was.findings if isinstance(was, NodeProjection) else ()

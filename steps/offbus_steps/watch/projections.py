@@ -14,6 +14,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.findings import (
     Finding,
     node_findings,
+    report_fault,
     report_finding,
     told_message,
     tracked_findings,
@@ -145,6 +146,8 @@ class ReportProjection:
     message: str
     count: int
     finding: Finding
+    fault: str
+    """The id of the drill's fault whose kernel line it repeats; "" where it repeats none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +223,7 @@ def _report(obj: Object) -> ReportProjection | None:
         message=told_message(obj.get("message")),
         count=int(obj.get("count") or 1),
         finding=report_finding(obj),
+        fault=report_fault(obj),
     )
 
 

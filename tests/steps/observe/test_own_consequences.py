@@ -189,6 +189,7 @@ NOT_READ = {
 }
 
 
+@pytest.mark.guarantee("G24")
 @pytest.mark.parametrize("said", NOT_READ.values(), ids=NOT_READ.keys())
 @in_virtual_time
 async def test_an_event_of_who_has_not_read_the_nodes_kernel_log_is_no_detection(

@@ -70,7 +70,7 @@ class Publisher:
         with suppress(Conflict):
             await self._objects.create(made)
             return
-        # A repeat: as NVSentinel, raise `count` and `lastTimestamp` of the Event that is there.
+        # A repeat, of the same message: as NVSentinel, raise `count` and `lastTimestamp` of the Event that is there.
         try:
             there = await self._objects.get(Ref.of(made))
         except NotFound:
@@ -81,7 +81,8 @@ class Publisher:
 
     def _event_object(self, event: HealthEvent) -> Object:
         now = kube_time(datetime.now(UTC))
-        digest = hashlib.sha256(repr(event.key).encode()).hexdigest()[:16]
+        message = entry_text(event)
+        digest = hashlib.sha256(repr((event.key, message)).encode()).hexdigest()[:16]
         return {
             "apiVersion": "v1",
             "kind": "Event",
@@ -89,8 +90,10 @@ class Publisher:
             "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": self._node.name},
             "type": event.checkName,
             "reason": f"{event.checkName}{names.UNHEALTHY_SUFFIX}",
-            "message": entry_text(event),
+            "message": message,
             "source": {"component": names.AGENT, "host": self._node.name},
+            "reportingComponent": names.AGENT,
+            "reportingInstance": self._node.name,
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,
