@@ -1,13 +1,18 @@
-"""Loading a scenario takes work in proportion to its length, whatever is wrong with it. Counted in Python's own
-instructions: a clock would measure the machine."""
+"""Loading a scenario, and saying what is wrong with it, takes work in proportion to its length, whatever that is.
+Counted in Python's own instructions: a clock would measure the machine."""
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from offbus.findings.render_text import render
+from offbus.language.syntax.positions import Positions
+from offbus.language.syntax.source import read
 from tests.kits.language.drill_types import drill, findings
 
 STEPS = {
@@ -26,8 +31,8 @@ STEPS = {
 }
 
 
-def work(tmp_path: Path, text: str) -> int:
-    """How many instructions it takes to load a scenario and to tell what is wrong with it."""
+def work(do: Callable[[], object]) -> int:
+    """How many instructions it takes."""
     count = 0
 
     def look(frame: FrameType, event: str, _argument: Any) -> Any:
@@ -39,10 +44,17 @@ def work(tmp_path: Path, text: str) -> int:
     before = sys.gettrace()
     sys.settrace(look)
     try:
-        findings(tmp_path, text)
+        do()
     finally:
         sys.settrace(before)
     return count
+
+
+def in_proportion(do: Callable[[int], object], some: int = 60) -> bool:
+    """Whether what is done with twice as many takes twice the work."""
+    do(2)  # imports and caches
+    one, few, many = (work(partial(do, number)) for number in (1, some, 2 * some - 1))
+    return many - few < 1.3 * (few - one)
 
 
 @pytest.mark.parametrize("kind", STEPS)
@@ -51,6 +63,55 @@ def test_twice_the_steps_take_twice_the_work(tmp_path: Path, kind: str) -> None:
         one = STEPS[kind]
         return drill("{id: d, uses: deploy}\n" + "\n".join(one.replace("%d", str(n)) for n in range(steps)))
 
-    findings(tmp_path, scenario(2))  # imports and caches
-    few, some, many = (work(tmp_path, scenario(steps)) for steps in (1, 60, 119))
-    assert many - some < 1.3 * (some - few)
+    assert in_proportion(lambda steps: findings(tmp_path, scenario(steps)))
+
+
+TEXTS = {
+    "plain": ("", "${{ 1 }} ", ""),
+    "single-quoted": ("'", "${{ ''a'' }}", "'"),
+    "double-quoted": ('"', "${{ \\x31 }}", '"'),
+    "double-quoted, over lines": ('"', "\n  ${{ \\x31 }}", '"'),
+    "a block": ("|\n", "  ${{ 1 }}\n", ""),
+    "a folded block": (">\n", "  ${{ 1 }}\n", ""),
+    "wrong ones": ("'", "${{ ''a'' + 1 }}", "'"),
+}
+
+
+def text(kind: str, pieces: int) -> str:
+    begin, one, end = TEXTS[kind]
+    return f"{begin}{one * pieces}{end}"
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_twice_the_expressions_in_a_text_take_twice_the_work(tmp_path: Path, kind: str) -> None:
+    def scenario(pieces: int) -> str:
+        value = text(kind, pieces).replace("\n", "\n      ")
+        return drill("{id: d, uses: deploy}") + f"  - id: a\n    uses: ask\n    with:\n      node: {value}\n"
+
+    assert in_proportion(lambda pieces: findings(tmp_path, scenario(pieces)))
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_twice_the_positions_in_a_text_take_twice_the_work(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "text.yaml"
+    sources: dict[int, Positions] = {}
+
+    def find(pieces: int) -> None:
+        positions = sources[pieces]
+        assert positions.source.root is not None
+        node = positions.source.root.children["text"]
+        for start in range(pieces):
+            positions.within(node, start * 9)
+
+    for pieces in (1, 2, 400, 799):
+        path.write_text(f"text: {text(kind, pieces)}\n", encoding="utf-8")
+        sources[pieces] = Positions(read(path), [])
+    assert in_proportion(find, 400)
+
+
+def test_twice_the_findings_in_one_line_take_twice_the_work_to_show(tmp_path: Path) -> None:
+    def show(keys: int) -> str:
+        unknown = ", ".join(f"{'k' * 200}{number}: 1" for number in range(keys))
+        return render(findings(tmp_path, drill(f"{{id: a, uses: ask, with: {{{unknown}}}}}")))
+
+    assert in_proportion(show)
