@@ -52,16 +52,14 @@ def _render(finding: Finding, paint: Callable[..., str]) -> str:
 
 
 def _window(finding: Finding) -> tuple[str, str]:
-    """The source line, cut to a window if long, and the caret line below it."""
-    where, source = finding.where, _clean(finding.frame or "")
+    """The source line, cut to a window if long, and the caret line below it. Of a long line with many findings no more
+    is looked at for each."""
+    where, source = finding.where, finding.frame or ""
     start = min(where.column - 1, len(source))
-    end = where.end_column - 1 if where.end_line == where.line else len(source)
-    length = max(1, min(end, len(source)) - start)
-    if len(source) > _WIDTH:
-        cut = max(0, min(start - _WIDTH // 3, len(source) - _WIDTH))
-        source, start = source[cut : cut + _WIDTH], start - cut
-        length = max(1, min(length, len(source) - start))
-    return source, " " * start + "^" * length
+    end = min(where.end_column - 1 if where.end_line == where.line else len(source), len(source))
+    cut = max(0, min(start - _WIDTH // 3, len(source) - _WIDTH))
+    source, start, end = _clean(source[cut : cut + _WIDTH]), start - cut, min(end - cut, _WIDTH)
+    return source, " " * start + "^" * max(1, end - start)
 
 
 def _cut(text: str) -> str:

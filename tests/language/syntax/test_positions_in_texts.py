@@ -16,6 +16,8 @@ SPELLINGS = {
     "single quotes doubled": "    when: '''é'' == inputs.⟦x'\n",
     "literal block": "    when: |\n      1 == 1 &&\n      inputs.⟦x == 1\n",
     "literal block with a comment": "    when: |-  # why\n\n      1 == 1 &&\n        inputs.⟦x == 1\n",
+    "literal block that says its indentation": "    when: |2\n        1 == 1 &&\n      inputs.⟦x == 1\n",
+    "literal block of another system": "    when: |\r\n      1 == 1 &&\r\n      inputs.⟦x == 1\r\n",
     "expression in a plain text": "    with:\n      node: n-${{ inputs.⟦x }}\n",
     "expression in a quoted text": '    with:\n      node: "\\"${{ true }}\\" ${{ inputs.⟦x }}"\n',
     "expression in a literal block": "    with:\n      node: |\n        a\n        b ${{ inputs.⟦x }}\n",

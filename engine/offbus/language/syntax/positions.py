@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position, Severity
 from offbus.language.syntax.node import Node, span
+from offbus.language.syntax.offsets import Offsets, offsets_in
 from offbus.language.syntax.source import Source
 
 __all__ = ["Positions"]
-
-_ESCAPE_LENGTH = {"x": 4, "u": 6, "U": 10}
-"""Characters of a double-quoted YAML escape by its letter; all others take two."""
 
 
 @dataclass(slots=True)
@@ -22,6 +20,8 @@ class Positions:
     findings: list[Finding]
     """What makes the scenario invalid."""
     warnings: list[Finding] = field(default_factory=list)
+    _walked: tuple[Node, Offsets | None] | None = None
+    """The text whose positions were asked for last: one after the other, all of one text."""
 
     def note(
         self,
@@ -83,49 +83,10 @@ class Positions:
 
         Exact for plain and quoted texts on one line and for literal blocks; else the whole text.
         """
-        start = self._index_of(node, offset)
-        if start is None:
+        if self._walked is None or self._walked[0] is not node:
+            self._walked = node, offsets_in(self.source.text, self.source.lines, node)
+        offsets = self._walked[1]
+        if offsets is None:
             return self.of(node)
-        line = node.start.line + self.source.text.count("\n", node.start.index, start)
-        column = start - (self.source.text.rfind("\n", 0, start) + 1)
+        line, column = offsets.place(offset)
         return Position(str(self.source.path), line + 1, column + 1, line + 1, column + 1 + max(1, length))
-
-    def _index_of(self, node: Node, offset: int) -> int | None:
-        """The index in the file's text of a character of a text's value; None if it is not known exactly."""
-        raw = self.source.text[node.start.index : node.end.index]
-        if node.style in ("|", ">"):
-            return _in_block(raw, node.value, offset, node.start.index) if node.style == "|" else None
-        if "\n" in raw:
-            return None
-        if node.style in (None, "substituted"):
-            return int(node.start.index) + offset
-        steps = _double_quoted(raw) if node.style == '"' else _single_quoted(raw)
-        return int(node.start.index) + steps[min(offset, len(steps) - 1)]
-
-
-def _double_quoted(raw: str) -> list[int]:
-    """For each character of the value (and its end) the index in the raw text, quotes included."""
-    steps, at = [], 1
-    while at < len(raw) - 1:
-        steps.append(at)
-        at += _ESCAPE_LENGTH.get(raw[at + 1], 2) if raw[at] == "\\" else 1
-    return [*steps, at]
-
-
-def _single_quoted(raw: str) -> list[int]:
-    steps, at = [], 1
-    while at < len(raw) - 1:
-        steps.append(at)
-        at += 2 if raw[at] == "'" else 1
-    return [*steps, at]
-
-
-def _in_block(raw: str, value: str, offset: int, start: int) -> int | None:
-    """In a literal block: line n of the value is line n + 1 of the raw text, indented as its first line is."""
-    head, *lines = raw.split("\n")
-    indent = next((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), 0)
-    row = value.count("\n", 0, offset)
-    column = offset - (value.rfind("\n", 0, offset) + 1)
-    if row >= len(lines):
-        return None
-    return start + len(head) + 1 + sum(len(line) + 1 for line in lines[:row]) + indent + column
