@@ -15,6 +15,8 @@ from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.source import read
 from tests.kits.language.drill_types import drill, findings
 
+MOST_TRIED = 1000
+"""Other values of inputs for which files are looked at."""
 STEPS = {
     "in order": "{id: s%d, uses: ask}",
     "a default from an ancestor": "{id: s%d, uses: inject, with: {xid: 79}}",
@@ -115,3 +117,24 @@ def test_twice_the_findings_in_one_line_take_twice_the_work_to_show(tmp_path: Pa
         return render(findings(tmp_path, drill(f"{{id: a, uses: ask, with: {{{unknown}}}}}")))
 
     assert in_proportion(show)
+
+
+def test_twice_the_choices_in_twice_the_steps_take_twice_the_work(tmp_path: Path) -> None:
+    """Each step's file is looked at for each other value of the input: but for so many in all."""
+
+    def load(number: int) -> object:
+        choices = ", ".join(f"a{one}" for one in range(number))
+        header = f"inputs: {{a: {{type: string, default: a0, enum: [{choices}]}}}}\n"
+        step = '{{id: s{0}, uses: read, with: {{file: "${{{{ inputs.a }}}}{0}.txt"}}}}'
+        return findings(tmp_path, drill("\n".join(step.format(one) for one in range(number)), header))
+
+    assert in_proportion(load)
+
+
+def test_what_is_not_looked_at_is_told(tmp_path: Path) -> None:
+    choices = ", ".join(f"a{one}" for one in range(MOST_TRIED + 2))
+    header = f"inputs: {{a: {{type: string, default: a0, enum: [{choices}]}}}}\n"
+    step = '{id: s, uses: read, with: {file: "${{ inputs.a }}.txt"}}'
+    *warned, last = findings(tmp_path, drill(step, header))
+    assert len(warned) == MOST_TRIED + 1
+    assert f"more than {MOST_TRIED} other values" in last.message
