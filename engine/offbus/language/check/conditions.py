@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from offbus.findings.codes import Code
+from offbus.findings.model import Severity
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
 from offbus.language.cel.growth import Budget
@@ -21,6 +22,9 @@ from offbus.language.syntax.positions import Positions
 from offbus.plugins import Registry
 
 __all__ = ["Conditions"]
+
+MOST_TRIED = 1000
+"""Other values of inputs that the texts of one file are tried with: of 1,000 texts each with 1,000 is a million."""
 
 
 class Conditions:
@@ -39,6 +43,7 @@ class Conditions:
         self._known = replace(known, budget=self._budget)
         """The inputs' values: what uses only them is evaluated now."""
         self._choices = choices or {}
+        self._tried = 0
         self.used_inputs: set[str] = set()
 
     def condition(self, node: Node, vocabulary: Vocabulary) -> Expression | None:
@@ -93,7 +98,12 @@ class Conditions:
         return self._text(node, vocabulary)
 
     def others(self, node: Node, vocabulary: Vocabulary) -> Iterator[tuple[str, Any]]:
-        """What a text would be with each other value of an input that lists them: ("backend=sglang", value)."""
+        """What a text would be with each other value of an input that lists them: ("backend=sglang", value).
+
+        For MOST_TRIED of a file; what comes after them is not tried, which is told once, as a warning.
+        """
+        if self._tried > MOST_TRIED:
+            return
         template = self._template(node, vocabulary) if node.templated and node.kind == "scalar" else None
         if template is None or not template.only_inputs:
             return
@@ -102,6 +112,12 @@ class Conditions:
             for choice in self._choices[name]:
                 if choice == self._known.inputs.get(name):
                     continue
+                self._tried += 1
+                if self._tried > MOST_TRIED:
+                    message = f"files for more than {MOST_TRIED} other values of inputs are not looked at"
+                    where = self._positions.of(node)
+                    self._positions.note(Code.BAD_FILE, message, where, severity=Severity.WARNING)
+                    return
                 try:
                     yield (
                         f"{name}={choice}",

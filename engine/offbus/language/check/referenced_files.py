@@ -5,6 +5,7 @@ values (`enum`) is a warning: a run with that value would be refused.
 """
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,15 @@ class FileChecker:
         """Note what is wrong with the file that a param names, and with those that other inputs would name."""
         if node.spoiled:
             return
-        self._look(node, mark, given.get(key), given)
-        for said, other in self._conditions.others(node, vocabulary):
-            self._look(node, mark, other, given, said)
+        others = self._conditions.others(node, vocabulary)
+        params = repr(given)
+        for said, name in chain((("", given.get(key)),), others):
+            self._look(node, mark, name, given, params, said)
 
-    def _look(self, node: Node, mark: Reads, name: Any, given: Mapping[str, Any], said: str = "") -> None:
+    def _look(
+        self, node: Node, mark: Reads, name: Any, given: Mapping[str, Any], params: str, said: str
+    ) -> None:
+        """`params`: what is `given`, as a text; `said`: with which other value of an input, if any."""
         if not isinstance(name, str) or not name:
             return
         if len(name) > LONGEST:
@@ -48,7 +53,7 @@ class FileChecker:
                 f"a file's name of {len(name)} characters: {name[:100]}…"
             )
         else:
-            problem = self._problem(mark, self._positions.source.path.parent / name, given)
+            problem = self._problem(mark, self._positions.source.path.parent / name, given, params)
         if problem is not None:
             message = f"with --set {said[:200]}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR
@@ -56,8 +61,8 @@ class FileChecker:
                 Code.BAD_FILE, message, self._positions.of(node), hint=problem.hint, severity=severity
             )
 
-    def _problem(self, mark: Reads, path: Path, given: Mapping[str, Any]) -> OffbusError | None:
-        seen = (mark, path, repr(given))
+    def _problem(self, mark: Reads, path: Path, given: Mapping[str, Any], params: str) -> OffbusError | None:
+        seen = (mark, path, params)
         if seen not in self._seen:
             try:
                 mark.check(path, given)
