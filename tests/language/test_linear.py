@@ -1,12 +1,6 @@
-"""Loading a scenario, and saying what is wrong with it, takes work in proportion to its length, whatever that is.
-Counted in Python's own instructions: a clock would measure the machine."""
+"""Loading a scenario, and saying what is wrong with it, takes work in proportion to its length, whatever that is."""
 
-import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 
@@ -14,6 +8,7 @@ from offbus.findings.render_text import render
 from offbus.language.syntax.positions import Positions
 from offbus.language.syntax.source import read
 from tests.kits.language.drill_types import drill, findings
+from tests.kits.proportion import in_proportion
 
 MOST_TRIED = 1000
 """Other values of inputs for which files are looked at."""
@@ -31,32 +26,6 @@ STEPS = {
     "a need that is not there": "{id: s%d, uses: ask, needs: [nowhere]}",
     "a file": "{id: s%d, uses: read, with: {file: nowhere.txt}}",
 }
-
-
-def work(do: Callable[[], object]) -> int:
-    """How many instructions it takes."""
-    count = 0
-
-    def look(frame: FrameType, event: str, _argument: Any) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        count += event == "opcode"
-        return look
-
-    before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        do()
-    finally:
-        sys.settrace(before)
-    return count
-
-
-def in_proportion(do: Callable[[int], object], some: int = 60) -> bool:
-    """Whether what is done with twice as many takes twice the work."""
-    do(2)  # imports and caches
-    one, few, many = (work(partial(do, number)) for number in (1, some, 2 * some - 1))
-    return many - few < 1.3 * (few - one)
 
 
 @pytest.mark.parametrize("kind", STEPS)

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.course import COURSES, OBSERVED, Stage
 from offbus_steps.recordings.compare import Comparison, compare
-from offbus_steps.recordings.fields import EXISTS, FINDINGS, RESPONDER
-from offbus_steps.recordings.format import Line, read_recording
+from offbus_steps.recordings.fields import ANNOTATION, CONDITION, CORDONED, EXISTS, FINDINGS, RESPONDER
+from offbus_steps.recordings.format import Change, Gap, Line, Recording, read_recording
+from tests.kits.proportion import in_proportion
 from tests.kits.steps.observed_drills import (
     FAULT_AT,
+    FOUND,
+    HEADER,
+    UNHEALTHY,
     Step,
     cancelled,
     dry_run,
@@ -257,3 +263,39 @@ def test_each_transition_of_a_course_says_where_it_comes_from(course: object) ->
             assert one.high_s is None or one.low_s <= one.high_s <= (one.latest_s or 0)
         begins = situation.stages - {one.stage for one in situation.transitions} - {Stage.CANCELLED}
         assert begins == {Stage.FAULT}
+
+
+def test_twice_the_quarantines_and_gaps_take_twice_the_work(tmp_path: Path) -> None:
+    recordings: dict[int, Recording] = {}
+    for number in (1, 2, 60, 119):
+        lines = [Gap(at=0.0, gap="the watch was silent")] * (20 * number)
+        begun = [
+            Change.model_validate(
+                {"at": 1.0, "subject": f"Node/n{one}", "node": f"n{one}", "from": None} | what
+            )
+            for one in range(number)
+            for what in (
+                {"field": CONDITION + names.XID_CHECK, "to": UNHEALTHY},
+                {"field": ANNOTATION + names.QUARANTINE_EVENTS, "to": FOUND},
+                {"field": CORDONED, "to": True},
+            )
+        ]
+        recordings[number] = read_recording(write(tmp_path / f"{number}.jsonl", [*lines, *begun]))
+    assert in_proportion(lambda number: compare(recordings[number], OBSERVED))
+
+
+@given(gaps=st.lists(st.integers(0, 9), max_size=6), cordoned=st.integers(0, 9))
+def test_a_transition_is_timed_unless_there_was_a_gap_in_it(gaps: list[int], cordoned: int) -> None:
+    """A cordon comes within 0.2 s of the marks: one that is 10 s off is told, but for a gap between the two."""
+    about = {"subject": "Node/n1", "node": "n1", "from": None}
+    changes = [
+        Change.model_validate(
+            {"at": 10.0, "field": ANNOTATION + names.QUARANTINE_EVENTS, "to": FOUND} | about
+        ),
+        Change.model_validate({"at": 20.0 + cordoned, "field": CORDONED, "to": True} | about),
+    ]
+    lines = sorted([*changes, *(Gap(at=6.0 + 3 * gap, gap="silent") for gap in gaps)], key=lambda one: one.at)
+    recording = Recording(Path("r"), HEADER, tuple(enumerate(lines, start=2)), torn=False)
+    [one] = compare(recording, OBSERVED)
+    inside = any(10.0 <= 6.0 + 3 * gap <= 20.0 + cordoned for gap in gaps)
+    assert any(found.kind in ("early", "late") for found in one.differences) is not inside
