@@ -5,7 +5,8 @@ does not belong there. What cannot be judged is none: a stage that was so before
 and what had not come when somebody cleared the fault or the node, or when the recording ended. Pure.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +45,7 @@ class Comparison:
 
 def compare(recording: Recording, course: Course, fault_at: float | None = None) -> list[Comparison]:
     """All quarantines of a recording. `fault_at`: when, in it, the fault of the first later quarantine was made."""
-    gaps = [line.at for _, line in recording.lines if isinstance(line, Gap)]
+    gaps = sorted(line.at for _, line in recording.lines if isinstance(line, Gap))
     found = quarantines(recording)
     if fault_at is not None:
         first = next((one for one in found if one.begun.at >= fault_at and not one.partial), None)
@@ -53,7 +54,7 @@ def compare(recording: Recording, course: Course, fault_at: float | None = None)
     return [_compared(one, course, gaps) for one in found]
 
 
-def _compared(one: Quarantine, course: Course, gaps: list[float]) -> Comparison:
+def _compared(one: Quarantine, course: Course, gaps: Sequence[float]) -> Comparison:
     acted = {Stage.CORDON, Stage.REQUESTED, Stage.EVICTION} & (one.stages.keys() | one.before)
     dry = Stage.QUARANTINE in one.stages and not acted and not one.partial
     action = one.actions[0] if one.actions else ""
@@ -72,8 +73,8 @@ def _compared(one: Quarantine, course: Course, gaps: list[float]) -> Comparison:
     return Comparison(one, situation.name, len(both), tuple(sorted(found, key=lambda d: d.line)))
 
 
-def _timed(one: Quarantine, of: Transition, gaps: list[float]) -> Difference | None:
-    """A transition that was seen whole; what somebody did by hand has no time."""
+def _timed(one: Quarantine, of: Transition, gaps: Sequence[float]) -> Difference | None:
+    """A transition that was seen whole; what somebody did by hand has no time. `gaps`: when, ascending."""
     if of.stage in ENDING and Stage.CANCELLED in one.stages:
         return None
     began, came = one.stages[of.after], one.stages[of.stage]
@@ -81,7 +82,10 @@ def _timed(one: Quarantine, of: Transition, gaps: list[float]) -> Difference | N
     if not of.may_precede and took < -of.precision_s:
         seen = f"{of.stage} came {-took:.1f} s before {of.after} (line {began.line})"
         return _difference("order", came, of, f"{of.stage} after {of.after}", seen)
-    if any(began.at <= gap <= came.at for gap in gaps):
+    first, last = sorted((began.at, came.at))
+    if bisect_left(gaps, first) < bisect_right(
+        gaps, last
+    ):  # a gap between the two: either may have come at any time
         return None
     if took < of.earliest_s or (of.latest_s is not None and took > of.latest_s):
         kind: Literal["early", "late"] = "early" if took < of.earliest_s else "late"
