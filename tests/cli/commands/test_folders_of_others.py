@@ -180,6 +180,42 @@ def test_nothing_is_written_through_a_link(
 
 
 @pytest.mark.guarantee("G25")
+@pytest.mark.parametrize("command", ["recover", "run"])
+def test_no_lock_of_an_environment_is_made_through_a_link(
+    commands: Commands, folder: RunFolder, tmp_path: Path, command: str
+) -> None:
+    """Whoever packed a folder of runs can put a link into it under the name of the folder of locks."""
+    elsewhere, locks = tmp_path / "elsewhere", folder.path.parent / ".locks"
+    locks.rename(elsewhere)
+    for one in elsewhere.iterdir():
+        one.unlink()
+    locks.symlink_to(elsewhere)
+    done = commands.call(
+        command, *([] if command == "recover" else [commands.scenario("other.json", seconds=0)])
+    )
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert f"{locks} is a symbolic link" in done.stderr
+    assert list(elsewhere.iterdir()) == []
+    assert commands.world() == {"f": "set", "more": "set"}
+
+
+@pytest.mark.guarantee("G25")
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_no_holder_of_an_environment_is_written_into_another_file(
+    commands: Commands, folder: RunFolder, tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    [lock] = (folder.path.parent / ".locks").iterdir()
+    lock.unlink()
+    link(victim, lock)
+    done = commands.call("recover")
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert str(lock) in done.stderr
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.guarantee("G25")
 def test_looking_at_a_folder_writes_nothing_through_its_lock(
     commands: Commands, folder: RunFolder, tmp_path: Path
 ) -> None:
