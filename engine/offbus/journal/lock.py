@@ -2,7 +2,8 @@
 
 The lock itself is flock(2); a file that a dead process left behind never blocks. The holder is written into the file,
 for people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.
-A folder that somebody else made may have anything under the file's name: only a file is opened.
+A folder that somebody else made may have anything under the file's name, and a link under that of the folder it is in:
+only a file is opened, through no link, and none is signed that has another name, too.
 """
 
 import errno
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from offbus.errors import CouldNotRun
-from offbus.files import Opener, read_bounded
+from offbus.files import Opener, read_bounded, redirected
 
 __all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "process_started"]
 
@@ -127,8 +128,11 @@ class FileLock:
         fd = -1
         try:
             fd = self._opener(self.path, flags | _CAREFULLY, 0o600)
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            seen = os.fstat(fd)
+            if not stat.S_ISREG(seen.st_mode):
                 raise OSError(errno.EINVAL, "it is not a file")
+            if flags & os.O_RDWR and seen.st_nlink > 1:
+                raise OSError(errno.EINVAL, "it is a file of another name, too, which would be overwritten")
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as err:
             if fd >= 0:
@@ -163,9 +167,20 @@ def _is_owners(descriptor: Path) -> bool:
 
 
 def _in_its_folder(path: Path, flags: int, mode: int) -> int:
-    if flags & os.O_CREAT:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, flags, mode)
+    """Open a file in its folder, which is no link, and is made with the file. Raises OSError."""
+    folder = path.parent
+    try:
+        if flags & os.O_CREAT:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        within = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as err:
+        if (why := redirected(folder)) is None:
+            raise
+        raise OSError(err.errno, f"{folder} {why}, which is not followed") from err
+    try:
+        return os.open(path.name, flags, mode, dir_fd=within)
+    finally:
+        os.close(within)
 
 
 def holder_of(path: Path, opener: Opener = os.open) -> Holder | None:
