@@ -24,6 +24,7 @@ STEPS = {
     "an unknown param": "{id: s%d, uses: ask, with: {rite: 1.0}}",
     "the same id": "{id: s, uses: ask}",
     "a need that is not there": "{id: s%d, uses: ask, needs: [nowhere]}",
+    "a cleanup of nothing": "{id: s%d, uses: cleanup, with: {steps: [nowhere, nor_there]}}",
     "a file": "{id: s%d, uses: read, with: {file: nowhere.txt}}",
 }
 
