@@ -10,6 +10,7 @@
 5. A cycle is refused with `CycleError`, whose `path` is a shortest cycle: each step needs the next, the
    last is the first.
 6. `ancestors(x)` is what x needs, directly or not, in plan order; x is not among them.
+   `ancestors(x, n)` are at most n of them, the nearest.
 7. `is_ancestor(a, x)` is the same as `a in ancestors(x)`.
 8. Time and memory of `build` are linear in steps plus needs, whatever the depth: no recursion, no set of ancestors per
    step. A question about ancestors costs at most the part of the graph between; in a plain sequence it is O(1).
@@ -17,9 +18,11 @@
 Unknown names and names that occur twice are the caller's findings; here they are a ValueError.
 """
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 __all__ = ["CycleError", "Dag", "build"]
@@ -53,16 +56,19 @@ class Dag:
     _heads: Sequence[str]
     """The first step of each chain."""
 
-    def ancestors(self, step: str) -> tuple[str, ...]:
-        """Everything that must have ended before `step` starts, in plan order (guarantee 6)."""
-        seen, open_ends = {step}, [step]
-        while open_ends:
-            for name in self.needs[open_ends.pop()]:
-                if name not in seen:
-                    seen.add(name)
-                    open_ends.append(name)
-        seen.discard(step)
-        return tuple(sorted(seen, key=lambda name: self._positions[name].rank))
+    def ancestors(self, step: str, most: int = sys.maxsize) -> tuple[str, ...]:
+        """Everything that must have ended before `step` starts, in plan order (guarantee 6).
+
+        Of more than `most` those that are the fewest needs away, and no others are looked at.
+        """
+        found = dict.fromkeys((step,))  # in the order of their distance
+        open_ends = deque(found)
+        while open_ends and len(found) <= most:
+            needed = (name for name in self.needs[open_ends.popleft()] if name not in found)
+            new = dict.fromkeys(islice(needed, most))
+            found |= new
+            open_ends.extend(new)
+        return tuple(sorted(list(found)[1 : most + 1], key=lambda name: self._positions[name].rank))
 
     def is_ancestor(self, ancestor: str, step: str) -> bool:
         """Whether `ancestor` must have ended before `step` starts (guarantee 7).

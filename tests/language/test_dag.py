@@ -94,6 +94,19 @@ def test_6_ancestors_are_what_is_needed_in_plan_order(needs: Needs) -> None:
         ]
 
 
+@given(acyclic(), st.integers(0, 5))
+def test_6_of_more_ancestors_those_are_told_that_are_fewest_needs_away(needs: Needs, most: int) -> None:
+    dag = build(needs)
+    for step in needs:
+        away, ring = {step: 0}, {step}
+        while ring := {need for one in ring for need in needs[one]} - away.keys():
+            away |= dict.fromkeys(ring, max(away.values()) + 1)
+        told = dag.ancestors(step, most)
+        assert list(told) == [one for one in dag.ancestors(step) if one in told]
+        nearest = sorted(away[one] for one in away if one != step)
+        assert sorted(away[one] for one in told) == nearest[:most]
+
+
 @given(acyclic())
 def test_7_is_ancestor_agrees_with_ancestors(needs: Needs) -> None:
     dag = build(needs)

@@ -34,6 +34,8 @@ _SAMPLES: Mapping[str, Any] = {
     "bool": True, "int": 1, "double": 0.5, "string": "text", "duration": timedelta(seconds=1),
     "timestamp": datetime(2000, 1, 1, tzinfo=UTC), "list": [], "map": {}, "model": {}, "null": None,
 }  # fmt: skip
+SHOWN = 20
+"""Ancestors that a step might have meant: the nearest."""
 _OF_TYPE = ("_type", "int_from_float")
 """Ends of pydantic's error types that depend on a value's type alone."""
 
@@ -156,12 +158,12 @@ class ParamsChecker:
 
     def _check_cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> None:
         listed = at.children["steps"]
+        ancestors = ", ".join(self._graph.dag.ancestors(step.key, SHOWN))
         for index, name in enumerate(params.steps):
             known = name in self._graph.steps
             if known and self._graph.dag.is_ancestor(name, step.key):
                 continue
             why = "is not an ancestor of it through `needs`" if known else "does not exist"
-            ancestors = ", ".join(self._graph.dag.ancestors(step.key)[:20])
             where = (
                 self._positions.of(listed.children[index])
                 if index in listed.children
