@@ -2,7 +2,7 @@
 
 A text is walked once, however many offsets are asked of it: a file may hold one text with 200,000 expressions, each
 with positions of its own. It is cut where line or column do not simply go on: in a quoted text after each escape, in a
-literal block at each line. Between two cuts a place is an addition. Pure.
+literal block at each line. Between two cuts a position is an addition. Pure.
 """
 
 import re
@@ -33,7 +33,7 @@ class Offsets:
     is_block: bool = False
     """Whether each cut begins a line."""
 
-    def place(self, offset: int) -> tuple[int, int]:
+    def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character of the value."""
         cut = bisect_right(self.cuts, offset) - 1
         line, column = (self.line + cut, self.columns[0]) if self.is_block else (self.line, self.columns[cut])
@@ -41,7 +41,7 @@ class Offsets:
 
 
 def offsets_in(text: str, lines: Sequence[str], node: Node) -> Offsets | None:
-    """The places in a scalar of the file `text`, whose lines are `lines`; None where they are not known exactly.
+    """The positions in a scalar of the file `text`, whose lines are `lines`; None where they are not known exactly.
 
     They are for plain and quoted texts on one line, and for literal blocks.
     """

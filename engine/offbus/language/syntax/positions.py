@@ -88,5 +88,5 @@ class Positions:
         offsets = self._walked[1]
         if offsets is None:
             return self.of(node)
-        line, column = offsets.place(offset)
+        line, column = offsets.position(offset)
         return Position(str(self.source.path), line + 1, column + 1, line + 1, column + 1 + max(1, length))
