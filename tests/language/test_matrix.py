@@ -142,6 +142,14 @@ def test_a_product_that_no_machine_can_hold_is_refused_at_once(tmp_path: Path) -
         load_cells(path, registry=registry())
 
 
+def test_the_steps_of_all_cells_together_are_bounded(tmp_path: Path) -> None:
+    steps = "\n".join(f"{{id: a{number}, uses: deploy}}" for number in range(1001))
+    with pytest.raises(
+        InvalidScenario, match="has 100 cells of 1001 steps, and 100000 steps in all are allowed"
+    ):
+        loaded(tmp_path, f"{{xid: {list(range(1, 101))}}}", steps)
+
+
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5))
 def test_an_id_is_a_label_a_file_name_and_the_same_each_time(inputs: dict[str, Any]) -> None:
     found = Cell(inputs).id

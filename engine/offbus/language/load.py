@@ -12,6 +12,7 @@ from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
+from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
 from offbus.language.gc_pause import collecting_less
 from offbus.language.matrix import Cell, Matrix
@@ -84,7 +85,8 @@ def _load(path: Path, overrides: check.Overrides, cell: str | None, registry: Re
         raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
     matrix = check.cells(root, positions, overrides.sets)
     cells = _wanted(path, matrix, cell)
-    checked = [_checked(root, positions, registry, overrides, one) for one in cells]
+    compiler = Compiler(registry)
+    checked = [_checked(root, positions, registry, overrides._replace(cell=one), compiler) for one in cells]
     scenarios = [scenario for scenario, _ in checked if scenario is not None]
     if positions.findings or len(scenarios) < len(cells):
         found = [
@@ -109,10 +111,10 @@ def _wanted(path: Path, matrix: Matrix | None, cell: str | None) -> Sequence[Cel
 
 
 def _checked(
-    root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, cell: Cell | None
+    root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, compiler: Compiler
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
-    scenario = check.check(root, own, registry, overrides._replace(cell=cell))
+    scenario = check.check(root, own, registry, overrides, compiler)
     return scenario, [*own.findings[len(positions.findings) :], *own.warnings]
 
 

@@ -9,6 +9,7 @@ run, a guard) is that cell's exit code, not the end of the matrix.
 
 import asyncio
 import gc
+import os
 import sys
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def run_cells(loaded: Loaded, base: Path, view: str, *, settle: bool, resume: Pa
         saved = playing.save()
         lines = matrix_lines(report, folder.path / FILE)
         screen = Screen(sys.stdout)
-        screen.write((coloured if wants_colour(screen, {}) else plain)(lines))
+        screen.write((coloured if wants_colour(screen, os.environ) else plain)(lines))
         return worst(Exit(report.exit or 0), saved)
 
 

@@ -19,7 +19,6 @@ from offbus.language.scenario import Expectation
 from offbus.language.syntax import braces
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
-from offbus.plugins import Registry
 
 __all__ = ["Conditions"]
 
@@ -33,12 +32,12 @@ class Conditions:
     def __init__(
         self,
         positions: Positions,
-        registry: Registry,
+        compiler: Compiler,
         known: Scope,
         choices: Mapping[str, Sequence[Any]] | None = None,
     ) -> None:
         self._positions = positions
-        self._compiler = Compiler(registry)
+        self._compiler = compiler
         self._budget = Budget()
         self._known = replace(known, budget=self._budget)
         """The inputs' values: what uses only them is evaluated now."""

@@ -18,6 +18,8 @@ from offbus.language.syntax.positions import Positions
 
 __all__ = ["read_matrix"]
 
+_MOST_STEPS = 100_000
+"""Steps of all cells together: each is checked in each cell."""
 _EXPANDED = 16 * LARGEST
 """Combinations that are looked at before `exclude` leaves some out."""
 
@@ -31,7 +33,17 @@ def read_matrix(
     """
     if header.matrix is None:  # it has no shape of a matrix, which is noted with the header's
         return None
-    return _Reader(header, header.matrix, root.children["matrix"], positions, sets).read()
+    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, sets).read()
+    steps = len(header.steps)
+    if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
+        positions.note(
+            Code.TOO_MANY_CELLS,
+            f"the matrix has {len(matrix.cells)} cells of {steps} steps, and {_MOST_STEPS} steps in all are allowed",
+            positions.key(root, "matrix"),
+            hint="leave some out, or make two scenarios of it",
+        )
+        return None
+    return matrix
 
 
 class _Reader:

@@ -15,6 +15,7 @@ from offbus.findings.codes import Code
 from offbus.findings.model import Severity
 from offbus.language import shape
 from offbus.language.cel import types as celtypes
+from offbus.language.cel.expressions import Compiler
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Vocabulary
@@ -57,8 +58,13 @@ def cells(root: Node, positions: Positions, sets: Mapping[str, str]) -> Matrix |
     return read_matrix(root, header, sets, positions)
 
 
-def check(root: Node, positions: Positions, registry: Registry, overrides: Overrides) -> Scenario | None:
-    """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `positions`."""
+def check(
+    root: Node, positions: Positions, registry: Registry, overrides: Overrides, compiler: Compiler
+) -> Scenario | None:
+    """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `positions`.
+
+    `compiler` is shared by the cells of a matrix: their expressions are alike.
+    """
     if not _version(root, positions):
         return None
     header = _header(root, positions)
@@ -66,7 +72,7 @@ def check(root: Node, positions: Positions, registry: Registry, overrides: Overr
     inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, cell, positions)
     types = Types(registry, positions)
     graph = arrange(read_steps(root.children.get("steps"), positions, types), positions)
-    conditions = Conditions(positions, registry, Scope(inputs=inputs.values), inputs.choices)
+    conditions = Conditions(positions, compiler, Scope(inputs=inputs.values), inputs.choices)
     meaning = Meaning(graph, inputs, _metrics(types, positions, root), positions, conditions)
     steps = meaning.steps()
     expect = conditions.expectations(root.children.get("expect"), meaning.at_the_end())
