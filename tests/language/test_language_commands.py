@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from offbus.cli.handlers.plan import plan_text
+from offbus.cli.handlers.plan_graph import GRAPHS
 from offbus.cli.handlers.steps import explain_one, list_all
 from offbus.errors import UsageError
 from offbus.language.plan import make_plan
@@ -121,6 +122,7 @@ def test_plan_text_says_order_bounds_defaults_and_undo(tmp_path: Path) -> None:
         "  environment  local nodes=3",
         "  guards       max_cordoned_nodes=1",
         "  ends within  9m30s (steps 4m30s, undo 5m)",
+        "  critical     d → i → a → c",
         "",
         "  1. d  deploy   at once; at most 1m",
         "        undone at the end",
@@ -137,6 +139,39 @@ def test_plan_text_says_order_bounds_defaults_and_undo(tmp_path: Path) -> None:
         "  5. c  cleanup  after a; at most 20s",
         "        undoes i",
     ]
+
+
+JOINED = (
+    "{id: d, uses: deploy, timeout: 1m}\n{id: l, uses: load, needs: [d], background: true, timeout: 2h}\n"
+    "{id: s, uses: ask, needs: [d], timeout: 10s}\n{id: i, uses: ask, needs: [d], timeout: 3m}\n"
+    "{id: c, uses: ask, needs: [s, i], always: true, timeout: 20s}"
+)
+
+
+def test_the_critical_path_leaves_out_what_only_runs_beside(tmp_path: Path) -> None:
+    plan = make_plan(load(tmp_path, drill(JOINED)))
+    assert plan.to_json()["critical_path"] == ["d", "i", "c"]
+
+
+def test_a_plan_as_a_graph(tmp_path: Path) -> None:
+    plan = make_plan(load(tmp_path, drill(JOINED)))
+    assert GRAPHS["mermaid"](plan).splitlines() == [
+        "flowchart TD",
+        '  s_d["d<br/>deploy<br/>at most 1m"]',
+        '  s_l(["l<br/>load<br/>at most 2h"])',
+        '  s_s["s<br/>ask<br/>at most 10s"]',
+        '  s_i["i<br/>ask<br/>at most 3m"]',
+        '  s_c[["c<br/>ask<br/>at most 20s"]]',
+        "  s_d --> s_l",
+        "  s_d --> s_s",
+        "  s_d ==> s_i",
+        "  s_s --> s_c",
+        "  s_i ==> s_c",
+    ]
+    dot = GRAPHS["dot"](plan).splitlines()
+    assert dot[2] == '  "d" [label="d\\ndeploy\\nat most 1m"];'
+    assert '  "d" -> "i" [penwidth=3];' in dot
+    assert (dot[0], dot[-1]) == ("digraph plan {", "}")
 
 
 def test_a_plan_is_bounded_by_the_timeout(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What a run of a scenario would do, from the scenario alone: order, bounds, defaults, who undoes what."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -57,6 +57,8 @@ class Plan:
     """In plan order."""
     longest: timedelta
     """Bound of the steps: `timeout`, or less if all steps' timeouts together cannot reach it."""
+    critical: tuple[str, ...]
+    """The steps one after another whose timeouts make the latest end: what to shorten first."""
 
     @property
     def bound(self) -> timedelta:
@@ -80,6 +82,7 @@ class Plan:
             "timeout": format_duration(scenario.timeout),
             "undo_timeout": format_duration(scenario.undo_timeout),
             "bound": format_duration(self.bound),
+            "critical_path": list(self.critical),
             "steps": [_step_json(planned) for planned in self.steps],
             "expect": [expectation.text for expectation in scenario.expect],
         }
@@ -123,7 +126,20 @@ def make_plan(scenario: Scenario) -> Plan:
         )
         for name in graph.order
     )
-    return Plan(scenario, planned, min(scenario.timeout, max(ends.values())))
+    # a background step is stopped once the others have ended, so its own timeout makes no run longer
+    waited_for = [name for name in graph.order if not steps[name].background] or list(graph.order)
+    critical = _critical(max(waited_for, key=lambda name: ends[name]), graph.needs, ends)
+    return Plan(scenario, planned, min(scenario.timeout, max(ends.values())), critical)
+
+
+def _critical(
+    last: str, needs: Mapping[str, Collection[str]], ends: Mapping[str, timedelta]
+) -> tuple[str, ...]:
+    """From the step that ends last back to the need that it waits for longest, and so on. The first of equals."""
+    path = [last]
+    while waited := sorted(needs[path[-1]]):
+        path.append(max(waited, key=lambda name: ends[name]))
+    return tuple(reversed(path))
 
 
 def known_params(step: Step) -> Mapping[str, Any]:

@@ -14,13 +14,17 @@ Examples:
   offbus plan scenarios/xid79.yaml --set xid=48 --format json
   offbus plan scenarios/xid79.yaml --env kubernetes   with preflight checks of the cluster
   offbus plan scenarios/xid.yaml --cell xid-48        one cell of a matrix
+  offbus plan scenarios/xid79.yaml --format mermaid   its graph, for a pull request
+  offbus plan scenarios/xid79.yaml --format dot | dot -Tsvg > plan.svg
 """
 
 
 @click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
 @scenario_options
-@format_option("How to print the plan.")
+@format_option(
+    "How to print the plan; mermaid and dot are its graph, without preflight checks.", "mermaid", "dot"
+)
 @click.option("--offline", is_flag=True, help="Skip the preflight checks.")
 @cell_option
 def plan(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from offbus.cli.handlers.plan_graph import GRAPHS
 from offbus.cli.handlers.preflight import checks_json, checks_text, exit_of, preflight
 from offbus.cli.output import say
 from offbus.durations import format_duration
@@ -40,7 +41,9 @@ def plan_cells(
                     say("")
                 say(f"cell {number} of {len(loaded.scenarios)}")
             click.echo(plan_text(made))
-        checks = None if offline else preflight(made)
+        if form in GRAPHS:
+            click.echo(GRAPHS[form](made))
+        checks = None if offline or form in GRAPHS else preflight(made)
         if form == "text" and checks is not None:
             click.echo(f"\non {made.scenario.env_name} now:\n{checks_text(checks)}")
         found.append({**made.to_json(), **({} if checks is None else {"preflight": checks_json(checks)})})
@@ -66,6 +69,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"  inputs      {_values(dict(scenario.inputs))}"
     steps, undo = format_duration(plan.longest), format_duration(scenario.undo_timeout)
     yield f"  ends within  {format_duration(plan.bound)} (steps {steps}, undo {undo})"
+    yield f"  critical     {' → '.join(plan.critical)}"
     yield ""
     width = max(len(planned.step.id) for planned in plan.steps)
     kinds = max(len(planned.step.uses) for planned in plan.steps)
