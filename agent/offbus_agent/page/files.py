@@ -2,8 +2,10 @@
 
 Job: a file appears under its name complete or not at all (written to a temporary file, then hard-linked), and an
 existing one is only opened. Anything except a regular file of ours raises `PageError`; nothing is deleted or truncated
-here. A file may be held by a lease (fcntl(2)), which a pod's root can take on any that it sees: whoever opens it then
-waits up to 45 s. Nobody waits for a pod's own file; for the control page its agent does, as faults are armed there.
+here. A pod may write in its folder of events while its file is made there: what is linked is the open file, never what
+stands under the temporary name by then, and nothing else is looked up by that name but to remove it. A file may be held
+by a lease (fcntl(2)), which a pod's root can take on any that it sees: whoever opens it then waits up to 45 s. Nobody
+waits for a pod's own file; for the control page its agent does, as faults are armed there.
 """
 
 import os
@@ -57,10 +59,11 @@ def _create(path: Path, content: bytes, mode: int) -> bool:
     except OSError as err:
         raise PageError(f"{path}: cannot be made: {err.strerror}") from err
     try:
-        os.fchmod(fd, mode)
         with os.fdopen(fd, "wb") as file:
+            os.fchmod(fd, mode)
             file.write(content)
-        os.link(aside, path)
+            file.flush()
+            _link(fd, path)
     except FileExistsError:
         return False
     except OSError as err:
@@ -68,6 +71,20 @@ def _create(path: Path, content: bytes, mode: int) -> bool:
     finally:
         Path(aside).unlink(missing_ok=True)
     return True
+
+
+def _link(fd: int, path: Path) -> None:
+    """Give an open file a name, if there is none. Raises OSError: FileNotFoundError for a file without any name left.
+
+    By the link of its descriptor in /proc (open(2), O_TMPFILE): linkat(2) is to follow that one. Python calls it only
+    with a folder's descriptor, which an absolute path ignores; and what it follows without being asked differs between
+    its versions (python/cpython#81793).
+    """
+    within = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(f"/proc/self/fd/{fd}", path.name, src_dir_fd=within, dst_dir_fd=within, follow_symlinks=True)
+    finally:
+        os.close(within)
 
 
 def read_boot_id() -> str:

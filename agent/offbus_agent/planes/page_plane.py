@@ -240,8 +240,8 @@ def _install_shim(target: Path) -> str:
         with os.fdopen(fd, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        Path(aside).chmod(0o755)
+            os.fchmod(fd, 0o755)
+            os.fsync(fd)
         Path(aside).replace(target)
     except OSError:
         Path(aside).unlink(missing_ok=True)
