@@ -19,7 +19,7 @@ from offbus.errors import JournalError
 from offbus.journal.bounds import DEEPEST, MOST_VALUES, ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut, too_deep
 from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
 from offbus.journal.kinds import DATA
-from offbus.json_values import count_values
+from offbus.json_values import count_values, has_more_values
 
 __all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
 
@@ -41,8 +41,8 @@ def encode(event: Mapping[str, Any]) -> bytes:
         if whole:
             raise JournalError(f"an event of kind {event['kind']} is not JSON: {err}") from err
         return _cut_to_fit(event)
-    if whole and (values := count_values(body)) > MOST_VALUES:
-        raise JournalError(f"an event of kind {event['kind']} has too many values ({values})")
+    if whole and has_more_values(body, MOST_VALUES):
+        raise JournalError(f"an event of kind {event['kind']} has too many values ({count_values(body)})")
     deep = too_deep(body, event)
     if len(body) <= (WHOLE_BYTES if whole else TOLD_BYTES) and not deep:
         return _line(body)
@@ -81,7 +81,7 @@ def decode(line: bytes) -> Event:
         raise DamagedLine("the line has no checksum")
     if tail != b'%08x"}\n' % zlib.crc32(body):
         raise DamagedLine("the line does not match its checksum")
-    if count_values(body) > MOST_VALUES:
+    if has_more_values(body, MOST_VALUES):
         raise DamagedLine(f"the line has more than {MOST_VALUES} values")
     try:
         event = json.loads(body + b"}")

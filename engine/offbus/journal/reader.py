@@ -14,21 +14,12 @@ from pathlib import Path
 
 from offbus.errors import JournalError
 from offbus.files import Opener, read_bounded
-from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, NewerFormat, decode, salvage
 from offbus.journal.events import Event
-from offbus.json_values import count_values
+from offbus.journal.room import LARGEST, Size
 
 __all__ = ["MOST_TOLD", "Damage", "Journal", "read_journal", "told_damage"]
 
-LARGEST = 1 << 29
-"""Bytes: three times the journal of 100,000 steps."""
-SOME_VALUES, MOST_IN_ALL, BYTES_A_VALUE = 1 << 20, 1 << 24, 10
-"""A journal may have the first number of values for nothing, then one for so many bytes, up to the second number.
-
-Each takes some 100 bytes of memory. What runs write has 20 bytes a value (that of 100,000 steps 8 million values), what
-was made to exhaust its reader has two or three.
-"""
 MOST_TOLD = 100
 """Damaged lines that are told one by one: each byte of a file may be one."""
 
@@ -59,6 +50,8 @@ class Journal:
     """The last event is whole, but its line end is missing: it must be written before the next event."""
     lost_at_end: int = 0
     """Damaged lines after the last event."""
+    size: Size = field(default_factory=Size)
+    """Without an incomplete last line."""
 
     @property
     def next_seq(self) -> int:
@@ -79,15 +72,16 @@ def read_journal(path: Path, opener: Opener = os.open) -> Journal:
         raise JournalError(f"cannot read the journal {path}: {err.strerror}") from err
     if len(raw) > LARGEST:
         raise JournalError(f"cannot read the journal {path}: it is larger than {LARGEST >> 20} MiB")
-    counts = map(count_values, BytesIO(raw))
-    values = sum(one for one in counts if one <= MOST_VALUES)  # a line of more is damaged, and not parsed
-    if values > min(MOST_IN_ALL, SOME_VALUES + len(raw) // BYTES_A_VALUE):
-        message = f"it has {values} values in {len(raw)} bytes, and is not a journal that a run wrote"
+    size = _size(raw)
+    if not size.within():
+        message = f"it has {size.values} values in {size.length} bytes, and is not a journal that a run wrote"
         raise JournalError(f"cannot read the journal {path}: {message}")
     try:
-        return _read(path, raw)
+        journal = _read(path, raw)
     except NewerFormat as err:
         raise NewerFormat(f"cannot read the journal {path}: {err.message}", hint=err.hint) from err
+    journal.size = _size(raw[: journal.good_bytes]) if journal.torn_bytes else size
+    return journal
 
 
 def told_damage(journal: Journal) -> Iterator[str]:
@@ -96,6 +90,10 @@ def told_damage(journal: Journal) -> Iterator[str]:
         yield f"{journal.path}:{one.line}: {one.why}; the line is skipped"
     if journal.more_damage:
         yield f"{journal.path}: and {journal.more_damage} more damaged lines, which are skipped"
+
+
+def _size(raw: bytes) -> Size:
+    return sum(map(Size.of, BytesIO(raw)), Size())
 
 
 def _read(path: Path, raw: bytes) -> Journal:

@@ -4,6 +4,10 @@ Every event is one write(2); events that a later undo depends on are fsynced bef
 or fsync fails, the journal is *broken*: events that must be durable are refused with JournalError (so nothing more
 is injected), the others still reach the listeners, so that what was done can be undone and reported. Listeners get
 each event as it reads back from its line: the report of the runner and the fold of the file cannot differ.
+
+Whatever is written can be read again (offbus.journal.room). Where there is no more room for what only tells, it is
+left out, for listeners, too; one event says so for each subject, lane or journal that has used up its share, and its
+number stands for those that follow.
 """
 
 import os
@@ -15,12 +19,16 @@ from offbus.errors import JournalError
 from offbus.files import Opener
 from offbus.journal.codec import encode, read_back
 from offbus.journal.events import VERSION, Event
-from offbus.journal.kinds import Draft
+from offbus.journal.kinds import OBSERVED, UNDO_RECORDED, Draft
+from offbus.journal.room import OF_RECORDS, Part, Room, Size
 
 __all__ = ["JournalWriter", "Listener"]
 
 Listener = Callable[[Event], None]
 """Called with every event, in order, after it was written."""
+
+LEFT_OUT = "more was observed, and is left out"
+UNDONE = "nothing more is changed; what was done is undone"
 
 
 class WriterClock(Protocol):
@@ -43,6 +51,7 @@ class JournalWriter:
         *,
         next_seq: int = 1,
         after_unended: bool = False,
+        size: Size | None = None,
         opener: Opener = os.open,
     ) -> None:
         self.path = path
@@ -54,6 +63,9 @@ class JournalWriter:
         self._listeners: list[Listener] = []
         self._lead = b"\n" if after_unended else b""
         """Ends a last line that lacks its line end."""
+        self._room = Room(size or Size())
+        self._left_out: dict[Part, Event] = {}
+        """What said that no more is told, by what had used up its share."""
         try:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._fd = opener(path, flags, 0o600)
@@ -71,12 +83,14 @@ class JournalWriter:
         whole (offbus.journal.bounds).
         """
         line = encode(self._event(draft, step))
-        self._write(line, durable=durable)
-        self._seq += 1
         event = read_back(line)
-        for listener in self._listeners:
-            listener(event)
-        return event
+        if (told := OBSERVED.of(event)) is not None:
+            full = self._room.take_told(line, told["lane"], told["subject"])
+            if full is not None:
+                return self._leave_out(full, event)
+        else:
+            self._take(line, event)
+        return self._put(line, event, durable=durable)
 
     def close(self) -> None:
         """Fsync and close; a failure shows in `broken`."""
@@ -122,6 +136,30 @@ class JournalWriter:
         event["data"] = draft.data
         return event
 
+    def _leave_out(self, full: Part, event: Event) -> Event:
+        """What stands for an event that only tells and is not written: what said so, now."""
+        if full not in self._left_out:
+            lane, subject = full
+            said = OBSERVED({"lane": lane or "run", "subject": subject or "journal", "to": LEFT_OUT})
+            line = encode(self._event(said, None))
+            more = read_back(line)
+            self._take(line, more)
+            self._left_out[full] = self._put(line, more, durable=False)
+        return {**self._left_out[full], "t": event["t"], "mono_ns": event["mono_ns"]}
+
+    def _take(self, line: bytes, event: Event) -> None:
+        if UNDO_RECORDED.of(event) is not None and not (self._room.size + Size.of(line)).within(OF_RECORDS):
+            raise JournalError(f"the journal has no room for one more undo: {self._room.size}", hint=UNDONE)
+        if not self._room.take(line):
+            self.broken = self.broken or f"the journal {self.path} is full: {self._room.size}"
+
+    def _put(self, line: bytes, event: Event, *, durable: bool) -> Event:
+        self._write(line, durable=durable)
+        self._seq += 1
+        for listener in self._listeners:
+            listener(event)
+        return event
+
     def _write(self, line: bytes, *, durable: bool) -> None:
         if self.broken is None:
             try:
@@ -135,4 +173,4 @@ class JournalWriter:
             except OSError as err:
                 self._break(err)
         if self.broken is not None and durable:
-            raise JournalError(self.broken, hint="nothing more is changed; what was done is undone")
+            raise JournalError(self.broken, hint=UNDONE)

@@ -184,6 +184,7 @@ def _take_over(folder: OpenRun, plan: Recovery, clock: Clock) -> JournalWriter:
         clock,
         next_seq=journal.next_seq,
         after_unended=journal.unended,
+        size=journal.size,
         opener=folder.opener,
     )
     if journal.torn_bytes:

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from offbus.json_values import count_values
+from offbus.json_values import has_more_values
 from offbus_steps.inference_client.statistics import Outcome
 from offbus_steps.node_clock import now_ns
 from offbus_steps.port import NotFound, PortError, Ref, StreamingReply, Traffic, Unavailable
@@ -136,7 +136,7 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
 def _read(text: str | bytes) -> Any:
     """The JSON value. Raises NOT_JSON, also for more than MOST_VALUES values, which are not read."""
     raw = text.encode() if isinstance(text, str) else text
-    if count_values(raw) >= MOST_VALUES:
+    if has_more_values(raw, MOST_VALUES):
         raise ValueError(f"it has more than {MOST_VALUES} values")
     return json.loads(text)
 

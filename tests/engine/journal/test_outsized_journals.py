@@ -12,7 +12,8 @@ import pytest
 from offbus.errors import JournalError
 from offbus.journal.codec import DamagedLine, decode, encode
 from offbus.journal.events import VERSION
-from offbus.journal.reader import BYTES_A_VALUE, MOST_TOLD, Damage, read_journal, told_damage
+from offbus.journal.reader import MOST_TOLD, Damage, read_journal, told_damage
+from offbus.journal.room import BYTES_A_VALUE
 from offbus.json_values import count_values
 
 HEAD: dict[str, Any] = {

@@ -27,7 +27,7 @@ from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event
 from offbus.journal.kinds import ADOPTED, FINGERPRINT, UNDO_RECORDED
-from offbus.json_values import count_values
+from offbus.json_values import has_more_values
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 
@@ -84,7 +84,7 @@ def _unpacked(packed: bytes) -> bytes:
         raise ValueError(f"one unpacks to more than {UNPACKED_BYTES} bytes")
     if not unpacking.eof:
         raise ValueError("one is cut off")
-    if count_values(content) > MOST_VALUES:
+    if has_more_values(content, MOST_VALUES):
         raise ValueError(f"one holds more than {MOST_VALUES} values")
     return content
 
@@ -176,7 +176,7 @@ def _content(event: Event) -> dict[str, dict[str, str]]:
     if FINGERPRINT.of(event) is not None:
         content = text.encode()
         packed = gzip.compress(content, mtime=0)
-        readable = len(content) <= UNPACKED_BYTES and count_values(content) <= MOST_VALUES
+        readable = len(content) <= UNPACKED_BYTES and not has_more_values(content, MOST_VALUES)
         fits = readable and len(packed) <= FINGERPRINT_BYTES
         return {"binaryData": {PACKED: base64.b64encode(packed).decode()}} if fits else {}
     key = event["kind"].replace("_", "-")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from offbus.errors import StepError
-from offbus.json_values import count_values
+from offbus.json_values import has_more_values
 from offbus_steps.port import Invalid, Object
 from offbus_steps.workloads.shim_pod import Loading, needs_shim
 
@@ -23,7 +23,7 @@ MOST_VALUES = 200_000
 
 def reviewed(body: bytes, images: Mapping[str, str]) -> Object:
     """The answer to one review. Raises Invalid."""
-    if count_values(body) >= MOST_VALUES:
+    if has_more_values(body, MOST_VALUES):
         raise Invalid(f"the review has more than {MOST_VALUES} values")
     try:
         request = json.loads(body)["request"]
