@@ -7,7 +7,7 @@ import pytest
 
 from offbus.errors import StepError
 from offbus_steps.agents.client import AgentRefused, NodeAgents
-from offbus_steps.agents.known_faults import known_faults
+from offbus_steps.agents.known_faults import MOST_TOLD, known_faults
 from offbus_steps.node_clock import NodeClocks
 from offbus_steps.port import Agents, Reply
 from tests.kits.virtual_time import in_virtual_time
@@ -52,6 +52,9 @@ FAULTS = (
     b'{"faults":[{"id":1,"state":"armed"}]}',
     b'{"faults":[{"id":"f","state":["armed"]}]}',
     b'{"faults":[{"id":' + b"9" * 5000 + b',"state":"armed"}]}',
+    b'{"faults":[{"id":"' + b"," * 1_100_000 + b'","state":"armed"}]}',
+    b'{"faults":[' + b'{"id":"f","state":"armed"},' * 70_000 + b'{"id":"g","state":"armed"}]}',
+    b'{"faults":[],"more":[' + b"[]," * 1_000_000 + b"7]}",
 )
 
 
@@ -74,6 +77,20 @@ async def test_what_an_agent_says_of_its_faults_is_taken() -> None:
     body = b'{"faults":[{"id":"f2","state":"armed","more":1},{"id":"f1","state":"expired"}],"more":2}'
     found = await known_faults(agents(body), ["evil"])
     assert found == {"Agent/evil faults": ["f1 expired", "f2 armed"]}
+
+
+@in_virtual_time
+async def test_of_very_many_faults_of_a_node_some_are_compared_and_the_others_counted() -> None:
+    listed = [b'{"id":"%d","state":"%s"}' % (number, b"," * 4000) for number in range(3000)]
+    [(item, found)] = (
+        await known_faults(agents(b'{"faults":[' + b",".join(listed) + b"]}"), ["evil"])
+    ).items()
+    assert (item, len(found), found[-1]) == (
+        "Agent/evil faults",
+        MOST_TOLD + 1,
+        f"and {3000 - MOST_TOLD} more",
+    )
+    assert max(map(len, found)) < 150
 
 
 HEALTH = b'{"boot_id":"b","now_ns":5,"gpus":[{"uuid":"GPU-1","index":0}],"planes":{"cuda":{"ok":true}}}'
