@@ -17,6 +17,9 @@ __all__ = [
     "FAULT",
     "FAULTS",
     "HEALTH",
+    "LARGEST",
+    "LONGEST",
+    "MOST_VALUES",
     "PRELOAD",
     "Shape",
     "oddity",
@@ -27,6 +30,12 @@ Shape = type | tuple[type, ...] | list[Any] | Mapping[str, Any]
 
 LARGEST = 2**63
 """Numbers are counts, ids of processes and nanoseconds."""
+MOST_VALUES = 1 << 20
+"""Of one answer: a fault with all rows of the processes of 500 pods, the most of a kubelet, has half a million."""
+LONGEST = 4096
+"""Characters of a text: ids, lines of a kernel log (900), the value of an environment variable."""
+LONGEST_LIST = 1 << 16
+"""Items: 64 processes of each of 1,024 pods, which are all folders of events that an agent reads."""
 
 CALL: Shape = {"plane": str, "pid": int, "function": str, "at_ns": int}
 ANY: Shape = {}
@@ -59,6 +68,8 @@ def oddity(answer: object, shape: Shape, where: str = "") -> str | None:
     if isinstance(shape, list):
         if not isinstance(answer, list):
             return f"{where or 'it'} is no list"
+        if len(answer) > LONGEST_LIST:
+            return f"{where} has more than {LONGEST_LIST} items"
         items = (oddity(one, shape[0], f"{where}[{index}]") for index, one in enumerate(answer))
         return next((one for one in items if one), None)
     if isinstance(shape, Mapping):
@@ -68,6 +79,8 @@ def oddity(answer: object, shape: Shape, where: str = "") -> str | None:
         return f"{where or 'it'} is no {' or '.join(one.__name__ for one in types)}"
     if isinstance(answer, int) and abs(answer) >= LARGEST:
         return f"{where} is too large"
+    if isinstance(answer, str) and len(answer) > LONGEST:
+        return f"{where} has more than {LONGEST} characters"
     return None
 
 

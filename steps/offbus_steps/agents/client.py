@@ -13,6 +13,7 @@ from typing import Any
 import anyio
 
 from offbus.errors import StepError, StepFailed
+from offbus.json_values import has_more_values
 from offbus.recorder import Recorder
 from offbus_steps.agents.answers import (
     ANY,
@@ -22,6 +23,8 @@ from offbus_steps.agents.answers import (
     FAULT,
     FAULTS,
     HEALTH,
+    LONGEST,
+    MOST_VALUES,
     PRELOAD,
     Shape,
     oddity,
@@ -161,6 +164,8 @@ class NodeAgents:
         self, node: str, method: str, path: str, shape: Shape, body: Any = None, *, within_s: float = 10.0
     ) -> dict[str, Any]:
         reply = await self.agents.request(node, method, path, json=body, timeout=within_s)
+        if has_more_values(reply.body, MOST_VALUES):
+            raise _odd(node, method, path, f"it has more than {MOST_VALUES} values")
         if reply.status < 400:
             try:
                 answer: dict[str, Any] = reply.json()
@@ -171,8 +176,8 @@ class NodeAgents:
             return answer
         try:
             error = reply.json()["error"]
-            code, message, hint = str(error["code"]), str(error["message"]), error.get("hint")
-            hint = hint if hint is None else str(hint)
+            code, message = str(error["code"])[:100], str(error["message"])[:LONGEST]
+            hint = None if error.get("hint") is None else str(error["hint"])[:LONGEST]
         except (StepError, KeyError, TypeError, AttributeError):
             # something in between answered, not the agent
             code, message, hint = "unknown", f"HTTP {reply.status}: {reply.body[:200]!r}", None

@@ -14,10 +14,14 @@ from offbus.errors import StepError
 from offbus_steps.agents.client import BACK_WITHIN_S, NodeAgents
 from offbus_steps.port import Unavailable
 
-__all__ = ["AT_ONCE", "known_faults"]
+__all__ = ["AT_ONCE", "MOST_TOLD", "known_faults"]
 
 AT_ONCE = 32
 """Concurrent requests: through the API server's proxy, each also holds a connection of the server to the agent."""
+LONGEST = 64
+"""Characters of a fault's id, and of its state: both are shorter (offbus_agent.models)."""
+MOST_TOLD = 256
+"""Faults of one node: an agent arms eight at a time."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Before those that did not answer are asked again: nothing signals that they are back."""
 
@@ -45,13 +49,16 @@ async def _ask(agents: NodeAgents, nodes: list[str], items: dict[str, Any]) -> l
     async def work() -> None:
         for name in waiting:
             try:
-                found = [f"{one['id']} {one['state']}" for one in await agents.faults(name)]
+                found = [
+                    f"{one['id'][:LONGEST]} {one['state'][:LONGEST]}" for one in await agents.faults(name)
+                ]
             except Unavailable:
                 away.append(name)
             except StepError as err:
                 items[f"Agent/{name}"] = f"cannot be asked: {type(err).__name__}"
             else:
-                items[f"Agent/{name} faults"] = sorted(found)
+                more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
+                items[f"Agent/{name} faults"] = sorted(found)[:MOST_TOLD] + more
 
     async with anyio.create_task_group() as tasks:
         for _ in range(min(AT_ONCE, len(nodes))):

@@ -3,18 +3,25 @@
 A follower per fault reads the agent's events by long poll. A first faulted call proves its plane only when the agent
 found its process on the node (`host_pid`) and in a pod (`pod_uid`), and that pod is one of the target's on that node.
 Anything else (such as a record whose process was not found) is recorded and proves nothing.
+
+A node may be anybody's by now, and its agent answer what it likes, as fast as it likes: of a fault MOST_EVENTS events
+are looked at, more than any agent has, then its agent is not asked for more; the fault's lease and its undo say how it
+ended. Of an event only what agents know of it is kept (EVIDENCE), and no long text. Other tasks run while a long answer
+is read.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anyio import Event, sleep
+from anyio import Event, current_time, sleep
+from anyio.lowlevel import checkpoint
 
 from offbus.declared import StatementTone
 from offbus.recorder import Recorder
 from offbus_agent.catalogue.plane import Plane
-from offbus_steps.agents.client import EXPIRED, AgentRefused, FaultGone, NodeAgents
+from offbus_steps.agents.answers import LARGEST
+from offbus_steps.agents.client import EXPIRED, AgentRefused, FaultGone, NodeAgents, OddAnswer
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.background_tasks import Background
 from offbus_steps.node_clock import NodeClocks
@@ -22,7 +29,16 @@ from offbus_steps.port import Unavailable
 from offbus_steps.watch.event_log import Observations
 from offbus_steps.workloads.target import Target
 
-__all__ = ["MISSING_PROOF", "Faults", "LiveFault", "call_in_brief", "pod_of", "record_call"]
+__all__ = [
+    "MISSING_PROOF",
+    "MOST_EVENTS",
+    "MOST_PROOFS",
+    "Faults",
+    "LiveFault",
+    "call_in_brief",
+    "pod_of",
+    "record_call",
+]
 
 MISSING_PROOF: Mapping[str, str] = {
     Plane.KERNEL: "the line was not read back from the node's kernel log",
@@ -39,7 +55,22 @@ TONES: Mapping[str, StatementTone] = {
 """What an event of a fault means."""
 
 PAUSE_S = 0.5
-"""Before an agent that did not answer is asked again."""
+"""Before an agent that did not answer, or answered at once without news, is asked again."""
+ODD_PAUSE_S = 5.0
+"""Before one that answered oddly is: to read such an answer may have taken some tenths of a second."""
+MOST_EVENTS = 2048
+"""Of one fault that are looked at: an agent has at most 1,024 first faulted calls (its MOST_CALLS), some 20 others."""
+MOST_PROOFS = 256
+"""Calls that are recorded as proofs of one plane; an agent tells at most 128 of one pod."""
+AT_A_TIME = 32
+"""Events that are taken in before other tasks run."""
+EVIDENCE = (
+    "seq", "generation", "line", "plane", "function", "code", "code_name", "pid", "host_pid", "pod_uid", "tid", "gpu",
+    "reason",
+)  # fmt: skip
+"""What agents say of an event, beside its kind and time (offbus_agent.models: FirstFaulted, KernelEntry)."""
+LONGEST_TEXT = 256
+"""Characters of one of them."""
 
 
 @dataclass(slots=True)
@@ -82,55 +113,86 @@ class Faults:
 
     def called(self, live: LiveFault, call: Mapping[str, Any]) -> bool:
         """Record a first faulted call. Returns whether it proves its plane on the target."""
-        key = (str(call["plane"]), int(call["pid"]), str(call["function"]))
+        plane = call["plane"][:LONGEST_TEXT]
+        key = (plane, call["pid"], call["function"][:LONGEST_TEXT])
         if key in live.proven:
             return True
         came = {  # the target's pods may have started on the node after the injection
             pod.uid: pod.ref.name
             for pod in self._log.pods_seen(live.fault.mark)
-            if pod.node == live.fault.node
+            if pod.uid == call.get("pod_uid")
+            and pod.node == live.fault.node
             and pod.ref.namespace == live.target.namespace  # others are watched, too, for another target
             and live.target.selects(pod.labels)
         }
         pod = pod_of(call, {**came, **live.fault.pods})
         if pod is None:
             return False
-        live.proven.add(key)
         live.seen.set()
-        record_call(self._run, self._clocks, live.fault, call, pod)
+        if sum(one == plane for one, _, _ in live.proven) < MOST_PROOFS:
+            live.proven.add(key)
+            record_call(self._run, self._clocks, live.fault, call, pod)
         return True
 
     async def _follow(self, live: LiveFault) -> None:
-        since = 0
+        since = taken = 0
         while live.ended_ns is None:
+            asked = current_time()
             try:
                 page = await self._agents.events(live.fault.node, live.fault.id, since)
             except FaultGone:
                 return
+            except OddAnswer:
+                await sleep(ODD_PAUSE_S)
+                continue
             except (AgentRefused, Unavailable):
                 await sleep(PAUSE_S)  # the lease's task decides when an agent has been away for too long
                 continue
             since = page["next"]
             for event in page["events"]:
-                kind = event["kind"]
-                told = kind if kind in ("armed", "disarmed", *EXPIRED) else ""
-                if kind == "first_faulted" and not self.called(live, event):
-                    told = "faulted a process that was not found in a pod of the target"
-                if not told:
-                    continue
-                evidence = {key: value for key, value in event.items() if key not in ("kind", "at_ns")}
-                moment = self._clocks.moment(live.fault.node, event["at_ns"])
-                self._run.observed(
-                    lane="fault",
-                    subject=live.fault.id,
-                    to=told,
-                    evidence=evidence,
-                    at=moment,
-                    tone=TONES.get(kind),
-                    brief=call_in_brief(event) if kind == "first_faulted" else "",
-                )
-                if kind == "disarmed" or kind in EXPIRED:
-                    self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
+                if taken == MOST_EVENTS:
+                    to = "more events of its agent are left out"
+                    self._run.observed(lane="fault", subject=live.fault.id, to=to, tone="caution")
+                    return
+                taken += 1
+                self._take(live, event)
+                if taken % AT_A_TIME == 0:
+                    await checkpoint()
+            if not page["events"] and current_time() < asked + PAUSE_S:
+                await sleep(PAUSE_S)
+
+    def _take(self, live: LiveFault, event: Mapping[str, Any]) -> None:
+        kind = event["kind"]
+        told = kind if kind in ("armed", "disarmed", *EXPIRED) else ""
+        if kind == "first_faulted" and not self.called(live, event):
+            told = "faulted a process that was not found in a pod of the target"
+        if not told:
+            return
+        evidence = known(event)
+        moment = self._clocks.moment(live.fault.node, event["at_ns"])
+        self._run.observed(
+            lane="fault",
+            subject=live.fault.id,
+            to=told,
+            evidence=evidence,
+            at=moment,
+            tone=TONES.get(kind),
+            brief=call_in_brief(evidence) if kind == "first_faulted" else "",
+        )
+        if kind == "disarmed" or kind in EXPIRED:
+            self.ended(live.fault.id, moment.mono_ns if moment else int(event["at_ns"]))
+
+
+def known(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What agents say of an event or a call: texts, cut, and numbers; nothing else that a node may send."""
+    said = {key: event[key] for key in EVIDENCE if key in event}
+    return {
+        key: value[:LONGEST_TEXT] if isinstance(value, str) else value
+        for key, value in said.items()
+        if value is None
+        or isinstance(value, str | float)
+        or (isinstance(value, int) and abs(value) < LARGEST)
+    }
 
 
 def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
@@ -142,11 +204,13 @@ def pod_of(call: Mapping[str, Any], pods: Mapping[str, str]) -> str | None:
 
 def record_call(run: Recorder, clocks: NodeClocks, fault: Fault, call: Mapping[str, Any], pod: str) -> None:
     """Journal the proof that a plane shows the fault on the target."""
-    keys = ("function", "code", "code_name", "pid", "host_pid", "pod_uid", "tid", "gpu")
-    evidence = {key: call[key] for key in keys if key in call} | {"pod": pod, "node": fault.node}
+    said = {key: value for key, value in known(call).items() if key not in ("seq", "plane")}
+    evidence = said | {"pod": pod, "node": fault.node}
     moment = clocks.moment(fault.node, call["at_ns"])
     brief = call_in_brief(evidence)
-    run.fault_proven(fault=fault.id, plane=str(call["plane"]), evidence=evidence, at=moment, brief=brief)
+    run.fault_proven(
+        fault=fault.id, plane=call["plane"][:LONGEST_TEXT], evidence=evidence, at=moment, brief=brief
+    )
 
 
 def call_in_brief(call: Mapping[str, Any]) -> str:

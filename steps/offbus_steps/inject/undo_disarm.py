@@ -11,7 +11,7 @@ from offbus.undo import Phase, Undo, UndoContext, UndoResult
 from offbus_steps.access import Access, access
 from offbus_steps.agents.client import EXPIRED, FaultExpired, FaultGone
 from offbus_steps.agents.fault_model import Fault
-from offbus_steps.agents.live_faults import pod_of, record_call
+from offbus_steps.agents.live_faults import MOST_EVENTS, pod_of, record_call
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.node_clock import now_ns
 from offbus_steps.object_names import is_fault_of, is_node
@@ -69,7 +69,7 @@ class DisarmFault(Undo):
     def _prove(self, ctx: UndoContext, cluster: Cluster, fault: Mapping[str, Any]) -> None:
         """Record first faulted calls that no follower of this process has recorded."""
         live = cluster.faults.live.get(self.fault.id)
-        for call in fault["first_faulted"]:
+        for call in fault["first_faulted"][:MOST_EVENTS]:
             if live is not None:
                 cluster.faults.called(live, call)
             elif pod := pod_of(call, self.fault.pods):
