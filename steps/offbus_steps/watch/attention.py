@@ -22,6 +22,9 @@ STUCK = {
 }
 """States of a node in which the responder goes no further, and what it could not do."""
 
+MOST_REASONS = 64
+"""That are told of one fault: a node's kubelet may recommend anything, as often as it likes."""
+
 
 class Attention:
     """Follows one fault; a check of the observer (`Observer.check`)."""
@@ -42,7 +45,7 @@ class Attention:
         for update in self._log.updates(self._read):
             self._read = update.order + 1
             for reason in self._reasons(update):
-                if reason not in self._told:
+                if reason not in self._told and len(self._told) < MOST_REASONS:
                     self._told.add(reason)
                     self._run.needs_attention(reason)
 

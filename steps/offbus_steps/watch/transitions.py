@@ -124,14 +124,14 @@ def changes(was: Projection | None, now: Projection | None) -> list[Change]:
         if now.count <= (was.count if isinstance(was, ReportProjection) else 0):
             return []
         told = {"reason": _short(now.reason), "message": _short(now.message, LONGEST_TEXT)}
-        evidence = {"node": now.node, **told, "count": now.count}
+        evidence = {"node": _short(now.node), **told, "count": now.count}
         return [Change(What.NODE_REPORTED, f"event {_short(now.check)}", evidence=evidence)]
     if isinstance(now, MaintenanceProjection):
         return list(_maintenance(was, now))
     if isinstance(was, PodProjection):
         return [Change(What.POD_DELETED, "deleted", evidence=_where(was))]
     if isinstance(was, MaintenanceProjection):
-        return [Change(What.MAINTENANCE_GONE, "removed", evidence={"node": was.node})]
+        return [Change(What.MAINTENANCE_GONE, "removed", evidence={"node": _short(was.node)})]
     return []
 
 
@@ -234,7 +234,7 @@ def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
             "container": one.name,
             "exit_code": one.exit_code,
             "signal": one.signal,
-            "reason": one.reason,
+            "reason": _short(one.reason),
             "restarts": one.restarts,
             "holds_gpus": one.name in now.engines,
         }
@@ -253,11 +253,11 @@ def _pod(was: PodProjection | None, now: PodProjection) -> Iterator[Change]:
 
 
 def _where(pod: PodProjection) -> dict[str, Any]:
-    return {"node": pod.node, "uid": pod.uid, "gpus": list(pod.devices)}
+    return {"node": pod.node, "uid": pod.uid, "gpus": _within(list(pod.devices))}
 
 
 def _maintenance(was: Projection | None, now: MaintenanceProjection) -> Iterator[Change]:
-    evidence = {"node": now.node}
+    evidence = {"node": _short(now.node)}
     if was is None:
         yield Change(What.MAINTENANCE_ASKED, "asked for", evidence=evidence)
     if now.done and now.done != (was.done if isinstance(was, MaintenanceProjection) else ""):

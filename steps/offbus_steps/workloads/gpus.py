@@ -42,6 +42,8 @@ WHOLE_GPUS = (GPU_RESOURCE, f"{GPU_RESOURCE}.shared")
 DEVICES_ANNOTATION = "dgxc.nvidia.com/devices"
 """Which GPUs a pod holds, as NVSentinel's partial drain reads it: '{"devices":{"nvidia.com/gpu":["GPU-…"]}}'
 (reference/nvsentinel.md, section 4)."""
+MOST_DEVICES, LONGEST_ID = 128, 128
+"""Of one pod, and characters of one: 16 GPUs, each in 7 parts; `MIG-GPU-UUID/7/0` of old drivers has 50 characters."""
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 """Names the container that a pod is about; meshes set it, as their proxies come first."""
 
@@ -102,9 +104,13 @@ def refusal(what: object, others: Iterable[str], without: str = "requests no GPU
 
 def held_gpus(pod: Mapping[str, Any]) -> tuple[str, ...]:
     """The GPUs that the pod holds, as the kubelet tells, else by its annotation: UUIDs, each once, also of a shared
-    GPU; `MIG-…` for a part of one. Empty when it has neither. Whether they are its own: see `gpu_claims`."""
+    GPU; `MIG-…` for a part of one. Empty when it has neither. Whether they are its own: see `gpu_claims`.
+
+    Whoever edits the pod may write anything: the first MOST_DEVICES, each to its first LONGEST_ID characters.
+    """
     listed = told_devices(pod) or noted_devices(pod)
-    return tuple(dict.fromkeys(device.partition("::")[0] for device in listed))
+    each = dict.fromkeys(device.partition("::")[0][:LONGEST_ID] for device in listed)
+    return tuple(each)[:MOST_DEVICES]
 
 
 def told_devices(pod: Mapping[str, Any]) -> list[str]:
