@@ -1,7 +1,8 @@
 """What `offbus recover --env NAME` does: imports runs whose events an environment stored, and finishes them from here.
 
-A run whose folder is on this machine is finished from that folder: its journal knows more. A folder that was made here
-is removed again when another process turns out to hold the run.
+A run whose folder is on this machine is finished from that folder: its journal knows more. One whose journal cannot be
+read is finished from what the environment has stored, in a folder of its own; then the first one has nothing left to
+undo, either. A folder that was made here is removed again when another process turns out to hold the run.
 """
 
 import tempfile
@@ -12,17 +13,20 @@ from pathlib import Path
 import anyio
 
 from offbus.abilities import FindsRuns, UnfinishedRun, ability
-from offbus.cli.handlers.recover import EVERY, recover_folder, recover_open, show_folder
+from offbus.cli.handlers.recover import EVERY, recover_open, show_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code
-from offbus.errors import CouldNotRun, OffbusError, UsageError
+from offbus.errors import CouldNotRun, JournalError, OffbusError, UsageError
 from offbus.exits import Exit, worst
+from offbus.journal.codec import NewerFormat
+from offbus.journal.reader import read_journal
 from offbus.language.check.cli_environment import named_options
+from offbus.open_run import opened
 from offbus.plugins import installed
 from offbus.recovery.import_run import bring_here
 from offbus.runs import default_runs, runs_in
 
-__all__ = ["recover_from"]
+__all__ = ["recover_found", "recover_from"]
 
 
 def recover_from(
@@ -48,7 +52,7 @@ def recover_from(
         return Exit.PASSED
     chosen = found if wanted == EVERY else _chosen(found, wanted)
     base = (runs or default_runs()).resolve()
-    play = _show if plan_only else partial(_recover, base, settle=settle)
+    play = _show if plan_only else partial(recover_found, base, settle=settle)
     return worst(*(exit_code(partial(play, one)) for one in chosen))
 
 
@@ -78,10 +82,30 @@ def _show(run: UnfinishedRun) -> Exit:
     return Exit.PASSED
 
 
-def _recover(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
-    here = next((folder for folder in runs_in(base) if folder.id == run.run), None)
-    if here is not None and here.unfinished.exists():
-        return recover_folder(base, here, settle=settle)
+def recover_found(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
+    """Recover one run that an environment has stored. Raises OffbusError."""
+    here = next((one for one in runs_in(base) if one.id == run.run and one.unfinished.exists()), None)
+    if here is None:
+        return _from_stored(base, run, settle=settle)
+    with opened(here) as folder:
+        try:
+            read_journal(folder.journal, folder.opener)
+        except NewerFormat:
+            raise
+        except JournalError as err:
+            if not run.events or folder.in_use():
+                raise
+            say(
+                f"offbus: {err.message}; run {run.run} is recovered by what the environment has stored",
+                err=True,
+            )
+            outcome = _from_stored(base, run, settle=settle)
+            folder.finish()
+            return outcome
+        return recover_open(base, folder, settle=settle)
+
+
+def _from_stored(base: Path, run: UnfinishedRun, *, settle: bool) -> Exit:
     if run.damage:
         hint = "recover it on the machine where it ran, or from a copy of the run's folder"
         raise CouldNotRun(f"run {run.run}: {run.damage}", hint=hint)
