@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from offbus.journal.events import Event
+from offbus.report.fold import Fold
 from offbus.report.model import Report
 from offbus.report.render.markdown import markdown_report
 from offbus.report.render.text import text_report
@@ -25,6 +28,22 @@ def test_each_reason_is_once_in_the_report_and_changes_neither_verdict_nor_exit_
     assert report.needs_attention == [SUPPORT, "a second\x1b[31m reason"]
     assert (report.verdict, report.reasons, report.exit) == ("passed", [], 0)
     assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_very_many_reasons_are_folded_in_linear_time() -> None:
+    """What grows with the square takes longer than a test may."""
+    head: dict[str, object] = {
+        "v": 2,
+        "run": "abcd1234",
+        "t": "2026-01-01T00:00:00.000000Z",
+        "mono_ns": 1,
+        "clock": "c",
+    }
+    state = Fold()
+    for number in range(1, 200_001):
+        said = {"seq": number, "kind": "needs_attention", "data": {"reason": f"{'r' * 60}{number}"}}
+        state.apply(cast(Event, head | said))
+    assert len(state.needs_attention) == 200_000
 
 
 def test_the_timeline_says_when_it_was_known(report: Report) -> None:
