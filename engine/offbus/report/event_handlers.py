@@ -269,8 +269,7 @@ def _fault_proven(state: RunState, event: Event, data: schemas.FaultProven) -> N
 
 @APPLY.of(kinds.NEEDS_ATTENTION)
 def _needs_attention(state: RunState, event: Event, data: schemas.NeedsAttention) -> None:
-    if data["reason"] not in state.needs_attention:
-        state.needs_attention.append(data["reason"])
+    state.needs_attention[data["reason"]] = None
     _entry(state, event, "attention", "a human must act", data["reason"])
 
 

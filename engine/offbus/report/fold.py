@@ -59,7 +59,7 @@ class Fold(RunState):
             verdict=verdict.verdict,
             vacuous=verdict.vacuous,
             reasons=list(verdict.reasons),
-            needs_attention=self.needs_attention,
+            needs_attention=list(self.needs_attention),
             settling=list(self.settling.values()),
             stops=self.stops,
             takeovers=self.takeovers,

@@ -39,7 +39,8 @@ class RunState:
         self.early: set[int] = set()
         """Undos whose last try began before their step had ended (after a stop)."""
         self.residue: list[ResidueReport] = []
-        self.needs_attention: list[str] = []
+        self.needs_attention: dict[str, None] = {}
+        """Each reason once, in order."""
         self.settling: dict[int, SettlingReport] = {}
         self.timeline: list[TimelineEntry] = []
         self.stops: list[StopReport] = []
