@@ -42,6 +42,7 @@ def linked(aside: Path, victim: Path) -> None:
     removed(aside, victim)
 
 
+@pytest.mark.guarantee("G29")
 @pytest.mark.parametrize("swap", [removed, moved, linked])
 @pytest.mark.parametrize("follows", [True, False])
 def test_nothing_but_the_made_file_gets_the_name(

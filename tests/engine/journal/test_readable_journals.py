@@ -80,6 +80,7 @@ def test_marks_in_long_texts_are_no_values(text: str) -> None:
     assert count_values(json.dumps(["," + text, [1, 2]]).encode()) == 4
 
 
+@pytest.mark.guarantee("G15")
 def test_texts_of_outsiders_keep_no_journal_from_being_read(tmp_path: Path) -> None:
     """A pod's devices, an Event's message: 2 KB of commas at a time, more than a million of them in all."""
     path = tmp_path / "journal.jsonl"
@@ -101,6 +102,7 @@ def test_a_fingerprint_with_one_long_text_is_kept(tmp_path: Path) -> None:
     assert FINGERPRINT.data(read_journal(path).events[0])["items"] == items
 
 
+@pytest.mark.guarantee("G15")
 def test_a_flood_of_values_is_left_out_and_what_an_undo_needs_is_not(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = writer(path)
@@ -120,6 +122,7 @@ def test_a_flood_of_values_is_left_out_and_what_an_undo_needs_is_not(tmp_path: P
     assert 10 < kinds.count(EventKind.OBSERVED) < 60
 
 
+@pytest.mark.guarantee("G15")
 def test_what_is_left_out_is_said_once_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = writer(path)
@@ -136,6 +139,7 @@ def test_what_is_left_out_is_said_once_where_it_was(tmp_path: Path) -> None:
     assert path.stat().st_size < 5 << 20
 
 
+@pytest.mark.guarantee("G15")
 def test_nothing_more_is_recorded_for_an_undo_when_the_journal_is_full(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = writer(path)
@@ -148,6 +152,7 @@ def test_nothing_more_is_recorded_for_an_undo_when_the_journal_is_full(tmp_path:
     assert [one["seq"] for one in read_journal(path).events] == [1, 2]
 
 
+@pytest.mark.guarantee("G15")
 @settings(max_examples=30, deadline=None)
 @given(flood=st.lists(st.tuples(st.sampled_from(FLOOD), st.booleans()), max_size=60))
 def test_whatever_is_written_is_read(

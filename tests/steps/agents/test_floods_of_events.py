@@ -36,6 +36,7 @@ async def followed(one: Bench, port: Any, reply: Reply, for_s: float) -> list[di
     return [event for event in one.events("observed") if event["subject"] == "f"]
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/live_faults.py")
 @in_virtual_time
 async def test_an_answer_without_news_that_comes_at_once_is_not_asked_for_again_at_once(
     tmp_path: Path,
@@ -45,6 +46,7 @@ async def test_an_answer_without_news_that_comes_at_once_is_not_asked_for_again_
         assert 10 <= len(port.agents.times(EVENTS)) <= 25
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize("at_once", [1, 1000, 4000])
 @in_virtual_time
 async def test_an_agent_that_never_stops_telling_is_told_of_once_and_not_asked_again(
@@ -68,6 +70,7 @@ async def test_only_what_an_agent_knows_of_an_event_is_kept_and_no_long_text(tmp
         assert len(first["evidence"]["function"]) <= 256
 
 
+@pytest.mark.guarantee("G32")
 @in_virtual_time
 async def test_other_tasks_run_while_a_long_answer_is_read(tmp_path: Path) -> None:
     """The followers of other faults, leases, the signal that ends the run."""
@@ -86,6 +89,7 @@ async def test_other_tasks_run_while_a_long_answer_is_read(tmp_path: Path) -> No
     assert max(after - before for before, after in itertools.pairwise(sizes)) < 64 * 500
 
 
+@pytest.mark.timer("steps/offbus_steps/agents/live_faults.py")
 @in_virtual_time
 async def test_an_agent_that_answers_oddly_is_asked_again_after_a_while(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, node("node-1")) as (one, port):
