@@ -1,9 +1,15 @@
 """The LD_PRELOAD that containers get from their images: no object has it, so the agent reads it from the process.
 
 Only containers that request GPUs and whose spec has no LD_PRELOAD of its own matter: a spec's value hides the image's.
-What cannot be read is refused: overwriting an unknown LD_PRELOAD could break the workload.
+What cannot be read is refused: overwriting an unknown LD_PRELOAD could break the workload. So is what is no list of
+plain paths: the value is written into the workload's spec, for its pods on any node, and a node may be anybody's by
+now. `$(NAME)` would be expanded there (Kubernetes, EnvVar.value), and a name without a slash is looked for in folders
+(ld.so(8)). A library of the right shape can still be chosen by the node, so `offbus plan` says who alone says so.
 """
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from offbus.errors import StepError
@@ -13,12 +19,35 @@ from offbus_steps.port import Object, Unavailable
 from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.shim_mounts import PRELOAD
 
-__all__ = ["image_preloads"]
+__all__ = ["LONGEST", "PLAIN", "ImagePreload", "Unread", "image_preloads"]
+
+LONGEST = 1024
+"""Characters of a value that is chained."""
+PATH = re.compile(r"/[A-Za-z0-9._/+-]+")
+BETWEEN = re.compile(r"[: ]+")
+"""What separates the paths of LD_PRELOAD (ld.so(8))."""
+PLAIN = "set LD_PRELOAD in the container's env, as a plain value"
 
 
-async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, str]:
-    """Container name -> value, for those that have one. Raises StepError for what cannot be read, or differs."""
-    found: dict[str, str] = {}
+class Unread(StepError):
+    """Raised when an agent does not answer now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePreload:
+    """The LD_PRELOAD of a container's image, as agents read it from its processes."""
+
+    value: str
+    nodes: frozenset[str]
+    """Those whose agents say so."""
+
+
+async def image_preloads(cluster: Cluster, running: list[Object]) -> Mapping[str, ImagePreload]:
+    """Container name -> value, for those that have one.
+
+    Raises StepError for what cannot be read, differs, or is not to be chained.
+    """
+    found: dict[str, ImagePreload] = {}
     for pod in running:
         wanted = [
             one["name"] for _, one in gpus.gpu_containers(pod["spec"]) if not pods.env_value(one, PRELOAD)
@@ -27,14 +56,16 @@ async def image_preloads(cluster: Cluster, running: list[Object]) -> dict[str, s
             continue  # a pod without a node has no process yet
         processes = await _processes(cluster, pod)
         for name in wanted:
-            value = _value(pod, name, processes)
-            if found.setdefault(name, value) != value:
+            value, node = _value(pod, name, processes), str(pod["spec"]["nodeName"])
+            known = found.get(name, ImagePreload(value, frozenset()))
+            if known.value != value:
                 raise StepError(
                     f"the images of container {name} set different LD_PRELOADs in the target's pods: "
-                    f"{found[name]!r} and {value!r}",
+                    f"{known.value!r} and {value!r}",
                     hint="wait until the rollout of the workload is complete",
                 )
-    return {name: value for name, value in found.items() if value}
+            found[name] = ImagePreload(value, known.nodes | {node})
+    return {name: one for name, one in found.items() if one.value}
 
 
 async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
@@ -43,7 +74,7 @@ async def _processes(cluster: Cluster, pod: Object) -> list[dict[str, Any]]:
         return await cluster.agents.preload(node, pod["metadata"]["uid"])
     except (AgentRefused, Unavailable) as err:
         older = isinstance(err, AgentRefused) and err.code == "no_such_path"
-        raise StepError(
+        raise (Unread if isinstance(err, Unavailable) else StepError)(
             f"cannot read whether the image of Pod {pod['metadata']['name']} sets LD_PRELOAD: {err.message}",
             hint="the agents are older than this offbus: restart the DaemonSet offbus-agent with its image"
             if older
@@ -60,6 +91,15 @@ def _value(pod: Object, container: str, processes: list[dict[str, Any]]) -> str:
         raise StepError(
             f"cannot read whether the image of container {container} of Pod {pod['metadata']['name']} sets LD_PRELOAD: "
             f"{'its process cannot be inspected' if own else 'the agent finds no process of it'}",
-            hint="set LD_PRELOAD in the container's env, as a plain value",
+            hint=PLAIN,
         )
-    return str(values.pop())
+    value = str(values.pop())
+    if len(value) > LONGEST or not all(map(PATH.fullmatch, filter(None, BETWEEN.split(value)))):
+        raise StepError(
+            f"the agent of {pod['spec']['nodeName']} says that the image of container {container} of Pod "
+            f"{pod['metadata']['name']} sets LD_PRELOAD to {value[:80]!r}{'…' if len(value) > 80 else ''}, which is "
+            "not chained: it may hold absolute paths of letters, digits and . _ / + -, separated by colons or spaces, "
+            f"and {LONGEST} characters",
+            hint=PLAIN,
+        )
+    return value

@@ -37,7 +37,7 @@ async def prepare_cuda(ctx: Context, params: PrepareParams) -> PrepareOutputs:
     workload = workload_of(await cluster.port.objects.get(target.ref))
     running = await target_objects(cluster, target)
     preload_fields(workload, running, cluster.port.host_path)  # refuses first what cannot be chained
-    images = await image_preloads(cluster, running)
+    images = {name: one.value for name, one in (await image_preloads(cluster, running)).items()}
     fields = preload_fields(workload, running, cluster.port.host_path, images)
     await require_admitted(cluster, target, running)
     if params.by == "admission":

@@ -65,9 +65,8 @@ async def test_what_only_the_image_preloads_is_chained(sandbox: Layout, tmp_path
     async with bench(sandbox, tmp_path) as one:
         target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
         assert await said(tmp_path) == library
-        assert await image_preloads(one.cluster, await target_objects(one.cluster, target)) == {
-            "main": library
-        }
+        found = await image_preloads(one.cluster, await target_objects(one.cluster, target))
+        assert {name: told.value for name, told in found.items()} == {"main": library}
         (tmp_path / "said").unlink()
         await one.run(PREPARE_CUDA, target=target)
         loaded = await said(tmp_path)

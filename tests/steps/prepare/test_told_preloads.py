@@ -124,3 +124,14 @@ async def test_the_plan_says_that_nodes_agree(tmp_path: Path) -> None:
 async def test_the_plan_refuses_what_the_run_would(tmp_path: Path) -> None:
     found = await planned(tmp_path, {"web-1": ("evil", "/lib/a.so:$(SECRET)")})
     assert [level for text, level in found if "the agent of evil says" in text] == ["error"]
+
+
+@in_virtual_time
+async def test_the_plan_warns_when_an_agent_does_not_answer_now(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, deployment("web", 1), loaded("web-1", "node-1")) as (one, _port):
+        drill = DrillPreflight(one.cluster, str(tmp_path), target=TARGET)
+        found = [(check.level, check.text) for check in await preflight(drill, INTENT)]
+    assert [level for level, text in found if "cannot read whether the image of Pod web-1" in text] == [
+        "warning"
+    ]
+    assert [level for level, text in found if "would restart once" in text] == ["info"]
