@@ -154,6 +154,13 @@ class Context(Recorder, Protocol):
         """Journal (fsync) and acknowledge an undo *before* the effect. Raises StepError if it may not go ahead: the
         run is being stopped, the journal cannot be written, or a lease was lost (`HoldsLeases.may_change`)."""
 
+    async def amend(self, recorded: "Undo", amended: "Undo") -> None:
+        """Replace the record of an undo of this step by one that knows what only the effect could tell: a uid.
+
+        Call it right after the effect. Before it returns a recovery may have either record, so the first one must be
+        enough to undo by. Raises StepError when it cannot be recorded; the first one counts then.
+        """
+
     def ready(self) -> None:
         """A background step is ready: steps that need it may start."""
 

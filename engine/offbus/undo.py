@@ -2,7 +2,8 @@
 
 An undo type is a frozen pydantic model registered under the entry point group `offbus.undos`. Its fields are
 everything that is needed to undo from another process, on another machine, after `kill -9`: names, uids, and
-`before` / `intended` of only the fields that the step set. No secrets.
+`before` / `intended` of only the fields that the step set. No secrets. What only the effect can tell, such as the uid
+of what was made, is added to the record right after it (`Context.amend`); a crash in between leaves it out.
 
 `undo()` decides three ways by reading the world:
 

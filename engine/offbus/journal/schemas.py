@@ -188,10 +188,10 @@ class StepEnded(TypedDict):
 
 
 class UndoRecorded(TypedDict):
-    """Written and fsynced before the effect."""
+    """Written and fsynced before the effect; once more under its number when the effect told what was missing."""
 
     undo: int
-    """Number of the undo in this run, from 1."""
+    """Number of the undo in this run, from 1; of several with one number the last one counts."""
     type: str
     distribution: str
     phase: str

@@ -163,6 +163,8 @@ def _step_ended(state: RunState, event: Event, data: schemas.StepEnded) -> None:
 
 @APPLY.of(kinds.UNDO_RECORDED)
 def _undo_recorded(state: RunState, event: Event, data: schemas.UndoRecorded) -> None:
+    """One that is recorded again was amended by what its effect told: it was recorded when it was recorded first."""
+    earlier = state.undos.get(data["undo"])
     state.undos[data["undo"]] = UndoReport(
         undo=data["undo"],
         step=event.get("step"),
@@ -170,7 +172,7 @@ def _undo_recorded(state: RunState, event: Event, data: schemas.UndoRecorded) ->
         phase=data["phase"],
         describe=data["describe"],
         result="pending",
-        recorded=instant_of(event),
+        recorded=instant_of(event) if earlier is None else earlier.recorded,
     )
 
 

@@ -44,6 +44,8 @@ class Services:
     run_dir: str
     register: Callable[[str, Undo], Event]
     """Journals an undo and returns its event; raises StepError when it may not go ahead."""
+    amend: Callable[[str, Undo, Undo], Event]
+    """Journals an undo once more, with what its effect told; raises StepError."""
     undo_now: Callable[[Sequence[str]], Awaitable[list[UndoEntry]]]
     """Stops and undoes other steps for a cleanup step."""
     progress: Callable[[str | None, str], None]
@@ -103,6 +105,12 @@ class StepContext(JournalRecorder):
             await self._services.leases.may_change()
         record = self._services.register(self._name, undo)
         # Last: when this fails, the record is in the journal all the same, and its undo finds nothing to do.
+        if self._services.persister is not None:
+            await self._services.persister.persist(record)
+
+    async def amend(self, recorded: Undo, amended: Undo) -> None:
+        """Journal what the effect told, under the number of its undo; a stop does not refuse that, it is no effect."""
+        record = self._services.amend(self._name, recorded, amended)
         if self._services.persister is not None:
             await self._services.persister.persist(record)
 

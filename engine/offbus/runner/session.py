@@ -173,6 +173,7 @@ class Session:
             scenario_dir=str(self._scenario.path.parent),
             run_dir=str(self._folder.path),
             register=undos.register,
+            amend=undos.amend,
             undo_now=lambda steps: stepper.undo_now(steps),  # noqa: PLW0108  stepper is made below
             progress=self._progress,
         )

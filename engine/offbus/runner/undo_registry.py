@@ -54,22 +54,42 @@ class UndoLog:
                 hint="nothing was changed; the undo type must allow what its step sets (offbus.undo)",
             )
         number = len(self.entries) + 1
+        try:
+            event = self._recorded(number, step, undo)
+        except JournalError as err:
+            self.closed = self.closed or self._journal.broken
+            raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
+        self.entries.append(UndoEntry(number, step, undo, title))
+        return event
+
+    def amend(self, step: str, recorded: Undo, amended: Undo) -> Event:
+        """Journal an undo of a step once more, under its number; the event. Raises StepError: the first one counts."""
+        entry = next((one for one in self.entries if one.undo is recorded and one.step == step), None)
+        title = amended.describe()
+        if entry is None or type(amended) is not type(recorded):
+            raise StepError(f"the undo {title!r} was never recorded by this step, so it cannot be amended")
+        if (why := refused(amended, self._journal.run)) is not None:
+            raise StepError(f"the undo {title!r} cannot be amended: {why}")
+        try:
+            event = self._recorded(entry.number, step, amended)
+        except JournalError as err:
+            self.closed = self.closed or self._journal.broken
+            raise StepError(f"{err.message}, so nothing more is changed", hint=err.hint) from err
+        entry.undo, entry.title = amended, title
+        entry.again = entry.again or entry.result is not None  # undone meanwhile, by what was known then
+        return event
+
+    def _recorded(self, number: int, step: str | None, undo: Undo) -> Event:
         plugin = self._plugin(undo)
         data: UndoRecorded = {
             "undo": number,
             "type": plugin.name,
             "distribution": plugin.package,
             "phase": undo.phase.value,
-            "describe": title,
+            "describe": undo.describe(),
             "record": undo.model_dump(mode="json"),
         }
-        try:
-            event = self._journal.append(UNDO_RECORDED(data), step=step, durable=True)
-        except JournalError as err:
-            self.closed = self.closed or self._journal.broken
-            raise StepError(f"{err.message}, so nothing is changed", hint=err.hint) from err
-        self.entries.append(UndoEntry(number, step, undo, title))
-        return event
+        return self._journal.append(UNDO_RECORDED(data), step=step, durable=True)
 
     def _plugin(self, undo: Undo) -> "Plugin":
         found = self._registry.plugin_of_undo(type(undo))

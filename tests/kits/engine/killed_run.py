@@ -13,8 +13,13 @@ STEPS = """{id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}
 
 def whole_run(drill: Callable[..., Drill]) -> tuple[Drill, list[Items], list[bytes]]:
     """A run, the world as it stood right after each of its events, and the journal's lines."""
+    return whole_run_of(drill, STEPS)
+
+
+def whole_run_of(drill: Callable[..., Drill], steps: str) -> tuple[Drill, list[Items], list[bytes]]:
+    """The same, of these steps."""
     worlds: list[Items] = []
-    played = drill(STEPS, on_event=lambda _session, _event: worlds.append(played.world))
+    played = drill(steps, on_event=lambda _session, _event: worlds.append(played.world))
     played.prepare(one="before")
     played.play()
     return played, worlds, played.run_folder.journal.read_bytes().splitlines(keepends=True)

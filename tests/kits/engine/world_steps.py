@@ -12,9 +12,9 @@ from pydantic import Field
 from offbus.cleanup import CLEANUP
 from offbus.plugins import Registry
 from offbus.step import Context, Kind, Outputs, Params, StepType
-from tests.kits.engine.world import Storage, world_type
+from tests.kits.engine.world import Storage, world_of, world_type
 from tests.kits.engine.world_acts import ACTS, Effect, Ending, abort_run, change, declare_fault, end
-from tests.kits.engine.world_undos import UNDO_TYPES
+from tests.kits.engine.world_undos import UNDO_TYPES, RestoreKey
 
 
 class NoOutputs(Outputs):
@@ -103,6 +103,21 @@ async def shield(ctx: Context, params: ShieldParams) -> NoOutputs:
     return NoOutputs()
 
 
+class MakeParams(Params):
+    key: str = Field(description="Which key.")
+    forget: bool = Field(default=False, description="Amend an undo that it did not record.")
+
+
+async def make_key(ctx: Context, params: MakeParams) -> NoOutputs:
+    """Make a key whose value only the world knows: it is added to the undo's record."""
+    world, undo = world_of(ctx.environment), RestoreKey(key=params.key, before=None, intended=None)
+    if not params.forget:
+        await ctx.undo(undo)
+    world.put(params.key, f"made-{params.key}")
+    await ctx.amend(undo, undo.model_copy(update={"intended": world.items[params.key]}))
+    return NoOutputs()
+
+
 class MeasureParams(Params):
     levels: list[float] = Field(description="What is measured.")
     every: float = Field(default=1, description="Seconds before each measurement.")
@@ -129,6 +144,14 @@ async def abort(ctx: Context, params: AbortParams) -> NoOutputs:
 STEP_TYPES = {
     kind.name: kind
     for kind in (
+        StepType(
+            name="make_key",
+            kind=Kind.ACTION,
+            summary="Make.",
+            params=MakeParams,
+            outputs=NoOutputs,
+            run=make_key,
+        ),
         StepType(
             name="set_key",
             kind=Kind.ACTION,

@@ -101,6 +101,11 @@ class Context(JournalRecorder):
         """Keep it for the test."""
         self._owner.undos.append(undo)
 
+    async def amend(self, recorded: Undo, amended: Undo) -> None:
+        """Keep that one instead."""
+        undos = self._owner.undos
+        undos[next(n for n, one in enumerate(undos) if one is recorded)] = amended
+
     def progress(self, text: str) -> None:
         """Nobody looks."""
 
