@@ -1,6 +1,7 @@
 """Runs `deploy`: creates the objects of a manifest, or takes a workload that is already there.
 
-Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created.
+Created objects keep their names and get the label `offbus.dev/run`; the undo of each is recorded before it is created,
+and its uid is added to the record after that.
 An object that exists already makes the step refuse: nothing is adopted or overwritten. Returns when the workload is
 rolled out and all of its pods are ready, by watch. At the end, before anything is undone, the target's logs, events and
 manifests are written into the run's folder (offbus_steps.deploy.collect).
@@ -88,11 +89,15 @@ async def _create_all(
     for obj in wanted:
         ref, meta = Ref.of(obj), obj["metadata"]
         labels = {**(meta.get("labels") or {}), RUN_LABEL: ctx.run_id}
-        await ctx.undo(DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace))
+        undo = DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace)
+        await ctx.undo(undo)
         try:
-            await cluster.port.objects.create({**obj, "metadata": {**meta, "labels": labels}})
+            made = await cluster.port.objects.create({**obj, "metadata": {**meta, "labels": labels}})
         except Conflict as err:
+            # somebody was quicker: nothing of ours
+            await ctx.amend(undo, undo.model_copy(update={"uid": ""}))
             raise _exists(ref, {}) from err
+        await ctx.amend(undo, undo.model_copy(update={"uid": made["metadata"]["uid"]}))
         ctx.observed(lane="workload", subject=str(ref), to="created")
     return [str(Ref.of(obj)) for obj in wanted]
 

@@ -1,4 +1,11 @@
-"""Deletes what a run created, and waits until it and its pods are really gone."""
+"""Deletes what a run created, and waits until it and its pods are really gone.
+
+The run's label says that an object is the run's. Labels are anybody's to change who may edit the object, and some tools
+reset them; so an object without it is never passed over: nobody had that name before the run (`deploy` looks before it
+records, and its creation fails when somebody is quicker). It is a conflict, which a person resolves, unless its uid
+shows that it is another object, made since. It is not deleted by its uid alone: who may write the records of a run
+could have any object of these kinds deleted by that.
+"""
 
 from datetime import timedelta
 from typing import ClassVar
@@ -11,7 +18,7 @@ from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.cluster.wait import until_gone
 from offbus_steps.object_names import unnamed
 from offbus_steps.port import Conflict, NotFound, Object, Ref
-from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
 from offbus_steps.watch.target_pods import target_pods
 from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.target import Target
@@ -21,7 +28,7 @@ __all__ = ["DeleteObject"]
 
 
 class DeleteObject(Undo):
-    """Delete an object with this run's label; another object of that name is not touched."""
+    """Delete an object with this run's label; without it, one of that name is a conflict, or another object."""
 
     timeout: ClassVar[timedelta] = timedelta(minutes=3)
     access: ClassVar[frozenset[Access]] = access("get delete watch", *ALLOWED_KINDS) | access(
@@ -31,6 +38,11 @@ class DeleteObject(Undo):
     kind: str = Field(description="Kind of the object.")
     name: str = Field(description="Its name.")
     namespace: str = Field(default="", description='Its namespace; "" for cluster-scoped kinds.')
+
+    uid: str | None = Field(
+        default=None,
+        description='What the API server called it; null while nobody knows, "" when the run did not create it.',
+    )
 
     def describe(self) -> str:
         return f"delete {self._ref}"
@@ -45,9 +57,13 @@ class DeleteObject(Undo):
             found = await cluster.port.objects.get(self._ref)
         except NotFound:
             return UndoResult.nothing("it is gone")
-        owner = (found["metadata"].get("labels") or {}).get(RUN_LABEL)
+        meta = found["metadata"]
+        owner = (meta.get("labels") or {}).get(RUN_LABEL)
+        if owner != ctx.run and self.uid not in (None, meta["uid"]):
+            return UndoResult.nothing("it is not this run's: another object has its name now")
         if owner != ctx.run:
-            return UndoResult.nothing(f"it is not this run's ({RUN_LABEL}: {owner})")
+            whose = "created by this run" if self.uid else "not there before this run"
+            return UndoResult.conflict(without_label(self._ref, owner, ctx.run, whose))
         await self._delete(cluster, found)
         ctx.recorder.observed(lane="workload", subject=str(self._ref), to="deleted", tone="dim")
         return UndoResult.restored("deleted")

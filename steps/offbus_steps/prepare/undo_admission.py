@@ -1,7 +1,8 @@
 """Removes what loaded the shim by admission, and replaces the pods that still have it.
 
-The policy, its binding and the webhook's configuration belong to this run by their label; other objects of that name
-are not touched. Pods that are created just after the deletion may still be changed by a server that did not know of it
+The policy, its binding and the webhook's configuration are called by the run's id and have its label. One that has lost
+its label is a conflict, and then no pods are replaced: new ones may get the shim again. Pods that are created just
+after the deletion may still be changed by a server that did not know of it
 yet: so pods are replaced until none has the shim.
 """
 
@@ -20,7 +21,7 @@ from offbus_steps.port import Conflict, Invalid, NotFound, Ref
 from offbus_steps.prepare.admission_kinds import BINDING, POLICY, WEBHOOK, admission_name
 from offbus_steps.prepare.replace_pods import replace_pods
 from offbus_steps.prepare.undo_fields import OWN_ROLLOUT_S
-from offbus_steps.residue.fingerprint import RUN_LABEL
+from offbus_steps.residue.fingerprint import RUN_LABEL, without_label
 from offbus_steps.workloads.target import Target
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
@@ -52,18 +53,23 @@ class RemoveAdmission(Undo):
     async def undo(self, ctx: UndoContext) -> UndoResult:
         cluster = cluster_of(ctx)
         cluster.prepared.discard(self.target.ref)
-        removed = []
+        removed: list[str] = []
+        stripped: list[str] = []
         for kind in (BINDING, POLICY, WEBHOOK):
             ref = Ref(kind, self.policy)
             try:
                 made = await cluster.port.objects.get(ref)
-                if (made["metadata"].get("labels") or {}).get(RUN_LABEL) != ctx.run:
+                owner = (made["metadata"].get("labels") or {}).get(RUN_LABEL)
+                if owner != ctx.run:
+                    stripped.append(without_label(ref, owner, ctx.run, "created by this run"))
                     continue
                 await cluster.port.objects.delete(ref, uid=made["metadata"]["uid"])
             except (NotFound, Conflict, Invalid):  # gone, replaced, or a cluster that does not serve the kind
                 continue
             await until_gone(cluster.port.objects, ref, made["metadata"]["uid"])
             removed.append(kind)
+        if stripped:
+            return UndoResult.conflict("; ".join(stripped), removed=removed)
         await cluster.observer.watch_target(self.target)
         try:
             found = await cluster.port.objects.get(self.target.ref)

@@ -39,7 +39,7 @@ from offbus_steps.workloads.manifest import ALLOWED_KINDS
 from offbus_steps.workloads.shim_fields import is_loaded_with
 from offbus_steps.workloads.workload_kinds import WORKLOAD_KINDS
 
-__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint", "node_items"]
+__all__ = ["FINGERPRINT_ACCESS", "RUN_LABEL", "fingerprint", "node_items", "without_label"]
 
 RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
@@ -92,6 +92,12 @@ async def _taken(
             if guards.allows_namespace(meta.get("namespace") or meta["name"]):
                 items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
     return items
+
+
+def without_label(ref: Ref, owner: str | None, run: str, whose: str) -> str:
+    """What is said of an object of a run that has lost the run's label, for a person who looks whose it is."""
+    label = "no longer has" if owner is None else f"has {RUN_LABEL}: {owner}, not"
+    return f"{ref} was {whose}, and {label} the label {RUN_LABEL}: {run}; left alone: delete it if it is the drill's"
 
 
 def node_items(node: Object) -> Iterator[tuple[str, Any]]:
