@@ -55,6 +55,10 @@ FAULTS = (
     b'{"faults":[{"id":"' + b"," * 1_100_000 + b'","state":"armed"}]}',
     b'{"faults":[' + b'{"id":"f","state":"armed"},' * 70_000 + b'{"id":"g","state":"armed"}]}',
     b'{"faults":[],"more":[' + b"[]," * 1_000_000 + b"7]}",
+    b'{"faults":[{"id":"f","state":"' + b"a" * 1_100_000 + b'"}]}',
+    b'{"faults":[{"id":"","state":"armed"}]}',
+    b'{"faults":[{"id":"f\\n","state":"armed"}]}',
+    b'{"faults":[' + b",".join([b'{"id":"f","state":"armed"}'] * 20_000) + b"]}",
 )
 
 
