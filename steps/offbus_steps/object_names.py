@@ -8,7 +8,7 @@ import re
 
 from offbus_steps.kinds import KINDS
 
-__all__ = ["NAME", "NAMESPACE", "is_fault_of", "is_node", "unnamed"]
+__all__ = ["NAME", "NAMESPACE", "is_fault", "is_fault_of", "is_node", "unnamed"]
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -31,6 +31,11 @@ def is_node(name: str) -> bool:
     return NAME.fullmatch(name) is not None
 
 
+def is_fault(fault: str) -> bool:
+    """Whether it can be the id of a fault of anybody's."""
+    return FAULT.fullmatch(fault) is not None
+
+
 def is_fault_of(run: str, fault: str) -> bool:
     """Whether it can be the id of a fault that a run injects: such an id begins with the run's."""
-    return FAULT.fullmatch(fault) is not None and fault.startswith(f"{run}-")
+    return is_fault(fault) and fault.startswith(f"{run}-")

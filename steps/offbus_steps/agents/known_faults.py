@@ -2,26 +2,31 @@
 
 All, and not only those where this run may act: a fault that was left behind does most harm on a node that others use.
 Agents that do not answer (killed, and restarting) are waited for together, with a growing pause. One that still does
-not answer is reported as such: that is not the same as an agent without faults.
+not answer is reported as such: that is not the same as an agent without faults. So is one that tells what no agent
+tells, or more than one has: its text would be in the fingerprint of every run.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import anyio
 
 from offbus.errors import StepError
-from offbus_steps.agents.client import BACK_WITHIN_S, NodeAgents
+from offbus_steps.agents.client import BACK_WITHIN_S, NodeAgents, OddAnswer
+from offbus_steps.object_names import is_fault
 from offbus_steps.port import Unavailable
 
 __all__ = ["AT_ONCE", "MOST_TOLD", "known_faults"]
 
 AT_ONCE = 32
 """Concurrent requests: through the API server's proxy, each also holds a connection of the server to the agent."""
-LONGEST = 64
-"""Characters of a fault's id, and of its state: both are shorter (offbus_agent.models)."""
 MOST_TOLD = 256
-"""Faults of one node: an agent arms eight at a time."""
+"""Faults of one node; the others are counted."""
+MOST_FAULTS = 4096
+"""Of one node, those that have ended too; eight are armed at once, unless its agent is told to allow more."""
+STATE = re.compile(r"[a-z_]{1,32}")
+"""Of a fault (offbus_agent.models.State); other versions have others."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Before those that did not answer are asked again: nothing signals that they are back."""
 
@@ -49,18 +54,24 @@ async def _ask(agents: NodeAgents, nodes: list[str], items: dict[str, Any]) -> l
     async def work() -> None:
         for name in waiting:
             try:
-                found = [
-                    f"{one['id'][:LONGEST]} {one['state'][:LONGEST]}" for one in await agents.faults(name)
-                ]
+                found = await agents.faults(name)
             except Unavailable:
                 away.append(name)
             except StepError as err:
                 items[f"Agent/{name}"] = f"cannot be asked: {type(err).__name__}"
             else:
-                more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
-                items[f"Agent/{name} faults"] = sorted(found)[:MOST_TOLD] + more
+                items.update(_told(name, found))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(min(AT_ONCE, len(nodes))):
             tasks.start_soon(work)
     return away
+
+
+def _told(node: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(found) > MOST_FAULTS or not all(
+        is_fault(one["id"]) and STATE.fullmatch(one["state"]) for one in found
+    ):
+        return {f"Agent/{node}": f"cannot be asked: {OddAnswer.__name__}"}
+    more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
+    return {f"Agent/{node} faults": sorted(f"{one['id']} {one['state']}" for one in found)[:MOST_TOLD] + more}

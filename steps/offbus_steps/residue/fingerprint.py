@@ -3,11 +3,12 @@
 Left out is what the platform itself keeps changing: heartbeats and messages of conditions (of a responder's condition,
 what it found is kept: codes, entities, and whether that was cut), generated names, bookkeeping annotations. Pods are
 counted by the workload that owns them (offbus_steps.residue.pod_items). Of a workload's spec and of a node's
-annotations only what drills and responders set is kept by value, the rest as digests: both hold secrets.
+annotations only what drills and responders set is kept by value, the rest as digests: both hold secrets. Of one object
+only so much is kept that nobody can fill a fingerprint (offbus_steps.residue.bounded_values).
 offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from sys import intern
 from typing import Any
@@ -19,6 +20,7 @@ from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.circuit_breaker import tripped_states
 from offbus_steps.nvsentinel.findings import Finding, by_check, node_findings
 from offbus_steps.port import Gone, Invalid, NotFound, Object, Objects, Ref
+from offbus_steps.residue.bounded_values import MORE, digest, few_texts, short
 from offbus_steps.residue.external_changes import (
     BREAKER,
     CONDITION,
@@ -29,7 +31,7 @@ from offbus_steps.residue.external_changes import (
     REST,
 )
 from offbus_steps.residue.pod_items import PodItems
-from offbus_steps.residue.shown_values import shown_annotations, split_spec
+from offbus_steps.residue.shown_values import few_marks, shown_annotations, split_spec
 from offbus_steps.safety.guards import ClusterGuards
 from offbus_steps.watch.scope import pages_of
 from offbus_steps.workloads import pods
@@ -45,6 +47,8 @@ RUN_LABEL = "offbus.dev/run"
 """On everything that a run creates."""
 FINGERPRINT_ACCESS = access("list", "Node", "Pod", "ReplicaSet", *ALLOWED_KINDS, everywhere=True)
 
+MOST_CONDITIONS, MOST_TAINTS = 64, 256
+"""Of a node; one with every monitor of NVSentinel has some 40 conditions."""
 OWNED_BY_THE_PLATFORM = (
     "deployment.kubernetes.io/",
     "kubectl.kubernetes.io/",
@@ -105,24 +109,40 @@ def node_items(node: Object) -> Iterator[tuple[str, Any]]:
     name, meta, spec = str(Ref.of(node)), node["metadata"], node.get("spec") or {}
     yield f"{name} {CORDON}", bool(spec.get("unschedulable"))
     taints = [f"{t['key']}={t.get('value', '')}:{t['effect']}" for t in spec.get("taints") or ()]
-    yield f"{name} spec.taints", sorted(one for one in taints if "node.kubernetes.io/" not in one)
+    yield (
+        f"{name} spec.taints",
+        few_texts((one for one in taints if "node.kubernetes.io/" not in one), MOST_TAINTS),
+    )
     for what in ("labels", "annotations"):
         remaining = {
             k: v for k, v in (meta.get(what) or {}).items() if not k.startswith(OWNED_BY_THE_PLATFORM)
         }
         if remaining:
-            shown = shown_annotations(remaining) if what == "annotations" else remaining
+            shown = shown_annotations(remaining) if what == "annotations" else few_marks(remaining)
             yield f"{name} {META}{what}[]", shown
-    conditions = (node.get("status") or {}).get("conditions") or ()
+    yield from _condition_items(name, (node.get("status") or {}).get("conditions") or ())
+
+
+def _condition_items(name: str, conditions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Those that a responder may have set first; what is more than a node has is one item."""
     findings = by_check(node_findings(conditions))
-    for one in conditions:
-        if names.is_healthy_condition(one):
-            continue  # a detector reports it when it starts: it means the same as no condition
-        told = sorted(map(_facts, findings.get(one["type"], ())))
+    # a detector reports a healthy one when it starts: it means the same as no condition
+    told = [one for one in conditions if not names.is_healthy_condition(one)]
+    if len(told) > MOST_CONDITIONS:
+        told.sort(key=lambda one: (one["type"] != names.XID_CHECK, not _is_found(one), one["type"]))
+    for one in told[:MOST_CONDITIONS]:
+        facts = sorted(map(_facts, findings.get(one["type"], ())))
         yield (
-            f"{name} {CONDITION}{one['type']}",
-            [one["status"], one.get("reason", ""), *([told] if told else [])],
+            f"{name} {CONDITION}{short(one['type'])}",
+            [short(one["status"]), short(one.get("reason", "")), *([facts] if facts else [])],
         )
+    if rest := told[MOST_CONDITIONS:]:
+        texts = sorted(repr((one["type"], one["status"], one.get("reason", ""))) for one in rest)
+        yield f"{name} {CONDITION}{MORE}", [f"{len(rest)} conditions", f"sha256:{digest(repr(texts))}"]
+
+
+def _is_found(condition: Mapping[str, Any]) -> bool:
+    return str(condition.get("reason", "")).endswith(names.UNHEALTHY_SUFFIX)
 
 
 def _facts(found: Finding) -> list[Any]:
@@ -176,5 +196,5 @@ def _owner(pod: Object, owners: Mapping[tuple[str, str], str]) -> str:
 def _controller(meta: Mapping[str, Any]) -> str:
     for one in meta.get("ownerReferences") or ():
         if one.get("controller"):
-            return f"{one['kind']}/{one['name']}"
+            return f"{short(one['kind'])}/{short(one['name'])}"
     return ""

@@ -1,7 +1,7 @@
 """What of a workload's spec and of a node's annotations a fingerprint keeps by value: what drills and responders set.
 
-All the rest is a digest, because specs and annotations hold secrets. Pure. A custom resource nests as deep as its
-author likes, so nothing here recurses deeper than what is ours can be.
+All the rest is a digest, because specs and annotations hold secrets; so is what is out of all proportion. A custom
+resource nests as deep as its author likes, so nothing here recurses deeper than what is ours can be. Pure.
 """
 
 import hashlib
@@ -12,14 +12,19 @@ from itertools import chain
 from typing import Any
 
 from offbus_steps.nvsentinel import names
+from offbus_steps.residue.bounded_values import MORE, digest, few_of, short
 
-__all__ = ["OURS_PREFIX", "shown_annotations", "split_spec"]
+__all__ = ["OURS_PREFIX", "few_marks", "shown_annotations", "split_spec"]
 
 OURS_PREFIX = "offbus.dev/"
 OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+")
 """Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
 DEEPEST = 40
 """Levels of a spec, twice as many as a pod's template in a graph has."""
+KEPT = 1 << 16
+"""Characters that are kept of a workload, as JSON with paths: what drills set has some 1,000 for each container."""
+MOST_ANNOTATIONS, LONGEST_ANNOTATION = 512, 1 << 16
+"""Of an object; a responder's about one health event has some 1,000 characters."""
 
 
 def split_spec(spec: object) -> tuple[dict[str, Any], str]:
@@ -29,21 +34,41 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
     """
     ours: dict[str, Any] = {}
     rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
-    return ours, _digest(rest)
+    return _kept(ours), digest(rest)
+
+
+def _kept(ours: Mapping[str, Any]) -> dict[str, Any]:
+    """As many values as fit, by their paths; all others together as one digest: anybody may use these names."""
+    kept: dict[str, Any] = {}
+    rest, size = [], 0
+    for path, value in sorted(ours.items()):
+        text = json.dumps(value, sort_keys=True, default=str)
+        if size + len(path) + len(text) <= KEPT:
+            kept[path] = value
+            size += len(path) + len(text)
+        else:
+            rest.append((path, text))
+    return kept | ({MORE: f"{len(rest)}, sha256:{digest(repr(rest))}"} if rest else {})
 
 
 def shown_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
     """Annotations; the values of those that neither a drill nor a responder sets as digests: some hold secrets."""
-    return {
-        name: value
-        if names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
-        else f"sha256:{_digest(str(value))}"
-        for name, value in annotations.items()
-    }
+    return few_marks(
+        {
+            name: short(value, LONGEST_ANNOTATION) if is_mark(name) else f"sha256:{digest(str(value))}"
+            for name, value in annotations.items()
+        }
+    )
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+def few_marks(marks: Mapping[str, str]) -> dict[str, str]:
+    """Labels or annotations, as many as are kept, those of drills and responders before all others."""
+    return few_of(marks, MOST_ANNOTATIONS, filter(is_mark, sorted(marks)))
+
+
+def is_mark(name: str) -> bool:
+    """Whether a label or an annotation is a drill's, or a responder's."""
+    return names.is_ours_to_clear(name) or name.startswith(OURS_PREFIX)
 
 
 def _digest_of_any_depth(value: object) -> str:

@@ -9,8 +9,11 @@ import anyio
 import pytest
 
 from offbus.json_values import count_values
+from offbus.runner.fingerprint_diff import differences
 from offbus_steps.nvsentinel import names
 from offbus_steps.port import Object
+from offbus_steps.residue.external_changes import external_change
+from offbus_steps.residue.others_objects import Touched
 from tests.kits.steps.timed_port import deployment, node, pod, timed_bench
 from tests.kits.virtual_time import in_virtual_time
 
@@ -114,7 +117,10 @@ async def test_what_one_stranger_writes_is_bounded_and_a_change_of_it_shows(
     assert len(text) < MOST_BYTES
     assert count_values(text) < MOST_VALUES
     assert await fingerprint(tmp_path / "again", WRITTEN[what]("")) == before
-    assert await fingerprint(tmp_path / "after", WRITTEN[what]("x")) != before
+    after = await fingerprint(tmp_path / "after", WRITTEN[what]("x"))
+    changed = [item for item, _ in differences(before, after)]
+    assert changed
+    assert all(external_change(item, before, after, [], Touched.of([])) for item in changed)
 
 
 @in_virtual_time
