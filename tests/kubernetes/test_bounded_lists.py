@@ -21,7 +21,7 @@ MOST = 160 << 20
 SIZE = 1_300_000
 PODS: dict[str, tuple[int, dict[str, Any]]] = {
     "one long text each": (60, {"args": ["x" * SIZE]}),
-    "very many small values each": (20, {"env": [{"name": "a"}] * (SIZE // 13)}),
+    "very many small values each": (12, {"env": [{"name": "a"}] * (SIZE // 13)}),
 }
 """How many there are, and of which container."""
 

@@ -1,4 +1,9 @@
-"""The objects of a cluster: `offbus_steps.port.Objects` over the REST interface."""
+"""The objects of a cluster: `offbus_steps.port.Objects` over the REST interface.
+
+Whoever may create objects anywhere chooses their size, so the pages of a list are bounded by bytes, too: a page that is
+too large is not read on, and asked for again with fewer items; the next ones have as many as are likely to fit. Memory
+is one page's, for callers of `pages` who keep little of each: what a page holds is let go when the next is asked for.
+"""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -6,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from offbus_steps.kinds import ApiResource
-from offbus_steps.kubernetes.rest.api import Api, Call
+from offbus_steps.kubernetes.rest.api import LARGEST_ANSWER, Api, Call, TooLarge
 from offbus_steps.kubernetes.rest.discovery import ServedKinds
 from offbus_steps.kubernetes.rest.paths import collection, member
 from offbus_steps.kubernetes.rest.watch_stream import events_after
 from offbus_steps.port import Gone, Object, ObjectList, Objects, Ref, WatchEvent
+from offbus_steps.text_lines import LONGEST as LARGEST_OBJECT
 from offbus_steps.workloads.gpus import main_container
 
 __all__ = ["KubernetesObjects"]
@@ -18,6 +24,12 @@ __all__ = ["KubernetesObjects"]
 MERGE_PATCH = "application/merge-patch+json"
 PAGE = 500
 """Items in one page of a list, as kubectl asks for."""
+LARGEST_PAGE = 4 << 20
+"""Bytes of one page. In memory it has up to 25 times as many: `{"name":"a"},` are 13 bytes, and a mapping of 250."""
+FEWER = 8
+"""By what the items of a page are divided that was too large."""
+FILLED = 0.75
+"""How much of its bytes a page is to have, by the size of the items of the page before."""
 LARGEST_LOG = 16 << 20
 """Bytes of one container's log, from its beginning or from the first of the `tail` lines on (`limitBytes`)."""
 
@@ -117,22 +129,44 @@ class KubernetesObjects(Objects):
     async def _parts(
         self, resource: ApiResource, namespace: str, selectors: Mapping[str, str], *, size: int
     ) -> AsyncGenerator[ObjectList, None]:
-        params = dict(selectors) | ({"limit": str(size)} if size else {})
+        """Pages of at most `size` items; 0 for all at once, whatever their size."""
+        path, most, token, limit = collection(resource, namespace), size, "", size
         while True:
-            call = Call("GET", collection(resource, namespace), params=params)
-            page = await self.api.json(call, of_any_depth=True)
-            meta = page["metadata"]
-            # items of a list carry no kind of their own
-            known = {"apiVersion": resource.api_version, "kind": resource.kind}
-            for one in page["items"]:  # a third of every object; `get` still returns them
-                one["metadata"].pop("managedFields", None)
-            yield ObjectList([{**known, **one} for one in page["items"]], meta["resourceVersion"])
-            if not meta.get("continue"):
+            params = {**selectors, **({"limit": str(limit)} if limit else {}), **_continued(token)}
+            try:
+                items, meta, length = await _page(self.api, resource, Call("GET", path, params=params), limit)
+            except TooLarge:
+                if limit <= 1:
+                    raise
+                limit = max(1, limit // FEWER)
+                continue
+            if most:
+                limit = max(1, min(most, int(LARGEST_PAGE * FILLED * len(items) / length)))
+            yield ObjectList(items, meta["resourceVersion"])
+            items.clear()
+            token = meta.get("continue", "")
+            if not token:
                 return
-            params["continue"] = meta["continue"]
 
     async def _path(self, ref: Ref, subresource: str = "") -> str:
         return member(await self.served.resource(ref.kind), ref, subresource)
+
+
+async def _page(
+    api: Api, resource: ApiResource, call: Call, limit: int
+) -> tuple[list[Object], Mapping[str, Any], int]:
+    """The items of a page, its metadata, and its bytes. Raises TooLarge."""
+    most = LARGEST_ANSWER if not limit else LARGEST_PAGE if limit > 1 else LARGEST_OBJECT
+    page, length = await api.listed(call, most)
+    # items of a list carry no kind of their own
+    known = {"apiVersion": resource.api_version, "kind": resource.kind}
+    for one in page["items"]:  # a third of every object; `get` still returns them
+        one["metadata"].pop("managedFields", None)
+    return [{**known, **one} for one in page["items"]], page["metadata"], length
+
+
+def _continued(token: str) -> dict[str, str]:
+    return {"continue": token} if token else {}
 
 
 def _selectors(labels: str, fields: str = "") -> dict[str, str]:

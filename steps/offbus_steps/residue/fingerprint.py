@@ -8,8 +8,7 @@ only so much is kept that nobody can fill a fingerprint (offbus_steps.residue.bo
 offbus_steps.residue.external_changes tells which differences are not this run's.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from sys import intern
 from typing import Any
 
@@ -82,7 +81,7 @@ async def _taken(
                 offering.append(node["metadata"]["name"])
     items.update(await known_faults(agents, offering))
     for kind in WORKLOAD_KINDS:
-        for obj in await _listed(objects, kind, guards.searched):
+        async for obj in _listed(objects, kind, guards.searched, whole=whole):
             if guards.allows_namespace(obj["metadata"]["namespace"]) and not _controller(obj["metadata"]):
                 ref = Ref.of({**obj, "kind": kind})
                 items[f"{ref} {OURS}"], items[f"{ref} {REST}"] = split_spec(obj.get("spec"))
@@ -91,7 +90,7 @@ async def _taken(
     items.update(await _pods(objects, guards, whole=whole))
     for kind in ALLOWED_KINDS:
         spaces = ("",) if kind == "Namespace" else guards.searched
-        for obj in await _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}"):
+        async for obj in _listed(objects, kind, spaces, labels=f"{RUN_LABEL}={run}", whole=whole):
             meta = obj["metadata"]
             if guards.allows_namespace(meta.get("namespace") or meta["name"]):
                 items[f"{Ref.of({**obj, 'kind': kind})} {LEFT_BY_RUN}"] = True
@@ -150,20 +149,22 @@ def _facts(found: Finding) -> list[Any]:
 
 
 async def _listed(
-    objects: Objects, kind: str, namespaces: Iterable[str] = ("",), labels: str = ""
-) -> Iterable[Object]:
+    objects: Objects, kind: str, namespaces: Iterable[str] = ("",), labels: str = "", *, whole: bool
+) -> AsyncIterator[Object]:
     """All objects of a kind in these namespaces; none when the cluster does not serve it."""
     try:
-        lists = [await objects.list(kind, namespace=one, labels=labels) for one in namespaces]
+        for namespace in namespaces:
+            async for page in pages_of(objects, kind, namespace, whole=whole, labels=labels):
+                for one in page.items:
+                    yield one
     except (NotFound, Invalid):
-        return ()
-    return chain.from_iterable(one.items for one in lists)
+        return
 
 
 async def _pods(objects: Objects, guards: ClusterGuards, *, whole: bool) -> dict[str, Any]:
     owners = {
         (one["metadata"]["namespace"], one["metadata"]["name"]): _controller(one["metadata"])
-        for one in await _listed(objects, "ReplicaSet")
+        async for one in _listed(objects, "ReplicaSet", whole=whole)
     }
     found = PodItems()
     for namespace in guards.searched:

@@ -110,12 +110,14 @@ class Scope(Generic[P]):
         return Listing(projections, version, newest)
 
 
-async def pages_of(objects: Objects, kind: str, namespace: str, *, whole: bool) -> AsyncIterator[ObjectList]:
+async def pages_of(
+    objects: Objects, kind: str, namespace: str, *, whole: bool, labels: str = ""
+) -> AsyncIterator[ObjectList]:
     """All objects of a kind. Not `whole`: a part at a time, so that very many are never all in memory."""
     if whole:
-        yield await objects.list(kind, namespace=namespace)
+        yield await objects.list(kind, namespace=namespace, labels=labels)
         return
-    async for page in objects.pages(kind, namespace=namespace):
+    async for page in objects.pages(kind, namespace=namespace, labels=labels):
         yield page
 
 

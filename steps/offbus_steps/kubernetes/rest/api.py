@@ -9,7 +9,7 @@ still starting (its authorizer knows no roles for a moment) is verified. Streams
 import io
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from offbus_steps.text_lines import PLAIN, LineTooLong, whole_of
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Answer", "Api", "Call"]
+__all__ = ["LARGEST_ANSWER", "Answer", "Api", "Call", "TooLarge"]
 
 PATIENCE_S = 20.0
 """How long a call is retried: enough for two restarts of an API server (about 5 s each, reference/real-cluster.md)."""
@@ -72,6 +72,10 @@ class Answer:
         return error_of(self.status, status_in(self.body), self.headers.get("Retry-After"), str(call))
 
 
+class TooLarge(PortError):
+    """Raised for an answer of more bytes than asked for. It is not read on, and not asked for again."""
+
+
 class NeverSent(Unavailable):
     """Raised when no connection was made: nothing can have happened."""
 
@@ -83,26 +87,27 @@ class Api:
     connection: Connection
     pace: Pace
 
-    async def json(self, call: Call, *, of_any_depth: bool = False) -> Object:
-        """The object in the answer; with `of_any_depth`, without what it nests too deeply. Raises PortError."""
-        answer = await self.ask(call)
-        try:
-            found: Object = parsed(answer.body) if of_any_depth else json.loads(answer.body)
-        except RecursionError as err:
-            raise PortError(f"{call}: the answer is nested too deeply to be read") from err
-        except ValueError as err:
-            raise PortError(f"{call}: the answer is not JSON: {answer.body[:200]!r}") from err
-        return found
+    async def json(self, call: Call) -> Object:
+        """The object in the answer. Raises PortError."""
+        return _object_in(call, await self.ask(call), json.loads)
 
-    async def ask(self, call: Call) -> Answer:
-        """The answer to a call, with retries. Raises PortError, also for a refusal."""
+    async def listed(self, call: Call, most: int) -> tuple[Object, int]:
+        """The list in an answer of so many bytes at most, without what it nests too deeply, and its bytes.
+
+        Raises PortError, TooLarge.
+        """
+        answer = await self.ask(call, most)
+        return _object_in(call, answer, parsed), len(answer.body)
+
+    async def ask(self, call: Call, most: int = LARGEST_ANSWER) -> Answer:
+        """The answer to a call, of so many bytes at most, with retries. Raises PortError, also for a refusal."""
         until = anyio.current_time() + PATIENCE_S
         pause, verified = FIRST_PAUSE, False
         while True:
             generation = self.connection.generation
             try:
                 await self.pace.take()
-                answer = await _read(call, await self._send(call, ATTEMPT_S))
+                answer = await _read(call, await self._send(call, ATTEMPT_S), most)
                 if answer.status < 400:
                     return answer
                 raise answer.error(call)
@@ -220,14 +225,24 @@ class Api:
         return response
 
 
-async def _read(call: Call, response: "aiohttp.ClientResponse") -> Answer:
+def _object_in(call: Call, answer: Answer, read: Callable[[bytes], Any]) -> Object:
+    try:
+        found: Object = read(answer.body)
+    except RecursionError as err:
+        raise PortError(f"{call}: the answer is nested too deeply to be read") from err
+    except ValueError as err:
+        raise PortError(f"{call}: the answer is not JSON: {answer.body[:200]!r}") from err
+    return found
+
+
+async def _read(call: Call, response: "aiohttp.ClientResponse", most: int = LARGEST_ANSWER) -> Answer:
     import aiohttp
 
     try:
-        body = await whole_of(response.content.iter_any(), LARGEST_ANSWER)
+        body = await whole_of(response.content.iter_any(), most)
         return Answer(response.status, response.headers, body)
     except LineTooLong as err:
-        raise _lost(call, err) from err
+        raise TooLarge(f"{call}: the answer of the API server has more than {most} bytes") from err
     except (aiohttp.ClientError, TimeoutError, OSError) as err:
         raise _lost(call, err) from err
     finally:

@@ -71,8 +71,7 @@ class ObjectsConformance:
         for name in ("one", "two", "three"):
             await port.objects.create(config_map(namespace, name, color="red"))
         asked = {"namespace": namespace, "labels": "color=red"}
-        pages = [page async for page in port.objects.pages("ConfigMap", **asked)]
-        paged = [one for page in pages for one in page.items]
+        paged = [one async for page in port.objects.pages("ConfigMap", **asked) for one in page.items]
         assert paged == [*(await port.objects.list("ConfigMap", **asked)).items]
         assert len(paged) == 3
 
