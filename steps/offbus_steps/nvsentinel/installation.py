@@ -9,6 +9,7 @@ believed, and not ruled out. Changes nothing.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from offbus_steps.listing import kept_of
 from offbus_steps.nvsentinel.containers import containers_in
 from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.port import Object, Objects, Ref
@@ -50,8 +51,8 @@ async def installed(objects: Objects, namespace: str) -> Installation:
     maps = tuple((await objects.list("ConfigMap", namespace=namespace)).items)
     if _parts(deployments):
         return Installation(namespace, deployments, maps)
-    others = _parts((await objects.list("Deployment")).items)
-    return Installation(namespace, deployments, maps, tuple(others))
+    others = await kept_of(objects, "Deployment", lambda one: next(iter(_parts([one])), None))
+    return Installation(namespace, deployments, maps, tuple(dict.fromkeys(others)))
 
 
 def _parts(deployments: Iterable[Object]) -> list[Ref]:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.listing import kept_of
 from offbus_steps.port import NotFound, Object
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.patching import patch_fields
 from offbus_steps.watch.event_log import World
 from offbus_steps.watch.readiness import ready_pods, rolled_out
 from offbus_steps.watch.target_pods import target_pods
-from offbus_steps.workloads import gpus
+from offbus_steps.workloads import gpus, pods
 from offbus_steps.workloads.base import Workload
 from offbus_steps.workloads.fields import Field
 from offbus_steps.workloads.fit import Fleet, shortage
@@ -92,7 +93,7 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
         return
     largest = sorted(running, key=lambda one: gpus.gpu_request(one["spec"]), reverse=True)[:surge]
     nodes = (await cluster.port.objects.list("Node")).items
-    everything = (await cluster.port.objects.list("Pod")).items
+    everything = await kept_of(cluster.port.objects, "Pod", pods.lean)
     added = [one for one in largest if gpus.gpu_request(one["spec"])]
     if missing := shortage(added, Fleet(nodes, everything)).missing:
         raise GuardRefused(

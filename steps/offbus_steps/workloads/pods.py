@@ -3,7 +3,7 @@
 They never guess: what an object does not contain is None or empty.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 __all__ = [
@@ -16,12 +16,36 @@ __all__ = [
     "is_ready",
     "is_sidecar",
     "is_terminating",
+    "lean",
     "listed_containers",
     "statuses",
 ]
 
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a mirror pod, by which a kubelet shows a static pod of its node to the API server."""
+
+
+UNREAD = frozenset(
+    ("args", "command", "env", "envFrom", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+)
+"""Fields of a container for which nobody looks who asks where pods are, and what they hold."""
+
+
+def lean(pod: Mapping[str, Any], nodes: Collection[str] | None = None) -> dict[str, Any] | None:
+    """A pod that has a node (one of `nodes`), without what its author may make large; None for all others.
+
+    For looks at all pods of a cluster: a pod may have 1.5 MB, and anybody may create many, in any namespace.
+    """
+    spec = pod.get("spec") or {}
+    node = spec.get("nodeName")
+    if not node or (nodes is not None and node not in nodes):
+        return None
+    kept = {
+        field: [{key: value for key, value in one.items() if key not in UNREAD} for one in spec[field]]
+        for field in ("containers", "initContainers", "ephemeralContainers")
+        if spec.get(field)
+    }
+    return {**pod, "spec": {**spec, **kept}}
 
 
 def is_sidecar(init_container: Mapping[str, Any]) -> bool:

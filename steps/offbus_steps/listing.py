@@ -1,0 +1,28 @@
+"""Lists the objects of a cluster for callers that keep little of each: memory is that of one part of the list."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from offbus_steps.port import Gone, Object, ObjectList, Objects
+
+__all__ = ["kept_of"]
+
+K = TypeVar("K")
+
+
+async def kept_of(
+    objects: Objects, kind: str, keep: Callable[[Object], K | None], *, namespace: str = ""
+) -> list[K]:
+    """What `keep` keeps of each object of a kind, without the Nones. Raises PortError."""
+    try:
+        return await _kept(objects.pages(kind, namespace=namespace), keep)
+    except Gone:  # it took too long: once more, in one piece
+        return await _kept(_whole(objects, kind, namespace), keep)
+
+
+async def _kept(parts: AsyncIterator[ObjectList], keep: Callable[[Object], K | None]) -> list[K]:
+    return [kept async for part in parts for one in part.items if (kept := keep(one)) is not None]
+
+
+async def _whole(objects: Objects, kind: str, namespace: str) -> AsyncIterator[ObjectList]:
+    yield await objects.list(kind, namespace=namespace)
