@@ -39,6 +39,7 @@ async def removed(port: KubernetesPort, namespace: str, count: int) -> None:
         await port.objects.delete(objects.Ref("Pod", f"p{number:03}", namespace), grace_seconds=0)
 
 
+@pytest.mark.guarantee("G28")
 @pytest.mark.parametrize("kind", PODS)
 async def test_a_look_at_very_large_pods_takes_bounded_memory(
     port: KubernetesPort, server: LoneServer, tmp_path: Path, kind: str

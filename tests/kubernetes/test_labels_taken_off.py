@@ -62,6 +62,7 @@ async def made(port: KubernetesPort, kind: str, namespace: str, name: str) -> tu
     return ref, await port.objects.create({**MADE[kind], "kind": kind, "metadata": meta})
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize("recorded", [True, False], ids=["its uid is recorded", "killed before that"])
 @pytest.mark.parametrize("kind", MADE)
 async def test_what_has_lost_the_runs_label_is_told(
@@ -90,6 +91,7 @@ async def test_what_somebody_made_in_its_place_stays(
     assert await port.objects.get(ref)
 
 
+@pytest.mark.guarantee("G3")
 async def test_a_webhook_that_has_lost_the_runs_label_is_told(
     port: KubernetesPort, namespace: str, tmp_path: Path
 ) -> None:

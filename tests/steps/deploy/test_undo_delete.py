@@ -49,6 +49,7 @@ async def undone(folder: Path, kind: str, labels: dict[str, str], uid: str | Non
         return result, True
 
 
+@pytest.mark.guarantee("G3")
 @pytest.mark.parametrize("uid", [None, "its"])
 @pytest.mark.parametrize("labels", [{}, {RUN_LABEL: "otherrun"}], ids=["taken off", "another run's"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -61,6 +62,7 @@ async def test_what_has_lost_the_runs_label_is_left_and_told(
     assert RUN_LABEL in result.detail
 
 
+@pytest.mark.guarantee("G3")
 @in_virtual_time
 async def test_another_object_that_was_made_since_is_none_of_the_runs(tmp_path: Path) -> None:
     result, there = await undone(tmp_path, "Service", {}, "the uid of the run's own")

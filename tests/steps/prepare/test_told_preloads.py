@@ -69,6 +69,7 @@ async def telling(folder: Path, said: Mapping[str, tuple[str, str]]) -> AsyncIte
         yield one
 
 
+@pytest.mark.guarantee("G32")
 @pytest.mark.parametrize("what", REFUSED)
 @in_virtual_time
 async def test_what_is_no_list_of_plain_paths_is_refused_with_the_node_that_says_so(

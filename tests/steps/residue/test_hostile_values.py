@@ -107,6 +107,7 @@ async def fingerprint(folder: Path, obj: Object) -> dict[str, Any]:
         return found
 
 
+@pytest.mark.guarantee("G28")
 @pytest.mark.parametrize("what", WRITTEN)
 @in_virtual_time
 async def test_what_one_stranger_writes_is_bounded_and_a_change_of_it_shows(
