@@ -13,7 +13,7 @@ from offbus.errors import GuardRefused
 from offbus_agent.catalogue.plane import PAGE_PLANES, Plane
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.expected import Expected
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.nvsentinel.drain_rules import SYSTEM_NAMESPACES, is_left_alone
 from offbus_steps.port import Ref
 from offbus_steps.workloads import pods
@@ -63,7 +63,7 @@ async def require_evictable(cluster: Cluster, nodes: Collection[str]) -> tuple[s
 
     Returns of which pods that cannot be told, and why: a person has to know it.
     """
-    everything = await kept_of(cluster.port.objects, "Pod", pods.lean)
+    everything = await projected(cluster.port.objects, "Pod", pods.lean)
     going = [pod for pod in everything if pod["spec"]["nodeName"] in nodes and would_go(pod)]
     metas = (pod["metadata"] for pod in going)
     cluster.evictable.update(Ref("Pod", one["name"], one["namespace"]) for one in metas)

@@ -13,7 +13,7 @@ from offbus.errors import StepError, StepFailed
 from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.selector import OWN_DOMAIN, LocationParams
 from offbus_steps.inject.undo_restart import Holder
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.port import NotFound, Object, Ref
 from offbus_steps.watch.projections import PodProjection
 from offbus_steps.watch.target_pods import target_pods
@@ -190,7 +190,7 @@ def _require_all_found(where: LocationParams, locations: Sequence[Location]) -> 
 async def _require_own(cluster: Cluster, locations: Sequence[Location]) -> None:
     """Raises StepError when a pod is not to be believed about its GPUs, or when a GPU is somebody else's, too."""
     nodes = {location.node for location in locations}
-    everything = await kept_of(cluster.port.objects, "Pod", lambda pod: pods.lean(pod, nodes))
+    everything = await projected(cluster.port.objects, "Pod", lambda pod: pods.lean(pod, nodes))
     for location in locations:
         here = [pod for pod in everything if pod["spec"]["nodeName"] == location.node]
         meant = {pod.uid for pod in location.holding}

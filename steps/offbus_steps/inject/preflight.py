@@ -23,7 +23,7 @@ from offbus_steps.inject.location import find_locations
 from offbus_steps.inject.planes import usual_planes
 from offbus_steps.inject.remediation_checks import remediation_checks
 from offbus_steps.inject.selector import OWN_DOMAIN, XidParams
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import deployed
 from offbus_steps.port import Object, Ref
@@ -189,7 +189,7 @@ async def _evictable(cluster: Cluster, topic: str, nodes: Sequence[str]) -> list
 
 
 async def _evicted(cluster: Cluster, topic: str, nodes: Sequence[str]) -> AsyncIterator[PreflightCheck]:
-    for pod in await kept_of(cluster.port.objects, "Pod", lambda one: pods.lean(one, nodes)):
+    for pod in await projected(cluster.port.objects, "Pod", lambda one: pods.lean(one, nodes)):
         if would_go(pod):
             held = gpus.gpu_request(pod["spec"])
             holds = f" ({held} GPU{'s' if held > 1 else ''})" if held else ""

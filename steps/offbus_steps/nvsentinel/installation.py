@@ -9,7 +9,7 @@ believed, and not ruled out. Changes nothing.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.nvsentinel.containers import containers_in
 from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.port import Object, Objects, Ref
@@ -51,7 +51,7 @@ async def installed(objects: Objects, namespace: str) -> Installation:
     maps = tuple((await objects.list("ConfigMap", namespace=namespace)).items)
     if _parts(deployments):
         return Installation(namespace, deployments, maps)
-    others = await kept_of(objects, "Deployment", lambda one: next(iter(_parts([one])), None))
+    others = await projected(objects, "Deployment", lambda one: next(iter(_parts([one])), None))
     return Installation(namespace, deployments, maps, tuple(dict.fromkeys(others)))
 
 

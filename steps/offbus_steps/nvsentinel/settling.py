@@ -7,7 +7,7 @@ namespace that the responder has to itself. What cannot be read counts as NVSent
 
 from datetime import timedelta
 
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
 from offbus_steps.nvsentinel.settings import STANDIN_NAME, part_of
 from offbus_steps.port import Forbidden, NotFound, Objects
@@ -23,7 +23,7 @@ LONGEST_S = 400.0
 async def settling_time(objects: Objects, *, answered: bool) -> timedelta:
     """How long a node is watched. Zero where no responder is known to be, unless one has answered. Raises PortError."""
     try:
-        parts = await kept_of(objects, "Deployment", part_of)
+        parts = await projected(objects, "Deployment", part_of)
         if any(name != STANDIN_NAME for name, _ in parts):
             return timedelta(seconds=MARGIN * NVSENTINEL_S)
         told = (await objects.get(STANDIN_PROFILE)).get("data") or {}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from offbus.errors import GuardRefused, StepError, StepFailed
 from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.port import NotFound, Object
 from offbus_steps.prepare.undo_fields import RestoreFields
 from offbus_steps.residue.patching import patch_fields
@@ -93,7 +93,7 @@ async def _require_surge(cluster: Cluster, workload: Workload, running: list[Obj
         return
     largest = sorted(running, key=lambda one: gpus.gpu_request(one["spec"]), reverse=True)[:surge]
     nodes = (await cluster.port.objects.list("Node")).items
-    everything = await kept_of(cluster.port.objects, "Pod", pods.lean)
+    everything = await projected(cluster.port.objects, "Pod", pods.lean)
     added = [one for one in largest if gpus.gpu_request(one["spec"])]
     if missing := shortage(added, Fleet(nodes, everything)).missing:
         raise GuardRefused(

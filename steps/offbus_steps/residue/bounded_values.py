@@ -34,9 +34,9 @@ def few_of(items: Mapping[str, str], most: int, first: Iterable[str] = ()) -> di
     if len(items) <= most:
         return dict(items)
     ordered = dict.fromkeys((*first, *sorted(items)))
-    kept = {name: items[name] for name in islice(ordered, most)}
-    rest = sorted((name, value) for name, value in items.items() if name not in kept)
-    return kept | {MORE: f"{len(rest)}, sha256:{digest(repr(rest))}"}
+    chosen = {name: items[name] for name in islice(ordered, most)}
+    rest = sorted((name, value) for name, value in items.items() if name not in chosen)
+    return chosen | {MORE: f"{len(rest)}, sha256:{digest(repr(rest))}"}
 
 
 def few_texts(texts: Iterable[str], most: int) -> list[str]:

@@ -21,7 +21,7 @@ OUR_NAMES = re.compile(r"offbus(?:-page|-lib|-events)?|LD_PRELOAD|OFFBUS_[A-Z_]+
 """Names of the environment variables, volumes and mounts that `prepare_cuda` sets."""
 DEEPEST = 40
 """Levels of a spec, twice as many as a pod's template in a graph has."""
-KEPT = 1 << 16
+MOST_SET = 1 << 16
 """Characters that are kept of a workload, as JSON with paths: what drills set has some 1,000 for each container."""
 MOST_ANNOTATIONS, LONGEST_ANNOTATION = 512, 1 << 16
 """Of an object; a responder's about one health event has some 1,000 characters."""
@@ -34,21 +34,21 @@ def split_spec(spec: object) -> tuple[dict[str, Any], str]:
     """
     ours: dict[str, Any] = {}
     rest = json.dumps(_without_ours(spec, "", ours), sort_keys=True, default=str)
-    return _kept(ours), digest(rest)
+    return _as_fits(ours), digest(rest)
 
 
-def _kept(ours: Mapping[str, Any]) -> dict[str, Any]:
+def _as_fits(ours: Mapping[str, Any]) -> dict[str, Any]:
     """As many values as fit, by their paths; all others together as one digest: anybody may use these names."""
-    kept: dict[str, Any] = {}
+    fits: dict[str, Any] = {}
     rest, size = [], 0
     for path, value in sorted(ours.items()):
         text = json.dumps(value, sort_keys=True, default=str)
-        if size + len(path) + len(text) <= KEPT:
-            kept[path] = value
+        if size + len(path) + len(text) <= MOST_SET:
+            fits[path] = value
             size += len(path) + len(text)
         else:
             rest.append((path, text))
-    return kept | ({MORE: f"{len(rest)}, sha256:{digest(repr(rest))}"} if rest else {})
+    return fits | ({MORE: f"{len(rest)}, sha256:{digest(repr(rest))}"} if rest else {})
 
 
 def shown_annotations(annotations: Mapping[str, str]) -> dict[str, str]:

@@ -40,12 +40,12 @@ def lean(pod: Mapping[str, Any], nodes: Collection[str] | None = None) -> dict[s
     node = spec.get("nodeName")
     if not node or (nodes is not None and node not in nodes):
         return None
-    kept = {
+    lighter = {
         field: [{key: value for key, value in one.items() if key not in UNREAD} for one in spec[field]]
         for field in ("containers", "initContainers", "ephemeralContainers")
         if spec.get(field)
     }
-    return {**pod, "spec": {**spec, **kept}}
+    return {**pod, "spec": {**spec, **lighter}}
 
 
 def is_sidecar(init_container: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from offbus_steps.listing import kept_of
+from offbus_steps.listing import projected
 from offbus_steps.port import Gone, Object, ObjectList
 from offbus_steps.workloads import pods
 from offbus_steps.workloads.fit import Fleet, shortage
@@ -70,6 +70,6 @@ async def test_a_list_that_takes_too_long_is_read_whole_and_nothing_twice(tmp_pa
     port.objects = objects = Expiring(tmp_path)
     for name in ("a", "b", "c"):
         put(port.store, pod(name, "web", "node-1"))
-    found = await kept_of(objects, "Pod", lambda one: str(one["metadata"]["name"]))
+    found = await projected(objects, "Pod", lambda one: str(one["metadata"]["name"]))
     assert sorted(found) == ["a", "b", "c"]
     port.store.close()
