@@ -58,7 +58,8 @@ def load_scenario(
     if len(loaded.scenarios) == 1:
         return loaded.scenarios[0]
     text = f"the matrix has {len(loaded.scenarios)} cells, and one is wanted"
-    raise InvalidScenario(str(path), [_about_cells(Path(path), text, _cells_of(loaded.scenarios))])
+    cells = loaded.matrix.cells if loaded.matrix is not None else ()
+    raise InvalidScenario(str(path), [_about_cells(Path(path), text, cells)])
 
 
 def load_cells(
@@ -132,10 +133,6 @@ def _in_cells(finding: Finding, cells: Sequence[Cell | None]) -> Finding:
     ids = [one.id for one in cells if one is not None]
     more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
     return replace(finding, message=f"{finding.message} (cell {', '.join(ids[:_NAMED])}{more})")
-
-
-def _cells_of(scenarios: Iterable[Scenario]) -> list[Cell]:
-    return [one.cell for one in scenarios if one.cell is not None]
 
 
 def _about_cells(path: Path, message: str, cells: Sequence[Cell], near: str | None = None) -> Finding:

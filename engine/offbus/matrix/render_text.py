@@ -27,14 +27,11 @@ WIDEST = 100
 
 def matrix_lines(report: MatrixReport, path: Path) -> list[Line]:
     """The table; `path` is that of the report's file."""
-    return [
-        line(""),
-        *_head(report),
-        *_rows(report),
-        *_residue(report),
-        *_further(report, path),
-        _where(path),
-    ]
+    lines = [line(""), *_head(report), *_rows(report), *_residue(report)]
+    if report.ended is not None and not all(cell.passed for cell in report.cells):
+        command = f"offbus run {shlex.quote(report.scenario)} --resume {shlex.quote(str(path.parent))}"
+        lines.append(line("play the others: ", (clean(command), Tone.STRONG)))
+    return [*lines, line("report: ", str(path))]
 
 
 def _head(report: MatrixReport) -> Iterator[Line]:
@@ -71,13 +68,3 @@ def _residue(report: MatrixReport) -> Iterator[Line]:
     for cell in unclean:
         items = f"{cell.residue} item{'' if cell.residue == 1 else 's'}"
         yield line(("residue:", Tone.BAD), f" {clean(cell.id)}: {items}; offbus recover {cell.run or ''}")
-
-
-def _further(report: MatrixReport, path: Path) -> Iterator[Line]:
-    if report.ended is not None and not all(cell.passed for cell in report.cells):
-        command = f"offbus run {shlex.quote(report.scenario)} --resume {shlex.quote(str(path.parent))}"
-        yield line("play the others: ", (clean(command), Tone.STRONG))
-
-
-def _where(path: Path) -> Line:
-    return line("report: ", str(path))

@@ -3,7 +3,7 @@
 import os
 import platform
 import socket
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from offbus import __version__
 from offbus.dag import build
@@ -23,12 +23,16 @@ def head_of(scenario: "Scenario", identity: str) -> RunStarted:
     steps = {step.id: step for step in scenario.steps}
     plan_order = build({step.id: step.needs for step in scenario.steps}).order
     metrics = {name: one for step in scenario.steps for name, one in step.type.measures().items()}
+    inputs = {name: shown(value) for name, value in scenario.inputs.items()}
     head: RunStarted = {
         "name": scenario.title,
         "summary": scenario.summary,
         "scenario": str(scenario.path),
         "digest": scenario.digest,
-        "inputs": {name: _told(value) for name, value in scenario.inputs.items()},
+        # of a URL not the user's name and password
+        "inputs": {
+            name: without_userinfo(told) if isinstance(told, str) else told for name, told in inputs.items()
+        },
         "environment": scenario.environment.type.name,
         "identity": identity,
         "versions": versions(),
@@ -53,12 +57,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
     }
-
-
-def _told(value: Any) -> Any:
-    """An input's value; a URL without its userinfo."""
-    told = shown(value)
-    return without_userinfo(told) if isinstance(told, str) else told
 
 
 def _planned(step: "Step") -> PlannedStep:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,22 @@ import anyio
 import pytest
 
 from offbus.errors import StepFailed
-from offbus.step import StepType
 from offbus_steps.observe.await_quarantine import DETECTED_WITHIN
 from offbus_steps.observe.step_types import (
     AWAIT_CORDON,
-    AWAIT_DETECTION,
     AWAIT_DRAIN,
     AWAIT_REMEDIATION,
     AWAIT_UNCORDON,
 )
-from offbus_steps.port import Object, Ref
-from tests.kits.steps.faults import FAULT
+from offbus_steps.port import Ref
+from tests.kits.steps.own_consequences import (
+    BY_HAND,
+    OTHERS,
+    Conditions,
+    never,
+    repaired,
+    seen,
+)
 from tests.kits.steps.responder_marks import (
     condition_of,
     event,
@@ -28,183 +32,9 @@ from tests.kits.steps.responder_marks import (
     lifted,
     quarantined,
     repair,
-    reported,
     state,
 )
-from tests.kits.steps.timed_port import TimedPort, node, put, timed_bench
-from tests.kits.virtual_time import in_virtual_time, meanwhile
-
-NODE = Ref("Node", "node-1")
-READY: Mapping[str, Any] = {"type": "Ready", "status": "True"}
-BY_HAND: Mapping[str, Any] = {"spec": {"unschedulable": True}}
-OTHERS = event("48", "GPU-2", id="e2")
-WITHIN_S = 60.0
-
-
-class Conditions(tuple[dict[str, Any], ...]):
-    """All conditions of a node but for Ready."""
-
-    __slots__ = ()
-
-
-def play(port: TimedPort, at: Ref, what: Any) -> None:
-    """Write a patch of the node, its conditions, an object, or an object's status."""
-    if isinstance(what, Conditions):
-        port.store.set_status(at, {"conditions": [READY, *what]})
-    elif "apiVersion" in what:
-        put(port.store, what)
-    elif "status" in what:
-        port.store.set_status(Ref(what["kind"], what["name"]), what["status"])
-    else:
-        port.store.patch(at, what)
-
-
-def repaired(name: str = "maintenance-node-1-e1", kind: str = "RebootNode", status: str = "True") -> Any:
-    kinds = {"RebootNode": "NodeReady", "GPUReset": "Complete"}
-    return {
-        "kind": kind,
-        "name": name,
-        "status": {"conditions": [{"type": kinds[kind], "status": status}]},
-    }
-
-
-async def seen(
-    folder: Path, step: StepType, *script: Any, before: tuple[Any, ...] = (), at: Ref = NODE, **fault: Any
-) -> tuple[Any, dict[str, float]]:
-    """Run a step while a responder and others write: one write a second, from the first on; outputs and metrics."""
-    async with timed_bench(folder, node("node-1"), node("node-2")) as (one, port):
-        for what in before:
-            play(port, at, what)
-        await one.cluster.observer.watch_responses()
-        await one.cluster.log.until(partial(settled, port))
-        aimed = FAULT.model_copy(update={"mark": one.cluster.log.mark(), **fault})
-        writes = [(float(second), partial(play, port, at, what)) for second, what in enumerate(script, 1)]
-        async with meanwhile(*writes):
-            out = await one.run(step, within_s=WITHIN_S, fault=aimed)
-        return out, {metric["name"]: metric["value"] for metric in one.events("metric")}
-
-
-def settled(port: TimedPort, world: Any) -> bool | None:
-    """Whether the watches show the node as it is."""
-    marks: Object = port.store.get(NODE)["metadata"].get("annotations") or {}
-    found = world.node("node-1")
-    return True if found is not None and found.annotations == marks else None
-
-
-async def never(folder: Path, step: StepType, *script: Any, **more: Any) -> None:
-    """The step waits until it is given up."""
-    began = anyio.current_time()
-    with pytest.raises(TimeoutError):
-        await seen(folder, step, *script, **more)
-    assert anyio.current_time() - began >= WITHIN_S
-
-
-SAID = f"MESSAGE=offbus={FAULT.id} .NVRM: Xid (PCI:0000:3b:00): 94, said"
-"""The line of the fault, as NVSentinel repeats it in an Event (nvsentinel-observed.md)."""
-
-
-def told(code: str = "79", uuid: str = "GPU-1", *, said: str = SAID) -> str:
-    """An entry about a fault that is not fatal."""
-    return finding(code, uuid, action="NONE", said=said)
-
-
-FOREIGN_CONDITIONS = {
-    "another check": Conditions([condition_of(finding(), check="GpuNvlinkWatch")]),
-    "another code": Conditions([condition_of(finding("48"))]),
-    "another GPU": Conditions([condition_of(finding(uuid="GPU-2"))]),
-    "no GPU": Conditions([condition_of(finding(uuid=""))]),
-    "words without facts": Conditions([condition_of("lost its connection GPU_UUID:GPU-1 ErrorCode:79;")]),
-    "a reason of its own": Conditions([{**condition_of(finding()), "reason": "OthersIsNotHealthy"}]),
-    "an all-clear": Conditions([{**condition_of(), "message": finding()}]),
-}
-
-
-@in_virtual_time
-async def test_an_event_is_no_detection_of_a_fault_that_is_fatal(tmp_path: Path) -> None:
-    """Whoever may write Events can write one; what a responder finds fatal it says in a condition of the node."""
-    await never(tmp_path, AWAIT_DETECTION, reported(told()), actions=["RESTART_BM"])
-
-
-@pytest.mark.parametrize("actions", [[], ["NONE"], ["NONE", "COMPONENT_RESET"]])
-@in_virtual_time
-async def test_it_is_one_of_a_fault_that_may_not_be(tmp_path: Path, actions: list[str]) -> None:
-    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told()), actions=actions)
-    assert not found.fatal
-
-
-@pytest.mark.guarantee("G24")
-@pytest.mark.parametrize("foreign", FOREIGN_CONDITIONS.values(), ids=FOREIGN_CONDITIONS.keys())
-@in_virtual_time
-async def test_another_alarm_is_no_detection(tmp_path: Path, foreign: Conditions) -> None:
-    await never(tmp_path, AWAIT_DETECTION, foreign)
-
-
-@in_virtual_time
-async def test_an_alarm_of_another_node_is_no_detection(tmp_path: Path) -> None:
-    await never(tmp_path, AWAIT_DETECTION, Conditions([condition_of(finding())]), at=Ref("Node", "node-2"))
-
-
-@pytest.mark.guarantee("G24")
-@in_virtual_time
-async def test_an_alarm_from_before_the_injection_is_no_detection(tmp_path: Path) -> None:
-    ours = condition_of(finding())
-    again = {**ours, "lastHeartbeatTime": "2026-01-01T00:00:00Z"}
-    await never(tmp_path, AWAIT_DETECTION, Conditions([again]), before=(Conditions([ours]),))
-
-
-@in_virtual_time
-async def test_a_fault_is_found_beside_an_alarm_that_was_there(tmp_path: Path) -> None:
-    """The condition's status does not change, its entries do."""
-    others = finding("48", "GPU-2")
-    both = Conditions([condition_of(others, finding())])
-    found, metrics = await seen(tmp_path, AWAIT_DETECTION, both, before=(Conditions([condition_of(others)]),))
-    assert (found.fatal, found.told) == (True, "SysLogsXIDError True")
-    assert metrics["time_to_detect"] == pytest.approx(1, abs=0.01)
-
-
-@pytest.mark.parametrize(
-    "foreign",
-    [reported(told("94", "GPU-2")), reported(told("31")), reported(told("94"), node="node-2")],
-    ids=["another GPU", "another code", "another node"],
-)
-@in_virtual_time
-async def test_an_event_about_another_fault_is_no_detection(tmp_path: Path, foreign: Object) -> None:
-    await never(tmp_path, AWAIT_DETECTION, foreign, xid=94)
-
-
-@in_virtual_time
-async def test_an_event_about_the_fault_is_its_detection(tmp_path: Path) -> None:
-    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told("94")), xid=94)
-    assert (found.fatal, found.told) == (False, "event SysLogsXIDError")
-
-
-NOT_READ = {
-    "another drill's line": SAID.replace(f"={FAULT.id} ", "=abcd1234-inject-0123456789 "),
-    "a longer id": SAID.replace(f"={FAULT.id} ", f"={FAULT.id}f "),
-    "the beginning of an id": SAID.replace(f"={FAULT.id} ", "= "),
-    "a line of the driver": SAID.replace(f"offbus={FAULT.id} .", ""),
-    "no line": "",
-    "the id behind other words": f"NVRM: Xid (PCI:0000:3b:00): 94, {SAID}",
-    "many guesses": f"MESSAGE=offbus=e .offbus={FAULT.id} .NVRM: Xid (PCI:0000:3b:00): 94, said",
-}
-
-
-@pytest.mark.guarantee("G24")
-@pytest.mark.parametrize("said", NOT_READ.values(), ids=NOT_READ.keys())
-@in_virtual_time
-async def test_an_event_of_who_has_not_read_the_nodes_kernel_log_is_no_detection(
-    tmp_path: Path, said: str
-) -> None:
-    """Every node's kubelet may write Events about all nodes, with any source. The fault's id it does not know."""
-    await never(tmp_path, AWAIT_DETECTION, reported(told("94", said=said)), xid=94)
-
-
-@pytest.mark.parametrize("said", [SAID, SAID.removeprefix("MESSAGE="), SAID.replace(" .", " ;")])
-@in_virtual_time
-async def test_it_may_repeat_the_line_with_or_without_the_journals_word(tmp_path: Path, said: str) -> None:
-    found, _ = await seen(tmp_path, AWAIT_DETECTION, reported(told("94", said=said)), xid=94)
-    assert not found.fatal
-
+from tests.kits.virtual_time import in_virtual_time
 
 FOREIGN_CORDONS: Mapping[str, tuple[Any, ...]] = {
     "by hand": (BY_HAND,),

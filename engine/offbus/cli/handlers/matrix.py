@@ -28,13 +28,12 @@ def cells_as(loaded: Loaded, form: str) -> str:
     ]
     if form == "table":
         width = max(len(cell["cell"]) for cell in cells)
-        rows = [f"{cell['cell']:<{width}}  {_inputs(cell['inputs'])}".rstrip() for cell in cells]
-        return "\n".join(map(printable, rows))
+        rows = []
+        for cell in cells:
+            inputs = (f"{name}={json.dumps(value)}" for name, value in cell["inputs"].items())
+            rows.append(printable(f"{cell['cell']:<{width}}  {' '.join(inputs)}"))
+        return "\n".join(rows)
     if form == "github":  # one line: GitHub's files of outputs end a value at the line's end
         return f"matrix={printable_json(json.dumps({'include': cells}, separators=(',', ':')))}"
     how = {"fail_fast": loaded.matrix.fail_fast, "max_parallel": loaded.matrix.max_parallel}
     return printable_json(json.dumps({"scenario": loaded.scenarios[0].name, **how, "cells": cells}, indent=2))
-
-
-def _inputs(inputs: dict[str, Any]) -> str:
-    return " ".join(f"{name}={json.dumps(value)}" for name, value in inputs.items())

@@ -20,7 +20,8 @@ def _mermaid(plan: Plan) -> str:
             ("([", "])") if planned.step.background else ("[[", "]]") if planned.step.always else ("[", "]")
         )
         # an id of a step may be a keyword of mermaid (`end`), so each has a letter before it
-        lines.append(f'  s_{planned.step.id}{opened}"{_quoted(_label(planned, "<br/>"))}"{closed}')
+        label = _label(planned, "<br/>").replace("&", "#amp;").replace('"', "#quot;")
+        lines.append(f'  s_{planned.step.id}{opened}"{label}"{closed}')
     lines += [f"  s_{need} {'==>' if thick else '-->'} s_{step}" for need, step, thick in _arrows(plan)]
     return "\n".join(lines)
 
@@ -54,8 +55,3 @@ def _arrows(plan: Plan) -> Iterator[tuple[str, str, bool]]:
 def _label(planned: PlannedStep, line_break: str) -> str:
     step = planned.step
     return f"{step.id}{line_break}{printable(step.uses)}{line_break}at most {format_duration(step.timeout)}"
-
-
-def _quoted(text: str) -> str:
-    """In mermaid's quotes: entities for what would end them."""
-    return text.replace("&", "#amp;").replace('"', "#quot;")

@@ -11,7 +11,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,9 @@ class _Playing:
         self._todo = [
             (cell, scenarios[cell.id]) for cell in report.cells if not cell.passed and cell.id in scenarios
         ]
-        self._identities: Mapping[int, str] = dict(self._known()) if self._beside else {}
+        # those of one environment are played in turn; one after another, each is asked when its turn comes
+        todo = enumerate(self._todo) if self._beside else ()
+        self._identities = {number: identity_of(scenario) for number, (_, scenario) in todo}
         shared: list[Hashable] = [self._identities.get(number) for number in range(len(self._todo))]
         self._play = Play(shared, fail_fast=loaded.matrix.fail_fast, max_parallel=loaded.matrix.max_parallel)
         self._running: dict[Session, OpenRun] = {}
@@ -123,11 +125,6 @@ class _Playing:
     def save(self) -> Exit:
         """Write the report; a failure is printed, and its exit code returned."""
         return exit_code(partial(write_matrix_report, self._report, self._folder))
-
-    def _known(self) -> Iterator[tuple[int, str]]:
-        """Which environment each cell acts on: those of one environment are played in turn."""
-        for number, (_, scenario) in enumerate(self._todo):
-            yield number, identity_of(scenario)
 
     def _stop(self, signal: str) -> None:
         self._play.stop(f"interrupted by {signal}")
