@@ -114,7 +114,7 @@ async def test_only_objects_with_the_runs_label_are_deleted(sandbox: Layout, tmp
     async with bench(sandbox, tmp_path) as one:
         ref = Ref.of(await config_map(one))
         undo = DeleteObject(kind=ref.kind, name=ref.name, namespace=ref.namespace)
-        assert (await one.undo(undo)).result == "nothing"
+        assert (await one.undo(undo)).result == "conflict"
         await one.objects.patch(ref, {"metadata": {"labels": {"offbus.dev/run": "testrun1"}}})
         assert (await one.undo(undo)).result == "restored"
         assert (await one.undo(undo)).result == "nothing"
