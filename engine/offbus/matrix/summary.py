@@ -95,10 +95,12 @@ class MatrixReport(BaseModel):
 
     def finish(self, not_played: Iterable[CellReport], why: str | None) -> None:
         """It has ended; these cells were not begun. It has passed only if every cell was played and passed."""
-        for cell in not_played:
+        left_out = list(not_played)
+        for cell in left_out:
             cell.state, cell.because = "not_played", why
         codes = [Exit(cell.exit) for cell in self.cells if cell.exit is not None]
-        code = worst(*codes, Exit.INTERRUPTED if self.interrupted else Exit.PASSED)
+        # a signal while the last cell's end is watched only ends the watch
+        code = worst(*codes, Exit.INTERRUPTED if self.interrupted and left_out else Exit.PASSED)
         lacking = code is Exit.PASSED and not all(cell.passed for cell in self.cells)
         self.exit = int(Exit.COULD_NOT_RUN if lacking else code)
         self.ended = _now()
