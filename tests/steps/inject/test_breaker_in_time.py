@@ -135,6 +135,38 @@ async def test_where_it_is_allowed_a_human_is_told_and_one_that_has_tripped_is_r
 
 
 @in_virtual_time
+async def test_one_that_has_tripped_in_a_runs_own_sandbox_ends_with_it(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(2), guards=guards("allow")) as (one, port):
+        port.agents.answer = agent
+        one.cluster.ends_with_run = True
+        await one.run(INJECT_XID, target=TARGET, xid=79)
+        before = await one.cluster.fingerprint()
+        port.store.create(state("TRIPPED"))
+        (look,) = [undo for undo in one.undos if isinstance(undo, CheckBreaker)]
+        result = await one.undo(look)
+        assert (result.result, result.detail) == (
+            "nothing",
+            "it has tripped, and ends with the run's own sandbox",
+        )
+        *_, told = one.events("needs_attention")
+        assert "is TRIPPED" in told["reason"]
+        assert differences(before, await one.cluster.fingerprint()) == []
+
+
+@in_virtual_time
+async def test_in_a_kept_sandbox_the_command_that_takes_it_down_is_named(tmp_path: Path) -> None:
+    async with timed_bench(tmp_path, *cluster(2), guards=guards("allow")) as (one, port):
+        port.agents.answer = agent
+        one.cluster.take_down = "offbus local down --name two"
+        await one.run(INJECT_XID, target=TARGET, xid=79)
+        port.store.create(state("TRIPPED"))
+        (look,) = [undo for undo in one.undos if isinstance(undo, CheckBreaker)]
+        result = await one.undo(look)
+        assert result.result == "conflict"
+        assert result.detail.endswith("then: offbus local down --name two")
+
+
+@in_virtual_time
 async def test_it_is_looked_at_once_in_a_run_after_everything_else(tmp_path: Path) -> None:
     async with timed_bench(tmp_path, *cluster(3), guards=guards()) as (one, port):
         port.agents.answer = agent
