@@ -2,7 +2,8 @@
 
 On failure: a sandbox that was started and could not be opened is ended here, and what has not verifiably ended is
 reported as residue; once it is open, `close` decides whether it ends or stays for a recovery. The recovery of a run
-whose sandbox never opened only ends it: nothing was changed in it.
+whose sandbox never opened only ends it: nothing was changed in it. A circuit breaker that has tripped keeps no sandbox
+of a run's own from ending; in a kept one it is residue, whose fix takes that sandbox down.
 
 Nothing here is imported until a run or a recovery opens `local`.
 """
@@ -20,6 +21,7 @@ from offbus.errors import CouldNotRun, EnvironmentGone
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.local.fingerprint import local_fingerprint
 from offbus_sandbox.local.launch import is_running, start, stop
+from offbus_sandbox.local.names import flag
 from offbus_sandbox.local.options import LocalOptions
 from offbus_sandbox.local.own_sandbox import FILES, make_own, store_files
 from offbus_sandbox.local.sandbox_choice import (
@@ -29,9 +31,10 @@ from offbus_sandbox.local.sandbox_choice import (
     refuse_gone,
     refuse_others,
 )
-from offbus_steps.cluster.cluster import open_cluster
+from offbus_steps.cluster.cluster import Cluster, open_cluster
 from offbus_steps.failed_open import leftover_after
 from offbus_steps.port import Observed
+from offbus_steps.residue.external_changes import BREAKER
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["look_again", "observed_local", "open_local", "reopen_local"]
@@ -191,6 +194,16 @@ class Unserved:
         await end_own(self._chosen, self._run_dir)
 
 
+class SandboxCluster(Cluster):
+    """The cluster of a sandbox, which knows its fixes (offbus.abilities: SuggestsFixes)."""
+
+    def fix(self, item: str, before: Any) -> str | None:
+        """Only a tripped breaker has one: nobody but `offbus recover` changes objects of a sandbox."""
+        if before is None and item.endswith(BREAKER) and self.take_down:
+            return f"find out which nodes tripped it, then: {self.take_down}"
+        return None
+
+
 @asynccontextmanager
 async def connected(
     chosen: ChosenSandbox,
@@ -209,6 +222,13 @@ async def connected(
             await (end_own(chosen, run_dir) if chosen.own else stop(chosen.layout))
 
     async with open_cluster(
-        port, run, guards, on_close=on_close, extra_fingerprint=lambda: local_fingerprint(port, chosen.layout)
+        port,
+        run,
+        guards,
+        on_close=on_close,
+        extra_fingerprint=lambda: local_fingerprint(port, chosen.layout),
+        kind=SandboxCluster,
     ) as cluster:
+        cluster.ends_with_run = chosen.own
+        cluster.take_down = "" if chosen.own else f"offbus local down{flag(chosen.layout.real.name)}"
         yield cluster

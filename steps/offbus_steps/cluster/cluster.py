@@ -84,6 +84,10 @@ class Cluster:
         """What the responders were when a fault was injected that is to be answered."""
         self.prepared: set[Ref] = set()
         """Workloads that a step of this process patched for the shim, and no undo has restored."""
+        self.ends_with_run = False
+        """Nobody else uses it, and it is taken down after the undo: what became of its responder outlives no run."""
+        self.take_down = ""
+        """The command that takes it down, a responder that answers nothing any more with it; "" where none does."""
         self._on_close = on_close
         self._extra = extra_fingerprint
 
@@ -104,6 +108,8 @@ class Cluster:
     async def fingerprint(self) -> dict[str, Any]:
         """Everything that a run may touch (offbus_steps.residue.fingerprint), and what the adapter adds."""
         own = await fingerprint(self.port.objects, self.agents, self.guards, self.run.run_id)
+        if self.ends_with_run:
+            own = {item: value for item, value in own.items() if not item.endswith(BREAKER)}
         return own if self._extra is None else own | await self._extra()
 
     def external_change(

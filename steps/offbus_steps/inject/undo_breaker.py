@@ -1,7 +1,8 @@
 """Looks at the responder's circuit breaker after everything of a drill was undone: one that has tripped is residue.
 
 It may trip on a drill's own all-clear (`offbus_steps.nvsentinel.circuit_breaker`), and then the responder is deaf to
-real faults. Resetting it is a human's decision: somebody else's nodes may have tripped it. Changes nothing.
+real faults. Resetting it is a human's decision: somebody else's nodes may have tripped it. In a cluster that ends with
+the run (`Cluster.ends_with_run`) it is told, and is no residue: nobody else has that responder. Changes nothing.
 """
 
 from datetime import timedelta
@@ -39,10 +40,17 @@ class CheckBreaker(Undo):
         )
 
     async def undo(self, ctx: UndoContext) -> UndoResult:
-        objects = cluster_of(ctx).port.objects
-        for one in [found for namespace in self.namespaces for found in await breakers(objects, namespace)]:
-            if one.is_tripped:
-                return UndoResult.conflict(
-                    f"{one.tripped}, and it was not tripped before. Look at its other nodes, then: {one.reset}"
-                )
-        return UndoResult.nothing("it has not tripped")
+        cluster = cluster_of(ctx)
+        found = [one for space in self.namespaces for one in await breakers(cluster.port.objects, space)]
+        tripped = next((one for one in found if one.is_tripped), None)
+        if tripped is None:
+            return UndoResult.nothing("it has not tripped")
+        if cluster.ends_with_run:
+            ctx.recorder.needs_attention(
+                f"{tripped.tripped}; it ends with the run's own sandbox, in a cluster that lives on it would not"
+            )
+            return UndoResult.nothing("it has tripped, and ends with the run's own sandbox")
+        way_out = cluster.take_down or tripped.reset
+        return UndoResult.conflict(
+            f"{tripped.tripped}, and it was not tripped before. Look at its other nodes, then: {way_out}"
+        )

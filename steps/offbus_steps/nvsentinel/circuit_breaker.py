@@ -45,8 +45,8 @@ __all__ = [
     "tripped_states",
 ]
 
-LOCAL_RESET = "offbus local down"
-"""Ends the responder's processes, and the datastore with its state."""
+LOCAL_RESET = "offbus local down (with --name for a sandbox other than `default`)"
+"""Ends the responder's processes, and the datastore with its state. No object tells the name of its sandbox."""
 SHORTEST, LONGEST = timedelta(0), timedelta(days=365)
 
 
