@@ -14,32 +14,19 @@ from offbus_sandbox.local.launch import start, stop
 from offbus_sandbox.responder.config import Breaker, ResponderConfig
 from offbus_steps.deploy.step_types import DEPLOY
 from offbus_steps.inject.step_types import INJECT_XID
-from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.circuit_breaker import breaker_is_tripped
-from offbus_steps.port import Object, Ref
 from offbus_steps.safety.guards import ClusterGuards
-from tests.kits.steps.bench import Bench, bench, pods_of
+from tests.kits.steps.bench import bench, pods_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 WATCHDOG_S = 60.0
-LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     """Environments run on asyncio (design.md, section 4)."""
     return "asyncio"
-
-
-async def started_long_ago(one: Bench, node: Object) -> None:
-    """The node's monitor reported its first all-clear before the window, as in a cluster that runs for a while."""
-    found = node["status"]["conditions"]
-    old = [
-        {**each, "lastTransitionTime": LONG_AGO} if names.is_responder_condition(each) else each
-        for each in found
-    ]
-    await one.objects.patch(Ref.of({**node, "kind": "Node"}), {"status": {"conditions": old}}, status=True)
 
 
 async def test_a_second_drill_on_another_node_within_the_window_is_refused(tmp_path: Path) -> None:
@@ -49,8 +36,6 @@ async def test_a_second_drill_on_another_node_within_the_window_is_refused(tmp_p
     try:
         (tmp_path / "target.yaml").write_text(yaml.safe_dump(pods_of("target", 2)))
         async with bench(layout, tmp_path, ClusterGuards(max_cordoned_nodes=3)) as one:
-            for node in (await one.objects.list("Node")).items:
-                await started_long_ago(one, node)
             target = (await one.run(DEPLOY, manifest="target.yaml", port=8000)).target
             deployed = len(one.undos)
             first, second = sorted({pod.node for pod in one.cluster.log.world.pods() if pod.gpus})

@@ -255,6 +255,45 @@ def test_what_is_no_recent_cordon_does_not_count(marks: Any) -> None:
     assert recently_cordoned([node("a", **marks)], timedelta(minutes=5), NOW) == {}
 
 
+def events(node: str, *statuses: str | None) -> Object:
+    """A node's documents in the stand-in's datastore, the first of them its monitor's first all-clear."""
+    data = {str(i): json.dumps({"nodequarantined": one} if one else {}) for i, one in enumerate(statuses)}
+    labels = {"offbus.dev/responder": "health-events"}
+    metadata = {"name": f"health-events-{node}", "namespace": "nvsentinel", "labels": labels}
+    return {"kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+@pytest.mark.parametrize(
+    ("documents", "counts"),
+    [
+        ([], True),
+        ([events("b", None)], True),
+        ([events("a", None)], False),
+        ([events("a", None, None)], False),
+        ([events("a", None, "Quarantined")], True),
+        ([events("a", None, "UnQuarantined", None)], True),
+        ([events("a", None, "Cancelled")], True),
+        ([events("a") | {"data": {"0": "[" * 9999}}], True),
+        ([events("a") | {"data": {}}], True),
+    ],
+)
+def test_an_all_clear_counts_unless_the_datastore_says_that_it_ended_no_quarantine(
+    documents: list[Object], counts: bool
+) -> None:
+    found = told(quarantine(), *documents)
+    assert bool(objections(found, THREE, {"b"}, NOW)) is counts
+
+
+def test_a_fault_and_a_cordon_count_whatever_the_datastore_says_yet() -> None:
+    for marks in (
+        COUNTED["cordoned"][0],
+        COUNTED["without labels"][0],
+        {"conditions": [condition(1, "True")]},
+    ):
+        nodes = [node("a", **marks), *THREE[1:]]
+        assert objections(told(quarantine(), events("a", None)), nodes, {"b"}, NOW) != []
+
+
 THREE = [node("a", conditions=[condition(60)]), node("b"), node("c"), node("cpu", gpus=False)]
 
 
