@@ -22,13 +22,13 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from offbus_sandbox.responder.health_event import HealthEvent
+from offbus_steps.nvsentinel.recent_cordons import EVENTS_LABEL, EVENTS_PREFIX
 from offbus_steps.port import Conflict, NotFound, Object, Objects, Ref
 
 __all__ = ["LABEL", "Datastore", "Document", "Eviction", "Quarantine"]
 
-LABEL = ("offbus.dev/responder", "health-events")
+LABEL = EVENTS_LABEL
 """Of these ConfigMaps; a controller watches them by it."""
-_PREFIX = "health-events-"
 RETAINED = 50
 """Documents that ended, of each node."""
 _log = logging.getLogger(__name__)
@@ -108,11 +108,11 @@ class Datastore:
 
     def ref(self, node: str) -> Ref:
         """Where a node's documents are."""
-        return Ref("ConfigMap", f"{_PREFIX}{node}", self.namespace)
+        return Ref("ConfigMap", f"{EVENTS_PREFIX}{node}", self.namespace)
 
     def node_of(self, ref: Ref) -> str:
         """Whose documents these are."""
-        return ref.name.removeprefix(_PREFIX)
+        return ref.name.removeprefix(EVENTS_PREFIX)
 
     async def documents(self, node: str) -> Sequence[Document]:
         """All documents of a node, oldest first."""

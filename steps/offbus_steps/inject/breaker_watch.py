@@ -14,7 +14,7 @@ from offbus_steps.cluster.cluster import Cluster
 from offbus_steps.inject.undo_breaker import CheckBreaker
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers
-from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
+from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.port import Forbidden
 from offbus_steps.watch.event_log import World
 
@@ -66,6 +66,6 @@ async def watch_breaker(ctx: Context, cluster: Cluster, nodes: Collection[str]) 
     world = cluster.log.world
     all_watched, old = frozenset(one["metadata"]["name"] for one in watched), _cordoned(world)
     for one in found:
-        recent = recently_cordoned(watched, one.window.value, datetime.now(UTC))
+        recent = one.counted(watched, datetime.now(UTC))
         counted = frozenset(recent) | (all_watched & set(nodes))
         cluster.observer.check(_Room(one, all_watched, counted, old, world, cluster.run.abort))

@@ -32,7 +32,7 @@ from offbus_steps.nvsentinel.containers import (
 )
 from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.nvsentinel.parts import Part
-from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
+from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, never_quarantined, recently_cordoned
 from offbus_steps.port import Object, Objects, Ref
 
 __all__ = [
@@ -66,6 +66,8 @@ class CircuitBreaker:
     """The Deployment to restart after a reset."""
     is_local: bool = False
     """Its program is a process of the environment `local`."""
+    never_quarantined: frozenset[str] = frozenset()
+    """Nodes whose all-clear ended no quarantine, as far as its datastore tells (`recent_cordons`)."""
 
     @property
     def is_tripped(self) -> bool:
@@ -75,6 +77,10 @@ class CircuitBreaker:
     def limit(self, nodes: int) -> int:
         """The number of cordoned nodes, of so many GPU nodes, that trips it."""
         return breaker_rule.limit(nodes, self.percentage.value)
+
+    def counted(self, watched: Iterable[Object], now: datetime) -> dict[str, str]:
+        """Which of the GPU nodes it counts now, or may count, and by which mark that is seen."""
+        return recently_cordoned(watched, self.window.value, now, self.never_quarantined)
 
     def rule(self, nodes: int) -> str:
         """The rule in words, with where its numbers stand."""
@@ -134,7 +140,8 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
 
     A state that belongs to no responder that is known counts as that of an NVSentinel with the documented defaults.
     """
-    files = files_in(maps)
+    maps = tuple(maps)
+    files, never = files_in(maps), never_quarantined(maps)
     published = files.get(STANDIN_PROFILE, {}).get("circuit_breaker")
     told = {key: Setting(value, f"{published}.{key}") for key, value in _json(published).items()}
     found = [one for container in containers_in(deployments, files) for one in _of(container, told)]
@@ -145,7 +152,7 @@ def breakers_in(deployments: Iterable[Object], maps: Iterable[Object]) -> list[C
         unknown = CircuitBreaker("the responder", Setting(True), Setting(PERCENTAGE), Setting(WINDOW), state)
         found = [unknown] if state in files else []
     states = ((one, files.get(one.state, {}).get("status")) for one in found)
-    return [replace(one, status=told.text) if told else one for one, told in states]
+    return [replace(one, status=told.text if told else "", never_quarantined=never) for one, told in states]
 
 
 def _of(container: Container, published: Mapping[str, Setting[Any]]) -> Iterator[CircuitBreaker]:
@@ -227,7 +234,7 @@ def objections(
     watched = gpu_nodes(nodes)
     if not breaker.enabled.value or not watched:
         return []
-    recent = recently_cordoned(watched, breaker.window.value, now or datetime.now(UTC))
+    recent = breaker.counted(watched, now or datetime.now(UTC))
     new = sorted({one["metadata"]["name"] for one in watched} & set(faulted) - recent.keys())
     if len(recent) + len(new) < breaker.limit(len(watched)):
         return []

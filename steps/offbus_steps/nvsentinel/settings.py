@@ -24,7 +24,7 @@ from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_in, parts
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
 from offbus_steps.nvsentinel.installation import installed
 from offbus_steps.nvsentinel.parts import ACTING
-from offbus_steps.nvsentinel.recent_cordons import gpu_nodes, recently_cordoned
+from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.nvsentinel.validation_stage import validation_stages
 from offbus_steps.port import Forbidden, NotFound, Object, Objects
@@ -134,7 +134,7 @@ def _breaker(breaker: CircuitBreaker, nodes: Sequence[Object]) -> Iterator[Prefl
         watched = gpu_nodes(nodes)
         known = f"its circuit breaker is {breaker.status or 'closed'} ({breaker.state} status)"
         yield PreflightCheck(TOPIC, f"{known}: {breaker.rule(len(watched))}")
-        recent = recently_cordoned(watched, breaker.window.value, datetime.now(UTC))
+        recent = breaker.counted(watched, datetime.now(UTC))
         if watched and len(recent) + 1 >= breaker.limit(len(watched)):
             counted = f", as {', '.join(recent)} count already" if recent else ""
             text = f"the next node that it cordons trips its circuit breaker{counted}"
