@@ -18,16 +18,21 @@ WIDTH = 78
 """Of the lines that can be broken."""
 
 
-def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[Line]:
+def closing_lines(
+    report: Report, path: Path, *, goes_on: bool = False, unfinished: bool = False
+) -> list[Line]:
     """The closing lines; `path` is that of report.json, or of the journal while there is no report.
 
-    `goes_on` when a process is still playing the run: then there is nothing to recover yet.
+    `goes_on` when a process is still playing the run: then there is nothing to recover yet. `unfinished` when its
+    folder says so: a journal that broke lacks the end that the report has.
     """
     reasons = [] if goes_on else report.reasons  # what a running run still lacks is no reason yet
     # the lines of what is left repeat some of them, with how to fix them
     waiting = [one for one in report.undos if one.result not in RESOLVED]
     repeated = {why_residue(one) for one in report.residue} or {why_pending(one) for one in waiting}
     command = (recover_command(report.run, path.parent), Tone.STRONG)
+    # what is left says itself how it is fixed
+    to_finish = not goes_on and (not report.complete or (unfinished and not report.residue))
     return [
         _headline(report, goes_on=goes_on),
         *(line("  - ", clean(one)) for one in reasons if one not in repeated),
@@ -35,7 +40,7 @@ def closing_lines(report: Report, path: Path, *, goes_on: bool = False) -> list[
         *_attention(report),
         *_settling(report),
         *_residue(report, waiting),
-        *([] if report.complete or goes_on else [line("finish it: ", command)]),
+        *([line("finish it: ", command)] if to_finish else []),
         line("journal: " if path.suffix == ".jsonl" else "report: ", str(path)),
     ]
 

@@ -19,7 +19,7 @@ from offbus.runner.run_end import write_report
 from offbus.runner.session import Session
 from offbus.runs import environment_lock, unfinished_runs
 
-__all__ = ["PARTING", "held_run", "identity_of", "play_session", "view_of", "written"]
+__all__ = ["PARTING", "held_run", "identity_of", "play_session", "shown_end", "view_of"]
 
 PARTING = "offbus: exited before everything was undone; finish with: offbus recover {}"
 
@@ -44,15 +44,20 @@ def view_of(kind: str, scenario: Scenario, stream: Stream | None = None) -> View
     return make_view(kind, scenario.title, plan, stream=stream)
 
 
-def written(report: Report, folder: OpenRun) -> Exit:
-    """Write a run's report; its exit code, with that of a report that cannot be written."""
+def shown_end(report: Report, folder: OpenRun, view: View) -> Exit:
+    """Write a run's report and print its closing lines; its exit code, with that of a report that cannot be written.
+
+    On a full disk there is only the journal, and the run may be unfinished, though everything was undone.
+    """
+    code, path = Exit(report.exit), folder.report
     try:
         write_report(report, folder)
     except CouldNotRun as err:
         from offbus.cli.problems import print_error
 
-        return worst(Exit(report.exit), Exit(print_error(err)))
-    return Exit(report.exit)
+        code, path = worst(code, Exit(print_error(err))), folder.journal
+    view.finish(report, path, unfinished=folder.unfinished.exists())
+    return code
 
 
 async def play_session(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, view_of, written
+from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, shown_end, view_of
 from offbus.cli.views import View
 from offbus.language.load import load_cells
 from offbus.language.scenario import Scenario
@@ -48,9 +48,7 @@ def run_file(
         gc.freeze()  # the scenario stays until the end
         with view_of(view, scenario) as shown:
             report = anyio.run(partial(_session, scenario, folder, identity, shown, settle=settle))
-            code = written(report, folder)
-            shown.finish(report, folder.report)
-        return code
+            return shown_end(report, folder, shown)
 
 
 async def _session(scenario: Scenario, folder: OpenRun, identity: str, view: View, *, settle: bool) -> Report:

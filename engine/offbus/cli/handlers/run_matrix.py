@@ -19,7 +19,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, view_of, written
+from offbus.cli.handlers.play import PARTING, held_run, identity_of, play_session, shown_end, view_of
 from offbus.cli.handlers.recover import recover_folder
 from offbus.cli.output import say
 from offbus.cli.problems import exit_code, print_error
@@ -166,8 +166,7 @@ class _Playing:
                     report = await play_session(
                         scenario, folder, identity, view, settle=self._settle, begun=begun
                     )
-                    code = written(report, folder)
-                    view.finish(report, folder.report)
+                    code = shown_end(report, folder, view)
             finally:
                 for session in sessions:
                     del self._running[session]

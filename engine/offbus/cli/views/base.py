@@ -41,8 +41,8 @@ class View(Protocol):
     def tick(self) -> None:
         """Call it about once a second."""
 
-    def finish(self, report: Report, report_path: Path) -> None:
-        """Print the closing lines. The last call."""
+    def finish(self, report: Report, path: Path, *, unfinished: bool = False) -> None:
+        """Print the closing lines, as `offbus.report.summary.closing_lines` has them. The last call."""
 
 
 class BoardView(ABC):
@@ -80,10 +80,10 @@ class BoardView(ABC):
         """See View."""
         self._guarded(self.beat)
 
-    def finish(self, report: Report, report_path: Path) -> None:
+    def finish(self, report: Report, path: Path, *, unfinished: bool = False) -> None:
         """See View."""
         self.held.close()
-        closing = [line(""), *closing_lines(report, report_path)]
+        closing = [line(""), *closing_lines(report, path, unfinished=unfinished)]
         if self._flaw is not None:
             what = clean(f"{type(self._flaw).__name__}: {self._flaw}")
             bug = f"bug in this view ({what}); the journal and the report are not affected"
