@@ -115,6 +115,15 @@ def test_a_fingerprint_that_is_nested_too_deeply_is_none(commands):
     assert (done.returncode, "deep.json is not a saved fingerprint" in done.stderr) == (2, True)
 
 
+def test_a_fingerprint_that_cannot_be_saved_is_wrong_use(commands):
+    env = ("--env", "world", "--env-set", f"path={commands.folder / 'world.json'}")
+    (commands.folder / "file").touch()
+    for save, why in (("nowhere/x", "No such file or directory"), ("file/x", "Not a directory")):
+        done = commands.call("residue", *env, "--save", save)
+        assert (done.returncode, f"cannot write {save}: {why}" in done.stderr) == (2, True), done.stderr
+        assert "choose another file with --save" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

@@ -100,8 +100,9 @@ def test_a_step_whose_code_is_missing_begins_no_run(offbus, tmp_path):
 def test_a_run_folder_that_cannot_be_made(offbus, tmp_path):
     (tmp_path / "x.yaml").write_text(SCENARIO)
     (tmp_path / "file").write_text("in the way")
-    told(offbus("run", "x.yaml", "--runs", tmp_path / "file" / "runs"), 3, "file/runs")
-    told(offbus("run", "x.yaml", "--runs", "/proc/runs"), 3, "/proc/runs")
+    for folder in (tmp_path / "file" / "runs", "/proc/runs", "/proc"):
+        told(offbus("run", "x.yaml", "--runs", folder), 2, f"{folder}", "choose another folder with --runs")
+    told(offbus("run", "x.yaml", env={"XDG_STATE_HOME": "/proc/state"}), 3, "/proc/state")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a full disk is a small tmpfs, which only root can mount")
