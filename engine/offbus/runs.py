@@ -5,6 +5,7 @@ is in the folder from before the first change to the world until everything is u
 opens it first (offbus.open_run).
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -26,10 +27,14 @@ __all__ = [
     "default_runs",
     "environment_lock",
     "find_run",
+    "make_base",
     "run_stamp",
     "runs_in",
     "unfinished_runs",
 ]
+
+LOCKS = ".locks"
+"""In the folder of runs: a lock for each environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,24 @@ def find_run(base: Path, wanted: str) -> RunFolder:
     raise UsageError(f"{wanted!r} {what} in {base}", hint=f"newest runs: {known}")
 
 
+def make_base(asked: Path | None) -> Path:
+    """The folder in which runs are made: the one that was asked for, which is made if need be, or the default.
+
+    Raises UsageError for one that was asked for and cannot be made. One on a full disk is nobody's wrong use: who
+    writes there says it.
+    """
+    base = (asked or default_runs()).resolve()
+    if asked is not None:
+        try:
+            (base / LOCKS).mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as err:
+            if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+                hint = "choose another folder with --runs"
+                raise UsageError(f"no run can be kept in {base}: {err.strerror}", hint=hint) from err
+    return base
+
+
 def environment_lock(base: Path, identity: str, task: str = "run") -> FileLock:
     """Two runs in one environment exclude each other, and so do a run and a recovery."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    return FileLock(base / ".locks" / digest, f"the environment {identity}", task=task)
+    return FileLock(base / LOCKS / digest, f"the environment {identity}", task=task)

@@ -102,9 +102,15 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
             )
         now = anyio.run(partial(read_fingerprint, name, opening, "residue", Path(scratch), True))[0]
     try:
-        save.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    except (OSError, TypeError) as err:
-        raise JournalError(f"cannot write {save}: {err}", hint="choose another file with --save") from err
+        text = json.dumps(now, indent=1, sort_keys=True) + "\n"
+    except TypeError as err:
+        raise JournalError(f"the fingerprint of {name} cannot be saved: {err}") from err
+    try:
+        save.write_text(text, encoding="utf-8")
+    except OSError as err:
+        raise UsageError(
+            f"cannot write {save}: {err.strerror}", hint="choose another file with --save"
+        ) from err
     say(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
 

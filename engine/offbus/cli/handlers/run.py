@@ -16,7 +16,7 @@ from offbus.open_run import OpenRun
 from offbus.report.model import Report
 from offbus.runner.session import Session
 from offbus.runner.signals import stop_on_signals
-from offbus.runs import default_runs
+from offbus.runs import make_base
 
 __all__ = ["run_file"]
 
@@ -35,9 +35,9 @@ def run_file(
 ) -> int:
     """Run a scenario file, all cells of its matrix; the exit code. Raises OffbusError before anything was changed."""
     loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell)
-    base = (runs or default_runs()).resolve()
     for scenario in loaded.scenarios:
         scenario.load_runs()
+    base = make_base(runs)
     if resume is not None or (loaded.matrix is not None and cell is None):
         from offbus.cli.handlers.run_matrix import run_cells
 
