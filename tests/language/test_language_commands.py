@@ -169,7 +169,7 @@ def test_a_plan_as_a_graph(tmp_path: Path) -> None:
         "  s_i ==> s_c",
     ]
     dot = GRAPHS["dot"](plan).splitlines()
-    assert dot[2] == '  "d" [label="d\\ndeploy\\nat most 1m"];'
+    assert dot[1] == '  "d" [shape=box, label="d\\ndeploy\\nat most 1m"];'
     assert '  "d" -> "i" [penwidth=3];' in dot
     assert (dot[0], dot[-1]) == ("digraph plan {", "}")
 

@@ -27,13 +27,13 @@ def _mermaid(plan: Plan) -> str:
 
 
 def _dot(plan: Plan) -> str:
-    lines = ["digraph plan {", "  node [shape=box];"]
+    lines = ["digraph plan {"]
     for planned in plan.steps:
         looks = (
             ", style=rounded" if planned.step.background else ", peripheries=2" if planned.step.always else ""
         )
         label = _label(planned, "\n").replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        lines.append(f'  "{planned.step.id}" [label="{label}"{looks}];')
+        lines.append(f'  "{planned.step.id}" [shape=box, label="{label}"{looks}];')
     lines += [
         f'  "{need}" -> "{step}"{" [penwidth=3]" if thick else ""};' for need, step, thick in _arrows(plan)
     ]
