@@ -74,6 +74,7 @@ ADAPTER: tuple[Right, ...] = (
     *_rights("get", "", "secrets", Scope.AGENTS, name="offbus-agent-token"),
     *_rights("get create", "", "pods/proxy", Scope.AGENTS),
     *_rights("list", "apps", "daemonsets", Scope.AGENTS),
+    *_rights("get", "", "pods", Scope.AGENTS),
     *_rights("get watch create patch delete", "coordination.k8s.io", "leases", Scope.AGENTS),
     *_rights("get create patch delete", "", "configmaps", Scope.AGENTS),
 )
