@@ -3,13 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
+import anyio
 import pytest
 
 from offbus_sandbox.adapter.port import LocalPort
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
-from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref
-from offbus_steps.testing.conformance.waiting import gone, until
+from offbus_steps.port import Forbidden, NotFound, Object, PortError, Ref, WatchType
+from offbus_steps.testing.conformance.waiting import WATCHDOG_S, gone, until
 from offbus_steps.workloads.gpus import held_gpus
 from offbus_steps.workloads.pods import is_ready
 from offbus_steps.workloads.workload_kinds import workload_of
@@ -55,6 +56,17 @@ async def pods_of(port: LocalPort, labels: str) -> list[Object]:
     """The pods that are not on their way out."""
     found = (await port.objects.list("Pod", namespace="test", labels=labels)).items
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+async def replaced(port: LocalPort, version: str) -> None:
+    """The Deployment lacked a pod after this version, and has all of them again; it may be for a moment only."""
+    lacked = False
+    with anyio.fail_after(WATCHDOG_S):
+        async for event in port.objects.watch(WEB.kind, namespace="test", resource_version=version):
+            if event.type is not WatchType.BOOKMARK:
+                if lacked and rolled_out(event.object):
+                    return
+                lacked = lacked or not rolled_out(event.object)
 
 
 async def test_a_deleted_pod_is_replaced(port: LocalPort) -> None:
