@@ -73,9 +73,9 @@ async def test_a_deleted_pod_is_replaced(port: LocalPort) -> None:
     await port.objects.create(deployment("web", 2, SLEEP))
     await until(port, WEB, rolled_out)
     first, second = await pods_of(port, "app=web")
+    version = (await port.objects.list(WEB.kind, namespace="test")).resource_version
     await port.objects.delete(Ref.of(first), grace_seconds=0)
-    await until(port, WEB, lambda d: not rolled_out(d))
-    await until(port, WEB, rolled_out)
+    await replaced(port, version)
     names = {pod["metadata"]["name"] for pod in await pods_of(port, "app=web")}
     assert second["metadata"]["name"] in names
     assert first["metadata"]["name"] not in names
