@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +68,23 @@ def test_a_wrong_expectation_in_one_cell_fails_that_cell_alone(commands: Command
     assert f"play the others: offbus run {file} --resume {commands.runs}/" in done.stdout
 
 
+def test_no_report_has_the_password_of_a_url_that_an_input_holds(commands: Commands) -> None:
+    file = scenario(
+        commands, "{url: ['https://user:hunter2@a.example/x', 'https://user:hunter3@a.example/x']}"
+    )
+    file.write_text(file.read_text().replace("inputs: {", "inputs: {url: {type: string, default: x}, "))
+    done = commands.call("run", file)
+    assert done.returncode == 0, done.stderr
+    assert len(summary(commands)["cells"]) == 2
+    kept = "".join(path.read_text() for path in commands.runs.rglob("*.json*"))
+    shown = (
+        done.stdout
+        + commands.call("matrix", file).stdout
+        + commands.call("plan", file, "--format", "json").stdout
+    )
+    assert "hunter" not in kept + shown + "".join(map(str, commands.runs.iterdir()))
+
+
 def test_fail_fast_plays_no_further_cell(commands: Commands) -> None:
     done = commands.call("run", scenario(commands, "{n: [1, 2], fail_fast: true}", expect="inputs.n != 1"))
     assert done.returncode == 1
@@ -104,7 +119,7 @@ def test_a_cell_that_cannot_run_is_that_cells_exit_and_the_others_are_played(com
 
 def test_a_signal_ends_the_cell_that_runs_properly_and_begins_none(commands: Commands) -> None:
     file = scenario(commands, "{n: [1, 2], include: [{n: 3, secs: 600.0}], exclude: [{n: 1}]}")
-    process = begun(commands, file, "slow      started: wait", times=2)
+    process = commands.start("run", file, line="slow      started: wait", times=2)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=LONG)
     assert process.returncode == 130, out
@@ -115,7 +130,7 @@ def test_a_signal_ends_the_cell_that_runs_properly_and_begins_none(commands: Com
 
 def test_a_killed_play_is_resumed_after_it_was_recovered(commands: Commands) -> None:
     file = scenario(commands, "{n: [1, 2], include: [{n: 3, secs: 600.0}]}")
-    process = begun(commands, file, "slow      started: wait", times=3)
+    process = commands.start("run", file, line="slow      started: wait", times=3)
     process.kill()
     process.communicate(timeout=LONG)
     assert [cell["state"] for cell in summary(commands)["cells"]] == ["ended", "ended", "running"]
@@ -179,22 +194,3 @@ def test_a_folder_that_others_can_write_is_refused(commands: Commands) -> None:
     (folder / "matrix.json").chmod(0o666)
     refused = commands.call("run", file, "--resume", folder)
     assert (refused.returncode, "chmod go-w" in refused.stderr) == (2, True), refused.stderr
-
-
-def begun(commands: Commands, file: Path, line: str, *, times: int) -> "subprocess.Popen[str]":
-    """A play whose lines have said this so often."""
-    command = [sys.executable, "-u", "-m", "offbus", "run", str(file), "--view", "lines"]
-    process = subprocess.Popen(
-        command,
-        env=commands.env,
-        cwd=commands.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    for shown in process.stdout:
-        times -= line in shown
-        if not times:
-            return process
-    raise AssertionError(f"it ended with {process.wait()}")

@@ -30,7 +30,7 @@ async def played(
     cells: Cells, shared: Sequence[Hashable] = (), **how: object
 ) -> tuple[Play, dict[int, float]]:
     start = anyio.current_time()
-    play = Play(shared or range(len(cells.cells)), **how)  # type: ignore[arg-type]
+    play = Play(shared or range(len(cells.cells)), **how)
     await play.play(cells.act)
     return play, {number: at - start for number, at in cells.began.items()}
 

@@ -66,8 +66,8 @@ class Commands:
             command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=LONG
         )
 
-    def start(self, *arguments: object) -> "subprocess.Popen[str]":
-        """Start a run; returns when its slow step has begun."""
+    def start(self, *arguments: object, line: str = " slow ", times: int = 1) -> "subprocess.Popen[str]":
+        """Start a run; returns when its lines have said this so often: by default, that its slow step has begun."""
         command = [sys.executable, "-m", "offbus", *map(str, arguments), "--view", "lines"]
         process = subprocess.Popen(
             command,
@@ -78,8 +78,9 @@ class Commands:
             text=True,
         )
         assert process.stdout is not None
-        for line in process.stdout:
-            if " slow " in line:
+        for shown in process.stdout:
+            times -= line in shown
+            if not times:
                 return process
         raise AssertionError(f"it ended with {process.wait()}")
 
