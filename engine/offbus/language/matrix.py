@@ -20,6 +20,7 @@ from itertools import product
 from typing import Any
 
 from offbus.durations import format_duration
+from offbus.userinfo import without_userinfo
 
 __all__ = ["LARGEST", "MOST_CELLS", "Cell", "Matrix", "expand", "shown"]
 
@@ -47,7 +48,7 @@ class Cell:
     @property
     def label(self) -> str:
         """For people: `size=4,mode=a`."""
-        return ",".join(f"{name}={_text(value)}" for name, value in self.inputs.items())
+        return ",".join(f"{name}={_plain(shown(value))}" for name, value in self.inputs.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +71,25 @@ def expand(axes: Mapping[str, Sequence[Any]], exclude: Iterable[Mapping[str, Any
 
 
 def shown(value: Any) -> Any:
-    """An input's value as JSON has it: durations as they are written."""
-    return format_duration(value) if isinstance(value, timedelta) else value
+    """An input's value as reports and plans have it: durations as they are written, URLs without their userinfo."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return without_userinfo(value) if isinstance(value, str) else value
 
 
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(shown(value))
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _slug(value: Any) -> str:
-    text = _text(value)
+    """What is shown of it; the digest is of all of it, so that two values never share an id."""
+    text, told = (
+        _plain(one)
+        for one in (format_duration(value) if isinstance(value, timedelta) else value, shown(value))
+    )
     if _PLAIN.fullmatch(text):
         return text
-    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].rstrip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", told.lower()).strip("-")[:24].rstrip("-")
     return f"{words}-{_digest(text)}" if words else _digest(text)
 
 

@@ -10,7 +10,6 @@ from offbus.dag import build
 from offbus.declared import written
 from offbus.journal.schemas import DeclaredLane, DeclaredMetric, PlannedStep, RunStarted
 from offbus.language.matrix import shown
-from offbus.userinfo import without_userinfo
 
 if TYPE_CHECKING:
     from offbus.language.scenario import Scenario, Step
@@ -23,16 +22,12 @@ def head_of(scenario: "Scenario", identity: str) -> RunStarted:
     steps = {step.id: step for step in scenario.steps}
     plan_order = build({step.id: step.needs for step in scenario.steps}).order
     metrics = {name: one for step in scenario.steps for name, one in step.type.measures().items()}
-    inputs = {name: shown(value) for name, value in scenario.inputs.items()}
     head: RunStarted = {
         "name": scenario.title,
         "summary": scenario.summary,
         "scenario": str(scenario.path),
         "digest": scenario.digest,
-        # of a URL not the user's name and password
-        "inputs": {
-            name: without_userinfo(told) if isinstance(told, str) else told for name, told in inputs.items()
-        },
+        "inputs": {name: shown(value) for name, value in scenario.inputs.items()},
         "environment": scenario.environment.type.name,
         "identity": identity,
         "versions": versions(),

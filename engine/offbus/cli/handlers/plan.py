@@ -13,6 +13,7 @@ from offbus.cli.output import say
 from offbus.durations import format_duration
 from offbus.exits import Exit, worst
 from offbus.language.load import load_cells
+from offbus.language.matrix import shown
 from offbus.language.plan import Plan, PlannedStep, make_plan
 from offbus.printable import printable, printable_json
 
@@ -66,7 +67,7 @@ def _lines(plan: Plan) -> Iterator[str]:
     if scenario.guards is not None:
         yield f"  guards      {_values(scenario.guards.model_dump(mode='json')) or ' none'}"
     if scenario.inputs:
-        yield f"  inputs      {_values(dict(scenario.inputs))}"
+        yield f"  inputs      {_values({name: shown(value) for name, value in scenario.inputs.items()})}"
     steps, undo = format_duration(plan.longest), format_duration(scenario.undo_timeout)
     yield f"  ends within  {format_duration(plan.bound)} (steps {steps}, undo {undo})"
     yield f"  critical     {' → '.join(plan.critical)}"
