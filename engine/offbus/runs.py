@@ -172,15 +172,15 @@ def find_run(base: Path, wanted: str) -> RunFolder:
 def make_base(asked: Path | None) -> Path:
     """The folder in which runs are made: the one that was asked for, which is made if need be, or the default.
 
-    Raises UsageError for one that was asked for and cannot be made. One on a full disk is nobody's wrong use: who
-    writes there says it.
+    Raises UsageError for one that was asked for and cannot be made. One on a full or read-only disk is nobody's wrong
+    use: who writes there says it.
     """
     base = (asked or default_runs()).resolve()
     if asked is not None:
         try:
             (base / LOCKS).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as err:
-            if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if err.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 hint = "choose another folder with --runs"
                 raise UsageError(f"no run can be kept in {base}: {err.strerror}", hint=hint) from err
     return base
