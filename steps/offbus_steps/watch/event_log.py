@@ -2,6 +2,10 @@
 
 The order in this log defines "after the injection": a mark is a position in a watch that began before the injection,
 never a time. Late subscribers replay from their mark. No I/O here; the watches append.
+
+The log is held in memory, and whoever may write pods or nodes can make it grow: each update keeps what was there. So
+it has a size. One that is full records nothing more, which its writer is told (the observer then stops the run); the
+newest projections stay right, and those who wait for a state of the world are woken as before.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +19,13 @@ from offbus_steps.port import Ref
 from offbus_steps.watch.projections import NodeProjection, PodProjection, Projection, WorkloadProjection
 from offbus_steps.watch.transitions import Change, What
 
-__all__ = ["Observations", "Since", "Transition", "Update", "World"]
+__all__ = ["ROOM", "Observations", "Since", "Transition", "Update", "World"]
 
 T = TypeVar("T")
+ROOM = 512 << 20
+"""Bytes of what is observed in a run: 500,000 updates of usual pods, so half an hour of 250 changes/s."""
+WEIGHT = 1024
+"""Bytes of an update of a usual pod, without the texts that others write into it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +104,8 @@ class Observations:
         self._projections: dict[Ref, Projection] = {}
         self._updates: list[Update] = []
         self._news = anyio.Event()
+        self.room = ROOM
+        """Bytes for which there is room."""
         self.world = World(self._projections)
         """The newest projections; updated by the watches."""
 
@@ -109,12 +119,15 @@ class Observations:
 
     def append(
         self, ref: Ref, was: Projection | None, now: Projection | None, transitions: tuple[Transition, ...]
-    ) -> None:
-        """Append an update and wake the waiting tasks."""
+    ) -> bool:
+        """Append an update and wake the waiting tasks. False when the log is full: the update is not in it."""
         _put(self._projections, ref, now)
-        self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
+        self.room -= _weight(now)
+        if fits := self.room >= 0:
+            self._updates.append(Update(len(self._updates), ref, was, now, transitions, now_ns()))
         news, self._news = self._news, anyio.Event()
         news.set()
+        return fits
 
     def updates(self, mark: int) -> Iterator[Update]:
         """The updates after the mark so far, in order."""
@@ -188,11 +201,11 @@ class Observations:
     async def until(self, answer: Callable[[World], T | None]) -> T:
         """Wait until `answer` returns a value for the newest world; called now and after every update."""
         while True:
-            seen = self.mark()
+            news = self._news
             found = answer(self.world)
             if found is not None:
                 return found
-            await self.more(seen)
+            await news.wait()
 
 
 def _put(projections: dict[Ref, Projection], ref: Ref, projection: Projection | None) -> None:
@@ -200,3 +213,18 @@ def _put(projections: dict[Ref, Projection], ref: Ref, projection: Projection | 
         projections.pop(ref, None)
     else:
         projections[ref] = projection
+
+
+def _weight(projection: Projection | None) -> int:
+    """Bytes that an update takes: what it was is what the update before it was to be."""
+    if isinstance(projection, NodeProjection):
+        conditions = sum(len(kind) + len(reason) for kind, (_, reason) in projection.conditions.items())
+        return WEIGHT + conditions + _length(projection.labels) + _length(projection.annotations)
+    if isinstance(projection, PodProjection):
+        containers = sum(len(one.name) + len(one.reason) + WEIGHT // 8 for one in projection.containers)
+        return WEIGHT + containers + _length(projection.labels) + sum(map(len, projection.devices))
+    return WEIGHT
+
+
+def _length(texts: Mapping[str, str]) -> int:
+    return sum(len(key) + len(value) for key, value in texts.items())

@@ -134,7 +134,8 @@ class Observer:
                 brief=change.brief,
             )
             found.append(Transition(order, ref, change, recorded.seq, recorded.mono_ns))
-        self.log.append(ref, was, now, tuple(found))
+        if not self.log.append(ref, was, now, tuple(found)):
+            self._run.abort(f"more has changed than the run can hold in memory; the last to change was {ref}")
         for check in self._checks:
             check()
 
