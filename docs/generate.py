@@ -15,6 +15,7 @@ from inspect import getsource
 from pathlib import Path
 from textwrap import dedent
 
+from modules import module_list
 from proofs import Proof, ProofError, proof_text, proofs, refuse_unknown
 from tables import keys, outputs, params, table
 
@@ -36,6 +37,7 @@ OURS = "offbus"
 """The distribution whose types have pages here; those of other installed packages have none."""
 NOTICE = "<!-- Made by `make generate` from the step type itself. -->"
 TESTS_OF = "tests of "
+MODULES_OF = "modules of "
 PART = re.compile(r"(<!-- generated: ([^>]+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 
@@ -173,11 +175,14 @@ def marked() -> Mapping[str, list[Proof]]:
 
 
 def part(name: str) -> str:
-    """One part: `file PATH` shows a file of the repository, `tests of NAME` marked tests; the others are tables."""
+    """One part: `file PATH` shows a file of the repository, `modules of FOLDER` what each of its modules is for,
+    `tests of NAME` marked tests; the others are tables."""
     if name in PARTS:
         return PARTS[name]()
     if name.startswith(TESTS_OF):
         return proof_text(name.removeprefix(TESTS_OF), marked(), ROOT)
+    if name.startswith(MODULES_OF):
+        return module_list(ROOT, name.removeprefix(MODULES_OF))
     path = name.removeprefix("file ")
     language = {".py": "python", ".yaml": "yaml"}[Path(path).suffix]
     return f"```{language}\n{(ROOT / path).read_text(encoding='utf-8')}```\n"
