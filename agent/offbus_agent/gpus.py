@@ -1,4 +1,4 @@
-"""A node's GPUs, and the spelling of their PCI addresses there.
+"""A node's GPUs, and how kernel lines and NVSentinel's metadata spell their PCI addresses there.
 
 Job: read `gpus.json` (a `local` node) or `/proc/driver/nvidia/gpus/*/information` (a real one) below the node's root,
 without a library or a GPU call. The address in kernel lines must be spelt as in NVSentinel's metadata file, if that

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.size import GPUS_PER_NODE, MOST_GPUS_PER_NODE, MOST_NODES, NODES
 
 __all__ = ["DRIVER_PATTERN", "DRIVER_VERSION", "Backoff", "SandboxConfig"]
 
@@ -34,8 +35,8 @@ class SandboxConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    nodes: int = Field(default=3, ge=1, le=64)
-    gpus_per_node: int = Field(default=2, ge=0, le=8)
+    nodes: int = Field(default=NODES, ge=1, le=MOST_NODES)
+    gpus_per_node: int = Field(default=GPUS_PER_NODE, ge=0, le=MOST_GPUS_PER_NODE)
     responder: ResponderConfig | None = ResponderConfig()
     """The stand-in responder's settings; None runs the sandbox without one."""
     driver: Literal["standin"] = "standin"

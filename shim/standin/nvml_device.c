@@ -1,4 +1,4 @@
-/* What a GPU reports: it is idle and healthy, with the constants of an H100 SXM. */
+/* What a GPU reports besides what the fleet file says of it (name, memory, address): it is idle and healthy. */
 #include <string.h>
 
 #include "nvml_standin.h"

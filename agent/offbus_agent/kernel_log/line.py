@@ -1,4 +1,4 @@
-"""The text of a kernel line: dialects, and the check of every line.
+"""The text of a kernel line: dialects, and the check of every line; a GPU's address is spelt by `gpus`.
 
 Job: build `NVRM: Xid (PCI:dddd:bb:dd): N, ...` as detectors accept it, and guarantee that one text is one record. A
 caller's text reaches the log only if `checked` accepts it: printable ASCII without backslash (the kernel shows anything

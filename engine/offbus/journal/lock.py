@@ -1,4 +1,6 @@
-"""Locks on run folders and on environments: the kernel drops them when their owner dies, however it dies.
+"""Locks on run folders and on environments, and who holds one, which whoever is refused is told.
+
+The kernel drops them when their owner dies, however it dies.
 
 The lock itself is flock(2); a file that a dead process left behind never blocks. The holder is written into the file,
 for people and for `offbus stop`: user, host, boot, pid, and when that process started, because pids are used again.

@@ -1,4 +1,4 @@
-"""The shape of a scenario file, version 1, as pydantic models: the only module that declares its keys.
+"""The keys of a scenario file, version 1, and the bounds of each one's value, as pydantic models; declared only here.
 
 They validate (`shape`), and they make the JSON Schema for editors (`jsonschema`). What keys mean beyond their shape is
 in `check`. Everything is strict: "true" is not a boolean, 3.0 is not an integer.

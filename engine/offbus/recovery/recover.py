@@ -1,4 +1,4 @@
-"""Finishes a run whose runner is gone: what `offbus recover` does, and the reaper of a cluster.
+"""Finishes a run whose runner is gone (its lock says whether it is): what `offbus recover` and the reaper do.
 
     open the run's folder (offbus.open_run) and lock it -> read the journal, cut a torn tail -> `adopted` -> reopen the
     environment from journaled state -> undo what is not resolved -> compare with the fingerprint from before -> close

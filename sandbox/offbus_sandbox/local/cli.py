@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from offbus_sandbox.local.names import flag
+from offbus_sandbox.size import GPUS_PER_NODE, MOST_GPUS_PER_NODE, MOST_NODES, NODES
 
 if TYPE_CHECKING:
     from offbus_sandbox.layout import Layout
@@ -30,8 +31,16 @@ def local() -> None:
 
 @local.command()
 @name_option
-@click.option("--nodes", default=3, show_default=True, type=click.IntRange(1, 64), help="How many nodes.")
-@click.option("--gpus", default=2, show_default=True, type=click.IntRange(0, 8), help="GPUs of each node.")
+@click.option(
+    "--nodes", default=NODES, show_default=True, type=click.IntRange(1, MOST_NODES), help="How many nodes."
+)
+@click.option(
+    "--gpus",
+    default=GPUS_PER_NODE,
+    show_default=True,
+    type=click.IntRange(0, MOST_GPUS_PER_NODE),
+    help="GPUs of each node.",
+)
 @click.option(
     "--responder/--no-responder", default=True, show_default=True, help="Run the stand-in responder."
 )

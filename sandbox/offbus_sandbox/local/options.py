@@ -7,6 +7,7 @@ from pydantic import Field
 from offbus.environment import Options
 from offbus_sandbox.config import DRIVER_PATTERN, DRIVER_VERSION, SandboxConfig
 from offbus_sandbox.responder.config import ResponderConfig
+from offbus_sandbox.size import GPUS_PER_NODE, MOST_GPUS_PER_NODE, MOST_NODES, NODES
 
 __all__ = ["LocalOptions"]
 
@@ -19,8 +20,13 @@ class LocalOptions(Options):
         description="Name of a sandbox that `offbus local up` started. Empty: `default` if it runs, else a sandbox "
         "for this run only.",
     )
-    nodes: int = Field(default=3, ge=1, le=64, description="How many nodes.")
-    gpus_per_node: int = Field(default=2, ge=0, le=8, description="How many stand-in GPUs each node has.")
+    nodes: int = Field(default=NODES, ge=1, le=MOST_NODES, description="How many nodes.")
+    gpus_per_node: int = Field(
+        default=GPUS_PER_NODE,
+        ge=0,
+        le=MOST_GPUS_PER_NODE,
+        description="How many stand-in GPUs each node has.",
+    )
     responder: bool | ResponderConfig = Field(
         default=True, description="The stand-in responder: on, off, or on with these settings."
     )

@@ -1,4 +1,6 @@
-"""The stand-in GPUs of a node: the same UUIDs and addresses every time, unique among one machine's nodes.
+"""The stand-in GPUs of a node, as the stand-in driver reads them from a file: name, memory, UUIDs and PCI addresses.
+
+UUIDs and addresses are the same every time, and unique among one machine's nodes.
 
 The nodes of a sandbox share one kernel, so each has its own PCI addresses (design.md, section 9). Addresses are spelt
 alike in every file: NVSentinel clears a fault only on the spelling that it saw (reference/nvsentinel.md §1.4).

@@ -1,4 +1,5 @@
-"""Every setting of the stand-in responder, in one model, read from one JSON file by both programs.
+"""Every setting of the stand-in responder but its defaults, which are the profile's: one model, one JSON file for both
+programs.
 
 Times are seconds. What a file does not set follows from its profile (`offbus_sandbox.responder.profiles`), and from the
 scale that divides the profile's delays; what it sets counts as it stands. The default profile suits `local`: everything

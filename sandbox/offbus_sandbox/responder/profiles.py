@@ -1,4 +1,6 @@
-"""The profiles of the stand-in responder: which release of NVSentinel it plays, rule by rule. Data, and pure.
+"""The profiles of the stand-in responder: which release of NVSentinel it plays, rule by rule, and so its delays.
+
+Data, and pure.
 
 A rule says what the release does, how that is known (`Mark`), where it stands, and which settings of the stand-in
 follow from it; a rule without settings is built in. `main-2026-08` was run and observed; the other releases are its

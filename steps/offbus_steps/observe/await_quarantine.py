@@ -1,4 +1,4 @@
-"""Runs `await_quarantine`, `await_cordon`, `await_drain`, `await_uncordon`: what a responder does about a fault.
+"""Runs `await_quarantine`, `await_cordon`, `await_drain`, `await_uncordon`: they wait for what `consequences` decides.
 
 Each considers everything since the injection's mark, so a responder that is faster than the steps is not missed, and
 passes only when the change is the responder's answer to this fault (`offbus_steps.watch.consequences`): not when

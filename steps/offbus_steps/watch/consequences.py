@@ -1,4 +1,5 @@
-"""Which entries of the log are a fault's own consequences: its detection, cordon, drain, repair and uncordon.
+"""What counts as a fault's own detection, cordon, drain, repair and uncordon: which entries of the log are its
+consequences; steps only wait for them.
 
 Whose a finding is, `offbus_steps.nvsentinel.cause` says; this module adds the node and the order. Each class reads the
 updates after the injection's mark, one by one (`Observations.scan`), and answers when it has seen its consequence; what

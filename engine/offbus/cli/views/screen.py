@@ -1,4 +1,4 @@
-"""Where views write: a stream that may be closed, stalled, or unable to show a character.
+"""Where views write, and whether in colour: a stream that may be closed, stalled, or unable to show a character.
 
 - closed (the reader of a pipe left, the terminal is gone): from then on everything is dropped, silently, because a
   run must get to its undo even if nobody watches. `lost` says so.
