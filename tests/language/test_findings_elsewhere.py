@@ -113,7 +113,9 @@ def test_sarif_names_a_file_whose_name_is_no_text() -> None:
 def test_no_text_of_a_file_is_a_link_in_sarif() -> None:
     found = finding(message="see [here](https://evil.example)", hint="[x](1)")
     document = sarif({"a.yaml": [found]}, "1.0")
-    assert document["runs"][0]["results"][0]["message"]["text"] == "see [here] (https://evil.example). [x] (1)"
+    assert (
+        document["runs"][0]["results"][0]["message"]["text"] == "see [here] (https://evil.example). [x] (1)"
+    )
 
 
 @pytest.mark.usefixtures("repository")

@@ -1,4 +1,4 @@
-"""A node's kubelet: runs a worker for each pod that is bound to its node, and stops it with its grace when deleted."""
+"""A node's kubelet: runs a worker for each pod that is bound to its node; deleted, it has the grace its object says."""
 
 import shutil
 
