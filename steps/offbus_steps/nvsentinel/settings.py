@@ -6,7 +6,7 @@ circuit breaker, the event pipeline, the drain mode, validation and what carries
 own. Pure, but for the listing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from offbus.preflight import PreflightCheck
@@ -22,12 +22,12 @@ from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
-from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.installation import installed, told_by_standin
 from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.nvsentinel.validation_stage import validation_stages
-from offbus_steps.port import Forbidden, NotFound, Object, Objects
+from offbus_steps.port import Forbidden, Object, Objects
 
 __all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "dry_run_checks", "part_of", "responder_checks"]
 
@@ -92,10 +92,10 @@ async def answering_standin(objects: Objects, namespace: str) -> Standin | None:
         parts = filter(None, map(part_of, (await installed(objects, namespace)).deployments))
         if any(name != STANDIN_NAME for name, _ in parts):
             return None
-        told = (await objects.get(STANDIN_PROFILE)).get("data")
-    except (NotFound, Forbidden):
+        told = await told_by_standin(objects)
+    except Forbidden:
         return None
-    return Standin.of(told if isinstance(told, Mapping) else {})
+    return None if told is None else Standin.of(told)
 
 
 def part_of(deployment: Object) -> tuple[str, str] | None:
