@@ -80,7 +80,7 @@ def test_a_signal_ends_the_watch_and_changes_nothing_else(drill):
 
 @pytest.mark.parametrize("when", ["expectation", "close"])
 def test_a_signal_after_the_undo_only_ends_the_watch_whenever_it_comes(drill, when):
-    """Before the watch has begun, and once it has ended: everything is undone, and the steps have said what they say."""
+    """Before the watch has begun, and once it has ended: by then everything is undone."""
 
     def interrupt(session, event):
         if when in (event["kind"], event["data"].get("name")):
