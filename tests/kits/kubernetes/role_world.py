@@ -114,10 +114,23 @@ class RoleWorld:
         self.programs.append(Process([sys.executable, "-m", *command], out, env))
         return self.programs[-1]
 
-    def run(self, scenario: Mapping[str, Any], name: str) -> Process:
-        """`offbus run`, as the runner."""
+    async def plan(self, scenario: Mapping[str, Any], name: str) -> str:
+        """What `offbus plan` says, as the runner."""
+        kubeconfig = self.server.kubeconfig(RUNNER)
+        planned = self.start(
+            "plan", "offbus", "plan", str(self._written(scenario, name)), kubeconfig=kubeconfig
+        )
+        await planned.ended()
+        return planned.said
+
+    def _written(self, scenario: Mapping[str, Any], name: str) -> Path:
         path = self.folder / f"{name}.yaml"
         path.write_text(yaml.safe_dump(json.loads(json.dumps(scenario))))
+        return path
+
+    def run(self, scenario: Mapping[str, Any], name: str) -> Process:
+        """`offbus run`, as the runner."""
+        path = self._written(scenario, name)
         return self.start(
             name, "offbus", "run", str(path), "--view", "lines", kubeconfig=self.server.kubeconfig(RUNNER)
         )

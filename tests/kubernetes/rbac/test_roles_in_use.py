@@ -1,8 +1,8 @@
 """The roles of deploy/ are what is asked, no less and no more: whole drills and recoveries under them.
 
-The other tests run as an administrator, so none of them sees a right that is missing. Here the runner is a user with the
-bindings of deploy/README.md alone, and reaper, webhook and stand-in responder have their ServiceAccounts' tokens. What
-each of them asked, and what was refused, the API server's audit log says.
+The other tests run as an administrator, so none of them sees a right that is missing. Here the runner is a user with
+the bindings of deploy/README.md alone, and reaper, webhook and stand-in responder have their ServiceAccounts' tokens.
+What each of them asked, and what was refused, the API server's audit log says.
 """
 
 import json
@@ -56,7 +56,7 @@ WHO: Mapping[str, tuple[str, Mapping[tuple[str, str], str]]] = {
         f"system:serviceaccount:{RESPONDERS}:standin-detector",
         {
             ("clusterrole", "offbus-standin-detector"): "",
-            ("role", "offbus-standin-datastore"): RESPONDERS,
+            ("role", "offbus-standin-reporter"): RESPONDERS,
         },
     ),
     "controller": (
@@ -172,6 +172,8 @@ async def stands(world: RoleWorld, story: Story, name: str) -> Process:
     """The runner of a story, once it stands."""
     manifest = json.loads(json.dumps(story.manifest))  # no aliases, which a manifest may not have
     (world.folder / f"{name}-target.yaml").write_text(yaml.safe_dump_all(manifest))
+    planned = await world.plan(story.scenario(name), name)
+    assert "a run may start" in planned, planned
     runner = world.run(story.scenario(name), name)
     with watchdog(runner):
         async with anyio.create_task_group() as beside:
