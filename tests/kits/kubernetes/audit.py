@@ -11,7 +11,7 @@ __all__ = ["FORBIDDEN", "Asked", "asked_by", "audit_flags"]
 POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
-    "omitStages": ["RequestReceived", "ResponseStarted"],
+    "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
 FORBIDDEN = 403
@@ -35,7 +35,7 @@ class Asked:
 
 
 def audit_flags(folder: Path) -> tuple[str, ...]:
-    """The API server's options; each request is written at its end, a watch's at its own."""
+    """The API server's options; a watch is written when it begins, too: many end with their program, later."""
     policy = folder / "audit-policy.json"
     policy.write_text(json.dumps(POLICY))
     return f"--audit-policy-file={policy}", f"--audit-log-path={folder / 'audit.log'}"
