@@ -73,7 +73,7 @@ class Code(StrEnum):
     UNKNOWN_ENVIRONMENT = "OB501", "an unknown environment"
     ENVIRONMENT_NOT_LOADED = "OB502", "an environment that cannot be loaded"
     GUARD_NOT_ENFORCED = "OB503", "a guard that cannot be enforced"
-    UNKNOWN_SETTING = "OB504", "--set or --env-set names nothing"
+    UNKNOWN_SETTING = "OB504", "a value for an input or an option that does not exist"
     BAD_INPUT = "OB505", "an input's value does not fit"
     INPUT_WITHOUT_VALUE = "OB506", "an input has no value"
     UNUSED_INPUT = "OB507", "an input is never used"

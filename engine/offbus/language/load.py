@@ -4,6 +4,7 @@ A file without a matrix is one scenario, a file with one is a scenario for each 
 is checked with its own inputs, as what is wrong may depend on them. What is wrong in several cells is one finding.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
+from offbus.language.check.given import read_given
 from offbus.language.gc_pause import collecting_less
 from offbus.language.matrix import Cell, Matrix
 from offbus.language.scenario import Scenario
@@ -41,6 +43,8 @@ def load_scenario(
     path: str | Path,
     *,
     sets: Mapping[str, str] | None = None,
+    inputs: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
     env: str | None = None,
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
@@ -48,13 +52,23 @@ def load_scenario(
 ) -> Scenario:
     """Read, validate and resolve a scenario: that of a cell, where the file has a matrix.
 
-    `sets` are values of inputs, parsed by the input's type; `env` replaces the file's environment, `env_sets` its
-    options; `registry` holds the step types and environments (default: what is installed).
+    `sets` are values of inputs, parsed by the input's type; `inputs` names a file of them, `environ` has those of the
+    environment (default: this process's); see offbus.language.check.given. `env` replaces the file's environment,
+    `env_sets` its options; `registry` holds the step types and environments (default: what is installed).
 
     Raises InvalidScenario with all findings, also where several cells are left to choose from; UsageError if the file
     cannot be read.
     """
-    loaded = load_cells(path, sets=sets, env=env, env_sets=env_sets, cell=cell, registry=registry)
+    loaded = load_cells(
+        path,
+        sets=sets,
+        inputs=inputs,
+        environ=environ,
+        env=env,
+        env_sets=env_sets,
+        cell=cell,
+        registry=registry,
+    )
     if len(loaded.scenarios) == 1:
         return loaded.scenarios[0]
     text = f"the matrix has {len(loaded.scenarios)} cells, and one is wanted"
@@ -66,25 +80,31 @@ def load_cells(
     path: str | Path,
     *,
     sets: Mapping[str, str] | None = None,
+    inputs: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
     env: str | None = None,
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
     registry: Registry | None = None,
 ) -> Loaded:
     """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted."""
-    overrides = check.Overrides(sets or {}, env, env_sets or {})
     with collecting_less():
-        return _load(Path(path), overrides, cell, registry if registry is not None else installed())
+        file = None if inputs is None else Path(inputs)
+        given, wrong = read_given(sets or {}, file, os.environ if environ is None else environ)
+        overrides = check.Overrides(given, env, env_sets or {})
+        return _load(Path(path), overrides, wrong, cell, registry if registry is not None else installed())
 
 
-def _load(path: Path, overrides: check.Overrides, cell: str | None, registry: Registry) -> Loaded:
+def _load(
+    path: Path, overrides: check.Overrides, wrong: list[Finding], cell: str | None, registry: Registry
+) -> Loaded:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
     read = source.read(path)
-    positions = Positions(read, list(read.findings))
+    positions = Positions(read, [*read.findings, *wrong])
     root = read.root
     if root is None or root.kind != "mapping":
         raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
-    matrix = check.cells(root, positions, overrides.sets)
+    matrix = check.cells(root, positions, overrides.given)
     cells = _wanted(path, matrix, cell)
     compiler = Compiler(registry)
     checked = [_checked(root, positions, registry, overrides._replace(cell=one), compiler) for one in cells]

@@ -28,7 +28,12 @@ Exit codes: 0 all are valid, 2 at least one is not.
     "How to print findings: sarif for code scanning, github as annotations of a workflow.", "sarif", "github"
 )
 def validate(
-    files: tuple[Path, ...], sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str
+    files: tuple[Path, ...],
+    sets: dict[str, str],
+    inputs: Path | None,
+    env: str | None,
+    env_sets: dict[str, str],
+    form: str,
 ) -> None:
     """Check the scenarios in FILE... and show every finding at once, with its position and what to do.
 
@@ -40,5 +45,5 @@ def validate(
     with collecting_less():
         from offbus.cli.handlers.validate import check_all
 
-        valid = check_all(files, sets=sets, env=env, env_sets=env_sets, form=form)
+        valid = check_all(files, sets=sets, inputs=inputs, env=env, env_sets=env_sets, form=form)
     raise click.exceptions.Exit(Exit.PASSED if valid else Exit.INVALID)

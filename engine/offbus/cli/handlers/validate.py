@@ -46,13 +46,19 @@ class _Checked:
 
 
 def check_all(
-    files: Sequence[Path], *, sets: Mapping[str, str], env: str | None, env_sets: Mapping[str, str], form: str
+    files: Sequence[Path],
+    *,
+    sets: Mapping[str, str],
+    inputs: Path | None = None,
+    env: str | None,
+    env_sets: Mapping[str, str],
+    form: str,
 ) -> bool:
     """Print the result for each file; whether all are valid."""
     results = []
     colour = wants_colour(sys.stdout, os.environ)
     for file in files:
-        result = _check(file, sets, env, env_sets)
+        result = _check(file, sets, inputs, env, env_sets)
         results.append(result)
         if form in ("text", "github"):
             if result.findings:
@@ -69,9 +75,15 @@ def check_all(
     return all(result.valid for result in results)
 
 
-def _check(file: Path, sets: Mapping[str, str], env: str | None, env_sets: Mapping[str, str]) -> _Checked:
+def _check(
+    file: Path,
+    sets: Mapping[str, str],
+    inputs: Path | None,
+    env: str | None,
+    env_sets: Mapping[str, str],
+) -> _Checked:
     try:
-        loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets)
+        loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets)
     except InvalidScenario as err:
         return _Checked(str(file), False, err.summary, err.findings)
     except UsageError as err:

@@ -21,6 +21,7 @@ from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.environment import Settings, read_settings
+from offbus.language.check.given import GivenInputs
 from offbus.language.check.inputs import Inputs, read_inputs
 from offbus.language.check.matrix import read_matrix
 from offbus.language.check.pydantic_errors import Subject, note_errors
@@ -39,23 +40,23 @@ __all__ = ["Overrides", "cells", "check"]
 
 
 class Overrides(NamedTuple):
-    """What the command line says: `--set`, `--env`, `--env-set`; and the cell of the matrix."""
+    """What is said outside of the file: values of inputs, `--env`, `--env-set`; and the cell of the matrix."""
 
-    sets: Mapping[str, str]
+    given: GivenInputs
     env: str | None
     env_sets: Mapping[str, str]
     cell: Cell | None = None
 
 
-def cells(root: Node, positions: Positions, sets: Mapping[str, str]) -> Matrix | None:
-    """The scenario's matrix, without the cells that `sets` rule out; None where it has none, or one that is wrong.
+def cells(root: Node, positions: Positions, given: GivenInputs) -> Matrix | None:
+    """The scenario's matrix, without the cells that `given` rules out; None where it has none, or one that is wrong.
 
     What is wrong with the matrix is noted, and nothing else.
     """
     if "matrix" not in root.children or not _version(root, Positions(positions.source, [])):
         return None
     header = _header(root, Positions(positions.source, []))
-    return read_matrix(root, header, sets, positions)
+    return read_matrix(root, header, given, positions)
 
 
 def check(
@@ -69,7 +70,7 @@ def check(
         return None
     header = _header(root, positions)
     cell = overrides.cell.inputs if overrides.cell is not None else {}
-    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.sets, cell, positions)
+    inputs = read_inputs(header.inputs, root.children.get("inputs"), overrides.given, cell, positions)
     types = Types(registry, positions)
     graph = arrange(read_steps(root.children.get("steps"), positions, types), positions)
     conditions = Conditions(positions, compiler, Scope(inputs=inputs.values), inputs.choices)
