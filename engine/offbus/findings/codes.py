@@ -54,6 +54,8 @@ class Code(StrEnum):
     CLEANUP_OF_NO_ANCESTOR = "OB308", "cleanup names a step that is not an ancestor"
     EXCLUSIVE_OPTIONS = "OB309", "options of a step that exclude each other"
     BAD_FILE = "OB310", "a file that a step reads is missing or wrong"
+    OF_A_RUN = "OB311", "a file that is inlined says what only a run has"
+    BAD_OUTPUT = "OB312", "an output of a scenario that names no output of its steps"
     # expressions
     NOT_AN_EXPRESSION = "OB401", "an expression that cannot be parsed"
     UNKNOWN_NAME = "OB402", "an unknown name in an expression"

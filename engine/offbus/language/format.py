@@ -165,3 +165,7 @@ class HeaderModel(_Shape):
     )
     steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
     expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")
+    outputs: dict[str, _Expression] = Field(
+        {},
+        description="What a scenario may read that inlines this one: name -> steps.ID.outputs.NAME.",
+    )

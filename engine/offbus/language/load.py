@@ -16,6 +16,7 @@ from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
 from offbus.language.check.given import read_given
+from offbus.language.check.parts import Files
 from offbus.language.gc_pause import collecting_less
 from offbus.language.matrix import Cell, Matrix
 from offbus.language.scenario import Scenario
@@ -106,8 +107,8 @@ def _load(
         raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
     matrix = check.cells(root, positions, overrides.given)
     cells = _wanted(path, matrix, cell)
-    compiler = Compiler(registry)
-    checked = [_checked(root, positions, registry, overrides._replace(cell=one), compiler) for one in cells]
+    shared = Compiler(registry), Files(path)
+    checked = [_checked(root, positions, registry, overrides._replace(cell=one), shared) for one in cells]
     scenarios = [scenario for scenario, _ in checked if scenario is not None]
     if positions.findings or len(scenarios) < len(cells):
         found = [
@@ -132,10 +133,14 @@ def _wanted(path: Path, matrix: Matrix | None, cell: str | None) -> Sequence[Cel
 
 
 def _checked(
-    root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, compiler: Compiler
+    root: Node,
+    positions: Positions,
+    registry: Registry,
+    overrides: check.Overrides,
+    shared: tuple[Compiler, Files],
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
-    scenario = check.check(root, own, registry, overrides, compiler)
+    scenario = check.check(root, own, registry, overrides, *shared)
     return scenario, [*own.findings[len(positions.findings) :], *own.warnings]
 
 

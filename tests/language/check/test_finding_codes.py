@@ -189,8 +189,8 @@ CASES = {
     "no room for a cell": Case("OB204", drill(WHEN, N + "matrix: {n: [1], max_parallel: ⟦0⟧}\n"), "greater than or equal to 1"),
 }  # fmt: skip
 
-ELSEWHERE = {"OB101", "OB112", "OB504", "OB507", "OB508", "OB606"}
-"""Tested below or in test_matrix.py: too large to be written out here, or without a place in the file."""
+ELSEWHERE = {"OB101", "OB112", "OB311", "OB312", "OB504", "OB507", "OB508", "OB606"}
+"""Tested below, in test_matrix.py or in test_inlined_scenarios.py: too large to be written out here, or without a place in the file."""
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -26,7 +26,7 @@ from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabular
 from offbus.plugins import Registry
 from offbus.userinfo import without_userinfo
 
-__all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "predicate"]
+__all__ = ["Compiler", "EvaluationError", "Expression", "Guarded", "Predicate", "predicate"]
 
 
 class EvaluationError(UsageError):
@@ -128,6 +128,36 @@ class Expression:
     def only_inputs(self) -> bool:
         """Whether its value is known before the run."""
         return all(name.root == "inputs" for name in self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A condition of a file that is inlined under conditions: the `when` of the steps that inline it."""
+
+    guards: tuple[Expression, ...]
+    """Outermost first."""
+    expression: "Expression | Guarded | None"
+    otherwise: bool
+    """What it is when a guard is false."""
+
+    @property
+    def text(self) -> str:
+        """For people: the names in it are those of several files."""
+        every = [one.text for one in self.guards] + (
+            [] if self.expression is None else [self.expression.text]
+        )
+        return " && ".join(f"({text.strip()})" for text in every) if len(every) > 1 else every[0]
+
+    @property
+    def names(self) -> tuple[Bound, ...]:
+        """The names in it."""
+        return () if self.expression is None else self.expression.names
+
+    def evaluate(self, scope: Scope) -> bool:
+        """The value. Raises EvaluationError."""
+        if not all(one.evaluate(scope) for one in self.guards):
+            return self.otherwise
+        return self.expression is None or self.expression.evaluate(scope)
 
 
 def _shown(text: str) -> str:

@@ -43,6 +43,8 @@ class Given:
     """The line of the file that has it."""
     for_this_scenario: bool = True
     """False of an environment variable."""
+    waits: bool = False
+    """Whether the value is known only while the run goes on, or has a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class GivenInputs:
     by_name: Mapping[str, Given] = field(default_factory=dict)
     complete: bool = True
     """False when the file could not be read: nobody knows what it gives."""
+    missing: tuple[Positions, Position, str] | None = None
+    """Of a file that is inlined, where to say that an input has no value: at the step; and the file's name."""
 
     def unknown(self, inputs: Mapping[str, InputModel]) -> Iterator[Finding]:
         """A finding for each name that no input has."""

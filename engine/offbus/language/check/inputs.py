@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from offbus.durations import parse_duration
@@ -59,11 +60,12 @@ def read_inputs(
         if allowed:
             choices[name] = allowed
         if name in given.by_name:
-            value = _given(name, given.by_name[name], model, positions)
+            one = given.by_name[name]
+            value = None if one.waits else _given(name, one, model, positions)
         elif name in cell:
             value = cell[name]
         elif given.complete or model.default is not None:
-            value = _default(name, model, where, node, allowed, positions)
+            value = _default(name, model, where, node, allowed, positions, given)
         else:
             continue
         if value is not None:
@@ -101,8 +103,19 @@ def _enum(model: InputModel, where: Node, positions: Positions) -> list[Any] | N
 
 
 def _default(
-    name: str, model: InputModel, where: Node, node: Node, allowed: list[Any] | None, positions: Positions
+    name: str,
+    model: InputModel,
+    where: Node,
+    node: Node,
+    allowed: list[Any] | None,
+    positions: Positions,
+    given: GivenInputs,
 ) -> Any:
+    if model.default is None and given.missing is not None:
+        step, at, file = given.missing
+        message = f"the input {name!r} of {file} has no value"
+        step.note(Code.INPUT_WITHOUT_VALUE, message, at, hint=f"write inputs: {{{name}: …}}")
+        return None
     if model.default is None:
         positions.note(
             Code.INPUT_WITHOUT_VALUE,
@@ -154,7 +167,9 @@ def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:
 
 
 def _typed(kind: str, value: Any) -> Any:
-    """A value from YAML as an input's type. Raises ValueError."""
+    """A value from YAML, or of an expression over inputs, as an input's type. Raises ValueError."""
+    if kind == "duration" and isinstance(value, timedelta):
+        return value
     if kind == "duration" and isinstance(value, str):
         return parse_duration(value)
     if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
