@@ -71,6 +71,7 @@ class Code(StrEnum):
     STILL_RUNNING = "OB412", "outputs of a step that is still running"
     MISPLACED_TEMPLATE = "OB413", "${{ }} where it does not belong"
     FUNCTION_NOT_LOADED = "OB414", "a function that cannot be loaded"
+    SURPRISING_FUNCTION = "OB415", "a function of CEL that does not tell what its name says"
     # environment, guards, inputs
     UNKNOWN_ENVIRONMENT = "OB501", "an unknown environment"
     ENVIRONMENT_NOT_LOADED = "OB502", "an environment that cannot be loaded"

@@ -61,6 +61,11 @@ class RetryModel(_Shape):
     backoff: Duration = Field(
         timedelta(seconds=1), description='Pause before the next attempt, such as "5s".'
     )
+    on: list[Literal["failed", "errored"]] | None = Field(
+        None,
+        min_length=1,
+        description="Outcomes that are tried again; `failed` covers an unmet `expect`. Default: both, but no `expect`.",
+    )
 
 
 class StepModel(_Shape):

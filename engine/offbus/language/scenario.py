@@ -26,6 +26,10 @@ class Retry:
 
     attempts: int = 1
     backoff: timedelta = timedelta(0)
+    on: frozenset[str] = frozenset(("failed", "errored"))
+    """The outcomes that are tried again."""
+    expect: bool = False
+    """Whether a step whose `expect` is not met has failed, and is tried again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Position
-from offbus.language.cel import error_text, growth, lexer, library_types, short_circuit, types
+from offbus.language.cel import arithmetic, error_text, growth, lexer, library_types, short_circuit, types
 from offbus.language.cel.functions import Calls, Functions
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.trouble import Trouble
@@ -96,6 +96,8 @@ class Expression:
     names: tuple[Bound, ...]
     _program: _Program | None = field(repr=False)
     """None if the whole expression is the name of a model, which CEL cannot hold."""
+    surprises: tuple[Trouble, ...] = ()
+    """What is allowed, and perhaps not meant."""
 
     def evaluate(self, scope: Scope) -> bool:
         """The value of a condition. Raises EvaluationError."""
@@ -180,7 +182,9 @@ class Compiler:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self._functions = Functions(registry)
-        self._environments: dict[tuple[tuple[tuple[str, CelType], ...], tuple[str, ...]], Any] = {}
+        self._environments: dict[
+            tuple[tuple[tuple[str, CelType], ...], tuple[str, ...], frozenset[str]], Any
+        ] = {}
         self._programs: dict[tuple[tuple[tuple[str, CelType], ...], str], _Program | list[Trouble]] = {}
 
     def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
@@ -198,7 +202,9 @@ class Compiler:
         program = self._program(text, declared, calls)
         if isinstance(program, list):
             return program
-        return Expression(text, position, program.type, tuple(names), program)
+        return Expression(
+            text, position, program.type, tuple(names), program, tuple(arithmetic.surprises(found, names))
+        )
 
     def _program(
         self, text: str, declared: tuple[tuple[str, CelType], ...], calls: Calls
@@ -219,13 +225,15 @@ class Compiler:
         return known
 
     def _environment(self, declared: tuple[tuple[str, CelType], ...], calls: Calls) -> Any:
-        key = (declared, tuple(sorted(calls.used)))
+        added = arithmetic.used_in(calls.tokens)
+        key = (declared, tuple(sorted(calls.used)), added)
         if key not in self._environments:
             from cel_expr_python import cel
 
             variables = {name: library_types.type_for(cel.Type, of) for name, of in declared}
-            functions = [used.declared(cel) for used in calls.used.values()]
-            self._environments[key] = cel.NewEnv(variables=variables, functions=functions)
+            given = arithmetic.additions(cel, added)
+            given["functions"] += [used.declared(cel) for used in calls.used.values()]
+            self._environments[key] = cel.NewEnv(variables=variables, **given)
         return self._environments[key]
 
 

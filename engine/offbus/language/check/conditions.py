@@ -191,6 +191,9 @@ class Conditions:
         position = self._positions.within(node, offset + lead, len(text.strip()))
         compiled = self._compiler.compile(text, vocabulary, position)
         if isinstance(compiled, Expression):
+            for one in compiled.surprises:
+                where = self._positions.within(node, offset + one.start, one.length)
+                self._positions.note(one.code, one.message, where, hint=one.hint, severity=Severity.WARNING)
             self.used_inputs.update(name.rest for name in compiled.names if name.path.startswith("inputs."))
             return compiled
         for trouble in compiled:

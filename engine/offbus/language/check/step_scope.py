@@ -23,7 +23,7 @@ from offbus.language.check.omitted_params import Bindings
 from offbus.language.check.params import ParamsChecker
 from offbus.language.check.parts import Part
 from offbus.language.check.steps import RawStep
-from offbus.language.format import ID
+from offbus.language.format import ID, StepModel
 from offbus.language.scenario import Expectation, Retry, Step
 from offbus.language.syntax.node import Node
 from offbus.step import Outputs, StepType
@@ -31,6 +31,13 @@ from offbus.step import Outputs, StepType
 __all__ = ["Meaning", "Shared", "exported"]
 
 _ONCE = Retry()
+
+
+def _retry(model: StepModel) -> Retry:
+    if model.retry is None:
+        return _ONCE
+    attempts, backoff, on = model.retry.attempts, model.retry.backoff, model.retry.on
+    return Retry(attempts, backoff) if on is None else Retry(attempts, backoff, frozenset(on), "failed" in on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ class Meaning:
                 keep_going=model.keep_going,
                 when=Guarded(self._guards, when, otherwise=False) if self._guards else when,
                 timeout=model.timeout if model.timeout is not None else step.type.timeout,
-                retry=_ONCE if model.retry is None else Retry(model.retry.attempts, model.retry.backoff),
+                retry=_retry(model),
                 params=params,
                 expect=expect,
                 position=step.positions.start_of(node),
@@ -217,6 +224,10 @@ class Meaning:
                 step.positions.key(node, "always"),
                 hint="leave one of them out",
             )
+        if model.background and model.retry is not None and "failed" in (model.retry.on or ()):
+            where = step.positions.value(node.children["retry"], "on")
+            message = "a background step is judged when it is stopped, so its `expect` is not tried again"
+            note(Code.EXCLUSIVE_OPTIONS, message, where, hint="leave `on` out, or `failed` in it")
         if model.timeout is not None and not model.timeout:
             note(Code.NOT_ALLOWED, "timeout: it must be longer than 0", step.positions.value(node, "timeout"))
 
