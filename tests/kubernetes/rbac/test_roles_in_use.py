@@ -28,7 +28,7 @@ from tests.kits.kubernetes.role_stories import STORIES, Story
 from tests.kits.kubernetes.role_world import DRILLS, RESPONDERS, RUNNER, RoleWorld, role_world
 from tests.kits.watching import watch_until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 STANDS = "started: hold"
 BY_WEBHOOK = {"by the webhook": STORIES["by admission, calls fail"]}
 SYSTEM = AGENT_NAMESPACE
