@@ -17,7 +17,16 @@ from typing import Any
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Position
-from offbus.language.cel import arithmetic, error_text, growth, lexer, library_types, short_circuit, types
+from offbus.language.cel import (
+    arithmetic,
+    error_text,
+    growth,
+    lexer,
+    library_types,
+    literals,
+    short_circuit,
+    types,
+)
 from offbus.language.cel.functions import Calls, Functions
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.trouble import Trouble
@@ -220,7 +229,9 @@ class Compiler:
                 known = [one._replace(start=calls.original(one.start)) for one in said]
             else:
                 returns = library_types.type_from(compiled.return_type())
-                known = _Program(compiled, returns, calls, environment.compile)
+                known = list(literals.refused(lexer.tokens(text), environment)) or _Program(
+                    compiled, returns, calls, environment.compile
+                )
             self._programs[key] = known
         return known
 
