@@ -26,6 +26,7 @@ __all__ = [
     "OwnsRun",
     "PersistsEvents",
     "SaysWhere",
+    "StoresSecrets",
     "SuggestsFixes",
     "TellsExternalChanges",
     "UnfinishedRun",
@@ -109,6 +110,14 @@ class MayMissChanges(Protocol):
         Called when a step's time has run out: what was not seen then is the path's error, and not what the drill is
         about. Bounded by the caller; no answer counts as a reason.
         """
+
+
+@runtime_checkable
+class StoresSecrets(Protocol):
+    """An environment that stores secrets which may be inputs of a scenario (offbus.secret). Optional."""
+
+    async def read_secret(self, name: str) -> str:
+        """The value of "NAMESPACE/NAME/KEY". Raises StepError, which does not repeat it."""
 
 
 @runtime_checkable

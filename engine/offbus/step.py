@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from offbus.environment import Environment
     from offbus.preflight import Preflight
+    from offbus.secret import Secret
     from offbus.undo import Undo
 
 from offbus.declared import Metric, as_metric
@@ -160,6 +161,9 @@ class Context(Recorder, Protocol):
         Call it right after the effect. Before it returns a recovery may have either record, so the first one must be
         enough to undo by. Raises StepError when it cannot be recorded; the first one counts then.
         """
+
+    async def secret(self, one: "Secret") -> str:
+        """The value of a secret input. Raises StepError. It belongs in no output, message, metric or undo."""
 
     def ready(self) -> None:
         """A background step is ready: steps that need it may start."""

@@ -250,24 +250,26 @@ class Traffic(Protocol):
         *,
         port: int,
         json: Any = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float,  # noqa: ASYNC109  HTTP's own
     ) -> AsyncIterator["StreamingReply"]:
         """A request to a Service-like workload frontend or to one Pod (`to.kind` is "Pod"); the body streams.
 
         Bounded as a whole by `timeout` seconds, the caller's reading of the body included. Raises Unavailable when the
         *path* to the target fails (never counted as a failed request), and PortError when the target refused or broke
-        the connection, or took longer.
+        the connection, or took longer. `headers` are of the caller's own kind (offbus_steps.inference.headers): none
+        that the way to the target has a meaning for.
         """
         import anyio
 
         with anyio.move_on_after(timeout) as bound:
-            async with self.exchange(to, method, path, port=port, json=json) as reply:
+            async with self.exchange(to, method, path, port=port, json=json, headers=headers) as reply:
                 yield reply
         if bound.cancelled_caught:
             raise PortError(f"{to} did not answer {method} {path} within {timeout:g} s")
 
     def exchange(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any
+        self, to: Ref, method: str, path: str, *, port: int, json: Any, headers: Mapping[str, str] | None
     ) -> AbstractAsyncContextManager["StreamingReply"]:
         """The same without a bound, and with the same errors: what an adapter implements, and `stream` calls."""
 

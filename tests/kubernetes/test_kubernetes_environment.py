@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from offbus.errors import CouldNotRun
+from offbus.errors import CouldNotRun, StepError
 from offbus.journal.events import Event
 from offbus.journal.reader import read_journal
 from offbus.journal.recovery_events import PersistedEvents
@@ -15,12 +15,14 @@ from offbus.journal.writer import JournalWriter
 from offbus.run_origin import noted
 from offbus.runner.clock import SystemClock
 from offbus.runner.recorder import RunRecorder
+from offbus.secret import SecretSource, read_secret, source_of
 from offbus_steps.kubernetes.environment import KUBERNETES
 from offbus_steps.kubernetes.open import KubernetesCluster, Opening, Ownership, cluster_identity
 from offbus_steps.kubernetes.options import KubernetesOptions
 from offbus_steps.kubernetes.ownership.run_lease import LEASE
 from offbus_steps.kubernetes.ownership.run_records import records_name
 from offbus_steps.kubernetes.port import KubernetesPort
+from offbus_steps.kubernetes.rest.api import Call
 from offbus_steps.port import NotFound, Ref
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.kubernetes.lone_server import LoneServer
@@ -218,3 +220,25 @@ async def test_a_cluster_is_known_by_its_own_uid(options: KubernetesOptions, ser
 async def test_a_cluster_that_cannot_be_reached_is_exit_3(tmp_path: Path) -> None:
     with pytest.raises(CouldNotRun, match="config"):
         await cluster_identity(KubernetesOptions(kubeconfig=str(tmp_path / "config")))
+
+
+async def test_a_secret_of_the_cluster_is_an_input_that_only_its_step_reads(
+    options: KubernetesOptions, runs: Runs, port: KubernetesPort, namespace: str
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    body = {"metadata": {"name": "model"}, "data": {"token": "aHVudGVyMg==", "bytes": "/w=="}}
+    await port.api.json(Call("POST", path, body=body))
+    async with opened(options, runs()) as cluster:
+        source = source_of(f"from_secret:{namespace}/model/token")
+        assert await read_secret("token", source, cluster) == "hunter2"
+        for name, says in (
+            (f"{namespace}/model/no", "has no key 'no'"),
+            (f"{namespace}/model/bytes", "is no text"),
+            (f"{namespace}/no/token", "cannot be read"),
+            (f"{namespace}/model", "NAMESPACE/NAME/KEY"),
+            (f"../{namespace}/model/token", "cannot be read"),
+        ):
+            with pytest.raises(StepError, match=says) as caught:
+                await read_secret("token", SecretSource("from_secret", name), cluster)
+            assert "hunter2" not in caught.value.message
+        await cluster.close(finished=True)

@@ -42,8 +42,8 @@ class _Shape(BaseModel):
 class InputModel(_Shape):
     """A typed value that `--set` and the matrix override."""
 
-    type: Literal["string", "integer", "number", "boolean", "duration"] = Field(
-        description="Type of the value."
+    type: Literal["string", "integer", "number", "boolean", "duration", "secret"] = Field(
+        description="Type of the value; a secret is given by where it is, such as from_env:NAME."
     )
     default: str | int | float | bool | None = Field(
         None, description="Value when none is set; without one it must be set."

@@ -20,6 +20,7 @@ from itertools import product
 from typing import Any
 
 from offbus.durations import format_duration
+from offbus.secret import Secret
 from offbus.userinfo import without_userinfo
 
 __all__ = ["LARGEST", "MOST_CELLS", "Cell", "Matrix", "expand", "shown"]
@@ -71,9 +72,12 @@ def expand(axes: Mapping[str, Sequence[Any]], exclude: Iterable[Mapping[str, Any
 
 
 def shown(value: Any) -> Any:
-    """An input's value as reports and plans have it: durations as they are written, URLs without their userinfo."""
+    """An input's value as reports and plans have it: durations as they are written, URLs without their
+    userinfo, secrets by where they are."""
     if isinstance(value, timedelta):
         return format_duration(value)
+    if isinstance(value, Secret):
+        return str(value)
     return without_userinfo(value) if isinstance(value, str) else value
 
 

@@ -1,7 +1,7 @@
 """A scenario that was found valid: what the runner takes. Frozen; what is known before the run is resolved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from offbus.environment import EnvironmentType
 from offbus.findings.model import Finding, Position
 from offbus.language.matrix import Cell
+from offbus.secret import SecretSource
 from offbus.step import StepType
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ class Scenario:
     cell: Cell | None = None
     """Of the file's matrix."""
     stop_when: tuple[StopCondition, ...] = ()
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    """Where the values of secret inputs are."""
     warnings: tuple[Finding, ...] = ()
     """What does not stop the scenario."""
 

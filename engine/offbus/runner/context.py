@@ -1,8 +1,8 @@
 """What a step is given: the engine's side of offbus.step.Context."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,6 +19,7 @@ from offbus.runner.clock import Clock
 from offbus.runner.recorder import JournalRecorder, MetricValues
 from offbus.runner.undo_registry import refuse_open
 from offbus.runner.undo_runner import UndoEntry
+from offbus.secret import Secret, SecretSource, read_secret
 from offbus.undo import Undo
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Services:
     undo_now: Callable[[Sequence[str]], Awaitable[list[UndoEntry]]]
     """Stops and undoes other steps for a cleanup step."""
     progress: Callable[[str | None, str], None]
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    """Where the values of secret inputs are."""
 
 
 class Stoppable(Protocol):
@@ -120,6 +123,10 @@ class StepContext(JournalRecorder):
         refuse_open(played)
         results = Counter(entry.result.result for entry in played if entry.result is not None)
         return CleanupOutputs(restored=results["restored"], nothing=results["nothing"])
+
+    async def secret(self, one: Secret) -> str:
+        """The value of a secret input, read now. Raises StepError."""
+        return await read_secret(one.secret, self._services.secrets.get(one.secret), self.environment)
 
     def ready(self) -> None:
         """A background step is ready."""

@@ -176,6 +176,7 @@ class Session:
             amend=undos.amend,
             undo_now=lambda steps: stepper.undo_now(steps),  # noqa: PLW0108  stepper is made below
             progress=self._progress,
+            secrets=self._scenario.secrets,
         )
         stepper = Stepper(self._scenario, services, undos)
         return stepper

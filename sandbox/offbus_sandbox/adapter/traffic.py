@@ -45,13 +45,20 @@ class LocalTraffic(Traffic):
 
     @asynccontextmanager
     async def exchange(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any
+        self,
+        to: Ref,
+        method: str,
+        path: str,
+        *,
+        port: int,
+        json: Any,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[StreamingReply]:
         """One request, and its answer."""
         address = await self._address(to)
         url = f"http://{address}:{port}/{path.lstrip('/')}"
         with breaking(to):
-            async with self.client.stream(method, url, json=json) as answer:
+            async with self.client.stream(method, url, json=json, headers=headers) as answer:
                 if encoding := encoding_of(answer.headers):
                     why = f"{to} answered with Content-Encoding {encoding!r}, which was not asked for"
                     raise PortError(why)

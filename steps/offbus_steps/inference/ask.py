@@ -4,11 +4,14 @@ After an injection it records in lane `requests`: the first good answer to a req
 failure, and the first good answer after that.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from offbus.errors import StepError
 from offbus.recorder import Recorder
+from offbus.step import Context
 from offbus_steps.cluster.cluster import Cluster
+from offbus_steps.inference.headers import sent
 from offbus_steps.inference.step_types import AskParams
 from offbus_steps.inference_client.requests import Asked, Question, ask, model_of
 from offbus_steps.port import PortError
@@ -17,20 +20,23 @@ from offbus_steps.workloads.target import Target
 __all__ = ["ask_frontend", "question_for"]
 
 
-async def question_for(cluster: Cluster, target: Target, params: AskParams) -> Question:
+async def question_for(ctx: Context, cluster: Cluster, target: Target, params: AskParams) -> Question:
     """The question. The target's model is looked up once per run; raises StepError when that fails."""
     answers = cluster.answers_of(target.ref)
+    headers, secrets = await sent(ctx, params.headers)
+    question = Question("", params.prompt, params.max_tokens, params.stream, headers, secrets)
     if params.model is None and not answers.model:
         within_s = params.request_timeout.total_seconds()
         try:
-            listed = await model_of(cluster.port.traffic, target.ref, target.port, within_s)
+            listed = await model_of(cluster.port.traffic, target.ref, target.port, within_s, question)
         except PortError as err:
-            raise StepError(f"cannot list the models of {target}: {err.message}", hint="set `model`") from err
+            why = question.without_secrets(err.message)
+            raise StepError(f"cannot list the models of {target}: {why}", hint="set `model`") from None
         if not listed:
             hint = "wait until a worker has registered, or set `model`"
             raise StepError(f"{target} lists no model", hint=hint)
         answers.model = listed
-    return Question(params.model or answers.model, params.prompt, params.max_tokens, params.stream)
+    return replace(question, model=params.model or answers.model)
 
 
 async def ask_frontend(

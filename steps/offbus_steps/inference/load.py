@@ -54,7 +54,7 @@ class Watch:
 async def load(ctx: Context, params: LoadParams) -> LoadOutputs:
     """Send requests until asked to stop, then report."""
     cluster, target = cluster_of(ctx), required_target(params.target)
-    question = await question_for(cluster, target, params)
+    question = await question_for(ctx, cluster, target, params)
     outcomes: list[Outcome] = []
     watch = Watch(ctx, params.window)
 

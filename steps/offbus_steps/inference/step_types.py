@@ -15,12 +15,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from offbus.durations import Duration
 from offbus.step import FromAncestor, Kind, Outputs, Params, StepType
 from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
+from offbus_steps.inference.headers import HeaderValue, allowed
 from offbus_steps.inference.metrics import METRICS
 from offbus_steps.watch.access import TARGET_ACCESS
 from offbus_steps.workloads.target import Target
@@ -74,6 +75,10 @@ class AskParams(Params):
     request_timeout: Duration = Field(
         default=timedelta(seconds=10),
         description="A request whose answer is not complete by then has failed.",
+    )
+    headers: Annotated[dict[str, HeaderValue], AfterValidator(allowed)] = Field(
+        default={},
+        description="HTTP headers, `x-…` or `api-key`; a value may be a secret input: `${{ inputs.NAME }}`.",
     )
 
 

@@ -32,7 +32,7 @@ __all__ = ["baseline", "verify_inference"]
 async def baseline(ctx: Context, params: BaselineParams) -> TrafficOutputs:
     """Ask the frontend, one request after the other."""
     cluster, target = cluster_of(ctx), required_target(params.target)
-    question = await question_for(cluster, target, params)
+    question = await question_for(ctx, cluster, target, params)
     return _outputs(target, await _ask_frontend(ctx, cluster, target, question, params, params.requests))
 
 
@@ -40,7 +40,7 @@ async def verify_inference(ctx: Context, params: VerifyParams) -> TrafficOutputs
     """Ask the frontend or the pods of a node, and compare with what is expected."""
     cluster, target = cluster_of(ctx), required_target(params.target)
     await cluster.observer.watch_target(target)
-    question = await question_for(cluster, target, params)
+    question = await question_for(ctx, cluster, target, params)
     if params.node is None:
         asked = await _ask_frontend(ctx, cluster, target, question, params, params.requests)
     else:

@@ -6,7 +6,7 @@ that began with 200 and ends with [DONE] (reference/dynamo-local.md), so status 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,7 @@ __all__ = ["Answers", "Asked", "Question", "ask", "model_of"]
 
 CHAT = "/v1/chat/completions"
 MODELS = "/v1/models"
+HIDDEN = "(a secret)"
 LONGEST_MODEL = 256
 """Characters of a model's name: every request carries it."""
 NOT_JSON = (ValueError, RecursionError)
@@ -36,6 +37,15 @@ class Question:
     prompt: str
     max_tokens: int
     stream: bool
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = field(default_factory=frozenset, repr=False)
+    """Values that no text about an answer may have: a target may send back what it was sent."""
+
+    def without_secrets(self, text: str) -> str:
+        """A text about an answer; before it is cut, or a part of a secret would remain."""
+        for secret in self.secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +89,48 @@ async def ask(traffic: Traffic, to: Ref, port: int, question: Question, timeout_
     begun = now_ns()
     why, path_error, status = "", False, 0
     try:
-        async with traffic.stream(to, "POST", CHAT, port=port, json=body, timeout=timeout_s) as reply:
+        async with traffic.stream(
+            to, "POST", CHAT, port=port, json=body, headers=question.headers, timeout=timeout_s
+        ) as reply:
             status = reply.status
-            why = await _flaw(reply, streamed=question.stream)
+            why = await _flaw(reply, question)
     except Unavailable as err:
-        why, path_error = err.message, True
+        why, path_error = question.without_secrets(err.message), True
     except PortError as err:
-        why = err.message
+        why = question.without_secrets(err.message)
     return Asked(Outcome(begun, now_ns(), not why, path_error), why, status)
 
 
-async def model_of(traffic: Traffic, to: Ref, port: int, timeout_s: float) -> str:
-    """The first model that the target lists; "" when it lists none. Raises PortError, Unavailable."""
-    async with traffic.stream(to, "GET", MODELS, port=port, timeout=timeout_s) as reply:
+async def model_of(
+    traffic: Traffic, to: Ref, port: int, timeout_s: float, question: Question | None = None
+) -> str:
+    """The first model that the target lists; "" when it lists none. Raises PortError, Unavailable.
+
+    It is asked with the headers of the question, and nothing of their secrets is told.
+    """
+    headers = question.headers if question is not None else None
+    hide = question.without_secrets if question is not None else str
+    async with traffic.stream(to, "GET", MODELS, port=port, headers=headers, timeout=timeout_s) as reply:
         body = await reply.read()
     if reply.status == 404:
         raise NotFound(f"{to} does not serve {MODELS}")
     try:
         listed = _read(body)["data"]
-        named = str(listed[0]["id"]) if listed else ""
+        named = hide(str(listed[0]["id"])) if listed else ""
     except (*NOT_JSON, KeyError, TypeError, IndexError) as err:
-        raise PortError(f"{to} answered {MODELS} with {body[:100]!r}") from err
+        raise PortError(f"{to} answered {MODELS} with {hide(body.decode(errors='replace'))[:100]!r}") from err
     if len(named) > LONGEST_MODEL:
         raise PortError(f"{to} names a model with {len(named)} characters, more than {LONGEST_MODEL}")
     return named
 
 
-async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
+async def _flaw(reply: StreamingReply, question: Question) -> str:
     """What is wrong with the answer; "" for nothing."""
+    hide = question.without_secrets
     if reply.status != 200:
         body = await reply.read()
-        return f"HTTP {reply.status}: {body[:200].decode(errors='replace')}"
-    if streamed:
+        return f"HTTP {reply.status}: {hide(body.decode(errors='replace'))[:200]}"
+    if question.stream:
         finished = False
         async with aclosing(reply.lines()) as lines:
             async for line in lines:
@@ -120,8 +140,8 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
                 try:
                     event = _read(data)
                 except NOT_JSON:
-                    return f"an event is not JSON: {data[:100]!r}"
-                if error := _error_of(event):
+                    return f"an event is not JSON: {hide(data)[:100]!r}"
+                if error := _error_of(event, hide):
                     return error
                 finished = finished or _finished(event)
         return "" if finished else "the stream ended without a finish_reason"
@@ -129,8 +149,8 @@ async def _flaw(reply: StreamingReply, *, streamed: bool) -> str:
     try:
         answer = _read(body)
     except NOT_JSON:
-        return f"the answer is not JSON: {body[:100]!r}"
-    return _error_of(answer) or ("" if _finished(answer) else "the answer has no finish_reason")
+        return f"the answer is not JSON: {hide(body.decode(errors='replace'))[:100]!r}"
+    return _error_of(answer, hide) or ("" if _finished(answer) else "the answer has no finish_reason")
 
 
 def _read(text: str | bytes) -> Any:
@@ -148,6 +168,6 @@ def _finished(answer: Any) -> bool:
     return bool(choices) and all(one.get("finish_reason") not in (None, "error") for one in choices)
 
 
-def _error_of(answer: Any) -> str:
+def _error_of(answer: Any, hide: Callable[[str], str]) -> str:
     error = answer.get("error") if isinstance(answer, Mapping) else None
-    return f"error in the answer: {json.dumps(error)[:200]}" if error else ""
+    return f"error in the answer: {hide(json.dumps(error))[:200]}" if error else ""

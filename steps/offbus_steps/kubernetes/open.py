@@ -11,11 +11,13 @@ otherwise both remain, the Lease unrenewed, for the recovery of the run. Nothing
 `kubernetes`.
 """
 
+from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 
@@ -35,7 +37,8 @@ from offbus_steps.kubernetes.ownership.run_records import RunRecords
 from offbus_steps.kubernetes.port import KubernetesPort
 from offbus_steps.kubernetes.rbac.access_review import preflight
 from offbus_steps.kubernetes.rbac.reaper_check import drill_namespaces, gaps, ready_reapers
-from offbus_steps.port import Ref
+from offbus_steps.kubernetes.rest.api import Call
+from offbus_steps.port import PortError, Ref
 from offbus_steps.safety.guards import ClusterGuards
 
 __all__ = ["cluster_identity", "open_kubernetes", "reopen_kubernetes"]
@@ -78,6 +81,7 @@ class KubernetesCluster(SeenCluster):
     ) -> None:
         super().__init__(port, run, guards, tasks)
         self._ownership = ownership
+        self._api = port.api
 
     async def may_change(self) -> None:
         """Raises StepError when a fault's lease or the run itself was lost: called before every effect."""
@@ -86,6 +90,26 @@ class KubernetesCluster(SeenCluster):
             await self._ownership.lease.confirm()
         except TakenOver as err:
             raise StepError(err.message, hint="its new owner finishes it") from err
+
+    async def read_secret(self, name: str) -> str:
+        """The value of a Secret's key, "NAMESPACE/NAME/KEY", with the runner's own rights. Raises StepError."""
+        namespace, _, rest = name.partition("/")
+        secret, _, key = rest.partition("/")
+        if not (namespace and secret and key):
+            raise StepError(f"a Secret is named NAMESPACE/NAME/KEY, and this is {name!r}")
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(secret, safe='')}"
+        try:
+            data = (await self._api.json(Call("GET", path))).get("data") or {}
+            return b64decode(data[key], validate=True).decode()
+        except PortError as err:
+            hint = f"kubectl auth can-i get secrets/{secret} -n {namespace}"
+            raise StepError(
+                f"the Secret {namespace}/{secret} cannot be read: {err.message}", hint=hint
+            ) from err
+        except KeyError as err:
+            raise StepError(f"the Secret {namespace}/{secret} has no key {key!r}") from err
+        except (ValueError, TypeError):
+            raise StepError(f"the key {key!r} of the Secret {namespace}/{secret} is no text") from None
 
     async def may_undo(self) -> None:
         """Raises TakenOver when another process owns the run now: called before every undo."""

@@ -38,11 +38,18 @@ class KubernetesTraffic(Traffic):
 
     @asynccontextmanager
     async def exchange(
-        self, to: Ref, method: str, path: str, *, port: int, json: Any
+        self,
+        to: Ref,
+        method: str,
+        path: str,
+        *,
+        port: int,
+        json: Any,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[StreamingReply]:
         """One request, and its answer."""
         try:
-            call = Call(method, await self.frontends.path(to, port, path), body=json)
+            call = Call(method, await self.frontends.path(to, port, path), body=json, headers=headers)
             async with proxied_answer(self.api, call, to) as answer:
                 yield KubernetesReply(self.api, to, answer, self._room)
         except Unavailable:

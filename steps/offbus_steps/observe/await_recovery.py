@@ -59,7 +59,7 @@ async def _answers_well(
 ) -> bool:
     """Whether enough answers in a row are good; sends the requests that are missing. False after a bad one."""
     try:
-        question = await question_for(cluster, target, params)
+        question = await question_for(ctx, cluster, target, params)
     except StepError as err:
         ctx.progress(f"not yet: {err.message}")
         await ctx.sleep(params.pause)

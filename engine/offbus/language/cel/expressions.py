@@ -277,6 +277,10 @@ def _names(found: Sequence[lexer.Token], vocabulary: Vocabulary) -> tuple[list[B
 
 def _whole_model(found: Sequence[lexer.Token], name: Bound) -> Trouble:
     chain = next(c for c in lexer.chains(found) if c.path == name.path)
+    if name.root == "inputs" or name.path.startswith("inputs."):
+        why = f"{name.path} is a secret, and only a param that takes one can have it"
+        hint = f"write it alone: ${{{{ {name.path} }}}}"
+        return Trouble(Code.WRONG_OPERANDS, why, chain.start, chain.end - chain.start, hint)
     message = f"{name.path} is a whole object, and only a param can take one"
     return Trouble(
         Code.WRONG_OPERANDS,

@@ -11,7 +11,7 @@ for several scenarios, so it is a warning; one that is empty gives nothing, as o
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,19 @@ class Given:
     """The line of the file that has it."""
     for_this_scenario: bool = True
     """False of an environment variable."""
+    by_user: bool = False
+    """Whether who runs the scenario says it, and no scenario: only they say where a secret is."""
     waits: bool = False
     """Whether the value is known only while the run goes on, or has a finding."""
+
+    def without_value(self, name: str) -> "Given":
+        """To be shown: the position names no value, and no line of the file is repeated."""
+        hidden = f"--set {name}=…"
+        shown = [
+            Position(hidden) if one.file.startswith("--set ") else one
+            for one in (self.where, self.name_where)
+        ]
+        return replace(self, where=shown[0], name_where=shown[1], frame=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,16 @@ class GivenInputs:
             if name in inputs:
                 continue
             near = closest(name, inputs)
+            hides = any(model.type == "secret" for model in inputs.values())  # it may be meant for that one
+            shown = one.without_value(name) if hides else one
             spelt = near if one.for_this_scenario or near is None else f"{PREFIX}{near.upper()}"
             yield Finding(
                 code=Code.UNKNOWN_SETTING,
                 message=f"the scenario has no input {name!r}",
-                where=one.name_where,
+                where=shown.name_where,
                 hint=f"inputs: {', '.join(inputs)}" if inputs else "the scenario has no inputs",
                 suggestion=spelt,
-                frame=one.frame,
+                frame=shown.frame,
                 severity=Severity.ERROR if one.for_this_scenario else Severity.WARNING,
             )
 
@@ -87,7 +100,7 @@ def read_given(
         findings = positions.findings
     for name, text in sets.items():
         where = Position(f"--set {name}={text}")
-        found[name] = Given(text, where, where)
+        found[name] = Given(text, where, where, by_user=True)
     return GivenInputs(found, complete=not findings), findings
 
 
@@ -96,7 +109,7 @@ def _of_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
         name = variable.removeprefix(PREFIX)
         if name != variable and text:
             where = Position(f"${variable}")
-            yield name.lower(), Given(text, where, where, for_this_scenario=False)
+            yield name.lower(), Given(text, where, where, for_this_scenario=False, by_user=True)
 
 
 def _of_file(positions: Positions) -> Iterator[tuple[str, Given]]:
@@ -113,4 +126,7 @@ def _of_file(positions: Positions) -> Iterator[tuple[str, Given]]:
             continue
         where = positions.of(child)
         frame = lines[where.line - 1]
-        yield name, Given(child.value, where, positions.key(root, name), is_text=False, frame=frame)
+        yield (
+            name,
+            Given(child.value, where, positions.key(root, name), is_text=False, frame=frame, by_user=True),
+        )

@@ -17,6 +17,7 @@ from offbus.language.check.given import PREFIX, Given, GivenInputs
 from offbus.language.format import ID, InputModel
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
+from offbus.secret import HOW, Secret, SecretSource, source_of
 
 __all__ = ["Inputs", "given_value", "read_inputs", "typed_value"]
 
@@ -29,6 +30,7 @@ _TYPES: Mapping[str, CelType] = {
     "number": celtypes.DOUBLE,
     "boolean": celtypes.BOOL,
     "duration": celtypes.DURATION,
+    "secret": celtypes.MODEL,
 }
 
 
@@ -40,6 +42,8 @@ class Inputs:
     values: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     """The values that an input lists with `enum`."""
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    """Where the values of secret inputs are."""
 
 
 def read_inputs(
@@ -52,6 +56,7 @@ def read_inputs(
     """Resolve all inputs: what is given, else the matrix's cell, else the default. What is wrong is noted."""
     values: dict[str, Any] = {}
     choices: dict[str, Sequence[Any]] = {}
+    secrets: dict[str, SecretSource] = {}
     for name, model in models.items():
         if node is None or not _named_well(name, node, positions):
             continue
@@ -68,13 +73,22 @@ def read_inputs(
             value = _default(name, model, where, node, allowed, positions, given)
         else:
             continue
+        if isinstance(value, SecretSource):
+            secrets[name] = value
+            value = Secret(secret=name, given=str(value))
+        elif (
+            value is None and model.type == "secret"
+        ):  # it has a finding; what takes it needs none of its own
+            value = Secret(secret=name)
         if value is not None:
             values[name] = value
     for finding in given.unknown(models):
         known = positions.findings if finding.severity is Severity.ERROR else positions.warnings
         known.append(finding)
     broken = dict.fromkeys(node.keys, celtypes.DYN) if node is not None else {}
-    return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values, choices)
+    return Inputs(
+        broken | {name: _TYPES[model.type] for name, model in models.items()}, values, choices, secrets
+    )
 
 
 def _named_well(name: str, node: Node, positions: Positions) -> bool:
@@ -121,13 +135,19 @@ def _default(
             Code.INPUT_WITHOUT_VALUE,
             f"the input {name!r} has no value",
             positions.key(node, name),
-            hint=f"set a default, or --set {name}=…, or ${PREFIX}{name.upper()}",
+            hint=f"--set {name}=…, a secret: {HOW}"
+            if model.type == "secret"
+            else f"set a default, or --set {name}=…, or ${PREFIX}{name.upper()}",
         )
         return None
     try:
         return _one_of(_typed(model.type, model.default), model.default, allowed)
     except ValueError as err:
-        positions.note(Code.BAD_INPUT, f"default: {err}", positions.value(where, "default"))
+        at = positions.value(where, "default")
+        if model.type == "secret":  # its line may hold what nobody should see
+            positions.findings.append(Finding(code=Code.BAD_INPUT, message=f"default: {err}", where=at))
+        else:
+            positions.note(Code.BAD_INPUT, f"default: {err}", at)
         return None
 
 
@@ -135,12 +155,13 @@ def _given(name: str, given: Given, model: InputModel, positions: Positions) -> 
     try:
         return given_value(model, given)
     except ValueError as err:
+        shown = given.without_value(name) if model.type == "secret" else given
         positions.findings.append(
             Finding(
                 code=Code.BAD_INPUT,
                 message=f"the input {name!r}: {err}",
-                where=given.where,
-                frame=given.frame,
+                where=shown.where,
+                frame=shown.frame,
             )
         )
         return None
@@ -154,6 +175,8 @@ def typed_value(model: InputModel, value: Any) -> Any:
 
 def given_value(model: InputModel, given: Given) -> Any:
     """A value that is given as the input has it. Raises ValueError, also where the input does not list it."""
+    if model.type == "secret" and given.by_user:
+        return source_of(given.value)
     if not given.is_text:
         return typed_value(model, given.value)
     allowed = None if model.enum is None else [_typed(model.type, item) for item in model.enum]
@@ -170,6 +193,10 @@ def _typed(kind: str, value: Any) -> Any:
     """A value from YAML, or of an expression over inputs, as an input's type. Raises ValueError."""
     if kind == "duration" and isinstance(value, timedelta):
         return value
+    if kind == "secret":
+        if isinstance(value, Secret):  # of the file that inlines this one
+            return value
+        raise ValueError(f"where a secret is, only who runs the scenario says: {HOW}")
     if kind == "duration" and isinstance(value, str):
         return parse_duration(value)
     if kind == "number" and isinstance(value, int) and not isinstance(value, bool):

@@ -120,6 +120,7 @@ def _scenario(
         steps=steps,
         expect=expect,
         stop_when=stop_when,
+        secrets=inputs.secrets,
         path=positions.source.path,
         digest=positions.source.digest,
         warnings=tuple(positions.warnings),
