@@ -19,6 +19,7 @@ from offbus_steps.agents.each_fault import required_fault
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.cluster.cluster import Cluster, cluster_of
 from offbus_steps.inference.ask import ask_frontend, question_for
+from offbus_steps.inference.headers import sent
 from offbus_steps.inference_client.statistics import Outcome
 from offbus_steps.observe.step_types import RecoveryOutputs, RecoveryParams
 from offbus_steps.watch.event_log import Since, World
@@ -32,6 +33,7 @@ __all__ = ["await_recovery", "good_in_a_row", "recovered_ns"]
 async def await_recovery(ctx: Context, params: RecoveryParams) -> RecoveryOutputs:
     """Wait until the target is complete, then until it answers; start over when it broke meanwhile."""
     cluster, fault, target = cluster_of(ctx), required_fault(params.fault), required_target(params.target)
+    await sent(ctx, params.headers)  # a secret that cannot be read is no reason to wait
     await cluster.observer.watch_target(target)
     faulted = {fault.node, *fault.nodes} if params.moved else set()
     last = max(fault.every, key=lambda one: one.mark)

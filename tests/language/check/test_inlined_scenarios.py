@@ -289,6 +289,26 @@ def test_depth_number_and_size_are_bounded(tmp_path: Path, monkeypatch: pytest.M
     assert "MiB together" in large.message
 
 
+def test_last_steps_times_first_steps_are_bounded(tmp_path: Path) -> None:
+    """400 steps that end one file, and 400 that begin the next: 160,000 needs."""
+    write(tmp_path, drill("".join(f"{{id: s{n}, uses: load, needs: []}}\n" for n in range(400))))
+    outer = "".join(f"{{id: x{n}, uses: scenario, with: {{file: parts/inner.yaml}}}}\n" for n in range(2))
+    found = only(findings(tmp_path, drill(outer)))
+    assert found.code == "OB101"
+    assert "add more than 100000 needs" in found.message
+
+
+def test_steps_of_inlined_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST_INLINED", 5)
+    write(tmp_path, drill("{id: a, uses: ask}\n{id: b, uses: ask}"))
+    outer = "".join(f"{{id: x{n}, uses: scenario, with: {{file: parts/inner.yaml}}}}\n" for n in range(4))
+    messages = [one.message for one in findings(tmp_path, drill(outer))]
+    assert [("more than 5 steps" in one, "already" in one) for one in messages] == [
+        (True, False),
+        (False, True),
+    ]
+
+
 def test_a_matrix_plays_it_with_the_inputs_of_each_cell(tmp_path: Path) -> None:
     write(tmp_path)
     header = "inputs: {xid: {type: integer, default: 1}}\nmatrix: {xid: [79, 48]}\n"

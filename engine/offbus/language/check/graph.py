@@ -17,6 +17,8 @@ from offbus.language.check.steps import RawStep
 
 __all__ = ["Graph", "arrange"]
 
+MOST_ADDED = 100_000
+"""Needs that files which are inlined add: of n last steps and m first ones of the next there are n times m."""
 MOST_SHOWN = 12
 """Steps of a cycle that a finding names."""
 
@@ -33,7 +35,7 @@ class Graph:
 
 def arrange(whole: Part) -> Graph:
     """Fill in what each step needs, and build the DAG; edges that cannot be are noted and left out."""
-    _fill_in(whole, _ends(whole))
+    _fill_in(whole, _ends(whole), _Room())
     table = {step.key: step for step in _running(whole)}
     background = frozenset(step.key for step in table.values() if step.model.background)
     while True:
@@ -69,15 +71,37 @@ def _ends(part: Part) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _fill_in(part: Part, ends: Mapping[str, Sequence[str]], by: RawStep | None = None) -> None:
+class _Room:
+    """How many needs files that are inlined may still add: all last steps of one times all first steps of the next."""
+
+    def __init__(self) -> None:
+        self._remaining = MOST_ADDED
+        self._told = False
+
+    def take(self, needs: Sequence[str], step: RawStep) -> tuple[str, ...]:
+        """The needs, or the first of them when there are too many; that is noted once."""
+        self._remaining -= len(needs)
+        if self._remaining >= 0:
+            return tuple(needs)
+        if not self._told:
+            self._told = True
+            message = f"files that are inlined add more than {MOST_ADDED} needs"
+            hint = "let a file that others wait for end in one step"
+            step.positions.note(Code.TOO_LARGE, message, step.positions.start_of(step.node), hint=hint)
+        return tuple(needs[:1])
+
+
+def _fill_in(part: Part, ends: Mapping[str, Sequence[str]], room: _Room, by: RawStep | None = None) -> None:
     """Local needs become those of the run."""
     for name, step in part.steps.items():
-        keys = [part.prefix + need for need in step.needs]
-        step.needs = tuple(dict.fromkeys(end for key in keys for end in ends.get(key, (key,))))
+        found: dict[str, None] = {}
+        for key in (part.prefix + need for need in step.needs):
+            found |= dict.fromkeys(room.take(ends[key], step) if key in ends else (key,))
+        step.needs = tuple(found)
         if not step.needs and by is not None:
-            step.needs, step.said_by = by.needs, by.said_by or by
+            step.needs, step.said_by = room.take(by.needs, step), by.said_by or by
         if name in part.inlined:
-            _fill_in(part.inlined[name], ends, step)
+            _fill_in(part.inlined[name], ends, room, step)
 
 
 def _named(step: RawStep, known: Mapping[str, RawStep]) -> tuple[str, ...]:

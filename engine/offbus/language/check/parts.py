@@ -39,6 +39,8 @@ DEEPEST = 8
 """Files that inline one another."""
 MOST_FILES = 256
 """Steps of a scenario that inline a file, in all of its files."""
+MOST_INLINED = 10_000
+"""Steps of all files that a scenario inlines, each as often as it is inlined."""
 MOST_STEPS = 100_000
 """Steps that are read of inlined files, for all cells of a matrix together."""
 LARGEST = source.LARGEST
@@ -132,7 +134,8 @@ def read_parts(root: Node, positions: Positions, header: HeaderModel, types: Typ
 class _Reader:
     def __init__(self, types: Types, files: Files, positions: Positions) -> None:
         self._types, self._files = types, files
-        self._count = 0
+        self._count = self._steps = 0
+        self._full = False
         self._findings, self._warnings = positions.findings, positions.warnings
         self._told: set[Path] = set()
 
@@ -206,9 +209,13 @@ class _Reader:
                 message = f"{key} is of the whole run, so a file that is inlined cannot say it"
                 hint = "say it in the scenario that is run"
                 positions.note(Code.OF_A_RUN, message, positions.key(root, key), hint=hint)
+        self._steps += len(header.steps)
         self._files.steps += len(header.steps)
-        if self._files.steps > MOST_STEPS:
-            raise UsageError(f"more than {MOST_STEPS} steps of files are inlined")
+        if self._steps > MOST_INLINED or self._files.steps > MOST_STEPS:
+            self._full = True
+            raise UsageError(
+                f"more than {MOST_INLINED} steps of files are inlined, or {MOST_STEPS} in all cells together"
+            )
         return self.part(f"{step.key}.", root, positions, header, (*chain, real))
 
     def _refuse(self, real: Path, chain: tuple[Path, ...]) -> None:
@@ -218,6 +225,8 @@ class _Reader:
             raise UsageError(f"the file inlines itself: {shown}", hint="a scenario has an end")
         if len(chain) > DEEPEST:
             raise UsageError(f"files that inline one another are more than {DEEPEST} deep")
+        if self._full:
+            raise UsageError("too many steps of files are inlined already")
         self._count += 1
         if self._count > MOST_FILES:
             raise UsageError(f"more than {MOST_FILES} steps inline a file")
