@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding
+from offbus.findings.model import Edit, Finding, Position
 from offbus.findings.repository_paths import in_repository, repository
 
 __all__ = ["sarif"]
@@ -59,15 +59,30 @@ def _result(file: str, finding: Finding, rule: int, root: Path) -> dict[str, Any
     advice += [finding.hint] if finding.hint is not None else []
     location: dict[str, Any] = {"artifactLocation": {"uri": _uri(where.file if where.line else file, root)}}
     if where.line:
-        location["region"] = {"startLine": where.line, "startColumn": where.column, "endLine": where.end_line}
-        if where.end_line > where.line or where.end_column < 1 << 20:
-            location["region"]["endColumn"] = where.end_column
+        location["region"] = _region(where)
+    fix = {} if finding.fix is None else {"fixes": [_fix(finding.fix, location["artifactLocation"])]}
     return {
         "ruleId": finding.code.value,
         "ruleIndex": rule,
         "level": finding.severity.value,
         "message": {"text": ". ".join([message, *advice])},
         "locations": [{"physicalLocation": location}],
+        **fix,
+    }
+
+
+def _region(where: Position) -> dict[str, int]:
+    region = {"startLine": where.line, "startColumn": where.column, "endLine": where.end_line}
+    known = where.end_line > where.line or where.end_column < 1 << 20
+    return {**region, "endColumn": where.end_column} if known else region
+
+
+def _fix(edit: Edit, artifact: dict[str, str]) -> dict[str, Any]:
+    """Section 3.55 of the standard: what code scanners offer as a change."""
+    replacement = {"deletedRegion": _region(edit.where), "insertedContent": {"text": edit.text}}
+    return {
+        "description": {"text": f"write {edit.text}"},
+        "artifactChanges": [{"artifactLocation": artifact, "replacements": [replacement]}],
     }
 
 

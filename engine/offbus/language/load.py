@@ -70,16 +70,21 @@ def load_cells(
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
     registry: Registry | None = None,
+    data: bytes | None = None,
 ) -> Loaded:
-    """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted."""
+    """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted. `data` are bytes that
+    the file does not have yet, to be read instead of its own."""
     overrides = check.Overrides(sets or {}, env, env_sets or {})
     with collecting_less():
-        return _load(Path(path), overrides, cell, registry if registry is not None else installed())
+        held = source.bytes_of(Path(path)) if data is None else data
+        return _load(Path(path), held, overrides, cell, registry if registry is not None else installed())
 
 
-def _load(path: Path, overrides: check.Overrides, cell: str | None, registry: Registry) -> Loaded:
+def _load(
+    path: Path, data: bytes, overrides: check.Overrides, cell: str | None, registry: Registry
+) -> Loaded:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
-    read = source.read(path)
+    read = source.parse(path, data)
     positions = Positions(read, list(read.findings))
     root = read.root
     if root is None or root.kind != "mapping":

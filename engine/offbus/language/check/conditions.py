@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Severity
+from offbus.findings.model import Edit, Severity
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
 from offbus.language.cel.growth import Budget
@@ -55,9 +55,19 @@ class Conditions:
                 "${{ }} inside a condition",
                 self._positions.within(node, text.index(braces.OPEN), 3),
                 hint=hint,
+                fix=self._without_braces(node),
             )
             return None
         return self.predicate(node, text, vocabulary)
+
+    def _without_braces(self, node: Node) -> Edit | None:
+        """A condition that is one `${{ … }}` and nothing else, without that."""
+        found, spelt = list(pieces(node.value)), self._positions.spelt(node) or ""
+        if len(found) != 1 or not found[0].closed or spelt.count(braces.OPEN) != 1:
+            return None
+        quote = node.style if node.style in ('"', "'") else ""
+        inner = spelt.removeprefix(quote + braces.OPEN).removesuffix(braces.CLOSE + quote).strip()
+        return self._positions.rewritten(node, f"{quote}{inner}{quote}")
 
     def expectations(self, node: Node | None, vocabulary: Vocabulary) -> tuple[Expectation, ...]:
         """All conditions of an `expect` list that are in order."""
@@ -191,7 +201,15 @@ class Conditions:
             return compiled
         for trouble in compiled:
             where = self._positions.within(node, offset + trouble.start, trouble.length)
+            literal = text[trouble.start : trouble.start + trouble.length]
+            is_literal = trouble.code is Code.INTEGER_BESIDE_DOUBLE  # other names are not ours to choose
+            fix = self._positions.replaced(where, literal, trouble.suggestion) if is_literal else None
             self._positions.note(
-                trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion
+                trouble.code,
+                trouble.message,
+                where,
+                hint=trouble.hint,
+                suggestion=trouble.suggestion,
+                fix=fix,
             )
         return None

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from offbus.environment import EnvironmentType, users_choices
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import certain, closest
 from offbus.language import shape
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
@@ -58,7 +58,7 @@ def read_settings(
         if uses is not None
         else positions.start_of(root)
     )
-    found = _type(name, where, positions, registry)
+    found = _type(name, where, positions, registry, None if env else uses)
     if found is None:
         return Settings()
     options_node = node if name == in_file else None
@@ -67,7 +67,9 @@ def read_settings(
     return Settings(None if options is None else EnvironmentSpec(found, options), guards)
 
 
-def _type(name: str, where: Position, positions: Positions, registry: Registry) -> EnvironmentType | None:
+def _type(
+    name: str, where: Position, positions: Positions, registry: Registry, named: Node | None
+) -> EnvironmentType | None:
     names = registry.names(ENVIRONMENTS)
     if name not in names:
         hint = f"installed: {', '.join(names) or 'none'}"
@@ -77,6 +79,7 @@ def _type(name: str, where: Position, positions: Positions, registry: Registry) 
             where,
             hint=hint,
             suggestion=closest(name, names),
+            fix=None if named is None else positions.renamed(named, certain(name, names)),
         )
         return None
     try:

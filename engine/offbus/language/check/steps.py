@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from offbus import dag
 from offbus.findings.codes import Code
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import certain, closest
 from offbus.language import shape
 from offbus.language.cel import lexer
 from offbus.language.check.pydantic_errors import Subject, note_errors
@@ -71,13 +71,13 @@ class Types:
     def _unknown(self, name: str, step: Node) -> None:
         names = self._registry.names(STEPS)
         hint = "`offbus steps` lists them; another package may provide more"
-        where = self._positions.value(step, "uses")
         self._positions.note(
             Code.UNKNOWN_STEP_TYPE,
             f"there is no step type {name!r}",
-            where,
+            self._positions.value(step, "uses"),
             hint=hint,
             suggestion=closest(name, names),
+            fix=self._positions.renamed(step.children["uses"], certain(name, names)),
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding
+from offbus.findings.model import Edit, Finding
 from offbus.language.syntax import braces, scalars
 from offbus.language.syntax.node import Node, span
 
@@ -177,7 +177,8 @@ class Builder:
                 if node.kind != "scalar"
                 else str(name)
             )
-            self._note(Code.KEY_NOT_TEXT, f"a key must be text, and this one is {found}", node, "quote it")
+            message = f"a key must be text, and this one is {found}"
+            self._note(Code.KEY_NOT_TEXT, message, node, "quote it", self._quoted(node))
         elif name == "<<" and node.style is None:
             self._note(
                 Code.MERGE_KEY,
@@ -197,6 +198,13 @@ class Builder:
             return name
         node.spoiled = True
         return str(name)
+
+    def _quoted(self, node: Node) -> Edit | None:
+        """The edit that makes a number or a boolean the text that it looks like."""
+        where = span(self._file, node)
+        text = self._lines[where.line - 1][where.column - 1 : where.end_column - 1]
+        is_plain = node.style is None and isinstance(node.value, int | float) and text[:1] not in ("&", "!")
+        return Edit(where, f'"{text}"') if is_plain else None
 
     def _close(self, stack: list[Node], event: Any) -> None:
         node = stack.pop()
@@ -218,8 +226,12 @@ class Builder:
             "put it into a file of its own",
         )
 
-    def _note(self, code: Code, message: str, node: Node, hint: str | None = None) -> None:
+    def _note(
+        self, code: Code, message: str, node: Node, hint: str | None = None, fix: Edit | None = None
+    ) -> None:
         node.spoiled = True
         where = span(self._file, node)
         frame = self._lines[where.line - 1] if where.line <= len(self._lines) else ""
-        self.findings.append(Finding(code=code, message=message, where=where, hint=hint, frame=frame))
+        self.findings.append(
+            Finding(code=code, message=message, where=where, hint=hint, frame=frame, fix=fix)
+        )
