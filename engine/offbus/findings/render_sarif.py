@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from offbus.findings.codes import Code
+from offbus.findings.explanation import explanations
 from offbus.findings.model import Edit, Finding, Position
 from offbus.findings.repository_paths import in_repository, repository
 
@@ -19,6 +20,9 @@ __all__ = ["sarif"]
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MOST = 25_000
 """Results of a run (docs.github.com, "SARIF support for code scanning": limits)."""
+
+MOST_DESCRIBED = 1024
+"""Characters of a rule's description (there, "reportingDescriptor object")."""
 
 
 def sarif(checked: Mapping[str, Iterable[Finding]], version: str) -> dict[str, Any]:
@@ -41,14 +45,13 @@ def sarif(checked: Mapping[str, Iterable[Finding]], version: str) -> dict[str, A
 
 
 def _rule(code: Code) -> dict[str, Any]:
+    told = explanations()[code]
     return {
         "id": code.value,
         "name": code.name.title().replace("_", ""),
         "shortDescription": {"text": code.meaning},
-        "fullDescription": {"text": code.meaning},
-        "help": {
-            "text": f"offbus validate shows {code.value} with the source line, what is allowed, and what to do."
-        },
+        "fullDescription": {"text": told.what[:MOST_DESCRIBED]},
+        "help": {"text": f"{told.fix} More: offbus explain {code.value}"},
     }
 
 

@@ -35,6 +35,8 @@ class RawStep:
     model: StepModel
     type: StepType | None = None
     needs: tuple[str, ...] = ()
+    lacks_needs: bool = False
+    """Whether a need was left out that has a finding: what it would have brought is not missed."""
 
 
 class Types:
@@ -181,6 +183,7 @@ def _named(step: RawStep, table: Mapping[str, RawStep], positions: Positions) ->
         if name in table:
             needs[name] = None
             continue
+        step.lacks_needs = True
         where = positions.of(step.node.children["needs"].children[index])
         positions.note(
             Code.UNKNOWN_NEED,
@@ -205,3 +208,4 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep], positions: 
     said = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(shown)}"
     positions.note(Code.CIRCULAR_NEEDS, said, where, hint="remove one of these needs")
     step.needs = tuple(name for name in step.needs if name != need)
+    step.lacks_needs = True

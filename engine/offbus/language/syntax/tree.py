@@ -180,6 +180,7 @@ class Builder:
             message = f"a key must be text, and this one is {found}"
             self._note(Code.KEY_NOT_TEXT, message, node, "quote it", self._quoted(node))
         elif name == "<<" and node.style is None:
+            parent.spoiled = True  # what it lacks would have come from there
             self._note(
                 Code.MERGE_KEY,
                 "merge keys (<<) are not allowed",
