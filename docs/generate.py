@@ -233,7 +233,7 @@ def everything() -> Iterator[tuple[Path, str]]:
     for whose in WHOSE:
         yield ROOT / "deploy" / "base" / f"{whose}-roles.yaml", rendered(whose)
     for name in SCHEMAS:
-        yield ROOT / "schemas" / f"{name}.json", schema_text(name)
+        yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 
 
 def stray(wanted: set[Path]) -> Iterator[Path]:

@@ -15,10 +15,19 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["LONGEST", "PATTERN", "Duration", "format_duration", "parse_duration", "respelt"]
+__all__ = ["LONGEST", "PATTERN", "ZERO", "Duration", "format_duration", "parse_duration", "respelt"]
 
-PATTERN = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+us)?$"
-"""For JSON Schema and editors: close to, and never narrower than, what `parse_duration` accepts."""
+_LAST = r"(?:\.[0-9]{1,9}(?=[a-z]+$))?"
+"""A fraction, if only the unit follows."""
+_PEOPLE = "".join(f"(?:[0-9]{{1,15}}{_LAST}{unit})?" for unit in ("d", "h", "m", "s", "ms", "us"))
+_MACHINES = (
+    "P(?=[0-9]|T[0-9])(?:[0-9]{1,9}D)?"
+    r"(?:T(?:[0-9]{1,9}H)?(?:[0-9]{1,9}M)?(?:[0-9]{1,15}(?:\.[0-9]{1,6})?S)?)?"
+)
+PATTERN = f"^(?:(?=[0-9]){_PEOPLE}|{_MACHINES})$"
+"""For JSON Schema and editors: what the `Duration` type accepts, but for what is too long or too fine."""
+ZERO = r"^(?:0+(?:\.0+)?[a-z]+)+$"
+"""For them: no time at all, as people write it."""
 
 LONGEST = timedelta(days=3650)
 """Longer than that is a mistake, and far from where timedelta overflows."""

@@ -32,7 +32,7 @@ BUILT_IN = {
     "steps": ("offbus.cli.commands.steps:steps", "List the step types, or explain one."),
     "schema": (
         "offbus.cli.commands.schema:schema",
-        "Print the JSON schema of scenarios or reports.",
+        "Print the JSON schema of scenarios, reports, journals or matrices.",
     ),
     "completion": (
         "offbus.cli.commands.completion:completion",

@@ -173,6 +173,8 @@ CASES = {
     "default of another type": Case("OB505", drill(DEPLOY, "inputs: {x: {type: boolean, default: ⟦1⟧}}\n"), "1 is not of type boolean"),
     "default not allowed": Case("OB505", drill(DEPLOY, "inputs: {x: {type: string, default: ⟦a⟧, enum: [b]}}\n"), "'a' is not one of b"),
     "enum of another type": Case("OB505", drill(DEPLOY, "inputs: {x: {type: integer, default: 1, enum: [1, ⟦b⟧]}}\n"), "'b' is not of type integer"),
+    "no value for an option": Case("OB506", drill(DEPLOY, 'inputs: {⟦x⟧: {type: string}}\nenvironment: {uses: local, label: "${{ inputs.x }}"}\n'), "has no value"),
+    "no value for a guard": Case("OB506", drill(DEPLOY, 'inputs: {⟦x⟧: {type: string}}\nguards: {namespaces: ["${{ inputs.x }}"]}\n'), "has no value"),
     "no value": Case("OB506", drill(DEPLOY, "inputs: {⟦x⟧: {type: boolean}}\n"), "has no value", "--set x="),
     "unknown input type": Case("OB204", drill(DEPLOY, "inputs: {x: {type: ⟦int⟧, default: 1}}\n"), "inputs.x.type", "string, integer", "integer"),
     "axis that is no input": Case("OB601", drill(WHEN, N + "matrix: {⟦m⟧: [1], n: [1]}\n"), "no such input", "inputs: n"),

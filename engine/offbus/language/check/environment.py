@@ -15,6 +15,7 @@ from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import certain, closest
 from offbus.language import shape
+from offbus.language.cel.templates import waits
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, keys_of, note_errors
@@ -105,7 +106,9 @@ def _options(
         given = {key: value for key, value in data.items() if key != "uses"}
         _check_users_choices(of, node, env_sets, positions)
     _check_env_sets(of, env_sets, positions)
-    if len(positions.findings) > before:
+    if len(positions.findings) > before or waits(
+        given
+    ):  # for an input without a value, which has its finding
         return None
     given |= env_sets
     try:
@@ -195,7 +198,7 @@ def _guards(
     node = root.children.get("guards")
     before = len(positions.findings)
     given = conditions.data(node, vocabulary) if node is not None and node.kind == "mapping" else {}
-    if len(positions.findings) > before:
+    if len(positions.findings) > before or waits(given):
         return None
     try:
         return shape.apply(of.guards, given)
