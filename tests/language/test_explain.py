@@ -14,7 +14,7 @@ from offbus.findings.codes import Code
 from offbus.findings.explanation import Explanation, explanations
 
 EXPLAINED = explanations()
-WITHOUT = {"OB101", "OB303", "OB411", "OB414", "OB502"}
+WITHOUT = {"OB101", "OB115", "OB303", "OB411", "OB414", "OB502"}
 """A file alone does not show these: a large one, and packages that are broken."""
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from offbus.findings.codes import Code
 
-__all__ = ["Edit", "Finding", "Position", "Severity", "in_order"]
+__all__ = ["MOST", "Edit", "Finding", "Position", "Severity", "TooManyFindings", "in_order"]
+
+
+MOST = 10_000
+"""Findings of a file. Each costs time and memory, and nobody reads more: a file of two MiB could have a million."""
+
+
+class TooManyFindings(Exception):
+    """Raised when a file has MOST findings: the rest of it is not looked at."""
 
 
 class Severity(StrEnum):

@@ -51,7 +51,7 @@ class InputModel(_Shape):
         None, description="Value when none is set; without one it must be set."
     )
     enum: list[str | int | float | bool] | None = Field(
-        None, min_length=1, description="The only values that are allowed."
+        None, min_length=1, max_length=1024, description="The only values that are allowed."
     )
     description: str | None = Field(None, description="What it is for.")
 

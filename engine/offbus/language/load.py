@@ -10,7 +10,7 @@ from pathlib import Path
 
 from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import MOST, Finding, Position, TooManyFindings
 from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
@@ -88,7 +88,22 @@ def _load(
     positions = Positions(read, list(read.findings))
     root = read.root
     if root is None or root.kind != "mapping":
-        raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
+        raise InvalidScenario(str(path), _not_too_many(read, positions.findings) or [_no_mapping(read)])
+    try:
+        return _meaning(path, root, positions, overrides, cell, registry)
+    except TooManyFindings:
+        raise InvalidScenario(str(path), _not_too_many(read, positions.findings)) from None
+
+
+def _meaning(
+    path: Path,
+    root: Node,
+    positions: Positions,
+    overrides: check.Overrides,
+    cell: str | None,
+    registry: Registry,
+) -> Loaded:
+    """Raises TooManyFindings when `positions` has as many as are looked for."""
     matrix = check.cells(root, positions, overrides.sets)
     cells = _wanted(path, matrix, cell)
     compiler = Compiler(registry)
@@ -120,7 +135,11 @@ def _checked(
     root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, compiler: Compiler
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
-    scenario = check.check(root, own, registry, overrides, compiler)
+    try:
+        scenario = check.check(root, own, registry, overrides, compiler)
+    except TooManyFindings:
+        positions.findings[:] = own.findings
+        raise
     return scenario, [*own.findings[len(positions.findings) :], *own.warnings]
 
 
@@ -150,6 +169,17 @@ def _about_cells(path: Path, message: str, cells: Sequence[Cell], near: str | No
         hint=f"choose one with --cell: {ids}{more}" if cells else "the scenario has no matrix",
         suggestion=near,
     )
+
+
+def _not_too_many(read: source.Source, findings: Sequence[Finding]) -> list[Finding]:
+    """With one more that says so, if there are as many as are looked for."""
+    if len(findings) < MOST:
+        return list(findings)
+    last = len(read.lines)
+    where = Position(str(read.path), last, 1, last, 2)
+    message = f"this file has more than {MOST} findings; the rest of it was not looked at"
+    more = Finding(code=Code.TOO_MANY_FINDINGS, message=message, where=where, hint="fix these first")
+    return [*findings[:MOST], more]
 
 
 def _no_mapping(read: source.Source) -> Finding:

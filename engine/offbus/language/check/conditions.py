@@ -24,6 +24,8 @@ __all__ = ["Conditions"]
 
 MOST_TRIED = 1000
 """Other values of inputs that the texts of one file are tried with: of 1,000 texts each with 1,000 is a million."""
+MOST_COMPILED = 12_000
+"""Different expressions of a file; a generated scenario of 10,000 steps has one in each. They take a second."""
 
 
 class Conditions:
@@ -43,6 +45,7 @@ class Conditions:
         """The inputs' values: what uses only them is evaluated now."""
         self._choices = choices or {}
         self._tried = 0
+        self._compiled: set[str] = set()
         self.used_inputs: set[str] = set()
 
     def condition(self, node: Node, vocabulary: Vocabulary) -> Expression | None:
@@ -195,6 +198,15 @@ class Conditions:
     def _compile(self, node: Node, text: str, offset: int, vocabulary: Vocabulary) -> Expression | None:
         lead = len(text) - len(text.lstrip())
         position = self._positions.within(node, offset + lead, len(text.strip()))
+        if len(self._compiled) > MOST_COMPILED:
+            return None  # which has its finding
+        self._compiled.add(text)
+        if len(self._compiled) > MOST_COMPILED:
+            message = f"the file has more than {MOST_COMPILED} different expressions, which no scenario needs"
+            self._positions.note(
+                Code.TOO_LARGE, message, position, hint="a matrix plays one scenario with many values"
+            )
+            return None
         compiled = self._compiler.compile(text, vocabulary, position)
         if isinstance(compiled, Expression):
             self.used_inputs.update(name.rest for name in compiled.names if name.root == "inputs")

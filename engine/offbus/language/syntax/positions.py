@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Edit, Finding, Position, Severity
+from offbus.findings.model import MOST, Edit, Finding, Position, Severity, TooManyFindings
 from offbus.language.syntax.node import Node, span
 from offbus.language.syntax.offsets import Offsets, offsets_in
 from offbus.language.syntax.source import Source
@@ -34,10 +34,12 @@ class Positions:
         severity: Severity = Severity.ERROR,
         fix: Edit | None = None,
     ) -> None:
-        """Collect a finding at a position in this file."""
+        """Collect a finding at a position in this file. Raises TooManyFindings."""
         lines = self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
         collected = self.warnings if severity is Severity.WARNING else self.findings
+        if len(collected) >= MOST:
+            raise TooManyFindings
         collected.append(
             Finding(
                 code=code,

@@ -19,19 +19,20 @@ import yaml
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import Finding, Position, TooManyFindings
 from offbus.language.syntax import tree, unquoted_templates, yaml_wording
 from offbus.language.syntax.node import Node
 
 __all__ = ["LARGEST", "LINE_BREAK", "Source", "bytes_of", "parse", "read"]
 
-LARGEST = 4 * 1024 * 1024
-"""Bytes. A generated scenario of 10,000 steps has about one MiB."""
+LARGEST = 2 * 1024 * 1024
+"""Bytes. A generated scenario of 10,000 steps has about one MiB. How many values a file may have, and findings, is
+bounded besides (tree.MOST_VALUES, offbus.findings.model.MOST): what is dense costs more than its size."""
 
 MOST_FIXED = 50
 """Unquoted expressions that are fixed; the file is parsed again for each."""
 MOST_PARSED = 8 * 1024 * 1024
-"""Characters that are parsed again for them in all: of a file of 160 kB each of `MOST_FIXED`, of the largest two."""
+"""Characters that are parsed again for them in all: of a file of 160 kB each of `MOST_FIXED`, of the largest four."""
 
 LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
@@ -112,7 +113,7 @@ def _parse(path: Path, text: str, digest: str) -> Source:
         loader = _PARSER(substituted)
         try:
             root = builder.build(loader.get_event)
-        except tree.Stop:
+        except (tree.Stop, TooManyFindings):
             root = None
         except yaml.reader.ReaderError as err:
             root = None

@@ -5,19 +5,23 @@ or contains itself raises `Stop`. Errors of the YAML parser pass through.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import yaml
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Edit, Finding
+from offbus.findings.model import MOST, Edit, Finding, TooManyFindings
 from offbus.language.syntax import braces, scalars
 from offbus.language.syntax.node import Node, span
 
-__all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Stop"]
+__all__ = ["DEEPEST", "MOST_ALIASED", "MOST_ITEMS", "MOST_VALUES", "Builder", "Stop"]
 
 DEEPEST = 64
 """Levels of nesting; a scenario needs about six."""
+MOST_VALUES = 160_000
+"""Nodes; a generated scenario of 10,000 steps has about as many. They take 80 MiB and half a second."""
+MOST_ITEMS = 20_000
+"""Keys of a mapping, or items of a list: a model that refuses each of them makes an error of each."""
 MOST_ALIASED = 10_000
 """Nodes that aliases may add in all; a "billion laughs" has more."""
 
@@ -42,6 +46,7 @@ class Builder:
         """The root node, None for an empty document. Raises Stop, and the parser's errors."""
         stack: list[Node] = []
         root: Node | None = None
+        values = 0
         while True:
             event = get_event()
             kind = type(event)
@@ -63,10 +68,24 @@ class Builder:
                 continue
             if stack:
                 self._put(stack[-1], node)
+                if len(stack[-1].children) > MOST_ITEMS:
+                    self._too_many(f"this collection has more than {MOST_ITEMS} items", stack[-1])
             else:
                 root = node
             if not node.closed:
                 stack.append(node)
+            values += 1
+            if values > MOST_VALUES:
+                self._note(
+                    Code.TOO_LARGE,
+                    f"the file has more than {MOST_VALUES} values, which no scenario needs",
+                    node,
+                )
+                raise Stop
+
+    def _too_many(self, message: str, node: Node) -> NoReturn:
+        self._note(Code.TOO_LARGE, f"{message}, which no scenario needs", node)
+        raise Stop
 
     def _scalar(self, event: Any) -> Node:
         text, style, start = (
@@ -230,6 +249,8 @@ class Builder:
     def _note(
         self, code: Code, message: str, node: Node, hint: str | None = None, fix: Edit | None = None
     ) -> None:
+        if len(self.findings) >= MOST:
+            raise TooManyFindings
         node.spoiled = True
         where = span(self._file, node)
         frame = self._lines[where.line - 1] if where.line <= len(self._lines) else ""
