@@ -22,10 +22,11 @@ __all__ = ["RESERVED", "Function"]
 
 RESERVED = frozenset((
     "all", "bool", "bytes", "contains", "double", "duration", "dyn", "exists", "exists_one", "filter", "has", "inputs",
-    "int", "list", "map", "matches", "metrics", "null_type", "outputs", "size", "steps", "string", "timestamp", "type",
-    "uint",
+    "int", "list", "map", "matches", "max", "metrics", "min", "null_type", "outputs", "quantile", "seconds", "size",
+    "steps", "string", "timestamp", "type", "uint",
 ))  # fmt: skip
-"""CEL's own functions, macros and types (github.com/google/cel-spec, langdef), and the names of scenarios."""
+"""CEL's own functions, macros and types (github.com/google/cel-spec, langdef), those that offbus adds to them, and the
+names of scenarios."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

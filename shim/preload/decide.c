@@ -1,4 +1,6 @@
-/* Decides a call while something is armed, or when its real function is not known yet.
+/* Decides which calls a fault answers, and with which of its two codes, one for each library.
+ *
+ * It is asked while something is armed, or when the real function of a call is not known yet.
  *
  * Meta functions are never faulted: cudart checks the driver's version, devices and tables while it initialises
  * (docs/shim.md). The exception is mode lost, in which NVML does not return the lost GPU's handle.

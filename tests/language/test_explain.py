@@ -14,8 +14,8 @@ from offbus.findings.codes import Code
 from offbus.findings.explanation import Explanation, explanations
 
 EXPLAINED = explanations()
-WITHOUT = {"OB101", "OB115", "OB303", "OB411", "OB414", "OB502"}
-"""A file alone does not show these: a large one, and packages that are broken."""
+WITHOUT = {"OB101", "OB115", "OB303", "OB311", "OB312", "OB411", "OB414", "OB502"}
+"""A file alone does not show these: a large one, one that is inlined, and packages that are broken."""
 
 
 def codes_of(text: str, command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:

@@ -101,6 +101,24 @@ def texts(value: Any) -> list[str]:
 
 
 @pytest.mark.usefixtures("repository")
+def test_sarif_names_a_file_whose_name_is_no_text() -> None:
+    name = os.fsdecode(b"a\xff b.yaml")
+    one = Finding(code=Code.UNKNOWN_KEY, message="m", where=Position(name, 1, 1, 1, 2))
+    document = json.loads(json.dumps(sarif({name: [one]}, "1.0")))
+    [result] = document["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "drills/a%FF%20b.yaml"
+
+
+@pytest.mark.usefixtures("repository")
+def test_no_text_of_a_file_is_a_link_in_sarif() -> None:
+    found = finding(message="see [here](https://evil.example)", hint="[x](1)")
+    document = sarif({"a.yaml": [found]}, "1.0")
+    assert (
+        document["runs"][0]["results"][0]["message"]["text"] == "see [here] (https://evil.example). [x] (1)"
+    )
+
+
+@pytest.mark.usefixtures("repository")
 def test_sarif_holds_no_more_than_is_taken_and_says_so() -> None:
     [run] = sarif({"a.yaml": [finding()] * (MOST + 3)}, "1.0")["runs"]
     assert len(run["results"]) == MOST

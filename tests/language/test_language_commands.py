@@ -252,3 +252,23 @@ finally: print('pydantic' in sys.modules, 'yaml' in sys.modules)"""
     assert f"offbus {command}" in ran.stdout
     assert "Examples:" in ran.stdout
     assert ran.stdout.splitlines()[-1] == "False False"
+
+
+def test_inputs_come_from_a_file_and_from_the_environment(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = "inputs: {xid: {type: integer, default: 1}, wait: {type: duration, default: 1s}}\n"
+    step = (
+        "{id: a, uses: cleanup, with: {steps: [a]}, when: 'inputs.xid > 0 && inputs.wait > duration(\"0s\")'}"
+    )
+    (folder / "inputs.drill").write_text(drill(step, header))
+    (folder / "inputs.yaml").write_text("xid: many\n")
+    monkeypatch.setenv("OFFBUS_INPUT_WAIT", "soon")
+    monkeypatch.setenv("OFFBUS_INPUT_WIAT", "1s")
+    done = offbus("validate", "inputs.drill", "--inputs", "inputs.yaml", cwd=folder)
+    assert done.returncode == 2
+    assert "inputs.yaml:1:6: error OB505: the input 'xid': 'many' is not of type integer" in done.stdout
+    assert "    1 | xid: many" in done.stdout
+    assert "$OFFBUS_INPUT_WAIT: error OB505" in done.stdout
+    assert "$OFFBUS_INPUT_WIAT: warning OB504" in done.stdout
+    assert "did you mean 'OFFBUS_INPUT_WAIT'?" in done.stdout

@@ -55,6 +55,8 @@ class Code(StrEnum):
     CLEANUP_OF_NO_ANCESTOR = "OB308", "cleanup names a step that is not an ancestor"
     EXCLUSIVE_OPTIONS = "OB309", "options of a step that exclude each other"
     BAD_FILE = "OB310", "a file that a step reads is missing or wrong"
+    OF_A_RUN = "OB311", "a file that is inlined says what only a run has"
+    BAD_OUTPUT = "OB312", "an output of a scenario that names no output of its steps"
     # expressions
     NOT_AN_EXPRESSION = "OB401", "an expression that cannot be parsed"
     UNKNOWN_NAME = "OB402", "an unknown name in an expression"
@@ -70,11 +72,12 @@ class Code(StrEnum):
     STILL_RUNNING = "OB412", "outputs of a step that is still running"
     MISPLACED_TEMPLATE = "OB413", "${{ }} where it does not belong"
     FUNCTION_NOT_LOADED = "OB414", "a function that cannot be loaded"
+    SURPRISING_FUNCTION = "OB415", "a function of CEL that does not tell what its name says"
     # environment, guards, inputs
     UNKNOWN_ENVIRONMENT = "OB501", "an unknown environment"
     ENVIRONMENT_NOT_LOADED = "OB502", "an environment that cannot be loaded"
     GUARD_NOT_ENFORCED = "OB503", "a guard that cannot be enforced"
-    UNKNOWN_SETTING = "OB504", "--set or --env-set names nothing"
+    UNKNOWN_SETTING = "OB504", "a value for an input or an option that does not exist"
     BAD_INPUT = "OB505", "an input's value does not fit"
     INPUT_WITHOUT_VALUE = "OB506", "an input has no value"
     UNUSED_INPUT = "OB507", "an input is never used"

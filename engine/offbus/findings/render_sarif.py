@@ -5,6 +5,7 @@ by; a file outside of it has its `file:` URI. A finding about the command line i
 At most `MOST` results: GitHub refuses a file with more.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ def _result(file: str, finding: Finding, rule: int, root: Path) -> dict[str, Any
         "ruleId": finding.code.value,
         "ruleIndex": rule,
         "level": finding.severity.value,
-        "message": {"text": ". ".join([message, *advice])},
+        # "[text](target)" is a link in SARIF (3.11.6), and the text may be a stranger's.
+        "message": {"text": ". ".join([message, *advice]).replace("](", "] (")},
         "locations": [{"physicalLocation": location}],
         **fix,
     }
@@ -91,4 +93,4 @@ def _fix(edit: Edit, artifact: dict[str, str]) -> dict[str, Any]:
 
 def _uri(file: str, root: Path) -> str:
     inside = in_repository(file, root)
-    return quote(inside) if inside is not None else Path(file).resolve().as_uri()
+    return quote(os.fsencode(inside)) if inside is not None else Path(file).resolve().as_uri()

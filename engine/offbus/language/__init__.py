@@ -10,5 +10,6 @@ In the order in which a file passes through them:
 - `load`        the entry point: `load_scenario`; `gc_pause` makes it faster
 - `jsonschema`  the JSON Schema for editors, generated from the same models; `plan`, `explain`: for the commands
 
-Nothing here changes anything outside; files are read by `syntax.source`, and by `check.referenced_files`.
+Nothing here changes anything outside; files are read by `syntax.source`, and by
+`check.referenced_files`; `check.parts` says which may be inlined.
 """

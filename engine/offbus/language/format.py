@@ -63,6 +63,11 @@ class RetryModel(_Shape):
     backoff: Duration = Field(
         timedelta(seconds=1), description='Pause before the next attempt, such as "5s".'
     )
+    on: list[Literal["failed", "errored"]] | None = Field(
+        None,
+        min_length=1,
+        description="Outcomes that are tried again; `failed` covers an unmet `expect`. Default: both, but no `expect`.",
+    )
 
 
 class StepModel(_Shape):
@@ -173,3 +178,7 @@ class HeaderModel(_Shape):
     )
     steps: list[Any] = Field(min_length=1, description="The nodes of the DAG, in order.")
     expect: list[_Expression] = Field([], description="CEL conditions that must be true at the end.")
+    outputs: dict[str, _Expression] = Field(
+        {},
+        description="What a scenario may read that inlines this one: name -> steps.ID.outputs.NAME.",
+    )

@@ -4,6 +4,7 @@ A file without a matrix is one scenario, a file with one is a scenario for each 
 is checked with its own inputs, as what is wrong may depend on them. What is wrong in several cells is one finding.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from offbus.findings.model import MOST, Finding, Position, TooManyFindings
 from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
+from offbus.language.check.given import read_given
+from offbus.language.check.parts import Files
 from offbus.language.gc_pause import collecting_less
 from offbus.language.matrix import Cell, Matrix
 from offbus.language.scenario import Scenario
@@ -41,6 +44,8 @@ def load_scenario(
     path: str | Path,
     *,
     sets: Mapping[str, str] | None = None,
+    inputs: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
     env: str | None = None,
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
@@ -48,13 +53,23 @@ def load_scenario(
 ) -> Scenario:
     """Read, validate and resolve a scenario: that of a cell, where the file has a matrix.
 
-    `sets` are values of inputs, parsed by the input's type; `env` replaces the file's environment, `env_sets` its
-    options; `registry` holds the step types and environments (default: what is installed).
+    `sets` are values of inputs, parsed by the input's type; `inputs` names a file of them, `environ` has those of the
+    environment (default: this process's); see offbus.language.check.given. `env` replaces the file's environment,
+    `env_sets` its options; `registry` holds the step types and environments (default: what is installed).
 
     Raises InvalidScenario with all findings, also where several cells are left to choose from; UsageError if the file
     cannot be read.
     """
-    loaded = load_cells(path, sets=sets, env=env, env_sets=env_sets, cell=cell, registry=registry)
+    loaded = load_cells(
+        path,
+        sets=sets,
+        inputs=inputs,
+        environ=environ,
+        env=env,
+        env_sets=env_sets,
+        cell=cell,
+        registry=registry,
+    )
     if len(loaded.scenarios) == 1:
         return loaded.scenarios[0]
     text = f"the matrix has {len(loaded.scenarios)} cells, and one is wanted"
@@ -66,6 +81,8 @@ def load_cells(
     path: str | Path,
     *,
     sets: Mapping[str, str] | None = None,
+    inputs: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
     env: str | None = None,
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
@@ -74,25 +91,32 @@ def load_cells(
 ) -> Loaded:
     """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted. `data` are bytes that
     the file does not have yet, to be read instead of its own."""
-    overrides = check.Overrides(sets or {}, env, env_sets or {})
     with collecting_less():
+        file = None if inputs is None else Path(inputs)
+        given, wrong = read_given(sets or {}, file, os.environ if environ is None else environ)
+        overrides = check.Overrides(given, env, env_sets or {})
         held = source.bytes_of(Path(path)) if data is None else data
-        return _load(Path(path), held, overrides, cell, registry if registry is not None else installed())
+        known = registry if registry is not None else installed()
+        return _load(Path(path), held, overrides, wrong, cell, known)
 
 
 def _load(
-    path: Path, data: bytes, overrides: check.Overrides, cell: str | None, registry: Registry
+    path: Path,
+    data: bytes,
+    overrides: check.Overrides,
+    wrong: list[Finding],
+    cell: str | None,
+    registry: Registry,
 ) -> Loaded:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
     read = source.parse(path, data)
-    positions = Positions(read, list(read.findings))
-    root = read.root
-    if root is None or root.kind != "mapping":
-        raise InvalidScenario(str(path), _not_too_many(read, positions.findings) or [_no_mapping(read)])
+    positions = Positions(read, [*read.findings, *wrong])
+    if read.root is None or read.root.kind != "mapping":
+        raise InvalidScenario(str(read.path), _not_too_many(read, positions.findings) or [_no_mapping(read)])
     try:
-        return _meaning(path, root, positions, overrides, cell, registry)
+        return _meaning(read.path, read.root, positions, overrides, cell, registry)
     except TooManyFindings:
-        raise InvalidScenario(str(path), _not_too_many(read, positions.findings)) from None
+        raise InvalidScenario(str(read.path), _not_too_many(read, positions.findings)) from None
 
 
 def _meaning(
@@ -104,10 +128,10 @@ def _meaning(
     registry: Registry,
 ) -> Loaded:
     """Raises TooManyFindings when `positions` has as many as are looked for."""
-    matrix = check.cells(root, positions, overrides.sets)
+    matrix = check.cells(root, positions, overrides.given)
     cells = _wanted(path, matrix, cell)
-    compiler = Compiler(registry)
-    checked = [_checked(root, positions, registry, overrides._replace(cell=one), compiler) for one in cells]
+    shared = Compiler(registry), Files(path)
+    checked = [_checked(root, positions, registry, overrides._replace(cell=one), shared) for one in cells]
     scenarios = [scenario for scenario, _ in checked if scenario is not None]
     if positions.findings or len(scenarios) < len(cells):
         found = [
@@ -132,11 +156,15 @@ def _wanted(path: Path, matrix: Matrix | None, cell: str | None) -> Sequence[Cel
 
 
 def _checked(
-    root: Node, positions: Positions, registry: Registry, overrides: check.Overrides, compiler: Compiler
+    root: Node,
+    positions: Positions,
+    registry: Registry,
+    overrides: check.Overrides,
+    shared: tuple[Compiler, Files],
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
     try:
-        scenario = check.check(root, own, registry, overrides, compiler)
+        scenario = check.check(root, own, registry, overrides, *shared)
     except TooManyFindings:
         positions.findings[:] = own.findings
         raise

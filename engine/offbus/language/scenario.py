@@ -14,7 +14,7 @@ from offbus.language.matrix import Cell
 from offbus.step import StepType
 
 if TYPE_CHECKING:
-    from offbus.language.cel.expressions import Expression
+    from offbus.language.cel.expressions import Expression, Guarded
     from offbus.language.cel.templates import ParamsTemplate
 
 __all__ = ["EnvironmentSpec", "Expectation", "Retry", "Scenario", "Step", "StopCondition"]
@@ -26,14 +26,18 @@ class Retry:
 
     attempts: int = 1
     backoff: timedelta = timedelta(0)
+    on: frozenset[str] = frozenset(("failed", "errored"))
+    """The outcomes that are tried again."""
+    expect: bool = False
+    """Whether a step whose `expect` is not met has failed, and is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A condition that must be true, as the file spells it."""
+    """A condition that must be true, as the file spells it; of a file that is inlined, the step before it."""
 
     text: str
-    expression: "Expression"
+    expression: "Expression | Guarded"
     position: Position
 
 
@@ -59,7 +63,7 @@ class Step:
     background: bool
     always: bool
     keep_going: bool
-    when: "Expression | None"
+    when: "Expression | Guarded | None"
     timeout: timedelta
     """For all attempts; the step type's default filled in."""
     retry: Retry
@@ -96,7 +100,7 @@ class Scenario:
     expect: tuple[Expectation, ...]
     path: Path
     digest: str
-    """sha256 of the file, hexadecimal."""
+    """sha256 of the file, hexadecimal; with files that it inlines, of the digests of all."""
     cell: Cell | None = None
     """Of the file's matrix."""
     stop_when: tuple[StopCondition, ...] = ()

@@ -130,6 +130,7 @@ def _step_started(state: RunState, event: Event, data: schemas.StepStarted) -> N
     step = state.steps[event["step"]]
     step.attempts = data["attempt"]
     step.outcome = "running"
+    step.expectations.clear()  # those of an earlier attempt are in the message that it ended with
     if step.started is None:
         step.started = instant_of(event)
     _entry(state, event, "step", step.id, "started")

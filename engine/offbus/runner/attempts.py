@@ -103,11 +103,15 @@ async def play_step(
     once: Callable[[int], Awaitable[Result]],
     between: Callable[[int, Result, timedelta], Awaitable[None]],
 ) -> Result:
-    """All attempts of a step; `once` runs one, `between` undoes and waits before the next."""
+    """All attempts of a step; `once` runs one, `between` undoes and waits before the next.
+
+    An attempt whose result is no outcome of the step's `retry.on` is the last, and so is a bug.
+    """
     number = 1
     while True:
         result = await once(number)
-        if result.satisfies or result.bug or number >= step.retry.attempts:
+        wanted = not result.bug and result.outcome.value in step.retry.on
+        if result.satisfies or not wanted or number >= step.retry.attempts:
             return result
         pause = max(step.retry.backoff * 2 ** (number - 1), result.retry_after or timedelta(0))
         await between(number, result, pause)

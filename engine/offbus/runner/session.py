@@ -89,6 +89,8 @@ class Session:
         """Once the environment is open."""
         self._watch: StopWatch | None = None
         """While the steps run."""
+        self._undone = False
+        """The undo has ended: a signal finds nothing that it could stop but the watch."""
         self._persisted = PersistedEvents()
         self._journal = JournalWriter(folder.journal, folder.id, clock, opener=folder.opener)
         for listener in (self.fold.apply, self._persisted.heard, *listeners, self._heard):
@@ -110,12 +112,10 @@ class Session:
         return end_run(self._journal, self.fold, self._folder)
 
     def stop(self, signal: str) -> None:
-        """A signal: cancel, disarm, undo, report. Once everything is undone, it only ends the watch after that."""
-        settling = self._settling.going_on
+        """A signal: cancel, disarm, undo, report. Once that was undone, it only ends the watch after it."""
         self._settling.end(f"ended by {signal}")
-        if settling:
-            return
-        self._stop("signal", f"interrupted by {signal}", at_once=f"signal {signal}")
+        if not self._undone:
+            self._stop("signal", f"interrupted by {signal}", at_once=f"signal {signal}")
 
     async def _in_environment(self, opening: anyio.CancelScope) -> None:
         """Open it, and play everything in it; `opening` is cancelled by a stop while it is opened, and not later."""
@@ -210,6 +210,7 @@ class Session:
         self._phase("undo")
         undos.closed = undos.closed or "the run is being undone"
         await undos.undo_all(by="runner", budget=undos.time_remaining())
+        self._undone = True
         with self._surviving():
             passed = Result(Outcome.PASSED)
             judge_all(self._journal, self._scenario.expect, stepper.scope(), passed, step=None)

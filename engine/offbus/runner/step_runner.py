@@ -74,16 +74,22 @@ class Stepper:
         )
 
     async def play(self, slot: Slot) -> Result:
-        """All attempts of a step, then its expectations."""
+        """All attempts of a step, and its expectations: of each attempt if `retry` covers them, else of the last."""
+        covered = slot.step.retry.expect
+
+        async def once(number: int) -> Result:
+            result = await self._attempt(slot, number)
+            return self._judged(slot, result) if covered else result
+
         result = await play_step(
-            slot.step,
-            lambda number: self._attempt(slot, number),
-            lambda number, result, pause: self._between(slot, number, result, pause),
+            slot.step, once, lambda number, result, pause: self._between(slot, number, result, pause)
         )
-        if result.outcome is Outcome.PASSED and slot.step.expect:
-            scope = self.scope(result)
-            return judge_all(self._journal, slot.step.expect, scope, result, step=slot.step.id)
-        return result
+        return result if covered else self._judged(slot, result)
+
+    def _judged(self, slot: Slot, result: Result) -> Result:
+        if result.outcome is not Outcome.PASSED or not slot.step.expect:
+            return result
+        return judge_all(self._journal, slot.step.expect, self.scope(result), result, step=slot.step.id)
 
     async def timed_out(self, result: Result) -> Result:
         """What the end of a step's time means: an error of the path, if what it waited for could not be seen."""

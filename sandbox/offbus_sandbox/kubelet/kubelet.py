@@ -1,4 +1,4 @@
-"""A node's kubelet: watches the pods that are bound to its node and runs a worker for each."""
+"""A node's kubelet: runs a worker for each pod that is bound to its node; deleted, it has the grace its object says."""
 
 import shutil
 

@@ -7,11 +7,12 @@ A run's own sandbox is journaled before it starts, and ends when nothing is left
 are then in the run's folder. A sandbox that `offbus local up` started is used and left running.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from offbus.environment import Environment, EnvironmentType, RunHandle
+from offbus.preflight import Intent, PreflightCheck
 from offbus_sandbox.local.options import LocalOptions
 from offbus_steps.port import Observed
 from offbus_steps.safety.guards import ClusterGuards
@@ -58,6 +59,21 @@ class LocalOpener:
         from offbus_sandbox.local.sandbox_choice import identity
 
         return identity(options)
+
+    async def preflight(
+        self,
+        options: LocalOptions,
+        guards: ClusterGuards,
+        intents: Sequence[Intent],
+        run: RunHandle,
+        *,
+        scenario_dir: str,
+    ) -> Sequence[PreflightCheck]:
+        """Say what the responder's settings mean for the drill (offbus.preflight.RunsPreflight)."""
+        from offbus_sandbox.local.preflight import preflight_local
+
+        del guards, run, scenario_dir
+        return await preflight_local(options, intents)
 
     def observed(self, options: LocalOptions) -> AbstractAsyncContextManager[Observed]:
         """Look at a running sandbox without a run (offbus_steps.port.Observable)."""

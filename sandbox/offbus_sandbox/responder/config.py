@@ -252,6 +252,18 @@ class ResponderConfig(_Model):
         return tuple(name for name in type(self).model_fields if getattr(self, name) != getattr(own, name))
 
     @property
+    def published(self) -> Mapping[str, str]:
+        """What the controller says of itself (offbus_steps.nvsentinel.standin): what it plays, with all settings; and
+        how long it may take, for which a drill watches its node after its end."""
+        return {
+            "longest_way_s": f"{self.longest_way_s:g}",
+            "circuit_breaker": self.circuit_breaker.model_dump_json(),
+            "plays": PROFILES[self.profile].plays or self.profile,
+            "settings": self.model_dump_json(),
+            "changed": " ".join(self.changed),
+        }
+
+    @property
     def longest_way_s(self) -> float:
         """How long it may take from a line in the kernel log to the request of a repair, when nothing has to leave."""
         return (

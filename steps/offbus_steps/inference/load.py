@@ -119,6 +119,7 @@ def _outputs(cluster: Cluster, outcomes: Sequence[Outcome]) -> LoadOutputs:
         path_errors=len(outcomes) - len(counted),
         success_rate=success_rate(outcomes),
         availability=availability(outcomes),
+        latencies=[one.latency_s for one in counted if one.good],
         **{name: _stats(found) for name, found in phases.items()},
     )
 
@@ -143,5 +144,6 @@ def _stats(outcomes: Sequence[Outcome]) -> PhaseStats | None:
         sent=len(counted),
         failed=sum(not one.good for one in counted),
         success_rate=rate,
+        latencies=latencies,
         **{name: None if value is None else timedelta(seconds=value) for name, value in found.items()},
     )

@@ -13,7 +13,7 @@ them.
 
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -47,6 +47,14 @@ ASK_ACCESS = (
     | access("list", "Pod", "Service")
 )
 """What a request to a target needs: its Service or its pods, and their proxy."""
+
+
+_LATENCIES: Any = Field(
+    default_factory=list,
+    exclude=True,
+    description="Latency of each good answer in seconds, for `quantile`, `min` and `max`; it is not in the journal.",
+)
+"""Hours of load have some 100,000: expressions see them, and journals have what they were judged by."""
 
 
 class AskParams(Params):
@@ -96,6 +104,7 @@ class PhaseStats(BaseModel):
     p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
     p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
     p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
+    latencies: list[float] = _LATENCIES
 
 
 class LoadOutputs(Outputs):
@@ -108,6 +117,7 @@ class LoadOutputs(Outputs):
         default=None, description="Good answers over counted requests, 0 to 1."
     )
     availability: float | None = Field(default=None, description="Share of the time outside outages, 0 to 1.")
+    latencies: list[float] = _LATENCIES
     before: PhaseStats | None = Field(default=None, description="Requests begun before the first injection.")
     during: PhaseStats | None = Field(default=None, description="Requests begun while a fault was armed.")
     after: PhaseStats | None = Field(default=None, description="Requests begun after the last disarm.")
@@ -152,6 +162,7 @@ class TrafficOutputs(Outputs):
     p50: timedelta | None = Field(default=None, description="Median latency of good answers.")
     p95: timedelta | None = Field(default=None, description="95th percentile of their latency.")
     p99: timedelta | None = Field(default=None, description="99th percentile of their latency.")
+    latencies: list[float] = _LATENCIES
     ended: list[str] = Field(
         default_factory=list, description="Pods whose process ended because of the fault."
     )

@@ -134,5 +134,6 @@ def _outputs(target: Target, asked: Sequence[Asked], ended: Sequence[str] = ()) 
         path_errors=sum(one.outcome.path_error for one in asked),
         success_rate=rate,
         ended=list(ended),
+        latencies=latencies,
         **{name: None if value is None else timedelta(seconds=value) for name, value in quantiles.items()},
     )

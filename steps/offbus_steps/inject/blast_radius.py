@@ -1,4 +1,4 @@
-"""Checks the guards for a fault, for all of its nodes together.
+"""For which nodes, pods and replicas a fault asks the guards (`safety`), all of its nodes together.
 
 The loss is counted over all of them: every node that a responder is expected to cordon, also those of this run's other
 faults that are still armed and may be cordoned any moment; every pod that would be evicted from them; every replica

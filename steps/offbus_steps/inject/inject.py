@@ -28,8 +28,7 @@ from offbus_steps.inject.fault_options import Asked, asked_by
 from offbus_steps.inject.location import Location, find_locations, require_prepared, require_still_there
 from offbus_steps.inject.maintenance import maintenance_of
 from offbus_steps.inject.planes import require_showing, usual_planes
-from offbus_steps.inject.selector import XidParams
-from offbus_steps.inject.step_types import ArmParams, InjectOutputs, InjectParams, LineParams
+from offbus_steps.inject.step_types import ArmParams, InjectOutputs, InjectParams, LineParams, XidParams
 from offbus_steps.inject.undo_consequences import ClearConsequences
 from offbus_steps.inject.undo_disarm import DisarmFault
 from offbus_steps.inject.undo_restart import RestartFaulted

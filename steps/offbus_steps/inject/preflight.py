@@ -22,7 +22,8 @@ from offbus_steps.inject.fault_options import CallOptions, LineOptions
 from offbus_steps.inject.location import find_locations
 from offbus_steps.inject.planes import usual_planes
 from offbus_steps.inject.remediation_checks import remediation_checks
-from offbus_steps.inject.selector import OWN_DOMAIN, XidParams
+from offbus_steps.inject.selector import OWN_DOMAIN
+from offbus_steps.inject.step_types import XidParams
 from offbus_steps.listing import projected
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.deployed import deployed

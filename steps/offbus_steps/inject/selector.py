@@ -12,13 +12,13 @@ the same each time. Everything is resolved when the step begins, and refused whe
 from datetime import timedelta
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from offbus.durations import Duration
 from offbus.step import FromAncestor, Params
 from offbus_steps.workloads.target import Target
 
-__all__ = ["OWN_DOMAIN", "LocationParams", "XidParams"]
+__all__ = ["OWN_DOMAIN", "LocationParams"]
 
 OWN_DOMAIN = "own"
 ONE_OF = (("node", "nodes"), ("node_count", "node_percent"), ("gpus", "gpu_count", "gpu_percent"))
@@ -78,28 +78,3 @@ class LocationParams(Params):
     def many(self) -> bool:
         """Whether the node options can choose several."""
         return any(getattr(self, name) is not None for name in MANY)
-
-
-class XidParams(LocationParams):
-    """Which fault, and where."""
-
-    xid: int = Field(default=79, description="The XID, by its number in NVIDIA's catalogue.")
-    ttl: Duration = Field(
-        default=timedelta(seconds=15),
-        description="How long the fault stays armed when the runner no longer renews its lease.",
-    )
-    patience: Duration = Field(
-        default=timedelta(seconds=30),
-        description="How long the undo waits for the responder, each time, before it tries the next way.",
-    )
-
-    @field_validator("xid")
-    @classmethod
-    def _known(cls, xid: int) -> int:
-        from offbus_agent.catalogue.catalogue import UnknownXid, lookup
-
-        try:
-            lookup(xid)
-        except UnknownXid as err:
-            raise ValueError(err.message) from err
-        return xid

@@ -1,4 +1,4 @@
-"""`inject_fault`, `inject_xid`, `arm_cuda`: a fault on one node or on several, by one request to each node's agent.
+"""`inject_fault`, `inject_xid`, `arm_cuda` and their params (XID, lease, patience …): one request to each node's agent.
 
     - {id: inject, uses: inject_fault, with: {xid: 79, planes: [kernel, cuda, nvml]}}
     - {id: line,   uses: inject_xid,   with: {xid: 94}}
@@ -15,8 +15,9 @@ offbus_steps.inject.inject runs them.
 from datetime import timedelta
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from offbus.durations import Duration
 from offbus.errors import StepError
 from offbus.step import Kind, Outputs, StepType
 from offbus_agent.catalogue.plane import Plane
@@ -24,7 +25,7 @@ from offbus_steps.access import access
 from offbus_steps.agents.fault_model import Fault
 from offbus_steps.inject.fault_options import CallOptions, LineOptions, shown_planes
 from offbus_steps.inject.planes import require_showing, usual_planes
-from offbus_steps.inject.selector import XidParams
+from offbus_steps.inject.selector import LocationParams
 from offbus_steps.nvsentinel.access import DEPLOYED_ACCESS
 from offbus_steps.nvsentinel.names import MAINTENANCE_KINDS
 from offbus_steps.watch.access import RESPONSE_ACCESS, TARGET_ACCESS
@@ -37,6 +38,7 @@ __all__ = [
     "InjectOutputs",
     "InjectParams",
     "LineParams",
+    "XidParams",
 ]
 
 INJECT_ACCESS = (
@@ -49,6 +51,31 @@ INJECT_ACCESS = (
     | access("list", *MAINTENANCE_KINDS)
 )
 """To find the target's pods, what would be evicted, what a responder would do, and what it reports."""
+
+
+class XidParams(LocationParams):
+    """Which fault, and where."""
+
+    xid: int = Field(default=79, description="The XID, by its number in NVIDIA's catalogue.")
+    ttl: Duration = Field(
+        default=timedelta(seconds=15),
+        description="How long the fault stays armed when the runner no longer renews its lease.",
+    )
+    patience: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long the undo waits for the responder, each time, before it tries the next way.",
+    )
+
+    @field_validator("xid")
+    @classmethod
+    def _known(cls, xid: int) -> int:
+        from offbus_agent.catalogue.catalogue import UnknownXid, lookup
+
+        try:
+            lookup(xid)
+        except UnknownXid as err:
+            raise ValueError(err.message) from err
+        return xid
 
 
 class LineParams(XidParams, LineOptions):

@@ -6,15 +6,16 @@ namespace (`guards.responder_namespace`). Where there is none in it, parts that 
 believed, and not ruled out. Changes nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from offbus_steps.listing import projected
-from offbus_steps.nvsentinel.containers import containers_in
+from offbus_steps.nvsentinel.containers import STANDIN_PROFILE, containers_in
 from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.port import Object, Objects, Ref
 
-__all__ = ["Installation", "installed"]
+__all__ = ["Installation", "installed", "told_by_standin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ async def installed(objects: Objects, namespace: str) -> Installation:
         return Installation(namespace, deployments, maps)
     others = await projected(objects, "Deployment", lambda one: next(iter(_parts([one])), None))
     return Installation(namespace, deployments, maps, tuple(dict.fromkeys(others)))
+
+
+async def told_by_standin(objects: Objects) -> Mapping[str, Any] | None:
+    """What a stand-in has published of itself; None where none has. Raises PortError.
+
+    It is listed, not got by its name: runner and reaper may only list ConfigMaps there (DEPLOYED_ACCESS).
+    """
+
+    def data(one: Object) -> Mapping[str, Any] | None:
+        return (one.get("data") or {}) if one["metadata"]["name"] == STANDIN_PROFILE.name else None
+
+    return next(iter(await projected(objects, "ConfigMap", data, namespace=STANDIN_PROFILE.namespace)), None)
 
 
 def _parts(deployments: Iterable[Object]) -> list[Ref]:

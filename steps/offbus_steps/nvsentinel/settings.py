@@ -8,6 +8,7 @@ own. Pure, but for the listing.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from offbus.preflight import PreflightCheck
 from offbus_steps.nvsentinel.circuit_breaker import CircuitBreaker, breakers_in
@@ -22,14 +23,22 @@ from offbus_steps.nvsentinel.deployed import deployed_in
 from offbus_steps.nvsentinel.drain_mode import drainers_in
 from offbus_steps.nvsentinel.dry_run import ACTING_HINT, acting, parts_in, parts_of
 from offbus_steps.nvsentinel.event_pipeline import pipeline_checks
-from offbus_steps.nvsentinel.installation import installed
+from offbus_steps.nvsentinel.installation import installed, told_by_standin
 from offbus_steps.nvsentinel.parts import ACTING
 from offbus_steps.nvsentinel.recent_cordons import gpu_nodes
 from offbus_steps.nvsentinel.standin import STANDIN_NAME, Standin, published
 from offbus_steps.nvsentinel.validation_stage import validation_stages
-from offbus_steps.port import Forbidden, NotFound, Object, Objects
+from offbus_steps.port import Forbidden, Object, Objects
 
-__all__ = ["STANDIN_NAME", "answering_standin", "checks_of", "dry_run_checks", "part_of", "responder_checks"]
+__all__ = [
+    "STANDIN_NAME",
+    "answering_standin",
+    "checks_of",
+    "dry_run_checks",
+    "part_of",
+    "responder_checks",
+    "standin_checks",
+]
 
 TOPIC = "responder"
 
@@ -60,6 +69,27 @@ def checks_of(
         return
     for one in parts:
         yield from _standin(one, published(files)) if one.is_standin else _part(one)
+    yield from _rules(deployments, maps, nodes)
+    if any(not one.is_standin for one in parts):
+        spaces = {one.of.namespace for one in parts}
+        yield from pipeline_checks(TOPIC, (own for of, own in files.items() if of.namespace in spaces))
+    for drainer in drainers_in(parts):
+        for rule in drainer.rules:
+            yield PreflightCheck(TOPIC, f"{drainer.name} drains {rule}")
+    for doer in deployed_in(deployments, maps).doers:
+        yield PreflightCheck(TOPIC, doer.described)
+
+
+def standin_checks(maps: Sequence[Object], nodes: Sequence[Object]) -> Iterator[PreflightCheck]:
+    """Check a stand-in that no Deployment runs, by what it publishes of itself among these ConfigMaps (`local`)."""
+    yield from _told(STANDIN_NAME, published(files_in(maps)), {})
+    yield from _rules((), maps, nodes)
+
+
+def _rules(
+    deployments: Sequence[Object], maps: Sequence[Object], nodes: Sequence[Object]
+) -> Iterator[PreflightCheck]:
+    """Dry run, validation and breaker, of whatever is deployed."""
     for part in parts_in(deployments, maps):
         if part.dry.value:
             text = f"{part.name} is in dry run ({part.dry.source}): it sets marks, and changes nothing"
@@ -73,14 +103,6 @@ def checks_of(
             yield PreflightCheck(TOPIC, text, "warning", "give await_uncordon a timeout with room for it")
     for breaker in breakers_in(deployments, maps):
         yield from _breaker(breaker, nodes)
-    if any(not one.is_standin for one in parts):
-        spaces = {one.of.namespace for one in parts}
-        yield from pipeline_checks(TOPIC, (own for of, own in files.items() if of.namespace in spaces))
-    for drainer in drainers_in(parts):
-        for rule in drainer.rules:
-            yield PreflightCheck(TOPIC, f"{drainer.name} drains {rule}")
-    for doer in deployed_in(deployments, maps).doers:
-        yield PreflightCheck(TOPIC, doer.described)
 
 
 async def answering_standin(objects: Objects, namespace: str) -> Standin | None:
@@ -92,10 +114,10 @@ async def answering_standin(objects: Objects, namespace: str) -> Standin | None:
         parts = filter(None, map(part_of, (await installed(objects, namespace)).deployments))
         if any(name != STANDIN_NAME for name, _ in parts):
             return None
-        told = (await objects.get(STANDIN_PROFILE)).get("data")
-    except (NotFound, Forbidden):
+        told = await told_by_standin(objects)
+    except Forbidden:
         return None
-    return Standin.of(told if isinstance(told, Mapping) else {})
+    return None if told is None else Standin.of(told)
 
 
 def part_of(deployment: Object) -> tuple[str, str] | None:
@@ -114,12 +136,16 @@ def _part(part: Container) -> Iterator[PreflightCheck]:
 
 def _standin(part: Container, told: Standin) -> Iterator[PreflightCheck]:
     """What its configuration does not say follows from its profile: then what it has published counts."""
-    plays = f": {told} ({STANDIN_PROFILE} settings)" if told.profile else ""
-    yield PreflightCheck(TOPIC, f"{_name(part)} in {part.of.namespace}{plays}")
     file = part.files.get("config.json")
-    given = {key: Setting(value, f"{STANDIN_PROFILE} settings.{key}") for key, value in told.settings.items()}
-    given |= {key: Setting(value, f"{file} {key}") for key, value in (file.table() if file else {}).items()}
-    window = given.get("dedup_window_s", Setting(180, "by default"))
+    given = {key: Setting(value, f"{file} {key}") for key, value in (file.table() if file else {}).items()}
+    yield from _told(f"{_name(part)} in {part.of.namespace}", told, given)
+
+
+def _told(name: str, told: Standin, given: Mapping[str, Setting[Any]]) -> Iterator[PreflightCheck]:
+    plays = f": {told} ({STANDIN_PROFILE} settings)" if told.profile else ""
+    yield PreflightCheck(TOPIC, f"{name}{plays}")
+    own = {key: Setting(value, f"{STANDIN_PROFILE} settings.{key}") for key, value in told.settings.items()}
+    window = {**own, **given}.get("dedup_window_s", Setting(180, "by default"))
     if window.value != 0:
         within = f"its deduplication window ({window.value} s: {window.source})"
         yield PreflightCheck(TOPIC, f"it ignores the same XID on the same GPU within {within}")

@@ -8,9 +8,9 @@ namespace that the responder has to itself. What cannot be read counts as NVSent
 from datetime import timedelta
 
 from offbus_steps.listing import projected
-from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
+from offbus_steps.nvsentinel.installation import told_by_standin
 from offbus_steps.nvsentinel.settings import STANDIN_NAME, part_of
-from offbus_steps.port import Forbidden, NotFound, Objects
+from offbus_steps.port import Forbidden, Objects
 
 __all__ = ["MARGIN", "NVSENTINEL_S", "settling_time"]
 
@@ -26,11 +26,11 @@ async def settling_time(objects: Objects, *, answered: bool) -> timedelta:
         parts = await projected(objects, "Deployment", part_of)
         if any(name != STANDIN_NAME for name, _ in parts):
             return timedelta(seconds=MARGIN * NVSENTINEL_S)
-        told = (await objects.get(STANDIN_PROFILE)).get("data") or {}
-    except NotFound:
-        return timedelta(seconds=MARGIN * NVSENTINEL_S if answered else 0)
+        told = await told_by_standin(objects)
     except Forbidden:
         return timedelta(seconds=MARGIN * NVSENTINEL_S)
+    if told is None:
+        return timedelta(seconds=MARGIN * NVSENTINEL_S if answered else 0)
     try:
         longest_s = float(str(told.get("longest_way_s"))[:32])
     except ValueError:

@@ -1,4 +1,4 @@
-"""The guards of a cluster: limits on what a drill may do to it, before and during the run.
+"""The guards of a cluster: what each counts and refuses, before and during the run.
 
     guards: {max_cordoned_nodes: 1, min_healthy_replicas: 1, namespaces: ["drill-*"], real_remediation: forbid,
              responder_breaker: forbid}

@@ -109,6 +109,22 @@ def test_residue_against_a_saved_fingerprint(commands):
     assert "residue: b: was not there, is '3'" in changed.stdout
 
 
+def test_residue_of_an_environment_names_the_runs_that_it_says_nothing_about(commands, started):
+    """A killed run's changes are in its own environment, not in the one that is named."""
+    folder = killed(commands, started("run", commands.scenario()))
+    env = ("--env", "world", "--env-set", f"path={commands.folder / 'another.json'}")
+    assert commands.call("residue", *env, "--save", "before.json").returncode == 0
+    other = commands.call("residue", *env, "--against", "before.json")
+    assert (other.returncode, "residue: none" in other.stdout) == (0, True)
+    named = f"run {folder.id} did not finish, in another environment: offbus residue {folder.path}"
+    assert f"not compared: {named}" in other.stdout
+    own = ("--env", "world", "--env-set", f"path={commands.folder / 'world.json'}")
+    assert "not compared" not in commands.call("residue", *own, "--against", "before.json").stdout
+    assert commands.call("residue", str(folder.path)).returncode == 4
+    assert commands.call("recover").returncode == 0
+    assert "not compared" not in commands.call("residue", *env, "--against", "before.json").stdout
+
+
 def test_a_fingerprint_that_is_nested_too_deeply_is_none(commands):
     (commands.folder / "deep.json").write_bytes(b"[" * 4_000)
     done = commands.call("residue", "--env", "world", "--against", "deep.json")

@@ -78,6 +78,21 @@ def test_a_signal_ends_the_watch_and_changes_nothing_else(drill):
     assert (report.verdict, report.exit, one.world) == ("passed", Exit.PASSED, {})
 
 
+@pytest.mark.parametrize("when", ["expectation", "close"])
+def test_a_signal_after_the_undo_only_ends_the_watch_whenever_it_comes(drill, when):
+    """Before the watch has begun, and once it has ended: by then everything is undone."""
+
+    def interrupt(session, event):
+        if when in (event["kind"], event["data"].get("name")):
+            session.stop("SIGINT")
+
+    one, report = played(drill, "settled", FAULT, head="expect: ['1 == 1']", on_event=interrupt)
+    (settled,) = report.settling
+    assert settled.result == ("unwatched" if when == "expectation" else "quiet")
+    assert (report.verdict, report.exit, report.reasons) == ("passed", Exit.PASSED, [])
+    assert one.world == {}
+
+
 def test_a_run_that_was_interrupted_is_not_watched(drill):
     one, report = played(
         drill, "settled", "{id: long, uses: wait, with: {seconds: 9}}", on_event=during("undo")

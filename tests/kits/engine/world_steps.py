@@ -11,6 +11,7 @@ from pydantic import Field
 
 from offbus.cleanup import CLEANUP
 from offbus.plugins import Registry
+from offbus.scenario_step import SCENARIO
 from offbus.step import Context, Kind, Outputs, Params, StepType
 from tests.kits.engine.world import Storage, world_of, world_type
 from tests.kits.engine.world_acts import ACTS, Effect, Ending, abort_run, change, declare_fault, end
@@ -207,6 +208,7 @@ STEP_TYPES = {
             run="world_missing:run",
         ),
         CLEANUP,
+        SCENARIO,
         *ACTS.values(),
     )
 }

@@ -18,6 +18,7 @@ from offbus.findings.model import Finding
 from offbus.language.load import load_scenario
 from offbus.language.scenario import Scenario
 from offbus.plugins import Plugin, Registry
+from offbus.scenario_step import SCENARIO
 from offbus.step import Context, Expr, FromAncestor, Kind, Outputs, Params, Reads, StepType
 
 
@@ -142,6 +143,7 @@ STEPS = {
         _type("read", ReadParams, Nothing, Kind.OBSERVATION),
         _type("hold", HoldParams, Nothing, Kind.OBSERVATION),
         CLEANUP,
+        SCENARIO,
     )
 }
 

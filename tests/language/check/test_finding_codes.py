@@ -52,6 +52,7 @@ CASES = {
     "key twice in params": Case("OB106", steps("{id: a, uses: ask, with: {rate: 1.0, ⟦rate⟧: 2.0}}"), "'rate' occurs twice"),
     "boolean of 1.1": Case("OB107", steps("{id: a, uses: ask, with: {env: {A: ⟦on⟧}}}"), "YAML 1.1 reads on as true", 'write "on"'),
     "boolean of 1.1 where a boolean is wanted": Case("OB107", steps("{id: a, uses: deploy, always: ⟦Yes⟧}"), "reads Yes as true", "or true"),
+    "boolean of 1.1 beside the key `on`": Case("OB107", steps("{id: a, uses: ask, retry: {on: [failed]}, with: {env: {on: ⟦on⟧}}}"), "reads on as true"),
     "boolean of 1.1 as a key": Case("OB107", steps("{id: a, uses: ask, with: {env: {⟦no⟧: x}}}"), "reads no as false"),
     "octal": Case("OB108", steps("{id: a, uses: ask, with: {rate: ⟦010⟧}}"), "010 looks octal", "without the leading 0"),
     "octal of 1.2": Case("OB108", steps("{id: a, uses: ask, with: {rate: ⟦0o17⟧}}"), "looks octal"),
@@ -195,8 +196,8 @@ CASES = {
     "no room for a cell": Case("OB204", drill(WHEN, N + "matrix: {n: [1], max_parallel: ⟦0⟧}\n"), "greater than or equal to 1"),
 }  # fmt: skip
 
-ELSEWHERE = {"OB101", "OB112", "OB115", "OB504", "OB507", "OB508", "OB606"}
-"""Tested below, in test_bombs.py or in test_matrix.py: too large to be written out here, or without a place in the file."""
+ELSEWHERE = {"OB101", "OB112", "OB115", "OB311", "OB312", "OB415", "OB504", "OB507", "OB508", "OB606"}
+"""Tested below, in test_bombs.py, test_matrix.py, test_inlined_scenarios.py or test_arithmetic.py: too large to be written out here, or without a place in the file."""
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())

@@ -15,8 +15,7 @@ from offbus.runner.fingerprint_diff import differences
 from offbus_sandbox.config import SandboxConfig
 from offbus_sandbox.layout import Layout
 from offbus_steps.deploy.step_types import DEPLOY
-from offbus_steps.inject.selector import XidParams
-from offbus_steps.inject.step_types import INJECT_XID
+from offbus_steps.inject.step_types import INJECT_XID, XidParams
 from offbus_steps.port import Ref
 from offbus_steps.safety.guards import ClusterGuards
 from tests.kits.steps.bench import Bench, Context, bench, pods_of

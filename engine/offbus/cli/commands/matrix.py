@@ -33,7 +33,14 @@ In GitHub Actions, a job for each cell:
     show_default=True,
     help="How to print the cells; github is the line `matrix=…` for $GITHUB_OUTPUT.",
 )
-def matrix(file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str, str], form: str) -> None:
+def matrix(
+    file: Path,
+    sets: dict[str, str],
+    inputs: Path | None,
+    env: str | None,
+    env_sets: dict[str, str],
+    form: str,
+) -> None:
     """List the cells of the matrix of the scenario in FILE, each with its id and its inputs.
 
     All of them are checked, as `offbus validate` does. Nothing is run.
@@ -41,4 +48,5 @@ def matrix(file: Path, sets: dict[str, str], env: str | None, env_sets: dict[str
     from offbus.cli.handlers.matrix import cells_as
     from offbus.language.load import load_cells
 
-    click.echo(cells_as(load_cells(file, sets=sets, env=env, env_sets=env_sets), form))
+    loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets)
+    click.echo(cells_as(loaded, form))

@@ -41,6 +41,12 @@ _set_option = _option(
     callback=_pairs,
     help="Set an input of the scenario.",
 )
+_inputs_option = _option(
+    "--inputs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A YAML or JSON file with values of inputs; --set comes before it, $OFFBUS_INPUT_NAME after it.",
+)
 _env_option = _option("--env", metavar="NAME", help="Use this environment instead of the scenario's.")
 env_set_option = _option(
     "--env-set",
@@ -67,8 +73,8 @@ settle_option = _option(
 
 
 def scenario_options(command: Command) -> Command:
-    """What a scenario is loaded with: --set, --env, --env-set."""
-    return _set_option(_env_option(env_set_option(command)))
+    """What a scenario is loaded with: --set, --inputs, --env, --env-set."""
+    return _set_option(_inputs_option(_env_option(env_set_option(command))))
 
 
 def format_option(what: str, *more: str) -> Callable[[Command], Command]:

@@ -30,6 +30,7 @@ Examples:
 def plan(
     file: Path,
     sets: dict[str, str],
+    inputs: Path | None,
     env: str | None,
     env_sets: dict[str, str],
     form: str,
@@ -46,5 +47,7 @@ def plan(
     """
     from offbus.cli.handlers.plan import plan_cells
 
-    code = plan_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell, form=form, offline=offline)
+    code = plan_cells(
+        file, sets=sets, inputs=inputs, env=env, env_sets=env_sets, cell=cell, form=form, offline=offline
+    )
     raise click.exceptions.Exit(code)

@@ -48,4 +48,4 @@ def residue(
         raise click.exceptions.Exit(compare_run(run, runs=runs))
     if (save is None) == (against is None):
         raise click.UsageError("with --env, set either --save FILE or --against FILE")
-    raise click.exceptions.Exit(compare_named(env, env_sets, save=save, against=against))
+    raise click.exceptions.Exit(compare_named(env, env_sets, save=save, against=against, runs=runs))

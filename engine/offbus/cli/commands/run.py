@@ -47,6 +47,7 @@ a Ctrl-C only ends the watch.
 def run(
     file: Path,
     sets: dict[str, str],
+    inputs: Path | None,
     env: str | None,
     env_sets: dict[str, str],
     runs: Path | None,
@@ -64,6 +65,7 @@ def run(
     code = run_file(
         file,
         sets=sets,
+        inputs=inputs,
         env=env,
         env_sets=env_sets,
         runs=runs,

@@ -34,6 +34,7 @@ Exit codes: 0 all are valid, 2 at least one is not.
 def validate(
     files: tuple[Path, ...],
     sets: dict[str, str],
+    inputs: Path | None,
     env: str | None,
     env_sets: dict[str, str],
     form: str,
@@ -52,6 +53,6 @@ def validate(
     with collecting_less():
         from offbus.cli.handlers.validate import Overrides, check_all, show_fixes
 
-        overrides = Overrides(sets, env, env_sets)
+        overrides = Overrides(sets, inputs, env, env_sets)
         valid = show_fixes(files, overrides) if diff else check_all(files, overrides, form=form, fix=fix)
     raise click.exceptions.Exit(Exit.PASSED if valid else Exit.INVALID)

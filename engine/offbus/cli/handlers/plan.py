@@ -24,6 +24,7 @@ def plan_cells(
     file: Path,
     *,
     sets: Mapping[str, str],
+    inputs: Path | None = None,
     env: str | None,
     env_sets: Mapping[str, str],
     cell: str | None,
@@ -31,7 +32,7 @@ def plan_cells(
     offline: bool,
 ) -> Exit:
     """Print the plans; 3 when a run of one would be refused. Raises OffbusError."""
-    loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell)
+    loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets, cell=cell)
     codes: list[Exit] = []
     found: list[dict[str, Any]] = []
     for number, scenario in enumerate(loaded.scenarios, 1):

@@ -32,7 +32,7 @@ from offbus.runner.clock import SystemClock
 from offbus.runner.fingerprint_diff import differences, external_change_of, fix_of, value_of
 from offbus.runner.recorder import RunRecorder
 from offbus.runner.run_end import CLOSING
-from offbus.runs import default_runs, find_run
+from offbus.runs import RunFolder, default_runs, find_run, unfinished_runs
 from offbus.undo import Undo
 
 __all__ = ["compare_named", "compare_run", "read_fingerprint"]
@@ -85,21 +85,29 @@ def compare_run(wanted: str, *, runs: Path | None) -> int:
     return _tell(found, f"run {folder.id}", None if finished else recover_command(folder.id, folder.path))
 
 
-def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, against: Path | None) -> int:
-    """Save the fingerprint of a named environment, or compare it with a saved one; the exit code."""
+def compare_named(
+    name: str, sets: Mapping[str, str], *, save: Path | None, against: Path | None, runs: Path | None = None
+) -> int:
+    """Save the fingerprint of a named environment, or compare it with a saved one; the exit code.
+
+    It says nothing of what unfinished runs left in other environments (a sandbox of their own): they are named.
+    """
     kind, options = named_options(name, sets, installed())
     before = _saved(against) if against is not None else {}
     with tempfile.TemporaryDirectory(prefix="offbus-residue-") as scratch:
         looks = ability(kind.opener, OnlyLooks)
         opening = partial(kind.opener.open if looks is None else looks.look, options, kind.guards())
         if save is None:
-            return _tell(
-                _look(
-                    name, opening, before, run="residue", run_dir=Path(scratch), finished=True, recorded=None
-                ),
-                name,
-                None,
+            elsewhere = _runs_elsewhere(runs, kind.opener.identity(options))
+            found = _look(
+                name, opening, before, run="residue", run_dir=Path(scratch), finished=True, recorded=None
             )
+            code = _tell(found, name, None)
+            for one in elsewhere:
+                say(
+                    f"not compared: run {one.id} did not finish, in another environment: offbus residue {one.path}"
+                )
+            return code
         now = anyio.run(partial(read_fingerprint, name, opening, "residue", Path(scratch), True))[0]
     try:
         text = json.dumps(now, indent=1, sort_keys=True) + "\n"
@@ -113,6 +121,12 @@ def compare_named(name: str, sets: Mapping[str, str], *, save: Path | None, agai
         ) from err
     say(f"saved {len(now)} items of {name} to {save}")
     return Exit.PASSED
+
+
+def _runs_elsewhere(runs: Path | None, identity: str) -> list[RunFolder]:
+    """Unfinished runs whose environment is not this one, or not known."""
+    base = (runs or default_runs()).resolve()
+    return [folder for folder in unfinished_runs(base) if folder.identity != identity]
 
 
 def _look(

@@ -25,6 +25,7 @@ def run_file(
     file: Path,
     *,
     sets: Mapping[str, str],
+    inputs: Path | None = None,
     env: str | None,
     env_sets: Mapping[str, str],
     runs: Path | None,
@@ -34,7 +35,7 @@ def run_file(
     resume: Path | None = None,
 ) -> int:
     """Run a scenario file, all cells of its matrix; the exit code. Raises OffbusError before anything was changed."""
-    loaded = load_cells(file, sets=sets, env=env, env_sets=env_sets, cell=cell)
+    loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets, cell=cell)
     for scenario in loaded.scenarios:
         scenario.load_runs()
     base = make_base(runs)

@@ -18,7 +18,7 @@ from offbus.findings.model import Finding
 from offbus.findings.render_github import annotations
 from offbus.findings.render_sarif import sarif
 from offbus.findings.render_text import render, wants_colour
-from offbus.language.load import load_cells
+from offbus.language.load import Loaded, load_cells
 from offbus.printable import printable_json
 
 __all__ = ["Overrides", "check_all", "show_fixes"]
@@ -26,16 +26,23 @@ __all__ = ["Overrides", "check_all", "show_fixes"]
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What the command line says besides the file: --set, --env, --env-set."""
+    """What the command line says besides the file: --set, --inputs, --env, --env-set."""
 
     sets: Mapping[str, str]
+    inputs: Path | None
     env: str | None
     env_sets: Mapping[str, str]
+
+    def load(self, file: Path, data: bytes | None = None) -> Loaded:
+        """The file, or what it would be if it had these bytes. Raises InvalidScenario, UsageError."""
+        return load_cells(
+            file, sets=self.sets, inputs=self.inputs, env=self.env, env_sets=self.env_sets, data=data
+        )
 
     def findings_in(self, file: Path, data: bytes) -> tuple[Finding, ...]:
         """All findings of a file that had these bytes."""
         try:
-            loaded = load_cells(file, sets=self.sets, env=self.env, env_sets=self.env_sets, data=data)
+            loaded = self.load(file, data)
         except InvalidScenario as err:
             return err.findings
         return tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
@@ -121,7 +128,7 @@ def _fixed_and_checked(file: Path, overrides: Overrides) -> _Checked:
 
 def _check(file: Path, overrides: Overrides) -> _Checked:
     try:
-        loaded = load_cells(file, sets=overrides.sets, env=overrides.env, env_sets=overrides.env_sets)
+        loaded = overrides.load(file)
     except InvalidScenario as err:
         return _Checked(str(file), False, err.summary, err.findings)
     except UsageError as err:

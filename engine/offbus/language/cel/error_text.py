@@ -105,7 +105,8 @@ def _overload(function: str, operands: str, start: int, at: int | None, found: S
         if operator != "in"
         else "`in`"
     )
-    types = operands.strip("()").replace(", ", " and ") if operands.count(",") == 1 else operands.strip("()")
+    listed = operands.removeprefix("(").removesuffix(")")
+    types = listed.replace(", ", " and ") if listed.count(",") == 1 else listed
     length = len(found[at].text) if at is not None else 1
     return Trouble(Code.WRONG_OPERANDS, f"{shown} does not take {types}", start, length, _advice(operands))
 
@@ -123,6 +124,8 @@ def _integer_beside(at: int | None, found: Sequence[Token]) -> Token | None:
 
 
 def _advice(operands: str) -> str | None:
+    if operands in ("(list(duration))", "(list(timestamp))"):
+        return "a list of these cannot be asked; name each: min(a, b)"
     if "duration" in operands and ("int" in operands or "double" in operands):
         return 'a duration is written duration("60s")'
     if "double" in operands and "int" in operands:

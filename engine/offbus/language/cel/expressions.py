@@ -17,7 +17,16 @@ from typing import Any
 from offbus.errors import UsageError
 from offbus.findings.codes import Code
 from offbus.findings.model import Position
-from offbus.language.cel import error_text, growth, lexer, library_types, short_circuit, types
+from offbus.language.cel import (
+    arithmetic,
+    error_text,
+    growth,
+    lexer,
+    library_types,
+    literals,
+    short_circuit,
+    types,
+)
 from offbus.language.cel.functions import Calls, Functions
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.trouble import Trouble
@@ -26,7 +35,7 @@ from offbus.language.cel.vocabulary import Bound, Unknown, UnsetError, Vocabular
 from offbus.plugins import Registry
 from offbus.userinfo import without_userinfo
 
-__all__ = ["Compiler", "EvaluationError", "Expression", "Predicate", "predicate"]
+__all__ = ["Compiler", "EvaluationError", "Expression", "Guarded", "Predicate", "predicate"]
 
 
 class EvaluationError(UsageError):
@@ -96,6 +105,8 @@ class Expression:
     names: tuple[Bound, ...]
     _program: _Program | None = field(repr=False)
     """None if the whole expression is the name of a model, which CEL cannot hold."""
+    surprises: tuple[Trouble, ...] = ()
+    """What is allowed, and perhaps not meant."""
 
     def evaluate(self, scope: Scope) -> bool:
         """The value of a condition. Raises EvaluationError."""
@@ -130,6 +141,36 @@ class Expression:
         return all(name.root == "inputs" for name in self.names)
 
 
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A condition of a file that is inlined under conditions: the `when` of the steps that inline it."""
+
+    guards: tuple[Expression, ...]
+    """Outermost first."""
+    expression: "Expression | Guarded | None"
+    otherwise: bool
+    """What it is when a guard is false."""
+
+    @property
+    def text(self) -> str:
+        """For people: the names in it are those of several files."""
+        every = [one.text for one in self.guards] + (
+            [] if self.expression is None else [self.expression.text]
+        )
+        return " && ".join(f"({text.strip()})" for text in every) if len(every) > 1 else every[0]
+
+    @property
+    def names(self) -> tuple[Bound, ...]:
+        """The names in it."""
+        return () if self.expression is None else self.expression.names
+
+    def evaluate(self, scope: Scope) -> bool:
+        """The value. Raises EvaluationError."""
+        if not all(one.evaluate(scope) for one in self.guards):
+            return self.otherwise
+        return self.expression is None or self.expression.evaluate(scope)
+
+
 def _shown(text: str) -> str:
     """An expression in a message: a file's may have a million characters."""
     return text if len(text) <= 300 else f"{text[:300]}…"
@@ -150,7 +191,9 @@ class Compiler:
 
     def __init__(self, registry: Registry | None = None) -> None:
         self._functions = Functions(registry)
-        self._environments: dict[tuple[tuple[tuple[str, CelType], ...], tuple[str, ...]], Any] = {}
+        self._environments: dict[
+            tuple[tuple[tuple[str, CelType], ...], tuple[str, ...], frozenset[str]], Any
+        ] = {}
         self._programs: dict[tuple[tuple[tuple[str, CelType], ...], str], _Program | list[Trouble]] = {}
 
     def compile(self, text: str, vocabulary: Vocabulary, position: Position) -> Expression | list[Trouble]:
@@ -168,7 +211,9 @@ class Compiler:
         program = self._program(text, declared, calls)
         if isinstance(program, list):
             return program
-        return Expression(text, position, program.type, tuple(names), program)
+        return Expression(
+            text, position, program.type, tuple(names), program, tuple(arithmetic.surprises(found, names))
+        )
 
     def _program(
         self, text: str, declared: tuple[tuple[str, CelType], ...], calls: Calls
@@ -184,18 +229,22 @@ class Compiler:
                 known = [one._replace(start=calls.original(one.start)) for one in said]
             else:
                 returns = library_types.type_from(compiled.return_type())
-                known = _Program(compiled, returns, calls, environment.compile)
+                known = list(literals.refused(lexer.tokens(text), environment)) or _Program(
+                    compiled, returns, calls, environment.compile
+                )
             self._programs[key] = known
         return known
 
     def _environment(self, declared: tuple[tuple[str, CelType], ...], calls: Calls) -> Any:
-        key = (declared, tuple(sorted(calls.used)))
+        added = arithmetic.used_in(calls.tokens)
+        key = (declared, tuple(sorted(calls.used)), added)
         if key not in self._environments:
             from cel_expr_python import cel
 
             variables = {name: library_types.type_for(cel.Type, of) for name, of in declared}
-            functions = [used.declared(cel) for used in calls.used.values()]
-            self._environments[key] = cel.NewEnv(variables=variables, functions=functions)
+            given = arithmetic.additions(cel, added)
+            given["functions"] += [used.declared(cel) for used in calls.used.values()]
+            self._environments[key] = cel.NewEnv(variables=variables, **given)
         return self._environments[key]
 
 

@@ -25,8 +25,8 @@ MOST_TOGETHER = 1 << 26
 """Units that the expressions of one file may make that are evaluated when it is loaded: it keeps their values."""
 MACROS = frozenset(("all", "exists", "exists_one", "map", "filter"))
 SCALAR = frozenset((
-    "bool", "contains", "double", "duration", "endsWith", "has", "int", "matches", "size", "startsWith", "timestamp",
-    "type", "uint",
+    "bool", "contains", "double", "duration", "endsWith", "has", "int", "matches", "max", "min", "quantile", "seconds",
+    "size", "startsWith", "timestamp", "type", "uint",
 ))  # fmt: skip
 """Functions whose value is small whatever they are given; of others it is taken to be all that they are given."""
 

@@ -17,7 +17,7 @@ from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.step import Outputs
 
-__all__ = ["ROOTS", "Bound", "Unknown", "UnsetError", "Vocabulary"]
+__all__ = ["ROOTS", "Bound", "Exported", "GivenInput", "Unknown", "UnsetError", "Vocabulary"]
 
 ROOTS = ("inputs", "outputs", "steps", "metrics")
 
@@ -36,9 +36,13 @@ class Bound(NamedTuple):
     step: str = ""
     rest: str = ""
     """The name below the root: an input's or metric's name, "outcome", or the outputs' path."""
+    given: "Callable[[Scope], Any] | None" = None
+    """Of an input of a file that is inlined: what tells its value."""
 
     def fetch(self, scope: Scope) -> Any:
-        """Its value. Raises UnsetError."""
+        """Its value. Raises UnsetError, or what an expression raises that gives it."""
+        if self.given is not None:
+            return self.given(scope)
         if self.root == "inputs":
             return self._from(scope.inputs)
         if self.root == "metrics":
@@ -69,6 +73,24 @@ class Bound(NamedTuple):
         return value
 
 
+class GivenInput(NamedTuple):
+    """The value of an input of a file that is inlined."""
+
+    value: Callable[[Scope], Any]
+    known: bool
+    """Whether it is known before the run."""
+
+
+class Exported(NamedTuple):
+    """An output of a file that is inlined: which of its steps' it is."""
+
+    step: str
+    """Its id in the run."""
+    path: tuple[str, ...]
+    model: type[Outputs] | None
+    """That step's outputs; None if they are not known."""
+
+
 class Unknown(NamedTuple):
     """A name that may not be used here."""
 
@@ -85,7 +107,7 @@ class Vocabulary:
     inputs: Mapping[str, CelType] = field(default_factory=dict)
     metrics: Mapping[str, CelType] = field(default_factory=dict)
     steps: Mapping[str, type[Outputs] | None] = field(default_factory=dict)
-    """Every step of the scenario; None if its type is not known."""
+    """Every step of the file; None if its type is not known."""
     reachable: Callable[[str], Unknown | None] | None = None
     """Says why a step's outputs may not be used here; None if no step's may."""
     outputs: type[Outputs] | None = None
@@ -94,6 +116,12 @@ class Vocabulary:
     """Whether other metrics may exist: a step type could not be loaded."""
     variables: Mapping[str, CelType] = field(default_factory=dict)
     """Names of a param that is an expression itself."""
+    prefix: str = ""
+    """Before the ids of the file's steps in the run, where the file is inlined."""
+    given: Mapping[str, GivenInput] = field(default_factory=dict)
+    """The file's inputs, where it is inlined."""
+    inlined: Mapping[str, Mapping[str, Exported]] = field(default_factory=dict)
+    """Of each of `steps` that inlines a file the file's outputs."""
 
     def find(self, parts: tuple[str, ...]) -> "Bound | Unknown | None":
         """What a dotted name is; None if it is no name of ours: a comprehension's variable, or CEL's business."""
@@ -114,13 +142,20 @@ class Vocabulary:
             return self._output("outputs", parts[1:], self.outputs, "")
         table = self.inputs if root == "inputs" else self.metrics
         name = _longest(parts[1:], table)
+        if name and root == "inputs":
+            return self._input(name)
         if name:
-            return Bound(
-                f"{root}.{name}", table[name], "inputs" if root == "inputs" else "metrics", rest=name
-            )
+            return Bound(f"{root}.{name}", table[name], "metrics", rest=name)
         if root == "metrics" and self.open_metrics and len(parts) > 1:
             return Bound(".".join(parts), types.DYN, "metrics", rest=".".join(parts[1:]))
         return _unknown(".".join(parts), (f"{root}.{known}" for known in table), root)
+
+    def _input(self, name: str) -> Bound:
+        path, of = f"inputs.{name}", self.inputs[name]
+        if name not in self.given:
+            return Bound(path, of, "inputs", rest=name)
+        value, known = self.given[name]
+        return Bound(path, of, "inputs" if known else "steps", rest=name, given=value)
 
     def _step(self, parts: tuple[str, ...]) -> "Bound | Unknown":
         if self.reachable is None:
@@ -137,12 +172,36 @@ class Vocabulary:
             known = closest(step, self.steps)
             suggestion = None if known is None else ".".join(("steps", known, *parts[2:]))
             return Unknown(Code.UNKNOWN_NAME, f"there is no step {step!r}", suggestion=suggestion)
-        refused = self.reachable(step)
+        if step in self.inlined:
+            return self._exported(step, what, parts[3:], self.reachable)
+        key = self.prefix + step
+        refused = self.reachable(key)
         if refused is not None:
             return refused
         if what == "outcome":
-            return Bound(f"steps.{step}.outcome", types.STRING, "steps", step, "outcome")
-        return self._output(f"steps.{step}.outputs", parts[3:], self.steps[step], step)
+            return Bound(f"steps.{step}.outcome", types.STRING, "steps", key, "outcome")
+        return self._output(f"steps.{step}.outputs", parts[3:], self.steps[step], key)
+
+    def _exported(
+        self, step: str, what: str, rest: tuple[str, ...], reachable: Callable[[str], Unknown | None]
+    ) -> "Bound | Unknown":
+        """An output of a file that is inlined, under the name by which it lists it."""
+        prefix, table = f"steps.{step}.outputs", self.inlined[step]
+        if what == "outcome":
+            message = f"step {step!r} inlines a file and has no outcome of its own"
+            return Unknown(Code.UNKNOWN_NAME, message, f"write {prefix}.NAME")
+        if not rest or rest[0] not in table:
+            spelt = ".".join((prefix, *rest))
+            return _unknown(spelt, (f"{prefix}.{known}" for known in table), "outputs")
+        is_from = table[rest[0]]
+        refused = reachable(is_from.step)
+        if refused is not None:
+            return refused
+        found = self._output(prefix, (*is_from.path, *rest[1:]), is_from.model, is_from.step)
+        if isinstance(found, Unknown):
+            return found._replace(suggestion=None)
+        more = found.rest.split(".")[len(is_from.path) :]
+        return found._replace(path=".".join((prefix, rest[0], *more)))
 
     def _output(
         self, prefix: str, rest: tuple[str, ...], model: type[Outputs] | None, step: str

@@ -40,13 +40,17 @@ class Conditions:
     ) -> None:
         self._positions = positions
         self._compiler = compiler
-        self._budget = Budget()
+        self._budget = known.budget or Budget()
         self._known = replace(known, budget=self._budget)
         """The inputs' values: what uses only them is evaluated now."""
         self._choices = choices or {}
         self._tried = 0
         self._compiled: set[str] = set()
         self.used_inputs: set[str] = set()
+
+    def of_inlined(self, positions: Positions, inputs: Mapping[str, Any]) -> "Conditions":
+        """Those of a file that is inlined: its inputs' values are what it was given, from the same budget."""
+        return Conditions(positions, self._compiler, Scope(inputs=inputs, budget=self._budget))
 
     def condition(self, node: Node, vocabulary: Vocabulary) -> Expression | None:
         """A boolean expression; None if something is wrong with it."""
@@ -209,7 +213,10 @@ class Conditions:
             return None
         compiled = self._compiler.compile(text, vocabulary, position)
         if isinstance(compiled, Expression):
-            self.used_inputs.update(name.rest for name in compiled.names if name.root == "inputs")
+            for one in compiled.surprises:
+                where = self._positions.within(node, offset + one.start, one.length)
+                self._positions.note(one.code, one.message, where, hint=one.hint, severity=Severity.WARNING)
+            self.used_inputs.update(name.rest for name in compiled.names if name.path.startswith("inputs."))
             return compiled
         for trouble in compiled:
             where = self._positions.within(node, offset + trouble.start, trouble.length)

@@ -1,23 +1,24 @@
-"""A scenario's inputs: declared types, defaults, and what `--set` says."""
+"""A scenario's inputs: declared types, defaults, and what they are given (`offbus.language.check.given`)."""
 
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from offbus.durations import parse_duration
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding, Position
-from offbus.findings.suggest import closest
+from offbus.findings.model import Finding, Severity
 from offbus.language.cel import lexer
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.types import CelType
+from offbus.language.check.given import PREFIX, Given, GivenInputs
 from offbus.language.format import ID, InputModel
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 
-__all__ = ["Inputs", "read_inputs", "set_value", "typed_value"]
+__all__ = ["Inputs", "given_value", "read_inputs", "typed_value"]
 
 _INTEGER = re.compile(r"[+-]?(?:[0-9]+|0x[0-9a-fA-F]+)")
 _LONGEST_INTEGER = 64
@@ -44,11 +45,11 @@ class Inputs:
 def read_inputs(
     models: Mapping[str, InputModel],
     node: Node | None,
-    sets: Mapping[str, str],
+    given: GivenInputs,
     cell: Mapping[str, Any],
     positions: Positions,
 ) -> Inputs:
-    """Resolve all inputs: what is set, else the matrix's cell, else the default. What is wrong is noted."""
+    """Resolve all inputs: what is given, else the matrix's cell, else the default. What is wrong is noted."""
     values: dict[str, Any] = {}
     choices: dict[str, Sequence[Any]] = {}
     for name, model in models.items():
@@ -58,26 +59,20 @@ def read_inputs(
         allowed = _enum(model, where, positions)
         if allowed:
             choices[name] = allowed
-        if name in sets:
-            value = _set_value(name, sets[name], model, allowed, positions)
+        if name in given.by_name:
+            one = given.by_name[name]
+            value = None if one.waits else _given(name, one, model, positions)
         elif name in cell:
             value = cell[name]
+        elif given.complete or model.default is not None:
+            value = _default(name, model, where, node, allowed, positions, given)
         else:
-            value = _default(name, model, where, node, allowed, positions)
+            continue
         if value is not None:
             values[name] = value
-    for name in sets.keys() - models.keys():
-        near = closest(name, models)
-        hint = f"inputs: {', '.join(models)}" if models else "the scenario has no inputs"
-        positions.findings.append(
-            Finding(
-                code=Code.UNKNOWN_SETTING,
-                message=f"the scenario has no input {name!r}",
-                where=Position(f"--set {name}={sets[name]}"),
-                hint=hint,
-                suggestion=near,
-            )
-        )
+    for finding in given.unknown(models):
+        known = positions.findings if finding.severity is Severity.ERROR else positions.warnings
+        known.append(finding)
     broken = dict.fromkeys(node.keys, celtypes.DYN) if node is not None else {}
     return Inputs(broken | {name: _TYPES[model.type] for name, model in models.items()}, values, choices)
 
@@ -108,14 +103,25 @@ def _enum(model: InputModel, where: Node, positions: Positions) -> list[Any] | N
 
 
 def _default(
-    name: str, model: InputModel, where: Node, node: Node, allowed: list[Any] | None, positions: Positions
+    name: str,
+    model: InputModel,
+    where: Node,
+    node: Node,
+    allowed: list[Any] | None,
+    positions: Positions,
+    given: GivenInputs,
 ) -> Any:
+    if model.default is None and given.missing is not None:
+        step, at, file = given.missing
+        message = f"the input {name!r} of {file} has no value"
+        step.note(Code.INPUT_WITHOUT_VALUE, message, at, hint=f"write inputs: {{{name}: …}}")
+        return None
     if model.default is None:
         positions.note(
             Code.INPUT_WITHOUT_VALUE,
             f"the input {name!r} has no value",
             positions.key(node, name),
-            hint=f"set a default, or --set {name}=…",
+            hint=f"set a default, or --set {name}=…, or ${PREFIX}{name.upper()}",
         )
         return None
     try:
@@ -125,17 +131,16 @@ def _default(
         return None
 
 
-def _set_value(
-    name: str, text: str, model: InputModel, allowed: list[Any] | None, positions: Positions
-) -> Any:
+def _given(name: str, given: Given, model: InputModel, positions: Positions) -> Any:
     try:
-        return _one_of(_PARSERS[model.type](text), text, allowed)
+        return given_value(model, given)
     except ValueError as err:
         positions.findings.append(
             Finding(
                 code=Code.BAD_INPUT,
                 message=f"the input {name!r}: {err}",
-                where=Position(f"--set {name}={text}"),
+                where=given.where,
+                frame=given.frame,
             )
         )
         return None
@@ -147,9 +152,12 @@ def typed_value(model: InputModel, value: Any) -> Any:
     return _one_of(_typed(model.type, value), value, allowed)
 
 
-def set_value(model: InputModel, text: str) -> Any:
-    """What `--set` says as the input has it. Raises ValueError."""
-    return _PARSERS[model.type](text)
+def given_value(model: InputModel, given: Given) -> Any:
+    """A value that is given as the input has it. Raises ValueError, also where the input does not list it."""
+    if not given.is_text:
+        return typed_value(model, given.value)
+    allowed = None if model.enum is None else [_typed(model.type, item) for item in model.enum]
+    return _one_of(_PARSERS[model.type](given.value), given.value, allowed)
 
 
 def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:
@@ -159,7 +167,9 @@ def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:
 
 
 def _typed(kind: str, value: Any) -> Any:
-    """A value from YAML as an input's type. Raises ValueError."""
+    """A value from YAML, or of an expression over inputs, as an input's type. Raises ValueError."""
+    if kind == "duration" and isinstance(value, timedelta):
+        return value
     if kind == "duration" and isinstance(value, str):
         return parse_duration(value)
     if kind == "number" and isinstance(value, int) and not isinstance(value, bool):

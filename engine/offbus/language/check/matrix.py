@@ -10,7 +10,8 @@ from typing import Any
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
-from offbus.language.check.inputs import set_value, typed_value
+from offbus.language.check.given import GivenInputs
+from offbus.language.check.inputs import given_value, typed_value
 from offbus.language.format import HeaderModel, InputModel, MatrixModel
 from offbus.language.matrix import LARGEST, Cell, Matrix, expand
 from offbus.language.syntax.node import Node
@@ -24,16 +25,15 @@ _EXPANDED = 16 * LARGEST
 """Combinations that are looked at before `exclude` leaves some out."""
 
 
-def read_matrix(
-    root: Node, header: HeaderModel, sets: Mapping[str, str], positions: Positions
-) -> Matrix | None:
+def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: Positions) -> Matrix | None:
     """The matrix, if nothing is wrong with it; otherwise all that is wrong is noted.
 
-    `sets` (`--set`) pins an input: an axis has that value alone, and cells with another one are left out.
+    What is `given` (`--set` and others) pins an input: an axis has that value alone, and cells with another one are
+    left out.
     """
     if header.matrix is None:  # it has no shape of a matrix, which is noted with the header's
         return None
-    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, sets).read()
+    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given).read()
     steps = len(header.steps)
     if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
         positions.note(
@@ -53,14 +53,14 @@ class _Reader:
         model: MatrixModel,
         node: Node,
         positions: Positions,
-        sets: Mapping[str, str],
+        given: GivenInputs,
     ) -> None:
         self._inputs: Mapping[str, InputModel] = header.inputs
         self._model = model
         self._node = node
         self._positions = positions
         self._listed: dict[str, frozenset[Any]] = {}
-        self._pinned = dict(self._pins(sets))
+        self._pinned = dict(self._pins(given))
 
     def read(self) -> Matrix | None:
         known = len(self._positions.findings)
@@ -107,12 +107,12 @@ class _Reader:
             return None
         return Matrix(tuple(cells), self._model.fail_fast, self._model.max_parallel)
 
-    def _pins(self, sets: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
-        """What is set, where it is an input's value; what is not is noted when the inputs are read."""
-        for name, text in sets.items():
+    def _pins(self, given: GivenInputs) -> Iterator[tuple[str, Any]]:
+        """What is given, where it is an input's value; what is not is noted when the inputs are read."""
+        for name, one in given.by_name.items():
             if name in self._inputs:
                 try:
-                    yield name, set_value(self._inputs[name], text)
+                    yield name, given_value(self._inputs[name], one)
                 except ValueError:
                     continue
 

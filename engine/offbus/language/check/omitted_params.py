@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence, Set
 
 from offbus.findings.codes import Code
 from offbus.language.cel.templates import Binding
-from offbus.language.check.steps import Graph, RawStep
-from offbus.language.syntax.positions import Positions
+from offbus.language.check.graph import Graph
+from offbus.language.check.steps import RawStep
 from offbus.step import FromAncestor
 
 __all__ = ["Bindings"]
@@ -23,8 +23,8 @@ SHOWN = 10
 class Bindings:
     """Finds which ancestor outputs what."""
 
-    def __init__(self, graph: Graph, positions: Positions) -> None:
-        self._graph, self._positions = graph, positions
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self._order = {step: number for number, step in enumerate(graph.dag.order)}
         self._providers: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self._gives: dict[str, list[str]] = {}
@@ -69,23 +69,25 @@ class Bindings:
         shown = providers[-SHOWN:]
         names = ("…, " if len(providers) > SHOWN else "") + ", ".join(shown)
         message = f"{key!r} is left out, and several ancestors output {mark.output!r}: {names}"
-        hint = f'name one: with: {{{key}: "${{{{ steps.{shown[-1]}.outputs.{mark.output} }}}}"}}'
-        self._positions.note(
-            Code.AMBIGUOUS_OUTPUT, message, self._positions.value(step.node, "uses"), hint=hint
-        )
+        near = shown[-1].removeprefix(step.key.removesuffix(step.local)).partition(".")[0]
+        hint = f'name one: with: {{{key}: "${{{{ steps.{near}.outputs.{mark.output} }}}}"}}'
+        where = step.positions.value(step.node, "uses")
+        step.positions.note(Code.AMBIGUOUS_OUTPUT, message, where, hint=hint)
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
         if step.key in self._below_untyped():
             return  # an ancestor, or what leads to it, has a finding already, and might output it
         giving = self._giving(mark.output)[: SHOWN + 1]
-        elsewhere = [other for other in giving if other == self._graph.steps[other].model.id != step.key]
-        message = f"{key!r} is left out, and no ancestor of step {step.key!r} outputs {mark.output!r}"
+        elsewhere = [
+            other
+            for other in giving
+            if self._graph.steps[other].local == self._graph.steps[other].model.id and other != step.key
+        ]
+        message = f"{key!r} is left out, and no ancestor of step {step.local!r} outputs {mark.output!r}"
         hint = f"set `with: {{{key}: …}}`"
         if elsewhere:
             hint += f", or let it need one of: {', '.join(elsewhere[:SHOWN])}"
-        self._positions.note(
-            Code.MISSING_OUTPUT, message, self._positions.value(step.node, "uses"), hint=hint
-        )
+        step.positions.note(Code.MISSING_OUTPUT, message, step.positions.value(step.node, "uses"), hint=hint)
 
     def _below_untyped(self) -> Set[str]:
         """The steps that have an ancestor whose type is not known, or that is not known itself."""

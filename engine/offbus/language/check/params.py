@@ -4,9 +4,11 @@ What is known at load is validated at load. A value that waits for the run is ch
 stands in for it in the model, and only errors that any value of the type would make are findings.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -20,12 +22,13 @@ from offbus.language.cel.templates import ParamsTemplate, Template
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check import pydantic_wording
 from offbus.language.check.conditions import Conditions
+from offbus.language.check.graph import Graph
 from offbus.language.check.omitted_params import Bindings
+from offbus.language.check.parts import Part
 from offbus.language.check.pydantic_errors import Subject, key_of, note_errors
 from offbus.language.check.referenced_files import FileChecker
-from offbus.language.check.steps import Graph, RawStep
+from offbus.language.check.steps import RawStep
 from offbus.language.syntax.node import Node
-from offbus.language.syntax.positions import Positions
 from offbus.step import Expr, FromAncestor, Params, Reads, StepType
 
 __all__ = ["ParamsChecker"]
@@ -63,12 +66,16 @@ def _marks(model: type[Params]) -> _Marks:
 
 
 class ParamsChecker:
-    """Checks the params of all steps of a scenario."""
+    """Checks the params of the steps of a file."""
 
-    def __init__(self, graph: Graph, positions: Positions, conditions: Conditions) -> None:
-        self._graph, self._positions, self._conditions = graph, positions, conditions
-        self._bindings = Bindings(graph, positions)
-        self._files = FileChecker(positions, conditions)
+    def __init__(
+        self, part: Part, graph: Graph, conditions: Conditions, bindings: Bindings, folder: Path
+    ) -> None:
+        """Of the steps of one file; `folder` is that of the scenario that is run."""
+        self._part, self._graph, self._conditions = part, graph, conditions
+        self._positions, self._bindings = part.positions, bindings
+        self._files = FileChecker(part.positions, conditions, folder)
+        self._below = PurePath(os.path.relpath(part.positions.source.path.parent, folder))
 
     def check(self, step: RawStep, step_type: StepType, vocabulary: Vocabulary) -> ParamsTemplate | None:
         """The params, or None with findings."""
@@ -78,6 +85,8 @@ class ParamsChecker:
         given = self._conditions.data(node, vocabulary) if node is not None else {}
         if not isinstance(given, dict):
             return None
+        if self._part.prefix:
+            given = {key: self._seen(value) if key in marks.files else value for key, value in given.items()}
         bindings = tuple(
             bound
             for key, mark in marks.from_ancestor.items()
@@ -96,7 +105,8 @@ class ParamsChecker:
             if key in at.children:
                 self._files.check(at.children[key], key, reads, given, vocabulary)
         if static is not None and not waiting and isinstance(static, CleanupParams):
-            self._check_cleanup(step, static, at)
+            static = self._cleanup(step, static, at)
+            given = {**given, "steps": static.steps}
         elif waiting and issubclass(model, CleanupParams):
             self._positions.note(
                 Code.CLEANUP_OF_NO_ANCESTOR,
@@ -156,14 +166,24 @@ class ParamsChecker:
                 hint="convert it, such as int(…), double(…) or string(…)",
             )
 
-    def _check_cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> None:
-        listed = at.children["steps"]
-        ancestors = ", ".join(self._graph.dag.ancestors(step.key, SHOWN))
+    def _seen(self, name: Any) -> Any:
+        """A file's name in a file that is inlined, as seen from the folder of the scenario that is run."""
+        if isinstance(name, Template) and self._below.parts:
+            return Template((f"{self._below}/", *name.parts))
+        return str(self._below / name) if isinstance(name, str) and name else name
+
+    def _cleanup(self, step: RawStep, params: CleanupParams, at: Node) -> CleanupParams:
+        """With the steps by their ids in the run; one that cannot be undone is noted."""
+        listed, part = at.children["steps"], self._part
+        above = self._graph.dag.ancestors(step.key, SHOWN)
+        ancestors = ", ".join(dict.fromkeys(name for key in above if (name := part.local(key)) is not None))
+        keys: list[str] = []
         for index, name in enumerate(params.steps):
-            known = name in self._graph.steps
-            if known and self._graph.dag.is_ancestor(name, step.key):
+            found = part.keys(name) if name in part.steps else ()
+            if found and all(self._graph.dag.is_ancestor(key, step.key) for key in found):
+                keys += found
                 continue
-            why = "is not an ancestor of it through `needs`" if known else "does not exist"
+            why = "is not an ancestor of it through `needs`" if name in part.steps else "does not exist"
             where = (
                 self._positions.of(listed.children[index])
                 if index in listed.children
@@ -175,6 +195,7 @@ class ParamsChecker:
                 where,
                 hint=f"ancestors: {ancestors or 'none'}",
             )
+        return CleanupParams(steps=keys or params.steps)
 
 
 def _waiting(data: Any, path: tuple[Any, ...] = ()) -> dict[tuple[Any, ...], types.CelType]:

@@ -27,8 +27,9 @@ LONGEST = 4096
 class FileChecker:
     """Looks at the files of a scenario, at each once."""
 
-    def __init__(self, positions: Positions, conditions: Conditions) -> None:
-        self._positions, self._conditions = positions, conditions
+    def __init__(self, positions: Positions, conditions: Conditions, folder: Path) -> None:
+        """`folder` is that of the scenario that is run, which names are relative to."""
+        self._positions, self._conditions, self._folder = positions, conditions, folder
         self._seen: dict[tuple[Reads, Path, str], OffbusError | None] = {}
 
     def check(
@@ -53,7 +54,7 @@ class FileChecker:
                 f"a file's name of {len(name)} characters: {name[:100]}…"
             )
         else:
-            problem = self._problem(mark, self._positions.source.path.parent / name, given, params)
+            problem = self._problem(mark, self._folder / name, given, params)
         if problem is not None:
             message = f"with --set {said[:200]}: {problem.message}" if said else problem.message
             severity = Severity.WARNING if said else Severity.ERROR

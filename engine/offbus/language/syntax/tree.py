@@ -4,7 +4,7 @@ One pass, no recursion, no constructors. Findings are collected and building con
 or contains itself raises `Stop`. Errors of the YAML parser pass through.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import yaml
@@ -24,6 +24,9 @@ MOST_ITEMS = 20_000
 """Keys of a mapping, or items of a list: a model that refuses each of them makes an error of each."""
 MOST_ALIASED = 10_000
 """Nodes that aliases may add in all; a "billion laughs" has more."""
+ON = "on"
+"""A key that YAML 1.1 reads as true. As a key it is text here, as in workflows of CI: no key can be a boolean, and
+`retry` has one that is spelt so. As a value it stays a finding, and so do the other words, also as keys."""
 
 _NO_TAGS = (None, "!")
 
@@ -51,7 +54,7 @@ class Builder:
             event = get_event()
             kind = type(event)
             if kind is yaml.ScalarEvent:
-                node = self._scalar(event)
+                node = self._scalar(event, stack)
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
                 node = self._collection(event, kind is yaml.MappingStartEvent, len(stack))
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
@@ -87,7 +90,7 @@ class Builder:
         self._note(Code.TOO_LARGE, f"{message}, which no scenario needs", node)
         raise Stop
 
-    def _scalar(self, event: Any) -> Node:
+    def _scalar(self, event: Any, stack: Sequence[Node]) -> Node:
         text, style, start = (
             event.value,
             event.style or None,
@@ -97,19 +100,21 @@ class Builder:
             text, style = self._substitutions[start.index], "substituted"
         node = Node("scalar", start, event.end_mark, text, style)
         if style is None:
-            self._plain(node, text)
+            self._plain(node, text, stack)
         if braces.OPEN in text:
             node.templated = True
         if event.tag is not None or event.anchor is not None:
             self._properties(node, event)
         return node
 
-    def _plain(self, node: Node, text: str) -> None:
+    def _plain(self, node: Node, text: str, stack: Sequence[Node]) -> None:
         try:
             value = self._resolved[text]
         except KeyError:
             value = self._resolved[text] = scalars.resolve(text)
-        if isinstance(value, scalars.Ambiguous):
+        if text == ON and stack and stack[-1].kind == "mapping" and stack[-1].pending is None:
+            node.value = text
+        elif isinstance(value, scalars.Ambiguous):
             self._note(value.code, value.why, node, value.hint)
         else:
             node.value = value

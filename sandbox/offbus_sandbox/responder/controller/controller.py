@@ -21,7 +21,6 @@ from offbus_sandbox.responder.controller.validation import nodes_of
 from offbus_sandbox.responder.datastore import LABEL
 from offbus_sandbox.responder.janitor.janitor import Janitor
 from offbus_sandbox.responder.janitor.node_repair import LocalNodes
-from offbus_sandbox.responder.profiles import PROFILES
 from offbus_sandbox.responder.watch import follow
 from offbus_steps.nvsentinel import names
 from offbus_steps.nvsentinel.containers import STANDIN_PROFILE
@@ -64,15 +63,8 @@ class Controller:
                 tasks.start_soon(janitor.run)
 
     async def _publish(self) -> None:
-        """Say what this responder plays, with all settings (offbus_steps.nvsentinel.standin); and how long it may take,
-        for which a drill watches its node after its end."""
-        told = {
-            "longest_way_s": f"{self._config.longest_way_s:g}",
-            "circuit_breaker": self._config.circuit_breaker.model_dump_json(),
-            "plays": PROFILES[self._config.profile].plays or self._config.profile,
-            "settings": self._config.model_dump_json(),
-            "changed": " ".join(self._config.changed),
-        }
+        """Say what this responder plays."""
+        told = dict(self._config.published)
         while True:
             try:
                 await self._objects.patch(STANDIN_PROFILE, {"data": told})

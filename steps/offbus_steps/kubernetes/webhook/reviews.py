@@ -1,4 +1,4 @@
-"""The webhook's answers: an AdmissionReview in, an AdmissionReview out. Pure.
+"""The webhook's answers: AdmissionReviews; which pod gets the shim, `workloads/shim_pod` decides. Pure.
 
 It always allows, and changes only what offbus_steps.workloads.shim_pod changes; the configuration decides which pods
 are reviewed. What it cannot read is `Invalid`; the API server, told to ignore failures, then admits the pod unchanged.

@@ -1,0 +1,116 @@
+"""The values that inputs are given from outside of the scenario, each with where it stands.
+
+    --set NAME=VALUE   >   --inputs FILE   >   the environment variable OFFBUS_INPUT_NAME   >   the input's default
+
+The first that names an input gives its value, to an axis of a matrix, too: the cells with that value are played. The
+values of `--set` and of the environment are texts, which the input's type reads; those of a file (YAML or JSON, a
+mapping of names) have types already. The file is read as strictly as a scenario, with findings at its own positions.
+
+A name that no input has is an error where somebody wrote it for this scenario. An environment variable is often there
+for several scenarios, so it is a warning; one that is empty gives nothing, as one that is not set.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from offbus.findings.codes import Code
+from offbus.findings.model import Finding, Position, Severity
+from offbus.findings.suggest import closest
+from offbus.language.format import InputModel
+from offbus.language.syntax import source
+from offbus.language.syntax.positions import Positions
+
+__all__ = ["PREFIX", "Given", "GivenInputs", "read_given"]
+
+PREFIX = "OFFBUS_INPUT_"
+"""Of the environment variable that gives an input its value; the input's name follows in capitals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value for an input."""
+
+    value: Any
+    where: Position
+    """Of the value."""
+    name_where: Position
+    """Of the name."""
+    is_text: bool = True
+    """Whether the input's type reads it; else it has a type already."""
+    frame: str | None = None
+    """The line of the file that has it."""
+    for_this_scenario: bool = True
+    """False of an environment variable."""
+    waits: bool = False
+    """Whether the value is known only while the run goes on, or has a finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenInputs:
+    """All of them, by name."""
+
+    by_name: Mapping[str, Given] = field(default_factory=dict)
+    complete: bool = True
+    """False when the file could not be read: nobody knows what it gives."""
+    missing: tuple[Positions, Position, str] | None = None
+    """Of a file that is inlined, where to say that an input has no value: at the step; and the file's name."""
+
+    def unknown(self, inputs: Mapping[str, InputModel]) -> Iterator[Finding]:
+        """A finding for each name that no input has."""
+        for name, one in self.by_name.items():
+            if name in inputs:
+                continue
+            near = closest(name, inputs)
+            spelt = near if one.for_this_scenario or near is None else f"{PREFIX}{near.upper()}"
+            yield Finding(
+                code=Code.UNKNOWN_SETTING,
+                message=f"the scenario has no input {name!r}",
+                where=one.name_where,
+                hint=f"inputs: {', '.join(inputs)}" if inputs else "the scenario has no inputs",
+                suggestion=spelt,
+                frame=one.frame,
+                severity=Severity.ERROR if one.for_this_scenario else Severity.WARNING,
+            )
+
+
+def read_given(
+    sets: Mapping[str, str], file: Path | None, environ: Mapping[str, str]
+) -> tuple[GivenInputs, list[Finding]]:
+    """All values that are given, and what is wrong with the file. Raises UsageError if it cannot be read at all."""
+    found = dict(_of_environment(environ))
+    findings: list[Finding] = []
+    if file is not None:
+        positions = Positions(read := source.read(file), list(read.findings))
+        found |= dict(_of_file(positions))
+        findings = positions.findings
+    for name, text in sets.items():
+        where = Position(f"--set {name}={text}")
+        found[name] = Given(text, where, where)
+    return GivenInputs(found, complete=not findings), findings
+
+
+def _of_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
+    for variable, text in environ.items():
+        name = variable.removeprefix(PREFIX)
+        if name != variable and text:
+            where = Position(f"${variable}")
+            yield name.lower(), Given(text, where, where, for_this_scenario=False)
+
+
+def _of_file(positions: Positions) -> Iterator[tuple[str, Given]]:
+    root, lines = positions.source.root, positions.source.lines
+    if root is None or root.kind != "mapping":
+        if not positions.findings:
+            what = "is empty" if root is None else "is not a mapping"
+            where = Position(str(positions.source.path), 1, 1, 1, 2)
+            hint = "write NAME: VALUE, a line for each input"
+            positions.note(Code.NO_MAPPING, f"the file {what}, so it gives no inputs", where, hint=hint)
+        return
+    for name, child in root.children.items():
+        if child.spoiled:
+            continue
+        where = positions.of(child)
+        frame = lines[where.line - 1]
+        yield name, Given(child.value, where, positions.key(root, name), is_text=False, frame=frame)
