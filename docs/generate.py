@@ -22,9 +22,12 @@ from tables import keys, outputs, params, table
 from offbus.cli.commands.schema import SCHEMAS, schema_text
 from offbus.exits import Exit
 from offbus.findings.codes import Code
+from offbus.findings.explanation import Explanation as FindingExplanation
+from offbus.findings.explanation import explanations
 from offbus.language.explain import Explanation, explain
 from offbus.language.format import HeaderModel, InputModel, MatrixModel, RetryModel, StepModel, StopModel
 from offbus.plugins import STEPS, installed
+from offbus.printable import printable
 from offbus_agent.catalogue.catalogue import catalogue
 from offbus_agent.catalogue.nvlink5 import FIRST_R575
 from offbus_agent.catalogue.responder_action import Monitor
@@ -95,7 +98,35 @@ def exit_codes() -> str:
 
 def finding_codes() -> str:
     """The table of codes."""
-    return table(["code", "what is wrong"], [(f"`{code}`", code.meaning) for code in sorted(Code)])
+    return table(
+        ["code", "what is wrong"], [(f"[`{code}`]({_anchor(code)})", code.meaning) for code in sorted(Code)]
+    )
+
+
+def _anchor(code: Code) -> str:
+    """How GitHub links to the code's section."""
+    kept = re.sub(r"[^a-z0-9 _-]", "", f"{code.value}: {code.meaning}".lower())
+    return f"#{kept.replace(' ', '-')}"
+
+
+def finding_explanations() -> str:
+    """A section for each code, as `offbus explain` shows it."""
+    return "\n".join(_finding(one) for one in explanations().values())
+
+
+def _finding(told: FindingExplanation) -> str:
+    parts = [f"### {told.code.value}: {told.code.meaning}", told.what]
+    if told.wrong is not None and told.right is not None:
+        for title, text, command in (
+            ("Wrong", told.wrong, told.wrong_command),
+            ("Right", told.right, told.right_command),
+        ):
+            if told.wrong_command != told.right_command:
+                parts += [f"{title}: `{command}`"]
+            if title == "Wrong" or told.wrong != told.right:
+                parts += [f"{title}:" if told.wrong != told.right else "with"]
+                parts += ["```yaml\n" + "\n".join(map(printable, text.rstrip("\n").split("\n"))) + "\n```"]
+    return "\n\n".join([*parts, told.fix]) + "\n"
 
 
 def xid_actions() -> str:
@@ -158,6 +189,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "responder profiles": responder_profiles,
     "exit codes": exit_codes,
     "finding codes": finding_codes,
+    "finding explanations": finding_explanations,
 }
 
 
@@ -201,7 +233,7 @@ def everything() -> Iterator[tuple[Path, str]]:
     for whose in WHOSE:
         yield ROOT / "deploy" / "base" / f"{whose}-roles.yaml", rendered(whose)
     for name in SCHEMAS:
-        yield ROOT / "schemas" / f"{name}.json", schema_text(name)
+        yield ROOT / "schemas" / f"{name}.json", schema_text(name, is_published=True)
 
 
 def stray(wanted: set[Path]) -> Iterator[Path]:

@@ -15,10 +15,19 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-__all__ = ["LONGEST", "PATTERN", "Duration", "format_duration", "parse_duration"]
+__all__ = ["LONGEST", "PATTERN", "ZERO", "Duration", "format_duration", "parse_duration", "respelt"]
 
-PATTERN = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+(\.\d+)?s)?(\d+(\.\d+)?ms)?(\d+us)?$"
-"""For JSON Schema and editors: close to, and never narrower than, what `parse_duration` accepts."""
+_LAST = r"(?:\.[0-9]{1,9}(?=[a-z]+$))?"
+"""A fraction, if only the unit follows."""
+_PEOPLE = "".join(f"(?:[0-9]{{1,15}}{_LAST}{unit})?" for unit in ("d", "h", "m", "s", "ms", "us"))
+_MACHINES = (
+    "P(?=[0-9]|T[0-9])(?:[0-9]{1,9}D)?"
+    r"(?:T(?:[0-9]{1,9}H)?(?:[0-9]{1,9}M)?(?:[0-9]{1,15}(?:\.[0-9]{1,6})?S)?)?"
+)
+PATTERN = f"^(?:(?=[0-9]){_PEOPLE}|{_MACHINES})$"
+"""For JSON Schema and editors: what the `Duration` type accepts, but for what is too long or too fine."""
+ZERO = r"^(?:0+(?:\.0+)?[a-z]+)+$"
+"""For them: no time at all, as people write it."""
 
 LONGEST = timedelta(days=3650)
 """Longer than that is a mistake, and far from where timedelta overflows."""
@@ -28,6 +37,13 @@ _PART = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?(d|h|ms|m|s|us)", re.ASCII)
 _ISO = re.compile(
     r"P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,15})(?:\.([0-9]{1,6}))?S)?)?"
 )
+_NAMES = {
+    "d": ("day", "days"), "h": ("hr", "hrs", "hour", "hours"), "m": ("min", "mins", "minute", "minutes"),
+    "s": ("sec", "secs", "second", "seconds"), "ms": ("msec", "msecs", "millisecond", "milliseconds"),
+    "us": ("µs", "usec", "usecs", "microsecond", "microseconds"),
+}  # fmt: skip
+_UNIT_OF = {name: unit for unit, names in _NAMES.items() for name in (unit, *names)}
+_SAID = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([a-zµ]+)")
 _HOW = 'write it like "90s", "1h30m" or "500ms"'
 
 
@@ -59,6 +75,28 @@ def _bounded(text: str, micros: int) -> timedelta:
     if micros > LONGEST // timedelta(microseconds=1):
         raise ValueError(f"{text!r} is longer than {LONGEST.days} days")
     return timedelta(microseconds=micros)
+
+
+def respelt(text: str) -> str | None:
+    """A duration in another notation as it is written here: "90 sec", "5 minutes" and "30s 1m" are "90s", "5m" and
+    "1m30s". None for what is none, or may be several: "90", "1:30", "1s2s"."""
+    said: dict[str, str] = {}
+    at = 0
+    while match := _SAID.match(text, at):
+        unit = _UNIT_OF.get(match[2])
+        if unit is None or unit in said:
+            return None
+        said[unit] = match[1]
+        at = match.end()
+        at += text.startswith(" ", at) and at + 1 < len(text)
+    if at < len(text):
+        return None
+    ordered = "".join(f"{said[unit]}{unit}" for unit in _UNITS if unit in said)
+    try:
+        parse_duration(ordered)
+    except ValueError:
+        return None
+    return ordered
 
 
 def format_duration(value: timedelta) -> str:

@@ -106,6 +106,10 @@ class Registry:
         plugins = {key: Plugin(key[0], key[1], "", "(given)", "0") for key in loaded}
         return cls(plugins, loaded)
 
+    def of_package(self, package: str) -> "Registry":
+        """What one distribution provides."""
+        return Registry({key: one for key, one in self._plugins.items() if one.package == package})
+
     def names(self, group: str) -> tuple[str, ...]:
         """The names in a group, sorted."""
         return tuple(sorted(name for of, name in self._plugins if of == group))

@@ -21,6 +21,7 @@ proves that the change took effect. It raises `StepFailed`, `StepError` or `Retr
 runs it, and a scenario is validated without it. It is imported before a run touches anything.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -56,6 +57,8 @@ __all__ = [
     "Touches",
 ]
 
+NAME = re.compile(r"[a-z_][a-z0-9_]*(?:[./][a-z_][a-z0-9_]*)*")
+"""Of a step type."""
 Run = Callable[[Any, Any], Awaitable[Any]]
 """`async run(ctx, params) -> outputs`."""
 Touches = Callable[[Mapping[str, Any], Path], Iterable[str]]
@@ -186,6 +189,8 @@ class StepType:
     """A registered type of step. Checked when made: a mistake is an error at import, naming the type."""
 
     name: str
+    """Ours are single words; those of other packages should begin with the package's and a dot or a slash,
+    "acme.reboot": then editors with the published schema take them."""
     kind: Kind
     summary: str
     """One line; the module or function docstring of `run` is the long text of `offbus steps NAME`."""
@@ -215,8 +220,10 @@ class StepType:
     """YAML snippets for the docs; each is loaded by a test."""
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier() or not self.name.islower():
-            raise ValueError(f"step type {self.name!r}: the name must be a lower-case identifier")
+        if not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"step type {self.name!r}: the name must be lower-case identifiers, with . or / between them"
+            )
         for what, model, base in (("params", self.params, Params), ("outputs", self.outputs, Outputs)):
             if not issubclass(model, base):
                 raise TypeError(f"step type {self.name}: {what} must be a subclass of {base.__name__}")

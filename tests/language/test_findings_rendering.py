@@ -68,6 +68,7 @@ def test_json_has_stable_keys() -> None:
     assert json.loads(json.dumps(found)) == {
         "code": "OB202", "severity": "error", "message": "it is wrong", "hint": "h", "suggestion": None,
         "file": "d.yaml", "line": 7, "column": 3, "end_line": 7, "end_column": 6,
+        "fix": None,
     }  # fmt: skip
 
 

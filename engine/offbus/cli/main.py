@@ -22,6 +22,7 @@ __all__ = ["cli", "main"]
 BUILT_IN = {
     "run": ("offbus.cli.commands.run:run", "Run a scenario; undo everything; prove what happened."),
     "validate": ("offbus.cli.commands.validate:validate", "Check scenarios and show every finding at once."),
+    "explain": ("offbus.cli.commands.explain:explain", "Explain the code of a finding."),
     "matrix": ("offbus.cli.commands.matrix:matrix", "List the cells of a scenario's matrix."),
     "plan": ("offbus.cli.commands.plan:plan", "Show what a run would do, without doing it."),
     "recover": ("offbus.cli.commands.recover:recover", "Undo what an unfinished run left behind."),
@@ -31,7 +32,7 @@ BUILT_IN = {
     "steps": ("offbus.cli.commands.steps:steps", "List the step types, or explain one."),
     "schema": (
         "offbus.cli.commands.schema:schema",
-        "Print the JSON schema of scenarios or reports.",
+        "Print the JSON schema of scenarios, reports, journals or matrices.",
     ),
     "completion": (
         "offbus.cli.commands.completion:completion",

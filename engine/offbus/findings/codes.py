@@ -34,6 +34,7 @@ class Code(StrEnum):
     TOO_DEEP = "OB112", "nested too deeply"
     KEY_NOT_TEXT = "OB113", "a key that is not a string"
     NO_MAPPING = "OB114", "the file is empty, or not a mapping"
+    TOO_MANY_FINDINGS = "OB115", "more findings than are looked for"
     # the shape of the file
     FORMAT_VERSION = "OB200", "the format version is missing or unknown"
     MISSING_KEY = "OB201", "a required key is missing"

@@ -11,7 +11,15 @@ from typing import Any
 
 from offbus.findings.codes import Code
 
-__all__ = ["Finding", "Position", "Severity", "in_order"]
+__all__ = ["MOST", "Edit", "Finding", "Position", "Severity", "TooManyFindings", "in_order"]
+
+
+MOST = 10_000
+"""Findings of a file. Each costs time and memory, and nobody reads more: a file of two MiB could have a million."""
+
+
+class TooManyFindings(Exception):
+    """Raised when a file has MOST findings: the rest of it is not looked at."""
 
 
 class Severity(StrEnum):
@@ -38,6 +46,14 @@ class Position:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of a file: `text` instead of what is in the range `where`, which has a line."""
+
+    where: Position
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One thing that is wrong."""
@@ -53,6 +69,9 @@ class Finding:
     frame: str | None = None
     """The source line at `where`."""
     severity: Severity = Severity.ERROR
+    fix: Edit | None = None
+    """The change that is certain to be what was meant; `offbus validate --fix` makes it. What may be meant in two ways
+    has a hint or a suggestion instead."""
 
     def to_json(self) -> dict[str, Any]:
         """As `offbus validate --format json` prints it; keys are stable."""
@@ -64,11 +83,22 @@ class Finding:
             "hint": self.hint,
             "suggestion": self.suggestion,
             "file": where.file,
-            "line": where.line,
-            "column": where.column,
-            "end_line": where.end_line,
-            "end_column": where.end_column,
+            **_range(where),
+            "fix": None if self.fix is None else _edit(self.fix),
         }
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    return {**_range(edit.where), "text": edit.text}
+
+
+def _range(where: Position) -> dict[str, int]:
+    return {
+        "line": where.line,
+        "column": where.column,
+        "end_line": where.end_line,
+        "end_column": where.end_column,
+    }
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import quote
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding
+from offbus.findings.explanation import explanations
+from offbus.findings.model import Edit, Finding, Position
 from offbus.findings.repository_paths import in_repository, repository
 
 __all__ = ["sarif"]
@@ -20,6 +21,9 @@ __all__ = ["sarif"]
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 MOST = 25_000
 """Results of a run (docs.github.com, "SARIF support for code scanning": limits)."""
+
+MOST_DESCRIBED = 1024
+"""Characters of a rule's description (there, "reportingDescriptor object")."""
 
 
 def sarif(checked: Mapping[str, Iterable[Finding]], version: str) -> dict[str, Any]:
@@ -42,14 +46,13 @@ def sarif(checked: Mapping[str, Iterable[Finding]], version: str) -> dict[str, A
 
 
 def _rule(code: Code) -> dict[str, Any]:
+    told = explanations()[code]
     return {
         "id": code.value,
         "name": code.name.title().replace("_", ""),
         "shortDescription": {"text": code.meaning},
-        "fullDescription": {"text": code.meaning},
-        "help": {
-            "text": f"offbus validate shows {code.value} with the source line, what is allowed, and what to do."
-        },
+        "fullDescription": {"text": told.what[:MOST_DESCRIBED]},
+        "help": {"text": f"{told.fix} More: offbus explain {code.value}"},
     }
 
 
@@ -60,9 +63,8 @@ def _result(file: str, finding: Finding, rule: int, root: Path) -> dict[str, Any
     advice += [finding.hint] if finding.hint is not None else []
     location: dict[str, Any] = {"artifactLocation": {"uri": _uri(where.file if where.line else file, root)}}
     if where.line:
-        location["region"] = {"startLine": where.line, "startColumn": where.column, "endLine": where.end_line}
-        if where.end_line > where.line or where.end_column < 1 << 20:
-            location["region"]["endColumn"] = where.end_column
+        location["region"] = _region(where)
+    fix = {} if finding.fix is None else {"fixes": [_fix(finding.fix, location["artifactLocation"])]}
     return {
         "ruleId": finding.code.value,
         "ruleIndex": rule,
@@ -70,6 +72,22 @@ def _result(file: str, finding: Finding, rule: int, root: Path) -> dict[str, Any
         # "[text](target)" is a link in SARIF (3.11.6), and the text may be a stranger's.
         "message": {"text": ". ".join([message, *advice]).replace("](", "] (")},
         "locations": [{"physicalLocation": location}],
+        **fix,
+    }
+
+
+def _region(where: Position) -> dict[str, int]:
+    region = {"startLine": where.line, "startColumn": where.column, "endLine": where.end_line}
+    known = where.end_line > where.line or where.end_column < 1 << 20
+    return {**region, "endColumn": where.end_column} if known else region
+
+
+def _fix(edit: Edit, artifact: dict[str, str]) -> dict[str, Any]:
+    """Section 3.55 of the standard: what code scanners offer as a change."""
+    replacement = {"deletedRegion": _region(edit.where), "insertedContent": {"text": edit.text}}
+    return {
+        "description": {"text": f"write {edit.text}"},
+        "artifactChanges": [{"artifactLocation": artifact, "replacements": [replacement]}],
     }
 
 

@@ -13,7 +13,7 @@ None of it checks at run time: what is written, mypy has checked; what is read, 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from offbus.journal import schemas
+from offbus.journal import schemas, start_schemas
 from offbus.journal.events import Event, EventKind
 
 __all__ = ["DATA", "Draft", "Handlers", "Kind", "shown"]
@@ -88,7 +88,7 @@ def _kind(name: EventKind, schema: type[D]) -> Kind[D]:
     return Kind(name)
 
 
-RUN_STARTED = _kind(EventKind.RUN_STARTED, schemas.RunStarted)
+RUN_STARTED = _kind(EventKind.RUN_STARTED, start_schemas.RunStarted)
 ADOPTED = _kind(EventKind.ADOPTED, schemas.Adopted)
 ENVIRONMENT_OPENED = _kind(EventKind.ENVIRONMENT_OPENED, schemas.EnvironmentOpened)
 FINGERPRINT = _kind(EventKind.FINGERPRINT, schemas.Fingerprint)

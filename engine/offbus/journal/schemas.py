@@ -4,17 +4,15 @@ TypedDicts: free at run time, checked by mypy where an event is written and read
 kind), and by pydantic where a line is read.
 """
 
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from typing_extensions import TypedDict
+from typing_extensions import Doc, TypedDict
 
 from offbus.declared import StatementTone
 
 __all__ = [
     "Adopted",
     "AttemptEnded",
-    "DeclaredLane",
-    "DeclaredMetric",
     "EnvironmentOpened",
     "Expectation",
     "ExpectationResult",
@@ -27,10 +25,8 @@ __all__ = [
     "Observed",
     "Phase",
     "PhaseName",
-    "PlannedStep",
     "Residue",
     "RunEnded",
-    "RunStarted",
     "SettlingResult",
     "StepEnded",
     "StepOutcome",
@@ -45,83 +41,17 @@ __all__ = [
 ]
 
 
-class PlannedStep(TypedDict):
-    """A step as the run intends it."""
-
-    id: str
-    uses: str
-    kind: Literal["action", "observation"]
-    needs: list[str]
-    background: bool
-    always: bool
-    injects: bool
-    timeout_s: float
-
-
-class DeclaredMetric(TypedDict):
-    """What differs from the defaults of offbus.declared.Metric."""
-
-    type: Literal["double", "int", "duration"]
-    meaning: NotRequired[str]
-    unit: NotRequired[str]
-    share: NotRequired[bool]
-    group: NotRequired[str]
-    label: NotRequired[str]
-    order: NotRequired[int]
-    often: NotRequired[bool]
-
-
-class DeclaredLane(TypedDict):
-    """What differs from the defaults of offbus.declared.Lane."""
-
-    name: str
-    title: NotRequired[str]
-    seed: NotRequired[str]
-    several: NotRequired[bool]
-    where: NotRequired[str]
-    count: NotRequired[str]
-    gone: NotRequired[str]
-    feed: NotRequired[bool]
-    metrics: NotRequired[str]
-
-
-class RunStarted(TypedDict):
-    """First event of every journal."""
-
-    name: str
-    summary: str
-    scenario: str
-    """Path of the file as given."""
-    digest: str
-    """SHA-256 of its bytes."""
-    inputs: NotRequired[dict[str, Any]]
-    """Each with its value. Absent in journals of offbus 0.1."""
-    cell: NotRequired[str]
-    """Id of the cell, where the scenario has a matrix."""
-    environment: str
-    identity: str
-    """Names the environment that the run acts on; two runs in one environment exclude each other."""
-    versions: dict[str, str]
-    """offbus, python, platform, and each distribution that brought a plugin in use."""
-    steps: list[PlannedStep]
-    metrics: NotRequired[dict[str, DeclaredMetric]]
-    """Those of the step types in use. Absent, as `lanes`, in journals of offbus 0.1."""
-    lanes: NotRequired[list[DeclaredLane]]
-    """The environment's, in order."""
-    expect: list[str]
-    timeout_s: float
-    undo_timeout_s: float
-    host: str
-    pid: int
-
-
 class Adopted(TypedDict):
     """Another process took the run over."""
 
     by: str
+    """Who takes the run over."""
     host: str
+    """On which machine."""
     pid: int
+    """In which process."""
     epoch: int
+    """Counts those that have owned the run; a lower one may do nothing more."""
     torn_bytes: int
     """Bytes of a torn last line that were cut off."""
 
@@ -130,14 +60,18 @@ class EnvironmentOpened(TypedDict):
     """What `reopen` needs; the newest one counts."""
 
     environment: str
+    """Type of the environment."""
     state: dict[str, Any]
+    """What it needs to be opened again, its own affair."""
 
 
 class Fingerprint(TypedDict):
     """Everything that the run may touch, before and after."""
 
     when: Literal["before", "after"]
+    """Before the first step, or after the last undo."""
     items: dict[str, Any]
+    """What there is, by name."""
 
 
 PhaseName = Literal["open", "steps", "always", "undo", "settle", "close"]
@@ -147,12 +81,14 @@ class Phase(TypedDict):
     """The run enters another phase."""
 
     name: PhaseName
+    """Which phase begins."""
 
 
 class StepStarted(TypedDict):
     """An attempt begins."""
 
     attempt: int
+    """Number of the attempt, from 1."""
 
 
 class StepReady(TypedDict):
@@ -163,9 +99,13 @@ class AttemptEnded(TypedDict):
     """An attempt failed and another follows."""
 
     attempt: int
+    """Number of the attempt, from 1."""
     outcome: str
+    """How it ended."""
     message: str
+    """What the step said."""
     again_in_s: float
+    """Seconds until the next attempt."""
 
 
 StepOutcome = Literal["passed", "failed", "errored", "timed_out", "skipped", "cancelled"]
@@ -176,13 +116,19 @@ class StepEnded(TypedDict):
     """A step has ended; exactly one a step."""
 
     outcome: StepOutcome
+    """How the step ended."""
     attempts: int
+    """How often it was tried."""
     because: NotRequired[str]
     """For skipped and cancelled: why ("when", "step deploy failed", "signal SIGINT")."""
     message: NotRequired[str]
+    """What it said when it failed."""
     hint: NotRequired[str]
+    """What to do about it."""
     evidence: NotRequired[dict[str, Any]]
+    """What it saw, as it says it."""
     outputs: NotRequired[dict[str, Any]]
+    """What it put out, by name."""
     bug: NotRequired[bool]
     """The step raised something that it should not have."""
 
@@ -193,17 +139,24 @@ class UndoRecorded(TypedDict):
     undo: int
     """Number of the undo in this run, from 1; of several with one number the last one counts."""
     type: str
+    """Its undo type."""
     distribution: str
+    """The package that brought the undo type."""
     phase: str
+    """In which of the two passes it is undone."""
     describe: str
+    """What it undoes, in words."""
     record: dict[str, Any]
+    """What it needs for that, its own affair."""
 
 
 class UndoStarted(TypedDict):
     """An undo is tried."""
 
     undo: int
+    """Number of the undo in this run, from 1."""
     attempt: int
+    """Number of the try, from 1."""
     by: str
     """runner, stop (at once after a stop), cleanup, retry or recover."""
 
@@ -212,35 +165,58 @@ class UndoEnded(TypedDict):
     """A try of an undo has ended; `restored` and `nothing` resolve it."""
 
     undo: int
+    """Number of the undo in this run, from 1."""
     attempt: int
+    """Number of the try, from 1."""
     result: Literal["restored", "nothing", "conflict", "failed"]
+    """What became of it."""
     detail: str
+    """What was found or done."""
     evidence: dict[str, Any]
+    """What was seen, as the undo says it."""
 
 
 class Mapped(TypedDict):
     """A time on another clock, mapped to this journal's clock."""
 
     mono_ns: int
+    """The runner's monotonic clock, nanoseconds."""
     error_ns: int
+    """Half the round trip of the mapping."""
     clock: str
+    """Whose clock it was read from: the boot id."""
 
 
 class Observed(TypedDict):
     """Something in the world changed."""
 
     lane: str
+    """Under which heading it stands."""
     subject: str
+    """What it happened to."""
     to: str
+    """What it is now."""
     was: NotRequired[str]
+    """What it was before."""
     evidence: NotRequired[dict[str, Any]]
+    """What was seen, as the step says it."""
     at: NotRequired[Mapped]
+    """By the clock of where it happened."""
     tone: NotRequired[StatementTone]
+    """Whether it is good or bad news."""
     brief: NotRequired[str]
     """The evidence in one line; absent when nobody looks for it."""
 
 
-Metric = TypedDict("Metric", {"name": str, "value": float, "unit": str, "from": list[int]})
+Metric = TypedDict(
+    "Metric",
+    {
+        "name": Annotated[str, Doc("Name of the metric.")],
+        "value": Annotated[float, Doc("What was measured; a duration in seconds.")],
+        "unit": Annotated[str, Doc("Of the value.")],
+        "from": Annotated[list[int], Doc("Numbers of the events that it was derived from.")],
+    },
+)
 """A measurement; `from` names the events that it was derived from."""
 
 
@@ -248,7 +224,9 @@ class FaultDeclared(TypedDict):
     """A fault is about to be injected."""
 
     fault: str
+    """Id of the fault."""
     subject: str
+    """What it is meant for."""
     planes: dict[str, str]
     """Each plane, with what is missing when it has no proof."""
 
@@ -257,16 +235,22 @@ class FaultProven(TypedDict):
     """Proof, on the target, that a fault shows on a plane."""
 
     fault: str
+    """Id of the fault."""
     plane: str
+    """Where it showed."""
     evidence: dict[str, Any]
+    """What was seen, as the step says it."""
     at: NotRequired[Mapped]
+    """By the clock of where it happened."""
     brief: NotRequired[str]
+    """The evidence in one line."""
 
 
 class NeedsAttention(TypedDict):
     """A human must act, whatever the verdict is."""
 
     reason: str
+    """Why."""
 
 
 SettlingResult = Literal["quiet", "undone_again", "conflict", "unwatched"]
@@ -277,11 +261,15 @@ class Watched(TypedDict):
     """What was undone was watched, as long as others might still act on it."""
 
     undo: int
+    """Number of the undo in this run, from 1."""
     limit_s: float
     """How long they might."""
     watched_s: float
+    """How long it was watched, seconds."""
     result: SettlingResult
+    """What the watch has shown."""
     detail: str
+    """What showed and was undone once more, or why it was not watched to the end."""
 
 
 ExpectationResult = Literal["true", "false", "error"]
@@ -291,8 +279,11 @@ class Expectation(TypedDict):
     """An expectation was evaluated; the step is absent for those of the whole run."""
 
     text: str
+    """The expression as the scenario has it."""
     result: ExpectationResult
+    """What it came to; error: it could not be evaluated, which counts as false."""
     detail: str
+    """The values in it, or why it could not be evaluated."""
 
 
 StopCause = Literal["signal", "guard", "timeout", "environment", "journal", "bug", "killed"]
@@ -302,20 +293,28 @@ class Stopped(TypedDict):
     """Why the run stopped before its steps had all ended."""
 
     cause: StopCause
+    """What stopped it."""
     reason: str
+    """In words."""
 
 
 class Residue(TypedDict):
     """Something that is not as it was."""
 
     item: str
+    """What is not as it was."""
     detail: str
+    """How it is, and how it was."""
     fix: str
+    """What to do about it."""
 
 
 class RunEnded(TypedDict):
     """Last event of a finished run."""
 
     verdict: Literal["passed", "failed", "errored"]
+    """What the run has shown."""
     reasons: list[str]
+    """Why it did not pass; empty when it passed."""
     exit: int
+    """The exit status."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from offbus.durations import Duration
+from offbus.durations import ZERO, Duration
 from offbus.language.matrix import LARGEST, MOST_CELLS
 
 __all__ = [
@@ -30,6 +30,8 @@ FORMAT = 1
 ID = r"^[a-z][a-z0-9_]*$"
 """Ids of steps and names of inputs: they occur in expressions."""
 
+_POSITIVE: dict[str, Any] = {"not": {"type": "string", "pattern": ZERO}}
+
 _Id = Annotated[str, StringConstraints(pattern=ID, max_length=64)]
 _Text = Annotated[str, StringConstraints(min_length=1)]
 _Expression = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
@@ -49,7 +51,7 @@ class InputModel(_Shape):
         None, description="Value when none is set; without one it must be set."
     )
     enum: list[str | int | float | bool] | None = Field(
-        None, min_length=1, description="The only values that are allowed."
+        None, min_length=1, max_length=1024, description="The only values that are allowed."
     )
     description: str | None = Field(None, description="What it is for.")
 
@@ -90,7 +92,9 @@ class StepModel(_Shape):
     keep_going: bool = Field(False, description="If it fails, only the steps that need it are skipped.")
     when: _Expression | None = Field(None, description="CEL condition; the step is skipped when it is false.")
     timeout: Duration | None = Field(
-        None, description='For all attempts together, such as "5m". Default: the step type\'s.'
+        None,
+        description='For all attempts together, such as "5m". Default: the step type\'s.',
+        json_schema_extra=_POSITIVE,
     )
     retry: RetryModel | None = Field(
         None, description="Try again when the step fails in a way that may pass."
@@ -159,10 +163,14 @@ class HeaderModel(_Shape):
         None, description="Limits that hold before and during the run; the environment's own."
     )
     timeout: Duration = Field(
-        timedelta(minutes=30), description="For opening the environment and all steps together."
+        timedelta(minutes=30),
+        description="For opening the environment and all steps together.",
+        json_schema_extra=_POSITIVE,
     )
     undo_timeout: Duration = Field(
-        timedelta(minutes=5), description="For `always` steps and the undo; its own budget."
+        timedelta(minutes=5),
+        description="For `always` steps and the undo; its own budget.",
+        json_schema_extra=_POSITIVE,
     )
     stop_when: list[StopModel] = Field(
         [],

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from offbus.findings.codes import Code
 from offbus.findings.invalid_scenario import InvalidScenario
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import MOST, Finding, Position, TooManyFindings
 from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
 from offbus.language.check import scenario as check
@@ -87,24 +87,47 @@ def load_cells(
     env_sets: Mapping[str, str] | None = None,
     cell: str | None = None,
     registry: Registry | None = None,
+    data: bytes | None = None,
 ) -> Loaded:
-    """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted."""
+    """As `load_scenario`, all cells of a matrix; `cell` is the id of the only one that is wanted. `data` are bytes that
+    the file does not have yet, to be read instead of its own."""
     with collecting_less():
         file = None if inputs is None else Path(inputs)
         given, wrong = read_given(sets or {}, file, os.environ if environ is None else environ)
         overrides = check.Overrides(given, env, env_sets or {})
-        return _load(Path(path), overrides, wrong, cell, registry if registry is not None else installed())
+        held = source.bytes_of(Path(path)) if data is None else data
+        known = registry if registry is not None else installed()
+        return _load(Path(path), held, overrides, wrong, cell, known)
 
 
 def _load(
-    path: Path, overrides: check.Overrides, wrong: list[Finding], cell: str | None, registry: Registry
+    path: Path,
+    data: bytes,
+    overrides: check.Overrides,
+    wrong: list[Finding],
+    cell: str | None,
+    registry: Registry,
 ) -> Loaded:
     """A function of its own, so that the tree is gone before the garbage collector looks again."""
-    read = source.read(path)
+    read = source.parse(path, data)
     positions = Positions(read, [*read.findings, *wrong])
-    root = read.root
-    if root is None or root.kind != "mapping":
-        raise InvalidScenario(str(path), positions.findings or [_no_mapping(read)])
+    if read.root is None or read.root.kind != "mapping":
+        raise InvalidScenario(str(read.path), _not_too_many(read, positions.findings) or [_no_mapping(read)])
+    try:
+        return _meaning(read.path, read.root, positions, overrides, cell, registry)
+    except TooManyFindings:
+        raise InvalidScenario(str(read.path), _not_too_many(read, positions.findings)) from None
+
+
+def _meaning(
+    path: Path,
+    root: Node,
+    positions: Positions,
+    overrides: check.Overrides,
+    cell: str | None,
+    registry: Registry,
+) -> Loaded:
+    """Raises TooManyFindings when `positions` has as many as are looked for."""
     matrix = check.cells(root, positions, overrides.given)
     cells = _wanted(path, matrix, cell)
     shared = Compiler(registry), Files(path)
@@ -140,7 +163,11 @@ def _checked(
     shared: tuple[Compiler, Files],
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
-    scenario = check.check(root, own, registry, overrides, *shared)
+    try:
+        scenario = check.check(root, own, registry, overrides, *shared)
+    except TooManyFindings:
+        positions.findings[:] = own.findings
+        raise
     return scenario, [*own.findings[len(positions.findings) :], *own.warnings]
 
 
@@ -170,6 +197,17 @@ def _about_cells(path: Path, message: str, cells: Sequence[Cell], near: str | No
         hint=f"choose one with --cell: {ids}{more}" if cells else "the scenario has no matrix",
         suggestion=near,
     )
+
+
+def _not_too_many(read: source.Source, findings: Sequence[Finding]) -> list[Finding]:
+    """With one more that says so, if there are as many as are looked for."""
+    if len(findings) < MOST:
+        return list(findings)
+    last = len(read.lines)
+    where = Position(str(read.path), last, 1, last, 2)
+    message = f"this file has more than {MOST} findings; the rest of it was not looked at"
+    more = Finding(code=Code.TOO_MANY_FINDINGS, message=message, where=where, hint="fix these first")
+    return [*findings[:MOST], more]
 
 
 def _no_mapping(read: source.Source) -> Finding:

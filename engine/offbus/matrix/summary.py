@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from offbus.errors import CouldNotRun, UsageError
 from offbus.exits import Exit, worst
 from offbus.files import read_bounded
+from offbus.json_schemas import TIME, Schema, described, published
 from offbus.language.matrix import LARGEST, shown
 from offbus.language.scenario import Scenario
 from offbus.open_run import OpenRun
@@ -23,6 +24,7 @@ __all__ = [
     "FILE",
     "CellReport",
     "MatrixReport",
+    "matrix_schema",
     "new_report",
     "read_matrix_report",
     "refuse_other",
@@ -40,17 +42,23 @@ class CellReport(BaseModel):
     model_config = _STRICT
 
     id: str
+    """Its id, stable for its inputs: `size-4`."""
     name: str = Field(description="The scenario's name with the cell's inputs: `drill[size=4]`.")
     inputs: dict[str, Any] = Field(description="Every input with its value.")
     state: Literal["waiting", "running", "ended", "not_played"]
+    """Where it is; not_played: it never began."""
     because: str | None = Field(None, description="Why it was not played, or could not be.")
     run: str | None = Field(None, description="Id of its run.")
     folder: str | None = Field(None, description="Its run's folder, with its own report.")
-    verdict: str | None = None
+    verdict: Literal["passed", "failed", "errored", "aborted"] | None = None
+    """Its run's verdict."""
     exit: int | None = None
+    """Its run's exit status."""
     duration_s: float | None = None
+    """Seconds from its run's first event to its last."""
     reasons: list[str] = Field([], description="Why it did not pass.")
     needs_attention: list[str] = []
+    """Why a human must act, whatever the verdict is."""
     residue: int = Field(0, description="How many items were left behind.")
     metrics: dict[str, float] = Field({}, description="The newest value of each metric.")
 
@@ -82,16 +90,22 @@ class MatrixReport(BaseModel):
     model_config = _STRICT
 
     format: Literal[1] = 1
+    """Version of this format."""
     matrix: str = Field(description="Id of the play.")
     name: str
+    """The scenario's name."""
     scenario: str = Field(description="Path of the file as given.")
     digest: str = Field(description="SHA-256 of its bytes.")
     environment: str
-    started: str = Field(description="UTC.")
-    ended: str | None = None
+    """Type of the environment that the cells act on."""
+    started: str = Field(description="UTC.", json_schema_extra=TIME)
+    ended: str | None = Field(None, json_schema_extra=TIME)
+    """UTC; null while it is played, and where it was killed."""
     interrupted: bool = False
+    """A signal has ended it."""
     exit: int | None = Field(None, description="The worst of all cells, once it has ended: 4, 130, 3, 1, 0.")
     cells: Annotated[list[CellReport], Field(max_length=LARGEST)]
+    """All cells, in the matrix's order."""
 
     def finish(self, not_played: Iterable[CellReport], why: str | None) -> None:
         """It has ended; these cells were not begun. It has passed only if every cell was played and passed."""
@@ -180,3 +194,8 @@ def read_matrix_report(folder: OpenRun) -> MatrixReport:
         raise UsageError(f"{path} cannot be read: {err.strerror}", hint=hint) from err
     except (ValidationError, RecursionError) as err:
         raise UsageError(f"{path} is no report of a matrix", hint="it was damaged or changed") from err
+
+
+def matrix_schema() -> Schema:
+    """The JSON Schema of matrix.json."""
+    return published("matrix", 1, described(MatrixReport.model_json_schema(), (MatrixReport, CellReport)))

@@ -10,6 +10,7 @@ from typing import Any
 from offbus.declared import Lane, Metric, StatementTone
 from offbus.journal import kinds, schemas
 from offbus.journal.events import Event
+from offbus.journal.start_schemas import RunStarted
 from offbus.report.model import (
     ExpectationReport,
     FaultReport,
@@ -77,7 +78,7 @@ def _entry(
 
 
 @APPLY.of(kinds.RUN_STARTED)
-def _run_started(state: RunState, _event: Event, data: schemas.RunStarted) -> None:
+def _run_started(state: RunState, _event: Event, data: RunStarted) -> None:
     for step in data["steps"]:
         state.steps[step["id"]] = StepReport(
             id=step["id"],

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from offbus.journal.events import Event, EventKind
 from offbus.journal.kinds import RUN_STARTED, UNDO_ENDED, UNDO_STARTED
-from offbus.journal.schemas import RunStarted
+from offbus.journal.start_schemas import RunStarted
 from offbus.report.event_handlers import APPLY, instant_of
 from offbus.report.formatting import since
 from offbus.report.model import Report

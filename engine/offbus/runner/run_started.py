@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from offbus import __version__
 from offbus.dag import build
 from offbus.declared import written
-from offbus.journal.schemas import DeclaredLane, DeclaredMetric, PlannedStep, RunStarted
+from offbus.journal.start_schemas import DeclaredLane, DeclaredMetric, PlannedStep, RunStarted
 from offbus.language.matrix import shown
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from offbus.journal.kinds import (
     Draft,
 )
 from offbus.journal.reader import read_journal
-from offbus.journal.schemas import RunStarted
+from offbus.journal.start_schemas import RunStarted
 from offbus.journal.writer import JournalWriter
 from offbus.json_values import count_values
 from tests.kits.virtual_time import VirtualClock

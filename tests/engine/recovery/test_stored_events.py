@@ -10,7 +10,7 @@ from offbus.errors import JournalError
 from offbus.journal.kinds import RUN_STARTED
 from offbus.journal.reader import read_journal
 from offbus.journal.recovery_events import PersistedEvents
-from offbus.journal.schemas import RunStarted
+from offbus.journal.start_schemas import RunStarted
 from offbus.journal.writer import JournalWriter
 from offbus.open_run import create_run
 from offbus.runner.clock import SystemClock

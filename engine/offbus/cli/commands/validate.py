@@ -15,6 +15,8 @@ Examples:
   offbus validate drill.yaml --format json | jq '.[].findings[].code'
   offbus validate drills/*.yaml --format github           annotations in GitHub Actions
   offbus validate drills/*.yaml --format sarif > offbus.sarif
+  offbus validate drills/*.yaml --fix                     make the certain fixes
+  offbus validate drills/*.yaml --fix --diff              show them, and change nothing
 
 \b
 Exit codes: 0 all are valid, 2 at least one is not.
@@ -27,6 +29,8 @@ Exit codes: 0 all are valid, 2 at least one is not.
 @format_option(
     "How to print findings: sarif for code scanning, github as annotations of a workflow.", "sarif", "github"
 )
+@click.option("--fix", is_flag=True, help="Make the fixes that are certain; everything else in a file stays.")
+@click.option("--diff", is_flag=True, help="With --fix: show what it would change, and change nothing.")
 def validate(
     files: tuple[Path, ...],
     sets: dict[str, str],
@@ -34,16 +38,21 @@ def validate(
     env: str | None,
     env_sets: dict[str, str],
     form: str,
+    fix: bool,
+    diff: bool,
 ) -> None:
     """Check the scenarios in FILE... and show every finding at once, with its position and what to do.
 
-    Nothing is run, and nothing outside the files is touched.
+    Nothing is run, and nothing is changed but, with --fix, the files themselves.
     """
     from offbus.exits import Exit
     from offbus.language.gc_pause import collecting_less
 
+    if diff and (not fix or form != "text"):
+        raise click.UsageError("--diff goes with --fix, and with no --format but text")
     with collecting_less():
-        from offbus.cli.handlers.validate import check_all
+        from offbus.cli.handlers.validate import Overrides, check_all, show_fixes
 
-        valid = check_all(files, sets=sets, inputs=inputs, env=env, env_sets=env_sets, form=form)
+        overrides = Overrides(sets, inputs, env, env_sets)
+        valid = show_fixes(files, overrides) if diff else check_all(files, overrides, form=form, fix=fix)
     raise click.exceptions.Exit(Exit.PASSED if valid else Exit.INVALID)

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,34 @@ from offbus.findings.model import Finding
 from offbus.findings.render_github import annotations
 from offbus.findings.render_sarif import sarif
 from offbus.findings.render_text import render, wants_colour
-from offbus.language.load import load_cells
+from offbus.language.load import Loaded, load_cells
 from offbus.printable import printable_json
 
-__all__ = ["check_all"]
+__all__ = ["Overrides", "check_all", "show_fixes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What the command line says besides the file: --set, --inputs, --env, --env-set."""
+
+    sets: Mapping[str, str]
+    inputs: Path | None
+    env: str | None
+    env_sets: Mapping[str, str]
+
+    def load(self, file: Path, data: bytes | None = None) -> Loaded:
+        """The file, or what it would be if it had these bytes. Raises InvalidScenario, UsageError."""
+        return load_cells(
+            file, sets=self.sets, inputs=self.inputs, env=self.env, env_sets=self.env_sets, data=data
+        )
+
+    def findings_in(self, file: Path, data: bytes) -> tuple[Finding, ...]:
+        """All findings of a file that had these bytes."""
+        try:
+            loaded = self.load(file, data)
+        except InvalidScenario as err:
+            return err.findings
+        return tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +56,33 @@ class _Checked:
     valid: bool
     summary: str
     findings: Sequence[Finding] = ()
+    fixed: Sequence[Finding] | None = None
+    """What --fix has fixed; None without it."""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         found = [finding.to_json() for finding in self.findings]
+        fixed = {} if self.fixed is None else {"fixed": [finding.to_json() for finding in self.fixed]}
         return {
             "file": self.file,
             "valid": self.valid,
             "message": self.summary,
             **self.facts,
+            **fixed,
             "findings": found,
         }
 
 
-def check_all(
-    files: Sequence[Path],
-    *,
-    sets: Mapping[str, str],
-    inputs: Path | None = None,
-    env: str | None,
-    env_sets: Mapping[str, str],
-    form: str,
-) -> bool:
-    """Print the result for each file; whether all are valid."""
+def check_all(files: Sequence[Path], overrides: Overrides, *, form: str, fix: bool = False) -> bool:
+    """Print the result for each file, after its certain fixes were made if `fix` says so; whether all are valid."""
     results = []
     colour = wants_colour(sys.stdout, os.environ)
     for file in files:
-        result = _check(file, sets, inputs, env, env_sets)
+        result = _fixed_and_checked(file, overrides) if fix else _check(file, overrides)
         results.append(result)
         if form in ("text", "github"):
+            for one in result.fixed or ():
+                say(f"fixed {one.where}: {one.code}: {one.message}")
             if result.findings:
                 click.echo(render(result.findings, colour=colour), color=colour)
             say(result.summary)
@@ -75,15 +97,38 @@ def check_all(
     return all(result.valid for result in results)
 
 
-def _check(
-    file: Path,
-    sets: Mapping[str, str],
-    inputs: Path | None,
-    env: str | None,
-    env_sets: Mapping[str, str],
-) -> _Checked:
+def show_fixes(files: Sequence[Path], overrides: Overrides) -> bool:
+    """Print what the certain fixes would change; whether all files are valid as they are."""
+    from offbus.cli.handlers.fix import difference, fixes_of
+
+    valid = True
+    for file in files:
+        try:
+            was, made = fixes_of(file, overrides)
+        except UsageError as err:
+            say(str(err), err=True)
+            valid = False
+            continue
+        for line in difference(file, was, made):
+            say(line)
+        valid = _check(file, overrides).valid and valid
+    return valid
+
+
+def _fixed_and_checked(file: Path, overrides: Overrides) -> _Checked:
+    """A file that cannot be fixed is one that is not valid."""
+    from offbus.cli.handlers.fix import fix_file
+
     try:
-        loaded = load_cells(file, sets=sets, inputs=inputs, env=env, env_sets=env_sets)
+        made = fix_file(file, overrides)
+    except UsageError as err:
+        return _Checked(str(file), False, f"{err.message}; {err.hint}" if err.hint else err.message, fixed=())
+    return replace(_check(file, overrides), fixed=made.findings)
+
+
+def _check(file: Path, overrides: Overrides) -> _Checked:
+    try:
+        loaded = overrides.load(file)
     except InvalidScenario as err:
         return _Checked(str(file), False, err.summary, err.findings)
     except UsageError as err:
@@ -99,7 +144,7 @@ def _check(
         facts["cells"] = [one.id for one in loaded.matrix.cells]
         summary += f", {_counted(len(loaded.matrix.cells), 'cell')}"
     warnings = tuple(dict.fromkeys(warning for one in loaded.scenarios for warning in one.warnings))
-    return _Checked(str(file), True, summary, warnings, facts)
+    return _Checked(str(file), True, summary, warnings, facts=facts)
 
 
 def _counted(number: int, noun: str) -> str:

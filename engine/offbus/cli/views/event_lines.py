@@ -4,6 +4,7 @@ from offbus.cli.views.run_state import Board
 from offbus.cli.views.theme import OUTCOMES
 from offbus.journal import kinds, schemas
 from offbus.journal.events import Event
+from offbus.journal.start_schemas import RunStarted
 from offbus.printable import clean
 from offbus.report.formatting import measured, seconds
 from offbus.report.spans import Line, Span, Tone, line
@@ -28,7 +29,7 @@ def sentence(event: Event, board: Board) -> Sentence | None:
 
 
 @_TELL.of(kinds.RUN_STARTED)
-def _run_started(_board: Board, event: Event, data: schemas.RunStarted) -> Sentence:
+def _run_started(_board: Board, event: Event, data: RunStarted) -> Sentence:
     where = f"run {event['run']} on {clean(data['environment'])}, {len(data['steps'])} steps"
     return "run", [line((clean(data["name"]), Tone.STRONG), f": {where}")]
 

@@ -23,7 +23,7 @@ from offbus.language.cel.vocabulary import Bound, UnsetError
 from offbus.language.syntax import braces
 from offbus.step import Params
 
-__all__ = ["Binding", "ParamsTemplate", "Piece", "Template", "fill", "pieces"]
+__all__ = ["Binding", "ParamsTemplate", "Piece", "Template", "fill", "pieces", "waits"]
 
 
 class Piece(NamedTuple):
@@ -110,6 +110,13 @@ def fill(data: Any, scope: Scope) -> Any:
     if isinstance(data, list):
         return [fill(item, scope) for item in data]
     return data
+
+
+def waits(data: Any) -> bool:
+    """Whether a `Template` is in it: a value that is not there yet."""
+    if isinstance(data, dict):
+        return any(map(waits, data.values()))
+    return any(map(waits, data)) if isinstance(data, list) else isinstance(data, Template)
 
 
 class Binding(NamedTuple):

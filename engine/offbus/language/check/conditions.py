@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Severity
+from offbus.findings.model import Edit, Severity
 from offbus.language.cel import types
 from offbus.language.cel.expressions import Compiler, EvaluationError, Expression
 from offbus.language.cel.growth import Budget
@@ -24,6 +24,8 @@ __all__ = ["Conditions"]
 
 MOST_TRIED = 1000
 """Other values of inputs that the texts of one file are tried with: of 1,000 texts each with 1,000 is a million."""
+MOST_COMPILED = 12_000
+"""Different expressions of a file; a generated scenario of 10,000 steps has one in each. They take a second."""
 
 
 class Conditions:
@@ -43,6 +45,7 @@ class Conditions:
         """The inputs' values: what uses only them is evaluated now."""
         self._choices = choices or {}
         self._tried = 0
+        self._compiled: set[str] = set()
         self.used_inputs: set[str] = set()
 
     def of_inlined(self, positions: Positions, inputs: Mapping[str, Any]) -> "Conditions":
@@ -59,9 +62,19 @@ class Conditions:
                 "${{ }} inside a condition",
                 self._positions.within(node, text.index(braces.OPEN), 3),
                 hint=hint,
+                fix=self._without_braces(node),
             )
             return None
         return self.predicate(node, text, vocabulary)
+
+    def _without_braces(self, node: Node) -> Edit | None:
+        """A condition that is one `${{ … }}` and nothing else, without that."""
+        found, spelt = list(pieces(node.value)), self._positions.spelt(node) or ""
+        if len(found) != 1 or not found[0].closed or spelt.count(braces.OPEN) != 1:
+            return None
+        quote = node.style if node.style in ('"', "'") else ""
+        inner = spelt.removeprefix(quote + braces.OPEN).removesuffix(braces.CLOSE + quote).strip()
+        return self._positions.rewritten(node, f"{quote}{inner}{quote}")
 
     def expectations(self, node: Node | None, vocabulary: Vocabulary) -> tuple[Expectation, ...]:
         """All conditions of an `expect` list that are in order."""
@@ -189,6 +202,15 @@ class Conditions:
     def _compile(self, node: Node, text: str, offset: int, vocabulary: Vocabulary) -> Expression | None:
         lead = len(text) - len(text.lstrip())
         position = self._positions.within(node, offset + lead, len(text.strip()))
+        if len(self._compiled) > MOST_COMPILED:
+            return None  # which has its finding
+        self._compiled.add(text)
+        if len(self._compiled) > MOST_COMPILED:
+            message = f"the file has more than {MOST_COMPILED} different expressions, which no scenario needs"
+            self._positions.note(
+                Code.TOO_LARGE, message, position, hint="a matrix plays one scenario with many values"
+            )
+            return None
         compiled = self._compiler.compile(text, vocabulary, position)
         if isinstance(compiled, Expression):
             for one in compiled.surprises:
@@ -198,7 +220,15 @@ class Conditions:
             return compiled
         for trouble in compiled:
             where = self._positions.within(node, offset + trouble.start, trouble.length)
+            literal = text[trouble.start : trouble.start + trouble.length]
+            is_literal = trouble.code is Code.INTEGER_BESIDE_DOUBLE  # other names are not ours to choose
+            fix = self._positions.replaced(where, literal, trouble.suggestion) if is_literal else None
             self._positions.note(
-                trouble.code, trouble.message, where, hint=trouble.hint, suggestion=trouble.suggestion
+                trouble.code,
+                trouble.message,
+                where,
+                hint=trouble.hint,
+                suggestion=trouble.suggestion,
+                fix=fix,
             )
         return None

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from offbus.environment import EnvironmentType, users_choices
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import certain, closest
 from offbus.language import shape
+from offbus.language.cel.templates import waits
 from offbus.language.cel.vocabulary import Vocabulary
 from offbus.language.check.conditions import Conditions
 from offbus.language.check.pydantic_errors import Subject, keys_of, note_errors
@@ -58,7 +59,7 @@ def read_settings(
         if uses is not None
         else positions.start_of(root)
     )
-    found = _type(name, where, positions, registry)
+    found = _type(name, where, positions, registry, None if env else uses)
     if found is None:
         return Settings()
     options_node = node if name == in_file else None
@@ -67,7 +68,9 @@ def read_settings(
     return Settings(None if options is None else EnvironmentSpec(found, options), guards)
 
 
-def _type(name: str, where: Position, positions: Positions, registry: Registry) -> EnvironmentType | None:
+def _type(
+    name: str, where: Position, positions: Positions, registry: Registry, named: Node | None
+) -> EnvironmentType | None:
     names = registry.names(ENVIRONMENTS)
     if name not in names:
         hint = f"installed: {', '.join(names) or 'none'}"
@@ -77,6 +80,7 @@ def _type(name: str, where: Position, positions: Positions, registry: Registry) 
             where,
             hint=hint,
             suggestion=closest(name, names),
+            fix=None if named is None else positions.renamed(named, certain(name, names)),
         )
         return None
     try:
@@ -102,7 +106,9 @@ def _options(
         given = {key: value for key, value in data.items() if key != "uses"}
         _check_users_choices(of, node, env_sets, positions)
     _check_env_sets(of, env_sets, positions)
-    if len(positions.findings) > before:
+    if len(positions.findings) > before or waits(
+        given
+    ):  # for an input without a value, which has its finding
         return None
     given |= env_sets
     try:
@@ -192,7 +198,7 @@ def _guards(
     node = root.children.get("guards")
     before = len(positions.findings)
     given = conditions.data(node, vocabulary) if node is not None and node.kind == "mapping" else {}
-    if len(positions.findings) > before:
+    if len(positions.findings) > before or waits(given):
         return None
     try:
         return shape.apply(of.guards, given)

@@ -111,6 +111,7 @@ def _named(step: RawStep, known: Mapping[str, RawStep]) -> tuple[str, ...]:
         if name in known:
             needs[name] = None
             continue
+        step.lacks_needs = True
         where = step.positions.of(step.node.children["needs"].children[index])
         step.positions.note(
             Code.UNKNOWN_NEED,
@@ -136,3 +137,4 @@ def _note_cycle(path: tuple[str, ...], table: Mapping[str, RawStep]) -> None:
     message = "it needs itself" if len(path) == 2 else f"steps need each other: {' → '.join(shown)}"
     positions.note(Code.CIRCULAR_NEEDS, message, where, hint="remove one of these needs")
     table[path[at]].needs = tuple(name for name in table[path[at]].needs if name != need)
+    table[path[at]].lacks_needs = True

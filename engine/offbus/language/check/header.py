@@ -16,7 +16,8 @@ __all__ = ["is_our_format", "read_header"]
 
 
 def is_our_format(root: Node, positions: Positions) -> bool:
-    """Whether this is a scenario of our format; if not, that is noted. Asked first: another one cannot be checked."""
+    """Whether this is a scenario of our format; if not, that is noted. Asked first: another one cannot be checked. Its
+    number as a text is a finding, and no other format."""
     found = root.children.get("offbus")
     if found is not None and found.value == FORMAT and not isinstance(found.value, bool):
         return True
@@ -35,8 +36,9 @@ def is_our_format(root: Node, positions: Positions) -> bool:
             f"the format version {found.value!r} is unknown",
             positions.of(found),
             hint=hint,
+            fix=positions.rewritten(found, str(FORMAT)) if found.value == str(FORMAT) else None,
         )
-    return False
+    return found is not None and found.value == str(FORMAT)
 
 
 _FALLBACK: Mapping[str, Any] = {"offbus": FORMAT, "name": "unnamed", "steps": [None]}
@@ -49,7 +51,8 @@ def read_header(root: Node, positions: Positions) -> HeaderModel:
         header = HeaderModel.model_validate(root.value)
     except ValidationError as err:
         errors = shape.errors_of(err)
-        note_errors(errors, root, positions, Subject("the scenario", HeaderModel, positions.start_of(root)))
+        subject = Subject("the scenario", HeaderModel, positions.start_of(root))
+        note_errors(errors, root, positions, subject, lambda error: error["loc"] == ("offbus",))
         bad = {str(error["loc"][0]) for error in errors if error["loc"]}
         good = {key: value for key, value in root.value.items() if key not in bad}
         for part in bad & {"inputs", "matrix"}:

@@ -59,6 +59,7 @@ class _Reader:
         self._model = model
         self._node = node
         self._positions = positions
+        self._listed: dict[str, frozenset[Any]] = {}
         self._pinned = dict(self._pins(given))
 
     def read(self) -> Matrix | None:
@@ -130,15 +131,19 @@ class _Reader:
 
     def _axis(self, name: str, node: Node) -> list[Any]:
         values: list[Any] = []
+        seen: set[Any] = set()
+        if not self._bounded(len(node.children), _EXPANDED):
+            return []
         for item in node.children.values():
             for value in self._value(name, item):
-                if value in values:
+                if value in seen:
                     self._note(
                         Code.REPEATED_CELL,
                         f"the axis {name} has {item.value!r} twice",
                         self._positions.of(item),
                     )
                 values.append(value)
+                seen.add(value)
         return values
 
     def _entry(self, key: str, number: int, axes: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -165,12 +170,21 @@ class _Reader:
 
     def _value(self, name: str, node: Node) -> list[Any]:
         """The value, or none when it does not fit, which is noted."""
+        model = self._inputs[name]
         try:
-            return [typed_value(self._inputs[name], node.value)]
+            value = typed_value(model.model_copy(update={"enum": None}), node.value)
+            return [value if value in self._allowed(name) else typed_value(model, node.value)]
         except ValueError as err:
             if not node.spoiled:
                 self._note(Code.BAD_INPUT, f"the input {name!r}: {err}", self._positions.of(node))
             return []
+
+    def _allowed(self, name: str) -> frozenset[Any]:
+        """The values that an input lists, once for all values of its axis."""
+        if name not in self._listed:
+            bare, listed = self._inputs[name].model_copy(update={"enum": None}), self._inputs[name].enum or ()
+            self._listed[name] = frozenset(_typed_ones(bare, listed))
+        return self._listed[name]
 
     def _fits(self, cell: Cell, axes: Mapping[str, Any]) -> bool:
         """Whether it has what is set: of an axis that it does not name, by the input's default."""
@@ -211,8 +225,9 @@ class _Reader:
     def _excluding_nothing(
         self, axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> None:
+        known = {name: frozenset(values) for name, values in axes.items()}
         for number, entry in enumerate(exclude):
-            if not all(value in axes[name] for name, value in entry.items()):
+            if not all(value in known[name] for name, value in entry.items()):
                 where = self._positions.of(self._node.children["exclude"].children[number])
                 self._note(Code.EXCLUDES_NOTHING, f"exclude[{number}] is no combination of the axes", where)
 
@@ -227,3 +242,12 @@ class _Reader:
     ) -> None:
         here = where if where is not None else self._positions.start_of(self._node)
         self._positions.note(code, message, here, hint=hint, suggestion=suggestion)
+
+
+def _typed_ones(model: InputModel, values: Sequence[Any]) -> Iterator[Any]:
+    """Those that are of the input's type; the others are noted when the inputs are read."""
+    for value in values:
+        try:
+            yield typed_value(model, value)
+        except ValueError:
+            continue

@@ -76,7 +76,7 @@ class Bindings:
 
     def _none(self, step: RawStep, key: str, mark: FromAncestor) -> None:
         if step.key in self._below_untyped():
-            return  # its ancestor's type has a finding already, and might output it
+            return  # an ancestor, or what leads to it, has a finding already, and might output it
         giving = self._giving(mark.output)[: SHOWN + 1]
         elsewhere = [
             other
@@ -90,12 +90,13 @@ class Bindings:
         step.positions.note(Code.MISSING_OUTPUT, message, step.positions.value(step.node, "uses"), hint=hint)
 
     def _below_untyped(self) -> Set[str]:
-        """The steps that have an ancestor whose type is not known."""
+        """The steps that have an ancestor whose type is not known, or that is not known itself."""
         if self._untyped is None:
             below: set[str] = set()
             for step in self._graph.dag.order:
                 needs = self._graph.dag.needs[step]
-                if any(need in below or self._graph.steps[need].type is None for need in needs):
+                lacks = self._graph.steps[step].lacks_needs
+                if lacks or any(need in below or self._graph.steps[need].type is None for need in needs):
                     below.add(step)
             self._untyped = below
         return self._untyped

@@ -7,11 +7,13 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from offbus.durations import respelt
 from offbus.findings.codes import Code
-from offbus.findings.model import Position
-from offbus.findings.suggest import closest
+from offbus.findings.model import Edit, Position
+from offbus.findings.suggest import certain, closest
 from offbus.language.cel import types
 from offbus.language.check import pydantic_wording
+from offbus.language.check.certain_fixes import of_another_type
 from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 
@@ -59,8 +61,11 @@ def note_errors(
 ) -> None:
     """Note a finding for each error; several at one value (a union's branches) become one."""
     by_path: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    misspelt = {_meant(error, subject) for error in errors if error["type"] == "extra_forbidden"}
     for error in errors:
         at, taken = positions.follow(node, error["loc"])
+        if error["type"] == "missing" and error["loc"] in misspelt:
+            continue  # which is one mistake, and has its finding
         if ignore(error) or at.spoiled or (error["type"] == "value_error" and _lacks_values(at)):
             continue
         if error["type"] == "missing":
@@ -71,6 +76,13 @@ def note_errors(
             by_path.setdefault(taken, []).append(error)
     for path, group in by_path.items():
         _value(group, path, positions.follow(node, path)[0], positions, subject)
+
+
+def _meant(error: ErrorDetails, subject: Subject) -> tuple[int | str, ...]:
+    """Where the key is that an unknown one can only be a slip of."""
+    *path, key = error["loc"]
+    model = _model_at(subject.model, path)
+    return (*path, certain(str(key), keys_of(model) if model is not None else ()) or "")
 
 
 def _lacks_values(node: Node) -> bool:
@@ -105,7 +117,15 @@ def _unknown(error: ErrorDetails, node: Node, positions: Positions, subject: Sub
         positions.key(parent, str(key)),
         hint=f"allowed: {', '.join(sorted(allowed))}" if allowed else "it takes no keys",
         suggestion=closest(str(key), allowed),
+        fix=_renamed_key(parent, str(key), allowed, positions),
     )
+
+
+def _renamed_key(parent: Node, key: str, allowed: Sequence[str], positions: Positions) -> Edit | None:
+    """A slip of the only key that it can be, unless that is there too."""
+    meant = certain(key, allowed)
+    node = parent.keys.get(key)
+    return None if node is None or meant in parent.keys else positions.renamed(node, meant)
 
 
 def _model_at(model: type[BaseModel] | None, path: Sequence[int | str]) -> type[BaseModel] | None:
@@ -140,13 +160,15 @@ def _value(
     if wanted:
         code = Code.NOT_A_DURATION if wanted == ["a duration"] else Code.WRONG_TYPE
         message = f"{name}must be {' or '.join(wanted)}, and this is {_found(node, error)}"
-        positions.note(code, message, positions.of(node), hint=_type_hint(wanted, node))
+        fix = positions.rewritten(node, of_another_type(wanted, node, positions.spelt(node)))
+        positions.note(code, message, positions.of(node), hint=_type_hint(wanted, node), fix=fix)
         return
     code, message, hint, suggestion = _other(error, node)
     if not error["loc"]:  # a validator of the whole model
         positions.note(Code.NOT_ALLOWED, f"{subject.name}: {pydantic_wording.said(error)}", subject.missing)
         return
-    positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion)
+    fix = _other_fix(error, node, positions)
+    positions.note(code, f"{name}{message}", positions.of(node), hint=hint, suggestion=suggestion, fix=fix)
 
 
 def _spelt(path: Sequence[int | str]) -> str:
@@ -214,3 +236,14 @@ def _other(error: ErrorDetails, node: Node) -> tuple[Code, str, str | None, str 
         None,
         None,
     )
+
+
+def _other_fix(error: ErrorDetails, node: Node, positions: Positions) -> Edit | None:
+    """The only value of a few that it can be a slip of, or the duration in our notation."""
+    if not isinstance(node.value, str) or node.templated:
+        return None
+    if error["type"] == "duration":
+        return positions.renamed(node, respelt(node.value))
+    if error["type"] in ("literal_error", "enum"):
+        return positions.renamed(node, certain(node.value, pydantic_wording.allowed(error)))
+    return None

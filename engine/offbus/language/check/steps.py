@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from offbus.findings.codes import Code
-from offbus.findings.suggest import closest
+from offbus.findings.suggest import certain, closest
 from offbus.language import shape
 from offbus.language.cel import lexer
 from offbus.language.check.pydantic_errors import Subject, note_errors
@@ -35,6 +35,8 @@ class RawStep:
     type: StepType | None = None
     needs: tuple[str, ...] = ()
     """Ids in the run."""
+    lacks_needs: bool = False
+    """Whether a need was left out that has a finding: what it would have brought is not missed."""
     said_by: "RawStep | None" = None
     """Whose `needs` these are, if not its own: the step that inlines its file."""
 
@@ -80,6 +82,7 @@ class Types:
             where,
             hint=hint,
             suggestion=closest(name, names),
+            fix=positions.renamed(step.children["uses"], certain(name, names)),
         )
 
 

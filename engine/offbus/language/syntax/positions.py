@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding, Position, Severity
+from offbus.findings.model import MOST, Edit, Finding, Position, Severity, TooManyFindings
 from offbus.language.syntax.node import Node, span
 from offbus.language.syntax.offsets import Offsets, offsets_in
 from offbus.language.syntax.source import Source
@@ -32,11 +32,14 @@ class Positions:
         hint: str | None = None,
         suggestion: str | None = None,
         severity: Severity = Severity.ERROR,
+        fix: Edit | None = None,
     ) -> None:
-        """Collect a finding at a position in this file."""
+        """Collect a finding at a position in this file. Raises TooManyFindings."""
         lines = self.source.lines
         frame = lines[where.line - 1] if 0 < where.line <= len(lines) else None
         collected = self.warnings if severity is Severity.WARNING else self.findings
+        if len(collected) >= MOST:
+            raise TooManyFindings
         collected.append(
             Finding(
                 code=code,
@@ -46,6 +49,7 @@ class Positions:
                 suggestion=suggestion,
                 frame=frame,
                 severity=severity,
+                fix=fix,
             )
         )
 
@@ -90,3 +94,29 @@ class Positions:
             return self.of(node)
         line, column = offsets.position(offset)
         return Position(str(self.source.path), line + 1, column + 1, line + 1, column + 1 + max(1, length))
+
+    def spelt(self, node: Node) -> str | None:
+        """How the file spells a scalar, its quotes included; None where it has an anchor or a tag, more lines, or is
+        not spelt as it reads: then nothing there is rewritten."""
+        text = self.source.text[node.start.index : node.end.index]
+        if node.kind != "scalar" or node.end.line != node.start.line or text[:1] in ("&", "!"):
+            return None
+        quote = node.style if node.style in ('"', "'") else ""
+        plain = not quote and node.style is None
+        return text if plain or text == f"{quote}{node.value}{quote}" else None
+
+    def rewritten(self, node: Node, text: str | None) -> Edit | None:
+        """The edit that spells a scalar `text`; None where that is None, or the file's spelling is not known."""
+        return None if text is None or self.spelt(node) is None else Edit(self.of(node), text)
+
+    def renamed(self, node: Node, name: str | None) -> Edit | None:
+        """The edit that makes a scalar another name, in the quotes that it has."""
+        quote = node.style if node.style in ('"', "'") else ""
+        return None if name is None else self.rewritten(node, f"{quote}{name}{quote}")
+
+    def replaced(self, where: Position, was: str, text: str | None) -> Edit | None:
+        """The edit of a part of one line, if the file has `was` exactly there."""
+        lines = self.source.lines
+        here = lines[where.line - 1] if 0 < where.line <= len(lines) else ""
+        known = where.end_line == where.line and here[where.column - 1 : where.end_column - 1] == was
+        return Edit(where, text) if known and text is not None else None

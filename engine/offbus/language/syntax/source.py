@@ -19,21 +19,22 @@ import yaml
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import Finding, Position, TooManyFindings
 from offbus.language.syntax import tree, unquoted_templates, yaml_wording
 from offbus.language.syntax.node import Node
 
-__all__ = ["LARGEST", "Source", "read"]
+__all__ = ["LARGEST", "LINE_BREAK", "Source", "bytes_of", "parse", "read"]
 
-LARGEST = 4 * 1024 * 1024
-"""Bytes. A generated scenario of 10,000 steps has about one MiB."""
+LARGEST = 2 * 1024 * 1024
+"""Bytes. A generated scenario of 10,000 steps has about one MiB. How many values a file may have, and findings, is
+bounded besides (tree.MOST_VALUES, offbus.findings.model.MOST): what is dense costs more than its size."""
 
 MOST_FIXED = 50
 """Unquoted expressions that are fixed; the file is parsed again for each."""
 MOST_PARSED = 8 * 1024 * 1024
-"""Characters that are parsed again for them in all: of a file of 160 kB each of `MOST_FIXED`, of the largest two."""
+"""Characters that are parsed again for them in all: of a file of 160 kB each of `MOST_FIXED`, of the largest four."""
 
-_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What YAML 1.1 counts as the end of a line."""
 _SHOWN = 200
 """Characters of a line that is too long to be useful."""
@@ -53,14 +54,23 @@ class Source:
     lines: tuple[str, ...]
 
 
-def read(path: Path) -> Source:
-    """Read and parse a file. Raises UsageError if it cannot be opened."""
+def bytes_of(path: Path) -> bytes:
+    """The bytes of a file, or the first LARGEST + 1 of them. Raises UsageError if it cannot be opened."""
     try:
-        data = read_bounded(path, LARGEST)
+        return read_bounded(path, LARGEST)
     except FileNotFoundError as err:
         raise UsageError(f"{path}: there is no such file") from err
     except OSError as err:
         raise UsageError(f"{path}: cannot be read: {err.strerror}") from err
+
+
+def read(path: Path) -> Source:
+    """Read and parse a file. Raises UsageError if it cannot be opened."""
+    return parse(path, bytes_of(path))
+
+
+def parse(path: Path, data: bytes) -> Source:
+    """What the file at `path` would be, had it these bytes."""
     digest = hashlib.sha256(data).hexdigest()
     if len(data) > LARGEST:
         message = f"the file has more than {LARGEST // 1024 // 1024} MiB, which no scenario needs"
@@ -96,14 +106,14 @@ def _parse(path: Path, text: str, digest: str) -> Source:
     """Parse; after an unquoted `${{ }}` was fixed, once more."""
     substitutions: dict[int, str] = {}
     most = min(MOST_FIXED, MOST_PARSED // max(len(text), 1))
-    lines = tuple(_LINE_BREAK.split(text))
+    lines = tuple(LINE_BREAK.split(text))
     substituted = text
     while True:
         builder = tree.Builder(str(path), lines, substitutions)
         loader = _PARSER(substituted)
         try:
             root = builder.build(loader.get_event)
-        except tree.Stop:
+        except (tree.Stop, TooManyFindings):
             root = None
         except yaml.reader.ReaderError as err:
             root = None
@@ -133,8 +143,10 @@ def _substitution(text: str, err: yaml.MarkedYAMLError) -> unquoted_templates.Su
 
 def position(path: Path, text: str, start: int, length: int) -> Position:
     """The position of `text[start : start + length]`, which is on one line."""
-    line = text.count("\n", 0, start) + 1
-    column = start - (text.rfind("\n", 0, start) + 1) + 1
+    line, begin = 1, 0
+    for line_end in LINE_BREAK.finditer(text, 0, start):
+        line, begin = line + 1, line_end.end()
+    column = start - begin + 1
     return Position(str(path), line, column, line, column + length)
 
 

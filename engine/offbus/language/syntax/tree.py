@@ -5,19 +5,23 @@ or contains itself raises `Stop`. Errors of the YAML parser pass through.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import yaml
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding
+from offbus.findings.model import MOST, Edit, Finding, TooManyFindings
 from offbus.language.syntax import braces, scalars
 from offbus.language.syntax.node import Node, span
 
-__all__ = ["DEEPEST", "MOST_ALIASED", "Builder", "Stop"]
+__all__ = ["DEEPEST", "MOST_ALIASED", "MOST_ITEMS", "MOST_VALUES", "Builder", "Stop"]
 
 DEEPEST = 64
 """Levels of nesting; a scenario needs about six."""
+MOST_VALUES = 160_000
+"""Nodes; a generated scenario of 10,000 steps has about as many. They take 80 MiB and half a second."""
+MOST_ITEMS = 20_000
+"""Keys of a mapping, or items of a list: a model that refuses each of them makes an error of each."""
 MOST_ALIASED = 10_000
 """Nodes that aliases may add in all; a "billion laughs" has more."""
 ON = "on"
@@ -45,6 +49,7 @@ class Builder:
         """The root node, None for an empty document. Raises Stop, and the parser's errors."""
         stack: list[Node] = []
         root: Node | None = None
+        values = 0
         while True:
             event = get_event()
             kind = type(event)
@@ -66,10 +71,24 @@ class Builder:
                 continue
             if stack:
                 self._put(stack[-1], node)
+                if len(stack[-1].children) > MOST_ITEMS:
+                    self._too_many(f"this collection has more than {MOST_ITEMS} items", stack[-1])
             else:
                 root = node
             if not node.closed:
                 stack.append(node)
+            values += 1
+            if values > MOST_VALUES:
+                self._note(
+                    Code.TOO_LARGE,
+                    f"the file has more than {MOST_VALUES} values, which no scenario needs",
+                    node,
+                )
+                raise Stop
+
+    def _too_many(self, message: str, node: Node) -> NoReturn:
+        self._note(Code.TOO_LARGE, f"{message}, which no scenario needs", node)
+        raise Stop
 
     def _scalar(self, event: Any, stack: Sequence[Node]) -> Node:
         text, style, start = (
@@ -182,8 +201,10 @@ class Builder:
                 if node.kind != "scalar"
                 else str(name)
             )
-            self._note(Code.KEY_NOT_TEXT, f"a key must be text, and this one is {found}", node, "quote it")
+            message = f"a key must be text, and this one is {found}"
+            self._note(Code.KEY_NOT_TEXT, message, node, "quote it", self._quoted(node))
         elif name == "<<" and node.style is None:
+            parent.spoiled = True  # what it lacks would have come from there
             self._note(
                 Code.MERGE_KEY,
                 "merge keys (<<) are not allowed",
@@ -202,6 +223,13 @@ class Builder:
             return name
         node.spoiled = True
         return str(name)
+
+    def _quoted(self, node: Node) -> Edit | None:
+        """The edit that makes a number or a boolean the text that it looks like."""
+        where = span(self._file, node)
+        text = self._lines[where.line - 1][where.column - 1 : where.end_column - 1]
+        is_plain = node.style is None and isinstance(node.value, int | float) and text[:1] not in ("&", "!")
+        return Edit(where, f'"{text}"') if is_plain else None
 
     def _close(self, stack: list[Node], event: Any) -> None:
         node = stack.pop()
@@ -223,8 +251,14 @@ class Builder:
             "put it into a file of its own",
         )
 
-    def _note(self, code: Code, message: str, node: Node, hint: str | None = None) -> None:
+    def _note(
+        self, code: Code, message: str, node: Node, hint: str | None = None, fix: Edit | None = None
+    ) -> None:
+        if len(self.findings) >= MOST:
+            raise TooManyFindings
         node.spoiled = True
         where = span(self._file, node)
         frame = self._lines[where.line - 1] if where.line <= len(self._lines) else ""
-        self.findings.append(Finding(code=code, message=message, where=where, hint=hint, frame=frame))
+        self.findings.append(
+            Finding(code=code, message=message, where=where, hint=hint, frame=frame, fix=fix)
+        )

@@ -7,7 +7,7 @@ by as many harmless letters, so that parsing continues with all positions unchan
 from typing import NamedTuple
 
 from offbus.findings.codes import Code
-from offbus.findings.model import Finding, Position
+from offbus.findings.model import Edit, Finding, Position
 from offbus.language.syntax import braces
 
 __all__ = ["Substitution", "finding", "substitute"]
@@ -46,17 +46,13 @@ def _whole_scalar(text: str, line_start: int, start: int, end: int, line_end: in
 
 def finding(was: str, where: Position, lines: tuple[str, ...]) -> Finding:
     """What to say about a fixed expression."""
-    quoted = (
-        f'"{was}"'
-        if '"' not in was
-        else f"'{was}'"
-        if "'" not in was
-        else "put it on a line of its own, without { }"
-    )
+    quote = next((one for one in ('"', "'") if one not in was), None)
+    quoted = "put it on a line of its own, without { }" if quote is None else f"{quote}{was}{quote}"
     return Finding(
         code=Code.UNQUOTED_TEMPLATE,
         message="an unquoted ${{ }} inside {…} or […] is not YAML: there, { begins a mapping",
         where=where,
         hint=f"quote it: {quoted}",
         frame=lines[where.line - 1],
+        fix=None if quote is None or "\\" in was else Edit(where, quoted),
     )
