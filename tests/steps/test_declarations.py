@@ -10,7 +10,7 @@ from offbus.plugins import STEPS, UNDOS, installed
 
 OURS = "offbus"
 """Our own distribution."""
-ENGINE = {"cleanup"}
+ENGINE = {"cleanup", "scenario"}
 """The engine itself runs it, in the module that declares it."""
 RUNNING = {
     "offbus_steps.agents.client",
