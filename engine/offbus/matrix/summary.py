@@ -2,7 +2,8 @@
 
 It is written anew whenever a cell begins or ends, so that `--resume` knows what a killed play had done. Each cell's own
 report is in the folder of its run; this one repeats what a table needs. A file that is read back is hostile input: the
-folder must be this user's alone (offbus.open_run), and of the file only the model's fields are taken.
+folder must be this user's alone (offbus.open_run), of the file only the model's fields are taken, and what it says of
+cells that passed is asked of their runs (offbus.matrix.earlier).
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,9 +24,9 @@ __all__ = [
     "FILE",
     "CellReport",
     "MatrixReport",
+    "inputs_of",
     "new_report",
     "read_matrix_report",
-    "refuse_other",
     "write_matrix_report",
 ]
 
@@ -71,6 +72,12 @@ class CellReport(BaseModel):
         self.residue = len(report.residue)
         self.metrics = {name: one.value for name, one in report.metrics.items()}
 
+    def not_played(self, why: str) -> None:
+        """It was not begun, or what is said of it does not count."""
+        anew = CellReport(id=self.id, name=self.name, inputs=self.inputs, state="not_played", because=why)
+        for field in CellReport.model_fields:
+            setattr(self, field, getattr(anew, field))
+
     def did_not_run(self, exit_code: Exit, why: str) -> None:
         """It has no report."""
         self.state, self.exit, self.because = "ended", int(exit_code), why
@@ -110,7 +117,7 @@ class MatrixReport(BaseModel):
         self.ended, self.exit, self.interrupted = None, None, False
         for cell in self.cells:
             if cell.state == "running":
-                cell.state, cell.because = "not_played", "it was killed"
+                cell.not_played("it was killed")
 
 
 def new_report(scenarios: Sequence[Scenario], matrix: str) -> MatrixReport:
@@ -124,32 +131,15 @@ def new_report(scenarios: Sequence[Scenario], matrix: str) -> MatrixReport:
         environment=first.env_name,
         started=_now(),
         cells=[
-            CellReport(id=one.cell.id, name=one.title, inputs=_inputs(one), state="waiting")
+            CellReport(id=one.cell.id, name=one.title, inputs=inputs_of(one), state="waiting")
             for one in scenarios
             if one.cell is not None
         ],
     )
 
 
-def refuse_other(report: MatrixReport, scenarios: Sequence[Scenario]) -> None:
-    """Raise UsageError unless what is to be played is what the report's play began, with the same inputs."""
-    first = scenarios[0]
-    if (first.digest, first.env_name) != (report.digest, report.environment):
-        raise UsageError(
-            "the scenario or its environment is not the one that was played",
-            hint="play all of it anew, without --resume",
-        )
-    known = {cell.id: cell.inputs for cell in report.cells}
-    for one in scenarios:
-        if one.cell is not None and known.get(one.cell.id) != _inputs(one):
-            inputs = " ".join(f"--set {name}={value}" for name, value in known.get(one.cell.id, {}).items())
-            raise UsageError(
-                f"the cell {one.cell.id} has other inputs than when it was played",
-                hint=f"it had {inputs}" if inputs else "it was not among the cells",
-            )
-
-
-def _inputs(scenario: Scenario) -> dict[str, Any]:
+def inputs_of(scenario: Scenario) -> dict[str, Any]:
+    """Every input of a cell, as its report has it."""
     return {name: shown(value) for name, value in scenario.inputs.items()}
 
 

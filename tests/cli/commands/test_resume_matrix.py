@@ -93,7 +93,7 @@ def test_a_folder_that_says_that_all_passed_passes_nothing(commands: Commands) -
     assert [one["cell"] for one in runs_of(commands)] == ["n-1", "n-2"], again.stdout
     assert again.returncode == 0
     assert "2 cells that passed are played again" in again.stderr
-    assert "was not played here by you" in again.stderr
+    assert "no run that was played here, by this user, shows it" in again.stderr
 
 
 @pytest.mark.parametrize("other", [0, 1])

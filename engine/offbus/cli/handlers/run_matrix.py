@@ -29,6 +29,7 @@ from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.load import Loaded
 from offbus.language.scenario import Scenario
+from offbus.matrix.earlier import note_passed, note_play, passed_before, refuse_other
 from offbus.matrix.play import Play
 from offbus.matrix.render_text import matrix_lines
 from offbus.matrix.summary import (
@@ -37,7 +38,6 @@ from offbus.matrix.summary import (
     MatrixReport,
     new_report,
     read_matrix_report,
-    refuse_other,
     write_matrix_report,
 )
 from offbus.open_run import OpenRun, create_folder, opened
@@ -57,10 +57,12 @@ def run_cells(loaded: Loaded, base: Path, view: str, *, settle: bool, resume: Pa
         report = new_report(loaded.scenarios, folder.id)
         if resume is not None:
             report = read_matrix_report(folder)
-            refuse_other(report, loaded.scenarios)
+            refuse_other(folder, report, loaded.scenarios)
             if code := _recover_leftovers(base, report, settle=settle):
                 return code
             report.begin_again()
+            _look_back(folder, report, loaded)
+        note_play(folder, report)
         playing = _Playing(loaded, report, folder, base, view, settle=settle)
         anyio.run(playing.play)
         saved = playing.save()
@@ -85,6 +87,25 @@ def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exi
     ids = {cell.run for cell in report.cells if cell.run is not None and not cell.passed}
     unfinished = [one for one in runs_in(base) if one.id in ids and one.unfinished.exists()]
     return worst(*(exit_code(partial(recover_folder, base, one, settle=settle)) for one in unfinished))
+
+
+def _look_back(folder: OpenRun, report: MatrixReport, loaded: Loaded) -> None:
+    """Keep what an earlier play has shown; say which cells passed, as the report has it, and count as not played."""
+    doubted: dict[str, list[str]] = {}
+    for cell, found in passed_before(folder, report, loaded.scenarios):
+        if isinstance(found, str):
+            cell.not_played(found)
+            doubted.setdefault(found, []).append(cell.id)
+        else:
+            cell.finished(found, Exit.PASSED)
+    for why, cells in doubted.items():
+        what = "1 cell that passed is" if len(cells) == 1 else f"{len(cells)} cells that passed are"
+        more = f" and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
+        say(f"offbus: {what} played again: {', '.join(cells[:NAMED])}{more}: {why}", err=True)
+
+
+NAMED = 5
+"""Cells that are told one by one."""
 
 
 class _Playing:
@@ -170,5 +191,7 @@ class _Playing:
             finally:
                 for session in sessions:
                     del self._running[session]
-        cell.finished(report, code)
+            cell.finished(report, code)
+            if cell.passed:
+                note_passed(self._folder, self._report, cell, scenario, folder)
         return code
