@@ -2,13 +2,14 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kits.cli.left_runs import LONG, Commands
+from tests.kits.cli.left_runs import LONG, Commands, Gate, ended
 from tests.kits.cli.matrices import played, runs_of, scenario, summary
 
 
@@ -30,6 +31,26 @@ def test_a_killed_play_is_resumed_after_it_was_recovered(commands: Commands) -> 
     refused = commands.call("run", file, "--resume", folder)
     assert (refused.returncode, "is not the one that was played" in refused.stderr) == (2, True)
     assert len(list(commands.runs.glob("*-many.*"))) == 3
+
+
+def test_a_ctrl_c_while_what_was_left_is_recovered_plays_no_cell(commands: Commands) -> None:
+    file = scenario(commands, "{n: [1], include: [{n: 3, secs: 600.0}]}")
+    process = commands.start("run", file, line="slow      started: wait", times=2)
+    process.kill()
+    process.communicate(timeout=LONG)
+    world = commands.folder / "world.json"
+    held = world.read_text()
+    gate = Gate(world)
+    again = commands.begin("run", file, "--resume", played(commands), "--view", "lines")
+    gate.reached()
+    again.send_signal(signal.SIGINT)
+    gate.pass_with(held)
+    out = ended(again)
+    assert again.returncode == 130, out
+    assert "residue: none" in out
+    assert "interrupted by SIGINT: no cell was played" in out
+    assert len(runs_of(commands)) == 2
+    assert world.read_text() == "{}"
 
 
 def test_what_has_passed_is_not_played_again(commands: Commands) -> None:

@@ -3,8 +3,10 @@
 import signal
 from pathlib import Path
 
-from tests.kits.cli.left_runs import LONG, Commands
-from tests.kits.cli.matrices import runs_of, scenario, summary
+import pytest
+
+from tests.kits.cli.left_runs import LONG, Commands, Gate, ended
+from tests.kits.cli.matrices import played, runs_of, scenario, summary
 
 
 def test_every_cell_is_a_run_of_its_own_and_one_report_has_them_all(commands: Commands) -> None:
@@ -98,6 +100,49 @@ def test_a_signal_ends_the_cell_that_runs_properly_and_begins_none(commands: Com
     cells = summary(commands)["cells"]
     assert [(cell["id"], cell["exit"]) for cell in cells] == [("n-2", 0), ("n-3.secs-600.0", 130)]
     assert '"f"' not in (commands.folder / "world.json").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_environment_is_asked_who_it_is_begins_no_run(
+    commands: Commands, number: signal.Signals
+) -> None:
+    """A credential plug-in or an API server may take long to say."""
+    gate = Gate(commands.folder / "asked")
+    file = scenario(commands, "{n: [1, 2]}")
+    file.write_text(
+        file.read_text().replace("{uses: world,", f"{{uses: world, asks: {commands.folder}/asked,")
+    )
+    process = commands.begin("run", file, "--view", "lines")
+    gate.reached()
+    process.send_signal(number)
+    assert process.stdout is not None
+    assert any(f"{number.name}: no further cell is begun" in line for line in process.stdout)
+    gate.pass_with()
+    out = ended(process)
+    assert process.returncode == 130, out
+    assert runs_of(commands) == []
+    assert not (commands.folder / "world.json").exists()
+    told = [(cell["state"], cell["exit"], cell["because"]) for cell in summary(commands)["cells"]]
+    assert told == [
+        ("ended", 130, f"interrupted by {number.name} before it began"),
+        ("not_played", None, f"interrupted by {number.name}"),
+    ]
+    again = commands.call("run", file, "--resume", played(commands))
+    assert (again.returncode, len(runs_of(commands))) == (0, 2), again.stderr
+
+
+def test_a_ctrl_c_while_the_environment_of_a_single_run_is_asked_begins_none(commands: Commands) -> None:
+    gate = Gate(commands.folder / "asked")
+    file = scenario(commands, "{n: [1, 2]}")
+    file.write_text(
+        file.read_text().replace("{uses: world,", f"{{uses: world, asks: {commands.folder}/asked,")
+    )
+    process = commands.begin("run", file, "--cell", "n-1")
+    gate.reached()
+    process.send_signal(signal.SIGINT)
+    out = ended(process)
+    assert (process.returncode, out) == (130, "offbus: interrupted before anything was changed\n")
+    assert not list(commands.runs.glob("*-many*"))
 
 
 def test_cells_beside_one_another_say_in_each_line_whose_it_is(commands: Commands) -> None:
