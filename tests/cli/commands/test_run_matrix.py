@@ -141,7 +141,7 @@ def test_a_ctrl_c_while_the_environment_of_a_single_run_is_asked_begins_none(com
     gate.reached()
     process.send_signal(signal.SIGINT)
     out = ended(process)
-    assert (process.returncode, out) == (130, "offbus: interrupted before anything was changed\n")
+    assert (process.returncode, out.strip()) == (130, "offbus: interrupted before anything was changed")
     assert not list(commands.runs.glob("*-many*"))
 
 

@@ -86,7 +86,13 @@ def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exi
     """Finish the runs that an earlier play left: a cell is not played over what it left."""
     ids = {cell.run for cell in report.cells if cell.run is not None and not cell.passed}
     unfinished = [one for one in runs_in(base) if one.id in ids and one.unfinished.exists()]
-    return worst(*(exit_code(partial(recover_folder, base, one, settle=settle)) for one in unfinished))
+    signals: list[str] = []
+    recover = partial(recover_folder, base, settle=settle, signalled=signals.append)
+    codes = [exit_code(partial(recover, one)) for one in unfinished]
+    if signals:
+        say(f"offbus: interrupted by {signals[0]}: no cell was played", err=True)
+        codes.append(Exit.INTERRUPTED)
+    return worst(*codes)
 
 
 def _look_back(folder: OpenRun, report: MatrixReport, loaded: Loaded) -> None:
@@ -150,6 +156,8 @@ class _Playing:
     def _stop(self, signal: str) -> None:
         self._play.stop(f"interrupted by {signal}")
         self._report.interrupted = True
+        if not self._running:
+            say(f"offbus: {signal}: no further cell is begun", err=True)
         for session in self._running:
             session.stop(signal)
 
@@ -172,6 +180,9 @@ class _Playing:
     async def _run(self, cell: CellReport, scenario: Scenario, identity: str | None) -> Exit:
         if identity is None:  # an environment may run an event loop of its own to tell it
             identity = await to_thread.run_sync(identity_of, scenario)
+            if self._play.stopped:  # meanwhile: it has no session yet that would have been stopped
+                cell.did_not_run(Exit.INTERRUPTED, f"{self._play.stopped} before it began")
+                return Exit.INTERRUPTED
         stream = Prefixed(f"{cell.id}  ", sys.stdout) if self._beside else None
         with held_run(self._base, scenario, identity) as folder:
             cell.began(folder.id, str(folder.path))
