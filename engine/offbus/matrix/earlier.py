@@ -82,7 +82,7 @@ def refuse_other(folder: OpenRun, report: MatrixReport, scenarios: Sequence[Scen
     chosen = {one.cell.id: inputs_of(one) for one in scenarios if one.cell is not None}
     for cell, inputs in chosen.items():
         if known.get(cell) != inputs:
-            had = " ".join(f"--set {name}={value}" for name, value in known.get(cell, {}).items())
+            had = " ".join(f"--set {name}={str(value)[:80]}" for name, value in known.get(cell, {}).items())
             raise UsageError(
                 f"the cell {cell} has other inputs than when it was played",
                 hint=f"it had {had}" if had else "it was not among the cells",
