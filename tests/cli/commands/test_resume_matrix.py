@@ -194,7 +194,7 @@ def test_what_is_told_of_a_cell_that_passed_is_what_its_journal_says(commands: C
     lies = {
         "metrics": {"x": 1.0},
         "needs_attention": ["call evil.example"],
-        "duration_s": 9e9,
+        "duration_s": 9e8,
         "verdict": None,
     }
     forge(commands, lambda report: report["cells"][0].update(lies))

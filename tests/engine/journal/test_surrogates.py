@@ -84,7 +84,11 @@ def test_a_journal_with_one_is_folded_and_recovered(drill: Callable[..., Drill])
 def test_records_with_one_are_damaged(packed: bool) -> None:
     text = json.dumps(started(a=HALF))
     held = {"binaryData": {"fingerprint": base64.b64encode(gzip.compress(text.encode())).decode()}}
-    meta = {"name": "offbus-run-abcd0123", "namespace": "n", "labels": {"offbus.dev/recorded-run": "abcd0123"}}
+    meta = {
+        "name": "offbus-run-abcd0123",
+        "namespace": "n",
+        "labels": {"offbus.dev/recorded-run": "abcd0123"},
+    }
     with pytest.raises(CouldNotRun, match=r"are damaged: .*half a surrogate pair"):
         events_in({"kind": "ConfigMap", "metadata": meta, **(held if packed else {"data": {"1": text}})})
 
