@@ -67,11 +67,14 @@ class Matrix:
 
 def expand(axes: Mapping[str, Sequence[Any]], exclude: Iterable[Mapping[str, Any]] = ()) -> Iterator[Cell]:
     """The product of the axes, without what is excluded. No axes make no cell."""
-    left_out = list(exclude)
+    left_out: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
+    for entry in exclude:
+        names = tuple(sorted(entry))
+        left_out.setdefault(names, set()).add(tuple(entry[name] for name in names))
     if axes:
         for values in product(*axes.values()):
             cell = Cell(dict(zip(axes, values, strict=True)))
-            if not any(cell.inputs.items() >= entry.items() for entry in left_out):
+            if not any(tuple(cell.inputs[name] for name in names) in of for names, of in left_out.items()):
                 yield cell
 
 

@@ -5,13 +5,14 @@ What a cell's inputs make of the rest of the file is checked cell by cell (offbu
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language.check.given import GivenInputs
-from offbus.language.check.inputs import given_value, typed_value
+from offbus.language.check.inputs import allowed_values, given_value, listed, typed_value
 from offbus.language.format import HeaderModel, InputModel, MatrixModel
 from offbus.language.matrix import LARGEST, Cell, Matrix, expand
 from offbus.language.syntax.node import Node
@@ -21,6 +22,16 @@ __all__ = ["read_matrix"]
 
 _MOST_STEPS = 100_000
 """Steps of all cells together: each is checked in each cell."""
+_MOST_VALUES = 1 << 19
+"""Values of the file in all cells together, which are checked in each: some 100 µs each, with their expressions."""
+_TEXT = 64
+"""Characters of a text that count as a value."""
+_MOST_CHARACTERS = 1 << 22
+"""Of the inputs of all cells together: a matrix's report and its list of cells repeat each in each cell."""
+_MOST_KINDS = 64
+"""Sets of axes that entries of `exclude` name: a combination is looked up once for each."""
+_MOST_SUGGESTED = 20
+"""Unknown names that get a suggestion, for which all names are compared."""
 _EXPANDED = 16 * LARGEST
 """Combinations that are looked at before `exclude` leaves some out."""
 
@@ -33,7 +44,8 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
     """
     if header.matrix is None:  # it has no shape of a matrix, which is noted with the header's
         return None
-    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given).read()
+    values = sum(map(_weight, (one for key, one in root.children.items() if key != "matrix")))
+    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given, values).read()
     steps = len(header.steps)
     if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
         positions.note(
@@ -46,6 +58,21 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
     return matrix
 
 
+def _weight(node: Node) -> int:
+    """How many values something of the file is, each part of a long text one more."""
+    total, todo = 0, [node]
+    while todo:
+        one = todo.pop()
+        total += 1 + (len(one.value) // _TEXT if isinstance(one.value, str) else 0)
+        todo += one.children.values()
+    return total
+
+
+def _characters(name: str, value: Any) -> int:
+    """Of an input, in a report."""
+    return len(name) + (len(value) if isinstance(value, str) else 20)
+
+
 class _Reader:
     def __init__(
         self,
@@ -54,12 +81,17 @@ class _Reader:
         node: Node,
         positions: Positions,
         given: GivenInputs,
+        values: int,
     ) -> None:
+        """`values`: how many the file has beside its matrix."""
         self._inputs: Mapping[str, InputModel] = header.inputs
         self._model = model
         self._node = node
         self._positions = positions
         self._pinned = dict(self._pins(given))
+        self._values = values
+        self._unknown = 0
+        self._allowed: dict[str, Mapping[Any, None] | None] = {}
 
     def read(self) -> Matrix | None:
         known = len(self._positions.findings)
@@ -78,7 +110,7 @@ class _Reader:
         axes = {
             name: [self._pinned[name]] if name in self._pinned else values for name, values in axes.items()
         }
-        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED):
+        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED) or self._many_kinds(exclude):
             return None
         made = [*expand(axes, exclude), *map(Cell, include)]
         return self._checked([cell for cell in made if self._fits(cell, axes)], axes, exclude)
@@ -87,7 +119,8 @@ class _Reader:
         self, cells: Sequence[Cell], axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> Matrix | None:
         known = len(self._positions.findings)
-        self._bounded(len(cells), self._model.max_cells)
+        if not self._bounded(len(cells), self._model.max_cells) or self._large(cells):
+            return None
         self._repeated(cells)
         if not self._pinned:
             self._excluding_nothing(axes, exclude)
@@ -118,18 +151,18 @@ class _Reader:
     def _is_input(self, name: str, mapping: Node) -> bool:
         if name in self._inputs:
             return True
-        inputs = ", ".join(self._inputs) or "there are none"
+        self._unknown += 1
         self._note(
             Code.UNKNOWN_AXIS,
             f"the matrix names {name!r}, and the scenario has no such input",
             self._positions.key(mapping, name),
-            hint=f"inputs: {inputs}",
-            suggestion=closest(name, self._inputs),
+            hint=f"inputs: {listed(self._inputs) or 'there are none'}",
+            suggestion=closest(name, self._inputs) if self._unknown <= _MOST_SUGGESTED else None,
         )
         return False
 
     def _axis(self, name: str, node: Node) -> list[Any]:
-        values: list[Any] = []
+        values: dict[Any, None] = {}
         for item in node.children.values():
             for value in self._value(name, item):
                 if value in values:
@@ -138,8 +171,8 @@ class _Reader:
                         f"the axis {name} has {item.value!r} twice",
                         self._positions.of(item),
                     )
-                values.append(value)
-        return values
+                values[value] = None
+        return list(values)
 
     def _entry(self, key: str, number: int, axes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """An entry of `include`, which may set any input, or of `exclude`, which names axes."""
@@ -155,18 +188,25 @@ class _Reader:
                     Code.EXCLUDES_NOTHING,
                     f"`exclude` names {name!r}, which is no axis of the matrix",
                     self._positions.key(node, name),
-                    hint=f"axes: {', '.join(axes) or 'none'}",
+                    hint=f"axes: {listed(axes) or 'none'}",
                 )
                 continue
             for value in self._value(name, item):
                 found[name] = value
-        axes_first = dict.fromkeys([*self._model.__pydantic_extra__, *found])
-        return {name: found[name] for name in axes_first if name in found}
+        order = self._order
+        return {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        """Of the axes."""
+        return {name: number for number, name in enumerate(self._model.__pydantic_extra__)}
 
     def _value(self, name: str, node: Node) -> list[Any]:
         """The value, or none when it does not fit, which is noted."""
         try:
-            return [typed_value(self._inputs[name], node.value)]
+            if name not in self._allowed:
+                self._allowed[name] = allowed_values(self._inputs[name])
+            return [typed_value(self._inputs[name], node.value, self._allowed[name])]
         except ValueError as err:
             if not node.spoiled:
                 self._note(Code.BAD_INPUT, f"the input {name!r}: {err}", self._positions.of(node))
@@ -183,14 +223,45 @@ class _Reader:
 
     def _whole(self, cell: Cell) -> dict[str, Any]:
         """All inputs of a cell that have a value, typed."""
+        return {**self._defaults, **cell.inputs}
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        """Those of all inputs that have one, typed."""
         defaults: dict[str, Any] = {}
         for name, model in self._inputs.items():
-            if model.default is not None and name not in cell.inputs:
+            if model.default is not None:
                 try:
                     defaults[name] = typed_value(model, model.default)
                 except ValueError:
                     continue  # noted when the inputs are read
-        return {**defaults, **cell.inputs}
+        return defaults
+
+    def _large(self, cells: Sequence[Cell]) -> bool:
+        """Whether the cells are too large together, which is noted."""
+        hint = "leave some out, or make two scenarios of it"
+        if len(cells) * self._values > _MOST_VALUES:
+            what = f"{len(cells)} cells of {self._values} values each, and {_MOST_VALUES} in all are allowed"
+            self._note(Code.TOO_MANY_CELLS, f"the matrix has {what}", hint=hint)
+            return True
+        common = {name: _characters(name, one) for name, one in {**self._defaults, **self._pinned}.items()}
+        each = sum(common.values())
+        made = sum(
+            each + sum(_characters(name, one) - common.get(name, 0) for name, one in cell.inputs.items())
+            for cell in cells
+        )
+        if made > _MOST_CHARACTERS:
+            what = f"have {made} characters together, and {_MOST_CHARACTERS} are allowed"
+            self._note(Code.TOO_MANY_CELLS, f"the inputs of its {len(cells)} cells {what}", hint=hint)
+        return made > _MOST_CHARACTERS
+
+    def _many_kinds(self, exclude: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the entries of `exclude` are of too many kinds, which is noted."""
+        kinds = len({frozenset(entry) for entry in exclude})
+        if kinds > _MOST_KINDS:
+            what = f"`exclude` names {kinds} different sets of axes, and {_MOST_KINDS} are allowed"
+            self._note(Code.TOO_MANY_CELLS, what, hint="leave some out, or make two scenarios of it")
+        return kinds > _MOST_KINDS
 
     def _bounded(self, count: int, most: int) -> bool:
         if count <= most:
@@ -211,8 +282,9 @@ class _Reader:
     def _excluding_nothing(
         self, axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> None:
+        known = {name: set(values) for name, values in axes.items()}
         for number, entry in enumerate(exclude):
-            if not all(value in axes[name] for name, value in entry.items()):
+            if not all(value in known[name] for name, value in entry.items()):
                 where = self._positions.of(self._node.children["exclude"].children[number])
                 self._note(Code.EXCLUDES_NOTHING, f"exclude[{number}] is no combination of the axes", where)
 
