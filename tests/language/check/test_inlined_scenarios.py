@@ -316,7 +316,8 @@ def test_values_of_inlined_files_are_bounded_in_all_cells_together(
     write(tmp_path, drill("{id: a, uses: ask, expect: [" + "'true', " * 100 + "]}"))
     header = f"inputs: {{n: {{type: integer, default: 0}}}}\nmatrix: {{n: {list(range(20))}}}\n"
     told = findings(tmp_path, drill("{id: x, uses: scenario, with: {file: parts/inner.yaml}}", header))
-    assert ["1000 values in all cells together" in one.message for one in told] == [True]
+    refused = [one.message for one in told if one.code == "OB310"]
+    assert ["1000 values in all cells together" in one for one in refused] == [True]
 
 
 def test_a_matrix_plays_it_with_the_inputs_of_each_cell(tmp_path: Path) -> None:

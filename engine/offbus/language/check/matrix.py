@@ -15,7 +15,7 @@ from offbus.language.check.given import GivenInputs
 from offbus.language.check.inputs import allowed_values, given_value, listed, typed_value
 from offbus.language.format import HeaderModel, InputModel, MatrixModel
 from offbus.language.matrix import LARGEST, Cell, Matrix, expand
-from offbus.language.syntax.node import Node
+from offbus.language.syntax.node import Node, weight
 from offbus.language.syntax.positions import Positions
 
 __all__ = ["read_matrix"]
@@ -24,8 +24,6 @@ _MOST_STEPS = 100_000
 """Steps of all cells together: each is checked in each cell."""
 _MOST_VALUES = 1 << 19
 """Values of the file in all cells together, which are checked in each: some 100 µs each, with their expressions."""
-_TEXT = 64
-"""Characters of a text that count as a value."""
 _MOST_CHARACTERS = 1 << 22
 """Of the inputs of all cells together: a matrix's report and its list of cells repeat each in each cell."""
 _MOST_KINDS = 64
@@ -44,7 +42,7 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
     """
     if header.matrix is None:  # it has no shape of a matrix, which is noted with the header's
         return None
-    values = sum(map(_weight, (one for key, one in root.children.items() if key != "matrix")))
+    values = sum(map(weight, (one for key, one in root.children.items() if key != "matrix")))
     matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given, values).read()
     steps = len(header.steps)
     if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
@@ -56,16 +54,6 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
         )
         return None
     return matrix
-
-
-def _weight(node: Node) -> int:
-    """How many values something of the file is, each part of a long text one more."""
-    total, todo = 0, [node]
-    while todo:
-        one = todo.pop()
-        total += 1 + (len(one.value) // _TEXT if isinstance(one.value, str) else 0)
-        todo += one.children.values()
-    return total
 
 
 def _characters(name: str, value: Any) -> int:
