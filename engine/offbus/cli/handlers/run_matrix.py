@@ -97,14 +97,14 @@ def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exi
 
 def _look_back(folder: OpenRun, report: MatrixReport, loaded: Loaded) -> None:
     """Keep what an earlier play has shown; say which cells passed, as the report has it, and count as not played."""
-    doubted: dict[str, list[str]] = {}
+    unshown: dict[str, list[str]] = {}
     for cell, found in passed_before(folder, report, loaded.scenarios):
         if isinstance(found, str):
             cell.not_played(found)
-            doubted.setdefault(found, []).append(cell.id)
+            unshown.setdefault(found, []).append(cell.id)
         else:
             cell.finished(found, Exit.PASSED)
-    for why, cells in doubted.items():
+    for why, cells in unshown.items():
         what = "1 cell that passed is" if len(cells) == 1 else f"{len(cells)} cells that passed are"
         more = f" and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
         say(f"offbus: {what} played again: {', '.join(cells[:NAMED])}{more}: {why}", err=True)

@@ -13,6 +13,7 @@ from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language.check.given import GivenInputs
 from offbus.language.check.inputs import allowed_values, given_value, listed, typed_value
+from offbus.language.check.matrix_size import too_large, too_many_kinds, too_many_steps
 from offbus.language.format import HeaderModel, InputModel, MatrixModel
 from offbus.language.matrix import LARGEST, Cell, Matrix, expand
 from offbus.language.syntax.node import Node, weight
@@ -20,18 +21,11 @@ from offbus.language.syntax.positions import Positions
 
 __all__ = ["read_matrix"]
 
-_MOST_STEPS = 100_000
-"""Steps of all cells together: each is checked in each cell."""
-_MOST_VALUES = 1 << 19
-"""Values of the file in all cells together, which are checked in each: some 100 µs each, with their expressions."""
-_MOST_CHARACTERS = 1 << 22
-"""Of the inputs of all cells together: a matrix's report and its list of cells repeat each in each cell."""
-_MOST_KINDS = 64
-"""Sets of axes that entries of `exclude` name: a combination is looked up once for each."""
 _MOST_SUGGESTED = 20
 """Unknown names that get a suggestion, for which all names are compared."""
 _EXPANDED = 16 * LARGEST
 """Combinations that are looked at before `exclude` leaves some out."""
+_FEWER = "leave some out, or make two scenarios of it"
 
 
 def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: Positions) -> Matrix | None:
@@ -44,21 +38,11 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
         return None
     values = sum(map(weight, (one for key, one in root.children.items() if key != "matrix")))
     matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given, values).read()
-    steps = len(header.steps)
-    if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
-        positions.note(
-            Code.TOO_MANY_CELLS,
-            f"the matrix has {len(matrix.cells)} cells of {steps} steps, and {_MOST_STEPS} steps in all are allowed",
-            positions.key(root, "matrix"),
-            hint="leave some out, or make two scenarios of it",
-        )
-        return None
-    return matrix
-
-
-def _characters(name: str, value: Any) -> int:
-    """Of an input, in a report."""
-    return len(name) + (len(value) if isinstance(value, str) else 20)
+    why = None if matrix is None else too_many_steps(len(matrix.cells), len(header.steps))
+    if why is None:
+        return matrix
+    positions.note(Code.TOO_MANY_CELLS, why, positions.key(root, "matrix"), hint=_FEWER)
+    return None
 
 
 class _Reader:
@@ -98,7 +82,9 @@ class _Reader:
         axes = {
             name: [self._pinned[name]] if name in self._pinned else values for name, values in axes.items()
         }
-        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED) or self._many_kinds(exclude):
+        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED) or self._refused(
+            too_many_kinds(exclude)
+        ):
             return None
         made = [*expand(axes, exclude), *map(Cell, include)]
         return self._checked([cell for cell in made if self._fits(cell, axes)], axes, exclude)
@@ -107,7 +93,10 @@ class _Reader:
         self, cells: Sequence[Cell], axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> Matrix | None:
         known = len(self._positions.findings)
-        if not self._bounded(len(cells), self._model.max_cells) or self._large(cells):
+        common = {**self._defaults, **self._pinned}
+        if not self._bounded(len(cells), self._model.max_cells) or self._refused(
+            too_large(cells, self._values, common)
+        ):
             return None
         self._repeated(cells)
         if not self._pinned:
@@ -225,31 +214,11 @@ class _Reader:
                     continue  # noted when the inputs are read
         return defaults
 
-    def _large(self, cells: Sequence[Cell]) -> bool:
-        """Whether the cells are too large together, which is noted."""
-        hint = "leave some out, or make two scenarios of it"
-        if len(cells) * self._values > _MOST_VALUES:
-            what = f"{len(cells)} cells of {self._values} values each, and {_MOST_VALUES} in all are allowed"
-            self._note(Code.TOO_MANY_CELLS, f"the matrix has {what}", hint=hint)
-            return True
-        common = {name: _characters(name, one) for name, one in {**self._defaults, **self._pinned}.items()}
-        each = sum(common.values())
-        made = sum(
-            each + sum(_characters(name, one) - common.get(name, 0) for name, one in cell.inputs.items())
-            for cell in cells
-        )
-        if made > _MOST_CHARACTERS:
-            what = f"have {made} characters together, and {_MOST_CHARACTERS} are allowed"
-            self._note(Code.TOO_MANY_CELLS, f"the inputs of its {len(cells)} cells {what}", hint=hint)
-        return made > _MOST_CHARACTERS
-
-    def _many_kinds(self, exclude: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the entries of `exclude` are of too many kinds, which is noted."""
-        kinds = len({frozenset(entry) for entry in exclude})
-        if kinds > _MOST_KINDS:
-            what = f"`exclude` names {kinds} different sets of axes, and {_MOST_KINDS} are allowed"
-            self._note(Code.TOO_MANY_CELLS, what, hint="leave some out, or make two scenarios of it")
-        return kinds > _MOST_KINDS
+    def _refused(self, why: str | None) -> bool:
+        """Whether there is a reason, which is noted."""
+        if why is not None:
+            self._note(Code.TOO_MANY_CELLS, why, hint=_FEWER)
+        return why is not None
 
     def _bounded(self, count: int, most: int) -> bool:
         if count <= most:
