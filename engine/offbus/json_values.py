@@ -1,13 +1,17 @@
-"""How many values a JSON text holds, before it is parsed: a short text can become fifty times its size in memory.
+"""JSON that somebody else wrote: how many values it holds, before it is parsed, and parsing it, to what can be written.
 
-An empty list is two bytes of JSON and 56 bytes of Python, a mapping of one entry eight and some 200. Whoever reads JSON
-that somebody else wrote bounds its values by this count, not its bytes alone. Marks inside strings are none: outsiders
-choose texts (a condition's reason, an Event's message), and a text of commas costs no more than another. Pure.
+A short text can become fifty times its size in memory: an empty list is two bytes of JSON and 56 bytes of Python, a
+mapping of one entry eight and some 200. Whoever reads JSON of others bounds its values by this count, not its bytes
+alone. Marks inside strings are none: outsiders choose texts (a condition's reason, an Event's message), and a text of
+commas costs no more than another. And JSON may escape half a surrogate pair (RFC 8259, section 8.2), which is a `str`
+for Python that nothing can write: `parsed` refuses it. Pure.
 """
 
+import json
 from math import inf
+from typing import Any
 
-__all__ = ["count_values", "has_more_values", "most_values"]
+__all__ = ["count_values", "has_more_values", "most_values", "parsed"]
 
 CHUNK = 1 << 18
 """Bytes that are taken apart at a time: what that needs is in proportion to them, not to the text."""
@@ -39,3 +43,17 @@ def count_values(text: bytes, most: float = inf) -> int:
         values += most_values(b" ".join(parts[inside::2]))
         inside = (inside + len(parts) - 1) % 2
     return values
+
+
+def parsed(text: bytes | str) -> Any:
+    """The value of a JSON text. Raises ValueError, also for one that holds what is no text, and RecursionError."""
+    value = json.loads(text)
+    escaped = (
+        b"\\u" in text or b"\xed" in text if isinstance(text, bytes) else "\\u" in text or not text.isascii()
+    )
+    if escaped:
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as err:
+            raise ValueError("it holds half a surrogate pair, which is no text") from err
+    return value

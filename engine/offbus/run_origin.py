@@ -13,7 +13,8 @@ calls it. Two questions are asked, each in its own way:
   the state that a run opens its environment with is noted outside of all runs' folders, by the real path of its folder
   when that was opened, as a digest; a state from a journal counts only if it has that digest. The path is not resolved
   again: where it leads meanwhile is another run's. Notes are in no artefact, and a folder that was copied, moved, or
-  made by another user or machine has none. They go when the run has finished.
+  made by another user or machine has none. They go when the run has finished. The plays of a matrix are noted in the
+  same way (offbus.matrix.earlier), by the matrix's folder, and stay: a play can be resumed at any time.
 """
 
 import hashlib

@@ -7,7 +7,6 @@ opens it first (offbus.open_run).
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from offbus.journal.bounds import WHOLE_BYTES
 from offbus.journal.codec import decode
 from offbus.journal.kinds import RUN_STARTED
 from offbus.journal.lock import FileLock, Holder, holder_of
+from offbus.json_values import parsed
 from offbus.run_origin import state_home
 
 __all__ = [
@@ -92,7 +92,7 @@ class RunFolder:
         It is stored in `unfinished`, so that a damaged journal does not hide it, and in the journal.
         """
         try:
-            return str(json.loads(read_bounded(self.unfinished, 1 << 16, opener=self.opener))["identity"])
+            return str(parsed(read_bounded(self.unfinished, 1 << 16, opener=self.opener))["identity"])
         except (OSError, ValueError, RecursionError, KeyError, TypeError):
             pass
         try:

@@ -19,7 +19,7 @@ from offbus.errors import JournalError
 from offbus.journal.bounds import DEEPEST, MOST_VALUES, ROUNDS, TOLD_BYTES, WHOLE, WHOLE_BYTES, cut, too_deep
 from offbus.journal.events import OF_STEPS, VERSION, Event, EventKind, is_run
 from offbus.journal.kinds import DATA
-from offbus.json_values import count_values, has_more_values
+from offbus.json_values import count_values, has_more_values, parsed
 
 __all__ = ["READERS", "DamagedLine", "NewerFormat", "checked", "decode", "encode", "read_back", "salvage"]
 
@@ -84,7 +84,7 @@ def decode(line: bytes) -> Event:
     if has_more_values(body, MOST_VALUES):
         raise DamagedLine(f"the line has more than {MOST_VALUES} values")
     try:
-        event = json.loads(body + b"}")
+        event = parsed(body + b"}")
     except (ValueError, RecursionError) as err:
         raise DamagedLine(f"the line is not JSON: {err}") from err
     if too_deep(body, event):

@@ -22,6 +22,7 @@ from typing import Self
 
 from offbus.errors import CouldNotRun
 from offbus.files import Opener, read_bounded, redirected
+from offbus.json_values import parsed
 
 __all__ = ["FileLock", "HeldElsewhere", "Holder", "boot_id", "holder_of", "process_started"]
 
@@ -188,7 +189,7 @@ def _in_its_folder(path: Path, flags: int, mode: int) -> int:
 def holder_of(path: Path, opener: Opener = os.open) -> Holder | None:
     """Who took the lock last, if the file says so; whether it is still held only `acquire` can tell."""
     try:
-        said = json.loads(read_bounded(path, 4096, opener=opener))
+        said = parsed(read_bounded(path, 4096, opener=opener))
         return Holder(**said) if type(said["pid"]) is int and 0 < said["pid"] <= LARGEST_PID else None
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None

@@ -14,6 +14,7 @@ from offbus.findings.invalid_scenario import InvalidScenario
 from offbus.findings.model import MOST, Finding, Position, TooManyFindings
 from offbus.findings.suggest import closest
 from offbus.language.cel.expressions import Compiler
+from offbus.language.cel.growth import Budget
 from offbus.language.check import scenario as check
 from offbus.language.check.given import read_given
 from offbus.language.check.parts import Files
@@ -130,7 +131,7 @@ def _meaning(
     """Raises TooManyFindings when `positions` has as many as are looked for."""
     matrix = check.cells(root, positions, overrides.given)
     cells = _wanted(path, matrix, cell)
-    shared = Compiler(registry), Files(path)
+    shared = Compiler(registry), Files(path), Budget()
     checked = [_checked(root, positions, registry, overrides._replace(cell=one), shared) for one in cells]
     scenarios = [scenario for scenario, _ in checked if scenario is not None]
     if positions.findings or len(scenarios) < len(cells):
@@ -160,7 +161,7 @@ def _checked(
     positions: Positions,
     registry: Registry,
     overrides: check.Overrides,
-    shared: tuple[Compiler, Files],
+    shared: tuple[Compiler, Files, Budget],
 ) -> tuple[Scenario | None, Sequence[Finding]]:
     own = Positions(positions.source, list(positions.findings))
     try:

@@ -30,6 +30,7 @@ MOST_CELLS = 256
 LARGEST = 4096
 """What `max_cells` may say."""
 LONGEST_ID = 63
+LONGEST_LABEL = 200
 _PLAIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.[0-9]+)*")
 """A value that stands in an id as it is: no two of them can be confused."""
 
@@ -48,8 +49,11 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """For people: `size=4,mode=a`."""
-        return ",".join(f"{name}={_plain(shown(value))}" for name, value in self.inputs.items())
+        """For people: `size=4,mode=a`, and not more than they read."""
+        whole = ",".join(
+            f"{name}={_plain(shown(value))[:LONGEST_LABEL]}" for name, value in self.inputs.items()
+        )
+        return whole if len(whole) <= LONGEST_LABEL else f"{whole[: LONGEST_LABEL - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,14 @@ class Matrix:
 
 def expand(axes: Mapping[str, Sequence[Any]], exclude: Iterable[Mapping[str, Any]] = ()) -> Iterator[Cell]:
     """The product of the axes, without what is excluded. No axes make no cell."""
-    left_out = list(exclude)
+    left_out: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
+    for entry in exclude:
+        names = tuple(sorted(entry))
+        left_out.setdefault(names, set()).add(tuple(entry[name] for name in names))
     if axes:
         for values in product(*axes.values()):
             cell = Cell(dict(zip(axes, values, strict=True)))
-            if not any(cell.inputs.items() >= entry.items() for entry in left_out):
+            if not any(tuple(cell.inputs[name] for name in names) in of for names, of in left_out.items()):
                 yield cell
 
 

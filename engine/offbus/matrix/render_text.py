@@ -62,9 +62,10 @@ def _why(cell: CellReport) -> str:
 
 
 def _residue(report: MatrixReport) -> Iterator[Line]:
-    unclean = [cell for cell in report.cells if cell.exit == Exit.RESIDUE]
+    unclean = [cell for cell in report.cells if cell.exit == Exit.RESIDUE.value]
     if not unclean:
         yield line("residue: none")
     for cell in unclean:
         items = f"{cell.residue} item{'' if cell.residue == 1 else 's'}"
-        yield line(("residue:", Tone.BAD), f" {clean(cell.id)}: {items}; offbus recover {cell.run or ''}")
+        recover = f"offbus recover {shlex.quote(cell.run)}" if cell.run else "its run is not known"
+        yield line(("residue:", Tone.BAD), f" {clean(cell.id)}: {items}; {clean(recover)}")

@@ -2,11 +2,15 @@
 
 It is written anew whenever a cell begins or ends, so that `--resume` knows what a killed play had done. Each cell's own
 report is in the folder of its run; this one repeats what a table needs. A file that is read back is hostile input: the
-folder must be this user's alone (offbus.open_run), and of the file only the model's fields are taken.
+folder must be this user's alone (offbus.open_run), of the file only the model's fields are taken, and what it says of
+cells that passed is asked of their runs (offbus.matrix.earlier). Each text in it is bounded, so that no table and no
+message of it is long; what plays write is cut to that, and the inputs of all cells together are bounded when the
+scenario is loaded (offbus.language.check.matrix), so a play's file can be read back.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from offbus.errors import CouldNotRun, UsageError
 from offbus.exits import Exit, worst
 from offbus.files import read_bounded
+from offbus.journal.events import RUN
 from offbus.json_schemas import TIME, Schema, described, published
+from offbus.json_values import has_more_values
 from offbus.language.matrix import LARGEST, shown
 from offbus.language.scenario import Scenario
 from offbus.open_run import OpenRun
@@ -24,15 +30,25 @@ __all__ = [
     "FILE",
     "CellReport",
     "MatrixReport",
+    "inputs_of",
     "matrix_schema",
     "new_report",
     "read_matrix_report",
-    "refuse_other",
     "write_matrix_report",
 ]
 
 FILE = "matrix.json"
-LARGEST_FILE = 16 << 20
+LARGEST_FILE = 64 << 20
+"""Bytes: 16 KiB a cell."""
+MOST_VALUES = 1 << 20
+"""Of a file, before it is parsed: 256 a cell."""
+LONGEST, MOST_TEXTS, MOST_METRICS, LONGEST_S = 300, 5, 64, 1e9
+Text = Annotated[str, Field(max_length=LONGEST)]
+Texts = Annotated[list[Text], Field(max_length=MOST_TEXTS)]
+FilePath = Annotated[str, Field(max_length=4096)]
+"""PATH_MAX of Linux's limits.h."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+RunId = Annotated[str, Field(pattern=f"^{RUN.pattern}$")]
 _STRICT = ConfigDict(extra="forbid", defer_build=True)
 
 
@@ -41,31 +57,33 @@ class CellReport(BaseModel):
 
     model_config = _STRICT
 
-    id: str
+    id: Name
     """Its id, stable for its inputs: `size-4`."""
-    name: str = Field(description="The scenario's name with the cell's inputs: `drill[size=4]`.")
-    inputs: dict[str, Any] = Field(description="Every input with its value.")
+    name: Text = Field(description="The scenario's name with the cell's inputs: `drill[size=4]`.")
+    inputs: dict[str, bool | int | float | str] = Field(description="Every input with its value.")
     state: Literal["waiting", "running", "ended", "not_played"]
     """Where it is; not_played: it never began."""
-    because: str | None = Field(None, description="Why it was not played, or could not be.")
-    run: str | None = Field(None, description="Id of its run.")
-    folder: str | None = Field(None, description="Its run's folder, with its own report.")
+    because: Text | None = Field(None, description="Why it was not played, or could not be.")
+    run: RunId | None = Field(None, description="Id of its run.")
+    folder: FilePath | None = Field(None, description="Its run's folder, with its own report.")
     verdict: Literal["passed", "failed", "errored", "aborted"] | None = None
     """Its run's verdict."""
-    exit: int | None = None
+    exit: Literal[0, 1, 2, 3, 4, 130] | None = None
     """Its run's exit status."""
-    duration_s: float | None = None
+    duration_s: Annotated[float, Field(ge=0, le=LONGEST_S)] | None = None
     """Seconds from its run's first event to its last."""
-    reasons: list[str] = Field([], description="Why it did not pass.")
-    needs_attention: list[str] = []
+    reasons: Texts = Field([], description="Why it did not pass.")
+    needs_attention: Texts = []
     """Why a human must act, whatever the verdict is."""
-    residue: int = Field(0, description="How many items were left behind.")
-    metrics: dict[str, float] = Field({}, description="The newest value of each metric.")
+    residue: int = Field(0, ge=0, lt=1 << 31, description="How many items were left behind.")
+    metrics: dict[Annotated[str, Field(max_length=128)], float] = Field(
+        {}, max_length=MOST_METRICS, description="The newest value of each metric."
+    )
 
     @property
     def passed(self) -> bool:
         """Whether it was played and passed."""
-        return self.state == "ended" and self.exit == Exit.PASSED
+        return self.state == "ended" and self.exit == Exit.PASSED.value
 
     def began(self, run: str, folder: str) -> None:
         """Its run has its folder now."""
@@ -73,15 +91,24 @@ class CellReport(BaseModel):
 
     def finished(self, report: Report, exit_code: Exit) -> None:
         """Its run has ended with this report."""
-        self.state, self.exit, self.verdict = "ended", int(exit_code), report.verdict
-        self.duration_s = report.duration_s
-        self.reasons, self.needs_attention = list(report.reasons), list(report.needs_attention)
+        self.state, self.exit, self.verdict = "ended", exit_code.value, report.verdict
+        self.duration_s = min(report.duration_s, LONGEST_S)
+        self.reasons, self.needs_attention = _few(report.reasons), _few(report.needs_attention)
         self.residue = len(report.residue)
-        self.metrics = {name: one.value for name, one in report.metrics.items()}
+        finite = [(name[:128], one.value) for name, one in report.metrics.items() if isfinite(one.value)]
+        self.metrics = dict(finite[:MOST_METRICS])
+
+    def not_played(self, why: str) -> None:
+        """It was not begun, or what is said of it does not count."""
+        anew = CellReport(
+            id=self.id, name=self.name, inputs=self.inputs, state="not_played", because=_cut(why)
+        )
+        for field in CellReport.model_fields:
+            setattr(self, field, getattr(anew, field))
 
     def did_not_run(self, exit_code: Exit, why: str) -> None:
         """It has no report."""
-        self.state, self.exit, self.because = "ended", int(exit_code), why
+        self.state, self.exit, self.because = "ended", exit_code.value, _cut(why)
 
 
 class MatrixReport(BaseModel):
@@ -91,19 +118,21 @@ class MatrixReport(BaseModel):
 
     format: Literal[1] = 1
     """Version of this format."""
-    matrix: str = Field(description="Id of the play.")
-    name: str
+    matrix: RunId = Field(description="Id of the play.")
+    name: Text
     """The scenario's name."""
-    scenario: str = Field(description="Path of the file as given.")
-    digest: str = Field(description="SHA-256 of its bytes.")
-    environment: str
+    scenario: FilePath = Field(description="Path of the file as given.")
+    digest: Text = Field(description="SHA-256 of its bytes.")
+    environment: Text
     """Type of the environment that the cells act on."""
-    started: str = Field(description="UTC.", json_schema_extra=TIME)
-    ended: str | None = Field(None, json_schema_extra=TIME)
+    started: Text = Field(description="UTC.", json_schema_extra=TIME)
+    ended: Text | None = Field(None, json_schema_extra=TIME)
     """UTC; null while it is played, and where it was killed."""
     interrupted: bool = False
     """A signal has ended it."""
-    exit: int | None = Field(None, description="The worst of all cells, once it has ended: 4, 130, 3, 1, 0.")
+    exit: Literal[0, 1, 2, 3, 4, 130] | None = Field(
+        None, description="The worst of all cells, once it has ended: 4, 130, 3, 1, 0."
+    )
     cells: Annotated[list[CellReport], Field(max_length=LARGEST)]
     """All cells, in the matrix's order."""
 
@@ -111,12 +140,12 @@ class MatrixReport(BaseModel):
         """It has ended; these cells were not begun. It has passed only if every cell was played and passed."""
         left_out = list(not_played)
         for cell in left_out:
-            cell.state, cell.because = "not_played", why
+            cell.state, cell.because = "not_played", why and _cut(why)
         codes = [Exit(cell.exit) for cell in self.cells if cell.exit is not None]
         # a signal while the last cell's end is watched only ends the watch
         code = worst(*codes, Exit.INTERRUPTED if self.interrupted and left_out else Exit.PASSED)
         lacking = code is Exit.PASSED and not all(cell.passed for cell in self.cells)
-        self.exit = int(Exit.COULD_NOT_RUN if lacking else code)
+        self.exit = (Exit.COULD_NOT_RUN if lacking else code).value
         self.ended = _now()
 
     def begin_again(self) -> None:
@@ -124,7 +153,7 @@ class MatrixReport(BaseModel):
         self.ended, self.exit, self.interrupted = None, None, False
         for cell in self.cells:
             if cell.state == "running":
-                cell.state, cell.because = "not_played", "it was killed"
+                cell.not_played("it was killed")
 
 
 def new_report(scenarios: Sequence[Scenario], matrix: str) -> MatrixReport:
@@ -138,33 +167,30 @@ def new_report(scenarios: Sequence[Scenario], matrix: str) -> MatrixReport:
         environment=first.env_name,
         started=_now(),
         cells=[
-            CellReport(id=one.cell.id, name=one.title, inputs=_inputs(one), state="waiting")
+            CellReport(id=one.cell.id, name=one.title, inputs=inputs_of(one), state="waiting")
             for one in scenarios
             if one.cell is not None
         ],
     )
 
 
-def refuse_other(report: MatrixReport, scenarios: Sequence[Scenario]) -> None:
-    """Raise UsageError unless what is to be played is what the report's play began, with the same inputs."""
-    first = scenarios[0]
-    if (first.digest, first.env_name) != (report.digest, report.environment):
-        raise UsageError(
-            "the scenario or its environment is not the one that was played",
-            hint="play all of it anew, without --resume",
-        )
-    known = {cell.id: cell.inputs for cell in report.cells}
-    for one in scenarios:
-        if one.cell is not None and known.get(one.cell.id) != _inputs(one):
-            inputs = " ".join(f"--set {name}={value}" for name, value in known.get(one.cell.id, {}).items())
-            raise UsageError(
-                f"the cell {one.cell.id} has other inputs than when it was played",
-                hint=f"it had {inputs}" if inputs else "it was not among the cells",
-            )
-
-
-def _inputs(scenario: Scenario) -> dict[str, Any]:
+def inputs_of(scenario: Scenario) -> dict[str, Any]:
+    """Every input of a cell, as its report has it."""
     return {name: shown(value) for name, value in scenario.inputs.items()}
+
+
+def _few(texts: Sequence[str]) -> list[str]:
+    """The first of them, and how many more there are."""
+    few = (
+        texts
+        if len(texts) <= MOST_TEXTS
+        else [*texts[: MOST_TEXTS - 1], f"{len(texts) - MOST_TEXTS + 1} more"]
+    )
+    return list(map(_cut, few))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def _now() -> str:
@@ -188,6 +214,10 @@ def read_matrix_report(folder: OpenRun) -> MatrixReport:
         text = read_bounded(path, LARGEST_FILE, whole=True, opener=folder.opener)
         if len(text) > LARGEST_FILE:
             raise UsageError(f"{path} is larger than {LARGEST_FILE >> 20} MiB, which no matrix's report is")
+        if has_more_values(text, MOST_VALUES):
+            raise UsageError(
+                f"{path} is no report of a matrix", hint=f"it has more than {MOST_VALUES} values"
+            )
         return MatrixReport.model_validate_json(text)
     except OSError as err:
         hint = "name the folder of a matrix: `offbus run` prints it at its end"

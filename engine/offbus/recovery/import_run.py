@@ -1,8 +1,9 @@
 """Imports a run whose events its environment stored, so that it can be finished from this machine.
 
 The journal is rebuilt in a run folder of its own (offbus.journal.recovery_events); from then on it is like any other
-unfinished run, and `offbus.recovery.recover` finishes it. What comes from the environment is validated: names that
-could escape the folder of runs are refused.
+unfinished run, and `offbus.recovery.recover` finishes it. What comes from the environment is hostile input: an id that
+is no run's is refused. A name is for people, whatever it is (that of a matrix's cell is `drill[size=4]`), and keeps no
+run from being finished: the folder's is made of what is harmless in it.
 """
 
 import re
@@ -20,7 +21,8 @@ from offbus.run_origin import note
 
 __all__ = ["bring_here"]
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ODD = re.compile(r"[^A-Za-z0-9._]+")
+LONGEST_NAME = 64
 
 
 @contextmanager
@@ -29,12 +31,10 @@ def bring_here(base: Path, remaining: UnfinishedRun) -> Iterator[OpenRun]:
     head = next((head for head in map(RUN_STARTED.of, remaining.events) if head is not None), None)
     if head is None or "identity" not in head:
         raise CouldNotRun(f"the stored events of run {remaining.run} are not enough to finish it from here")
-    name = str(head.get("name", ""))
-    if not is_run(remaining.run) or "-" in remaining.run or not NAME.fullmatch(name):
-        raise CouldNotRun(
-            f"the stored events of run {remaining.run!r} are not valid: {name!r} cannot be a name"
-        )
-    with create_run(base, name, str(head["identity"]), remaining.run) as folder:
+    if not is_run(remaining.run) or "-" in remaining.run:
+        raise CouldNotRun(f"{remaining.run!r} is no run's id, so its stored events are not read")
+    name = _ODD.sub("-", str(head.get("name", ""))).strip("-.")[:LONGEST_NAME].rstrip("-.")
+    with create_run(base, name or "run", str(head["identity"]), remaining.run) as folder:
         for event in remaining.events:
             if (opened := ENVIRONMENT_OPENED.of(event)) is not None:
                 note(folder.path, opened["state"])

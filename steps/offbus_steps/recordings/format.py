@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from offbus.errors import UsageError
 from offbus.files import read_bounded
 from offbus.journal.bounds import too_deep
+from offbus.json_values import parsed
 
 __all__ = [
     "LARGEST",
@@ -195,7 +196,7 @@ def _json(path: Path, number: int, row: bytes) -> Any:
             return None
         raise UsageError(f"{path}:{number}: the line is longer than {LONGEST_LINE >> 10} KiB")
     try:
-        found = json.loads(row)
+        found = parsed(row)
     except (ValueError, RecursionError) as err:
         if number == 1:
             return None

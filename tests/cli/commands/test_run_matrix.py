@@ -1,38 +1,12 @@
-"""`offbus run` of a matrix: every cell a run of its own, one report of all; stopped, killed and resumed."""
+"""`offbus run` of a matrix: every cell a run of its own, one report of all; a signal ends it properly."""
 
-import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.kits.cli.left_runs import LONG, Commands
-
-FAULT = "  - {id: fault, uses: set_key, with: {key: f, fault: true, undo: disarm}}\n"
-
-
-def scenario(commands: Commands, matrix: str, *, expect: str = "true", place: str = "world.json") -> Path:
-    path = commands.folder / "many.yaml"
-    path.write_text(
-        "offbus: 1\nname: many\n"
-        "inputs: {n: {type: integer, default: 0}, secs: {type: number, default: 0.0}}\n"
-        f"matrix: {matrix}\n"
-        f"environment: {{uses: world, path: {commands.folder / place}}}\nsteps:\n{FAULT}"
-        '  - {id: slow, uses: wait, timeout: 1h, with: {seconds: "${{ inputs.secs }}"}}\n'
-        f"expect: ['inputs.n >= 0 && inputs.secs >= 0.0 && ({expect})']\n"
-    )
-    return path
-
-
-def summary(commands: Commands) -> dict[str, Any]:
-    [path] = commands.runs.glob("*-many-matrix-*/matrix.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
-
-
-def runs_of(commands: Commands) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(commands.runs.glob("*/report.json"))]
+from tests.kits.cli.left_runs import LONG, Commands, Gate, ended
+from tests.kits.cli.matrices import played, runs_of, scenario, summary
 
 
 def test_every_cell_is_a_run_of_its_own_and_one_report_has_them_all(commands: Commands) -> None:
@@ -128,35 +102,47 @@ def test_a_signal_ends_the_cell_that_runs_properly_and_begins_none(commands: Com
     assert '"f"' not in (commands.folder / "world.json").read_text()
 
 
-def test_a_killed_play_is_resumed_after_it_was_recovered(commands: Commands) -> None:
-    file = scenario(commands, "{n: [1, 2], include: [{n: 3, secs: 600.0}]}")
-    process = commands.start("run", file, line="slow      started: wait", times=3)
-    process.kill()
-    process.communicate(timeout=LONG)
-    assert [cell["state"] for cell in summary(commands)["cells"]] == ["ended", "ended", "running"]
-    [folder] = commands.runs.glob("*-many-matrix-*")
-    other = commands.call("run", file, "--resume", folder, "--set", "n=1")
-    assert (other.returncode, "recovered run" in other.stdout) == (3, True), other.stderr
-    assert [(cell["state"], cell["because"]) for cell in summary(commands)["cells"]][2] == (
-        "not_played",
-        "it was killed",
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_environment_is_asked_who_it_is_begins_no_run(
+    commands: Commands, number: signal.Signals
+) -> None:
+    """A credential plug-in or an API server may take long to say."""
+    gate = Gate(commands.folder / "asked")
+    file = scenario(commands, "{n: [1, 2]}")
+    file.write_text(
+        file.read_text().replace("{uses: world,", f"{{uses: world, asks: {commands.folder}/asked,")
     )
-    changed = file.read_text()
-    file.write_text(changed.replace("600.0", "0.2"))
-    refused = commands.call("run", file, "--resume", folder)
-    assert (refused.returncode, "is not the one that was played" in refused.stderr) == (2, True)
-    assert len(list(commands.runs.glob("*-many.*"))) == 3
+    process = commands.begin("run", file, "--view", "lines")
+    gate.reached()
+    process.send_signal(number)
+    assert process.stdout is not None
+    assert any(f"{number.name}: no further cell is begun" in line for line in process.stdout)
+    gate.pass_with()
+    out = ended(process)
+    assert process.returncode == 130, out
+    assert runs_of(commands) == []
+    assert not (commands.folder / "world.json").exists()
+    told = [(cell["state"], cell["exit"], cell["because"]) for cell in summary(commands)["cells"]]
+    assert told == [
+        ("ended", 130, f"interrupted by {number.name} before it began"),
+        ("not_played", None, f"interrupted by {number.name}"),
+    ]
+    again = commands.call("run", file, "--resume", played(commands))
+    assert (again.returncode, len(runs_of(commands))) == (0, 2), again.stderr
 
 
-def test_what_has_passed_is_not_played_again(commands: Commands) -> None:
-    file = scenario(commands, "{n: [1, 2, 3]}", expect="inputs.n != 2")
-    assert commands.call("run", file).returncode == 1
-    [folder] = commands.runs.glob("*-many-matrix-*")
-    again = commands.call("run", file, "--resume", folder, "--view", "lines")
-    assert again.returncode == 1
-    assert [one["cell"] for one in runs_of(commands)] == ["n-1", "n-2", "n-3", "n-2"]
-    assert "cell 2 of 3: many[n=2]" in again.stdout
-    assert again.stdout.count("cell ") == 1
+def test_a_ctrl_c_while_the_environment_of_a_single_run_is_asked_begins_none(commands: Commands) -> None:
+    gate = Gate(commands.folder / "asked")
+    file = scenario(commands, "{n: [1, 2]}")
+    file.write_text(
+        file.read_text().replace("{uses: world,", f"{{uses: world, asks: {commands.folder}/asked,")
+    )
+    process = commands.begin("run", file, "--cell", "n-1")
+    gate.reached()
+    process.send_signal(signal.SIGINT)
+    out = ended(process)
+    assert (process.returncode, out.strip()) == (130, "offbus: interrupted before anything was changed")
+    assert not list(commands.runs.glob("*-many*"))
 
 
 def test_cells_beside_one_another_say_in_each_line_whose_it_is(commands: Commands) -> None:
@@ -168,29 +154,3 @@ def test_cells_beside_one_another_say_in_each_line_whose_it_is(commands: Command
     for cell in ("secs-0.0", "secs-0.1"):
         assert f"{cell}     0." in done.stdout
         assert f"{cell}  PASSED  many[{cell.replace('-', '=')}]" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("file", "says"),
-    [
-        ("not json", "is no report of a matrix"),
-        ("[" * 100_000, "is no report of a matrix"),
-        (json.dumps({"format": 1, "matrix": "x"}), "is no report of a matrix"),
-    ],
-)
-def test_a_folder_with_something_else_is_refused(commands: Commands, file: str, says: str) -> None:
-    folder = commands.folder / "matrix"
-    folder.mkdir(mode=0o700)
-    (folder / "matrix.json").write_text(file)
-    refused = commands.call("run", scenario(commands, "{n: [1]}"), "--resume", folder)
-    assert (refused.returncode, says in refused.stderr) == (2, True), refused.stderr
-
-
-def test_a_folder_that_others_can_write_is_refused(commands: Commands) -> None:
-    file = scenario(commands, "{n: [1, 2]}", expect="inputs.n != 2")
-    commands.call("run", file)
-    [folder] = commands.runs.glob("*-many-matrix-*")
-    folder.chmod(0o777)
-    (folder / "matrix.json").chmod(0o666)
-    refused = commands.call("run", file, "--resume", folder)
-    assert (refused.returncode, "chmod go-w" in refused.stderr) == (2, True), refused.stderr

@@ -32,9 +32,13 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def stored(base: Path) -> UnfinishedRun:
     """A run that was killed here, as its environment stored it."""
+    return killed(base, HEAD)
+
+
+def killed(base: Path, head: RunStarted) -> UnfinishedRun:
     with create_run(base, "d", "i", RUN) as folder:
         journal = JournalWriter(folder.journal, RUN, SystemClock())
-        journal.append(RUN_STARTED(HEAD))
+        journal.append(RUN_STARTED(head))
         journal.close()
         return UnfinishedRun(
             RUN, "nobody", tuple(PersistedEvents(read_journal(folder.journal).events).events)
@@ -94,3 +98,31 @@ def test_a_recovery_from_what_was_stored_that_fails_leaves_the_run_unfinished(
     with pytest.raises(JournalError):
         recover_found(base, UnfinishedRun(RUN, "nobody", (*stored.events, odd)), settle=False)  # type: ignore[arg-type]  # what is stored may be anything
     assert folder.unfinished.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("d", "d"),
+        ("drill.v2_x", "drill.v2_x"),
+        ("drill[size=4,mode=a b]", "drill-size-4-mode-a-b"),  # a cell's run: its title says its inputs
+        ("drill[url=https://x.example/\u00e4]", "drill-url-https-x.example"),
+        ("../../x", "x"),
+        ("\x1b[2J\n::error::x", "2J-error-x"),
+        (".hidden", "hidden"),
+        ("-rf", "rf"),
+        ("[\u00e4]", "run"),
+        ("", "run"),
+        ("x" * 5000, "x" * 64),
+        ("x" * 63 + "--y", "x" * 63),
+    ],
+)
+def test_a_run_is_brought_here_whatever_its_name_is(
+    base: Path, tmp_path: Path, name: str, folder: str
+) -> None:
+    """Its name is for people: what was left behind is undone from here under any."""
+    run = killed(tmp_path / "gone", {**HEAD, "name": name})
+    recover_found(base, run, settle=False)
+    [found] = runs_in(base)
+    assert found.path.name.partition("-")[2] == f"{folder}-{RUN}"
+    assert found.report.exists()

@@ -12,7 +12,7 @@ from pathlib import Path
 from offbus.runs import RunFolder
 from tests.kits import REPOSITORY
 
-__all__ = ["LONG", "Commands", "ended", "killed"]
+__all__ = ["LONG", "Commands", "Gate", "ended", "killed"]
 
 PLUGIN = f"""\
 import sys
@@ -32,6 +32,27 @@ restore_key = tests.kits.engine.world_undos:RestoreKey
 disarm = tests.kits.engine.world_undos:Disarm
 """
 LONG = 60
+
+
+class Gate:
+    """A pipe at whose path whoever reads it waits, until the test lets it pass; from then on a file."""
+
+    def __init__(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        self._path = path
+
+    def reached(self) -> None:
+        """Returns when somebody waits there."""
+        self._writer = os.open(self._path, os.O_WRONLY)
+
+    def pass_with(self, text: str = "") -> None:
+        """Let them read this."""
+        held = self._path.with_name("passed")
+        held.write_text(text)
+        held.replace(self._path)
+        os.write(self._writer, text.encode())
+        os.close(self._writer)
 
 
 class Commands:
@@ -66,10 +87,9 @@ class Commands:
             command, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=LONG
         )
 
-    def start(self, *arguments: object, line: str = " slow ", times: int = 1) -> "subprocess.Popen[str]":
-        """Start a run; returns when its lines have said this so often: by default, that its slow step has begun."""
-        command = [sys.executable, "-m", "offbus", *map(str, arguments), "--view", "lines"]
-        process = subprocess.Popen(
+    def begin(self, *arguments: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "offbus", *map(str, arguments)]
+        return subprocess.Popen(
             command,
             env=self.env,
             cwd=self.folder,
@@ -77,6 +97,10 @@ class Commands:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def start(self, *arguments: object, line: str = " slow ", times: int = 1) -> "subprocess.Popen[str]":
+        """Start a run; returns when its lines have said this so often: by default, that its slow step has begun."""
+        process = self.begin(*arguments, "--view", "lines")
         assert process.stdout is not None
         for shown in process.stdout:
             times -= line in shown

@@ -63,6 +63,8 @@ class WorldOptions(Options):
     """Breaks when it has begun: what it says of what is left."""
     wrapped: bool = False
     """Whether another environment stands around it."""
+    asks: str = ""
+    """A file that is read for its identity: a pipe makes that take as long as a test wants."""
 
 
 class WorldGuards(Guards):
@@ -157,6 +159,8 @@ class WorldOpener:
         yield World(self.storage or InFile(Path(state["path"])), run)
 
     def identity(self, options: WorldOptions) -> str:
+        if options.asks:
+            Path(options.asks).read_text()
         return f"world:{options.path}"
 
 

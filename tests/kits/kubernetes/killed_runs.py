@@ -70,6 +70,8 @@ class Drill:
     namespace: str
     """Of the drill, and of the agents."""
     undo_timeout: str = "5m"
+    matrix: bool = False
+    """The runner plays a cell of a matrix."""
     started: list[Process] = field(default_factory=list)
 
     @property
@@ -90,7 +92,7 @@ class Drill:
             obj["metadata"] = {"name": ref.name, "namespace": ref.namespace}
         (self.folder / "llm.yaml").write_text(yaml.safe_dump_all(objects))
         deploy = {"manifest": "llm.yaml", "port": 8000, "collect": False}
-        scenario = {
+        scenario: dict[str, Any] = {
             "offbus": 1,
             "name": "stands",
             "environment": {"uses": "kubernetes", "lease_s": LEASE_S, "agent_namespace": self.namespace},
@@ -98,6 +100,9 @@ class Drill:
             "undo_timeout": self.undo_timeout,
             "steps": [{"id": "deploy", "uses": "deploy", "with": deploy}],
         }
+        if self.matrix:
+            scenario |= {"inputs": {"n": {"type": "integer", "default": 0}}, "matrix": {"n": [1, 2]}}
+            deploy["port"] = "${{ 8000 + inputs.n }}"
         path = self.folder / "stands.yaml"
         path.write_text(yaml.safe_dump(scenario))
         return path

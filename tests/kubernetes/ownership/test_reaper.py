@@ -77,6 +77,18 @@ async def test_a_run_whose_runner_was_killed_is_finished(drill: Drill, port: Kub
     assert kinds[-1] == "run_ended"
 
 
+@pytest.mark.guarantee("G19")
+async def test_the_run_of_a_cell_is_finished(drill: Drill, port: KubernetesPort) -> None:
+    drill.matrix = True
+    runner, run = await in_the_middle(drill, port)
+    reaper = drill.reaper()
+    runner.kill()
+    data = await report_of(port, drill, run, reaper)
+    assert data["summary"] == f"stands[n=1], run {run}: 2 of 2 undone, residue: none"
+    assert json.loads(data["report.json"])["cell"] == "n-1"
+    await nothing_left(port, drill, run)
+
+
 async def test_the_reaper_s_own_rights_are_enough(
     drill: Drill, port: KubernetesPort, server: LoneServer
 ) -> None:
@@ -210,3 +222,18 @@ async def test_recover_finishes_a_run_of_another_machine(drill: Drill, port: Kub
     again = drill.recover()
     assert await again.ended() == 0
     assert "nothing to recover: kubernetes has no unfinished run" in again.said
+
+
+@pytest.mark.guarantee("G19")
+async def test_recover_finishes_the_run_of_a_cell_of_another_machine(
+    drill: Drill, port: KubernetesPort
+) -> None:
+    drill.matrix = True
+    runner, run = await in_the_middle(drill, port)
+    planned = drill.recover("--plan")
+    assert await planned.ended() == 0, planned.said
+    runner.kill()
+    recovered = drill.recover()
+    assert await recovered.ended() == 0, recovered.said
+    assert f"recovered run {run}: 2 of 2 undone, residue: none" in recovered.said
+    await nothing_left(port, drill, run)

@@ -269,3 +269,34 @@ def test_a_scenario_uses_one_in_a_condition_a_param_and_an_expectation(tmp_path:
     assert when.evaluate(scope)
     assert scenario.steps[2].params.data["xid"] == 80
     assert scenario.expect[0].expression.evaluate(scope)
+
+
+class Inner(Outputs):
+    """In a record."""
+
+    b: int = 1
+    b_c: int = 2
+
+
+class Alike(Outputs):
+    """Fields that look alike where a name is made of their path."""
+
+    a: Inner = Inner()
+    a_b: int = 3
+    a_b_c: int = 4
+    a_0b: int = 5
+    a__b: int = 6
+
+
+def alike(_: int) -> Alike:
+    return Alike()
+
+
+def test_fields_whose_paths_look_alike_are_not_taken_for_one_another() -> None:
+    compiler = Compiler(Registry.of(functions={"f": Function(name="f", summary="x", call=alike)}))
+    wanted = {"a.b": 1, "a.b_c": 2, "a_b": 3, "a_b_c": 4, "a_0b": 5, "a__b": 6}
+    for fields in (wanted, dict(reversed(wanted.items()))):
+        text = f"[{', '.join(f'f(1).{field}' for field in fields)}]"
+        compiled = compiler.compile(text, Vocabulary(), Position("x"))
+        assert isinstance(compiled, Expression)
+        assert compiled.value(Scope()) == list(fields.values())

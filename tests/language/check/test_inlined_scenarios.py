@@ -309,6 +309,17 @@ def test_steps_of_inlined_files_are_bounded(tmp_path: Path, monkeypatch: pytest.
     ]
 
 
+def test_values_of_inlined_files_are_bounded_in_all_cells_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MOST_VALUES", 1000, raising=False)
+    write(tmp_path, drill("{id: a, uses: ask, expect: [" + "'true', " * 100 + "]}"))
+    header = f"inputs: {{n: {{type: integer, default: 0}}}}\nmatrix: {{n: {list(range(20))}}}\n"
+    told = findings(tmp_path, drill("{id: x, uses: scenario, with: {file: parts/inner.yaml}}", header))
+    refused = [one.message for one in told if one.code == "OB310"]
+    assert ["1000 values in all cells together" in one for one in refused] == [True]
+
+
 def test_a_matrix_plays_it_with_the_inputs_of_each_cell(tmp_path: Path) -> None:
     write(tmp_path)
     header = "inputs: {xid: {type: integer, default: 1}}\nmatrix: {xid: [79, 48]}\n"

@@ -36,6 +36,8 @@ EVERY = "all"
 """Names every unfinished run."""
 Confirm = Callable[[OpenRun, Recovery], None]
 """Raises UsageError when a run is not to be recovered."""
+Signalled = Callable[[str], None]
+"""Told of a signal during a recovery, which is finished all the same."""
 
 
 def recover_runs(
@@ -77,14 +79,26 @@ def _to_recover(base: Path) -> list[RunFolder]:
 
 
 def recover_folder(
-    base: Path, folder: RunFolder, confirm: Confirm | None = None, *, settle: bool = True
+    base: Path,
+    folder: RunFolder,
+    confirm: Confirm | None = None,
+    *,
+    settle: bool = True,
+    signalled: Signalled | None = None,
 ) -> Exit:
     """Recover one run; with `confirm`, also from a folder that others may have written. Raises OffbusError."""
     with opened(folder, trusted=confirm is not None) as run:
-        return recover_open(base, run, confirm, settle=settle)
+        return recover_open(base, run, confirm, settle=settle, signalled=signalled)
 
 
-def recover_open(base: Path, folder: OpenRun, confirm: Confirm | None = None, *, settle: bool = True) -> Exit:
+def recover_open(
+    base: Path,
+    folder: OpenRun,
+    confirm: Confirm | None = None,
+    *,
+    settle: bool = True,
+    signalled: Signalled | None = None,
+) -> Exit:
     """Recover a run whose folder is open. Raises OffbusError.
 
     It holds the environment's lock too: no new run begins there meanwhile, and no copy of this run is recovered.
@@ -102,7 +116,11 @@ def recover_open(base: Path, folder: OpenRun, confirm: Confirm | None = None, *,
             identity = folder.identity or head["identity"]
             held.enter_context(environment_lock(base, identity, "recover"))
         view = held.enter_context(make_view("lines", head["name"], [], past=plan.journal.events))
-        report = anyio.run(partial(_finish, folder, view, confirmed=plan if confirm else None, settle=settle))
+        confirmed = plan if confirm else None
+        finish = partial(
+            _finish, folder, view, confirmed=confirmed, settle=settle, signalled=signalled or (lambda _: None)
+        )
+        report = anyio.run(finish)
     return _tell(folder, report)
 
 
@@ -128,7 +146,9 @@ def _tell(folder: OpenRun, report: Report) -> Exit:
     return worst(open_left, written, Exit.COULD_NOT_RUN if unwritten else Exit.PASSED)
 
 
-async def _finish(folder: OpenRun, view: View, *, confirmed: Recovery | None, settle: bool) -> Report:
+async def _finish(
+    folder: OpenRun, view: View, *, confirmed: Recovery | None, settle: bool, signalled: Signalled
+) -> Report:
     loop = asyncio.get_running_loop()
     parting = f"offbus: exited before everything was undone; finish with: offbus recover {folder.path}"
     settling = Settling()
@@ -136,6 +156,7 @@ async def _finish(folder: OpenRun, view: View, *, confirmed: Recovery | None, se
         settling.end("--no-settle")
 
     def on_signal(signal: str) -> None:
+        signalled(signal)
         if not settling.going_on:
             view.progress(None, f"{signal}: the undo continues; a second Ctrl-C exits at once")
         settling.end(f"ended by {signal}")

@@ -22,7 +22,7 @@ from offbus.exits import Exit
 from offbus.files import read_bounded
 from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.writer import JournalWriter
-from offbus.json_values import has_more_values
+from offbus.json_values import has_more_values, parsed
 from offbus.language.check.cli_environment import named_options
 from offbus.open_run import opened
 from offbus.plugins import installed
@@ -195,7 +195,7 @@ def _saved(path: Path) -> dict[str, Any]:
     try:
         text = read_bounded(path, LARGEST)
         small = len(text) <= LARGEST and not has_more_values(text, MOST_VALUES)
-        held = json.loads(text) if small else None
+        held = parsed(text) if small else None
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}") from err
     except (ValueError, RecursionError) as err:

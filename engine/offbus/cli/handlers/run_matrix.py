@@ -29,6 +29,7 @@ from offbus.errors import OffbusError, UsageError
 from offbus.exits import Exit, worst
 from offbus.language.load import Loaded
 from offbus.language.scenario import Scenario
+from offbus.matrix.earlier import note_passed, note_play, passed_before, refuse_other
 from offbus.matrix.play import Play
 from offbus.matrix.render_text import matrix_lines
 from offbus.matrix.summary import (
@@ -37,7 +38,6 @@ from offbus.matrix.summary import (
     MatrixReport,
     new_report,
     read_matrix_report,
-    refuse_other,
     write_matrix_report,
 )
 from offbus.open_run import OpenRun, create_folder, opened
@@ -57,10 +57,12 @@ def run_cells(loaded: Loaded, base: Path, view: str, *, settle: bool, resume: Pa
         report = new_report(loaded.scenarios, folder.id)
         if resume is not None:
             report = read_matrix_report(folder)
-            refuse_other(report, loaded.scenarios)
+            refuse_other(folder, report, loaded.scenarios)
             if code := _recover_leftovers(base, report, settle=settle):
                 return code
             report.begin_again()
+            _look_back(folder, report, loaded)
+        note_play(folder, report)
         playing = _Playing(loaded, report, folder, base, view, settle=settle)
         anyio.run(playing.play)
         saved = playing.save()
@@ -84,7 +86,32 @@ def _recover_leftovers(base: Path, report: MatrixReport, *, settle: bool) -> Exi
     """Finish the runs that an earlier play left: a cell is not played over what it left."""
     ids = {cell.run for cell in report.cells if cell.run is not None and not cell.passed}
     unfinished = [one for one in runs_in(base) if one.id in ids and one.unfinished.exists()]
-    return worst(*(exit_code(partial(recover_folder, base, one, settle=settle)) for one in unfinished))
+    signals: list[str] = []
+    recover = partial(recover_folder, base, settle=settle, signalled=signals.append)
+    codes = [exit_code(partial(recover, one)) for one in unfinished]
+    if signals:
+        say(f"offbus: interrupted by {signals[0]}: no cell was played", err=True)
+        codes.append(Exit.INTERRUPTED)
+    return worst(*codes)
+
+
+def _look_back(folder: OpenRun, report: MatrixReport, loaded: Loaded) -> None:
+    """Keep what an earlier play has shown; say which cells passed, as the report has it, and count as not played."""
+    unshown: dict[str, list[str]] = {}
+    for cell, found in passed_before(folder, report, loaded.scenarios):
+        if isinstance(found, str):
+            cell.not_played(found)
+            unshown.setdefault(found, []).append(cell.id)
+        else:
+            cell.finished(found, Exit.PASSED)
+    for why, cells in unshown.items():
+        what = "1 cell that passed is" if len(cells) == 1 else f"{len(cells)} cells that passed are"
+        more = f" and {len(cells) - NAMED} more" if len(cells) > NAMED else ""
+        say(f"offbus: {what} played again: {', '.join(cells[:NAMED])}{more}: {why}", err=True)
+
+
+NAMED = 5
+"""Cells that are told one by one."""
 
 
 class _Playing:
@@ -129,6 +156,8 @@ class _Playing:
     def _stop(self, signal: str) -> None:
         self._play.stop(f"interrupted by {signal}")
         self._report.interrupted = True
+        if not self._running:
+            say(f"offbus: {signal}: no further cell is begun", err=True)
         for session in self._running:
             session.stop(signal)
 
@@ -151,6 +180,9 @@ class _Playing:
     async def _run(self, cell: CellReport, scenario: Scenario, identity: str | None) -> Exit:
         if identity is None:  # an environment may run an event loop of its own to tell it
             identity = await to_thread.run_sync(identity_of, scenario)
+            if self._play.stopped:  # meanwhile: it has no session yet that would have been stopped
+                cell.did_not_run(Exit.INTERRUPTED, f"{self._play.stopped} before it began")
+                return Exit.INTERRUPTED
         stream = Prefixed(f"{cell.id}  ", sys.stdout) if self._beside else None
         with held_run(self._base, scenario, identity) as folder:
             cell.began(folder.id, str(folder.path))
@@ -170,5 +202,7 @@ class _Playing:
             finally:
                 for session in sessions:
                     del self._running[session]
-        cell.finished(report, code)
+            cell.finished(report, code)
+            if cell.passed:
+                note_passed(self._folder, self._report, cell, scenario, folder)
         return code

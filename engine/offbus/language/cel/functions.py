@@ -1,7 +1,7 @@
 """Functions that packages add to expressions (`offbus.function`): found, typed, and made known to the library.
 
 Only functions that an expression calls are imported. CEL has no records without a protobuf schema, so of a function
-whose result is a model each field is a function of its own for the library: `f(x).a.b` is given to it as `f__a_b(x)`,
+whose result is a model each field is a function of its own for the library: `f(x).a.b` is given to it as `f__a_0b(x)`,
 typed as the field is. `Calls.original` leads from there back to the text that people wrote.
 """
 
@@ -75,9 +75,9 @@ class Used(NamedTuple):
 
     @property
     def identifier(self) -> str:
-        """Its name there. No function has a double underscore in its own."""
+        """Its name there, of no other field: a dot is `_0`, an underscore `_1`. No function has `__` in its own."""
         name = self.signature.function.name
-        return f"{name}__{self.field.replace('.', '_')}" if self.field else name
+        return f"{name}__{self.field.replace('_', '_1').replace('.', '_0')}" if self.field else name
 
     @property
     def type(self) -> CelType:

@@ -36,12 +36,14 @@ class TooLargeError(ValueError):
 
 
 class Budget:
-    """What the expressions of a file may still make together."""
+    """What the expressions of a file, in all cells of its matrix, may still make together."""
 
     def __init__(self) -> None:
         self._remaining = MOST_TOGETHER
         self.spent = False
         """Whether something was refused: what comes after it need not be told."""
+        self.tried = 0
+        """Other values of inputs that the file's texts were tried with."""
 
     def charge(self, made: int) -> None:
         """Take it from what is left. Raises TooLargeError when there is not enough."""

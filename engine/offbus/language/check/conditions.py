@@ -22,8 +22,9 @@ from offbus.language.syntax.positions import Positions
 
 __all__ = ["Conditions"]
 
-MOST_TRIED = 1000
-"""Other values of inputs that the texts of one file are tried with: of 1,000 texts each with 1,000 is a million."""
+MOST_TRIED, MOST_TRIED_IN_CELLS = 1_000, 10_000
+"""Other values of inputs that the texts of one file are tried with, of 1,000 texts each with 1,000 is a million; and of
+all cells of its matrix together."""
 MOST_COMPILED = 12_000
 """Different expressions of a file; a generated scenario of 10,000 steps has one in each. They take a second."""
 
@@ -118,7 +119,7 @@ class Conditions:
 
         For MOST_TRIED of a file; what comes after them is not tried, which is told once, as a warning.
         """
-        if self._tried > MOST_TRIED:
+        if self._tried > MOST_TRIED or self._budget.tried > MOST_TRIED_IN_CELLS:
             return
         template = self._template(node, vocabulary) if node.templated and node.kind == "scalar" else None
         if template is None or not template.only_inputs:
@@ -129,8 +130,10 @@ class Conditions:
                 if choice == self._known.inputs.get(name):
                     continue
                 self._tried += 1
-                if self._tried > MOST_TRIED:
-                    message = f"files for more than {MOST_TRIED} other values of inputs are not looked at"
+                self._budget.tried += 1
+                most = MOST_TRIED if self._tried > MOST_TRIED else MOST_TRIED_IN_CELLS
+                if self._tried > MOST_TRIED or self._budget.tried > MOST_TRIED_IN_CELLS:
+                    message = f"files for more than {most} other values of inputs are not looked at"
                     where = self._positions.of(node)
                     self._positions.note(Code.BAD_FILE, message, where, severity=Severity.WARNING)
                     return

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from offbus.durations import parse_duration
@@ -19,8 +20,10 @@ from offbus.language.syntax.node import Node
 from offbus.language.syntax.positions import Positions
 from offbus.secret import HOW, Secret, SecretSource, source_of
 
-__all__ = ["Inputs", "given_value", "read_inputs", "typed_value"]
+__all__ = ["Inputs", "allowed_values", "given_value", "listed", "read_inputs", "typed_value"]
 
+MOST_LISTED, LONGEST_LISTED = 20, 100
+"""Of the values that a message names: how many, and characters of each."""
 _INTEGER = re.compile(r"[+-]?(?:[0-9]+|0x[0-9a-fA-F]+)")
 _LONGEST_INTEGER = 64
 """Characters: no integer of 64 bits needs more, leading zeros aside."""
@@ -167,10 +170,18 @@ def _given(name: str, given: Given, model: InputModel, positions: Positions) -> 
         return None
 
 
-def typed_value(model: InputModel, value: Any) -> Any:
-    """A value of the file as the input has it. Raises ValueError, also where the input does not list it."""
-    allowed = None if model.enum is None else [_typed(model.type, item) for item in model.enum]
-    return _one_of(_typed(model.type, value), value, allowed)
+def allowed_values(model: InputModel) -> Mapping[Any, None] | None:
+    """What an input lists, typed, to look values up in; None when it lists none. Raises ValueError."""
+    return None if model.enum is None else dict.fromkeys(_typed(model.type, item) for item in model.enum)
+
+
+def typed_value(model: InputModel, value: Any, allowed: Mapping[Any, None] | None = None) -> Any:
+    """A value of the file as the input has it. Raises ValueError, also where the input does not list it.
+
+    `allowed`: its `allowed_values`, for those who ask of many values.
+    """
+    known = allowed_values(model) if allowed is None else allowed
+    return _one_of(_typed(model.type, value), value, known)
 
 
 def given_value(model: InputModel, given: Given) -> Any:
@@ -179,14 +190,19 @@ def given_value(model: InputModel, given: Given) -> Any:
         return source_of(given.value)
     if not given.is_text:
         return typed_value(model, given.value)
-    allowed = None if model.enum is None else [_typed(model.type, item) for item in model.enum]
-    return _one_of(_PARSERS[model.type](given.value), given.value, allowed)
+    return _one_of(_PARSERS[model.type](given.value), given.value, allowed_values(model))
 
 
-def _one_of(value: Any, shown: Any, allowed: list[Any] | None) -> Any:
+def _one_of(value: Any, shown: Any, allowed: Collection[Any] | None) -> Any:
     if allowed is not None and value not in allowed:
-        raise ValueError(f"{shown!r} is not one of {', '.join(map(str, allowed))}")
+        raise ValueError(f"{shown!r} is not one of {listed(allowed)}")
     return value
+
+
+def listed(allowed: Collection[Any]) -> str:
+    """What is allowed, in as many words as anybody reads."""
+    more = f" and {len(allowed) - MOST_LISTED} more" if len(allowed) > MOST_LISTED else ""
+    return ", ".join(str(one)[:LONGEST_LISTED] for one in islice(allowed, MOST_LISTED)) + more
 
 
 def _typed(kind: str, value: Any) -> Any:

@@ -5,24 +5,27 @@ What a cell's inputs make of the rest of the file is checked cell by cell (offbu
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from offbus.findings.codes import Code
 from offbus.findings.model import Finding, Position
 from offbus.findings.suggest import closest
 from offbus.language.check.given import GivenInputs
-from offbus.language.check.inputs import given_value, typed_value
+from offbus.language.check.inputs import allowed_values, given_value, listed, typed_value
+from offbus.language.check.matrix_size import too_large, too_many_kinds, too_many_steps
 from offbus.language.format import HeaderModel, InputModel, MatrixModel
 from offbus.language.matrix import LARGEST, Cell, Matrix, expand
-from offbus.language.syntax.node import Node
+from offbus.language.syntax.node import Node, weight
 from offbus.language.syntax.positions import Positions
 
 __all__ = ["read_matrix"]
 
-_MOST_STEPS = 100_000
-"""Steps of all cells together: each is checked in each cell."""
+_MOST_SUGGESTED = 20
+"""Unknown names that get a suggestion, for which all names are compared."""
 _EXPANDED = 16 * LARGEST
 """Combinations that are looked at before `exclude` leaves some out."""
+_FEWER = "leave some out, or make two scenarios of it"
 
 
 def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: Positions) -> Matrix | None:
@@ -33,17 +36,13 @@ def read_matrix(root: Node, header: HeaderModel, given: GivenInputs, positions: 
     """
     if header.matrix is None:  # it has no shape of a matrix, which is noted with the header's
         return None
-    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given).read()
-    steps = len(header.steps)
-    if matrix is not None and len(matrix.cells) * steps > _MOST_STEPS:
-        positions.note(
-            Code.TOO_MANY_CELLS,
-            f"the matrix has {len(matrix.cells)} cells of {steps} steps, and {_MOST_STEPS} steps in all are allowed",
-            positions.key(root, "matrix"),
-            hint="leave some out, or make two scenarios of it",
-        )
-        return None
-    return matrix
+    values = sum(map(weight, (one for key, one in root.children.items() if key != "matrix")))
+    matrix = _Reader(header, header.matrix, root.children["matrix"], positions, given, values).read()
+    why = None if matrix is None else too_many_steps(len(matrix.cells), len(header.steps))
+    if why is None:
+        return matrix
+    positions.note(Code.TOO_MANY_CELLS, why, positions.key(root, "matrix"), hint=_FEWER)
+    return None
 
 
 class _Reader:
@@ -54,13 +53,18 @@ class _Reader:
         node: Node,
         positions: Positions,
         given: GivenInputs,
+        values: int,
     ) -> None:
+        """`values`: how many the file has beside its matrix."""
         self._inputs: Mapping[str, InputModel] = header.inputs
         self._model = model
         self._node = node
         self._positions = positions
-        self._listed: dict[str, frozenset[Any]] = {}
         self._pinned = dict(self._pins(given))
+        self._values = values
+        self._unknown = 0
+        self._allowed: dict[str, Mapping[Any, None] | None] = {}
+        """Of an input the values that it lists, once for all values of its axis."""
 
     def read(self) -> Matrix | None:
         known = len(self._positions.findings)
@@ -79,7 +83,9 @@ class _Reader:
         axes = {
             name: [self._pinned[name]] if name in self._pinned else values for name, values in axes.items()
         }
-        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED):
+        if not self._bounded(math.prod(map(len, axes.values())), _EXPANDED) or self._refused(
+            too_many_kinds(exclude)
+        ):
             return None
         made = [*expand(axes, exclude), *map(Cell, include)]
         return self._checked([cell for cell in made if self._fits(cell, axes)], axes, exclude)
@@ -88,7 +94,11 @@ class _Reader:
         self, cells: Sequence[Cell], axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> Matrix | None:
         known = len(self._positions.findings)
-        self._bounded(len(cells), self._model.max_cells)
+        common = {**self._defaults, **self._pinned}
+        if not self._bounded(len(cells), self._model.max_cells) or self._refused(
+            too_large(cells, self._values, common)
+        ):
+            return None
         self._repeated(cells)
         if not self._pinned:
             self._excluding_nothing(axes, exclude)
@@ -119,32 +129,30 @@ class _Reader:
     def _is_input(self, name: str, mapping: Node) -> bool:
         if name in self._inputs:
             return True
-        inputs = ", ".join(self._inputs) or "there are none"
+        self._unknown += 1
         self._note(
             Code.UNKNOWN_AXIS,
             f"the matrix names {name!r}, and the scenario has no such input",
             self._positions.key(mapping, name),
-            hint=f"inputs: {inputs}",
-            suggestion=closest(name, self._inputs),
+            hint=f"inputs: {listed(self._inputs) or 'there are none'}",
+            suggestion=closest(name, self._inputs) if self._unknown <= _MOST_SUGGESTED else None,
         )
         return False
 
     def _axis(self, name: str, node: Node) -> list[Any]:
-        values: list[Any] = []
-        seen: set[Any] = set()
+        values: dict[Any, None] = {}
         if not self._bounded(len(node.children), _EXPANDED):
             return []
         for item in node.children.values():
             for value in self._value(name, item):
-                if value in seen:
+                if value in values:
                     self._note(
                         Code.REPEATED_CELL,
                         f"the axis {name} has {item.value!r} twice",
                         self._positions.of(item),
                     )
-                values.append(value)
-                seen.add(value)
-        return values
+                values[value] = None
+        return list(values)
 
     def _entry(self, key: str, number: int, axes: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """An entry of `include`, which may set any input, or of `exclude`, which names axes."""
@@ -160,31 +168,29 @@ class _Reader:
                     Code.EXCLUDES_NOTHING,
                     f"`exclude` names {name!r}, which is no axis of the matrix",
                     self._positions.key(node, name),
-                    hint=f"axes: {', '.join(axes) or 'none'}",
+                    hint=f"axes: {listed(axes) or 'none'}",
                 )
                 continue
             for value in self._value(name, item):
                 found[name] = value
-        axes_first = dict.fromkeys([*self._model.__pydantic_extra__, *found])
-        return {name: found[name] for name in axes_first if name in found}
+        order = self._order
+        return {name: found[name] for name in sorted(found, key=lambda name: order.get(name, len(order)))}
+
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        """Of the axes."""
+        return {name: number for number, name in enumerate(self._model.__pydantic_extra__)}
 
     def _value(self, name: str, node: Node) -> list[Any]:
         """The value, or none when it does not fit, which is noted."""
-        model = self._inputs[name]
         try:
-            value = typed_value(model.model_copy(update={"enum": None}), node.value)
-            return [value if value in self._allowed(name) else typed_value(model, node.value)]
+            if name not in self._allowed:
+                self._allowed[name] = allowed_values(self._inputs[name])
+            return [typed_value(self._inputs[name], node.value, self._allowed[name])]
         except ValueError as err:
             if not node.spoiled:
                 self._note(Code.BAD_INPUT, f"the input {name!r}: {err}", self._positions.of(node))
             return []
-
-    def _allowed(self, name: str) -> frozenset[Any]:
-        """The values that an input lists, once for all values of its axis."""
-        if name not in self._listed:
-            bare, listed = self._inputs[name].model_copy(update={"enum": None}), self._inputs[name].enum or ()
-            self._listed[name] = frozenset(_typed_ones(bare, listed))
-        return self._listed[name]
 
     def _fits(self, cell: Cell, axes: Mapping[str, Any]) -> bool:
         """Whether it has what is set: of an axis that it does not name, by the input's default."""
@@ -197,14 +203,25 @@ class _Reader:
 
     def _whole(self, cell: Cell) -> dict[str, Any]:
         """All inputs of a cell that have a value, typed."""
+        return {**self._defaults, **cell.inputs}
+
+    @cached_property
+    def _defaults(self) -> Mapping[str, Any]:
+        """Those of all inputs that have one, typed."""
         defaults: dict[str, Any] = {}
         for name, model in self._inputs.items():
-            if model.default is not None and name not in cell.inputs:
+            if model.default is not None:
                 try:
                     defaults[name] = typed_value(model, model.default)
                 except ValueError:
                     continue  # noted when the inputs are read
-        return {**defaults, **cell.inputs}
+        return defaults
+
+    def _refused(self, why: str | None) -> bool:
+        """Whether there is a reason, which is noted."""
+        if why is not None:
+            self._note(Code.TOO_MANY_CELLS, why, hint=_FEWER)
+        return why is not None
 
     def _bounded(self, count: int, most: int) -> bool:
         if count <= most:
@@ -225,7 +242,7 @@ class _Reader:
     def _excluding_nothing(
         self, axes: Mapping[str, Sequence[Any]], exclude: Sequence[Mapping[str, Any]]
     ) -> None:
-        known = {name: frozenset(values) for name, values in axes.items()}
+        known = {name: set(values) for name, values in axes.items()}
         for number, entry in enumerate(exclude):
             if not all(value in known[name] for name, value in entry.items()):
                 where = self._positions.of(self._node.children["exclude"].children[number])
@@ -242,12 +259,3 @@ class _Reader:
     ) -> None:
         here = where if where is not None else self._positions.start_of(self._node)
         self._positions.note(code, message, here, hint=hint, suggestion=suggestion)
-
-
-def _typed_ones(model: InputModel, values: Sequence[Any]) -> Iterator[Any]:
-    """Those that are of the input's type; the others are noted when the inputs are read."""
-    for value in values:
-        try:
-            yield typed_value(model, value)
-        except ValueError:
-            continue

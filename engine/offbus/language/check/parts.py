@@ -27,7 +27,7 @@ from offbus.language.check.referenced_files import LONGEST
 from offbus.language.check.steps import RawStep, Types, read_steps
 from offbus.language.format import HeaderModel
 from offbus.language.syntax import braces, source
-from offbus.language.syntax.node import Node
+from offbus.language.syntax.node import Node, weight
 from offbus.language.syntax.positions import Positions
 from offbus.scenario_step import ScenarioParams
 
@@ -41,8 +41,9 @@ MOST_FILES = 256
 """Steps of a scenario that inline a file, in all of its files."""
 MOST_INLINED = 10_000
 """Steps of all files that a scenario inlines, each as often as it is inlined."""
-MOST_STEPS = 100_000
-"""Steps that are read of inlined files, for all cells of a matrix together."""
+MOST_STEPS, MOST_VALUES = 100_000, 1 << 20
+"""Steps that are read of inlined files, and values (offbus.language.syntax.node.weight), for all cells of a matrix
+together."""
 LARGEST = source.LARGEST
 """Bytes of all files that a scenario inlines, each counted once."""
 
@@ -88,7 +89,7 @@ class Files:
         self._allowed = outermost.parent.resolve()
         self._first = outermost.resolve()
         self._read: dict[Path, source.Source] = {}
-        self.steps = 0
+        self.steps = self.values = 0
 
     @property
     def size(self) -> int:
@@ -211,10 +212,16 @@ class _Reader:
                 positions.note(Code.OF_A_RUN, message, positions.key(root, key), hint=hint)
         self._steps += len(header.steps)
         self._files.steps += len(header.steps)
+        self._files.values += weight(root)
         if self._steps > MOST_INLINED or self._files.steps > MOST_STEPS:
             self._full = True
             raise UsageError(
                 f"more than {MOST_INLINED} steps of files are inlined, or {MOST_STEPS} in all cells together"
+            )
+        if self._files.values > MOST_VALUES:
+            self._full = True
+            raise UsageError(
+                f"files that are inlined have more than {MOST_VALUES} values in all cells together"
             )
         return self.part(f"{step.key}.", root, positions, header, (*chain, real))
 

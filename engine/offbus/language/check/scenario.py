@@ -12,6 +12,7 @@ from typing import NamedTuple
 from offbus.findings.codes import Code
 from offbus.language.cel import types as celtypes
 from offbus.language.cel.expressions import Compiler
+from offbus.language.cel.growth import Budget
 from offbus.language.cel.scope import Scope
 from offbus.language.cel.types import CelType
 from offbus.language.cel.vocabulary import Vocabulary
@@ -65,10 +66,12 @@ def check(
     overrides: Overrides,
     compiler: Compiler,
     files: Files,
+    budget: Budget,
 ) -> Scenario | None:
     """The scenario, if nothing is wrong; otherwise all that is wrong has been noted in `positions`.
 
-    `compiler` and `files` are shared by the cells of a matrix: their expressions are alike, and what they inline.
+    `compiler` and `files` are shared by the cells of a matrix: their expressions are alike, and what they inline; so is
+    `budget`: the values of all cells are kept.
     """
     if not is_our_format(root, positions):
         return None
@@ -78,7 +81,7 @@ def check(
     types = Types(registry)
     whole = read_parts(root, positions, header, types, files)
     graph = arrange(whole)
-    conditions = Conditions(positions, compiler, Scope(inputs=inputs.values), inputs.choices)
+    conditions = Conditions(positions, compiler, Scope(inputs=inputs.values, budget=budget), inputs.choices)
     shared = Shared(graph, _metrics(types, positions, root), Bindings(graph), files.folder)
     exported(whole)
     meaning = Meaning(whole, shared, inputs, conditions)

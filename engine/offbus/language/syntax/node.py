@@ -5,8 +5,10 @@ from typing import Any, Literal
 
 from offbus.findings.model import Position
 
-__all__ = ["Node", "span"]
+__all__ = ["Node", "span", "weight"]
 
+PIECE = 64
+"""Characters of a text that count as a value."""
 _NONE: "dict[Any, Node]" = {}
 
 
@@ -34,6 +36,16 @@ class Node:
     closed: bool = True
     pending: "tuple[str, Node] | None" = None
     """While a mapping is being built: the key that waits for its value."""
+
+
+def weight(node: Node) -> int:
+    """How many values something of a file is to whoever checks it: all in it, each piece of a text one more."""
+    total, todo = 0, [node]
+    while todo:
+        one = todo.pop()
+        total += 1 + (len(one.value) // PIECE if isinstance(one.value, str) else 0)
+        todo += one.children.values()
+    return total
 
 
 def span(file: str, node: Node) -> Position:

@@ -27,7 +27,7 @@ from offbus.journal.bounds import MOST_VALUES
 from offbus.journal.codec import DamagedLine, checked
 from offbus.journal.events import Event
 from offbus.journal.kinds import ADOPTED, FINGERPRINT, UNDO_RECORDED
-from offbus.json_values import has_more_values
+from offbus.json_values import has_more_values, parsed
 from offbus_steps.kubernetes.objects import KubernetesObjects
 from offbus_steps.port import Conflict, NotFound, Object, PortError, Ref
 
@@ -59,10 +59,10 @@ def events_in(records: Object) -> list[Event]:
         if packed.keys() - {PACKED}:
             raise ValueError(f"only `{PACKED}` may be packed")
         texts = (records.get("data") or {}).values()
-        events = [_of_run(run, checked(json.loads(text))) for text in texts]
+        events = [_of_run(run, checked(parsed(text))) for text in texts]
         if PACKED in packed:
             text = _unpacked(base64.b64decode(packed[PACKED], validate=True))
-            events.append(_of_run(run, checked(json.loads(text))))
+            events.append(_of_run(run, checked(parsed(text))))
     except (ValueError, RecursionError, zlib.error, DamagedLine) as err:
         raise CouldNotRun(
             f"the records {Ref.of({**records, 'kind': 'ConfigMap'})} are damaged: {err}"
